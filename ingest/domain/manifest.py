@@ -1,0 +1,137 @@
+"""The manifest (`message.json`): everything that is known about a message, and the proof that it is done.
+
+The same models make up the `data` of events. Field names are a published contract: minor versions only add fields.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - pydantic resolves it at run time
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "mailhaul.message/1"
+
+BodyKind = Literal["text", "html"]
+Role = Literal[
+    "attachment",  # a file the sender attached
+    "inline",  # shown inside a body, by Content-ID or disposition
+    "alternative",  # another form of the body: calendar, AMP
+    "message",  # a nested message/rfc822, stored as .eml
+    "signature",  # a detached signature; its octets are untouched
+    "encrypted",  # content that only the recipient can open
+    "embedded",  # found inside another attachment
+]
+Status = Literal["complete", "partial", "oversize", "failed"]
+
+
+class Record(BaseModel):
+    """Frozen, and closed on what we write; readers of our own ignore fields of newer versions."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ObjectRef(Record):
+    """One object in the store."""
+
+    bucket: str = Field(description="Bucket name, or the file:// URL of the folder")
+    key: str = Field(description="Key inside the bucket, not URL-encoded")
+    size: int = Field(ge=0, description="Octets")
+    sha256: str = Field(description="Hex SHA-256 of the octets")
+    etag: str | None = Field(default=None, description="As the store answered, without quotes")
+    version_id: str | None = Field(default=None, description="Only where the bucket keeps versions")
+
+
+class MailboxRef(Record):
+    """The mailbox a message came from."""
+
+    id: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    unique_id: str = Field(description="What UIDL answered, octets above 126 as \\xNN; a hint, no identity")
+
+
+class Address(Record):
+    """One address of a header, decoded."""
+
+    name: str = ""
+    address: str = ""
+
+
+class Headers(Record):
+    """The headers a consumer asks for most, decoded and capped; all the others are in the raw message."""
+
+    message_id: str | None = None
+    date: datetime | None = None
+    subject: str | None = None
+    from_: list[Address] = Field(default_factory=list, alias="from")
+    to: list[Address] = Field(default_factory=list)
+    cc: list[Address] = Field(default_factory=list)
+    reply_to: list[Address] = Field(default_factory=list)
+    in_reply_to: str | None = None
+    references: list[str] = Field(default_factory=list)
+    auto_submitted: str | None = None
+    list_id: str | None = None
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Body(Record):
+    """A body of the message itself, stored as UTF-8."""
+
+    part: str = Field(description="Path of the part, as in 1.2")
+    kind: BodyKind
+    charset: str = Field(description="The charset it was declared in, or the one it was read as")
+    object: ObjectRef
+    defects: list[str] = Field(default_factory=list)
+
+
+class Attachment(Record):
+    """One attached file, exactly as its sender encoded it."""
+
+    part: str
+    parent: str | None = Field(default=None, description="Path of the attachment that contains this one")
+    filename: str = Field(description="Decoded and made safe for display")
+    filename_original: str | None = Field(default=None, description="As it was sent, where that differs")
+    role: Role
+    disposition: str | None = None
+    content_id: str | None = None
+    declared_type: str
+    detected_type: str
+    size: int = Field(ge=0)
+    sha256: str
+    object: ObjectRef
+    defects: list[str] = Field(default_factory=list)
+
+
+class Parse(Record):
+    """How reading the message went."""
+
+    status: Status
+    defects: list[str] = Field(default_factory=list)
+    reason: str | None = Field(default=None, description="Code of the last error of a failed message")
+
+
+class Manifest(Record):
+    """All of one message, in the order a reader asks for it."""
+
+    schema_: str = Field(default=SCHEMA, alias="schema")
+    message_key: str
+    mailbox: MailboxRef
+    received_at: datetime | None = Field(
+        default=None, description="The topmost Received header's date, else Date's (UTC)"
+    )
+    raw: ObjectRef | None = Field(description="The message as the server sent it; null when it was oversize")
+    listed_size: int | None = Field(default=None, description="Octets as the server listed them")
+    headers: Headers
+    bodies: list[Body] = Field(default_factory=list)
+    attachments: list[Attachment] = Field(default_factory=list)
+    attachments_total: int = 0
+    attachments_truncated: bool = Field(default=False, description="True in an event that leaves some out")
+    parse: Parse
+    manifest: str | None = Field(default=None, description="Key of this manifest; null when the message failed")
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    def to_json(self) -> bytes:
+        """UTF-8 JSON, one line, field names as published."""
+        return self.model_dump_json(by_alias=True).encode()

@@ -1,0 +1,212 @@
+"""Everything that can go wrong, as one tree.
+
+Two questions are answered by the class alone: whose fault it is (`fault`) and whether trying again can help
+(`transient`). `code` is short, stable and free of anything private: it is what log lines and metric labels carry.
+The text of an error is for the person at the terminal and may quote a server's words, so it never goes into a log.
+
+Foreign exceptions (socket, ssl, redis, botocore, urllib3, OSError) are translated where an adapter calls them and
+never cross a port.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Fault(StrEnum):
+    """Who has to act before the same thing can succeed."""
+
+    OPERATOR = "operator"
+    SERVER = "server"
+    MESSAGE = "message"
+    INFRASTRUCTURE = "infrastructure"
+    CONSUMER = "consumer"
+
+
+class MailhaulError(Exception):
+    """The root of all errors that Mailhaul raises on purpose."""
+
+    fault: ClassVar[Fault] = Fault.INFRASTRUCTURE
+    transient: ClassVar[bool] = False
+    code: ClassVar[str] = "error"
+
+
+class ConfigError(MailhaulError):
+    """The configuration cannot be used; each problem names file, path and remedy."""
+
+    fault = Fault.OPERATOR
+    code = "config"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StartError(MailhaulError):
+    """A process could not be started; the text says what to do."""
+
+    fault = Fault.OPERATOR
+    code = "start"
+
+
+# --- the POP3 server ---------------------------------------------------------------------------------------------
+
+
+class MaildropError(MailhaulError):
+    """A POP3 session failed. `result` is the label it gets in `mailhaul_polls_total`."""
+
+    fault = Fault.SERVER
+    transient = True
+    code = "maildrop"
+    result: ClassVar[str] = "protocol_error"
+
+
+class MaildropConnectError(MaildropError):
+    """The server could not be reached: unknown host, refused, unreachable, or gone in the middle."""
+
+    code = "connect"
+    result = "connect_error"
+
+
+class MaildropTimeoutError(MaildropError):
+    """A phase, or the whole poll, took longer than its deadline."""
+
+    code = "timeout"
+    result = "timeout"
+
+
+class MaildropTlsError(MaildropError):
+    """No TLS session that can be trusted: wrong name, expired, self-signed, or STARTTLS refused."""
+
+    fault = Fault.OPERATOR
+    code = "tls"
+    result = "tls_error"
+
+
+class MaildropAuthError(MaildropError):
+    """The server refused the credentials."""
+
+    fault = Fault.OPERATOR
+    transient = False
+    code = "auth"
+    result = "auth_error"
+
+
+class MaildropLockedError(MaildropError):
+    """The maildrop is held by another session, or the server asks us to come later."""
+
+    code = "locked"
+    result = "locked"
+
+
+class MaildropProtocolError(MaildropError):
+    """The server said something that POP3 does not allow, or went past a limit."""
+
+    code = "protocol"
+
+
+class MaildropRefusedError(MaildropError):
+    """The server answered -ERR to a command that this server must support."""
+
+    code = "refused"
+
+
+class MessageTooLargeError(MaildropError):
+    """A message went on past the mailbox's limit while it was read; the session cannot be used any further."""
+
+    fault = Fault.MESSAGE
+    code = "message_too_large"
+
+
+# --- the object store --------------------------------------------------------------------------------------------
+
+
+class StoreError(MailhaulError):
+    """The object store did not do what it was asked."""
+
+    transient = True
+    code = "store"
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached, or answers that it is busy."""
+
+    code = "store_unavailable"
+
+
+class StoreRefusedError(StoreError):
+    """The store refuses: no such bucket, no permission, no space. A person has to mend it; nothing is lost."""
+
+    fault = Fault.OPERATOR
+    code = "store_refused"
+
+
+class ObjectMissingError(StoreError):
+    """The object asked for is not there."""
+
+    transient = False
+    code = "object_missing"
+
+
+class ObjectExistsError(StoreError):
+    """`put(only_if_absent=True)` found an object under the key; it was left as it is."""
+
+    transient = False
+    code = "object_exists"
+
+
+# --- the ledger --------------------------------------------------------------------------------------------------
+
+
+class LedgerError(MailhaulError):
+    """The ledger did not do what it was asked."""
+
+    transient = True
+    code = "ledger"
+
+
+class LedgerUnavailableError(LedgerError):
+    """Redis or Valkey cannot be reached, is loading, or is out of memory."""
+
+    code = "ledger_unavailable"
+
+
+class StaleClaimError(LedgerError):
+    """The claim ran out and the work may be in other hands: stop at once, commit nothing."""
+
+    code = "stale_claim"
+
+
+# --- sinks -------------------------------------------------------------------------------------------------------
+
+
+class SinkError(MailhaulError):
+    """A sink did not take events."""
+
+    fault = Fault.CONSUMER
+    transient = True
+    code = "sink"
+
+
+class SinkUnavailableError(SinkError):
+    """The sink as a whole is away or refuses us; every event has to wait."""
+
+    code = "sink_unavailable"
+
+
+# --- messages ----------------------------------------------------------------------------------------------------
+
+
+class MessageError(MailhaulError):
+    """This one message cannot be processed; the others can."""
+
+    fault = Fault.MESSAGE
+    transient = True
+    code = "message"
+
+
+class WorkerDiedError(MessageError):
+    """The process that worked on this message died or was stopped for time or memory, more than once."""
+
+    code = "worker_died"

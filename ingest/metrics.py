@@ -1,0 +1,285 @@
+"""Every metric, declared once: name, type, labels, unit and meaning.
+
+Workers expose counters and histograms. Gauges about the whole system come from the exporter alone, which reads the
+ledger when it is scraped; a gauge in every worker would count the same thing many times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PREFIX = "mailhaul_"
+
+POLL_RESULTS = (
+    "success",
+    "timeout",
+    "connect_error",
+    "tls_error",
+    "auth_error",
+    "locked",
+    "protocol_error",
+    "disabled",
+    "internal_error",
+)
+PHASES = ("connect", "tls", "auth", "list", "retr", "dele", "quit")
+MESSAGE_RESULTS = ("stored", "duplicate", "oversize", "processed", "published", "failed")
+STORE_OPERATIONS = ("put", "get", "stat", "delete", "list")
+STORE_RESULTS = ("ok", "exists", "missing", "refused", "unavailable")
+SINK_RESULTS = ("delivered", "refused", "unavailable")
+TASKS = ("poll", "process", "relay")
+TASK_RESULTS = ("ok", "error")
+STAGES = ("process", "publish")
+
+# Types that get a label of their own; all others count as "other", so that a sender cannot make series.
+ATTACHMENT_TYPES = frozenset(
+    {
+        "application/pdf",
+        "application/xml",
+        "application/zip",
+        "application/octet-stream",
+        "application/pkcs7-mime",
+        "application/pkcs7-signature",
+        "application/vnd.ms-excel",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/tiff",
+        "message/rfc822",
+        "text/calendar",
+        "text/csv",
+        "text/html",
+        "text/plain",
+        "text/xml",
+    }
+)
+DEFECT_SERIES = 64
+MAILBOX_SERIES = 10_000
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SLOW = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
+_LATENCY = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 14400)
+_SIZES = (1024, 4096, 16384, 65536, 262144, 2**20, 2**22, 2**24, 2**26, 2**28)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric. `name` is as it is exported (counters end in `_total`), without the prefix."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    # The label combinations that are known beforehand, which start at 0.
+    known: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """With the prefix."""
+        return PREFIX + self.name
+
+
+def _pairs(first: Iterable[str], second: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple((a, b) for a in first for b in second)
+
+
+def _singles(values: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple((value,) for value in values)
+
+
+WORKER_SPECS: tuple[Spec, ...] = (
+    Spec("polls_total", "counter", "Polls that ended, by mailbox and result", ("mailbox", "result")),
+    Spec(
+        "fetch_duration_seconds",
+        "histogram",
+        "Seconds that one phase of a POP3 session took; retr and dele count one message each",
+        ("server", "phase"),
+        _FAST,
+    ),
+    Spec("poll_duration_seconds", "histogram", "Seconds from claim to release of a mailbox", ("server",), _SLOW),
+    Spec(
+        "messages_total",
+        "counter",
+        "Messages by what became of them; a message counts once under each result it reaches",
+        ("result",),
+        known=_singles(MESSAGE_RESULTS),
+    ),
+    Spec("message_size_bytes", "histogram", "Octets of the raw message", buckets=_SIZES),
+    Spec("parse_duration_seconds", "histogram", "Seconds to parse a message, storing not counted", buckets=_FAST),
+    Spec("parse_defects_total", "counter", "Repairs and oddities found in messages, by code", ("code",)),
+    Spec(
+        "attachments_total",
+        "counter",
+        "Attachments stored, by detected type (rare types count as other)",
+        ("type",),
+        known=_singles([*sorted(ATTACHMENT_TYPES), "other"]),
+    ),
+    Spec(
+        "attachment_bytes_total",
+        "counter",
+        "Octets of attachments stored, by detected type (rare types count as other)",
+        ("type",),
+        known=_singles([*sorted(ATTACHMENT_TYPES), "other"]),
+    ),
+    Spec(
+        "store_requests_total",
+        "counter",
+        "Requests to the object store",
+        ("operation", "result"),
+        known=_pairs(STORE_OPERATIONS, STORE_RESULTS),
+    ),
+    Spec(
+        "store_request_duration_seconds",
+        "histogram",
+        "Seconds that a request to the object store took",
+        ("operation", "result"),
+        _FAST,
+        known=_pairs(STORE_OPERATIONS, STORE_RESULTS),
+    ),
+    Spec("events_published_total", "counter", "Events handed to a sink, by what it said", ("sink", "result")),
+    Spec(
+        "end_to_end_latency_seconds",
+        "histogram",
+        "Seconds from first seen on the server until a sink acknowledged the event",
+        buckets=_LATENCY,
+    ),
+    Spec("tasks_total", "counter", "Hints worked off", ("task", "result"), known=_pairs(TASKS, TASK_RESULTS)),
+    Spec(
+        "task_duration_seconds",
+        "histogram",
+        "Seconds that working off a hint took",
+        ("task", "result"),
+        _SLOW,
+        known=_pairs(TASKS, TASK_RESULTS),
+    ),
+)
+
+EXPORTER_SPECS: tuple[Spec, ...] = (
+    Spec(
+        "mailbox_last_success_timestamp_seconds",
+        "gauge",
+        "When the mailbox was last polled successfully",
+        ("mailbox",),
+    ),
+    Spec("mailbox_poll_interval_seconds", "gauge", "The configured interval", ("mailbox",)),
+    Spec("mailbox_enabled", "gauge", "1 when the mailbox is polled, 0 when it is paused", ("mailbox",)),
+    Spec("mailbox_backlog_messages", "gauge", "Messages on the server that are not yet stored", ("mailbox",)),
+    Spec("mailbox_backlog_bytes", "gauge", "Octets on the server that are not yet stored", ("mailbox",)),
+    Spec("pending_messages", "gauge", "Messages that wait for a stage", ("stage",), known=_singles(STAGES)),
+    Spec(
+        "pending_oldest_age_seconds",
+        "gauge",
+        "Age of the oldest message that waits for a stage, 0 when none does",
+        ("stage",),
+        known=_singles(STAGES),
+    ),
+    Spec("failed_messages", "gauge", "Messages that were given up and wait for a person"),
+    Spec("parked_events", "gauge", "Events that a sink refused and that are kept aside"),
+    Spec("queue_tasks", "gauge", "Hints that wait in a queue", ("queue",), known=_singles(TASKS)),
+    Spec(
+        "queue_oldest_task_age_seconds",
+        "gauge",
+        "Seconds that the oldest hint in a queue has waited",
+        ("queue",),
+        known=_singles(TASKS),
+    ),
+    Spec("scheduler_last_tick_timestamp_seconds", "gauge", "When a scheduler last ticked"),
+    Spec("schedule_lag_seconds", "gauge", "How late the most overdue mailbox is"),
+    Spec(
+        "tls_certificate_not_after_timestamp_seconds",
+        "gauge",
+        "When the certificate of a POP3 server ends",
+        ("server",),
+    ),
+    Spec("ledger_up", "gauge", "1 when the ledger answered this scrape; without it the other gauges are missing"),
+    Spec("build_info", "gauge", "Always 1; the labels say what runs", ("version", "revision")),
+)
+
+SPECS: tuple[Spec, ...] = WORKER_SPECS + EXPORTER_SPECS
+
+
+@dataclass
+class Metrics:
+    """The counters and histograms of one worker process, made from the declarations above."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    mailbox_label: bool = True
+
+    def __post_init__(self) -> None:
+        made = {spec.name: self._make(spec) for spec in WORKER_SPECS}
+        self._counters = {name: metric for name, metric in made.items() if isinstance(metric, Counter)}
+        self._histograms = {name: metric for name, metric in made.items() if isinstance(metric, Histogram)}
+        self._codes: set[str] = set()
+        self._mailboxes: set[str] = set()
+
+    def count(self, name: str, *labels: str, by: float = 1) -> None:
+        """Add to a counter.
+
+        Args:
+            name: as declared.
+            labels: values in the declared order.
+            by: how much.
+        """
+        counter = self._counters[name]
+        (counter.labels(*labels) if labels else counter).inc(by)
+
+    def observe(self, name: str, value: float, *labels: str) -> None:
+        """Add one observation to a histogram; arguments as for `count`."""
+        histogram = self._histograms[name]
+        (histogram.labels(*labels) if labels else histogram).observe(value)
+
+    def poll_ended(self, mailbox: str, result: str) -> None:
+        """Count a poll under its mailbox; series are capped, and can be switched off."""
+        self.count("polls_total", self._capped(mailbox), result)
+
+    def expect_polls(self, mailboxes: Iterable[str]) -> None:
+        """Start the poll counters of these mailboxes at 0, so that the first failure is already an increase."""
+        for mailbox in mailboxes:
+            label = self._capped(mailbox)
+            for result in POLL_RESULTS:
+                self._counters["polls_total"].labels(label, result)
+
+    def expect_sinks(self, sinks: Iterable[str]) -> None:
+        """Start the event counters of these sinks at 0."""
+        for sink in sinks:
+            for result in SINK_RESULTS:
+                self._counters["events_published_total"].labels(sink, result)
+
+    def defect(self, code: str) -> None:
+        """Count one defect. Codes are ours, yet capped: a bug that makes codes must not make series."""
+        if code not in self._codes and len(self._codes) >= DEFECT_SERIES:
+            code = "other"
+        self._codes.add(code)
+        self.count("parse_defects_total", code)
+
+    def attachment(self, detected_type: str, octets: int) -> None:
+        """Count one stored attachment."""
+        label = detected_type if detected_type in ATTACHMENT_TYPES else "other"
+        self.count("attachments_total", label)
+        self.count("attachment_bytes_total", label, by=octets)
+
+    def _capped(self, mailbox: str) -> str:
+        if not self.mailbox_label:
+            return ""
+        if mailbox not in self._mailboxes and len(self._mailboxes) >= MAILBOX_SERIES:
+            return "other"
+        self._mailboxes.add(mailbox)
+        return mailbox
+
+    def _make(self, spec: Spec) -> Counter | Histogram:
+        metric: Counter | Histogram
+        if spec.kind == "counter":
+            metric = Counter(spec.full_name, spec.help, spec.labels, registry=self.registry)
+        else:
+            metric = Histogram(spec.full_name, spec.help, spec.labels, buckets=spec.buckets, registry=self.registry)
+        for labels in spec.known:
+            metric.labels(*labels)
+        return metric

@@ -1,0 +1,285 @@
+"""The seam to the ledger (Redis or Valkey): who works on what, what was seen, what is open, what happened.
+
+The ledger may be lost at any time; the store heals it. Times are the ledger's own clock, never a worker's. Every
+method raises `LedgerUnavailableError` when Redis is away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from ingest.domain.events import Event
+    from ingest.domain.message import FailedMessage, OpenMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on one item until its deadline, under a fencing number that only grows.
+
+    `tries` counts claims since the last success, this one included; `late` is how many seconds after its due time the
+    item was claimed.
+    """
+
+    id: str
+    fence: int
+    tries: int
+    late: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Counts of a work set. `lag` is how many seconds overdue the most overdue item is (0 when none is)."""
+
+    due: int
+    claimed: int
+    waiting: int
+    lag: float
+
+
+class WorkSet(Protocol):
+    """Items with due times, claimed by one worker at a time.
+
+    One shape serves mailboxes, messages and sinks alike: an item is due, claimed (with deadline and fencing number),
+    or waiting for its due time. A claim that runs out makes the item due again.
+    """
+
+    def add(self, ids: Iterable[str]) -> int:
+        """Make items known, due now; those already known keep their place. Returns how many are new."""
+        ...
+
+    def hasten(self, item: str) -> bool:
+        """Make a waiting item due now; False when it is claimed or unknown."""
+        ...
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Forget items, claimed ones too: their claims become stale."""
+        ...
+
+    def members(self) -> set[str]:
+        """The ids of all known items."""
+        ...
+
+    def claim(self, limit: int, lease: float) -> list[Claim]:
+        """Take up to `limit` due items, longest overdue first, for `lease` seconds each."""
+        ...
+
+    def renew(self, claim: Claim, lease: float) -> bool:
+        """Move the deadline to `lease` seconds from now; False when the claim is no longer ours."""
+        ...
+
+    def release(self, claim: Claim, delay: float, tries: int = 0) -> bool:
+        """Give an item back, due again after `delay` seconds; False when the claim was no longer ours.
+
+        Args:
+            claim: as it was given.
+            delay: seconds.
+            tries: what the next claim counts on from: 0 after a success, `claim.tries` after a failure,
+                `claim.tries - 1` after one that does not count.
+        """
+        ...
+
+    def backlog(self) -> Backlog:
+        """How much is due, claimed and waiting now. A claim that ran out counts as due."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A unique-id whose message is safe in the store.
+
+    `message` is None when that message was done before (same octets, another unique-id).
+    """
+
+    unique_id_digest: bytes
+    message: OpenMessage | None
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxStatus:
+    """What the last poll of a mailbox found; kept for people and gauges, nothing depends on it.
+
+    Times are seconds since 1970. `result` is a label of `mailhaul_polls_total`.
+    """
+
+    last_poll: float
+    result: str
+    last_success: float | None = None
+    listed: int = 0
+    backlog_messages: int = 0
+    backlog_octets: int = 0
+    certificate_not_after: float | None = None
+
+
+class Ledger(Protocol):
+    """Everything about mailboxes and messages that several workers must agree on."""
+
+    mailboxes: WorkSet
+    messages: WorkSet
+    sinks: WorkSet
+
+    def ping(self) -> None:
+        """Raise `LedgerUnavailableError` when the ledger does not answer."""
+        ...
+
+    def schedule_digest(self) -> str:
+        """The digest of the configuration that the schedule was last made from; empty when there is none."""
+        ...
+
+    def set_schedule_digest(self, digest: str) -> None:
+        """Remember it."""
+        ...
+
+    def seen(self, mailbox: str) -> dict[bytes, int]:
+        """Every unique-id digest (16 octets) registered for a mailbox, with the second it was (since 1970)."""
+        ...
+
+    def undone(self, mailbox: str) -> set[bytes]:
+        """Digests that were registered and whose message is still open or failed: never to be deleted."""
+        ...
+
+    def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
+        """Commit stored messages, all or none: digests into the seen set, messages open and due for processing.
+
+        A message that is open or failed already stays as it is. Returns how many messages were opened.
+
+        Raises:
+            StaleClaimError: the claim on the mailbox is no longer ours; nothing was changed.
+        """
+        ...
+
+    def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
+        """Forget digests of the mailbox's seen set that are not in `keep`; returns how many.
+
+        Raises:
+            StaleClaimError: as for `register`.
+        """
+        ...
+
+    def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
+        """Add digests (with their seconds) from a checkpoint to the mailbox's seen set.
+
+        Raises:
+            StaleClaimError: as for `register`.
+        """
+        ...
+
+    def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
+        """The open messages under these keys, None for each that is not open."""
+        ...
+
+    def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+        """In one step: append the event to the stream and take the claimed message out of `open`.
+
+        Raises:
+            StaleClaimError: the claim on the message is no longer ours; nothing was changed.
+        """
+        ...
+
+    def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
+        """In one step: take the claimed message out of `open`, into `failed`, and append the event.
+
+        Raises:
+            StaleClaimError: as for `complete`.
+        """
+        ...
+
+    def failed_messages(self) -> list[FailedMessage]:
+        """Every message that was given up, the oldest first."""
+        ...
+
+    def put_status(self, mailbox: str, status: MailboxStatus) -> None:
+        """Replace a mailbox's status; a `last_success` of None keeps the one before."""
+        ...
+
+    def statuses(self) -> dict[str, MailboxStatus]:
+        """The status of every mailbox that was ever polled."""
+        ...
+
+    def record_tick(self) -> None:
+        """Remember that the scheduler ticked now."""
+        ...
+
+    def last_tick(self) -> float | None:
+        """When the scheduler last ticked (seconds since 1970), or None."""
+        ...
+
+    def oldest_open(self) -> float | None:
+        """When the oldest open message was first seen (seconds since 1970), or None."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """`open`, `failed`, `events` (in the stream) and `parked` (over all sinks): how many there are now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event at its place in the stream. `appended` is seconds since 1970; `first_seen` too, None if unknown."""
+
+    position: str
+    event: Event
+    appended: float
+    first_seen: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLag:
+    """How far a sink is behind: entries not acknowledged, and the age of the oldest in seconds (0 when none)."""
+
+    entries: int
+    oldest_age: float
+
+
+class EventLog(Protocol):
+    """The event stream: the outbox, read by one consumer group per sink."""
+
+    def ensure_group(self, sink: str) -> None:
+        """Make the sink's group, from the beginning of the stream, where there is none."""
+        ...
+
+    def read(self, sink: str, limit: int) -> list[Entry]:
+        """Up to `limit` entries the sink has not acknowledged, oldest first.
+
+        Those handed out before and not acknowledged (a relay died, or the sink was away) come first, then new ones.
+        """
+        ...
+
+    def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
+        """The sink has confirmed these."""
+        ...
+
+    def parked(self, sink: str) -> WorkSet:
+        """The due times of events that this sink refused by themselves. Ids are event ids."""
+        ...
+
+    def park(self, sink: str, entry: Entry, delay: float) -> None:
+        """In one step: keep an event aside, due again after `delay` seconds, and acknowledge it in the group.
+
+        So one refused event holds up neither the others nor the trimming of the stream.
+        """
+        ...
+
+    def parked_events(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
+        """The parked events under these ids."""
+        ...
+
+    def unpark(self, sink: str, claim: Claim) -> None:
+        """Forget a parked event: it was delivered."""
+        ...
+
+    def lag(self, sink: str) -> GroupLag:
+        """How far the sink is behind, parked events not counted."""
+        ...
+
+    def trim(self, sinks: Sequence[str]) -> int:
+        """Remove entries that every one of these groups has acknowledged; returns how many.
+
+        Groups of sinks that are not in `sinks` any more are removed first, so that they hold nothing back; groups
+        that consumers of the stream made themselves are waited for. The last 1,000 entries stay in any case, for
+        readers without a group.
+        """
+        ...

@@ -1,0 +1,114 @@
+"""The seam to a POP3 server: one session, from login to QUIT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ingest.domain.mailbox import Credentials, Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One row of the listing: number in this session, unique-id, octets (None where the server said nonsense)."""
+
+    number: int
+    unique_id: bytes
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One message, complete. `octets` counts the unstuffed octets that were written to `spool`, positioned at 0."""
+
+    listed: Listed
+    spool: BinaryIO
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotFetched:
+    """The server answered -ERR for this message; the session goes on."""
+
+    listed: Listed
+    reason: str
+
+
+class SpoolFactory(Protocol):
+    """Makes the file-like object a message is written to as it arrives."""
+
+    def __call__(self, listed: Listed) -> BinaryIO:
+        """An empty spool, opened for writing and reading; whoever receives it in `Fetched` closes it."""
+        ...
+
+
+class Maildrop(Protocol):
+    """A session in the TRANSACTION state.
+
+    Every method raises `MaildropError` (a subclass that says why); after one, only `close` may be called.
+    Leaving a session without `quit` never deletes anything (RFC 1939, section 6).
+    """
+
+    certificate_not_after: float | None
+    """When the server's certificate ends (seconds since 1970); None without TLS."""
+
+    def listing(self) -> list[Listed]:
+        """UIDL and LIST put together: only rows on which both agree.
+
+        Raises:
+            MaildropProtocolError: more rows than the mailbox's limit, or nonsense.
+            MaildropRefusedError: the server does not know UIDL.
+        """
+        ...
+
+    def fetch(self, wanted: Sequence[Listed], spool: SpoolFactory) -> Iterator[Fetched | NotFetched]:
+        """RETR each, in the order given. Nothing is read ahead of what the caller takes, beyond a bounded window.
+
+        A message that breaks off is never yielded. Memory does not grow with the size of a message.
+
+        Raises:
+            MessageTooLargeError: a message went past the mailbox's limit; `listed` says which.
+            MaildropConnectError: the connection ended inside a message.
+        """
+        ...
+
+    def top(self, listed: Listed) -> bytes:
+        """The header of a message (TOP n 0), unstuffed; empty where the server refuses TOP."""
+        ...
+
+    def delete(self, listed: Sequence[Listed]) -> int:
+        """DELE each; returns how many the server accepted. They are gone only after `quit`."""
+        ...
+
+    def quit(self) -> bool:
+        """QUIT, which commits deletions, then close. False when the answer was lost or not +OK: in doubt."""
+        ...
+
+    def close(self) -> None:
+        """End the connection without QUIT, so that nothing is deleted. May be called at any time, and again."""
+        ...
+
+
+class MaildropFactory(Protocol):
+    """Opens sessions; one factory per process, so that costly things (the TLS context) are shared."""
+
+    def __call__(self, mailbox: Mailbox, credentials: Credentials, observe: Callable[[str, float], None]) -> Maildrop:
+        """Connect, protect, log in.
+
+        Args:
+            mailbox: where, and within which deadlines and limits.
+            credentials: who.
+            observe: told of each phase that ended and its seconds.
+
+        Raises:
+            MaildropConnectError: unknown host, refused, unreachable, gone.
+            MaildropTimeoutError: a phase went past its deadline.
+            MaildropTlsError: no TLS that can be trusted; no credentials were sent.
+            MaildropAuthError: the credentials were refused.
+            MaildropLockedError: the maildrop is in use, or the server asks for patience.
+            MaildropProtocolError: this is no POP3 server, or a broken one.
+        """
+        ...

@@ -1,0 +1,69 @@
+"""The seam to the object store, the system of record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from ingest.domain.manifest import ObjectRef
+
+
+class Store(Protocol):
+    """Whole objects under keys. A put that returned is durable; a put that failed left no partial object behind.
+
+    Every method raises `StoreUnavailableError` (away or busy, worth trying again) or `StoreRefusedError` (no bucket,
+    no permission, no space).
+    """
+
+    bucket: str
+    """What `ObjectRef.bucket` says for objects of this store."""
+
+    def put(
+        self,
+        key: str,
+        body: BinaryIO,
+        *,
+        size: int,
+        sha256: str,
+        content_type: str,
+        filename: str | None = None,
+        only_if_absent: bool = False,
+    ) -> ObjectRef:
+        """Write one object, from the body's current position to its end.
+
+        Args:
+            key: slash-separated; no empty, `.` or `..` segment.
+            body: `size` octets whose hex SHA-256 is `sha256`; both were computed by the caller.
+            size: octets.
+            sha256: checked by the store where it can, recorded in any case.
+            content_type: of the octets, as detected.
+            filename: given for attachments: they are served with `Content-Disposition: attachment`.
+            only_if_absent: leave an object that exists under this key as it is.
+
+        Raises:
+            ObjectExistsError: `only_if_absent` and there is one.
+        """
+        ...
+
+    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """The octets of an object, to be read in order and closed.
+
+        Raises:
+            ObjectMissingError: there is none.
+        """
+        ...
+
+    def stat(self, key: str) -> ObjectRef | None:
+        """What is known of an object, or None where there is none."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; no error when there is none. Only probes are ever deleted by a running service."""
+        ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Every key that begins with `prefix`, in lexical order."""
+        ...
