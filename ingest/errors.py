@@ -11,7 +11,7 @@ never cross a port.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 
 class Fault(StrEnum):
@@ -112,11 +112,32 @@ class MaildropRefusedError(MaildropError):
     code = "refused"
 
 
+class Row(Protocol):
+    """What is told of a message on the server: the part of `ingest.ports.maildrop.Listed` that errors speak of."""
+
+    @property
+    def number(self) -> int:
+        """In its session."""
+        ...
+
+    @property
+    def unique_id(self) -> bytes:
+        """As UIDL answered."""
+        ...
+
+
 class MessageTooLargeError(MaildropError):
-    """A message went on past the mailbox's limit while it was read; the session cannot be used any further."""
+    """A message went on past the mailbox's limit while it was read; the session cannot be used any further.
+
+    `listed` is the row of the message, None where it is not known.
+    """
 
     fault = Fault.MESSAGE
     code = "message_too_large"
+
+    def __init__(self, text: str = "", listed: Row | None = None) -> None:
+        super().__init__(text)
+        self.listed = listed
 
 
 # --- the object store --------------------------------------------------------------------------------------------
