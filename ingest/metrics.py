@@ -25,6 +25,8 @@ POLL_RESULTS = (
     "locked",
     "protocol_error",
     "disabled",
+    "store_error",
+    "ledger_error",
     "internal_error",
 )
 PHASES = ("connect", "tls", "auth", "list", "retr", "dele", "quit")

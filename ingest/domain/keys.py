@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
     from datetime import date
 
 DIGEST_OCTETS = 16
 
 
-def message_hasher(mailbox: str) -> hashlib._Hash:
+class Hasher(Protocol):
+    """What `hashlib.sha256` gives, as far as we use it."""
+
+    def update(self, data: Buffer, /) -> None:
+        """Take more octets."""
+
+    def digest(self) -> bytes:
+        """The hash of all octets so far."""
+        ...
+
+
+def message_hasher(mailbox: str) -> Hasher:
     """A SHA-256 that has taken mailbox id and NUL already; feed it the raw octets as they come."""
     return hashlib.sha256(mailbox.encode("ascii") + b"\0")
 
 
-def message_key(hasher: hashlib._Hash) -> str:
+def message_key(hasher: Hasher) -> str:
     """The identity of a message: 32 hex digits, the first 16 octets of `message_hasher` after all raw octets."""
     return hasher.digest()[:DIGEST_OCTETS].hex()
 

@@ -22,6 +22,7 @@ class OpenMessage(Record):
     source: ObjectRef
     listed_size: int | None = None
     first_seen: datetime
+    received_at: datetime | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 
 

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
+
+    from typing_extensions import Buffer
 
     from ingest.domain.mailbox import Credentials, Mailbox
+
+
+class Writable(Protocol):
+    """What a message is written to as it arrives."""
+
+    def write(self, data: Buffer, /) -> int:
+        """Append octets, all of them."""
+        ...
+
+    def close(self) -> None:
+        """Throw away what was written."""
+        ...
+
+
+SpoolT = TypeVar("SpoolT", bound=Writable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +38,11 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """One message, complete. `octets` counts the unstuffed octets that were written to `spool`, positioned at 0."""
+class Fetched(Generic[SpoolT]):
+    """One message, complete. `octets` counts the unstuffed octets that were written to `spool`."""
 
     listed: Listed
-    spool: BinaryIO
+    spool: SpoolT
     octets: int
 
 
@@ -35,14 +52,6 @@ class NotFetched:
 
     listed: Listed
     reason: str
-
-
-class SpoolFactory(Protocol):
-    """Makes the file-like object a message is written to as it arrives."""
-
-    def __call__(self, listed: Listed) -> BinaryIO:
-        """An empty spool, opened for writing and reading; whoever receives it in `Fetched` closes it."""
-        ...
 
 
 class Maildrop(Protocol):
@@ -64,10 +73,14 @@ class Maildrop(Protocol):
         """
         ...
 
-    def fetch(self, wanted: Sequence[Listed], spool: SpoolFactory) -> Iterator[Fetched | NotFetched]:
+    def fetch(
+        self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
+    ) -> Generator[Fetched[SpoolT] | NotFetched, None, None]:
         """RETR each, in the order given. Nothing is read ahead of what the caller takes, beyond a bounded window.
 
-        A message that breaks off is never yielded. Memory does not grow with the size of a message.
+        `spool` makes the empty spool for one message; whoever receives it in `Fetched` closes it. A message that
+        breaks off is never yielded, and its spool is closed. Memory does not grow with the size of a message.
+        After closing the generator early, answers may still be under way: only `close` may follow.
 
         Raises:
             MessageTooLargeError: a message went past the mailbox's limit; `listed` says which.

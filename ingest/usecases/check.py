@@ -1,0 +1,113 @@
+"""`mailhaul check`: try each part for real and say in plain words what is wrong and what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.errors import MailhaulError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ingest.domain.keys import Layout
+    from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.ports.ledger import Ledger
+    from ingest.ports.maildrop import MaildropFactory
+    from ingest.ports.sink import Sink
+    from ingest.ports.store import Store
+
+PARALLEL_MAILBOXES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What trying one part showed. `detail` is for the person at the terminal: what is wrong and what to do."""
+
+    part: str
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """All findings, in the order they were tried."""
+
+    findings: Sequence[Finding]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every part works."""
+        return all(finding.ok for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Everything a check tries. Nothing is fetched, delivered or kept."""
+
+    ledger: Ledger
+    store: Store
+    layout: Layout
+    sinks: Sequence[Sink]
+    connect: MaildropFactory
+    credentials: Callable[[str], Credentials]
+
+    def run(self, mailboxes: Iterable[Mailbox]) -> CheckReport:
+        """Try ledger, store, sinks, and the given mailboxes (16 at a time)."""
+        findings = [
+            _try("ledger", "", self._ledger),
+            _try("store", self.store.bucket, self._store),
+            *(_try("sink", sink.name, lambda sink=sink: self._sink(sink)) for sink in self.sinks),
+        ]
+        with ThreadPoolExecutor(PARALLEL_MAILBOXES) as pool:
+            findings += pool.map(self._mailbox, mailboxes)
+        return CheckReport(findings)
+
+    def _ledger(self) -> str:
+        self.ledger.ping()
+        return "answers"
+
+    def _store(self) -> str:
+        body, key = b"written and deleted by mailhaul check\n", self.layout.probe(uuid.uuid4().hex)
+        self.store.put(
+            key,
+            io.BytesIO(body),
+            size=len(body),
+            sha256=hashlib.sha256(body).hexdigest(),
+            content_type="text/plain",
+        )
+        with self.store.open(key) as probe:
+            if probe.read() != body:
+                raise StoreError("the probe object came back changed: this store cannot be trusted with mail")
+        self.store.delete(key)
+        return "a probe object was written, read and deleted"
+
+    def _sink(self, sink: Sink) -> str:
+        sink.check()
+        return "can be reached"
+
+    def _mailbox(self, mailbox: Mailbox) -> Finding:
+        def attempt() -> str:
+            session = self.connect(mailbox, self.credentials(mailbox.id), lambda _phase, _seconds: None)
+            try:
+                listed = session.listing()
+            finally:
+                session.close()
+            octets = sum(row.size or 0 for row in listed)
+            return f"logged in; {len(listed)} messages, {octets:,} octets"
+
+        if not mailbox.enabled:
+            return Finding("mailbox", mailbox.id, ok=True, detail="paused by the configuration, not tried")
+        return _try("mailbox", mailbox.id, attempt)
+
+
+def _try(part: str, name: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(part, name, ok=True, detail=attempt())
+    except MailhaulError as error:
+        return Finding(part, name, ok=False, detail=str(error))

@@ -1,0 +1,174 @@
+"""`mailhaul drain`: every mailbox once, every pending message, every event; the same stages as the workers'."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ingest.usecases.poll import PollReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ingest.ports.ledger import EventLog, Ledger, WorkSet
+    from ingest.usecases.polling import PollOutcome, PollStage
+    from ingest.usecases.processing import ProcessStage
+    from ingest.usecases.relaying import RelayStage
+    from ingest.usecases.tick import Schedule, Ticker
+
+PARALLEL_MAILBOXES = 32
+PARALLEL_MESSAGES = 2
+LOOK_AGAIN = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class DrainedMailbox:
+    """What became of one mailbox. `error` is None, or the text for the person at the terminal."""
+
+    mailbox: str
+    result: str
+    report: PollReport
+    failed_messages: int = 0
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the poll succeeded and no message of it failed."""
+        return self.result == "success" and not self.report.failed and not self.failed_messages
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """What `drain` did. `events` counts events delivered per sink; `pending` messages wait for another try."""
+
+    mailboxes: Sequence[DrainedMailbox]
+    processed: int
+    pending: int
+    events: dict[str, int]
+    waiting_events: int
+    seconds: float
+
+    @property
+    def totals(self) -> PollReport:
+        """The sums over all mailboxes."""
+        total = sum((row.report for row in self.mailboxes), PollReport())
+        there = ("listed", "backlog_messages", "backlog_octets")
+        sums = {name: sum(getattr(row.report, name) for row in self.mailboxes) for name in there}
+        return replace(total, certificate_not_after=None, **sums)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was there is stored, processed and delivered."""
+        return all(row.ok for row in self.mailboxes) and not self.pending and not self.waiting_events
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Runs the three stages to their end, in this process."""
+
+    ledger: Ledger
+    events: EventLog
+    ticker: Ticker
+    poll: PollStage
+    process: ProcessStage
+    relay: RelayStage
+    delivered: Callable[[], dict[str, int]]
+
+    def run(self, schedule: Schedule, stop: Callable[[], bool]) -> DrainReport:
+        """Poll every mailbox once, process all that is pending, deliver all events.
+
+        Messages and sinks that failed wait for their next try, which may be the next `drain`.
+        """
+        started = time.monotonic()
+        self.ticker.tick(schedule)
+        before = self.delivered()
+        outcomes = self._poll_all(schedule, stop)
+        processed = self._process_all(stop)
+        self._deliver_all(schedule, stop)
+        failed: dict[str, int] = defaultdict(int)
+        for failure in self.ledger.failed_messages():
+            failed[failure.message.mailbox] += 1
+        return DrainReport(
+            mailboxes=[_row(outcome, failed[outcome.mailbox]) for outcome in outcomes],
+            processed=processed,
+            pending=self.ledger.counts()["open"],
+            events={sink: count - before.get(sink, 0) for sink, count in self.delivered().items()},
+            waiting_events=sum(self.events.lag(sink).entries for sink in schedule.sinks)
+            + self.ledger.counts()["parked"],
+            seconds=time.monotonic() - started,
+        )
+
+    def _poll_all(self, schedule: Schedule, stop: Callable[[], bool]) -> list[PollOutcome]:
+        outcomes: dict[str, PollOutcome] = {}
+        finished: set[str] = set()
+        for mailbox in schedule.mailboxes:
+            self.ledger.mailboxes.hasten(mailbox)
+
+        def enough() -> bool:
+            return stop() or finished.issuperset(schedule.mailboxes)
+
+        def listen(outcome: PollOutcome) -> None:
+            before = outcomes.get(outcome.mailbox)
+            if outcome.mailbox in finished:
+                return
+            outcomes[outcome.mailbox] = replace(outcome, report=before.report + outcome.report) if before else outcome
+            if not outcome.full:
+                finished.add(outcome.mailbox)
+
+        def work() -> None:
+            self.poll.run(enough, listen)
+
+        while not enough():
+            _in_threads(work, min(PARALLEL_MAILBOXES, max(1, len(schedule.mailboxes))))
+            if not self._wait_for_others(self.ledger.mailboxes):
+                break
+        return sorted(outcomes.values(), key=lambda outcome: outcome.mailbox)
+
+    def _process_all(self, stop: Callable[[], bool]) -> int:
+        counts: list[int] = []
+        while not stop():
+            _in_threads(lambda: counts.append(self.process.run(stop)), PARALLEL_MESSAGES)
+            if not self.ledger.messages.backlog().due and not self._wait_for_others(self.ledger.messages):
+                break
+        return sum(counts)
+
+    def _deliver_all(self, schedule: Schedule, stop: Callable[[], bool]) -> None:
+        for sink in schedule.sinks:
+            self.ledger.sinks.hasten(sink)
+        self.relay.run(stop)
+        while not stop() and self._wait_for_others(self.ledger.sinks):
+            self.relay.run(stop)
+
+    def _wait_for_others(self, work: WorkSet) -> bool:
+        """Whether another process holds items, perhaps one that died: its claims expire, so wait a little."""
+        held = work.backlog().claimed > 0
+        if held:
+            time.sleep(LOOK_AGAIN)
+        return held
+
+
+def _in_threads(work: Callable[[], object], count: int) -> None:
+    """Run `work` in `count` threads and wait; the first error of any of them is raised."""
+    errors: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, see below
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _row(outcome: PollOutcome, failed_messages: int) -> DrainedMailbox:
+    error = None if outcome.error is None else str(outcome.error)
+    return DrainedMailbox(outcome.mailbox, outcome.result, outcome.report, failed_messages, error)

@@ -1,0 +1,53 @@
+"""`mailhaul status`: what the ledger knows, for a person or a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ingest.domain.mailbox import Mailbox
+    from ingest.ports.ledger import Backlog, EventLog, GroupLag, Ledger, MailboxStatus
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRow:
+    """One configured mailbox; `status` is None until its first poll."""
+
+    id: str
+    enabled: bool
+    interval: float
+    status: MailboxStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of the whole system at one moment."""
+
+    mailboxes: Sequence[MailboxRow]
+    schedule: Backlog
+    pending: Backlog
+    oldest_pending: float | None
+    counts: Mapping[str, int]
+    sinks: Mapping[str, GroupLag]
+    last_tick: float | None
+
+
+def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], sinks: Iterable[str]) -> Status:
+    """Read it all from the ledger.
+
+    Raises:
+        LedgerUnavailableError: the ledger is away.
+    """
+    statuses = ledger.statuses()
+    return Status(
+        mailboxes=[MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id)) for box in mailboxes],
+        schedule=ledger.mailboxes.backlog(),
+        pending=ledger.messages.backlog(),
+        oldest_pending=ledger.oldest_open(),
+        counts=ledger.counts(),
+        sinks={sink: events.lag(sink) for sink in sinks},
+        last_tick=ledger.last_tick(),
+    )

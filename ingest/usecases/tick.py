@@ -1,0 +1,85 @@
+"""The scheduler's second: keep the schedule true to the configuration, and send no more hints than are of use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from structlog import get_logger
+
+from ingest.ports.hints import Hints, Queue
+from ingest.usecases.processing import BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from ingest.ports.ledger import EventLog, Ledger
+
+log = get_logger()
+
+# A hint sets one worker thread or process to work until nothing is due; more than the largest fleet has are no use.
+MAX_WAITING = {Queue.POLL: 200, Queue.PROCESS: 100, Queue.RELAY: 20}
+# Trimming the stream costs little, yet need not be done every second.
+TRIM_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What the configuration asks for: ids of enabled mailboxes, names of sinks, and the digest of both."""
+
+    mailboxes: Collection[str]
+    sinks: Collection[str]
+    digest: str
+
+
+@dataclass(slots=True)
+class Ticker:
+    """One tick a second. Any number of schedulers may tick at once: claims are atomic, hints carry no truth."""
+
+    ledger: Ledger
+    events: EventLog
+    hints: Hints
+    ticks: int = 0
+
+    def tick(self, schedule: Schedule) -> None:
+        """Follow the configuration where it changed or the ledger was lost, then hint at what is due.
+
+        Raises:
+            LedgerUnavailableError: the ledger is away; the next tick tries again.
+        """
+        if self.ledger.schedule_digest() != schedule.digest:
+            self._follow(schedule)
+        self.ledger.record_tick()
+        self._hint(Queue.POLL, self.ledger.mailboxes.backlog().due)
+        self._hint(Queue.PROCESS, -(-self.ledger.messages.backlog().due // BATCH))
+        self._hint(Queue.RELAY, self._lagging(schedule))
+        if self.ticks % TRIM_EVERY == 0:
+            self.events.trim(sorted(schedule.sinks))
+        self.ticks += 1
+
+    def _follow(self, schedule: Schedule) -> None:
+        for work, wanted in (
+            (self.ledger.mailboxes, schedule.mailboxes),
+            (self.ledger.sinks, schedule.sinks),
+        ):
+            known = work.members()
+            work.drop(known.difference(wanted))
+            work.add(sorted(set(wanted) - known))
+        for sink in schedule.sinks:
+            self.events.ensure_group(sink)
+        self.ledger.set_schedule_digest(schedule.digest)
+        log.info("schedule.changed", mailboxes=len(schedule.mailboxes), sinks=len(schedule.sinks))
+
+    def _lagging(self, schedule: Schedule) -> int:
+        if self.ledger.sinks.backlog().due == 0:
+            return 0
+        return sum(
+            1 for sink in schedule.sinks if self.events.lag(sink).entries or self.events.parked(sink).backlog().due
+        )
+
+    def _hint(self, queue: Queue, wanted: int) -> None:
+        if wanted <= 0:
+            return
+        missing = min(wanted, MAX_WAITING[queue]) - self.hints.waiting(queue)
+        if missing > 0:
+            self.hints.send(queue, missing)
