@@ -1,0 +1,120 @@
+"""The octets of one session: a socket that never blocks longer than its deadline allows.
+
+Reading goes on while something is still to be written. A server that stops reading until its answers are taken
+(Dovecot does at 4 KiB of queued output) can therefore never hold us up.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import ssl
+from typing import TYPE_CHECKING
+
+from ingest.errors import MaildropConnectError, MaildropTimeoutError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from ingest.pop3.deadlines import Deadline
+
+# Four TLS records; with more, the octets have left the CPU's cache by the time they are hashed.
+_BUFFER_OCTETS = 64 * 1024
+_GONE = "The server ended the connection during the TLS handshake: is TLS spoken on this port?"
+
+
+class Connection:
+    """A connected socket, at first without TLS. `clock` is monotonic, in seconds."""
+
+    def __init__(self, sock: socket.socket, clock: Callable[[], float]) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._clock = clock
+        self._outgoing = bytearray()
+        self._buffer = memoryview(bytearray(_BUFFER_OCTETS))
+
+    def send(self, data: bytes) -> None:
+        """Queue octets and write what can be written at once; `receive` writes the rest."""
+        self._outgoing += data
+        self._flush()
+
+    def receive(self, deadline: Deadline) -> memoryview:
+        """What has arrived, at least one octet, or nothing at the end of the stream. Valid until the next call.
+
+        Raises:
+            MaildropTimeoutError: the deadline has passed, even if octets keep coming.
+            MaildropConnectError: the connection broke.
+        """
+        while True:
+            self._check(deadline)
+            if self._outgoing:
+                self._flush()
+            try:
+                return self._buffer[: self._sock.recv_into(self._buffer)]
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(select.POLLIN, deadline)
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT, deadline)
+            except OSError as error:
+                raise MaildropConnectError(f"The connection broke: {error.strerror or error}.") from error
+
+    def secure(self, context: ssl.SSLContext, host: str, deadline: Deadline) -> ssl.SSLSocket:
+        """Put TLS on the connection; returns the socket for a look at its certificate.
+
+        Raises:
+            MaildropTimeoutError: the deadline has passed.
+            ssl.SSLError: the handshake failed; the caller knows the words for it.
+            MaildropConnectError: the server went away.
+        """
+        try:
+            sock = context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
+            self._sock = sock  # which has taken the descriptor over
+            while not self._shaken(sock, deadline):
+                pass
+        except ssl.SSLEOFError as error:
+            raise MaildropConnectError(_GONE) from error
+        except ssl.SSLError:
+            raise
+        except OSError as error:
+            raise MaildropConnectError(_GONE) from error
+        return sock
+
+    def _shaken(self, sock: ssl.SSLSocket, deadline: Deadline) -> bool:
+        """One step of the handshake, after which more is needed or it is done."""
+        self._check(deadline)
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self._wait(select.POLLIN, deadline)
+            return False
+        except ssl.SSLWantWriteError:
+            self._wait(select.POLLOUT, deadline)
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the connection; again does no harm."""
+        self._sock.close()
+
+    def _flush(self) -> None:
+        while self._outgoing:
+            try:
+                sent = self._sock.send(self._outgoing)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError:
+                # The server may have said why before it went: reading will tell.
+                self._outgoing.clear()
+                return
+            del self._outgoing[:sent]
+
+    def _check(self, deadline: Deadline) -> None:
+        if self._clock() >= deadline.at:
+            raise MaildropTimeoutError(deadline.words)
+
+    def _wait(self, events: int, deadline: Deadline) -> None:
+        """Sleep until the socket is ready or the deadline is there."""
+        poll = select.poll()  # select.select ends at descriptor 1023
+        poll.register(self._sock, events | (select.POLLOUT if self._outgoing else 0))
+        poll.poll(math.ceil(max(0.0, deadline.at - self._clock()) * 1000))

@@ -1,0 +1,181 @@
+"""The protocol core: commands become octets, octets become events. No I/O and no clock.
+
+Give `receive` whatever has arrived, in any pieces, and take events from `next_event` until it has none. Every command
+goes into a queue when it is sent and leaves it with its answer, so any number may be outstanding.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from ingest.errors import MaildropConnectError, MaildropProtocolError, MaildropTlsError
+from ingest.pop3.events import Data, End, Event, Farewell, Greeting, Reply, Rows, parse_status, shown
+from ingest.pop3.framing import DotFraming, RowSplitter
+from ingest.pop3.states import FINAL, TRANSITIONS, State, Verb, after
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from ingest.pop3.commands import Command
+
+_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # alert and handshake, TLS 1.x
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """What a server may say before we stop listening. There is none on the lines and the length of a message here."""
+
+    status_octets: int = 4096  # RFC 2449 allows 512; servers quote web addresses and whole policies
+    row_octets: int = 512  # RFC 2449's limit; holds the unique-ids of 255 octets that qmail makes
+    capability_rows: int = 256  # Dovecot sends a dozen
+    listing_rows: int = 100_000
+
+
+class Pop3Protocol:
+    """One session, seen from the client.
+
+    Attributes:
+        state: as the server's answers prove it.
+    """
+
+    def __init__(self, limits: WireLimits | None = None) -> None:
+        self.state = State.GREETING
+        self._ahead = State.GREETING
+        self._limits = limits or WireLimits()
+        self._outstanding: deque[Command] = deque()
+        self._buffer = b""
+        self._at = 0
+        self._framing: DotFraming | None = None
+        self._rows: RowSplitter | None = None
+
+    @property
+    def outstanding(self) -> int:
+        """Commands whose answer is not complete."""
+        return len(self._outstanding) + (self._framing is not None)
+
+    def send(self, command: Command) -> bytes:
+        """The octets to write for a command, which is outstanding from now on.
+
+        Raises:
+            RuntimeError: the command is not allowed in this state: a mistake of the caller.
+        """
+        if (self._ahead, command.verb) not in TRANSITIONS:
+            raise RuntimeError(f"{command.verb} is not allowed in the state {self._ahead}")
+        self._ahead = after(self._ahead, command.verb, ok=True)
+        self._outstanding.append(command)
+        return command.octets()
+
+    def receive(self, data: Buffer) -> None:
+        """Take what has arrived; it is copied."""
+        rest = self._buffer[self._at :]
+        self._buffer, self._at = b"".join((rest, data)), 0
+
+    def next_event(self) -> Event | None:
+        """The next event, or None until more has arrived.
+
+        Raises:
+            MaildropProtocolError: the server broke the protocol or went past a limit; close the connection.
+            MaildropTlsError: it greeted with a TLS record.
+        """
+        if self._framing is not None:
+            return self._next_of_answer(self._framing)
+        if self.state is State.SECURING or self.state in FINAL or self._at == len(self._buffer):
+            return None
+        if not self._outstanding and self.state is not State.GREETING:
+            return self._unsolicited()
+        if self.state is State.GREETING and self._buffer.startswith(_TLS_RECORDS, self._at):
+            raise MaildropTlsError("The server speaks TLS on this port from the start: set `tls: implicit`.")
+        line = self._line()
+        return None if line is None else self._status(line)
+
+    def begin_tls(self) -> None:
+        """STLS was answered +OK: to be called before the handshake; the session goes on as after a greeting.
+
+        Raises:
+            MaildropTlsError: something followed the answer in plain text. Whoever sits on the line may have put it
+                there, to be taken for what the server says under TLS (RFC 2595 section 4, CVE-2011-0411).
+        """
+        if self.state is not State.SECURING:
+            raise RuntimeError(f"TLS cannot begin in the state {self.state}")
+        if self._at != len(self._buffer):
+            raise MaildropTlsError("Plain text followed the answer to STLS: someone may be tampering with the line.")
+        self.state = self._ahead = State.AUTHORIZATION
+
+    def end_of_stream(self) -> NoReturn:
+        """The server has closed its side.
+
+        Raises:
+            MaildropConnectError: always, as the client ends a session itself; what was incomplete stays so.
+        """
+        if self._framing is not None:
+            raise MaildropConnectError("The server closed the connection in the middle of an answer.")
+        if self.state is State.GREETING:
+            raise MaildropConnectError("The server closed the connection before it greeted.")
+        raise MaildropConnectError("The server closed the connection.")
+
+    def _line(self) -> bytes | None:
+        """The next status line, taken but for its CRLF, which begins a multi-line answer."""
+        end = self._buffer.find(b"\n", self._at)
+        length = (len(self._buffer) if end < 0 else end) - self._at - len(b"\r")
+        if length > self._limits.status_octets:
+            raise MaildropProtocolError(f"The server sent a status line of over {self._limits.status_octets} octets.")
+        if end < 0:
+            return None
+        if length < 0 or self._buffer[end - 1] != ord("\r"):
+            raise MaildropProtocolError("The server ends its lines with LF alone; POP3 wants CRLF.")
+        line = self._buffer[self._at : end - 1]
+        self._at = end - 1
+        return line
+
+    def _status(self, line: bytes) -> Event:
+        if self.state is State.GREETING:
+            return self._greeting(line)
+        status = parse_status(line)
+        command = self._outstanding.popleft()
+        self.state = after(self.state, command.verb, ok=status.ok)
+        if not self._outstanding:
+            self._ahead = self.state
+        if status.ok and (command.body or command.listing):
+            self._framing = DotFraming()
+            self._rows = self._splitter(command) if command.listing else None
+        else:
+            self._at += len(b"\r\n")
+        return Reply(command, status)
+
+    def _greeting(self, line: bytes) -> Greeting:
+        status = parse_status(line)
+        self._at += len(b"\r\n")
+        self.state = self._ahead = State.AUTHORIZATION if status.ok else State.CLOSED
+        return Greeting(status)
+
+    def _splitter(self, command: Command) -> RowSplitter:
+        capabilities = command.verb is Verb.CAPA
+        rows = self._limits.capability_rows if capabilities else self._limits.listing_rows
+        return RowSplitter(rows, self._limits.row_octets)
+
+    def _next_of_answer(self, framing: DotFraming) -> Event | None:
+        while not framing.ended:
+            octets, self._at = framing.take(self._buffer, self._at)
+            if not octets:
+                break
+            if self._rows is None:
+                return Data(octets)
+            if rows := self._rows.feed(octets):
+                return Rows(rows)
+        if not framing.ended:
+            return None
+        self._framing = self._rows = None
+        return End(framing.unstuffed)
+
+    def _unsolicited(self) -> Event | None:
+        """-ERR may come at any time before a server closes; anything else means that we are out of step."""
+        begin = self._buffer[self._at : self._at + len(b"-ERR")]
+        if not b"-ERR".startswith(begin):
+            raise MaildropProtocolError(f"The server said something it was not asked: {shown(begin)!r}")
+        line = self._line()
+        if line is None:
+            return None
+        self.state = self._ahead = State.CLOSED
+        return Farewell(parse_status(line))
