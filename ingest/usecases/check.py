@@ -7,6 +7,7 @@ import io
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ingest.errors import MailhaulError, StoreError
@@ -62,7 +63,7 @@ class Check:
         findings = [
             _try("ledger", "", self._ledger),
             _try("store", self.store.bucket, self._store),
-            *(_try("sink", sink.name, lambda sink=sink: self._sink(sink)) for sink in self.sinks),
+            *(_try("sink", sink.name, partial(self._sink, sink)) for sink in self.sinks),
         ]
         with ThreadPoolExecutor(PARALLEL_MAILBOXES) as pool:
             findings += pool.map(self._mailbox, mailboxes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,6 @@ class Drain:
     poll: PollStage
     process: ProcessStage
     relay: RelayStage
-    delivered: Callable[[], dict[str, int]]
 
     def run(self, schedule: Schedule, stop: Callable[[], bool]) -> DrainReport:
         """Poll every mailbox once, process all that is pending, deliver all events.
@@ -84,18 +83,15 @@ class Drain:
         """
         started = time.monotonic()
         self.ticker.tick(schedule)
-        before = self.delivered()
         outcomes = self._poll_all(schedule, stop)
         processed = self._process_all(stop)
-        self._deliver_all(schedule, stop)
-        failed: dict[str, int] = defaultdict(int)
-        for failure in self.ledger.failed_messages():
-            failed[failure.message.mailbox] += 1
+        events = self._deliver_all(schedule, stop)
+        failed = Counter(failure.message.mailbox for failure in self.ledger.failed_messages())
         return DrainReport(
             mailboxes=[_row(outcome, failed[outcome.mailbox]) for outcome in outcomes],
             processed=processed,
             pending=self.ledger.counts()["open"],
-            events={sink: count - before.get(sink, 0) for sink, count in self.delivered().items()},
+            events=dict(events),
             waiting_events=sum(self.events.lag(sink).entries for sink in schedule.sinks)
             + self.ledger.counts()["parked"],
             seconds=time.monotonic() - started,
@@ -135,12 +131,14 @@ class Drain:
                 break
         return sum(counts)
 
-    def _deliver_all(self, schedule: Schedule, stop: Callable[[], bool]) -> None:
+    def _deliver_all(self, schedule: Schedule, stop: Callable[[], bool]) -> Counter[str]:
+        delivered = Counter(dict.fromkeys(schedule.sinks, 0))
         for sink in schedule.sinks:
             self.ledger.sinks.hasten(sink)
-        self.relay.run(stop)
+        delivered.update(self.relay.run(stop))
         while not stop() and self._wait_for_others(self.ledger.sinks):
-            self.relay.run(stop)
+            delivered.update(self.relay.run(stop))
+        return delivered
 
     def _wait_for_others(self, work: WorkSet) -> bool:
         """Whether another process holds items, perhaps one that died: its claims expire, so wait a little."""

@@ -152,7 +152,7 @@ class Poller:
             session.close()
             if error.listed is None:
                 raise
-            run.too_large.add(_digest(error.listed))
+            run.too_large.add(keys.unique_id_digest(error.listed.unique_id))
             return False
         except BaseException:
             session.close()
@@ -164,7 +164,8 @@ class Poller:
         new = run.new_rows()
         run.new = max(run.new, len(new))
         limits = run.mailbox.limits
-        wanted, oversize = [], []
+        wanted: list[Listed] = []
+        oversize: list[Listed] = []
         for row in new[: limits.messages_per_poll]:
             too_large = (row.size or 0) > limits.message_bytes or _digest(row) in run.too_large
             (oversize if too_large else wanted).append(row)

@@ -41,116 +41,120 @@ class RelayStage:
     now: Callable[[], datetime]
     random: Callable[[], float]
 
-    def run(self, stop: Callable[[], bool]) -> int:
-        """Claim each due sink once and deliver what waits for it; returns how many sinks were handled.
+    def run(self, stop: Callable[[], bool]) -> dict[str, int]:
+        """Claim each due sink once and deliver what waits for it; returns the events delivered, by sink.
 
         Raises:
             LedgerError: the ledger is away; events that were delivered and not acknowledged are delivered again.
         """
-        visited: set[str] = set()
+        delivered: dict[str, int] = {}
 
         def handle(claim: Claim) -> None:
             # A sink that has nothing left is due again at once, for whoever hears of the next event.
-            visited.add(claim.id)
-            self.handle(claim, stop)
+            delivered[claim.id] = self.handle(claim, stop)
 
-        return work_off(
+        work_off(
             self.ledger.sinks,
             handle,
             lease=self.keeper.seconds,
-            stop=lambda: stop() or len(visited) >= len(self.sinks),
+            stop=lambda: stop() or len(delivered) >= len(self.sinks),
         )
+        return delivered
 
-    def handle(self, claim: Claim, stop: Callable[[], bool]) -> None:
-        """Deliver to one claimed sink until nothing waits, it fails, or `stop` says so."""
+    def handle(self, claim: Claim, stop: Callable[[], bool]) -> int:
+        """Deliver to one claimed sink until nothing waits, it fails, or `stop` says so; returns how many events."""
         sink = self.sinks.get(claim.id)
         if sink is None:
             self.ledger.sinks.drop([claim.id])
-            return
+            return 0
         with self.keeper.hold(self.ledger.sinks, claim) as lease:
-            trouble = self._parked(sink, lease, stop) or self._stream(sink, lease, stop)
-        if trouble is None:
+            turn = _Turn(self, sink, lease, stop)
+            turn.try_parked()
+            turn.follow_stream()
+        if turn.trouble is None:
             self.ledger.sinks.release(claim, 0.0)
-            return
-        pause = SINK_BACKOFF.pause(claim.tries, self.random())
-        self.ledger.sinks.release(claim, pause, claim.tries)
-        log.warning("sink.away", sink=sink.name, error=trouble, tries=claim.tries, seconds=round(pause, 1))
+        else:
+            pause = SINK_BACKOFF.pause(claim.tries, self.random())
+            self.ledger.sinks.release(claim, pause, claim.tries)
+            log.warning("sink.away", sink=sink.name, error=turn.trouble, tries=claim.tries, seconds=round(pause, 1))
+        return turn.delivered
 
-    def _stream(self, sink: Sink, lease: Lease, stop: Callable[[], bool]) -> str | None:
-        """Deliver what is new; the reason code when the sink is away."""
-        while not stop():
-            lease.check()
-            entries = self.events.read(sink.name, BATCH)
+
+@dataclass
+class _Turn:
+    """One sink's turn. `trouble` is the reason code once the sink turned out to be away."""
+
+    stage: RelayStage
+    sink: Sink
+    lease: Lease
+    stop: Callable[[], bool]
+    delivered: int = 0
+    trouble: str | None = None
+
+    def follow_stream(self) -> None:
+        """Deliver what the sink has not confirmed, oldest first."""
+        events = self.stage.events
+        while self._goes_on():
+            entries = events.read(self.sink.name, BATCH)
             if not entries:
-                return None
-            outcomes = self._deliver(sink, entries)
-            trouble = self._settle(sink, entries, outcomes)
-            if trouble is not None:
-                return trouble
-        return None
+                return
+            outcomes = list(zip(entries, self._deliver(entries), strict=True))
+            confirmed = [entry for entry, outcome in outcomes if outcome.verdict is Verdict.DELIVERED]
+            events.acknowledge(self.sink.name, [entry.position for entry in confirmed])
+            for entry, outcome in outcomes:
+                if outcome.verdict is Verdict.REFUSED:
+                    events.park(self.sink.name, entry, PARKED_BACKOFF.pause(1, self.stage.random()))
+                    self._warn("event.parked", entry, outcome)
 
-    def _settle(self, sink: Sink, entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> str | None:
-        delivered = [
-            entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome.verdict is Verdict.DELIVERED
-        ]
-        self.events.acknowledge(sink.name, [entry.position for entry in delivered])
-        self._count_delivered(delivered)
-        trouble = None
-        for entry, outcome in zip(entries, outcomes, strict=True):
-            if outcome.verdict is Verdict.REFUSED:
-                self.events.park(sink.name, entry, PARKED_BACKOFF.pause(1, self.random()))
-                log.warning("event.parked", sink=sink.name, event_id=entry.event.id, error=outcome.reason)
-            elif outcome.verdict is Verdict.UNAVAILABLE:
-                trouble = outcome.reason
-        return trouble
-
-    def _parked(self, sink: Sink, lease: Lease, stop: Callable[[], bool]) -> str | None:
-        """Try parked events that are due; the reason code when the sink is away."""
-        parked = self.events.parked(sink.name)
-        while not stop():
-            lease.check()
-            claims = parked.claim(BATCH, self.keeper.seconds)
+    def try_parked(self) -> None:
+        """Deliver events that the sink refused before and whose pause is over."""
+        events = self.stage.events
+        parked = events.parked(self.sink.name)
+        while self._goes_on():
+            claims = parked.claim(BATCH, self.stage.keeper.seconds)
             if not claims:
-                return None
-            entries = self.events.parked_events(sink.name, [claim.id for claim in claims])
-            present = [(claim, entry) for claim, entry in zip(claims, entries, strict=True) if entry is not None]
-            parked.drop(claim.id for claim, entry in zip(claims, entries, strict=True) if entry is None)
-            outcomes = self._deliver(sink, [entry for _, entry in present])
-            trouble = None
+                return
+            found = events.parked_events(self.sink.name, [claim.id for claim in claims])
+            present = [(claim, entry) for claim, entry in zip(claims, found, strict=True) if entry is not None]
+            parked.drop({claim.id for claim in claims} - {claim.id for claim, _ in present})
+            outcomes = self._deliver([entry for _, entry in present])
             for (claim, entry), outcome in zip(present, outcomes, strict=True):
-                trouble = self._settle_parked(sink, claim, entry, outcome) or trouble
-            if trouble is not None:
-                return trouble
-        return None
+                self._settle_parked(claim, entry, outcome)
 
-    def _settle_parked(self, sink: Sink, claim: Claim, entry: Entry, outcome: Outcome) -> str | None:
-        parked = self.events.parked(sink.name)
+    def _settle_parked(self, claim: Claim, entry: Entry, outcome: Outcome) -> None:
+        parked = self.stage.events.parked(self.sink.name)
         if outcome.verdict is Verdict.DELIVERED:
-            self.events.unpark(sink.name, claim)
-            self._count_delivered([entry])
+            self.stage.events.unpark(self.sink.name, claim)
         elif outcome.verdict is Verdict.UNAVAILABLE:
             parked.release(claim, 0.0, claim.tries - 1)
-            return outcome.reason
         elif claim.tries >= PARKED_TRIES:
             # Out of the schedule, yet kept: a person decides.
             parked.drop([claim.id])
-            log.error("event.set_aside", sink=sink.name, event_id=entry.event.id, error=outcome.reason)
+            self._warn("event.set_aside", entry, outcome)
         else:
-            parked.release(claim, PARKED_BACKOFF.pause(claim.tries, self.random()), claim.tries)
-        return None
+            parked.release(claim, PARKED_BACKOFF.pause(claim.tries + 1, self.stage.random()), claim.tries)
 
-    def _deliver(self, sink: Sink, entries: Sequence[Entry]) -> list[Outcome]:
+    def _deliver(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """One verdict for each, counted; remembers when the sink is away."""
         try:
-            outcomes = sink.deliver([entry.event for entry in entries]) if entries else []
+            outcomes = self.sink.deliver([entry.event for entry in entries]) if entries else []
         except SinkUnavailableError as error:
             outcomes = [Outcome(Verdict.UNAVAILABLE, error.code)] * len(entries)
-        for outcome in outcomes:
-            self.metrics.count("events_published_total", sink.name, outcome.verdict.value)
+        metrics, now = self.stage.metrics, self.stage.now().timestamp()
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            metrics.count("events_published_total", self.sink.name, outcome.verdict.value)
+            if outcome.verdict is Verdict.UNAVAILABLE:
+                self.trouble = self.trouble or outcome.reason
+            if outcome.verdict is Verdict.DELIVERED:
+                self.delivered += 1
+                metrics.count("messages_total", "published")
+                if entry.first_seen is not None:
+                    metrics.observe("end_to_end_latency_seconds", max(0.0, now - entry.first_seen))
         return outcomes
 
-    def _count_delivered(self, entries: Sequence[Entry]) -> None:
-        now = self.now().timestamp()
-        for entry in entries:
-            self.metrics.count("messages_total", "published")
-            if entry.first_seen is not None:
-                self.metrics.observe("end_to_end_latency_seconds", max(0.0, now - entry.first_seen))
+    def _goes_on(self) -> bool:
+        self.lease.check()
+        return self.trouble is None and not self.stop()
+
+    def _warn(self, what: str, entry: Entry, outcome: Outcome) -> None:
+        log.warning(what, sink=self.sink.name, event_id=entry.event.id, error=outcome.reason)

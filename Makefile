@@ -1,0 +1,56 @@
+# Mailhaul. `make run` shows it at work, `make test` tests it. Nothing but Python 3.11 (or later) and pip is needed.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CONFIG ?=
+PYTEST_ARGS ?=
+
+.PHONY: run test lint format lock bench dovecot s3 clean
+
+run: $(VENV)/run.stamp  ## the demonstration, or with CONFIG=my.yaml the real thing
+	@exec $(BIN)/mailhaul up $(if $(CONFIG),--config $(CONFIG))
+
+test: $(VENV)/dev.stamp dovecot s3  ## every test; installs the servers the tests need where it may
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/dev.stamp  ## format, style, types, import direction, lock file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	tests/check-lock $(BIN)/uv
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.stamp dovecot s3  ## the benchmarks; they print tables
+	$(BIN)/python -m tests.benchmarks.throughput
+
+lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
+	tests/lock $(BIN)/uv
+
+dovecot:
+	@tests/install-servers dovecot prometheus
+
+s3:
+	@tests/install-s3
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Mailhaul needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/python.stamp requirements/run.txt pyproject.toml
+	$(PIP) install --quiet --require-hashes -r requirements/run.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .tools mailhaul-demo

@@ -1,0 +1,216 @@
+"""The composition root: everything a process works with, built once from its configuration."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ingest.adapters.embedded import EmbeddedLedger
+from ingest.adapters.ledger import connect
+from ingest.adapters.sinks import open_sink
+from ingest.adapters.stores import open_store
+from ingest.adapters.stores.metered import MeteredStore
+from ingest.config import Secrets
+from ingest.domain.keys import Layout
+from ingest.pop3 import Pop3Connector
+from ingest.usecases.archive import Archive
+from ingest.usecases.check import Check
+from ingest.usecases.drain import Drain
+from ingest.usecases.lease import LeaseKeeper
+from ingest.usecases.poll import Poller
+from ingest.usecases.polling import PollStage
+from ingest.usecases.process import Processor
+from ingest.usecases.processing import ProcessStage
+from ingest.usecases.relaying import RelayStage
+from ingest.usecases.tick import Schedule, Ticker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ingest.config import Config, ConfigSource
+    from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.metrics import Metrics
+    from ingest.ports.hints import Hints
+    from ingest.ports.ledger import EventLog, Ledger
+    from ingest.ports.sink import Sink
+    from ingest.ports.store import Store
+
+# Threads that write to the store: enough to hide its latency from fifty pollers, few enough for its rate limits.
+UPLOAD_THREADS = 32
+
+
+@dataclass
+class Runtime:
+    """What one process works with. Mailboxes and secrets follow their files; the rest lives as long as it does."""
+
+    source: ConfigSource
+    metrics: Metrics
+    hints: Hints
+    ledger: Ledger
+    events: EventLog
+    store: Store
+    layout: Layout
+    sinks: Mapping[str, Sink]
+    secrets: Secrets
+    keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
+
+    def now(self) -> datetime:
+        """The wall clock, in UTC."""
+        return datetime.now(UTC)
+
+    def mailboxes(self) -> Mapping[str, Mailbox]:
+        """The configured mailboxes, as the files say now."""
+        return self.source.current().mailboxes_by_id()
+
+    def credentials(self, mailbox: str) -> Credentials:
+        """Who logs in there, read from where the configuration points now.
+
+        Raises:
+            ConfigError: a secret is missing.
+        """
+        return self.source.current().credentials(mailbox, self.secrets)
+
+    def schedule(self) -> Schedule:
+        """What the configuration wants scheduled now."""
+        config = self.source.current()
+        enabled = [box.id for box in config.mailboxes_by_id().values() if box.enabled]
+        return Schedule(enabled, list(self.sinks), config.schedule_digest())
+
+    @cached_property
+    def uploads(self) -> ThreadPoolExecutor:
+        """Shared by all that write to the store."""
+        return ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
+
+    @cached_property
+    def connector(self) -> Pop3Connector:
+        """Opens POP3 sessions; its TLS contexts are shared by the whole process."""
+        return Pop3Connector()
+
+    @cached_property
+    def poll_stage(self) -> PollStage:
+        """The poller's work."""
+        poller = Poller(
+            connect=self.connector,
+            credentials=self.credentials,
+            ledger=self.ledger,
+            archive=Archive(self.store, self.layout),
+            hints=self.hints,
+            metrics=self.metrics,
+            keeper=self.keeper,
+            uploads=self.uploads,
+            now=self.now,
+        )
+        return PollStage(poller, self.mailboxes, random.random)
+
+    @cached_property
+    def process_stage(self) -> ProcessStage:
+        """The processor's work."""
+        return ProcessStage(
+            processor=Processor(self.store, self.metrics, self.uploads),
+            ledger=self.ledger,
+            hints=self.hints,
+            metrics=self.metrics,
+            keeper=self.keeper,
+            now=self.now,
+            random=random.random,
+        )
+
+    @cached_property
+    def relay_stage(self) -> RelayStage:
+        """The relay's work."""
+        return RelayStage(
+            ledger=self.ledger,
+            events=self.events,
+            sinks=self.sinks,
+            metrics=self.metrics,
+            keeper=self.keeper,
+            now=self.now,
+            random=random.random,
+        )
+
+    @cached_property
+    def ticker(self) -> Ticker:
+        """The scheduler's work."""
+        return Ticker(self.ledger, self.events, self.hints)
+
+    @cached_property
+    def drain(self) -> Drain:
+        """All three stages, once."""
+        return Drain(
+            ledger=self.ledger,
+            events=self.events,
+            ticker=self.ticker,
+            poll=self.poll_stage,
+            process=self.process_stage,
+            relay=self.relay_stage,
+        )
+
+    @cached_property
+    def check(self) -> Check:
+        """Trying each part."""
+        return Check(
+            ledger=self.ledger,
+            store=self.store,
+            layout=self.layout,
+            sinks=list(self.sinks.values()),
+            connect=self.connector,
+            credentials=self.credentials,
+        )
+
+    def close(self) -> None:
+        """Let go of threads, connections and files; claims that are still held expire."""
+        self.keeper.close()
+        if "uploads" in self.__dict__:
+            self.uploads.shutdown()
+        for sink in self.sinks.values():
+            sink.close()
+
+
+def build(source: ConfigSource, ledger_at: str, metrics: Metrics, hints: Hints) -> Runtime:
+    """Build a runtime. No connection is made yet, so that a part that is away fails where it is used.
+
+    Args:
+        source: the configuration.
+        ledger_at: URL of the ledger, from `ledger_url`.
+        metrics: this process's.
+        hints: how other processes are told of work.
+    """
+    config = source.current()
+    secrets = Secrets(source.folder, source.environ)
+    store, prefix = _open_store(config, secrets)
+    ledger, events = connect(ledger_at)
+    sinks = [open_sink(sink, secrets) for sink in config.sinks]
+    return Runtime(
+        source=source,
+        metrics=metrics,
+        hints=hints,
+        ledger=ledger,
+        events=events,
+        store=MeteredStore(store, metrics),
+        layout=Layout(prefix),
+        sinks={sink.name: sink for sink in sinks},
+        secrets=secrets,
+    )
+
+
+@contextmanager
+def ledger_url(config: Config) -> Iterator[str]:
+    """The URL of the ledger for the length of a `with` block; an embedded one runs that long.
+
+    Raises:
+        StartError: the embedded ledger does not start.
+    """
+    if config.ledger_folder is None:
+        yield config.ledger_url
+        return
+    with EmbeddedLedger(config.ledger_folder) as embedded:
+        yield embedded.url
+
+
+def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
+    raise NotImplementedError

@@ -1,0 +1,33 @@
+"""The Celery application. What travels through it are hints; the truth is in the ledger and the store."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+
+def make_app(broker: str) -> Celery:
+    """A Celery app without results, ETA, priorities, events and remote control.
+
+    Hints are acknowledged when they are taken: a lost one is made good by the next tick, a repeated one finds
+    nothing to claim. So neither late acknowledgement nor a visibility timeout has anything to protect.
+
+    Args:
+        broker: URL in kombu's form.
+    """
+    app = Celery("mailhaul", broker=broker)
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={"socket_keepalive": True, "health_check_interval": 30},
+        task_acks_late=False,
+        task_ignore_result=True,
+        task_serializer="json",
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+    )
+    return app

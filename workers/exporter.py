@@ -1,0 +1,104 @@
+"""The exporter: gauges about the whole system, read from ledger and broker when Prometheus asks.
+
+One process only exposes them; in every worker they would be counted many times over.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from structlog import get_logger
+
+from ingest import __version__
+from ingest.errors import LedgerUnavailableError
+from ingest.metrics import EXPORTER_SPECS, MAILBOX_SERIES, STAGES
+from ingest.ports.hints import Queue
+from ingest.usecases.status import read_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ingest.runtime import Runtime
+    from ingest.usecases.status import MailboxRow, Status
+
+log = get_logger()
+
+Gauges = dict[str, GaugeMetricFamily]
+
+
+class SystemCollector(Collector):
+    """Reads the state of the system at each scrape."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Nothing: a registry would otherwise collect at registration, when the ledger may be away."""
+        return ()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """All gauges; without the ledger only those that do not need it, with `mailhaul_ledger_up` 0."""
+        gauges = {
+            spec.name: GaugeMetricFamily(spec.full_name, spec.help, labels=spec.labels) for spec in EXPORTER_SPECS
+        }
+        gauges["build_info"].add_metric([__version__, os.environ.get("MAILHAUL_REVISION", "unknown")], 1)
+        runtime = self._runtime
+        try:
+            config = runtime.source.current()
+            status = read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
+        except LedgerUnavailableError as error:
+            log.warning("ledger.away", task="scrape", error=error.code)
+            gauges["ledger_up"].add_metric([], 0)
+            return _filled(gauges)
+        gauges["ledger_up"].add_metric([], 1)
+        if config.metrics.mailbox_label:
+            _mailboxes(gauges, status.mailboxes[:MAILBOX_SERIES])
+        _certificates(gauges, status, {box.id: box.server.label for box in runtime.mailboxes().values()})
+        _pending(gauges, status, runtime.now().timestamp())
+        for queue in Queue:
+            gauges["queue_tasks"].add_metric([queue], runtime.hints.waiting(queue))
+            gauges["queue_oldest_task_age_seconds"].add_metric([queue], runtime.hints.oldest_age(queue))
+        return _filled(gauges)
+
+
+def _filled(gauges: Gauges) -> list[GaugeMetricFamily]:
+    return [gauge for gauge in gauges.values() if gauge.samples]
+
+
+def _mailboxes(gauges: Gauges, rows: Iterable[MailboxRow]) -> None:
+    for row in rows:
+        gauges["mailbox_poll_interval_seconds"].add_metric([row.id], row.interval)
+        gauges["mailbox_enabled"].add_metric([row.id], int(row.enabled))
+        last_success = row.status.last_success if row.status else None
+        gauges["mailbox_last_success_timestamp_seconds"].add_metric([row.id], last_success or 0)
+        gauges["mailbox_backlog_messages"].add_metric([row.id], row.status.backlog_messages if row.status else 0)
+        gauges["mailbox_backlog_bytes"].add_metric([row.id], row.status.backlog_octets if row.status else 0)
+
+
+def _certificates(gauges: Gauges, status: Status, servers: dict[str, str]) -> None:
+    ends: dict[str, float] = {}
+    for row in status.mailboxes:
+        if row.status and row.status.certificate_not_after:
+            server = servers[row.id]
+            ends[server] = min(ends.get(server, float("inf")), row.status.certificate_not_after)
+    for server, end in ends.items():
+        gauges["tls_certificate_not_after_timestamp_seconds"].add_metric([server], end)
+
+
+def _pending(gauges: Gauges, status: Status, now: float) -> None:
+    waiting = max((lag.entries for lag in status.sinks.values()), default=0)
+    oldest = max((lag.oldest_age for lag in status.sinks.values()), default=0.0)
+    age = max(0.0, now - status.oldest_pending) if status.oldest_pending else 0.0
+    by_stage = {"process": (status.counts["open"], age), "publish": (waiting, oldest)}
+    for stage in STAGES:
+        count, seconds = by_stage[stage]
+        gauges["pending_messages"].add_metric([stage], count)
+        gauges["pending_oldest_age_seconds"].add_metric([stage], seconds)
+    gauges["failed_messages"].add_metric([], status.counts["failed"])
+    gauges["parked_events"].add_metric([], status.counts["parked"])
+    gauges["schedule_lag_seconds"].add_metric([], status.schedule.lag)
+    if status.last_tick is not None:
+        gauges["scheduler_last_tick_timestamp_seconds"].add_metric([], status.last_tick)

@@ -1,0 +1,188 @@
+"""One process each: how a worker, the scheduler and the exporter begin and end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from ingest import logs
+from ingest.config import ConfigSource
+from ingest.errors import StartError
+from ingest.metrics import Metrics
+from ingest.ports.hints import Queue
+from ingest.runtime import Runtime, build, ledger_url
+from workers import schedule, tasks
+from workers.app import make_app
+from workers.exporter import SystemCollector
+from workers.hints import CeleryHints
+from workers.shared_metrics import shared_metrics
+from workers.stopping import StopFlag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from celery import Celery
+
+    from ingest.config import Config
+
+# A message that takes longer than this to process is interrupted, and counts as tried.
+PROCESS_SOFT_LIMIT = 300
+PROCESS_HARD_LIMIT = 330
+# A child that has grown beyond this is replaced after its task (KiB).
+PROCESS_MEMORY_KIB = 512 * 1024
+
+
+def run_worker(role: str, config_path: Path | None) -> None:
+    """Consume one queue until SIGTERM.
+
+    Args:
+        role: `poll`, `process` or `relay`.
+        config_path: a file or folder, or None for the environment alone.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        StartError: the metrics port is taken, or the embedded ledger does not start.
+    """
+    queue = Queue(role)
+    with ExitStack() as stack:
+        if queue is Queue.PROCESS:
+            stack.enter_context(shared_metrics())
+        process = stack.enter_context(_Process.started(config_path))
+        stack.enter_context(_serving(process.config, _exposed(queue, process.metrics)))
+        _expect_series(queue, process.config, process.metrics)
+        _consume(process, queue)
+
+
+def run_scheduler(config_path: Path | None) -> None:
+    """Tick every second until SIGTERM. Errors as for `run_worker`."""
+    with _Process.started(config_path) as process:
+        schedule.run(process.app, process.runtime())
+
+
+def run_exporter(config_path: Path | None) -> None:
+    """Serve gauges about the whole system until SIGTERM. Errors as for `run_worker`."""
+    with _Process.started(config_path) as process:
+        registry = CollectorRegistry()
+        registry.register(SystemCollector(process.runtime()))
+        with _serving(process.config, registry):
+            stopped = threading.Event()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stopped.set())
+            stopped.wait()
+
+
+class _Process:
+    """What every process of ours has: configuration, Celery app, metrics, and a runtime."""
+
+    def __init__(self, source: ConfigSource, app: Celery) -> None:
+        self.source, self.app = source, app
+        self.config = source.current()
+        self.metrics = Metrics(mailbox_label=self.config.metrics.mailbox_label)
+        self._lock = threading.Lock()
+        self._made: tuple[int, Runtime] | None = None
+
+    @classmethod
+    @contextmanager
+    def started(cls, config_path: Path | None) -> Iterator[_Process]:
+        """Read the configuration, set up logs, and have a ledger, for the length of a `with` block."""
+        source = ConfigSource(config_path, os.environ)
+        config = source.current()
+        logs.configure(config.log.format, config.log.level, sys.stderr)
+        with ledger_url(config) as url:
+            process = cls(source, make_app(config.broker_url(url)))
+            try:
+                yield process
+            finally:
+                process.close()
+
+    def runtime(self) -> Runtime:
+        """Made at first use, and made anew after a fork: connections must not be shared between processes."""
+        with self._lock:
+            if self._made is None or self._made[0] != os.getpid():
+                self._made = (os.getpid(), build(self.source, self.metrics, CeleryHints(self.app)))
+            return self._made[1]
+
+    def close(self) -> None:
+        """Let go of the runtime and the broker."""
+        if self._made is not None and self._made[0] == os.getpid():
+            self._made[1].close()
+        self.app.close()
+
+
+def _consume(process: _Process, queue: Queue) -> None:
+    stop = StopFlag()
+    tasks.register(process.app, queue, process.runtime, stop)
+
+    def stopping(**_: Any) -> None:
+        stop.set()
+
+    signals.worker_shutting_down.connect(stopping, weak=False)
+    workers = process.config.workers
+    prefork = queue is Queue.PROCESS
+    if prefork:
+        process.app.conf.update(
+            task_soft_time_limit=PROCESS_SOFT_LIMIT,
+            task_time_limit=PROCESS_HARD_LIMIT,
+            worker_max_memory_per_child=PROCESS_MEMORY_KIB,
+        )
+    concurrency = {
+        Queue.POLL: workers.poll_threads,
+        Queue.PROCESS: workers.processes,
+        Queue.RELAY: workers.relay_threads,
+    }
+    worker = process.app.Worker(
+        queues=[str(queue)],
+        pool="prefork" if prefork else "threads",
+        concurrency=concurrency[queue],
+        hostname=f"{queue}@%h",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+        loglevel="WARNING",
+    )
+    worker.start()
+    if worker.exitcode:
+        raise StartError(f"the {queue} worker ended with code {worker.exitcode}; its log says why")
+
+
+def _exposed(queue: Queue, metrics: Metrics) -> CollectorRegistry:
+    if queue is not Queue.PROCESS:
+        return metrics.registry
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return registry
+
+
+def _expect_series(queue: Queue, config: Config, metrics: Metrics) -> None:
+    if queue is Queue.POLL:
+        metrics.expect_polls(config.mailboxes_by_id())
+    if queue is Queue.RELAY:
+        metrics.expect_sinks(sink.name for sink in config.sinks)
+
+
+@contextmanager
+def _serving(config: Config, registry: CollectorRegistry) -> Iterator[None]:
+    address, port = config.metrics.address, config.metrics.port
+    try:
+        server, thread = start_http_server(port, address, registry)
+    except OSError as error:
+        raise StartError(
+            f"metrics cannot be served on {address}:{port} ({error.strerror}); set metrics.port, or the variable "
+            "MAILHAUL_METRICS__PORT, to a free port"
+        ) from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,56 @@
+"""Celery beat as the scheduler: every second one tick of ours, and nothing else."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from celery.beat import Scheduler, Service
+from structlog import get_logger
+
+from ingest.errors import ConfigError, LedgerUnavailableError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from celery import Celery
+
+    from ingest.runtime import Runtime
+
+log = get_logger()
+
+INTERVAL = 1.0
+
+
+class TickScheduler(Scheduler):
+    """A beat scheduler whose schedule is the ledger's. Any number may run: claims are atomic."""
+
+    runtime: Runtime
+
+    def setup_schedule(self) -> None:
+        """Beat's own entries are not used."""
+
+    def tick(self, *_args: Any, **_kwargs: Any) -> float:
+        """One tick; returns the seconds until the next."""
+        started = time.monotonic()
+        try:
+            self.runtime.ticker.tick(self.runtime.schedule())
+        except LedgerUnavailableError as error:
+            log.warning("ledger.away", task="tick", error=error.code)
+        except ConfigError as error:
+            log.warning("config.broken", problems=len(error.problems))
+        return max(0.0, INTERVAL - (time.monotonic() - started))
+
+
+def run(app: Celery, runtime: Runtime) -> None:
+    """Tick until SIGTERM or SIGINT."""
+    scheduler = type("BoundTickScheduler", (TickScheduler,), {"runtime": runtime})
+    service = Service(app, max_interval=INTERVAL, scheduler_cls=scheduler)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        service.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    service.start()

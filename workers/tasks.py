@@ -1,0 +1,63 @@
+"""The Celery tasks: a few lines each that call a stage."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from structlog import get_logger
+
+from ingest.errors import LedgerUnavailableError
+from ingest.ports.hints import Queue
+from workers.hints import task_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celery import Celery
+
+    from ingest.runtime import Runtime
+    from workers.stopping import Stop, StopFlag
+
+log = get_logger()
+
+# How long one hint keeps a thread or process at work while there is more to claim. Short enough that a prefork
+# child is recycled in time and a stop is not missed, long enough that hints stay few.
+TIME_PER_HINT = {Queue.POLL: 50.0, Queue.PROCESS: 20.0, Queue.RELAY: 20.0}
+
+
+def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: StopFlag) -> None:
+    """Give an app the task of one role.
+
+    Args:
+        app: the worker's.
+        role: which queue it consumes.
+        runtime: this process's runtime, made at first use (after the fork, in a prefork child).
+        stop: asked between items.
+    """
+    @app.task(name=task_name(role), ignore_result=True)
+    def work_off_hint() -> None:
+        started, result = time.monotonic(), "ok"
+        try:
+            _run(role, runtime(), stop.within(TIME_PER_HINT[role]))
+        except LedgerUnavailableError as error:
+            # Nothing is lost: claims expire, and the scheduler hints again when the ledger is back.
+            result = "error"
+            log.warning("ledger.away", task=str(role), error=error.code)
+        except BaseException:
+            result = "error"
+            raise
+        finally:
+            metrics = runtime().metrics
+            metrics.count("tasks_total", str(role), result)
+            metrics.observe("task_duration_seconds", time.monotonic() - started, str(role), result)
+
+
+def _run(role: Queue, runtime: Runtime, stop: Stop) -> None:
+    match role:
+        case Queue.POLL:
+            runtime.poll_stage.run(stop)
+        case Queue.PROCESS:
+            runtime.process_stage.run(stop)
+        case Queue.RELAY:
+            runtime.relay_stage.run(stop)
