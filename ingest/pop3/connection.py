@@ -59,6 +59,13 @@ class Connection:
             except OSError as error:
                 raise MaildropConnectError(f"The connection broke: {error.strerror or error}.") from error
 
+    def arrived(self) -> memoryview:
+        """What has arrived, without waiting; nothing also at the end of the stream. Valid until the next call."""
+        try:
+            return self._buffer[: self._sock.recv_into(self._buffer)]
+        except OSError:  # nothing is there, or the connection broke, which the next `receive` will tell
+            return self._buffer[:0]
+
     def secure(self, context: ssl.SSLContext, host: str, deadline: Deadline) -> ssl.SSLSocket:
         """Put TLS on the connection; returns the socket for a look at its certificate.
 

@@ -65,7 +65,14 @@ class Dialogue:
         return event.status
 
     def send(self, *batch: Command) -> None:
-        """Send commands in one go, without waiting for their answers."""
+        """Send commands in one go, without waiting for their answers.
+
+        Raises:
+            MaildropConnectError: the server has ended the session meanwhile; its -ERR is not taken for an answer.
+        """
+        if self.idle:
+            self._protocol.receive(self._connection.arrived())
+            self._heard(self._protocol.next_event())
         if batch:
             self._connection.send(b"".join([self._protocol.send(command) for command in batch]))
 
@@ -127,6 +134,9 @@ class Dialogue:
                 self._protocol.receive(data)
             else:
                 self._protocol.end_of_stream()
+        self._heard(event)
+        return event
+
+    def _heard(self, event: Event | None) -> None:
         if isinstance(event, Farewell):
             raise MaildropConnectError(f"The server ended the session: {event.status.text}")
-        return event

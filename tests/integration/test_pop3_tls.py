@@ -1,0 +1,165 @@
+"""TLS: who is trusted, what is said when nobody can be, and that no credentials are sent before."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from ingest.domain.mailbox import Credentials, Deadlines, Mailbox, Server, Tls
+from ingest.errors import MaildropConnectError, MaildropTimeoutError, MaildropTlsError
+from ingest.pop3.connector import Pop3Connector
+from tests.support.scripted_pop3 import Close, Drain, Expect, ScriptedServer, Secure, Send, Stall, Step, login
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+CREDENTIALS = Credentials("joe", "secret")
+DEADLINES = Deadlines(connect=5, tls=5, reply=5, idle=5, quit=5, poll=10)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def polled(
+    steps: Sequence[Step],
+    tls: Tls = Tls.IMPLICIT,
+    *,
+    ca_file: str | None = None,
+    fingerprint: str | None = None,
+    deadlines: Deadlines = DEADLINES,
+) -> tuple[list[bytes], list[str], float | None]:
+    """Log in and quit; what the server read in the clear of its script, the phases, the certificate's end."""
+    phases: list[str] = []
+    with ScriptedServer(steps) as server:
+        target = Mailbox("m", Server("127.0.0.1", server.port, tls, ca_file, fingerprint), deadlines=deadlines)
+        try:
+            drop = Pop3Connector()(target, CREDENTIALS, lambda phase, _: phases.append(phase))
+        except Exception:
+            assert not any(line.startswith((b"USER", b"PASS")) for line in server.received)
+            raise
+        assert drop.quit()
+    return server.received, phases, drop.certificate_not_after
+
+
+GOODBYE: list[Step] = [Expect("QUIT"), Send(b"+OK\r\n")]
+
+
+def test_a_private_ca_is_trusted_when_configured(authority: trustme.CA, ca_file: str) -> None:
+    """Case 37."""
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+    context = serving(authority.issue_cert("127.0.0.1", not_after=end))
+    _, phases, not_after = polled([Secure(context), *login(), *GOODBYE], ca_file=ca_file)
+    assert phases == ["connect", "tls", "auth", "quit"]
+    assert not_after == end.timestamp()
+
+
+def test_a_self_signed_certificate_is_refused_with_the_remedy(authority: trustme.CA) -> None:
+    """Case 37: verified by default."""
+    context = serving(authority.issue_cert("127.0.0.1"))
+    with pytest.raises(MaildropTlsError, match=r"`ca`.*`fingerprint`"):
+        polled([Secure(context), *login()])
+
+
+def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, ca_file: str) -> None:
+    """Case 37."""
+    context = serving(authority.issue_cert("pop.example.org"))
+    with pytest.raises(MaildropTlsError, match="another name"):
+        polled([Secure(context), *login()], ca_file=ca_file)
+
+
+def test_an_expired_certificate_is_refused(authority: trustme.CA, ca_file: str) -> None:
+    """Case 37."""
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    context = serving(authority.issue_cert("127.0.0.1", not_before=yesterday - timedelta(1), not_after=yesterday))
+    with pytest.raises(MaildropTlsError, match="expired"):
+        polled([Secure(context), *login()], ca_file=ca_file)
+
+
+@pytest.mark.parametrize("colons", [True, False])
+def test_a_pinned_certificate_is_trusted_whoever_signed_it(authority: trustme.CA, colons: bool) -> None:  # noqa: FBT001 - a parameter
+    """Case 37: in either of the forms that tools print."""
+    certificate = authority.issue_cert("pop.example.org")
+    der = ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
+    digest = hashlib.sha256(der).digest()
+    pin = digest.hex(":").upper() if colons else digest.hex()
+    polled([Secure(serving(certificate)), *login(), *GOODBYE], fingerprint=pin)
+
+
+def test_with_a_pin_no_other_certificate_is_trusted(authority: trustme.CA, ca_file: str) -> None:
+    """Case 37: not even one that the CA has signed."""
+    context = serving(authority.issue_cert("127.0.0.1"))
+    with pytest.raises(MaildropTlsError, match="fingerprint"):
+        polled([Secure(context), *login()], ca_file=ca_file, fingerprint="00" * 32)
+
+
+def test_starttls_protects_the_login_and_asks_for_the_capabilities_again(authority: trustme.CA, ca_file: str) -> None:
+    """Case 36."""
+    context = serving(authority.issue_cert("127.0.0.1"))
+    plain = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"+OK\r\nSTLS\r\n.\r\n"), Expect("STLS"), Send(b"+OK\r\n")]
+    steps = [*plain, Secure(context), *login()[1:], *GOODBYE]
+    received, phases, not_after = polled(steps, Tls.STARTTLS, ca_file=ca_file)
+    assert received == [b"CAPA", b"STLS", b"CAPA", b"USER joe", b"PASS secret", b"QUIT"]
+    assert phases == ["connect", "tls", "auth", "quit"]
+    assert not_after is not None
+
+
+def test_plain_text_in_the_place_of_the_handshake_is_fatal(ca_file: str) -> None:
+    """Case 34: what comes after the answer to STLS, in a packet of its own."""
+    plain = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"+OK\r\nSTLS\r\n.\r\n"), Expect("STLS"), Send(b"+OK\r\n")]
+    with pytest.raises(MaildropTlsError):
+        polled([*plain, Send(b"+OK\r\n+OK\r\n"), Drain()], Tls.STARTTLS, ca_file=ca_file)
+
+
+def test_tls_to_a_port_without_it_is_told_as_that() -> None:
+    with pytest.raises(MaildropTlsError, match="does not speak TLS"):
+        polled([Send(b"+OK POP3 ready\r\n"), Drain()])
+
+
+def test_a_server_that_is_silent_in_the_handshake_meets_the_deadline() -> None:
+    """Case 17."""
+    with pytest.raises(MaildropTimeoutError, match="TLS"):
+        polled([Stall()], deadlines=Deadlines(tls=0.15))
+
+
+def test_a_server_that_goes_in_the_handshake_is_told_as_that() -> None:
+    with pytest.raises(MaildropConnectError, match="TLS"):
+        polled([Close()])
+
+
+def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MaildropTlsError, match=r"missing\.pem"):
+        polled([Drain()], ca_file=str(tmp_path / "missing.pem"))
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    with pytest.raises(MaildropTlsError, match=r"empty\.pem"):
+        polled([Drain()], ca_file=str(empty))
+
+
+def test_one_context_serves_all_mailboxes_with_the_same_ca(authority: trustme.CA, ca_file: str) -> None:
+    """Making one costs 30 ms of CPU."""
+    connector = Pop3Connector()
+    kinds = [Server("a", 1), Server("b", 2, ca_file=ca_file), Server("c", 3, fingerprint="00")]
+    first = [connector._contexts.context(server) for server in kinds]
+    assert [connector._contexts.context(server) for server in kinds] == first
+    assert len(set(first)) == 3

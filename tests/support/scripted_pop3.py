@@ -1,0 +1,176 @@
+r"""A POP3 server that follows a script, for what no real server can be made to do.
+
+    with ScriptedServer([Send(b"+OK hi\r\n"), Expect("CAPA"), Send(b"-ERR no\r\n"), Close()]) as server:
+        ... connect to server.port ...
+    assert server.received == [b"CAPA"]
+
+It serves one connection. A client that says something else than is expected, or goes early, ends the script; which
+step that was stands in `stopped_at`, None when the script was played to its end.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+    from types import TracebackType
+
+_PATIENCE = 10.0  # seconds; no step of a test takes as long
+
+
+class Step:
+    """One thing that the server does."""
+
+
+@dataclass(frozen=True)
+class Send(Step):
+    """Send octets in one go."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True)
+class Trickle(Step):
+    """Send octets one by one, with a pause in seconds after each."""
+
+    octets: bytes
+    pause: float = 0.0
+
+
+@dataclass(frozen=True)
+class Expect(Step):
+    """Read one line, which must begin with this."""
+
+    prefix: str
+
+
+@dataclass(frozen=True)
+class Secure(Step):
+    """Take part in a TLS handshake."""
+
+    context: ssl.SSLContext
+
+
+@dataclass(frozen=True)
+class Stall(Step):
+    """Say and read nothing until the client or the test has ended."""
+
+
+@dataclass(frozen=True)
+class Drain(Step):
+    """Read until the client closes."""
+
+
+@dataclass(frozen=True)
+class Reset(Step):
+    """End the connection with RST, as a crash or a firewall does."""
+
+
+@dataclass(frozen=True)
+class Close(Step):
+    """End the connection in good order."""
+
+
+def login(*capabilities: str) -> list[Step]:
+    """The steps from the greeting to the answer to PASS."""
+    rows = "".join(f"{row}\r\n" for row in capabilities)
+    return [
+        Send(b"+OK ready\r\n"),
+        Expect("CAPA"),
+        Send(f"+OK\r\n{rows}.\r\n".encode()),
+        Expect("USER"),
+        Send(b"+OK\r\n"),
+        Expect("PASS"),
+        Send(b"+OK\r\n"),
+    ]
+
+
+class ScriptedServer:
+    """Plays the steps to the first client, on a loopback address.
+
+    Attributes:
+        port: to connect to.
+        received: the lines that `Expect` and `Drain` have read, without line ends.
+        stopped_at: the step at which the client did not play its part.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.received: list[bytes] = []
+        self.stopped_at: Step | None = None
+        self._steps = steps
+        self._over = threading.Event()
+        self._pending = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(_PATIENCE)
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, name="scripted-pop3", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        with suppress(OSError):  # a client that never came leaves the thread in `accept`: wake it
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        self._thread.join()
+        self._listener.close()
+
+    def _run(self) -> None:
+        sock, _ = self._listener.accept()
+        sock.settimeout(_PATIENCE)
+        for step in self._steps:
+            try:
+                sock = self._play(step, sock)
+            except (OSError, EOFError, AssertionError):
+                self.stopped_at = step
+                break
+        sock.close()
+
+    def _play(self, step: Step, sock: socket.socket) -> socket.socket:
+        match step:
+            case Send(octets):
+                sock.sendall(octets)
+            case Trickle(octets, pause):
+                for index in range(len(octets)):
+                    sock.sendall(octets[index : index + 1])
+                    self._over.wait(pause)
+            case Expect(prefix):
+                self._expect(sock, prefix)
+            case Secure(context):
+                return context.wrap_socket(sock, server_side=True)
+            case Stall():
+                self._over.wait(_PATIENCE)
+            case Drain():
+                self._drain(sock)
+            case Reset():
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.close()
+            case Close():
+                sock.close()
+        return sock
+
+    def _expect(self, sock: socket.socket, prefix: str) -> None:
+        while b"\r\n" not in self._pending:
+            octets = sock.recv(4096)
+            if not octets:
+                raise EOFError
+            self._pending += octets
+        line, _, self._pending = self._pending.partition(b"\r\n")
+        self.received.append(line)
+        assert line.startswith(prefix.encode()), line
+
+    def _drain(self, sock: socket.socket) -> None:
+        while octets := sock.recv(65536):
+            self._pending += octets
+        self.received += self._pending.split(b"\r\n")[:-1]
+        self._pending = b""

@@ -1,0 +1,168 @@
+"""What rows mean, how refusals are read, and how far ahead commands are sent."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.errors import MaildropAuthError, MaildropError, MaildropLockedError, MaildropRefusedError
+from ingest.pop3 import refusals
+from ingest.pop3.events import parse_status
+from ingest.pop3.listing import capabilities, put_together
+from ingest.pop3.window import LOCKSTEP, Depth, Window
+from ingest.ports.maildrop import Listed
+
+
+def test_only_rows_on_which_both_agree_are_listed() -> None:
+    """Case 24."""
+    assert put_together([b"1 a", b"3 c"], [b"1 10", b"2 20", b"3 30"]) == [Listed(1, b"a", 10), Listed(3, b"c", 30)]
+
+
+@pytest.mark.parametrize(
+    "row", [b"0 a", b"-1 a", b"x a", b"", b" ", b"1", b"1 ", b"99999999999 a", b"1 a\tb", b"1 \0"]
+)
+def test_rows_that_make_no_sense_are_left_out(row: bytes) -> None:
+    """Case 21, 23."""
+    scan = [b"0 1", b"-1 1", b"x 1", b"1 1", b"2 5", b"99999999999 1"]
+    assert put_together([row, b"2 b"], scan) == [Listed(2, b"b", 5)]
+
+
+def test_a_number_said_twice_is_never_fetched() -> None:
+    """Case 23: nobody knows which of the two it is."""
+    assert put_together([b"1 a", b"1 b", b"1 c", b"2 d"], [b"1 1", b"2 2"]) == [Listed(2, b"d", 2)]
+    assert put_together([b"1 a", b"2 d"], [b"1 1", b"1 3", b"2 2"]) == [Listed(2, b"d", 2)]
+
+
+def test_a_unique_id_said_twice_is_listed_twice() -> None:
+    """Case 22."""
+    assert [row.number for row in put_together([b"1 a", b"2 a"], [b"1 1", b"2 2"])] == [1, 2]
+
+
+def test_unique_ids_are_opaque() -> None:
+    """Case 20, 21: blanks, 8-bit, length."""
+    long = b"u" * 255
+    rows = put_together([b"1 a b ", b"2 \xe4\xff", b"3 " + long], [b"1 1", b"2 2", b"3 3"])
+    assert [row.unique_id for row in rows] == [b"a b ", b"\xe4\xff", long]
+
+
+@pytest.mark.parametrize("size", [b"-5", b"x", b"", b"1e3", b"0x10", b"9" * 30, b"1_000"])
+def test_a_size_that_makes_no_sense_is_unknown(size: bytes) -> None:
+    """Case 19."""
+    assert put_together([b"1 a"], [b"1 " + size]) == [Listed(1, b"a", None)]
+
+
+def test_a_scan_listing_may_say_more_than_the_size() -> None:
+    """RFC 1939 section 5."""
+    assert put_together([b"1 a"], [b"1 120 octets"]) == [Listed(1, b"a", 120)]
+
+
+@given(st.lists(st.binary(max_size=20)), st.lists(st.binary(max_size=20)))
+def test_no_rows_at_all_can_upset_the_listing(uidl: list[bytes], scan: list[bytes]) -> None:
+    numbers = [row.number for row in put_together(uidl, scan)]
+    assert numbers == sorted(set(numbers))
+    assert 0 not in numbers
+
+
+def test_capabilities_are_read_in_any_case_without_arguments() -> None:
+    assert capabilities([b"Top", b"SASL PLAIN", b"", b"pipelining"]) == {"TOP", "SASL", "PIPELINING"}
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (b"-ERR [AUTH] locked", MaildropAuthError),
+        (b"-ERR [auth] no", MaildropAuthError),
+        (b"-ERR [IN-USE] no", MaildropLockedError),
+        (b"-ERR [Login-Delay] no", MaildropLockedError),
+        (b"-ERR [SYS/TEMP] no", MaildropLockedError),
+        (b"-ERR [SYS/PERM] no", MaildropRefusedError),
+        (b"-ERR mailbox is LOCKED", MaildropLockedError),
+        (b"-ERR maildrop already in use", MaildropLockedError),
+        (b"-ERR Too many connections", MaildropLockedError),
+        (b"-ERR login rate exceeded", MaildropLockedError),
+        (b"-ERR server busy", MaildropLockedError),
+        (b"-ERR please try again later", MaildropLockedError),
+        (b"-ERR invalid password", MaildropAuthError),
+        (b"-ERR", MaildropAuthError),
+    ],
+)
+def test_a_refused_login_is_a_bad_password_only_if_it_says_nothing_else(
+    line: bytes, kind: type[MaildropError]
+) -> None:
+    """Case 40, 41."""
+    assert type(refusals.at_login(parse_status(line))) is kind
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"), [(b"-ERR what?", MaildropRefusedError), (b"-ERR [SYS/TEMP] x", MaildropLockedError)]
+)
+def test_a_refused_command_is_no_bad_password(line: bytes, kind: type[MaildropError]) -> None:
+    assert type(refusals.in_session(parse_status(line), "UIDL")) is kind
+
+
+def test_the_reason_of_a_refusal_is_never_the_servers_own_word() -> None:
+    """It goes into logs."""
+    assert refusals.reason(parse_status(b"-ERR [SYS/TEMP] a@b")) == "sys/temp"
+    assert refusals.reason(parse_status(b"-ERR [JOE@EXAMPLE.ORG] x")) == "refused"
+
+
+def rows(*sizes: int | None) -> list[Listed]:
+    return [Listed(number, b"", size) for number, size in enumerate(sizes, 1)]
+
+
+def numbers(batch: list[Listed]) -> list[int]:
+    return [row.number for row in batch]
+
+
+def test_the_window_is_bounded_by_count_and_refilled_by_the_quarter() -> None:
+    """Case 31."""
+    window = Window(rows(*[1] * 20), Depth(commands=8, octets=1000))
+    assert len(window.refill()) == 8
+    window.answered()
+    assert window.refill() == []
+    window.answered()
+    assert numbers(window.refill()) == [9, 10]
+
+
+def test_the_window_is_bounded_by_octets() -> None:
+    window = Window(rows(40, 40, 40, 40, 40), Depth(commands=100, octets=100))
+    assert numbers(window.refill()) == [1, 2]
+    window.answered()
+    assert numbers(window.refill()) == [3]
+
+
+def test_two_large_messages_are_always_under_way() -> None:
+    window = Window(rows(500, None, 500, 1), Depth(commands=100, octets=100))
+    assert numbers(window.refill()) == [1, 2]
+    window.answered()
+    assert numbers(window.refill()) == [3]
+
+
+def test_in_lockstep_one_command_is_outstanding() -> None:
+    """Case 29."""
+    window = Window(rows(1, None, 1), LOCKSTEP)
+    for number in (1, 2, 3):
+        assert numbers(window.refill()) == [number]
+        assert window.refill() == []
+        assert window.head().number == number
+        window.answered()
+    assert not window
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(0, 50)), max_size=60),
+    st.integers(1, 10),
+    st.integers(1, 100),
+)
+def test_every_message_is_asked_for_once_and_in_order(sizes: list[int | None], depth: int, octets: int) -> None:
+    window = Window(rows(*sizes), Depth(depth, octets))
+    asked: list[int] = []
+    answered = 0
+    while window:
+        asked += numbers(window.refill())
+        assert answered < len(asked) <= answered + depth
+        assert window.head().number == answered + 1
+        window.answered()
+        answered += 1
+    assert asked == list(range(1, len(sizes) + 1))
