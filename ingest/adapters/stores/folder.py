@@ -1,0 +1,261 @@
+"""Objects as files in a folder: `file:///dir`.
+
+An object is written under a temporary name beside its place, made durable, then given its name; so a crash at any
+moment leaves at most a file whose name begins with `.tmp-`, which is never listed and may be deleted at any time.
+
+A new name is durable only when the folder that holds it was synchronised, and that folder's own name likewise, up to
+the root. What is known to be durable is remembered, so that the usual put costs one synchronised file and one
+synchronised folder. A folder that another process made is synchronised once more when it is first met: that it is
+there does not tell whether its maker has come to synchronise it.
+
+Content type and file name are not kept; they stand in the manifest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+from ingest.adapters.stores.octets import guarded, segments, transfer
+from ingest.domain.manifest import ObjectRef
+from ingest.errors import (
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+    from pathlib import Path
+
+TEMPORARY = ".tmp-"
+# Of nearly every file system; a longer name would be refused by the operating system with less to go by.
+NAME_OCTETS = 255
+# Folders remembered as durable, about 1 MiB of them; then all are forgotten, and met anew.
+_KNOWN_FOLDERS = 4096
+_FILE_MODE, _FOLDER_MODE = 0o600, 0o700
+_NO_PLACE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+# What a person has to mend, in plain words. Everything else (EIO, ESTALE, EMFILE, ...) is worth trying again.
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free or add space",
+    errno.EDQUOT: "the disk quota is used up: free space or raise the quota",
+    errno.EFBIG: "the file would be larger than allowed here: raise the limit (ulimit -f) or use another file system",
+    errno.EROFS: "the file system is read-only: mount it for writing",
+    errno.EACCES: "permission denied: let the service's user read and write this folder",
+    errno.EPERM: "not permitted: let the service's user write here, on a file system with hard links",
+    errno.EOPNOTSUPP: "the file system has no hard links: use another one",
+    errno.ENOTDIR: "a file is where a folder should be: move it away, or choose another folder",
+    errno.EISDIR: "a folder is where an object should be: move it away, or choose another folder",
+    errno.ENAMETOOLONG: "the path is too long: choose a folder with a shorter path",
+    errno.ELOOP: "symbolic links go round in a circle: mend them, or choose another folder",
+}
+
+
+class FolderStore:
+    """A `Store` of files. Files get mode 0600 and folders 0700 (less the umask): they hold private mail.
+
+    `stat` reads the object to give its SHA-256: that is asked for rarely, and then it is the truth, not a note of it.
+
+    Args:
+        root: absolute. It is made with the first object, but not its parent: that catches a volume that is not
+            mounted where the root is a folder on it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.bucket = root.as_uri()
+        self._root = root
+        self._durable: set[Path] = set()
+
+    def put(
+        self,
+        key: str,
+        body: BinaryIO,
+        *,
+        size: int,
+        sha256: str,
+        content_type: str,  # noqa: ARG002 - stands in the manifest
+        filename: str | None = None,  # noqa: ARG002 - stands in the manifest
+        only_if_absent: bool = False,
+    ) -> ObjectRef:
+        """See `Store.put`."""
+        path = self._path(key)
+        folder = path.parent
+        with _translated():
+            if only_if_absent and path.exists():
+                self._settle(folder)
+                self._exists(folder)
+            descriptor, temporary = self._create(folder)
+            try:
+                _fill(descriptor, body, size, sha256)
+                if only_if_absent:
+                    path.hardlink_to(temporary)
+                else:
+                    temporary.rename(path)
+            except FileExistsError:
+                self._exists(folder)
+            finally:
+                temporary.unlink(missing_ok=True)
+            _synchronise(folder)
+        return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[BinaryIO]:
+        """See `Store.open`."""
+        body = self._open(key)
+        if body is None:
+            raise ObjectMissingError("there is no object under this key")
+        with body:
+            yield body
+
+    def stat(self, key: str) -> ObjectRef | None:
+        """See `Store.stat`."""
+        body = self._open(key)
+        if body is None:
+            return None
+        with body:
+            digest = hashlib.file_digest(body, "sha256").hexdigest()
+            return ObjectRef(bucket=self.bucket, key=key, size=body.tell(), sha256=digest)
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        path = self._path(key)
+        with _translated():
+            try:
+                path.unlink()
+            except _NO_PLACE:
+                self._require_root()
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `Store.keys`."""
+        folder, _, start = prefix.rpartition("/")
+        try:
+            path = self._path(folder) if folder else self._root
+        except StoreRefusedError:
+            return  # no object has such a key
+        if prefix.startswith("/"):
+            return
+        with _translated():
+            yield from self._walk(path, f"{folder}/" if folder else "", start)
+
+    def _path(self, key: str) -> Path:
+        parts = segments(key)
+        for part in parts:
+            if len(part.encode()) > NAME_OCTETS:
+                raise StoreRefusedError(f"in a folder a segment of an object's key may have {NAME_OCTETS} octets")
+            if part.startswith(TEMPORARY):
+                raise StoreRefusedError(f"in a folder no segment of an object's key may begin with {TEMPORARY}")
+        return self._root.joinpath(*parts)
+
+    def _create(self, folder: Path) -> tuple[int, Path]:
+        """A new file under a temporary name, in a folder that is durable: its descriptor and path."""
+        temporary = folder / f"{TEMPORARY}{secrets.token_hex(12)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            self._settle(folder)
+            return os.open(temporary, flags, _FILE_MODE), temporary
+        except FileNotFoundError:  # somebody removed a folder that we remember
+            self._durable = set()
+            self._settle(folder)
+            return os.open(temporary, flags, _FILE_MODE), temporary
+
+    def _settle(self, folder: Path) -> None:
+        """Make a folder where it is missing, and its name durable."""
+        if folder in self._durable:
+            return
+        if folder == self._root:
+            self._make_root()
+        else:
+            self._settle(folder.parent)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(_FOLDER_MODE)
+            _synchronise(folder.parent)
+        if len(self._durable) >= _KNOWN_FOLDERS:
+            self._durable = set()
+        self._durable.add(folder)
+
+    def _make_root(self) -> None:
+        self._require_root()
+        with contextlib.suppress(FileExistsError):
+            self._root.mkdir(_FOLDER_MODE)
+            _synchronise(self._root.parent)
+
+    def _require_root(self) -> None:
+        """Tell a store that is still empty from one that is not there."""
+        if not self._root.parent.is_dir():
+            raise StoreRefusedError("the store's folder and its parent do not exist: make them, or mount the volume")
+
+    def _exists(self, folder: Path) -> NoReturn:
+        """Whoever wrote the object may not have come to this, and the caller relies on what it finds."""
+        _synchronise(folder)
+        raise ObjectExistsError("there is an object under this key already")
+
+    def _open(self, key: str) -> BufferedReader | None:
+        path = self._path(key)
+        with _translated():
+            try:
+                return guarded(path.open("rb", buffering=0), _translated)
+            except _NO_PLACE:
+                self._require_root()
+                return None
+
+    def _walk(self, path: Path, base: str, start: str) -> Iterator[str]:
+        """Keys below a folder whose next segment begins with `start`."""
+        try:
+            with os.scandir(path) as entries:
+                found = [
+                    f"{entry.name}/" if entry.is_dir() else entry.name
+                    for entry in entries
+                    if entry.name.startswith(start) and not entry.name.startswith(TEMPORARY)
+                ]
+        except _NO_PLACE:
+            self._require_root()
+            return
+        # With the slash, `a-b` comes before `a/b`: as the whole keys would be sorted.
+        for name in sorted(found):
+            if name.endswith("/"):
+                yield from self._walk(path / name[:-1], base + name, "")
+            else:
+                yield base + name
+
+
+def _fill(descriptor: int, body: BinaryIO, size: int, sha256: str) -> None:
+    """Write all octets, make them durable, close."""
+
+    def write(chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+    try:
+        transfer(body, write, size=size, sha256=sha256)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _synchronise(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0)
+        if remedy:
+            raise StoreRefusedError(f"the store's folder cannot be used: {remedy}") from error
+        raise StoreUnavailableError(f"the store's folder failed: {error.strerror}") from error

@@ -1,0 +1,97 @@
+"""The store's twin in memory: the same promises, for tests and for trying things out."""
+
+from __future__ import annotations
+
+import io
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from ingest.adapters.stores.octets import segments, transfer
+from ingest.domain.manifest import ObjectRef
+from ingest.errors import ObjectExistsError, ObjectMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """All that `MemoryStore` keeps of one object."""
+
+    ref: ObjectRef
+    content: bytes
+    content_type: str
+    filename: str | None
+
+
+class MemoryStore:
+    """A `Store` that forgets everything with the process; safe between threads.
+
+    Attributes:
+        objects: what is stored, by key; tests may look at it and take things away.
+        fault: called with the operation (`put`, `get`, `stat`, `delete`, `list`) and the key before anything is done.
+            What it raises is what the caller gets, so a test makes the store fail, or lets it wait.
+    """
+
+    def __init__(self, bucket: str = "memory", fault: Callable[[str, str], None] | None = None) -> None:
+        self.bucket = bucket
+        self.fault = fault
+        self.objects: dict[str, StoredObject] = {}
+        self._lock = threading.Lock()
+
+    def put(
+        self,
+        key: str,
+        body: BinaryIO,
+        *,
+        size: int,
+        sha256: str,
+        content_type: str,
+        filename: str | None = None,
+        only_if_absent: bool = False,
+    ) -> ObjectRef:
+        """See `Store.put`."""
+        self._begin("put", key)
+        segments(key)
+        content = io.BytesIO()
+        transfer(body, content.write, size=size, sha256=sha256)
+        ref = ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
+        with self._lock:
+            if only_if_absent and key in self.objects:
+                raise ObjectExistsError("there is an object under this key already")
+            self.objects[key] = StoredObject(ref, content.getvalue(), content_type, filename)
+        return ref
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[BinaryIO]:
+        """See `Store.open`."""
+        self._begin("get", key)
+        found = self.objects.get(key)
+        if found is None:
+            raise ObjectMissingError("there is no object under this key")
+        with io.BytesIO(found.content) as body:
+            yield body
+
+    def stat(self, key: str) -> ObjectRef | None:
+        """See `Store.stat`."""
+        self._begin("stat", key)
+        found = self.objects.get(key)
+        return found.ref if found else None
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        self._begin("delete", key)
+        self.objects.pop(key, None)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `Store.keys`."""
+        self._begin("list", prefix)
+        with self._lock:
+            found = sorted(key for key in self.objects if key.startswith(prefix))
+        yield from found
+
+    def _begin(self, operation: str, key: str) -> None:
+        if self.fault is not None:
+            self.fault(operation, key)
