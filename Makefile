@@ -7,12 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONFIG ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test lint format lock bench dovecot s3 clean
+.PHONY: run test lint format lock docs bench servers clean
 
 run: $(VENV)/run.stamp  ## the demonstration, or with CONFIG=my.yaml the real thing
 	@exec $(BIN)/mailhaul up $(if $(CONFIG),--config $(CONFIG))
 
-test: $(VENV)/dev.stamp dovecot s3  ## every test; installs the servers the tests need where it may
+test: $(VENV)/dev.stamp servers  ## every test; installs the servers the tests need where it may
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp  ## format, style, types, import direction, lock file
@@ -26,17 +26,17 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/dev.stamp dovecot s3  ## the benchmarks; they print tables
+bench: $(VENV)/dev.stamp servers  ## the benchmarks; they print tables
 	$(BIN)/python -m tests.benchmarks.throughput
 
 lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
 	tests/lock $(BIN)/uv
 
-dovecot:
-	@tests/install-servers dovecot prometheus
+docs: $(VENV)/dev.stamp  ## the pages that are made from the code
+	$(BIN)/python -m tests.support.documents
 
-s3:
-	@tests/install-s3
+servers:
+	@tests/install-servers dovecot prometheus versitygw
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Mailhaul needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'

@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
+from celery.exceptions import SecurityWarning
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -139,6 +141,8 @@ def _consume(process: _Process, queue: Queue) -> None:
         Queue.PROCESS: workers.processes,
         Queue.RELAY: workers.relay_threads,
     }
+    # Celery fears for pickle in a worker that runs as root; ours takes JSON only, and images run as another user.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     worker = process.app.Worker(
         queues=[str(queue)],
         pool="prefork" if prefork else "threads",

@@ -1,0 +1,118 @@
+"""The in-memory twin of a POP3 server: what `Pop3Connector` is, without sockets, for tests of use cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from ingest.errors import MaildropError, MessageTooLargeError
+from ingest.ports.maildrop import Fetched, Listed, NotFetched, Writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from ingest.domain.mailbox import Credentials, Mailbox
+
+SpoolT = TypeVar("SpoolT", bound=Writable)
+
+
+@dataclass
+class MemoryMaildrop:
+    """One maildrop: messages by unique-id, in order, and what a server may do with them.
+
+    Attributes:
+        messages: raw octets by unique-id. `MemoryConnector` sessions delete from here at QUIT.
+        sizes: what LIST says, where it lies.
+        refused: unique-ids for which RETR answers -ERR.
+        error: raised instead of opening a session.
+        quits: how many sessions ended with QUIT.
+        sessions: how many were opened.
+    """
+
+    messages: dict[bytes, bytes] = field(default_factory=dict)
+    sizes: dict[bytes, int] = field(default_factory=dict)
+    refused: set[bytes] = field(default_factory=set)
+    error: MaildropError | None = None
+    quits: int = 0
+    sessions: int = 0
+    retrieved: list[bytes] = field(default_factory=list)
+
+
+@dataclass
+class MemoryConnector:
+    """A `MaildropFactory` over maildrops in memory, by mailbox id."""
+
+    maildrops: dict[str, MemoryMaildrop]
+
+    def __call__(
+        self, mailbox: Mailbox, credentials: Credentials, observe: Callable[[str, float], None]
+    ) -> MemorySession:
+        """Open a session."""
+        del credentials
+        maildrop = self.maildrops[mailbox.id]
+        if maildrop.error is not None:
+            raise maildrop.error
+        maildrop.sessions += 1
+        observe("connect", 0.0)
+        return MemorySession(maildrop, mailbox.limits.message_bytes)
+
+
+class MemorySession:
+    """A `Maildrop` over a `MemoryMaildrop`."""
+
+    certificate_not_after: float | None = None
+
+    def __init__(self, maildrop: MemoryMaildrop, message_bytes: int) -> None:
+        self._maildrop = maildrop
+        self._most = message_bytes
+        self._marked: set[bytes] = set()
+        self._closed = False
+
+    def listing(self) -> list[Listed]:
+        """Every message, with the size that LIST says."""
+        drop = self._maildrop
+        return [
+            Listed(number, unique_id, drop.sizes.get(unique_id, len(raw)))
+            for number, (unique_id, raw) in enumerate(drop.messages.items(), 1)
+        ]
+
+    def fetch(
+        self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
+    ) -> Generator[Fetched[SpoolT] | NotFetched]:
+        """Hand out each message that is not refused."""
+        for listed in wanted:
+            assert not self._closed
+            if listed.unique_id in self._maildrop.refused:
+                yield NotFetched(listed, "refused")
+                continue
+            raw = self._maildrop.messages[listed.unique_id]
+            if len(raw) > self._most:
+                self._closed = True
+                raise MessageTooLargeError("larger than listed", listed)
+            self._maildrop.retrieved.append(listed.unique_id)
+            target = spool(listed)
+            target.write(raw)
+            yield Fetched(listed, target, len(raw))
+
+    def top(self, listed: Listed) -> bytes:
+        """The header, with the blank line that ends it."""
+        head, blank, _ = self._maildrop.messages[listed.unique_id].partition(b"\r\n\r\n")
+        return head + blank
+
+    def delete(self, listed: Sequence[Listed]) -> int:
+        """Mark for deletion."""
+        self._marked.update(row.unique_id for row in listed)
+        return len(listed)
+
+    def quit(self) -> bool:
+        """Delete what is marked."""
+        assert not self._closed
+        self._maildrop.quits += 1
+        for unique_id in self._marked:
+            del self._maildrop.messages[unique_id]
+        self._closed = True
+        return True
+
+    def close(self) -> None:
+        """Delete nothing."""
+        self._closed = True

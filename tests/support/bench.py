@@ -1,0 +1,180 @@
+"""A workbench for use cases: every port's in-memory twin, one clock, and mails by the octet."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ingest.adapters.ledger.memory import MemoryEventLog, MemoryLedger
+from ingest.adapters.sinks.memory import MemorySink
+from ingest.adapters.stores.memory import MemoryStore
+from ingest.domain.keys import Layout
+from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
+from ingest.metrics import Metrics
+from ingest.pop3.memory import MemoryConnector, MemoryMaildrop
+from ingest.ports.hints import Queue
+from ingest.usecases.archive import Archive
+from ingest.usecases.drain import Drain
+from ingest.usecases.lease import LeaseKeeper
+from ingest.usecases.poll import Poller
+from ingest.usecases.polling import PollStage
+from ingest.usecases.process import Processor
+from ingest.usecases.processing import ProcessStage
+from ingest.usecases.relaying import RelayStage
+from ingest.usecases.tick import Schedule, Ticker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START = 1_764_000_000.0
+
+
+def mail(subject: str, text: str = "Hello.", attachment: bytes | None = None) -> bytes:
+    """A small mail with CRLF ends, with one attached file when octets for it are given."""
+    head = (
+        "Received: from mx.example.org by pop.example.org; Mon, 23 Nov 2026 08:00:00 +0000\r\n"
+        f"From: billing@example.org\r\nTo: in@example.com\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n"
+    ).encode()
+    if attachment is None:
+        return head + b"Content-Type: text/plain; charset=utf-8\r\n\r\n" + text.encode() + b"\r\n"
+    return (
+        head
+        + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n'
+        + text.encode()
+        + b'\r\n--b\r\nContent-Type: application/pdf; name="i.pdf"\r\nContent-Transfer-Encoding: binary\r\n'
+        + b'Content-Disposition: attachment; filename="i.pdf"\r\n\r\n'
+        + attachment
+        + b"\r\n--b--\r\n"
+    )
+
+
+class Clock:
+    """Seconds since 1970 that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def __call__(self) -> float:
+        return self.time
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.time, UTC)
+
+
+@dataclass
+class RecordedHints:
+    """Remembers the hints that were sent."""
+
+    sent: dict[Queue, int] = field(default_factory=lambda: dict.fromkeys(Queue, 0))
+    queued: dict[Queue, int] = field(default_factory=lambda: dict.fromkeys(Queue, 0))
+
+    def send(self, queue: Queue, count: int = 1) -> None:
+        self.sent[queue] += count
+
+    def waiting(self, queue: Queue) -> int:
+        return self.queued[queue]
+
+    def oldest_age(self, queue: Queue) -> float:
+        return 0.0
+
+
+def never() -> bool:
+    """For `stop`: go on."""
+    return False
+
+
+class Bench:
+    """Mailboxes `a`, `b`, ... on in-memory twins, and the three stages over them."""
+
+    def __init__(self, *mailboxes: Mailbox) -> None:
+        self.clock = Clock()
+        self.store = MemoryStore()
+        self.ledger = MemoryLedger(self.clock)
+        self.events: MemoryEventLog = self.ledger.events
+        self.hints = RecordedHints()
+        self.metrics = Metrics()
+        self.keeper = LeaseKeeper()
+        self.uploads = ThreadPoolExecutor(4)
+        self.mailboxes = {box.id: box for box in mailboxes or (mailbox("a"),)}
+        self.maildrops = {id_: MemoryMaildrop() for id_ in self.mailboxes}
+        self.sinks = {"main": MemorySink("main")}
+        self.poller = Poller(
+            connect=MemoryConnector(self.maildrops),
+            credentials=lambda _: Credentials("user", "secret"),
+            ledger=self.ledger,
+            archive=Archive(self.store, Layout("mail")),
+            hints=self.hints,
+            metrics=self.metrics,
+            keeper=self.keeper,
+            uploads=self.uploads,
+            now=self.clock.now,
+        )
+        self.poll_stage = PollStage(self.poller, lambda: self.mailboxes, lambda: 0.5)
+        self.process_stage = ProcessStage(
+            processor=Processor(self.store, self.metrics, self.uploads),
+            ledger=self.ledger,
+            hints=self.hints,
+            metrics=self.metrics,
+            keeper=self.keeper,
+            now=self.clock.now,
+            random=lambda: 0.5,
+        )
+        self.relay_stage = RelayStage(
+            ledger=self.ledger,
+            events=self.events,
+            sinks=self.sinks,
+            metrics=self.metrics,
+            keeper=self.keeper,
+            now=self.clock.now,
+            random=lambda: 0.5,
+        )
+        self.ticker = Ticker(self.ledger, self.events, self.hints)
+        self.drain = Drain(
+            self.ledger, self.events, self.ticker, self.poll_stage, self.process_stage, self.relay_stage
+        )
+
+    def schedule(self) -> Schedule:
+        enabled = [box.id for box in self.mailboxes.values() if box.enabled]
+        return Schedule(enabled, list(self.sinks), ",".join([*enabled, *self.sinks]))
+
+    def poll_all(self) -> None:
+        """Every mailbox once, due or not."""
+        self.ticker.tick(self.schedule())
+        for id_ in self.mailboxes:
+            self.ledger.mailboxes.hasten(id_)
+        self.poll_stage.run(never)
+
+    def everything(self) -> None:
+        """Poll, process and deliver all there is."""
+        self.poll_all()
+        self.process_stage.run(never)
+        self.relay_stage.run(never)
+
+    def keys(self, name: str) -> list[str]:
+        return [key for key in self.store.objects if key.endswith("/" + name)]
+
+    def published(self) -> list[dict[str, Any]]:
+        return [json.loads(event.body) for event in self.sinks["main"].delivered]
+
+    def close(self) -> None:
+        self.keeper.close()
+        self.uploads.shutdown()
+
+
+@contextmanager
+def bench(*mailboxes: Mailbox) -> Iterator[Bench]:
+    """A workbench that lets go of its threads."""
+    made = Bench(*mailboxes)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def mailbox(id_: str, **changes: Any) -> Mailbox:
+    """A mailbox with an interval of a minute, unless told otherwise."""
+    return Mailbox(id=id_, server=Server("pop.example.org", 110, Tls.NONE), **changes)

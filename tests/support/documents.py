@@ -1,0 +1,60 @@
+"""The documents that are made from the code: `make docs` writes them, a test compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ingest.metrics import EXPORTER_SPECS, WORKER_SPECS, Spec
+from ingest.mime.defects import Defect
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+_METRICS = """\
+# Metrics
+
+Every process serves Prometheus metrics on `metrics.address` and `metrics.port` (with `mailhaul up`: the exporter on
+that port, poller, processor and relay on the three after it). Counters and histograms come from the workers, gauges
+about the whole system from the exporter alone. `mailbox` is the configured id and can be switched off with
+`metrics.mailbox_label: false`. Made from `ingest/metrics.py` by `make docs`.
+
+## From poller, processor and relay
+
+{workers}
+
+## From the exporter
+
+{exporter}
+"""
+
+_DEFECTS = """\
+# Defects
+
+What was odd about a message and how it was read nevertheless. The codes stand in the manifest, at the message, its
+bodies or its attachments, and are counted by `mailhaul_parse_defects_total`. The raw message is stored untouched in
+any case. Made from `ingest/mime/defects.py` by `make docs`.
+
+| code | meaning |
+|---|---|
+{rows}
+"""
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page and its content."""
+    return {
+        DOCS / "metrics.md": _METRICS.format(workers=_table(WORKER_SPECS), exporter=_table(EXPORTER_SPECS)),
+        DOCS / "defects.md": _DEFECTS.format(rows="\n".join(f"| `{code.value}` | {code.meaning} |" for code in Defect)),
+    }
+
+
+def _table(specs: tuple[Spec, ...]) -> str:
+    rows = [
+        f"| `{spec.full_name}` | {spec.kind} | {', '.join(f'`{label}`' for label in spec.labels)} | {spec.help} |"
+        for spec in specs
+    ]
+    return "\n".join(["| name | type | labels | meaning |", "|---|---|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    for path, content in pages().items():
+        path.write_text(content)

@@ -1,0 +1,80 @@
+"""An event is a CloudEvent that every sink can carry, and a repeat has the same id."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_OCTETS, EventType, make_event
+from ingest.domain.manifest import Address, Attachment, Headers, MailboxRef, Manifest, ObjectRef, Parse
+
+AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+LATER = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+
+
+def manifest(attachments: int = 0, name: str = "invoice.pdf", **headers: Any) -> Manifest:
+    ref = ObjectRef(bucket="b", key="k", size=1, sha256="00")
+    return Manifest(
+        message_key="0" * 32,
+        mailbox=MailboxRef(id="invoices-de", labels={"tenant": "de"}, unique_id="42"),
+        raw=ref,
+        headers=Headers(**headers),
+        attachments=[
+            Attachment(
+                part=str(part + 2),
+                filename=name,
+                role="attachment",
+                declared_type="application/pdf",
+                detected_type="application/pdf",
+                size=1,
+                sha256="00",
+                object=ref,
+            )
+            for part in range(attachments)
+        ],
+        attachments_total=attachments,
+        parse=Parse(status="complete"),
+        manifest="de/message.json",
+    )
+
+
+def data_of(made: bytes) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(made)["data"]
+    return data
+
+
+def test_the_envelope_is_cloudevents_and_the_data_is_the_manifest() -> None:
+    event = make_event(EventType.RECEIVED, manifest(2), AT)
+    body = json.loads(event.body)
+    assert {key: body[key] for key in ("specversion", "type", "source", "subject", "time", "id")} == {
+        "specversion": "1.0",
+        "type": "dev.mailhaul.message.received.v1",
+        "source": "/mailboxes/invoices-de",
+        "subject": "0" * 32,
+        "time": "2026-11-23T08:00:00Z",
+        "id": event.id,
+    }
+    assert Manifest.model_validate(body["data"]) == manifest(2)
+
+
+def test_a_repeat_has_the_same_id_and_another_type_has_another() -> None:
+    first, again = make_event(EventType.RECEIVED, manifest(), AT), make_event(EventType.RECEIVED, manifest(1), LATER)
+    assert first.id == again.id
+    assert make_event(EventType.FAILED, manifest(), AT).id != first.id
+
+
+def test_above_32_attachments_an_event_carries_the_first_ones_and_says_so() -> None:
+    data = data_of(make_event(EventType.RECEIVED, manifest(40), AT).body)
+    assert len(data["attachments"]) == MAX_EVENT_ATTACHMENTS
+    assert data["attachments_truncated"]
+    assert data["attachments_total"] == 40
+    assert data["manifest"] == "de/message.json"
+
+
+def test_no_event_is_larger_than_the_smallest_sink_takes() -> None:
+    crowd = [Address(name="ü" * 80, address="someone@example.org")] * 500
+    for made in (manifest(32, name="ä" * 2000), manifest(3, to=crowd, cc=crowd)):
+        event = make_event(EventType.RECEIVED, made, AT)
+        assert len(event.body) <= MAX_EVENT_OCTETS
+        assert data_of(event.body)["message_key"] == "0" * 32

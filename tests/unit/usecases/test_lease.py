@@ -1,0 +1,55 @@
+"""Leases: renewed while held, lost when the ledger says so or stays away for too long."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingest.errors import LedgerUnavailableError, StaleClaimError
+from ingest.ports.ledger import Claim
+from ingest.usecases.lease import LeaseKeeper
+from tests.support.bench import Clock, bench
+
+
+def test_a_held_claim_outlives_its_lease() -> None:
+    with bench() as b:
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        with b.keeper.hold(b.ledger.mailboxes, claim) as lease:
+            for _ in range(5):
+                b.clock.time += 50
+                b.keeper.renew_all()
+            lease.check()
+            assert b.ledger.mailboxes.claim(1, 60) == []
+
+
+def test_a_claim_in_other_hands_is_noticed() -> None:
+    with bench() as b:
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        with b.keeper.hold(b.ledger.mailboxes, claim) as lease:
+            b.clock.time += 61
+            assert b.ledger.mailboxes.claim(1, 60)
+            b.keeper.renew_all()
+            with pytest.raises(StaleClaimError):
+                lease.check()
+
+
+class _Away:
+    """A work set whose ledger does not answer."""
+
+    def renew(self, claim: Claim, lease: float) -> bool:
+        raise LedgerUnavailableError("away")
+
+
+def test_a_ledger_that_is_away_is_forgiven_until_the_lease_is_over() -> None:
+    clock = Clock()
+    keeper = LeaseKeeper(60, clock)
+    with keeper.hold(_Away(), Claim("a", 1, 1, 0.0)) as lease:  # type: ignore[arg-type]  # all that a renewal uses
+        clock.time += 59
+        keeper.renew_all()
+        lease.check()
+        clock.time += 2
+        keeper.renew_all()
+        with pytest.raises(StaleClaimError):
+            lease.check()
+    keeper.close()

@@ -1,0 +1,126 @@
+"""Processing: the manifest is last, a second try repairs the first, and one bad message never holds up the others."""
+
+from __future__ import annotations
+
+import json
+
+from ingest.domain.retry import MESSAGE_TRIES
+from ingest.errors import StoreRefusedError, StoreUnavailableError
+from tests.support.bench import Bench, bench, mail, never
+
+
+def put_fault(b: Bench, ending: str) -> None:
+    """Let every write of an object with this ending fail."""
+
+    def fault(operation: str, key: str) -> None:
+        if operation == "put" and key.endswith(ending):
+            raise StoreUnavailableError("away")
+
+    b.store.fault = fault
+
+
+def test_a_message_gets_body_attachment_manifest_and_one_event() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1", "Hello.", b"%PDF-1.4 \x00\xff\r\n.")
+        b.everything()
+        (event,) = b.published()
+        data = event["data"]
+        (attachment,) = data["attachments"]
+        assert b.store.objects[attachment["object"]["key"]].content == b"%PDF-1.4 \x00\xff\r\n."
+        assert attachment["detected_type"] == "application/pdf"
+        assert b.store.objects[data["bodies"][0]["object"]["key"]].content.strip() == b"Hello."
+        assert json.loads(b.store.objects[data["manifest"]].content) == data
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "parked": 0}
+
+
+def test_the_manifest_is_written_after_everything_it_names() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1", attachment=b"%PDF")
+        b.poll_all()
+        put_fault(b, "i.pdf")
+        b.process_stage.run(never)
+        assert b.keys("message.json") == []
+        assert b.ledger.counts()["events"] == 0
+        b.store.fault = None
+        b.clock.time += 60
+        b.process_stage.run(never)
+        assert len(b.keys("message.json")) == 1
+        assert b.ledger.counts()["events"] == 1
+
+
+def test_a_worker_that_died_before_its_commit_leaves_one_event_after_the_second_try() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1", attachment=b"%PDF")
+        b.poll_all()
+        (claim,) = b.ledger.messages.claim(1, 60)
+        message = b.ledger.open_messages([claim.id])[0]
+        assert message is not None
+        b.process_stage.processor.process(message)  # and died here
+        objects = {key: kept.content for key, kept in b.store.objects.items()}
+        b.clock.time += 61
+        b.process_stage.run(never)
+        b.relay_stage.run(never)
+        assert len(b.published()) == 1
+        assert {key: kept.content for key, kept in b.store.objects.items()} == objects
+
+
+def test_a_store_that_is_away_for_days_costs_no_message_its_tries() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        put_fault(b, "message.json")
+        for _ in range(MESSAGE_TRIES * 3):
+            b.process_stage.run(never)
+            b.clock.time += 60
+        b.store.fault = None
+        b.process_stage.run(never)
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "parked": 0}
+
+
+def test_a_message_that_brings_out_a_bug_is_given_up_with_an_event_and_the_others_pass() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages = {b"u1": mail("bad", attachment=b"%PDF"), b"u2": mail("good")}
+        b.poll_all()
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "put" and key.endswith("i.pdf"):
+                raise ZeroDivisionError
+
+        b.store.fault = fault
+        for _ in range(MESSAGE_TRIES + 1):
+            b.process_stage.run(never)
+            b.clock.time += 3600
+        b.relay_stage.run(never)
+        types = sorted(event["type"] for event in b.published())
+        assert types == ["dev.mailhaul.message.failed.v1", "dev.mailhaul.message.received.v1"]
+        (failed,) = b.ledger.failed_messages()
+        assert failed.tries == MESSAGE_TRIES
+        assert failed.message.source.key in b.store.objects, "its raw is kept"
+
+
+def test_a_message_that_kills_its_worker_again_and_again_is_given_up() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        for _ in range(MESSAGE_TRIES):
+            assert b.ledger.messages.claim(1, 60), "claimed, and its worker is killed"
+            b.clock.time += 61
+        b.process_stage.run(never)
+        (failed,) = b.ledger.failed_messages()
+        assert failed.reason == "worker_died"
+
+
+def test_a_refused_bucket_is_the_operators_to_mend_and_nothing_is_lost() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+
+        def fault(operation: str, key: str) -> None:
+            raise StoreRefusedError("no permission")
+
+        b.store.fault = fault
+        for _ in range(MESSAGE_TRIES * 2):
+            b.process_stage.run(never)
+            b.clock.time += 60
+        assert b.ledger.counts()["open"] == 1
+        assert b.ledger.counts()["failed"] == 0

@@ -1,0 +1,82 @@
+"""Relaying: every sink gets every event, in order, at its own pace."""
+
+from __future__ import annotations
+
+from ingest.adapters.sinks.memory import MemorySink
+from ingest.domain.retry import PARKED_TRIES
+from ingest.ports.sink import Outcome, Verdict
+from tests.support.bench import Bench, bench, mail, never
+
+
+def filled(b: Bench, count: int) -> None:
+    """Messages processed, their events in the stream, nothing delivered yet."""
+    b.maildrops["a"].messages = {f"u{n}".encode(): mail(str(n)) for n in range(count)}
+    b.poll_all()
+    b.process_stage.run(never)
+
+
+def test_a_sink_that_is_away_holds_up_no_other_and_gets_everything_later() -> None:
+    with bench() as b:
+        b.sinks["other"] = MemorySink("other")
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_503")
+        filled(b, 5)
+        b.relay_stage.run(never)
+        assert len(b.sinks["other"].delivered) == 5
+        assert b.sinks["main"].delivered == []
+        assert b.events.lag("main").entries == 5
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        b.relay_stage.run(never)
+        assert b.sinks["main"].delivered == [], "it waits for its pause"
+        b.clock.time += 10
+        b.relay_stage.run(never)
+        assert [event.id for event in b.sinks["main"].delivered] == [event.id for event in b.sinks["other"].delivered]
+        assert b.events.lag("main").entries == 0
+
+
+def test_pauses_for_a_sink_that_stays_away_grow() -> None:
+    with bench() as b:
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "connect")
+        filled(b, 1)
+        tried = 0
+        for _ in range(600):
+            tried += len(b.relay_stage.run(never))
+            b.clock.time += 1
+        assert 5 < tried < 20
+
+
+def test_a_refused_event_is_parked_and_the_others_pass() -> None:
+    with bench() as b:
+        filled(b, 3)
+        poison = b.events.read("main", 10)[1].event.id
+        b.sinks["main"].verdict = lambda event: (
+            Outcome(Verdict.REFUSED, "http_400") if event.id == poison else Outcome(Verdict.DELIVERED)
+        )
+        b.relay_stage.run(never)
+        assert len(b.sinks["main"].delivered) == 2
+        assert b.ledger.counts()["parked"] == 1
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        b.clock.time += 60
+        b.relay_stage.run(never)
+        assert poison in {event.id for event in b.sinks["main"].delivered}
+        assert b.ledger.counts()["parked"] == 0
+
+
+def test_an_event_refused_for_days_is_kept_and_tried_no_more() -> None:
+    with bench() as b:
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.REFUSED, "http_422")
+        filled(b, 1)
+        for _ in range(PARKED_TRIES + 5):
+            b.relay_stage.run(never)
+            b.clock.time += 2 * 3600
+        assert b.ledger.counts()["parked"] == 1
+        assert b.events.parked("main").members() == set()
+
+
+def test_a_relay_that_died_after_delivery_repeats_with_the_same_id() -> None:
+    with bench() as b:
+        filled(b, 1)
+        (entry,) = b.events.read("main", 10)
+        b.sinks["main"].deliver([entry.event])  # and died before the acknowledgement
+        b.relay_stage.run(never)
+        assert len({event.id for event in b.sinks["main"].delivered}) == 1
+        assert len(b.sinks["main"].delivered) == 2

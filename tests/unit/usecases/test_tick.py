@@ -1,0 +1,60 @@
+"""The tick follows the configuration and sends no more hints than are of use."""
+
+from __future__ import annotations
+
+from ingest.ports.hints import Queue
+from ingest.usecases.tick import MAX_WAITING, Schedule, Ticker
+from tests.support.bench import RecordedHints, bench, mail, mailbox, never
+
+
+def test_there_is_one_hint_for_each_due_mailbox() -> None:
+    with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
+        b.ticker.tick(b.schedule())
+        assert b.hints.sent[Queue.POLL] == 3
+
+
+def test_hints_that_wait_already_are_not_sent_again() -> None:
+    with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
+        b.hints.queued[Queue.POLL] = 2
+        b.ticker.tick(b.schedule())
+        assert b.hints.sent[Queue.POLL] == 1
+
+
+def test_hints_stay_few_however_many_mailboxes_are_due() -> None:
+    with bench() as b:
+        b.ticker.tick(Schedule([f"m{n}" for n in range(1000)], [], "1000"))
+        assert b.hints.sent[Queue.POLL] == MAX_WAITING[Queue.POLL]
+
+
+def test_nothing_due_means_no_hint() -> None:
+    with bench() as b:
+        b.everything()
+        quiet = RecordedHints()
+        Ticker(b.ledger, b.events, quiet).tick(b.schedule())
+        assert quiet.sent == dict.fromkeys(Queue, 0)
+
+
+def test_mailboxes_come_and_go_with_the_configuration() -> None:
+    with bench() as b:
+        b.ticker.tick(Schedule(["a", "b"], ["main"], "1"))
+        b.ticker.tick(Schedule(["b", "c"], ["main"], "2"))
+        assert b.ledger.mailboxes.members() == {"b", "c"}
+
+
+def test_a_second_scheduler_does_no_harm() -> None:
+    with bench() as b:
+        other = Ticker(b.ledger, b.events, b.hints)
+        b.ticker.tick(b.schedule())
+        other.tick(b.schedule())
+        b.maildrops["a"].messages[b"u"] = mail("1")
+        b.poll_stage.run(never)
+        assert b.maildrops["a"].sessions == 1
+
+
+def test_a_lost_ledger_gets_its_schedule_back_with_the_next_tick() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        b.ticker.tick(b.schedule())
+        b.ledger.mailboxes.drop(["a", "b"])
+        b.ledger.set_schedule_digest("")
+        b.ticker.tick(b.schedule())
+        assert b.ledger.mailboxes.members() == {"a", "b"}
