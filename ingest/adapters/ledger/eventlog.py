@@ -1,0 +1,103 @@
+"""The event stream in Redis or Valkey: the outbox, with one consumer group per sink."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ingest.adapters.ledger import names
+from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
+from ingest.domain.events import Event
+from ingest.ports.ledger import Entry, GroupLag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingest.adapters.ledger.connection import RedisConnection
+    from ingest.ports.ledger import Claim
+
+# What stays in the stream for readers without a group.
+KEPT = 1_000
+# One script removes no more than this, so that it does not hold up the server.
+TRIM_BATCH = 1_000
+
+
+class RedisEventLog:
+    """The port's `EventLog`. A group that was lost with the ledger is made again, from the beginning."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self._connection = connection
+
+    def ensure_group(self, sink: str) -> None:
+        """See the port."""
+        self._connection.run("ensure_group", [names.EVENTS], [names.group(sink)])
+
+    def read(self, sink: str, limit: int) -> list[Entry]:
+        """See the port."""
+        rows = self._connection.run("read", [names.EVENTS], [names.group(sink), limit])
+        return [_entry(position, fields) for position, fields in rows]
+
+    def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
+        """See the port."""
+        if positions:
+            self._connection.call("XACK", names.EVENTS, names.group(sink), *positions)
+
+    def parked(self, sink: str) -> RedisWorkSet:
+        """See the port."""
+        return RedisWorkSet(self._connection, names.parked(sink))
+
+    def park(self, sink: str, entry: Entry, delay: float) -> None:
+        """See the port."""
+        work = self.parked(sink)
+        keys = [names.EVENTS, work.due, work.claimed, names.parked_events(sink), names.PARKING]
+        packed = _pack(entry)
+        arguments = (names.group(sink), entry.position, entry.event.id, milliseconds(delay), packed, sink)
+        self._connection.run("park", keys, arguments)
+
+    def parked_events(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
+        """See the port."""
+        if not ids:
+            return []
+        found = self._connection.call("HMGET", names.parked_events(sink), *ids)
+        return [None if packed is None else _unpack(packed) for packed in found]
+
+    def unpark(self, sink: str, claim: Claim) -> None:
+        """See the port. Also when the claim ran out meanwhile: what is delivered is delivered."""
+        self._connection.run("unpark", [*self.parked(sink).keys, names.parked_events(sink)], [claim.id])
+
+    def lag(self, sink: str) -> GroupLag:
+        """See the port. A group that does not exist (yet) is as far behind as the stream is long."""
+        entries, age = self._connection.run("lag", [names.EVENTS], [names.group(sink)])
+        return GroupLag(entries, int(age) / 1000)
+
+    def trim(self, sinks: Sequence[str]) -> int:
+        """See the port."""
+        groups = [names.group(sink) for sink in sinks]
+        total = 0
+        while True:
+            removed = int(self._connection.run("trim", [names.EVENTS], [KEPT, TRIM_BATCH, *groups]))
+            total += removed
+            if removed < TRIM_BATCH:
+                return total
+
+
+def _entry(position: bytes, flat: list[bytes]) -> Entry:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    event = Event(fields[b"id"].decode(), fields[b"type"].decode(), fields[b"mailbox"].decode(), fields[b"body"])
+    appended = int(position.partition(b"-")[0]) / 1000
+    first_seen = fields.get(b"first_seen")
+    return Entry(position.decode(), event, appended, int(first_seen) / 1000 if first_seen else None)
+
+
+def _pack(entry: Entry) -> bytes:
+    """A line of JSON, then the body octet by octet, so that it is delivered later as it would have been now."""
+    event = entry.event
+    head = [entry.position, event.id, event.type, event.mailbox, entry.appended, entry.first_seen]
+    return json.dumps(head).encode() + b"\n" + event.body
+
+
+def _unpack(packed: bytes) -> Entry:
+    head, _, body = packed.partition(b"\n")
+    values: list[Any] = json.loads(head)
+    position, event_id, event_type, mailbox, appended, first_seen = values
+    return Entry(position, Event(event_id, event_type, mailbox, body), appended, first_seen)

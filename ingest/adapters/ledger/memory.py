@@ -1,0 +1,177 @@
+"""The ledger in memory: the public twin of `RedisLedger`, for tests and for trying things out."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import TYPE_CHECKING
+
+from ingest.adapters.ledger.memory_eventlog import MemoryEventLog
+from ingest.adapters.ledger.memory_workset import MemoryWorkSet
+from ingest.errors import StaleClaimError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from ingest.domain.events import Event
+    from ingest.domain.message import FailedMessage, OpenMessage
+    from ingest.ports.ledger import Claim, MailboxStatus, Registration
+
+__all__ = ["MemoryEventLog", "MemoryLedger"]
+
+
+class MemoryLedger:
+    """The port's `Ledger` for one process, with the same rules as the real one.
+
+    Args:
+        clock: gives seconds since 1970.
+        events: where completed messages are told of.
+    """
+
+    def __init__(self, clock: Callable[[], float], events: MemoryEventLog) -> None:
+        self._clock = clock
+        self._events = events
+        self._lock = threading.RLock()
+        self.mailboxes = MemoryWorkSet(clock)
+        self.messages = MemoryWorkSet(clock)
+        self.sinks = MemoryWorkSet(clock)
+        self._forget()
+
+    def lose(self) -> None:
+        """Forget everything, the events too: what happens to a Redis without persistence."""
+        with self._lock:
+            for work in (self.mailboxes, self.messages, self.sinks):
+                work.clear()
+            self._events.clear()
+            self._forget()
+
+    def ping(self) -> None:
+        """See the port."""
+
+    def schedule_digest(self) -> str:
+        """See the port."""
+        return self._schedule
+
+    def set_schedule_digest(self, digest: str) -> None:
+        """See the port."""
+        self._schedule = digest
+
+    def seen(self, mailbox: str) -> dict[bytes, int]:
+        """See the port."""
+        with self._lock:
+            return dict(self._seen.get(mailbox, {}))
+
+    def undone(self, mailbox: str) -> set[bytes]:
+        """See the port."""
+        with self._lock:
+            return {digest for digests in self._undone.get(mailbox, {}).values() for digest in digests}
+
+    def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
+        """See the port."""
+        with self._lock:
+            self._check(self.mailboxes, claim)
+            seen = self._seen.setdefault(claim.id, {})
+            opened = 0
+            for registration in registrations:
+                seen.setdefault(registration.unique_id_digest, int(self._clock()))
+                if (message := registration.message) is not None:
+                    undone = self._undone.setdefault(claim.id, {})
+                    undone.setdefault(message.key, set()).add(registration.unique_id_digest)
+                    opened += self._open_up(message)
+            return opened
+
+    def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
+        """See the port."""
+        with self._lock:
+            self._check(self.mailboxes, claim)
+            seen = self._seen.get(claim.id, {})
+            gone = seen.keys() - set(keep)
+            for digest in gone:
+                del seen[digest]
+            return len(gone)
+
+    def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
+        """See the port."""
+        with self._lock:
+            self._check(self.mailboxes, claim)
+            self._seen[claim.id] = {**digests, **self._seen.get(claim.id, {})}
+
+    def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
+        """See the port."""
+        with self._lock:
+            return [self._open.get(key) for key in keys]
+
+    def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+        """See the port."""
+        with self._lock:
+            self._close(claim, message, event)
+            self._undone.get(message.mailbox, {}).pop(message.key, None)
+
+    def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
+        """See the port."""
+        with self._lock:
+            self._close(claim, failed.message, event)
+            self._failed[failed.message.key] = failed
+
+    def failed_messages(self) -> list[FailedMessage]:
+        """See the port."""
+        with self._lock:
+            return sorted(self._failed.values(), key=lambda failure: failure.failed_at)
+
+    def put_status(self, mailbox: str, status: MailboxStatus) -> None:
+        """See the port."""
+        with self._lock:
+            if status.last_success is None and (before := self._statuses.get(mailbox)) is not None:
+                status = dataclasses.replace(status, last_success=before.last_success)
+            self._statuses[mailbox] = status
+
+    def statuses(self) -> dict[str, MailboxStatus]:
+        """See the port."""
+        with self._lock:
+            return dict(self._statuses)
+
+    def record_tick(self) -> None:
+        """See the port."""
+        self._last_tick = self._clock()
+
+    def last_tick(self) -> float | None:
+        """See the port."""
+        return self._last_tick
+
+    def oldest_open(self) -> float | None:
+        """See the port."""
+        with self._lock:
+            return min((message.first_seen.timestamp() for message in self._open.values()), default=None)
+
+    def counts(self) -> dict[str, int]:
+        """See the port."""
+        with self._lock:
+            events, parked = self._events.counts()
+            return {"open": len(self._open), "failed": len(self._failed), "events": events, "parked": parked}
+
+    def _forget(self) -> None:
+        self._seen: dict[str, dict[bytes, int]] = {}
+        self._undone: dict[str, dict[str, set[bytes]]] = {}
+        self._open: dict[str, OpenMessage] = {}
+        self._failed: dict[str, FailedMessage] = {}
+        self._statuses: dict[str, MailboxStatus] = {}
+        self._schedule = ""
+        self._last_tick: float | None = None
+
+    def _open_up(self, message: OpenMessage) -> bool:
+        if message.key in self._failed:
+            return False
+        new = message.key not in self._open
+        self._open.setdefault(message.key, message)
+        self.messages.add([message.key])
+        return new
+
+    def _close(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+        self._check(self.messages, claim)
+        self._events.append(event, message.first_seen.timestamp())
+        self._open.pop(message.key, None)
+        self.messages.drop([message.key])
+
+    def _check(self, work: MemoryWorkSet, claim: Claim) -> None:
+        if not work.holds(claim):
+            raise StaleClaimError("the claim is no longer ours; nothing was changed")

@@ -1,0 +1,145 @@
+"""The event stream in memory: the twin of `eventlog`."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ingest.adapters.ledger.eventlog import KEPT
+from ingest.adapters.ledger.memory_workset import MemoryWorkSet
+from ingest.ports.ledger import Entry, GroupLag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ingest.domain.events import Event
+    from ingest.ports.ledger import Claim
+
+
+@dataclass(slots=True)
+class _Group:
+    """`read` counts entries from the beginning of all time; `pending` are the positions not acknowledged."""
+
+    read: int = 0
+    pending: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Parked:
+    work: MemoryWorkSet
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+
+class MemoryEventLog:
+    """The port's `EventLog` for one process; `clock` gives seconds since 1970."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._entries: list[Entry] = []
+        self._trimmed = 0
+        self._groups: dict[str, _Group] = {}
+        self._parked: dict[str, _Parked] = {}
+
+    def append(self, event: Event, first_seen: float | None = None) -> None:
+        """Add an event at the end; `MemoryLedger` does. `first_seen` is seconds since 1970."""
+        with self._lock:
+            now = int(self._clock() * 1000)
+            position = f"{now}-{self._trimmed + len(self._entries)}"
+            self._entries.append(Entry(position, event, now / 1000, first_seen))
+
+    def ensure_group(self, sink: str) -> None:
+        """See the port."""
+        with self._lock:
+            self._groups.setdefault(sink, _Group(self._trimmed))
+
+    def read(self, sink: str, limit: int) -> list[Entry]:
+        """See the port."""
+        with self._lock:
+            self.ensure_group(sink)
+            group = self._groups[sink]
+            again = [entry for entry in self._entries if entry.position in group.pending][:limit]
+            start = group.read - self._trimmed
+            new = self._entries[start : start + limit - len(again)]
+            group.read += len(new)
+            group.pending.update(entry.position for entry in new)
+            return again + new
+
+    def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
+        """See the port."""
+        with self._lock:
+            if sink in self._groups:
+                self._groups[sink].pending.difference_update(positions)
+
+    def parked(self, sink: str) -> MemoryWorkSet:
+        """See the port."""
+        return self._parked_of(sink).work
+
+    def park(self, sink: str, entry: Entry, delay: float) -> None:
+        """See the port."""
+        with self._lock:
+            parked = self._parked_of(sink)
+            parked.entries[entry.event.id] = entry
+            parked.work.add_later(entry.event.id, delay)
+            self.acknowledge(sink, [entry.position])
+
+    def parked_events(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
+        """See the port."""
+        with self._lock:
+            entries = self._parked_of(sink).entries
+            return [entries.get(event_id) for event_id in ids]
+
+    def unpark(self, sink: str, claim: Claim) -> None:
+        """See the port."""
+        with self._lock:
+            parked = self._parked_of(sink)
+            parked.work.drop([claim.id])
+            parked.entries.pop(claim.id, None)
+
+    def lag(self, sink: str) -> GroupLag:
+        """See the port."""
+        with self._lock:
+            waiting = self._waiting(self._groups.get(sink, _Group(self._trimmed)))
+            if not waiting:
+                return GroupLag(0, 0.0)
+            return GroupLag(len(waiting), max(0.0, self._clock() - waiting[0].appended))
+
+    def trim(self, sinks: Sequence[str]) -> int:
+        """See the port. Nobody but our sinks can have a group here."""
+        with self._lock:
+            self._groups = {sink: self._groups.get(sink, _Group(self._trimmed)) for sink in sinks}
+            waiting = [self._waiting(group) for group in self._groups.values()]
+            first = min((entries[0].position for entries in waiting if entries), key=_order, default=None)
+            done = [entry.position for entry in self._entries].index(first) if first else len(self._entries)
+            removed = max(0, min(done, len(self._entries) - KEPT))
+            del self._entries[:removed]
+            self._trimmed += removed
+            return removed
+
+    def counts(self) -> tuple[int, int]:
+        """How many events are in the stream, and how many parked over all sinks."""
+        with self._lock:
+            return len(self._entries), sum(len(parked.entries) for parked in self._parked.values())
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._entries.clear()
+            self._groups.clear()
+            self._parked.clear()
+            self._trimmed = 0
+
+    def _waiting(self, group: _Group) -> list[Entry]:
+        start = group.read - self._trimmed
+        again = [entry for entry in self._entries[:start] if entry.position in group.pending]
+        return again + self._entries[start:]
+
+    def _parked_of(self, sink: str) -> _Parked:
+        with self._lock:
+            return self._parked.setdefault(sink, _Parked(MemoryWorkSet(self._clock)))
+
+
+def _order(position: str) -> tuple[int, int]:
+    milliseconds, _, sequence = position.partition("-")
+    return int(milliseconds), int(sequence)

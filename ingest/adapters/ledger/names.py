@@ -1,0 +1,44 @@
+"""The names of all keys. Their common hash tag keeps them in one slot of a cluster, where scripts may join them."""
+
+from __future__ import annotations
+
+PREFIX = "{mailhaul}:"
+
+FENCE = PREFIX + "fence"
+MAILBOXES = PREFIX + "mailboxes"
+MESSAGES = PREFIX + "messages"
+SINKS = PREFIX + "sinks"
+OPEN = PREFIX + "open"
+OPEN_SINCE = PREFIX + "open:since"
+FAILED = PREFIX + "failed"
+EVENTS = PREFIX + "events"
+STATUS = PREFIX + "status"
+LAST_SUCCESS = PREFIX + "status:success"
+SCHEDULE = PREFIX + "schedule"
+LAST_TICK = PREFIX + "tick"
+PARKING = PREFIX + "parking"
+
+
+def seen(mailbox: str) -> str:
+    """A string: 20 octets for each unique-id, 16 of its digest and 4 of the second (big-endian)."""
+    return f"{PREFIX}seen:{mailbox}"
+
+
+def undone(mailbox: str) -> str:
+    """A hash: the key of each open or failed message, and the digests it was registered under, 16 octets each."""
+    return f"{PREFIX}undone:{mailbox}"
+
+
+def parked(sink: str) -> str:
+    """The prefix of the work set of a sink's parked events."""
+    return f"{PREFIX}parked:{sink}"
+
+
+def parked_events(sink: str) -> str:
+    """A hash: event id, and the parked entry."""
+    return f"{PREFIX}parked:{sink}:events"
+
+
+def group(sink: str) -> str:
+    """A sink's consumer group. The script that trims knows groups of ours by how they begin."""
+    return f"sink:{sink}"

@@ -1,0 +1,208 @@
+"""The ledger in Redis or Valkey."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from ingest.adapters.ledger import names
+from ingest.adapters.ledger.workset import RedisWorkSet
+from ingest.domain.keys import DIGEST_OCTETS
+from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.errors import StaleClaimError
+from ingest.ports.ledger import MailboxStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from ingest.adapters.ledger.connection import RedisConnection
+    from ingest.domain.events import Event
+    from ingest.ports.ledger import Claim, Registration
+
+_SEEN = struct.Struct(f">{DIGEST_OCTETS}sI")
+_STALE = -1
+_STATUS = TypeAdapter(MailboxStatus)
+
+
+class RedisLedger:
+    """The port's `Ledger`. Each step that must be whole is one Lua script; see `names` for the keys."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self._connection = connection
+        self.mailboxes = RedisWorkSet(connection, names.MAILBOXES)
+        self.messages = RedisWorkSet(connection, names.MESSAGES)
+        self.sinks = RedisWorkSet(connection, names.SINKS)
+
+    def close(self) -> None:
+        """Let go of all connections, those of the event stream too."""
+        self._connection.close()
+
+    def ping(self) -> None:
+        """See the port."""
+        self._connection.call("PING")
+
+    def schedule_digest(self) -> str:
+        """See the port."""
+        return (self._connection.call("GET", names.SCHEDULE) or b"").decode()
+
+    def set_schedule_digest(self, digest: str) -> None:
+        """See the port."""
+        self._connection.call("SET", names.SCHEDULE, digest)
+
+    def seen(self, mailbox: str) -> dict[bytes, int]:
+        """See the port. A digest that was written twice counts from its first second."""
+        return _read_seen(self._connection.call("GET", names.seen(mailbox)) or b"")
+
+    def undone(self, mailbox: str) -> set[bytes]:
+        """See the port."""
+        return {
+            digests[start : start + DIGEST_OCTETS]
+            for digests in self._connection.call("HVALS", names.undone(mailbox))
+            for start in range(0, len(digests), DIGEST_OCTETS)
+        }
+
+    def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
+        """See the port."""
+        keys = [
+            self.mailboxes.fences,
+            names.seen(claim.id),
+            names.undone(claim.id),
+            names.OPEN,
+            names.OPEN_SINCE,
+            names.FAILED,
+            self.messages.due,
+            self.messages.claimed,
+        ]
+        arguments: list[str | bytes | int] = [
+            claim.id,
+            claim.fence,
+            b"".join(registration.unique_id_digest for registration in registrations),
+        ]
+        for registration in registrations:
+            if (message := registration.message) is not None:
+                since = _milliseconds(message.first_seen)
+                arguments += [message.key, message.model_dump_json(), since, registration.unique_id_digest]
+        return int(self._fenced("register", keys, arguments))
+
+    def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
+        """See the port. Read, thinned out and written back; only the holder of the claim changes a seen set."""
+        wanted = frozenset(keep)
+        while True:
+            records = self._connection.call("GET", names.seen(claim.id)) or b""
+            seen = _read_seen(records)
+            kept = {digest: second for digest, second in seen.items() if digest in wanted}
+            arguments = (claim.id, claim.fence, len(records), _write_seen(kept.items()))
+            if self._fenced("replace_seen", [self.mailboxes.fences, names.seen(claim.id)], arguments):
+                return len(seen) - len(kept)
+
+    def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
+        """See the port."""
+        seen = self.seen(claim.id)
+        records = _write_seen((digest, second) for digest, second in digests.items() if digest not in seen)
+        keys = [self.mailboxes.fences, names.seen(claim.id)]
+        self._fenced("append_seen", keys, (claim.id, claim.fence, records))
+
+    def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
+        """See the port."""
+        if not keys:
+            return []
+        texts = self._connection.call("HMGET", names.OPEN, *keys)
+        return [None if text is None else OpenMessage.model_validate_json(text) for text in texts]
+
+    def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+        """See the port."""
+        self._close(claim, message, event, "")
+
+    def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
+        """See the port."""
+        self._close(claim, failed.message, event, failed.model_dump_json())
+
+    def failed_messages(self) -> list[FailedMessage]:
+        """See the port."""
+        failed = [FailedMessage.model_validate_json(text) for text in self._connection.call("HVALS", names.FAILED)]
+        return sorted(failed, key=lambda failure: failure.failed_at)
+
+    def put_status(self, mailbox: str, status: MailboxStatus) -> None:
+        """See the port. The last success has a key of its own, so that a failure cannot overwrite it."""
+        commands: list[tuple[str | bytes, ...]] = [("HSET", names.STATUS, mailbox, _STATUS.dump_json(status))]
+        if status.last_success is not None:
+            commands.append(("HSET", names.LAST_SUCCESS, mailbox, repr(status.last_success)))
+        self._connection.atomically(*commands)
+
+    def statuses(self) -> dict[str, MailboxStatus]:
+        """See the port."""
+        texts, successes = self._connection.atomically(
+            ("HGETALL", names.STATUS),
+            ("HGETALL", names.LAST_SUCCESS),
+        )
+        return {mailbox.decode(): _status(text, successes.get(mailbox)) for mailbox, text in texts.items()}
+
+    def record_tick(self) -> None:
+        """See the port."""
+        second, microsecond = self._connection.call("TIME")
+        self._connection.call("SET", names.LAST_TICK, f"{second}.{microsecond:06}")
+
+    def last_tick(self) -> float | None:
+        """See the port."""
+        tick = self._connection.call("GET", names.LAST_TICK)
+        return None if tick is None else float(tick)
+
+    def oldest_open(self) -> float | None:
+        """See the port."""
+        first = self._connection.run("oldest", [names.OPEN_SINCE])
+        return None if first is None else int(first) / 1000
+
+    def counts(self) -> dict[str, int]:
+        """See the port."""
+        opened, failed, events, sinks = self._connection.atomically(
+            ("HLEN", names.OPEN),
+            ("HLEN", names.FAILED),
+            ("XLEN", names.EVENTS),
+            ("SMEMBERS", names.PARKING),
+        )
+        parked = sum(self._connection.call("HLEN", names.parked_events(sink.decode())) for sink in sinks)
+        return {"open": opened, "failed": failed, "events": events, "parked": parked}
+
+    def _close(self, claim: Claim, message: OpenMessage, event: Event, failed: str) -> None:
+        keys = [
+            *self.messages.keys,
+            names.OPEN,
+            names.OPEN_SINCE,
+            names.FAILED,
+            names.undone(message.mailbox),
+            names.EVENTS,
+        ]
+        told = (event.id, event.type, event.mailbox, event.body, _milliseconds(message.first_seen))
+        self._fenced("complete", keys, (claim.id, claim.fence, *told, failed))
+
+    def _fenced(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
+        answer = self._connection.run(script, keys, arguments)
+        if answer == _STALE:
+            raise StaleClaimError("the claim is no longer ours; nothing was changed")
+        return answer
+
+
+def _read_seen(records: bytes) -> dict[bytes, int]:
+    seen: dict[bytes, int] = {}
+    for digest, second in _SEEN.iter_unpack(records):
+        seen.setdefault(digest, second)
+    return seen
+
+
+def _write_seen(seen: Iterable[tuple[bytes, int]]) -> bytes:
+    return b"".join(_SEEN.pack(digest, second) for digest, second in seen)
+
+
+def _milliseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
+
+
+def _status(text: bytes, last_success: bytes | None) -> MailboxStatus:
+    values = _STATUS.validate_json(text)
+    if last_success is None:
+        return values
+    return dataclasses.replace(values, last_success=float(last_success))

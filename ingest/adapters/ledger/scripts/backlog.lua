@@ -1,0 +1,16 @@
+-- KEYS: due, claimed. Returns due (claims that ran out among them), claimed, waiting, and the greatest lag.
+local now = milliseconds()
+local at, later = whole(now), '(' .. whole(now)
+local lag = 0
+for i = 1, 2 do
+  local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
+  if first[2] then
+    lag = math.max(lag, now - tonumber(first[2]))
+  end
+end
+return {
+  redis.call('ZCOUNT', KEYS[1], '-inf', at) + redis.call('ZCOUNT', KEYS[2], '-inf', at),
+  redis.call('ZCOUNT', KEYS[2], later, '+inf'),
+  redis.call('ZCOUNT', KEYS[1], later, '+inf'),
+  whole(lag),
+}

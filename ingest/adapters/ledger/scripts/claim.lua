@@ -1,0 +1,29 @@
+-- KEYS: due, claimed, fences, tries, last fence. ARGV: limit, lease. Returns id, fence, tries, lateness of each claim.
+local now = milliseconds()
+
+-- Claims that ran out are due since their deadline. Bounded, so that a mass of them does not hold up the server.
+local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, 1000)
+for i = 1, #expired, 2 do
+  redis.call('ZADD', KEYS[1], expired[i + 1], expired[i])
+  redis.call('ZREM', KEYS[2], expired[i])
+  redis.call('HDEL', KEYS[3], expired[i])
+end
+
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, ARGV[1])
+if #due == 0 then
+  return {}
+end
+-- The clock lifts the fence above all that were given out before the ledger was lost.
+local fence = math.max(tonumber(redis.call('GET', KEYS[5]) or '0'), microseconds() - 1)
+local claims = {}
+for i = 1, #due, 2 do
+  local id = due[i]
+  fence = fence + 1
+  redis.call('ZADD', KEYS[2], whole(now + tonumber(ARGV[2])), id)
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('HSET', KEYS[3], id, whole(fence))
+  local tries = redis.call('HINCRBY', KEYS[4], id, 1)
+  table.insert(claims, { id, whole(fence), tries, whole(now - tonumber(due[i + 1])) })
+end
+redis.call('SET', KEYS[5], whole(fence))
+return claims

@@ -1,0 +1,31 @@
+-- Stands before every script. Times are the server's own, in milliseconds.
+-- A work set is four keys: due, claimed (sorted sets of ids), fences, tries (hashes by id).
+
+local function microseconds()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function milliseconds()
+  return math.floor(microseconds() / 1000)
+end
+
+-- Lua would write large numbers as 1.7e+15.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function holds(fences, id, fence)
+  return redis.call('HGET', fences, id) == fence
+end
+
+local function knows(due, claimed, id)
+  return redis.call('ZSCORE', due, id) or redis.call('ZSCORE', claimed, id)
+end
+
+local function forget(due, claimed, fences, tries, id)
+  redis.call('ZREM', due, id)
+  redis.call('ZREM', claimed, id)
+  redis.call('HDEL', fences, id)
+  redis.call('HDEL', tries, id)
+end

@@ -1,0 +1,2 @@
+-- KEYS: events. ARGV: group.
+ensure(KEYS[1], ARGV[1])

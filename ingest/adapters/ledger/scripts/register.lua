@@ -1,0 +1,40 @@
+-- KEYS: fences of mailboxes; seen, undone of this one; open, open since, failed; due, claimed messages.
+-- ARGV: mailbox, fence, digests in one string; then key, JSON, milliseconds of first sight, digest of each message.
+-- The seen set grows last: were this to break off, the messages would be fetched again and recognised by their keys.
+if not holds(KEYS[1], ARGV[1], ARGV[2]) then
+  return -1
+end
+
+local function contains(digests, digest)
+  for i = 1, #digests, 16 do
+    if digests:sub(i, i + 15) == digest then
+      return true
+    end
+  end
+  return false
+end
+
+local now, opened = milliseconds(), 0
+for i = 4, #ARGV, 4 do
+  local key, json, since, digest = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  if redis.call('HEXISTS', KEYS[6], key) == 0 then
+    if redis.call('HSETNX', KEYS[4], key, json) == 1 then
+      redis.call('ZADD', KEYS[5], since, key)
+      opened = opened + 1
+    end
+    if not knows(KEYS[7], KEYS[8], key) then
+      redis.call('ZADD', KEYS[7], whole(now), key)
+    end
+  end
+  local digests = redis.call('HGET', KEYS[3], key) or ''
+  if not contains(digests, digest) then
+    redis.call('HSET', KEYS[3], key, digests .. digest)
+  end
+end
+
+local second, records = struct.pack('>I4', math.floor(now / 1000)), {}
+for i = 1, #ARGV[3], 16 do
+  table.insert(records, ARGV[3]:sub(i, i + 15) .. second)
+end
+redis.call('APPEND', KEYS[2], table.concat(records))
+return opened

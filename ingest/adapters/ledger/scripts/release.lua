@@ -1,0 +1,13 @@
+-- KEYS: due, claimed, fences, tries. ARGV: id, fence, delay, tries.
+if not holds(KEYS[3], ARGV[1], ARGV[2]) then
+  return 0
+end
+redis.call('ZADD', KEYS[1], whole(milliseconds() + tonumber(ARGV[3])), ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+if tonumber(ARGV[4]) > 0 then
+  redis.call('HSET', KEYS[4], ARGV[1], ARGV[4])
+else
+  redis.call('HDEL', KEYS[4], ARGV[1])
+end
+return 1

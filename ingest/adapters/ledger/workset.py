@@ -1,0 +1,76 @@
+"""Items with due times in Redis: claimed under a lease and a fencing number, one Lua script for each step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingest.adapters.ledger import names
+from ingest.ports.ledger import Backlog, Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ingest.adapters.ledger.connection import RedisConnection
+
+
+def milliseconds(seconds: float) -> int:
+    """As the scripts count time; nothing is due in the past by request."""
+    return max(0, round(seconds * 1000))
+
+
+class RedisWorkSet:
+    """The port's `WorkSet`, over four keys with a common prefix. See `scripts/common.lua`.
+
+    A claim that ran out may still be renewed, released and used until somebody claims: nobody else has the item.
+    """
+
+    def __init__(self, connection: RedisConnection, prefix: str) -> None:
+        self._connection = connection
+        self.due = f"{prefix}:due"
+        self.claimed = f"{prefix}:claimed"
+        self.fences = f"{prefix}:fences"
+        self.tries = f"{prefix}:tries"
+
+    @property
+    def keys(self) -> tuple[str, str, str, str]:
+        """In the order in which scripts take them."""
+        return self.due, self.claimed, self.fences, self.tries
+
+    def add(self, ids: Iterable[str]) -> int:
+        """See the port."""
+        return int(self._connection.run("add", [self.due, self.claimed], list(ids)))
+
+    def hasten(self, item: str) -> bool:
+        """See the port."""
+        return bool(self._connection.run("hasten", [self.due, self.claimed], [item]))
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """See the port."""
+        self._connection.run("drop", self.keys, list(ids))
+
+    def members(self) -> set[str]:
+        """See the port."""
+        due, claimed = self._connection.atomically(
+            ("ZRANGE", self.due, 0, -1),
+            ("ZRANGE", self.claimed, 0, -1),
+        )
+        return {item.decode() for item in (*due, *claimed)}
+
+    def claim(self, limit: int, lease: float) -> list[Claim]:
+        """See the port."""
+        rows = self._connection.run("claim", (*self.keys, names.FENCE), [limit, milliseconds(lease)])
+        return [Claim(item.decode(), int(fence), tries, int(late) / 1000) for item, fence, tries, late in rows]
+
+    def renew(self, claim: Claim, lease: float) -> bool:
+        """See the port."""
+        arguments = (claim.id, claim.fence, milliseconds(lease))
+        return bool(self._connection.run("renew", [self.claimed, self.fences], arguments))
+
+    def release(self, claim: Claim, delay: float, tries: int = 0) -> bool:
+        """See the port."""
+        return bool(self._connection.run("release", self.keys, (claim.id, claim.fence, milliseconds(delay), tries)))
+
+    def backlog(self) -> Backlog:
+        """See the port."""
+        due, claimed, waiting, lag = self._connection.run("backlog", [self.due, self.claimed])
+        return Backlog(due, claimed, waiting, int(lag) / 1000)
