@@ -1,0 +1,165 @@
+"""The delay proxy makes the way longer and changes nothing else. Times are only ever bounded on their safe side."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+import time
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.proxy import DelayProxy
+from tests.support.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BLOB = bytes(range(256)) * 4096 * 3  # 3 MiB
+
+
+class _Echo(socketserver.BaseRequestHandler):
+    """Greets with one octet, then sends back what it gets; ends after the client has ended."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"!")
+        while octets := self.request.recv(65536):
+            self.request.sendall(octets)
+
+
+class _EchoServer(socketserver.ThreadingTCPServer):
+    request_queue_size = 1024
+    block_on_close = True
+
+
+@pytest.fixture
+def echo_port() -> Iterator[int]:
+    with _EchoServer(("127.0.0.1", 0), _Echo) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def _connected(proxy: DelayProxy) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as client:
+        assert client.recv(1) == b"!"
+        yield client
+
+
+def _read(client: socket.socket, count: int) -> bytes:
+    octets = bytearray()
+    while len(octets) < count and (more := client.recv(65536)):
+        octets += more
+    return bytes(octets)
+
+
+def _read_all(client: socket.socket) -> bytes:
+    return _read(client, 2**62)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02])
+def test_octets_pass_unchanged_in_both_directions(echo_port: int, delay: float) -> None:
+    with DelayProxy(echo_port, delay) as proxy, _connected(proxy) as client:
+        writer = threading.Thread(target=client.sendall, args=(_BLOB,))
+        writer.start()
+        assert _read(client, len(_BLOB)) == _BLOB
+        writer.join()
+
+
+def test_an_end_of_stream_follows_the_octets_before_it(echo_port: int) -> None:
+    with DelayProxy(echo_port, 0.02) as proxy, _connected(proxy) as client:
+        client.sendall(b"x" * 100_000)
+        client.shutdown(socket.SHUT_WR)
+        assert len(_read_all(client)) == 100_000
+
+
+def test_a_round_trip_takes_two_delays_and_a_greeting_four(echo_port: int) -> None:
+    with DelayProxy(echo_port, 0.1) as proxy:
+        began = time.monotonic()
+        with _connected(proxy) as client:
+            greeted = time.monotonic()
+            assert greeted - began >= 0.4
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            assert time.monotonic() - greeted >= 0.2
+
+
+def test_chunks_travel_together(echo_port: int) -> None:
+    """100 chunks, one behind the other, would need 10 s if each had to wait for the one before it."""
+    with DelayProxy(echo_port, 0.1) as proxy, _connected(proxy) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        began = time.monotonic()
+        for _ in range(100):
+            client.sendall(b"x")
+            time.sleep(0.002)  # so that they are read one by one
+        assert len(_read(client, 100)) == 100
+        assert time.monotonic() - began < 5
+
+
+def test_a_narrow_line_is_narrow(echo_port: int) -> None:
+    with DelayProxy(echo_port, 0.0, bytes_per_second=200_000) as proxy, _connected(proxy) as client:
+        began = time.monotonic()
+        client.sendall(b"x" * 100_000)
+        assert len(_read(client, 100_000)) == 100_000
+        assert time.monotonic() - began >= 0.45
+
+
+def test_a_connection_is_cut_after_so_many_octets_from_the_server(echo_port: int) -> None:
+    with DelayProxy(echo_port, 0.01, cut_after=5001) as proxy:
+        for _ in range(2):
+            with _connected(proxy) as client:
+                client.sendall(b"x" * 20_000)
+                assert len(_read_all(client)) == 5000
+
+
+def test_nothing_passes_while_it_is_stalled_and_everything_afterwards(echo_port: int) -> None:
+    with DelayProxy(echo_port, 0.0) as proxy, _connected(proxy) as client:
+        proxy.stall()
+        client.sendall(b"late")
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(30)
+        proxy.resume()
+        assert _read(client, 4) == b"late"
+
+
+def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(echo_port: int) -> None:
+    proxy = DelayProxy(echo_port, 0.0)
+    with proxy, _connected(proxy) as client:
+        port = proxy.port
+        proxy.stop()
+        assert client.recv(1) == b""
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        proxy.start()
+        assert proxy.port == port
+        with _connected(proxy) as again:
+            again.sendall(b"x")
+            assert again.recv(1) == b"x"
+
+
+def test_a_client_is_hung_up_on_when_the_server_is_away() -> None:
+    with (
+        DelayProxy(free_port(), 0.0) as proxy,
+        closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=30)) as client,
+    ):
+        assert client.recv(1) == b""
+
+
+def test_500_connections_at_once(echo_port: int) -> None:
+    with DelayProxy(echo_port, 0.01) as proxy, ExitStack() as stack:
+        clients = [stack.enter_context(_connected_soon(proxy)) for _ in range(500)]
+        for number, client in enumerate(clients):
+            client.sendall(b"%05d" % number)
+        for number, client in enumerate(clients):
+            assert _read(client, 6) == b"!%05d" % number
+
+
+def _connected_soon(proxy: DelayProxy) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=30)

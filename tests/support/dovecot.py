@@ -1,0 +1,292 @@
+"""A real Dovecot, run from a folder of its own on loopback, without root's rights.
+
+What RETR gives back of a message as it was delivered (found out on Dovecot 2.3.19, and held by a test):
+- every bare LF becomes CRLF; bare CR, NUL, 8-bit octets and lines that begin with a dot come back as they are;
+- a message whose last octet is not LF gets a CRLF at its end, which LIST does not count.
+So mail with CRLF line ends and a final CRLF comes back octet for octet. `as_served` does the same to octets.
+"""
+
+from __future__ import annotations
+
+import base64
+import grp
+import itertools
+import os
+import pwd
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from tests.support.servers import find_program, free_port, missing
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Dovecot refuses to serve mail as root, so root lends it this user, which every Debian has.
+_UNPRIVILEGED = "nobody"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
+_PROGRAM_FOLDERS = ("/usr/lib/dovecot", "/usr/libexec/dovecot")
+_PATIENCE = 20.0
+
+# Everything runs as one user: Dovecot's own documentation calls it a rootless installation. The limits leave room for
+# some hundred sessions at once; the penalty for wrong passwords is off, since all clients share one address.
+_CONFIG = """\
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/dovecot.log
+protocols = pop3
+listen = 127.0.0.1
+ssl = yes
+ssl_cert = <{folder}/server.pem
+ssl_key = <{folder}/server.key
+disable_plaintext_auth = no
+auth_mechanisms = plain login
+auth_failure_delay = 0
+default_login_user = {user}
+default_internal_user = {user}
+default_internal_group = {group}
+default_client_limit = 4096
+default_process_limit = 1024
+mail_max_userip_connections = 0
+mail_location = maildir:{folder}/mail/%u
+passdb {{
+  driver = passwd-file
+  args = {folder}/users/%u
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={folder}/mail/%u
+}}
+service anvil {{
+  chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service pop3-login {{
+  chroot =
+  service_count = 0
+  process_min_avail = 1
+  inet_listener pop3 {{
+    port = {pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = {pop3s_port}
+    ssl = yes
+  }}
+}}
+service pop3 {{
+  service_count = 0
+}}
+"""
+
+
+def find_dovecot() -> Path | None:
+    """The program; None where it is missing, has no POP3, or is not of version 2.3 (2.4 is configured otherwise)."""
+    program = find_program("dovecot")
+    if program is None or not any((Path(folder) / "pop3").exists() for folder in _PROGRAM_FOLDERS):
+        return None
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return program if version.startswith("2.3.") else None
+
+
+def as_served(raw: bytes) -> bytes:
+    """What RETR gives back of delivered octets."""
+    served = re.sub(rb"(?<!\r)\n", b"\r\n", raw)
+    return served if served.endswith(b"\n") else served + b"\r\n"
+
+
+class Dovecot:
+    """One server: POP3 with STLS on `pop3_port`, POP3 over TLS on `pop3s_port`, both on 127.0.0.1.
+
+    The certificate is for `localhost` and 127.0.0.1; who trusts `ca_file` (PEM) trusts it.
+
+    Args:
+        folder: made where missing; everything lies below it. When root starts the server, the folders above must let
+            an unprivileged user pass.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        self.folder = folder
+        self.pop3_port = free_port()
+        self.pop3s_port = free_port()
+        self.ca_file = folder / "ca.pem"
+        self._account = pwd.getpwnam(_UNPRIVILEGED) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        self._group = self._account.pw_gid if os.geteuid() == 0 else os.getegid()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._deliveries = itertools.count()
+        self._write_files()
+
+    @property
+    def log(self) -> str:
+        """What it has written to its log."""
+        path = self.folder / "dovecot.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def add_user(self, name: str, password: str) -> None:
+        """Make an empty maildrop; also while the server runs. Letters, digits and `._@-` make a name."""
+        assert _NAME.fullmatch(name), name
+        for part in ("tmp", "new", "cur"):
+            (self._maildir(name) / part).mkdir(parents=True)
+            self._own(self._maildir(name) / part)
+        self._own(self._maildir(name))
+        # One file for each user: Dovecot looks at most once a second whether a file it knows has changed.
+        encoded = base64.b64encode(password.encode()).decode()
+        self._write(Path("users") / name, f"{name}:{{PLAIN.b64}}{encoded}\n".encode())
+
+    def deliver(self, user: str, raw: bytes) -> None:
+        """Put a message into a maildrop at once and whole, behind all that are there; octets stay as they are."""
+        name = self._next_name(raw)
+        waiting = self._maildir(user) / "tmp" / name
+        waiting.write_bytes(raw)
+        self._own(waiting)
+        waiting.rename(self._maildir(user) / "new" / name)
+
+    def maildrop(self, user: str) -> list[bytes]:
+        """The octets of every message in a maildrop, as delivered, the oldest first."""
+        while True:
+            # A client's session moves files from `new` to `cur`: look in this order, and again if one is gone.
+            files = [path for part in ("new", "cur") for path in (self._maildir(user) / part).iterdir()]
+            unique = {path.name.partition(":")[0]: path for path in files}
+            with suppress(FileNotFoundError):
+                return [unique[name].read_bytes() for name in sorted(unique)]
+
+    def start(self) -> None:
+        """Start it, and wait until it greets."""
+        program = find_dovecot()
+        assert program is not None
+        assert self._process is None
+        root = os.geteuid() == 0
+        with (self.folder / "dovecot.log").open("ab") as log:  # mistakes in the configuration go to standard error
+            self._process = subprocess.Popen(
+                [program, "-F", "-c", self.folder / "dovecot.conf"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # its processes make a group that can be ended as one
+                user=self._account.pw_uid if root else None,
+                group=self._group if root else None,
+                extra_groups=[] if root else None,
+            )
+        eventually(self._greets, _PATIENCE, lambda: self.log)
+
+    def stop(self) -> None:
+        """End it and all sessions, in good order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End all its processes at once, as a crash of the machine would."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop and start; ports, users and mail stay."""
+        self.stop()
+        self.start()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        if how is not signal.SIGKILL:
+            self._process.wait(_PATIENCE)
+        with suppress(ProcessLookupError):  # nobody is left, as it should be
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(_PATIENCE)
+        self._process = None
+        eventually(lambda: not self._listens(), _PATIENCE, "Dovecot's port is still open")
+
+    def _listens(self) -> bool:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", self.pop3_port), timeout=1):
+            return True
+        return False
+
+    def _greets(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"Dovecot ended by itself: {self.log}"
+        try:
+            with socket.create_connection(("127.0.0.1", self.pop3_port), timeout=1) as client:
+                return client.recv(3) == b"+OK"
+        except OSError:
+            return False
+
+    def _write_files(self) -> None:
+        authority = trustme.CA()
+        certificate = authority.issue_cert("localhost", "127.0.0.1")
+        self.ca_file.write_bytes(authority.cert_pem.bytes())
+        for name in ("run", "mail", "users"):
+            (self.folder / name).mkdir()
+            self._own(self.folder / name)
+        self._write(Path("dovecot.log"), b"")
+        self._write(Path("server.pem"), b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+        self._write(Path("server.key"), certificate.private_key_pem.bytes())
+        config = _CONFIG.format(
+            folder=self.folder,
+            user=self._account.pw_name,
+            group=grp.getgrgid(self._group).gr_name,
+            uid=self._account.pw_uid,
+            gid=self._group,
+            pop3_port=self.pop3_port,
+            pop3s_port=self.pop3s_port,
+        )
+        self._write(Path("dovecot.conf"), config.encode())
+
+    def _maildir(self, user: str) -> Path:
+        return self.folder / "mail" / user
+
+    def _next_name(self, raw: bytes) -> str:
+        """A unique name that sorts by time; with the sizes in it, Dovecot need not read files to answer LIST."""
+        nanoseconds = time.time_ns()
+        seconds, micros = nanoseconds // 10**9, nanoseconds // 1000 % 10**6
+        virtual = len(raw) + raw.count(b"\n") - raw.count(b"\r\n")
+        unique = f"{seconds}.M{micros:06d}P{os.getpid()}Q{next(self._deliveries):06d}.localhost"
+        return f"{unique},S={len(raw)},W={virtual}"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        (self.folder / path).write_bytes(content)
+        (self.folder / path).chmod(0o600)
+        self._own(self.folder / path)
+
+    def _own(self, path: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, self._account.pw_uid, self._group)
+
+
+@contextmanager
+def running_dovecot() -> Iterator[Dovecot]:
+    """A Dovecot from start to stop; skips the test, or fails it in CI, where there is none."""
+    if find_dovecot() is None:
+        missing("dovecot", "Dovecot 2.3 with POP3")
+    # Not below pytest's own folder: only its owner may pass there.
+    with tempfile.TemporaryDirectory(prefix="mailhaul-dovecot-") as folder:
+        server = Dovecot(Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def dovecot_server() -> Iterator[Dovecot]:
+    """One running Dovecot for all tests; each test adds users of its own."""
+    with running_dovecot() as server:
+        yield server
+
+
+@pytest.fixture
+def own_dovecot() -> Iterator[Dovecot]:
+    """A running Dovecot for one test, which may stop and kill it."""
+    with running_dovecot() as server:
+        yield server

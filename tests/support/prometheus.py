@@ -1,0 +1,139 @@
+"""A real Prometheus, run from a folder of its own on loopback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import pytest
+
+from tests.support.servers import find_program, free_port, missing
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+_PATIENCE = 30.0
+
+
+class Sample(NamedTuple):
+    """One series of an answer and its value now."""
+
+    labels: dict[str, str]
+    value: float
+
+
+def find_prometheus() -> Path | None:
+    """The program, None where it is not installed."""
+    return find_program("prometheus")
+
+
+class Prometheus:
+    """Scrapes targets every second.
+
+    Args:
+        folder: made where missing; configuration, log and data lie in it.
+        targets: `host:port` each; `/metrics` there is asked for.
+    """
+
+    def __init__(self, folder: Path, targets: Sequence[str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._targets = list(targets)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+
+    @property
+    def log(self) -> str:
+        """What it has written to its log."""
+        return (self._folder / "prometheus.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers queries."""
+        program = find_prometheus()
+        assert program is not None
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": [{"job_name": "test", "static_configs": [{"targets": self._targets}]}],
+        }
+        path = self._folder / "prometheus.yml"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        with (self._folder / "prometheus.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    program,
+                    f"--config.file={path}",
+                    f"--storage.tsdb.path={self._folder / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{self.port}",
+                    "--log.level=warn",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        eventually(self._is_ready, _PATIENCE, lambda: self.log)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def query(self, expression: str) -> list[Sample]:
+        """The instant vector that an expression gives now; `__name__` is among the labels."""
+        answer = self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
+        return [Sample(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
+
+    def wait_until_up(self, timeout: float = _PATIENCE) -> None:
+        """Wait until the last scrape of every target has succeeded."""
+        eventually(self._all_up, timeout, lambda: f"{self.query('up')}; {self.log}")
+
+    def _all_up(self) -> bool:
+        up = {sample.labels["instance"] for sample in self.query("up == 1")}
+        return up == set(self._targets)
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"Prometheus ended by itself: {self.log}"
+        try:
+            self._get("/api/v1/query?query=1")
+        except (urllib.error.URLError, ConnectionError):
+            return False
+        return True
+
+    def _get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+
+@pytest.fixture
+def prometheus_for(tmp_path: Path) -> Iterator[Callable[[Sequence[str]], Prometheus]]:
+    """A function that starts a Prometheus for the targets it is given; it ends with the test."""
+    if find_prometheus() is None:
+        missing("prometheus", "Prometheus")
+    started: list[Prometheus] = []
+
+    def start(targets: Sequence[str]) -> Prometheus:
+        server = Prometheus(tmp_path / f"prometheus-{len(started)}", targets)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()

@@ -1,0 +1,44 @@
+"""What the helpers for real servers share: free ports, and what to do where a server is not installed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+# Below what Linux gives to outgoing connections (32768 and up), so that a server finds its port free again when it
+# is started once more.
+_LOWEST, _HIGHEST = 20_000, 32_000
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on."""
+    while True:
+        port = _LOWEST + secrets.randbelow(_HIGHEST - _LOWEST)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+def find_program(name: str) -> Path | None:
+    """Where a program is, also in the folders that only root has on PATH."""
+    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
+    return Path(found) if found else None
+
+
+def missing(server: str, what: str) -> NoReturn:
+    """Skip the test, and say how to mend it; in CI (`CI=true`) fail instead.
+
+    Args:
+        server: as `tests/install-servers` calls it.
+        what: is missing.
+    """
+    text = f"{what} is not installed; `tests/install-servers {server}` installs it on Debian"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
