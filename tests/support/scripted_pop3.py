@@ -98,11 +98,13 @@ class ScriptedServer:
     Attributes:
         port: to connect to.
         received: the lines that `Expect` and `Drain` have read, without line ends.
+        ahead: the most commands that lay waiting behind one that was read.
         stopped_at: the step at which the client did not play its part.
     """
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.received: list[bytes] = []
+        self.ahead = 0
         self.stopped_at: Step | None = None
         self._steps = steps
         self._over = threading.Event()
@@ -167,6 +169,7 @@ class ScriptedServer:
             self._pending += octets
         line, _, self._pending = self._pending.partition(b"\r\n")
         self.received.append(line)
+        self.ahead = max(self.ahead, self._pending.count(b"\r\n"))
         assert line.startswith(prefix.encode()), line
 
     def _drain(self, sock: socket.socket) -> None:

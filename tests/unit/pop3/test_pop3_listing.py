@@ -139,6 +139,13 @@ def test_two_large_messages_are_always_under_way() -> None:
     assert numbers(window.refill()) == [3]
 
 
+def test_a_message_of_unknown_size_takes_up_the_whole_window() -> None:
+    window = Window(rows(None, 1, 1, 1), Depth(commands=100, octets=100))
+    assert numbers(window.refill()) == [1, 2]
+    window.answered()
+    assert numbers(window.refill()) == [3, 4]
+
+
 def test_in_lockstep_one_command_is_outstanding() -> None:
     """Case 29."""
     window = Window(rows(1, None, 1), LOCKSTEP)
