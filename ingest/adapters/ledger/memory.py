@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
     from ingest.domain.message import FailedMessage, OpenMessage
-    from ingest.ports.ledger import Claim, MailboxStatus, Registration
+    from ingest.ports.ledger import Claim, MailboxStatus, Registration, WorkSet
 
 __all__ = ["MemoryEventLog", "MemoryLedger"]
 
@@ -32,15 +32,25 @@ class MemoryLedger:
         self._clock = clock
         self._events = events
         self._lock = threading.RLock()
-        self.mailboxes = MemoryWorkSet(clock)
-        self.messages = MemoryWorkSet(clock)
-        self.sinks = MemoryWorkSet(clock)
+        self._mailboxes, self._messages, self._sinks = (MemoryWorkSet(clock) for _ in range(3))
+        self.mailboxes: WorkSet = self._mailboxes
+        self.messages: WorkSet = self._messages
+        self.sinks: WorkSet = self._sinks
         self._forget()
+
+    def _forget(self) -> None:
+        self._seen: dict[str, dict[bytes, int]] = {}
+        self._undone: dict[str, dict[str, set[bytes]]] = {}
+        self._open: dict[str, OpenMessage] = {}
+        self._failed: dict[str, FailedMessage] = {}
+        self._statuses: dict[str, MailboxStatus] = {}
+        self._schedule = ""
+        self._last_tick: float | None = None
 
     def lose(self) -> None:
         """Forget everything, the events too: what happens to a Redis without persistence."""
         with self._lock:
-            for work in (self.mailboxes, self.messages, self.sinks):
+            for work in (self._mailboxes, self._messages, self._sinks):
                 work.clear()
             self._events.clear()
             self._forget()
@@ -69,7 +79,7 @@ class MemoryLedger:
     def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
         """See the port."""
         with self._lock:
-            self._check(self.mailboxes, claim)
+            self._check(self._mailboxes, claim)
             seen = self._seen.setdefault(claim.id, {})
             opened = 0
             for registration in registrations:
@@ -83,7 +93,7 @@ class MemoryLedger:
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
         """See the port."""
         with self._lock:
-            self._check(self.mailboxes, claim)
+            self._check(self._mailboxes, claim)
             seen = self._seen.get(claim.id, {})
             gone = seen.keys() - set(keep)
             for digest in gone:
@@ -93,7 +103,7 @@ class MemoryLedger:
     def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
         """See the port."""
         with self._lock:
-            self._check(self.mailboxes, claim)
+            self._check(self._mailboxes, claim)
             self._seen[claim.id] = {**digests, **self._seen.get(claim.id, {})}
 
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
@@ -149,15 +159,6 @@ class MemoryLedger:
             events, parked = self._events.counts()
             return {"open": len(self._open), "failed": len(self._failed), "events": events, "parked": parked}
 
-    def _forget(self) -> None:
-        self._seen: dict[str, dict[bytes, int]] = {}
-        self._undone: dict[str, dict[str, set[bytes]]] = {}
-        self._open: dict[str, OpenMessage] = {}
-        self._failed: dict[str, FailedMessage] = {}
-        self._statuses: dict[str, MailboxStatus] = {}
-        self._schedule = ""
-        self._last_tick: float | None = None
-
     def _open_up(self, message: OpenMessage) -> bool:
         if message.key in self._failed:
             return False
@@ -167,7 +168,7 @@ class MemoryLedger:
         return new
 
     def _close(self, claim: Claim, message: OpenMessage, event: Event) -> None:
-        self._check(self.messages, claim)
+        self._check(self._messages, claim)
         self._events.append(event, message.first_seen.timestamp())
         self._open.pop(message.key, None)
         self.messages.drop([message.key])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ingest.adapters.ledger.connection import RedisConnection
     from ingest.domain.events import Event
-    from ingest.ports.ledger import Claim, Registration
+    from ingest.ports.ledger import Claim, Registration, WorkSet
 
 _SEEN = struct.Struct(f">{DIGEST_OCTETS}sI")
 _STALE = -1
@@ -33,9 +33,11 @@ class RedisLedger:
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
-        self.mailboxes = RedisWorkSet(connection, names.MAILBOXES)
-        self.messages = RedisWorkSet(connection, names.MESSAGES)
-        self.sinks = RedisWorkSet(connection, names.SINKS)
+        self._mailboxes = RedisWorkSet(connection, names.MAILBOXES)
+        self._messages = RedisWorkSet(connection, names.MESSAGES)
+        self.mailboxes: WorkSet = self._mailboxes
+        self.messages: WorkSet = self._messages
+        self.sinks: WorkSet = RedisWorkSet(connection, names.SINKS)
 
     def close(self) -> None:
         """Let go of all connections, those of the event stream too."""
@@ -68,14 +70,14 @@ class RedisLedger:
     def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
         """See the port."""
         keys = [
-            self.mailboxes.fences,
+            self._mailboxes.fences,
             names.seen(claim.id),
             names.undone(claim.id),
             names.OPEN,
             names.OPEN_SINCE,
             names.FAILED,
-            self.messages.due,
-            self.messages.claimed,
+            self._messages.due,
+            self._messages.claimed,
         ]
         arguments: list[str | bytes | int] = [
             claim.id,
@@ -96,14 +98,14 @@ class RedisLedger:
             seen = _read_seen(records)
             kept = {digest: second for digest, second in seen.items() if digest in wanted}
             arguments = (claim.id, claim.fence, len(records), _write_seen(kept.items()))
-            if self._fenced("replace_seen", [self.mailboxes.fences, names.seen(claim.id)], arguments):
+            if self._fenced("replace_seen", [self._mailboxes.fences, names.seen(claim.id)], arguments):
                 return len(seen) - len(kept)
 
     def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
         """See the port."""
         seen = self.seen(claim.id)
         records = _write_seen((digest, second) for digest, second in digests.items() if digest not in seen)
-        keys = [self.mailboxes.fences, names.seen(claim.id)]
+        keys = [self._mailboxes.fences, names.seen(claim.id)]
         self._fenced("append_seen", keys, (claim.id, claim.fence, records))
 
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
@@ -169,7 +171,7 @@ class RedisLedger:
 
     def _close(self, claim: Claim, message: OpenMessage, event: Event, failed: str) -> None:
         keys = [
-            *self.messages.keys,
+            *self._messages.keys,
             names.OPEN,
             names.OPEN_SINCE,
             names.FAILED,

