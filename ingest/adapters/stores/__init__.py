@@ -1,0 +1,81 @@
+"""The object stores, by URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from ingest.adapters.stores.folder import FolderStore
+from ingest.adapters.stores.octets import segments
+from ingest.errors import ConfigError, StoreRefusedError
+
+if TYPE_CHECKING:
+    from ingest.ports.store import Store
+
+__all__ = ["open_store"]
+
+_FORMS = "write s3://bucket/prefix or file:///absolute/folder"
+
+
+def open_store(
+    url: str,
+    *,
+    endpoint: str | None = None,
+    region: str | None = None,
+    path_style: bool = False,
+    kms_key: str | None = None,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+) -> tuple[Store, str]:
+    """The store that a URL names, and the prefix of all keys in it (without slashes at its ends, or empty).
+
+    Nothing is connected or made yet. All arguments but the first are for `s3://`, see `S3Store`.
+
+    Args:
+        url: `s3://bucket/prefix`, the prefix not URL-encoded, or `file:///folder`, URL-encoded where it holds a `%`.
+        endpoint: see `S3Store`, as all that follow.
+        region: the server's.
+        path_style: the bucket in the path.
+        kms_key: to encrypt with.
+        access_key: with `secret_key`.
+        secret_key: belongs to `access_key`.
+
+    Raises:
+        ConfigError: the URL has neither form.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "file":
+        return _open_folder(rest), ""
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ConfigError([f"store: {url!r} is not the address of a store: {_FORMS}"])
+    # Imported here, for boto3 takes 40 MB and half a second, which those with a folder need not pay.
+    from ingest.adapters.stores.s3 import S3Store  # noqa: PLC0415
+
+    store = S3Store(
+        bucket,
+        endpoint=endpoint,
+        region=region,
+        path_style=path_style,
+        kms_key=kms_key,
+        access_key=access_key,
+        secret_key=secret_key,
+    )
+    return store, _checked_prefix(prefix.strip("/"))
+
+
+def _open_folder(rest: str) -> FolderStore:
+    path = Path(unquote(rest))
+    if not path.is_absolute() or ".." in path.parts:
+        raise ConfigError([f"store: 'file://{rest}' names no absolute folder: {_FORMS}"])
+    return FolderStore(path)
+
+
+def _checked_prefix(prefix: str) -> str:
+    if prefix:
+        try:
+            segments(prefix)
+        except StoreRefusedError as error:
+            raise ConfigError([f"store: the prefix {prefix!r} cannot be used: {error}"]) from error
+    return prefix

@@ -53,8 +53,8 @@ class MemoryStore:
         only_if_absent: bool = False,
     ) -> ObjectRef:
         """See `Store.put`."""
-        self._begin("put", key)
         segments(key)
+        self._begin("put", key)
         content = io.BytesIO()
         transfer(body, content.write, size=size, sha256=sha256)
         ref = ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
@@ -67,6 +67,7 @@ class MemoryStore:
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
         """See `Store.open`."""
+        segments(key)
         self._begin("get", key)
         found = self.objects.get(key)
         if found is None:
@@ -76,12 +77,14 @@ class MemoryStore:
 
     def stat(self, key: str) -> ObjectRef | None:
         """See `Store.stat`."""
+        segments(key)
         self._begin("stat", key)
         found = self.objects.get(key)
         return found.ref if found else None
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
+        segments(key)
         self._begin("delete", key)
         self.objects.pop(key, None)
 

@@ -59,7 +59,12 @@ def transfer(body: BinaryIO, write: Callable[[bytes], object], *, size: int, sha
         length += len(chunk)
         write(chunk)
     if (length, digest.hexdigest()) != (size, sha256):
-        raise StoreUnavailableError("the octets to be stored are not those that were announced; nothing was stored")
+        raise mismatch()
+
+
+def mismatch() -> StoreUnavailableError:
+    """The octets to be stored are not those whose size or SHA-256 the caller gave."""
+    return StoreUnavailableError("the octets to be stored are not those that were announced; nothing was stored")
 
 
 class Readable(Protocol):

@@ -1,0 +1,115 @@
+"""Any store, with every request counted and timed."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from ingest.errors import ObjectExistsError, ObjectMissingError, StoreError, StoreRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ingest.domain.manifest import ObjectRef
+    from ingest.metrics import Metrics
+    from ingest.ports.store import Store
+
+
+class MeteredStore:
+    """Passes everything on to another store, and counts it by operation and result.
+
+    A `get` is timed until its first octet can be read, for how fast the caller reads on is its own affair, and
+    counted when it is closed, for it may still fail in between. A `list` is timed and counted as a whole.
+    """
+
+    def __init__(self, inner: Store, metrics: Metrics) -> None:
+        self._inner = inner
+        self._metrics = metrics
+        self.bucket = inner.bucket
+
+    def put(
+        self,
+        key: str,
+        body: BinaryIO,
+        *,
+        size: int,
+        sha256: str,
+        content_type: str,
+        filename: str | None = None,
+        only_if_absent: bool = False,
+    ) -> ObjectRef:
+        """See `Store.put`."""
+        with self._measured("put"):
+            return self._inner.put(
+                key,
+                body,
+                size=size,
+                sha256=sha256,
+                content_type=content_type,
+                filename=filename,
+                only_if_absent=only_if_absent,
+            )
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[BinaryIO]:
+        """See `Store.open`."""
+        with self._measured("get") as measured, self._inner.open(key) as body:
+            measured.stop()
+            yield body
+
+    def stat(self, key: str) -> ObjectRef | None:
+        """See `Store.stat`; nothing there counts as missing."""
+        with self._measured("stat") as measured:
+            found = self._inner.stat(key)
+            measured.result = "ok" if found else "missing"
+            return found
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        with self._measured("delete"):
+            self._inner.delete(key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `Store.keys`."""
+        with self._measured("list"):
+            yield from self._inner.keys(prefix)
+
+    @contextmanager
+    def _measured(self, operation: str) -> Iterator[_Measured]:
+        measured = _Measured()
+        try:
+            yield measured
+        except StoreError as error:
+            measured.result = _result(error)
+            raise
+        finally:
+            measured.stop()
+            self._metrics.count("store_requests_total", operation, measured.result)
+            self._metrics.observe("store_request_duration_seconds", measured.seconds or 0, operation, measured.result)
+
+
+class _Measured:
+    """One request under way."""
+
+    def __init__(self) -> None:
+        self.result = "ok"
+        self.seconds: float | None = None
+        self._begun = time.perf_counter()
+
+    def stop(self) -> None:
+        """Stop the clock; a second time changes nothing."""
+        if self.seconds is None:
+            self.seconds = time.perf_counter() - self._begun
+
+
+def _result(error: StoreError) -> str:
+    match error:
+        case ObjectExistsError():
+            return "exists"
+        case ObjectMissingError():
+            return "missing"
+        case StoreRefusedError():
+            return "refused"
+        case _:
+            return "unavailable"

@@ -1,0 +1,296 @@
+"""Objects in a bucket of any server that speaks Amazon's S3 API.
+
+What servers know beyond the common ground is found out while working, once per process: whether they take a SHA-256
+with the object, and whether they create conditionally. The newer defaults of botocore, CRC checksums in trailers, are
+off, for many servers know nothing of them; the signature of each request covers a SHA-256 of its octets in any case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ingest.adapters.stores.octets import guarded, segments
+from ingest.adapters.stores.s3_errors import is_missing, is_present, names_checksum, not_understood, translated
+from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload
+from ingest.domain.manifest import ObjectRef
+from ingest.errors import ObjectExistsError, StoreRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+
+    from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
+
+    from ingest.adapters.stores.octets import Readable
+    from ingest.adapters.stores.s3_upload import Sent, Upload
+
+# Up to here one request does; it is repeated in seconds when it breaks.
+SINGLE_OCTETS = 64 * 2**20
+PART_OCTETS = 16 * 2**20
+# RFC 8187, section 3.2.1: the attr-char that `quote` would encode.
+_ATTR_CHAR = "!#$&+^`|"
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """What the server is known to understand.
+
+    Attributes:
+        checksums: `x-amz-checksum-sha256`; Backblaze B2 refuses it.
+        conditional: `If-None-Match: *` in a put; None as long as it was not tried. Some servers refuse it (501), and
+            some, which is worse, take no notice of it.
+    """
+
+    checksums: bool = True
+    conditional: bool | None = None
+
+    def reduced(self, error: ClientError, *, conditional: bool) -> _Dialect | None:
+        """What to try next after a refusal, None when that was not about a header of ours."""
+        if not not_understood(error):
+            return None
+        if conditional and not names_checksum(error):
+            return replace(self, conditional=False)
+        return replace(self, checksums=False) if self.checksums else None
+
+
+class S3Store:
+    """A `Store` in a bucket. Threads share its connections; a forked process makes its own.
+
+    An object's SHA-256 is kept as metadata (`x-amz-meta-sha256`), where `stat` finds it; an object that somebody else
+    wrote is read for it. A body above 1 MiB has to be seekable.
+
+    A process that is killed while it sends an object above `single_octets` leaves parts behind, which are not listed
+    but cost money; a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) removes them.
+
+    Args:
+        bucket: its name; it has to exist.
+        endpoint: URL of the server; AWS where there is none.
+        region: as the server wants it in signatures; else the environment's, else us-east-1.
+        path_style: the bucket goes into the path (`endpoint/bucket/key`), as many servers other than AWS need it.
+        kms_key: id or ARN of the KMS key to encrypt with; else as the bucket does by default.
+        access_key: with `secret_key`; else boto3's chain is asked (environment, profile, web identity, role).
+        secret_key: belongs to `access_key`.
+        max_connections: kept open for use again; more threads than that open more and close them.
+        connect_timeout: seconds until connected, and for each piece of an upload to be taken.
+        read_timeout: seconds without an octet while an answer is awaited or read.
+        attempts: of each request, with pauses of a few seconds at most; longer patience is the caller's.
+        single_octets: larger objects are sent in parts.
+        part_octets: of each part but the last; S3 takes no less than 5 MiB, and no more than 10,000 parts.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        endpoint: str | None = None,
+        region: str | None = None,
+        path_style: bool = False,
+        kms_key: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        max_connections: int = 64,
+        connect_timeout: float = 10,
+        read_timeout: float = 60,
+        attempts: int = 3,
+        single_octets: int = SINGLE_OCTETS,
+        part_octets: int = PART_OCTETS,
+    ) -> None:
+        self.bucket = bucket
+        self._endpoint = endpoint
+        self._region = region
+        self._kms_key = kms_key
+        self._access_key = access_key
+        self._secret_key = secret_key
+        self._single_octets = single_octets
+        self._part_octets = part_octets
+        self._config = Config(
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            max_pool_connections=max_connections,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if path_style else "auto"},
+        )
+        self._dialect = _Dialect()
+        self._lock = threading.Lock()
+        self._made: tuple[int, S3Client] | None = None
+
+    def put(
+        self,
+        key: str,
+        body: BinaryIO,
+        *,
+        size: int,
+        sha256: str,
+        content_type: str,
+        filename: str | None = None,
+        only_if_absent: bool = False,
+    ) -> ObjectRef:
+        """See `Store.put`."""
+        segments(key)
+        with translated():
+            target = Target(self._client(), self.bucket, key, self._attributes(content_type, filename, sha256))
+            upload: Upload
+            if size > self._single_octets:
+                if only_if_absent and self._head(key):  # asked first, so that no parts are sent for nothing
+                    raise _exists()
+                upload = PartedUpload(target, body, size, sha256, self._part_octets)
+            else:
+                upload = WholeUpload(target, body, size, sha256)
+            sent = self._send(upload, key, only_if_absent=only_if_absent)
+        return ObjectRef(
+            bucket=self.bucket, key=key, size=size, sha256=sha256, etag=sent.etag, version_id=sent.version_id
+        )
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[BufferedReader]:
+        """See `Store.open`."""
+        segments(key)
+        with translated():
+            answer = self._client().get_object(Bucket=self.bucket, Key=key)
+        # The stubs have the type of its `readinto` wrong.
+        with guarded(cast("Readable", answer["Body"]), translated) as body:
+            yield body
+
+    def stat(self, key: str) -> ObjectRef | None:
+        """See `Store.stat`."""
+        segments(key)
+        with translated():
+            head = self._head(key)
+            if head is None:
+                self._require_bucket(key)
+                return None
+        version = head.get("VersionId")
+        return ObjectRef(
+            bucket=self.bucket,
+            key=key,
+            size=head["ContentLength"],
+            sha256=head["Metadata"].get("sha256") or self._read_sha256(key),
+            etag=head["ETag"].strip('"'),
+            version_id=version if version != "null" else None,
+        )
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        segments(key)
+        with translated():
+            self._client().delete_object(Bucket=self.bucket, Key=key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `Store.keys`."""
+        with translated():
+            pages = iter(self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix))
+        while True:
+            with translated():
+                page = next(pages, None)
+            if page is None:
+                return
+            for entry in page.get("Contents", ()):
+                yield entry["Key"]
+
+    def _client(self) -> S3Client:
+        """The client of this process. Making one costs 0.2 s, and a fork must not use its parent's connections."""
+        with self._lock:
+            if self._made is None or self._made[0] != os.getpid():
+                self._made = (os.getpid(), self._make_client())
+            return self._made[1]
+
+    def _make_client(self) -> S3Client:
+        session = boto3.session.Session()
+        region = self._region or session.region_name or "us-east-1"
+        try:
+            return session.client(
+                "s3",
+                endpoint_url=self._endpoint,
+                region_name=region,
+                aws_access_key_id=self._access_key,
+                aws_secret_access_key=self._secret_key,
+                config=self._config,
+            )
+        except ValueError as error:  # so botocore says that an endpoint is no URL, or a region no name
+            raise StoreRefusedError("the store's endpoint or region is not valid: write https://host:port") from error
+
+    def _attributes(self, content_type: str, filename: str | None, sha256: str) -> dict[str, Any]:
+        # A header takes printable ASCII; a sender's type may hold anything.
+        printable = content_type.isascii() and content_type.isprintable()
+        attributes: dict[str, Any] = {
+            "ContentType": content_type if printable else "application/octet-stream",
+            "Metadata": {"sha256": sha256},
+        }
+        if filename is not None:
+            attributes["ContentDisposition"] = content_disposition(filename)
+        if self._kms_key is not None:
+            attributes |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self._kms_key}
+        return attributes
+
+    def _send(self, upload: Upload, key: str, *, only_if_absent: bool) -> Sent:
+        """Send in the words that the server knows; a word it refuses is left out from then on.
+
+        Where it cannot create conditionally, a look beforehand has to do, though another may come in between.
+        """
+        dialect = self._dialect
+        conditional = only_if_absent and dialect.conditional is not False
+        if only_if_absent and not conditional and self._head(key):
+            raise _exists()
+        try:
+            sent = upload.send(checksums=dialect.checksums, conditional=conditional)
+        except ClientError as error:
+            reduced = dialect.reduced(error, conditional=conditional)
+            if reduced is None:
+                raise
+            self._dialect = reduced
+            return self._send(upload, key, only_if_absent=only_if_absent)
+        if conditional and dialect.conditional is None and isinstance(upload, WholeUpload):
+            self._dialect = replace(self._dialect, conditional=self._heeds_condition(upload))
+        return sent
+
+    def _heeds_condition(self, upload: WholeUpload) -> bool | None:
+        """Whether the server refuses what was just created; where it does not, the same octets lie there again."""
+        try:
+            upload.send(checksums=self._dialect.checksums, conditional=True)
+        except ClientError as error:
+            return True if is_present(error) else None
+        except BotoCoreError:
+            return None
+        return False
+
+    def _head(self, key: str) -> HeadObjectOutputTypeDef | None:
+        try:
+            return self._client().head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+
+    def _require_bucket(self, key: str) -> None:
+        """HEAD answers 404 without a word on what is missing, the object or the bucket; GET says which."""
+        try:
+            self._client().get_object(Bucket=self.bucket, Key=key)["Body"].close()
+        except ClientError as error:
+            if not is_missing(error):
+                raise
+
+    def _read_sha256(self, key: str) -> str:
+        with self.open(key) as body:
+            return hashlib.file_digest(body, "sha256").hexdigest()
+
+
+def content_disposition(filename: str) -> str:
+    """The header that has a browser save an object under this name (RFC 6266, section 4; RFC 8187, section 3.2)."""
+    return f"attachment; filename*=UTF-8''{quote(filename, safe=_ATTR_CHAR, errors='replace')}"
+
+
+def _exists() -> ObjectExistsError:
+    return ObjectExistsError("there is an object under this key already")

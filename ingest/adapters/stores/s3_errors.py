@@ -1,0 +1,155 @@
+"""What S3 servers and botocore say when something fails, in our words.
+
+The texts name what to do and quote only the error's code: servers put access keys and signed strings into theirs.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from ingest.errors import ObjectExistsError, ObjectMissingError, StoreError, StoreRefusedError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_REMEDIES = {
+    "NoSuchBucket": "there is no such bucket: create it, or correct `store`",
+    "InvalidBucketName": "this is no bucket name: correct `store`",
+    "AccessDenied": (
+        "permission denied: allow s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on the"
+        " objects, s3:ListBucket on the bucket (without it S3 denies what is merely missing), and use of the KMS key"
+    ),
+    "InvalidAccessKeyId": "the access key is not known here: correct the credentials, or the endpoint",
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key: correct the credentials",
+    "ExpiredToken": "the credentials have expired: renew them",
+    "InvalidToken": "the session token is not valid: renew the credentials",
+    "RequestTimeTooSkewed": "this machine's clock and the server's differ too much: set the clock",
+    "PermanentRedirect": "the bucket lies in another region: correct region or endpoint",
+    "AuthorizationHeaderMalformed": "the bucket lies in another region: correct the region",
+    "IllegalLocationConstraintException": "the bucket lies in another region: correct the region",
+    "QuotaExceeded": "the quota is used up: raise it or free space",
+    "XMinioStorageFull": "the server's disks are full: add space",
+    "InsufficientStorage": "the server's disks are full: add space",
+    "MethodNotAllowed": "the server does not allow this here: correct endpoint and bucket",
+    "NotImplemented": "the server lacks something that is needed here: use another server",
+}
+# HEAD has no body, so its errors have the status for a code.
+_ALIASES = {"403": "AccessDenied", "301": "PermanentRedirect", "AllAccessDisabled": "AccessDenied"}
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+# 4xx that a repetition may mend: the server or the network was at fault.
+_TRANSIENT = frozenset(
+    {
+        "BadDigest",
+        "IncompleteBody",
+        "NoSuchUpload",
+        "RequestTimeout",
+        "SlowDown",
+        "Throttling",
+        "TooManyRequests",
+        "XAmzContentChecksumMismatch",
+        "XAmzContentSHA256Mismatch",
+    }
+)
+_TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
+_PRECONDITION_FAILED = 412
+_SERVER_ERRORS = 500
+# What never came to an answer; the first line that fits counts.
+_FAILURES: tuple[tuple[tuple[type[BotoCoreError], ...], type[StoreError], str], ...] = (
+    (
+        (NoCredentialsError, PartialCredentialsError),
+        StoreRefusedError,
+        "no credentials were found: configure access_key and secret_key, or a role, or an AWS profile",
+    ),
+    ((ProfileNotFound,), StoreRefusedError, "there is no such AWS profile: correct AWS_PROFILE"),
+    ((ParamValidationError,), StoreRefusedError, "this is no name for a bucket or an object: correct `store`"),
+    (
+        (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError),
+        StoreUnavailableError,
+        "the object store cannot be reached: look at endpoint, network and server",
+    ),
+    ((ReadTimeoutError,), StoreUnavailableError, "the object store did not answer in time"),
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Everything that boto3 raises inside becomes one of the errors of `ingest.ports.store`."""
+    try:
+        yield
+    except ClientError as error:
+        raise _answered(error) from error
+    except BotoCoreError as error:
+        raise _failed(error) from error
+
+
+def is_missing(error: ClientError) -> bool:
+    """Whether there is no such object (or, in the answer to a HEAD, no such bucket)."""
+    return _code(error) in _MISSING
+
+
+def is_present(error: ClientError) -> bool:
+    """Whether `If-None-Match: *` did not hold."""
+    return _status(error) == _PRECONDITION_FAILED
+
+
+def not_understood(error: ClientError) -> bool:
+    """Whether the server refused a header because it does not know it (501, or Backblaze B2's 400)."""
+    code, status = _code(error), _status(error)
+    return code == "NotImplemented" or status == 501 or "unsupported header" in _message(error)  # noqa: PLR2004
+
+
+def names_checksum(error: ClientError) -> bool:
+    """Whether the server says that the checksum header is what it does not know."""
+    return "checksum" in _message(error)
+
+
+def _code(error: ClientError) -> str:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return _ALIASES.get(code, code)
+
+
+def _message(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", "")).lower()
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _answered(error: ClientError) -> StoreError:
+    code, status = _code(error), _status(error)
+    if is_missing(error):
+        return ObjectMissingError("there is no object under this key")
+    if is_present(error):
+        return ObjectExistsError("there is an object under this key already")
+    if code in _REMEDIES:
+        return StoreRefusedError(f"the object store refuses ({code}): {_REMEDIES[code]}")
+    if code in _TRANSIENT or status in _TRANSIENT_STATUS or status >= _SERVER_ERRORS:
+        return StoreUnavailableError(f"the object store cannot do it now ({code}, HTTP {status})")
+    return StoreRefusedError(f"the object store refuses ({code}, HTTP {status}): see its documentation for this code")
+
+
+def _failed(error: BotoCoreError) -> StoreError:
+    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return StoreRefusedError(
+            "the store's certificate is not trusted: correct the endpoint, or name the CA's file in AWS_CA_BUNDLE"
+        )
+    for types, kind, text in _FAILURES:
+        if isinstance(error, types):
+            return kind(text)
+    return StoreUnavailableError(f"the connection to the object store failed ({type(error).__name__})")

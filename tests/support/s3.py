@@ -1,0 +1,219 @@
+"""A real S3 server over HTTP: versitygw where it is installed, else moto's.
+
+`MAILHAUL_TEST_S3` chooses: `moto`, `versitygw`, or the path of a versitygw program. `tests/install-s3` installs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+import pytest
+
+from ingest.adapters.stores.s3 import S3Store
+from tests.support.servers import find_program, free_port
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from types_boto3_s3 import S3Client
+
+VARIABLE = "MAILHAUL_TEST_S3"
+REGION = "us-east-1"
+BUCKET = "mail"
+_INSTALLED = Path(__file__).parents[2] / ".tools" / "bin" / "versitygw"
+_START_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What somebody signs requests with."""
+
+    access_key: str
+    secret_key: str
+
+
+def chosen() -> Path | None:
+    """The versitygw program to use, None for moto.
+
+    Raises:
+        AssertionError: one was asked for that is not there.
+    """
+    wish = os.environ.get(VARIABLE, "")
+    if wish == "moto":
+        return None
+    found = _INSTALLED if _INSTALLED.is_file() else find_program("versitygw")
+    if wish and wish != "versitygw":
+        found = Path(wish)
+        assert found.is_file(), f"{VARIABLE} names no file: {wish}"
+    assert found or not wish, f"{VARIABLE} asks for versitygw, which is not installed; run tests/install-s3"
+    return found
+
+
+@dataclass
+class S3Server:
+    """Runs in a `with` block, on a port of 127.0.0.1, and keeps everything below `folder`.
+
+    Attributes:
+        owner: may do everything.
+        stranger: a valid account that may do nothing in the owner's buckets.
+    """
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    owner: Account = Account("mailhaul-owner", "owner-secret-of-the-tests")
+    stranger: Account = Account("mailhaul-stranger", "stranger-secret-of-the-tests")
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Its URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The owner's credentials where boto3 looks for them."""
+        return {"AWS_ACCESS_KEY_ID": self.owner.access_key, "AWS_SECRET_ACCESS_KEY": self.owner.secret_key}
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        program = chosen()
+        command, environment = self._moto() if program is None else self._versitygw(program)
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
+        try:
+            eventually(self._answers, _START_SECONDS, lambda: self._log.read_text()[-2000:])
+            self._make_accounts(program)
+            self.make_bucket(BUCKET)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def client(self, account: Account | None = None) -> S3Client:
+        """A client of boto3's, to look behind the store's back."""
+        account = account or self.owner
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=account.access_key,
+            aws_secret_access_key=account.secret_key,
+        )
+
+    def make_bucket(self, name: str) -> str:
+        """Make a bucket of the owner's; returns its name."""
+        client = self.client()
+        client.create_bucket(Bucket=name)
+        client.close()
+        return name
+
+    def open(self, bucket: str = BUCKET, account: Account | None = None, **options: Any) -> S3Store:
+        """A store in one of its buckets, with further arguments of `S3Store`."""
+        account = account or self.owner
+        return S3Store(
+            bucket,
+            **{
+                "endpoint": self.endpoint,
+                "region": REGION,
+                "path_style": True,
+                "access_key": account.access_key,
+                "secret_key": account.secret_key,
+                **options,
+            },
+        )
+
+    def store(self, bucket: str = BUCKET) -> dict[str, Any]:
+        """The `store` section of a configuration; the credentials come from `environment`."""
+        return {"url": f"s3://{bucket}/haul", "endpoint": self.endpoint, "region": REGION, "path_style": True}
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "server.log"
+
+    def _versitygw(self, program: Path) -> tuple[Sequence[str], dict[str, str]]:
+        buckets, accounts = self.folder / "buckets", self.folder / "accounts"
+        sidecar = self.folder / "sidecar"
+        for folder in (buckets, accounts, sidecar):
+            folder.mkdir(exist_ok=True)
+        arguments = ["--port", f"127.0.0.1:{self.port}", "--keep-alive", "--quiet", "--iam-dir", str(accounts)]
+        # Metadata as files, for not every file system that tests run on has extended attributes.
+        command = [str(program), *arguments, "posix", "--sidecar", str(sidecar), str(buckets)]
+        return command, {"ROOT_ACCESS_KEY": self.owner.access_key, "ROOT_SECRET_KEY": self.owner.secret_key}
+
+    def _moto(self) -> tuple[Sequence[str], dict[str, str]]:
+        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)], {}
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"the S3 server ended by itself: {self._log.read_text()[-2000:]}"
+        try:
+            return self._ask("GET", "/") > 0
+        except OSError:
+            return False
+
+    def _make_accounts(self, program: Path | None) -> None:
+        if program is None:
+            self._make_moto_accounts()
+            return
+        owner, stranger = self.owner, self.stranger
+        administrator = ["-a", owner.access_key, "-s", owner.secret_key, "-er", self.endpoint]
+        user = ["-a", stranger.access_key, "-s", stranger.secret_key, "-r", "user"]
+        subprocess.run([program, "admin", *administrator, "create-user", *user], check=True, capture_output=True)
+
+    def _make_moto_accounts(self) -> None:
+        """Moto invents the keys, and looks at them only once it is told to."""
+        iam = boto3.session.Session().client(
+            "iam",
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id="nobody",
+            aws_secret_access_key="nothing",
+        )
+        made = []
+        for name in ("owner", "stranger"):
+            iam.create_user(UserName=name)
+            key = iam.create_access_key(UserName=name)["AccessKey"]
+            made.append(Account(key["AccessKeyId"], key["SecretAccessKey"]))
+        everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+        iam.put_user_policy(UserName="owner", PolicyName="all", PolicyDocument=json.dumps(everything))
+        iam.close()
+        self.owner, self.stranger = made
+        # Not as a form, for then moto would find no number in it.
+        self._ask("POST", "/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
+
+    def _ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> int:
+        """The status of the answer to one unsigned request."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def _stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One server for all tests of a session, with the bucket `mail`."""
+    with S3Server(tmp_path_factory.mktemp("s3") / "server") as server:
+        yield server
