@@ -6,18 +6,21 @@ import socket
 import socketserver
 import threading
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.proxy import DelayProxy
 from tests.support.servers import free_port
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
 _BLOB = bytes(range(256)) * 4096 * 3  # 3 MiB
+_FLOOD = _BLOB * 16  # far more than all buffers on the way hold
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -32,6 +35,31 @@ class _Echo(socketserver.BaseRequestHandler):
 class _EchoServer(socketserver.ThreadingTCPServer):
     request_queue_size = 1024
     block_on_close = True
+
+
+class _Flood:
+    """Sends `_FLOOD` to one client, as fast as it can, and counts."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.join()
+        self._listener.close()
+
+    def _send(self) -> None:
+        client, _ = self._listener.accept()
+        with client, suppress(OSError):  # the test has failed, and says why
+            while self.sent < len(_FLOOD):
+                self.sent += client.send(_FLOOD[self.sent : self.sent + 65536])
 
 
 @pytest.fixture
@@ -69,6 +97,18 @@ def test_octets_pass_unchanged_in_both_directions(echo_port: int, delay: float) 
         writer.start()
         assert _read(client, len(_BLOB)) == _BLOB
         writer.join()
+
+
+def test_a_client_that_reads_late_holds_the_server_back_and_gets_everything() -> None:
+    server = _Flood()
+    with (
+        server,
+        DelayProxy(server.port, 0.0) as proxy,
+        closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=30)) as client,
+    ):
+        eventually(lambda: server.sent > 8 * 2**20, 30, lambda: server.sent)
+        assert server.sent < len(_FLOOD)
+        assert _read_all(client) == _FLOOD
 
 
 def test_an_end_of_stream_follows_the_octets_before_it(echo_port: int) -> None:
@@ -118,15 +158,16 @@ def test_a_connection_is_cut_after_so_many_octets_from_the_server(echo_port: int
 
 
 def test_nothing_passes_while_it_is_stalled_and_everything_afterwards(echo_port: int) -> None:
-    with DelayProxy(echo_port, 0.0) as proxy, _connected(proxy) as client:
+    with DelayProxy(echo_port, 0.1) as proxy, _connected(proxy) as client:
+        client.sendall(b"on ")  # on its way already, unless the proxy reads it later: it may not arrive either
         proxy.stall()
-        client.sendall(b"late")
-        client.settimeout(0.3)
+        client.sendall(b"hold")
+        client.settimeout(0.5)
         with pytest.raises(TimeoutError):
             client.recv(1)
         client.settimeout(30)
         proxy.resume()
-        assert _read(client, 4) == b"late"
+        assert _read(client, 7) == b"on hold"
 
 
 def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(echo_port: int) -> None:

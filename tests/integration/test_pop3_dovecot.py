@@ -1,0 +1,121 @@
+"""The POP3 client against a real Dovecot: octets, pipelining, locks, commit."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
+from ingest.errors import MaildropAuthError, MaildropConnectError, MaildropError
+from ingest.pop3 import Pop3Connector
+from ingest.ports.maildrop import Fetched
+from tests.support.dovecot import Dovecot, as_served
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from ingest.pop3.session import Pop3Session
+
+pytestmark = pytest.mark.dovecot
+
+NASTY = b"Subject: x\r\n\r\n.\r\n..\r\n.x\r\n\r\rbare\r\0\xff\r\n\r\n.\r\n"
+
+
+def opened(server: Dovecot, user: str, tls: Tls = Tls.IMPLICIT) -> Pop3Session:
+    port = server.pop3s_port if tls is Tls.IMPLICIT else server.pop3_port
+    target = Mailbox("m", Server("127.0.0.1", port, tls, None if tls is Tls.NONE else str(server.ca_file)))
+    return Pop3Connector()(target, Credentials(user, "secret"), lambda _phase, _seconds: None)
+
+
+def everything(drop: Pop3Session) -> list[bytes]:
+    outcomes = list(drop.fetch(drop.listing(), lambda _: io.BytesIO()))
+    return [one.spool.getvalue() for one in outcomes if isinstance(one, Fetched)]
+
+
+@pytest.mark.parametrize("tls", list(Tls))
+def test_every_octet_comes_through(dovecot_server: Dovecot, tls: Tls) -> None:
+    """Case 25, 31: through more than one window, messages larger than it among them, in all three kinds of TLS."""
+    user = f"octets-{tls}"
+    dovecot_server.add_user(user, "secret")
+    mails = [b"N: %d\r\n" % number + NASTY for number in range(150)]
+    mails += [b"\r\n" + b"0123456789abcde\n" * 2**17 + b"end"] * 6 + [b"x" * 2**21 + b"\r\n", b"\r\n"]
+    for mail in mails:
+        dovecot_server.deliver(user, mail)
+    drop = opened(dovecot_server, user, tls)
+    assert everything(drop) == [as_served(mail) for mail in mails]
+    assert (drop.certificate_not_after is None) == (tls is Tls.NONE)
+    assert drop.quit()
+
+
+def test_only_quit_deletes(dovecot_server: Dovecot) -> None:
+    """Case 42."""
+    dovecot_server.add_user("commit", "secret")
+    for number in range(130):
+        dovecot_server.deliver("commit", b"N: %d\r\n\r\n" % number)
+    drop = opened(dovecot_server, "commit")
+    assert drop.delete(drop.listing()) == 130
+    drop.close()
+    assert len(dovecot_server.maildrop("commit")) == 130
+    drop = opened(dovecot_server, "commit")
+    assert drop.delete(drop.listing()[:129]) == 129
+    assert drop.quit()
+    assert dovecot_server.maildrop("commit") == [b"N: 129\r\n\r\n"]
+
+
+def test_a_message_that_has_gone_does_not_touch_the_others(dovecot_server: Dovecot) -> None:
+    """Case 27, 47: whatever Dovecot says of it, the session or the next one has the rest."""
+    dovecot_server.add_user("gone", "secret")
+    for number in range(3):
+        dovecot_server.deliver("gone", b"N: %d\r\n\r\n" % number)
+    drop = opened(dovecot_server, "gone")
+    listing = drop.listing()
+    assert drop.delete(listing[1:2]) == 1
+    outcomes = list(drop.fetch(listing, lambda _: io.BytesIO()))
+    assert [isinstance(one, Fetched) for one in outcomes] == [True, False, True]
+    drop.close()
+
+
+def test_a_wrong_password_is_told_as_that(dovecot_server: Dovecot) -> None:
+    """Case 40."""
+    dovecot_server.add_user("wrong", "other")
+    with pytest.raises(MaildropAuthError):
+        opened(dovecot_server, "wrong")
+
+
+def test_top_gives_the_header(dovecot_server: Dovecot) -> None:
+    dovecot_server.add_user("top", "secret")
+    dovecot_server.deliver("top", NASTY)
+    drop = opened(dovecot_server, "top")
+    assert drop.top(drop.listing()[0]) == b"Subject: x\r\n\r\n"
+    assert drop.quit()
+
+
+def test_a_server_that_dies_ends_the_session_and_deletes_nothing(own_dovecot: Dovecot) -> None:
+    """Case 8, 28, 43."""
+    own_dovecot.add_user("joe", "secret")
+    for octets in (1, 2**20, 2**25):  # the last is more than the sockets on the way can hold
+        own_dovecot.deliver("joe", b"\r\n" + b"x" * octets)
+    drop = opened(own_dovecot, "joe")
+    listing = drop.listing()
+    drop.delete(listing[:1])
+    fetched = drop.fetch(listing[1:], lambda _: io.BytesIO())
+    assert isinstance(next(fetched), Fetched)
+    own_dovecot.kill()
+    with pytest.raises(MaildropConnectError):
+        list(fetched)
+    drop.close()
+    assert len(own_dovecot.maildrop("joe")) == 3
+    with pytest.raises(MaildropConnectError, match="Nothing answers"):
+        opened(own_dovecot, "joe")
+    own_dovecot.start()
+
+    def polled_again() -> bool:
+        with suppress(MaildropError):
+            drop = opened(own_dovecot, "joe")
+            assert len(everything(drop)) == 3
+            return drop.quit()
+        return False
+
+    eventually(polled_again, 20, "the maildrop stayed locked")
