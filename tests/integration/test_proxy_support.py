@@ -158,11 +158,12 @@ def test_a_connection_is_cut_after_so_many_octets_from_the_server(echo_port: int
 
 
 def test_nothing_passes_while_it_is_stalled_and_everything_afterwards(echo_port: int) -> None:
-    with DelayProxy(echo_port, 0.1) as proxy, _connected(proxy) as client:
-        client.sendall(b"on ")  # on its way already, unless the proxy reads it later: it may not arrive either
+    with DelayProxy(echo_port, 0.3) as proxy, _connected(proxy) as client:
+        client.sendall(b"on ")
+        time.sleep(0.1)  # as a rule it is on its way by now; it may not arrive in either case
         proxy.stall()
         client.sendall(b"hold")
-        client.settimeout(0.5)
+        client.settimeout(0.8)
         with pytest.raises(TimeoutError):
             client.recv(1)
         client.settimeout(30)

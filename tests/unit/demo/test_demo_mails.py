@@ -64,6 +64,7 @@ def test_any_two_mails_differ() -> None:
     mails = [sample(index, box, kind) for index in range(6) for box in ("a", "b") for kind in KINDS]
     mails += [sample(0, "a", kind, later) for kind in KINDS]
     assert len({mail.raw for mail in mails}) == len(mails)
+    assert len({message_from_bytes(mail.raw)["Message-ID"] for mail in mails}) == len(mails)
 
 
 def test_kinds_come_in_turn() -> None:

@@ -60,6 +60,11 @@ def test_a_restart_goes_on_counting(tmp_path: Path) -> None:
     assert int(second.name[:6]) == int(first.name[:6]) + 1
 
 
+def test_counting_begins_at_nought_in_an_empty_mailbox(tmp_path: Path) -> None:
+    (tmp_path / DEMO_MAILBOXES[0].user).mkdir()
+    assert deliver_one(tmp_path, 0, _NOW).name.startswith("000000-")
+
+
 def test_a_number_used_again_gives_another_name(tmp_path: Path) -> None:
     """The name is the unique-id: a mail that was deleted must not lend its own to the next one."""
     write_demo(tmp_path, _NOW)
