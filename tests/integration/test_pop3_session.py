@@ -1,249 +1,42 @@
-"""The POP3 client against a server that does what it is told: time, disconnects, refusals."""
+"""The POP3 client against a server that does what it is told: listing, fetching, deleting, leaving."""
 
 from __future__ import annotations
 
-import io
 import socket
 import threading
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.domain.mailbox import Credentials, Deadlines, Limits, Mailbox, Server, Tls
+from ingest.domain.mailbox import Deadlines, Limits
 from ingest.errors import (
-    MaildropAuthError,
     MaildropConnectError,
-    MaildropError,
-    MaildropLockedError,
     MaildropProtocolError,
     MaildropRefusedError,
     MaildropTimeoutError,
-    MaildropTlsError,
     MessageTooLargeError,
 )
 from ingest.pop3.connection import Connection
-from ingest.pop3.connector import Pop3Connector
 from ingest.pop3.deadlines import Deadline
 from ingest.ports.maildrop import Fetched, Listed, NotFetched
 from tests.support.scripted_pop3 import (
+    SHORT,
     Close,
     Drain,
     Expect,
     Reset,
     ScriptedServer,
     Send,
+    Spools,
     Stall,
     Step,
     Trickle,
     login,
+    mailbox,
+    opened,
+    rows,
+    session,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from ingest.pop3.session import Pop3Session
-    from ingest.ports.maildrop import MaildropFactory
-
-CREDENTIALS = Credentials("joe", "secret")
-SHORT = 0.15
-PATIENT = Deadlines(connect=5, tls=5, reply=5, idle=5, quit=5, poll=10)
-
-
-def mailbox(
-    port: int, *, deadlines: Deadlines = PATIENT, limits: Limits | None = None, tls: Tls = Tls.NONE
-) -> Mailbox:
-    return Mailbox("m", Server("127.0.0.1", port, tls), deadlines=deadlines, limits=limits or Limits())
-
-
-def opened(target: Mailbox, credentials: Credentials = CREDENTIALS) -> Pop3Session:
-    return Pop3Connector()(target, credentials, lambda _phase, _seconds: None)
-
-
-@contextmanager
-def session(
-    steps: Sequence[Step], *capabilities: str, deadlines: Deadlines = PATIENT, limits: Limits | None = None
-) -> Iterator[tuple[Pop3Session, ScriptedServer]]:
-    """A session that has logged in to a server that goes on with the given steps."""
-    with ScriptedServer([*login(*capabilities), *steps]) as server:
-        drop = opened(mailbox(server.port, deadlines=deadlines, limits=limits))
-        try:
-            yield drop, server
-        finally:
-            drop.close()
-
-
-class Spools:
-    """Hands out spools and remembers them."""
-
-    def __init__(self) -> None:
-        self.made: list[io.BytesIO] = []
-
-    def __call__(self, _: Listed) -> io.BytesIO:
-        self.made.append(io.BytesIO())
-        return self.made[-1]
-
-
-def factory() -> MaildropFactory:
-    """For the type checker: the connector is what the port asks for."""
-    return Pop3Connector()
-
-
-def rows(*sizes: int | None) -> list[Listed]:
-    return [Listed(number, b"u%d" % number, size) for number, size in enumerate(sizes, 1)]
-
-
-# --- opening -----------------------------------------------------------------------------------------------------
-
-
-def test_each_phase_is_observed_once() -> None:
-    seen: list[str] = []
-    with ScriptedServer([*login(), Expect("QUIT"), Send(b"+OK\r\n")]) as server:
-        drop = Pop3Connector()(mailbox(server.port), CREDENTIALS, lambda phase, _: seen.append(phase))
-        assert drop.quit()
-    assert seen == ["connect", "auth", "quit"]
-    assert server.received == [b"CAPA", b"USER joe", b"PASS secret", b"QUIT"]
-
-
-def test_a_server_without_capa_is_spoken_to_all_the_same() -> None:
-    steps = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"-ERR\r\n"), Expect("USER"), Send(b"+OK\r\n")]
-    with ScriptedServer([*steps, Expect("PASS"), Send(b"+OK\r\n")]) as server:
-        opened(mailbox(server.port)).close()
-    assert server.stopped_at is None
-
-
-def test_a_refused_connection_asks_for_the_port() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(MaildropConnectError, match="port"):
-        opened(mailbox(port))
-
-
-def test_an_unknown_host_is_named() -> None:
-    target = Mailbox("m", Server("no-such-host.invalid", 995))
-    with pytest.raises(MaildropConnectError, match=r"no-such-host\.invalid"):
-        opened(target)
-
-
-@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".invalid"])
-def test_a_host_that_is_no_name_is_unknown(host: str) -> None:
-    with pytest.raises(MaildropConnectError, match="not known"):
-        opened(Mailbox("m", Server(host, 995)))
-
-
-def test_every_address_of_a_host_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """IPv6 is mostly first, and not always answered."""
-    with ScriptedServer(login()) as server:
-        answers = [
-            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", server.port, 0, 0)),
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port)),
-        ]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: answers)
-        opened(mailbox(server.port)).close()
-    assert server.stopped_at is None
-
-
-def test_a_name_server_that_is_silent_meets_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 17: getaddrinfo has no timeout of its own."""
-    over = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: over.wait(10) and [])
-    with pytest.raises(MaildropTimeoutError, match="Looking up"):
-        opened(mailbox(1, deadlines=Deadlines(connect=SHORT)))
-    over.set()
-
-
-def test_silence_instead_of_a_greeting_meets_the_deadline_and_names_tls() -> None:
-    """Case 17: this is also what a port for TLS from the start does to us."""
-    with ScriptedServer([Stall()]) as server, pytest.raises(MaildropTimeoutError, match="implicit"):
-        opened(mailbox(server.port, deadlines=Deadlines(reply=SHORT)))
-
-
-def test_an_octet_now_and_then_does_not_move_the_deadline() -> None:
-    """Case 16."""
-    steps = [Trickle(b"+OK " + b"x" * 400, pause=SHORT / 5)]
-    with ScriptedServer(steps) as server, pytest.raises(MaildropTimeoutError, match="greet"):
-        opened(mailbox(server.port, deadlines=Deadlines(reply=SHORT)))
-
-
-@pytest.mark.parametrize("greeting", [b"220 smtp.example.org ESMTP\r\n", b"* OK IMAP4\r\n", b"SSH-2.0-x\r\n", b"\n"])
-def test_a_server_of_another_protocol_is_told_by_its_greeting(greeting: bytes) -> None:
-    with ScriptedServer([Send(greeting), Drain()]) as server, pytest.raises(MaildropProtocolError):
-        opened(mailbox(server.port))
-    assert server.received == []
-
-
-def test_a_server_that_closes_before_it_greets() -> None:
-    with ScriptedServer([Close()]) as server, pytest.raises(MaildropConnectError, match="before it greeted"):
-        opened(mailbox(server.port))
-
-
-@pytest.mark.parametrize(
-    ("greeting", "kind"),
-    [(b"-ERR too many connections\r\n", MaildropLockedError), (b"-ERR go away\r\n", MaildropRefusedError)],
-)
-def test_a_greeting_of_err_is_no_bad_password(greeting: bytes, kind: type[MaildropError]) -> None:
-    with ScriptedServer([Send(greeting), Drain()]) as server, pytest.raises(kind):
-        opened(mailbox(server.port))
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (b"-ERR [AUTH] no\r\n", MaildropAuthError),
-        (b"-ERR wrong\r\n", MaildropAuthError),
-        (b"-ERR [in-use] no\r\n", MaildropLockedError),
-        (b"-ERR mailbox locked by another session\r\n", MaildropLockedError),
-    ],
-)
-def test_a_refused_login_says_why(answer: bytes, kind: type[MaildropError]) -> None:
-    with ScriptedServer([*login()[:-1], Send(answer), Drain()]) as server, pytest.raises(kind) as raised:
-        opened(mailbox(server.port))
-    assert "secret" not in str(raised.value)
-
-
-def test_a_connection_that_is_dropped_at_pass_is_no_bad_password() -> None:
-    with ScriptedServer([*login()[:-1], Close()]) as server, pytest.raises(MaildropConnectError):
-        opened(mailbox(server.port))
-
-
-def test_a_line_break_in_a_password_is_refused_before_anything_is_sent() -> None:
-    """Case 26."""
-    with ScriptedServer([Send(b"+OK\r\n"), Drain()]) as server, pytest.raises(MaildropAuthError):
-        opened(mailbox(server.port), Credentials("joe", "secret\r\nDELE 1"))
-    assert server.received == []
-
-
-def test_a_missing_starttls_is_fatal_and_no_credentials_are_sent() -> None:
-    """Case 35."""
-    steps = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"+OK\r\nUSER\r\n.\r\n"), Drain()]
-    with ScriptedServer(steps) as server, pytest.raises(MaildropTlsError, match="STARTTLS"):
-        opened(mailbox(server.port, tls=Tls.STARTTLS))
-    assert server.received == [b"CAPA"]
-
-
-def test_a_refused_starttls_is_fatal_and_no_credentials_are_sent() -> None:
-    """Case 35."""
-    steps = [
-        Send(b"+OK\r\n"),
-        Expect("CAPA"),
-        Send(b"+OK\r\nSTLS\r\n.\r\n"),
-        Expect("STLS"),
-        Send(b"-ERR\r\n"),
-        Drain(),
-    ]
-    with ScriptedServer(steps) as server, pytest.raises(MaildropTlsError, match="refused"):
-        opened(mailbox(server.port, tls=Tls.STARTTLS))
-    assert server.received == [b"CAPA", b"STLS"]
-
-
-def test_plain_text_after_the_answer_to_stls_is_fatal() -> None:
-    """Case 34."""
-    steps = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"+OK\r\nSTLS\r\n.\r\n"), Expect("STLS"), Send(b"+OK\r\n+OK\r\n")]
-    with ScriptedServer([*steps, Drain()]) as server, pytest.raises(MaildropTlsError, match="tampering"):
-        opened(mailbox(server.port, tls=Tls.STARTTLS))
-    assert server.received == [b"CAPA", b"STLS"]
-
 
 # --- listing -----------------------------------------------------------------------------------------------------
 

@@ -10,17 +10,24 @@ step that was stands in `stopped_at`, None when the script was played to its end
 
 from __future__ import annotations
 
+import io
 import socket
 import struct
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from ingest.domain.mailbox import Credentials, Deadlines, Limits, Mailbox, Server, Tls
+from ingest.pop3.connector import Pop3Connector
+from ingest.ports.maildrop import Listed
+
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
+
+    from ingest.pop3.session import Pop3Session
 
 _PATIENCE = 10.0  # seconds; no step of a test takes as long
 
@@ -177,3 +184,48 @@ class ScriptedServer:
             self._pending += octets
         self.received += self._pending.split(b"\r\n")[:-1]
         self._pending = b""
+
+
+# --- our client, against it ---
+
+CREDENTIALS = Credentials("joe", "secret")
+SHORT = 0.15  # seconds, for a deadline that is to be met
+PATIENT = Deadlines(connect=5, tls=5, reply=5, idle=5, quit=5, poll=10)
+
+
+def mailbox(
+    port: int, *, deadlines: Deadlines = PATIENT, limits: Limits | None = None, tls: Tls = Tls.NONE
+) -> Mailbox:
+    return Mailbox("m", Server("127.0.0.1", port, tls), deadlines=deadlines, limits=limits or Limits())
+
+
+def opened(target: Mailbox, credentials: Credentials = CREDENTIALS) -> Pop3Session:
+    return Pop3Connector()(target, credentials, lambda _phase, _seconds: None)
+
+
+@contextmanager
+def session(
+    steps: Sequence[Step], *capabilities: str, deadlines: Deadlines = PATIENT, limits: Limits | None = None
+) -> Iterator[tuple[Pop3Session, ScriptedServer]]:
+    """A session that has logged in to a server that goes on with the given steps."""
+    with ScriptedServer([*login(*capabilities), *steps]) as server:
+        drop = opened(mailbox(server.port, deadlines=deadlines, limits=limits))
+        try:
+            yield drop, server
+        finally:
+            drop.close()
+
+
+class Spools:
+    """Hands out spools and remembers them."""
+
+    def __init__(self) -> None:
+        self.made: list[io.BytesIO] = []
+
+    def __call__(self, _: Listed) -> io.BytesIO:
+        self.made.append(io.BytesIO())
+        return self.made[-1]
+
+
+def rows(*sizes: int | None) -> list[Listed]:
+    return [Listed(number, b"u%d" % number, size) for number, size in enumerate(sizes, 1)]
