@@ -160,7 +160,7 @@ def test_a_connection_is_cut_after_so_many_octets_from_the_server(echo_port: int
 def test_nothing_passes_while_it_is_stalled_and_everything_afterwards(echo_port: int) -> None:
     with DelayProxy(echo_port, 0.3) as proxy, _connected(proxy) as client:
         client.sendall(b"on ")
-        time.sleep(0.1)  # as a rule it is on its way by now; it may not arrive in either case
+        time.sleep(0.45)  # as a rule its echo is on the way by now; it may not arrive in any case
         proxy.stall()
         client.sendall(b"hold")
         client.settimeout(0.8)
