@@ -1,0 +1,105 @@
+"""What only the real event stream can show: consumers and accidents from outside."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.adapters.ledger import connect, names
+from ingest.ports.ledger import GroupLag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+    from ingest.adapters.ledger.eventlog import RedisEventLog
+    from tests.support.valkey import Valkey
+
+
+@pytest.fixture
+def client(valkey: Valkey) -> Iterator[Redis]:
+    valkey.flush()
+    with closing(valkey.client()) as made:
+        yield made
+
+
+@pytest.fixture
+def events(valkey: Valkey, client: Redis) -> Iterator[RedisEventLog]:
+    ledger, made = connect(valkey.url)
+    yield made
+    ledger.close()
+
+
+def append(client: Redis, count: int) -> list[bytes]:
+    with client.pipeline() as pipeline:
+        for number in range(count):
+            pipeline.xadd(names.EVENTS, {"id": str(number), "type": "t", "mailbox": "m", "body": "{}"})
+        return list(pipeline.execute())
+
+
+def read_all(events: RedisEventLog, sink: str) -> None:
+    entries = events.read(sink, 10_000)
+    events.acknowledge(sink, [entry.position for entry in entries])
+
+
+def test_trimming_waits_for_a_group_that_a_consumer_made_itself(client: Redis, events: RedisEventLog) -> None:
+    append(client, 1_300)
+    client.xgroup_create(names.EVENTS, "warehouse", "0")
+    read_all(events, "a")
+    client.xreadgroup("warehouse", "one", {names.EVENTS: ">"}, count=40)
+    assert events.trim(["a"]) == 0
+    first = client.xpending_range(names.EVENTS, "warehouse", "-", "+", 30)
+    client.xack(names.EVENTS, "warehouse", *(row["message_id"] for row in first))
+    assert events.trim(["a"]) == 30
+
+
+def test_trimming_removes_more_than_one_script_does(client: Redis, events: RedisEventLog) -> None:
+    append(client, 3_700)
+    read_all(events, "a")
+    assert events.trim(["a"]) == 2_700
+    assert client.xlen(names.EVENTS) == 1_000
+
+
+def test_trimming_without_any_sink_keeps_the_last_thousand(client: Redis, events: RedisEventLog) -> None:
+    append(client, 1_001)
+    assert events.trim([]) == 1
+
+
+def test_a_group_that_was_lost_alone_is_made_again(client: Redis, events: RedisEventLog) -> None:
+    append(client, 2)
+    read_all(events, "a")
+    client.xgroup_destroy(names.EVENTS, names.group("a"))
+    assert events.lag("a").entries == 2
+    assert [entry.event.id for entry in events.read("a", 10)] == ["0", "1"]
+
+
+def test_an_entry_that_somebody_deleted_holds_up_nothing(client: Redis, events: RedisEventLog) -> None:
+    positions = append(client, 3)
+    events.read("a", 2)
+    client.xdel(names.EVENTS, positions[0])
+    found = events.read("a", 10)
+    assert [entry.event.id for entry in found] == ["1", "2"]
+    events.acknowledge("a", [entry.position for entry in found])
+    assert events.lag("a") == GroupLag(0, 0.0)
+
+
+def test_lag_is_counted_where_the_server_cannot_tell(client: Redis, events: RedisEventLog) -> None:
+    """After an entry in the middle was deleted, XINFO has no number."""
+    positions = append(client, 350)
+    events.read("a", 10)
+    client.xdel(names.EVENTS, positions[200])
+    (group,) = client.xinfo_groups(names.EVENTS)
+    assert group["lag"] is None
+    assert events.lag("a").entries == 349
+
+
+def test_every_key_lies_in_one_slot_of_a_cluster(client: Redis, events: RedisEventLog) -> None:
+    append(client, 1)
+    (entry,) = events.read("a", 1)
+    events.park("a", entry, 0.0)
+    events.parked("a").claim(1, 60)
+    assert client.dbsize() >= 6
+    assert sorted(client.keys("{mailhaul}:*")) == sorted(client.keys("*"))

@@ -1,0 +1,192 @@
+"""The border to Redis: restarts, many threads, and every kind of refusal told in words that help."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socketserver
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.address import broker_url, redis_url
+from ingest.errors import LedgerUnavailableError, StartError
+from tests.support.servers import free_port
+from tests.support.valkey import Valkey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ingest.adapters.ledger.redis import RedisLedger
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Valkey]:
+    """One of its own, to be broken."""
+    with Valkey(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def ledger_at(url: str) -> Iterator[RedisLedger]:
+    with closing(connect(url)[0]) as ledger:
+        yield ledger
+
+
+@contextmanager
+def answering(line: bytes) -> Iterator[str]:
+    """The address of a server that answers every command with one error."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            for received in self.rfile:
+                if received.startswith(b"*"):
+                    self.wfile.write(line + b"\r\n")
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_restarted_server_is_found_again_and_its_scripts_loaded(server: Valkey) -> None:
+    with ledger_at(server.url) as ledger:
+        ledger.mailboxes.add(["a"])
+        server.kill()
+        with pytest.raises(LedgerUnavailableError):
+            ledger.mailboxes.add(["a"])
+        server.start()
+        assert ledger.mailboxes.add(["a"]) == 1
+        assert [claim.id for claim in ledger.mailboxes.claim(1, 60)] == ["a"]
+
+
+def test_a_connection_that_broke_unseen_is_mended(server: Valkey) -> None:
+    with ledger_at(server.url) as ledger:
+        ledger.mailboxes.add(["a"])
+        server.kill()
+        server.start()
+        assert ledger.mailboxes.add(["a"]) == 1
+
+
+def test_two_hundred_threads_share_one_ledger(valkey: Valkey) -> None:
+    """More than there are connections: the last ones wait, none fails."""
+    valkey.flush()
+    together = threading.Barrier(200, timeout=60)
+
+    def work(number: int) -> int:
+        together.wait()
+        return sum(ledger.mailboxes.add([f"{number}-{turn}"]) for turn in range(5))
+
+    with ledger_at(valkey.url) as ledger, ThreadPoolExecutor(200) as threads:
+        assert sum(threads.map(work, range(200))) == 1_000
+        assert len(ledger.mailboxes.members()) == 1_000
+
+
+def test_nobody_listening_is_said_plainly() -> None:
+    told = pytest.raises(LedgerUnavailableError, match="cannot be reached; start it, or correct its address")
+    with ledger_at(f"redis://127.0.0.1:{free_port()}/0") as ledger, told:
+        ledger.ping()
+
+
+def test_a_missing_socket_is_said_plainly(tmp_path: Path) -> None:
+    told = pytest.raises(LedgerUnavailableError, match="cannot be reached")
+    with ledger_at(f"unix://{tmp_path}/none.sock") as ledger, told:
+        ledger.ping()
+
+
+def test_a_wrong_password_is_said_plainly_and_not_repeated(server: Valkey) -> None:
+    with closing(server.client()) as client:
+        client.config_set("requirepass", "right")
+    for userinfo in ("", ":wrong-secret@"):
+        with ledger_at(server.url.replace("://", f"://{userinfo}")) as ledger:
+            with pytest.raises(LedgerUnavailableError, match="refuses the user or the password") as caught:
+                ledger.mailboxes.backlog()
+            assert "wrong-secret" not in str(caught.value)
+    with ledger_at(server.url.replace("://", "://:right@")) as ledger:
+        ledger.ping()
+
+
+def test_a_full_ledger_refuses_whole_steps(server: Valkey) -> None:
+    with closing(server.client()) as client, ledger_at(server.url) as ledger:
+        ledger.mailboxes.add(["a"])
+        client.config_set("maxmemory", 1)
+        with pytest.raises(LedgerUnavailableError, match="out of memory"):
+            ledger.mailboxes.claim(1, 60)
+        assert ledger.mailboxes.backlog().due == 1
+        client.config_set("maxmemory", 0)
+        assert len(ledger.mailboxes.claim(1, 60)) == 1
+
+
+def test_a_replica_is_named_as_one(server: Valkey) -> None:
+    with closing(server.client()) as client, ledger_at(server.url) as ledger:
+        client.replicaof("127.0.0.1", str(free_port()))
+        with pytest.raises(LedgerUnavailableError, match="replica"):
+            ledger.mailboxes.add(["a"])
+
+
+def test_a_server_that_hangs_is_given_up(server: Valkey) -> None:
+    assert server.process is not None
+    with ledger_at(server.url + "?socket_timeout=0.2") as ledger:
+        ledger.ping()
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(LedgerUnavailableError, match="does not answer in time"):
+                ledger.mailboxes.add(["a"])
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"-LOADING Redis is loading the dataset in memory", "loading its data"),
+        (b"-MISCONF Errors writing to the AOF file: No space left on device", "cannot write to its disk"),
+        (b"-NOPERM this user has no permissions to run the 'ping' command", "this user may not"),
+        (b"-ERR something of its own", "refused a command: something of its own"),
+    ],
+)
+def test_other_refusals_are_told_in_words_that_help(line: bytes, words: str) -> None:
+    with answering(line) as url, ledger_at(url) as ledger, pytest.raises(LedgerUnavailableError, match=words):
+        ledger.ping()
+
+
+@pytest.mark.parametrize("url", ["http://ledger/0", "ledger:6379", "redis://ledger:port/0", ""])
+def test_what_is_no_address_is_refused_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(StartError, match="redis://host:6379/0"):
+        connect(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "redis", "broker"),
+    [
+        ("redis://h:1/2", "redis://h:1/2", "redis://h:1/2"),
+        ("valkey://u:p@h:1/2", "redis://u:p@h:1/2", "redis://u:p@h:1/2"),
+        ("valkeys://h", "rediss://h", "rediss://h?ssl_cert_reqs=required"),
+        ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none"),
+        ("rediss://h/0?timeout=3", "rediss://h/0?timeout=3", "rediss://h/0?timeout=3&ssl_cert_reqs=required"),
+        ("unix:///a%20b/v.sock?db=3", "unix:///a%20b/v.sock?db=3", "redis+socket:///a%20b/v.sock?virtual_host=3"),
+        ("unix:///v.sock", "unix:///v.sock", "redis+socket:///v.sock?virtual_host=0"),
+        ("amqp://h//", "amqp://h//", "amqp://h//"),
+    ],
+)
+def test_addresses_take_the_form_each_library_asks_for(url: str, redis: str, broker: str) -> None:
+    assert redis_url(url) == redis
+    assert broker_url(url) == broker
+
+
+def test_valkey_addresses_work(valkey: Valkey) -> None:
+    with ledger_at(valkey.url.replace("redis://", "valkey://")) as ledger:
+        ledger.ping()

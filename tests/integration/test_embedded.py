@@ -1,0 +1,243 @@
+"""The embedded ledger as a real process: who owns it, who shares it, and what becomes of it after accidents."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from kombu import Connection
+from redis import Redis
+
+from ingest.adapters import embedded
+from ingest.adapters.embedded import EmbeddedLedger, find_server
+from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.address import broker_url
+from ingest.errors import StartError
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OWNER = """
+import sys
+from pathlib import Path
+from ingest.adapters.embedded import EmbeddedLedger
+with EmbeddedLedger(Path(sys.argv[1])) as ledger:
+    print("owned" if ledger.owned else "shared", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def owner(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has an embedded ledger, until its standard input ends."""
+    command = [sys.executable, "-c", _OWNER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "owned\n"
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.communicate("", timeout=20)
+
+
+def server_pid(ledger: EmbeddedLedger) -> int:
+    with closing(Redis.from_url(ledger.url, protocol=2)) as client:
+        return int(client.info("server")["process_id"])
+
+
+def owns(ledger: EmbeddedLedger) -> bool:
+    """Asked through a function, as mypy takes an attribute that it has seen for constant."""
+    return ledger.owned
+
+
+def runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def add_mailbox(ledger: EmbeddedLedger, name: str) -> set[str]:
+    """Write something, and return all that is there."""
+    with closing(connect(ledger.url)[0]) as made:
+        made.mailboxes.add([name])
+        return made.mailboxes.members()
+
+
+def test_it_keeps_what_it_was_told_over_a_restart(tmp_path: Path) -> None:
+    with EmbeddedLedger(tmp_path / "made" / "anew") as first:
+        assert owns(first)
+        assert first.alive()
+        assert add_mailbox(first, "a") == {"a"}
+        pid = server_pid(first)
+    assert not owns(first)
+    assert not first.alive()
+    assert not runs(pid)
+    with EmbeddedLedger(tmp_path / "made" / "anew") as second:
+        assert add_mailbox(second, "b") == {"a", "b"}
+
+
+def test_nobody_else_can_reach_it(tmp_path: Path) -> None:
+    """Neither over the network nor, as another user, through the file system."""
+    with EmbeddedLedger(tmp_path) as ledger, closing(Redis.from_url(ledger.url, protocol=2)) as client:
+        assert client.config_get("port") == {"port": "0"}
+        assert stat.S_IMODE(ledger.socket.stat().st_mode) == 0o700
+
+
+def test_it_writes_every_change_and_never_evicts(tmp_path: Path) -> None:
+    with EmbeddedLedger(tmp_path) as ledger, closing(Redis.from_url(ledger.url, protocol=2)) as client:
+        wanted = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction"}
+        assert client.config_get(*wanted) == wanted
+    assert (tmp_path / "valkey.log").stat().st_size
+
+
+def test_a_folder_too_deep_for_a_socket_works(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 60) / ("y y" * 20)
+    with EmbeddedLedger(deep) as ledger:
+        assert add_mailbox(ledger, "a") == {"a"}
+        assert deep not in ledger.socket.parents
+        assert stat.S_IMODE(ledger.socket.parent.stat().st_mode) == 0o700
+        assert EmbeddedLedger(deep).socket == ledger.socket
+    ledger.socket.parent.rmdir()
+
+
+def test_a_place_for_the_socket_that_others_can_enter_is_refused(tmp_path: Path) -> None:
+    ledger = EmbeddedLedger(tmp_path / ("x" * 60) / ("y" * 60))
+    ledger.socket.parent.mkdir(mode=0o755)
+    ledger.socket.parent.chmod(0o755)
+    try:
+        with pytest.raises(StartError, match="not a private folder"):
+            ledger.start()
+    finally:
+        ledger.socket.parent.rmdir()
+
+
+def test_a_second_process_shares_the_server_and_leaves_it_running(tmp_path: Path) -> None:
+    with owner(tmp_path):
+        with EmbeddedLedger(tmp_path) as mine:
+            assert not mine.owned
+            pid = server_pid(mine)
+            add_mailbox(mine, "a")
+        assert mine.alive()
+        assert runs(pid)
+    assert not runs(pid)
+
+
+def test_the_server_of_a_killed_owner_is_taken_over_and_ended(tmp_path: Path) -> None:
+    with owner(tmp_path) as killed:
+        with EmbeddedLedger(tmp_path) as shared:
+            pid = server_pid(shared)
+            add_mailbox(shared, "a")
+        killed.kill()
+        killed.wait()
+    assert runs(pid)
+    with EmbeddedLedger(tmp_path) as mine:
+        assert mine.owned
+        assert server_pid(mine) == pid
+        assert add_mailbox(mine, "b") == {"a", "b"}
+    assert not runs(pid)
+
+
+def test_after_everything_was_killed_it_starts_again(tmp_path: Path) -> None:
+    """A socket that nobody answers on, and locks that nobody holds, are in nobody's way."""
+    with owner(tmp_path) as killed:
+        with EmbeddedLedger(tmp_path) as shared:
+            pid = server_pid(shared)
+        killed.kill()
+        killed.wait()
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not runs(pid), 10)
+    assert (tmp_path / "valkey.sock").exists()
+    with EmbeddedLedger(tmp_path) as mine:
+        assert mine.owned
+        assert mine.alive()
+
+
+def test_a_supervisor_brings_back_a_server_that_died(tmp_path: Path) -> None:
+    with EmbeddedLedger(tmp_path) as ledger:
+        pid = server_pid(ledger)
+        add_mailbox(ledger, "a")
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not ledger.alive(), 10)
+        ledger.restart()
+        assert ledger.owned
+        assert server_pid(ledger) != pid
+        assert ledger.alive()
+
+
+def test_a_supervisor_replaces_a_server_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.2)
+    with EmbeddedLedger(tmp_path) as ledger:
+        pid = server_pid(ledger)
+        os.kill(pid, signal.SIGSTOP)
+        ledger.restart()
+        assert not runs(pid)
+        assert ledger.alive()
+
+
+def test_one_who_shares_takes_over_when_the_owner_is_gone(tmp_path: Path) -> None:
+    with EmbeddedLedger(tmp_path) as first:
+        second = EmbeddedLedger(tmp_path)
+        second.start()
+        assert not owns(second)
+        first.stop()
+        assert not second.alive()
+        second.restart()
+        assert owns(second)
+        assert second.alive()
+        second.stop()
+
+
+def test_ctrl_c_at_the_terminal_does_not_reach_the_server(tmp_path: Path) -> None:
+    """Workers need it until they have ended; a terminal interrupts its whole process group."""
+    with EmbeddedLedger(tmp_path) as ledger:
+        assert os.getpgid(server_pid(ledger)) != os.getpgrp()
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "appendonlydir").write_text("in the way")
+    ledger = EmbeddedLedger(tmp_path)
+    with pytest.raises(StartError, match=r"ended as it started; the end of .*valkey\.log"):
+        ledger.start()
+    assert not ledger.owned
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StartError, match=r"file/ledger cannot be used"):
+        EmbeddedLedger(tmp_path / "file" / "ledger").start()
+
+
+def test_a_machine_without_any_server_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StartError, match="install valkey-server or redis-server"):
+        find_server()
+
+
+def test_an_installed_server_does_where_the_wheel_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = find_server()
+    (tmp_path / "redis-server").symlink_to(wheel)
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_server() == str(tmp_path / "redis-server")
+
+
+def test_celery_reaches_it_as_a_broker(tmp_path: Path) -> None:
+    with EmbeddedLedger(tmp_path / "with space") as ledger, Connection(broker_url(ledger.url)) as connection:
+        queue = connection.SimpleQueue("hints")
+        queue.put("work")
+        message = queue.get(timeout=10)
+        assert message.payload == "work"
+        message.ack()
+        queue.close()
