@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from ingest.adapters.stores.octets import guarded, segments, transfer
+from ingest.adapters.stores.octets import guarded, measure, segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import (
     ObjectExistsError,
@@ -121,8 +120,8 @@ class FolderStore:
         if body is None:
             return None
         with body:
-            digest = hashlib.file_digest(body, "sha256").hexdigest()
-            return ObjectRef(bucket=self.bucket, key=key, size=body.tell(), sha256=digest)
+            size, sha256 = measure(body)
+        return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""

@@ -62,6 +62,15 @@ def transfer(body: BinaryIO, write: Callable[[bytes], object], *, size: int, sha
         raise mismatch()
 
 
+def measure(body: BinaryIO) -> tuple[int, str]:
+    """Size in octets and hex SHA-256 of what is left of a body."""
+    digest, length = hashlib.sha256(), 0
+    while chunk := body.read(CHUNK_OCTETS):
+        digest.update(chunk)
+        length += len(chunk)
+    return length, digest.hexdigest()
+
+
 def mismatch() -> StoreUnavailableError:
     """The octets to be stored are not those whose size or SHA-256 the caller gave."""
     return StoreUnavailableError("the octets to be stored are not those that were announced; nothing was stored")

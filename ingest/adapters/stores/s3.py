@@ -7,7 +7,6 @@ off, for many servers know nothing of them; the signature of each request covers
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from contextlib import contextmanager
@@ -19,18 +18,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ingest.adapters.stores.octets import guarded, segments
+from ingest.adapters.stores.octets import guarded, measure, segments
 from ingest.adapters.stores.s3_errors import is_missing, is_present, names_checksum, not_understood, translated
-from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload
+from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ObjectExistsError, StoreRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import BufferedReader
 
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
     from ingest.adapters.stores.octets import Readable
     from ingest.adapters.stores.s3_upload import Sent, Upload
@@ -144,7 +141,7 @@ class S3Store:
             target = Target(self._client(), self.bucket, key, self._attributes(content_type, filename, sha256))
             upload: Upload
             if size > self._single_octets:
-                if only_if_absent and self._head(key):  # asked first, so that no parts are sent for nothing
+                if only_if_absent and self._has(key):  # asked first, so that no parts are sent for nothing
                     raise _exists()
                 upload = PartedUpload(target, body, size, sha256, self._part_octets)
             else:
@@ -155,7 +152,7 @@ class S3Store:
         )
 
     @contextmanager
-    def open(self, key: str) -> Iterator[BufferedReader]:
+    def open(self, key: str) -> Iterator[BinaryIO]:
         """See `Store.open`."""
         segments(key)
         with translated():
@@ -168,10 +165,13 @@ class S3Store:
         """See `Store.stat`."""
         segments(key)
         with translated():
-            head = self._head(key)
-            if head is None:
-                self._require_bucket(key)
-                return None
+            try:
+                head = self._client().head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                told = self._asked_again(key, error)
+                if is_missing(told):
+                    return None
+                raise told from error
         version = head.get("VersionId")
         return ObjectRef(
             bucket=self.bucket,
@@ -211,7 +211,7 @@ class S3Store:
         session = boto3.session.Session()
         region = self._region or session.region_name or "us-east-1"
         try:
-            return session.client(
+            client = session.client(
                 "s3",
                 endpoint_url=self._endpoint,
                 region_name=region,
@@ -221,6 +221,8 @@ class S3Store:
             )
         except ValueError as error:  # so botocore says that an endpoint is no URL, or a region no name
             raise StoreRefusedError("the store's endpoint or region is not valid: write https://host:port") from error
+        client.meta.events.register_last("before-call.s3", spare_round_trip)
+        return client
 
     def _attributes(self, content_type: str, filename: str | None, sha256: str) -> dict[str, Any]:
         # A header takes printable ASCII; a sender's type may hold anything.
@@ -242,7 +244,7 @@ class S3Store:
         """
         dialect = self._dialect
         conditional = only_if_absent and dialect.conditional is not False
-        if only_if_absent and not conditional and self._head(key):
+        if only_if_absent and not conditional and self._has(key):
             raise _exists()
         try:
             sent = upload.send(checksums=dialect.checksums, conditional=conditional)
@@ -266,25 +268,26 @@ class S3Store:
             return None
         return False
 
-    def _head(self, key: str) -> HeadObjectOutputTypeDef | None:
+    def _has(self, key: str) -> bool:
         try:
-            return self._client().head_object(Bucket=self.bucket, Key=key)
+            self._client().head_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             if is_missing(error):
-                return None
+                return False
             raise
+        return True
 
-    def _require_bucket(self, key: str) -> None:
-        """HEAD answers 404 without a word on what is missing, the object or the bucket; GET says which."""
+    def _asked_again(self, key: str, error: ClientError) -> ClientError:
+        """HEAD is refused without a word: 404 may mean object or bucket, 403 anything. GET says what it is."""
         try:
             self._client().get_object(Bucket=self.bucket, Key=key)["Body"].close()
-        except ClientError as error:
-            if not is_missing(error):
-                raise
+        except ClientError as told:
+            return told
+        return error
 
     def _read_sha256(self, key: str) -> str:
         with self.open(key) as body:
-            return hashlib.file_digest(body, "sha256").hexdigest()
+            return measure(body)[1]
 
 
 def content_disposition(filename: str) -> str:

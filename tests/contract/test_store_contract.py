@@ -1,0 +1,304 @@
+"""What every object store promises (`ingest/ports/store.py`), in memory, a folder and a real S3 server."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.adapters.stores.folder import FolderStore
+from ingest.adapters.stores.memory import MemoryStore
+from ingest.errors import (
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ingest.domain.manifest import ObjectRef
+    from ingest.ports.store import Store
+    from tests.support.s3 import S3Server
+
+MIB = 2**20
+# In memory, streamed from the body, and in two parts: the three ways an object goes to S3.
+SMALL, STREAMED, PARTED = 5_000, 3 * MIB, 6 * MIB
+
+
+@pytest.fixture(params=["memory", "folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store."""
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "folder":
+        return FolderStore(tmp_path / "store")
+    server: S3Server = request.getfixturevalue("s3_server")
+    bucket = server.make_bucket(f"contract-{uuid.uuid4().hex}")
+    return server.open(bucket, single_octets=4 * MIB, part_octets=5 * MIB)
+
+
+def octets(size: int) -> bytes:
+    return random.Random(size).randbytes(size)  # noqa: S311 - the same octets each time
+
+
+def put(store: Store, key: str, content: bytes, *, only_if_absent: bool = False) -> ObjectRef:
+    return store.put(
+        key,
+        io.BytesIO(content),
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        content_type="application/octet-stream",
+        only_if_absent=only_if_absent,
+    )
+
+
+def read(store: Store, key: str) -> bytes:
+    with store.open(key) as body:
+        return body.read()
+
+
+@pytest.mark.parametrize("size", [0, 1, SMALL, MIB, MIB + 1, STREAMED, PARTED])
+def test_what_is_put_is_read_octet_by_octet(store: Store, size: int) -> None:
+    content = octets(size)
+    ref = put(store, "box/2026/01/02/key/raw.eml", content)
+    assert (ref.bucket, ref.key, ref.size) == (store.bucket, "box/2026/01/02/key/raw.eml", size)
+    assert ref.sha256 == hashlib.sha256(content).hexdigest()
+    assert read(store, ref.key) == content
+    assert store.stat(ref.key) == ref
+
+
+@pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
+def test_a_body_is_taken_from_its_position_on(store: Store, size: int) -> None:
+    content = octets(size)
+    body = io.BytesIO(b"read before" + content)
+    body.seek(len(b"read before"))
+    digest = hashlib.sha256(content).hexdigest()
+    store.put("box/part", body, size=size, sha256=digest, content_type="text/plain")
+    assert read(store, "box/part") == content
+
+
+def test_an_object_can_be_read_in_pieces_and_left_unread(store: Store) -> None:
+    content = octets(STREAMED)
+    put(store, "box/a", content)
+    with store.open("box/a") as body:
+        assert body.read(10) == content[:10]
+        assert body.read(MIB) == content[10 : MIB + 10]
+    with store.open("box/a") as body:
+        pieces = list(iter(lambda: body.read(100_000), b""))
+    assert b"".join(pieces) == content
+
+
+def test_putting_twice_is_putting_once(store: Store) -> None:
+    first = put(store, "box/a", b"same")
+    assert put(store, "box/a", b"same") == first
+    assert list(store.keys("")) == ["box/a"]
+
+
+def test_a_put_replaces_what_was_there(store: Store) -> None:
+    put(store, "box/a", octets(SMALL))
+    put(store, "box/a", b"later")
+    assert read(store, "box/a") == b"later"
+
+
+@pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
+def test_only_if_absent_leaves_the_first_object_as_it_is(store: Store, size: int) -> None:
+    put(store, "box/a", b"first", only_if_absent=True)
+    with pytest.raises(ObjectExistsError):
+        put(store, "box/a", octets(size), only_if_absent=True)
+    assert read(store, "box/a") == b"first"
+    assert list(store.keys("")) == ["box/a"]
+
+
+@pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
+def test_only_if_absent_creates_what_is_absent(store: Store, size: int) -> None:
+    put(store, "box/a", octets(size), only_if_absent=True)
+    assert read(store, "box/a") == octets(size)
+
+
+def test_of_two_that_create_at_once_exactly_one_wins(store: Store) -> None:
+    put(store, "warm", b"", only_if_absent=True)
+    for number in range(10):
+        key, start = f"box/{number}", threading.Barrier(2)
+        bodies = [f"writer {writer} ".encode() * 1000 for writer in range(2)]
+
+        def create(body: bytes, key: str = key, start: threading.Barrier = start) -> bool:
+            start.wait()
+            try:
+                put(store, key, body, only_if_absent=True)
+            except (ObjectExistsError, StoreUnavailableError):  # S3 may answer a race with 409
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            won = list(pool.map(create, bodies))
+        assert sorted(won) == [False, True]
+        assert read(store, key) == bodies[won.index(True)]
+
+
+class Breaks(io.BytesIO):
+    """A body that cannot be read beyond its first half."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= len(self.getbuffer()) // 2:
+            raise BrokenBodyError
+        return super().read(size)
+
+
+class BrokenBodyError(Exception):
+    """Of nobody but this test."""
+
+
+@pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
+def test_a_body_that_breaks_leaves_nothing_and_its_error_is_not_the_stores(store: Store, size: int) -> None:
+    body = Breaks(octets(size))
+    with pytest.raises(BrokenBodyError):
+        store.put("box/a", body, size=size, sha256=hashlib.sha256(octets(size)).hexdigest(), content_type="a/b")
+    assert store.stat("box/a") is None
+    assert list(store.keys("")) == []
+
+
+@pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
+@pytest.mark.parametrize("damage", ["short", "long", "changed"])
+def test_octets_that_are_not_those_announced_are_not_stored(store: Store, size: int, damage: str) -> None:
+    content = octets(size)
+    damaged = {"short": content[:-1], "long": content + b"!", "changed": content[:-1] + b"!"}[damage]
+    with pytest.raises(StoreUnavailableError, match="announced"):
+        store.put(
+            "box/a",
+            io.BytesIO(damaged),
+            size=size,
+            sha256=hashlib.sha256(content).hexdigest(),
+            content_type="application/octet-stream",
+        )
+    assert list(store.keys("")) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space",
+        "#1 50%.pdf",
+        "what?",
+        "a+b&c=d",
+        "%41%2f",
+        "Übergröße — Rechnung №7.pdf",
+        "請求書.pdf",
+        "e\u0301",
+        "\N{PILE OF POO}",
+        "~'!()*;:@$,[]",
+        '"quoted" \\ <xml>',
+        "...",
+        "-",
+    ],
+)
+def test_keys_are_taken_as_they_are(store: Store, name: str) -> None:
+    key = f"box/{name}/1-{name}"
+    assert put(store, key, b"octets").key == key
+    assert read(store, key) == b"octets"
+    assert list(store.keys(f"box/{name}/")) == [key]
+    stat = store.stat(key)
+    assert stat is not None
+    assert stat.key == key
+    store.delete(key)
+    assert store.stat(key) is None
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/a", "a/", "a//b", "a/./b", "../a", "a/..", "a\0b", "a/\ud800", "/".join(["x" * 200] * 6)]
+)
+def test_keys_that_could_mean_something_else_are_refused(store: Store, key: str) -> None:
+    with pytest.raises(StoreRefusedError, match="key"):
+        put(store, key, b"octets")
+    with pytest.raises(StoreRefusedError, match="key"):
+        store.open(key).__enter__()
+    with pytest.raises(StoreRefusedError, match="key"):
+        store.stat(key)
+    with pytest.raises(StoreRefusedError, match="key"):
+        store.delete(key)
+    assert list(store.keys("")) == []
+
+
+def test_keys_are_listed_in_lexical_order_of_the_whole_key(store: Store) -> None:
+    keys = [
+        "a-b/x",
+        "a.b/x",
+        "a/x",
+        "a/y/1",
+        "a/y/2",
+        "a/y.z",
+        "a0/x",
+        "ab",
+        "b/é/x",
+        "b/z/x",
+        "B/x",
+        "b/\U0001f4a9",
+        "b/\uff21",
+    ]
+    for key in keys:
+        put(store, key, b"")
+    assert list(store.keys("")) == sorted(keys)
+
+
+def test_a_prefix_is_text_and_no_folder(store: Store) -> None:
+    for key in ("box/a/1", "box/a/2", "box/ab/1", "box/b/1", "boxes/1"):
+        put(store, key, b"")
+    assert list(store.keys("box")) == ["box/a/1", "box/a/2", "box/ab/1", "box/b/1", "boxes/1"]
+    assert list(store.keys("box/a")) == ["box/a/1", "box/a/2", "box/ab/1"]
+    assert list(store.keys("box/a/")) == ["box/a/1", "box/a/2"]
+    assert list(store.keys("box/a/2")) == ["box/a/2"]
+    for nothing in ("box/c", "box/a/1/", "box//a", "/box", "../", "x" * 300 + "/", "a\0b/"):
+        assert list(store.keys(nothing)) == []
+
+
+def test_nothing_is_nothing(store: Store) -> None:
+    assert store.stat("box/a") is None
+    assert list(store.keys("box/")) == []
+    with pytest.raises(ObjectMissingError), store.open("box/a"):
+        pass
+    store.delete("box/a")
+    put(store, "box/a/b", b"")
+    assert store.stat("box/a") is None  # the beginning of a key is no object
+    with pytest.raises(ObjectMissingError), store.open("box/a"):
+        pass
+
+
+def test_what_is_deleted_is_gone(store: Store) -> None:
+    put(store, "box/a", b"")
+    put(store, "box/b", b"")
+    store.delete("box/a")
+    assert list(store.keys("")) == ["box/b"]
+    put(store, "box/a", b"again", only_if_absent=True)
+    assert read(store, "box/a") == b"again"
+
+
+def test_an_error_of_the_reader_stays_the_readers(store: Store) -> None:
+    put(store, "box/a", b"octets")
+    with pytest.raises(ConnectionResetError), store.open("box/a"):
+        raise ConnectionResetError
+
+
+def test_threads_share_a_store(store: Store) -> None:
+    def work(number: int) -> bool:
+        content = octets(1000 + number)
+        put(store, f"box/{number % 4}/{number}", content)
+        return read(store, f"box/{number % 4}/{number}") == content
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(64)))
+    assert len(list(store.keys("box/"))) == 64
+
+
+def test_errors_say_that_trying_again_can_help() -> None:
+    """A store that refuses is mended by a person while the service keeps trying: no message is given up for it."""
+    assert StoreRefusedError.transient
+    assert StoreUnavailableError.transient
+    assert issubclass(StoreRefusedError, StoreError)

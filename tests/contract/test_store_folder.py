@@ -1,0 +1,246 @@
+"""What only a folder store promises: durability, privacy, and plain words about disks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.adapters.stores.folder import FolderStore
+from ingest.errors import ObjectExistsError, StoreRefusedError, StoreUnavailableError
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ingest.domain.manifest import ObjectRef
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
+
+
+def put(store: FolderStore, key: str, content: bytes, *, only_if_absent: bool = False) -> ObjectRef:
+    return store.put(
+        key,
+        io.BytesIO(content),
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        content_type="text/plain",
+        only_if_absent=only_if_absent,
+    )
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A file system of its own, which only root can make."""
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=False, capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"only root can mount a file system: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+class Syncs:
+    """Remembers what was synchronised, and which keys had their names by then."""
+
+    def __init__(self, store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[tuple[Path, list[str]]] = []
+        synchronise = os.fsync
+
+        def remember(descriptor: int) -> None:
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            self.seen.append((path, list(store.keys(""))))
+            synchronise(descriptor)
+
+        monkeypatch.setattr(os, "fsync", remember)
+
+
+@pytest.mark.parametrize("only_if_absent", [False, True])
+def test_a_put_is_durable_with_all_the_folders_above_it(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, only_if_absent: bool
+) -> None:
+    syncs = Syncs(store, monkeypatch)
+    put(store, "box/day/key", b"octets", only_if_absent=only_if_absent)
+    root = tmp_path / "store"
+    *above, content, last = syncs.seen
+    assert [path for path, _ in above] == [tmp_path, root, root / "box"]
+    assert (content[0].parent, content[1]) == (root / "box/day", []), "the octets come before the name"
+    assert last == (root / "box/day", ["box/day/key"])
+
+
+def test_a_folder_known_to_be_durable_is_not_synchronised_again(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "box/day/1", b"octets")
+    syncs = Syncs(store, monkeypatch)
+    put(store, "box/day/2", b"octets")
+    assert [path for path, _ in syncs.seen][1:] == [tmp_path / "store/box/day"]
+
+
+def test_the_folder_of_another_process_is_not_taken_for_durable(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have made the folder, and not yet have come to synchronise it."""
+    put(store, "box/1", b"octets")
+    (tmp_path / "store/box/day").mkdir()
+    syncs = Syncs(store, monkeypatch)
+    put(store, "box/day/1", b"octets")
+    assert next(path for path, _ in syncs.seen) == tmp_path / "store/box"
+
+
+def test_an_object_found_by_only_if_absent_is_durable_too(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller goes on as if it had stored it, and its writer may have been stopped before it was durable."""
+    put(FolderStore(tmp_path / "store"), "box/day/key", b"octets")
+    syncs = Syncs(store, monkeypatch)
+    with pytest.raises(ObjectExistsError):
+        put(store, "box/day/key", b"octets", only_if_absent=True)
+    assert [path for path, _ in syncs.seen][-1] == tmp_path / "store/box/day"
+    assert tmp_path / "store/box" in [path for path, _ in syncs.seen]
+
+
+def test_files_and_folders_are_private(store: FolderStore, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        put(store, "box/day/key", b"octets")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "store", *tmp_path.rglob("store/**/*")]}
+    assert modes == {"store": 0o700, "box": 0o700, "day": 0o700, "key": 0o600}
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from ingest.adapters.stores.folder import FolderStore
+FolderStore(Path(sys.argv[1])).put("box/day/key", sys.stdin.buffer, size=1, sha256="", content_type="a/b")
+"""
+
+
+def test_a_killed_put_leaves_only_what_is_never_listed(store: FolderStore, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "store")], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"x" * 2**20)
+        process.stdin.flush()
+        eventually(lambda: [path for path in files(tmp_path) if path.stat().st_size], 20)
+        process.kill()
+    left = files(tmp_path)
+    assert [path.name[:5] for path in left] == [".tmp-"]
+    assert list(store.keys("")) == list(store.keys("box/day/.tmp-")) == []
+    assert store.stat("box/day/key") is None
+    with pytest.raises(StoreRefusedError, match="may begin with"):
+        store.stat(f"box/day/{left[0].name}")
+    put(store, "box/day/key", b"octets", only_if_absent=True)
+    assert list(store.keys("")) == ["box/day/key"]
+
+
+def test_folders_may_be_removed_while_the_store_is_in_use(store: FolderStore, tmp_path: Path) -> None:
+    put(store, "box/day/key", b"octets")
+    shutil.rmtree(tmp_path / "store/box/day")
+    put(store, "box/day/key", b"octets")
+    shutil.rmtree(tmp_path / "store")
+    put(store, "box/day/key", b"octets")
+    assert list(store.keys("")) == ["box/day/key"]
+
+
+def test_a_segment_may_be_as_long_as_a_file_name(store: FolderStore) -> None:
+    longest = "ü" * 127 + "x"
+    put(store, f"box/{longest}", b"octets")
+    assert list(store.keys("")) == [f"box/{longest}"]
+    with pytest.raises(StoreRefusedError, match="255 octets"):
+        put(store, f"box/{longest}x", b"octets")
+
+
+def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=256k") as disk:
+        store = FolderStore(disk / "store")
+        put(store, "box/small", b"octets")
+        with pytest.raises(StoreRefusedError, match="disk is full: free or add space"):
+            put(store, "box/large", bytes(2**20))
+        assert [path.name for path in files(disk)] == ["small"]
+        put(store, "box/other", b"octets")
+
+
+def test_a_limit_on_file_sizes_is_refused_and_leaves_nothing(store: FolderStore, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(StoreRefusedError, match="larger than allowed"):
+            put(store, "box/large", bytes(2**20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert files(tmp_path) == []
+
+
+def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=256k") as disk:
+        store = FolderStore(disk / "store")
+        put(store, "box/a", b"octets")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        for key in ("box/b", "other/c"):
+            with pytest.raises(StoreRefusedError, match="read-only: mount it for writing"):
+                put(store, key, b"octets")
+        with pytest.raises(StoreRefusedError, match="read-only"):
+            store.delete("box/a")
+        assert list(store.keys("")) == ["box/a"]
+
+
+def test_a_root_whose_parent_is_missing_is_refused_not_empty(tmp_path: Path) -> None:
+    """So a volume that is not mounted is no empty store, in which every object would be missing."""
+    store = FolderStore(tmp_path / "volume/store")
+    calls: list[Callable[[], object]] = [
+        lambda: put(store, "box/a", b"octets"),
+        lambda: store.stat("box/a"),
+        lambda: store.open("box/a").__enter__(),
+        lambda: list(store.keys("")),
+        lambda: store.delete("box/a"),
+    ]
+    for call in calls:
+        with pytest.raises(StoreRefusedError, match="mount the volume"):
+            call()
+
+
+def test_a_file_where_a_folder_should_be_is_refused(store: FolderStore, tmp_path: Path) -> None:
+    put(store, "box/a", b"octets")
+    with pytest.raises(StoreRefusedError, match="a file is where a folder should be"):
+        put(store, "box/a/b", b"octets")
+    with pytest.raises(StoreRefusedError, match="a folder is where an object should be"):
+        put(store, "box", b"octets")
+    assert [path.name for path in files(tmp_path)] == ["a"]
+
+
+def test_a_failing_disk_is_worth_another_try_and_leaves_nothing(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "box/a", b"octets")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(StoreUnavailableError, match="Input/output error"):
+            put(store, "box/b", b"octets")
+    assert [path.name for path in files(tmp_path)] == ["a"]

@@ -1,0 +1,401 @@
+"""What only the S3 store promises: headers, plain words about refusals, patience with servers that know less."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+import uuid
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from ingest.adapters.stores.s3 import S3Store
+from ingest.errors import (
+    ObjectExistsError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from tests.support.s3 import Account, S3Server
+from tests.support.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from email.message import Message
+    from pathlib import Path
+
+    from ingest.domain.manifest import ObjectRef
+
+MIB = 2**20
+
+
+def put(store: S3Store, key: str, content: bytes, **more: Any) -> ObjectRef:
+    return store.put(
+        key,
+        io.BytesIO(content),
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        **{"content_type": "text/plain", **more},
+    )
+
+
+def read(store: S3Store, key: str) -> bytes:
+    with store.open(key) as body:
+        return body.read()
+
+
+def every_call(store: S3Store) -> list[Callable[[], object]]:
+    return [
+        lambda: put(store, "box/a", b"octets"),
+        lambda: put(store, "box/a", b"octets", only_if_absent=True),
+        lambda: store.stat("box/a"),
+        lambda: read(store, "box/a"),
+        lambda: list(store.keys("")),
+        lambda: store.delete("box/a"),
+    ]
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> str:
+    return s3_server.make_bucket(f"s3-{uuid.uuid4().hex}")
+
+
+# --- on a real server --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [10, 2 * MIB, 6 * MIB])
+def test_type_disposition_and_checksum_go_with_the_object(s3_server: S3Server, bucket: str, size: int) -> None:
+    store, content = s3_server.open(bucket, single_octets=4 * MIB, part_octets=5 * MIB), b"x" * size
+    put(store, "box/a", content, content_type="application/pdf", filename="Rechnung Nr. 7/8 'ü'.pdf")
+    put(store, "box/raw.eml", content, content_type="message/rfc822")
+    client = s3_server.client()
+    head: Any = client.head_object(Bucket=bucket, Key="box/a")
+    assert head["ContentType"] == "application/pdf"
+    assert head["ContentDisposition"] == "attachment; filename*=UTF-8''Rechnung%20Nr.%207%2F8%20%27%C3%BC%27.pdf"
+    assert head["Metadata"] == {"sha256": hashlib.sha256(content).hexdigest()}
+    head = client.head_object(Bucket=bucket, Key="box/raw.eml")
+    assert head["ContentType"] == "message/rfc822"
+    assert "ContentDisposition" not in head
+    client.close()
+
+
+def test_a_type_that_is_no_header_is_not_sent(s3_server: S3Server, bucket: str) -> None:
+    """A sender writes what he likes into a Content-Type; it must not keep his mail from being stored."""
+    store = s3_server.open(bucket)
+    for number, declared in enumerate(("text/plain\r\nx-evil: 1", "text/größe")):
+        put(store, f"box/{number}", b"octets", content_type=declared)
+    assert len(list(store.keys(""))) == 2
+
+
+def test_an_object_of_somebody_else_is_read_for_its_checksum(s3_server: S3Server, bucket: str) -> None:
+    client = s3_server.client()
+    client.put_object(Bucket=bucket, Key="box/a", Body=b"octets")
+    client.close()
+    ref = s3_server.open(bucket).stat("box/a")
+    assert ref is not None
+    assert (ref.size, ref.sha256) == (6, hashlib.sha256(b"octets").hexdigest())
+
+
+def test_more_keys_than_one_page_holds_are_all_listed(s3_server: S3Server, bucket: str) -> None:
+    store, keys = s3_server.open(bucket), [f"box/{number:04}" for number in range(1001)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: put(store, key, b""), keys))
+    assert list(store.keys("box/")) == keys
+
+
+class Breaks(io.BytesIO):
+    """A body that cannot be read beyond its first half."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= len(self.getbuffer()) // 2:
+            raise KeyboardInterrupt
+        return super().read(size)
+
+
+def test_an_upload_in_parts_that_is_stopped_leaves_no_parts(s3_server: S3Server, bucket: str) -> None:
+    store = s3_server.open(bucket, single_octets=MIB, part_octets=5 * MIB)
+    with pytest.raises(KeyboardInterrupt):
+        store.put("box/a", Breaks(bytes(12 * MIB)), size=12 * MIB, sha256="", content_type="text/plain")
+    client = s3_server.client()
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("whose", "remedy"),
+    [
+        ("missing", "create it, or correct `store`"),
+        ("misnamed", "no name for a bucket"),
+        ("stranger", "permission denied: allow s3:PutObject"),
+        ("wrong secret", "correct the credentials"),
+        ("unknown key", "correct the credentials"),
+    ],
+)
+def test_a_refusal_says_what_to_do_and_no_secret(s3_server: S3Server, bucket: str, whose: str, remedy: str) -> None:
+    unknown = Account("unknown-key", "unknown-secret")
+    store = {
+        "missing": lambda: s3_server.open("no-such-bucket"),
+        "misnamed": lambda: s3_server.open("No Bucket!"),
+        "stranger": lambda: s3_server.open(bucket, s3_server.stranger),
+        "wrong secret": lambda: s3_server.open(bucket, Account(s3_server.owner.access_key, unknown.secret_key)),
+        "unknown key": lambda: s3_server.open(bucket, unknown),
+    }[whose]()
+    for call in every_call(store):
+        with pytest.raises(StoreRefusedError, match=remedy) as caught:
+            call()
+        for account in (s3_server.owner, s3_server.stranger, unknown):
+            assert account.access_key not in str(caught.value)
+            assert account.secret_key not in str(caught.value)
+
+
+def test_without_credentials_it_says_where_to_put_them(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    store = s3_server.open(access_key=None, secret_key=None)
+    for call in every_call(store):
+        with pytest.raises(StoreRefusedError, match="configure access_key and secret_key"):
+            call()
+
+
+def test_credentials_may_come_from_the_environment(
+    s3_server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    put(s3_server.open(bucket, access_key=None, secret_key=None), "box/a", b"octets")
+
+
+# --- where there is no server, or an odd one -----------------------------------------------------------------------
+
+
+class OddServer(ThreadingHTTPServer):
+    """Takes and gives objects like S3 does, but for what `quirks` names."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), OddHandler)
+        self.quirks: set[str] = set()
+        self.objects: dict[str, bytes] = {}
+        self.requests: list[tuple[str, Message, int]] = []
+        self.release = threading.Event()
+
+    def open(self, **options: Any) -> S3Store:
+        endpoint = f"http://127.0.0.1:{self.server_port}"
+        account = {"access_key": "key", "secret_key": "secret", "region": "us-east-1"}
+        return S3Store("bucket", endpoint=endpoint, **{**account, "attempts": 1, "path_style": True, **options})
+
+
+class OddHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: OddServer
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except ConnectionError:
+            self.close_connection = True
+
+    def do_PUT(self) -> None:
+        key, body = self._begin()
+        conditional, quirks = "If-None-Match" in self.headers, self.server.quirks
+        if conditional and "refuses conditions" in quirks:
+            self._refuse(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
+        elif "refuses checksums" in quirks and "x-amz-checksum-sha256" in self.headers:
+            self._refuse(
+                400, "InvalidArgument", "Unsupported header 'x-amz-checksum-sha256' received for this API call."
+            )
+        elif "conflicts" in quirks:
+            self._refuse(409, "ConditionalRequestConflict", "somebody else is creating it")
+        elif conditional and "ignores conditions" not in quirks and key in self.server.objects:
+            self._refuse(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+        else:
+            self.server.objects[key] = body
+            self._answer(200, ETag='"etag"')
+
+    def do_GET(self) -> None:
+        key, _ = self._begin()
+        if "busy" in self.server.quirks:
+            self._refuse(503, "SlowDown", "Please reduce your request rate.")
+        elif "stalls" in self.server.quirks:
+            self.server.release.wait(20)
+            self.close_connection = True
+        elif "cuts" in self.server.quirks:
+            content = self.server.objects[key]
+            self._answer(200, content[: len(content) // 2], length=len(content))
+            self.close_connection = True
+        elif "stalls halfway" in self.server.quirks:
+            content = self.server.objects[key]
+            self._answer(200, content[: len(content) // 2], length=len(content))
+            self.server.release.wait(20)
+            self.close_connection = True
+        else:
+            self._give(key, self.server.objects.get(key, b""))
+
+    def do_HEAD(self) -> None:
+        key, _ = self._begin()
+        self._give(key, b"")
+
+    def _give(self, key: str, content: bytes) -> None:
+        if key in self.server.objects:
+            self._answer(200, content, length=len(self.server.objects[key]), ETag='"etag"')
+        else:
+            self._answer(404)
+
+    def _begin(self) -> tuple[str, bytes]:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.requests.append((self.command, self.headers, self.client_address[1]))
+        return unquote(urlsplit(self.path).path), body
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self._answer(status, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode())
+
+    def _answer(self, status: int, body: bytes = b"", length: int | None = None, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def odd() -> Iterator[OddServer]:
+    with running(OddServer()) as server:
+        yield server
+
+
+@contextmanager
+def running(server: OddServer) -> Iterator[OddServer]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.release.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    store = S3Store("bucket", endpoint=endpoint, access_key="key", secret_key="secret", attempts=1)
+    for call in every_call(store):
+        with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+            call()
+
+
+@pytest.mark.parametrize("endpoint", ["no url", "127.0.0.1:9000", "http://"])
+def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
+    store = S3Store("bucket", endpoint=endpoint, access_key="key", secret_key="secret")
+    with pytest.raises(StoreRefusedError, match="write https://host:port"):
+        put(store, "box/a", b"octets")
+
+
+def test_a_server_that_does_not_answer_is_unavailable(odd: OddServer) -> None:
+    store = odd.open(read_timeout=0.2)
+    put(store, "box/a", bytes(MIB))
+    for quirk in ("stalls", "stalls halfway"):
+        odd.quirks = {quirk}
+        with pytest.raises(StoreUnavailableError, match="in time"):
+            read(store, "box/a")
+
+
+def test_an_object_that_is_cut_short_is_an_error_not_an_end(odd: OddServer) -> None:
+    store = odd.open()
+    put(store, "box/a", bytes(MIB))
+    odd.quirks = {"cuts"}
+    with pytest.raises(StoreUnavailableError), store.open("box/a") as body:
+        list(iter(lambda: body.read(1000), b""))
+
+
+def test_a_busy_server_is_asked_as_often_as_configured(odd: OddServer) -> None:
+    odd.quirks = {"busy"}
+    with pytest.raises(StoreUnavailableError, match="SlowDown"):
+        read(odd.open(attempts=2), "box/a")
+    assert len(odd.requests) == 2
+
+
+def test_two_that_create_at_once_may_be_told_to_try_again(odd: OddServer) -> None:
+    odd.quirks = {"conflicts"}
+    with pytest.raises(StoreUnavailableError, match="ConditionalRequestConflict"):
+        put(odd.open(), "box/a", b"octets", only_if_absent=True)
+
+
+@pytest.mark.parametrize("quirk", ["refuses conditions", "ignores conditions"])
+def test_where_the_server_cannot_create_conditionally_we_look_first(odd: OddServer, quirk: str) -> None:
+    odd.quirks = {quirk}
+    store = odd.open()
+    put(store, "box/a", b"first", only_if_absent=True)
+    put(store, "box/b", b"other", only_if_absent=True)
+    for _ in range(2):
+        with pytest.raises(ObjectExistsError):
+            put(store, "box/a", b"second", only_if_absent=True)
+    assert read(store, "box/a") == b"first"
+    asked = [method for method, headers, _ in odd.requests if "If-None-Match" in headers]
+    assert len(asked) <= 2, "what the server showed once is remembered"
+
+
+def test_a_server_that_keeps_conditions_is_asked_but_once_for_each_object(odd: OddServer) -> None:
+    store = odd.open()
+    put(store, "box/a", b"first", only_if_absent=True)
+    odd.requests.clear()
+    put(store, "box/b", b"other", only_if_absent=True)
+    assert [method for method, _, _ in odd.requests] == ["PUT"]
+
+
+def test_where_the_server_does_not_know_checksums_they_are_left_out(odd: OddServer) -> None:
+    odd.quirks = {"refuses checksums", "refuses conditions"}
+    store = odd.open()
+    put(store, "box/a", b"octets", only_if_absent=True)
+    assert read(store, "box/a") == b"octets"
+    odd.requests.clear()
+    put(store, "box/b", b"octets")
+    assert [method for method, _, _ in odd.requests] == ["PUT"]
+
+
+def test_a_put_carries_the_checksum_and_nothing_that_few_servers_know(odd: OddServer) -> None:
+    put(odd.open(kms_key="arn:aws:kms:key"), "box/a", b"octets")
+    _, headers, _ = odd.requests[-1]
+    assert headers["x-amz-checksum-sha256"] == "7KVOvSjaYgTEIQS9ZuZdijOjSvQpWkc+9bJYNnml4uE="
+    assert headers["x-amz-content-sha256"] == hashlib.sha256(b"octets").hexdigest()
+    assert headers["x-amz-server-side-encryption"] == "aws:kms"
+    assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == "arn:aws:kms:key"
+    assert headers["Content-Length"] == "6"
+    for odd_one in ("x-amz-trailer", "Content-Encoding", "x-amz-checksum-crc32", "Expect", "Transfer-Encoding"):
+        assert odd_one not in headers
+
+
+def test_connections_are_used_again_but_not_by_a_forked_process(odd: OddServer) -> None:
+    """Two processes that write into one connection would read each other's answers."""
+    store = odd.open()
+    put(store, "box/a", b"octets")
+    put(store, "box/b", b"octets")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads
+        child = os.fork()
+    if child == 0:
+        try:
+            put(store, "box/c", b"octets")
+        except StoreError:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    first, second, third = [port for _, _, port in odd.requests]
+    assert first == second
+    assert third != first
