@@ -1,0 +1,21 @@
+"""Configuration: YAML files and variables, checked, with secrets by reference."""
+
+from __future__ import annotations
+
+from ingest.config.load import load
+from ingest.config.model import Config, JsonlSinkSection, SinkSection, StoreSection, WebhookSinkSection
+from ingest.config.schema import config_schema
+from ingest.config.secrets import Secrets
+from ingest.config.source import ConfigSource
+
+__all__ = [
+    "Config",
+    "ConfigSource",
+    "JsonlSinkSection",
+    "Secrets",
+    "SinkSection",
+    "StoreSection",
+    "WebhookSinkSection",
+    "config_schema",
+    "load",
+]

@@ -1,0 +1,195 @@
+"""YAML files as plain values that know where they stand, so that every problem can be shown in its place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Steps = tuple[str | int, ...]
+
+# Sections that several files of a folder may add to.
+SHARED = ("mailboxes", "sinks")
+_MERGE = "tag:yaml.org,2002:merge"
+# PyYAML quotes aliases and tags, which may be a password that somebody wrote without quotes.
+_QUOTED = re.compile(r"'[^'<]{2,}'")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a value stands: file, line (from 1), and its path inside that file."""
+
+    file: str
+    line: int
+    steps: Steps
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {shown(self.steps)}" if self.steps else f"{self.file}:{self.line}"
+
+
+@dataclass
+class Document:
+    """Values from one or more files, where each stands, and what was wrong already."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    marks: dict[Steps, Mark] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def mark(self, steps: Steps) -> Mark | None:
+        """Where a value stands, or else the nearest one around it."""
+        return next((self.marks[steps[:end]] for end in range(len(steps), -1, -1) if steps[:end] in self.marks), None)
+
+
+def shown(steps: Steps) -> str:
+    """A path as people write it: `mailboxes[3].port`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+
+
+def read(path: Path) -> Document:
+    """One YAML file, or all of a folder as one: `mailboxes` and `sinks` are joined, other sections stand once."""
+    joined = Document()
+    try:
+        files = _files(path) if path.is_dir() else [path]
+    except OSError as error:
+        files = []
+        joined.problems.append(f"{path}: cannot be read ({error.strerror}); let the service's user read this folder")
+    else:
+        if not files:
+            joined.problems.append(
+                f"{path}: holds no file whose name ends in .yaml or .yml; put the configuration there"
+            )
+    for file in files:
+        _join(joined, _read_file(file))
+    return joined
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that `read` would read."""
+    return _files(path) if path.is_dir() else [path]
+
+
+def _files(folder: Path) -> list[Path]:
+    """In order of name. Hidden ones are left out: Kubernetes keeps the parts of its mounts there."""
+    return sorted(
+        entry for entry in folder.iterdir() if entry.suffix in {".yaml", ".yml"} and not entry.name.startswith(".")
+    )
+
+
+def _read_file(file: Path) -> Document:
+    document = Document(marks={(): Mark(str(file), 1, ())})
+    try:
+        loader = yaml.SafeLoader(file.read_bytes())
+        try:
+            root = loader.get_single_node()
+            if root is not None:
+                _Reader(str(file), loader, document).read_root(root)
+        finally:
+            loader.dispose()
+    except OSError as error:
+        document.problems.append(f"{file}: cannot be read ({error.strerror}); check the path, and who may read it")
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = _QUOTED.sub("something", error.problem or error.context or "it ends too early")
+        place = f"{file}:{mark.line + 1}: column {mark.column + 1}" if mark else str(file)
+        document.problems.append(
+            f"{place}: this is not YAML ({what}); check indentation, brackets and quotes here and in the line before"
+        )
+    except (yaml.YAMLError, UnicodeError):
+        document.problems.append(f"{file}: holds octets that are no text in UTF-8; save it as UTF-8")
+    return document
+
+
+class _Reader:
+    """Turns nodes into values. A key without a value counts as not written."""
+
+    def __init__(self, file: str, loader: yaml.SafeLoader, document: Document) -> None:
+        self._file, self._loader, self._document = file, loader, document
+        self._around: set[int] = set()
+
+    def read_root(self, root: yaml.Node) -> None:
+        values = self._value(root, ())
+        if isinstance(values, dict):
+            self._document.values = values
+        elif values is not None:
+            self._problem(root, (), "must be a mapping: lines such as `store: file:///var/lib/mailhaul`")
+
+    def _value(self, node: yaml.Node, steps: Steps) -> Any:
+        if not isinstance(node, yaml.CollectionNode):
+            return self._scalar(node, steps)
+        if id(node) in self._around:
+            self._problem(node, steps, "contains itself through an alias; write it out")
+            return None
+        self._around.add(id(node))
+        try:
+            return self._mapping(node, steps) if isinstance(node, yaml.MappingNode) else self._list(node, steps)
+        finally:
+            self._around.discard(id(node))
+
+    def _scalar(self, node: yaml.Node, steps: Steps) -> Any:
+        try:
+            return self._loader.construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            self._problem(node, steps, "cannot be read as the kind of value it looks like; put it in quotes")
+            return None
+
+    def _list(self, node: yaml.CollectionNode, steps: Steps) -> list[Any]:
+        items = []
+        for number, item in enumerate(node.value):
+            self._mark(item, (*steps, number))
+            items.append(self._value(item, (*steps, number)))
+        return items
+
+    def _mapping(self, node: yaml.MappingNode, steps: Steps) -> dict[str, Any]:
+        self._refuse_repeated(node, steps)
+        self._loader.flatten_mapping(node)
+        values = {}
+        for key_node, value_node in node.value:
+            key = self._scalar(key_node, steps) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                self._problem(key_node, steps, "has a key that is not text; put it in quotes")
+                continue
+            self._mark(key_node, (*steps, key))
+            value = self._value(value_node, (*steps, key))
+            if value is not None:
+                values[key] = value
+        return values
+
+    def _refuse_repeated(self, node: yaml.MappingNode, steps: Steps) -> None:
+        first: dict[str, yaml.Node] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
+            if key.value in first:
+                line = first[key.value].start_mark.line + 1
+                self._problem(key, (*steps, key.value), f"is written twice, first in line {line}; keep one of them")
+            first.setdefault(key.value, key)
+
+    def _mark(self, node: yaml.Node, steps: Steps) -> None:
+        self._document.marks[steps] = Mark(self._file, node.start_mark.line + 1, steps)
+
+    def _problem(self, node: yaml.Node, steps: Steps, text: str) -> None:
+        self._document.problems.append(f"{Mark(self._file, node.start_mark.line + 1, steps)}: {text}")
+
+
+def _join(joined: Document, other: Document) -> None:
+    joined.problems += other.problems
+    shifts: dict[str, int] = {}
+    for name, value in other.values.items():
+        present = joined.values.get(name)
+        if present is None:
+            joined.values[name] = value
+        elif name in SHARED and isinstance(present, list) and isinstance(value, list):
+            shifts[name] = len(present)
+            joined.values[name] = [*present, *value]
+        else:
+            joined.problems.append(f"{other.mark((name,))}: stands in {joined.mark((name,))} too; keep one of them")
+    for steps, mark in other.marks.items():
+        if len(steps) > 1 and steps[0] in shifts and isinstance(steps[1], int):
+            joined.marks[(steps[0], steps[1] + shifts[str(steps[0])], *steps[2:])] = mark
+        else:
+            joined.marks.setdefault(steps, mark)

@@ -1,0 +1,118 @@
+"""From files and variables to a `Config`, or to a list of everything that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ingest.config import document, environment, problems, rules
+from ingest.config.document import Document, shown
+from ingest.config.fields import split_url
+from ingest.config.model import Config
+from ingest.config.secrets import Secrets, is_reference
+from ingest.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ingest.config.document import Steps
+
+# Addresses that may hold a password, so that they may stand elsewhere, like a secret.
+_ADDRESSES = ("ledger", "broker")
+
+
+def folder_of(path: Path | None) -> Path:
+    """The folder that relative paths in a configuration are relative to."""
+    if path is None:
+        return Path.cwd()
+    return path.absolute() if path.is_dir() else path.absolute().parent
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read, merge and check the configuration.
+
+    Args:
+        path: a YAML file, a folder of them, or None where variables say everything.
+        environ: environment variables; those named `MAILHAUL_*` go over the files.
+
+    Raises:
+        ConfigError: one line for each problem, with file, line, path and remedy.
+    """
+    files = Document() if path is None else document.read(path)
+    if files.problems:
+        raise ConfigError(files.problems)
+    return _Loading(path, environ, files).config()
+
+
+class _Loading:
+    def __init__(self, path: Path | None, environ: Mapping[str, str], files: Document) -> None:
+        self._path, self._environ, self._files = path, environ, files
+        self._folder = folder_of(path)
+
+    def config(self) -> Config:
+        data = self._with_addresses(environment.merged(self._files.values, environment.overrides(self._environ)))
+        try:
+            config = Config.model_validate(data, context={"folder": self._folder})
+        except ValidationError as error:
+            found = list(problems.found_in(error, data))
+        else:
+            found = list(rules.broken(config, self._place))
+            if not found:
+                return config
+        # Not chained: a traceback of the cause would show what was written.
+        found.sort(key=lambda problem: self._order(problem[0]))
+        raise ConfigError([f"{self._place(steps)}: {words}" for steps, words in found]) from None
+
+    def _place(self, steps: Steps) -> str:
+        name = environment.variable_of(steps, self._environ)
+        if name is not None:
+            return f"environment variable {self._full_name(name, steps)}"
+        mark = self._files.mark(steps)
+        if mark is None:
+            return f"environment variable {environment.variable(steps)}" if steps else "the configuration"
+        # What is missing has no line of its own, so it is shown at that of the section it should stand in.
+        rest = steps[len(mark.steps) :]
+        return f"{mark.file}:{mark.line}: {shown((*mark.steps, *rest))}"
+
+    def _order(self, steps: Steps) -> tuple[str, int]:
+        mark = self._files.mark(steps)
+        return (mark.file, mark.line) if mark else ("", 0)
+
+    def _full_name(self, name: str, steps: Steps) -> str:
+        whole = environment.variable(steps)
+        return name if whole == name else f"{name} ({shown(steps)})"
+
+    def _with_addresses(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Ledger and broker, read from where the configuration says that they are."""
+        secrets = Secrets(self._folder, self._environ)
+        found: dict[str, Any] = {}
+        told: list[str] = []
+        for name in _ADDRESSES:
+            written = data.get(name)
+            try:
+                if isinstance(written, str) and is_reference(written):
+                    found[name] = secrets.read(written)
+                elif environment.variable_of((name,), self._environ) is None and _has_password(written):
+                    told.append(self._password_problem(name))
+            except ConfigError as error:
+                told += [f"{self._place((name,))}: {problem}" for problem in error.problems]
+        if told:
+            raise ConfigError(told)
+        return {**data, **found}
+
+    def _password_problem(self, name: str) -> str:
+        return (
+            f"{self._place((name,))}: a password is not written here; put the whole address into a file and write "
+            f"`{name}: file:/path/of/the/file`, or into the environment variable {environment.variable((name,))}"
+        )
+
+
+def _has_password(written: object) -> bool:
+    if isinstance(written, dict):
+        written = written.get("url")
+    try:
+        return isinstance(written, str) and split_url(written).password is not None
+    except ValueError:
+        return False  # the model says what is wrong with it

@@ -1,0 +1,352 @@
+"""Every option, with its default. The docstring below an option is what editors show of it.
+
+`ingest.config.load` fills these models; the rest of the program sees `Config` and the domain's own values.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from ingest.config import translate
+from ingest.config.fields import (
+    BROKER_SCHEMES,
+    PREFIX_PATTERN,
+    REDIS_SCHEMES,
+    Count,
+    FilePath,
+    Fingerprint,
+    Host,
+    HttpUrl,
+    Labels,
+    Line,
+    Name,
+    Policy,
+    Port,
+    split_url,
+)
+from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
+from ingest.config.units import Deadline, Interval, Size  # noqa: TC001 - as above
+from ingest.domain.mailbox import Tls  # noqa: TC001 - as above
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ingest.config.secrets import Secrets
+    from ingest.domain.mailbox import Credentials, Mailbox
+
+EMBEDDED_FOLDER = "mailhaul-ledger"
+
+
+class Section(BaseModel):
+    """What all sections have in common."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class StoreSection(Section):
+    """Where objects are kept."""
+
+    url: str
+    """`s3://bucket/prefix`, or `file:///folder`."""
+    endpoint: HttpUrl | None = None
+    """Of an S3 server other than Amazon's."""
+    region: Line | None = None
+    """Of the bucket; left out, it is taken from where the AWS tools take it."""
+    path_style: bool = False
+    """Name the bucket in the path instead of in the host; many S3 servers ask for it."""
+    kms_key: Line | None = None
+    """Encrypt objects with this KMS key."""
+    access_key: SecretRef | None = None
+    """Left out, credentials are taken from where the AWS tools take them."""
+    secret_key: SecretRef | None = None
+    """Belongs to the access key."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> StoreSection:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("write both access_key and secret_key, or neither")
+        parts = split_url(self.url)
+        if parts.query or parts.fragment:
+            raise ValueError("an address of a store ends with its path; write ? and # as %3F and %23 in a folder's")
+        if parts.scheme == "s3" and parts.netloc and "@" not in parts.netloc:
+            return self
+        if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
+            raise ValueError("write s3://bucket/prefix or file:///folder (three slashes, the whole path)")
+        if self.model_fields_set != {"url"}:
+            raise ValueError("a file:/// store has no option besides url; the others are for s3://")
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a `file:///` store."""
+        parts = urlsplit(self.url)
+        return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of an `s3://` store."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def prefix(self) -> str:
+        """What keys in an `s3://` store begin with, without slashes around it; empty for a folder."""
+        parts = urlsplit(self.url)
+        return parts.path.strip("/") if parts.scheme == "s3" else ""
+
+
+def _with_scheme(schemes: frozenset[str], words: str) -> AfterValidator:
+    def check(value: str) -> str:
+        parts = split_url(value)
+        if parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.hostname):
+            raise ValueError(words)
+        return value
+
+    return AfterValidator(check)
+
+
+_LEDGER_WORDS = "write `embedded`, {embedded: folder}, or an address that begins with redis://, rediss:// or unix://"
+_BROKER_WORDS = "write an address that begins with redis://, rediss://, unix://, amqp:// or amqps://"
+
+
+class LedgerSection(Section):
+    """Where schedule, claims and the event stream are kept."""
+
+    url: Annotated[str, _with_scheme(REDIS_SCHEMES, _LEDGER_WORDS)] | None = Field(default=None, repr=False)
+    """Of a Redis or Valkey server."""
+    embedded: FilePath | None = None
+    """Run one of our own, which keeps its data in this folder."""
+
+    @model_validator(mode="after")
+    def _one(self) -> LedgerSection:
+        if (self.url is None) == (self.embedded is None):
+            raise ValueError(_LEDGER_WORDS)
+        return self
+
+
+class JsonlSinkSection(Section):
+    """A file to which each event is appended as one line."""
+
+    type: Literal["jsonl"]
+    name: Name
+    """Left out: the type, numbered from the second on. It names the sink's place in the stream, so keep it."""
+    path: FilePath
+
+
+class WebhookSinkSection(Section):
+    """An address to which each event is posted, signed as Standard Webhooks says."""
+
+    type: Literal["webhook"]
+    name: Name
+    """Left out: the type, numbered from the second on. It names the sink's place in the stream, so keep it."""
+    url: HttpUrl
+    secret: SecretRef
+    """`whsec_` and base64 of 24 to 64 octets."""
+    timeout: Deadline = 10.0
+    """For one request as a whole."""
+    ca: FilePath | None = None
+    """PEM certificates to trust instead of the system's."""
+
+
+SinkSection = Annotated[JsonlSinkSection | WebhookSinkSection, Field(discriminator="type")]
+
+
+class DeadlinesSection(Section):
+    """How long each phase of a POP3 session may take."""
+
+    connect: Deadline | None = None
+    tls: Deadline | None = None
+    reply: Deadline | None = None
+    """For the answer to a command."""
+    idle: Deadline | None = None
+    """Between two reads while a message arrives."""
+    quit: Deadline | None = None
+    poll: Deadline | None = None
+    """For the session as a whole."""
+
+
+class LimitsSection(Section):
+    """What a mailbox may cost."""
+
+    message_bytes: Size | None = None
+    """Larger messages are not fetched: they get a manifest and an event from their header."""
+    listed_messages: Count | None = None
+    """A mailbox that lists more is not polled."""
+    messages_per_poll: Count | None = None
+    """The others wait for the next poll, which follows at once."""
+
+
+class DefaultsSection(Section):
+    """What mailboxes may leave out."""
+
+    interval: Interval | None = None
+    """Between the beginnings of two polls; 60s unless told otherwise."""
+    policy: Policy | None = None
+    """What happens on the server to messages that are done: `keep` (default), `delete`, or `{delete_after: 30d}`."""
+    tls: Tls | None = None
+    """`implicit` (default), `starttls`, or `none`, which sends mail and password in the clear."""
+    port: Port | None = None
+    """Left out: 995 for implicit TLS, else 110. That of `defaults` is for mailboxes without a `tls` of their own."""
+    ca: FilePath | None = None
+    """PEM certificates to trust instead of the system's."""
+    limits: LimitsSection = LimitsSection()
+    deadlines: DeadlinesSection = DeadlinesSection()
+    labels: Labels = Field(default_factory=dict)
+    """Copied into manifests and events. A mailbox's own are added to those of `defaults`."""
+
+
+class PasswordAuth(Section):
+    """Log in with USER and PASS."""
+
+    type: Literal["password"]
+    username: Line = Field(repr=False)
+    password: SecretRef
+
+
+class MailboxSection(DefaultsSection):
+    """One POP3 maildrop."""
+
+    id: Name
+    """Never changes: it is part of the identity of its messages."""
+    host: Host
+    auth: PasswordAuth
+    fingerprint: Fingerprint | None = None
+    """SHA-256 of the server's certificate, which is then the only one accepted."""
+    prefix: Annotated[str, Field(pattern=PREFIX_PATTERN)] | None = None
+    """Stands for the id in object keys."""
+    enabled: bool = True
+    """`false` pauses the mailbox."""
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+class WorkersSection(Section):
+    """How much is done at once, in each process of its kind."""
+
+    poll_threads: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Mailboxes polled at once. Polling is waiting, so many threads cost little."""
+    processes: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_processors)
+    """Messages parsed at once; left out, one for each processor."""
+    relay_threads: Annotated[int, Field(ge=1, le=256)] = 4
+    """Sinks served at once."""
+
+
+class MetricsSection(Section):
+    """Where each process serves its metrics."""
+
+    address: Host = "127.0.0.1"
+    port: Port = 9464
+    mailbox_label: bool = True
+    """`false` takes the mailbox out of the labels, where there are too many."""
+
+
+class LogSection(Section):
+    """How each process writes its log, to standard error."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto` is text on a terminal, else JSON."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def _store(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
+def _ledger(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return {"embedded": EMBEDDED_FOLDER} if value == "embedded" else {"url": value}
+
+
+class Config(Section):
+    """The whole configuration, checked."""
+
+    store: Annotated[StoreSection, BeforeValidator(_store, json_schema_input_type=str | StoreSection)]
+    """`s3://bucket/prefix`, `file:///folder`, or a mapping."""
+    ledger: Annotated[LedgerSection, BeforeValidator(_ledger, json_schema_input_type=str | LedgerSection)]
+    """`redis://host:6379/0`, `embedded`, `{embedded: folder}`, or where the address is: `env:NAME`, `file:/path`."""
+    broker: Annotated[str, _with_scheme(BROKER_SCHEMES, _BROKER_WORDS)] | None = Field(default=None, repr=False)
+    """What Celery's hints travel through; left out, the ledger. May also say where the address is."""
+    sinks: list[SinkSection] = Field(default_factory=list)
+    defaults: DefaultsSection = DefaultsSection()
+    mailboxes: list[MailboxSection] = Field(default_factory=list)
+    workers: WorkersSection = Field(default_factory=WorkersSection)
+    metrics: MetricsSection = MetricsSection()
+    log: LogSection = LogSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_sinks(cls, data: Any) -> Any:
+        return {**data, "sinks": _named(data["sinks"])} if isinstance(data, dict) and "sinks" in data else data
+
+    @property
+    def ledger_folder(self) -> Path | None:
+        """Where the embedded ledger keeps its data; None when the ledger is a server elsewhere."""
+        return self.ledger.embedded
+
+    @property
+    def ledger_url(self) -> str:
+        """The address of a ledger that is not embedded, empty otherwise."""
+        return self.ledger.url or ""
+
+    def broker_url(self, ledger_url: str) -> str:
+        """The address of the broker as it was written: the ledger's unless there is one of its own."""
+        return self.broker or ledger_url
+
+    @cached_property
+    def _mailboxes(self) -> Mapping[str, Mailbox]:
+        return translate.mailboxes(self)
+
+    def mailboxes_by_id(self) -> Mapping[str, Mailbox]:
+        """Every mailbox, defaults filled in; paused ones too."""
+        return self._mailboxes
+
+    def credentials(self, mailbox: str, secrets: Secrets) -> Credentials:
+        """Who logs in to a mailbox, the secret as it is now.
+
+        Raises:
+            ConfigError: the secret is missing, or there is no such mailbox any more.
+        """
+        return translate.credentials(self, mailbox, secrets)
+
+    @cached_property
+    def _schedule_digest(self) -> str:
+        return translate.schedule_digest(self.mailboxes_by_id().values(), [sink.name for sink in self.sinks])
+
+    def schedule_digest(self) -> str:
+        """Hex digits that change when mailboxes or sinks come or go, or a mailbox pauses or changes its interval."""
+        return self._schedule_digest
+
+
+def _named(sinks: object) -> object:
+    """Sinks with a name each, `webhook`, `webhook-2`, where they were given none."""
+    if not isinstance(sinks, list):
+        return sinks
+    taken = {sink.get("name") for sink in sinks if isinstance(sink, dict) and isinstance(sink.get("name"), str)}
+    named: list[object] = []
+    for sink in sinks:
+        if not isinstance(sink, dict) or "name" in sink or not isinstance(sink.get("type"), str):
+            named.append(sink)
+            continue
+        kind, number = sink["type"], 1
+        while (name := kind if number == 1 else f"{kind}-{number}") in taken:
+            number += 1
+        taken.add(name)
+        named.append({**sink, "name": name})
+    return named

@@ -1,0 +1,142 @@
+"""What pydantic found wrong, in words that say what to do. No value is ever quoted: it may be a secret."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from ingest.config.model import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic_core import ErrorDetails
+
+    from ingest.config.document import Steps
+
+_WRONG_TYPE = "unknown_type"
+_WORDS = {
+    "string_type": "must be text; put it in quotes",
+    "list_type": "must be a list: one line beginning with `- ` for each entry",
+    "model_type": "must be a mapping: indented lines such as `name: value`",
+    "model_attributes_type": "must be a mapping: indented lines such as `name: value`",
+    "dict_type": "must be a mapping: indented lines such as `name: value`",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "path_type": "must be the path of a file or folder",
+    "missing": "is missing; add it",
+    "literal_error": "must be one of: {expected}",
+    "enum": "must be one of: {expected}",
+    "union_tag_invalid": "must be one of: {expected_tags}",
+    "union_tag_not_found": "is missing; add it",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "too_long": "must not have more than {max_length} entries",
+    "string_too_long": "must not have more than {max_length} characters",
+    "string_too_short": "must not be empty",
+}
+# What patterns of ours mean.
+_PATTERNS = {
+    "id": "write at most 64 lower-case letters, digits, dots, dashes and underscores, the first a letter or digit",
+    "prefix": "write names of letters, digits, dots, dashes and underscores, with single slashes between them",
+}
+
+
+def found_in(error: ValidationError, data: dict[str, Any]) -> Iterator[tuple[Steps, str]]:
+    """Each problem as the path it is about and what to do.
+
+    Args:
+        error: from validating a `Config`.
+        data: what was validated.
+    """
+    details = error.errors(include_url=False, include_input=False)
+    located = [(_steps(detail, data), detail) for detail in details]
+    # A section of unknown type has other options, so that everything else said of it would mislead.
+    unknown = {steps[:-1] for steps, detail in located if _kind(steps, detail) == _WRONG_TYPE}
+    told: set[tuple[Steps, str]] = set()
+    for steps, detail in located:
+        if _kind(steps, detail) != _WRONG_TYPE and any(steps[: len(section)] == section for section in unknown):
+            continue
+        problem = (steps, _words(steps, detail, data))
+        if problem not in told:
+            told.add(problem)
+            yield problem
+
+
+def _kind(steps: Steps, detail: ErrorDetails) -> str:
+    is_type = bool(steps) and steps[-1] == "type"
+    unknown = detail["type"] in {"union_tag_invalid", "union_tag_not_found"} or (
+        is_type and detail["type"] != "missing"
+    )
+    return _WRONG_TYPE if is_type and unknown else detail["type"]
+
+
+def _steps(detail: ErrorDetails, data: Any) -> Steps:
+    """The path as the person wrote it, without what pydantic adds to it for unions and short forms."""
+    steps: list[str | int] = []
+    for step in detail["loc"]:
+        if isinstance(data, dict):
+            if step not in data and step == data.get("type"):
+                continue
+            steps.append(step)
+            data = data.get(step)
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            steps.append(step)
+            data = data[step]
+        elif isinstance(data, dict | list):
+            break
+    if detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        steps.append("type")
+    return tuple(steps)
+
+
+def _words(steps: Steps, detail: ErrorDetails, data: dict[str, Any]) -> str:
+    if detail["type"] == "extra_forbidden":
+        return _unknown_option(str(steps[-1]), sorted(_options(steps[:-1], data)))
+    if detail["type"] == "string_pattern_mismatch":
+        return _PATTERNS.get(str(steps[-1]), _PATTERNS["id"])
+    context = detail.get("ctx", {})
+    if detail["type"] == "value_error":
+        return str(context["error"])
+    words = _WORDS.get(detail["type"], "is not as it must be; see the documentation of this option")
+    return words.format(**{name: _listed(str(value)) for name, value in context.items()})
+
+
+def _listed(expected: str) -> str:
+    """`'a', 'b' or 'c'` as pydantic says it, without the marks."""
+    return expected.replace("'", "").replace(" or ", ", ")
+
+
+def _unknown_option(name: str, options: list[str]) -> str:
+    close = difflib.get_close_matches(name, options, 1)
+    meant = f"did you mean `{close[0]}`? " if close else ""
+    return f"is no option; {meant}possible here: {', '.join(options)}"
+
+
+def _options(steps: Steps, data: dict[str, Any]) -> list[str]:
+    """The options of the section at a path."""
+    sections: list[type[BaseModel]] = [Config]
+    value: Any = data
+    for step in steps:
+        value = value[step]
+        if isinstance(step, str):
+            sections = list(_sections(sections[0].model_fields[step].annotation))
+        elif len(sections) > 1:
+            sections = [section for section in sections if value["type"] in _types(section)]
+    return list(sections[0].model_fields)
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _sections(argument)
+
+
+def _types(section: type[BaseModel]) -> tuple[Any, ...]:
+    return get_args(section.model_fields["type"].annotation)
