@@ -7,7 +7,7 @@ import signal
 import socketserver
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,15 +38,28 @@ def ledger_at(url: str) -> Iterator[RedisLedger]:
         yield ledger
 
 
+def answering(line: bytes) -> AbstractContextManager[str]:
+    """The address of a server that answers every command with one line."""
+    return scripted(line, 0)
+
+
+def dropping(commands: int) -> AbstractContextManager[str]:
+    """The address of a server that hangs up on its first GETs, and answers everything else with PONG."""
+    return scripted(b"+PONG", commands)
+
+
 @contextmanager
-def answering(line: bytes) -> Iterator[str]:
-    """The address of a server that answers every command with one error."""
+def scripted(line: bytes, drop: int) -> Iterator[str]:
+    to_drop = [True] * drop
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            for received in self.rfile:
-                if received.startswith(b"*"):
-                    self.wfile.write(line + b"\r\n")
+            for count in self.rfile:
+                command = [self.rfile.read(int(self.rfile.readline()[1:]) + 2) for _ in range(int(count[1:]))]
+                if command[0] == b"GET\r\n" and to_drop:
+                    to_drop.pop()
+                    return
+                self.wfile.write(line + b"\r\n")
 
     class Server(socketserver.ThreadingTCPServer):
         allow_reuse_address = True
@@ -79,6 +92,14 @@ def test_a_connection_that_broke_unseen_is_mended(server: Valkey) -> None:
         server.kill()
         server.start()
         assert ledger.mailboxes.add(["a"]) == 1
+
+
+def test_a_connection_that_breaks_under_a_command_is_tried_once_more() -> None:
+    with dropping(1) as url, ledger_at(url) as ledger:
+        assert ledger.schedule_digest() == "PONG"
+    told = pytest.raises(LedgerUnavailableError, match="cannot be reached")
+    with dropping(2) as url, ledger_at(url) as ledger, told:
+        ledger.schedule_digest()
 
 
 def test_two_hundred_threads_share_one_ledger(valkey: Valkey) -> None:

@@ -101,11 +101,24 @@ def test_a_claim_that_ran_out_is_due_again_and_its_holder_is_refused(bench: Benc
 
 def test_a_claim_that_ran_out_is_due_since_its_deadline(bench: Bench, work: WorkSet) -> None:
     """So it comes before items that became due after it died."""
-    work.add(["dead"])
+    work.add(["z-dead"])
     claim_one(work, SHORT)
     bench.pass_time(SHORT * 2)
-    work.add(["young"])
-    assert [claim.id for claim in work.claim(2, LONG)] == ["dead", "young"]
+    work.add(["a-young"])
+    bench.pass_time(0.02)
+    assert [claim.id for claim in work.claim(2, LONG)] == ["z-dead", "a-young"]
+
+
+def test_a_claim_that_ran_out_cannot_come_back_once_it_was_seen(bench: Bench, work: WorkSet) -> None:
+    """It is due again, though nobody has taken it yet: renewing it would have it claimed and due at once."""
+    work.add(["a", "b"])
+    first, second = work.claim(2, SHORT)
+    bench.pass_time(SHORT)
+    taken = claim_one(work)
+    left = second if taken.id == first.id else first
+    assert not work.renew(left, LONG)
+    assert not work.release(left, LONG)
+    assert claim_one(work).id == left.id
 
 
 def test_renewing_moves_the_deadline(bench: Bench, work: WorkSet) -> None:

@@ -1,0 +1,112 @@
+"""What only the real ledger can show: what it costs, and what happens between two of its steps."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ingest.adapters.ledger import connect, names
+from ingest.adapters.ledger.connection import RedisConnection
+from ingest.adapters.ledger.redis import RedisLedger
+from ingest.domain.manifest import ObjectRef
+from ingest.domain.message import OpenMessage
+from ingest.ports.ledger import Registration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redis import Redis
+
+    from ingest.ports.ledger import Claim
+    from tests.support.valkey import Valkey
+
+BOX = "invoices-de"
+MESSAGE = OpenMessage(
+    key="ab" * 16,
+    mailbox=BOX,
+    unique_id="u",
+    folder="f",
+    source=ObjectRef(bucket="mail", key="k", size=1, sha256="0" * 64),
+    first_seen=datetime(2026, 3, 1, tzinfo=UTC),
+)
+
+
+class InterruptedConnection(RedisConnection):
+    """Lets something happen right after the next GET, as another worker might."""
+
+    between: Callable[[], object] | None = None
+
+    def call(self, *command: str | bytes | int) -> Any:
+        answer = super().call(*command)
+        if command[0] == "GET" and self.between is not None:
+            between, self.between = self.between, None
+            between()
+        return answer
+
+
+@pytest.fixture
+def client(valkey: Valkey) -> Iterator[Redis]:
+    valkey.flush()
+    with closing(valkey.client()) as made:
+        yield made
+
+
+@pytest.fixture
+def ledger(valkey: Valkey, client: Redis) -> Iterator[RedisLedger]:
+    with closing(connect(valkey.url)[0]) as made:
+        yield made
+
+
+@pytest.fixture
+def claim(ledger: RedisLedger) -> Claim:
+    ledger.mailboxes.add([BOX])
+    return ledger.mailboxes.claim(1, 600)[0]
+
+
+def digests(count: int) -> list[bytes]:
+    return [b"%016d" % number for number in range(count)]
+
+
+def done(count: int) -> list[Registration]:
+    return [Registration(digest, None) for digest in digests(count)]
+
+
+def test_a_seen_id_costs_twenty_octets(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
+    ledger.register(claim, done(10_000))
+    assert client.strlen(names.seen(BOX)) == 200_000
+
+
+def test_compaction_leaves_no_spare_room(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
+    """A string that grew by APPEND is given up to twice what it needs."""
+    for start in range(0, 10_000, 100):
+        ledger.register(claim, done(10_000)[start : start + 100])
+    ledger.compact(claim, digests(9_999))
+    assert (client.memory_usage(names.seen(BOX)) or 0) < 1.2 * 20 * 9_999
+
+
+def test_restoring_what_is_there_adds_nothing(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
+    ledger.restore_seen(claim, dict.fromkeys(digests(5), 1))
+    ledger.restore_seen(claim, dict.fromkeys(digests(6), 2))
+    assert client.strlen(names.seen(BOX)) == 6 * 20
+    assert ledger.seen(BOX) == {**dict.fromkeys(digests(6), 2), **dict.fromkeys(digests(5), 1)}
+
+
+def test_a_digest_is_noted_once_for_a_message(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
+    for _ in range(3):
+        ledger.register(claim, [Registration(b"d" * 16, MESSAGE)])
+    assert client.hstrlen(names.undone(BOX), MESSAGE.key) == 16
+
+
+def test_compaction_loses_nothing_that_was_registered_meanwhile(
+    valkey: Valkey, ledger: RedisLedger, claim: Claim
+) -> None:
+    """Uploads of the same poll may still be registered under the same claim."""
+    ledger.register(claim, done(3))
+    connection = InterruptedConnection(valkey.url)
+    connection.between = lambda: ledger.register(claim, [Registration(b"m" * 16, None)])
+    with closing(RedisLedger(connection)) as interrupted:
+        assert interrupted.compact(claim, {*digests(1), b"m" * 16}) == 2
+    assert ledger.seen(BOX).keys() == {*digests(1), b"m" * 16}
