@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from ingest.adapters.embedded import EmbeddedLedger
 from ingest.adapters.ledger import connect
-from ingest.adapters.sinks import open_sink
+from ingest.adapters.ledger.address import broker_url as kombu_url
+from ingest.adapters.sinks.jsonl import JsonLinesSink
+from ingest.adapters.sinks.webhook import WebhookSink
 from ingest.adapters.stores import open_store
 from ingest.adapters.stores.metered import MeteredStore
-from ingest.config import Secrets
+from ingest.config import JsonlSinkSection, Secrets
 from ingest.domain.keys import Layout
 from ingest.pop3 import Pop3Connector
 from ingest.usecases.archive import Archive
@@ -32,11 +34,12 @@ from ingest.usecases.tick import Schedule, Ticker
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ingest.config import Config, ConfigSource
+    from ingest.adapters.ledger.redis import RedisLedger
+    from ingest.config import Config, ConfigSource, SinkSection
     from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.metrics import Metrics
     from ingest.ports.hints import Hints
-    from ingest.ports.ledger import EventLog, Ledger
+    from ingest.ports.ledger import EventLog
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
 
@@ -51,7 +54,7 @@ class Runtime:
     source: ConfigSource
     metrics: Metrics
     hints: Hints
-    ledger: Ledger
+    ledger: RedisLedger
     events: EventLog
     store: Store
     layout: Layout
@@ -169,6 +172,7 @@ class Runtime:
             self.uploads.shutdown()
         for sink in self.sinks.values():
             sink.close()
+        self.ledger.close()
 
 
 def build(source: ConfigSource, ledger_at: str, metrics: Metrics, hints: Hints) -> Runtime:
@@ -184,7 +188,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, hints: Hints) 
     secrets = Secrets(source.folder, source.environ)
     store, prefix = _open_store(config, secrets)
     ledger, events = connect(ledger_at)
-    sinks = [open_sink(sink, secrets) for sink in config.sinks]
+    sinks = [_open_sink(section, secrets) for section in config.sinks]
     return Runtime(
         source=source,
         metrics=metrics,
@@ -212,5 +216,31 @@ def ledger_url(config: Config) -> Iterator[str]:
         yield embedded.url
 
 
+def broker_url(config: Config, ledger_at: str) -> str:
+    """Where hints travel, in kombu's form: the broker's address, else the ledger's."""
+    return kombu_url(config.broker_url(ledger_at))
+
+
 def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
-    raise NotImplementedError
+    section = config.store
+    return open_store(
+        section.url,
+        endpoint=section.endpoint,
+        region=section.region,
+        path_style=section.path_style,
+        kms_key=section.kms_key,
+        access_key=secrets.read(section.access_key) if section.access_key else None,
+        secret_key=secrets.read(section.secret_key) if section.secret_key else None,
+    )
+
+
+def _open_sink(section: SinkSection, secrets: Secrets) -> Sink:
+    if isinstance(section, JsonlSinkSection):
+        return JsonLinesSink(section.name, section.path)
+    return WebhookSink(
+        section.name,
+        section.url,
+        lambda: secrets.read(section.secret),
+        timeout=section.timeout,
+        ca_file=None if section.ca is None else str(section.ca),
+    )

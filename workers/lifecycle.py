@@ -20,7 +20,7 @@ from ingest.config import ConfigSource
 from ingest.errors import StartError
 from ingest.metrics import Metrics
 from ingest.ports.hints import Queue
-from ingest.runtime import Runtime, build, ledger_url
+from ingest.runtime import Runtime, broker_url, build, ledger_url
 from workers import schedule, tasks
 from workers.app import make_app
 from workers.exporter import SystemCollector
@@ -85,8 +85,8 @@ def run_exporter(config_path: Path | None) -> None:
 class _Process:
     """What every process of ours has: configuration, Celery app, metrics, and a runtime."""
 
-    def __init__(self, source: ConfigSource, app: Celery) -> None:
-        self.source, self.app = source, app
+    def __init__(self, source: ConfigSource, ledger_at: str, app: Celery) -> None:
+        self.source, self.ledger_at, self.app = source, ledger_at, app
         self.config = source.current()
         self.metrics = Metrics(mailbox_label=self.config.metrics.mailbox_label)
         self._lock = threading.Lock()
@@ -100,7 +100,7 @@ class _Process:
         config = source.current()
         logs.configure(config.log.format, config.log.level, sys.stderr)
         with ledger_url(config) as url:
-            process = cls(source, make_app(config.broker_url(url)))
+            process = cls(source, url, make_app(broker_url(config, url)))
             try:
                 yield process
             finally:
@@ -110,7 +110,7 @@ class _Process:
         """Made at first use, and made anew after a fork: connections must not be shared between processes."""
         with self._lock:
             if self._made is None or self._made[0] != os.getpid():
-                self._made = (os.getpid(), build(self.source, self.metrics, CeleryHints(self.app)))
+                self._made = (os.getpid(), build(self.source, self.ledger_at, self.metrics, CeleryHints(self.app)))
             return self._made[1]
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: Sto
         runtime: this process's runtime, made at first use (after the fork, in a prefork child).
         stop: asked between items.
     """
+
     @app.task(name=task_name(role), ignore_result=True)
     def work_off_hint() -> None:
         started, result = time.monotonic(), "ok"

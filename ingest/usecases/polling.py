@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from ingest.domain.retry import after_mailbox_error
-from ingest.errors import LedgerError, LedgerUnavailableError, MaildropError, MailhaulError, StoreError
+from ingest.errors import ConfigError, LedgerError, LedgerUnavailableError, MaildropError, MailhaulError, StoreError
 from ingest.ports.ledger import MailboxStatus
 from ingest.usecases.poll import PollReport
 from ingest.usecases.work import work_off
@@ -148,6 +148,8 @@ def result_of(error: MailhaulError) -> str:
     """The label of `mailhaul_polls_total` for an error."""
     if isinstance(error, MaildropError):
         return error.result
+    if isinstance(error, ConfigError):
+        return "auth_error"  # the secret it points to is missing
     if isinstance(error, StoreError):
         return "store_error"
     if isinstance(error, LedgerError):

@@ -50,15 +50,13 @@ class RelayStage:
         delivered: dict[str, int] = {}
 
         def handle(claim: Claim) -> None:
-            # A sink that has nothing left is due again at once, for whoever hears of the next event.
             delivered[claim.id] = self.handle(claim, stop)
 
-        work_off(
-            self.ledger.sinks,
-            handle,
-            lease=self.keeper.seconds,
-            stop=lambda: stop() or len(delivered) >= len(self.sinks),
-        )
+        def round_over(claim: Claim) -> bool:
+            # A sink that has nothing left is due again at once, for whoever hears of the next event.
+            return claim.id in delivered
+
+        work_off(self.ledger.sinks, handle, lease=self.keeper.seconds, stop=stop, enough=round_over)
         return delivered
 
     def handle(self, claim: Claim, stop: Callable[[], bool]) -> int:

@@ -17,6 +17,7 @@ def work_off(
     lease: float,
     stop: Callable[[], bool],
     batch: int = 1,
+    enough: Callable[[Claim], bool] = lambda _: False,
 ) -> int:
     """Claim due items and handle one after the other; returns how many were handled.
 
@@ -26,14 +27,16 @@ def work_off(
         lease: seconds each claim holds without being renewed.
         stop: asked before each item. Claims left over then are given back, due at once.
         batch: how many to claim in one go.
+        enough: asked of each claim; True gives it back untouched and ends the loop.
     """
-    handled = 0
-    while not stop():
+    handled, over = 0, False
+    while not over and not stop():
         claims = work.claim(batch, lease)
         if not claims:
             break
         for claim in claims:
-            if stop():
+            over = over or stop() or enough(claim)
+            if over:
                 work.release(claim, 0.0, claim.tries - 1)
                 continue
             handle(claim)

@@ -1,0 +1,137 @@
+"""Messages per second, CPU and memory of the whole service: `make bench`, or `python -m tests.benchmarks.throughput`.
+
+Real mails of the demonstration's kinds, from a real Dovecot over TLS, through real worker processes, to a folder and to
+S3; then the same number of messages spread over 1, 10 and 100 mailboxes behind a round trip of 20 ms. Absolute figures
+belong to the machine; what counts is how the rows compare.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ingest.demo.mails import sample
+from tests.benchmarks.processes import Usage, usage_by_role
+from tests.support.dovecot import Dovecot
+from tests.support.proxy import DelayProxy
+from tests.support.s3 import S3Server
+from tests.support.service import Service, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MESSAGES = 2000
+ROUND_TRIP = 0.020
+ROLES = ("poller", "processor", "relay", "scheduler", "exporter", "ledger", "supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One run: seconds from delivery of the configuration to the last event, and what each role used."""
+
+    name: str
+    seconds: float
+    octets: int
+    usage: Mapping[str, Usage]
+
+
+def run(name: str, dovecot: Dovecot, mailboxes: int, *, port: int, **sections: Any) -> Result:
+    """Deliver the mails, start the service, wait for the last event."""
+    with tempfile.TemporaryDirectory(prefix="mailhaul-bench-") as folder:
+        path = Path(folder)
+        (path / "password").write_text("secret")
+        users = [f"{name}-{number:03d}".replace(" ", "").lower() for number in range(mailboxes)]
+        octets = 0
+        for user in users:
+            dovecot.add_user(user, "secret")
+        for index in range(MESSAGES):
+            user = users[index % mailboxes]
+            raw = sample(index, user).raw
+            octets += len(raw)
+            dovecot.deliver(user, raw)
+        config = write_config(path, [_mailbox(user, dovecot, port, path / "password") for user in users], **sections)
+        with Service(config) as service:
+            assert service.process is not None
+            _until_workers_are_up(service)
+            before, started = usage_by_role(service.process.pid), time.monotonic()
+            service.wait_for_events(MESSAGES, within=600)
+            seconds = time.monotonic() - started
+            after = usage_by_role(service.process.pid)
+        used = {
+            role: Usage(usage.cpu - before.get(role, Usage(0, 0)).cpu, usage.peak_mib)
+            for role, usage in after.items()
+        }
+        return Result(name, seconds, octets, used)
+
+
+def main() -> None:
+    """Run everything and print the tables."""
+    console = Console()
+    with (
+        tempfile.TemporaryDirectory(prefix="mailhaul-bench-") as folder,
+        Dovecot(Path(folder) / "dovecot") as dovecot,
+    ):
+        with S3Server(Path(folder) / "s3") as s3:
+            stores = [
+                run("folder", dovecot, 20, port=dovecot.pop3s_port),
+                run("s3", dovecot, 20, port=dovecot.pop3s_port, store=s3.store("bench"), env=s3.environment),
+            ]
+        console.print(_stages(stores))
+        with DelayProxy(dovecot.pop3s_port, ROUND_TRIP / 2) as proxy:
+            spread = [run(f"spread {count}", dovecot, count, port=proxy.port) for count in (1, 10, 100)]
+        console.print(_growth(spread))
+
+
+def _stages(results: list[Result]) -> Table:
+    table = Table(title=f"{MESSAGES} messages in 20 mailboxes, POP3 over TLS, JSON Lines sink")
+    table.add_column("store")
+    for head in ("messages/s", "MB/s", *(f"{role}\nCPU ms/message" for role in ROLES), "all\nCPU ms/message"):
+        table.add_column(head, justify="right")
+    for result in results:
+        each = [result.usage[role].cpu * 1000 / MESSAGES if role in result.usage else 0.0 for role in ROLES]
+        table.add_row(
+            result.name,
+            f"{MESSAGES / result.seconds:.0f}",
+            f"{result.octets / result.seconds / 1e6:.1f}",
+            *(f"{value:.2f}" for value in each),
+            f"{sum(each):.2f}",
+        )
+        table.add_row(
+            "  peak MiB", "", "", *(f"{result.usage.get(role, Usage(0, 0)).peak_mib:.0f}" for role in ROLES), ""
+        )
+    return table
+
+
+def _growth(results: list[Result]) -> Table:
+    table = Table(title=f"{MESSAGES} messages behind {ROUND_TRIP * 1000:.0f} ms of round trip, to a folder")
+    for head in ("mailboxes", "messages/s", "seconds", "poller CPU ms/message"):
+        table.add_column(head, justify="right")
+    for result in results:
+        table.add_row(
+            result.name.split()[-1],
+            f"{MESSAGES / result.seconds:.0f}",
+            f"{result.seconds:.1f}",
+            f"{result.usage['poller'].cpu * 1000 / MESSAGES:.2f}",
+        )
+    return table
+
+
+def _mailbox(user: str, dovecot: Dovecot, port: int, password: Path) -> dict[str, Any]:
+    return {
+        "id": user,
+        "host": "localhost",
+        "port": port,
+        "tls": "implicit",
+        "ca": str(dovecot.ca_file),
+        "auth": {"type": "password", "username": user, "password": f"file:{password}"},
+    }
+
+
+if __name__ == "__main__":
+    main()

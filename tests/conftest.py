@@ -1,0 +1,29 @@
+"""Fixtures that several folders of tests share; the servers behind them are in tests/support."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.valkey import Bench, MemoryBench, Valkey, ValkeyBench
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytest_plugins = ["tests.support.dovecot", "tests.support.prometheus", "tests.support.s3"]
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A Valkey for the whole run; emptied before each test that uses it through `bench`."""
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "valkey"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A ledger and its event stream: the twin, and the real thing."""
+    made: Bench = MemoryBench() if request.param == "memory" else ValkeyBench(request.getfixturevalue("valkey"))
+    yield made
+    made.close()

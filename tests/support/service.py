@@ -1,0 +1,150 @@
+"""The whole service as a user runs it: `mailhaul up` with a configuration file, as separate processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from ingest.demo.mails import SampleMail
+
+
+def mailhaul(
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "ingest.cli", *arguments],
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def write_config(folder: Path, mailboxes: Sequence[dict[str, Any]], **sections: Any) -> Path:
+    """A configuration in `folder`: a folder store, an embedded ledger and a JSON Lines sink unless told otherwise."""
+    content = {
+        "store": f"file://{folder / 'store'}",
+        "ledger": "embedded",
+        "sinks": [{"type": "jsonl", "path": str(folder / "events.jsonl")}],
+        "defaults": {"interval": "1s"},
+        "mailboxes": list(mailboxes),
+        **sections,
+    }
+    path = folder / "mailhaul.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """Every event in a JSON Lines file, whole lines only."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+@dataclass
+class Service:
+    """`mailhaul up --config`, started and stopped like a person would."""
+
+    config: Path
+    env: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def output(self) -> Path:
+        """What it printed, standard error too."""
+        return self.config.parent / "up.log"
+
+    def __enter__(self) -> Service:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+        if error is not None:
+            error.add_note(self.output.read_text()[-6000:])
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        with self.output.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ingest.cli", "up", "--config", str(self.config)],
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.env},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def stop(self, within: float = 10.0) -> int:
+        """SIGTERM, and its exit code; raises `TimeoutExpired` when it takes longer."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise
+
+    def wait_for_events(self, count: int, within: float = 180.0) -> list[dict[str, Any]]:
+        """Every event in the JSON Lines sink once there are `count` of them."""
+        path = self.config.parent / "events.jsonl"
+        assert self.process is not None
+
+        def enough() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, "mailhaul up ended by itself"
+            return len(read_events(path)) >= count
+
+        eventually(
+            enough, within, lambda: f"{len(read_events(path))} of {count} events; {self.output.read_text()[-3000:]}"
+        )
+        return read_events(path)
+
+
+def check_message(event: Mapping[str, Any], sent: Mapping[bytes, SampleMail], read: Callable[[str], bytes]) -> str:
+    """Check one event against what was delivered, octet by octet; returns the raw message's hex SHA-256.
+
+    Args:
+        event: a received event.
+        sent: what was delivered to its mailbox, by raw octets.
+        read: the octets of an object by its key.
+    """
+    data = event["data"]
+    raw = read(data["raw"]["key"])
+    assert raw in sent, f"{data['raw']['key']} is nothing that was delivered"
+    assert hashlib.sha256(raw).hexdigest() == data["raw"]["sha256"]
+    manifest = json.loads(read(data["manifest"]))
+    assert manifest == data
+    found = {}
+    for attachment in data["attachments"]:
+        content = read(attachment["object"]["key"])
+        assert hashlib.sha256(content).hexdigest() == attachment["sha256"] == attachment["object"]["sha256"]
+        assert len(content) == attachment["size"] == attachment["object"]["size"]
+        found[attachment["filename"]] = content
+    for expected in sent[raw].attachments:
+        assert found[expected.filename] == expected.content
+    for body in data["bodies"]:
+        assert hashlib.sha256(read(body["object"]["key"])).hexdigest() == body["object"]["sha256"]
+    return str(data["raw"]["sha256"])
