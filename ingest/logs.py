@@ -3,8 +3,8 @@
 What may be logged is declared here, and everything else is left out by the last step before writing, whoever logs:
 
 - an event is a name such as `poll.done`, never a sentence;
-- a field is one of `FIELDS`, and its value a number or a token (no spaces, no `@`), so that an address, a subject or a
-  file name does not pass even in a field that is declared;
+- a field is one of `FIELDS`, and its value a number or a token (no spaces, no `@`), so that an address or a subject
+  does not pass even in a field that is declared;
 - an exception is its class, its code if it is ours, and where it was raised: its text quotes servers and messages;
 - what a library logs is the name of its logger, where it was logged, and its template without the values.
 """
@@ -75,6 +75,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._:/+-]{0,128}")
 _DETACHED = ("celery.task", "multiprocessing")
 _OURS = "mailhaul"
 _FRAMES = 12
+_TEMPLATE = 200
 
 
 def configure(format: Format, level: Level, stream: TextIO) -> None:  # noqa: A002 - as the option is called
@@ -93,8 +94,14 @@ def configure(format: Format, level: Level, stream: TextIO) -> None:  # noqa: A0
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(stream, text=text)],
             # The exception was reduced already; left on the record, its text would be appended.
             keep_exc_info=False,
+            keep_stack_info=False,
+            # The values stay apart from the template, which is not private.
+            use_get_message=False,
+            pass_foreign_args=True,
         )
     )
+    # Where a line cannot be written, the standard library would print what it was about, traceback and all.
+    logging.raiseExceptions = False
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in _DETACHED:
         _attach(logging.getLogger(name), handler)
@@ -164,7 +171,7 @@ def _reduce_foreign(_logger: WrappedLogger, _name: str, event: EventDict) -> Eve
         "_from_structlog": False,
     }
     if event.get("positional_args") and isinstance(record.msg, str):
-        reduced["template"] = record.msg
+        reduced["template"] = record.msg[:_TEMPLATE]
     exception = _exception(event.get("exc_info"))
     return reduced if exception is None else {**reduced, **_reduced(exception)}
 
@@ -181,8 +188,8 @@ def _reduced(exception: BaseException) -> dict[str, object]:
     """Classes and places of an exception and its causes, the one that was caught first; no texts."""
     chain = list(_chain(exception))
     reduced: dict[str, object] = {
-        "exception": [type(each).__name__ for each in chain],
-        "raised": [place for each in chain[-1:] for place in _places(each.__traceback__)],
+        "raised": [type(each).__name__ for each in chain],
+        "trace": [place for each in chain[-1:] for place in _places(each.__traceback__)],
     }
     if isinstance(exception, MailhaulError):
         reduced["code"] = exception.code

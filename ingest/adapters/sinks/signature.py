@@ -1,0 +1,47 @@
+"""Signatures of Standard Webhooks (https://github.com/standard-webhooks/standard-webhooks, spec 1.0)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+PREFIX = "whsec_"
+# As the specification asks for.
+MIN_OCTETS, MAX_OCTETS = 24, 64
+
+
+def signing_key(secret: str) -> bytes:
+    """The key in a secret of the form `whsec_` and base64.
+
+    Raises:
+        ValueError: it has not that form; the text says how to make one and does not quote it.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not secret.startswith(PREFIX) or not MIN_OCTETS <= len(key) <= MAX_OCTETS:
+        raise ValueError(
+            f"the signing secret must be `{PREFIX}` followed by the base64 of {MIN_OCTETS} to {MAX_OCTETS} random "
+            f"octets; make one with: echo {PREFIX}$(openssl rand -base64 32)"
+        )
+    return key
+
+
+def signature_headers(key: bytes, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The three headers that sign a request.
+
+    Args:
+        key: from `signing_key`.
+        event_id: the same for every try of one event.
+        timestamp: seconds since 1970 of this try; receivers refuse old ones.
+        body: as it is sent.
+    """
+    digest = hmac.digest(key, f"{event_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }

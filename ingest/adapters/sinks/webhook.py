@@ -1,0 +1,165 @@
+"""Events as signed POST requests, by Standard Webhooks."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ingest import __version__
+from ingest.adapters.sinks.posting import Poster, PostError
+from ingest.adapters.sinks.signature import signature_headers, signing_key
+from ingest.errors import ConfigError, SinkUnavailableError
+from ingest.ports.sink import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from ingest.domain.events import Event
+
+# Enough to hide the round trip from a hundred events, few enough for a small receiver.
+CONCURRENCY = 8
+
+# The receiver has read this event and will never take it as it is.
+_REFUSALS = frozenset({400, 413, 415, 422})
+
+
+class WebhookSink:
+    """A `Sink` that posts.
+
+    Events of different mailboxes are posted at the same time, those of one mailbox one after the other. `check`
+    connects, with TLS where there is any, and posts nothing: whether the receiver takes events shows with the first.
+
+    Args:
+        name: unique among the sinks.
+        url: `https://` or `http://`.
+        secret: asked for each batch, so that a new secret is used at once.
+        timeout: seconds for one request as a whole.
+        clock: seconds since 1970; the receiver compares them with its own.
+        ca_file: PEM certificates to trust instead of the system's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        secret: Callable[[], str],
+        *,
+        timeout: float,
+        clock: Callable[[], float],
+        ca_file: Path | None = None,
+    ) -> None:
+        self.name = name
+        self._url = url
+        self._secret = secret
+        self._timeout = timeout
+        self._clock = clock
+        self._ca_file = ca_file
+        self._lock = threading.Lock()
+        self._opened: Poster | None = None
+        self._threads: ThreadPoolExecutor | None = None
+
+    def deliver(self, events: Sequence[Event]) -> list[Outcome]:
+        """See `Sink.deliver`."""
+        if not events:
+            return []
+        batch = _Batch(self._poster(), self._key(), self._clock)
+        places: dict[str, list[int]] = {}
+        for place, event in enumerate(events):
+            places.setdefault(event.mailbox, []).append(place)
+        outcomes: list[Outcome] = [Outcome(Verdict.UNAVAILABLE)] * len(events)
+
+        def one_mailbox(mine: list[int]) -> None:
+            for place, outcome in zip(mine, batch.in_order([events[place] for place in mine]), strict=True):
+                outcomes[place] = outcome
+
+        if len(places) == 1:
+            one_mailbox(list(range(len(events))))
+        else:
+            list(self._pool().map(one_mailbox, places.values()))
+        return outcomes
+
+    def check(self) -> None:
+        """See `Sink.check`. Connects and posts nothing."""
+        self._key()
+        try:
+            self._poster().connect()
+        except PostError as error:
+            raise SinkUnavailableError(f"{self._where}: {error}") from error
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        with self._lock:
+            threads, poster = self._threads, self._opened
+            self._threads = self._opened = None
+        if threads is not None:
+            threads.shutdown()
+        if poster is not None:
+            poster.close()
+
+    @property
+    def _where(self) -> str:
+        """The receiver, without what may be secret in the rest of the address."""
+        return urlsplit(self._url).netloc
+
+    def _key(self) -> bytes:
+        try:
+            return signing_key(self._secret())
+        except (ConfigError, ValueError) as error:
+            raise SinkUnavailableError(f"{self._where}: {error}") from error
+
+    def _poster(self) -> Poster:
+        with self._lock:
+            if self._opened is None:
+                try:
+                    self._opened = Poster(
+                        self._url, timeout=self._timeout, ca_file=self._ca_file, connections=CONCURRENCY
+                    )
+                except PostError as error:
+                    raise SinkUnavailableError(f"{self._where}: {error}") from error
+            return self._opened
+
+    def _pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="webhook")
+            return self._threads
+
+
+class _Batch:
+    """One call of `deliver`. `away` is set once nobody answers: then no other mailbox waits for that as well."""
+
+    def __init__(self, poster: Poster, key: bytes, clock: Callable[[], float]) -> None:
+        self._poster, self._key, self._clock = poster, key, clock
+        self._away: Outcome | None = None
+
+    def in_order(self, events: Sequence[Event]) -> list[Outcome]:
+        """Post the events of one mailbox, none after one that was not answered or turned away with the sink."""
+        outcomes: list[Outcome] = []
+        for event in events:
+            outcome = self._away or self._post(event)
+            outcomes.append(outcome)
+            if outcome.verdict is Verdict.UNAVAILABLE:
+                outcomes += [outcome] * (len(events) - len(outcomes))
+                break
+        return outcomes
+
+    def _post(self, event: Event) -> Outcome:
+        headers = {
+            "content-type": "application/cloudevents+json",
+            "user-agent": f"mailhaul/{__version__}",
+            **signature_headers(self._key, event.id, int(self._clock()), event.body),
+        }
+        try:
+            return _outcome(self._poster.post(event.body, headers))
+        except PostError as error:
+            self._away = Outcome(Verdict.UNAVAILABLE, error.reason)
+            return self._away
+
+
+def _outcome(status: int) -> Outcome:
+    if 200 <= status < 300:  # noqa: PLR2004 - as HTTP counts
+        return Outcome(Verdict.DELIVERED)
+    return Outcome(Verdict.REFUSED if status in _REFUSALS else Verdict.UNAVAILABLE, f"http_{status}")

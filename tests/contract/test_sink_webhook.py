@@ -1,0 +1,312 @@
+"""The webhook sink against a real HTTP server: signatures, verdicts, deadlines, TLS."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import ssl
+import threading
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+from standardwebhooks import Webhook
+
+from ingest.adapters.sinks.webhook import WebhookSink
+from ingest.errors import ConfigError, SinkUnavailableError
+from ingest.ports.sink import Outcome, Verdict
+from tests.support.http import SECRET, Answer, Receiver, event
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DELIVERED = Outcome(Verdict.DELIVERED)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@contextmanager
+def sink_to(url: str, timeout: float = 10, **changes: Any) -> Iterator[WebhookSink]:
+    with closing(WebhookSink("hook", url, lambda: SECRET, timeout=timeout, clock=time.time, **changes)) as sink:
+        yield sink
+
+
+def away(reason: str) -> Outcome:
+    return Outcome(Verdict.UNAVAILABLE, reason)
+
+
+def test_the_reference_library_accepts_the_signature(receiver: Receiver) -> None:
+    with sink_to(receiver.url) as sink:
+        assert sink.deliver([event("e1")]) == [DELIVERED]
+    (request,) = receiver.requests
+    assert request.path == "/hooks/mail?of=mailhaul"
+    assert request.headers["content-type"] == "application/cloudevents+json"
+    assert request.headers["webhook-id"] == "e1"
+    verified = Webhook(SECRET).verify(request.body.decode(), dict(request.headers))
+    assert verified == json.loads(event("e1").body)
+
+
+def test_the_timestamp_is_that_of_the_clock_passed_in(receiver: Receiver) -> None:
+    sink = WebhookSink("hook", receiver.url, lambda: SECRET, timeout=10, clock=lambda: 1_764_000_000.9)
+    with closing(sink):
+        sink.deliver([event("e1")])
+    assert receiver.requests[0].headers["webhook-timestamp"] == "1764000000"
+
+
+def test_a_new_secret_is_used_from_the_next_batch_on(receiver: Receiver) -> None:
+    other = "whsec_" + base64.b64encode(b"o" * 32).decode()
+    secrets = iter([SECRET, other])
+    with closing(WebhookSink("hook", receiver.url, lambda: next(secrets), timeout=10, clock=time.time)) as sink:
+        sink.deliver([event("e1")])
+        sink.deliver([event("e2")])
+    for secret, request in zip([SECRET, other], receiver.requests, strict=True):
+        Webhook(secret).verify(request.body.decode(), dict(request.headers))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "hunter2",
+        "whsec_",
+        "whsec_hunter2!",
+        SECRET.removeprefix("whsec_"),
+        "whsec_" + base64.b64encode(b"x" * 23).decode(),
+        "whsec_" + base64.b64encode(b"x" * 65).decode(),
+    ],
+)
+def test_a_malformed_secret_is_told_of_and_not_shown(receiver: Receiver, secret: str) -> None:
+    with closing(WebhookSink("hook", receiver.url, lambda: secret, timeout=10, clock=time.time)) as sink:
+        for attempt in (sink.check, lambda: sink.deliver([event("e1")])):
+            with pytest.raises(SinkUnavailableError, match="openssl rand") as raised:
+                attempt()
+            assert "hunter2" not in str(raised.value)
+    assert receiver.requests == []
+
+
+def test_a_missing_secret_is_the_sinks_trouble_and_not_the_relays(receiver: Receiver) -> None:
+    def missing() -> str:
+        raise ConfigError(["env:HOOK: there is no secret; set the environment variable HOOK"])
+
+    with (
+        closing(WebhookSink("hook", receiver.url, missing, timeout=10, clock=time.time)) as sink,
+        pytest.raises(SinkUnavailableError, match="env:HOOK"),
+    ):
+        sink.deliver([event("e1")])
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_every_2xx_confirms(receiver: Receiver, status: int) -> None:
+    receiver.answer = lambda _: Answer(status)
+    with sink_to(receiver.url) as sink:
+        assert sink.deliver([event("e1")]) == [DELIVERED]
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_what_is_wrong_with_one_event_refuses_one_event(receiver: Receiver, status: int) -> None:
+    receiver.answer = lambda request: Answer(status if request.headers["webhook-id"] == "e1" else 200)
+    with sink_to(receiver.url) as sink:
+        assert sink.deliver([event("e1"), event("e2")]) == [Outcome(Verdict.REFUSED, f"http_{status}"), DELIVERED]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404, 408, 410, 429, 500, 502, 503, 504])
+def test_everything_else_means_the_sink_is_away_and_redirects_are_not_followed(
+    receiver: Receiver, status: int
+) -> None:
+    receiver.answer = lambda _: Answer(status, {"location": "/elsewhere"})
+    with sink_to(receiver.url) as sink:
+        assert sink.deliver([event("e1"), event("e2")]) == [away(f"http_{status}")] * 2
+    assert len(receiver.requests) == 1
+
+
+def test_a_mailbox_whose_event_is_turned_away_does_not_hold_up_another(receiver: Receiver) -> None:
+    receiver.answer = lambda request: Answer(503 if request.headers["webhook-id"].startswith("a") else 200)
+    events = [event(f"{mailbox}{n}", mailbox) for n in range(5) for mailbox in "ab"]
+    with sink_to(receiver.url) as sink:
+        outcomes = sink.deliver(events)
+    assert outcomes == [away("http_503"), DELIVERED] * 5
+    assert sum(request.headers["webhook-id"].startswith("a") for request in receiver.requests) == 1
+
+
+def test_mailboxes_are_served_at_the_same_time(receiver: Receiver) -> None:
+    met = threading.Barrier(4, timeout=20)
+
+    def answer(_: object) -> Answer:
+        met.wait()
+        return Answer()
+
+    receiver.answer = answer
+    with sink_to(receiver.url, timeout=20) as sink:
+        assert sink.deliver([event(mailbox, mailbox) for mailbox in "abcd"]) == [DELIVERED] * 4
+
+
+def test_when_nobody_answers_only_those_under_way_wait_for_it(receiver: Receiver) -> None:
+    receiver.answer = lambda _: Answer(silent=True)
+    with sink_to(receiver.url, timeout=0.3) as sink:
+        outcomes = sink.deliver([event(str(n), f"box{n}") for n in range(40)])
+    assert outcomes == [away("timeout")] * 40
+    assert len(receiver.requests) <= 8
+
+
+def test_connections_are_kept_and_used_again(receiver: Receiver) -> None:
+    receiver.answer = lambda _: Answer(200, body=b"thank you")
+    with sink_to(receiver.url) as sink:
+        for n in range(5):
+            sink.deliver([event(f"{n}-1"), event(f"{n}-2")])
+    assert {request.connection for request in receiver.requests} == {1}
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(200, body=b"x" * 1_000_000), Answer(200, {"connection": "close"}, b"thank you")]
+)
+def test_a_connection_that_cannot_be_used_again_does_not_spoil_the_next_event(
+    receiver: Receiver, answer: Answer
+) -> None:
+    receiver.answer = lambda _: answer
+    with sink_to(receiver.url) as sink:
+        assert sink.deliver([event(str(n)) for n in range(3)]) == [DELIVERED] * 3
+    assert {request.connection for request in receiver.requests} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("answer", [Answer(silent=True), Answer(trickle=True)], ids=["silent", "trickle"])
+def test_a_request_ends_at_its_deadline_however_the_server_drags_it_out(receiver: Receiver, answer: Answer) -> None:
+    receiver.answer = lambda _: answer
+    with sink_to(receiver.url, timeout=0.3) as sink:
+        assert sink.deliver([event("e1")]) == [away("timeout")]
+        receiver.answer = lambda _: Answer()
+        assert sink.deliver([event("e1")]) == [DELIVERED]
+
+
+@pytest.mark.parametrize("answer", [Answer(silent=True), Answer(trickle=True)], ids=["silent", "trickle"])
+def test_a_deadline_holds_on_a_connection_used_before(receiver: Receiver, answer: Answer) -> None:
+    with sink_to(receiver.url, timeout=0.3) as sink:
+        assert sink.deliver([event("e1")]) == [DELIVERED]
+        receiver.answer = lambda _: answer
+        assert sink.deliver([event("e2")]) == [away("timeout")]
+    assert [request.connection for request in receiver.requests] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [(b"", "connect"), (b"+OK POP3 ready\r\n", "protocol"), (b"HTTP/1.1 abc\r\n\r\n", "protocol")],
+)
+def test_an_answer_that_is_none_has_a_code(receiver: Receiver, raw: bytes, reason: str) -> None:
+    receiver.answer = lambda _: Answer(raw=raw)
+    with sink_to(receiver.url) as sink:
+        assert sink.deliver([event("e1")]) == [away(reason)]
+
+
+def test_a_closed_port_and_an_unknown_name_are_told_by_check_and_by_deliver() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        urls = [f"http://127.0.0.1:{unused.getsockname()[1]}/", "http://nowhere.invalid/"]
+        for url in urls:
+            with sink_to(url) as sink:
+                assert sink.deliver([event("e1")]) == [away("connect")]
+                with pytest.raises(SinkUnavailableError, match=r"127\.0\.0\.1|nowhere"):
+                    sink.check()
+
+
+# --- TLS ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def test_events_travel_over_tls_under_a_ca_of_ones_own(authority: trustme.CA, ca_file: Path) -> None:
+    with Receiver(server_context(authority, "127.0.0.1")) as receiver, sink_to(receiver.url, ca_file=ca_file) as sink:
+        sink.check()
+        assert sink.deliver([event("e1"), event("e2")]) == [DELIVERED] * 2
+        assert len({request.connection for request in receiver.requests}) == 1
+
+
+@pytest.mark.parametrize("trouble", ["unknown authority", "wrong name"])
+def test_a_certificate_that_cannot_be_trusted_ends_in_tls(authority: trustme.CA, ca_file: Path, trouble: str) -> None:
+    name = "127.0.0.1" if trouble == "unknown authority" else "other.example"
+    trusted = None if trouble == "unknown authority" else ca_file
+    with Receiver(server_context(authority, name)) as receiver, sink_to(receiver.url, ca_file=trusted) as sink:
+        assert sink.deliver([event("e1")]) == [away("tls")]
+        with pytest.raises(SinkUnavailableError, match="certificate"):
+            sink.check()
+        assert receiver.requests == []
+
+
+def test_a_ca_file_that_cannot_be_read_ends_in_words(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.pem"
+    bad.write_text("not PEM")
+    for path in (bad, tmp_path / "missing.pem"):
+        with sink_to("https://127.0.0.1:9/", ca_file=path) as sink:
+            with pytest.raises(SinkUnavailableError, match="PEM"):
+                sink.check()
+            with pytest.raises(SinkUnavailableError, match="PEM"):
+                sink.deliver([event("e1")])
+
+
+def test_a_server_that_never_shakes_hands_is_given_up(ca_file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        with sink_to(url, timeout=0.3, ca_file=ca_file) as sink:
+            assert sink.deliver([event("e1")]) == [away("timeout")]
+            with pytest.raises(SinkUnavailableError, match=r"0\.3 s"):
+                sink.check()
+
+
+def test_a_server_that_trickles_its_handshake_is_given_up(ca_file: Path) -> None:
+    """Each octet comes in time by itself; only the deadline of the whole ends it."""
+    done = threading.Event()
+
+    def trickle(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            # A handshake record of 16 KiB, an octet at a time.
+            octets = iter(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03" + bytes(16_000))
+            while not done.wait(0.05):
+                try:
+                    connection.sendall(bytes([next(octets)]))
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=trickle, args=(listener,))
+        thread.start()
+        try:
+            url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+            with sink_to(url, timeout=0.4, ca_file=ca_file) as sink:
+                assert sink.deliver([event("e1")]) == [away("timeout")]
+        finally:
+            done.set()
+            thread.join()
+
+
+def test_no_timer_outlives_its_request(receiver: Receiver) -> None:
+    def timers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+
+    with sink_to(receiver.url, timeout=600) as sink:
+        sink.deliver([event("e1")])
+        sink.check()
+        eventually(lambda: not timers(), 10, timers)

@@ -1,0 +1,179 @@
+"""A receiver of webhooks on loopback whose answers are scripted, and events to send it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+
+from ingest.domain.events import Event
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+
+
+def event(name: str, mailbox: str = "a") -> Event:
+    """An event as small as may be, yet with text that is not ASCII and a line break within a string."""
+    body = json.dumps({"id": name, "source": mailbox, "data": {"subject": "Rëchnung\n1"}}, ensure_ascii=False)
+    return Event(id=name, type="t", mailbox=mailbox, body=body.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One POST as it arrived; header names in lower case. `connection` numbers the connection it came over."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to answer.
+
+    Attributes:
+        status: of the answer.
+        headers: besides the length.
+        body: of the answer.
+        raw: octets to send instead of an answer, then hang up.
+        trickle: send an octet of a never-ending header now and then, until the other side has enough.
+        silent: say nothing at all, until the other side has enough.
+    """
+
+    status: int = 204
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    raw: bytes | None = None
+    trickle: bool = False
+    silent: bool = False
+
+
+class Receiver:
+    """Runs for the length of a `with` block. `answer` is asked about each request, after it was remembered."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[Request] = []
+        self.answer: Callable[[Request], Answer] = lambda _: Answer()
+        self.stopped = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._connections = 0
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"receiver": self}))
+        self._tls = tls
+        if tls is not None:
+            # The handshake belongs to the connection's own thread, at its first read.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        """Where to post."""
+        return (
+            f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.server_address[1]}/hooks/mail?of=mailhaul"
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopped.set()
+        self._server.shutdown()
+        self._thread.join()
+        with self._lock:
+            for connection in self._open:
+                _hang_up(connection)
+        self._server.server_close()
+
+    def opened(self, connection: socket.socket) -> int:
+        """Remember a connection, so that it can be ended; returns its number."""
+        with self._lock:
+            self._open.add(connection)
+            self._connections += 1
+            return self._connections
+
+    def closed(self, connection: socket.socket) -> None:
+        """Forget it."""
+        with self._lock:
+            self._open.discard(connection)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    block_on_close = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up in the middle are what the tests are about."""
+
+
+def _hang_up(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    receiver: Receiver
+    number = 0
+
+    def setup(self) -> None:
+        self.number = self.receiver.opened(self.request)
+        super().setup()
+
+    def finish(self) -> None:
+        self.receiver.closed(self.request)
+        super().finish()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.path, headers, body, self.number)
+        self.receiver.requests.append(request)
+        self._send(self.receiver.answer(request))
+
+    def _send(self, answer: Answer) -> None:
+        if answer.silent or answer.trickle:
+            self.close_connection = True
+            self._hold(trickle=answer.trickle)
+        elif answer.raw is not None:
+            self.close_connection = True
+            self.wfile.write(answer.raw)
+        else:
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+    def _hold(self, *, trickle: bool) -> None:
+        self.connection.settimeout(0.02)
+        if trickle:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
+        while not self.receiver.stopped.is_set():
+            if trickle:
+                self.wfile.write(b"y")
+            try:
+                if not self.connection.recv(1):
+                    return
+            except TimeoutError:
+                continue
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+        """Nothing on the terminal."""
