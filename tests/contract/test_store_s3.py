@@ -213,7 +213,9 @@ class OddHandler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         key, body = self._begin()
         conditional, quirks = "If-None-Match" in self.headers, self.server.quirks
-        if conditional and "refuses conditions" in quirks:
+        if "partNumber=" in self.path:
+            self._answer(200, ETag='"part"')
+        elif conditional and "refuses conditions" in quirks:
             self._refuse(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
         elif "refuses checksums" in quirks and "x-amz-checksum-sha256" in self.headers:
             self._refuse(
@@ -245,6 +247,22 @@ class OddHandler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self._give(key, self.server.objects.get(key, b""))
+
+    def do_POST(self) -> None:
+        key, _ = self._begin()
+        if self.path.endswith("?uploads"):
+            self._answer(
+                200, b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+            )
+        elif "If-None-Match" in self.headers and key in self.server.objects:
+            self._refuse(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+        else:
+            self.server.objects[key] = b"parts"
+            self._answer(200, b"<CompleteMultipartUploadResult><ETag>etag</ETag></CompleteMultipartUploadResult>")
+
+    def do_DELETE(self) -> None:
+        self._begin()
+        self._answer(204)
 
     def do_HEAD(self) -> None:
         key, _ = self._begin()
@@ -357,6 +375,26 @@ def test_a_server_that_keeps_conditions_is_asked_but_once_for_each_object(odd: O
     odd.requests.clear()
     put(store, "box/b", b"other", only_if_absent=True)
     assert [method for method, _, _ in odd.requests] == ["PUT"]
+
+
+def test_what_another_created_while_the_parts_were_sent_stays_as_it_is(odd: OddServer) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            odd.objects["/bucket/box/a"] = b"first"
+            return super().read(size)
+
+    content = bytes(10)
+    with pytest.raises(ObjectExistsError):
+        odd.open(single_octets=5, part_octets=5).put(
+            "box/a",
+            Slow(content),
+            size=10,
+            sha256=hashlib.sha256(content).hexdigest(),
+            content_type="text/plain",
+            only_if_absent=True,
+        )
+    assert odd.objects == {"/bucket/box/a": b"first"}
+    assert odd.requests[-1][0] == "DELETE", "the parts are given up"
 
 
 def test_where_the_server_does_not_know_checksums_they_are_left_out(odd: OddServer) -> None:
