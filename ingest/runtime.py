@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -242,5 +243,6 @@ def _open_sink(section: SinkSection, secrets: Secrets) -> Sink:
         section.url,
         lambda: secrets.read(section.secret),
         timeout=section.timeout,
-        ca_file=None if section.ca is None else str(section.ca),
+        ca_file=section.ca,
+        clock=time.time,
     )

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery import Celery
-    from kombu import Connection
 
     from ingest.ports.hints import Queue
 
@@ -65,27 +64,25 @@ class CeleryHints:
 
     def waiting(self, queue: Queue) -> int:
         """How many hints wait in a queue; 0 when the broker does not answer or has no such queue yet."""
-        return int(self._ask(lambda connection: _declared(connection, queue), 0))
+        return int(self._ask(lambda channel: channel.queue_declare(str(queue), passive=True).message_count, 0))
 
     def oldest_age(self, queue: Queue) -> float:
         """Seconds the oldest hint has waited; 0 when there is none. Only Redis and Valkey let us look."""
-        return float(self._ask(lambda connection: self._age(connection, queue), 0.0))
+        return float(self._ask(lambda channel: self._age(channel, queue), 0.0))
 
-    def _age(self, connection: Connection, queue: Queue) -> float:
-        if connection.transport.driver_type != "redis":
+    def _age(self, channel: Any, queue: Queue) -> float:
+        if channel.connection.client.transport.driver_type != "redis":
             return 0.0
-        raw = connection.default_channel.client.lindex(str(queue), -1)
+        raw = channel.client.lindex(str(queue), -1)
         sent_at = json.loads(raw)["headers"].get(SENT_AT) if raw else None
         return max(0.0, self._clock() - sent_at) if sent_at else 0.0
 
-    def _ask(self, question: Callable[[Connection], Any], default: float) -> Any:
+    def _ask(self, question: Callable[[Any], Any], default: float) -> Any:
+        """Ask a kombu channel, whose kind depends on the broker."""
+        connections: Any = self._app.pool  # celery-types takes it for a pool of producers
         try:
-            with self._app.pool.acquire(block=True, timeout=1) as connection:
-                return question(connection)
+            with connections.acquire(block=True, timeout=1) as connection:
+                return question(connection.default_channel)
         except (ChannelError, OperationalError, OSError) as error:
             log.debug("broker.no_answer", error=type(error).__name__)
             return default
-
-
-def _declared(connection: Connection, queue: Queue) -> int:
-    return int(connection.default_channel.queue_declare(str(queue), passive=True).message_count)

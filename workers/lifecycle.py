@@ -163,7 +163,7 @@ def _exposed(queue: Queue, metrics: Metrics) -> CollectorRegistry:
     if queue is not Queue.PROCESS:
         return metrics.registry
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client has no types here
     return registry
 
 

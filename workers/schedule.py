@@ -46,7 +46,7 @@ class TickScheduler(Scheduler):
 def run(app: Celery, runtime: Runtime) -> None:
     """Tick until SIGTERM or SIGINT."""
     scheduler = type("BoundTickScheduler", (TickScheduler,), {"runtime": runtime})
-    service = Service(app, max_interval=INTERVAL, scheduler_cls=scheduler)
+    service = Service(app, max_interval=int(INTERVAL), scheduler_cls=scheduler)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         service.stop()

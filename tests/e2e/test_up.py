@@ -9,7 +9,6 @@ import pytest
 
 from ingest.demo.mails import sample
 from tests.support.service import Service, check_message, read_events, write_config
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,11 +71,16 @@ class Post:
 
 
 def _whole_run(
-    tmp_path: Path, post: Post, read: Callable[[str], bytes], keys: Callable[[], list[str]], **sections: Any
+    tmp_path: Path,
+    post: Post,
+    read: Callable[[str], bytes],
+    keys: Callable[[], list[str]],
+    env: dict[str, str] | None = None,
+    **sections: Any,
 ) -> None:
     config = write_config(tmp_path, post.mailboxes(tmp_path / "secrets"), **sections)
     post.deliver(FIRST)
-    with Service(config) as service:
+    with Service(config, env or {}) as service:
         events = service.wait_for_events(MAILBOXES * FIRST)
         post.check(events, read, keys())
 
@@ -111,4 +115,16 @@ def test_every_octet_arrives_in_a_folder_and_only_what_is_new_the_second_time(
 def test_every_octet_arrives_in_s3_and_only_what_is_new_the_second_time(
     tmp_path: Path, dovecot_server: Dovecot, s3_server: S3Server
 ) -> None:
-    raise NotImplementedError
+    client = s3_server.client()
+    bucket = s3_server.make_bucket("whole-run")
+
+    def read(key: str) -> bytes:
+        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    def keys() -> list[str]:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    post = Post(dovecot_server, "s3")
+    _whole_run(tmp_path, post, read, keys, store=s3_server.store(bucket), env=s3_server.environment)
+    client.close()

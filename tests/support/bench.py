@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ingest.adapters.ledger.memory import MemoryEventLog, MemoryLedger
+from ingest.adapters.ledger.memory import MemoryLedger
+from ingest.adapters.ledger.memory_eventlog import MemoryEventLog
 from ingest.adapters.sinks.memory import MemorySink
 from ingest.adapters.stores.memory import MemoryStore
 from ingest.domain.keys import Layout
@@ -93,8 +94,8 @@ class Bench:
     def __init__(self, *mailboxes: Mailbox) -> None:
         self.clock = Clock()
         self.store = MemoryStore()
-        self.ledger = MemoryLedger(self.clock)
-        self.events: MemoryEventLog = self.ledger.events
+        self.events = MemoryEventLog(self.clock)
+        self.ledger = MemoryLedger(self.clock, self.events)
         self.hints = RecordedHints()
         self.metrics = Metrics()
         self.keeper = LeaseKeeper()
