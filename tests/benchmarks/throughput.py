@@ -1,8 +1,8 @@
 """Messages per second, CPU and memory of the whole service: `make bench`, or `python -m tests.benchmarks.throughput`.
 
-Real mails of the demonstration's kinds, from a real Dovecot over TLS, through real worker processes, to a folder and to
-S3; then the same number of messages spread over 1, 10 and 100 mailboxes behind a round trip of 20 ms. Absolute figures
-belong to the machine; what counts is how the rows compare.
+Real mails of the demonstration's kinds, from a real Dovecot over TLS, through real worker processes, to a folder and
+to S3; then the same number of messages spread over 1, 10 and 100 mailboxes behind a round trip of 20 ms. Absolute
+figures belong to the machine; what counts is how the rows compare.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.support.dovecot import Dovecot
 from tests.support.proxy import DelayProxy
 from tests.support.s3 import S3Server
 from tests.support.service import Service, write_config
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,33 +42,49 @@ class Result:
     usage: Mapping[str, Usage]
 
 
-def run(name: str, dovecot: Dovecot, mailboxes: int, *, port: int, **sections: Any) -> Result:
-    """Deliver the mails, start the service, wait for the last event."""
+def run(
+    name: str, dovecot: Dovecot, mailboxes: int, *, port: int, env: dict[str, str] | None = None, **sections: Any
+) -> Result:
+    """Deliver the mails, let the service come to rest with all mailboxes paused, unpause them, wait for the end."""
     with tempfile.TemporaryDirectory(prefix="mailhaul-bench-") as folder:
         path = Path(folder)
         (path / "password").write_text("secret")
-        users = [f"{name}-{number:03d}".replace(" ", "").lower() for number in range(mailboxes)]
-        octets = 0
-        for user in users:
-            dovecot.add_user(user, "secret")
-        for index in range(MESSAGES):
-            user = users[index % mailboxes]
-            raw = sample(index, user).raw
-            octets += len(raw)
-            dovecot.deliver(user, raw)
-        config = write_config(path, [_mailbox(user, dovecot, port, path / "password") for user in users], **sections)
-        with Service(config) as service:
+        users = [f"{name.replace(' ', '-')}-{number:03d}" for number in range(mailboxes)]
+        octets = _deliver(dovecot, users)
+        boxes = [_mailbox(user, dovecot, port, path / "password") for user in users]
+        paused = write_config(path, [{**box, "enabled": False} for box in boxes], **sections)
+        with Service(paused, env or {}) as service:
             assert service.process is not None
-            _until_workers_are_up(service)
-            before, started = usage_by_role(service.process.pid), time.monotonic()
+            pid = service.process.pid
+            eventually(lambda: len(usage_by_role(pid)) >= len(ROLES), 60, lambda: usage_by_role(pid))
+            eventually(lambda: _idle(pid), 60, "the service does not come to rest")
+            before, started = usage_by_role(pid), time.monotonic()
+            write_config(path, boxes, **sections)
             service.wait_for_events(MESSAGES, within=600)
             seconds = time.monotonic() - started
-            after = usage_by_role(service.process.pid)
-        used = {
-            role: Usage(usage.cpu - before.get(role, Usage(0, 0)).cpu, usage.peak_mib)
-            for role, usage in after.items()
-        }
+            after = usage_by_role(pid)
+        used = {role: Usage(usage.cpu - before[role].cpu, usage.peak_mib) for role, usage in after.items()}
         return Result(name, seconds, octets, used)
+
+
+def _deliver(dovecot: Dovecot, users: list[str]) -> int:
+    """All messages, spread evenly; returns their octets."""
+    octets = 0
+    for user in users:
+        dovecot.add_user(user, "secret")
+    for index in range(MESSAGES):
+        user = users[index % len(users)]
+        raw = sample(index, user).raw
+        octets += len(raw)
+        dovecot.deliver(user, raw)
+    return octets
+
+
+def _idle(pid: int) -> bool:
+    """Whether the service used less than a tenth of a processor over a second."""
+    before = sum(usage.cpu for usage in usage_by_role(pid).values())
+    time.sleep(1)
+    return sum(usage.cpu for usage in usage_by_role(pid).values()) - before < 0.1
 
 
 def main() -> None:
