@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -43,6 +41,7 @@ from ingest.domain.mailbox import Tls  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ingest.config.secrets import Secrets
     from ingest.domain.mailbox import Credentials, Mailbox
@@ -90,23 +89,6 @@ class StoreSection(Section):
         if self.model_fields_set != {"url"}:
             raise ValueError("a file:/// store has no option besides url; the others are for s3://")
         return self
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder of a `file:///` store."""
-        parts = urlsplit(self.url)
-        return Path(unquote(parts.path)) if parts.scheme == "file" else None
-
-    @property
-    def bucket(self) -> str:
-        """The bucket of an `s3://` store."""
-        return urlsplit(self.url).netloc
-
-    @property
-    def prefix(self) -> str:
-        """What keys in an `s3://` store begin with, without slashes around it; empty for a folder."""
-        parts = urlsplit(self.url)
-        return parts.path.strip("/") if parts.scheme == "s3" else ""
 
 
 def _with_scheme(schemes: frozenset[str], words: str) -> AfterValidator:

@@ -97,7 +97,7 @@ def main() -> None:
         with S3Server(Path(folder) / "s3") as s3:
             stores = [
                 run("folder", dovecot, 20, port=dovecot.pop3s_port),
-                run("s3", dovecot, 20, port=dovecot.pop3s_port, store=s3.store("bench"), env=s3.environment),
+                run("s3", dovecot, 20, port=dovecot.pop3s_port, store=s3.store(s3.make_bucket("bench")), env=s3.environment),
             ]
         console.print(_stages(stores))
         with DelayProxy(dovecot.pop3s_port, ROUND_TRIP / 2) as proxy:

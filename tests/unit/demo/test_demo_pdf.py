@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import zlib
 from datetime import date
-
-import pytest
 
 from ingest.demo.documents import invoice_pdf
 from ingest.demo.trade import Invoice, Seed, make_invoice, money
@@ -53,13 +49,3 @@ def test_every_stream_is_as_long_as_it_says_and_holds_what_it_says() -> None:
     assert len(picture) == int(size[1]) * int(size[2])
     for text in _texts(_invoice(0)):
         assert f"({text})".encode("cp1252") in page
-
-
-@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext (Debian: poppler-utils) is not installed")
-def test_a_pdf_reader_shows_the_text() -> None:
-    shown = subprocess.run(
-        ["pdftotext", "-layout", "-", "-"], input=invoice_pdf(_invoice(0)), capture_output=True, check=True
-    )
-    assert shown.stderr == b""
-    for text in _texts(_invoice(0)):
-        assert text in shown.stdout.decode()
