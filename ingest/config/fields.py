@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from ingest.config.units import parse_duration
 from ingest.domain.mailbox import Deletion
@@ -107,4 +107,4 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Labels = Annotated[
     dict[Annotated[str, Field(pattern=NAME_PATTERN)], Annotated[str, Field(max_length=256)]], Field(max_length=32)
 ]
-Policy = Annotated[Deletion, BeforeValidator(_policy), Field(json_schema_extra=_policy_schema())]
+Policy = Annotated[Deletion, BeforeValidator(_policy), WithJsonSchema(_policy_schema())]
