@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingest.config.load import load
-from ingest.config.model import Config, JsonlSinkSection, SinkSection, StoreSection, WebhookSinkSection
+from ingest.config.model import Config, JsonlSinkSection, SinkSection
 from ingest.config.schema import config_schema
 from ingest.config.secrets import Secrets
 from ingest.config.source import ConfigSource
@@ -14,8 +14,6 @@ __all__ = [
     "JsonlSinkSection",
     "Secrets",
     "SinkSection",
-    "StoreSection",
-    "WebhookSinkSection",
     "config_schema",
     "load",
 ]

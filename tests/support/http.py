@@ -46,7 +46,7 @@ class Answer:
         headers: besides the length.
         body: of the answer.
         raw: octets to send instead of an answer, then hang up.
-        trickle: send an octet of a never-ending header now and then, until the other side has enough.
+        trickle: octets to send, then one more now and then, until the other side has enough.
         silent: say nothing at all, until the other side has enough.
     """
 
@@ -54,7 +54,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     raw: bytes | None = None
-    trickle: bool = False
+    trickle: bytes = b""
     silent: bool = False
 
 
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         if answer.silent or answer.trickle:
             self.close_connection = True
-            self._hold(trickle=answer.trickle)
+            self._hold(answer.trickle)
         elif answer.raw is not None:
             self.close_connection = True
             self.wfile.write(answer.raw)
@@ -162,10 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(answer.body)
 
-    def _hold(self, *, trickle: bool) -> None:
+    def _hold(self, trickle: bytes) -> None:
         self.connection.settimeout(0.02)
-        if trickle:
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
+        self.wfile.write(trickle)
         while not self.receiver.stopped.is_set():
             if trickle:
                 self.wfile.write(b"y")

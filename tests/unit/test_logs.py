@@ -123,6 +123,7 @@ def test_a_message_that_cannot_be_formatted_says_nothing_on_the_side(
     stream: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logging.getLogger("x").error("%d", SECRET)
+    assert [line["template"] for line in lines(stream)] == ["%d"]
     stream.close()
     structlog.get_logger().error("poll.done", exc_info=ValueError(SECRET))
     assert SECRET not in "".join(capsys.readouterr())
@@ -208,7 +209,7 @@ def test_every_log_call_uses_declared_names() -> None:
 
 
 def log_calls(path: Path) -> Iterator[tuple[str | None, list[str], str]]:
-    """Event (None where it is a variable), field names and place of each call of a method of `log`, or of one kept as `tell`."""
+    """Event (None where it is a variable), field names and place of each call of `log`, or of its method as `tell`."""
     for node in ast.walk(ast.parse(path.read_text())):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name)):
             continue

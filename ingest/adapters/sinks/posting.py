@@ -175,8 +175,7 @@ class Poster:
                     self._target,
                     body=body,
                     headers=headers,
-                    retries=False,
-                    redirect=False,
+                    retries=False,  # neither a second try nor a redirect
                     timeout=self._timeout,
                     preload_content=False,
                     decode_content=False,
