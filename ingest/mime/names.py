@@ -1,0 +1,94 @@
+"""File names: one to show, one for an object key. Neither can leave its folder or lie about its direction."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from ingest.mime.defects import Defect
+
+_OCTETS = 255  # what file systems take
+_SAFE_OCTETS = 180  # leaves room for the part's path and temporary suffixes
+_EXTENSION_OCTETS = 20
+_FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
+# Python's table follows the machine's; these are always the same.
+_EXTENSIONS = {
+    "application/pdf": ".pdf",
+    "application/xml": ".xml",
+    "application/zip": ".zip",
+    "application/octet-stream": ".bin",
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/gif": ".gif",
+    "message/rfc822": ".eml",
+    "text/calendar": ".ics",
+    "text/csv": ".csv",
+    "text/html": ".html",
+    "text/plain": ".txt",
+    "text/xml": ".xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name to show, the one that was sent where that differs, one for object keys, and what was done to it."""
+
+    display: str
+    original: str | None
+    safe: str
+    defects: tuple[str, ...] = ()
+
+
+def display_name(part: str, filename: str | None, detected_type: str) -> Name:
+    """What to call an attachment.
+
+    Args:
+        part: its path, for one without a name.
+        filename: as it was sent, decoded.
+        detected_type: gives the extension of one without a name.
+    """
+    if not filename:
+        made = f"part-{part}{_EXTENSIONS.get(detected_type) or mimetypes.guess_extension(detected_type) or '.bin'}"
+        return Name(made, None, made)
+    defects: list[Defect] = []
+    shown = "".join(char for char in filename if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    if shown != filename:
+        defects.append(Defect.NAME_CLEANED)
+    base = re.split(r"[/\\]", shown)[-1].strip()
+    if base != shown.strip():
+        defects.append(Defect.NAME_PATH)
+    display = _whole(base.lstrip("."), part, defects)
+    safe = _shortened(_FORBIDDEN.sub("_", unicodedata.normalize("NFC", display)), _SAFE_OCTETS)
+    return Name(
+        display=display,
+        original=filename.encode("utf-8", "replace").decode() if filename != display else None,
+        safe=safe.strip(". ") or f"part-{part}",
+        defects=tuple(defect.value for defect in defects),
+    )
+
+
+def _whole(name: str, part: str, defects: list[Defect]) -> str:
+    """Neither empty, nor reserved, nor too long."""
+    stripped = name.rstrip(". ")
+    if _RESERVED.fullmatch(stripped):
+        defects.append(Defect.NAME_RESERVED)
+        stripped = f"_{stripped}"
+    shortened = _shortened(stripped, _OCTETS)
+    if shortened != stripped:
+        defects.append(Defect.NAME_SHORTENED)
+    return shortened or f"part-{part}"
+
+
+def _shortened(name: str, octets: int) -> str:
+    """Within so many octets of UTF-8, the extension kept."""
+    if len(name.encode("utf-8", "replace")) <= octets:
+        return name
+    stem, dot, extension = name.rpartition(".")
+    tail = dot + extension
+    if not stem or len(tail.encode("utf-8", "replace")) > _EXTENSION_OCTETS:
+        stem, tail = name, ""
+    room = octets - len(tail.encode("utf-8", "replace"))
+    return stem.encode("utf-8", "replace")[:room].decode("utf-8", "ignore") + tail
