@@ -209,7 +209,7 @@ def test_every_log_call_uses_declared_names() -> None:
 
 
 def log_calls(path: Path) -> Iterator[tuple[str | None, list[str], str]]:
-    """Event (None where it is a variable), field names and place of each call of `log`, or of its method as `tell`."""
+    """Event (None where it is a variable), field names and place of each call of `log` or `tell`."""
     for node in ast.walk(ast.parse(path.read_text())):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name)):
             continue
