@@ -37,6 +37,7 @@ class ConfigSource:
     Attributes:
         folder: what relative paths are relative to.
         environ: as given.
+        path: as given.
         problems: what is wrong with the files as they are now; empty when they are in use.
 
     Raises:
@@ -49,7 +50,7 @@ class ConfigSource:
         self.folder = folder_of(path)
         self.environ = environ
         self.problems: list[str] = []
-        self._path = path
+        self.path = path
         self._clock = clock
         self._lock = threading.Lock()
         self._looked = clock()
@@ -71,7 +72,7 @@ class ConfigSource:
             return
         self._version = version
         try:
-            self._config = load(self._path, self.environ)
+            self._config = load(self.path, self.environ)
         except ConfigError as error:
             self.problems = error.problems
             log.warning("config.broken", problems=len(error.problems))
@@ -80,10 +81,10 @@ class ConfigSource:
             log.info("config.changed", mailboxes=len(self._config.mailboxes))
 
     def _now(self) -> _Version:
-        if self._path is None:
+        if self.path is None:
             return ()
         try:
-            stats = [(str(file), file.stat()) for file in document.files_of(self._path)]
+            stats = [(str(file), file.stat()) for file in document.files_of(self.path)]
         except OSError:
             return ()  # gone, for a moment or for good; loading says so
         return tuple((name, stat.st_mtime_ns, stat.st_ino, stat.st_size) for name, stat in stats)

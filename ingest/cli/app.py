@@ -1,0 +1,185 @@
+"""`mailhaul`: every command, thin. What they need is imported when they run, so that `--help` is quick.
+
+Exit codes: 0 all is well; 1 something failed, and the output says what; 2 the command or the configuration cannot be
+used; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ingest import __version__
+from ingest.errors import ConfigError, MailhaulError
+
+FAILED = 1
+UNUSABLE = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Hauls business mail out of POP3 mailboxes into object storage, with an event for each message.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="About the configuration.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="A YAML file, or a folder of them.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+class Role(StrEnum):
+    """What a worker does."""
+
+    POLL = "poll"
+    PROCESS = "process"
+    RELAY = "relay"
+
+
+def main() -> None:
+    """Run the command line; never shows a traceback for a mistake of the user's (`MAILHAUL_DEBUG=1` shows it)."""
+    try:
+        app()
+    except MailhaulError as error:
+        if os.environ.get("MAILHAUL_DEBUG") == "1":
+            raise
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        for line in error.problems if isinstance(error, ConfigError) else [str(error)]:
+            console.print(f"[bold red]error:[/] {escape(line)}")
+        sys.exit(UNUSABLE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def up(
+    config: ConfigOption = None,
+    folder: Annotated[
+        Path, typer.Option(help="Where the demonstration keeps everything; without --config only.")
+    ] = Path("mailhaul-demo"),
+) -> None:
+    """Run every process on this machine. Without --config: a demonstration."""
+    from ingest.cli.up import run_up
+
+    sys.exit(run_up(config, folder))
+
+
+@app.command()
+def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Poll every mailbox once, process and deliver everything, print a summary."""
+    from ingest.cli import once, reports
+
+    report = once.drain(config)
+    if as_json:
+        _print_json(reports.drain_data(report))
+    else:
+        Console().print(reports.drain_table(report))
+    sys.exit(0 if report.ok else FAILED)
+
+
+@app.command()
+def check(
+    mailboxes: Annotated[list[str] | None, typer.Argument(metavar="[MAILBOX]...", help="Only these.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try each part for real, without fetching or delivering, and say what is wrong and what to do."""
+    from ingest.cli import once, reports
+
+    report = once.check(config, mailboxes or [])
+    if as_json:
+        _print_json(reports.check_data(report))
+    else:
+        Console().print(reports.check_table(report))
+    sys.exit(0 if report.ok else FAILED)
+
+
+@app.command()
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show mailboxes, backlog, last success, open and failed messages, from the ledger."""
+    from ingest.cli import once, reports
+
+    found = once.status(config)
+    if as_json:
+        _print_json(reports.status_data(found))
+    else:
+        Console().print(reports.status_view(found))
+
+
+@app.command()
+def parse(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Mail as it travels (.eml).")],
+    extract: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write raw, bodies, attachments and manifest there.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is in mail files: a tree, or with --json the manifest of each on one line."""
+    from ingest.cli.parse import parse_files
+
+    sys.exit(0 if parse_files(files, extract, as_json=as_json) else UNUSABLE)
+
+
+@app.command()
+def worker(role: Role, config: ConfigOption = None) -> None:
+    """Run one worker process: poll, process or relay."""
+    _as_a_child()
+    from workers.lifecycle import run_worker
+
+    run_worker(role, config)
+
+
+@app.command()
+def scheduler(config: ConfigOption = None) -> None:
+    """Run the scheduler. Any number may run at once."""
+    _as_a_child()
+    from workers.lifecycle import run_scheduler
+
+    run_scheduler(config)
+
+
+@app.command()
+def exporter(config: ConfigOption = None) -> None:
+    """Serve the gauges about the whole system."""
+    _as_a_child()
+    from workers.lifecycle import run_exporter
+
+    run_exporter(config)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+@config_app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from ingest.config import config_schema
+
+    typer.echo(json.dumps(config_schema(), indent=2))
+
+
+def _as_a_child() -> None:
+    """Started by `mailhaul up`: end when it is gone."""
+    from ingest.cli.supervisor import SUPERVISED, end_with_parent
+
+    if os.environ.get(SUPERVISED) == "1":
+        end_with_parent()
+
+
+def _print_json(data: object) -> None:
+    typer.echo(json.dumps(data, ensure_ascii=False))

@@ -1,0 +1,69 @@
+"""Commands that do one thing in this process and end: drain, check, status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ingest import logs
+from ingest.config import ConfigSource
+from ingest.errors import ConfigError
+from ingest.metrics import Metrics
+from ingest.ports.hints import NoHints
+from ingest.runtime import Runtime, build, ledger_url
+from ingest.usecases.status import Status, read_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ingest.usecases.check import CheckReport
+    from ingest.usecases.drain import DrainReport
+
+
+def drain(config: Path | None) -> DrainReport:
+    """Everything once. The first Ctrl-C ends it after the messages under way."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with _runtime(config) as runtime:
+        return runtime.drain.run(runtime.schedule(), stopped.is_set)
+
+
+def check(config: Path | None, only: Sequence[str]) -> CheckReport:
+    """Try each part, and these mailboxes or all of them.
+
+    Raises:
+        ConfigError: there is no mailbox of such a name.
+    """
+    with _runtime(config) as runtime:
+        mailboxes = runtime.mailboxes()
+        unknown = sorted(set(only) - mailboxes.keys())
+        if unknown:
+            raise ConfigError([f"there is no mailbox {name} in the configuration" for name in unknown])
+        return runtime.check.run([mailboxes[name] for name in only or mailboxes])
+
+
+def status(config: Path | None) -> Status:
+    """What the ledger says now."""
+    with _runtime(config) as runtime:
+        return read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
+
+
+@contextmanager
+def _runtime(config_path: Path | None) -> Iterator[Runtime]:
+    source = ConfigSource(config_path, os.environ)
+    config = source.current()
+    # The report says what went wrong; the log repeats it only for those who ask.
+    level = config.log.level if config.log.level == "debug" else "error"
+    logs.configure(config.log.format, level, sys.stderr)
+    with ledger_url(config) as url:
+        runtime = build(source, url, Metrics(), NoHints())
+        try:
+            yield runtime
+        finally:
+            runtime.close()

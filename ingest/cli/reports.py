@@ -1,0 +1,135 @@
+"""Reports for people, as tables, and for machines, as plain data."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ingest.cli.screen import ago
+
+if TYPE_CHECKING:
+    from ingest.usecases.check import CheckReport
+    from ingest.usecases.drain import DrainReport
+    from ingest.usecases.poll import PollReport
+    from ingest.usecases.status import Status
+
+_COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "deleted")
+
+
+def drain_data(report: DrainReport) -> dict[str, Any]:
+    """`ok`, a row per mailbox, totals, events delivered by sink."""
+    return {
+        "ok": report.ok,
+        "mailboxes": [
+            {
+                "mailbox": row.mailbox,
+                "result": row.result,
+                **_counts(row.report),
+                "failed_messages": row.failed_messages,
+                "error": row.error,
+            }
+            for row in report.mailboxes
+        ],
+        "totals": _counts(report.totals),
+        "processed": report.processed,
+        "pending": report.pending,
+        "events": report.events,
+        "waiting_events": report.waiting_events,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def drain_table(report: DrainReport) -> RenderableType:
+    """A row per mailbox, the sums, and a line about the rest."""
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    table.add_column("mailbox")
+    for name in _COUNTS:
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for row in report.mailboxes:
+        words = row.error or (f"{row.failed_messages} given up" if row.failed_messages else "")
+        counts = [_number(getattr(row.report, name)) for name in _COUNTS]
+        table.add_row(row.mailbox, *counts, Text(words, style="red"))
+    table.add_section()
+    table.add_row("all", *(_number(getattr(report.totals, name)) for name in _COUNTS), "", style="bold")
+    events = ", ".join(f"{count} to {sink}" for sink, count in report.events.items()) or "no sink is configured"
+    words = f"{report.processed} messages processed; events delivered: {events}; {report.seconds:.1f} s"
+    waiting = []
+    if report.pending:
+        waiting.append(f"{report.pending} messages wait for another try")
+    if report.waiting_events:
+        waiting.append(f"{report.waiting_events} events wait for their sink")
+    lines: list[RenderableType] = [table, Text(words)]
+    if waiting:
+        lines.append(Text(f"{' and '.join(waiting)}; run `mailhaul drain` again", style="yellow"))
+    return Group(*lines)
+
+
+def check_data(report: CheckReport) -> dict[str, Any]:
+    """`ok` and the findings."""
+    return {"ok": report.ok, "findings": [asdict(finding) for finding in report.findings]}
+
+
+def check_table(report: CheckReport) -> RenderableType:
+    """A line per finding."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in report.findings:
+        mark = Text("✓", style="green") if finding.ok else Text("✗", style="bold red")
+        table.add_row(mark, finding.part, Text(finding.name, style="bold"), Text(finding.detail))
+    bad = sum(not finding.ok for finding in report.findings)
+    summary = (
+        Text(f"{bad} of {len(report.findings)} parts do not work", style="bold red") if bad else Text("all is well")
+    )
+    return Group(table, summary)
+
+
+def status_data(status: Status) -> dict[str, Any]:
+    """Everything `read_status` found."""
+    return asdict(status)
+
+
+def status_view(status: Status) -> RenderableType:
+    """Mailboxes as a table, the rest as lines."""
+    now = time.time()
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    table.add_column("mailbox")
+    table.add_column("last poll")
+    for name in ("on server", "backlog", "last success", "interval"):
+        table.add_column(name, justify="right")
+    for row in status.mailboxes:
+        found = row.status
+        result = "paused" if not row.enabled else found.result if found else "never"
+        success = ago(now - found.last_success) if found and found.last_success else "never"
+        counts = (str(found.listed), str(found.backlog_messages)) if found else ("", "")
+        table.add_row(row.id, result, *counts, success, ago(row.interval))
+    tick = f"{ago(now - status.last_tick)} ago" if status.last_tick else "never"
+    oldest = f", the oldest for {ago(now - status.oldest_pending)}" if status.oldest_pending else ""
+    lines = [
+        f"{status.counts['open']} messages to process{oldest}; {status.counts['failed']} given up",
+        f"{status.schedule.due} mailboxes due, the most overdue by {ago(status.schedule.lag)}; last tick {tick}",
+        *(
+            f"{sink}: {lag.entries} events to deliver"
+            + (f", the oldest for {ago(lag.oldest_age)}" if lag.entries else "")
+            for sink, lag in status.sinks.items()
+        ),
+    ]
+    if status.counts["parked"]:
+        lines.append(f"{status.counts['parked']} events were refused by their sink and are kept aside")
+    return Group(table, "", *lines)
+
+
+def _counts(report: PollReport) -> dict[str, int]:
+    return {name: getattr(report, name) for name in _COUNTS}
+
+
+def _number(value: int) -> Text:
+    return Text(f"{value:,}", style="" if value else "bright_black")

@@ -1,0 +1,187 @@
+"""The live view of `mailhaul up`: a table that stays, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from ingest import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from ingest.cli.watch import Snapshot
+    from ingest.usecases.status import MailboxRow
+
+# Lines that everything but the mailboxes takes.
+_OTHER_LINES = 17
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_KIBI = 1024
+_COLOURS = {"success": "green", "paused": "bright_black", "waiting": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are, for the foot of the view: pairs of a name and a place."""
+
+    rows: Sequence[tuple[str, str]]
+
+
+def render(snapshot: Snapshot, places: Places, height: int) -> RenderableType:
+    """The whole view, for a terminal of this many lines (24 or more)."""
+    rows = max(3, height - _OTHER_LINES - len(places.rows))
+    return Group(
+        _head(snapshot),
+        Panel(_mailboxes(snapshot, rows), border_style="bright_black", padding=(0, 1)),
+        _figures(snapshot),
+        Rule(style="bright_black"),
+        _foot(places),
+    )
+
+
+def plain(snapshot: Snapshot) -> str:
+    """The figures as one line of `key=value`, for logs and for machines; the same figures give the same line."""
+    totals, status = snapshot.totals, snapshot.status
+    figures = {
+        "mailboxes": len(status.mailboxes) if status else "?",
+        "stored": totals.stored,
+        "processed": totals.processed,
+        "attachments": totals.attachments,
+        "events": sum(totals.delivered.values()),
+        "pending": status.counts["open"] if status else "?",
+        "undelivered": max((lag.entries for lag in status.sinks.values()), default=0) if status else "?",
+        "failed": status.counts["failed"] if status else "?",
+        "ledger": "up" if status else "away",
+        "down": ",".join(process.name for process in snapshot.processes if process.pid is None) or "-",
+    }
+    return " ".join(f"{key}={value}" for key, value in figures.items())
+
+
+def octets(count: float) -> str:
+    """A count of octets for people."""
+    for unit in _UNITS:
+        if count < _KIBI or unit == _UNITS[-1]:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= _KIBI
+    raise AssertionError("the last unit takes everything")
+
+
+def ago(seconds: float) -> str:
+    """An age for people."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{max(0, seconds) / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def _head(snapshot: Snapshot) -> RenderableType:
+    minutes, seconds = divmod(int(snapshot.uptime), 60)
+    table = Table.grid(expand=True)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row(
+        Text.assemble((" Mailhaul ", "bold white on blue"), f" {__version__}"),
+        Text.assemble(
+            (f"{snapshot.rate:.1f}", "bold"), f" messages/s   up {minutes // 60}:{minutes % 60:02}:{seconds:02} "
+        ),
+    )
+    return table
+
+
+def _mailboxes(snapshot: Snapshot, rows: int) -> RenderableType:
+    if snapshot.status is None:
+        return Text("the ledger does not answer; waiting for it", style="yellow")
+    table = Table(box=None, expand=True, pad_edge=False, header_style="bright_black")
+    table.add_column("mailbox", no_wrap=True, ratio=4)
+    table.add_column("last poll", no_wrap=True, ratio=3)
+    for title in ("on server", "backlog", "age"):
+        table.add_column(title, justify="right", no_wrap=True, ratio=2)
+    boxes = snapshot.status.mailboxes
+    shown = boxes if len(boxes) <= rows else boxes[: rows - 1]
+    for row in shown:
+        table.add_row(*_mailbox(row, snapshot.at))
+    if len(shown) < len(boxes):
+        table.add_row(Text(f"and {len(boxes) - len(shown)} more", style="bright_black"))
+    return table
+
+
+def _mailbox(row: MailboxRow, now: float) -> list[RenderableType]:
+    status = row.status
+    result = "paused" if not row.enabled else status.result if status else "waiting"
+    state = Text.assemble(("● ", _COLOURS.get(result, "red")), result.replace("_", " "))
+    if status is None:
+        return [row.id, state, "", "", ""]
+    backlog = Text(str(status.backlog_messages), style="yellow" if status.backlog_messages else "")
+    return [row.id, state, str(status.listed), backlog, ago(now - status.last_poll)]
+
+
+def _figures(snapshot: Snapshot) -> RenderableType:
+    totals, status = snapshot.totals, snapshot.status
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bright_black", justify="right", min_width=12)
+    table.add_column()
+    table.add_row(
+        "messages",
+        _counts(
+            (totals.stored, "stored", "bold"),
+            (totals.processed, "processed", "bold green"),
+            (totals.duplicate, "duplicate", ""),
+            (totals.oversize, "oversize", ""),
+            (status.counts["failed"] if status else totals.failed, "failed", "bold red"),
+        ),
+    )
+    table.add_row(
+        "attachments", _counts((totals.attachments, f"stored, {octets(totals.attachment_octets)}", "bold green"))
+    )
+    waiting = {sink: lag.entries for sink, lag in status.sinks.items()} if status else {}
+    events: list[tuple[int, str, str]] = []
+    for sink, delivered in totals.delivered.items():
+        events.append((delivered, f"to {sink}", "bold green"))
+        if waiting.get(sink):
+            events.append((waiting[sink], "waiting", "bold yellow"))
+    table.add_row("events", _counts(*events) if events else Text("in the stream; no sink is configured"))
+    table.add_row("backlog", _counts((status.counts["open"] if status else 0, "to process", "bold yellow")))
+    table.add_row("latency", _latency(totals.latency_p50, totals.latency_p95))
+    table.add_row("processes", _processes(snapshot))
+    return table
+
+
+def _counts(*counts: tuple[int, str, str]) -> Text:
+    """Numbers with words; what is none is dimmed."""
+    text = Text()
+    for number, (count, words, style) in enumerate(counts):
+        text.append(" · " if number else "", "bright_black")
+        text.append(f"{count:,}", style if count else "bright_black")
+        text.append(f" {words}", "" if count else "bright_black")
+    return text
+
+
+def _latency(p50: float | None, p95: float | None) -> Text:
+    if p50 is None or p95 is None:
+        return Text("nothing delivered yet", style="bright_black")
+    return Text.assemble("half within ", (f"{p50:.1f} s", "bold"), " · 95 % within ", (f"{p95:.1f} s", "bold"))
+
+
+def _processes(snapshot: Snapshot) -> Text:
+    text = Text()
+    for process in snapshot.processes:
+        text.append("● ", "green" if process.pid else "red")
+        text.append(process.name + (f" ({process.restarts} restarts) " if process.restarts else " "))
+    return text
+
+
+def _foot(places: Places) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bright_black", justify="right", min_width=12)
+    table.add_column(overflow="fold")
+    for name, place in places.rows:
+        table.add_row(name, place)
+    return table

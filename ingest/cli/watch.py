@@ -1,0 +1,176 @@
+"""What the live view shows, gathered from the ledger and from the metrics of the running processes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import urllib3
+from prometheus_client.parser import text_string_to_metric_families
+from urllib3.exceptions import HTTPError
+
+from ingest.errors import LedgerUnavailableError
+from ingest.metrics import PREFIX
+from ingest.usecases.status import Status, read_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ingest.cli.supervisor import ChildState
+    from ingest.domain.mailbox import Mailbox
+    from ingest.ports.ledger import EventLog, Ledger
+
+RATE_SECONDS = 10.0
+
+Sample = tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over all processes since they started."""
+
+    stored: int = 0
+    duplicate: int = 0
+    oversize: int = 0
+    processed: int = 0
+    failed: int = 0
+    attachments: int = 0
+    attachment_octets: int = 0
+    delivered: Mapping[str, int] = field(default_factory=dict)
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the live view shows at one moment. `status` is None while the ledger does not answer."""
+
+    at: float
+    uptime: float
+    rate: float
+    totals: Totals
+    status: Status | None
+    processes: Sequence[ChildState]
+
+
+@dataclass
+class Watch:
+    """Takes snapshots. `ports` are those of the worker processes' metrics on 127.0.0.1."""
+
+    ledger: Ledger
+    events: EventLog
+    mailboxes: Callable[[], Iterable[Mailbox]]
+    sinks: Sequence[str]
+    address: str
+    ports: Sequence[int]
+    _http: urllib3.PoolManager = field(
+        default_factory=lambda: urllib3.PoolManager(timeout=urllib3.Timeout(1.0), retries=False)
+    )
+    _known: dict[int, dict[Sample, float]] = field(default_factory=dict)
+    _history: deque[tuple[float, int]] = field(default_factory=deque)
+    _began: float = field(default_factory=time.monotonic)
+
+    def snapshot(self, processes: Sequence[ChildState]) -> Snapshot:
+        """Look at everything once."""
+        for port in self.ports:
+            found = self._scrape(port)
+            if found is not None:
+                self._known[port] = found
+        totals = totals_of(merged(self._known.values()))
+        now = time.monotonic()
+        self._history.append((now, totals.processed))
+        while now - self._history[0][0] > RATE_SECONDS:
+            self._history.popleft()
+        return Snapshot(time.time(), now - self._began, rate_of(self._history), totals, self._status(), processes)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._http.clear()
+
+    def _scrape(self, port: int) -> dict[Sample, float] | None:
+        try:
+            answer = self._http.request("GET", f"http://{self.address}:{port}/metrics")
+        except HTTPError:
+            return None
+        return samples_of(answer.data.decode("utf-8", "replace"))
+
+    def _status(self) -> Status | None:
+        try:
+            return read_status(self.ledger, self.events, self.mailboxes(), self.sinks)
+        except LedgerUnavailableError:
+            return None
+
+
+def samples_of(text: str) -> dict[Sample, float]:
+    """The samples of a Prometheus text page, by name and sorted labels."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def merged(pages: Iterable[Mapping[Sample, float]]) -> dict[Sample, float]:
+    """The sums of the same samples over several processes."""
+    sums: dict[Sample, float] = {}
+    for page in pages:
+        for sample, value in page.items():
+            sums[sample] = sums.get(sample, 0.0) + value
+    return sums
+
+
+def totals_of(samples: Mapping[Sample, float]) -> Totals:
+    """The figures of the live view from samples."""
+
+    def total(name: str, **wanted: str) -> int:
+        return int(
+            sum(
+                value
+                for (found, labels), value in samples.items()
+                if found == PREFIX + name and wanted.items() <= dict(labels).items()
+            )
+        )
+
+    name = PREFIX + "events_published_total"
+    sinks = {dict(labels)["sink"] for found, labels in samples if found == name}
+    buckets = sorted(
+        (float(dict(labels)["le"]), value)
+        for (found, labels), value in samples.items()
+        if found == PREFIX + "end_to_end_latency_seconds_bucket"
+    )
+    return Totals(
+        **{
+            result: total("messages_total", result=result)
+            for result in ("stored", "duplicate", "oversize", "processed", "failed")
+        },
+        attachments=total("attachments_total"),
+        attachment_octets=total("attachment_bytes_total"),
+        delivered={sink: total("events_published_total", sink=sink, result="delivered") for sink in sorted(sinks)},
+        latency_p50=quantile(0.5, buckets),
+        latency_p95=quantile(0.95, buckets),
+    )
+
+
+def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | None:
+    """A quantile from cumulative buckets (upper bound, count), as PromQL's `histogram_quantile` gives it."""
+    if not buckets or buckets[-1][1] == 0:
+        return None
+    rank = share * buckets[-1][1]
+    below, bound = 0.0, 0.0
+    for upper, count in buckets:
+        if count >= rank:
+            if math.isinf(upper):
+                return bound
+            return bound + (upper - bound) * (rank - below) / (count - below)
+        below, bound = count, upper
+    return bound
+
+
+def rate_of(history: Sequence[tuple[float, int]]) -> float:
+    """Growth per second over what is remembered; a process that started anew counts from nothing."""
+    if len(history) < 2 or history[-1][0] == history[0][0]:  # noqa: PLR2004 - a rate needs two points
+        return 0.0
+    return max(0, history[-1][1] - history[0][1]) / (history[-1][0] - history[0][0])
