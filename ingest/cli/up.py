@@ -153,7 +153,7 @@ class _Service:
         """Until somebody asks for the end."""
         if self._console.is_terminal:
             self._logs.mkdir(parents=True, exist_ok=True)
-            with Live(console=self._console, auto_refresh=False, screen=False, transient=True) as live:
+            with Live(console=self._console, auto_refresh=False, transient=False) as live:
                 self._loop(lambda snapshot: live.update(self._rendered(snapshot), refresh=True))
             return
         for name, place in self.places.rows:
