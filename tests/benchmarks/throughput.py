@@ -18,7 +18,7 @@ from rich.table import Table
 
 from ingest.demo.mails import sample
 from tests.benchmarks.processes import Usage, usage_by_role
-from tests.support.dovecot import Dovecot
+from tests.support.dovecot import running_dovecot
 from tests.support.proxy import DelayProxy
 from tests.support.s3 import S3Server
 from tests.support.service import Service, write_config
@@ -26,6 +26,8 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.support.dovecot import Dovecot
 
 MESSAGES = 2000
 ROUND_TRIP = 0.020
@@ -92,12 +94,19 @@ def main() -> None:
     console = Console()
     with (
         tempfile.TemporaryDirectory(prefix="mailhaul-bench-") as folder,
-        Dovecot(Path(folder) / "dovecot") as dovecot,
+        running_dovecot() as dovecot,
     ):
         with S3Server(Path(folder) / "s3") as s3:
             stores = [
                 run("folder", dovecot, 20, port=dovecot.pop3s_port),
-                run("s3", dovecot, 20, port=dovecot.pop3s_port, store=s3.store(s3.make_bucket("bench")), env=s3.environment),
+                run(
+                    "s3",
+                    dovecot,
+                    20,
+                    port=dovecot.pop3s_port,
+                    store=s3.store(s3.make_bucket("bench")),
+                    env=s3.environment,
+                ),
             ]
         console.print(_stages(stores))
         with DelayProxy(dovecot.pop3s_port, ROUND_TRIP / 2) as proxy:

@@ -1,0 +1,112 @@
+"""The live view fits its terminal and says what is the matter."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from ingest.cli.screen import Places, ago, octets, plain, render
+from ingest.cli.supervisor import ChildState
+from ingest.cli.watch import Snapshot, Totals
+from ingest.ports.ledger import Backlog, GroupLag, MailboxStatus
+from ingest.usecases.status import MailboxRow, Status
+
+PLACES = Places([("objects", "/srv/mail"), ("to stop", "Ctrl-C")])
+
+
+def snapshot(mailboxes: int = 5, *, ledger: bool = True) -> Snapshot:
+    rows = [
+        MailboxRow(
+            f"box-{n}", n != 1, 60.0, MailboxStatus(1000.0, "success" if n else "auth_error", 1000.0, 12, 3, 4096)
+        )
+        for n in range(mailboxes)
+    ]
+    backlog = Backlog(0, 0, 0, 0.0)
+    status = Status(
+        rows,
+        backlog,
+        backlog,
+        None,
+        {"open": 2, "failed": 1, "events": 9, "parked": 0},
+        {"jsonl": GroupLag(4, 1.5)},
+        1000.0,
+    )
+    totals = Totals(
+        stored=12,
+        processed=10,
+        attachments=7,
+        attachment_octets=2**21,
+        delivered={"jsonl": 8},
+        latency_p50=0.4,
+        latency_p95=1.25,
+    )
+    processes = [ChildState("poller", 100, 0), ChildState("relay", None, 2)]
+    return Snapshot(1005.0, 3725.0, 3.21, totals, status if ledger else None, processes)
+
+
+def shown(view: Snapshot, width: int, height: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height)
+    console.print(render(view, PLACES, height))
+    output = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    return str(output).splitlines()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
+@pytest.mark.parametrize("mailboxes", [0, 1, 5, 100])
+def test_it_fits(width: int, height: int, mailboxes: int) -> None:
+    lines = shown(snapshot(mailboxes), width, height)
+    assert len(lines) <= height
+    assert max(len(line) for line in lines) <= width
+
+
+def test_mailboxes_that_find_no_room_are_counted() -> None:
+    lines = shown(snapshot(100), 80, 24)
+    visible = sum("box-" in line for line in lines)
+    assert any(f"and {100 - visible} more" in line for line in lines)
+
+
+def test_figures_and_troubles_are_there() -> None:
+    text = "\n".join(shown(snapshot(), 100, 30))
+    for words in (
+        "1:02:05",
+        "3.2 messages/s",
+        "12 stored",
+        "10 processed",
+        "1 failed",
+        "7 stored, 2.0 MiB",
+        "8 to jsonl",
+        "4 waiting",
+        "half within 0.4 s",
+        "auth error",
+        "paused",
+        "relay (2 restarts)",
+    ):
+        assert words in text, words
+
+
+def test_a_ledger_that_is_away_is_said_to_be() -> None:
+    assert "does not answer" in "\n".join(shown(snapshot(ledger=False), 80, 24))
+    assert "ledger=away" in plain(snapshot(ledger=False))
+
+
+def test_without_a_terminal_it_is_one_line_of_pairs() -> None:
+    line = plain(snapshot())
+    assert dict(pair.split("=") for pair in line.split()) == {
+        "mailboxes": "5",
+        "stored": "12",
+        "processed": "10",
+        "attachments": "7",
+        "events": "8",
+        "pending": "2",
+        "undelivered": "4",
+        "failed": "1",
+        "ledger": "up",
+        "down": "relay",
+    }
+
+
+def test_sizes_and_ages_are_for_people() -> None:
+    assert [octets(size) for size in (0, 999, 2048, 5 * 2**30)] == ["0 B", "999 B", "2.0 KiB", "5.0 GiB"]
+    assert [ago(seconds) for seconds in (-1, 5, 600, 7300, 200_000)] == ["0 s", "5 s", "10 min", "2 h", "2 d"]
