@@ -174,11 +174,10 @@ def schema() -> None:
 
 
 def _as_a_child() -> None:
-    """Started by `mailhaul up`: end when it is gone."""
-    from ingest.cli.supervisor import SUPERVISED, end_with_parent
+    """Where `mailhaul up` started this: end when it is gone."""
+    from ingest.cli.supervisor import end_with_parent
 
-    if os.environ.get(SUPERVISED) == "1":
-        end_with_parent()
+    end_with_parent()
 
 
 def _print_json(data: object) -> None:

@@ -1,4 +1,9 @@
-"""Keeps child processes alive, and ends them in good order."""
+"""Keeps child processes alive, and ends them in good order.
+
+Each child has a session, and so a process group, of its own: Ctrl-C in the terminal reaches only the supervisor, and
+whoever a child leaves behind (a pool's processes) is killed with its group. Children end by themselves when the
+supervisor is gone, see `end_with_parent`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,14 +24,16 @@ if TYPE_CHECKING:
 # A child that dies again and again is started with pauses up to a minute; one that stayed up starts anew at once.
 RESTARTS = Backoff(first=1, cap=60, jitter=0)
 STAYED_UP = 60.0
-_LOOK = 0.05
-# Set in the environment of children.
+_LOOK = 0.02
+# In the environment of children: the supervisor's process id.
 SUPERVISED = "MAILHAUL_SUPERVISED"
+# What an orphan has to end by itself, before it is killed.
+ORPHAN_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What to run. Those with a lower `order` are ended first."""
+    """What to run. Those with a lower `order` are asked to end first."""
 
     name: str
     arguments: Sequence[str]
@@ -50,15 +58,20 @@ class _Running:
     started: float = 0.0
     deaths: int = 0
     restarts: int = 0
-    due: float = field(default=0.0)
+    due: float = field(default=float("-inf"))
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
 
 class Supervisor:
-    """Runs children, each in a session of its own, so that Ctrl-C in the terminal reaches only their parent.
+    """Runs children. For one thread, which calls `look` again and again.
 
     Args:
         children: what to run.
-        listen: told of every line a child prints, with the child's name.
+        listen: told of every line a child prints, with the child's name, from threads of our own. It must not raise:
+            a child whose output nobody takes stands still.
         clock: monotonic, in seconds.
         pauses: between a child's death and its next start.
     """
@@ -76,11 +89,13 @@ class Supervisor:
         self._pauses = pauses
 
     def look(self) -> None:
-        """Start what is due, and note what has died; called again and again."""
+        """Start what is due, and note what has died."""
         now = self._clock()
         for running in self._running:
-            if running.process is not None and running.process.poll() is not None:
-                self._note_death(running, now)
+            if running.process is not None and not running.alive:
+                code = running.process.returncode
+                self._finish(running)
+                self._start_later(running, now, f"ended with code {code}")
             if running.process is None and now >= running.due:
                 self._start(running, now)
 
@@ -91,18 +106,29 @@ class Supervisor:
             for running in self._running
         ]
 
-    def stop(self, seconds: float) -> bool:
+    def stop(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> bool:
         """SIGTERM to all, by their order; SIGKILL to whoever is left after `seconds` in all.
+
+        Those of the next order are asked when the ones before have ended, or have had their share of the time.
+
+        Args:
+            seconds: for all of it.
+            hurry: asked meanwhile; True kills at once.
 
         Returns:
             Whether every child ended by itself.
         """
         deadline = time.monotonic() + seconds
-        for order in sorted({running.child.order for running in self._running}):
-            self._signal(signal.SIGTERM, [running for running in self._running if running.child.order == order])
-        while self._alive() and time.monotonic() < deadline:
-            time.sleep(_LOOK)
-        clean = not self._alive()
+        orders = sorted({running.child.order for running in self._running})
+        for place, order in enumerate(orders):
+            group = [running for running in self._running if running.child.order == order]
+            for running in group:
+                if running.process is not None and running.alive:
+                    running.process.terminate()
+            now = time.monotonic()
+            self._await_end(group, now + (deadline - now) / (len(orders) - place), hurry)
+        self._await_end(self._running, deadline, hurry)
+        clean = not any(running.alive for running in self._running)
         self.kill()
         return clean
 
@@ -110,76 +136,75 @@ class Supervisor:
         """SIGKILL to every child and its own children."""
         for running in self._running:
             if running.process is not None:
-                # Also when it ended by itself: a pool's children are in its group.
-                _signal_group(running.process.pid, signal.SIGKILL)
-                running.process.wait()
                 self._finish(running)
+
+    def _await_end(self, group: Sequence[_Running], until: float, hurry: Callable[[], bool]) -> None:
+        while any(running.alive for running in group) and time.monotonic() < until and not hurry():
+            time.sleep(_LOOK)
 
     def _start(self, running: _Running, now: float) -> None:
         child = running.child
-        running.process = subprocess.Popen(  # noqa: S603 - our own commands
-            child.arguments,
-            env={**os.environ, SUPERVISED: "1", **child.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
         running.started = now
+        try:
+            running.process = subprocess.Popen(  # noqa: S603 - our own commands
+                child.arguments,
+                env={**os.environ, SUPERVISED: str(os.getpid()), **child.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:  # no memory, no process left: that may pass
+            self._start_later(running, now, f"could not be started ({error.strerror})")
+            return
         running.reader = threading.Thread(target=self._read, args=(running.process, child.name), daemon=True)
         running.reader.start()
 
-    def _note_death(self, running: _Running, now: float) -> None:
-        assert running.process is not None
-        code = running.process.returncode
-        _signal_group(running.process.pid, signal.SIGKILL)
-        self._finish(running)
+    def _start_later(self, running: _Running, now: float, why: str) -> None:
         running.deaths = 1 if now - running.started >= STAYED_UP else running.deaths + 1
         running.restarts += 1
         pause = self._pauses.pause(running.deaths, 0.5)
         running.due = now + pause
-        self._listen(running.child.name, f"ended with code {code}; started again in {pause:.0f} s")
+        self._listen(running.child.name, f"{why}; started again in {pause:g} s")
 
     def _finish(self, running: _Running) -> None:
-        if running.reader is not None:
-            running.reader.join(timeout=1)
-        if running.process is not None and running.process.stdout is not None:
-            running.process.stdout.close()
+        """Kill what is left of a child's group, and let go of it."""
+        assert running.process is not None
+        assert running.reader is not None
+        # A child that ended may have left others in its group. There is no such group when nobody is left in it
+        # (macOS then speaks of permission); its number is not given away again within this moment.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(running.process.pid, signal.SIGKILL)
+        running.process.wait()
+        running.reader.join(timeout=1)
         running.process = running.reader = None
 
     def _read(self, process: subprocess.Popen[bytes], name: str) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            text = line.decode("utf-8", "replace").rstrip()
-            if text:
-                self._listen(name, text)
-
-    def _alive(self) -> list[_Running]:
-        return [one for one in self._running if one.process is not None and one.process.poll() is None]
-
-    def _signal(self, number: int, running: Sequence[_Running]) -> None:
-        for one in running:
-            if one.process is not None and one.process.poll() is None:
-                one.process.send_signal(number)
-
-
-def _signal_group(pid: int, number: int) -> None:
-    try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        return
+        with process.stdout as lines:
+            for line in lines:
+                text = line.decode("utf-8", "replace").rstrip()
+                if text:
+                    self._listen(name, text)
 
 
 def end_with_parent() -> None:
-    """Ask this process to end when its supervisor is gone, however it went; for children of `Supervisor`.
+    """End this process when its supervisor is gone, however it went; for those that are its children.
 
-    A watch of the parent's id works on every system, and unlike a death signal it survives a start over by exec.
+    SIGTERM to ourselves, and after a while SIGKILL to our group. A watch of the parent's id works on every system,
+    survives a start over by exec, and cannot be inherited by the wrong process, unlike a death signal (which Linux
+    sends when the thread that forked ends) or a pipe.
     """
-    parent = os.getppid()
+    supervisor = os.environ.get(SUPERVISED, "")
+    if supervisor.isdigit():
+        threading.Thread(target=_watch, args=(int(supervisor),), name="parent-watch", daemon=True).start()
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+def _watch(supervisor: int) -> None:
+    while os.getppid() == supervisor:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_SECONDS)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
