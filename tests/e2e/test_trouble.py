@@ -8,6 +8,7 @@ import threading
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,14 @@ def scrape(port: int) -> str:
     return text
 
 
+def exported(port: int, line: str) -> bool:
+    return line in scrape(port).splitlines()
+
+
+def logged(service: Service, *words: str) -> bool:
+    return any(all(word in line for word in words) for line in service.output.read_text().splitlines())
+
+
 @pytest.mark.e2e
 def test_troubled_mailboxes_and_sinks_are_told_of_and_hold_up_nobody(tmp_path: Path) -> None:
     port = free_port()
@@ -123,15 +132,9 @@ def test_troubled_mailboxes_and_sinks_are_told_of_and_hold_up_nobody(tmp_path: P
             assert {event["data"]["mailbox"]["id"] for event in events} == {"good"}
             poller, relay = port + 1, port + 3
             for name, result in TROUBLES.items():
-                sample_line = f'mailhaul_polls_total{{mailbox="{name}",result="{result}"}} 1.0'
-                eventually(lambda line=sample_line: line in scrape(poller), 30, f"no {sample_line}")
-                eventually(
-                    lambda name=name, result=result: any(
-                        name in line and result in line for line in service.output.read_text().splitlines()
-                    ),
-                    10,
-                    f"no log line for {name}",
-                )
+                counted = f'mailhaul_polls_total{{mailbox="{name}",result="{result}"}} 1.0'
+                eventually(partial(exported, poller, counted), 30, f"no {counted}")
+                eventually(partial(logged, service, name, result), 10, f"no log line for {name}")
             eventually(
                 lambda: (
                     'mailhaul_events_published_total{result="unavailable",sink="erp"} 0.0' not in scrape(relay)

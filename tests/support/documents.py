@@ -43,7 +43,9 @@ def pages() -> dict[Path, str]:
     """Every generated page and its content."""
     return {
         DOCS / "metrics.md": _METRICS.format(workers=_table(WORKER_SPECS), exporter=_table(EXPORTER_SPECS)),
-        DOCS / "defects.md": _DEFECTS.format(rows="\n".join(f"| `{code.value}` | {code.meaning} |" for code in Defect)),
+        DOCS / "defects.md": _DEFECTS.format(
+            rows="\n".join(f"| `{code.value}` | {code.meaning} |" for code in Defect)
+        ),
     }
 
 

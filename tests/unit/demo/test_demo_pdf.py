@@ -6,6 +6,8 @@ import re
 import zlib
 from datetime import date
 
+import pytest
+
 from ingest.demo.documents import invoice_pdf
 from ingest.demo.trade import Invoice, Seed, make_invoice, money
 

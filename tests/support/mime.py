@@ -1,0 +1,65 @@
+"""Reading a mail in pieces of a chosen size, and its leaves as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.mime import MimeLimits, parse
+from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
+
+if TYPE_CHECKING:
+    from ingest.domain.manifest import Headers
+
+SIZES = (1, 7, 4096, 262_144)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One part, complete."""
+
+    head: PartBegun
+    content: bytes
+    defects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Read:
+    """All that the parser said of a mail; leaves by path."""
+
+    leaves: dict[str, Leaf]
+    headers: Headers
+    status: str
+    defects: tuple[str, ...]
+
+
+def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None) -> Read:
+    """Parse a mail; checks that events come in their order."""
+    heads: dict[str, PartBegun] = {}
+    contents: dict[str, list[bytes]] = {}
+    leaves: dict[str, Leaf] = {}
+    ended: MessageEnded | None = None
+    for event in parse((raw[at : at + size] for at in range(0, len(raw), size)), limits):
+        assert ended is None, "nothing comes after the end"
+        match event:
+            case PartBegun():
+                assert event.path not in heads, "paths are unique"
+                heads[event.path], contents[event.path] = event, []
+            case PartData():
+                assert event.path not in leaves, "no data after a part's end"
+                contents[event.path].append(event.data)
+            case PartEnded():
+                leaves[event.path] = Leaf(heads[event.path], b"".join(contents[event.path]), event.defects)
+            case MessageEnded():
+                ended = event
+    assert ended is not None
+    assert leaves.keys() == heads.keys(), "every part that begins ends"
+    return Read(leaves, ended.headers, ended.status, ended.defects)
+
+
+def read_alike(raw: bytes) -> Read:
+    """Parse in pieces of every size, which must make no difference."""
+    first, *others = [read(raw, size) for size in SIZES]
+    for other in others:
+        assert other == first
+    return first

@@ -1,0 +1,172 @@
+"""How children end: in turn, with all they started, and not later than they may."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.cli.supervisor import SUPERVISED, Child, Supervisor
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STAY = "import signal\nprint('up', flush=True)\nwhile True: signal.pause()\n"
+DEAF = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + STAY
+POLITE = (
+    "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit()))\n" + STAY
+)
+# Starts a process of its own that ignores SIGTERM, and prints its id.
+PARENT = (
+    "import subprocess, sys\n"
+    f"left = subprocess.Popen([sys.executable, '-c', {DEAF!r}], stdout=subprocess.PIPE)\n"
+    "left.stdout.readline()\nprint(left.pid, flush=True)\n"
+)
+
+
+def child(name: str, code: str, order: int = 1) -> Child:
+    return Child(name, [sys.executable, "-c", code], {}, order)
+
+
+class Bench:
+    """Children that have come up, and what they printed, by name and in order."""
+
+    def __init__(self, *children: Child) -> None:
+        self._lock = threading.Lock()
+        self.heard: list[tuple[str, str]] = []
+        self.time = 1000.0
+        self.supervisor = Supervisor(children, self._listen, lambda: self.time)
+
+    def _listen(self, name: str, line: str) -> None:
+        with self._lock:
+            self.heard.append((name, line))
+
+    def lines(self, name: str) -> list[str]:
+        with self._lock:
+            return [line for who, line in self.heard if who == name]
+
+    def await_death(self) -> None:
+        """Look until none runs."""
+
+        def gone() -> bool:
+            self.supervisor.look()
+            return all(state.pid is None for state in self.supervisor.states())
+
+        eventually(gone, 30, "a child still runs")
+
+    def pid(self, name: str) -> int:
+        (pid,) = [state.pid for state in self.supervisor.states() if state.name == name]
+        assert pid is not None
+        return pid
+
+
+@contextmanager
+def supervised(*children: Child) -> Iterator[Bench]:
+    bench = Bench(*children)
+    try:
+        bench.supervisor.look()
+        for each in children:
+            eventually(lambda: "up" in bench.lines(each.name), 30, f"{each.name} did not come up")  # noqa: B023 - now
+        yield bench
+    finally:
+        bench.supervisor.kill()
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_children_are_asked_to_end_in_turn_each_after_those_before_have_ended() -> None:
+    children = [child(name, POLITE, order) for name, order in (("late", 2), ("first", 0), ("mid", 1))]
+    with supervised(*children) as bench:
+        assert bench.supervisor.stop(30)
+        assert [name for name, line in bench.heard if line == "bye"] == ["first", "mid", "late"]
+
+
+def test_one_that_does_not_end_takes_no_more_than_its_turn() -> None:
+    with supervised(child("deaf", DEAF, 0), child("polite", POLITE, 1)) as bench:
+        pids = [bench.pid("deaf"), bench.pid("polite")]
+        assert not bench.supervisor.stop(4)
+        assert bench.lines("polite") == ["up", "bye"]
+        assert not any(runs(pid) for pid in pids)
+
+
+def test_who_is_in_a_hurry_does_not_wait() -> None:
+    with supervised(child("deaf", DEAF)) as bench:
+        pid, answers = bench.pid("deaf"), iter([False, False, True])
+        # With 600 seconds to wait, only the hurry ends this test.
+        assert not bench.supervisor.stop(600, hurry=lambda: next(answers, True))
+        assert not runs(pid)
+
+
+@pytest.mark.parametrize("way", ["stop", "death"])
+def test_what_a_child_leaves_behind_is_killed_with_its_group(way: str) -> None:
+    with supervised(child("a", PARENT + STAY)) as bench:
+        left = int(bench.lines("a")[0])
+        assert runs(left)
+        if way == "stop":
+            assert bench.supervisor.stop(30)
+        else:
+            os.kill(bench.pid("a"), signal.SIGKILL)
+            bench.await_death()
+        eventually(lambda: not runs(left), 30, "the child's own child still runs")
+
+
+def test_a_signal_to_the_group_of_the_terminal_does_not_reach_children() -> None:
+    with supervised(child("a", STAY)) as bench:
+        assert os.getpgid(bench.pid("a")) == bench.pid("a") != os.getpgrp()
+
+
+def test_an_orphan_that_does_not_end_by_itself_is_killed_with_its_group() -> None:
+    code = (
+        f"{PARENT}import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"from ingest.cli import supervisor\nsupervisor.ORPHAN_SECONDS = 0.1\nsupervisor.end_with_parent()\n{STAY}"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Not our id: the supervisor was gone before the child looked for the first time.
+        env={**os.environ, SUPERVISED: "999999999"},
+    )
+    assert process.stdout is not None
+    left = 0
+    try:
+        with process.stdout as lines:
+            left = int(lines.readline())
+            assert process.wait(30) == -signal.SIGKILL
+        eventually(lambda: not runs(left), 30, "the orphan's own child still runs")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if left and runs(left):
+            os.kill(left, signal.SIGKILL)
+
+
+def test_a_program_that_cannot_be_started_is_tried_again_with_pauses_that_grow() -> None:
+    bench = Bench(Child("a", ["/nonexistent"], {}))
+    for pause in (1, 2, 4):
+        bench.supervisor.look()
+        assert bench.lines("a")[-1] == f"could not be started (No such file or directory); started again in {pause} s"
+        bench.time += pause
+
+
+def test_every_line_arrives_whatever_its_octets() -> None:
+    bench = Bench(child("a", "import sys\nsys.stdout.buffer.write(b'\\xff bad\\n\\n\\xc3\\xa4 without end')"))
+    bench.supervisor.look()
+    bench.await_death()
+    assert bench.lines("a")[:2] == ["\ufffd bad", "ä without end"]

@@ -1,0 +1,84 @@
+"""Transfer encodings: exactly what the sender encoded comes out, and every repair is told of."""
+
+from __future__ import annotations
+
+import base64
+import quopri
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.mime.decoders import Decoder, decoder_for
+
+
+def decoded(encoding: str, octets: bytes, size: int = 7) -> tuple[bytes, set[str]]:
+    decoder: Decoder = decoder_for(encoding)
+    out = b"".join(decoder.feed(octets[at : at + size]) for at in range(0, len(octets), size)) + decoder.close()
+    return out, {defect.value for defect in decoder.defects}
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_base64_round_trip(octets: bytes, size: int) -> None:
+    assert decoded("base64", base64.encodebytes(octets).replace(b"\n", b"\r\n"), size) == (octets, set())
+
+
+@given(st.binary(max_size=300).map(lambda octets: octets.replace(b"\r", b"")), st.integers(1, 50))
+def test_quoted_printable_round_trip(octets: bytes, size: int) -> None:
+    assert decoded("quoted-printable", quopri.encodestring(octets, quotetabs=True), size) == (octets, set())
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_identity_round_trip(octets: bytes, size: int) -> None:
+    assert decoded("binary", octets, size) == (octets, set())
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected", "defects"),
+    [
+        (b"SGVsbG8", b"Hello", set()),
+        (b"SGVsbG8=", b"Hello", set()),
+        (b"SGVs\x00bG8!=", b"Hello", {"base64_noise"}),
+        (b"SGVsbG8=\r\nV29ybGQ=", b"HelloWorld", {"base64_resumed"}),
+        (b"SGVsbG8=\r\n-- \r\nno base64?", None, {"base64_noise", "base64_resumed"}),
+        (b"SGVsbA=", b"Hell", set()),
+        (b"SGVsb", b"Hel", {"base64_truncated"}),
+        (b"", b"", set()),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_odd_base64(octets: bytes, expected: bytes | None, defects: set[str], size: int) -> None:
+    """Cases 32 to 34: missing padding, padding in the middle, noise."""
+    out, found = decoded("base64", octets, size)
+    assert found >= defects
+    assert expected is None or (out, found) == (expected, defects)
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected", "defects"),
+    [
+        (b"a=3Db", b"a=b", set()),
+        (b"a=3db", b"a=b", set()),
+        (b"soft=\r\nbreak", b"softbreak", set()),
+        (b"soft= \t\r\nbreak", b"softbreak", set()),
+        (b"lf\nstays", b"lf\nstays", set()),
+        (b"bad =ZZ escape", b"bad =ZZ escape", {"bad_quoted_printable"}),
+        (b"a == b", b"a == b", {"bad_quoted_printable"}),
+        (b"end=", b"end", set()),
+        (b"end=3", b"end=3", {"bad_quoted_printable"}),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_odd_quoted_printable(octets: bytes, expected: bytes, defects: set[str], size: int) -> None:
+    """Case 36: bad escapes stay, and no line end is changed."""
+    assert decoded("quoted-printable", octets, size) == (expected, defects)
+
+
+@pytest.mark.parametrize("spelling", ["base64", "BASE64", '"base64"', "base64;", "base64 (comment)", " Base64 "])
+def test_spellings_of_an_encoding(spelling: str) -> None:
+    """Case 35."""
+    assert decoded(spelling, b"SGVsbG8=")[0] == b"Hello"
+
+
+def test_an_unknown_encoding_leaves_octets_as_they_are() -> None:
+    assert decoded("x-rot13", b"Hello") == (b"Hello", {"unknown_transfer_encoding"})

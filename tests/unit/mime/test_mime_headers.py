@@ -1,0 +1,114 @@
+"""Headers: decoded, capped, and never a reason to fail."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.domain.manifest import Address
+from ingest.mime import parse_headers, received_at
+from tests.support.mime import read
+
+
+def name_of(*lines: str | bytes) -> str | None:
+    """The file name that these lines of a part's header give."""
+    head = b"\r\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+    return read(head + b"\r\n\r\nx").leaves["1"].head.filename
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (['Content-Disposition: attachment; filename="a.pdf"'], "a.pdf"),
+        (["Content-Type: application/pdf; name=a.pdf"], "a.pdf"),
+        (["Content-Disposition: attachment; filename=my invoice.pdf; size=3"], "my invoice.pdf"),
+        (["Content-Disposition: attachment; filename*=UTF-8''M%C3%BCller.pdf"], "Müller.pdf"),
+        (["Content-Disposition: attachment; filename=no.pdf; filename*=UTF-8''yes.pdf"], "yes.pdf"),
+        (["Content-Disposition: attachment; filename*1*=%BCller.pdf; filename*0*=UTF-8''M%C3"], "Müller.pdf"),
+        (["Content-Disposition: attachment; filename*0=a; filename*1=b.pdf"], "ab.pdf"),
+        (["Content-Disposition: attachment; filename*=x-none''M%FCller.pdf"], "Müller.pdf"),
+        (['Content-Disposition: attachment; filename="=?utf-8?B?TcO8bGxlci5wZGY=?="'], "Müller.pdf"),
+        (['Content-Disposition: attachment; filename="=?utf-8?Q?M=C3=BC?= =?utf-8?Q?ller.pdf?="'], "Müller.pdf"),
+        ([b'Content-Disposition: attachment; filename="M\xc3\xbcller.pdf"'], "Müller.pdf"),
+        ([b'Content-Disposition: attachment; filename="M\xfcller.pdf"'], "Müller.pdf"),
+        (['Content-Disposition: attachment; filename="a; b.pdf"'], "a; b.pdf"),
+        (["Content-Disposition: attachment;", '\tfilename="folded.pdf"'], "folded.pdf"),
+        (["Content-Disposition: attachment"], None),
+    ],
+)
+def test_file_names(lines: list[str | bytes], expected: str | None) -> None:
+    """Cases 1 to 8 of names: RFC 2231 and 2047, quoted or not, encoded or raw."""
+    assert name_of(*lines) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"=?utf-8?q?Rechnung_f=C3=BCr?= =?utf-8?q?_M=C3=A4rz?=", "Rechnung für März"),
+        (b"=?utf-8?b?w7w=?= plain =?iso-8859-1?q?=FC?=", "ü plain ü"),
+        (b"=?utf-8?q?split_=C3?= =?utf-8?q?=BC?=", "split ü"),
+        ("roh ü".encode(), "roh ü"),
+        (b"latin \xfc", "latin ü"),
+        (b"bell\x07 and \x00 nul", "bell and  nul"),
+        (b"=?x-none?q?abc?=", "abc"),
+    ],
+)
+def test_subjects(value: bytes, expected: str) -> None:
+    assert parse_headers(b"Subject: " + value + b"\r\n").subject == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"a@b.example", [Address(address="a@b.example")]),
+        (
+            b'"Doe, Jane" <j@b.example>, x@y.example',
+            [Address(name="Doe, Jane", address="j@b.example"), Address(address="x@y.example")],
+        ),
+        (b"=?utf-8?q?J=C3=B6rg?= <j@b.example>", [Address(name="Jörg", address="j@b.example")]),
+        (b"j@b.example (Jane)", [Address(name="Jane", address="j@b.example")]),
+        (b"team: a@b.example, c@d.example;", [Address(address="a@b.example"), Address(address="c@d.example")]),
+        (b"", []),
+    ],
+)
+def test_addresses(value: bytes, expected: list[Address]) -> None:
+    assert parse_headers(b"To: " + value + b"\r\n").to == expected
+
+
+def test_lists_are_capped() -> None:
+    headers = parse_headers(b"To: " + b"a@b.example, " * 500 + b"\r\nReferences: " + b"<x@y> " * 500 + b"\r\n")
+    assert len(headers.to) == 100
+    assert len(headers.references) == 100
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (
+            b"Received: by a; Mon, 23 Nov 2026 10:00:00 +0100\r\nReceived: by b; Sun, 22 Nov 2026 10:00:00 +0000\r\n",
+            "2026-11-23T09",
+        ),
+        (b"Date: Mon, 23 Nov 2026 10:00:00 GMT\r\n", "2026-11-23T10"),
+        (b"Received: by a\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n", "2026-11-23T10"),
+        (b"Received: by a; nonsense\r\n", None),
+        (b"Date: Mon, 23 Nov 9999 10:00:00 GMT\r\n", None),
+        (b"Subject: x\r\n\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n", None),
+    ],
+)
+def test_the_date_of_arrival_follows_from_the_header_alone(head: bytes, expected: str | None) -> None:
+    found = received_at(head)
+    assert (found.isoformat()[:13] if found else None) == expected
+    assert found is None or found.tzinfo is UTC
+
+
+@given(st.binary(max_size=400))
+def test_no_octets_make_headers_fail(octets: bytes) -> None:
+    for head in (octets, b"Subject: " + octets, b"From: " + octets, b"Content-Type: " + octets, b"Date: " + octets):
+        headers = parse_headers(head)
+        headers.model_dump_json().encode()
+        date = received_at(head)
+        assert date is None or date > datetime(1970, 1, 1, tzinfo=UTC)
+        assert read(head + b"\r\n\r\n").status

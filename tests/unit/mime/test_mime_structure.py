@@ -1,0 +1,188 @@
+"""Where parts begin and end, what role they play, and what is told of mail that is broken."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from ingest.mime import MimeLimits
+from tests.support.mime import read, read_alike
+
+CORPUS = Path(__file__).parents[4] / "shared" / "corpus"
+
+
+def mail(content_type: str, body: bytes, extra: str = "") -> bytes:
+    return f"Subject: s\r\nMIME-Version: 1.0\r\n{extra}Content-Type: {content_type}\r\n\r\n".encode() + body
+
+
+def test_text_and_html_are_bodies_and_a_file_is_an_attachment() -> None:
+    found = read_alike(
+        mail(
+            'multipart/mixed; boundary="a"',
+            b'--a\r\nContent-Type: multipart/alternative; boundary="b"\r\n\r\n'
+            b"--b\r\n\r\ntext\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>html\r\n--b--\r\n"
+            b'--a\r\nContent-Disposition: attachment; filename="x.pdf"\r\nContent-Type: application/pdf\r\n\r\n'
+            b"%PDF\x00\r\n\r\n--a--\r\n",
+        )
+    )
+    assert {path: (leaf.head.role, leaf.content) for path, leaf in found.leaves.items()} == {
+        "1.1": ("text", b"text"),
+        "1.2": ("html", b"<p>html"),
+        "2": ("attachment", b"%PDF\x00\r\n"),
+    }
+    assert (found.status, found.defects) == ("complete", ())
+
+
+def test_bare_line_feeds_read_like_line_ends() -> None:
+    raw = mail('multipart/mixed; boundary="a"', b"--a\r\n\r\none\r\n--a\r\n\r\ntwo\r\nlines\r\n--a--\r\n")
+    crlf, lf = read_alike(raw), read_alike(raw.replace(b"\r\n", b"\n"))
+    assert [leaf.content.replace(b"\r\n", b"\n") for leaf in crlf.leaves.values()] == [
+        leaf.content for leaf in lf.leaves.values()
+    ]
+
+
+def test_a_boundary_that_begins_like_another_is_another() -> None:
+    found = read_alike(
+        mail('multipart/mixed; boundary="a"', b"--a\r\n\r\n--ab\r\n--a \r\n\r\ntwo\r\n--a-\r\n--a--\r\n")
+    )
+    assert [leaf.content for leaf in found.leaves.values()] == [b"--ab", b"two\r\n--a-"]
+
+
+def test_a_missing_final_boundary_ends_with_the_message() -> None:
+    found = read_alike(mail('multipart/mixed; boundary="a"', b"--a\r\n\r\none\r\n--a\r\n\r\ntwo"))
+    assert [leaf.content for leaf in found.leaves.values()] == [b"one", b"two"]
+    assert "truncated" in found.defects
+
+
+def test_a_multipart_without_a_boundary_is_text() -> None:
+    found = read_alike(mail("multipart/mixed", b"hello"))
+    assert found.leaves["1"].content == b"hello"
+    assert "no_boundary" in found.leaves["1"].defects
+
+
+def test_a_part_without_headers_is_text() -> None:
+    found = read_alike(mail('multipart/mixed; boundary="a"', b"--a\r\n\r\nbare\r\n--a--"))
+    assert found.leaves["1"].head.declared_type == "text/plain"
+
+
+def test_a_message_that_is_one_file_is_an_attachment() -> None:
+    found = read_alike(mail("application/pdf", b"JVBERi0=", "Content-Transfer-Encoding: base64\r\n"))
+    assert (found.leaves["1"].head.role, found.leaves["1"].content) == ("attachment", b"%PDF-")
+
+
+INNER = mail(
+    'multipart/mixed; boundary="i"',
+    b'--i\r\n\r\nnested text\r\n--i\r\nContent-Type: image/png; name="p.png"\r\n\r\n\x89PNG\r\n--i--\r\n',
+)
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_nested_mail_is_stored_whole_and_its_files_are_taken_out(encoded: bool) -> None:  # noqa: FBT001 - a parameter
+    """Case 16: also when it is, illegally, in base64."""
+    octets = base64.encodebytes(INNER).replace(b"\n", b"\r\n") if encoded else INNER
+    encoding = b"Content-Transfer-Encoding: base64\r\n" if encoded else b""
+    found = read_alike(
+        mail(
+            'multipart/mixed; boundary="o"',
+            b"--o\r\n\r\nsee below\r\n--o\r\nContent-Type: message/rfc822\r\n"
+            + encoding
+            + b"\r\n"
+            + octets
+            + b"\r\n--o--",
+        )
+    )
+    assert found.leaves["2"].head.role == "message"
+    assert found.leaves["2"].content == INNER
+    assert found.leaves["2.2"].content == b"\x89PNG"
+    assert found.leaves["2.2"].head.parent == "2"
+    assert found.leaves.keys() == {"1", "2", "2.2"}, "the nested text stays inside the nested mail"
+
+
+@pytest.mark.parametrize(
+    ("header", "container", "role"),
+    [
+        ("Content-Type: image/png\r\nContent-ID: <logo>", "related", "inline"),
+        ("Content-Type: image/png\r\nContent-ID: <logo>\r\nContent-Disposition: attachment", "related", "attachment"),
+        ("Content-Type: application/pdf; name=i.pdf", "related", "attachment"),
+        (
+            "Content-Type: application/pdf; name=i.pdf\r\nContent-Disposition: inline; filename=i.pdf",
+            "mixed",
+            "attachment",
+        ),
+        ("Content-Type: text/calendar", "alternative", "alternative"),
+        ("Content-Type: application/pkcs7-signature; name=smime.p7s", "signed", "signature"),
+        ("Content-Type: application/octet-stream", "encrypted", "encrypted"),
+        ("Content-Type: application/pkcs7-mime; smime-type=enveloped-data", "mixed", "encrypted"),
+        ("Content-Type: text/plain; name=notes.txt", "mixed", "attachment"),
+    ],
+)
+def test_roles(header: str, container: str, role: str) -> None:
+    found = read(mail(f'multipart/{container}; boundary="a"', f"--a\r\n{header}\r\n\r\nx\r\n--a--".encode()))
+    assert found.leaves["1"].head.role == role
+
+
+def test_the_first_text_is_the_body_and_a_second_one_is_kept_beside_it() -> None:
+    found = read(mail('multipart/mixed; boundary="a"', b"--a\r\n\r\none\r\n--a\r\n\r\ntwo\r\n--a--"))
+    assert [leaf.head.role for leaf in found.leaves.values()] == ["text", "inline"]
+
+
+def test_bodies_come_as_utf8_whatever_they_were() -> None:
+    latin = mail("text/plain; charset=iso-8859-1", "Größe".encode("latin-1"))
+    utf16 = mail("text/plain; charset=utf-16le", "Größe".encode("utf-16le"))
+    unknown = mail("text/plain; charset=x-none", "Größe".encode("cp1252"))
+    for raw in (latin, utf16, unknown):
+        assert read_alike(raw).leaves["1"].content == "Größe".encode()
+    assert "unknown_charset" in read(unknown).leaves["1"].defects
+    assert "bad_charset" in read(mail("text/plain; charset=utf-8", b"\xff")).leaves["1"].defects
+
+
+def test_limits_end_the_reading_and_not_the_message() -> None:
+    many = mail('multipart/mixed; boundary="a"', b"--a\r\n\r\nx\r\n" * 50 + b"--a--")
+    assert read(many, limits=MimeLimits(parts=10)).status == "partial"
+    assert len(read(many, limits=MimeLimits(parts=10)).leaves) == 10
+    deep = (
+        b"".join(b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(60))
+        + b"\r\nx"
+    )
+    assert read_alike(deep).status == "partial"
+    wide = b"".join(b"X-%d: y\r\n" % n for n in range(2000)) + b"\r\nbody"
+    assert "header_capped" in read_alike(wide).defects
+    long = b"Subject: " + b"x" * (2 * 2**20) + b"\r\n\r\nbody"
+    assert "header_capped" in read(long).defects
+    assert read(long).leaves["1"].content == b"body"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\r\n",
+        b"\x00" * 1000,
+        b"no header at all",
+        b"Content-Type: multipart/mixed; boundary=\r\n\r\n--\r\n----\r\n",
+        b'Content-Type: multipart/mixed; boundary="a"\r\n\r\n--a',
+        b'Content-Type: multipart/mixed; boundary="a"\r\n\r\n--a--',
+        b"".join(b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(15_000)),
+        b'Content-Type: multipart/mixed; boundary="a"\r\n\r\n' + b"--a\r\n\r\n" * 100_000,
+        b'Content-Type: multipart/mixed; boundary="a"\r\n\r\n' + b"--b\r\n" * 200_000,
+        b"To: " + b"a@b.example, " * 100_000 + b"\r\n\r\n",
+        b"Subject: " + b"=?utf-8?q?x?= " * 50_000 + b"\r\n\r\n",
+        b"Subject: x\r\n" + b" y\r\n" * 200_000 + b"\r\n",
+        b"Content-Type: x/y; " + b"".join(b"n*%d=v; " % n for n in range(50_000)) + b"\r\n\r\n",
+        b"Content-Type: message/rfc822\r\n\r\n" * 500,
+    ],
+    ids=lambda raw: raw[:20].decode("latin-1").split("\r")[0] or "empty",
+)
+def test_hostile_octets_end_like_others(raw: bytes) -> None:
+    assert read(raw).status in ("complete", "partial")
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus of real mail is not beside this checkout")
+def test_real_mail_of_all_kinds_reads_alike_in_any_pieces() -> None:
+    files = sorted(CORPUS.rglob("*.eml"))
+    assert len(files) > 150
+    for file in files:
+        raw = file.read_bytes()
+        assert read(raw, 7) == read(raw, 262_144), file.name
