@@ -83,10 +83,10 @@ def _deliver(dovecot: Dovecot, users: list[str]) -> int:
 
 
 def _idle(pid: int) -> bool:
-    """Whether the service used less than a tenth of a processor over a second."""
+    """Whether the service used less than a third of a processor over a second."""
     before = sum(usage.cpu for usage in usage_by_role(pid).values())
     time.sleep(1)
-    return sum(usage.cpu for usage in usage_by_role(pid).values()) - before < 0.1
+    return sum(usage.cpu for usage in usage_by_role(pid).values()) - before < 0.33
 
 
 def main() -> None:
