@@ -96,7 +96,7 @@ def test_children_are_asked_to_end_in_turn_each_after_those_before_have_ended() 
 
 
 def test_one_that_does_not_end_takes_no_more_than_its_turn() -> None:
-    with supervised(child("deaf", DEAF, 0), child("polite", POLITE, 1)) as bench:
+    with supervised(child("polite", POLITE, 1), child("deaf", DEAF, 0)) as bench:
         pids = [bench.pid("deaf"), bench.pid("polite")]
         assert not bench.supervisor.stop(4)
         assert bench.lines("polite") == ["up", "bye"]
