@@ -19,7 +19,15 @@ def make_app(broker: str) -> Celery:
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={"socket_keepalive": True, "health_check_interval": 30},
+        broker_transport_options={
+            "socket_keepalive": True,
+            "health_check_interval": 30,
+            # Sending a hint must not hold up a poller while the broker is away: the next tick makes it good.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.1,
+            "interval_max": 0.1,
+        },
         task_acks_late=False,
         task_ignore_result=True,
         task_serializer="json",

@@ -25,7 +25,7 @@ from tests.support.service import Service, write_config
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tests.support.dovecot import Dovecot
 
@@ -116,22 +116,28 @@ def main() -> None:
 
 def _stages(results: list[Result]) -> Table:
     table = Table(title=f"{MESSAGES} messages in 20 mailboxes, POP3 over TLS, JSON Lines sink")
-    table.add_column("store")
-    for head in ("messages/s", "MB/s", *(f"{role}\nCPU ms/message" for role in ROLES), "all\nCPU ms/message"):
-        table.add_column(head, justify="right")
+    table.add_column("")
     for result in results:
-        each = [result.usage[role].cpu * 1000 / MESSAGES if role in result.usage else 0.0 for role in ROLES]
-        table.add_row(
-            result.name,
-            f"{MESSAGES / result.seconds:.0f}",
-            f"{result.octets / result.seconds / 1e6:.1f}",
-            *(f"{value:.2f}" for value in each),
-            f"{sum(each):.2f}",
-        )
-        table.add_row(
-            "  peak MiB", "", "", *(f"{result.usage.get(role, Usage(0, 0)).peak_mib:.0f}" for role in ROLES), ""
-        )
+        table.add_column(result.name, justify="right")
+        table.add_column("peak MiB", justify="right", style="bright_black")
+    table.add_row("messages/s", *_cells(f"{MESSAGES / result.seconds:.0f}" for result in results))
+    table.add_row("MB/s", *_cells(f"{result.octets / result.seconds / 1e6:.1f}" for result in results))
+    table.add_section()
+    for role in ROLES:
+        cells = []
+        for result in results:
+            usage = result.usage[role]
+            cells += [f"{usage.cpu * 1000 / MESSAGES:.2f}", f"{usage.peak_mib:.0f}"]
+        table.add_row(f"{role}, CPU ms/message", *cells)
+    table.add_section()
+    sums = (sum(usage.cpu for usage in result.usage.values()) for result in results)
+    table.add_row("all, CPU ms/message", *_cells(f"{cpu * 1000 / MESSAGES:.2f}" for cpu in sums))
     return table
+
+
+def _cells(figures: Iterable[str]) -> list[str]:
+    """Each figure, and an empty cell where the memory would stand."""
+    return [cell for figure in figures for cell in (figure, "")]
 
 
 def _growth(results: list[Result]) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
@@ -243,7 +244,8 @@ class _End(asyncio.Protocol):
         if last.gone:
             self.transport.close()
         elif not last.octets and not self.transport.is_closing():
-            self.transport.write_eof()
+            with suppress(OSError):  # the other side is gone already
+                self.transport.write_eof()
         if self._in_flight <= _IN_FLIGHT and self.peer is not None:
             self.peer.read_on()
 

@@ -1,0 +1,122 @@
+"""The Celery edge on a real broker: hints that expire and stay few, and an exporter that outlives its ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from ingest.adapters.ledger.address import broker_url
+from ingest.config import ConfigSource
+from ingest.metrics import Metrics
+from ingest.ports.hints import NoHints, Queue
+from ingest.runtime import build
+from tests.support.servers import free_port
+from tests.support.waiting import eventually
+from workers.app import make_app
+from workers.exporter import SystemCollector
+from workers.hints import EXPIRES, QUIET, CeleryHints
+from workers.stopping import StopFlag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from celery import Celery
+
+    from tests.support.valkey import Valkey
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 1_764_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def app(valkey: Valkey) -> Iterator[Celery]:
+    valkey.flush()
+    made = make_app(broker_url(valkey.url))
+    yield made
+    made.close()
+
+
+def test_hints_wait_in_their_queue_and_tell_their_age(app: Celery) -> None:
+    clock = Clock()
+    hints = CeleryHints(app, clock)
+    assert (hints.waiting(Queue.POLL), hints.oldest_age(Queue.POLL)) == (0, 0.0)
+    hints.send(Queue.POLL, 3)
+    clock.time += 5
+    assert (hints.waiting(Queue.POLL), hints.oldest_age(Queue.POLL)) == (3, 5.0)
+    assert hints.waiting(Queue.PROCESS) == 0
+
+
+def test_a_worker_that_commits_much_in_a_row_hints_seldom(app: Celery) -> None:
+    clock = Clock()
+    hints = CeleryHints(app, clock)
+    for _ in range(10):
+        hints.send(Queue.PROCESS)
+    clock.time += 2 * QUIET
+    hints.send(Queue.PROCESS)
+    assert hints.waiting(Queue.PROCESS) == 2
+
+
+def test_a_hint_expires(app: Celery, valkey: Valkey) -> None:
+    """Otherwise hints would pile up while workers are away, each good for nothing when they come back."""
+    CeleryHints(app).send(Queue.POLL)
+    (message,) = valkey.client().lrange("poll", 0, -1)
+    assert b'"expires": "' in message
+    assert EXPIRES < 60
+
+
+def test_a_broker_that_is_away_costs_hints_and_nothing_else() -> None:
+    app = make_app(f"redis://127.0.0.1:{free_port()}/0")
+    hints = CeleryHints(app)
+    hints.send(Queue.POLL)
+    assert hints.waiting(Queue.POLL) == 0
+    app.close()
+
+
+def exported(tmp_path: Path, ledger: str) -> str:
+    config = tmp_path / "mailhaul.yaml"
+    config.write_text(
+        f"store: file://{tmp_path}/store\nledger: {ledger}\n"
+        "mailboxes:\n  - {id: a, host: pop.example.org, enabled: false,\n"
+        "     auth: {type: password, username: a, password: env:A}}\n"
+    )
+    runtime = build(ConfigSource(config, {}), ledger, Metrics(), NoHints())
+    registry = CollectorRegistry()
+    registry.register(SystemCollector(runtime))
+    page = generate_latest(registry).decode()
+    runtime.close()
+    return page
+
+
+def test_the_exporter_shows_the_system(tmp_path: Path, valkey: Valkey) -> None:
+    valkey.flush()
+    page = exported(tmp_path, valkey.url)
+    for line in (
+        "mailhaul_ledger_up 1.0",
+        'mailhaul_mailbox_enabled{mailbox="a"} 0.0',
+        'mailhaul_pending_messages{stage="process"} 0.0',
+        'mailhaul_queue_tasks{queue="relay"} 0.0',
+    ):
+        assert line in page.splitlines()
+
+
+def test_the_exporter_says_that_the_ledger_is_away(tmp_path: Path) -> None:
+    page = exported(tmp_path, f"redis://127.0.0.1:{free_port()}/0")
+    assert "mailhaul_ledger_up 0.0" in page.splitlines()
+    assert "mailhaul_build_info" in page
+    assert "mailhaul_pending_messages{" not in page
+
+
+def test_a_stop_is_seen_at_once_and_time_runs_out_too() -> None:
+    flag = StopFlag()
+    endless, over = flag.within(3600), flag.within(0)
+    assert (endless(), over()) == (False, True)
+    flag.set()
+    eventually(endless, 1)
