@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Seconds between two mails that arrive while somebody watches.
+# Seconds between two mails that arrive while somebody watches, and when it is enough (after an hour): one that was
+# forgotten must not fill the disk.
 DRIP_EVERY = 7.0
+DRIPS = 500
 _PASSWORD = "only-for-the-demonstration"  # noqa: S105 - guards made-up mail on loopback
 
 _CONFIG = """\
@@ -29,7 +31,8 @@ _CONFIG = """\
 #
 # examples/full.yaml shows every option.
 
-store: file://{folder}/store            # or s3://bucket/prefix
+# Or s3://bucket/prefix
+store: {store}
 ledger: {{embedded: ledger}}              # or redis://host:6379/0
 sinks:
   - {{type: jsonl, path: events.jsonl}}   # or {{type: webhook, url: https://..., secret: env:HOOK_SECRET}}
@@ -59,10 +62,12 @@ class Demonstration:
 
     def tick(self) -> None:
         """Deliver one more mail when it is time."""
-        if time.monotonic() >= self._next:
+        if time.monotonic() < self._next or self._count >= DRIPS:
+            return
+        with suppress(OSError):  # a disk that is full now; the next one may find room
             deliver_one(self.folder / "maildrops", self._count, datetime.now(UTC))
-            self._count += 1
-            self._next = time.monotonic() + DRIP_EVERY
+        self._count += 1
+        self._next = time.monotonic() + DRIP_EVERY
 
 
 @contextmanager
@@ -84,5 +89,5 @@ def demonstration(folder: Path) -> Iterator[Demonstration]:
     with DemoServer(folder / "maildrops", passwords) as server:
         config = folder / "mailhaul.yaml"
         mailboxes = "".join(_MAILBOX.format(user=mailbox.user, port=server.port) for mailbox in DEMO_MAILBOXES)
-        config.write_text(_CONFIG.format(folder=folder, mailboxes=mailboxes))
+        config.write_text(_CONFIG.format(folder=folder, store=(folder / "store").as_uri(), mailboxes=mailboxes))
         yield Demonstration(folder, config)

@@ -64,9 +64,13 @@ class _Running:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def state(self) -> ChildState:
+        process = self.process
+        return ChildState(self.child.name, process.pid if process else None, self.restarts)
+
 
 class Supervisor:
-    """Runs children. For one thread, which calls `look` again and again.
+    """Runs children. One thread calls `look` again and again, and `stop` in the end.
 
     Args:
         children: what to run.
@@ -100,11 +104,8 @@ class Supervisor:
                 self._start(running, now)
 
     def states(self) -> list[ChildState]:
-        """How each child is."""
-        return [
-            ChildState(running.child.name, running.process.pid if running.process else None, running.restarts)
-            for running in self._running
-        ]
+        """How each child is; any thread may ask."""
+        return [running.state() for running in self._running]
 
     def stop(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> bool:
         """SIGTERM to all, by their order; SIGKILL to whoever is left after `seconds` in all.

@@ -4,49 +4,46 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
-import socket
 import sys
 import threading
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.live import Live
+from structlog import get_logger
 
 from ingest import logs
 from ingest.adapters.embedded import EmbeddedLedger
 from ingest.adapters.ledger import connect
+from ingest.cli.children import WORKERS, children, free_ports, metrics_ports, url_host
 from ingest.cli.demonstration import Demonstration, demonstration
+from ingest.cli.output import LogFiles, PlainLines
 from ingest.cli.screen import Places, plain, render
-from ingest.cli.supervisor import Child, Supervisor
+from ingest.cli.stopping import Stopping, swallow_output_errors
+from ingest.cli.supervisor import Supervisor
 from ingest.cli.watch import Watch
 from ingest.config import ConfigSource
 from ingest.errors import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
 
+    from ingest.cli.supervisor import ChildState
     from ingest.cli.watch import Snapshot
     from ingest.config import Config
 
-# What each process is started as; its metrics are on the first port plus its place here.
-PROCESSES = {
-    "exporter": ("exporter",),
-    "poller": ("worker", "poll"),
-    "processor": ("worker", "process"),
-    "relay": ("worker", "relay"),
-    "scheduler": ("scheduler",),
-}
-WORKERS = ("poller", "processor", "relay")
+log = get_logger()
+
+INTERRUPTED = 130
 STOP_SECONDS = 8.0
 LOOK_EVERY = 0.25
-SNAPSHOT_EVERY = 0.5
+# Between two snapshots; without a terminal at most one line a second is wanted.
+LIVE_EVERY, PLAIN_EVERY = 0.5, 1.0
 
 
 def run_up(config: Path | None, folder: Path) -> int:
@@ -60,30 +57,21 @@ def run_up(config: Path | None, folder: Path) -> int:
         ConfigError: the configuration cannot be used.
         StartError: something that is needed cannot be had; the text says what to do.
     """
-    stopping = _Stopping()
-    with ExitStack() as stack:
-        demo = stack.enter_context(demonstration(folder)) if config is None else None
-        source = ConfigSource(demo.config if demo else config, os.environ)
-        logs.configure(source.current().log.format, source.current().log.level, sys.stderr)
-        ledger = stack.enter_context(_ledger(source.current()))
-        service = stack.enter_context(_Service.started(source, ledger, demo, stopping))
-        service.run()
-    return 0
-
-
-class _Stopping:
-    """Ctrl-C and SIGTERM: the first asks for a clean end, the second wants it now."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-        self.now: Callable[[], None] = lambda: None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._ask())
-
-    def _ask(self) -> None:
-        if self.asked.is_set():
-            self.now()
-        self.asked.set()
+    with Stopping() as stopping:
+        with ExitStack() as stack:
+            if config is None:
+                # Its ledger first: who has it owns the folder, and may write into it.
+                ledger = stack.enter_context(_embedded(folder.resolve() / "ledger"))
+                demo = stack.enter_context(demonstration(folder))
+                source = ConfigSource(demo.config, os.environ)
+            else:
+                demo, source = None, ConfigSource(config, os.environ)
+                ledger = stack.enter_context(_ledger(source.current()))
+            log_folder = demo.folder / "logs" if demo else Path.cwd() / "mailhaul-logs"
+            view = stack.enter_context(_view(source.current(), log_folder))
+            stopping.abrupt = False
+            stack.enter_context(_Service.started(source, ledger, demo, view, stopping)).run()
+        return INTERRUPTED if stopping.interrupted else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +80,14 @@ class _Ledger:
     embedded: EmbeddedLedger | None
 
     def look(self) -> None:
-        """Start an embedded ledger again that died."""
-        if self.embedded is not None and not self.embedded.alive():
+        """Start an embedded ledger again that died. One that hangs is given a minute, then started anew."""
+        if self.embedded is None or self.embedded.alive():
+            return
+        log.warning("ledger.away", task="up")
+        try:
             self.embedded.start()
+        except StartError:
+            self.embedded.restart()
 
 
 @contextmanager
@@ -102,48 +95,110 @@ def _ledger(config: Config) -> Iterator[_Ledger]:
     if config.ledger_folder is None:
         yield _Ledger(config.ledger_url, None)
         return
-    with EmbeddedLedger(config.ledger_folder) as embedded:
+    with _embedded(config.ledger_folder) as ledger:
+        yield ledger
+
+
+@contextmanager
+def _embedded(folder: Path) -> Iterator[_Ledger]:
+    with EmbeddedLedger(folder) as embedded:
         if not embedded.owned:
             raise StartError(
-                f"another Mailhaul runs on the ledger in {config.ledger_folder}: stop it first, or look at it with "
+                f"another Mailhaul runs on the ledger in {folder}: stop it first, or look at it with "
                 "`mailhaul status`"
             )
         yield _Ledger(embedded.url, embedded)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Where things are shown. `logs` is the folder of log files beside the live view, None without one."""
+
+    console: Console
+    listen: Callable[[str, str], None]
+    logs: Path | None
+
+
+@contextmanager
+def _view(config: Config, log_folder: Path) -> Iterator[_View]:
+    console = Console(highlight=False)
+    if not console.is_terminal or console.is_dumb_terminal:
+        logs.configure(config.log.format, config.log.level, sys.stderr)
+        yield _View(console, PlainLines(sys.stdout), None)
+        return
+    try:
+        files = LogFiles(log_folder)
+        own: TextIO = (log_folder / "up.log").open("a", encoding="utf-8")
+    except OSError as error:
+        raise StartError(
+            f"logs cannot be written to {log_folder} ({error.strerror}); start in another folder"
+        ) from error
+    with own:
+        logs.configure(config.log.format, config.log.level, own)
+        try:
+            yield _View(console, files, log_folder)
+        finally:
+            logs.configure(config.log.format, config.log.level, sys.stderr)
+            files.close()
+
+
+class _Watcher:
+    """Looks at ledger and metrics in a thread of its own: what hangs must hold up neither view nor children."""
+
+    def __init__(
+        self, ledger: _Ledger, watch: Watch, states: Callable[[], Sequence[ChildState]], every: float
+    ) -> None:
+        self.latest: Snapshot | None = None
+        self._ledger, self._watch, self._states, self._every = ledger, watch, states, every
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop looking; a look that hangs is left alone."""
+        self._ended.set()
+        self._thread.join(timeout=1)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._ledger.look()
+                self.latest = self._watch.snapshot(self._states())
+            except Exception:  # a border: a view that fails must not take the service down
+                log.exception("watch.failed")
+            self._ended.wait(self._every)
 
 
 class _Service:
     """The children, what they print, and what is shown of them."""
 
     def __init__(
-        self, source: ConfigSource, ledger: _Ledger, demo: Demonstration | None, stopping: _Stopping
+        self, source: ConfigSource, ledger: _Ledger, demo: Demonstration | None, view: _View, stopping: Stopping
     ) -> None:
         config = source.current()
-        self._ledger, self._demo, self._stopping = ledger, demo, stopping
-        self._console = Console()
-        self._logs = demo.folder / "logs" if demo else Path.cwd() / "mailhaul-logs"
-        self._lock = threading.Lock()
-        port = _free_ports(config, may_move=demo is not None)
-        self.supervisor = Supervisor(_children(source, ledger.url, port), self._listen)
-        book, events = connect(ledger.url)
-        self._close = book.close
-        numbers = {name: port + offset for offset, name in enumerate(PROCESSES)}
-        self.watch = Watch(
-            book,
+        self._demo, self._view, self._stopping = demo, view, stopping
+        port = free_ports(config, may_move=demo is not None)
+        self._supervisor = Supervisor(children(source, ledger.url, port), view.listen)
+        self._book, events = connect(ledger.url)
+        ports = metrics_ports(port)
+        watch = Watch(
+            self._book,
             events,
             lambda: source.current().mailboxes_by_id().values(),
             [sink.name for sink in config.sinks],
-            config.metrics.address,
-            [numbers[name] for name in WORKERS],
+            url_host(config.metrics.address),
+            [ports[name] for name in WORKERS],
         )
-        self.places = _places(config, demo, self._logs if self._console.is_terminal else None, port)
+        self._watch = watch
+        self._watcher = _Watcher(ledger, watch, self._supervisor.states, LIVE_EVERY if view.logs else PLAIN_EVERY)
+        self._places = _places(config, demo, view.logs, port)
 
     @classmethod
     @contextmanager
     def started(
-        cls, source: ConfigSource, ledger: _Ledger, demo: Demonstration | None, stopping: _Stopping
+        cls, source: ConfigSource, ledger: _Ledger, demo: Demonstration | None, view: _View, stopping: Stopping
     ) -> Iterator[_Service]:
-        service = cls(source, ledger, demo, stopping)
-        stopping.now = service.supervisor.kill
+        service = cls(source, ledger, demo, view, stopping)
         try:
             yield service
         finally:
@@ -151,105 +206,70 @@ class _Service:
 
     def run(self) -> None:
         """Until somebody asks for the end."""
-        if self._console.is_terminal:
-            self._logs.mkdir(parents=True, exist_ok=True)
-            with Live(console=self._console, auto_refresh=False, transient=False) as live:
-                self._loop(lambda snapshot: live.update(self._rendered(snapshot), refresh=True))
-            return
-        for name, place in self.places.rows:
-            print(f"{name}: {place}", flush=True)  # noqa: T201 - this is the output
+        if self._view.logs is not None:
+            self._run_live()
+        else:
+            self._run_plain()
+
+    def _run_live(self) -> None:
+        console = self._view.console
+        view = _LiveView(self._watcher, self._places, console)
+        # A screen of its own can be resized; what it showed last is left on the usual one.
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            self._loop(lambda: live.update(view, refresh=True))
+        console.print(view)
+
+    def _run_plain(self) -> None:
+        for name, place in self._places.rows:
+            self._view.listen(name, place)
         shown = ""
 
-        def show(snapshot: Snapshot) -> None:
+        def show() -> None:
             nonlocal shown
-            line = plain(snapshot)
+            line = plain(self._watcher.latest) if self._watcher.latest else ""
             if line != shown:
-                print(f"mailhaul {line}", flush=True)  # noqa: T201 - this is the output
+                self._view.listen("mailhaul", line)
                 shown = line
 
         self._loop(show)
 
-    def end(self) -> None:
-        """Stop the children and let go of everything."""
-        if self._console.is_terminal:
-            self._console.print("stopping …", style="bright_black")
-        clean = self.supervisor.stop(STOP_SECONDS)
-        self.watch.close()
-        self._close()
-        words = "stopped; start again to carry on" if clean else "stopped; some processes had to be killed"
-        print(words, flush=True)  # noqa: T201 - this is the output
-
-    def _loop(self, show: Callable[[Snapshot], None]) -> None:
-        due = 0.0
-        while not self._stopping.asked.is_set():
-            self._ledger.look()
-            self.supervisor.look()
+    def _loop(self, show: Callable[[], None]) -> None:
+        while not self._stopping.asked:
+            self._supervisor.look()
             if self._demo is not None:
                 self._demo.tick()
-            if time.monotonic() >= due:
-                show(self.watch.snapshot(self.supervisor.states()))
-                due = time.monotonic() + SNAPSHOT_EVERY
-            self._stopping.asked.wait(LOOK_EVERY)
+            show()
+            self._stopping.wait(LOOK_EVERY)
 
-    def _rendered(self, snapshot: Snapshot) -> RenderableType:
-        return render(snapshot, self.places, self._console.height)
-
-    def _listen(self, name: str, line: str) -> None:
-        """A child's line: to a file beside the live view, else to our own output."""
-        with self._lock:
-            if self._console.is_terminal:
-                with (self._logs / f"{name}.log").open("a") as file:
-                    file.write(line + "\n")
-            else:
-                print(f"{name}: {line}", flush=True)  # noqa: T201 - this is the output
+    def end(self) -> None:
+        """Stop the children and let go of everything."""
+        with swallow_output_errors():
+            self._view.console.print("stopping …", style="bright_black")
+        clean = self._supervisor.stop(STOP_SECONDS, lambda: self._stopping.again)
+        self._watcher.end()
+        self._watch.close()
+        self._book.close()
+        words = "stopped; start again to carry on" if clean else "stopped; some processes had to be killed"
+        with swallow_output_errors():
+            self._view.console.print(words)
 
 
-def _children(source: ConfigSource, ledger: str, port: int) -> list[Child]:
-    config = ["--config", str(source.path)] if source.path else []
-    log_format = source.current().log.format
-    environment = {
-        "MAILHAUL_LEDGER": ledger,
-        # Their output is a pipe to us, and what comes out of it is for people.
-        "MAILHAUL_LOG__FORMAT": "text" if log_format == "auto" else log_format,
-    }
-    return [
-        Child(
-            name,
-            [sys.executable, "-m", "ingest.cli", *command, *config],
-            {**environment, "MAILHAUL_METRICS__PORT": str(port + offset)},
-            order=0 if name == "scheduler" else 1,
-        )
-        for offset, (name, command) in enumerate(PROCESSES.items())
-    ]
+@dataclass(frozen=True, slots=True)
+class _LiveView:
+    """The latest snapshot, drawn for the terminal as it is now."""
 
+    watcher: _Watcher
+    places: Places
+    console: Console
 
-def _free_ports(config: Config, *, may_move: bool) -> int:
-    """The first of as many free ports in a row as there are processes that serve metrics."""
-    wanted = config.metrics.port
-    count = len(PROCESSES) - 1
-    for first in range(wanted, wanted + (1000 if may_move else 1), count):
-        if all(_is_free(config.metrics.address, first + offset) for offset in range(count)):
-            return first
-    raise StartError(
-        f"metrics need the ports {wanted} to {wanted + count - 1} on {config.metrics.address}, and one of them is "
-        "taken; set metrics.port to the first of four free ones"
-    )
-
-
-def _is_free(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return False
-    return True
+    def __rich__(self) -> RenderableType:
+        snapshot = self.watcher.latest
+        return render(snapshot, self.places, self.console.height) if snapshot else "starting …"
 
 
 def _places(config: Config, demo: Demonstration | None, log_folder: Path | None, port: int) -> Places:
-    address = f"[{config.metrics.address}]" if ":" in config.metrics.address else config.metrics.address
     store = config.store.url.removeprefix("file://")
+    address = url_host(config.metrics.address)
     rows = [
         ("objects", store),
         ("metrics", f"http://{address}:{port}/metrics, workers on {port + 1} to {port + len(WORKERS)}"),
