@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
+from tests.support.servers import free_port
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def write_config(folder: Path, mailboxes: Sequence[dict[str, Any]], **sections: 
         "ledger": "embedded",
         "sinks": [{"type": "jsonl", "path": str(folder / "events.jsonl")}],
         "defaults": {"interval": "1s"},
+        "metrics": {"port": free_port()},
         "mailboxes": list(mailboxes),
         **sections,
     }
