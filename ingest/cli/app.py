@@ -7,7 +7,6 @@ used; 130 interrupted.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -15,16 +14,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from ingest import __version__
-from ingest.errors import ConfigError, MailhaulError
-
-FAILED = 1
-UNUSABLE = 2
-INTERRUPTED = 130
+from ingest.cli.saying import FAILED, INTERRUPTED, UNUSABLE, Commands
 
 app = typer.Typer(
+    cls=Commands,
     help="Hauls business mail out of POP3 mailboxes into object storage, with an event for each message.",
     no_args_is_help=True,
     add_completion=False,
@@ -50,17 +45,7 @@ class Role(StrEnum):
 
 def main() -> None:
     """Run the command line; never shows a traceback for a mistake of the user's (`MAILHAUL_DEBUG=1` shows it)."""
-    try:
-        app()
-    except MailhaulError as error:
-        if os.environ.get("MAILHAUL_DEBUG") == "1":
-            raise
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        for line in error.problems if isinstance(error, ConfigError) else [str(error)]:
-            console.print(f"[bold red]error:[/] {escape(line)}")
-        sys.exit(UNUSABLE)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    app()
 
 
 @app.command()
@@ -81,12 +66,12 @@ def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Poll every mailbox once, process and deliver everything, print a summary."""
     from ingest.cli import once, reports
 
-    report = once.drain(config)
+    report, interrupted = once.drain(config)
     if as_json:
         _print_json(reports.drain_data(report))
     else:
         Console().print(reports.drain_table(report))
-    sys.exit(0 if report.ok else FAILED)
+    sys.exit(INTERRUPTED if interrupted else 0 if report.ok else FAILED)
 
 
 @app.command()

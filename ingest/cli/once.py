@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ingest import logs
+from ingest.cli.stopping import Stopping
 from ingest.config import ConfigSource
 from ingest.errors import ConfigError
 from ingest.metrics import Metrics
@@ -25,13 +24,14 @@ if TYPE_CHECKING:
     from ingest.usecases.drain import DrainReport
 
 
-def drain(config: Path | None) -> DrainReport:
-    """Everything once. The first Ctrl-C ends it after the messages under way."""
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    with _runtime(config) as runtime:
-        return runtime.drain.run(runtime.schedule(), stopped.is_set)
+def drain(config: Path | None) -> tuple[DrainReport, bool]:
+    """Everything once; the report, and whether it was cut short by Ctrl-C.
+
+    The first Ctrl-C ends it after the messages under way, the second at once.
+    """
+    with Stopping() as stopping, _runtime(config) as runtime:
+        report = runtime.drain.run(runtime.schedule(), lambda: stopping.asked)
+        return report, stopping.asked
 
 
 def check(config: Path | None, only: Sequence[str]) -> CheckReport:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
 
 from ingest.adapters.stores.folder import FolderStore
 from ingest.adapters.stores.memory import MemoryStore
+from ingest.cli.saying import printable, say_error
 from ingest.cli.screen import octets
 from ingest.domain import keys
 from ingest.domain.message import OpenMessage
@@ -42,7 +42,7 @@ def parse_files(files: Iterable[Path], extract: Path | None, *, as_json: bool) -
         extract: a folder below which each message gets one of its own, as in a store.
         as_json: one manifest a line instead of a tree.
     """
-    console, problems = Console(highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
+    console = Console(highlight=False)
     readable = True
     with ThreadPoolExecutor(4) as uploads:
         for file in files:
@@ -52,7 +52,7 @@ def parse_files(files: Iterable[Path], extract: Path | None, *, as_json: bool) -
             except (OSError, StoreError) as error:
                 readable = False
                 why = error.strerror if isinstance(error, OSError) else str(error)
-                problems.print(f"[bold red]error:[/] {escape(str(file))}: {escape(why or 'cannot be read')}")
+                say_error(f"{file}: {why or 'cannot be read'}")
                 continue
             if as_json:
                 sys.stdout.buffer.write(manifest.to_json() + b"\n")
@@ -93,7 +93,7 @@ def _parse(file: Path, store: Store, processor: Processor) -> Manifest:
 def _tree(file: Path, manifest: Manifest) -> Tree:
     headers = manifest.headers
     size = octets(manifest.raw.size) if manifest.raw else ""
-    tree = Tree(Text.assemble((str(file), "bold"), f"  {size}  ", _flags(manifest.parse.defects)))
+    tree = Tree(Text.assemble((printable(str(file)), "bold"), f"  {size}  ", _flags(manifest.parse.defects)))
     for name, value in (
         ("subject", headers.subject),
         ("from", ", ".join(f"{who.name} <{who.address}>".strip() for who in headers.from_)),
@@ -101,7 +101,7 @@ def _tree(file: Path, manifest: Manifest) -> Tree:
         ("message", manifest.message_key),
     ):
         if value:
-            tree.add(Text.assemble((f"{name} ", "bright_black"), value))
+            tree.add(Text.assemble((f"{name} ", "bright_black"), printable(value)))
     branches: dict[str | None, Tree] = {None: tree}
     for body in manifest.bodies:
         tree.add(_body(body))
@@ -115,7 +115,7 @@ def _body(body: Body) -> Text:
     return Text.assemble(
         (f"{body.part} ", "bright_black"),
         (f"{body.kind} body", "green"),
-        f"  {body.charset}  {octets(body.object.size)}  ",
+        f"  {printable(body.charset)}  {octets(body.object.size)}  ",
         _flags(body.defects),
     )
 
@@ -125,8 +125,8 @@ def _attachment(attachment: Attachment) -> Text:
     lied = "" if declared == attachment.detected_type else f" (declared {declared})"
     return Text.assemble(
         (f"{attachment.part} ", "bright_black"),
-        (attachment.filename, "bold cyan"),
-        f"  {attachment.role}  {attachment.detected_type}{lied}  {octets(attachment.size)}  ",
+        (printable(attachment.filename), "bold cyan"),
+        f"  {attachment.role}  {attachment.detected_type}{printable(lied)}  {octets(attachment.size)}  ",
         (f"sha256 {attachment.sha256[:16]}… ", "bright_black"),
         _flags(attachment.defects),
     )

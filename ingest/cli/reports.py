@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ingest.cli.saying import printable
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def drain_table(report: DrainReport) -> RenderableType:
     for row in report.mailboxes:
         words = row.error or (f"{row.failed_messages} given up" if row.failed_messages else "")
         counts = [_number(getattr(row.report, name)) for name in _COUNTS]
-        table.add_row(row.mailbox, *counts, Text(words, style="red"))
+        table.add_row(row.mailbox, *counts, Text(printable(words), style="red"))
     table.add_section()
     table.add_row("all", *(_number(getattr(report.totals, name)) for name in _COUNTS), "", style="bold")
     events = ", ".join(f"{count} to {sink}" for sink, count in report.events.items()) or "no sink is configured"
@@ -84,7 +85,7 @@ def check_table(report: CheckReport) -> RenderableType:
     table.add_column(overflow="fold")
     for finding in report.findings:
         mark = Text("✓", style="green") if finding.ok else Text("✗", style="bold red")
-        table.add_row(mark, finding.part, Text(finding.name, style="bold"), Text(finding.detail))
+        table.add_row(mark, finding.part, Text(finding.name, style="bold"), Text(printable(finding.detail)))
     bad = sum(not finding.ok for finding in report.findings)
     summary = (
         Text(f"{bad} of {len(report.findings)} parts do not work", style="bold red") if bad else Text("all is well")

@@ -21,6 +21,7 @@ from ingest.adapters.ledger import connect
 from ingest.cli.children import WORKERS, children, free_ports, metrics_ports, url_host
 from ingest.cli.demonstration import Demonstration, demonstration
 from ingest.cli.output import LogFiles, PlainLines
+from ingest.cli.saying import INTERRUPTED
 from ingest.cli.screen import Places, plain, render
 from ingest.cli.stopping import Stopping, swallow_output_errors
 from ingest.cli.supervisor import Supervisor
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-INTERRUPTED = 130
 STOP_SECONDS = 8.0
 LOOK_EVERY = 0.25
 # Between two snapshots; without a terminal at most one line a second is wanted.

@@ -1,0 +1,131 @@
+"""Errors as lines and exit codes, and text that strangers chose on a terminal."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from ingest.cli import once, reports
+from ingest.cli.app import app
+from ingest.cli.saying import exit_code, printable
+from ingest.errors import (
+    ConfigError,
+    LedgerUnavailableError,
+    MaildropAuthError,
+    MailhaulError,
+    StartError,
+    StoreRefusedError,
+)
+from ingest.usecases.check import CheckReport, Finding
+from ingest.usecases.drain import DrainedMailbox, DrainReport
+from ingest.usecases.poll import PollReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def drained(result: str = "success", pending: int = 0) -> DrainReport:
+    row = DrainedMailbox("a", result, PollReport(listed=2), error=None if result == "success" else "no entry")
+    return DrainReport([row], processed=0, pending=pending, events={}, waiting_events=0, seconds=0.1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError(["no"]), 2),
+        (StartError("no"), 2),
+        (LedgerUnavailableError("no"), 1),
+        (StoreRefusedError("no"), 1),
+        (MaildropAuthError("no"), 1),
+    ],
+)
+def test_what_cannot_work_as_asked_is_2_and_what_failed_is_1(error: MailhaulError, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_an_error_is_a_line_for_each_problem_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_config: Path | None) -> None:
+        raise ConfigError([f"first: {'long ' * 40}", "second [bold]: \x1b[2J"])
+
+    monkeypatch.delenv("MAILHAUL_DEBUG", raising=False)
+    monkeypatch.setattr(once, "status", fail)
+    code, stdout, stderr = run("status")
+    assert (code, stdout) == (2, "")
+    assert stderr.splitlines() == [f"error: first: {'long ' * 40}", "error: second [bold]: \ufffd[2J"]
+
+
+def test_who_debugs_gets_the_error_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_config: Path | None) -> None:
+        raise StartError("no")
+
+    monkeypatch.setenv("MAILHAUL_DEBUG", "1")
+    monkeypatch.setattr(once, "status", fail)
+    assert isinstance(CliRunner().invoke(app, ["status"]).exception, StartError)
+
+
+@pytest.mark.parametrize("arguments", [["frobnicate"], ["parse"], ["worker", "sing"], ["drain", "--nonsense"]])
+def test_bad_usage_is_2(arguments: list[str]) -> None:
+    assert run(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("report", "interrupted", "code"),
+    [
+        (drained(), False, 0),
+        (drained("auth_error"), False, 1),
+        (drained(pending=1), False, 1),
+        (drained(), True, 130),
+    ],
+)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_the_exit_code_of_a_drain(
+    monkeypatch: pytest.MonkeyPatch, report: DrainReport, *, interrupted: bool, code: int, form: list[str]
+) -> None:
+    monkeypatch.setattr(once, "drain", lambda _config: (report, interrupted))
+    assert run("drain", *form)[0] == code
+
+
+@pytest.mark.parametrize(("ok", "code"), [(True, 0), (False, 1)])
+def test_the_exit_code_of_a_check(monkeypatch: pytest.MonkeyPatch, *, ok: bool, code: int) -> None:
+    report = CheckReport([Finding("store", "memory", ok=ok, detail="words")])
+    monkeypatch.setattr(once, "check", lambda _config, _only: report)
+    assert run("check")[0] == code
+
+
+def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_config: Path | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(once, "status", interrupt)
+    assert run("status")[0] == 130
+
+
+def test_what_a_server_says_cannot_steer_the_terminal() -> None:
+    words = "\x1b]0;title\x07 \u202egnp.exe\r\nnext"
+    assert printable(words) == "\ufffd]0;title\ufffd \ufffdgnp.exe\ufffd\ufffdnext"
+    output = io.StringIO()
+    report = CheckReport([Finding("mailbox", "a", ok=False, detail=words)])
+    Console(file=output, width=120).print(reports.check_table(report))
+    assert "\x1b" not in output.getvalue()
+    assert "\u202e" not in output.getvalue()
+
+
+def test_what_a_sender_writes_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "a.eml").write_bytes(
+        b"Subject: \x1b[31mred [bold]\r\nFrom: =?utf-8?q?=1B]0=3Bt=07?= <a@example.org>\r\n"
+        b'Content-Type: text/x-\x1b[31m; name="=?utf-8?q?=E2=80=AEfdp.exe?="\r\n\r\nhello\r\n'
+    )
+    code, stdout, _ = run("parse", str(tmp_path / "a.eml"))
+    assert code == 0
+    assert "red [bold]" in stdout
+    for steering in "\x1b\x07\u202e":
+        assert steering not in stdout
