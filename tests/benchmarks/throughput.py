@@ -53,6 +53,8 @@ def run(
         (path / "password").write_text("secret")
         users = [f"{name.replace(' ', '-')}-{number:03d}" for number in range(mailboxes)]
         octets = _deliver(dovecot, users)
+        # As in life: polled again once a minute, not while the others are still waiting for their first time.
+        sections["defaults"] = {"interval": "60s"}
         boxes = [_mailbox(user, dovecot, port, path / "password") for user in users]
         paused = write_config(path, [{**box, "enabled": False} for box in boxes], **sections)
         with Service(paused, env or {}) as service:
