@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Group
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
@@ -16,13 +15,16 @@ from ingest import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from ingest.cli.watch import Snapshot
     from ingest.usecases.status import MailboxRow
 
-# Lines that everything but the mailboxes takes.
-_OTHER_LINES = 17
+# From this width on, processes have a table of their own.
+_WIDE = 110
+# Two of the box, one for the titles of the columns, and one below it all for the cursor.
+_BOX_LINES = 4
+_LEAST_ROWS = 3
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _KIBI = 1024
 _COLOURS = {"success": "green", "paused": "bright_black", "waiting": "yellow"}
@@ -37,14 +39,31 @@ class Places:
 
 def render(snapshot: Snapshot, places: Places, height: int) -> RenderableType:
     """The whole view, for a terminal of this many lines (24 or more)."""
-    rows = max(3, height - _OTHER_LINES - len(places.rows))
-    return Group(
-        _head(snapshot),
-        Panel(_mailboxes(snapshot, rows), border_style="bright_black", padding=(0, 1)),
-        _figures(snapshot),
-        Rule(style="bright_black"),
-        _foot(places),
-    )
+    return _View(snapshot, places, height)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Mailboxes take the lines that everything else leaves; a wide terminal shows processes beside them."""
+
+    snapshot: Snapshot
+    places: Places
+    height: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        options = options.reset_height()
+        wide = options.max_width >= _WIDE
+        others = [
+            _head(self.snapshot),
+            _figures(self.snapshot, with_processes=not wide),
+            Rule(style="bright_black"),
+            _foot(self.places),
+        ]
+        taken = sum(len(console.render_lines(part, options, pad=False)) for part in others)
+        mailboxes = _boxed(_mailboxes(self.snapshot, max(_LEAST_ROWS, self.height - taken - _BOX_LINES)))
+        yield others[0]
+        yield _side_by_side(mailboxes, _boxed(_process_table(self.snapshot))) if wide else mailboxes
+        yield from others[1:]
 
 
 def plain(snapshot: Snapshot) -> str:
@@ -58,6 +77,7 @@ def plain(snapshot: Snapshot) -> str:
         "events": sum(totals.delivered.values()),
         "pending": status.counts["open"] if status else "?",
         "undelivered": max((lag.entries for lag in status.sinks.values()), default=0) if status else "?",
+        "parked": status.counts["parked"] if status else "?",
         "failed": status.counts["failed"] if status else "?",
         "ledger": "up" if status else "away",
         "down": ",".join(process.name for process in snapshot.processes if process.pid is None) or "-",
@@ -105,12 +125,19 @@ def _mailboxes(snapshot: Snapshot, rows: int) -> RenderableType:
     for title in ("on server", "backlog", "age"):
         table.add_column(title, justify="right", no_wrap=True, ratio=2)
     boxes = snapshot.status.mailboxes
-    shown = boxes if len(boxes) <= rows else boxes[: rows - 1]
+    shown = boxes if len(boxes) <= rows else sorted(boxes, key=_calm)[: rows - 1]
     for row in shown:
         table.add_row(*_mailbox(row, snapshot.at))
     if len(shown) < len(boxes):
         table.add_row(Text(f"and {len(boxes) - len(shown)} more", style="bright_black"))
     return table
+
+
+def _calm(row: MailboxRow) -> int:
+    """Where not all have room: those in trouble first, then those with a backlog."""
+    if row.enabled and row.status and row.status.result != "success":
+        return 0
+    return 1 if row.status and row.status.backlog_messages else 2
 
 
 def _mailbox(row: MailboxRow, now: float) -> list[RenderableType]:
@@ -123,10 +150,10 @@ def _mailbox(row: MailboxRow, now: float) -> list[RenderableType]:
     return [row.id, state, str(status.listed), backlog, ago(now - status.last_poll)]
 
 
-def _figures(snapshot: Snapshot) -> RenderableType:
+def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
     totals, status = snapshot.totals, snapshot.status
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bright_black", justify="right", min_width=12)
+    table.add_column(style="bright_black", justify="right", min_width=11)
     table.add_column()
     table.add_row(
         "messages",
@@ -148,9 +175,13 @@ def _figures(snapshot: Snapshot) -> RenderableType:
         if waiting.get(sink):
             events.append((waiting[sink], "waiting", "bold yellow"))
     table.add_row("events", _counts(*events) if events else Text("in the stream; no sink is configured"))
-    table.add_row("backlog", _counts((status.counts["open"] if status else 0, "to process", "bold yellow")))
+    backlog, parked = (status.counts["open"], status.counts["parked"]) if status else (0, 0)
+    table.add_row(
+        "backlog", _counts((backlog, "to process", "bold yellow"), (parked, "refused by their sink", "bold red"))
+    )
     table.add_row("latency", _latency(totals.latency_p50, totals.latency_p95))
-    table.add_row("processes", _processes(snapshot))
+    if with_processes:
+        table.add_row("processes", _processes(snapshot))
     return table
 
 
@@ -178,9 +209,33 @@ def _processes(snapshot: Snapshot) -> Text:
     return text
 
 
+def _process_table(snapshot: Snapshot) -> RenderableType:
+    table = Table(box=None, expand=True, pad_edge=False, header_style="bright_black")
+    table.add_column("process", no_wrap=True, ratio=3)
+    table.add_column("pid", justify="right", no_wrap=True, ratio=2)
+    table.add_column("restarts", justify="right", no_wrap=True, ratio=2)
+    for process in snapshot.processes:
+        dot = ("● ", "green" if process.pid else "red")
+        restarts = Text(str(process.restarts), style="yellow" if process.restarts else "")
+        table.add_row(Text.assemble(dot, process.name), str(process.pid or "down"), restarts)
+    return table
+
+
+def _boxed(content: RenderableType) -> RenderableType:
+    return Panel(content, border_style="bright_black", padding=(0, 1))
+
+
+def _side_by_side(left: RenderableType, right: RenderableType) -> RenderableType:
+    table = Table.grid(expand=True)
+    table.add_column(ratio=5)
+    table.add_column(ratio=3)
+    table.add_row(left, right)
+    return table
+
+
 def _foot(places: Places) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bright_black", justify="right", min_width=12)
+    table.add_column(style="bright_black", justify="right", min_width=11)
     table.add_column(overflow="fold")
     for name, place in places.rows:
         table.add_row(name, place)

@@ -277,7 +277,8 @@ def _places(config: Config, demo: Demonstration | None, log_folder: Path | None,
     if log_folder is not None:
         rows.append(("logs", str(log_folder)))
     if demo is not None:
-        copied = shlex.quote(os.path.relpath(demo.config))
-        rows.append(("your own", f"cp {copied} my.yaml; edit it; mailhaul up --config my.yaml"))
+        rows.append(
+            ("your own", f"mailhaul up --config my.yaml, a copy of {shlex.quote(os.path.relpath(demo.config))}")
+        )
     rows.append(("to stop", "Ctrl-C; the next start carries on"))
     return Places(rows)

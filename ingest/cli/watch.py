@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import urllib3
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ingest.ports.ledger import EventLog, Ledger
 
 RATE_SECONDS = 10.0
+# Latency is that of the last while, not of all time: what was slow yesterday says nothing of now.
+LATENCY_SECONDS = 30.0
 
 # Reading all of a page twice a second would cost a tenth of a processor.
 _WANTED = tuple(
@@ -38,11 +40,12 @@ _WANTED = tuple(
 )
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
+Page = dict[Sample, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over all processes since they started."""
+    """Sums over all processes since `mailhaul up` was started."""
 
     stored: int = 0
     duplicate: int = 0
@@ -81,28 +84,36 @@ class Watch:
     _http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(timeout=urllib3.Timeout(1.0), retries=False)
     )
-    _known: dict[int, dict[Sample, float]] = field(default_factory=dict)
-    _history: deque[tuple[float, int]] = field(default_factory=deque)
+    _known: dict[int, Page] = field(default_factory=dict)
+    _ended: Page = field(default_factory=dict)
+    _history: deque[tuple[float, Page]] = field(default_factory=deque)
     _began: float = field(default_factory=time.monotonic)
 
     def snapshot(self, processes: Sequence[ChildState]) -> Snapshot:
         """Look at everything once."""
         for port in self.ports:
-            found = self._scrape(port)
-            if found is not None:
-                self._known[port] = found
-        totals = totals_of(merged(self._known.values()))
-        now = time.monotonic()
-        self._history.append((now, totals.processed))
-        while now - self._history[0][0] > RATE_SECONDS:
+            self._take(port)
+        samples, now = merged([self._ended, *self._known.values()]), time.monotonic()
+        self._history.append((now, samples))
+        while now - self._history[0][0] > LATENCY_SECONDS:
             self._history.popleft()
-        return Snapshot(time.time(), now - self._began, rate_of(self._history), totals, self._status(), processes)
+        totals = with_latency_of(totals_of(samples), totals_of(grown(self._history[0][1], samples)))
+        rate = rate_of([(at, _processed(page)) for at, page in self._history if now - at <= RATE_SECONDS])
+        return Snapshot(time.time(), now - self._began, rate, totals, self._status(), processes)
 
     def close(self) -> None:
         """Let go of connections."""
         self._http.clear()
 
-    def _scrape(self, port: int) -> dict[Sample, float] | None:
+    def _take(self, port: int) -> None:
+        found, before = self._scrape(port), self._known.get(port, {})
+        if found is None:
+            return
+        if started_anew(before, found):
+            self._ended = merged([self._ended, before])
+        self._known[port] = found
+
+    def _scrape(self, port: int) -> Page | None:
         try:
             answer = self._http.request("GET", f"http://{self.address}:{port}/metrics")
         except HTTPError:
@@ -116,7 +127,7 @@ class Watch:
             return None
 
 
-def samples_of(text: str) -> dict[Sample, float]:
+def samples_of(text: str) -> Page:
     """The samples of a Prometheus text page that the view needs, by name and sorted labels."""
     wanted = "".join(line for line in text.splitlines(keepends=True) if line.startswith(_WANTED))
     return {
@@ -126,16 +137,33 @@ def samples_of(text: str) -> dict[Sample, float]:
     }
 
 
-def merged(pages: Iterable[Mapping[Sample, float]]) -> dict[Sample, float]:
+def started_anew(before: Page, now: Page) -> bool:
+    """Whether these are another process's counters: they never go down otherwise."""
+    return any(now.get(sample, 0.0) < value for sample, value in before.items())
+
+
+def grown(before: Page, now: Page) -> Page:
+    """What was added to each sample."""
+    return {sample: value - before.get(sample, 0.0) for sample, value in now.items()}
+
+
+def with_latency_of(totals: Totals, recent: Totals) -> Totals:
+    """The same sums with the latency of a while; where nothing was delivered in it, with their own."""
+    if recent.latency_p50 is None:
+        return totals
+    return replace(totals, latency_p50=recent.latency_p50, latency_p95=recent.latency_p95)
+
+
+def merged(pages: Iterable[Page]) -> Page:
     """The sums of the same samples over several processes."""
-    sums: dict[Sample, float] = {}
+    sums: Page = {}
     for page in pages:
         for sample, value in page.items():
             sums[sample] = sums.get(sample, 0.0) + value
     return sums
 
 
-def totals_of(samples: Mapping[Sample, float]) -> Totals:
+def totals_of(samples: Page) -> Totals:
     """The figures of the live view from samples."""
 
     def total(name: str, **wanted: str) -> int:
@@ -183,7 +211,11 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
 
 
 def rate_of(history: Sequence[tuple[float, int]]) -> float:
-    """Growth per second over what is remembered; a process that started anew counts from nothing."""
+    """Growth per second over pairs of a time and a count."""
     if len(history) < 2 or history[-1][0] == history[0][0]:  # noqa: PLR2004 - a rate needs two points
         return 0.0
     return max(0, history[-1][1] - history[0][1]) / (history[-1][0] - history[0][0])
+
+
+def _processed(page: Page) -> int:
+    return int(page.get((PREFIX + "messages_total", (("result", "processed"),)), 0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -67,6 +68,33 @@ def test_mailboxes_that_find_no_room_are_counted() -> None:
     assert any(f"and {100 - visible} more" in line for line in lines)
 
 
+def test_where_not_all_have_room_those_in_trouble_come_first() -> None:
+    view = snapshot(100)
+    assert view.status is not None
+    rows = list(reversed(view.status.mailboxes))
+    lines = shown(replace(view, status=replace(view.status, mailboxes=rows)), 80, 24)
+    first = next(line for line in lines if "box-" in line)
+    assert "box-0 " in first
+    assert "auth error" in first
+
+
+def test_the_demonstration_has_room_for_its_mailboxes_on_the_smallest_terminal() -> None:
+    places = Places([(name, "/srv/mailhaul-demo/" + "x" * 40) for name in ("a", "b", "c", "d", "e")])
+    console = Console(file=io.StringIO(), width=80, height=24)
+    console.print(render(snapshot(5), places, 24))
+    text = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    assert all(f"box-{number}" in text for number in range(5))
+    assert len(text.splitlines()) < 24
+
+
+def test_a_wide_terminal_shows_processes_with_pid_and_restarts() -> None:
+    lines = shown(snapshot(), 120, 40)
+    (poller,) = [line for line in lines if "● poller" in line]
+    assert poller.split("● poller")[1].split()[:2] == ["100", "0"]
+    (relay,) = [line for line in lines if "● relay" in line]
+    assert relay.split("● relay")[1].split()[:2] == ["down", "2"]
+
+
 def test_figures_and_troubles_are_there() -> None:
     text = "\n".join(shown(snapshot(), 100, 30))
     for words in (
@@ -101,6 +129,7 @@ def test_without_a_terminal_it_is_one_line_of_pairs() -> None:
         "events": "8",
         "pending": "2",
         "undelivered": "4",
+        "parked": "0",
         "failed": "1",
         "ledger": "up",
         "down": "relay",

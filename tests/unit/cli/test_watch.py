@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
-from prometheus_client import generate_latest
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from ingest.cli.watch import merged, quantile, rate_of, samples_of, totals_of
+from prometheus_client import generate_latest, start_http_server
+
+from ingest.adapters.ledger.memory import MemoryLedger
+from ingest.adapters.ledger.memory_eventlog import MemoryEventLog
+from ingest.cli.watch import (
+    Totals,
+    Watch,
+    grown,
+    merged,
+    quantile,
+    rate_of,
+    samples_of,
+    started_anew,
+    totals_of,
+    with_latency_of,
+)
 from ingest.metrics import Metrics
+from tests.support.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+A = ("mailhaul_messages_total", (("result", "stored"),))
+B = ("mailhaul_messages_total", (("result", "processed"),))
+
+
+@contextmanager
+def process(port: int, **messages: int) -> Iterator[None]:
+    """A process that serves metrics: so many messages by result."""
+    metrics = Metrics()
+    for result, count in messages.items():
+        metrics.count("messages_total", result, by=count)
+    server, thread = start_http_server(port, "127.0.0.1", metrics.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def page() -> str:
@@ -42,3 +81,35 @@ def test_the_rate_is_the_growth_over_the_window_and_never_negative() -> None:
     assert rate_of([(0.0, 10), (5.0, 20)]) == 2.0
     assert rate_of([(0.0, 10)]) == 0.0
     assert rate_of([(0.0, 10), (5.0, 0)]) == 0.0
+
+
+def test_counters_go_down_only_in_a_process_that_started_anew() -> None:
+    assert not started_anew({}, {A: 1.0})
+    assert not started_anew({A: 1.0}, {A: 1.0, B: 5.0})
+    assert started_anew({A: 2.0, B: 1.0}, {A: 1.0, B: 9.0})
+    assert started_anew({A: 2.0}, {})
+
+
+def test_what_was_added_is_the_difference() -> None:
+    assert grown({A: 2.0}, {A: 5.0, B: 1.0}) == {A: 3.0, B: 1.0}
+
+
+def test_latency_is_the_recent_one_where_there_was_any() -> None:
+    all_time, recent = Totals(stored=9, latency_p50=4.0, latency_p95=8.0), Totals(latency_p50=0.2, latency_p95=0.4)
+    assert with_latency_of(all_time, recent) == Totals(stored=9, latency_p50=0.2, latency_p95=0.4)
+    assert with_latency_of(all_time, Totals()) == all_time
+
+
+def test_sums_outlive_a_process_that_is_away_and_started_anew() -> None:
+    port = free_port()
+    events = MemoryEventLog(time.time)
+    watch = Watch(MemoryLedger(time.time, events), events, list, [], "127.0.0.1", [port])
+    assert watch.snapshot([]).totals.stored == 0, "nobody answers yet"
+    with process(port, stored=3, processed=2):
+        assert watch.snapshot([]).totals.stored == 3
+    assert watch.snapshot([]).totals.stored == 3
+    with process(port, stored=1):
+        assert watch.snapshot([]).totals.stored == 4
+        totals = watch.snapshot([]).totals
+        assert (totals.stored, totals.processed) == (4, 2)
+    watch.close()
