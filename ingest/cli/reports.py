@@ -46,29 +46,41 @@ def drain_data(report: DrainReport) -> dict[str, Any]:
 
 
 def drain_table(report: DrainReport) -> RenderableType:
-    """A row per mailbox, the sums, and a line about the rest."""
+    """A row per mailbox, the sums, a line for each that failed, and a line about the rest."""
     table = Table(box=None, header_style="bright_black", pad_edge=False)
-    table.add_column("mailbox")
+    table.add_column("mailbox", no_wrap=True)
     for name in _COUNTS:
-        table.add_column(name, justify="right")
-    table.add_column("")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in report.mailboxes:
-        words = row.error or (f"{row.failed_messages} given up" if row.failed_messages else "")
-        counts = [_number(getattr(row.report, name)) for name in _COUNTS]
-        table.add_row(row.mailbox, *counts, Text(printable(words), style="red"))
+        style = "" if row.ok else "red"
+        table.add_row(Text(row.mailbox, style=style), *(_number(getattr(row.report, name)) for name in _COUNTS))
     table.add_section()
-    table.add_row("all", *(_number(getattr(report.totals, name)) for name in _COUNTS), "", style="bold")
+    table.add_row("all", *(_number(getattr(report.totals, name)) for name in _COUNTS), style="bold")
     events = ", ".join(f"{count} to {sink}" for sink, count in report.events.items()) or "no sink is configured"
     words = f"{report.processed} messages processed; events delivered: {events}; {report.seconds:.1f} s"
+    return Group(table, *_troubles(report), Text(words), *_waiting(report))
+
+
+def _troubles(report: DrainReport) -> list[Text]:
+    """A line for each mailbox that failed, or whose messages did."""
+    lines = []
+    for row in report.mailboxes:
+        words = [row.error] if row.error else []
+        if row.report.failed:
+            words.append(f"{row.report.failed} messages were refused by the server; they are tried again")
+        if row.failed_messages:
+            words.append(f"{row.failed_messages} messages were given up; their raw mail is in the store")
+        lines += [Text.assemble((f"{row.mailbox}: ", "red"), printable(word)) for word in words]
+    return lines
+
+
+def _waiting(report: DrainReport) -> list[Text]:
     waiting = []
     if report.pending:
         waiting.append(f"{report.pending} messages wait for another try")
     if report.waiting_events:
         waiting.append(f"{report.waiting_events} events wait for their sink")
-    lines: list[RenderableType] = [table, Text(words)]
-    if waiting:
-        lines.append(Text(f"{' and '.join(waiting)}; run `mailhaul drain` again", style="yellow"))
-    return Group(*lines)
+    return [Text(f"{' and '.join(waiting)}; run `mailhaul drain` again", style="yellow")] if waiting else []
 
 
 def check_data(report: CheckReport) -> dict[str, Any]:
