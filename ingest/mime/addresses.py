@@ -47,7 +47,7 @@ def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Addre
         elif kind == "comment":
             comment = token.strip(b"()")
         elif kind == "group":
-            words = []
+            words, comment = [], b""
         elif kind == "quoted":
             words.append(re.sub(rb"\\(.)", rb"\1", token.strip(b'"')))
         else:
@@ -61,5 +61,5 @@ def _add(found: list[Address], words: list[bytes], comment: bytes, angle: bytes 
     if angle is None and b"@" in text:
         angle, text = text.replace(b" ", b""), comment
     if angle or text:
-        name = decode_header(text or comment, defects)
+        name = clean(decode_header(text or comment, defects))
         found.append(Address(name=name[:320], address=clean((angle or b"").decode("utf-8", "replace"))[:320]))

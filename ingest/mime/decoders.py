@@ -12,9 +12,9 @@ from ingest.mime.defects import Defect
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BLANKS = b"\r\n\t "
 _NOISE = bytes(set(range(256)) - set(_ALPHABET) - {ord("=")})
-_ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*\r?\n)")
-_OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]*\r?\Z")
 # Blanks between an equals sign and the line end are tolerated, not without end.
+_ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}\r?\n)")
+_OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
 _LONGEST_ESCAPE = 256
 _HEX = {b"%02X" % octet: bytes([octet]) for octet in range(256)}
 

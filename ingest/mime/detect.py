@@ -22,6 +22,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (b"Rar!\x1a\x07", "application/vnd.rar"),
     (b"{\\rtf", "application/rtf"),
+    (b"ID3", "audio/mpeg"),
     (b"MZ", "application/vnd.microsoft.portable-executable"),
     (b"\x7fELF", "application/x-executable"),
     (b"BEGIN:VCALENDAR", "text/calendar"),
@@ -35,8 +36,10 @@ _ZIP_ENTRIES: tuple[tuple[bytes, str], ...] = (
     (b"META-INF/MANIFEST.MF", "application/java-archive"),
 )
 _PKCS7_SIGNED = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07"
-_HTML = re.compile(rb"(?i)\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body)\b", re.DOTALL)
+# Atomic: a comment ends at the first arrow, and is never tried again with the next one.
+_HTML = re.compile(rb"(?i)(?>\s*<!--.*?-->)*+\s*<(!doctype html|html|head|body)\b", re.DOTALL)
 _XML = re.compile(rb"\s*<\?xml\s")
+_ELEMENT = re.compile(rb"\s*<[A-Za-z_!]")
 _HEADER = re.compile(rb"(?i)(received|return-path|from|to|subject|date|message-id|mime-version|delivered-to):")
 _TEXT_TYPES = frozenset({"text/plain", "text/csv", "text/html", "text/calendar", "text/xml", "application/json"})
 _CONTROLS = bytes(set(range(0x20)) - {0x09, 0x0A, 0x0C, 0x0D, 0x1B})
@@ -55,17 +58,24 @@ def detect_type(first: bytes, declared: str, filename: str | None) -> str:
     """
     if not first:
         return declared if declared in _TEXT_TYPES else "application/octet-stream"
-    for signature, media_type in _SIGNATURES:
-        if first.startswith(signature):
-            return media_type
-    # PDF readers look for the signature within the first kilobyte.
-    if b"%PDF-" in first[:1024]:
-        return "application/pdf"
+    signed = _by_signature(first)
+    if signed is not None:
+        return signed
     if first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip(first)
     if first[:1] == b"\x30" and _PKCS7_SIGNED in first[:64]:
         return "application/pkcs7-signature" if "signature" in declared else "application/pkcs7-mime"
     return _text(first, declared, filename)
+
+
+def _by_signature(first: bytes) -> str | None:
+    for signature, media_type in _SIGNATURES:
+        if first.startswith(signature):
+            return media_type
+    if first[4:8] == b"ftyp":
+        return "video/mp4"
+    # PDF readers look for the signature within the first kilobyte.
+    return "application/pdf" if b"%PDF-" in first[:1024] else None
 
 
 def _zip(first: bytes) -> str:
@@ -85,7 +95,7 @@ def _text(first: bytes, declared: str, filename: str | None) -> str:
         plain = first.decode("utf-16", "ignore").encode("utf-8", "ignore")
     if plain.translate(None, _CONTROLS) != plain:
         return "application/octet-stream"
-    if _XML.match(plain):
+    if _XML.match(plain) or _is_bare_xml(plain, declared, filename):
         return "application/xml"
     if _HTML.match(plain):
         return "text/html"
@@ -94,3 +104,9 @@ def _text(first: bytes, declared: str, filename: str | None) -> str:
     if declared == "text/csv" or (filename or "").lower().endswith(".csv"):
         return "text/csv"
     return declared if declared in _TEXT_TYPES else "text/plain"
+
+
+def _is_bare_xml(plain: bytes, declared: str, filename: str | None) -> bool:
+    """An XML declaration may be missing; then an element at the start is XML where the sender says so."""
+    said = declared.endswith(("/xml", "+xml")) or (filename or "").lower().endswith(".xml")
+    return said and _ELEMENT.match(plain) is not None

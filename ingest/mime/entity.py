@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 _SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"})
 _NESTED = frozenset({"message/rfc822", "message/global"})
 _PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_ENVELOPED = frozenset({"enveloped-data", "authenveloped-data"})
+# RFC 2045 section 5.1; blanks around the slash are old (RFC 822) and seen.
+_MEDIA_TYPE = re.compile(r"([\w!#$&^.+-]{1,127})\s*/\s*([\w!#$&^.+-]{1,127})", re.ASCII)
+_DISPOSITION = re.compile(r"[\w!#$&^.+-]{1,127}", re.ASCII)
+_TEXT = 998  # characters of a charset or an id: the longest line that RFC 5322 allows
+# RFC 2046 section 5.1.1 allows 70; longer ones are seen, and a whole boundary line has to fit into what is held back.
+_BOUNDARY = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +30,7 @@ class Entity:
     """One entity's header, read. `container` is the subtype of the multipart around it, empty at the top."""
 
     media_type: str
-    boundary: str | None
+    boundary: bytes | None
     charset: str | None
     smime_type: str
     encoding: str
@@ -37,6 +45,11 @@ class Entity:
         return self.media_type.startswith("multipart/")
 
     @property
+    def is_unreadable_multipart(self) -> bool:
+        """Whether it says that it holds parts, and not where they begin."""
+        return self.is_multipart and self.boundary is None
+
+    @property
     def is_message(self) -> bool:
         """Whether it is a nested message."""
         return self.media_type in _NESTED
@@ -46,7 +59,7 @@ class Entity:
         """What body it could be, if it is the first of its kind."""
         if self.filename is not None or self.disposition == "attachment":
             return None
-        if self.media_type == "text/plain":
+        if self.media_type == "text/plain" or self.is_unreadable_multipart:
             return "text"
         return "html" if self.media_type == "text/html" else None
 
@@ -57,14 +70,22 @@ class Entity:
             return "message"
         if self.media_type in _SIGNATURES:
             return "signature"
-        if self.container == "encrypted" or (self.media_type in _PKCS7 and self.smime_type == "enveloped-data"):
+        enveloped = self.media_type in _PKCS7 and self.smime_type in _ENVELOPED
+        if enveloped or self.container == "encrypted" or self.media_type == "application/pgp-encrypted":
             return "encrypted"
         if self.container == "alternative" and self.disposition != "attachment":
             return "alternative"
-        shown = self.container == "related" or self.media_type.startswith("image/")
-        if self.disposition != "attachment" and ((self.content_id and shown) or self.body_kind):
-            return "inline"
-        return "attachment"
+        return "inline" if self.disposition != "attachment" and self._is_shown else "attachment"
+
+    @property
+    def _is_shown(self) -> bool:
+        """Whether a reader sees it inside the body.
+
+        Apple Mail sends every file with the disposition `inline`, so for other files than images that says nothing.
+        """
+        if self.media_type.startswith("image/"):
+            return bool(self.content_id) or self.disposition == "inline"
+        return bool(self.content_id and self.container == "related") or self.body_kind is not None
 
 
 def read_entity(fields: list[Field], container: str, defects: set[Defect]) -> Entity:
@@ -83,23 +104,37 @@ def read_entity(fields: list[Field], container: str, defects: set[Defect]) -> En
     media_type = _media_type(kind, container)
     if media_type == "message/partial":
         defects.add(Defect.PARTIAL)
-    content_id = first(fields, "content-id")
+    content_id, charset = first(fields, "content-id"), kind.parameters.get("charset")
     return Entity(
         media_type=media_type,
-        boundary=kind.parameters.get("boundary"),
-        charset=kind.parameters.get("charset"),
+        boundary=_boundary(kind),
+        charset=clean(charset)[:_TEXT] if charset is not None else None,
         smime_type=kind.parameters.get("smime-type", "").lower(),
         encoding=(first(fields, "content-transfer-encoding") or b"").decode("ascii", "replace"),
-        disposition=disposition.value or None,
+        disposition=_disposition(disposition),
         filename=disposition.parameters.get("filename") or kind.parameters.get("name") or None,
-        content_id=clean(content_id.decode("utf-8", "replace")).strip(" <>") if content_id is not None else None,
+        content_id=clean(content_id.decode("utf-8", "replace"))[:_TEXT].strip(" <>") if content_id else None,
         container=container,
     )
 
 
 def _media_type(kind: Structured, container: str) -> str:
     """RFC 2045 section 5.2: without a type that makes sense, plain text; in a digest, a message."""
-    main, slash, sub = kind.value.partition("/")
-    if slash and main and sub:
-        return kind.value[:127]
+    match = _MEDIA_TYPE.match(kind.value)
+    if match is not None:
+        return f"{match[1]}/{match[2]}"
     return "message/rfc822" if container == "digest" else "text/plain"
+
+
+def _disposition(disposition: Structured) -> str | None:
+    match = _DISPOSITION.match(disposition.value)
+    return match[0] if match is not None else None
+
+
+def _boundary(kind: Structured) -> bytes | None:
+    """The octets that lines are compared with: not decoded, and without blanks at the end, which gateways cut off."""
+    octets = kind.octets.get("boundary")
+    if octets is None:
+        octets = kind.parameters.get("boundary", "").encode("utf-8", "replace")
+    octets = octets.rstrip()
+    return octets if 0 < len(octets) <= _BOUNDARY else None

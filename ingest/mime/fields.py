@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(rb"([!-9;-~]{1,76})[ \t]*:")
 _SEGMENT = re.compile(r"(.*?)(?:\*(\d{1,5}))?(\*)?", re.DOTALL)
+_COMMENT = re.compile(r"\([^()]*\)")
 _PARAMETERS = 100
+_LONGEST_TOKEN = 1024
 
 
 class Field(NamedTuple):
@@ -41,11 +43,11 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> list[
         if name:
             fields.append(Field(name, _unfolded(lines)))
             name = ""
-        if len(fields) >= limits.header_fields:
-            defects.add(Defect.HEADER_CAPPED)
-            return fields
         match = _NAME.match(line)
         if match is not None:
+            if len(fields) >= limits.header_fields:
+                defects.add(Defect.HEADER_CAPPED)
+                return fields
             name, lines = match[1].decode("ascii").lower(), [line[match.end() :]]
     if name:
         fields.append(Field(name, _unfolded(lines)))
@@ -62,16 +64,23 @@ def first(fields: list[Field], name: str) -> bytes | None:
 
 
 class Structured(NamedTuple):
-    """A value such as `text/plain; charset=utf-8`: the part before the first semicolon, and decoded parameters."""
+    """A value such as `text/plain; charset=utf-8`: what stands before the first semicolon, and parameters.
+
+    `value` is lower case and without comments; `parameters` are decoded, not cleaned; `octets` are those that came
+    in one piece, as they came.
+    """
 
     value: str
     parameters: dict[str, str]
+    octets: dict[str, bytes]
 
 
 def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
     """Read a value with parameters, RFC 2231's continuations and charsets included (also mixed and out of order)."""
     head, *items = _split_at_semicolons(field)
-    plain: dict[str, str] = {}
+    if len(items) > _PARAMETERS:
+        defects.add(Defect.HEADER_CAPPED)
+    plain: dict[str, bytes] = {}
     segments: dict[str, dict[int, tuple[bytes, bool]]] = {}
     for item in items[:_PARAMETERS]:
         name, equals, value = item.partition(b"=")
@@ -81,15 +90,21 @@ def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
         assert match is not None  # the pattern takes anything
         octets = _unquoted(value.strip())
         if match[2] is None and match[3] is None:
-            plain.setdefault(match[1], decode_header(octets, defects))
+            plain.setdefault(match[1], octets)
         else:
             segments.setdefault(match[1], {}).setdefault(int(match[2] or 0), (octets, match[3] is not None))
-    extended = {name: _joined(parts, defects) for name, parts in segments.items()}
-    return Structured(_token(head), {**plain, **extended})
+    parameters = {name: decode_header(octets, defects) for name, octets in plain.items()}
+    parameters |= {name: _joined(parts, defects) for name, parts in segments.items()}
+    return Structured(_token(head), parameters, plain)
 
 
 def _joined(parts: dict[int, tuple[bytes, bool]], defects: set[Defect]) -> str:
-    """RFC 2231: the first extended segment begins with charset'language'."""
+    """RFC 2231: the first extended segment begins with charset'language'.
+
+    Some senders only cut a value in pieces and leave encoded-words in it.
+    """
+    if not any(extended for _, extended in parts.values()):
+        return decode_header(b"".join(octets for _, (octets, _) in sorted(parts.items())), defects)
     charset: str | None = None
     joined = []
     for number, (octets, extended) in sorted(parts.items()):
@@ -105,7 +120,7 @@ def _joined(parts: dict[int, tuple[bytes, bool]], defects: set[Defect]) -> str:
 def _split_at_semicolons(field: bytes) -> list[bytes]:
     """Split at semicolons outside quotes."""
     pieces, begin, quoted = [], 0, False
-    for match in re.finditer(rb'\\.|["; ]', field):
+    for match in re.finditer(rb'\\.|[";]', field):
         if match[0] == b'"':
             quoted = not quoted
         elif match[0] == b";" and not quoted:
@@ -125,4 +140,5 @@ def _unquoted(value: bytes) -> bytes:
 
 
 def _token(value: bytes) -> str:
-    return re.sub(r"\(.*?\)|\s", "", clean(value.decode("ascii", "replace"))).strip("\"'").lower()
+    text = clean(value[:_LONGEST_TOKEN].decode("ascii", "replace"))
+    return _COMMENT.sub(" ", text).strip("\"' ").lower()

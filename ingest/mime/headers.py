@@ -30,7 +30,7 @@ def make_headers(fields: list[Field], limits: MimeLimits, defects: set[Defect]) 
 
     def text(name: str) -> str | None:
         value = first(fields, name)
-        return None if value is None else decode_header(value[: limits.text * 8], defects)[: limits.text]
+        return None if value is None else clean(decode_header(value[: limits.text * 8], defects))[: limits.text]
 
     def ids(name: str) -> list[str]:
         value = first(fields, name) or b""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -10,25 +9,48 @@ from dataclasses import dataclass
 from ingest.mime.defects import Defect
 
 _OCTETS = 255  # what file systems take
-_SAFE_OCTETS = 180  # leaves room for the part's path and temporary suffixes
+_SAFE_OCTETS = 180  # readable, and room for a folder's own names
+_ORIGINAL = 998  # characters of a name as it was sent, in a manifest: the longest line that RFC 5322 allows
 _EXTENSION_OCTETS = 20
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+_NOT_JSON = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
-# Python's table follows the machine's; these are always the same.
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_OPEN = "application/vnd.oasis.opendocument."
+# A table of our own: the machine's differ, and the same octets must give the same key everywhere.
 _EXTENSIONS = {
+    "application/epub+zip": ".epub",
+    "application/gzip": ".gz",
+    "application/java-archive": ".jar",
+    "application/json": ".json",
     "application/pdf": ".pdf",
+    "application/pkcs7-mime": ".p7m",
+    "application/pkcs7-signature": ".p7s",
+    "application/rtf": ".rtf",
+    "application/vnd.microsoft.portable-executable": ".exe",
+    _OPEN + "presentation": ".odp",
+    _OPEN + "spreadsheet": ".ods",
+    _OPEN + "text": ".odt",
+    _OFFICE + "presentationml.presentation": ".pptx",
+    _OFFICE + "spreadsheetml.sheet": ".xlsx",
+    _OFFICE + "wordprocessingml.document": ".docx",
+    "application/vnd.rar": ".rar",
+    "application/x-7z-compressed": ".7z",
+    "application/x-ole-storage": ".ole",
     "application/xml": ".xml",
     "application/zip": ".zip",
-    "application/octet-stream": ".bin",
+    "audio/mpeg": ".mp3",
+    "image/gif": ".gif",
     "image/jpeg": ".jpg",
     "image/png": ".png",
-    "image/gif": ".gif",
+    "image/tiff": ".tiff",
     "message/rfc822": ".eml",
     "text/calendar": ".ics",
     "text/csv": ".csv",
     "text/html": ".html",
     "text/plain": ".txt",
     "text/xml": ".xml",
+    "video/mp4": ".mp4",
 }
 
 
@@ -51,7 +73,7 @@ def display_name(part: str, filename: str | None, detected_type: str) -> Name:
         detected_type: gives the extension of one without a name.
     """
     if not filename:
-        made = f"part-{part}{_EXTENSIONS.get(detected_type) or mimetypes.guess_extension(detected_type) or '.bin'}"
+        made = f"part-{part}{_EXTENSIONS.get(detected_type, '.bin')}"
         return Name(made, None, made)
     defects: list[Defect] = []
     shown = "".join(char for char in filename if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
@@ -61,10 +83,13 @@ def display_name(part: str, filename: str | None, detected_type: str) -> Name:
     if base != shown.strip():
         defects.append(Defect.NAME_PATH)
     display = _whole(base.lstrip("."), part, defects)
-    safe = _shortened(_FORBIDDEN.sub("_", unicodedata.normalize("NFC", display)), _SAFE_OCTETS)
+    original = _NOT_JSON.sub("\ufffd", filename)[:_ORIGINAL]
+    # The object's name is the path, a hyphen and this, and has to fit into a folder.
+    room = min(_SAFE_OCTETS, _OCTETS - len(part) - 1)
+    safe = _shortened(_FORBIDDEN.sub("_", unicodedata.normalize("NFC", display)), room)
     return Name(
         display=display,
-        original=filename.encode("utf-8", "replace").decode() if filename != display else None,
+        original=original if original != display else None,
         safe=safe.strip(". ") or f"part-{part}",
         defects=tuple(defect.value for defect in defects),
     )

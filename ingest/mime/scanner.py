@@ -12,6 +12,9 @@ Candidates are found by searching for a line end and two hyphens; each is looked
 same time however many boundaries are on the stack.
 
 A nested message is a leaf whose decoded octets also go to a scanner of its own; how deep that goes is limited.
+
+How the octets are cut into pieces makes no difference: a decision is made on a whole line, or on so much of one that
+the rest cannot change it.
 """
 
 from __future__ import annotations
@@ -21,21 +24,22 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from ingest.domain.manifest import Headers
+from ingest.mime.body import Utf8Text
 from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import Defect
 from ingest.mime.entity import Entity, read_entity
-from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
+from ingest.mime.events import MessageEnded, PartBegun
 from ingest.mime.fields import split_fields
 from ingest.mime.headers import make_headers
-from ingest.mime.text import Utf8Text
+from ingest.mime.leaf import Leaf
 
 if TYPE_CHECKING:
     from ingest.domain.manifest import Status
-    from ingest.mime.decoders import Decoder
     from ingest.mime.events import MimeEvent
     from ingest.mime.limits import MimeLimits
 
-# RFC 2046 allows 70 characters in a boundary; longer ones are seen, and blanks may follow.
+# A longer line is neither blank nor a boundary, so no more than this is held back: RFC 2046 allows 70 characters in a
+# boundary; longer ones are seen, and blanks may follow.
 _LONGEST_DELIMITER = 1024
 
 
@@ -68,41 +72,6 @@ class _Tally:
     defects: set[Defect] = field(default_factory=set)
 
 
-class _Leaf:
-    """The part that octets go to. `path` is None for a body of a nested message, which stays inside its .eml."""
-
-    def __init__(self, path: str | None, decoder: Decoder, text: Utf8Text | None, nested: Scanner | None) -> None:
-        self.path, self._decoder, self._text, self._nested = path, decoder, text, nested
-        self.defects: set[Defect] = set()
-
-    def feed(self, octets: bytes) -> list[MimeEvent]:
-        if self.path is None:
-            return []
-        return self._emit(self._decoder.feed(octets))
-
-    def close(self) -> list[MimeEvent]:
-        if self.path is None:
-            return []
-        events = self._emit(self._decoder.close())
-        if self._text is not None and (rest := self._text.close()):
-            events.append(PartData(self.path, rest))
-        if self._nested is not None:
-            events += self._nested.close_nested()
-        self.defects |= self._decoder.defects | (self._text.defects if self._text else set())
-        events.append(PartEnded(self.path, tuple(sorted(defect.value for defect in self.defects))))
-        return events
-
-    def _emit(self, octets: bytes) -> list[MimeEvent]:
-        if self._text is not None:
-            octets = self._text.feed(octets)
-        if not octets or self.path is None:
-            return []
-        events: list[MimeEvent] = [PartData(self.path, octets)]
-        if self._nested is not None:
-            events += self._nested.feed(octets)
-        return events
-
-
 class Scanner:
     """Reads one message. Feed it octets in pieces of any size; take events; close it once.
 
@@ -111,12 +80,18 @@ class Scanner:
         parent: path of the part that holds this message; None for the message itself.
         tally: shared with the message around it.
         nesting: how many messages are around it.
+        depth: how many levels of parts are around it.
     """
 
     def __init__(
-        self, limits: MimeLimits, parent: str | None = None, tally: _Tally | None = None, nesting: int = 0
+        self,
+        limits: MimeLimits,
+        parent: str | None = None,
+        tally: _Tally | None = None,
+        nesting: int = 0,
+        depth: int = 0,
     ) -> None:
-        self._limits, self._parent, self._nesting = limits, parent, nesting
+        self._limits, self._parent, self._nesting, self._depth = limits, parent, nesting, depth
         self._tally = tally or _Tally()
         self._headers: Headers | None = None
         self._state = _State.HEADER
@@ -125,8 +100,9 @@ class Scanner:
         self._buffer = b""
         self._at_line_start = True
         self._lines: list[bytes] = []
+        self._inside_line = False
         self._header_octets = 0
-        self._leaf: _Leaf | None = None
+        self._leaf: Leaf | None = None
 
     def feed(self, data: bytes) -> list[MimeEvent]:
         """Take octets; returns what they brought to light."""
@@ -147,7 +123,7 @@ class Scanner:
         if self._state is _State.HEADER and (self._lines or self._headers is None):
             self._end_header(events)
         self._end_leaf(events)
-        if self._stack:
+        if self._stack and self._state is not _State.FULL:
             self._tally.defects.add(Defect.TRUNCATED)
         return events
 
@@ -174,30 +150,29 @@ class Scanner:
         while True:
             end = buffer.find(b"\n", at)
             if end < 0:
-                # A line without an end is kept up to the limit; what is beyond cannot matter.
                 if not final:
-                    return self._bounded_line(at), False
+                    return self._long_line(at), False
                 end = len(buffer) - 1
                 if at > end:
                     return at, False
-            line = buffer[at : end + 1]
-            stripped = line.rstrip(b"\r\n")
-            found = self._delimiters.get(stripped.rstrip()) if stripped[:2] == b"--" else None
-            if not stripped or found:
-                self._end_header(events)
-                at = end + 1
-                if found:
-                    self._boundary(found, events)
-                return at, True
+            line, at = buffer[at : end + 1], end + 1
+            if not self._inside_line and len(line) <= _LONGEST_DELIMITER:
+                found = self._delimiters.get(line.rstrip()) if line[:2] == b"--" else None
+                if found or not line.rstrip(b"\r\n"):
+                    self._end_header(events)
+                    if found:
+                        self._boundary(found, events)
+                    return at, True
             self._gather(line)
-            at = end + 1
+            self._inside_line = False
 
-    def _bounded_line(self, at: int) -> int:
-        room = self._limits.header_octets
-        if len(self._buffer) - at > room:
-            self._gather(self._buffer[at:])
-            return len(self._buffer)
-        return at
+    def _long_line(self, at: int) -> int:
+        """A line that has not ended is held back until it can only be a field's."""
+        if not self._inside_line and len(self._buffer) - at <= _LONGEST_DELIMITER:
+            return at
+        self._gather(self._buffer[at:])
+        self._inside_line = True
+        return len(self._buffer)
 
     def _gather(self, line: bytes) -> None:
         room = self._limits.header_octets - self._header_octets
@@ -212,39 +187,42 @@ class Scanner:
         """Begin what the gathered header announces."""
         found: set[Defect] = set()
         fields = split_fields(b"".join(self._lines), self._limits, found)
-        self._lines, self._header_octets = [], 0
+        self._lines, self._header_octets, self._inside_line = [], 0, False
         if self._headers is None:
             self._headers = make_headers(fields, self._limits, found) if self._parent is None else Headers()
-        self._tally.defects |= found
+            self._tally.defects |= found
+            found = set()
         container = self._stack[-1].subtype if self._stack else ""
         entity = read_entity(fields, container, found)
-        path = self._next_path(entity)
         self._at_line_start = True
-        if entity.is_multipart and self._push(entity, path, found):
-            self._state = _State.SKIP
-            return
-        self._begin_leaf(entity, path, found, events)
+        if entity.boundary is not None and self._may_open(entity, found):
+            self._open(entity, entity.boundary)
+            self._tally.defects |= found
+        else:
+            self._begin_leaf(entity, self._next_path(lends=False), found, events)
 
-    def _next_path(self, entity: Entity) -> str:
+    def _next_path(self, *, lends: bool) -> str:
+        """The place of the next part. A multipart at the root lends its children its own: 1, 2, 3."""
         if self._stack:
             return self._stack[-1].next_path()
         prefix = f"{self._parent}." if self._parent else ""
-        # A multipart at the root lends its children its place: 1, 2, 3.
-        return prefix.rstrip(".") if entity.is_multipart and entity.boundary else f"{prefix}1"
+        return prefix.rstrip(".") if lends else f"{prefix}1"
 
-    def _push(self, entity: Entity, path: str, defects: set[Defect]) -> bool:
-        if not entity.boundary:
-            defects.add(Defect.NO_BOUNDARY)
+    def _may_open(self, entity: Entity, defects: set[Defect]) -> bool:
+        if not entity.is_multipart:
             return False
-        if len(self._stack) >= self._limits.depth:
-            defects.add(Defect.DEPTH_LIMIT)
-            self._tally.partial = True
-            return False
+        if self._depth + len(self._stack) < self._limits.depth:
+            return True
+        defects.add(Defect.DEPTH_LIMIT)
+        self._tally.partial = True
+        return False
+
+    def _open(self, entity: Entity, boundary: bytes) -> None:
+        path = self._next_path(lends=True)
         subtype = entity.media_type.partition("/")[2]
-        boundary = entity.boundary.rstrip().encode("utf-8", "replace")
         self._stack.append(_Multipart(f"{path}." if path else "", subtype, boundary))
         self._note_delimiters()
-        return True
+        self._state = _State.SKIP
 
     def _note_delimiters(self) -> None:
         self._delimiters = {}
@@ -269,10 +247,11 @@ class Scanner:
                     return self._hand_out_until(begin, len(buffer) - held, events), False
                 candidate = newline + 1
             end = buffer.find(b"\n", candidate)
-            if end < 0 and not final and len(buffer) - candidate < _LONGEST_DELIMITER:
-                return self._hand_out_until(begin, _before_line_end(buffer, begin, candidate), events), False
             stop = len(buffer) if end < 0 else end + 1
-            found = self._delimiters.get(buffer[candidate : min(stop, candidate + _LONGEST_DELIMITER)].rstrip())
+            short = stop - candidate <= _LONGEST_DELIMITER
+            if short and end < 0 and not final:
+                return self._hand_out_until(begin, _before_line_end(buffer, begin, candidate), events), False
+            found = self._delimiters.get(buffer[candidate:stop].rstrip()) if short else None
             if found:
                 self._hand_out(buffer[begin : _before_line_end(buffer, begin, candidate)], events)
                 self._end_leaf(events)
@@ -307,20 +286,28 @@ class Scanner:
             self._note_delimiters()
         self._state = _State.SKIP if closing else _State.HEADER
         self._at_line_start = True
-        if self._tally.parts >= self._limits.parts and not closing:
-            self._tally.defects.add(Defect.PARTS_LIMIT)
-            self._tally.partial = True
-            self._state = _State.FULL
+        if not closing:
+            self._count_part()
+
+    def _count_part(self) -> None:
+        if self._tally.parts < self._limits.parts:
+            self._tally.parts += 1
+            return
+        self._tally.defects.add(Defect.PARTS_LIMIT)
+        self._tally.partial = True
+        self._state = _State.FULL
 
     # --- leaves -----------------------------------------------------------------------------------------------------
 
     def _begin_leaf(self, entity: Entity, path: str, defects: set[Defect], events: list[MimeEvent]) -> None:
         self._state = _State.LEAF
-        self._tally.parts += 1
+        if entity.is_unreadable_multipart:
+            defects.add(Defect.NO_BOUNDARY)
         kind = entity.body_kind
         body = kind if self._parent is None and kind and kind not in self._tally.bodies else None
         if self._parent is not None and kind:
-            self._leaf = _Leaf(None, decoder_for(""), None, None)
+            self._leaf = Leaf(None, decoder_for(""), None, None)
+            self._tally.defects |= defects
             return
         if body:
             self._tally.bodies.add(body)
@@ -337,7 +324,7 @@ class Scanner:
             )
         )
         text = Utf8Text(entity.charset) if body else None
-        self._leaf = _Leaf(path, decoder_for(entity.encoding), text, self._nested(entity, path, defects))
+        self._leaf = Leaf(path, decoder_for(entity.encoding), text, self._nested(entity, path, defects))
         self._leaf.defects |= defects
 
     def _nested(self, entity: Entity, path: str, defects: set[Defect]) -> Scanner | None:
@@ -347,7 +334,8 @@ class Scanner:
             defects.add(Defect.DEPTH_LIMIT)
             self._tally.partial = True
             return None
-        return Scanner(self._limits, path, self._tally, self._nesting + 1)
+        depth = self._depth + len(self._stack) + 1
+        return Scanner(self._limits, path, self._tally, self._nesting + 1, depth)
 
     def _end_leaf(self, events: list[MimeEvent]) -> None:
         if self._leaf is not None:

@@ -1,0 +1,86 @@
+"""A body's octets as UTF-8, whatever their charset."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING
+
+from ingest.mime.defects import Defect
+from ingest.mime.text import known_charset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Where a line of ISO-2022 is cut that is longer than any mail may have (RFC 5322 section 2.1.1: 998).
+_LONGEST_LINE = 4096
+
+
+class Utf8Text:
+    """Takes a body in any pieces, which make no difference to what comes out.
+
+    Without a charset that is known, text is taken for UTF-8 up to the first octet that cannot be, and from there for
+    Windows-1252. In a known one, octets that do not fit are replaced.
+    """
+
+    def __init__(self, charset: str | None) -> None:
+        self.defects: set[Defect] = set()
+        name = known_charset(charset) if charset else "ascii"
+        if name is None:
+            self.defects.add(Defect.UNKNOWN_CHARSET)
+        self._guessing = name in (None, "ascii")
+        self._name = "utf-8" if name is None or self._guessing else name
+        self._decoder = codecs.getincrementaldecoder(self._name)("strict")
+        # Python's decoders of ISO-2022 keep no more than eight octets of an escape sequence between two pieces, and
+        # raise on a broken one that is longer; so they are given whole lines, which no sequence may leave (RFC 1468).
+        self._by_line = self._name.startswith("iso2022")
+        self._line = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What is whole so far."""
+        if self._by_line:
+            return b"".join(self._decode(line, final=True) for line in self._whole_lines(data))
+        return self._decode(data, final=False)
+
+    def close(self) -> bytes:
+        """The rest."""
+        rest, self._line = self._line, b""
+        return self._decode(rest, final=True)
+
+    def _whole_lines(self, data: bytes) -> Iterator[bytes]:
+        *lines, rest = (self._line + data).split(b"\n")
+        whole = len(rest) - len(rest) % _LONGEST_LINE
+        for line in (*(line + b"\n" for line in lines), rest[:whole]):
+            yield from (line[at : at + _LONGEST_LINE] for at in range(0, len(line), _LONGEST_LINE))
+        self._line = rest[whole:]
+
+    def _decode(self, data: bytes, *, final: bool) -> bytes:
+        if self._guessing and not data.isascii():
+            self.defects.add(Defect.UNKNOWN_CHARSET)
+        state = self._decoder.getstate()
+        try:
+            text = self._decoder.decode(data, final)
+        except UnicodeError as error:
+            if self._guessing and isinstance(error, UnicodeDecodeError):
+                text = self._guess_again(error, final=final)
+            else:
+                text = self._replace(state, data, final=final)
+        return text.encode("utf-8", "replace")
+
+    def _guess_again(self, error: UnicodeDecodeError, *, final: bool) -> str:
+        """`error.object` holds the octets that were kept back, too."""
+        self._guessing = False
+        self._decoder = codecs.getincrementaldecoder("cp1252")("replace")
+        good, bad = error.object[: error.start], error.object[error.start :]
+        return good.decode("utf-8") + self._decoder.decode(bad, final)
+
+    def _replace(self, state: tuple[bytes, int], data: bytes, *, final: bool) -> str:
+        """The same octets again, from where the decoder stood, by one that does not stop."""
+        self.defects.add(Defect.BAD_CHARSET)
+        self._decoder = codecs.getincrementaldecoder(self._name)("replace")
+        self._decoder.setstate(state)
+        try:
+            return self._decoder.decode(data, final)
+        except UnicodeError:
+            # UTF-16 and UTF-32 without a byte order mark: big-endian (RFC 2781 section 4.3).
+            self._decoder = codecs.getincrementaldecoder(f"{self._name}-be")("replace")
+            return self._decoder.decode(state[0] + data, final)
