@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from ingest.mime.detect import detect_type
 from ingest.mime.names import display_name
 
+ODT = "application/vnd.oasis.opendocument.text"
+P7M = "application/pkcs7-mime"
+
 
 @pytest.mark.parametrize(
     ("filename", "display", "defects"),
@@ -30,11 +33,29 @@ def test_names_to_show(filename: str, display: str, defects: tuple[str, ...]) ->
     """Cases 9 to 13 of names."""
     name = display_name("2", filename, "application/pdf")
     assert (name.display, name.defects) == (display, defects)
-    assert name.original == (filename if filename != display else None)
+    assert name.original == (filename.replace("\0", "\ufffd") if filename != display else None)
 
 
-def test_a_part_without_a_name_is_called_after_its_place_and_type() -> None:
-    assert display_name("2.1", None, "application/pdf").display == "part-2.1.pdf"
+@pytest.mark.parametrize(
+    ("detected_type", "expected"),
+    [("application/pdf", "part-2.1.pdf"), ("application/x-perl", "part-2.1.bin"), ("text/plain", "part-2.1.txt")],
+)
+def test_a_part_without_a_name_is_called_after_its_place_and_type(detected_type: str, expected: str) -> None:
+    """From a table of our own: the machine's would give other keys elsewhere."""
+    assert display_name("2.1", None, detected_type).display == expected
+
+
+def test_path_and_safe_name_fit_into_a_folder_together() -> None:
+    path = ".".join(["10"] * 50)
+    name = display_name(path, "ü" * 300 + ".pdf", "application/pdf")
+    assert len(f"{path}-{name.safe}".encode()) <= 255
+    assert name.safe.endswith(".pdf")
+
+
+def test_a_name_as_it_was_sent_is_kept_in_part_where_it_has_no_end() -> None:
+    original = display_name("1", "x" * 100_000 + ".pdf", "application/pdf").original
+    assert original is not None
+    assert len(original) == 998
 
 
 @given(st.text(max_size=400))
@@ -67,6 +88,13 @@ def test_no_name_leaves_its_folder(filename: str) -> None:
         (b"\x89PNG\r\n\x1a\n", "image/jpeg", "image/png"),
         (b"\x00\x01\x02", "application/pdf", "application/octet-stream"),
         (b"", "application/pdf", "application/octet-stream"),
+        (b"<p:Fattura xmlns:p='urn:x'/>", "application/xml", "application/xml"),
+        (b"<p:Fattura xmlns:p='urn:x'/>", "text/plain", "text/plain"),
+        (b"<!-- a --> <!-- b --><html>", "text/plain", "text/html"),
+        (b"<!---->" * 500, "text/plain", "text/plain"),
+        (b"\x00\x00\x00\x18ftypmp42", "application/octet-stream", "video/mp4"),
+        (b"PK\x03\x04" + bytes(26) + b"mimetypeapplication/vnd.oasis.opendocument.textPK", "x/y", ODT),
+        (b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02", "application/octet-stream", P7M),
         (b"From: a@b\r\n\r\n", "message/rfc822", "message/rfc822"),
     ],
 )

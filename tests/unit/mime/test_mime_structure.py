@@ -58,8 +58,30 @@ def test_a_missing_final_boundary_ends_with_the_message() -> None:
 
 def test_a_multipart_without_a_boundary_is_text() -> None:
     found = read_alike(mail("multipart/mixed", b"hello"))
+    assert (found.leaves["1"].head.role, found.leaves["1"].content) == ("text", b"hello")
+    assert "no_boundary" in found.leaves["1"].defects
+
+
+def test_a_boundary_that_no_line_can_equal_is_none() -> None:
+    found = read_alike(mail(f'multipart/mixed; boundary="{"a" * 2000}"', b"hello"))
     assert found.leaves["1"].content == b"hello"
     assert "no_boundary" in found.leaves["1"].defects
+
+
+@pytest.mark.parametrize("boundary", [b"\xe4", b"=?utf-8?q?x?=", b" a"])
+def test_a_boundary_is_octets_and_is_not_decoded(boundary: bytes) -> None:
+    head = b'Content-Type: multipart/mixed; boundary="' + boundary + b'"\r\n\r\n'
+    found = read_alike(head + b"--" + boundary + b"\r\n\r\nx\r\n--" + boundary + b"--\r\n")
+    assert [leaf.content for leaf in found.leaves.values()] == [b"x"]
+
+
+def test_a_long_line_is_neither_blank_nor_a_boundary_however_it_is_cut() -> None:
+    odd = b"\r" * 3000 + b"\n"
+    found = read_alike(b"Subject: s\r\n" + odd + b"Date: x\r\n\r\nbody")
+    assert found.leaves["1"].content == b"body"
+    long = b"--a" + b" " * 3000 + b"\r\n"
+    found = read_alike(mail('multipart/mixed; boundary="a"', b"--a\r\n\r\none\r\n" + long + b"two\r\n--a--"))
+    assert [leaf.content for leaf in found.leaves.values()] == [b"one\r\n" + long + b"two"]
 
 
 def test_a_part_without_headers_is_text() -> None:
@@ -111,7 +133,11 @@ def test_a_nested_mail_is_stored_whole_and_its_files_are_taken_out(encoded: bool
             "mixed",
             "attachment",
         ),
+        ("Content-Type: image/png\r\nContent-Disposition: inline", "mixed", "inline"),
+        ("Content-Type: image/png", "mixed", "attachment"),
         ("Content-Type: text/calendar", "alternative", "alternative"),
+        ("Content-Type: application/pgp-encrypted", "mixed", "encrypted"),
+        ("Content-Type: application/pkcs7-mime; smime-type=signed-data", "mixed", "attachment"),
         ("Content-Type: application/pkcs7-signature; name=smime.p7s", "signed", "signature"),
         ("Content-Type: application/octet-stream", "encrypted", "encrypted"),
         ("Content-Type: application/pkcs7-mime; smime-type=enveloped-data", "mixed", "encrypted"),
@@ -136,6 +162,69 @@ def test_bodies_come_as_utf8_whatever_they_were() -> None:
         assert read_alike(raw).leaves["1"].content == "Größe".encode()
     assert "unknown_charset" in read(unknown).leaves["1"].defects
     assert "bad_charset" in read(mail("text/plain; charset=utf-8", b"\xff")).leaves["1"].defects
+
+
+@pytest.mark.parametrize(
+    ("charset", "octets", "text", "defects"),
+    [
+        ("", "Größe ".encode() * 20 + b"\xfc", "Größe " * 20 + "ü", ("unknown_charset",)),
+        ("us-ascii", "Größe".encode(), "Größe", ("unknown_charset",)),
+        ("utf-8", "Größe ".encode() * 20 + b"\xfc", "Größe " * 20 + "\ufffd", ("bad_charset",)),
+        ("iso-2022-jp", "会議".encode("iso2022_jp") + b"\n\x1b(..0$.}\x1b\x0fJ!", None, ("bad_charset",)),
+        ("iso-2022-kr", "가나\n다라".encode("iso2022_kr"), "가나\n다라", ()),
+        ("utf-16", "\ufeffGröße".encode("utf-16be"), "Größe", ()),
+        ("utf-16", "Größe".encode("utf-16be"), "Größe", ("bad_charset",)),
+        ("rot13", b"abc", "abc", ("unknown_charset",)),
+    ],
+)
+def test_a_body_reads_alike_in_any_pieces(
+    charset: str, octets: bytes, text: str | None, defects: tuple[str, ...]
+) -> None:
+    """Also where its octets do not fit its charset: what comes before the first of those is not read again."""
+    leaf = read_alike(mail(f"text/plain; charset={charset}" if charset else "text/plain", octets)).leaves["1"]
+    assert leaf.defects == defects
+    assert text is None or leaf.content.decode() == text
+
+
+def test_control_characters_of_a_name_reach_the_one_who_tells_of_them() -> None:
+    assert read_alike(mail('application/pdf; name="a\0b.pdf"', b"x")).leaves["1"].head.filename == "a\0b.pdf"
+
+
+def test_what_is_read_past_is_told_of_at_the_message_where_no_part_is_given_out() -> None:
+    multipart = 'multipart/mixed; boundary="a"\r\nContent-Type: text/plain'
+    assert "duplicate_content_type" in read_alike(mail(multipart, b"--a\r\n\r\nx\r\n--a--")).defects
+    many = "application/pdf" + "".join(f"; p{number}=x" for number in range(200))
+    assert "header_capped" in read_alike(mail(many, b"x")).leaves["1"].defects
+
+
+def test_a_header_at_the_limit_is_not_beyond_it() -> None:
+    assert read(b"X: y\r\n" * 1000 + b"\r\nbody").defects == ()
+    assert read(b"X: y\r\n" * 1001 + b"\r\nbody").defects == ("header_capped",)
+
+
+def test_levels_are_counted_through_nested_messages() -> None:
+    """So that a path, which becomes part of an object's name, stays short."""
+    level = b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n'
+    deep = b"".join(level % (n, n) for n in range(8))
+    nested = deep + b"Content-Type: message/rfc822\r\n\r\n" + deep.replace(b'="', b'="n').replace(b"--", b"--n")
+    found = read_alike(nested + b"\r\nx")
+    assert found.status == "complete"
+    limited = read(nested + b"\r\nx", limits=MimeLimits(depth=12))
+    assert limited.status == "partial"
+    assert "depth_limit" in {defect for leaf in limited.leaves.values() for defect in leaf.defects} | set(
+        limited.defects
+    )
+    assert max(path.count(".") for path in limited.leaves) <= 12
+
+
+def test_a_reader_that_stopped_at_a_limit_does_not_call_the_message_cut_off() -> None:
+    many = mail('multipart/mixed; boundary="a"', b"--a\r\n\r\nx\r\n" * 50 + b"--a--")
+    assert read(many, limits=MimeLimits(parts=10)).defects == ("parts_limit",)
+
+
+def test_multiparts_count_as_parts() -> None:
+    inner = b'--a\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n--b--\r\n'
+    assert read(mail('multipart/mixed; boundary="a"', inner * 50), limits=MimeLimits(parts=10)).status == "partial"
 
 
 def test_limits_end_the_reading_and_not_the_message() -> None:
@@ -172,6 +261,10 @@ def test_limits_end_the_reading_and_not_the_message() -> None:
         b"Subject: x\r\n" + b" y\r\n" * 200_000 + b"\r\n",
         b"Content-Type: x/y; " + b"".join(b"n*%d=v; " % n for n in range(50_000)) + b"\r\n\r\n",
         b"Content-Type: message/rfc822\r\n\r\n" * 500,
+        b"Content-Type: " + b"(" * 1_000_000 + b"\r\n\r\n",
+        b'Content-Type: x/y; name="' + b"=?utf-8?q?x?= " * 70_000 + b'"\r\n\r\n',
+        b"Subject: x\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(200_000)) + b"\r\n",
+        b"Subject: " + b"x" * 10_000_000 + b"\r\n\r\n",
     ],
     ids=lambda raw: raw[:20].decode("latin-1").split("\r")[0] or "empty",
 )

@@ -1,0 +1,61 @@
+"""What a message may cost: memory does not follow its size, and no name it holds is looked up on its word."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import hashlib
+import tracemalloc
+from typing import TYPE_CHECKING
+
+from ingest.mime import parse
+from ingest.mime.events import MessageEnded, PartData
+from tests.support.mime import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHUNK = 256 * 1024
+HEAD = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+
+
+def test_memory_does_not_grow_with_an_attachment() -> None:
+    """25 MB of it cost less than 4 MiB, what it is cut in pieces of included."""
+    lines = base64.encodebytes(bytes(range(256)) * 750).replace(b"\n", b"\r\n")[:CHUNK]
+    whole = lines[: len(lines) - len(lines) % 78]
+
+    def chunks() -> Iterator[bytes]:
+        yield HEAD
+        for _ in range(25_000_000 // len(whole)):
+            yield whole
+
+    octets, hashed, ended = 0, hashlib.sha256(), False
+    tracemalloc.start()
+    try:
+        for event in parse(chunks()):
+            if isinstance(event, PartData):
+                octets += len(event.data)
+                hashed.update(event.data)
+            ended = ended or isinstance(event, MessageEnded)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert ended
+    assert octets > 18_000_000
+    assert peak < 4 * 2**20
+
+
+def test_a_charset_that_no_list_knows_is_not_looked_up() -> None:
+    """Python would import a module of that name, and remember for ever that there is none."""
+    asked: list[str] = []
+
+    def search(name: str) -> None:
+        asked.append(name)
+
+    codecs.register(search)
+    try:
+        found = read(b"Subject: =?x-made-up-1?q?a?=\r\nContent-Type: text/plain; charset=x-made-up-2\r\n\r\nbody")
+    finally:
+        codecs.unregister(search)
+    assert found.headers.subject == "a"
+    assert asked == []

@@ -1,0 +1,83 @@
+"""Whole mails beside what is to be read in them: `tests/corpus/*.eml`, written for this, and `*.json`.
+
+The mails are kept with bare line feeds and read with both kinds of line end. A leaf's content stands in the JSON with
+bare line feeds: as text where it is short and UTF-8, else as size and SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.mime import received_at
+from ingest.mime.detect import DETECT_OCTETS, detect_type
+from ingest.mime.names import display_name
+from tests.support.mime import Leaf, Read, read_alike
+
+CORPUS = Path(__file__).parents[2] / "corpus"
+MAILS = sorted(CORPUS.glob("*.eml"))
+SHORT = 500
+
+
+def described(found: Read) -> dict[str, Any]:
+    headers = found.headers.model_dump(mode="json", by_alias=True)
+    return {
+        "status": found.status,
+        "defects": list(found.defects),
+        "headers": {name: value for name, value in headers.items() if value},
+        "leaves": [leaf_described(leaf) for leaf in found.leaves.values()],
+    }
+
+
+def leaf_described(leaf: Leaf) -> dict[str, Any]:
+    head = leaf.head
+    content = leaf.content.replace(b"\r\n", b"\n")
+    detected = detect_type(leaf.content[:DETECT_OCTETS], head.declared_type, head.filename)
+    name = display_name(head.path, head.filename, detected)
+    said = {
+        "path": head.path,
+        "parent": head.parent,
+        "role": head.role,
+        "declared_type": head.declared_type,
+        "detected_type": detected,
+        "charset": head.charset,
+        "disposition": head.disposition,
+        "content_id": head.content_id,
+        "name": None if head.role in ("text", "html") else name.display,
+        "original": name.original,
+        "safe": name.safe if name.safe != name.display else None,
+        "defects": [*leaf.defects, *name.defects],
+        **content_described(content),
+    }
+    return {key: value for key, value in said.items() if value or key == "text"}
+
+
+def content_described(content: bytes) -> dict[str, Any]:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if len(content) <= SHORT and "\0" not in text:
+        return {"text": text}
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_the_corpus_is_there() -> None:
+    assert len(MAILS) >= 15
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("mail", MAILS, ids=lambda mail: mail.stem)
+def test_a_mail_reads_as_its_json_says(mail: Path, line_end: bytes) -> None:
+    """With either line end, and in pieces of every size."""
+    raw = mail.read_bytes()
+    assert b"\r" not in raw
+    raw = raw.replace(b"\n", line_end)
+    assert described(read_alike(raw)) == json.loads(mail.with_suffix(".json").read_text("utf-8"))
+    date = received_at(raw)
+    assert date is not None
+    assert date.isoformat() == "2026-03-02T07:15:30+00:00"

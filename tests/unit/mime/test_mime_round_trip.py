@@ -1,0 +1,110 @@
+"""Any tree of parts that the standard library writes comes back with identical octets; damage never raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email import encoders, policy
+from email.mime.base import MIMEBase
+from email.mime.message import MIMEMessage
+from email.mime.multipart import MIMEMultipart
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.mime import SIZES, read
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+CORPUS = Path(__file__).parents[2] / "corpus"
+CRLF = policy.compat32.clone(linesep="\r\n")
+
+
+@dataclass(frozen=True)
+class File:
+    name: str
+    octets: bytes
+    quoted: bool
+
+
+@dataclass(frozen=True)
+class Folder:
+    nested: bool
+    members: list[File | Folder]
+
+
+names = st.text(st.characters(categories=["L", "N"], include_characters=" ;'\"%*="), min_size=1, max_size=40).map(
+    lambda name: f"a{name}z"
+)
+# Quoted-printable as the standard library writes it turns line ends into the message's own.
+quotable = st.binary(max_size=200).map(lambda octets: octets.replace(b"\r", b"").replace(b"\n", b""))
+files = st.one_of(
+    st.builds(File, names, st.binary(max_size=2000), st.just(False)),
+    st.builds(File, names, quotable, st.just(True)),
+)
+trees = st.recursive(files, lambda inner: st.builds(Folder, st.booleans(), st.lists(inner, min_size=1, max_size=4)))
+
+
+def written(tree: File | Folder) -> Message:
+    if isinstance(tree, File):
+        part = MIMEBase("application", "octet-stream")
+        part.set_payload(tree.octets)
+        (encoders.encode_quopri if tree.quoted else encoders.encode_base64)(part)
+        part.add_header("Content-Disposition", "attachment", filename=("utf-8", "", tree.name))
+        return part
+    container = MIMEMultipart("mixed", _subparts=[written(member) for member in tree.members])
+    return MIMEMessage(container) if tree.nested else container
+
+
+def leaves_of(tree: File | Folder) -> list[tuple[str, bytes]]:
+    if isinstance(tree, File):
+        return [(tree.name, tree.octets)]
+    return [leaf for member in tree.members for leaf in leaves_of(member)]
+
+
+@given(trees, st.sampled_from(SIZES))
+@settings(deadline=None)
+def test_what_the_standard_library_writes_comes_back(tree: File | Folder, size: int) -> None:
+    found = read(written(tree).as_bytes(policy=CRLF), size)
+    files_found = [leaf for leaf in found.leaves.values() if leaf.head.role == "attachment"]
+    assert [(leaf.head.filename, leaf.content) for leaf in files_found] == leaves_of(tree)
+    assert (found.status, found.defects) == ("complete", ())
+    assert all(not leaf.defects for leaf in found.leaves.values())
+
+
+@given(trees)
+@settings(deadline=None, max_examples=30)
+def test_a_nested_mail_comes_back_as_it_was_written(tree: File | Folder) -> None:
+    inner = MIMEMultipart("mixed", _subparts=[written(tree)])
+    outer = MIMEMultipart("mixed", _subparts=[MIMEMessage(inner)])
+    found = read(outer.as_bytes(policy=CRLF))
+    assert found.leaves["1"].content == inner.as_bytes(policy=CRLF)
+
+
+mails = st.sampled_from(sorted(CORPUS.glob("*.eml"))).map(Path.read_bytes)
+junk = st.one_of(
+    st.binary(max_size=4),
+    st.sampled_from(
+        [
+            *(b"\r", b"\n", b"--", b"\r\n--", b"\0", b"=", b'"', b";", b"(", b"=?utf-8?b?", b"?="),
+            *(b"charset=utf-16", b"charset=iso-2022-jp", b"charset=utf-7"),
+            b"Content-Type: message/rfc822\r\n\r\n",
+            b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n",
+        ]
+    ),
+)
+damage = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), junk), min_size=1, max_size=8)
+
+
+@given(mails, damage, st.integers(1, 300))
+@settings(deadline=None)
+def test_damaged_mail_reads_alike_in_any_pieces(raw: bytes, done: list[tuple[float, int, bytes]], size: int) -> None:
+    for place, gone, put in done:
+        at = int(place * len(raw))
+        raw = raw[:at] + put + raw[at + gone :]
+    found = read(raw)
+    assert read(raw, size) == found
+    assert found.headers.model_dump_json().encode()
+    assert found.status in ("complete", "partial")
