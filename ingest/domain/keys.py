@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
     from datetime import date
+
+    from typing_extensions import Buffer
 
 DIGEST_OCTETS = 16
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,38 @@ def deliver(drops: Path, first: int, count: int) -> None:
         (drops / "box" / f"{index}.eml").write_bytes(sample(index, "box").raw)
 
 
+def check_figures(prometheus: Prometheus) -> None:
+    """What was counted is what was delivered."""
+
+    def value(expression: str) -> float:
+        return sum(found.value for found in prometheus.query(expression))
+
+    for result in ("stored", "processed", "published"):
+        assert value(f'mailhaul_messages_total{{result="{result}"}}') == MAILS
+    assert value("mailhaul_end_to_end_latency_seconds_count") == MAILS
+    assert value("mailhaul_message_size_bytes_count") == MAILS
+    assert value("mailhaul_parse_duration_seconds_count") == MAILS
+    assert value('mailhaul_store_requests_total{operation="put",result="ok"}') > 2 * MAILS
+    assert value('mailhaul_polls_total{mailbox="box",result="success"}') >= 1
+    assert value('mailhaul_pending_messages{stage="process"}') == 0
+    assert value("mailhaul_mailbox_enabled") == 1
+    assert value("mailhaul_ledger_up") == 1
+    assert value("time() - mailhaul_scheduler_last_tick_timestamp_seconds") < 30
+
+
+def check_names(prometheus: Prometheus) -> None:
+    """What is exported is declared, and what is declared is exported, unless it had no occasion yet."""
+    exported = {found.labels["__name__"] for found in prometheus.query('{__name__=~"mailhaul_.+"}')}
+    bases = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in exported}
+    declared = {spec.full_name for spec in SPECS}
+    # A counter's `_created` sample stands without `_total`.
+    assert {name for name in bases - declared if f"{name}_total" not in declared} == set()
+    assert declared - bases <= {
+        "mailhaul_tls_certificate_not_after_timestamp_seconds",
+        "mailhaul_parse_defects_total",
+    }
+
+
 @pytest.mark.e2e
 @pytest.mark.prometheus
 def test_prometheus_reads_every_process_and_the_figures_are_right_even_after_a_crash(
@@ -68,32 +101,8 @@ def test_prometheus_reads_every_process_and_the_figures_are_right_even_after_a_c
             prometheus = prometheus_for([f"127.0.0.1:{port + offset}" for offset in range(4)])
             prometheus.wait_until_up()
 
-            def value(expression: str) -> float:
-                return sum(found.value for found in prometheus.query(expression))
-
-            for result in ("stored", "processed", "published"):
-                assert value(f'mailhaul_messages_total{{result="{result}"}}') == MAILS
-            assert value("mailhaul_end_to_end_latency_seconds_count") == MAILS
-            assert value("mailhaul_message_size_bytes_count") == MAILS
-            assert value("mailhaul_parse_duration_seconds_count") == MAILS
-            assert value('mailhaul_store_requests_total{operation="put",result="ok"}') > 2 * MAILS
-            assert value('mailhaul_polls_total{mailbox="box",result="success"}') >= 1
-            assert value('mailhaul_pending_messages{stage="process"}') == 0
-            assert value("mailhaul_mailbox_enabled") == 1
-            assert value("mailhaul_ledger_up") == 1
-            assert value("time() - mailhaul_scheduler_last_tick_timestamp_seconds") < 30
-            exported = {found.labels["__name__"] for found in prometheus.query('{__name__=~"mailhaul_.+"}')}
-            bases = {
-                name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum").removesuffix("_created")
-                for name in exported
-            }
-            declared = {spec.full_name for spec in SPECS}
-            assert bases - declared == set() or {f"{name}_total" for name in bases - declared} <= declared
-            # Only what had no occasion yet may be missing.
-            assert declared - bases <= {
-                "mailhaul_tls_certificate_not_after_timestamp_seconds",
-                "mailhaul_parse_defects_total",
-            }
+            check_figures(prometheus)
+            check_names(prometheus)
 
             assert service.process is not None
             before = children(service.process.pid)
