@@ -16,7 +16,6 @@ _NAME = re.compile(rb"([!-9;-~]{1,76})[ \t]*:")
 _SEGMENT = re.compile(r"(.*?)(?:\*(\d{1,5}))?(\*)?", re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*\)")
 _PARAMETERS = 100
-_LONGEST_TOKEN = 1024
 
 
 class Field(NamedTuple):
@@ -140,5 +139,5 @@ def _unquoted(value: bytes) -> bytes:
 
 
 def _token(value: bytes) -> str:
-    text = clean(value[:_LONGEST_TOKEN].decode("ascii", "replace"))
+    text = clean(value.decode("ascii", "replace"))
     return _COMMENT.sub(" ", text).strip("\"' ").lower()

@@ -62,6 +62,7 @@ def test_odd_base64(octets: bytes, expected: bytes | None, defects: set[str], si
         (b"soft=\r\nbreak", b"softbreak", set()),
         (b"soft= \t\r\nbreak", b"softbreak", set()),
         (b"lf\nstays", b"lf\nstays", set()),
+        (b"a=" + b" " * 400 + b"\r\nb", b"a=" + b" " * 400 + b"\r\nb", {"bad_quoted_printable"}),
         (b"bad =ZZ escape", b"bad =ZZ escape", {"bad_quoted_printable"}),
         (b"a == b", b"a == b", {"bad_quoted_printable"}),
         (b"end=", b"end", set()),
