@@ -83,7 +83,9 @@ class Runtime:
         """What the configuration wants scheduled now."""
         config = self.source.current()
         enabled = [box.id for box in config.mailboxes_by_id().values() if box.enabled]
-        return Schedule(enabled, list(self.sinks), config.schedule_digest())
+        # The sinks are those this process was started with, whatever the files say by now.
+        digest = f"{config.schedule_digest()} {' '.join(sorted(self.sinks))}"
+        return Schedule(enabled, list(self.sinks), digest)
 
     @cached_property
     def uploads(self) -> ThreadPoolExecutor:

@@ -19,6 +19,10 @@ class StopFlag:
         """Ask all work to end after the message that is under way."""
         self._event.set()
 
+    def asked(self) -> bool:
+        """Whether the worker is to stop."""
+        return bool(self._event.is_set())
+
     def within(self, seconds: float) -> Stop:
         """A question for one task: is the worker to stop, or has this task had its time?"""
         ends = time.monotonic() + seconds

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from ingest.runtime import Runtime
-    from workers.stopping import Stop, StopFlag
+    from workers.stopping import StopFlag
 
 log = get_logger()
 
@@ -40,7 +40,7 @@ def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: Sto
     def work_off_hint() -> None:
         started, result = time.monotonic(), "ok"
         try:
-            _run(role, runtime(), stop.within(TIME_PER_HINT[role]))
+            _run(role, runtime(), stop)
         except LedgerUnavailableError as error:
             # Nothing is lost: claims expire, and the scheduler hints again when the ledger is back.
             result = "error"
@@ -54,10 +54,12 @@ def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: Sto
             metrics.observe("task_duration_seconds", time.monotonic() - started, str(role), result)
 
 
-def _run(role: Queue, runtime: Runtime, stop: Stop) -> None:
+def _run(role: Queue, runtime: Runtime, flag: StopFlag) -> None:
+    stop = flag.within(TIME_PER_HINT[role])
     match role:
         case Queue.POLL:
-            runtime.poll_stage.run(stop)
+            # A large mailbox may take longer than a hint has: only the worker's own end cuts it short.
+            runtime.poll_stage.run(stop, leave=flag.asked)
         case Queue.PROCESS:
             runtime.process_stage.run(stop)
         case Queue.RELAY:

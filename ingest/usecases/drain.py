@@ -115,7 +115,7 @@ class Drain:
                 finished.add(outcome.mailbox)
 
         def work() -> None:
-            self.poll.run(enough, listen)
+            self.poll.run(enough, leave=stop, listen=listen)
 
         while not enough():
             _in_threads(work, min(PARALLEL_MAILBOXES, max(1, len(schedule.mailboxes))))

@@ -55,6 +55,7 @@ class PollReport:
     backlog_messages: int = 0
     backlog_octets: int = 0
     certificate_not_after: float | None = None
+    cut_short: bool = False
 
     def __add__(self, later: PollReport) -> PollReport:
         """Two polls of one mailbox as one: what was done adds up, what is there is the later poll's."""
@@ -77,6 +78,7 @@ class _Run:
     )
     registered: set[bytes] = field(default_factory=set)
     too_large: set[bytes] = field(default_factory=set)
+    cut_short: bool = False
     certificate_not_after: float | None = None
 
     def new_rows(self) -> list[Listed]:
@@ -93,6 +95,7 @@ class _Run:
             backlog_messages=len(left),
             backlog_octets=sum(row.size or 0 for row in left),
             certificate_not_after=self.certificate_not_after,
+            cut_short=self.cut_short,
             **self.counts,
         )
 
@@ -144,6 +147,7 @@ class Poller:
             run.certificate_not_after = session.certificate_not_after
             run.listed = session.listing()
             if not self._take_new(session, run):
+                run.cut_short = True
                 session.close()  # answers may be under way: the session is out of step, and nothing is lost by it
                 return True
             self._delete_done(session, run)

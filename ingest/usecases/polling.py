@@ -35,7 +35,7 @@ class PollOutcome:
     result: str
     report: PollReport
     error: MailhaulError | None = None
-    # More than one poll's worth waits on the server.
+    # More than this poll took waits on the server.
     full: bool = False
 
 
@@ -47,23 +47,30 @@ class PollStage:
     mailboxes: Callable[[], Mapping[str, Mailbox]]
     random: Callable[[], float]
 
-    def run(self, stop: Callable[[], bool], listen: Callable[[PollOutcome], None] = lambda _: None) -> int:
+    def run(
+        self,
+        stop: Callable[[], bool],
+        *,
+        leave: Callable[[], bool] | None = None,
+        listen: Callable[[PollOutcome], None] = lambda _: None,
+    ) -> int:
         """Claim one due mailbox at a time until none is due; returns how many were polled.
 
         Args:
-            stop: asked between mailboxes and between messages.
+            stop: asked between mailboxes.
+            leave: asked between messages too, for an end that cannot wait for a large mailbox; `stop` by default.
             listen: told of every poll that ended.
         """
         ledger, keeper = self.poller.ledger, self.poller.keeper
 
         def handle(claim: Claim) -> None:
-            outcome = self.handle(claim, stop)
+            outcome = self.handle(claim, leave or stop)
             if outcome is not None:
                 listen(outcome)
 
         return work_off(ledger.mailboxes, handle, lease=keeper.seconds, stop=stop)
 
-    def handle(self, claim: Claim, stop: Callable[[], bool]) -> PollOutcome | None:
+    def handle(self, claim: Claim, leave: Callable[[], bool]) -> PollOutcome | None:
         """Poll one claimed mailbox and release it; None when the configuration does not have it."""
         work = self.poller.ledger.mailboxes
         mailbox = self.mailboxes().get(claim.id)
@@ -75,7 +82,7 @@ class PollStage:
             work.drop([claim.id])
             return None
         started = time.monotonic()
-        outcome = self._poll(claim, mailbox, stop)
+        outcome = self._poll(claim, mailbox, leave)
         seconds = time.monotonic() - started
         self.poller.metrics.observe("poll_duration_seconds", seconds, mailbox.server.label)
         self.poller.metrics.poll_ended(mailbox.id, outcome.result)
@@ -83,15 +90,16 @@ class PollStage:
         self._give_back(claim, mailbox, outcome)
         return outcome
 
-    def _poll(self, claim: Claim, mailbox: Mailbox, stop: Callable[[], bool]) -> PollOutcome:
+    def _poll(self, claim: Claim, mailbox: Mailbox, leave: Callable[[], bool]) -> PollOutcome:
         try:
-            report = self.poller.poll(claim, mailbox, stop)
+            report = self.poller.poll(claim, mailbox, leave)
         except MailhaulError as error:
             return PollOutcome(mailbox.id, result_of(error), PollReport(), error)
         except Exception as bug:  # the border of one mailbox: a bug that it brings out must not stop the others
             log.exception("poll.bug", mailbox=mailbox.id)
             return PollOutcome(mailbox.id, "internal_error", PollReport(), _UnexpectedError(type(bug).__name__))
-        return PollOutcome(mailbox.id, "success", report, full=report.new > mailbox.limits.messages_per_poll)
+        full = report.cut_short or report.new > mailbox.limits.messages_per_poll
+        return PollOutcome(mailbox.id, "success", report, full=full)
 
     def _give_back(self, claim: Claim, mailbox: Mailbox, outcome: PollOutcome) -> None:
         ledger, now = self.poller.ledger, self.poller.now().timestamp()

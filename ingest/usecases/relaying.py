@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = get_logger()
 
 BATCH = 100
+UNKNOWN_PAUSE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class RelayStage:
         """Deliver to one claimed sink until nothing waits, it fails, or `stop` says so; returns how many events."""
         sink = self.sinks.get(claim.id)
         if sink is None:
-            self.ledger.sinks.drop([claim.id])
+            # This process was started before the sink was configured; another one knows it.
+            self.ledger.sinks.release(claim, UNKNOWN_PAUSE)
             return 0
         with self.keeper.hold(self.ledger.sinks, claim) as lease:
             turn = _Turn(self, sink, lease, stop)

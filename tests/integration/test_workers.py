@@ -120,3 +120,17 @@ def test_a_stop_is_seen_at_once_and_time_runs_out_too() -> None:
     assert (endless(), over()) == (False, True)
     flag.set()
     eventually(endless, 1)
+
+
+def test_a_sink_added_to_the_file_reaches_the_schedule_with_the_next_start(tmp_path: Path, valkey: Valkey) -> None:
+    """A scheduler that was started before may have noted the file's digest already, without the sink."""
+    config = tmp_path / "mailhaul.yaml"
+    config.write_text(f"store: file://{tmp_path}/store\nledger: {valkey.url}\n")
+    old = build(ConfigSource(config, {}), valkey.url, Metrics(), NoHints())
+    config.write_text(config.read_text() + f"sinks: [{{type: jsonl, path: {tmp_path}/events.jsonl}}]\n")
+    new = build(ConfigSource(config, {}), valkey.url, Metrics(), NoHints())
+    eventually(lambda: old.source.current().sinks, 10, "the file is not read again")
+    assert list(new.schedule().sinks) == ["jsonl"]
+    assert old.schedule().digest != new.schedule().digest
+    old.close()
+    new.close()

@@ -188,6 +188,26 @@ def test_stopping_keeps_what_was_fetched_and_leaves_without_quit() -> None:
         assert drop.quits == 0
 
 
+def test_a_hint_whose_time_is_up_does_not_cut_a_large_mailbox_short() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        for drop in b.maildrops.values():
+            drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(20)}
+        b.ticker.tick(b.schedule())
+        polled = b.poll_stage.run(lambda: len(b.ledger.seen("a")) > 0, leave=never)
+        assert polled == 1
+        assert len(b.ledger.seen("a")) == 20
+        assert b.maildrops["a"].quits == 1
+
+
+def test_a_mailbox_that_was_cut_short_is_due_again_at_once() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages = {f"u{n}".encode(): mail(str(n)) for n in range(20)}
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        b.poll_stage.handle(claim, lambda: True)
+        assert len(b.ledger.mailboxes.claim(1, 60)) == 1
+
+
 def test_ids_gone_from_the_server_leave_the_seen_set() -> None:
     with bench() as b:
         drop = b.maildrops["a"]

@@ -72,6 +72,17 @@ def test_an_event_refused_for_days_is_kept_and_tried_no_more() -> None:
         assert b.events.parked("main").members() == set()
 
 
+def test_a_sink_that_only_newer_processes_know_is_left_to_them() -> None:
+    """During a rolling restart an old relay must not take a new sink out of the schedule."""
+    with bench() as b:
+        b.ledger.sinks.add(["new"])
+        filled(b, 1)
+        b.ledger.sinks.add(["new"])
+        b.relay_stage.run(never)
+        assert "new" in b.ledger.sinks.members()
+        assert len(b.sinks["main"].delivered) == 1
+
+
 def test_a_relay_that_died_after_delivery_repeats_with_the_same_id() -> None:
     with bench() as b:
         filled(b, 1)
