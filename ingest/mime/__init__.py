@@ -10,21 +10,32 @@ from ingest.mime.limits import MimeLimits
 from ingest.mime.scanner import Scanner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
+    from ingest.domain.manifest import BodyKind
     from ingest.mime.events import MimeEvent
 
 __all__ = ["MimeLimits", "parse", "parse_headers", "received_at"]
 
 
-def parse(chunks: Iterable[bytes], limits: MimeLimits | None = None) -> Iterator[MimeEvent]:
+def parse(
+    chunks: Iterable[bytes],
+    limits: MimeLimits | None = None,
+    *,
+    parent: str | None = None,
+    bodies: Collection[BodyKind] = (),
+) -> Iterator[MimeEvent]:
     """Read a message as it comes; never raises, whatever the octets.
 
     Args:
         chunks: the raw message in pieces of any size; a few hundred KiB each are best.
         limits: how much to take on.
+        parent: path of the container, such as an S/MIME signature around its content, in which this entity was found;
+            None for the message itself. Paths begin with it: below `2` there are `2.1`, `2.2`, and so on, whose
+            `parent` it is.
+        bodies: the kinds of body that the message has already; a text of another kind is its body, wherever it was.
     """
-    scanner = Scanner(limits or MimeLimits())
+    scanner = Scanner(limits or MimeLimits(), parent, bodies=bodies, depth=parent.count(".") + 1 if parent else 0)
     for chunk in chunks:
         yield from scanner.feed(chunk)
     yield from scanner.close()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ingest.mime.defects import Defect
 from ingest.mime.fields import Field, Structured, first, parse_structured
 from ingest.mime.text import clean
 
 if TYPE_CHECKING:
-    from ingest.domain.manifest import Role
+    from ingest.domain.manifest import BodyKind, Role
 
 _SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"})
 _NESTED = frozenset({"message/rfc822", "message/global"})
@@ -55,7 +55,7 @@ class Entity:
         return self.media_type in _NESTED
 
     @property
-    def body_kind(self) -> Literal["text", "html"] | None:
+    def body_kind(self) -> BodyKind | None:
         """What body it could be, if it is the first of its kind."""
         if self.filename is not None or self.disposition == "attachment":
             return None

@@ -34,7 +34,9 @@ from ingest.mime.headers import make_headers
 from ingest.mime.leaf import Leaf
 
 if TYPE_CHECKING:
-    from ingest.domain.manifest import Status
+    from collections.abc import Collection
+
+    from ingest.domain.manifest import BodyKind, Status
     from ingest.mime.events import MimeEvent
     from ingest.mime.limits import MimeLimits
 
@@ -67,7 +69,7 @@ class _Tally:
     """What a message and all messages nested in it share."""
 
     parts: int = 0
-    bodies: set[str] = field(default_factory=set)
+    bodies: set[BodyKind] = field(default_factory=set)
     partial: bool = False
     defects: set[Defect] = field(default_factory=set)
 
@@ -79,8 +81,9 @@ class Scanner:
         limits: how much to take on.
         parent: path of the part that holds this message; None for the message itself.
         tally: shared with the message around it.
-        nesting: how many messages are around it.
+        nesting: how many messages are around it; the texts of those that are nested stay inside them.
         depth: how many levels of parts are around it.
+        bodies: the kinds of body that there are already.
     """
 
     def __init__(
@@ -88,11 +91,13 @@ class Scanner:
         limits: MimeLimits,
         parent: str | None = None,
         tally: _Tally | None = None,
+        *,
         nesting: int = 0,
         depth: int = 0,
+        bodies: Collection[BodyKind] = (),
     ) -> None:
         self._limits, self._parent, self._nesting, self._depth = limits, parent, nesting, depth
-        self._tally = tally or _Tally()
+        self._tally = tally or _Tally(bodies=set(bodies))
         self._headers: Headers | None = None
         self._state = _State.HEADER
         self._stack: list[_Multipart] = []
@@ -189,7 +194,7 @@ class Scanner:
         fields = split_fields(b"".join(self._lines), self._limits, found)
         self._lines, self._header_octets, self._inside_line = [], 0, False
         if self._headers is None:
-            self._headers = make_headers(fields, self._limits, found) if self._parent is None else Headers()
+            self._headers = make_headers(fields, self._limits, found) if self._nesting == 0 else Headers()
             self._tally.defects |= found
             found = set()
         container = self._stack[-1].subtype if self._stack else ""
@@ -304,8 +309,8 @@ class Scanner:
         if entity.is_unreadable_multipart:
             defects.add(Defect.NO_BOUNDARY)
         kind = entity.body_kind
-        body = kind if self._parent is None and kind and kind not in self._tally.bodies else None
-        if self._parent is not None and kind:
+        body = kind if self._nesting == 0 and kind and kind not in self._tally.bodies else None
+        if self._nesting and kind:
             self._leaf = Leaf(None, decoder_for(""), None, None)
             self._tally.defects |= defects
             return
@@ -335,7 +340,7 @@ class Scanner:
             self._tally.partial = True
             return None
         depth = self._depth + len(self._stack) + 1
-        return Scanner(self._limits, path, self._tally, self._nesting + 1, depth)
+        return Scanner(self._limits, path, self._tally, nesting=self._nesting + 1, depth=depth)
 
     def _end_leaf(self, events: list[MimeEvent]) -> None:
         if self._leaf is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ingest.mime import MimeLimits, parse
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
@@ -33,13 +33,20 @@ class Read:
     defects: tuple[str, ...]
 
 
-def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None) -> Read:
-    """Parse a mail; checks that events come in their order."""
+def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None, **found_in: Any) -> Read:
+    """Parse a mail; checks that events come in their order.
+
+    Args:
+        raw: the mail.
+        size: of the pieces it comes in, in octets.
+        limits: how much to take on.
+        found_in: what else `parse` takes, for an entity inside a container.
+    """
     heads: dict[str, PartBegun] = {}
     contents: dict[str, list[bytes]] = {}
     leaves: dict[str, Leaf] = {}
     ended: MessageEnded | None = None
-    for event in parse((raw[at : at + size] for at in range(0, len(raw), size)), limits):
+    for event in parse((raw[at : at + size] for at in range(0, len(raw), size)), limits, **found_in):
         assert ended is None, "nothing comes after the end"
         match event:
             case PartBegun():
@@ -57,9 +64,9 @@ def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None) -> R
     return Read(leaves, ended.headers, ended.status, ended.defects)
 
 
-def read_alike(raw: bytes) -> Read:
+def read_alike(raw: bytes, **how: Any) -> Read:
     """Parse in pieces of every size, which must make no difference."""
-    first, *others = [read(raw, size) for size in SIZES]
+    first, *others = [read(raw, size, **how) for size in SIZES]
     for other in others:
         assert other == first
     return first

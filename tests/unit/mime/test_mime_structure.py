@@ -122,6 +122,28 @@ def test_a_nested_mail_is_stored_whole_and_its_files_are_taken_out(encoded: bool
     assert found.leaves.keys() == {"1", "2", "2.2"}, "the nested text stays inside the nested mail"
 
 
+def test_an_entity_inside_a_container_has_its_place_below_it() -> None:
+    """A signed message's content: nothing else holds its text, so that it is the body where there is none yet."""
+    found = read_alike(INNER, parent="2")
+    assert {path: (leaf.head.role, leaf.head.parent) for path, leaf in found.leaves.items()} == {
+        "2.1": ("text", "2"),
+        "2.2": ("attachment", "2"),
+    }
+    assert found.headers.subject == "s"
+    assert read_alike(INNER, parent="2", bodies=["text"]).leaves["2.1"].head.role == "inline"
+    single = read_alike(mail("application/pdf", b"%PDF-"), parent="2.1")
+    assert [(leaf.head.path, leaf.head.parent) for leaf in single.leaves.values()] == [("2.1.1", "2.1")]
+    around = read_alike(mail("message/rfc822", INNER), parent="2")
+    assert {path: leaf.head.parent for path, leaf in around.leaves.items()} == {"2.1": "2", "2.1.2": "2.1"}
+
+
+def test_levels_are_counted_through_containers() -> None:
+    level = b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n'
+    deep = b"".join(level % (n, n) for n in range(8)) + b"\r\nx"
+    assert read(deep, parent="1.1.1", limits=MimeLimits(depth=12)).status == "complete"
+    assert read(deep, parent="1.1.1.1.1.1", limits=MimeLimits(depth=12)).status == "partial"
+
+
 @pytest.mark.parametrize(
     ("header", "container", "role"),
     [
