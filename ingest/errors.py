@@ -70,10 +70,19 @@ class MaildropConnectError(MaildropError):
 
 
 class MaildropTimeoutError(MaildropError):
-    """A phase, or the whole poll, took longer than its deadline."""
+    """A phase, or the whole poll, took longer than its deadline, or octets came too slowly."""
 
     code = "timeout"
     result = "timeout"
+
+
+class PipeliningStalledError(MaildropTimeoutError):
+    """The server announces PIPELINING, answered the first of several commands, and then no more.
+
+    The connector remembers it for the host: another session, opened at once, goes in lockstep.
+    """
+
+    code = "pipelining_stalled"
 
 
 class MaildropTlsError(MaildropError):
@@ -85,7 +94,7 @@ class MaildropTlsError(MaildropError):
 
 
 class MaildropAuthError(MaildropError):
-    """The server refused the credentials."""
+    """The server, or whoever gives out its tokens, refused the credentials."""
 
     fault = Fault.OPERATOR
     transient = False
@@ -93,11 +102,53 @@ class MaildropAuthError(MaildropError):
     result = "auth_error"
 
 
-class MaildropLockedError(MaildropError):
-    """The maildrop is held by another session, or the server asks us to come later."""
+class TokenUnavailableError(MaildropError):
+    """No OAuth2 token could be had just now: its server cannot be reached or is out of order."""
 
-    code = "locked"
+    code = "token_unavailable"
+    result = "temporary"
+
+
+class MaildropInUseError(MaildropError):
+    """The maildrop is held by another session (`[IN-USE]`)."""
+
+    code = "in_use"
     result = "locked"
+
+
+class MaildropThrottledError(MaildropError):
+    """The server wants fewer connections or logins, or more time between them; no bad password."""
+
+    code = "throttled"
+    result = "throttled"
+
+
+class LoginDelayError(MaildropThrottledError):
+    """The server wants more time between two logins to this maildrop (`[LOGIN-DELAY]`)."""
+
+    code = "login_delay"
+
+
+class MaildropTemporaryError(MaildropError):
+    """The server says that it is out of order just now (`[SYS/TEMP]`)."""
+
+    code = "temporary"
+    result = "temporary"
+
+
+class MaildropRefusedError(MaildropError):
+    """The server refuses for good: `[SYS/PERM]`, or -ERR to a command that we cannot do without."""
+
+    fault = Fault.OPERATOR
+    transient = False
+    code = "refused"
+    result = "refused"
+
+
+class NoUniqueIdsError(MaildropRefusedError):
+    """The server has no UIDL, and the mailbox's policy leaves mail there: all of it would be fetched every time."""
+
+    code = "no_unique_ids"
 
 
 class MaildropProtocolError(MaildropError):
@@ -106,10 +157,12 @@ class MaildropProtocolError(MaildropError):
     code = "protocol"
 
 
-class MaildropRefusedError(MaildropError):
-    """The server answered -ERR to a command that this server must support."""
+class MaildropDeferredError(MaildropError):
+    """Our own limit of connections to this server or address is reached; nothing was sent."""
 
-    code = "refused"
+    fault = Fault.INFRASTRUCTURE
+    code = "deferred"
+    result = "deferred"
 
 
 class Row(Protocol):
@@ -121,8 +174,8 @@ class Row(Protocol):
         ...
 
     @property
-    def unique_id(self) -> bytes:
-        """As UIDL answered."""
+    def unique_id(self) -> bytes | None:
+        """As UIDL answered; None where the server has no UIDL."""
         ...
 
 

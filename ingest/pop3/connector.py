@@ -18,6 +18,7 @@ from ingest.pop3.listing import capabilities
 from ingest.pop3.protocol import Pop3Protocol, WireLimits
 from ingest.pop3.session import Pop3Session
 from ingest.pop3.tls import Contexts, check_certificate, translated
+from ingest.ports.maildrop import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,13 +39,17 @@ class Pop3Connector:
         self._contexts = Contexts()
 
     def __call__(
-        self, mailbox: Mailbox, credentials: Credentials, observe: Callable[[str, float], None]
+        self,
+        mailbox: Mailbox,
+        credentials: Credentials,
+        observe: Callable[[str, float], None],
+        admit: Callable[[str], None],
     ) -> Pop3Session:
         """Connect, protect, log in; see `ingest.ports.maildrop.MaildropFactory`."""
         user, password = commands.login(credentials)
         seconds = mailbox.deadlines.poll
         end = Deadline(self._clock() + seconds, f"The poll as a whole took longer than {seconds:g} s.")
-        opening = _Opening(mailbox, observe, self._clock, self._contexts, end)
+        opening = _Opening(mailbox, observe, admit, self._clock, self._contexts, end)
         with ExitStack() as stack:
             stack.callback(opening.connect().close)
             not_after = opening.protect()
@@ -54,7 +59,7 @@ class Pop3Connector:
             opening.dialogue,
             mailbox.limits,
             pipelining=pipelining,
-            certificate_not_after=not_after,
+            terms=Terms(certificate_not_after=not_after),
             observe=observe,
             clock=self._clock,
         )
@@ -70,6 +75,7 @@ class _Opening:
         self,
         mailbox: Mailbox,
         observe: Callable[[str, float], None],
+        admit: Callable[[str], None],
         clock: Callable[[], float],
         contexts: Contexts,
         end: Deadline,
@@ -77,6 +83,7 @@ class _Opening:
         self._mailbox = mailbox
         self._server = mailbox.server
         self._observe = observe
+        self._admit = admit
         self._clock = clock
         self._contexts = contexts
         self._end = end
@@ -88,7 +95,7 @@ class _Opening:
             f"{self._server.label} did not take the connection within {seconds:g} s: check `host`, `port`, firewall."
         )
         with self._timed("connect"):
-            sock = dial(self._server, self._clock, self._within(seconds, words))
+            sock = dial(self._server, self._admit, self._clock, self._within(seconds, words))
         self._connection = Connection(sock, self._clock)
         protocol = Pop3Protocol(WireLimits(listing_rows=self._mailbox.limits.listed_messages))
         self.dialogue = Dialogue(self._connection, protocol, self._mailbox.deadlines, self._clock, self._end)

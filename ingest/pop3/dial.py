@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 _Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 
-def dial(server: Server, clock: Callable[[], float], deadline: Deadline) -> socket.socket:
+def dial(
+    server: Server, admit: Callable[[str], None], clock: Callable[[], float], deadline: Deadline
+) -> socket.socket:
     """Connect to a server; its IPv6 and IPv4 addresses are tried in turn, each for its share of the time left.
+
+    `admit` is asked before each address is dialled, and its error ends the attempt.
 
     Raises:
         MaildropConnectError: unknown host, or no address takes the connection.
@@ -30,6 +34,7 @@ def dial(server: Server, clock: Callable[[], float], deadline: Deadline) -> sock
         share = (deadline.at - clock()) / (len(addresses) - index)
         if share <= 0:
             break
+        admit(str(address[0]))
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.settimeout(share)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.ports.maildrop import Listed
+from ingest.ports.maildrop import Listed, Listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,7 @@ _LARGEST = 2**50
 _PRINTABLE = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 
 
-def put_together(uidl: Iterable[bytes], scan: Iterable[bytes]) -> list[Listed]:
+def put_together(uidl: Iterable[bytes], scan: Iterable[bytes]) -> Listing:
     """The rows on which UIDL and LIST agree, by number.
 
     Args:
@@ -24,11 +24,12 @@ def put_together(uidl: Iterable[bytes], scan: Iterable[bytes]) -> list[Listed]:
     """
     sizes = _by_number(scan)
     ids = _by_number(uidl)
-    return [
+    rows = [
         Listed(number, unique_id, _size(sizes[number]))
         for number, unique_id in sorted(ids.items())
         if number in sizes and _is_unique_id(unique_id)
     ]
+    return Listing(rows, left_out=len(ids.keys() | sizes.keys()) - len(rows))
 
 
 def capabilities(rows: Iterable[bytes]) -> frozenset[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from ingest.errors import MaildropError, MessageTooLargeError
-from ingest.ports.maildrop import Fetched, Listed, NotFetched, Writable
+from ingest.ports.maildrop import Fetched, Listed, Listing, NotFetched, Terms, Writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -25,6 +25,8 @@ class MemoryMaildrop:
         sizes: what LIST says, where it lies.
         refused: unique-ids for which RETR answers -ERR.
         error: raised instead of opening a session.
+        unique_ids: whether the server has UIDL.
+        terms: what it says of its rules.
         quits: how many sessions ended with QUIT.
         sessions: how many were opened.
     """
@@ -33,6 +35,8 @@ class MemoryMaildrop:
     sizes: dict[bytes, int] = field(default_factory=dict)
     refused: set[bytes] = field(default_factory=set)
     error: MaildropError | None = None
+    unique_ids: bool = True
+    terms: Terms = Terms()
     quits: int = 0
     sessions: int = 0
     retrieved: list[bytes] = field(default_factory=list)
@@ -45,10 +49,15 @@ class MemoryConnector:
     maildrops: dict[str, MemoryMaildrop]
 
     def __call__(
-        self, mailbox: Mailbox, credentials: Credentials, observe: Callable[[str, float], None]
+        self,
+        mailbox: Mailbox,
+        credentials: Credentials,
+        observe: Callable[[str, float], None],
+        admit: Callable[[str], None],
     ) -> MemorySession:
         """Open a session."""
         del credentials
+        admit(mailbox.server.host)
         maildrop = self.maildrops[mailbox.id]
         if maildrop.error is not None:
             raise maildrop.error
@@ -60,21 +69,25 @@ class MemoryConnector:
 class MemorySession:
     """A `Maildrop` over a `MemoryMaildrop`."""
 
-    certificate_not_after: float | None = None
-
     def __init__(self, maildrop: MemoryMaildrop, message_bytes: int) -> None:
+        self.terms = maildrop.terms
         self._maildrop = maildrop
         self._most = message_bytes
+        self._by_number: dict[int, bytes] = {}
         self._marked: set[bytes] = set()
         self._closed = False
 
-    def listing(self) -> list[Listed]:
+    def listing(self) -> Listing:
         """Every message, with the size that LIST says."""
         drop = self._maildrop
-        return [
-            Listed(number, unique_id, drop.sizes.get(unique_id, len(raw)))
-            for number, (unique_id, raw) in enumerate(drop.messages.items(), 1)
-        ]
+        self._by_number = dict(enumerate(drop.messages, 1))
+        return Listing(
+            [
+                Listed(number, unique_id if drop.unique_ids else None, drop.sizes.get(unique_id, len(raw)))
+                for number, (unique_id, raw) in enumerate(drop.messages.items(), 1)
+            ],
+            unique_ids=drop.unique_ids,
+        )
 
     def fetch(
         self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
@@ -82,26 +95,27 @@ class MemorySession:
         """Hand out each message that is not refused."""
         for listed in wanted:
             assert not self._closed
-            if listed.unique_id in self._maildrop.refused:
+            unique_id = self._by_number[listed.number]
+            if unique_id in self._maildrop.refused:
                 yield NotFetched(listed, "refused")
                 continue
-            raw = self._maildrop.messages[listed.unique_id]
+            raw = self._maildrop.messages[unique_id]
             if len(raw) > self._most:
                 self._closed = True
                 raise MessageTooLargeError("larger than listed", listed)
-            self._maildrop.retrieved.append(listed.unique_id)
+            self._maildrop.retrieved.append(unique_id)
             target = spool(listed)
             target.write(raw)
             yield Fetched(listed, target, len(raw))
 
     def top(self, listed: Listed) -> bytes:
         """The header, with the blank line that ends it."""
-        head, blank, _ = self._maildrop.messages[listed.unique_id].partition(b"\r\n\r\n")
+        head, blank, _ = self._maildrop.messages[self._by_number[listed.number]].partition(b"\r\n\r\n")
         return head + blank
 
     def delete(self, listed: Sequence[Listed]) -> int:
         """Mark for deletion."""
-        self._marked.update(row.unique_id for row in listed)
+        self._marked.update(self._by_number[row.number] for row in listed)
         return len(listed)
 
     def quit(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingest.errors import MaildropAuthError, MaildropError, MaildropLockedError, MaildropRefusedError
+from ingest.errors import MaildropAuthError, MaildropError, MaildropThrottledError, MaildropRefusedError
 
 if TYPE_CHECKING:
     from ingest.pop3.events import Status
@@ -19,7 +19,7 @@ _LATER_WORDS = re.compile(r"lock|in use|too many|try again|exceeded|busy", re.IG
 def at_login(status: Status) -> MaildropError:
     """The error for -ERR to the greeting's place, USER or PASS."""
     if _says_later(status):
-        return MaildropLockedError(f"The server asks us to come later: {status.text}")
+        return MaildropThrottledError(f"The server asks us to come later: {status.text}")
     if status.code == "SYS/PERM":
         return MaildropRefusedError(f"The server says that its operator has to act: {status.text}")
     return MaildropAuthError(f"The server refused the user name or password: {status.text}")
@@ -28,7 +28,7 @@ def at_login(status: Status) -> MaildropError:
 def in_session(status: Status, command: str) -> MaildropError:
     """The error for -ERR to the greeting, or to a command that every server must know."""
     if _says_later(status):
-        return MaildropLockedError(f"The server asks us to come later: {status.text}")
+        return MaildropThrottledError(f"The server asks us to come later: {status.text}")
     return MaildropRefusedError(f"The server refused {command}: {status.text}")
 
 

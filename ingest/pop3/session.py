@@ -9,7 +9,7 @@ from ingest.errors import MaildropError, MessageTooLargeError
 from ingest.pop3 import commands, refusals
 from ingest.pop3.listing import put_together
 from ingest.pop3.window import LOCKSTEP, Depth, Window
-from ingest.ports.maildrop import Fetched, Listed, NotFetched, Writable
+from ingest.ports.maildrop import Fetched, Listed, Listing, NotFetched, Terms, Writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -33,7 +33,7 @@ class Pop3Session:
         dialogue: logged in.
         limits: the mailbox's.
         pipelining: whether the server announced it (RFC 2449 section 6.6).
-        certificate_not_after: seconds since 1970.
+        terms: what the server has said of its rules.
         observe: told of each phase and its seconds.
         clock: monotonic, in seconds.
     """
@@ -44,18 +44,18 @@ class Pop3Session:
         limits: Limits,
         *,
         pipelining: bool,
-        certificate_not_after: float | None,
+        terms: Terms,
         observe: Callable[[str, float], None],
         clock: Callable[[], float],
     ) -> None:
-        self.certificate_not_after = certificate_not_after
+        self.terms = terms
         self._dialogue = dialogue
         self._limits = limits
         self._depth = Depth() if pipelining else LOCKSTEP
         self._observe = observe
         self._clock = clock
 
-    def listing(self) -> list[Listed]:
+    def listing(self) -> Listing:
         """UIDL and LIST put together: only rows on which both agree, by number.
 
         Raises:

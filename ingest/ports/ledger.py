@@ -114,6 +114,22 @@ class MailboxStatus:
     certificate_not_after: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Credentials that a server refused, and until when they are not tried again.
+
+    Attributes:
+        salt: random, so that equal credentials of two mailboxes look different.
+        check: 16 bits of a digest of salt and credentials: enough to notice that they changed, too little to learn
+            anything about them.
+        until: seconds since 1970.
+    """
+
+    salt: str
+    check: str
+    until: float
+
+
 class Ledger(Protocol):
     """Everything about mailboxes and messages that several workers must agree on."""
 
@@ -165,6 +181,21 @@ class Ledger(Protocol):
         Raises:
             StaleClaimError: as for `register`.
         """
+        ...
+
+    def admit(self, claim: Claim, server: str, address: str, limit: int) -> bool:
+        """Whether a poll may connect: fewer than `limit` others do, both to the server and to the address.
+
+        A place lasts as long as the claim it was taken under, and is the same when taken again.
+        """
+        ...
+
+    def put_refusal(self, mailbox: str, refusal: Refusal | None) -> None:
+        """Remember that a server refused a mailbox's credentials, or, with None, forget it."""
+        ...
+
+    def refusal(self, mailbox: str) -> Refusal | None:
+        """The refusal remembered for a mailbox."""
         ...
 
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:

@@ -30,11 +30,45 @@ SpoolT = TypeVar("SpoolT", bound=Writable)
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One row of the listing: number in this session, unique-id, octets (None where the server said nonsense)."""
+    """One row of the listing: number in this session, unique-id, octets.
+
+    `unique_id` is None where the server has no UIDL, `size` where it said nonsense.
+    """
 
     number: int
-    unique_id: bytes
+    unique_id: bytes | None
     size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is in the maildrop.
+
+    Attributes:
+        rows: those on which STAT, LIST and UIDL agree, by number.
+        unique_ids: False where the server has no UIDL; then no row has a unique-id.
+        left_out: rows that only one of them showed, or that made no sense; they are never fetched.
+    """
+
+    rows: list[Listed]
+    unique_ids: bool = True
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a server says of itself and of its rules.
+
+    Attributes:
+        certificate_not_after: when its certificate ends (seconds since 1970); None without TLS.
+        login_delay: seconds that must lie between two logins (RFC 2449 section 6.5); 0 where it names none.
+        expires_after: seconds after which it deletes mail by itself (RFC 2449 section 6.7, EXPIRE, in whole days; 0:
+            once it was fetched); None where it says NEVER or nothing.
+    """
+
+    certificate_not_after: float | None = None
+    login_delay: float = 0.0
+    expires_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +95,17 @@ class Maildrop(Protocol):
     Leaving a session without `quit` never deletes anything (RFC 1939, section 6).
     """
 
-    certificate_not_after: float | None
-    """When the server's certificate ends (seconds since 1970); None without TLS."""
+    @property
+    def terms(self) -> Terms:
+        """The server's rules; complete once `listing` has returned."""
+        ...
 
-    def listing(self) -> list[Listed]:
-        """UIDL and LIST put together: only rows on which both agree.
+    def listing(self) -> Listing:
+        """STAT, UIDL and LIST put together: only rows on which they agree.
 
         Raises:
             MaildropProtocolError: more rows than the mailbox's limit, or nonsense.
-            MaildropRefusedError: the server does not know UIDL.
+            MaildropRefusedError: the server refuses LIST.
         """
         ...
 
@@ -97,7 +133,10 @@ class Maildrop(Protocol):
         ...
 
     def quit(self) -> bool:
-        """QUIT, which commits deletions, then close. False when the answer was lost or not +OK: in doubt."""
+        """QUIT, which commits deletions, then close. False when the answer was lost or not +OK: in doubt.
+
+        Where nothing was marked, the answer would decide nothing and is not waited for.
+        """
         ...
 
     def close(self) -> None:
@@ -108,20 +147,32 @@ class Maildrop(Protocol):
 class MaildropFactory(Protocol):
     """Opens sessions; one factory per process, so that costly things (the TLS context) are shared."""
 
-    def __call__(self, mailbox: Mailbox, credentials: Credentials, observe: Callable[[str, float], None]) -> Maildrop:
+    def __call__(
+        self,
+        mailbox: Mailbox,
+        credentials: Credentials,
+        observe: Callable[[str, float], None],
+        admit: Callable[[str], None],
+    ) -> Maildrop:
         """Connect, protect, log in.
 
         Args:
             mailbox: where, and within which deadlines and limits.
-            credentials: who.
+            credentials: who; renewed once when the server refuses them and they can be.
             observe: told of each phase that ended and its seconds.
+            admit: asked before a network address (as text; that of the proxy where there is one) is dialled; raises
+                `MaildropDeferredError` where there are too many connections already.
 
         Raises:
+            MaildropDeferredError: from `admit`.
             MaildropConnectError: unknown host, refused, unreachable, gone.
             MaildropTimeoutError: a phase went past its deadline.
             MaildropTlsError: no TLS that can be trusted; no credentials were sent.
             MaildropAuthError: the credentials were refused.
-            MaildropLockedError: the maildrop is in use, or the server asks for patience.
+            MaildropInUseError: another session holds the maildrop.
+            MaildropThrottledError, MaildropTemporaryError: the server asks for patience.
+            MaildropRefusedError: it refuses for good.
             MaildropProtocolError: this is no POP3 server, or a broken one.
+            TokenUnavailableError: no token for it could be had (from `credentials.renew`).
         """
         ...

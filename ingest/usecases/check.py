@@ -94,9 +94,9 @@ class Check:
 
     def _mailbox(self, mailbox: Mailbox) -> Finding:
         def attempt() -> str:
-            session = self.connect(mailbox, self.credentials(mailbox.id), lambda _phase, _seconds: None)
+            session = self.connect(mailbox, self.credentials(mailbox.id), lambda _phase, _seconds: None, lambda _: None)
             try:
-                listed = session.listing()
+                listed = session.listing().rows
             finally:
                 session.close()
             octets = sum(row.size or 0 for row in listed)

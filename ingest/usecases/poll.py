@@ -142,10 +142,10 @@ class Poller:
         def observe(phase: str, seconds: float) -> None:
             self.metrics.observe("fetch_duration_seconds", seconds, server, phase)
 
-        session = self.connect(run.mailbox, self.credentials(run.mailbox.id), observe)
+        session = self.connect(run.mailbox, self.credentials(run.mailbox.id), observe, lambda _: None)
         try:
-            run.certificate_not_after = session.certificate_not_after
-            run.listed = session.listing()
+            run.listed = session.listing().rows
+            run.certificate_not_after = session.terms.certificate_not_after
             if not self._take_new(session, run):
                 run.cut_short = True
                 session.close()  # answers may be under way: the session is out of step, and nothing is lost by it

@@ -14,7 +14,7 @@ import trustme
 
 from ingest.demo.server import DemoServer
 from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
-from ingest.errors import MaildropAuthError, MaildropLockedError
+from ingest.errors import MaildropAuthError, MaildropThrottledError
 from ingest.pop3.connector import Pop3Connector
 from ingest.ports.maildrop import Fetched
 
@@ -51,7 +51,7 @@ def opened_again(server: DemoServer) -> Pop3Session:
     while True:
         try:
             return opened(server)
-        except MaildropLockedError:
+        except MaildropThrottledError:
             if time.monotonic() > end:
                 raise
 
@@ -89,7 +89,7 @@ def test_deleted_mail_is_gone_after_quit_and_only_then(server: DemoServer, folde
 
 def test_a_maildrop_is_held_by_one_session(server: DemoServer) -> None:
     first = opened(server)
-    with pytest.raises(MaildropLockedError):
+    with pytest.raises(MaildropThrottledError):
         opened(server)
     opened(server, "bob").close()
     assert first.quit()

@@ -12,7 +12,7 @@ from ingest.errors import (
     MaildropAuthError,
     MaildropConnectError,
     MaildropError,
-    MaildropLockedError,
+    MaildropThrottledError,
     MaildropProtocolError,
     MaildropRefusedError,
     MaildropTimeoutError,
@@ -118,7 +118,7 @@ def test_a_server_that_closes_before_it_greets() -> None:
 
 @pytest.mark.parametrize(
     ("greeting", "kind"),
-    [(b"-ERR too many connections\r\n", MaildropLockedError), (b"-ERR go away\r\n", MaildropRefusedError)],
+    [(b"-ERR too many connections\r\n", MaildropThrottledError), (b"-ERR go away\r\n", MaildropRefusedError)],
 )
 def test_a_greeting_of_err_is_no_bad_password(greeting: bytes, kind: type[MaildropError]) -> None:
     with ScriptedServer([Send(greeting), Drain()]) as server, pytest.raises(kind):
@@ -130,8 +130,8 @@ def test_a_greeting_of_err_is_no_bad_password(greeting: bytes, kind: type[Maildr
     [
         (b"-ERR [AUTH] no\r\n", MaildropAuthError),
         (b"-ERR wrong\r\n", MaildropAuthError),
-        (b"-ERR [in-use] no\r\n", MaildropLockedError),
-        (b"-ERR mailbox locked by another session\r\n", MaildropLockedError),
+        (b"-ERR [in-use] no\r\n", MaildropThrottledError),
+        (b"-ERR mailbox locked by another session\r\n", MaildropThrottledError),
     ],
 )
 def test_a_refused_login_says_why(answer: bytes, kind: type[MaildropError]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import MaildropAuthError, MaildropError, MaildropLockedError, MaildropRefusedError
+from ingest.errors import MaildropAuthError, MaildropError, MaildropThrottledError, MaildropRefusedError
 from ingest.pop3 import refusals
 from ingest.pop3.events import parse_status
 from ingest.pop3.listing import capabilities, put_together
@@ -73,16 +73,16 @@ def test_capabilities_are_read_in_any_case_without_arguments() -> None:
     [
         (b"-ERR [AUTH] locked", MaildropAuthError),
         (b"-ERR [auth] no", MaildropAuthError),
-        (b"-ERR [IN-USE] no", MaildropLockedError),
-        (b"-ERR [Login-Delay] no", MaildropLockedError),
-        (b"-ERR [SYS/TEMP] no", MaildropLockedError),
+        (b"-ERR [IN-USE] no", MaildropThrottledError),
+        (b"-ERR [Login-Delay] no", MaildropThrottledError),
+        (b"-ERR [SYS/TEMP] no", MaildropThrottledError),
         (b"-ERR [SYS/PERM] no", MaildropRefusedError),
-        (b"-ERR mailbox is LOCKED", MaildropLockedError),
-        (b"-ERR maildrop already in use", MaildropLockedError),
-        (b"-ERR Too many connections", MaildropLockedError),
-        (b"-ERR login rate exceeded", MaildropLockedError),
-        (b"-ERR server busy", MaildropLockedError),
-        (b"-ERR please try again later", MaildropLockedError),
+        (b"-ERR mailbox is LOCKED", MaildropThrottledError),
+        (b"-ERR maildrop already in use", MaildropThrottledError),
+        (b"-ERR Too many connections", MaildropThrottledError),
+        (b"-ERR login rate exceeded", MaildropThrottledError),
+        (b"-ERR server busy", MaildropThrottledError),
+        (b"-ERR please try again later", MaildropThrottledError),
         (b"-ERR invalid password", MaildropAuthError),
         (b"-ERR", MaildropAuthError),
     ],
@@ -95,7 +95,7 @@ def test_a_refused_login_is_a_bad_password_only_if_it_says_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("line", "kind"), [(b"-ERR what?", MaildropRefusedError), (b"-ERR [SYS/TEMP] x", MaildropLockedError)]
+    ("line", "kind"), [(b"-ERR what?", MaildropRefusedError), (b"-ERR [SYS/TEMP] x", MaildropThrottledError)]
 )
 def test_a_refused_command_is_no_bad_password(line: bytes, kind: type[MaildropError]) -> None:
     assert type(refusals.in_session(parse_status(line), "UIDL")) is kind
