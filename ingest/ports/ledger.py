@@ -116,18 +116,16 @@ class MailboxStatus:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Credentials that a server refused, and until when they are not tried again.
+    """Credentials that a server refused and that are not to be tried again for a while.
 
     Attributes:
         salt: random, so that equal credentials of two mailboxes look different.
-        check: 16 bits of a digest of salt and credentials: enough to notice that they changed, too little to learn
-            anything about them.
-        until: seconds since 1970.
+        check: 16 bits of a digest of salt and credentials: enough to notice that they changed (but for one time in
+            65,536, when the pause is waited out), too little to learn anything about them.
     """
 
     salt: str
     check: str
-    until: float
 
 
 class Ledger(Protocol):
@@ -187,15 +185,18 @@ class Ledger(Protocol):
         """Whether a poll may connect: fewer than `limit` others do, both to the server and to the address.
 
         A place lasts as long as the claim it was taken under, and is the same when taken again.
+
+        Raises:
+            StaleClaimError: the claim on the mailbox is no longer ours.
         """
         ...
 
-    def put_refusal(self, mailbox: str, refusal: Refusal | None) -> None:
-        """Remember that a server refused a mailbox's credentials, or, with None, forget it."""
+    def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
+        """Remember for so many seconds that a server refused a mailbox's credentials."""
         ...
 
     def refusal(self, mailbox: str) -> Refusal | None:
-        """The refusal remembered for a mailbox."""
+        """The refusal remembered for a mailbox; None when there is none, or its time is up."""
         ...
 
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
     from ingest.domain.message import FailedMessage, OpenMessage
-    from ingest.ports.ledger import Claim, MailboxStatus, Registration, WorkSet
+    from ingest.ports.ledger import Claim, MailboxStatus, Refusal, Registration, WorkSet
 
 __all__ = ["MemoryEventLog", "MemoryLedger"]
 
@@ -44,6 +44,8 @@ class MemoryLedger:
         self._open: dict[str, OpenMessage] = {}
         self._failed: dict[str, FailedMessage] = {}
         self._statuses: dict[str, MailboxStatus] = {}
+        self._places: dict[str, dict[str, Claim]] = {}
+        self._refusals: dict[str, tuple[Refusal, float]] = {}
         self._schedule = ""
         self._last_tick: float | None = None
 
@@ -105,6 +107,30 @@ class MemoryLedger:
         with self._lock:
             self._check(self._mailboxes, claim)
             self._seen[claim.id] = {**digests, **self._seen.get(claim.id, {})}
+
+    def admit(self, claim: Claim, server: str, address: str, limit: int) -> bool:
+        """See the port."""
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            kinds = [self._places.setdefault(of, {}) for of in (server, address)]
+            for places in kinds:
+                others = [held for id_, held in places.items() if id_ != claim.id and self._mailboxes.lives(held)]
+                if len(others) >= limit:
+                    return False
+            for places in kinds:
+                places[claim.id] = claim
+            return True
+
+    def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
+        """See the port."""
+        with self._lock:
+            self._refusals[mailbox] = (refusal, self._clock() + seconds)
+
+    def refusal(self, mailbox: str) -> Refusal | None:
+        """See the port."""
+        with self._lock:
+            refusal, until = self._refusals.get(mailbox, (None, 0.0))
+            return refusal if self._clock() < until else None
 
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
         """See the port."""

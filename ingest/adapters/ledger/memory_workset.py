@@ -102,6 +102,11 @@ class MemoryWorkSet:
             item = self._items.get(claim.id)
             return item is not None and item.fence == claim.fence
 
+    def lives(self, claim: Claim) -> bool:
+        """Whether a claim is in force and its time is not up."""
+        with self._lock:
+            return self.holds(claim) and self._items[claim.id].at > self._now()
+
     def clear(self) -> None:
         """Forget everything, the last fence too."""
         with self._lock:

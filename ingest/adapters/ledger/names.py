@@ -29,6 +29,16 @@ def undone(mailbox: str) -> str:
     return f"{PREFIX}undone:{mailbox}"
 
 
+def places(of: str) -> str:
+    """A hash: the mailboxes that have a connection to a server or an address, each with its fencing number."""
+    return f"{PREFIX}places:{of}"
+
+
+def refusal(mailbox: str) -> str:
+    """A string, which expires: the `Refusal` of a mailbox's credentials, as JSON."""
+    return f"{PREFIX}refusal:{mailbox}"
+
+
 def parked(sink: str) -> str:
     """The prefix of the work set of a sink's parked events."""
     return f"{PREFIX}parked:{sink}"

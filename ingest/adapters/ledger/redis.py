@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from ingest.adapters.ledger import names
-from ingest.adapters.ledger.workset import RedisWorkSet
+from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_OCTETS
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import MailboxStatus
+from ingest.ports.ledger import MailboxStatus, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _SEEN = struct.Struct(f">{DIGEST_OCTETS}sI")
 _STALE = -1
 _STATUS = TypeAdapter(MailboxStatus)
+_REFUSAL = TypeAdapter(Refusal)
 
 
 class RedisLedger:
@@ -107,6 +108,22 @@ class RedisLedger:
         records = _write_seen((digest, second) for digest, second in digests.items() if digest not in seen)
         keys = [self._mailboxes.fences, names.seen(claim.id)]
         self._fenced("append_seen", keys, (claim.id, claim.fence, records))
+
+    def admit(self, claim: Claim, server: str, address: str, limit: int) -> bool:
+        """See the port."""
+        places = [names.places(of) for of in dict.fromkeys((server, address))]
+        keys = [self._mailboxes.fences, self._mailboxes.claimed, *places]
+        return bool(self._fenced("admit", keys, (claim.id, claim.fence, limit)))
+
+    def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
+        """See the port."""
+        text = _REFUSAL.dump_json(refusal)
+        self._connection.call("SET", names.refusal(mailbox), text, "PX", max(1, milliseconds(seconds)))
+
+    def refusal(self, mailbox: str) -> Refusal | None:
+        """See the port."""
+        text = self._connection.call("GET", names.refusal(mailbox))
+        return None if text is None else _REFUSAL.validate_json(text)
 
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
         """See the port."""
