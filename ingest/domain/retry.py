@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest.errors import Fault, MailhaulError
+from ingest.errors import (
+    Fault,
+    MaildropAuthError,
+    MaildropDeferredError,
+    MaildropInUseError,
+    MaildropRefusedError,
+    MaildropThrottledError,
+    MailhaulError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +57,15 @@ MESSAGE_TRIES = 6
 MESSAGE_BACKOFF = Backoff(first=5, cap=1800)
 INFRASTRUCTURE_PAUSE = Backoff(first=10, cap=10)
 MAILBOX_BACKOFF = Backoff(first=15, cap=900)
-LOCKED_BACKOFF = Backoff(first=30, cap=600)
-# A wrong password tried too often locks the account: after the first hour, three tries a day.
-AUTH_BACKOFF = Backoff(first=600, cap=8 * 3600, factor=3)
+IN_USE_BACKOFF = Backoff(first=30, cap=600)
+# Who is told of too many logins makes it worse by logging in again.
+THROTTLED_BACKOFF = Backoff(first=60, cap=1800)
+# Only a person can mend it.
+REFUSED_BACKOFF = Backoff(first=300, cap=3600)
+# A wrong password tried too often locks the account: three tries in the first hour, then at most three a day.
+AUTH_PAUSES = (600.0, 1800.0, 8 * 3600.0)
+# Our own limit of connections: a place is free as soon as some poll ends.
+DEFERRED_PAUSE = Backoff(first=4, cap=4, jitter=0.5)
 SINK_BACKOFF = Backoff(first=1, cap=300)
 # An event that a sink refuses by itself: pauses up to an hour, for three days in all, then set aside.
 PARKED_BACKOFF = Backoff(first=10, cap=3600)
@@ -75,13 +89,24 @@ def after_message_error(error: MailhaulError, tries: int, random: float) -> TryA
     return TryAgain(MESSAGE_BACKOFF.pause(tries, random), counted=True)
 
 
-def after_mailbox_error(code: str, tries: int, random: float) -> float:
-    """Seconds until a mailbox whose poll failed is due again.
+_BY_ERROR: tuple[tuple[type[MailhaulError], Backoff], ...] = (
+    (MaildropDeferredError, DEFERRED_PAUSE),
+    (MaildropInUseError, IN_USE_BACKOFF),
+    (MaildropThrottledError, THROTTLED_BACKOFF),
+    (MaildropRefusedError, REFUSED_BACKOFF),
+)
+
+
+def after_mailbox_error(error: MailhaulError, tries: int, random: float) -> float:
+    """Seconds until a mailbox whose poll failed is tried again.
 
     Args:
-        code: the `code` of the error.
+        error: why it failed.
         tries: how many polls in a row have failed, this one included.
         random: a number in [0, 1).
     """
-    by_code = {"auth": AUTH_BACKOFF, "locked": LOCKED_BACKOFF}
-    return by_code.get(code, MAILBOX_BACKOFF).pause(tries, random)
+    if isinstance(error, MaildropAuthError):
+        # Spread upwards only: the pause is a promise.
+        return AUTH_PAUSES[min(tries, len(AUTH_PAUSES)) - 1] * (1 + 0.1 * random)
+    backoff = next((backoff for kind, backoff in _BY_ERROR if isinstance(error, kind)), MAILBOX_BACKOFF)
+    return backoff.pause(tries, random)

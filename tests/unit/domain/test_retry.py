@@ -7,8 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.domain.retry import (
-    AUTH_BACKOFF,
-    MAILBOX_BACKOFF,
     MESSAGE_TRIES,
     Backoff,
     GiveUp,
@@ -16,7 +14,23 @@ from ingest.domain.retry import (
     after_mailbox_error,
     after_message_error,
 )
-from ingest.errors import LedgerUnavailableError, MessageError, StoreRefusedError, StoreUnavailableError
+from ingest.errors import (
+    LedgerUnavailableError,
+    LoginDelayError,
+    MaildropAuthError,
+    MaildropConnectError,
+    MaildropDeferredError,
+    MaildropInUseError,
+    MaildropRefusedError,
+    MaildropTemporaryError,
+    MaildropThrottledError,
+    MaildropTlsError,
+    MailhaulError,
+    MessageError,
+    NoUniqueIdsError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
 
 RANDOM = st.floats(0, 1, exclude_max=True)
 
@@ -55,9 +69,38 @@ def test_a_message_is_never_given_up_for_what_is_not_its_fault(
     assert not decision.counted
 
 
-def test_a_refused_password_is_tried_far_less_often_than_a_server_that_is_away() -> None:
-    """Accounts get locked: after the first hour, three tries a day at most."""
-    pauses = [after_mailbox_error("auth", tries, 0.5) for tries in range(1, 8)]
-    assert pauses[0] == AUTH_BACKOFF.first
-    assert all(pause >= 8 * 3600 for pause in pauses[4:])
-    assert after_mailbox_error("connect", 1, 0.5) == MAILBOX_BACKOFF.first
+@given(st.lists(RANDOM, min_size=20, max_size=20))
+def test_a_refused_password_is_tried_three_times_in_the_first_hour_then_at_most_three_times_a_day(
+    randoms: list[float],
+) -> None:
+    """Accounts get locked."""
+    error, times = MaildropAuthError("no"), [0.0]
+    for tries, random in enumerate(randoms, 1):
+        times.append(times[-1] + after_mailbox_error(error, tries, random))
+    assert sum(time <= 3600 for time in times) == 3
+    later = [time for time in times if time > 3600]
+    assert all(third - first >= 86_400 - 1 for first, third in zip(later, later[3:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("error", "first", "cap"),
+    [
+        (MaildropConnectError(""), 15, 900),
+        (MaildropTlsError(""), 15, 900),
+        (MaildropTemporaryError(""), 15, 900),
+        (MaildropInUseError(""), 30, 600),
+        (MaildropThrottledError(""), 60, 1800),
+        (LoginDelayError(""), 60, 1800),
+        (MaildropRefusedError(""), 300, 3600),
+        (NoUniqueIdsError(""), 300, 3600),
+        (StoreUnavailableError(""), 15, 900),
+    ],
+)
+def test_each_failure_of_a_poll_has_its_own_patience(error: MailhaulError, first: float, cap: float) -> None:
+    assert after_mailbox_error(error, 1, 0.5) == first
+    assert after_mailbox_error(error, 1000, 0.5) == cap
+
+
+def test_who_waits_for_a_place_does_not_wait_longer_each_time() -> None:
+    pauses = {after_mailbox_error(MaildropDeferredError(""), tries, 0.5) for tries in (1, 2, 100)}
+    assert pauses == {4}
