@@ -42,6 +42,7 @@ FIELDS = frozenset(
         "error",
         "event_id",
         "failed",
+        "left_out",
         "listed",
         "mailbox",
         "mailboxes",

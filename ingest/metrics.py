@@ -23,6 +23,9 @@ POLL_RESULTS = (
     "tls_error",
     "auth_error",
     "locked",
+    "throttled",
+    "temporary",
+    "refused",
     "protocol_error",
     "disabled",
     "store_error",
@@ -108,6 +111,18 @@ WORKER_SPECS: tuple[Spec, ...] = (
     ),
     Spec("poll_duration_seconds", "histogram", "Seconds from claim to release of a mailbox", ("server",), _SLOW),
     Spec(
+        "polls_deferred_total",
+        "counter",
+        "Polls put off because our own limit of connections to the server was reached",
+        ("server",),
+    ),
+    Spec(
+        "unique_id_resets_total",
+        "counter",
+        "Times that a server gave all messages of a mailbox new unique-ids",
+        ("mailbox",),
+    ),
+    Spec(
         "messages_total",
         "counter",
         "Messages by what became of them; a message counts once under each result it reaches",
@@ -173,6 +188,12 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
     ),
     Spec("mailbox_poll_interval_seconds", "gauge", "The configured interval", ("mailbox",)),
     Spec("mailbox_enabled", "gauge", "1 when the mailbox is polled, 0 when it is paused", ("mailbox",)),
+    Spec(
+        "mailbox_server_retention_seconds",
+        "gauge",
+        "Seconds after which the server deletes mail by itself, where it says so (EXPIRE)",
+        ("mailbox",),
+    ),
     Spec("mailbox_backlog_messages", "gauge", "Messages on the server that are not yet stored", ("mailbox",)),
     Spec("mailbox_backlog_bytes", "gauge", "Octets on the server that are not yet stored", ("mailbox",)),
     Spec("pending_messages", "gauge", "Messages that wait for a stage", ("stage",), known=_singles(STAGES)),
@@ -242,12 +263,17 @@ class Metrics:
         """Count a poll under its mailbox; series are capped, and can be switched off."""
         self.count("polls_total", self._capped(mailbox), result)
 
+    def ids_reset(self, mailbox: str) -> None:
+        """Count a server's reset of its unique-ids."""
+        self.count("unique_id_resets_total", self._capped(mailbox))
+
     def expect_polls(self, mailboxes: Iterable[str]) -> None:
         """Start the poll counters of these mailboxes at 0, so that the first failure is already an increase."""
         for mailbox in mailboxes:
             label = self._capped(mailbox)
             for result in POLL_RESULTS:
                 self._counters["polls_total"].labels(label, result)
+            self._counters["unique_id_resets_total"].labels(label)
 
     def expect_sinks(self, sinks: Iterable[str]) -> None:
         """Start the event counters of these sinks at 0."""

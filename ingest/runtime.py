@@ -30,6 +30,7 @@ from ingest.usecases.polling import PollStage
 from ingest.usecases.process import Processor
 from ingest.usecases.processing import ProcessStage
 from ingest.usecases.relaying import RelayStage
+from ingest.usecases.take import Taker
 from ingest.usecases.tick import Schedule, Ticker
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ class Runtime:
         """
         return self.source.current().credentials(mailbox, self.secrets)
 
+    def fingerprint(self, mailbox: str) -> bytes:
+        """Changes when anything does that the mailbox's login depends on.
+
+        Raises:
+            ConfigError: a secret is missing.
+        """
+        return self.source.current().fingerprint(mailbox, self.secrets)
+
     def schedule(self) -> Schedule:
         """What the configuration wants scheduled now."""
         config = self.source.current()
@@ -104,14 +113,18 @@ class Runtime:
             connect=self.connector,
             credentials=self.credentials,
             ledger=self.ledger,
-            archive=Archive(self.store, self.layout),
-            hints=self.hints,
+            taker=Taker(
+                archive=Archive(self.store, self.layout),
+                ledger=self.ledger,
+                hints=self.hints,
+                metrics=self.metrics,
+                uploads=self.uploads,
+                now=self.now,
+            ),
             metrics=self.metrics,
             keeper=self.keeper,
-            uploads=self.uploads,
-            now=self.now,
         )
-        return PollStage(poller, self.mailboxes, random.random)
+        return PollStage(poller, self.mailboxes, self.fingerprint, random.random)
 
     @cached_property
     def process_stage(self) -> ProcessStage:

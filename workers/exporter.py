@@ -74,6 +74,8 @@ def _mailboxes(gauges: Gauges, rows: Iterable[MailboxRow]) -> None:
         gauges["mailbox_enabled"].add_metric([row.id], int(row.enabled))
         last_success = row.status.last_success if row.status else None
         gauges["mailbox_last_success_timestamp_seconds"].add_metric([row.id], last_success or 0)
+        if row.status and row.status.expires_after is not None:
+            gauges["mailbox_server_retention_seconds"].add_metric([row.id], row.status.expires_after)
         gauges["mailbox_backlog_messages"].add_metric([row.id], row.status.backlog_messages if row.status else 0)
         gauges["mailbox_backlog_bytes"].add_metric([row.id], row.status.backlog_octets if row.status else 0)
 

@@ -16,7 +16,7 @@ from ingest.cli.screen import ago
 if TYPE_CHECKING:
     from ingest.usecases.check import CheckReport
     from ingest.usecases.drain import DrainReport
-    from ingest.usecases.poll import PollReport
+    from ingest.usecases.pollrun import PollReport
     from ingest.usecases.status import Status
 
 _COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "deleted")
@@ -67,7 +67,7 @@ def _troubles(report: DrainReport) -> list[Text]:
     for row in report.mailboxes:
         words = [row.error] if row.error else []
         if row.report.failed:
-            words.append(f"{row.report.failed} messages were refused by the server; they are tried again")
+            words.append(f"{row.report.failed} messages could not be fetched or stored; they are tried again")
         if row.failed_messages:
             words.append(f"{row.failed_messages} messages were given up; their raw mail is in the store")
         lines += [Text.assemble((f"{row.mailbox}: ", "red"), printable(word)) for word in words]

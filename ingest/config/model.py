@@ -307,6 +307,14 @@ class Config(Section):
         """
         return translate.credentials(self, mailbox, secrets)
 
+    def fingerprint(self, mailbox: str, secrets: Secrets) -> bytes:
+        """Changes when anything does that the mailbox's login depends on.
+
+        Raises:
+            ConfigError: a secret is missing, or there is no such mailbox any more.
+        """
+        return translate.fingerprint(self, mailbox, secrets)
+
     @cached_property
     def _schedule_digest(self) -> str:
         return translate.schedule_digest(self.mailboxes_by_id().values(), [sink.name for sink in self.sinks])

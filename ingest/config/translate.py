@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ingest.config.secrets import is_reference
 from ingest.domain.mailbox import Credentials, Deadlines, Deletion, Limits, Mailbox, Server, Tls
 from ingest.errors import ConfigError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ingest.config.model import Config, DeadlinesSection, DefaultsSection, LimitsSection, MailboxSection
     from ingest.config.secrets import Secrets
 
+_UNKNOWN = "there is no mailbox {} in the configuration; add it, or leave it out of the command"
 PORTS = {Tls.IMPLICIT: 995, Tls.STARTTLS: 110, Tls.NONE: 110}
 INTERVAL = 60.0
 
@@ -71,7 +73,7 @@ def credentials(config: Config, mailbox: str, secrets: Secrets) -> Credentials:
     for section in config.mailboxes:
         if section.id == mailbox:
             return Credentials(section.auth.username, _password(section, secrets))
-    raise ConfigError([f"there is no mailbox {mailbox} in the configuration; add it, or leave it out of the command"])
+    raise ConfigError([_UNKNOWN.format(mailbox)])
 
 
 def _password(section: MailboxSection, secrets: Secrets) -> str:
@@ -81,6 +83,20 @@ def _password(section: MailboxSection, secrets: Secrets) -> str:
         raise ConfigError(
             [f"mailbox {section.id}: auth.password: {problem}" for problem in error.problems]
         ) from error
+
+
+def fingerprint(config: Config, mailbox: str, secrets: Secrets) -> bytes:
+    """SHA-256 over everything that a mailbox's login depends on, its secrets as they are now.
+
+    Raises:
+        ConfigError: a secret is missing, or there is no such mailbox.
+    """
+    for section in config.mailboxes:
+        if section.id == mailbox:
+            written = section.auth.model_dump(mode="json")
+            read = {name: secrets.read(value) if is_reference(value) else value for name, value in written.items()}
+            return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).digest()
+    raise ConfigError([_UNKNOWN.format(mailbox)])
 
 
 def schedule_digest(boxes: Iterable[Mailbox], sinks: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from ingest.errors import MaildropError, MessageTooLargeError
+from ingest.errors import MaildropError, MessageTooLargeError, PipeliningStalledError
 from ingest.ports.maildrop import Fetched, Listed, Listing, NotFetched, Terms, Writable
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ class MemoryMaildrop:
         messages: raw octets by unique-id. `MemoryConnector` sessions delete from here at QUIT.
         sizes: what LIST says, where it lies.
         refused: unique-ids for which RETR answers -ERR.
+        alias: what the server says in place of a unique-id.
+        window: how many messages that were not fetched before are listed, as Gmail does; None lists all there are.
+        stalls: so many sessions still end in `PipeliningStalledError` while they fetch.
         error: raised instead of opening a session.
         unique_ids: whether the server has UIDL.
         terms: what it says of its rules.
@@ -34,9 +37,12 @@ class MemoryMaildrop:
     messages: dict[bytes, bytes] = field(default_factory=dict)
     sizes: dict[bytes, int] = field(default_factory=dict)
     refused: set[bytes] = field(default_factory=set)
+    alias: dict[bytes, bytes] = field(default_factory=dict)
+    window: int | None = None
+    stalls: int = 0
     error: MaildropError | None = None
     unique_ids: bool = True
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
     quits: int = 0
     sessions: int = 0
     retrieved: list[bytes] = field(default_factory=list)
@@ -80,19 +86,19 @@ class MemorySession:
     def listing(self) -> Listing:
         """Every message, with the size that LIST says."""
         drop = self._maildrop
-        self._by_number = dict(enumerate(drop.messages, 1))
-        return Listing(
-            [
-                Listed(number, unique_id if drop.unique_ids else None, drop.sizes.get(unique_id, len(raw)))
-                for number, (unique_id, raw) in enumerate(drop.messages.items(), 1)
-            ],
-            unique_ids=drop.unique_ids,
-        )
+        shown = list(drop.messages)
+        if drop.window is not None:
+            shown = [unique_id for unique_id in shown if unique_id not in drop.retrieved][: drop.window]
+        self._by_number = dict(enumerate(shown, 1))
+        return Listing([self._row(*item) for item in self._by_number.items()], unique_ids=drop.unique_ids)
 
     def fetch(
         self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
     ) -> Generator[Fetched[SpoolT] | NotFetched]:
         """Hand out each message that is not refused."""
+        if self._maildrop.stalls:
+            self._maildrop.stalls -= 1
+            raise PipeliningStalledError("no answer to the second command")
         for listed in wanted:
             assert not self._closed
             unique_id = self._by_number[listed.number]
@@ -117,6 +123,11 @@ class MemorySession:
         """Mark for deletion."""
         self._marked.update(self._by_number[row.number] for row in listed)
         return len(listed)
+
+    def _row(self, number: int, unique_id: bytes) -> Listed:
+        drop = self._maildrop
+        shown = drop.alias.get(unique_id, unique_id) if drop.unique_ids else None
+        return Listed(number, shown, drop.sizes.get(unique_id, len(drop.messages[unique_id])))
 
     def quit(self) -> bool:
         """Delete what is marked."""

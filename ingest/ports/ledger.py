@@ -89,20 +89,30 @@ class WorkSet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A unique-id whose message is safe in the store.
+    """A message that need not be fetched again.
 
-    `message` is None when that message was done before (same octets, another unique-id).
+    Attributes:
+        unique_id_digest: 16 octets that stand for its unique-id, or, where the server has none, its key.
+        message: what is to be processed; None when it was done before (same octets, another unique-id).
+        stored: its octets are safe in the store. False for one that is too large to fetch: only the server has it, so
+            it must never be deleted there.
     """
 
     unique_id_digest: bytes
     message: OpenMessage | None
+    stored: bool = True
+
+
+# Instead of the second in a seen set: later than any time at which something may be deleted.
+NEVER_DELETED = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxStatus:
     """What the last poll of a mailbox found; kept for people and gauges, nothing depends on it.
 
-    Times are seconds since 1970. `result` is a label of `mailhaul_polls_total`.
+    Times are seconds since 1970. `result` is a label of `mailhaul_polls_total`. `expires_after` is how many seconds
+    the server keeps mail, None where it does not say.
     """
 
     last_poll: float
@@ -112,6 +122,7 @@ class MailboxStatus:
     backlog_messages: int = 0
     backlog_octets: int = 0
     certificate_not_after: float | None = None
+    expires_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,10 @@ class Ledger(Protocol):
         ...
 
     def seen(self, mailbox: str) -> dict[bytes, int]:
-        """Every unique-id digest (16 octets) registered for a mailbox, with the second it was (since 1970)."""
+        """Every unique-id digest (16 octets) registered for a mailbox, with the second it was (since 1970).
+
+        A message that is not stored has the second `NEVER_DELETED` instead.
+        """
         ...
 
     def undone(self, mailbox: str) -> set[bytes]:

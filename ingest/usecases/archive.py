@@ -54,13 +54,13 @@ class Archive:
     def oversize(self, mailbox: Mailbox, listed: Listed, header: bytes, first_seen: datetime) -> Registration:
         """Store the header of a message that is too large to fetch; arguments and errors as for `whole`.
 
-        Without TOP there is no header: the unique-id then makes the identity.
+        Without TOP there is no header: the unique-id then makes the identity, or, without that too, the size.
         """
         spool = new_spool(mailbox)
         try:
             spool.write(header)
             if not header and spool.identity is not None:
-                spool.identity.update(listed.unique_id)
+                spool.identity.update(listed.unique_id or b"%d" % (listed.size or 0))
             return self._store(mailbox, listed, spool, first_seen, keys.TOP)
         finally:
             spool.close()
@@ -69,11 +69,11 @@ class Archive:
         key = spool.key
         received = received_at(spool.head())
         folder = self.layout.folder(mailbox.folder, received.date() if received else None, key)
-        digest = keys.unique_id_digest(listed.unique_id)
+        digest = bytes.fromhex(key) if listed.unique_id is None else keys.unique_id_digest(listed.unique_id)
         source = self._put_raw(f"{folder}/{name}", spool)
         if source is None:
             if self.store.stat(f"{folder}/{keys.MANIFEST}") is not None:
-                return Registration(digest, None)
+                return Registration(digest, None, stored=name == keys.RAW)
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # gone between two calls: nobody but a person with a broom does that
                 return self._store(mailbox, listed, spool, first_seen, name)
@@ -82,7 +82,7 @@ class Archive:
             OpenMessage(
                 key=key,
                 mailbox=mailbox.id,
-                unique_id=printable(listed.unique_id),
+                unique_id=printable(listed.unique_id or b""),
                 folder=folder,
                 kind="oversize" if name == keys.TOP else "whole",
                 source=source,
@@ -91,6 +91,7 @@ class Archive:
                 received_at=received,
                 labels=dict(mailbox.labels),
             ),
+            stored=name == keys.RAW,
         )
 
     def _put_raw(self, key: str, spool: Spool) -> ObjectRef | None:

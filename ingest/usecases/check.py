@@ -94,7 +94,9 @@ class Check:
 
     def _mailbox(self, mailbox: Mailbox) -> Finding:
         def attempt() -> str:
-            session = self.connect(mailbox, self.credentials(mailbox.id), lambda _phase, _seconds: None, lambda _: None)
+            session = self.connect(
+                mailbox, self.credentials(mailbox.id), lambda _phase, _seconds: None, lambda _: None
+            )
             try:
                 listed = session.listing().rows
             finally:

@@ -8,7 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ingest.usecases.poll import PollReport
+from ingest.ports.maildrop import Terms
+from ingest.usecases.pollrun import PollReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ class DrainReport:
         total = sum((row.report for row in self.mailboxes), PollReport())
         there = ("listed", "backlog_messages", "backlog_octets")
         sums = {name: sum(getattr(row.report, name) for row in self.mailboxes) for name in there}
-        return replace(total, certificate_not_after=None, **sums)
+        return replace(total, terms=Terms(), **sums)
 
     @property
     def ok(self) -> bool:
@@ -100,6 +101,7 @@ class Drain:
     def _poll_all(self, schedule: Schedule, stop: Callable[[], bool]) -> list[PollOutcome]:
         outcomes: dict[str, PollOutcome] = {}
         finished: set[str] = set()
+        put_off: set[str] = set()
         for mailbox in schedule.mailboxes:
             self.ledger.mailboxes.hasten(mailbox)
 
@@ -107,11 +109,14 @@ class Drain:
             return stop() or finished.issuperset(schedule.mailboxes)
 
         def listen(outcome: PollOutcome) -> None:
-            before = outcomes.get(outcome.mailbox)
             if outcome.mailbox in finished:
                 return
+            if outcome.deferred:
+                put_off.add(outcome.mailbox)
+                return
+            before = outcomes.get(outcome.mailbox)
             outcomes[outcome.mailbox] = replace(outcome, report=before.report + outcome.report) if before else outcome
-            if not outcome.full:
+            if not outcome.report.more:
                 finished.add(outcome.mailbox)
 
         def work() -> None:
@@ -119,7 +124,8 @@ class Drain:
 
         while not enough():
             _in_threads(work, min(PARALLEL_MAILBOXES, max(1, len(schedule.mailboxes))))
-            if not self._wait_for_others(self.ledger.mailboxes):
+            # A mailbox that was put off is due again by itself, in seconds.
+            if not self._wait_for_others(self.ledger.mailboxes, more=bool(put_off - finished)):
                 break
         return sorted(outcomes.values(), key=lambda outcome: outcome.mailbox)
 
@@ -140,9 +146,14 @@ class Drain:
             delivered.update(self.relay.run(stop))
         return delivered
 
-    def _wait_for_others(self, work: WorkSet) -> bool:
-        """Whether another process holds items, perhaps one that died: its claims expire, so wait a little."""
-        held = work.backlog().claimed > 0
+    def _wait_for_others(self, work: WorkSet, *, more: bool = False) -> bool:
+        """Whether another process holds items, perhaps one that died: its claims expire, so wait a little.
+
+        Args:
+            work: where the items are.
+            more: wait in any case.
+        """
+        held = more or work.backlog().claimed > 0
         if held:
             time.sleep(LOOK_AGAIN)
         return held

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,9 +11,18 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from ingest.domain.retry import after_mailbox_error
-from ingest.errors import ConfigError, LedgerError, LedgerUnavailableError, MaildropError, MailhaulError, StoreError
-from ingest.ports.ledger import MailboxStatus
-from ingest.usecases.poll import PollReport
+from ingest.errors import (
+    ConfigError,
+    LedgerError,
+    LedgerUnavailableError,
+    MaildropAuthError,
+    MaildropDeferredError,
+    MaildropError,
+    MailhaulError,
+    StoreError,
+)
+from ingest.ports.ledger import MailboxStatus, Refusal
+from ingest.usecases.pollrun import PollReport
 from ingest.usecases.work import work_off
 
 if TYPE_CHECKING:
@@ -29,22 +40,30 @@ UNKNOWN_PAUSE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class PollOutcome:
-    """A poll as `drain` reports it: `result` is a label of `mailhaul_polls_total`."""
+    """A poll as `drain` reports it: `result` is a label of `mailhaul_polls_total`, or `deferred`: no poll at all."""
 
     mailbox: str
     result: str
     report: PollReport
     error: MailhaulError | None = None
-    # More than this poll took waits on the server.
-    full: bool = False
+
+    @property
+    def deferred(self) -> bool:
+        """Whether our own limit of connections put the poll off."""
+        return isinstance(self.error, MaildropDeferredError)
 
 
 @dataclass(frozen=True, slots=True)
 class PollStage:
-    """Works off due mailboxes. One that fails never holds up the others."""
+    """Works off due mailboxes. One that fails never holds up the others.
+
+    Attributes:
+        fingerprint: of everything that a mailbox's login depends on, by its id: changes when its credentials do.
+    """
 
     poller: Poller
     mailboxes: Callable[[], Mapping[str, Mailbox]]
+    fingerprint: Callable[[str], bytes]
     random: Callable[[], float]
 
     def run(
@@ -83,47 +102,87 @@ class PollStage:
             return None
         started = time.monotonic()
         outcome = self._poll(claim, mailbox, leave)
-        seconds = time.monotonic() - started
-        self.poller.metrics.observe("poll_duration_seconds", seconds, mailbox.server.label)
-        self.poller.metrics.poll_ended(mailbox.id, outcome.result)
-        self._tell(outcome, seconds)
+        self._count(mailbox, outcome, time.monotonic() - started)
         self._give_back(claim, mailbox, outcome)
         return outcome
 
     def _poll(self, claim: Claim, mailbox: Mailbox, leave: Callable[[], bool]) -> PollOutcome:
         try:
+            if claim.tries > 1:
+                self._spare_the_account(mailbox)
             report = self.poller.poll(claim, mailbox, leave)
         except MailhaulError as error:
             return PollOutcome(mailbox.id, result_of(error), PollReport(), error)
         except Exception as bug:  # the border of one mailbox: a bug that it brings out must not stop the others
             log.exception("poll.bug", mailbox=mailbox.id)
             return PollOutcome(mailbox.id, "internal_error", PollReport(), _UnexpectedError(type(bug).__name__))
-        full = report.cut_short or report.new > mailbox.limits.messages_per_poll
-        return PollOutcome(mailbox.id, "success", report, full=full)
+        return PollOutcome(mailbox.id, "success", report)
+
+    def _spare_the_account(self, mailbox: Mailbox) -> None:
+        """Do not try credentials again that were refused; servers lock accounts for it."""
+        refusal = self.poller.ledger.refusal(mailbox.id)
+        if refusal is not None and refusal.check == _check(refusal.salt, self.fingerprint(mailbox.id)):
+            raise CredentialsSparedError(
+                "The server refused these credentials before. They are not tried again for a while, "
+                "to spare the account a lock-out; once they are changed, they are tried at the next poll."
+            )
+
+    def _count(self, mailbox: Mailbox, outcome: PollOutcome, seconds: float) -> None:
+        metrics = self.poller.metrics
+        if outcome.deferred:
+            metrics.count("polls_deferred_total", mailbox.server.label)
+            return
+        metrics.observe("poll_duration_seconds", seconds, mailbox.server.label)
+        metrics.poll_ended(mailbox.id, outcome.result)
+        self._tell(outcome, seconds)
 
     def _give_back(self, claim: Claim, mailbox: Mailbox, outcome: PollOutcome) -> None:
-        ledger, now = self.poller.ledger, self.poller.now().timestamp()
-        report = outcome.report
-        if outcome.error is None:
-            # What is full is due again at once, behind the mailboxes that are due already.
-            delay, tries = (0.0 if outcome.full else mailbox.interval), 0
-        else:
-            pause = after_mailbox_error(outcome.error.code, claim.tries, self.random())
-            delay, tries = max(pause, mailbox.interval), claim.tries
-        status = MailboxStatus(
+        ledger = self.poller.ledger
+        delay, tries = self._next(claim, mailbox, outcome)
+        try:
+            if not outcome.deferred:
+                ledger.put_status(mailbox.id, self._status(outcome))
+            ledger.mailboxes.release(claim, delay, tries)
+        except LedgerUnavailableError:
+            log.warning("poll.not_released", mailbox=mailbox.id)  # the claim expires by itself
+
+    def _next(self, claim: Claim, mailbox: Mailbox, outcome: PollOutcome) -> tuple[float, int]:
+        """In how many seconds the mailbox is due again, and what its next claim counts on from."""
+        error, terms = outcome.error, outcome.report.terms
+        if error is None:
+            # What has more is due again at once, behind the mailboxes that are due already.
+            return max(0.0 if outcome.report.more else mailbox.interval, terms.login_delay), 0
+        if isinstance(error, CredentialsSparedError):
+            return mailbox.interval, claim.tries - 1
+        pause = after_mailbox_error(error, claim.tries, self.random())
+        if isinstance(error, MaildropDeferredError):
+            return pause, claim.tries - 1
+        if isinstance(error, MaildropAuthError):
+            # Due at its interval nevertheless: to see whether the credentials have changed.
+            self._remember_refusal(mailbox, pause)
+            return mailbox.interval, claim.tries
+        return max(pause, mailbox.interval), claim.tries
+
+    def _remember_refusal(self, mailbox: Mailbox, seconds: float) -> None:
+        salt = secrets.token_hex(8)
+        try:
+            refusal = Refusal(salt, _check(salt, self.fingerprint(mailbox.id)))
+            self.poller.ledger.put_refusal(mailbox.id, refusal, seconds)
+        except (ConfigError, LedgerUnavailableError):
+            log.warning("poll.refusal_not_kept", mailbox=mailbox.id)  # a secret went away, or the ledger did
+
+    def _status(self, outcome: PollOutcome) -> MailboxStatus:
+        now, report = self.poller.taker.now().timestamp(), outcome.report
+        return MailboxStatus(
             last_poll=now,
             result=outcome.result,
             last_success=now if outcome.error is None else None,
             listed=report.listed,
             backlog_messages=report.backlog_messages,
             backlog_octets=report.backlog_octets,
-            certificate_not_after=report.certificate_not_after,
+            certificate_not_after=report.terms.certificate_not_after,
+            expires_after=report.terms.expires_after,
         )
-        try:
-            ledger.put_status(mailbox.id, status)
-            ledger.mailboxes.release(claim, delay, tries)
-        except LedgerUnavailableError:
-            log.warning("poll.not_released", mailbox=mailbox.id)  # the claim expires by itself
 
     def _tell(self, outcome: PollOutcome, seconds: float) -> None:
         report, error = outcome.report, outcome.error
@@ -146,6 +205,12 @@ class PollStage:
         )
 
 
+class CredentialsSparedError(MaildropAuthError):
+    """Credentials that were refused before and have not changed since: they were not tried again."""
+
+    code = "auth_spared"
+
+
 class _UnexpectedError(MailhaulError):
     """A bug of ours that one mailbox or message brought out; the text is the type's name only."""
 
@@ -163,3 +228,8 @@ def result_of(error: MailhaulError) -> str:
     if isinstance(error, LedgerError):
         return "ledger_error"
     return "internal_error"
+
+
+def _check(salt: str, fingerprint: bytes) -> str:
+    """16 bits that change, as good as always, when the fingerprint does; see `Refusal`."""
+    return hashlib.sha256(salt.encode() + fingerprint).hexdigest()[:4]

@@ -12,7 +12,7 @@ from ingest.domain.keys import event_id, unique_id_digest
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import MailboxStatus, Registration
+from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Registration
 
 if TYPE_CHECKING:
     from ingest.ports.ledger import Claim
@@ -98,6 +98,18 @@ def test_a_message_done_before_is_only_seen(bench: Bench) -> None:
     assert bench.ledger.seen(BOX).keys() == {digest(1)}
     assert bench.ledger.undone(BOX) == set()
     assert bench.ledger.messages.members() == set()
+
+
+def test_what_is_not_stored_is_seen_with_a_time_at_which_nothing_is_deleted(bench: Bench) -> None:
+    """Only the server has a message that was too large to fetch."""
+    header_only = Registration(digest(2), message(2), stored=False)
+    claim = claim_box(bench)
+    assert bench.ledger.register(claim, [registration(1), header_only]) == 2
+    seen = bench.ledger.seen(BOX)
+    assert seen[digest(2)] == NEVER_DELETED
+    assert abs(seen[digest(1)] - bench.now()) <= 2
+    assert bench.ledger.compact(claim, [digest(2)]) == 1
+    assert bench.ledger.seen(BOX) == {digest(2): NEVER_DELETED}
 
 
 def test_a_stale_claim_changes_nothing(bench: Bench, stale: Claim) -> None:
@@ -266,7 +278,12 @@ def test_the_oldest_open_message_is_known(bench: Bench) -> None:
 
 def test_a_failed_poll_keeps_the_last_success(bench: Bench) -> None:
     success = MailboxStatus(
-        last_poll=1000.5, result="success", last_success=1000.5, listed=7, certificate_not_after=9e9
+        last_poll=1000.5,
+        result="success",
+        last_success=1000.5,
+        listed=7,
+        certificate_not_after=9e9,
+        expires_after=864_000.0,
     )
     bench.ledger.put_status(BOX, success)
     assert bench.ledger.statuses() == {BOX: success}

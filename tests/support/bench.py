@@ -13,6 +13,7 @@ from ingest.adapters.ledger.memory import MemoryLedger
 from ingest.adapters.ledger.memory_eventlog import MemoryEventLog
 from ingest.adapters.sinks.memory import MemorySink
 from ingest.adapters.stores.memory import MemoryStore
+from ingest.domain import keys
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
 from ingest.metrics import Metrics
@@ -26,6 +27,7 @@ from ingest.usecases.polling import PollStage
 from ingest.usecases.process import Processor
 from ingest.usecases.processing import ProcessStage
 from ingest.usecases.relaying import RelayStage
+from ingest.usecases.take import Taker
 from ingest.usecases.tick import Schedule, Ticker
 
 if TYPE_CHECKING:
@@ -51,6 +53,13 @@ def mail(subject: str, text: str = "Hello.", attachment: bytes | None = None) ->
         + attachment
         + b"\r\n--b--\r\n"
     )
+
+
+def message_key(mailbox_id: str, raw: bytes) -> str:
+    """The identity of a message of one mailbox."""
+    hasher = keys.message_hasher(mailbox_id)
+    hasher.update(raw)
+    return keys.message_key(hasher)
 
 
 class Clock:
@@ -107,14 +116,19 @@ class Bench:
             connect=MemoryConnector(self.maildrops),
             credentials=lambda _: Credentials("user", "secret"),
             ledger=self.ledger,
-            archive=Archive(self.store, Layout("mail")),
-            hints=self.hints,
+            taker=Taker(
+                archive=Archive(self.store, Layout("mail")),
+                ledger=self.ledger,
+                hints=self.hints,
+                metrics=self.metrics,
+                uploads=self.uploads,
+                now=self.clock.now,
+            ),
             metrics=self.metrics,
             keeper=self.keeper,
-            uploads=self.uploads,
-            now=self.clock.now,
         )
-        self.poll_stage = PollStage(self.poller, lambda: self.mailboxes, lambda: 0.5)
+        self.secret = b"secret"
+        self.poll_stage = PollStage(self.poller, lambda: self.mailboxes, lambda _: self.secret, lambda: 0.5)
         self.process_stage = ProcessStage(
             processor=Processor(self.store, self.metrics, self.uploads),
             ledger=self.ledger,
@@ -157,6 +171,11 @@ class Bench:
 
     def keys(self, name: str) -> list[str]:
         return [key for key in self.store.objects if key.endswith("/" + name)]
+
+    def resets(self, mailbox_id: str) -> float:
+        """How many times the mailbox's unique-ids were found to be reset."""
+        value = self.metrics.registry.get_sample_value("mailhaul_unique_id_resets_total", {"mailbox": mailbox_id})
+        return value or 0.0
 
     def published(self) -> list[dict[str, Any]]:
         return [json.loads(event.body) for event in self.sinks["main"].delivered]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ingest.adapters.ledger.memory_eventlog import MemoryEventLog
 from ingest.adapters.ledger.memory_workset import MemoryWorkSet
 from ingest.errors import StaleClaimError
+from ingest.ports.ledger import NEVER_DELETED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -85,7 +86,8 @@ class MemoryLedger:
             seen = self._seen.setdefault(claim.id, {})
             opened = 0
             for registration in registrations:
-                seen.setdefault(registration.unique_id_digest, int(self._clock()))
+                second = int(self._clock()) if registration.stored else NEVER_DELETED
+                seen.setdefault(registration.unique_id_digest, second)
                 if (message := registration.message) is not None:
                     undone = self._undone.setdefault(claim.id, {})
                     undone.setdefault(message.key, set()).add(registration.unique_id_digest)

@@ -13,7 +13,7 @@ from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_OCTETS
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import MailboxStatus, Refusal
+from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -83,7 +83,8 @@ class RedisLedger:
         arguments: list[str | bytes | int] = [
             claim.id,
             claim.fence,
-            b"".join(registration.unique_id_digest for registration in registrations),
+            b"".join(one.unique_id_digest for one in registrations if one.stored),
+            _write_seen((one.unique_id_digest, NEVER_DELETED) for one in registrations if not one.stored),
         ]
         for registration in registrations:
             if (message := registration.message) is not None:

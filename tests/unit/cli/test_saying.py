@@ -22,7 +22,7 @@ from ingest.errors import (
 )
 from ingest.usecases.check import CheckReport, Finding
 from ingest.usecases.drain import DrainedMailbox, DrainReport
-from ingest.usecases.poll import PollReport
+from ingest.usecases.pollrun import PollReport
 
 if TYPE_CHECKING:
     from pathlib import Path

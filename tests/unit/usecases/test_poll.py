@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.domain.mailbox import Deletion, Limits
-from ingest.errors import MaildropAuthError, MaildropConnectError, StoreUnavailableError
+from ingest.domain.mailbox import Deletion, Limits, Mailbox, Quirks, Server, Tls
+from ingest.errors import MaildropAuthError, MaildropConnectError, StoreRefusedError, StoreUnavailableError
 from ingest.ports.hints import Queue
-from tests.support.bench import bench, mail, mailbox, never
+from tests.support.bench import bench, mail, mailbox, message_key, never
 
 
 def test_raw_is_stored_octet_by_octet_and_a_hint_is_sent() -> None:
@@ -71,7 +71,7 @@ def test_what_could_not_be_stored_is_not_registered_and_the_session_ends_without
         assert len(b.published()) == 2
 
 
-def test_a_mailbox_that_failed_waits_and_the_others_go_on() -> None:
+def test_a_mailbox_that_failed_does_not_hold_up_the_others() -> None:
     with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
         b.maildrops["a"].error = MaildropConnectError("gone")
         b.maildrops["b"].error = MaildropAuthError("no")
@@ -80,8 +80,6 @@ def test_a_mailbox_that_failed_waits_and_the_others_go_on() -> None:
         assert len(b.published()) == 1
         results = {id_: status.result for id_, status in b.ledger.statuses().items()}
         assert results == {"a": "connect_error", "b": "auth_error", "c": "success"}
-        b.clock.time += 61
-        assert {claim.id for claim in b.ledger.mailboxes.claim(10, 60)} == {"a", "c"}
 
 
 def test_a_bug_that_one_mailbox_brings_out_does_not_stop_the_others() -> None:
@@ -135,6 +133,61 @@ def test_a_message_that_is_not_done_is_never_deleted() -> None:
         assert list(b.maildrops["a"].messages) == [b"u1"]
 
 
+def test_one_message_that_the_store_refuses_does_not_hold_up_the_others_and_nothing_is_committed() -> None:
+    """The session holds mail that was fetched and is not stored, so it must not end with QUIT."""
+    with bench(mailbox("a", deletion=Deletion(0.0))) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("done")}
+        b.everything()
+        drop.messages |= {b"u2": mail("refused"), b"u3": mail("3")}
+        refused = message_key("a", drop.messages[b"u2"])
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "put" and refused in key:
+                raise StoreRefusedError("too strange")
+
+        b.store.fault = fault
+        quits, deleted = drop.quits, set(drop.messages)
+        b.everything()
+        assert [event["data"]["headers"]["subject"] for event in b.published()] == ["done", "3"]
+        assert (drop.quits, set(drop.messages)) == (quits, deleted)
+        assert b.ledger.statuses()["a"].backlog_messages == 1
+        b.store.fault = None
+        b.everything()
+        assert len(b.published()) == 3
+        assert b"u1" not in drop.messages
+
+
+def test_a_store_that_refuses_everything_fails_the_poll_early() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(100)}
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "put":
+                raise StoreRefusedError("no permission")
+
+        b.store.fault = fault
+        b.poll_all()
+        assert b.ledger.statuses()["a"].result == "store_error"
+        assert len(drop.retrieved) < 20
+        assert drop.quits == 0
+
+
+def test_a_single_message_that_the_store_refuses_fails_the_poll() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "put":
+                raise StoreRefusedError("no permission")
+
+        b.store.fault = fault
+        b.poll_all()
+        assert b.ledger.statuses()["a"].result == "store_error"
+        assert b.ledger.seen("a") == {}
+
+
 def test_a_message_above_the_limit_is_recorded_by_its_header_and_tells_of_itself() -> None:
     with bench(mailbox("a", limits=Limits(message_bytes=500))) as b:
         drop = b.maildrops["a"]
@@ -145,6 +198,20 @@ def test_a_message_above_the_limit_is_recorded_by_its_header_and_tells_of_itself
         assert oversize["data"]["headers"]["subject"] == "big"
         assert oversize["data"]["raw"] is None
         assert oversize["data"]["listed_size"] > 1000
+        assert len(b.published()) == 2
+
+
+@pytest.mark.parametrize("listed", [None, 100])
+def test_a_message_that_is_too_large_to_fetch_is_never_deleted(listed: int | None) -> None:
+    """Only the server has it, whatever the policy says and whatever the server says of its size."""
+    with bench(mailbox("a", limits=Limits(message_bytes=500), deletion=Deletion(0.0))) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("big", "x" * 1000), b"u2": mail("small")}
+        drop.sizes = {} if listed is None else {b"u1": listed}
+        for _ in range(3):
+            b.everything()
+            b.clock.time += 10**6
+        assert list(drop.messages) == [b"u1"]
         assert len(b.published()) == 2
 
 
@@ -166,6 +233,49 @@ def test_a_message_the_server_refuses_to_hand_out_does_not_hold_up_the_others() 
         b.everything()
         assert [event["data"]["headers"]["subject"] for event in b.published()] == ["2"]
         assert b.ledger.statuses()["a"].backlog_messages == 1
+
+
+def test_messages_the_server_refuses_make_room_for_those_behind_them() -> None:
+    """Else a thousand of them would hide every other message of the mailbox for ever."""
+    with bench(mailbox("a", limits=Limits(messages_per_poll=2))) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(6)}
+        drop.refused = {b"u0", b"u1", b"u2"}
+        b.everything()
+        assert drop.sessions == 2, "and they do not make the mailbox due at once for ever"
+        assert sorted(event["data"]["headers"]["subject"] for event in b.published()) == ["3", "4", "5"]
+
+
+def test_a_window_is_listed_again_at_once_until_nothing_new_comes() -> None:
+    """Gmail lists some 250 conversations and shows more once they were read."""
+    server = Server("pop.example.org", 110, Tls.NONE, quirks=Quirks(lists_window=True))
+    with bench(Mailbox("a", server)) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(5)}
+        drop.window = 2
+        b.everything()
+        assert len(b.published()) == 5
+        assert drop.sessions == 4, "the last one found nothing new"
+
+
+def test_a_server_whose_pipelining_stalls_is_talked_to_again_at_once() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1")
+        drop.stalls = 1
+        b.everything()
+        assert len(b.published()) == 1
+        assert b.ledger.statuses()["a"].result == "success"
+
+
+def test_a_server_that_stalls_in_lockstep_too_is_left_alone() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1")
+        drop.stalls = 10
+        b.poll_all()
+        assert b.ledger.statuses()["a"].result == "timeout"
+        assert drop.stalls == 8
 
 
 def test_a_full_mailbox_is_due_again_at_once() -> None:
@@ -217,6 +327,106 @@ def test_ids_gone_from_the_server_leave_the_seen_set() -> None:
             del drop.messages[gone]
         b.poll_all()
         assert len(b.ledger.seen("a")) == 2
+
+
+def test_without_unique_ids_the_content_decides_what_is_new_and_what_is_done() -> None:
+    with bench(mailbox("a", deletion=Deletion(0.0))) as b:
+        drop = b.maildrops["a"]
+        drop.unique_ids = False
+        drop.messages = {b"1": mail("1"), b"2": mail("2")}
+        b.poll_all()
+        b.poll_all()
+        assert len(drop.messages) == 2, "stored, but not done: nothing is deleted"
+        b.everything()
+        drop.messages[b"3"] = mail("3")
+        b.everything()
+        assert list(drop.messages) == [b"3"], "never in the session that fetched it first"
+        b.everything()
+        assert drop.messages == {}
+        assert sorted(event["data"]["headers"]["subject"] for event in b.published()) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("policy", [Deletion(), Deletion(86_400.0)])
+def test_without_unique_ids_leaving_mail_on_the_server_is_refused_before_anything_is_fetched(
+    policy: Deletion,
+) -> None:
+    with bench(mailbox("a", deletion=policy)) as b:
+        drop = b.maildrops["a"]
+        drop.unique_ids = False
+        drop.messages[b"1"] = mail("1")
+        b.poll_all()
+        assert b.ledger.statuses()["a"].result == "refused"
+        assert drop.retrieved == []
+
+
+def test_without_unique_ids_the_seen_set_does_not_grow_with_each_poll() -> None:
+    with bench(mailbox("a", deletion=Deletion(0.0))) as b:
+        drop = b.maildrops["a"]
+        drop.unique_ids = False
+        for number in range(10):
+            drop.messages = {b"1": mail(str(number))}
+            b.everything()
+            b.poll_all()
+        assert len(b.ledger.seen("a")) <= 1
+
+
+def test_a_full_mailbox_without_unique_ids_waits_for_its_interval() -> None:
+    """It would fetch the same messages again until they are done."""
+    with bench(mailbox("a", deletion=Deletion(0.0), limits=Limits(messages_per_poll=2))) as b:
+        drop = b.maildrops["a"]
+        drop.unique_ids = False
+        drop.messages = {f"{n}".encode(): mail(str(n)) for n in range(5)}
+        b.poll_all()
+        assert drop.sessions == 1
+        for _ in range(6):
+            b.everything()
+        assert drop.messages == {}
+        assert len(b.published()) == 5
+
+
+def test_a_unique_id_that_stands_for_two_messages_hides_neither() -> None:
+    """Even when the first poll ends between the two."""
+    with bench(mailbox("a", deletion=Deletion(0.0))) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("1"), b"u2": mail("2"), b"u3": mail("3")}
+        drop.alias = {b"u1": b"same", b"u2": b"same"}
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        b.poll_stage.handle(claim, lambda: True)
+        assert drop.retrieved == [b"u1"]
+        b.everything()
+        del drop.messages[b"u1"]
+        b.everything()
+        b.everything()
+        assert drop.messages == {}
+        assert sorted(event["data"]["headers"]["subject"] for event in b.published()) == ["1", "2", "3"]
+
+
+def test_a_reset_of_all_unique_ids_is_noticed_and_makes_no_second_event() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(10)}
+        b.everything()
+        drop.messages = {f"x{n}".encode(): mail(str(n)) for n in range(11)}
+        b.everything()
+        assert b.resets("a") == 1
+        assert len(b.published()) == 11
+        assert len(b.ledger.seen("a")) == 11, "the old ids are forgotten"
+        b.everything()
+        assert b.resets("a") == 1
+
+
+@pytest.mark.parametrize("policy", [Deletion(), Deletion(0.0), Deletion(10.0)])
+def test_mail_that_goes_and_new_mail_that_comes_is_no_reset(policy: Deletion) -> None:
+    with bench(mailbox("a", deletion=policy)) as b:
+        drop = b.maildrops["a"]
+        for turn in range(5):
+            if policy.after is None:
+                drop.messages.pop(f"{turn - 2} 0".encode(), None)
+            drop.messages |= {f"{turn} {n}".encode(): mail(f"{turn} {n}") for n in range(3)}
+            b.everything()
+            b.clock.time += 100
+        assert b.resets("a") == 0
 
 
 def test_a_paused_mailbox_is_not_polled() -> None:

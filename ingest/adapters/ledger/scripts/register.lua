@@ -1,5 +1,6 @@
 -- KEYS: fences of mailboxes; seen, undone of this one; open, open since, failed; due, claimed messages.
--- ARGV: mailbox, fence, digests in one string; then key, JSON, milliseconds of first sight, digest of each message.
+-- ARGV: mailbox, fence, digests in one string, whole records of what is not stored; then key, JSON, milliseconds of
+-- first sight, digest of each message.
 -- The seen set grows last: were this to break off, the messages would be fetched again and recognised by their keys.
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
@@ -15,7 +16,7 @@ local function contains(digests, digest)
 end
 
 local now, opened = milliseconds(), 0
-for i = 4, #ARGV, 4 do
+for i = 5, #ARGV, 4 do
   local key, json, since, digest = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if redis.call('HEXISTS', KEYS[6], key) == 0 then
     if redis.call('HSETNX', KEYS[4], key, json) == 1 then
@@ -36,5 +37,5 @@ local second, records = struct.pack('>I4', math.floor(now / 1000)), {}
 for i = 1, #ARGV[3], 16 do
   table.insert(records, ARGV[3]:sub(i, i + 15) .. second)
 end
-redis.call('APPEND', KEYS[2], table.concat(records))
+redis.call('APPEND', KEYS[2], table.concat(records) .. ARGV[4])
 return opened

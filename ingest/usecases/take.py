@@ -1,0 +1,152 @@
+"""Take what is new in a maildrop: fetch, archive, register.
+
+A message is registered only when its raw object is durable. Several are on their way to the store at once, while the
+next ones arrive; how many bounds the memory and slows the server down to the store's pace.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from structlog import get_logger
+
+from ingest.errors import StoreRefusedError
+from ingest.ports.hints import Hints, Queue
+from ingest.ports.maildrop import Fetched, Listed, Maildrop, NotFetched
+from ingest.usecases.archive import Archive, new_spool
+from ingest.usecases.pollrun import id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor, Future
+    from datetime import datetime
+
+    from ingest.metrics import Metrics
+    from ingest.ports.ledger import Ledger, Registration
+    from ingest.usecases.pollrun import PollRun
+    from ingest.usecases.spool import Spool
+
+    UnderWay = dict[Future[Registration], Listed]
+
+log = get_logger()
+
+# Messages of one mailbox that are on their way to the store at once: hides the store's latency, bounds the memory.
+UPLOADS_PER_POLL = 8
+# A store that refuses this many messages and takes none refuses them all.
+STORE_REFUSALS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Everything that taking needs, passed in."""
+
+    archive: Archive
+    ledger: Ledger
+    hints: Hints
+    metrics: Metrics
+    uploads: Executor
+    now: Callable[[], datetime]
+
+    def take(self, session: Maildrop, run: PollRun) -> None:
+        """Fetch and register what is new, up to the mailbox's limit of messages for one poll.
+
+        Messages that the server refuses to hand out make room for those behind them.
+
+        Raises:
+            MaildropError: the session failed; what was complete before is registered.
+            StoreError: the store did not take a message and is not likely to take the others.
+            LedgerError: the ledger is away, or the claim is lost.
+        """
+        waiting = deque(run.new_rows())
+        run.new = max(run.new, len(waiting))
+        first_seen = self.now()
+        room = run.mailbox.limits.messages_per_poll
+        while room and waiting and not run.cut_short:
+            batch = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+            failed = run.counts["failed"]
+            self._take(session, run, batch, first_seen)
+            room = run.counts["failed"] - failed
+        run.unfetched = bool(waiting)
+
+    def _take(self, session: Maildrop, run: PollRun, batch: list[Listed], first_seen: datetime) -> None:
+        most = run.mailbox.limits.message_bytes
+        wanted: list[Listed] = []
+        oversize: list[Listed] = []
+        for row in batch:
+            (oversize if (row.size or 0) > most or id_of(row) in run.too_large else wanted).append(row)
+        self._fetch(session, run, wanted, first_seen)
+        for row in oversize:
+            if run.cut_short:
+                return
+            done = self.archive.oversize(run.mailbox, row, session.top(row), first_seen)
+            self._register(run, [(row, done)])
+
+    def _fetch(self, session: Maildrop, run: PollRun, wanted: list[Listed], first_seen: datetime) -> None:
+        """RETR what is wanted while earlier messages are being stored; registers what got stored, come what may."""
+        under_way: UnderWay = {}
+        messages = session.fetch(wanted, lambda _: new_spool(run.mailbox))
+        try:
+            for message in messages:
+                if isinstance(message, NotFetched):
+                    run.counts["failed"] += 1
+                    log.warning("message.refused", mailbox=run.mailbox.id, number=message.listed.number)
+                    continue
+                under_way[self._submit(run, message, first_seen)] = message.listed
+                if len(under_way) >= UPLOADS_PER_POLL:
+                    self._settle(run, under_way, FIRST_COMPLETED)
+                run.lease.check()
+                if run.stop():
+                    run.cut_short = True
+                    return
+        finally:
+            messages.close()
+            self._settle(run, under_way, ALL_COMPLETED)
+
+    def _submit(self, run: PollRun, message: Fetched[Spool], first_seen: datetime) -> Future[Registration]:
+        self.metrics.observe("message_size_bytes", message.octets)
+        run.counts["octets"] += message.octets
+        return self.uploads.submit(self.archive.whole, run.mailbox, message.listed, message.spool, first_seen)
+
+    def _settle(self, run: PollRun, under_way: UnderWay, until: str) -> None:
+        """Register the messages whose upload has ended, then raise the first error that concerns them all."""
+        if not under_way:
+            return
+        ended = {future: under_way.pop(future) for future in wait(under_way, return_when=until).done}
+        stored = [(row, future.result()) for future, row in ended.items() if future.exception() is None]
+        if stored:
+            self._register(run, stored)
+        for future, row in ended.items():
+            self._bear(run, row, future)
+
+    def _bear(self, run: PollRun, row: Listed, upload: Future[Registration]) -> None:
+        """Raise the error of an upload, unless the store may have refused this one message only."""
+        try:
+            upload.result()
+        except StoreRefusedError:
+            run.unstored += 1
+            run.counts["failed"] += 1
+            log.warning("message.not_stored", mailbox=run.mailbox.id, number=row.number)
+            if run.unstored >= STORE_REFUSALS and not run.took_any():
+                raise
+
+    def _register(self, run: PollRun, stored: list[tuple[Listed, Registration]]) -> None:
+        run.lease.check()
+        # What was done before and is seen already leaves nothing to remember: messages without a unique-id.
+        news = [done for _, done in stored if done.message is not None or done.unique_id_digest not in run.seen]
+        opened = self.ledger.register(run.lease.claim, news) if news else 0
+        for row, registration in stored:
+            run.settle(row, registration)
+            result = _result(registration)
+            run.counts[result] += 1
+            self.metrics.count("messages_total", result)
+        if opened:
+            self.hints.send(Queue.PROCESS, min(opened, UPLOADS_PER_POLL))
+
+
+def _result(registration: Registration) -> str:
+    if registration.message is None:
+        return "duplicate"
+    return "oversize" if registration.message.kind == "oversize" else "stored"

@@ -1,0 +1,225 @@
+"""When a mailbox is polled again: its own interval, its server's rules, and the account it must not get locked."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingest.domain.mailbox import Limits, Mailbox
+from ingest.domain.retry import AUTH_PAUSES
+from ingest.errors import (
+    ConfigError,
+    LoginDelayError,
+    MaildropAuthError,
+    MaildropConnectError,
+    MaildropError,
+    MaildropInUseError,
+    MaildropRefusedError,
+    MaildropTemporaryError,
+    MaildropThrottledError,
+    MaildropTimeoutError,
+    MaildropTlsError,
+    TokenUnavailableError,
+)
+from ingest.metrics import POLL_RESULTS
+from ingest.ports.maildrop import Terms
+from tests.support.bench import Bench, bench, mail, mailbox, never
+
+
+def due_in(b: Bench, id_: str = "a") -> int:
+    """Seconds until the mailbox is due again."""
+    started = b.clock.time
+    while not b.ledger.mailboxes.backlog().due:
+        b.clock.time += 1
+    (claim,) = b.ledger.mailboxes.claim(1, 60)
+    assert claim.id == id_
+    b.ledger.mailboxes.release(claim, 0.0, claim.tries - 1)
+    waited, b.clock.time = b.clock.time - started, started
+    return round(waited)
+
+
+def poll_once(b: Bench) -> str:
+    """Poll the one mailbox as its turn comes; what came of it."""
+    b.ticker.tick(b.schedule())
+    while not b.ledger.mailboxes.backlog().due:
+        b.clock.time += 1
+    (claim,) = b.ledger.mailboxes.claim(1, 60)
+    outcome = b.poll_stage.handle(claim, never)
+    assert outcome is not None
+    return outcome.result
+
+
+def test_a_poll_is_followed_by_the_next_after_the_interval() -> None:
+    with bench(mailbox("a", interval=90.0)) as b:
+        poll_once(b)
+        assert due_in(b) == 90
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_mailbox_is_never_polled_faster_than_its_server_allows(more: bool) -> None:  # noqa: FBT001
+    limits = Limits(messages_per_poll=1 if more else 100)
+    with bench(mailbox("a", interval=60.0, limits=limits)) as b:
+        drop = b.maildrops["a"]
+        drop.terms = Terms(login_delay=600.0)
+        drop.messages = {b"u1": mail("1"), b"u2": mail("2")}
+        poll_once(b)
+        assert due_in(b) == 600
+
+
+def test_a_login_delay_below_the_interval_changes_nothing() -> None:
+    with bench(mailbox("a", interval=60.0)) as b:
+        b.maildrops["a"].terms = Terms(login_delay=10.0)
+        poll_once(b)
+        assert due_in(b) == 60
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (MaildropConnectError(""), "connect_error"),
+        (MaildropTimeoutError(""), "timeout"),
+        (MaildropTlsError(""), "tls_error"),
+        (MaildropAuthError(""), "auth_error"),
+        (TokenUnavailableError(""), "temporary"),
+        (MaildropInUseError(""), "locked"),
+        (MaildropThrottledError(""), "throttled"),
+        (LoginDelayError(""), "throttled"),
+        (MaildropTemporaryError(""), "temporary"),
+        (MaildropRefusedError(""), "refused"),
+    ],
+)
+def test_each_kind_of_failure_has_its_own_result(error: MaildropError, result: str) -> None:
+    with bench() as b:
+        b.maildrops["a"].error = error
+        assert poll_once(b) == result
+        assert result in POLL_RESULTS
+        assert b.ledger.statuses()["a"].result == result
+
+
+def test_a_mailbox_that_is_throttled_is_polled_less_and_less() -> None:
+    with bench(mailbox("a", interval=1.0)) as b:
+        b.maildrops["a"].error = MaildropThrottledError("too many")
+        pauses = []
+        for _ in range(4):
+            poll_once(b)
+            pauses.append(due_in(b))
+        assert pauses == [60, 120, 240, 480]
+
+
+# --- credentials that were refused -------------------------------------------------------------------------------
+
+
+def test_refused_credentials_are_not_tried_again_until_their_pause_is_over() -> None:
+    with bench(mailbox("a", interval=60.0)) as b:
+        drop = b.maildrops["a"]
+        drop.error = MaildropAuthError("no")
+        poll_once(b)
+        drop.error = None
+        tried = b.clock.time
+        while drop.sessions == 0:
+            poll_once(b)
+        assert AUTH_PAUSES[0] <= b.clock.time - tried <= AUTH_PAUSES[0] * 1.1 + 61
+
+
+def test_a_mailbox_with_refused_credentials_still_counts_as_failing() -> None:
+    """So that an alert on failing logins does not fall silent between the tries."""
+    with bench() as b:
+        b.maildrops["a"].error = MaildropAuthError("no")
+        assert [poll_once(b) for _ in range(3)] == ["auth_error"] * 3
+        value = b.metrics.registry.get_sample_value("mailhaul_polls_total", {"mailbox": "a", "result": "auth_error"})
+        assert value == 3
+
+
+def test_changed_credentials_are_tried_at_the_next_turn() -> None:
+    with bench(mailbox("a", interval=60.0)) as b:
+        drop = b.maildrops["a"]
+        drop.error = MaildropAuthError("no")
+        poll_once(b)
+        drop.error = None
+        b.secret = b"a new one"
+        assert poll_once(b) == "success"
+        assert due_in(b) == 60
+
+
+def test_logins_with_a_wrong_password_stay_rare_for_days() -> None:
+    """Three in the first hour, then at most three a day, whatever the interval."""
+    with bench(mailbox("a", interval=30.0)) as b:
+        drop = b.maildrops["a"]
+        drop.error = MaildropAuthError("no")
+        started, tries = b.clock.time, []
+        connect = b.poller.connect
+
+        def counting(*arguments: object) -> object:
+            tries.append(b.clock.time - started)
+            return connect(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+        object.__setattr__(b.poller, "connect", counting)
+        while b.clock.time - started < 3 * 86_400:
+            poll_once(b)
+        assert sum(time <= 3600 for time in tries) == 3
+        assert sum(3600 < time <= 3600 + 86_400 for time in tries) <= 3
+        assert 9 <= len(tries) <= 12
+
+
+def test_the_ledger_keeps_no_more_of_a_password_than_16_bits() -> None:
+    with bench() as b:
+        b.maildrops["a"].error = MaildropAuthError("no")
+        poll_once(b)
+        refusal = b.ledger.refusal("a")
+        assert refusal is not None
+        assert len(refusal.check) * 4 == 16
+
+
+def test_a_secret_that_went_missing_after_a_refusal_is_told_as_such() -> None:
+    with bench() as b:
+        b.maildrops["a"].error = MaildropAuthError("no")
+        poll_once(b)
+
+        def missing(_: str) -> bytes:
+            raise ConfigError(["file:/gone: cannot be read"])
+
+        object.__setattr__(b.poll_stage, "fingerprint", missing)
+        assert poll_once(b) == "auth_error"
+        b.clock.time += 10**6
+        assert poll_once(b) == "auth_error"
+
+
+# --- places for connections --------------------------------------------------------------------------------------
+
+
+def crowded(count: int, connections: int) -> list[Mailbox]:
+    return [mailbox(f"box-{number}", limits=Limits(connections=connections)) for number in range(count)]
+
+
+def test_a_mailbox_without_a_place_is_put_off_by_seconds_and_does_not_count_as_failed() -> None:
+    with bench(*crowded(3, connections=2)) as b:
+        b.ticker.tick(b.schedule())
+        claims = b.ledger.mailboxes.claim(3, 60)
+        for claim in claims[:2]:
+            assert b.ledger.admit(claim, "pop.example.org:110", "pop.example.org", 2)
+        outcome = b.poll_stage.handle(claims[2], never)
+        assert outcome is not None
+        assert outcome.deferred
+        assert b.ledger.statuses() == {}
+        deferred = b.metrics.registry.get_sample_value(
+            "mailhaul_polls_deferred_total", {"server": "pop.example.org:110"}
+        )
+        assert deferred == 1
+        b.clock.time += 7
+        (again,) = b.ledger.mailboxes.claim(3, 60)
+        assert (again.id, again.tries) == (claims[2].id, 1)
+
+
+def test_draining_waits_for_places_and_forgets_no_mailbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = crowded(12, connections=1)
+    with bench(*boxes) as b:
+        for drop in b.maildrops.values():
+            drop.messages[b"u"] = mail("1")
+
+        def pass_time(seconds: float) -> None:
+            b.clock.time += seconds
+
+        monkeypatch.setattr("ingest.usecases.drain.time.sleep", pass_time)
+        report = b.drain.run(b.schedule(), never)
+        assert report.ok
+        assert sorted(row.mailbox for row in report.mailboxes) == sorted(box.id for box in boxes)
+        assert report.totals.stored == 12
