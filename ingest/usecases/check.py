@@ -6,23 +6,27 @@ import hashlib
 import io
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ingest.domain.mailbox import Tls
 from ingest.errors import MailhaulError, StoreError
+from ingest.usecases.poll import require_unique_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.ports.ledger import Ledger
-    from ingest.ports.maildrop import MaildropFactory
+    from ingest.ports.maildrop import Listing, MaildropFactory, Terms
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
 
-PARALLEL_MAILBOXES = 16
+# Fewer than the default limit of connections to one server.
+PARALLEL_MAILBOXES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Check:
     credentials: Callable[[str], Credentials]
 
     def run(self, mailboxes: Iterable[Mailbox]) -> CheckReport:
-        """Try ledger, store, sinks, and the given mailboxes (16 at a time)."""
+        """Try ledger, store, sinks, and the given mailboxes (8 at a time)."""
         findings = [
             _try("ledger", "", self._ledger),
             _try("store", self.store.bucket, self._store),
@@ -93,20 +97,32 @@ class Check:
         return "can be reached"
 
     def _mailbox(self, mailbox: Mailbox) -> Finding:
-        def attempt() -> str:
-            session = self.connect(
-                mailbox, self.credentials(mailbox.id), lambda _phase, _seconds: None, lambda _: None
-            )
-            try:
-                listed = session.listing().rows
-            finally:
-                session.close()
-            octets = sum(row.size or 0 for row in listed)
-            return f"logged in; {len(listed)} messages, {octets:,} octets"
-
         if not mailbox.enabled:
             return Finding("mailbox", mailbox.id, ok=True, detail="paused by the configuration, not tried")
-        return _try("mailbox", mailbox.id, attempt)
+        return _try("mailbox", mailbox.id, partial(self._log_in, mailbox))
+
+    def _log_in(self, mailbox: Mailbox) -> str:
+        credentials = self.credentials(mailbox.id)
+        with closing(self.connect(mailbox, credentials, lambda _phase, _seconds: None, lambda _: None)) as session:
+            listing = session.listing()
+            require_unique_ids(listing, mailbox)
+            return "; ".join(_found(listing, mailbox, session.terms))
+
+
+def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:
+    octets = sum(row.size or 0 for row in listing.rows)
+    yield f"logged in; {len(listing.rows)} messages, {octets:,} octets"
+    if listing.left_out:
+        yield f"{listing.left_out} more are listed in ways that contradict each other, and are left alone"
+    if not listing.unique_ids:
+        yield "no UIDL here: all there is will be fetched at every poll"
+    if terms.login_delay > mailbox.interval:
+        yield f"the server wants {terms.login_delay:g} s between logins, so polls keep to that, not to `interval`"
+    if terms.expires_after is not None and terms.expires_after < mailbox.interval:
+        days = terms.expires_after / 86_400
+        yield f"beware, the server deletes mail by itself after {days:g} days, sooner than `interval` comes round"
+    if mailbox.server.tls is Tls.NONE:
+        yield "beware, password and mail travel unprotected (`tls: none`)"
 
 
 def _try(part: str, name: str, attempt: Callable[[], str]) -> Finding:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.metrics import Metrics
     from ingest.ports.ledger import Claim, Ledger
-    from ingest.ports.maildrop import Maildrop, MaildropFactory
+    from ingest.ports.maildrop import Listing, Maildrop, MaildropFactory
     from ingest.usecases.lease import LeaseKeeper
     from ingest.usecases.take import Taker
 
@@ -105,8 +105,7 @@ class Poller:
         """One session, from connecting to QUIT."""
         with closing(self._connect(run)) as session:
             listing = session.listing()
-            if not listing.unique_ids and run.mailbox.deletion.after != 0:
-                raise NoUniqueIdsError(_NO_UNIQUE_IDS)
+            require_unique_ids(listing, run.mailbox)
             run.begin_session(listing)
             run.terms = session.terms
             deletable = self._deletable(run)
@@ -169,3 +168,9 @@ class Poller:
         if gone and gone * COMPACT_SHARE >= len(run.seen):
             run.lease.check()
             self.ledger.compact(run.lease.claim, kept)
+
+
+def require_unique_ids(listing: Listing, mailbox: Mailbox) -> None:
+    """Raise `NoUniqueIdsError` where mail would stay on a server without UIDL."""
+    if not listing.unique_ids and mailbox.deletion.after != 0:
+        raise NoUniqueIdsError(_NO_UNIQUE_IDS)

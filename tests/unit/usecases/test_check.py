@@ -1,0 +1,101 @@
+"""`check` tries every part, changes nothing, and says in plain words what whoever must mend it needs to know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.domain.mailbox import Deletion, Mailbox, Server
+from ingest.errors import MaildropAuthError, StoreRefusedError
+from ingest.ports.maildrop import Terms
+from ingest.usecases.check import Check, Finding
+from tests.support.bench import Bench, bench, mail, mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def check(b: Bench) -> dict[str, Finding]:
+    """The findings by part, mailboxes by their ids."""
+    tried = Check(
+        ledger=b.ledger,
+        store=b.store,
+        layout=b.poller.taker.archive.layout,
+        sinks=list(b.sinks.values()),
+        connect=b.poller.connect,
+        credentials=b.poller.credentials,
+    )
+    report = tried.run(b.mailboxes.values())
+    assert report.ok == all(finding.ok for finding in report.findings)
+    return {finding.name if finding.part == "mailbox" else finding.part: finding for finding in report.findings}
+
+
+def test_a_check_fetches_delivers_and_keeps_nothing() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1")
+        findings = check(b)
+        assert all(finding.ok for finding in findings.values())
+        assert findings["a"].detail.startswith(f"logged in; 1 messages, {len(mail('1'))} octets")
+        assert (b.store.objects, drop.retrieved, drop.quits, b.sinks["main"].delivered) == ({}, [], 0, [])
+
+
+def test_each_part_that_fails_is_named_with_its_reason_and_the_others_are_tried() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        b.maildrops["a"].error = MaildropAuthError("The server refused the user name or password.")
+
+        def refuse(operation: str, key: str) -> None:
+            raise StoreRefusedError("The bucket does not exist.")
+
+        b.store.fault = refuse
+        b.sinks["main"].away = True
+        findings = check(b)
+        assert {name for name, finding in findings.items() if not finding.ok} == {"store", "sink", "a"}
+        assert findings["a"].detail == "The server refused the user name or password."
+        assert findings["store"].detail == "The bucket does not exist."
+        assert findings["b"].ok
+
+
+def test_a_paused_mailbox_is_not_tried() -> None:
+    with bench(mailbox("a", enabled=False)) as b:
+        assert "paused" in check(b)["a"].detail
+        assert b.maildrops["a"].sessions == 0
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        (Terms(login_delay=600), "600 s between logins"),
+        (Terms(expires_after=0.0), "deletes mail by itself after 0 days"),
+    ],
+)
+def test_rules_of_the_server_that_cross_the_configuration_are_told(terms: Terms, words: str) -> None:
+    with bench() as b:
+        b.maildrops["a"].terms = terms
+        assert words in check(b)["a"].detail
+
+
+def test_rules_of_the_server_that_fit_are_not_told() -> None:
+    with bench() as b:
+        b.maildrops["a"].terms = Terms(login_delay=10, expires_after=90 * 86_400.0)
+        detail = check(b)["a"].detail
+        assert "logins" not in detail
+        assert "deletes" not in detail
+
+
+def test_a_server_without_unique_ids_needs_the_policy_to_delete() -> None:
+    with bench(mailbox("a"), mailbox("b", deletion=Deletion(0.0))) as b:
+        for drop in b.maildrops.values():
+            drop.unique_ids = False
+        findings = check(b)
+        assert not findings["a"].ok
+        assert "policy: delete" in findings["a"].detail
+        assert findings["b"].ok
+        assert "fetched at every poll" in findings["b"].detail
+
+
+@pytest.mark.parametrize(("make", "told"), [(mailbox, True), (lambda id_: Mailbox(id_, Server("h", 995)), False)])
+def test_a_connection_without_tls_is_pointed_out(make: Callable[[str], Mailbox], told: bool) -> None:  # noqa: FBT001
+    with bench(make("a")) as b:
+        assert ("unprotected" in check(b)["a"].detail) == told
