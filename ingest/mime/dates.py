@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from ingest.mime.fields import first, split_fields
+from ingest.mime.fields import split_fields
 from ingest.mime.limits import MimeLimits
 
 _YEARS = range(1971, 2101)
@@ -30,7 +30,7 @@ def received_at(head: bytes) -> datetime | None:
     """
     end = min((at for at in (head.find(b"\n\r\n"), head.find(b"\n\n")) if at >= 0), default=len(head))
     fields = split_fields(head[:end], MimeLimits(), set())
-    received, date = first(fields, "received"), first(fields, "date")
+    received, date = fields.first(b"received"), fields.first(b"date")
     # The date of a Received header follows its last semicolon (RFC 5321 section 4.4).
     found = parse_date(received.rpartition(b";")[2]) if received is not None else None
     return found or (parse_date(date) if date is not None else None)

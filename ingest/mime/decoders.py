@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from binascii import a2b_qp
+from typing import TYPE_CHECKING, Protocol
 
-import pybase64
-
+from ingest.mime.blocks import BlockEnded, Blocks
 from ingest.mime.defects import Defect
+from ingest.mime.radix64 import Base64
 
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_BLANKS = b"\r\n\t "
-_NOISE = bytes(set(range(256)) - set(_ALPHABET) - {ord("=")})
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.mime.blocks import Found
+
 # Blanks between an equals sign and the line end are tolerated, not without end.
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}\r?\n)")
 _OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
@@ -36,6 +39,8 @@ class Decoder(Protocol):
 class Identity:
     """7bit, 8bit, binary, and whatever is unknown."""
 
+    __slots__ = ("defects",)
+
     def __init__(self, *defects: Defect) -> None:
         self.defects = set(defects)
 
@@ -48,54 +53,10 @@ class Identity:
         return b""
 
 
-class Base64:
-    """RFC 2045 section 6.8, forgivingly: noise is skipped, padding may be missing or stand in the middle."""
-
-    def __init__(self) -> None:
-        self.defects: set[Defect] = set()
-        self._carry = b""
-        self._padded = False
-
-    def feed(self, data: bytes) -> bytes:
-        """All whole groups of four."""
-        data = data.translate(None, _BLANKS)
-        clean = data.translate(None, _NOISE)
-        if len(clean) != len(data):
-            self.defects.add(Defect.BASE64_NOISE)
-        if b"=" in clean:
-            return self._segments(clean)
-        return self._take(clean)
-
-    def close(self) -> bytes:
-        """The last group, padded or not."""
-        rest, self._carry = self._carry, b""
-        if len(rest) % 4 == 1:
-            # Six bits are no octet.
-            self.defects.add(Defect.BASE64_TRUNCATED)
-            rest = rest[:-1]
-        return pybase64.b64decode(rest + b"=" * (-len(rest) % 4))
-
-    def _segments(self, data: bytes) -> bytes:
-        """Padding ends a segment; what follows begins a new one."""
-        *ended, rest = data.split(b"=")
-        out = []
-        for segment in ended:
-            out += [self._take(segment), self.close()]
-            self._padded = True
-        out.append(self._take(rest))
-        return b"".join(out)
-
-    def _take(self, clean: bytes) -> bytes:
-        if clean and self._padded:
-            self.defects.add(Defect.BASE64_RESUMED)
-        clean = self._carry + clean
-        whole = len(clean) - len(clean) % 4
-        self._carry = clean[whole:]
-        return pybase64.b64decode(clean[:whole])
-
-
 class QuotedPrintable:
     """RFC 2045 section 6.7; escapes that are none stay as they are, and no line end is changed."""
+
+    __slots__ = ("_carry", "defects")
 
     def __init__(self) -> None:
         self.defects: set[Defect] = set()
@@ -119,19 +80,69 @@ class QuotedPrintable:
         return b""
 
     def _decode(self, data: bytes) -> bytes:
-        if b"=" not in data:
+        """By the standard library's decoder, unless it would guess.
+
+        Its output has the length that valid escapes give only if all are valid: each other one takes fewer octets
+        away, save for a carriage return that begins no line end, after which it drops octets.
+        """
+        escapes = data.count(b"=")
+        if not escapes:
             return data
+        breaks = data.count(b"=\r\n")
+        if breaks == data.count(b"=\r"):
+            decoded = a2b_qp(data)
+            if len(data) - len(decoded) == 2 * escapes + breaks:
+                return decoded
         decoded, count = _ESCAPE.subn(lambda match: _HEX[match[1].upper()] if match[1] else b"", data)
-        if count != data.count(b"="):
+        if count != escapes:
             self.defects.add(Defect.BAD_ESCAPE)
         return decoded
 
 
+class EncodedFile:
+    """uuencode or yEnc as a transfer encoding: the octets of the files in it, without the lines around them."""
+
+    __slots__ = ("_blocks", "_empty", "defects")
+
+    def __init__(self) -> None:
+        self.defects: set[Defect] = set()
+        self._blocks = Blocks()
+        self._empty = True
+
+    def feed(self, data: bytes) -> bytes:
+        """The octets of all lines that are whole."""
+        return self._octets(self._blocks.feed(data))
+
+    def close(self) -> bytes:
+        """Those of the last line."""
+        octets = self._octets(self._blocks.close())
+        if self._empty:
+            self.defects.add(Defect.NO_BLOCK)
+        return octets
+
+    def _octets(self, found: list[Found]) -> bytes:
+        octets = []
+        for item in found:
+            self._empty = False
+            if isinstance(item, bytes):
+                octets.append(item)
+            elif isinstance(item, BlockEnded):
+                self.defects |= item.defects
+        return b"".join(octets)
+
+
 def decoder_for(encoding: str) -> Decoder:
     """The decoder for a Content-Transfer-Encoding as it was written, quotes, comments and semicolons included."""
-    name = re.sub(r"\(.*|[;\"'\s]", "", encoding).lower()
-    if name == "base64":
-        return Base64()
-    if name == "quoted-printable":
-        return QuotedPrintable()
-    return Identity() if name in ("", "7bit", "8bit", "binary") else Identity(Defect.UNKNOWN_ENCODING)
+    name = encoding.lower()
+    make = _DECODERS.get(name) or _DECODERS.get(_AROUND.sub("", name))
+    return make() if make is not None else Identity(Defect.UNKNOWN_ENCODING)
+
+
+_AROUND = re.compile(r"\(.*|[;\"'\s]", re.DOTALL)
+_DECODERS: dict[str, Callable[[], Decoder]] = {
+    "base64": Base64,
+    "quoted-printable": QuotedPrintable,
+    **dict.fromkeys(("", "7bit", "8bit", "binary"), Identity),
+    **dict.fromkeys(("uuencode", "x-uuencode", "uue", "x-uue", "x-uu"), EncodedFile),
+    **dict.fromkeys(("yenc", "x-yenc", "yencode", "x-yencode"), EncodedFile),
+}

@@ -19,6 +19,12 @@ class Defect(Enum):
         return made
 
     TRUNCATED = "truncated", "The message ends before the final boundary of a multipart"
+    NO_HEADERS = "no_headers", "A part has no header fields; it was read as text"
+    BOUNDARY_ABSENT = (
+        "boundary_absent",
+        "The boundary of a multipart never comes; its octets are in the raw message only",
+    )
+    HEADERS_OUTSIDE = "headers_outside_parts", "A preamble or epilogue, which is not read, holds MIME header fields"
     NO_BOUNDARY = "no_boundary", "A multipart names no boundary; it was read as text"
     HEADER_CAPPED = "header_capped", "A header is larger, or has more fields, than is read"
     DEPTH_LIMIT = "depth_limit", "Parts are nested deeper than is read; what is deeper stays inside its container"
@@ -35,5 +41,12 @@ class Defect(Enum):
     NAME_PATH = "name_path", "A file name held folders; only its last part was kept"
     NAME_RESERVED = "name_reserved", "A file name is reserved on some systems; it was changed"
     NAME_SHORTENED = "name_shortened", "A file name is too long; it was shortened"
-    DUPLICATE_FIELD = "duplicate_content_type", "A part declares its type twice; the first one counts"
-    PARTIAL = "message_partial", "A piece of a split message; stored, not put together"
+    DUPLICATE_FIELD = (
+        "duplicate_content_type",
+        "A part declares its type or boundary twice; the first counts, unless its octets plainly say otherwise",
+    )
+    PARTIAL = "message_partial", "A piece of a split message or file; stored, not put together"
+    BAD_UUENCODE = "bad_uuencode", "Lines of a uuencoded file are none; they were skipped"
+    BLOCK_TRUNCATED = "embedded_truncated", "A uuencoded or yEnc file has no end line"
+    NO_BLOCK = "embedded_absent", "A part that is said to be uuencoded or yEnc holds no such file"
+    YENC_MISMATCH = "yenc_mismatch", "A yEnc file has another size or checksum than its end line says"

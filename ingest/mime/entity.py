@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import Defect
-from ingest.mime.fields import Field, Structured, first, parse_structured
+from ingest.mime.detect import detect_type
+from ingest.mime.fields import NOTHING, Structured, parse_structured
 from ingest.mime.text import clean
 
 if TYPE_CHECKING:
     from ingest.domain.manifest import BodyKind, Role
+    from ingest.mime.fields import Fields
 
 _SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"})
 _NESTED = frozenset({"message/rfc822", "message/global"})
@@ -23,14 +25,17 @@ _DISPOSITION = re.compile(r"[\w!#$&^.+-]{1,127}", re.ASCII)
 _TEXT = 998  # characters of a charset or an id: the longest line that RFC 5322 allows
 # RFC 2046 section 5.1.1 allows 70; longer ones are seen, and a whole boundary line has to fit into what is held back.
 _BOUNDARY = 900
+_TYPES = 8  # declarations of one part's type, or boundaries in one of them, that are looked at
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """One entity's header, read. `container` is the subtype of the multipart around it, empty at the top."""
+class Entity(NamedTuple):
+    """One entity's header, read. `container` is the subtype of the multipart around it, empty at the top.
+
+    `boundaries` holds more than one where the header names several; the first that comes is the one.
+    """
 
     media_type: str
-    boundary: bytes | None
+    boundaries: tuple[bytes, ...]
     charset: str | None
     smime_type: str
     encoding: str
@@ -47,7 +52,7 @@ class Entity:
     @property
     def is_unreadable_multipart(self) -> bool:
         """Whether it says that it holds parts, and not where they begin."""
-        return self.is_multipart and self.boundary is None
+        return self.is_multipart and not self.boundaries
 
     @property
     def is_message(self) -> bool:
@@ -88,29 +93,57 @@ class Entity:
         return bool(self.content_id and self.container == "related") or self.body_kind is not None
 
 
-def read_entity(fields: list[Field], container: str, defects: set[Defect]) -> Entity:
+def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[Entity]:
     """Read the fields that say what an entity is.
 
     Args:
         fields: of its header.
         container: subtype of the multipart around it.
         defects: grows.
+
+    Returns:
+        The entity; where its type is declared more than once, all that it may be. See `choose`.
     """
-    if sum(field.name == "content-type" for field in fields) > 1:
-        defects.add(Defect.DUPLICATE_FIELD)
-    declared = first(fields, "content-type")
-    kind = parse_structured(declared or b"", defects)
-    disposition = parse_structured(first(fields, "content-disposition") or b"", defects)
+    # A part of a digest is a message that way (RFC 2046 section 5.1.5).
+    if not fields and container != "digest":
+        defects.add(Defect.NO_HEADERS)
+    declared = fields.every(b"content-type")
+    if not declared:
+        return [_read(fields, NOTHING, container, defects)]
+    entities = [_read(fields, parse_structured(value, defects), container, defects) for value in declared[:_TYPES]]
+    if len(declared) == 1 and len(entities[0].boundaries) <= 1:
+        return entities
+    boundaries = tuple(dict.fromkeys(boundary for entity in entities for boundary in entity.boundaries))
+    defects.add(Defect.DUPLICATE_FIELD)
+    if len(boundaries) > 1 and entities[0].boundaries:
+        entities = [entities[0]._replace(boundaries=boundaries)]
+    return entities
+
+
+def choose(entities: list[Entity], beginning: bytes) -> Entity:
+    """The first, unless the octets are plainly what another says: parts behind its boundary, a file of its type."""
+    content = beginning.partition(b"\n--")[0]
+    for entity in entities:
+        if any(beginning.lstrip().startswith(b"--" + boundary) for boundary in entity.boundaries):
+            return entity
+    detected = detect_type(decoder_for(entities[0].encoding).feed(content), "", None)
+    plain = detected in ("text/plain", "application/octet-stream")
+    return next((entity for entity in entities if entity.media_type == detected and not plain), entities[0])
+
+
+def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]) -> Entity:
+    disposed, encoding = fields.first(b"content-disposition"), fields.first(b"content-transfer-encoding")
+    disposition = parse_structured(disposed, defects) if disposed is not None else NOTHING
     media_type = _media_type(kind, container)
     if media_type == "message/partial":
         defects.add(Defect.PARTIAL)
-    content_id, charset = first(fields, "content-id"), kind.parameters.get("charset")
+    content_id, charset = fields.first(b"content-id"), kind.parameters.get("charset")
     return Entity(
         media_type=media_type,
-        boundary=_boundary(kind),
+        boundaries=_boundaries(kind) if media_type.startswith("multipart/") else (),
         charset=clean(charset)[:_TEXT] if charset is not None else None,
         smime_type=kind.parameters.get("smime-type", "").lower(),
-        encoding=(first(fields, "content-transfer-encoding") or b"").decode("ascii", "replace"),
+        encoding=encoding.decode("ascii", "replace") if encoding is not None else "",
         disposition=_disposition(disposition),
         filename=disposition.parameters.get("filename") or kind.parameters.get("name") or None,
         content_id=clean(content_id.decode("utf-8", "replace"))[:_TEXT].strip(" <>") if content_id else None,
@@ -131,10 +164,7 @@ def _disposition(disposition: Structured) -> str | None:
     return match[0] if match is not None else None
 
 
-def _boundary(kind: Structured) -> bytes | None:
-    """The octets that lines are compared with: not decoded, and without blanks at the end, which gateways cut off."""
-    octets = kind.octets.get("boundary")
-    if octets is None:
-        octets = kind.parameters.get("boundary", "").encode("utf-8", "replace")
-    octets = octets.rstrip()
-    return octets if 0 < len(octets) <= _BOUNDARY else None
+def _boundaries(kind: Structured) -> tuple[bytes, ...]:
+    """What lines are compared with: octets, not decoded, and without blanks at the end, which gateways cut off."""
+    stripped = dict.fromkeys(boundary.rstrip() for boundary in kind.boundaries)
+    return tuple(boundary for boundary in stripped if 0 < len(boundary) <= _BOUNDARY)[:_TYPES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -10,11 +11,18 @@ from ingest.mime.defects import Defect
 from ingest.mime.text import clean, decode_header, decode_octets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ingest.mime.limits import MimeLimits
 
-_NAME = re.compile(rb"([!-9;-~]{1,76})[ \t]*:")
+_FIELD = re.compile(rb"^([!-9;-~]{1,76}+)[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.MULTILINE)
 _SEGMENT = re.compile(r"(.*?)(?:\*(\d{1,5}))?(\*)?", re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*\)")
+# A value as nearly all software writes it: nothing in it is encoded, escaped or commented. Possessive, so that what
+# does not fit is found out in one pass.
+_PLAIN = re.compile(r'[\w./+-]++[ \t]*+(?:;[ \t]*+[\w-]++=(?:"[^"\\%=]*+"|[^\s"\\%=;*()]++)[ \t]*+)*+;?', re.ASCII)
+_PLAIN_PARAMETER = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))', re.ASCII)
+_PLAIN_OCTETS = 1000  # a longer one may have more parameters than are read
 _PARAMETERS = 100
 
 
@@ -25,61 +33,83 @@ class Field(NamedTuple):
     value: bytes
 
 
-def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> list[Field]:
-    """The fields of a header, unfolded; lines that belong to none are passed over.
+class Fields:
+    """The fields of one header, in their order. Names are given in lower case; a value is unfolded when asked for."""
+
+    __slots__ = ("_by_name", "_pairs")
+
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
+        self._by_name: dict[bytes, list[bytes]] = {}
+        for name, value in pairs:
+            self._by_name.setdefault(name.lower(), []).append(value)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[Field]:
+        return (Field(name.decode("ascii").lower(), _unfolded(value)) for name, value in self._pairs)
+
+    def first(self, name: bytes) -> bytes | None:
+        """The value of the first field of this name."""
+        values = self._by_name.get(name)
+        return None if values is None else _unfolded(values[0])
+
+    def every(self, name: bytes) -> list[bytes]:
+        """The values of all fields of this name."""
+        return [_unfolded(value) for value in self._by_name.get(name, ())]
+
+
+def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Fields:
+    """The fields of a header; lines that belong to none are passed over.
 
     Args:
         head: the octets up to the blank line.
         limits: fields beyond the limit are not read.
         defects: grows.
     """
-    fields: list[Field] = []
-    name, lines = "", list[bytes]()
-    for line in head.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
-        if line[:1] in (b" ", b"\t"):
-            lines.append(line)
-            continue
-        if name:
-            fields.append(Field(name, _unfolded(lines)))
-            name = ""
-        match = _NAME.match(line)
-        if match is not None:
-            if len(fields) >= limits.header_fields:
-                defects.add(Defect.HEADER_CAPPED)
-                return fields
-            name, lines = match[1].decode("ascii").lower(), [line[match.end() :]]
-    if name:
-        fields.append(Field(name, _unfolded(lines)))
-    return fields
+    if b"\r" in head:
+        head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    most = limits.header_fields
+    if head.count(b"\n") < most:
+        return Fields(_FIELD.findall(head))
+    pairs = [(match[1], match[2]) for match in islice(_FIELD.finditer(head), most + 1)]
+    if len(pairs) > most:
+        defects.add(Defect.HEADER_CAPPED)
+    return Fields(pairs[:most])
 
 
-def _unfolded(lines: list[bytes]) -> bytes:
-    return b" ".join(filter(None, (line.strip(b" \t") for line in lines)))
-
-
-def first(fields: list[Field], name: str) -> bytes | None:
-    """The value of the first field of this name."""
-    return next((field.value for field in fields if field.name == name), None)
+def _unfolded(value: bytes) -> bytes:
+    if b"\n" not in value:
+        return value.strip(b" \t")
+    return b" ".join(filter(None, (line.strip(b" \t") for line in value.split(b"\n"))))
 
 
 class Structured(NamedTuple):
     """A value such as `text/plain; charset=utf-8`: what stands before the first semicolon, and parameters.
 
-    `value` is lower case and without comments; `parameters` are decoded, not cleaned; `octets` are those that came
-    in one piece, as they came.
+    `value` is lower case and without comments; `parameters` are decoded, not cleaned, the first of each name;
+    `boundaries` are the octets of all of that name, as they came.
     """
 
     value: str
     parameters: dict[str, str]
-    octets: dict[str, bytes]
+    boundaries: list[bytes]
+
+
+NOTHING = Structured("", {}, [])
 
 
 def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
     """Read a value with parameters, RFC 2231's continuations and charsets included (also mixed and out of order)."""
+    if len(field) <= _PLAIN_OCTETS and field.isascii():
+        text = field.decode("ascii")
+        if _PLAIN.fullmatch(text):
+            return _plain(text)
     head, *items = _split_at_semicolons(field)
     if len(items) > _PARAMETERS:
         defects.add(Defect.HEADER_CAPPED)
-    plain: dict[str, bytes] = {}
+    octets: dict[str, list[bytes]] = {}
     segments: dict[str, dict[int, tuple[bytes, bool]]] = {}
     for item in items[:_PARAMETERS]:
         name, equals, value = item.partition(b"=")
@@ -87,14 +117,28 @@ def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
             continue
         match = _SEGMENT.fullmatch(name.strip().decode("ascii", "replace").lower())
         assert match is not None  # the pattern takes anything
-        octets = _unquoted(value.strip())
+        value = _unquoted(value.strip())
         if match[2] is None and match[3] is None:
-            plain.setdefault(match[1], octets)
+            octets.setdefault(match[1], []).append(value)
         else:
-            segments.setdefault(match[1], {}).setdefault(int(match[2] or 0), (octets, match[3] is not None))
-    parameters = {name: decode_header(octets, defects) for name, octets in plain.items()}
+            segments.setdefault(match[1], {}).setdefault(int(match[2] or 0), (value, match[3] is not None))
+    parameters = {name: decode_header(values[0], defects) for name, values in octets.items()}
     parameters |= {name: _joined(parts, defects) for name, parts in segments.items()}
-    return Structured(_token(head), parameters, plain)
+    boundaries = octets.get("boundary") or [parameters.get("boundary", "").encode("utf-8", "replace")]
+    return Structured(_token(head), parameters, boundaries)
+
+
+def _plain(text: str) -> Structured:
+    parameters: dict[str, str] = {}
+    boundaries: list[bytes] = []
+    if ";" in text:
+        for name, quoted, bare in _PLAIN_PARAMETER.findall(text):
+            key, value = name.lower(), quoted or bare
+            if key == "boundary":
+                boundaries.append(value.encode("ascii"))
+            parameters.setdefault(key, value.strip())
+        text = text.partition(";")[0].rstrip()
+    return Structured(text.lower(), parameters, boundaries)
 
 
 def _joined(parts: dict[int, tuple[bytes, bool]], defects: set[Defect]) -> str:
@@ -106,8 +150,9 @@ def _joined(parts: dict[int, tuple[bytes, bool]], defects: set[Defect]) -> str:
         return decode_header(b"".join(octets for _, (octets, _) in sorted(parts.items())), defects)
     charset: str | None = None
     joined = []
+    first = min(parts)
     for number, (octets, extended) in sorted(parts.items()):
-        if extended and number == min(parts) and octets.count(b"'") >= 2:  # noqa: PLR2004 - around the language
+        if extended and number == first and octets.count(b"'") >= 2:  # noqa: PLR2004 - around the language
             name, _, text = octets.split(b"'", 2)
             charset = name.decode("ascii", "replace") or None
         else:

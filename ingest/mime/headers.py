@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ingest.domain.manifest import Address, Headers
 from ingest.mime.addresses import parse_addresses
 from ingest.mime.dates import parse_date
-from ingest.mime.fields import Field, first, split_fields
+from ingest.mime.fields import Fields, split_fields
 from ingest.mime.limits import MimeLimits
 from ingest.mime.text import clean, decode_header
 
@@ -25,35 +25,35 @@ def parse_headers(head: bytes) -> Headers:
     return make_headers(split_fields(head[: limits.header_octets], limits, defects), limits, defects)
 
 
-def make_headers(fields: list[Field], limits: MimeLimits, defects: set[Defect]) -> Headers:
+def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:
     """What a manifest says of a message's fields. The first of each name counts."""
 
-    def text(name: str) -> str | None:
-        value = first(fields, name)
+    def text(name: bytes) -> str | None:
+        value = fields.first(name)
         return None if value is None else clean(decode_header(value[: limits.text * 8], defects))[: limits.text]
 
-    def ids(name: str) -> list[str]:
-        value = first(fields, name) or b""
+    def ids(name: bytes) -> list[str]:
+        value = fields.first(name) or b""
         found = (match[0] for match in _ID.finditer(value))
         return [
             clean(id_.decode("utf-8", "replace")) for id_, _ in zip(found, range(limits.references), strict=False)
         ]
 
-    def addresses(name: str) -> list[Address]:
-        value = first(fields, name)
+    def addresses(name: bytes) -> list[Address]:
+        value = fields.first(name)
         return [] if value is None else parse_addresses(value, limits.addresses, defects)
 
-    date = first(fields, "date")
+    date = fields.first(b"date")
     return Headers(
-        message_id=next(iter(ids("message-id")), None) or text("message-id"),
+        message_id=next(iter(ids(b"message-id")), None) or text(b"message-id"),
         date=parse_date(date) if date is not None else None,
-        subject=text("subject"),
-        from_=addresses("from"),
-        to=addresses("to"),
-        cc=addresses("cc"),
-        reply_to=addresses("reply-to"),
-        in_reply_to=next(iter(ids("in-reply-to")), None),
-        references=ids("references"),
-        auto_submitted=text("auto-submitted"),
-        list_id=text("list-id"),
+        subject=text(b"subject"),
+        from_=addresses(b"from"),
+        to=addresses(b"to"),
+        cc=addresses(b"cc"),
+        reply_to=addresses(b"reply-to"),
+        in_reply_to=next(iter(ids(b"in-reply-to")), None),
+        references=ids(b"references"),
+        auto_submitted=text(b"auto-submitted"),
+        list_id=text(b"list-id"),
     )

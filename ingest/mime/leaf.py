@@ -13,50 +13,68 @@ if TYPE_CHECKING:
     from ingest.mime.events import MimeEvent
 
 
-class Nested(Protocol):
-    """What reads the message that a leaf holds."""
+class Inner(Protocol):
+    """What reads a leaf's decoded octets in turn: a nested message's scanner, or one for files inside text."""
 
-    def feed(self, data: bytes) -> list[MimeEvent]:
+    def feed(self, octets: bytes) -> list[MimeEvent]:
         """Take decoded octets."""
         ...
 
-    def close_nested(self) -> list[MimeEvent]:
-        """The message is over."""
+    def close(self) -> list[MimeEvent]:
+        """They are over."""
         ...
 
 
 class Leaf:
-    """The part that octets go to. `path` is None for a body of a nested message, which stays inside its .eml."""
+    """The part that octets go to.
 
-    def __init__(self, path: str | None, decoder: Decoder, text: Utf8Text | None, nested: Nested | None) -> None:
-        self.path, self._decoder, self._text, self._nested = path, decoder, text, nested
-        self.defects: set[Defect] = set()
+    Args:
+        path: None for a text of a nested message, which stays inside its .eml.
+        decoder: of its transfer encoding.
+        text: makes UTF-8 of a body.
+        inner: reads what is inside it.
+        defects: of its header.
+    """
 
-    def feed(self, octets: bytes) -> list[MimeEvent]:
+    __slots__ = ("_decoder", "_defects", "_inner", "_path", "_text")
+
+    def __init__(
+        self,
+        path: str | None,
+        decoder: Decoder,
+        text: Utf8Text | None,
+        inner: Inner | None,
+        defects: set[Defect],
+    ) -> None:
+        self._path, self._decoder, self._text, self._inner = path, decoder, text, inner
+        self._defects = defects
+
+    def feed(self, octets: bytes, events: list[MimeEvent]) -> None:
         """Take encoded octets."""
-        if self.path is None:
-            return []
-        return self._emit(self._decoder.feed(octets))
+        octets = self._decoder.feed(octets)
+        if octets:
+            self._emit(octets, events)
 
-    def close(self) -> list[MimeEvent]:
+    def close(self, events: list[MimeEvent]) -> None:
         """The part is over; `PartEnded` is the last event."""
-        if self.path is None:
-            return []
-        events = self._emit(self._decoder.close())
-        if self._text is not None and (rest := self._text.close()):
-            events.append(PartData(self.path, rest))
-        if self._nested is not None:
-            events += self._nested.close_nested()
-        self.defects |= self._decoder.defects | (self._text.defects if self._text else set())
-        events.append(PartEnded(self.path, tuple(sorted(defect.value for defect in self.defects))))
-        return events
-
-    def _emit(self, octets: bytes) -> list[MimeEvent]:
+        rest = self._decoder.close()
+        if rest:
+            self._emit(rest, events)
+        defects = self._defects | self._decoder.defects
         if self._text is not None:
-            octets = self._text.feed(octets)
-        if not octets or self.path is None:
-            return []
-        events: list[MimeEvent] = [PartData(self.path, octets)]
-        if self._nested is not None:
-            events += self._nested.feed(octets)
-        return events
+            if (text := self._text.close()) and self._path is not None:
+                events.append(PartData(self._path, text))
+            defects |= self._text.defects
+        if self._inner is not None:
+            events += self._inner.close()
+        if self._path is not None:
+            codes = tuple(sorted(defect.value for defect in defects)) if defects else ()
+            events.append(PartEnded(self._path, codes))
+
+    def _emit(self, octets: bytes, events: list[MimeEvent]) -> None:
+        if self._path is not None:
+            shown = octets if self._text is None else self._text.feed(octets)
+            if shown:
+                events.append(PartData(self._path, shown))
+        if self._inner is not None:
+            events += self._inner.feed(octets)

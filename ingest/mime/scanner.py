@@ -2,23 +2,32 @@
 
 Theory of operation
 -------------------
-The scanner is always in one of four states. HEADER: lines are gathered until a blank one. LEAF: octets belong to the
-part that was begun, and go through its decoder. SKIP: octets belong to no part (preamble, epilogue). FULL: a limit
-was reached; nothing more is read. In the first three, a line that equals a boundary on the stack, innermost first,
-ends whatever is deeper (RFC 2046 section 5.1.1): followed by `--` it closes its multipart, else a new part begins.
+The scanner is always in one of five states. HEADER: lines are gathered until a blank one. UNDECIDED: the header says
+two things of its part, whose first octets are awaited. LEAF: octets belong to the part that was begun, and go through
+its decoder. SKIP: octets belong to no part (preamble, epilogue). FULL: a limit was reached; nothing more is read.
 
-The line end before a boundary belongs to the boundary, so a few octets are held back until what follows is known.
-Candidates are found by searching for a line end and two hyphens; each is looked up as a whole line, which takes the
-same time however many boundaries are on the stack.
+    HEADER ──blank line──▶ LEAF (a leaf), SKIP (a multipart), UNDECIDED (either) ──1 KiB of octets──▶ LEAF or SKIP
+    LEAF, SKIP, HEADER ──a boundary on the stack──▶ HEADER, or FULL when there were too many parts
+                       ──the same with `--` behind──▶ SKIP
+
+A line that equals a boundary on the stack, innermost first, ends whatever is deeper (RFC 2046 section 5.1.1). The
+line end before it belongs to it, so a few octets are held back until what follows is known. Candidates are found by
+searching for a line end and two hyphens; each is looked up as a whole line, which takes the same time however many
+boundaries are on the stack.
 
 A nested message is a leaf whose decoded octets also go to a scanner of its own; how deep that goes is limited.
 
 How the octets are cut into pieces makes no difference: a decision is made on a whole line, or on so much of one that
 the rest cannot change it.
+
+Lines end with CRLF or LF, mixed as they come. Where the first line of a message ends with a bare CR, its lines may
+end with that, too: then they are searched for in a copy of the same length in which those are LF. Octets are always
+given out as they came.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -27,49 +36,50 @@ from ingest.domain.manifest import Headers
 from ingest.mime.body import Utf8Text
 from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import Defect
-from ingest.mime.entity import Entity, read_entity
+from ingest.mime.embedded import EmbeddedFiles
+from ingest.mime.entity import choose, read_entities
 from ingest.mime.events import MessageEnded, PartBegun
 from ingest.mime.fields import split_fields
 from ingest.mime.headers import make_headers
 from ingest.mime.leaf import Leaf
+from ingest.mime.margin import Margin
+from ingest.mime.multiparts import Multiparts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ingest.domain.manifest import BodyKind, Status
+    from ingest.mime.entity import Entity
     from ingest.mime.events import MimeEvent
+    from ingest.mime.leaf import Inner
     from ingest.mime.limits import MimeLimits
 
 # A longer line is neither blank nor a boundary, so no more than this is held back: RFC 2046 allows 70 characters in a
 # boundary; longer ones are seen, and blanks may follow.
 _LONGEST_DELIMITER = 1024
+_LF, _CR = b"\n\r"
+_BLANK_LINE = re.compile(rb"\r{0,1023}+\n")
+# The line end before a blank line or before what may be a boundary.
+_NOTABLE = re.compile(rb"\n(?=--|\r{0,1023}+\n)")
+_BARE_CR = re.compile(rb"\r(?!\n)")
+_CR_RUN = re.compile(rb"\r++(.)?", re.DOTALL)
+_BEGINNING = 1024  # octets of a part that decide between two types it is said to have
 
 
 class _State(Enum):
     HEADER = auto()
+    UNDECIDED = auto()
     LEAF = auto()
     SKIP = auto()
     FULL = auto()
 
 
-@dataclass
-class _Multipart:
-    path: str
-    subtype: str
-    boundary: bytes
-    children: int = 0
-
-    def next_path(self) -> str:
-        self.children += 1
-        return f"{self.path}{self.children}"
-
-
-@dataclass
+@dataclass(slots=True)
 class _Tally:
     """What a message and all messages nested in it share."""
 
+    bodies: set[BodyKind]
     parts: int = 0
-    bodies: set[BodyKind] = field(default_factory=set)
     partial: bool = False
     defects: set[Defect] = field(default_factory=set)
 
@@ -80,7 +90,7 @@ class Scanner:
     Args:
         limits: how much to take on.
         parent: path of the part that holds this message; None for the message itself.
-        tally: shared with the message around it.
+        tally: of the message around it; None where there is none, so that `MessageEnded` is told.
         nesting: how many messages are around it; the texts of those that are nested stay inside them.
         depth: how many levels of parts are around it.
         bodies: the kinds of body that there are already.
@@ -97,17 +107,20 @@ class Scanner:
         bodies: Collection[BodyKind] = (),
     ) -> None:
         self._limits, self._parent, self._nesting, self._depth = limits, parent, nesting, depth
-        self._tally = tally or _Tally(bodies=set(bodies))
+        self._tally = tally or _Tally(set(bodies))
         self._headers: Headers | None = None
         self._state = _State.HEADER
-        self._stack: list[_Multipart] = []
-        self._delimiters: dict[bytes, tuple[int, bool]] = {}
-        self._buffer = b""
+        self._multiparts = Multiparts(parent)
+        self._buffer = self._view = b""
+        self._bare_cr: bool | None = None  # None until a line end has been seen
         self._at_line_start = True
-        self._lines: list[bytes] = []
         self._inside_line = False
-        self._header_octets = 0
+        self._head: list[bytes] = []
+        self._head_octets = 0
+        self._rivals: list[Entity] = []
+        self._rival_defects: set[Defect] = set()
         self._leaf: Leaf | None = None
+        self._margin: Margin | None = None
 
     def feed(self, data: bytes) -> list[MimeEvent]:
         """Take octets; returns what they brought to light."""
@@ -115,243 +128,283 @@ class Scanner:
         return self._work(final=False)
 
     def close(self) -> list[MimeEvent]:
-        """The message is over; `MessageEnded` is the last event."""
-        events = self.close_nested()
-        status: Status = "partial" if self._tally.partial else "complete"
-        defects = tuple(sorted(defect.value for defect in self._tally.defects))
-        events.append(MessageEnded(self._headers or Headers(), status, defects))
-        return events
-
-    def close_nested(self) -> list[MimeEvent]:
-        """As `close`, without telling of the end."""
+        """The message is over; `MessageEnded` is the last event of the outermost."""
         events = self._work(final=True)
-        if self._state is _State.HEADER and (self._lines or self._headers is None):
-            self._end_header(events)
+        if self._state is _State.HEADER and (self._head or self._headers is None):
+            self._end_header(events, followed=False)
         self._end_leaf(events)
-        if self._stack and self._state is not _State.FULL:
+        if self._multiparts and self._state is not _State.FULL:
             self._tally.defects.add(Defect.TRUNCATED)
+            self._close_multiparts(0)
+        if self._nesting == 0:
+            status: Status = "partial" if self._tally.partial else "complete"
+            defects = tuple(sorted(defect.value for defect in self._tally.defects))
+            events.append(MessageEnded(self._headers or Headers(), status, defects))
         return events
 
     def _work(self, *, final: bool) -> list[MimeEvent]:
         events: list[MimeEvent] = []
-        at = 0
-        while True:
+        if not self._see_lines(final=final):
+            return events
+        at, going = 0, True
+        while going:
             state = self._state
-            if state is _State.FULL:
-                at = len(self._buffer)
-                break
-            step = self._read_header if state is _State.HEADER else self._read_body
-            at, going = step(at, events, final=final)
-            if not going:
-                break
+            if state is _State.HEADER:
+                at, going = self._read_header(at, events, final=final)
+            elif state is _State.UNDECIDED:
+                at, going = self._decide(at, events, final=final)
+            elif state is _State.FULL:
+                at, going = len(self._buffer), False
+            else:
+                at, going = self._read_body(at, events, final=final)
         self._buffer = self._buffer[at:]
         return events
+
+    def _see_lines(self, *, final: bool) -> bool:
+        """Make the view in which lines end with LF; False as long as it is not known how they end."""
+        buffer = self._buffer
+        if self._bare_cr is None:
+            newline = buffer.find(b"\n")
+            first = buffer.find(b"\r", 0, newline if newline >= 0 else len(buffer))
+            run = _CR_RUN.match(buffer, first) if first >= 0 else None
+            if run is None:
+                self._bare_cr = False if newline >= 0 else None
+            elif run[1] is not None or len(run[0]) > _LONGEST_DELIMITER:
+                self._bare_cr = run[1] not in (None, b"\n")
+            elif not final:
+                return False
+        if not self._bare_cr:
+            self._view = buffer
+        else:
+            # Whether a CR at the very end stands alone is not known yet.
+            known = buffer if final else buffer.removesuffix(b"\r")
+            self._view = _BARE_CR.sub(b"\n", known)
+        return True
 
     # --- HEADER -----------------------------------------------------------------------------------------------------
 
     def _read_header(self, at: int, events: list[MimeEvent], *, final: bool) -> tuple[int, bool]:
         """Gather lines from `at`; returns where it stopped and whether there may be more to do."""
-        buffer = self._buffer
-        while True:
-            end = buffer.find(b"\n", at)
-            if end < 0:
-                if not final:
-                    return self._long_line(at), False
-                end = len(buffer) - 1
-                if at > end:
-                    return at, False
-            line, at = buffer[at : end + 1], end + 1
-            if not self._inside_line and len(line) <= _LONGEST_DELIMITER:
-                found = self._delimiters.get(line.rstrip()) if line[:2] == b"--" else None
-                if found or not line.rstrip(b"\r\n"):
-                    self._end_header(events)
-                    if found:
-                        self._boundary(found, events)
-                    return at, True
-            self._gather(line)
+        view, line = self._view, at
+        if self._inside_line:
+            line = view.find(b"\n", at) + 1
+            if not line:
+                self._gather(at, len(view))
+                return len(view), False
             self._inside_line = False
+        while True:
+            blank = _BLANK_LINE.match(view, line)
+            if blank is not None:
+                self._gather(at, line)
+                self._end_header(events)
+                return blank.end(), True
+            if view.startswith(b"--", line):
+                stop = self._line_end(line, final=final)
+                if stop is None:
+                    self._gather(at, line)
+                    return line, False
+                found = self._delimiter(line, stop)
+                if found is not None:
+                    self._gather(at, line)
+                    self._end_header(events, followed=False)
+                    self._boundary(found, events)
+                    return stop, True
+            notable = _NOTABLE.search(view, line)
+            if notable is None:
+                return self._gather_lines(at, line, final=final), False
+            line = notable.end()
 
-    def _long_line(self, at: int) -> int:
+    def _line_end(self, line: int, *, final: bool) -> int | None:
+        """Where a line ends that begins at `line`; None as long as the rest of it may matter."""
+        end = self._view.find(b"\n", line) + 1
+        if end or final or len(self._view) - line > _LONGEST_DELIMITER:
+            return end or len(self._view)
+        return None
+
+    def _delimiter(self, line: int, stop: int) -> tuple[int, bool] | None:
+        short = stop - line <= _LONGEST_DELIMITER
+        return self._multiparts.delimiter(self._view[line:stop]) if short else None
+
+    def _gather_lines(self, at: int, line: int, *, final: bool) -> int:
         """A line that has not ended is held back until it can only be a field's."""
-        if not self._inside_line and len(self._buffer) - at <= _LONGEST_DELIMITER:
-            return at
-        self._gather(self._buffer[at:])
-        self._inside_line = True
-        return len(self._buffer)
+        view = self._view
+        last = max(view.rfind(b"\n", line) + 1, line)
+        stop = last
+        if final or len(view) - last > _LONGEST_DELIMITER:
+            stop, self._inside_line = len(view), not final
+        self._gather(at, stop)
+        return stop
 
-    def _gather(self, line: bytes) -> None:
-        room = self._limits.header_octets - self._header_octets
-        if len(line) > room:
+    def _gather(self, begin: int, end: int) -> None:
+        room = self._limits.header_octets - self._head_octets
+        if end - begin > room:
             self._tally.defects.add(Defect.HEADER_CAPPED)
-            line = line[: max(0, room)]
-        self._header_octets += len(line)
-        if line:
-            self._lines.append(line)
+            end = begin + max(0, room)
+        if end > begin:
+            self._head_octets += end - begin
+            self._head.append(self._buffer[begin:end])
 
-    def _end_header(self, events: list[MimeEvent]) -> None:
-        """Begin what the gathered header announces."""
-        found: set[Defect] = set()
-        fields = split_fields(b"".join(self._lines), self._limits, found)
-        self._lines, self._header_octets, self._inside_line = [], 0, False
+    def _end_header(self, events: list[MimeEvent], *, followed: bool = True) -> None:
+        """Begin what the gathered header announces; it may not be `followed` by any content."""
+        defects: set[Defect] = set()
+        fields = split_fields(b"".join(self._head), self._limits, defects)
+        self._head, self._head_octets, self._inside_line = [], 0, False
         if self._headers is None:
-            self._headers = make_headers(fields, self._limits, found) if self._nesting == 0 else Headers()
-            self._tally.defects |= found
-            found = set()
-        container = self._stack[-1].subtype if self._stack else ""
-        entity = read_entity(fields, container, found)
+            self._headers = make_headers(fields, self._limits, defects) if self._nesting == 0 else Headers()
+            self._tally.defects |= defects
+            defects = set()
         self._at_line_start = True
-        if entity.boundary is not None and self._may_open(entity, found):
-            self._open(entity, entity.boundary)
-            self._tally.defects |= found
+        entities = read_entities(fields, self._multiparts.subtype, defects)
+        if len(entities) > 1 and followed:
+            self._rivals, self._rival_defects, self._state = entities, defects, _State.UNDECIDED
         else:
-            self._begin_leaf(entity, self._next_path(lends=False), found, events)
+            self._begin(entities[0], defects, events)
 
-    def _next_path(self, *, lends: bool) -> str:
-        """The place of the next part. A multipart at the root lends its children its own: 1, 2, 3."""
-        if self._stack:
-            return self._stack[-1].next_path()
-        prefix = f"{self._parent}." if self._parent else ""
-        return prefix.rstrip(".") if lends else f"{prefix}1"
+    def _decide(self, at: int, events: list[MimeEvent], *, final: bool) -> tuple[int, bool]:
+        if len(self._view) - at < _BEGINNING and not final:
+            return at, False
+        entity = choose(self._rivals, self._view[at : at + _BEGINNING])
+        self._begin(entity, self._rival_defects, events)
+        return at, True
 
-    def _may_open(self, entity: Entity, defects: set[Defect]) -> bool:
-        if not entity.is_multipart:
-            return False
-        if self._depth + len(self._stack) < self._limits.depth:
-            return True
-        defects.add(Defect.DEPTH_LIMIT)
-        self._tally.partial = True
-        return False
-
-    def _open(self, entity: Entity, boundary: bytes) -> None:
-        path = self._next_path(lends=True)
-        subtype = entity.media_type.partition("/")[2]
-        self._stack.append(_Multipart(f"{path}." if path else "", subtype, boundary))
-        self._note_delimiters()
-        self._state = _State.SKIP
-
-    def _note_delimiters(self) -> None:
-        self._delimiters = {}
-        for level, multipart in enumerate(self._stack):
-            self._delimiters[b"--" + multipart.boundary] = (level, False)
-            self._delimiters[b"--" + multipart.boundary + b"--"] = (level, True)
+    def _begin(self, entity: Entity, defects: set[Defect], events: list[MimeEvent]) -> None:
+        if not entity.boundaries:
+            self._begin_leaf(entity, defects, events)
+        elif self._depth + len(self._multiparts) >= self._limits.depth:
+            defects.add(Defect.DEPTH_LIMIT)
+            self._tally.partial = True
+            self._begin_leaf(entity, defects, events)
+        else:
+            self._multiparts.open(entity.media_type, entity.boundaries)
+            self._tally.defects |= defects
+            self._state = _State.SKIP
 
     # --- LEAF and SKIP ----------------------------------------------------------------------------------------------
 
     def _read_body(self, at: int, events: list[MimeEvent], *, final: bool) -> tuple[int, bool]:
         """Hand out octets from `at` up to the next boundary; returns as `_read_header`."""
-        buffer, begin = self._buffer, at
-        if not self._delimiters:
-            self._hand_out(buffer[begin:], events)
-            return len(buffer), False
-        candidate = begin if self._at_line_start and buffer.startswith(b"--", begin) else -1
+        view, begin = self._view, at
+        if not self._multiparts:
+            self._hand_out(begin, len(self._buffer), events)
+            return len(self._buffer), False
+        line = begin if self._at_line_start and view.startswith(b"--", begin) else -1
         while True:
-            if candidate < 0:
-                newline = buffer.find(b"\n--", at)
+            if line < 0:
+                # Attachments in base64 hold no hyphens, and one octet is found much faster than three.
+                newline = view.find(b"\n--", at) if view.find(b"-", at) >= 0 else -1
                 if newline < 0:
-                    held = 0 if final else self._held_back(begin)
-                    return self._hand_out_until(begin, len(buffer) - held, events), False
-                candidate = newline + 1
-            end = buffer.find(b"\n", candidate)
-            stop = len(buffer) if end < 0 else end + 1
-            short = stop - candidate <= _LONGEST_DELIMITER
-            if short and end < 0 and not final:
-                return self._hand_out_until(begin, _before_line_end(buffer, begin, candidate), events), False
-            found = self._delimiters.get(buffer[candidate:stop].rstrip()) if short else None
-            if found:
-                self._hand_out(buffer[begin : _before_line_end(buffer, begin, candidate)], events)
-                self._end_leaf(events)
+                    stop = len(view) - (0 if final else self._held_back(begin))
+                    return self._hand_out(begin, stop, events), False
+                line = newline + 1
+            end = self._line_end(line, final=final)
+            if end is None:
+                return self._hand_out(begin, self._before_line_end(begin, line), events), False
+            found = self._delimiter(line, end)
+            if found is not None:
+                self._hand_out(begin, self._before_line_end(begin, line), events)
                 self._boundary(found, events)
-                return stop, True
-            at, candidate = candidate + 1, -1
+                return end, True
+            at, line = line + 1, -1
 
     def _held_back(self, begin: int) -> int:
         """How many octets at the end may be the beginning of a line end and two hyphens."""
-        rest = self._buffer[max(begin, len(self._buffer) - 3) :]
+        rest = self._view[max(begin, len(self._view) - 3) :]
         if rest == b"-" and self._at_line_start:
             return 1
         return next((len(tail) for tail in (b"\r\n-", b"\r\n", b"\n-", b"\n", b"\r") if rest.endswith(tail)), 0)
 
-    def _hand_out_until(self, begin: int, stop: int, events: list[MimeEvent]) -> int:
-        if stop > begin:
-            self._hand_out(self._buffer[begin:stop], events)
-            self._at_line_start = self._buffer[stop - 1 : stop] == b"\n"
-        return stop
+    def _before_line_end(self, begin: int, line: int) -> int:
+        """Where the octets before a boundary line end: the line end belongs to the boundary."""
+        if line > begin and self._view[line - 1] == _LF:
+            line -= 1
+            if line > begin and self._view[line - 1] == _CR:
+                line -= 1
+        return line
 
-    def _hand_out(self, octets: bytes, events: list[MimeEvent]) -> None:
-        if octets and self._leaf is not None:
-            events += self._leaf.feed(octets)
+    def _hand_out(self, begin: int, stop: int, events: list[MimeEvent]) -> int:
+        if stop > begin:
+            octets = self._buffer[begin:stop]
+            self._at_line_start = self._view[stop - 1] == _LF
+            if self._leaf is not None:
+                self._leaf.feed(octets, events)
+            else:
+                self._margin = self._margin or Margin()
+                if self._margin.feed(octets):
+                    self._tally.defects.add(Defect.HEADERS_OUTSIDE)
+        return stop
 
     def _boundary(self, found: tuple[int, bool], events: list[MimeEvent]) -> None:
         level, closing = found
         self._end_leaf(events)
-        if level < len(self._stack) - 1:
+        if level < len(self._multiparts) - 1:
             self._tally.defects.add(Defect.TRUNCATED)
-        if closing or level < len(self._stack) - 1:
-            del self._stack[level + (0 if closing else 1) :]
-            self._note_delimiters()
+        self._close_multiparts(level if closing else level + 1)
         self._state = _State.SKIP if closing else _State.HEADER
         self._at_line_start = True
-        if not closing:
-            self._count_part()
+        if not closing and not self._take_part():
+            self._state = _State.FULL
 
-    def _count_part(self) -> None:
+    def _close_multiparts(self, level: int) -> None:
+        self._margin = None
+        if not self._multiparts.close_to(level):
+            self._tally.defects.add(Defect.BOUNDARY_ABSENT)
+
+    def _take_part(self) -> bool:
+        """Count a part; False when there are too many."""
         if self._tally.parts < self._limits.parts:
             self._tally.parts += 1
-            return
+            return True
         self._tally.defects.add(Defect.PARTS_LIMIT)
         self._tally.partial = True
-        self._state = _State.FULL
+        return False
 
     # --- leaves -----------------------------------------------------------------------------------------------------
 
-    def _begin_leaf(self, entity: Entity, path: str, defects: set[Defect], events: list[MimeEvent]) -> None:
+    def _begin_leaf(self, entity: Entity, defects: set[Defect], events: list[MimeEvent]) -> None:
         self._state = _State.LEAF
+        path = self._multiparts.next_path()
         if entity.is_unreadable_multipart:
             defects.add(Defect.NO_BOUNDARY)
         kind = entity.body_kind
-        body = kind if self._nesting == 0 and kind and kind not in self._tally.bodies else None
-        if self._nesting and kind:
-            self._leaf = Leaf(None, decoder_for(""), None, None)
-            self._tally.defects |= defects
-            return
+        body = kind if not self._nesting and kind and kind not in self._tally.bodies else None
         if body:
             self._tally.bodies.add(body)
-        events.append(
-            PartBegun(
-                path=path,
-                parent=self._parent,
-                role=body or entity.role,
-                declared_type=entity.media_type,
-                charset=entity.charset if body else None,
-                filename=entity.filename,
-                disposition=entity.disposition,
-                content_id=entity.content_id,
+        stays_inside = bool(self._nesting and kind)
+        if stays_inside:
+            self._tally.defects |= defects
+        else:
+            events.append(
+                PartBegun(
+                    path,
+                    self._parent,
+                    body or entity.role,
+                    entity.media_type,
+                    entity.charset if body else None,
+                    entity.filename,
+                    entity.disposition,
+                    entity.content_id,
+                )
             )
-        )
         text = Utf8Text(entity.charset) if body else None
-        self._leaf = Leaf(path, decoder_for(entity.encoding), text, self._nested(entity, path, defects))
-        self._leaf.defects |= defects
+        inner = self._inside(entity, path, defects)
+        self._leaf = Leaf(None if stays_inside else path, decoder_for(entity.encoding), text, inner, defects)
 
-    def _nested(self, entity: Entity, path: str, defects: set[Defect]) -> Scanner | None:
+    def _inside(self, entity: Entity, path: str, defects: set[Defect]) -> Inner | None:
+        """What reads a leaf's content in turn."""
+        if entity.body_kind == "text":
+            # What a nested text holds is said to be in the nested message, where the text itself is.
+            parent = self._parent if self._nesting and self._parent else path
+            return EmbeddedFiles(path, parent, self._take_part)
         if not entity.is_message:
             return None
         if self._nesting >= self._limits.messages:
             defects.add(Defect.DEPTH_LIMIT)
             self._tally.partial = True
             return None
-        depth = self._depth + len(self._stack) + 1
+        depth = self._depth + len(self._multiparts) + 1
         return Scanner(self._limits, path, self._tally, nesting=self._nesting + 1, depth=depth)
 
     def _end_leaf(self, events: list[MimeEvent]) -> None:
         if self._leaf is not None:
-            events += self._leaf.close()
+            self._leaf.close(events)
             self._leaf = None
-
-
-def _before_line_end(buffer: bytes, begin: int, line: int) -> int:
-    """Where the octets before a boundary line end: the line end belongs to the boundary."""
-    if line > begin and buffer[line - 1 : line] == b"\n":
-        line -= 1
-        if line > begin and buffer[line - 1 : line] == b"\r":
-            line -= 1
-    return line

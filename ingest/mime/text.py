@@ -7,9 +7,10 @@ import re
 from binascii import a2b_qp
 from encodings import normalize_encoding
 from encodings.aliases import aliases
+from functools import lru_cache
 
-from ingest.mime.decoders import Base64
 from ingest.mime.defects import Defect
+from ingest.mime.radix64 import Base64
 
 _WORD = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=")
 _BLANKED = dict.fromkeys((0x09, 0x0A, 0x0D), " ")
@@ -34,7 +35,12 @@ def known_charset(name: str) -> str | None:
     Only names from a fixed list are looked up: `codecs.lookup` imports a module for whatever name it is given, and
     remembers each one that it did not find, for ever.
     """
-    key = normalize_encoding(name[:_LONGEST_CHARSET].strip("\"' \t")).lower()
+    return _known(name[:_LONGEST_CHARSET])
+
+
+@lru_cache(maxsize=128)  # mail uses a handful; those it makes up push one another out
+def _known(name: str) -> str | None:
+    key = normalize_encoding(name.strip("\"' \t")).lower()
     known = _MORE_CHARSETS.get(key) or aliases.get(key) or aliases.get(key.replace(".", "_"))
     if known is None and key not in aliases.values():
         return None
@@ -48,6 +54,8 @@ def known_charset(name: str) -> str | None:
 
 def decode_octets(octets: bytes, charset: str | None, defects: set[Defect]) -> str:
     """Text in a charset; where that is unknown or does not fit, UTF-8, else Windows-1252. See `clean`."""
+    if charset is None and octets.isascii():
+        return octets.decode("ascii")
     name = known_charset(charset) if charset else None
     for attempt in filter(None, (name, "utf-8")):
         if charset and attempt != name:
@@ -67,6 +75,8 @@ def decode_header(value: bytes, defects: set[Defect]) -> str:
     """
     if not value.isascii():
         defects.add(Defect.RAW_OCTETS)
+    elif b"=?" not in value:
+        return value.decode("ascii").strip()
     pieces: list[str] = []
     pending, pending_charset = list[bytes](), ""
     at = 0

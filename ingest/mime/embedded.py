@@ -1,0 +1,68 @@
+"""Files that stand inside a text, given out as parts of their own; the text itself stays as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingest.mime.blocks import BlockBegun, Blocks
+from ingest.mime.events import PartBegun, PartData, PartEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.mime.blocks import Found
+    from ingest.mime.events import MimeEvent
+
+
+class EmbeddedFiles:
+    """Takes a text as it was encoded, gives the events of the files in it.
+
+    Args:
+        path: of the text; its files are `path.1`, `path.2`, and so on.
+        parent: the part they are said to be in.
+        may_begin: asked before each file; False once there are too many parts.
+    """
+
+    __slots__ = ("_blocks", "_current", "_files", "_may_begin", "_parent", "_path")
+
+    def __init__(self, path: str, parent: str, may_begin: Callable[[], bool]) -> None:
+        self._path, self._parent, self._may_begin = path, parent, may_begin
+        self._blocks = Blocks()
+        self._files = 0
+        self._current: str | None = None
+
+    def feed(self, octets: bytes) -> list[MimeEvent]:
+        """Take octets of the text."""
+        return self._events(self._blocks.feed(octets))
+
+    def close(self) -> list[MimeEvent]:
+        """The text is over."""
+        return self._events(self._blocks.close())
+
+    def _events(self, found: list[Found]) -> list[MimeEvent]:
+        events: list[MimeEvent] = []
+        for item in found:
+            if isinstance(item, BlockBegun):
+                self._current = self._next() if self._may_begin() else None
+                if self._current is not None:
+                    events.append(self._begun(self._current, item.name))
+            elif self._current is None:
+                continue
+            elif isinstance(item, bytes):
+                events.append(PartData(self._current, item))
+            else:
+                events.append(PartEnded(self._current, tuple(sorted(defect.value for defect in item.defects))))
+        return events
+
+    def _next(self) -> str:
+        self._files += 1
+        return f"{self._path}.{self._files}"
+
+    def _begun(self, path: str, name: str) -> PartBegun:
+        return PartBegun(
+            path=path,
+            parent=self._parent,
+            role="attachment",
+            declared_type="application/octet-stream",
+            filename=name or None,
+        )

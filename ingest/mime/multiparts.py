@@ -1,0 +1,90 @@
+"""The multiparts that are open, and the lines that part and end them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Multipart:
+    path: str
+    subtype: str
+    boundaries: tuple[bytes, ...]
+    children: int = 0
+    met: bool = False
+
+
+class Multiparts:
+    """A stack, outermost first. A line is looked up as a whole, in the same time however many are open.
+
+    Args:
+        root: what the path of a part begins with that is in none of them: that of the message's own container.
+    """
+
+    __slots__ = ("_delimiters", "_root", "_stack")
+
+    def __init__(self, root: str | None) -> None:
+        self._root = root
+        self._stack: list[_Multipart] = []
+        self._delimiters: dict[bytes, tuple[int, bool]] = {}
+
+    def __len__(self) -> int:
+        return len(self._stack)
+
+    @property
+    def subtype(self) -> str:
+        """Of the innermost; empty where none is open."""
+        return self._stack[-1].subtype if self._stack else ""
+
+    def open(self, media_type: str, boundaries: tuple[bytes, ...]) -> None:
+        """Put one on top. At the root it lends its children its own place, so that they are 1, 2, 3."""
+        path = self.next_path() if self._stack else (self._root or "")
+        self._stack.append(_Multipart(path and f"{path}.", media_type.partition("/")[2], boundaries))
+        self._note(len(self._stack) - 1)
+
+    def next_path(self) -> str:
+        """The place of the next part."""
+        if not self._stack:
+            return f"{self._root}.1" if self._root else "1"
+        innermost = self._stack[-1]
+        innermost.children += 1
+        return f"{innermost.path}{innermost.children}"
+
+    def delimiter(self, line: bytes) -> tuple[int, bool] | None:
+        """Which of them a line belongs to, by its level, and whether it closes it; None for any other line.
+
+        Of several boundaries that a header names, the one that comes first is the boundary from then on.
+        """
+        line = line.rstrip()
+        found = self._delimiters.get(line)
+        if found is not None:
+            multipart = self._stack[found[0]]
+            if len(multipart.boundaries) > 1:
+                multipart.boundaries = tuple(
+                    boundary
+                    for boundary in multipart.boundaries
+                    if line in (b"--" + boundary, b"--" + boundary + b"--")
+                )[:1]
+                self._note_all()
+            multipart.met = True
+        return found
+
+    def close_to(self, level: int) -> bool:
+        """Keep so many; returns whether the boundary of each that goes has been met."""
+        if level >= len(self._stack):
+            return True
+        met = all(multipart.met for multipart in self._stack[level:])
+        del self._stack[level:]
+        self._note_all()
+        return met
+
+    def _note_all(self) -> None:
+        self._delimiters = {}
+        for level in range(len(self._stack)):
+            self._note(level)
+
+    def _note(self, level: int) -> None:
+        """The innermost of those with the same boundary is the one that counts."""
+        for boundary in self._stack[level].boundaries:
+            self._delimiters[b"--" + boundary] = (level, False)
+            self._delimiters[b"--" + boundary + b"--"] = (level, True)
