@@ -20,6 +20,7 @@ from ingest.errors import (
     PipeliningStalledError,
     StoreRefusedError,
 )
+from ingest.ports.maildrop import Terms
 from ingest.usecases.pollrun import PollReport, PollRun, id_of
 
 if TYPE_CHECKING:
@@ -57,8 +58,12 @@ class Poller:
     taker: Taker
     metrics: Metrics
     keeper: LeaseKeeper
-    # Mailboxes whose server was found to delete mail too soon: said once in the life of a process.
-    _warned: set[str] = field(default_factory=set)
+    # What servers said last, by mailbox: for what follows a poll, however it ended.
+    _terms: dict[str, Terms] = field(default_factory=dict)
+
+    def terms(self, mailbox: str) -> Terms:
+        """What the server said of its rules when this process last polled the mailbox."""
+        return self._terms.get(mailbox, Terms())
 
     def poll(self, claim: Claim, mailbox: Mailbox, stop: Callable[[], bool]) -> PollReport:
         """Poll one claimed mailbox.
@@ -133,15 +138,16 @@ class Poller:
 
     def _look(self, run: PollRun, left_out: int, deletable: set[bytes]) -> None:
         """Say what is odd about a listing, and about the server's rules."""
-        mailbox, expires_after = run.mailbox.id, run.terms.expires_after
+        mailbox, terms = run.mailbox.id, run.terms
         if left_out:
             log.warning("listing.disagrees", mailbox=mailbox, left_out=left_out)
         if not run.settled and run.ids_were_reset(deletable):
             log.warning("unique_ids.reset", mailbox=mailbox, listed=len(run.rows))
             self.metrics.ids_reset(mailbox)
-        if expires_after is not None and expires_after < run.mailbox.interval and mailbox not in self._warned:
-            self._warned.add(mailbox)
-            log.warning("server.expires_mail", mailbox=mailbox, seconds=expires_after)
+        if self._terms.get(mailbox) != terms:
+            self._terms[mailbox] = terms
+            if terms.expires_after is not None and terms.expires_after < run.mailbox.interval:
+                log.warning("server.expires_mail", mailbox=mailbox, seconds=terms.expires_after)
 
     def _deletable(self, run: PollRun) -> set[bytes]:
         """Digests that were registered in an earlier poll, are old enough for the policy, and are done."""

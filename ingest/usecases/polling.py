@@ -36,6 +36,8 @@ log = get_logger()
 
 # A claim on a mailbox this process does not know: its configuration is older than the scheduler's.
 UNKNOWN_PAUSE = 10.0
+# Servers that mean it want minutes between two logins.
+LONGEST_LOGIN_DELAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,11 @@ class PollStage:
 
     def _next(self, claim: Claim, mailbox: Mailbox, outcome: PollOutcome) -> tuple[float, int]:
         """In how many seconds the mailbox is due again, and what its next claim counts on from."""
-        error, terms = outcome.error, outcome.report.terms
+        error = outcome.error
+        login_delay = min(self.poller.terms(mailbox.id).login_delay, LONGEST_LOGIN_DELAY)
         if error is None:
             # What has more is due again at once, behind the mailboxes that are due already.
-            return max(0.0 if outcome.report.more else mailbox.interval, terms.login_delay), 0
+            return max(0.0 if outcome.report.more else mailbox.interval, login_delay), 0
         if isinstance(error, CredentialsSparedError):
             return mailbox.interval, claim.tries - 1
         pause = after_mailbox_error(error, claim.tries, self.random())
@@ -161,7 +164,7 @@ class PollStage:
             # Due at its interval nevertheless: to see whether the credentials have changed.
             self._remember_refusal(mailbox, pause)
             return mailbox.interval, claim.tries
-        return max(pause, mailbox.interval), claim.tries
+        return max(pause, mailbox.interval, login_delay), claim.tries
 
     def _remember_refusal(self, mailbox: Mailbox, seconds: float) -> None:
         salt = secrets.token_hex(8)

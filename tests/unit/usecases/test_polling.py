@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from ingest.domain.mailbox import Limits, Mailbox
 from ingest.domain.retry import AUTH_PAUSES
@@ -18,6 +19,7 @@ from ingest.errors import (
     MaildropThrottledError,
     MaildropTimeoutError,
     MaildropTlsError,
+    StoreUnavailableError,
     TokenUnavailableError,
 )
 from ingest.metrics import POLL_RESULTS
@@ -63,6 +65,38 @@ def test_a_mailbox_is_never_polled_faster_than_its_server_allows(more: bool) -> 
         drop.messages = {b"u1": mail("1"), b"u2": mail("2")}
         poll_once(b)
         assert due_in(b) == 600
+
+
+def test_a_poll_that_failed_after_its_login_keeps_to_the_login_delay_too() -> None:
+    with bench(mailbox("a", interval=60.0)) as b:
+        drop = b.maildrops["a"]
+        drop.terms = Terms(login_delay=600.0)
+        drop.messages[b"u1"] = mail("1")
+
+        def fault(operation: str, key: str) -> None:
+            raise StoreUnavailableError("away")
+
+        b.store.fault = fault
+        assert poll_once(b) == "store_error"
+        assert due_in(b) == 600
+
+
+def test_a_nonsensical_login_delay_does_not_stop_a_mailbox_for_good() -> None:
+    with bench() as b:
+        b.maildrops["a"].terms = Terms(login_delay=1e12)
+        poll_once(b)
+        assert due_in(b) == 86_400
+
+
+def test_a_server_that_deletes_mail_sooner_than_it_is_polled_is_warned_of_once() -> None:
+    with capture_logs() as logs, bench(mailbox("a", interval=3 * 86_400.0), mailbox("b", interval=60.0)) as b:
+        for drop in b.maildrops.values():
+            drop.terms = Terms(expires_after=2 * 86_400.0)
+        for _ in range(3):
+            b.poll_all()
+        warnings = [entry for entry in logs if entry["event"] == "server.expires_mail"]
+        assert [entry["mailbox"] for entry in warnings] == ["a"]
+        assert b.ledger.statuses()["a"].expires_after == 2 * 86_400.0
 
 
 def test_a_login_delay_below_the_interval_changes_nothing() -> None:
