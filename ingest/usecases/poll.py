@@ -167,13 +167,11 @@ class Poller:
 
     def _compact(self, run: PollRun) -> None:
         """Let the seen set forget ids that are gone from the server, when they have become many."""
-        kept = run.kept_digests()
-        if kept is None:
-            return
-        gone = len(run.seen.keys() - kept)
+        listed = run.listed_ids()
+        gone = len(run.seen.keys() - listed)
         if gone and gone * COMPACT_SHARE >= len(run.seen):
             run.lease.check()
-            self.ledger.compact(run.lease.claim, kept)
+            self.ledger.compact(run.lease.claim, listed)
 
 
 def require_unique_ids(listing: Listing, mailbox: Mailbox) -> None:

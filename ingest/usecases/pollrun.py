@@ -59,7 +59,6 @@ class PollRun:
         seen: digests registered in earlier polls, with their seconds.
         rows: those of the last session's listing, each with what stands for it (see `id_of`).
         settled: ids of rows that were registered in this poll.
-        contents: digests, made from its content, of what was fetched without a unique-id.
         recognised: rows of this session without a unique-id whose content turned out to be done already.
         too_large: ids of rows that went past the limit although the server had listed less.
         unfetched: there are rows that this poll did not get to.
@@ -78,7 +77,6 @@ class PollRun:
     new: int = 0
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED, 0))
     settled: set[bytes] = field(default_factory=set)
-    contents: set[bytes] = field(default_factory=set)
     recognised: list[Listed] = field(default_factory=list)
     too_large: set[bytes] = field(default_factory=set)
     unfetched: bool = False
@@ -111,9 +109,7 @@ class PollRun:
         self.settled.add(id_of(row))
         if row.unique_id is not None:
             self.progress = True
-            return
-        self.contents.add(registration.unique_id_digest)
-        if registration.message is None and registration.stored:
+        elif registration.message is None and registration.stored:
             self.recognised.append(row)
 
     def took_any(self) -> bool:
@@ -129,18 +125,14 @@ class PollRun:
             deletable: digests whose messages we may have deleted ourselves.
         """
         expected = self.seen.keys() - deletable
-        listed = {id_ for id_, row in self.rows if row.unique_id is not None}
+        listed = self.listed_ids()
         if not expected or not listed or not listed.isdisjoint(expected):
             return False
         return abs(len(listed) - len(expected)) <= _ALIKE * len(expected)
 
-    def kept_digests(self) -> set[bytes] | None:
-        """What the seen set needs to remember from now on; None when this poll did not see everything."""
-        listed = {id_ for id_, row in self.rows if row.unique_id is not None}
-        nameless = len(listed) < len(self.rows)
-        if nameless and (self.unfetched or self.cut_short or self.unstored):
-            return None
-        return listed | self.contents
+    def listed_ids(self) -> set[bytes]:
+        """The digests of all unique-ids that are listed and tell messages apart."""
+        return {id_ for id_, row in self.rows if row.unique_id is not None}
 
     def report(self) -> PollReport:
         """The sums at the end."""

@@ -134,9 +134,7 @@ class Taker:
 
     def _register(self, run: PollRun, stored: list[tuple[Listed, Registration]]) -> None:
         run.lease.check()
-        # What was done before and is seen already leaves nothing to remember: messages without a unique-id.
-        news = [done for _, done in stored if done.message is not None or done.unique_id_digest not in run.seen]
-        opened = self.ledger.register(run.lease.claim, news) if news else 0
+        opened = self.ledger.register(run.lease.claim, [registration for _, registration in stored])
         for row, registration in stored:
             run.settle(row, registration)
             result = _result(registration)
