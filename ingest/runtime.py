@@ -23,6 +23,7 @@ from ingest.domain.keys import Layout
 from ingest.pop3 import Pop3Connector
 from ingest.usecases.archive import Archive
 from ingest.usecases.check import Check
+from ingest.usecases.checkpoint import Checkpoints
 from ingest.usecases.drain import Drain
 from ingest.usecases.lease import LeaseKeeper
 from ingest.usecases.poll import Poller
@@ -121,6 +122,7 @@ class Runtime:
                 uploads=self.uploads,
                 now=self.now,
             ),
+            checkpoints=Checkpoints(self.store, self.layout, self.ledger),
             metrics=self.metrics,
             keeper=self.keeper,
         )

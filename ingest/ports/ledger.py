@@ -108,6 +108,24 @@ NEVER_DELETED = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a mailbox's unique-ids.
+
+    Attributes:
+        digests: of every unique-id that was registered (16 octets), with the second it was (since 1970), or
+            `NEVER_DELETED` where the message is not stored.
+        known: False when the ledger has never heard of the mailbox, or has lost what it knew.
+        changes: how many times that changed which of them are done.
+        checkpointed: how many times it had when its checkpoint was written.
+    """
+
+    digests: dict[bytes, int]
+    known: bool = True
+    changes: int = 0
+    checkpointed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class MailboxStatus:
     """What the last poll of a mailbox found; kept for people and gauges, nothing depends on it.
 
@@ -158,11 +176,8 @@ class Ledger(Protocol):
         """Remember it."""
         ...
 
-    def seen(self, mailbox: str) -> dict[bytes, int]:
-        """Every unique-id digest (16 octets) registered for a mailbox, with the second it was (since 1970).
-
-        A message that is not stored has the second `NEVER_DELETED` instead.
-        """
+    def seen(self, mailbox: str) -> Seen:
+        """What is known of a mailbox's unique-ids, read with one call."""
         ...
 
     def undone(self, mailbox: str) -> set[bytes]:
@@ -188,7 +203,7 @@ class Ledger(Protocol):
         ...
 
     def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
-        """Add digests (with their seconds) from a checkpoint to the mailbox's seen set.
+        """Add digests (with their seconds) from a checkpoint to the mailbox's seen set, which is known from then on.
 
         Raises:
             StaleClaimError: as for `register`.
@@ -211,6 +226,10 @@ class Ledger(Protocol):
 
     def refusal(self, mailbox: str) -> Refusal | None:
         """The refusal remembered for a mailbox; None when there is none, or its time is up."""
+        ...
+
+    def checkpointed(self, mailbox: str, changes: int) -> None:
+        """A checkpoint was written of a seen set that had changed this many times."""
         ...
 
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:

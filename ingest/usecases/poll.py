@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ingest.metrics import Metrics
     from ingest.ports.ledger import Claim, Ledger
     from ingest.ports.maildrop import Listing, Maildrop, MaildropFactory
+    from ingest.usecases.checkpoint import Checkpoints
     from ingest.usecases.lease import LeaseKeeper
     from ingest.usecases.take import Taker
 
@@ -56,6 +57,7 @@ class Poller:
     credentials: Callable[[str], Credentials]
     ledger: Ledger
     taker: Taker
+    checkpoints: Checkpoints
     metrics: Metrics
     keeper: LeaseKeeper
     # What servers said last, by mailbox: for what follows a poll, however it ended.
@@ -80,13 +82,18 @@ class Poller:
             ConfigError: a secret is missing.
         """
         with self.keeper.hold(self.ledger.mailboxes, claim) as lease:
-            run = PollRun(mailbox, lease, stop, self.ledger.seen(mailbox.id))
+            seen = self.ledger.seen(mailbox.id)
+            run = PollRun(mailbox, lease, stop, seen.digests)
+            if not seen.known:
+                run.seen = self.checkpoints.restore(mailbox, claim)
             for _ in range(SESSIONS_PER_POLL):
                 if self._session_ended(run):
                     break
             if run.unstored and not run.took_any():
                 raise StoreRefusedError(_REFUSED_ALL)
             self._compact(run)
+            if seen.changes != seen.checkpointed:
+                self.checkpoints.write(mailbox)
             return run.report()
 
     def _session_ended(self, run: PollRun) -> bool:

@@ -12,7 +12,7 @@ from ingest.domain.keys import event_id, unique_id_digest
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Registration
+from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Registration, Seen
 
 if TYPE_CHECKING:
     from ingest.ports.ledger import Claim
@@ -76,7 +76,7 @@ def stale(bench: Bench) -> Claim:
 def test_registered_messages_are_seen_open_undone_and_due(bench: Bench) -> None:
     before = int(bench.now())
     assert bench.ledger.register(claim_box(bench), [registration(1), registration(2)]) == 2
-    seen = bench.ledger.seen(BOX)
+    seen = bench.ledger.seen(BOX).digests
     assert seen.keys() == {digest(1), digest(2)}
     assert all(before <= second <= bench.now() for second in seen.values())
     assert bench.ledger.undone(BOX) == {digest(1), digest(2)}
@@ -95,9 +95,59 @@ def test_asking_for_no_open_messages_is_allowed(bench: Bench) -> None:
 
 def test_a_message_done_before_is_only_seen(bench: Bench) -> None:
     assert bench.ledger.register(claim_box(bench), [Registration(digest(1), None)]) == 0
-    assert bench.ledger.seen(BOX).keys() == {digest(1)}
+    assert bench.ledger.seen(BOX).digests.keys() == {digest(1)}
     assert bench.ledger.undone(BOX) == set()
     assert bench.ledger.messages.members() == set()
+
+
+def test_a_mailbox_is_known_once_something_was_registered_or_restored(bench: Bench) -> None:
+    claim = claim_box(bench)
+    assert not bench.ledger.seen(BOX).known
+    bench.ledger.restore_seen(claim, {})
+    assert bench.ledger.seen(BOX) == Seen({}, known=True)
+    bench.lose()
+    assert not bench.ledger.seen(BOX).known
+    bench.ledger.register(claim_box(bench), [registration(1)])
+    assert bench.ledger.seen(BOX).known
+
+
+def test_a_seen_set_that_lost_all_its_ids_is_still_known(bench: Bench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(1)])
+    assert bench.ledger.compact(claim, []) == 1
+    assert bench.ledger.seen(BOX).known
+
+
+def test_changes_count_what_changes_the_done_ids_and_nothing_else(bench: Bench) -> None:
+    """They tell when a checkpoint is due."""
+    claim = claim_box(bench)
+
+    def changes() -> int:
+        return bench.ledger.seen(BOX).changes
+
+    bench.ledger.register(claim, [registration(1), registration(2)])
+    assert changes() == 0, "open, so not done"
+    (first, second) = bench.ledger.messages.claim(2, LONG)
+    bench.ledger.complete(first, message(int(first.id, 16)), event(1))
+    assert changes() == 1
+    failed = FailedMessage(message=message(int(second.id, 16)), reason="r", tries=6, failed_at=FIRST_SEEN)
+    bench.ledger.fail(second, failed, event(2, EventType.FAILED))
+    assert changes() == 1, "failed, so not done"
+    bench.ledger.register(claim, [Registration(digest(3), None)])
+    assert changes() == 2
+    bench.ledger.compact(claim, [digest(3)])
+    assert changes() == 3
+    bench.ledger.restore_seen(claim, {digest(4): 1})
+    assert changes() == 3, "it comes from the checkpoint"
+
+
+def test_a_checkpoint_that_was_written_is_remembered(bench: Bench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [Registration(digest(3), None)])
+    assert bench.ledger.seen(BOX).checkpointed == 0
+    bench.ledger.checkpointed(BOX, 1)
+    assert bench.ledger.seen(BOX).checkpointed == 1
+    assert bench.ledger.seen("other").checkpointed == 0
 
 
 def test_what_is_not_stored_is_seen_with_a_time_at_which_nothing_is_deleted(bench: Bench) -> None:
@@ -105,11 +155,11 @@ def test_what_is_not_stored_is_seen_with_a_time_at_which_nothing_is_deleted(benc
     header_only = Registration(digest(2), message(2), stored=False)
     claim = claim_box(bench)
     assert bench.ledger.register(claim, [registration(1), header_only]) == 2
-    seen = bench.ledger.seen(BOX)
+    seen = bench.ledger.seen(BOX).digests
     assert seen[digest(2)] == NEVER_DELETED
     assert abs(seen[digest(1)] - bench.now()) <= 2
     assert bench.ledger.compact(claim, [digest(2)]) == 1
-    assert bench.ledger.seen(BOX) == {digest(2): NEVER_DELETED}
+    assert bench.ledger.seen(BOX).digests == {digest(2): NEVER_DELETED}
 
 
 def test_a_stale_claim_changes_nothing(bench: Bench, stale: Claim) -> None:
@@ -118,7 +168,7 @@ def test_a_stale_claim_changes_nothing(bench: Bench, stale: Claim) -> None:
         ledger.register(stale, [registration(1)])
     with pytest.raises(StaleClaimError):
         ledger.restore_seen(stale, {digest(1): 5})
-    assert ledger.seen(BOX) == {}
+    assert ledger.seen(BOX).digests == {}
     assert ledger.undone(BOX) == set()
     assert ledger.messages.members() == set()
     assert ledger.counts()["open"] == 0
@@ -131,7 +181,7 @@ def test_a_stale_claim_forgets_nothing(bench: Bench) -> None:
     claim_box(bench)
     with pytest.raises(StaleClaimError):
         bench.ledger.compact(old, [])
-    assert bench.ledger.seen(BOX).keys() == {digest(1)}
+    assert bench.ledger.seen(BOX).digests.keys() == {digest(1)}
 
 
 def test_registering_again_opens_nothing_twice(bench: Bench) -> None:
@@ -150,7 +200,7 @@ def test_seen_is_remembered_from_its_first_second(bench: Bench) -> None:
     bench.ledger.restore_seen(claim, {digest(1): 1_000})
     bench.ledger.register(claim, [registration(1)])
     bench.ledger.restore_seen(claim, {digest(1): 2_000})
-    assert bench.ledger.seen(BOX) == {digest(1): 1_000}
+    assert bench.ledger.seen(BOX).digests == {digest(1): 1_000}
 
 
 def test_one_message_under_two_unique_ids_is_undone_under_both(bench: Bench) -> None:
@@ -160,12 +210,12 @@ def test_one_message_under_two_unique_ids_is_undone_under_both(bench: Bench) -> 
     assert bench.ledger.undone(BOX) == {digest(1), digest(7)}
     bench.ledger.complete(claim_message(bench), message(1), event(1))
     assert bench.ledger.undone(BOX) == set()
-    assert bench.ledger.seen(BOX).keys() == {digest(1), digest(7)}
+    assert bench.ledger.seen(BOX).digests.keys() == {digest(1), digest(7)}
 
 
 def test_seen_sets_of_mailboxes_are_apart(bench: Bench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
-    assert bench.ledger.seen("other") == {}
+    assert bench.ledger.seen("other").digests == {}
     assert bench.ledger.undone("other") == set()
 
 
@@ -240,12 +290,12 @@ def test_failed_messages_come_oldest_first(bench: Bench) -> None:
 def test_compact_forgets_what_is_not_kept(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(number) for number in range(10)])
-    before = bench.ledger.seen(BOX)
+    before = bench.ledger.seen(BOX).digests
     assert bench.ledger.compact(claim, {digest(3), digest(4), digest(99)}) == 8
-    assert bench.ledger.seen(BOX) == {digest(3): before[digest(3)], digest(4): before[digest(4)]}
+    assert bench.ledger.seen(BOX).digests == {digest(3): before[digest(3)], digest(4): before[digest(4)]}
     assert bench.ledger.compact(claim, {digest(3), digest(4)}) == 0
     assert bench.ledger.compact(claim, []) == 2
-    assert bench.ledger.seen(BOX) == {}
+    assert bench.ledger.seen(BOX).digests == {}
 
 
 def test_a_digest_registered_after_compaction_is_seen(bench: Bench) -> None:
@@ -253,15 +303,15 @@ def test_a_digest_registered_after_compaction_is_seen(bench: Bench) -> None:
     bench.ledger.register(claim, [registration(1), registration(2)])
     bench.ledger.compact(claim, {digest(1)})
     bench.ledger.register(claim, [registration(3)])
-    assert bench.ledger.seen(BOX).keys() == {digest(1), digest(3)}
+    assert bench.ledger.seen(BOX).digests.keys() == {digest(1), digest(3)}
 
 
 def test_restored_digests_keep_their_seconds_and_what_was_there(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
-    there = bench.ledger.seen(BOX)
+    there = bench.ledger.seen(BOX).digests
     bench.ledger.restore_seen(claim, {digest(2): 2_000_000_000, digest(3): 17})
-    assert bench.ledger.seen(BOX) == {**there, digest(2): 2_000_000_000, digest(3): 17}
+    assert bench.ledger.seen(BOX).digests == {**there, digest(2): 2_000_000_000, digest(3): 17}
     assert bench.ledger.undone(BOX) == {digest(1)}
 
 

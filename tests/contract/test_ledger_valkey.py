@@ -91,7 +91,7 @@ def test_restoring_what_is_there_adds_nothing(client: Redis, ledger: RedisLedger
     ledger.restore_seen(claim, dict.fromkeys(digests(5), 1))
     ledger.restore_seen(claim, dict.fromkeys(digests(6), 2))
     assert client.strlen(names.seen(BOX)) == 6 * 20
-    assert ledger.seen(BOX) == {**dict.fromkeys(digests(6), 2), **dict.fromkeys(digests(5), 1)}
+    assert ledger.seen(BOX).digests == {**dict.fromkeys(digests(6), 2), **dict.fromkeys(digests(5), 1)}
 
 
 def test_a_digest_is_noted_once_for_a_message(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
@@ -109,4 +109,4 @@ def test_compaction_loses_nothing_that_was_registered_meanwhile(
     connection.between = lambda: ledger.register(claim, [Registration(b"m" * 16, None)])
     with closing(RedisLedger(connection)) as interrupted:
         assert interrupted.compact(claim, {*digests(1), b"m" * 16}) == 2
-    assert ledger.seen(BOX).keys() == {*digests(1), b"m" * 16}
+    assert ledger.seen(BOX).digests.keys() == {*digests(1), b"m" * 16}

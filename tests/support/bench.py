@@ -20,6 +20,7 @@ from ingest.metrics import Metrics
 from ingest.pop3.memory import MemoryConnector, MemoryMaildrop
 from ingest.ports.hints import Queue
 from ingest.usecases.archive import Archive
+from ingest.usecases.checkpoint import Checkpoints
 from ingest.usecases.drain import Drain
 from ingest.usecases.lease import LeaseKeeper
 from ingest.usecases.poll import Poller
@@ -124,6 +125,7 @@ class Bench:
                 uploads=self.uploads,
                 now=self.clock.now,
             ),
+            checkpoints=Checkpoints(self.store, Layout("mail"), self.ledger),
             metrics=self.metrics,
             keeper=self.keeper,
         )

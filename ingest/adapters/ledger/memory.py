@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ingest.adapters.ledger.memory_eventlog import MemoryEventLog
 from ingest.adapters.ledger.memory_workset import MemoryWorkSet
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import NEVER_DELETED
+from ingest.ports.ledger import NEVER_DELETED, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -41,6 +42,8 @@ class MemoryLedger:
 
     def _forget(self) -> None:
         self._seen: dict[str, dict[bytes, int]] = {}
+        self._changes: Counter[str] = Counter()
+        self._checkpointed: dict[str, int] = {}
         self._undone: dict[str, dict[str, set[bytes]]] = {}
         self._open: dict[str, OpenMessage] = {}
         self._failed: dict[str, FailedMessage] = {}
@@ -69,10 +72,15 @@ class MemoryLedger:
         """See the port."""
         self._schedule = digest
 
-    def seen(self, mailbox: str) -> dict[bytes, int]:
+    def seen(self, mailbox: str) -> Seen:
         """See the port."""
         with self._lock:
-            return dict(self._seen.get(mailbox, {}))
+            return Seen(
+                dict(self._seen.get(mailbox, {})),
+                mailbox in self._seen,
+                self._changes[mailbox],
+                self._checkpointed.get(mailbox, 0),
+            )
 
     def undone(self, mailbox: str) -> set[bytes]:
         """See the port."""
@@ -85,6 +93,7 @@ class MemoryLedger:
             self._check(self._mailboxes, claim)
             seen = self._seen.setdefault(claim.id, {})
             opened = 0
+            self._changes[claim.id] += any(registration.message is None for registration in registrations)
             for registration in registrations:
                 second = int(self._clock()) if registration.stored else NEVER_DELETED
                 seen.setdefault(registration.unique_id_digest, second)
@@ -102,6 +111,7 @@ class MemoryLedger:
             gone = seen.keys() - set(keep)
             for digest in gone:
                 del seen[digest]
+            self._changes[claim.id] += 1
             return len(gone)
 
     def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
@@ -109,6 +119,11 @@ class MemoryLedger:
         with self._lock:
             self._check(self._mailboxes, claim)
             self._seen[claim.id] = {**digests, **self._seen.get(claim.id, {})}
+
+    def checkpointed(self, mailbox: str, changes: int) -> None:
+        """See the port."""
+        with self._lock:
+            self._checkpointed[mailbox] = changes
 
     def admit(self, claim: Claim, server: str, address: str, limit: int) -> bool:
         """See the port."""
@@ -144,6 +159,7 @@ class MemoryLedger:
         with self._lock:
             self._close(claim, message, event)
             self._undone.get(message.mailbox, {}).pop(message.key, None)
+            self._changes[message.mailbox] += 1
 
     def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
         """See the port."""

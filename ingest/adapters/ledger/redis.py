@@ -13,7 +13,7 @@ from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_OCTETS
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Refusal
+from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Refusal, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -56,9 +56,14 @@ class RedisLedger:
         """See the port."""
         self._connection.call("SET", names.SCHEDULE, digest)
 
-    def seen(self, mailbox: str) -> dict[bytes, int]:
+    def seen(self, mailbox: str) -> Seen:
         """See the port. A digest that was written twice counts from its first second."""
-        return _read_seen(self._connection.call("GET", names.seen(mailbox)) or b"")
+        records, changes, checkpointed = self._connection.atomically(
+            ("GET", names.seen(mailbox)),
+            ("HGET", names.CHANGES, mailbox),
+            ("HGET", names.CHECKPOINTED, mailbox),
+        )
+        return Seen(_read_seen(records or b""), records is not None, int(changes or 0), int(checkpointed or 0))
 
     def undone(self, mailbox: str) -> set[bytes]:
         """See the port."""
@@ -79,6 +84,7 @@ class RedisLedger:
             names.FAILED,
             self._messages.due,
             self._messages.claimed,
+            names.CHANGES,
         ]
         arguments: list[str | bytes | int] = [
             claim.id,
@@ -100,15 +106,20 @@ class RedisLedger:
             seen = _read_seen(records)
             kept = {digest: second for digest, second in seen.items() if digest in wanted}
             arguments = (claim.id, claim.fence, len(records), _write_seen(kept.items()))
-            if self._fenced("replace_seen", [self._mailboxes.fences, names.seen(claim.id)], arguments):
+            keys = [self._mailboxes.fences, names.seen(claim.id), names.CHANGES]
+            if self._fenced("replace_seen", keys, arguments):
                 return len(seen) - len(kept)
 
     def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
         """See the port."""
-        seen = self.seen(claim.id)
+        seen = self.seen(claim.id).digests
         records = _write_seen((digest, second) for digest, second in digests.items() if digest not in seen)
         keys = [self._mailboxes.fences, names.seen(claim.id)]
         self._fenced("append_seen", keys, (claim.id, claim.fence, records))
+
+    def checkpointed(self, mailbox: str, changes: int) -> None:
+        """See the port."""
+        self._connection.call("HSET", names.CHECKPOINTED, mailbox, changes)
 
     def admit(self, claim: Claim, server: str, address: str, limit: int) -> bool:
         """See the port."""
@@ -195,6 +206,7 @@ class RedisLedger:
             names.FAILED,
             names.undone(message.mailbox),
             names.EVENTS,
+            names.CHANGES,
         ]
         told = (event.id, event.type, event.mailbox, event.body, _milliseconds(message.first_seen))
         self._fenced("complete", keys, (claim.id, claim.fence, *told, failed))

@@ -64,7 +64,7 @@ def test_what_could_not_be_stored_is_not_registered_and_the_session_ends_without
         b.store.fault = fault
         b.poll_all()
         assert drop.quits == 0
-        assert b.ledger.seen("a") == {}
+        assert b.ledger.seen("a").digests == {}
         assert b.ledger.statuses()["a"].result == "store_error"
         b.store.fault = None
         b.everything()
@@ -101,11 +101,11 @@ def test_a_lost_claim_commits_nothing() -> None:
         outcome = b.poll_stage.handle(stale, never)
         assert outcome is not None
         assert outcome.result == "ledger_error"
-        assert b.ledger.seen("a") == {}
+        assert b.ledger.seen("a").digests == {}
         outcome = b.poll_stage.handle(fresh, never)
         assert outcome is not None
         assert outcome.result == "success"
-        assert len(b.ledger.seen("a")) == 1
+        assert len(b.ledger.seen("a").digests) == 1
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_single_message_that_the_store_refuses_fails_the_poll() -> None:
         b.store.fault = fault
         b.poll_all()
         assert b.ledger.statuses()["a"].result == "store_error"
-        assert b.ledger.seen("a") == {}
+        assert b.ledger.seen("a").digests == {}
 
 
 def test_a_message_above_the_limit_is_recorded_by_its_header_and_tells_of_itself() -> None:
@@ -294,7 +294,7 @@ def test_stopping_keeps_what_was_fetched_and_leaves_without_quit() -> None:
         (claim,) = b.ledger.mailboxes.claim(1, 60)
         asked = iter([False, False, True])
         b.poll_stage.handle(claim, lambda: next(asked, True))
-        assert len(b.ledger.seen("a")) == 3
+        assert len(b.ledger.seen("a").digests) == 3
         assert drop.quits == 0
 
 
@@ -303,9 +303,9 @@ def test_a_hint_whose_time_is_up_does_not_cut_a_large_mailbox_short() -> None:
         for drop in b.maildrops.values():
             drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(20)}
         b.ticker.tick(b.schedule())
-        polled = b.poll_stage.run(lambda: len(b.ledger.seen("a")) > 0, leave=never)
+        polled = b.poll_stage.run(lambda: len(b.ledger.seen("a").digests) > 0, leave=never)
         assert polled == 1
-        assert len(b.ledger.seen("a")) == 20
+        assert len(b.ledger.seen("a").digests) == 20
         assert b.maildrops["a"].quits == 1
 
 
@@ -326,7 +326,7 @@ def test_ids_gone_from_the_server_leave_the_seen_set() -> None:
         for gone in (b"u0", b"u1"):
             del drop.messages[gone]
         b.poll_all()
-        assert len(b.ledger.seen("a")) == 2
+        assert len(b.ledger.seen("a").digests) == 2
 
 
 def test_without_unique_ids_the_content_decides_what_is_new_and_what_is_done() -> None:
@@ -367,7 +367,7 @@ def test_without_unique_ids_the_seen_set_does_not_grow_with_each_poll() -> None:
             drop.messages = {b"1": mail(str(number))}
             b.everything()
             b.poll_all()
-            assert len(b.ledger.seen("a")) <= 2
+            assert len(b.ledger.seen("a").digests) <= 2
 
 
 def test_a_full_mailbox_without_unique_ids_waits_for_its_interval() -> None:
@@ -411,7 +411,7 @@ def test_a_reset_of_all_unique_ids_is_noticed_and_makes_no_second_event() -> Non
         b.everything()
         assert b.resets("a") == 1
         assert len(b.published()) == 11
-        assert len(b.ledger.seen("a")) == 11, "the old ids are forgotten"
+        assert len(b.ledger.seen("a").digests) == 11, "the old ids are forgotten"
         b.everything()
         assert b.resets("a") == 1
 

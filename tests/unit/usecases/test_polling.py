@@ -74,7 +74,8 @@ def test_a_poll_that_failed_after_its_login_keeps_to_the_login_delay_too() -> No
         drop.messages[b"u1"] = mail("1")
 
         def fault(operation: str, key: str) -> None:
-            raise StoreUnavailableError("away")
+            if operation == "put":
+                raise StoreUnavailableError("away")
 
         b.store.fault = fault
         assert poll_once(b) == "store_error"

@@ -1,0 +1,81 @@
+"""Checkpoints: what a mailbox has done, kept in the store, so that a lost ledger does not fetch everything again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from structlog import get_logger
+
+from ingest.domain import checkpoint
+from ingest.errors import ObjectMissingError, StoreError
+
+if TYPE_CHECKING:
+    from ingest.domain.keys import Layout
+    from ingest.domain.mailbox import Mailbox
+    from ingest.ports.ledger import Claim, Ledger
+    from ingest.ports.store import Store
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """Writes and reads the checkpoints of mailboxes."""
+
+    store: Store
+    layout: Layout
+    ledger: Ledger
+
+    def restore(self, mailbox: Mailbox, claim: Claim) -> dict[bytes, int]:
+        """Give a ledger that does not know a mailbox what its checkpoint says; returns that.
+
+        Messages that are not in the checkpoint are fetched again and recognised by their content.
+
+        Raises:
+            StoreError: the checkpoint cannot be read just now.
+            LedgerError: the ledger is away, or the claim is lost.
+        """
+        done = self._read(mailbox)
+        self.ledger.restore_seen(claim, done)
+        if done:
+            log.warning("seen.restored", mailbox=mailbox.id, listed=len(done))
+        return done
+
+    def write(self, mailbox: Mailbox) -> None:
+        """Write what is done; a store that does not take it is tried again by the next poll.
+
+        Raises:
+            LedgerUnavailableError: the ledger is away.
+        """
+        seen = self.ledger.seen(mailbox.id)
+        undone = self.ledger.undone(mailbox.id)
+        done = {digest: second for digest, second in seen.digests.items() if digest not in undone}
+        body = checkpoint.dump(done)
+        try:
+            self.store.put(
+                self._key(mailbox),
+                io.BytesIO(body),
+                size=len(body),
+                sha256=hashlib.sha256(body).hexdigest(),
+                content_type="application/octet-stream",
+            )
+        except StoreError as error:
+            log.warning("checkpoint.not_written", mailbox=mailbox.id, error=error.code)
+        else:
+            self.ledger.checkpointed(mailbox.id, seen.changes)
+
+    def _read(self, mailbox: Mailbox) -> dict[bytes, int]:
+        try:
+            with self.store.open(self._key(mailbox)) as body:
+                return checkpoint.load(body.read())
+        except ObjectMissingError:
+            return {}
+        except ValueError:
+            log.warning("checkpoint.unreadable", mailbox=mailbox.id)
+            return {}
+
+    def _key(self, mailbox: Mailbox) -> str:
+        return self.layout.state(mailbox.folder, checkpoint.NAME)

@@ -1,0 +1,168 @@
+"""A ledger that lost everything learns from checkpoints what is done; what is not in them, content tells."""
+
+from __future__ import annotations
+
+from ingest.domain import checkpoint
+from ingest.domain.keys import unique_id_digest
+from ingest.domain.mailbox import Deletion, Limits
+from ingest.errors import StoreUnavailableError
+from tests.support.bench import Bench, bench, mail, mailbox
+
+KEY = "mail/a/_state/seen"
+
+
+def in_checkpoint(b: Bench) -> set[bytes]:
+    """The unique-ids u0 to u9 whose digests the checkpoint holds."""
+    if KEY not in b.store.objects:
+        return set()
+    done = checkpoint.load(b.store.objects[KEY].content)
+    return {b"u%d" % number for number in range(10) if unique_id_digest(b"u%d" % number) in done}
+
+
+def writes(b: Bench) -> list[str]:
+    """Every key that is put from now on."""
+    keys: list[str] = []
+
+    def listen(operation: str, key: str) -> None:
+        if operation == "put":
+            keys.append(key)
+
+    b.store.fault = listen
+    return keys
+
+
+def fill(b: Bench, *numbers: int) -> None:
+    b.maildrops["a"].messages |= {b"u%d" % number: mail(str(number)) for number in numbers}
+
+
+def test_a_checkpoint_holds_what_is_done_and_nothing_that_is_open() -> None:
+    with bench() as b:
+        fill(b, 1, 2)
+        b.everything()
+        fill(b, 3)
+        b.poll_all()
+        assert in_checkpoint(b) == {b"u1", b"u2"}
+
+
+def test_a_checkpoint_is_written_when_something_became_done_and_only_then() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.everything()
+        put = writes(b)
+        b.poll_all()
+        assert put == [KEY]
+        b.poll_all()
+        b.poll_all()
+        assert put == [KEY]
+
+
+def test_what_became_done_while_a_poll_ran_is_written_by_the_next_one() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.everything()
+        fill(b, 2)
+        b.everything()
+        assert in_checkpoint(b) == {b"u1"}
+        b.poll_all()
+        assert in_checkpoint(b) == {b"u1", b"u2"}
+
+
+def test_after_the_loss_of_the_ledger_nothing_done_is_fetched_again() -> None:
+    with bench() as b:
+        fill(b, 1, 2)
+        b.everything()
+        b.poll_all()
+        b.ledger.lose()
+        fill(b, 3)
+        b.everything()
+        assert b.maildrops["a"].retrieved == [b"u1", b"u2", b"u3"]
+        assert len(b.published()) == 3
+
+
+def test_what_was_open_when_the_ledger_was_lost_is_fetched_again_and_told() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.everything()
+        b.poll_all()
+        fill(b, 2)
+        b.poll_all()
+        b.ledger.lose()
+        b.everything()
+        assert b.maildrops["a"].retrieved == [b"u1", b"u2", b"u2"]
+        assert len(b.published()) == 2
+        assert len(b.keys("raw.eml")) == 2
+
+
+def test_a_restored_message_keeps_the_time_that_its_deletion_counts_from() -> None:
+    with bench(mailbox("a", deletion=Deletion(3600.0))) as b:
+        fill(b, 1)
+        b.everything()
+        b.poll_all()
+        b.clock.time += 3000
+        b.ledger.lose()
+        b.poll_all()
+        assert list(b.maildrops["a"].messages) == [b"u1"]
+        b.clock.time += 700
+        b.poll_all()
+        assert b.maildrops["a"].messages == {}
+
+
+def test_a_message_that_only_the_server_has_is_still_not_deleted_after_a_loss() -> None:
+    with bench(mailbox("a", deletion=Deletion(0.0), limits=Limits(message_bytes=300))) as b:
+        b.maildrops["a"].messages[b"u1"] = mail("big", "x" * 1000)
+        b.everything()
+        b.poll_all()
+        b.ledger.lose()
+        for _ in range(2):
+            b.everything()
+            b.clock.time += 10**6
+        assert list(b.maildrops["a"].messages) == [b"u1"]
+
+
+def test_while_the_store_is_away_a_mailbox_that_the_ledger_does_not_know_waits() -> None:
+    """To fetch a hundred thousand messages again would help nobody."""
+    with bench() as b:
+        fill(b, 1)
+        b.everything()
+        b.poll_all()
+        b.ledger.lose()
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "get":
+                raise StoreUnavailableError("away")
+
+        b.store.fault = fault
+        sessions = b.maildrops["a"].sessions
+        b.poll_all()
+        assert b.maildrops["a"].sessions == sessions
+        assert b.ledger.statuses()["a"].result == "store_error"
+        assert not b.ledger.seen("a").known
+
+
+def test_a_checkpoint_that_could_not_be_written_spoils_no_poll_and_is_written_by_the_next() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.everything()
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "put" and key == KEY:
+                raise StoreUnavailableError("away")
+
+        b.store.fault = fault
+        b.poll_all()
+        assert b.ledger.statuses()["a"].result == "success"
+        b.store.fault = None
+        b.poll_all()
+        assert in_checkpoint(b) == {b"u1"}
+
+
+def test_a_checkpoint_that_is_no_checkpoint_is_like_none() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.everything()
+        b.poll_all()
+        b.store.objects[KEY] = b.store.objects[b.keys("raw.eml")[0]]
+        b.ledger.lose()
+        b.everything()
+        assert b.maildrops["a"].retrieved == [b"u1", b"u1"]
+        assert b.ledger.statuses()["a"].result == "success"
