@@ -23,6 +23,12 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+# One address with a name, or none, as most fields hold it; nothing in it is encoded, escaped or commented.
+_USUAL = re.compile(
+    rb'(?:"([^"\\=\x00-\x1f\x7f-\xff]*)" *|([\w .&+-]*))<([^\s<>()",;:=\x00-\x1f\x7f-\xff]+)>', re.ASCII
+)
+_USUAL_OCTETS = 320
+
 
 def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Address]:
     """The first addresses of a list; groups are opened, comments serve as names where there is no other.
@@ -32,6 +38,10 @@ def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Addre
         most: how many to read.
         defects: grows.
     """
+    usual = _USUAL.fullmatch(value) if len(value) <= _USUAL_OCTETS else None
+    if usual is not None and most:
+        name = usual[1] or usual[2] or b""
+        return [Address(name=name.decode("ascii").strip(), address=usual[3].decode("ascii"))]
     found: list[Address] = []
     words: list[bytes] = []
     comment, angle = b"", None

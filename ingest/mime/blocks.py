@@ -16,6 +16,7 @@ _FIRST_LINE = re.compile(
     rb"[\r\n](?:begin [0-7]{3,4} ([^\r\n]{1,998})|=ybegin ([^\r\n]{1,998}))(?:\r?\n|\r(?=.))", re.DOTALL
 )
 _MARKS = (b"begin ", b"=ybegin ")
+_FIRST_OCTETS = (b"b", b"=", b"")
 _LONGEST_FIRST_LINE = 1024
 # A uuencoded line has 62 octets at most, those of yEnc have 128 or 256; what is longer is taken in pieces.
 _LINE = re.compile(rb"([^\r\n]{0,4096}+)(\r?\n|\r(?=.))?", re.DOTALL)
@@ -65,6 +66,8 @@ class Blocks:
 
     def close(self) -> list[Found]:
         """What the last line holds; a file that has no end ends here."""
+        if self._block is None and len(self._rest) == 1:
+            return []
         found = self.feed(b"\n")
         if self._block is not None and self._begun:
             found.append(BlockEnded(frozenset(self._block.defects | {Defect.BLOCK_TRUNCATED})))
@@ -79,9 +82,14 @@ class Blocks:
             return match.end(), True
         end = len(data) - data.endswith(b"\r")
         begin = max(data.rfind(b"\n", 0, end), data.rfind(b"\r", 0, end)) + 1
-        line = data[begin : begin + _LONGEST_FIRST_LINE + 1]
-        may_begin = any(mark.startswith(line) or line.startswith(mark) for mark in _MARKS)
-        return begin if begin and may_begin and len(line) <= _LONGEST_FIRST_LINE else len(data), False
+        if begin and data[begin : begin + 1] in _FIRST_OCTETS and self._may_begin(data[begin:]):
+            return begin, False
+        return len(data), False
+
+    def _may_begin(self, line: bytes) -> bool:
+        """Whether a line that has not ended may still become a first line."""
+        marked = any(mark.startswith(line) or line.startswith(mark) for mark in _MARKS)
+        return marked and len(line) <= _LONGEST_FIRST_LINE
 
     def _read(self, data: bytes, at: int, found: list[Found]) -> tuple[int, bool]:
         """Read lines from `at`; returns where to go on, and whether the block is over."""

@@ -29,7 +29,10 @@ class Utf8Text:
             self.defects.add(Defect.UNKNOWN_CHARSET)
         self._guessing = name in (None, "ascii")
         self._name = "utf-8" if name is None or self._guessing else name
-        self._decoder = codecs.getincrementaldecoder(self._name)("strict")
+        # None as long as all octets have been UTF-8 already, and whole.
+        self._decoder: codecs.IncrementalDecoder | None = (
+            None if self._name == "utf-8" else self._new_decoder("strict")
+        )
         # Python's decoders of ISO-2022 keep no more than eight octets of an escape sequence between two pieces, and
         # raise on a broken one that is longer; so they are given whole lines, which no sequence may leave (RFC 1468).
         self._by_line = self._name.startswith("iso2022")
@@ -56,6 +59,10 @@ class Utf8Text:
     def _decode(self, data: bytes, *, final: bool) -> bytes:
         if self._guessing and not data.isascii():
             self.defects.add(Defect.UNKNOWN_CHARSET)
+        if self._decoder is None:
+            if data.isascii() or _is_utf8(data):
+                return data
+            self._decoder = self._new_decoder("strict")
         state = self._decoder.getstate()
         try:
             text = self._decoder.decode(data, final)
@@ -69,18 +76,30 @@ class Utf8Text:
     def _guess_again(self, error: UnicodeDecodeError, *, final: bool) -> str:
         """`error.object` holds the octets that were kept back, too."""
         self._guessing = False
-        self._decoder = codecs.getincrementaldecoder("cp1252")("replace")
+        decoder = self._decoder = codecs.getincrementaldecoder("cp1252")("replace")
         good, bad = error.object[: error.start], error.object[error.start :]
-        return good.decode("utf-8") + self._decoder.decode(bad, final)
+        return good.decode("utf-8") + decoder.decode(bad, final)
 
     def _replace(self, state: tuple[bytes, int], data: bytes, *, final: bool) -> str:
         """The same octets again, from where the decoder stood, by one that does not stop."""
         self.defects.add(Defect.BAD_CHARSET)
-        self._decoder = codecs.getincrementaldecoder(self._name)("replace")
-        self._decoder.setstate(state)
+        decoder = self._decoder = self._new_decoder("replace")
+        decoder.setstate(state)
         try:
-            return self._decoder.decode(data, final)
+            return decoder.decode(data, final)
         except UnicodeError:
             # UTF-16 and UTF-32 without a byte order mark: big-endian (RFC 2781 section 4.3).
-            self._decoder = codecs.getincrementaldecoder(f"{self._name}-be")("replace")
-            return self._decoder.decode(state[0] + data, final)
+            self._name = f"{self._name}-be"
+            decoder = self._decoder = self._new_decoder("replace")
+            return decoder.decode(state[0] + data, final)
+
+    def _new_decoder(self, errors: str) -> codecs.IncrementalDecoder:
+        return codecs.getincrementaldecoder(self._name)(errors)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -8,10 +8,9 @@ from ingest.mime.blocks import BlockBegun, Blocks
 from ingest.mime.events import PartBegun, PartData, PartEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ingest.mime.blocks import Found
     from ingest.mime.events import MimeEvent
+    from ingest.mime.tally import Tally
 
 
 class EmbeddedFiles:
@@ -20,13 +19,13 @@ class EmbeddedFiles:
     Args:
         path: of the text; its files are `path.1`, `path.2`, and so on.
         parent: the part they are said to be in.
-        may_begin: asked before each file; False once there are too many parts.
+        tally: counts them.
     """
 
-    __slots__ = ("_blocks", "_current", "_files", "_may_begin", "_parent", "_path")
+    __slots__ = ("_blocks", "_current", "_files", "_parent", "_path", "_tally")
 
-    def __init__(self, path: str, parent: str, may_begin: Callable[[], bool]) -> None:
-        self._path, self._parent, self._may_begin = path, parent, may_begin
+    def __init__(self, path: str, parent: str, tally: Tally) -> None:
+        self._path, self._parent, self._tally = path, parent, tally
         self._blocks = Blocks()
         self._files = 0
         self._current: str | None = None
@@ -43,7 +42,7 @@ class EmbeddedFiles:
         events: list[MimeEvent] = []
         for item in found:
             if isinstance(item, BlockBegun):
-                self._current = self._next() if self._may_begin() else None
+                self._current = self._next() if self._tally.take_part() else None
                 if self._current is not None:
                     events.append(self._begun(self._current, item.name))
             elif self._current is None:

@@ -55,6 +55,10 @@ class Fields:
         values = self._by_name.get(name)
         return None if values is None else _unfolded(values[0])
 
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Whether there is a field of one of these names."""
+        return not names.isdisjoint(self._by_name)
+
     def every(self, name: bytes) -> list[bytes]:
         """The values of all fields of this name."""
         return [_unfolded(value) for value in self._by_name.get(name, ())]
@@ -68,7 +72,8 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Field
         limits: fields beyond the limit are not read.
         defects: grows.
     """
-    if b"\r" in head:
+    # A CR before LF is a blank to those below; one that stands alone ends a line.
+    if head.count(b"\r") != head.count(b"\r\n"):
         head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     most = limits.header_fields
     if head.count(b"\n") < most:
@@ -81,8 +86,8 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Field
 
 def _unfolded(value: bytes) -> bytes:
     if b"\n" not in value:
-        return value.strip(b" \t")
-    return b" ".join(filter(None, (line.strip(b" \t") for line in value.split(b"\n"))))
+        return value.strip(b" \t\r")
+    return b" ".join(filter(None, [line.strip(b" \t\r") for line in value.split(b"\n")]))
 
 
 class Structured(NamedTuple):

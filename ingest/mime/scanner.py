@@ -22,13 +22,12 @@ the rest cannot change it.
 
 Lines end with CRLF or LF, mixed as they come. Where the first line of a message ends with a bare CR, its lines may
 end with that, too: then they are searched for in a copy of the same length in which those are LF. Octets are always
-given out as they came.
+given out as they came. See `lines`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -42,13 +41,15 @@ from ingest.mime.events import MessageEnded, PartBegun
 from ingest.mime.fields import split_fields
 from ingest.mime.headers import make_headers
 from ingest.mime.leaf import Leaf
+from ingest.mime.lines import LineEnds
 from ingest.mime.margin import Margin
 from ingest.mime.multiparts import Multiparts
+from ingest.mime.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from ingest.domain.manifest import BodyKind, Status
+    from ingest.domain.manifest import BodyKind
     from ingest.mime.entity import Entity
     from ingest.mime.events import MimeEvent
     from ingest.mime.leaf import Inner
@@ -61,8 +62,6 @@ _LF, _CR = b"\n\r"
 _BLANK_LINE = re.compile(rb"\r{0,1023}+\n")
 # The line end before a blank line or before what may be a boundary.
 _NOTABLE = re.compile(rb"\n(?=--|\r{0,1023}+\n)")
-_BARE_CR = re.compile(rb"\r(?!\n)")
-_CR_RUN = re.compile(rb"\r++(.)?", re.DOTALL)
 _BEGINNING = 1024  # octets of a part that decide between two types it is said to have
 
 
@@ -72,16 +71,6 @@ class _State(Enum):
     LEAF = auto()
     SKIP = auto()
     FULL = auto()
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What a message and all messages nested in it share."""
-
-    bodies: set[BodyKind]
-    parts: int = 0
-    partial: bool = False
-    defects: set[Defect] = field(default_factory=set)
 
 
 class Scanner:
@@ -100,19 +89,19 @@ class Scanner:
         self,
         limits: MimeLimits,
         parent: str | None = None,
-        tally: _Tally | None = None,
+        tally: Tally | None = None,
         *,
         nesting: int = 0,
         depth: int = 0,
         bodies: Collection[BodyKind] = (),
     ) -> None:
         self._limits, self._parent, self._nesting, self._depth = limits, parent, nesting, depth
-        self._tally = tally or _Tally(set(bodies))
+        self._tally = tally or Tally(limits.parts, bodies)
         self._headers: Headers | None = None
         self._state = _State.HEADER
         self._multiparts = Multiparts(parent)
         self._buffer = self._view = b""
-        self._bare_cr: bool | None = None  # None until a line end has been seen
+        self._line_ends = LineEnds(_LONGEST_DELIMITER)
         self._at_line_start = True
         self._inside_line = False
         self._head: list[bytes] = []
@@ -129,7 +118,7 @@ class Scanner:
 
     def close(self) -> list[MimeEvent]:
         """The message is over; `MessageEnded` is the last event of the outermost."""
-        events = self._work(final=True)
+        events = self._work(final=True) if self._buffer else []
         if self._state is _State.HEADER and (self._head or self._headers is None):
             self._end_header(events, followed=False)
         self._end_leaf(events)
@@ -137,15 +126,16 @@ class Scanner:
             self._tally.defects.add(Defect.TRUNCATED)
             self._close_multiparts(0)
         if self._nesting == 0:
-            status: Status = "partial" if self._tally.partial else "complete"
             defects = tuple(sorted(defect.value for defect in self._tally.defects))
-            events.append(MessageEnded(self._headers or Headers(), status, defects))
+            events.append(MessageEnded(self._headers or Headers(), self._tally.status, defects))
         return events
 
     def _work(self, *, final: bool) -> list[MimeEvent]:
         events: list[MimeEvent] = []
-        if not self._see_lines(final=final):
+        view = self._line_ends.view(self._buffer, final=final)
+        if view is None:
             return events
+        self._view = view
         at, going = 0, True
         while going:
             state = self._state
@@ -159,27 +149,6 @@ class Scanner:
                 at, going = self._read_body(at, events, final=final)
         self._buffer = self._buffer[at:]
         return events
-
-    def _see_lines(self, *, final: bool) -> bool:
-        """Make the view in which lines end with LF; False as long as it is not known how they end."""
-        buffer = self._buffer
-        if self._bare_cr is None:
-            newline = buffer.find(b"\n")
-            first = buffer.find(b"\r", 0, newline if newline >= 0 else len(buffer))
-            run = _CR_RUN.match(buffer, first) if first >= 0 else None
-            if run is None:
-                self._bare_cr = False if newline >= 0 else None
-            elif run[1] is not None or len(run[0]) > _LONGEST_DELIMITER:
-                self._bare_cr = run[1] not in (None, b"\n")
-            elif not final:
-                return False
-        if not self._bare_cr:
-            self._view = buffer
-        else:
-            # Whether a CR at the very end stands alone is not known yet.
-            known = buffer if final else buffer.removesuffix(b"\r")
-            self._view = _BARE_CR.sub(b"\n", known)
-        return True
 
     # --- HEADER -----------------------------------------------------------------------------------------------------
 
@@ -271,8 +240,7 @@ class Scanner:
         if not entity.boundaries:
             self._begin_leaf(entity, defects, events)
         elif self._depth + len(self._multiparts) >= self._limits.depth:
-            defects.add(Defect.DEPTH_LIMIT)
-            self._tally.partial = True
+            self._tally.stop_at(Defect.DEPTH_LIMIT, defects)
             self._begin_leaf(entity, defects, events)
         else:
             self._multiparts.open(entity.media_type, entity.boundaries)
@@ -285,8 +253,7 @@ class Scanner:
         """Hand out octets from `at` up to the next boundary; returns as `_read_header`."""
         view, begin = self._view, at
         if not self._multiparts:
-            self._hand_out(begin, len(self._buffer), events)
-            return len(self._buffer), False
+            return self._hand_out(begin, len(view), events), False
         line = begin if self._at_line_start and view.startswith(b"--", begin) else -1
         while True:
             if line < 0:
@@ -341,22 +308,13 @@ class Scanner:
         self._close_multiparts(level if closing else level + 1)
         self._state = _State.SKIP if closing else _State.HEADER
         self._at_line_start = True
-        if not closing and not self._take_part():
+        if not closing and not self._tally.take_part():
             self._state = _State.FULL
 
     def _close_multiparts(self, level: int) -> None:
         self._margin = None
         if not self._multiparts.close_to(level):
             self._tally.defects.add(Defect.BOUNDARY_ABSENT)
-
-    def _take_part(self) -> bool:
-        """Count a part; False when there are too many."""
-        if self._tally.parts < self._limits.parts:
-            self._tally.parts += 1
-            return True
-        self._tally.defects.add(Defect.PARTS_LIMIT)
-        self._tally.partial = True
-        return False
 
     # --- leaves -----------------------------------------------------------------------------------------------------
 
@@ -394,12 +352,11 @@ class Scanner:
         if entity.body_kind == "text":
             # What a nested text holds is said to be in the nested message, where the text itself is.
             parent = self._parent if self._nesting and self._parent else path
-            return EmbeddedFiles(path, parent, self._take_part)
+            return EmbeddedFiles(path, parent, self._tally)
         if not entity.is_message:
             return None
         if self._nesting >= self._limits.messages:
-            defects.add(Defect.DEPTH_LIMIT)
-            self._tally.partial = True
+            self._tally.stop_at(Defect.DEPTH_LIMIT, defects)
             return None
         depth = self._depth + len(self._multiparts) + 1
         return Scanner(self._limits, path, self._tally, nesting=self._nesting + 1, depth=depth)

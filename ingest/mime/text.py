@@ -77,12 +77,15 @@ def decode_header(value: bytes, defects: set[Defect]) -> str:
         defects.add(Defect.RAW_OCTETS)
     elif b"=?" not in value:
         return value.decode("ascii").strip()
+    only = _WORD.fullmatch(value)
+    if only is not None:
+        return decode_octets(_word(only[2], only[3], defects), _charset(only), defects).strip()
     pieces: list[str] = []
     pending, pending_charset = list[bytes](), ""
     at = 0
     for match in _WORD.finditer(value):
         between = value[at : match.start()]
-        charset = match[1].split(b"*")[0].decode("ascii", "replace").lower()
+        charset = _charset(match)
         joined = pending_charset and not between.strip()
         if pending_charset and not (joined and charset == pending_charset):
             pieces.append(decode_octets(b"".join(pending), pending_charset, defects))
@@ -96,6 +99,11 @@ def decode_header(value: bytes, defects: set[Defect]) -> str:
         pieces.append(decode_octets(b"".join(pending), pending_charset, defects))
     pieces.append(decode_octets(value[at:], None, defects))
     return "".join(pieces).strip()
+
+
+def _charset(word: re.Match[bytes]) -> str:
+    """Without a language behind it (RFC 2231 section 5)."""
+    return word[1].partition(b"*")[0].decode("ascii", "replace").lower()
 
 
 def _word(kind: bytes, octets: bytes, defects: set[Defect]) -> bytes:

@@ -1,0 +1,46 @@
+"""How the lines of a message end, and its octets as seen by one who looks for lines."""
+
+from __future__ import annotations
+
+import re
+
+_BARE_CR = re.compile(rb"\r(?!\n)")
+_RUN = re.compile(rb"\r++(.)?", re.DOTALL)
+
+
+class LineEnds:
+    """CRLF and LF, mixed as they come; where the first line ends with a bare CR, that, too.
+
+    Args:
+        longest_run: of CR before anything else comes, above which they are no line ends.
+    """
+
+    __slots__ = ("_bare_cr", "_longest_run")
+
+    def __init__(self, longest_run: int) -> None:
+        self._longest_run = longest_run
+        self._bare_cr: bool | None = None
+
+    def view(self, octets: bytes, *, final: bool) -> bytes | None:
+        """The octets with LF for each line end of one octet; None as long as it is not known what they are.
+
+        It has the same length, save for a CR at the very end, of which nothing is known yet.
+        """
+        if self._bare_cr is None and not self._settle(octets) and not final:
+            return None
+        if not self._bare_cr:
+            return octets
+        return _BARE_CR.sub(b"\n", octets if final else octets.removesuffix(b"\r"))
+
+    def _settle(self, octets: bytes) -> bool:
+        """Look at the first line end; False where it is cut off. Before one comes, there is nothing to know."""
+        newline = octets.find(b"\n")
+        cr = octets.find(b"\r", 0, newline if newline >= 0 else len(octets))
+        run = _RUN.match(octets, cr) if cr >= 0 else None
+        if run is None:
+            self._bare_cr = False if newline >= 0 else None
+        elif run[1] is None and len(run[0]) <= self._longest_run:
+            return False
+        else:
+            self._bare_cr = run[1] not in (None, b"\n")
+        return True

@@ -1,0 +1,37 @@
+"""What a message and all messages nested in it share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingest.mime.defects import Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from ingest.domain.manifest import BodyKind, Status
+
+
+class Tally:
+    """The parts so far, the bodies that have been found, and what is told of the message as a whole."""
+
+    __slots__ = ("_most_parts", "_parts", "bodies", "defects", "status")
+
+    def __init__(self, most_parts: int, bodies: Collection[BodyKind]) -> None:
+        self._most_parts, self._parts = most_parts, 0
+        self.bodies: set[BodyKind] = set(bodies)
+        self.defects: set[Defect] = set()
+        self.status: Status = "complete"
+
+    def take_part(self) -> bool:
+        """Count a part; False when there are too many."""
+        if self._parts < self._most_parts:
+            self._parts += 1
+            return True
+        self.stop_at(Defect.PARTS_LIMIT, self.defects)
+        return False
+
+    def stop_at(self, limit: Defect, defects: set[Defect]) -> None:
+        """Something is left unread because of a limit; `defects` are those of the part, or of the message."""
+        defects.add(limit)
+        self.status = "partial"
