@@ -42,7 +42,9 @@ def server(folder: Path) -> Iterator[DemoServer]:
 
 def opened(server: DemoServer, user: str = "ann", password: str | None = None) -> Pop3Session:
     target = Mailbox("m", Server("127.0.0.1", server.port, Tls.NONE))
-    return Pop3Connector()(target, Credentials(user, password or PASSWORDS[user]), lambda _phase, _seconds: None)
+    return Pop3Connector()(
+        target, Credentials(user, password or PASSWORDS[user]), lambda _phase, _seconds: None, lambda _: None
+    )
 
 
 def opened_again(server: DemoServer) -> Pop3Session:
@@ -57,7 +59,7 @@ def opened_again(server: DemoServer) -> Pop3Session:
 
 
 def everything(drop: Pop3Session) -> dict[bytes, bytes]:
-    outcomes = list(drop.fetch(drop.listing(), lambda _: io.BytesIO()))
+    outcomes = list(drop.fetch(drop.listing().rows, lambda _: io.BytesIO()))
     return {one.listed.unique_id: one.spool.getvalue() for one in outcomes if isinstance(one, Fetched)}
 
 
@@ -70,8 +72,8 @@ def test_every_octet_comes_through_and_a_missing_line_end_is_added(server: DemoS
     drop = opened(server)
     got = everything(drop)
     assert got == {key: value if value.endswith(b"\r\n") else value + b"\r\n" for key, value in mails.items()}
-    assert [row.size for row in drop.listing()] == [len(got[row.unique_id]) for row in drop.listing()]
-    assert [row.unique_id for row in drop.listing()] == sorted(mails)
+    assert [row.size for row in drop.listing().rows] == [len(got[row.unique_id]) for row in drop.listing().rows]
+    assert [row.unique_id for row in drop.listing().rows] == sorted(mails)
     assert drop.quit()
 
 
@@ -79,10 +81,10 @@ def test_deleted_mail_is_gone_after_quit_and_only_then(server: DemoServer, folde
     for name in "abc":
         (folder / "ann" / f"{name}.eml").write_bytes(b"x\r\n")
     drop = opened(server)
-    assert drop.delete(drop.listing()[:2]) == 2
+    assert drop.delete(drop.listing().rows[:2]) == 2
     drop.close()
     drop = opened_again(server)
-    assert drop.delete(drop.listing()[:2]) == 2
+    assert drop.delete(drop.listing().rows[:2]) == 2
     assert drop.quit()
     assert [path.name for path in (folder / "ann").iterdir()] == ["c.eml"]
 
@@ -104,14 +106,14 @@ def test_nobody_else_can_log_in(server: DemoServer, user: str, password: str) ->
 
 def test_a_user_without_a_folder_has_an_empty_maildrop(server: DemoServer) -> None:
     drop = opened(server, "bob")
-    assert drop.listing() == []
+    assert drop.listing().rows == []
     assert drop.quit()
 
 
 def test_top_gives_the_header(server: DemoServer, folder: Path) -> None:
     (folder / "ann" / "a.eml").write_bytes(b"A: b\r\n\r\nbody\r\n")
     drop = opened(server)
-    assert drop.top(drop.listing()[0]) == b"A: b\r\n\r\n"
+    assert drop.top(drop.listing().rows[0]) == b"A: b\r\n\r\n"
     assert drop.quit()
 
 
@@ -165,7 +167,7 @@ def test_it_speaks_tls_and_stops_with_sessions_open(folder: Path, tmp_path: Path
     (folder / "ann" / "a.eml").write_bytes(NASTY)
     with DemoServer(folder, PASSWORDS, tls_context=context) as server:
         target = Mailbox("m", Server("127.0.0.1", server.port, Tls.IMPLICIT, str(ca_file)))
-        drop = Pop3Connector()(target, Credentials("ann", "apple"), lambda _phase, _seconds: None)
+        drop = Pop3Connector()(target, Credentials("ann", "apple"), lambda _phase, _seconds: None, lambda _: None)
         assert everything(drop) == {b"a": NASTY}
     assert not drop.quit()
 

@@ -26,11 +26,11 @@ NASTY = b"Subject: x\r\n\r\n.\r\n..\r\n.x\r\n\r\rbare\r\0\xff\r\n\r\n.\r\n"
 def opened(server: Dovecot, user: str, tls: Tls = Tls.IMPLICIT) -> Pop3Session:
     port = server.pop3s_port if tls is Tls.IMPLICIT else server.pop3_port
     target = Mailbox("m", Server("127.0.0.1", port, tls, None if tls is Tls.NONE else str(server.ca_file)))
-    return Pop3Connector()(target, Credentials(user, "secret"), lambda _phase, _seconds: None)
+    return Pop3Connector()(target, Credentials(user, "secret"), lambda _phase, _seconds: None, lambda _: None)
 
 
 def everything(drop: Pop3Session) -> list[bytes]:
-    outcomes = list(drop.fetch(drop.listing(), lambda _: io.BytesIO()))
+    outcomes = list(drop.fetch(drop.listing().rows, lambda _: io.BytesIO()))
     return [one.spool.getvalue() for one in outcomes if isinstance(one, Fetched)]
 
 
@@ -45,7 +45,7 @@ def test_every_octet_comes_through(dovecot_server: Dovecot, tls: Tls) -> None:
         dovecot_server.deliver(user, mail)
     drop = opened(dovecot_server, user, tls)
     assert everything(drop) == [as_served(mail) for mail in mails]
-    assert (drop.certificate_not_after is None) == (tls is Tls.NONE)
+    assert (drop.terms.certificate_not_after is None) == (tls is Tls.NONE)
     assert drop.quit()
 
 
@@ -55,11 +55,11 @@ def test_only_quit_deletes(dovecot_server: Dovecot) -> None:
     for number in range(130):
         dovecot_server.deliver("commit", b"N: %d\r\n\r\n" % number)
     drop = opened(dovecot_server, "commit")
-    assert drop.delete(drop.listing()) == 130
+    assert drop.delete(drop.listing().rows) == 130
     drop.close()
     assert len(dovecot_server.maildrop("commit")) == 130
     drop = opened(dovecot_server, "commit")
-    assert drop.delete(drop.listing()[:129]) == 129
+    assert drop.delete(drop.listing().rows[:129]) == 129
     assert drop.quit()
     assert dovecot_server.maildrop("commit") == [b"N: 129\r\n\r\n"]
 
@@ -70,7 +70,7 @@ def test_a_message_that_has_gone_does_not_touch_the_others(dovecot_server: Dovec
     for number in range(3):
         dovecot_server.deliver("gone", b"N: %d\r\n\r\n" % number)
     drop = opened(dovecot_server, "gone")
-    listing = drop.listing()
+    listing = drop.listing().rows
     assert drop.delete(listing[1:2]) == 1
     outcomes = list(drop.fetch(listing, lambda _: io.BytesIO()))
     assert [isinstance(one, Fetched) for one in outcomes] == [True, False, True]
@@ -88,7 +88,7 @@ def test_top_gives_the_header(dovecot_server: Dovecot) -> None:
     dovecot_server.add_user("top", "secret")
     dovecot_server.deliver("top", NASTY)
     drop = opened(dovecot_server, "top")
-    assert drop.top(drop.listing()[0]) == b"Subject: x\r\n\r\n"
+    assert drop.top(drop.listing().rows[0]) == b"Subject: x\r\n\r\n"
     assert drop.quit()
 
 
@@ -98,7 +98,7 @@ def test_a_server_that_dies_ends_the_session_and_deletes_nothing(own_dovecot: Do
     for octets in (1, 2**20, 2**25):  # the last is more than the sockets on the way can hold
         own_dovecot.deliver("joe", b"\r\n" + b"x" * octets)
     drop = opened(own_dovecot, "joe")
-    listing = drop.listing()
+    listing = drop.listing().rows
     drop.delete(listing[:1])
     fetched = drop.fetch(listing[1:], lambda _: io.BytesIO())
     assert isinstance(next(fetched), Fetched)

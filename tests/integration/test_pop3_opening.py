@@ -38,7 +38,7 @@ from tests.support.scripted_pop3 import (
 def test_each_phase_is_observed_once() -> None:
     seen: list[str] = []
     with ScriptedServer([*login(), Expect("QUIT"), Send(b"+OK\r\n")]) as server:
-        drop = Pop3Connector()(mailbox(server.port), CREDENTIALS, lambda phase, _: seen.append(phase))
+        drop = Pop3Connector()(mailbox(server.port), CREDENTIALS, lambda phase, _: seen.append(phase), lambda _: None)
         assert drop.quit()
     assert seen == ["connect", "auth", "quit"]
     assert server.received == [b"CAPA", b"USER joe", b"PASS secret", b"QUIT"]

@@ -44,7 +44,7 @@ from tests.support.scripted_pop3 import (
 def test_the_listing_is_asked_for_in_one_go_where_pipelining_is_announced() -> None:
     steps = [Expect("UIDL"), Expect("LIST"), Send(b"+OK\r\n1 a\r\n.\r\n+OK\r\n1 5\r\n.\r\n")]
     with session(steps, "PIPELINING") as (drop, server):
-        assert drop.listing() == [Listed(1, b"a", 5)]
+        assert drop.listing().rows == [Listed(1, b"a", 5)]
     assert server.stopped_at is None
     assert server.ahead == 1
 
@@ -55,7 +55,7 @@ def test_without_pipelining_one_command_is_outstanding() -> None:
     for number in (1, 2):
         steps += [Expect(f"RETR {number}"), Send(b"+OK\r\nx\r\n.\r\n")]
     with session(steps) as (drop, server):
-        assert drop.listing() == [Listed(1, b"a", 5)]
+        assert drop.listing().rows == [Listed(1, b"a", 5)]
         assert len(list(drop.fetch(rows(3, 3), Spools()))) == 2
     assert server.stopped_at is None
     assert server.ahead == 0

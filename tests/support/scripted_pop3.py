@@ -200,7 +200,7 @@ def mailbox(
 
 
 def opened(target: Mailbox, credentials: Credentials = CREDENTIALS) -> Pop3Session:
-    return Pop3Connector()(target, credentials, lambda _phase, _seconds: None)
+    return Pop3Connector()(target, credentials, lambda _phase, _seconds: None, lambda _address: None)
 
 
 @contextmanager

@@ -11,12 +11,13 @@ from ingest.pop3 import refusals
 from ingest.pop3.events import parse_status
 from ingest.pop3.listing import capabilities, put_together
 from ingest.pop3.window import LOCKSTEP, Depth, Window
-from ingest.ports.maildrop import Listed
+from ingest.ports.maildrop import Listed, Listing
 
 
 def test_only_rows_on_which_both_agree_are_listed() -> None:
     """Case 24."""
-    assert put_together([b"1 a", b"3 c"], [b"1 10", b"2 20", b"3 30"]) == [Listed(1, b"a", 10), Listed(3, b"c", 30)]
+    listing = put_together([b"1 a", b"3 c"], [b"1 10", b"2 20", b"3 30"])
+    assert listing == Listing([Listed(1, b"a", 10), Listed(3, b"c", 30)], left_out=1)
 
 
 @pytest.mark.parametrize(
@@ -25,41 +26,41 @@ def test_only_rows_on_which_both_agree_are_listed() -> None:
 def test_rows_that_make_no_sense_are_left_out(row: bytes) -> None:
     """Case 21, 23."""
     scan = [b"0 1", b"-1 1", b"x 1", b"1 1", b"2 5", b"99999999999 1"]
-    assert put_together([row, b"2 b"], scan) == [Listed(2, b"b", 5)]
+    assert put_together([row, b"2 b"], scan).rows == [Listed(2, b"b", 5)]
 
 
 def test_a_number_said_twice_is_never_fetched() -> None:
     """Case 23: nobody knows which of the two it is."""
-    assert put_together([b"1 a", b"1 b", b"1 c", b"2 d"], [b"1 1", b"2 2"]) == [Listed(2, b"d", 2)]
-    assert put_together([b"1 a", b"2 d"], [b"1 1", b"1 3", b"2 2"]) == [Listed(2, b"d", 2)]
+    assert put_together([b"1 a", b"1 b", b"1 c", b"2 d"], [b"1 1", b"2 2"]).rows == [Listed(2, b"d", 2)]
+    assert put_together([b"1 a", b"2 d"], [b"1 1", b"1 3", b"2 2"]).rows == [Listed(2, b"d", 2)]
 
 
 def test_a_unique_id_said_twice_is_listed_twice() -> None:
     """Case 22."""
-    assert [row.number for row in put_together([b"1 a", b"2 a"], [b"1 1", b"2 2"])] == [1, 2]
+    assert [row.number for row in put_together([b"1 a", b"2 a"], [b"1 1", b"2 2"]).rows] == [1, 2]
 
 
 def test_unique_ids_are_opaque() -> None:
     """Case 20, 21: blanks, 8-bit, length."""
     long = b"u" * 255
     rows = put_together([b"1 a b ", b"2 \xe4\xff", b"3 " + long], [b"1 1", b"2 2", b"3 3"])
-    assert [row.unique_id for row in rows] == [b"a b ", b"\xe4\xff", long]
+    assert [row.unique_id for row in rows.rows] == [b"a b ", b"\xe4\xff", long]
 
 
 @pytest.mark.parametrize("size", [b"-5", b"x", b"", b"1e3", b"0x10", b"9" * 30, b"1_000"])
 def test_a_size_that_makes_no_sense_is_unknown(size: bytes) -> None:
     """Case 19."""
-    assert put_together([b"1 a"], [b"1 " + size]) == [Listed(1, b"a", None)]
+    assert put_together([b"1 a"], [b"1 " + size]).rows == [Listed(1, b"a", None)]
 
 
 def test_a_scan_listing_may_say_more_than_the_size() -> None:
     """RFC 1939 section 5."""
-    assert put_together([b"1 a"], [b"1 120 octets"]) == [Listed(1, b"a", 120)]
+    assert put_together([b"1 a"], [b"1 120 octets"]).rows == [Listed(1, b"a", 120)]
 
 
 @given(st.lists(st.binary(max_size=20)), st.lists(st.binary(max_size=20)))
 def test_no_rows_at_all_can_upset_the_listing(uidl: list[bytes], scan: list[bytes]) -> None:
-    numbers = [row.number for row in put_together(uidl, scan)]
+    numbers = [row.number for row in put_together(uidl, scan).rows]
     assert numbers == sorted(set(numbers))
     assert 0 not in numbers
 
