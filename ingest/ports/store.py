@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
@@ -9,6 +10,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ingest.domain.manifest import ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as a listing shows it: its key, and when it was written last (seconds since 1970, the store's clock)."""
+
+    key: str
+    modified: float
 
 
 class Store(Protocol):
@@ -64,6 +73,6 @@ class Store(Protocol):
         """Remove an object; no error when there is none. Only probes are ever deleted by a running service."""
         ...
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Every key that begins with `prefix`, in lexical order."""
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """Every object whose key begins with `prefix`, in the order of their keys' octets."""
         ...

@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from ingest.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from tests.support.stores import stored_keys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +68,14 @@ def read(store: Store, key: str) -> bytes:
         return body.read()
 
 
+def test_a_listing_tells_when_each_object_was_written_last(store: Store) -> None:
+    """To the second: some stores tell no more."""
+    before = time.time() - 1
+    put(store, "box/a", b"1")
+    (found,) = store.stored("box/a")
+    assert (found.key, before <= found.modified <= time.time() + 1) == ("box/a", True)
+
+
 @pytest.mark.parametrize("size", [0, 1, SMALL, MIB, MIB + 1, STREAMED, PARTED])
 def test_what_is_put_is_read_octet_by_octet(store: Store, size: int) -> None:
     content = octets(size)
@@ -100,7 +110,7 @@ def test_an_object_can_be_read_in_pieces_and_left_unread(store: Store) -> None:
 def test_putting_twice_is_putting_once(store: Store) -> None:
     first = put(store, "box/a", b"same")
     assert put(store, "box/a", b"same") == first
-    assert list(store.keys("")) == ["box/a"]
+    assert stored_keys(store, "") == ["box/a"]
 
 
 def test_a_put_replaces_what_was_there(store: Store) -> None:
@@ -115,7 +125,7 @@ def test_only_if_absent_leaves_the_first_object_as_it_is(store: Store, size: int
     with pytest.raises(ObjectExistsError):
         put(store, "box/a", octets(size), only_if_absent=True)
     assert read(store, "box/a") == b"first"
-    assert list(store.keys("")) == ["box/a"]
+    assert stored_keys(store, "") == ["box/a"]
 
 
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
@@ -163,7 +173,7 @@ def test_a_body_that_breaks_leaves_nothing_and_its_error_is_not_the_stores(store
     with pytest.raises(BrokenBodyError):
         store.put("box/a", body, size=size, sha256=hashlib.sha256(octets(size)).hexdigest(), content_type="a/b")
     assert store.stat("box/a") is None
-    assert list(store.keys("")) == []
+    assert stored_keys(store, "") == []
 
 
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
@@ -179,7 +189,7 @@ def test_octets_that_are_not_those_announced_are_not_stored(store: Store, size: 
             sha256=hashlib.sha256(content).hexdigest(),
             content_type="application/octet-stream",
         )
-    assert list(store.keys("")) == []
+    assert stored_keys(store, "") == []
 
 
 @pytest.mark.parametrize(
@@ -204,7 +214,7 @@ def test_keys_are_taken_as_they_are(store: Store, name: str) -> None:
     key = f"box/{name}/1-{name}"
     assert put(store, key, b"octets").key == key
     assert read(store, key) == b"octets"
-    assert list(store.keys(f"box/{name}/")) == [key]
+    assert stored_keys(store, f"box/{name}/") == [key]
     stat = store.stat(key)
     assert stat is not None
     assert stat.key == key
@@ -224,7 +234,7 @@ def test_keys_that_could_mean_something_else_are_refused(store: Store, key: str)
         store.stat(key)
     with pytest.raises(StoreRefusedError, match="key"):
         store.delete(key)
-    assert list(store.keys("")) == []
+    assert stored_keys(store, "") == []
 
 
 def test_keys_are_listed_in_lexical_order_of_the_whole_key(store: Store) -> None:
@@ -245,23 +255,23 @@ def test_keys_are_listed_in_lexical_order_of_the_whole_key(store: Store) -> None
     ]
     for key in keys:
         put(store, key, b"")
-    assert list(store.keys("")) == sorted(keys)
+    assert stored_keys(store, "") == sorted(keys)
 
 
 def test_a_prefix_is_text_and_no_folder(store: Store) -> None:
     for key in ("box/a/1", "box/a/2", "box/ab/1", "box/b/1", "boxes/1"):
         put(store, key, b"")
-    assert list(store.keys("box")) == ["box/a/1", "box/a/2", "box/ab/1", "box/b/1", "boxes/1"]
-    assert list(store.keys("box/a")) == ["box/a/1", "box/a/2", "box/ab/1"]
-    assert list(store.keys("box/a/")) == ["box/a/1", "box/a/2"]
-    assert list(store.keys("box/a/2")) == ["box/a/2"]
+    assert stored_keys(store, "box") == ["box/a/1", "box/a/2", "box/ab/1", "box/b/1", "boxes/1"]
+    assert stored_keys(store, "box/a") == ["box/a/1", "box/a/2", "box/ab/1"]
+    assert stored_keys(store, "box/a/") == ["box/a/1", "box/a/2"]
+    assert stored_keys(store, "box/a/2") == ["box/a/2"]
     for nothing in ("box/c", "box/a/1/", "box//a", "/box", "../", "x" * 300 + "/", "a\0b/"):
-        assert list(store.keys(nothing)) == []
+        assert stored_keys(store, nothing) == []
 
 
 def test_nothing_is_nothing(store: Store) -> None:
     assert store.stat("box/a") is None
-    assert list(store.keys("box/")) == []
+    assert stored_keys(store, "box/") == []
     with pytest.raises(ObjectMissingError), store.open("box/a"):
         pass
     store.delete("box/a")
@@ -275,7 +285,7 @@ def test_what_is_deleted_is_gone(store: Store) -> None:
     put(store, "box/a", b"")
     put(store, "box/b", b"")
     store.delete("box/a")
-    assert list(store.keys("")) == ["box/b"]
+    assert stored_keys(store, "") == ["box/b"]
     put(store, "box/a", b"again", only_if_absent=True)
     assert read(store, "box/a") == b"again"
 
@@ -294,7 +304,7 @@ def test_threads_share_a_store(store: Store) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(64)))
-    assert len(list(store.keys("box/"))) == 64
+    assert len(stored_keys(store, "box/")) == 64
 
 
 def test_errors_say_that_trying_again_can_help() -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from ingest.adapters.stores.folder import FolderStore
 from ingest.errors import ObjectExistsError, StoreRefusedError, StoreUnavailableError
+from tests.support.stores import stored_keys
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Syncs:
 
         def remember(descriptor: int) -> None:
             path = Path(f"/proc/self/fd/{descriptor}").readlink()
-            self.seen.append((path, list(store.keys(""))))
+            self.seen.append((path, stored_keys(store, "")))
             synchronise(descriptor)
 
         monkeypatch.setattr(os, "fsync", remember)
@@ -135,6 +136,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from ingest.adapters.stores.folder import FolderStore
+from tests.support.stores import stored_keys
 FolderStore(Path(sys.argv[1])).put("box/day/key", sys.stdin.buffer, size=1, sha256="", content_type="a/b")
 """
 
@@ -148,12 +150,12 @@ def test_a_killed_put_leaves_only_what_is_never_listed(store: FolderStore, tmp_p
         process.kill()
     left = files(tmp_path)
     assert [path.name[:5] for path in left] == [".tmp-"]
-    assert list(store.keys("")) == list(store.keys("box/day/.tmp-")) == []
+    assert stored_keys(store, "") == stored_keys(store, "box/day/.tmp-") == []
     assert store.stat("box/day/key") is None
     with pytest.raises(StoreRefusedError, match="may begin with"):
         store.stat(f"box/day/{left[0].name}")
     put(store, "box/day/key", b"octets", only_if_absent=True)
-    assert list(store.keys("")) == ["box/day/key"]
+    assert stored_keys(store, "") == ["box/day/key"]
 
 
 def test_folders_may_be_removed_while_the_store_is_in_use(store: FolderStore, tmp_path: Path) -> None:
@@ -162,13 +164,13 @@ def test_folders_may_be_removed_while_the_store_is_in_use(store: FolderStore, tm
     put(store, "box/day/key", b"octets")
     shutil.rmtree(tmp_path / "store")
     put(store, "box/day/key", b"octets")
-    assert list(store.keys("")) == ["box/day/key"]
+    assert stored_keys(store, "") == ["box/day/key"]
 
 
 def test_a_segment_may_be_as_long_as_a_file_name(store: FolderStore) -> None:
     longest = "ü" * 127 + "x"
     put(store, f"box/{longest}", b"octets")
-    assert list(store.keys("")) == [f"box/{longest}"]
+    assert stored_keys(store, "") == [f"box/{longest}"]
     with pytest.raises(StoreRefusedError, match="255 octets"):
         put(store, f"box/{longest}x", b"octets")
 
@@ -204,7 +206,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
                 put(store, key, b"octets")
         with pytest.raises(StoreRefusedError, match="read-only"):
             store.delete("box/a")
-        assert list(store.keys("")) == ["box/a"]
+        assert stored_keys(store, "") == ["box/a"]
 
 
 def test_a_root_whose_parent_is_missing_is_refused_not_empty(tmp_path: Path) -> None:
@@ -214,7 +216,7 @@ def test_a_root_whose_parent_is_missing_is_refused_not_empty(tmp_path: Path) -> 
         lambda: put(store, "box/a", b"octets"),
         lambda: store.stat("box/a"),
         lambda: store.open("box/a").__enter__(),
-        lambda: list(store.keys("")),
+        lambda: stored_keys(store, ""),
         lambda: store.delete("box/a"),
     ]
     for call in calls:

@@ -103,7 +103,7 @@ class Bench:
 
     def __init__(self, *mailboxes: Mailbox) -> None:
         self.clock = Clock()
-        self.store = MemoryStore()
+        self.store = MemoryStore(clock=self.clock)
         self.events = MemoryEventLog(self.clock)
         self.ledger = MemoryLedger(self.clock, self.events)
         self.hints = RecordedHints()

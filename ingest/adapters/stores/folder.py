@@ -13,11 +13,10 @@ Content type and file name are not kept; they stand in the manifest.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from ingest.adapters.stores.octets import guarded, measure, segments, transfer
@@ -28,6 +27,7 @@ from ingest.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from ingest.ports.store import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,8 +132,8 @@ class FolderStore:
             except _NO_PLACE:
                 self._require_root()
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """See `Store.keys`."""
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """See `Store.stored`."""
         folder, _, start = prefix.rpartition("/")
         try:
             path = self._path(folder) if folder else self._root
@@ -173,7 +173,7 @@ class FolderStore:
             self._make_root()
         else:
             self._settle(folder.parent)
-            with contextlib.suppress(FileExistsError):
+            with suppress(FileExistsError):
                 folder.mkdir(_FOLDER_MODE)
             _synchronise(folder.parent)
         if len(self._durable) >= _KNOWN_FOLDERS:
@@ -182,7 +182,7 @@ class FolderStore:
 
     def _make_root(self) -> None:
         self._require_root()
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             self._root.mkdir(_FOLDER_MODE)
             _synchronise(self._root.parent)
 
@@ -205,24 +205,25 @@ class FolderStore:
                 self._require_root()
                 return None
 
-    def _walk(self, path: Path, base: str, start: str) -> Iterator[str]:
-        """Keys below a folder whose next segment begins with `start`."""
+    def _walk(self, path: Path, base: str, start: str) -> Iterator[Stored]:
+        """Objects below a folder whose next segment begins with `start`."""
         try:
             with os.scandir(path) as entries:
-                found = [
-                    f"{entry.name}/" if entry.is_dir() else entry.name
+                # With the slash, `a-b` comes before `a/b`: as the whole keys would be sorted.
+                found = {
+                    f"{entry.name}/" if entry.is_dir() else entry.name: entry
                     for entry in entries
                     if entry.name.startswith(start) and not entry.name.startswith(TEMPORARY)
-                ]
+                }
         except _NO_PLACE:
             self._require_root()
             return
-        # With the slash, `a-b` comes before `a/b`: as the whole keys would be sorted.
         for name in sorted(found):
             if name.endswith("/"):
                 yield from self._walk(path / name[:-1], base + name, "")
-            else:
-                yield base + name
+                continue
+            with suppress(FileNotFoundError):  # deleted since
+                yield Stored(base + name, found[name].stat().st_mtime)
 
 
 def _fill(descriptor: int, body: BinaryIO, size: int, sha256: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ingest.adapters.stores.octets import segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ObjectExistsError, ObjectMissingError
+from ingest.ports.store import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ class StoredObject:
     content: bytes
     content_type: str
     filename: str | None
+    modified: float
 
 
 class MemoryStore:
@@ -35,8 +38,14 @@ class MemoryStore:
             What it raises is what the caller gets, so a test makes the store fail, or lets it wait.
     """
 
-    def __init__(self, bucket: str = "memory", fault: Callable[[str, str], None] | None = None) -> None:
+    def __init__(
+        self,
+        bucket: str = "memory",
+        fault: Callable[[str, str], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.bucket = bucket
+        self._clock = clock
         self.fault = fault
         self.objects: dict[str, StoredObject] = {}
         self._lock = threading.Lock()
@@ -61,7 +70,7 @@ class MemoryStore:
         with self._lock:
             if only_if_absent and key in self.objects:
                 raise ObjectExistsError("there is an object under this key already")
-            self.objects[key] = StoredObject(ref, content.getvalue(), content_type, filename)
+            self.objects[key] = StoredObject(ref, content.getvalue(), content_type, filename, self._clock())
         return ref
 
     @contextmanager
@@ -88,12 +97,12 @@ class MemoryStore:
         self._begin("delete", key)
         self.objects.pop(key, None)
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """See `Store.keys`."""
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """See `Store.stored`."""
         self._begin("list", prefix)
         with self._lock:
-            found = sorted(key for key in self.objects if key.startswith(prefix))
-        yield from found
+            found = [Stored(key, found.modified) for key, found in self.objects.items() if key.startswith(prefix)]
+        yield from sorted(found, key=lambda stored: stored.key)
 
     def _begin(self, operation: str, key: str) -> None:
         if self.fault is not None:

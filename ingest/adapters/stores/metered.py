@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.manifest import ObjectRef
     from ingest.metrics import Metrics
-    from ingest.ports.store import Store
+    from ingest.ports.store import Store, Stored
 
 
 class MeteredStore:
@@ -70,10 +70,10 @@ class MeteredStore:
         with self._measured("delete"):
             self._inner.delete(key)
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """See `Store.keys`."""
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """See `Store.stored`."""
         with self._measured("list"):
-            yield from self._inner.keys(prefix)
+            yield from self._inner.stored(prefix)
 
     @contextmanager
     def _measured(self, operation: str) -> Iterator[_Measured]:

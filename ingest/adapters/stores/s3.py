@@ -23,6 +23,7 @@ from ingest.adapters.stores.s3_errors import is_missing, is_present, names_check
 from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ObjectExistsError, StoreRefusedError
+from ingest.ports.store import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,8 +189,8 @@ class S3Store:
         with translated():
             self._client().delete_object(Bucket=self.bucket, Key=key)
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """See `Store.keys`."""
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """See `Store.stored`."""
         with translated():
             pages = iter(self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix))
         while True:
@@ -198,7 +199,7 @@ class S3Store:
             if page is None:
                 return
             for entry in page.get("Contents", ()):
-                yield entry["Key"]
+                yield Stored(entry["Key"], entry["LastModified"].timestamp())
 
     def _client(self) -> S3Client:
         """The client of this process. Making one costs 0.2 s, and a fork must not use its parent's connections."""
