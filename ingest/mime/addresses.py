@@ -23,9 +23,13 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-# One address with a name, or none, as most fields hold it; nothing in it is encoded, escaped or commented.
+# One address with a name, or none, as most fields hold it; nothing in it is escaped or commented.
 _USUAL = re.compile(
-    rb'(?:"([^"\\=\x00-\x1f\x7f-\xff]*)" *|([\w .&+-]*))<([^\s<>()",;:=\x00-\x1f\x7f-\xff]+)>', re.ASCII
+    rb"""
+      (?: "([^"\\=\x00-\x1f\x7f-\xff]*)"[ ]* | ([\w .&+-]*) | (=\?[^?\s]+\?[BbQq]\?[^?\s]*\?=)[ ]* )
+      <([!\#-'*+./-9?A-Z^-~-]+@[\w.-]+)>
+    """,
+    re.ASCII | re.VERBOSE,
 )
 _USUAL_OCTETS = 320
 
@@ -40,8 +44,9 @@ def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Addre
     """
     usual = _USUAL.fullmatch(value) if len(value) <= _USUAL_OCTETS else None
     if usual is not None and most:
-        name = usual[1] or usual[2] or b""
-        return [Address(name=name.decode("ascii").strip(), address=usual[3].decode("ascii"))]
+        quoted, plain, word, address = usual.groups()
+        name = clean(decode_header(word, defects)) if word else (quoted or plain or b"").decode("ascii").strip()
+        return [Address(name=name, address=address.decode("ascii"))]
     found: list[Address] = []
     words: list[bytes] = []
     comment, angle = b"", None

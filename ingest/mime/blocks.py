@@ -16,7 +16,7 @@ _FIRST_LINE = re.compile(
     rb"[\r\n](?:begin [0-7]{3,4} ([^\r\n]{1,998})|=ybegin ([^\r\n]{1,998}))(?:\r?\n|\r(?=.))", re.DOTALL
 )
 _MARKS = (b"begin ", b"=ybegin ")
-_FIRST_OCTETS = (b"b", b"=", b"")
+_FIRST_OCTETS = (b"b", b"=")
 _LONGEST_FIRST_LINE = 1024
 # A uuencoded line has 62 octets at most, those of yEnc have 128 or 256; what is longer is taken in pieces.
 _LINE = re.compile(rb"([^\r\n]{0,4096}+)(\r?\n|\r(?=.))?", re.DOTALL)
@@ -44,14 +44,24 @@ class BlockEnded:
 Found = BlockBegun | bytes | BlockEnded
 
 
+def may_hold_block(text: bytes) -> bool:
+    """Whether a file may begin in a piece of text, or in its last line if that goes on; quickly, and rather yes."""
+    last = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+    return b"begin " in text or text[last : last + 1] in _FIRST_OCTETS
+
+
 class Blocks:
-    """Takes a text in any pieces and gives the files in it: for each its begin, its octets, its end."""
+    """Takes a text in any pieces and gives the files in it: for each its begin, its octets, its end.
+
+    Args:
+        before: the octet before the text; at its very beginning, a line end.
+    """
 
     __slots__ = ("_begun", "_block", "_rest")
 
-    def __init__(self) -> None:
-        # What has not been read, and the octet before it, which tells whether a line begins: at first, one does.
-        self._rest = b"\n"
+    def __init__(self, before: bytes = b"\n") -> None:
+        # What has not been read, and the octet before it, which tells whether a line begins.
+        self._rest = before
         self._block: _Block | None = None
         self._begun = False
 

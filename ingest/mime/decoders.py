@@ -82,17 +82,15 @@ class QuotedPrintable:
     def _decode(self, data: bytes) -> bytes:
         """By the standard library's decoder, unless it would guess.
 
-        Its output has the length that valid escapes give only if all are valid: each other one takes fewer octets
-        away, save for a carriage return that begins no line end, after which it drops octets.
+        The octets are as many fewer as valid escapes make them only if all are valid: of any other, it takes fewer
+        away and leaves the equals sign; save for one before a CR without LF, after which it drops octets.
         """
         escapes = data.count(b"=")
         if not escapes:
             return data
-        breaks = data.count(b"=\r\n")
-        if breaks == data.count(b"=\r"):
-            decoded = a2b_qp(data)
-            if len(data) - len(decoded) == 2 * escapes + breaks:
-                return decoded
+        decoded, breaks = a2b_qp(data), data.count(b"=\r\n")
+        if len(data) - len(decoded) == 2 * escapes + breaks and (b"=" not in decoded or data.count(b"=\r") == breaks):
+            return decoded
         decoded, count = _ESCAPE.subn(lambda match: _HEX[match[1].upper()] if match[1] else b"", data)
         if count != escapes:
             self.defects.add(Defect.BAD_ESCAPE)

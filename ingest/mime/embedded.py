@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.mime.blocks import BlockBegun, Blocks
+from ingest.mime.blocks import BlockBegun, Blocks, may_hold_block
 from ingest.mime.events import PartBegun, PartData, PartEnded
 
 if TYPE_CHECKING:
@@ -22,21 +22,27 @@ class EmbeddedFiles:
         tally: counts them.
     """
 
-    __slots__ = ("_blocks", "_current", "_files", "_parent", "_path", "_tally")
+    __slots__ = ("_before", "_blocks", "_current", "_files", "_parent", "_path", "_tally")
 
     def __init__(self, path: str, parent: str, tally: Tally) -> None:
         self._path, self._parent, self._tally = path, parent, tally
-        self._blocks = Blocks()
+        self._before = b"\n"
+        self._blocks: Blocks | None = None  # as long as no line can be the first of a file
         self._files = 0
         self._current: str | None = None
 
     def feed(self, octets: bytes) -> list[MimeEvent]:
         """Take octets of the text."""
+        if self._blocks is None:
+            if not may_hold_block(octets):
+                self._before = octets[-1:]
+                return []
+            self._blocks = Blocks(self._before)
         return self._events(self._blocks.feed(octets))
 
     def close(self) -> list[MimeEvent]:
         """The text is over."""
-        return self._events(self._blocks.close())
+        return self._events(self._blocks.close()) if self._blocks is not None else []
 
     def _events(self, found: list[Found]) -> list[MimeEvent]:
         events: list[MimeEvent] = []

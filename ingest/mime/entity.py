@@ -15,16 +15,24 @@ if TYPE_CHECKING:
     from ingest.domain.manifest import BodyKind, Role
     from ingest.mime.fields import Fields
 
-_SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"})
 _NESTED = frozenset({"message/rfc822", "message/global"})
+_ROLES: dict[str, Role] = {
+    **dict.fromkeys(_NESTED, "message"),
+    "application/pkcs7-signature": "signature",
+    "application/x-pkcs7-signature": "signature",
+    "application/pgp-signature": "signature",
+    "application/pgp-encrypted": "encrypted",
+}
 _PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _ENVELOPED = frozenset({"enveloped-data", "authenveloped-data"})
 # RFC 2045 section 5.1; blanks around the slash are old (RFC 822) and seen.
 _MEDIA_TYPE = re.compile(r"([\w!#$&^.+-]{1,127})\s*/\s*([\w!#$&^.+-]{1,127})", re.ASCII)
 _DISPOSITION = re.compile(r"[\w!#$&^.+-]{1,127}", re.ASCII)
+_USUAL_DISPOSITIONS = frozenset({"attachment", "inline"})
 _TEXT = 998  # characters of a charset or an id: the longest line that RFC 5322 allows
 # RFC 2046 section 5.1.1 allows 70; longer ones are seen, and a whole boundary line has to fit into what is held back.
 _BOUNDARY = 900
+_NAMES = (b"content-disposition", b"content-transfer-encoding", b"content-id")
 _TYPES = 8  # declarations of one part's type, or boundaries in one of them, that are looked at
 
 
@@ -71,16 +79,16 @@ class Entity(NamedTuple):
     @property
     def role(self) -> Role:
         """What it is, if it is no body."""
-        if self.is_message:
-            return "message"
-        if self.media_type in _SIGNATURES:
-            return "signature"
-        enveloped = self.media_type in _PKCS7 and self.smime_type in _ENVELOPED
-        if enveloped or self.container == "encrypted" or self.media_type == "application/pgp-encrypted":
+        known = _ROLES.get(self.media_type)
+        if known is not None:
+            return known
+        if self.container == "encrypted" or (self.media_type in _PKCS7 and self.smime_type in _ENVELOPED):
             return "encrypted"
-        if self.container == "alternative" and self.disposition != "attachment":
+        if self.disposition == "attachment":
+            return "attachment"
+        if self.container == "alternative":
             return "alternative"
-        return "inline" if self.disposition != "attachment" and self._is_shown else "attachment"
+        return "inline" if self._is_shown else "attachment"
 
     @property
     def _is_shown(self) -> bool:
@@ -104,11 +112,11 @@ def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[
     Returns:
         The entity; where its type is declared more than once, all that it may be. See `choose`.
     """
-    # A part of a digest is a message that way (RFC 2046 section 5.1.5).
-    if not fields and container != "digest":
-        defects.add(Defect.NO_HEADERS)
     declared = fields.every(b"content-type")
     if not declared:
+        # A part of a digest is a message that way (RFC 2046 section 5.1.5).
+        if not fields and container != "digest":
+            defects.add(Defect.NO_HEADERS)
         return [_read(fields, NOTHING, container, defects)]
     entities = [_read(fields, parse_structured(value, defects), container, defects) for value in declared[:_TYPES]]
     if len(declared) == 1 and len(entities[0].boundaries) <= 1:
@@ -132,22 +140,22 @@ def choose(entities: list[Entity], beginning: bytes) -> Entity:
 
 
 def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]) -> Entity:
-    disposed, encoding = fields.first(b"content-disposition"), fields.first(b"content-transfer-encoding")
-    disposition = parse_structured(disposed, defects) if disposed is not None else NOTHING
-    media_type = _media_type(kind, container)
+    disposed, encoding, content_id = fields.firsts(_NAMES)
+    disposition = NOTHING if disposed is None else parse_structured(disposed, defects)
+    media_type, parameters = _media_type(kind, container), kind.parameters
     if media_type == "message/partial":
         defects.add(Defect.PARTIAL)
-    content_id, charset = fields.first(b"content-id"), kind.parameters.get("charset")
+    charset = parameters.get("charset")
     return Entity(
-        media_type=media_type,
-        boundaries=_boundaries(kind) if media_type.startswith("multipart/") else (),
-        charset=clean(charset)[:_TEXT] if charset is not None else None,
-        smime_type=kind.parameters.get("smime-type", "").lower(),
-        encoding=encoding.decode("ascii", "replace") if encoding is not None else "",
-        disposition=_disposition(disposition),
-        filename=disposition.parameters.get("filename") or kind.parameters.get("name") or None,
-        content_id=clean(content_id.decode("utf-8", "replace"))[:_TEXT].strip(" <>") if content_id else None,
-        container=container,
+        media_type,
+        _boundaries(kind) if media_type.startswith("multipart/") else (),
+        None if charset is None else clean(charset)[:_TEXT],
+        parameters.get("smime-type", "").lower(),
+        "" if encoding is None else encoding.decode("ascii", "replace"),
+        _disposition(disposition) if disposition.value else None,
+        disposition.parameters.get("filename") or parameters.get("name") or None,
+        clean(content_id.decode("utf-8", "replace"))[:_TEXT].strip(" <>") if content_id else None,
+        container,
     )
 
 
@@ -160,6 +168,8 @@ def _media_type(kind: Structured, container: str) -> str:
 
 
 def _disposition(disposition: Structured) -> str | None:
+    if disposition.value in _USUAL_DISPOSITIONS:
+        return disposition.value
     match = _DISPOSITION.match(disposition.value)
     return match[0] if match is not None else None
 

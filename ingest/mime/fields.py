@@ -55,6 +55,11 @@ class Fields:
         values = self._by_name.get(name)
         return None if values is None else _unfolded(values[0])
 
+    def firsts(self, names: tuple[bytes, ...]) -> list[bytes | None]:
+        """The value of the first field of each name."""
+        found = map(self._by_name.get, names)
+        return [None if values is None else _unfolded(values[0]) for values in found]
+
     def has_any(self, names: frozenset[bytes]) -> bool:
         """Whether there is a field of one of these names."""
         return not names.isdisjoint(self._by_name)
@@ -72,11 +77,13 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Field
         limits: fields beyond the limit are not read.
         defects: grows.
     """
-    # A CR before LF is a blank to those below; one that stands alone ends a line.
-    if head.count(b"\r") != head.count(b"\r\n"):
+    # A CR before LF is a blank to those below; in a header with more of them than lines, one alone ends a line, too.
+    lines = head.count(b"\n")
+    if head.count(b"\r") > lines:
         head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = head.count(b"\n")
     most = limits.header_fields
-    if head.count(b"\n") < most:
+    if lines < most:
         return Fields(_FIELD.findall(head))
     pairs = [(match[1], match[2]) for match in islice(_FIELD.finditer(head), most + 1)]
     if len(pairs) > most:

@@ -6,7 +6,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ingest.domain.manifest import Address, Headers
+from ingest.domain.manifest import Headers
 from ingest.mime.addresses import parse_addresses
 from ingest.mime.dates import parse_date
 from ingest.mime.fields import Fields, split_fields
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ingest.mime.defects import Defect
 
 _ID = re.compile(rb"<[^<>\s]{1,998}>")
+_NAMES = (
+    *(b"date", b"message-id", b"subject", b"from", b"to", b"cc", b"reply-to"),
+    *(b"in-reply-to", b"references", b"auto-submitted", b"list-id"),
+)
 _RESPONDERS = frozenset({b"x-autoreply", b"x-autorespond", b"x-autoresponse"})
 
 
@@ -29,38 +33,34 @@ def parse_headers(head: bytes) -> Headers:
 
 def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:
     """What a manifest says of a message's fields. The first of each name counts."""
-    date, message_id = fields.first(b"date"), fields.first(b"message-id")
+    date, message_id, subject, from_, to, cc, reply_to, in_reply_to, references, automatic, list_id = fields.firsts(
+        _NAMES
+    )
     return Headers(
-        message_id=_id(message_id) or _text(message_id, limits, defects),
-        date=parse_date(date) if date is not None else None,
-        subject=_text(fields.first(b"subject"), limits, defects),
-        from_=_addresses(fields.first(b"from"), limits, defects),
-        to=_addresses(fields.first(b"to"), limits, defects),
-        cc=_addresses(fields.first(b"cc"), limits, defects),
-        reply_to=_addresses(fields.first(b"reply-to"), limits, defects),
-        in_reply_to=_id(fields.first(b"in-reply-to")),
-        references=_ids(fields.first(b"references"), limits),
-        auto_submitted=_text(fields.first(b"auto-submitted"), limits, defects) or _automatic(fields),
-        list_id=_text(fields.first(b"list-id"), limits, defects),
+        message_id=None if message_id is None else _id(message_id) or _text(message_id, limits, defects),
+        date=None if date is None else parse_date(date),
+        subject=None if subject is None else _text(subject, limits, defects),
+        from_=[] if from_ is None else parse_addresses(from_, limits.addresses, defects),
+        to=[] if to is None else parse_addresses(to, limits.addresses, defects),
+        cc=[] if cc is None else parse_addresses(cc, limits.addresses, defects),
+        reply_to=[] if reply_to is None else parse_addresses(reply_to, limits.addresses, defects),
+        in_reply_to=None if in_reply_to is None else _id(in_reply_to),
+        references=[] if references is None else _ids(references, limits),
+        auto_submitted=_automatic(fields) if not automatic else _text(automatic, limits, defects),
+        list_id=None if list_id is None else _text(list_id, limits, defects),
     )
 
 
-def _text(value: bytes | None, limits: MimeLimits, defects: set[Defect]) -> str | None:
-    return None if value is None else clean(decode_header(value[: limits.text * 8], defects))[: limits.text]
+def _text(value: bytes, limits: MimeLimits, defects: set[Defect]) -> str:
+    return clean(decode_header(value[: limits.text * 8], defects))[: limits.text]
 
 
-def _addresses(value: bytes | None, limits: MimeLimits, defects: set[Defect]) -> list[Address]:
-    return [] if value is None else parse_addresses(value, limits.addresses, defects)
-
-
-def _id(value: bytes | None) -> str | None:
-    found = _ID.search(value) if value is not None else None
+def _id(value: bytes) -> str | None:
+    found = _ID.search(value)
     return None if found is None else clean(found[0].decode("utf-8", "replace"))
 
 
-def _ids(value: bytes | None, limits: MimeLimits) -> list[str]:
-    if value is None:
-        return []
+def _ids(value: bytes, limits: MimeLimits) -> list[str]:
     found = islice(_ID.finditer(value), limits.references)
     return [clean(match[0].decode("utf-8", "replace")) for match in found]
 
@@ -70,9 +70,7 @@ def _automatic(fields: Fields) -> str | None:
 
     That is a report (RFC 6522), or what older responders put into other fields.
     """
-    kind, precedence = fields.first(b"content-type"), fields.first(b"precedence")
+    kind, precedence = fields.firsts((b"content-type", b"precedence"))
     report = kind is not None and kind[:16].lower() == b"multipart/report"
     responder = precedence is not None and precedence.lower() == b"auto_reply"
-    if report or responder or fields.has_any(_RESPONDERS):
-        return "auto-replied"
-    return None
+    return "auto-replied" if report or responder or fields.has_any(_RESPONDERS) else None

@@ -60,7 +60,8 @@ class Leaf:
         rest = self._decoder.close()
         if rest:
             self._emit(rest, events)
-        defects = self._defects | self._decoder.defects
+        defects = self._defects
+        defects |= self._decoder.defects
         if self._text is not None:
             if (text := self._text.close()) and self._path is not None:
                 events.append(PartData(self._path, text))

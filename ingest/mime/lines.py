@@ -36,11 +36,12 @@ class LineEnds:
         """Look at the first line end; False where it is cut off. Before one comes, there is nothing to know."""
         newline = octets.find(b"\n")
         cr = octets.find(b"\r", 0, newline if newline >= 0 else len(octets))
-        run = _RUN.match(octets, cr) if cr >= 0 else None
-        if run is None:
+        if cr < 0 or cr == newline - 1:
             self._bare_cr = False if newline >= 0 else None
-        elif run[1] is None and len(run[0]) <= self._longest_run:
+            return True
+        run = _RUN.match(octets, cr)
+        assert run is not None  # a CR stands there
+        if run[1] is None and len(run[0]) <= self._longest_run:
             return False
-        else:
-            self._bare_cr = run[1] not in (None, b"\n")
+        self._bare_cr = run[1] not in (None, b"\n")
         return True

@@ -28,7 +28,6 @@ given out as they came. See `lines`.
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from ingest.domain.manifest import Headers
@@ -59,18 +58,12 @@ if TYPE_CHECKING:
 # boundary; longer ones are seen, and blanks may follow.
 _LONGEST_DELIMITER = 1024
 _LF, _CR = b"\n\r"
-_BLANK_LINE = re.compile(rb"\r{0,1023}+\n")
-# The line end before a blank line or before what may be a boundary.
-_NOTABLE = re.compile(rb"\n(?=--|\r{0,1023}+\n)")
+# A blank line, or the beginning of what may be a boundary, behind a line end or at the beginning of a header.
+_NOTABLE = re.compile(rb"\n(\r{0,1023}+\n|(?=--))")
+_NOTABLE_AT_ONCE = re.compile(rb"(\r{0,1023}+\n|(?=--))")
 _BEGINNING = 1024  # octets of a part that decide between two types it is said to have
-
-
-class _State(Enum):
-    HEADER = auto()
-    UNDECIDED = auto()
-    LEAF = auto()
-    SKIP = auto()
-    FULL = auto()
+# The states; members of an Enum take four times as long to look up, many times for each part.
+_HEADER, _UNDECIDED, _LEAF, _SKIP, _FULL = "header", "undecided", "leaf", "skip", "full"
 
 
 class Scanner:
@@ -98,7 +91,7 @@ class Scanner:
         self._limits, self._parent, self._nesting, self._depth = limits, parent, nesting, depth
         self._tally = tally or Tally(limits.parts, bodies)
         self._headers: Headers | None = None
-        self._state = _State.HEADER
+        self._state = _HEADER
         self._multiparts = Multiparts(parent)
         self._buffer = self._view = b""
         self._line_ends = LineEnds(_LONGEST_DELIMITER)
@@ -119,10 +112,10 @@ class Scanner:
     def close(self) -> list[MimeEvent]:
         """The message is over; `MessageEnded` is the last event of the outermost."""
         events = self._work(final=True) if self._buffer else []
-        if self._state is _State.HEADER and (self._head or self._headers is None):
+        if self._state is _HEADER and (self._head or self._headers is None):
             self._end_header(events, followed=False)
         self._end_leaf(events)
-        if self._multiparts and self._state is not _State.FULL:
+        if self._multiparts and self._state is not _FULL:
             self._tally.defects.add(Defect.TRUNCATED)
             self._close_multiparts(0)
         if self._nesting == 0:
@@ -139,11 +132,11 @@ class Scanner:
         at, going = 0, True
         while going:
             state = self._state
-            if state is _State.HEADER:
+            if state is _HEADER:
                 at, going = self._read_header(at, events, final=final)
-            elif state is _State.UNDECIDED:
+            elif state is _UNDECIDED:
                 at, going = self._decide(at, events, final=final)
-            elif state is _State.FULL:
+            elif state is _FULL:
                 at, going = len(self._buffer), False
             else:
                 at, going = self._read_body(at, events, final=final)
@@ -161,38 +154,34 @@ class Scanner:
                 self._gather(at, len(view))
                 return len(view), False
             self._inside_line = False
-        while True:
-            blank = _BLANK_LINE.match(view, line)
-            if blank is not None:
+        # The line end before the header counts, where it is in sight.
+        notable = _NOTABLE.search(view, line - 1) if line else _NOTABLE_AT_ONCE.match(view) or _NOTABLE.search(view)
+        while notable is not None:
+            line = notable.start(1)
+            if notable[1]:
                 self._gather(at, line)
                 self._end_header(events)
-                return blank.end(), True
-            if view.startswith(b"--", line):
-                stop = self._line_end(line, final=final)
-                if stop is None:
-                    self._gather(at, line)
+                return notable.end(), True
+            stop = self._line_end(line, final=final)
+            found = self._delimiter(line, stop)
+            if found is not None or not stop:
+                self._gather(at, line)
+                if found is None:
                     return line, False
-                found = self._delimiter(line, stop)
-                if found is not None:
-                    self._gather(at, line)
-                    self._end_header(events, followed=False)
-                    self._boundary(found, events)
-                    return stop, True
+                self._end_header(events, followed=False)
+                self._boundary(found, events)
+                return stop, True
             notable = _NOTABLE.search(view, line)
-            if notable is None:
-                return self._gather_lines(at, line, final=final), False
-            line = notable.end()
+        return self._gather_lines(at, line, final=final), False
 
-    def _line_end(self, line: int, *, final: bool) -> int | None:
-        """Where a line ends that begins at `line`; None as long as the rest of it may matter."""
-        end = self._view.find(b"\n", line) + 1
-        if end or final or len(self._view) - line > _LONGEST_DELIMITER:
-            return end or len(self._view)
-        return None
+    def _line_end(self, line: int, *, final: bool) -> int:
+        """Where a line ends that begins at `line`; 0 as long as the rest of it may matter."""
+        view = self._view
+        end = view.find(b"\n", line) + 1
+        return end or (len(view) if final or len(view) - line > _LONGEST_DELIMITER else 0)
 
     def _delimiter(self, line: int, stop: int) -> tuple[int, bool] | None:
-        short = stop - line <= _LONGEST_DELIMITER
-        return self._multiparts.delimiter(self._view[line:stop]) if short else None
+        return self._multiparts.delimiter(self._view[line:stop]) if stop - line <= _LONGEST_DELIMITER else None
 
     def _gather_lines(self, at: int, line: int, *, final: bool) -> int:
         """A line that has not ended is held back until it can only be a field's."""
@@ -211,7 +200,7 @@ class Scanner:
             end = begin + max(0, room)
         if end > begin:
             self._head_octets += end - begin
-            self._head.append(self._buffer[begin:end])
+            self._head.append(self._view[begin:end])
 
     def _end_header(self, events: list[MimeEvent], *, followed: bool = True) -> None:
         """Begin what the gathered header announces; it may not be `followed` by any content."""
@@ -225,7 +214,7 @@ class Scanner:
         self._at_line_start = True
         entities = read_entities(fields, self._multiparts.subtype, defects)
         if len(entities) > 1 and followed:
-            self._rivals, self._rival_defects, self._state = entities, defects, _State.UNDECIDED
+            self._rivals, self._rival_defects, self._state = entities, defects, _UNDECIDED
         else:
             self._begin(entities[0], defects, events)
 
@@ -245,7 +234,7 @@ class Scanner:
         else:
             self._multiparts.open(entity.media_type, entity.boundaries)
             self._tally.defects |= defects
-            self._state = _State.SKIP
+            self._state = _SKIP
 
     # --- LEAF and SKIP ----------------------------------------------------------------------------------------------
 
@@ -264,7 +253,7 @@ class Scanner:
                     return self._hand_out(begin, stop, events), False
                 line = newline + 1
             end = self._line_end(line, final=final)
-            if end is None:
+            if not end:
                 return self._hand_out(begin, self._before_line_end(begin, line), events), False
             found = self._delimiter(line, end)
             if found is not None:
@@ -282,11 +271,9 @@ class Scanner:
 
     def _before_line_end(self, begin: int, line: int) -> int:
         """Where the octets before a boundary line end: the line end belongs to the boundary."""
-        if line > begin and self._view[line - 1] == _LF:
-            line -= 1
-            if line > begin and self._view[line - 1] == _CR:
-                line -= 1
-        return line
+        if line <= begin:
+            return line
+        return line - 2 if line - 1 > begin and self._view[line - 2] == _CR else line - 1
 
     def _hand_out(self, begin: int, stop: int, events: list[MimeEvent]) -> int:
         if stop > begin:
@@ -306,10 +293,10 @@ class Scanner:
         if level < len(self._multiparts) - 1:
             self._tally.defects.add(Defect.TRUNCATED)
         self._close_multiparts(level if closing else level + 1)
-        self._state = _State.SKIP if closing else _State.HEADER
+        self._state = _SKIP if closing else _HEADER
         self._at_line_start = True
         if not closing and not self._tally.take_part():
-            self._state = _State.FULL
+            self._state = _FULL
 
     def _close_multiparts(self, level: int) -> None:
         self._margin = None
@@ -319,33 +306,23 @@ class Scanner:
     # --- leaves -----------------------------------------------------------------------------------------------------
 
     def _begin_leaf(self, entity: Entity, defects: set[Defect], events: list[MimeEvent]) -> None:
-        self._state = _State.LEAF
-        path = self._multiparts.next_path()
+        self._state = _LEAF
+        path, kind = self._multiparts.next_path(), entity.body_kind
         if entity.is_unreadable_multipart:
             defects.add(Defect.NO_BOUNDARY)
-        kind = entity.body_kind
-        body = kind if not self._nesting and kind and kind not in self._tally.bodies else None
-        if body:
-            self._tally.bodies.add(body)
-        stays_inside = bool(self._nesting and kind)
-        if stays_inside:
-            self._tally.defects |= defects
-        else:
-            events.append(
-                PartBegun(
-                    path,
-                    self._parent,
-                    body or entity.role,
-                    entity.media_type,
-                    entity.charset if body else None,
-                    entity.filename,
-                    entity.disposition,
-                    entity.content_id,
-                )
-            )
-        text = Utf8Text(entity.charset) if body else None
+        decoder = decoder_for(entity.encoding)
         inner = self._inside(entity, path, defects)
-        self._leaf = Leaf(None if stays_inside else path, decoder_for(entity.encoding), text, inner, defects)
+        if kind is not None and self._nesting:
+            self._tally.defects |= defects
+            self._leaf = Leaf(None, decoder, None, inner, defects)
+            return
+        body = None if kind in self._tally.bodies else kind
+        if body is not None:
+            self._tally.bodies.add(body)
+        charset = entity.charset if body else None
+        about = entity.media_type, charset, entity.filename, entity.disposition, entity.content_id
+        events.append(PartBegun(path, self._parent, body or entity.role, *about))
+        self._leaf = Leaf(path, decoder, Utf8Text(charset) if body else None, inner, defects)
 
     def _inside(self, entity: Entity, path: str, defects: set[Defect]) -> Inner | None:
         """What reads a leaf's content in turn."""
