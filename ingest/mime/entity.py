@@ -28,6 +28,14 @@ _ENVELOPED = frozenset({"enveloped-data", "authenveloped-data"})
 # RFC 2045 section 5.1; blanks around the slash are old (RFC 822) and seen.
 _MEDIA_TYPE = re.compile(r"([\w!#$&^.+-]{1,127})\s*/\s*([\w!#$&^.+-]{1,127})", re.ASCII)
 _DISPOSITION = re.compile(r"[\w!#$&^.+-]{1,127}", re.ASCII)
+# Most parts have one of these, which need no closer look.
+_USUAL_TYPES = frozenset(
+    {
+        *("text/plain", "text/html", "text/xml", "image/png", "image/jpeg", "image/gif", "message/rfc822"),
+        *("application/pdf", "application/octet-stream", "application/xml", "application/zip"),
+        *("multipart/mixed", "multipart/alternative", "multipart/related", "multipart/signed", "multipart/report"),
+    }
+)
 _USUAL_DISPOSITIONS = frozenset({"attachment", "inline"})
 _TEXT = 998  # characters of a charset or an id: the longest line that RFC 5322 allows
 # RFC 2046 section 5.1.1 allows 70; longer ones are seen, and a whole boundary line has to fit into what is held back.
@@ -161,6 +169,8 @@ def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]
 
 def _media_type(kind: Structured, container: str) -> str:
     """RFC 2045 section 5.2: without a type that makes sense, plain text; in a digest, a message."""
+    if kind.value in _USUAL_TYPES:
+        return kind.value
     match = _MEDIA_TYPE.match(kind.value)
     if match is not None:
         return f"{match[1]}/{match[2]}"

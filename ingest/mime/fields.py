@@ -41,8 +41,9 @@ class Fields:
     def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs
         self._by_name: dict[bytes, list[bytes]] = {}
+        put = self._by_name.setdefault
         for name, value in pairs:
-            self._by_name.setdefault(name.lower(), []).append(value)
+            put(name.lower(), []).append(value)
 
     def __len__(self) -> int:
         return len(self._pairs)

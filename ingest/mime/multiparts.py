@@ -17,30 +17,26 @@ class _Multipart:
 class Multiparts:
     """A stack, outermost first. A line is looked up as a whole, in the same time however many are open.
 
+    `count` is how many are open, `subtype` that of the innermost, empty where there is none.
+
     Args:
         root: what the path of a part begins with that is in none of them: that of the message's own container.
     """
 
-    __slots__ = ("_delimiters", "_root", "_stack")
+    __slots__ = ("_delimiters", "_root", "_stack", "count", "subtype")
 
     def __init__(self, root: str | None) -> None:
         self._root = root
         self._stack: list[_Multipart] = []
         self._delimiters: dict[bytes, tuple[int, bool]] = {}
-
-    def __len__(self) -> int:
-        return len(self._stack)
-
-    @property
-    def subtype(self) -> str:
-        """Of the innermost; empty where none is open."""
-        return self._stack[-1].subtype if self._stack else ""
+        self.count, self.subtype = 0, ""
 
     def open(self, media_type: str, boundaries: tuple[bytes, ...]) -> None:
         """Put one on top. At the root it lends its children its own place, so that they are 1, 2, 3."""
         path = self.next_path() if self._stack else (self._root or "")
         self._stack.append(_Multipart(path and f"{path}.", media_type.partition("/")[2], boundaries))
-        self._note(len(self._stack) - 1)
+        self._note(self.count)
+        self._look()
 
     def next_path(self) -> str:
         """The place of the next part."""
@@ -71,12 +67,15 @@ class Multiparts:
 
     def close_to(self, level: int) -> bool:
         """Keep so many; returns whether the boundary of each that goes has been met."""
-        if level >= len(self._stack):
-            return True
         met = all(multipart.met for multipart in self._stack[level:])
         del self._stack[level:]
         self._note_all()
+        self._look()
         return met
+
+    def _look(self) -> None:
+        self.count = len(self._stack)
+        self.subtype = self._stack[-1].subtype if self._stack else ""
 
     def _note_all(self) -> None:
         self._delimiters = {}

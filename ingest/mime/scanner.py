@@ -115,7 +115,7 @@ class Scanner:
         if self._state is _HEADER and (self._head or self._headers is None):
             self._end_header(events, followed=False)
         self._end_leaf(events)
-        if self._multiparts and self._state is not _FULL:
+        if self._multiparts.count and self._state is not _FULL:
             self._tally.defects.add(Defect.TRUNCATED)
             self._close_multiparts(0)
         if self._nesting == 0:
@@ -228,7 +228,7 @@ class Scanner:
     def _begin(self, entity: Entity, defects: set[Defect], events: list[MimeEvent]) -> None:
         if not entity.boundaries:
             self._begin_leaf(entity, defects, events)
-        elif self._depth + len(self._multiparts) >= self._limits.depth:
+        elif self._depth + self._multiparts.count >= self._limits.depth:
             self._tally.stop_at(Defect.DEPTH_LIMIT, defects)
             self._begin_leaf(entity, defects, events)
         else:
@@ -241,7 +241,7 @@ class Scanner:
     def _read_body(self, at: int, events: list[MimeEvent], *, final: bool) -> tuple[int, bool]:
         """Hand out octets from `at` up to the next boundary; returns as `_read_header`."""
         view, begin = self._view, at
-        if not self._multiparts:
+        if not self._multiparts.count:
             return self._hand_out(begin, len(view), events), False
         line = begin if self._at_line_start and view.startswith(b"--", begin) else -1
         while True:
@@ -252,7 +252,7 @@ class Scanner:
                     stop = len(view) - (0 if final else self._held_back(begin))
                     return self._hand_out(begin, stop, events), False
                 line = newline + 1
-            end = self._line_end(line, final=final)
+            end = view.find(b"\n", line) + 1 or self._line_end(line, final=final)
             if not end:
                 return self._hand_out(begin, self._before_line_end(begin, line), events), False
             found = self._delimiter(line, end)
@@ -290,16 +290,17 @@ class Scanner:
     def _boundary(self, found: tuple[int, bool], events: list[MimeEvent]) -> None:
         level, closing = found
         self._end_leaf(events)
-        if level < len(self._multiparts) - 1:
+        self._margin, self._at_line_start = None, True
+        if level < self._multiparts.count - 1:
             self._tally.defects.add(Defect.TRUNCATED)
-        self._close_multiparts(level if closing else level + 1)
-        self._state = _SKIP if closing else _HEADER
-        self._at_line_start = True
-        if not closing and not self._tally.take_part():
-            self._state = _FULL
+            self._close_multiparts(level + 1)
+        if closing:
+            self._close_multiparts(level)
+            self._state = _SKIP
+        else:
+            self._state = _HEADER if self._tally.take_part() else _FULL
 
     def _close_multiparts(self, level: int) -> None:
-        self._margin = None
         if not self._multiparts.close_to(level):
             self._tally.defects.add(Defect.BOUNDARY_ABSENT)
 
@@ -335,7 +336,7 @@ class Scanner:
         if self._nesting >= self._limits.messages:
             self._tally.stop_at(Defect.DEPTH_LIMIT, defects)
             return None
-        depth = self._depth + len(self._multiparts) + 1
+        depth = self._depth + self._multiparts.count + 1
         return Scanner(self._limits, path, self._tally, nesting=self._nesting + 1, depth=depth)
 
     def _end_leaf(self, events: list[MimeEvent]) -> None:
