@@ -53,12 +53,14 @@ FIELDS = frozenset(
         "oversize",
         "problems",
         "queue",
+        "reopened",
         "result",
         "seconds",
         "sink",
         "sinks",
         "stored",
         "task",
+        "told",
         "tries",
     }
 )

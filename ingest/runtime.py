@@ -25,11 +25,13 @@ from ingest.usecases.archive import Archive
 from ingest.usecases.check import Check
 from ingest.usecases.checkpoint import Checkpoints
 from ingest.usecases.drain import Drain
+from ingest.usecases.heal import Healer
 from ingest.usecases.lease import LeaseKeeper
 from ingest.usecases.poll import Poller
 from ingest.usecases.polling import PollStage
 from ingest.usecases.process import Processor
 from ingest.usecases.processing import ProcessStage
+from ingest.usecases.published import Published
 from ingest.usecases.relaying import RelayStage
 from ingest.usecases.take import Taker
 from ingest.usecases.tick import Schedule, Ticker
@@ -108,21 +110,33 @@ class Runtime:
         return Pop3Connector()
 
     @cached_property
+    def published(self) -> Published:
+        """How far the event stream is confirmed."""
+        return Published(self.store, self.layout, self.ledger, self.events)
+
+    def publish(self) -> None:
+        """Write down how far everything is published, when it is time."""
+        schedule = self.schedule()
+        self.published.write_in_turn(schedule.mailboxes, schedule.sinks, self.now().timestamp())
+
+    @cached_property
     def poll_stage(self) -> PollStage:
         """The poller's work."""
+        checkpoints = Checkpoints(self.store, self.layout, self.ledger)
         poller = Poller(
             connect=self.connector,
             credentials=self.credentials,
             ledger=self.ledger,
             taker=Taker(
-                archive=Archive(self.store, self.layout),
+                archive=Archive(self.store, self.layout, self.published.recently(time.monotonic)),
                 ledger=self.ledger,
                 hints=self.hints,
                 metrics=self.metrics,
                 uploads=self.uploads,
                 now=self.now,
             ),
-            checkpoints=Checkpoints(self.store, self.layout, self.ledger),
+            checkpoints=checkpoints,
+            healer=Healer(self.store, self.layout, self.ledger, checkpoints, self.published),
             metrics=self.metrics,
             keeper=self.keeper,
         )
@@ -169,6 +183,7 @@ class Runtime:
             poll=self.poll_stage,
             process=self.process_stage,
             relay=self.relay_stage,
+            published=self.published,
         )
 
     @cached_property

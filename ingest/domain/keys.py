@@ -62,6 +62,14 @@ class Layout:
         dated = day.strftime("%Y/%m/%d") if day else "undated"
         return self._join(mailbox, dated, key)
 
+    def mailbox(self, mailbox: str) -> str:
+        """What the keys of everything of one mailbox begin with, with the slash at its end."""
+        return self._join(mailbox, "")
+
+    def published(self) -> str:
+        """The key of the object that says how far the event stream is confirmed."""
+        return self._join("_state", "published.json")
+
     def state(self, mailbox: str, name: str) -> str:
         """The key of an object in the mailbox's `_state` folder."""
         return self._join(mailbox, "_state", name)

@@ -96,11 +96,13 @@ class Registration:
         message: what is to be processed; None when it was done before (same octets, another unique-id).
         stored: its octets are safe in the store. False for one that is too large to fetch: only the server has it, so
             it must never be deleted there.
+        event: of a message that was done before, where it may not have been told: it was lost with the ledger.
     """
 
     unique_id_digest: bytes
     message: OpenMessage | None
     stored: bool = True
+    event: Event | None = None
 
 
 # Instead of the second in a seen set: later than any time at which something may be deleted.
@@ -228,6 +230,18 @@ class Ledger(Protocol):
         """The refusal remembered for a mailbox; None when there is none, or its time is up."""
         ...
 
+    def unknown(self, mailboxes: Collection[str]) -> int:
+        """How many of these mailboxes have no seen set: they are new, or the ledger lost what it knew of them."""
+        ...
+
+    def tell_again(self, claim: Claim, events: Sequence[Event]) -> None:
+        """Append events to the stream that may have been in it before; their ids are the same.
+
+        Raises:
+            StaleClaimError: the claim on the mailbox is no longer ours; nothing was changed.
+        """
+        ...
+
     def checkpointed(self, mailbox: str, changes: int) -> None:
         """A checkpoint was written of a seen set that had changed this many times."""
         ...
@@ -262,6 +276,10 @@ class Ledger(Protocol):
 
     def statuses(self) -> dict[str, MailboxStatus]:
         """The status of every mailbox that was ever polled."""
+        ...
+
+    def take_turn(self, what: str, seconds: float) -> bool:
+        """Whether to do something that one process should do once in so many seconds."""
         ...
 
     def record_tick(self) -> None:
@@ -334,6 +352,14 @@ class EventLog(Protocol):
 
     def unpark(self, sink: str, claim: Claim) -> None:
         """Forget a parked event: it was delivered."""
+        ...
+
+    def set_aside(self, sink: str, claim: Claim) -> None:
+        """Keep a parked event, but try it no more: a person decides."""
+        ...
+
+    def oldest_parked(self, sink: str) -> float | None:
+        """When the oldest event that is parked and still tried was appended (seconds since 1970), or None."""
         ...
 
     def lag(self, sink: str) -> GroupLag:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object as a listing shows it: its key, and when it was written last (seconds since 1970, the store's clock)."""
+    """An object as a listing shows it. `modified`: seconds since 1970, by the store's clock."""
 
     key: str
     modified: float

@@ -10,26 +10,34 @@ from ingest.domain.message import OpenMessage
 from ingest.errors import ObjectExistsError
 from ingest.mime import received_at
 from ingest.ports.ledger import Registration
+from ingest.usecases.recall import recall
 from ingest.usecases.spool import Spool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
+    from ingest.domain.events import Event
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.manifest import ObjectRef
     from ingest.ports.maildrop import Listed
-    from ingest.ports.store import Store
+    from ingest.ports.store import Store, Stored
 
 _PRINTABLE = range(0x21, 0x7F)
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Writes raw messages. Doing it again writes the same keys, so it may be done any number of times."""
+    """Writes raw messages. Doing it again writes the same keys, so it may be done any number of times.
+
+    Attributes:
+        published: gives the time (seconds since 1970) before which every manifest's event was confirmed.
+    """
 
     store: Store
     layout: Layout
+    published: Callable[[], float]
 
     def whole(self, mailbox: Mailbox, listed: Listed, spool: Spool, first_seen: datetime) -> Registration:
         """Store a complete message and close its spool.
@@ -72,8 +80,9 @@ class Archive:
         digest = bytes.fromhex(key) if listed.unique_id is None else keys.unique_id_digest(listed.unique_id)
         source = self._put_raw(f"{folder}/{name}", spool)
         if source is None:
-            if self.store.stat(f"{folder}/{keys.MANIFEST}") is not None:
-                return Registration(digest, None, stored=name == keys.RAW)
+            manifest = next((found for found in self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
+            if manifest is not None:
+                return Registration(digest, None, stored=name == keys.RAW, event=self._untold(manifest))
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # gone between two calls: nobody but a person with a broom does that
                 return self._store(mailbox, listed, spool, first_seen, name)
@@ -93,6 +102,14 @@ class Archive:
             ),
             stored=name == keys.RAW,
         )
+
+    def _untold(self, manifest: Stored) -> Event | None:
+        """The event of a message that was done before, unless it is known to be published.
+
+        Nobody fetches a message that is registered. So this one came twice, or the ledger lost its registration, and
+        then it may have lost the event too.
+        """
+        return recall(self.store, manifest) if manifest.modified >= self.published() else None
 
     def _put_raw(self, key: str, spool: Spool) -> ObjectRef | None:
         """The stored object, or None when it was there before."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ingest.ports.ledger import EventLog, Ledger, WorkSet
     from ingest.usecases.polling import PollOutcome, PollStage
     from ingest.usecases.processing import ProcessStage
+    from ingest.usecases.published import Published
     from ingest.usecases.relaying import RelayStage
     from ingest.usecases.tick import Schedule, Ticker
 
@@ -76,6 +77,7 @@ class Drain:
     poll: PollStage
     process: ProcessStage
     relay: RelayStage
+    published: Published
 
     def run(self, schedule: Schedule, stop: Callable[[], bool]) -> DrainReport:
         """Poll every mailbox once, process all that is pending, deliver all events.
@@ -87,6 +89,7 @@ class Drain:
         outcomes = self._poll_all(schedule, stop)
         processed = self._process_all(stop)
         events = self._deliver_all(schedule, stop)
+        self.published.write_in_turn(schedule.mailboxes, schedule.sinks, self.poll.poller.taker.now().timestamp())
         failed = Counter(failure.message.mailbox for failure in self.ledger.failed_messages())
         return DrainReport(
             mailboxes=[_row(outcome, failed[outcome.mailbox]) for outcome in outcomes],

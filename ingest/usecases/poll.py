@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ingest.ports.ledger import Claim, Ledger
     from ingest.ports.maildrop import Listing, Maildrop, MaildropFactory
     from ingest.usecases.checkpoint import Checkpoints
+    from ingest.usecases.heal import Healer
     from ingest.usecases.lease import LeaseKeeper
     from ingest.usecases.take import Taker
 
@@ -58,6 +59,7 @@ class Poller:
     ledger: Ledger
     taker: Taker
     checkpoints: Checkpoints
+    healer: Healer
     metrics: Metrics
     keeper: LeaseKeeper
     # What servers said last, by mailbox: for what follows a poll, however it ended.
@@ -85,7 +87,8 @@ class Poller:
             seen = self.ledger.seen(mailbox.id)
             run = PollRun(mailbox, lease, stop, seen.digests)
             if not seen.known:
-                run.seen = self.checkpoints.restore(mailbox, claim)
+                healed = self.healer.heal(mailbox, lease)
+                run.seen, run.told = healed.done, healed.told
             for _ in range(SESSIONS_PER_POLL):
                 if self._session_ended(run):
                     break
@@ -174,11 +177,11 @@ class Poller:
 
     def _compact(self, run: PollRun) -> None:
         """Let the seen set forget ids that are gone from the server, when they have become many."""
-        listed = run.listed_ids()
-        gone = len(run.seen.keys() - listed)
+        kept = run.listed_ids() | run.contents
+        gone = len(run.seen.keys() - kept)
         if gone and gone * COMPACT_SHARE >= len(run.seen):
             run.lease.check()
-            self.ledger.compact(run.lease.claim, listed)
+            self.ledger.compact(run.lease.claim, kept)
 
 
 def require_unique_ids(listing: Listing, mailbox: Mailbox) -> None:

@@ -12,6 +12,7 @@ from ingest.ports.maildrop import Terms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ingest.domain.events import Event
     from ingest.domain.mailbox import Mailbox
     from ingest.errors import Row
     from ingest.ports.ledger import Registration
@@ -58,6 +59,8 @@ class PollRun:
     Attributes:
         seen: digests registered in earlier polls, with their seconds.
         rows: those of the last session's listing, each with what stands for it (see `id_of`).
+        contents: digests, made from its content, of what was fetched without a unique-id.
+        told: ids of events that this poll has told again.
         settled: ids of rows that were registered in this poll.
         recognised: rows of this session without a unique-id whose content turned out to be done already.
         too_large: ids of rows that went past the limit although the server had listed less.
@@ -76,6 +79,8 @@ class PollRun:
     terms: Terms = field(default_factory=Terms)
     new: int = 0
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED, 0))
+    contents: set[bytes] = field(default_factory=set)
+    told: frozenset[str] = frozenset()
     settled: set[bytes] = field(default_factory=set)
     recognised: list[Listed] = field(default_factory=list)
     too_large: set[bytes] = field(default_factory=set)
@@ -109,8 +114,17 @@ class PollRun:
         self.settled.add(id_of(row))
         if row.unique_id is not None:
             self.progress = True
-        elif registration.message is None and registration.stored:
+            return
+        self.contents.add(registration.unique_id_digest)
+        if registration.message is None and registration.stored:
             self.recognised.append(row)
+
+    def untold(self, registration: Registration) -> Event | None:
+        """The event of a registration that has to be told again: of a message that the ledger did not know."""
+        event = registration.event
+        if event is None or event.id in self.told or registration.unique_id_digest in self.seen:
+            return None
+        return event
 
     def took_any(self) -> bool:
         """Whether a message was registered."""

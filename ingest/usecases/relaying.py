@@ -129,7 +129,7 @@ class _Turn:
             parked.release(claim, 0.0, claim.tries - 1)
         elif claim.tries >= PARKED_TRIES:
             # Out of the schedule, yet kept: a person decides.
-            parked.drop([claim.id])
+            self.stage.events.set_aside(self.sink.name, claim)
             self._warn("event.set_aside", entry, outcome)
         else:
             parked.release(claim, PARKED_BACKOFF.pause(claim.tries + 1, self.stage.random()), claim.tries)

@@ -134,6 +134,9 @@ class Taker:
 
     def _register(self, run: PollRun, stored: list[tuple[Listed, Registration]]) -> None:
         run.lease.check()
+        untold = [event for _, done in stored if (event := run.untold(done)) is not None]
+        if untold:
+            self.ledger.tell_again(run.lease.claim, untold)
         opened = self.ledger.register(run.lease.claim, [registration for _, registration in stored])
         for row, registration in stored:
             run.settle(row, registration)

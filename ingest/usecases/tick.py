@@ -21,6 +21,8 @@ log = get_logger()
 MAX_WAITING = {Queue.POLL: 200, Queue.PROCESS: 100, Queue.RELAY: 20}
 # Trimming the stream costs little, yet need not be done every second.
 TRIM_EVERY = 10
+# A relay that has nothing to deliver still writes down, once in a while, how far everything is published.
+RELAY_EVERY = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Ticker:
         self.ledger.record_tick()
         self._hint(Queue.POLL, self.ledger.mailboxes.backlog().due)
         self._hint(Queue.PROCESS, -(-self.ledger.messages.backlog().due // BATCH))
-        self._hint(Queue.RELAY, self._lagging(schedule))
+        self._hint(Queue.RELAY, max(self._lagging(schedule), self.ticks % RELAY_EVERY == RELAY_EVERY - 1))
         if self.ticks % TRIM_EVERY == 0:
             self.events.trim(sorted(schedule.sinks))
         self.ticks += 1

@@ -19,14 +19,17 @@ from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
 from ingest.metrics import Metrics
 from ingest.pop3.memory import MemoryConnector, MemoryMaildrop
 from ingest.ports.hints import Queue
+from ingest.ports.sink import Outcome, Verdict
 from ingest.usecases.archive import Archive
 from ingest.usecases.checkpoint import Checkpoints
 from ingest.usecases.drain import Drain
+from ingest.usecases.heal import Healer
 from ingest.usecases.lease import LeaseKeeper
 from ingest.usecases.poll import Poller
 from ingest.usecases.polling import PollStage
 from ingest.usecases.process import Processor
 from ingest.usecases.processing import ProcessStage
+from ingest.usecases.published import SKEW, Published
 from ingest.usecases.relaying import RelayStage
 from ingest.usecases.take import Taker
 from ingest.usecases.tick import Schedule, Ticker
@@ -113,19 +116,23 @@ class Bench:
         self.mailboxes = {box.id: box for box in mailboxes or (mailbox("a"),)}
         self.maildrops = {id_: MemoryMaildrop() for id_ in self.mailboxes}
         self.sinks = {"main": MemorySink("main")}
+        layout = Layout("mail")
+        self.published_time = Published(self.store, layout, self.ledger, self.events)
+        checkpoints = Checkpoints(self.store, layout, self.ledger)
         self.poller = Poller(
             connect=MemoryConnector(self.maildrops),
             credentials=lambda _: Credentials("user", "secret"),
             ledger=self.ledger,
             taker=Taker(
-                archive=Archive(self.store, Layout("mail")),
+                archive=Archive(self.store, layout, self.published_time.read),
                 ledger=self.ledger,
                 hints=self.hints,
                 metrics=self.metrics,
                 uploads=self.uploads,
                 now=self.clock.now,
             ),
-            checkpoints=Checkpoints(self.store, Layout("mail"), self.ledger),
+            checkpoints=checkpoints,
+            healer=Healer(self.store, layout, self.ledger, checkpoints, self.published_time),
             metrics=self.metrics,
             keeper=self.keeper,
         )
@@ -151,7 +158,13 @@ class Bench:
         )
         self.ticker = Ticker(self.ledger, self.events, self.hints)
         self.drain = Drain(
-            self.ledger, self.events, self.ticker, self.poll_stage, self.process_stage, self.relay_stage
+            self.ledger,
+            self.events,
+            self.ticker,
+            self.poll_stage,
+            self.process_stage,
+            self.relay_stage,
+            self.published_time,
         )
 
     def schedule(self) -> Schedule:
@@ -170,6 +183,15 @@ class Bench:
         self.poll_all()
         self.process_stage.run(never)
         self.relay_stage.run(never)
+
+    def refuse_everything(self) -> None:
+        """Let the sink refuse each event by itself."""
+        self.sinks["main"].verdict = lambda _: Outcome(Verdict.REFUSED, "http_400")
+
+    def settle(self) -> None:
+        """Let so much time pass that all that was delivered is known to be published."""
+        self.clock.time += SKEW + 1
+        assert self.published_time.write(list(self.mailboxes), list(self.sinks), self.clock.time)
 
     def keys(self, name: str) -> list[str]:
         return [key for key in self.store.objects if key.endswith("/" + name)]

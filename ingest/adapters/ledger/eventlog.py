@@ -49,9 +49,10 @@ class RedisEventLog:
     def park(self, sink: str, entry: Entry, delay: float) -> None:
         """See the port."""
         work = self.parked(sink)
-        keys = [names.EVENTS, work.due, work.claimed, names.parked_events(sink), names.PARKING]
-        packed = _pack(entry)
-        arguments = (names.group(sink), entry.position, entry.event.id, milliseconds(delay), packed, sink)
+        kept = (names.parked_events(sink), names.parked_since(sink), names.PARKING)
+        keys = [names.EVENTS, work.due, work.claimed, *kept]
+        told = (entry.position, entry.event.id, milliseconds(delay), _pack(entry))
+        arguments = (names.group(sink), *told, sink, milliseconds(entry.appended))
         self._connection.run("park", keys, arguments)
 
     def parked_events(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
@@ -63,7 +64,17 @@ class RedisEventLog:
 
     def unpark(self, sink: str, claim: Claim) -> None:
         """See the port. Also when the claim ran out meanwhile: what is delivered is delivered."""
-        self._connection.run("unpark", [*self.parked(sink).keys, names.parked_events(sink)], [claim.id])
+        keys = [*self.parked(sink).keys, names.parked_since(sink), names.parked_events(sink)]
+        self._connection.run("unpark", keys, [claim.id])
+
+    def set_aside(self, sink: str, claim: Claim) -> None:
+        """See the port."""
+        self._connection.run("unpark", [*self.parked(sink).keys, names.parked_since(sink)], [claim.id])
+
+    def oldest_parked(self, sink: str) -> float | None:
+        """See the port."""
+        first = self._connection.run("oldest", [names.parked_since(sink)])
+        return None if first is None else int(first) / 1000
 
     def lag(self, sink: str) -> GroupLag:
         """See the port. A group that does not exist (yet) is as far behind as the stream is long."""

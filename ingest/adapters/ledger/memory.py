@@ -50,6 +50,7 @@ class MemoryLedger:
         self._statuses: dict[str, MailboxStatus] = {}
         self._places: dict[str, dict[str, Claim]] = {}
         self._refusals: dict[str, tuple[Refusal, float]] = {}
+        self._turns: dict[str, float] = {}
         self._schedule = ""
         self._last_tick: float | None = None
 
@@ -120,6 +121,18 @@ class MemoryLedger:
             self._check(self._mailboxes, claim)
             self._seen[claim.id] = {**digests, **self._seen.get(claim.id, {})}
 
+    def unknown(self, mailboxes: Collection[str]) -> int:
+        """See the port."""
+        with self._lock:
+            return len(set(mailboxes) - self._seen.keys())
+
+    def tell_again(self, claim: Claim, events: Sequence[Event]) -> None:
+        """See the port."""
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            for event in events:
+                self._events.append(event)
+
     def checkpointed(self, mailbox: str, changes: int) -> None:
         """See the port."""
         with self._lock:
@@ -183,6 +196,14 @@ class MemoryLedger:
         """See the port."""
         with self._lock:
             return dict(self._statuses)
+
+    def take_turn(self, what: str, seconds: float) -> bool:
+        """See the port."""
+        with self._lock:
+            if self._clock() < self._turns.get(what, 0.0):
+                return False
+            self._turns[what] = self._clock() + seconds
+            return True
 
     def record_tick(self) -> None:
         """See the port."""

@@ -97,6 +97,16 @@ class MemoryEventLog:
             parked.work.drop([claim.id])
             parked.entries.pop(claim.id, None)
 
+    def set_aside(self, sink: str, claim: Claim) -> None:
+        """See the port."""
+        self._parked_of(sink).work.drop([claim.id])
+
+    def oldest_parked(self, sink: str) -> float | None:
+        """See the port."""
+        with self._lock:
+            parked = self._parked_of(sink)
+            return min((parked.entries[id_].appended for id_ in parked.work.members()), default=None)
+
     def lag(self, sink: str) -> GroupLag:
         """See the port."""
         with self._lock:

@@ -41,9 +41,19 @@ def refusal(mailbox: str) -> str:
     return f"{PREFIX}refusal:{mailbox}"
 
 
+def turn(what: str) -> str:
+    """A string, which expires: somebody has done this lately."""
+    return f"{PREFIX}turn:{what}"
+
+
 def parked(sink: str) -> str:
     """The prefix of the work set of a sink's parked events."""
     return f"{PREFIX}parked:{sink}"
+
+
+def parked_since(sink: str) -> str:
+    """A sorted set: ids of parked events that are still tried, by the milliseconds at which they were appended."""
+    return f"{PREFIX}parked:{sink}:since"
 
 
 def parked_events(sink: str) -> str:

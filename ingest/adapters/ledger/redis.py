@@ -117,6 +117,17 @@ class RedisLedger:
         keys = [self._mailboxes.fences, names.seen(claim.id)]
         self._fenced("append_seen", keys, (claim.id, claim.fence, records))
 
+    def unknown(self, mailboxes: Collection[str]) -> int:
+        """See the port."""
+        if not mailboxes:
+            return 0
+        return len(mailboxes) - int(self._connection.call("EXISTS", *map(names.seen, mailboxes)))
+
+    def tell_again(self, claim: Claim, events: Sequence[Event]) -> None:
+        """See the port."""
+        told = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
+        self._fenced("tell_again", [self._mailboxes.fences, names.EVENTS], (claim.id, claim.fence, *told))
+
     def checkpointed(self, mailbox: str, changes: int) -> None:
         """See the port."""
         self._connection.call("HSET", names.CHECKPOINTED, mailbox, changes)
@@ -171,6 +182,10 @@ class RedisLedger:
             ("HGETALL", names.LAST_SUCCESS),
         )
         return {mailbox.decode(): _status(text, successes.get(mailbox)) for mailbox, text in texts.items()}
+
+    def take_turn(self, what: str, seconds: float) -> bool:
+        """See the port."""
+        return bool(self._connection.call("SET", names.turn(what), "1", "NX", "PX", max(1, milliseconds(seconds))))
 
     def record_tick(self) -> None:
         """See the port."""

@@ -37,6 +37,7 @@ def test_the_same_octets_under_a_new_unique_id_make_no_second_event() -> None:
         drop = b.maildrops["a"]
         drop.messages = {b"u1": mail("1"), b"u2": mail("2")}
         b.everything()
+        b.settle()
         drop.messages = {b"x1": mail("1"), b"x2": mail("2")}
         b.everything()
         assert len(b.published()) == 2
@@ -395,6 +396,7 @@ def test_a_unique_id_that_stands_for_two_messages_hides_neither() -> None:
         b.poll_stage.handle(claim, lambda: True)
         assert drop.retrieved == [b"u1"]
         b.everything()
+        b.settle()
         del drop.messages[b"u1"]
         b.everything()
         b.everything()
@@ -407,6 +409,7 @@ def test_a_reset_of_all_unique_ids_is_noticed_and_makes_no_second_event() -> Non
         drop = b.maildrops["a"]
         drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(10)}
         b.everything()
+        b.settle()
         drop.messages = {f"x{n}".encode(): mail(str(n)) for n in range(11)}
         b.everything()
         assert b.resets("a") == 1

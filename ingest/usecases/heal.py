@@ -1,0 +1,134 @@
+"""Heal what the ledger lost of one mailbox, from the store: what is done, what is open, what was told.
+
+The store is the system of record. A manifest proves that a message is done; raw mail without one is still to be
+processed; manifests younger than what is known to be published belong to events that the lost stream may have held.
+Doing it again is safe: what is open stays open once, and events that are told again have the same ids.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from structlog import get_logger
+
+from ingest.domain import keys
+from ingest.domain.message import OpenMessage
+from ingest.mime import received_at
+from ingest.ports.ledger import Registration
+from ingest.usecases.recall import recall
+from ingest.usecases.spool import HEAD_OCTETS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ingest.domain.keys import Layout
+    from ingest.domain.mailbox import Mailbox
+    from ingest.ports.ledger import Ledger
+    from ingest.ports.store import Store, Stored
+    from ingest.usecases.checkpoint import Checkpoints
+    from ingest.usecases.lease import Lease
+    from ingest.usecases.published import Published
+
+log = get_logger()
+
+T = TypeVar("T")
+
+# Committed in one step; between steps the claim is looked at.
+BATCH = 100
+_OBJECT = re.compile(r"(?:\d{4}/\d\d/\d\d|undated)/[0-9a-f]{32}/(message\.json|raw\.eml|top\.eml)")
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """What the ledger knows again: digests that are done, ids of events that were told again, messages reopened."""
+
+    done: dict[bytes, int]
+    told: frozenset[str] = frozenset()
+    reopened: int = 0
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    """Manifests whose events may be lost, and messages without a manifest."""
+
+    manifests: list[Stored] = field(default_factory=list)
+    messages: list[Stored] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Healer:
+    """Everything that healing needs, passed in."""
+
+    store: Store
+    layout: Layout
+    ledger: Ledger
+    checkpoints: Checkpoints
+    published: Published
+
+    def heal(self, mailbox: Mailbox, lease: Lease) -> Healed:
+        """Give the ledger back what the store knows of a claimed mailbox, which is known only when all is done.
+
+        Raises:
+            StoreError: the store is away; nothing is lost, and another poll begins anew.
+            LedgerError: the ledger is away, or the claim is lost.
+        """
+        unfinished = self._look_through(mailbox, self.published.read())
+        told: set[str] = set()
+        for manifests in _batches(unfinished.manifests):
+            events = [event for manifest in manifests if (event := recall(self.store, manifest)) is not None]
+            lease.check()
+            self.ledger.tell_again(lease.claim, events)
+            told.update(event.id for event in events)
+        reopened = 0
+        for messages in _batches(unfinished.messages):
+            registrations = [self._reopened(mailbox, message) for message in messages]
+            lease.check()
+            reopened += self.ledger.register(lease.claim, registrations)
+        if told or reopened:
+            log.warning("mailbox.healed", mailbox=mailbox.id, told=len(told), reopened=reopened)
+        return Healed(self.checkpoints.restore(mailbox, lease.claim), frozenset(told), reopened)
+
+    def _look_through(self, mailbox: Mailbox, published: float) -> _Unfinished:
+        """Every message of the mailbox, by what is missing of it. A manifest comes before its mail in a listing."""
+        found, done = _Unfinished(), ""
+        root = self.layout.mailbox(mailbox.folder)
+        for stored in self.store.stored(root):
+            match = _OBJECT.fullmatch(stored.key, len(root))
+            if match is None:
+                continue
+            folder = stored.key.rpartition("/")[0]
+            if match[1] == keys.MANIFEST:
+                done = folder
+                if stored.modified >= published:
+                    found.manifests.append(stored)
+            elif folder != done:
+                found.messages.append(stored)
+        return found
+
+    def _reopened(self, mailbox: Mailbox, mail: Stored) -> Registration:
+        folder, _, name = mail.key.rpartition("/")
+        key = folder.rpartition("/")[2]
+        source = self.store.stat(mail.key)
+        with self.store.open(mail.key) as body:
+            received = received_at(body.read(HEAD_OCTETS))
+        assert source is not None  # it was just read
+        message = OpenMessage(
+            key=key,
+            mailbox=mailbox.id,
+            unique_id="",
+            folder=folder,
+            kind="whole" if name == keys.RAW else "oversize",
+            source=source,
+            first_seen=datetime.fromtimestamp(mail.modified, UTC),
+            received_at=received,
+            labels=dict(mailbox.labels),
+        )
+        return Registration(bytes.fromhex(key), message, stored=name == keys.RAW)
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
