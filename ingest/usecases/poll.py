@@ -42,6 +42,8 @@ log = get_logger()
 SESSIONS_PER_POLL = 4
 # A seen set is rewritten when this share of it is gone from the server.
 COMPACT_SHARE = 4
+# Redis may forget its last second (`appendfsync everysec`): what it has known for so long, it will not.
+LAST_SECONDS = 5.0
 
 _NO_UNIQUE_IDS = (
     "The server has no UIDL, so whatever stays on it would have to be fetched in full at every poll. "
@@ -165,7 +167,7 @@ class Poller:
         if after is None or not run.seen:
             return set()
         undone = self.ledger.undone(run.mailbox.id)
-        until = self.taker.now().timestamp() - after
+        until = self.taker.now().timestamp() - max(after, LAST_SECONDS)
         return {digest for digest, registered in run.seen.items() if registered <= until and digest not in undone}
 
     def _delete(self, session: Maildrop, run: PollRun, deletable: set[bytes]) -> None:

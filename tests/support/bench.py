@@ -172,7 +172,8 @@ class Bench:
         return Schedule(enabled, list(self.sinks), ",".join([*enabled, *self.sinks]))
 
     def poll_all(self) -> None:
-        """Every mailbox once, due or not."""
+        """Every mailbox once, due or not, some seconds after the poll before."""
+        self.clock.time += 10
         self.ticker.tick(self.schedule())
         for id_ in self.mailboxes:
             self.ledger.mailboxes.hasten(id_)

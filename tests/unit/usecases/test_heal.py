@@ -109,8 +109,8 @@ def test_nothing_counts_as_published_while_a_sink_has_not_confirmed_it() -> None
     with bench() as b:
         b.sinks["main"].away = True
         fill(b, 1)
-        before = b.clock.time
         b.everything()
+        before = b.clock.time
         b.settle()
         assert b.published_time.read() <= before - SKEW
         b.sinks["main"].away = False
@@ -124,8 +124,8 @@ def test_nothing_counts_as_published_while_a_sink_has_refused_it() -> None:
     with bench() as b:
         b.refuse_everything()
         fill(b, 1)
-        before = b.clock.time
         b.everything()
+        before = b.clock.time
         b.settle()
         assert b.published_time.read() <= before - SKEW
 
@@ -134,8 +134,8 @@ def test_nothing_counts_as_published_while_it_is_being_processed() -> None:
     """Its manifest may be written, and its event not yet in the stream."""
     with bench() as b:
         fill(b, 1)
-        before = b.clock.time
         b.poll_all()
+        before = b.clock.time
         b.settle()
         assert b.published_time.read() <= before - SKEW
 

@@ -125,6 +125,19 @@ def test_done_messages_are_deleted_when_the_policy_says_so_and_old_enough(
         assert len(drop.messages) == left
 
 
+def test_nothing_is_deleted_that_the_ledger_may_still_forget() -> None:
+    """A Redis that loses its last second must find what it lost on the server, or know that it is done."""
+    with bench(mailbox("a", deletion=Deletion(0.0))) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1")
+        b.everything()
+        b.clock.time -= 9
+        b.poll_all()
+        assert len(drop.messages) == 1
+        b.poll_all()
+        assert drop.messages == {}
+
+
 def test_a_message_that_is_not_done_is_never_deleted() -> None:
     with bench(mailbox("a", deletion=Deletion(0.0))) as b:
         b.maildrops["a"].messages[b"u1"] = mail("1")
