@@ -111,11 +111,13 @@ class Blocks:
             assert line is not None  # the pattern takes anything
             if line[2] is None and len(line[1]) < _LONGEST_PIECE:
                 break
-            decoded = self._block.line(line[1])
+            again = line[1].startswith(self._block.mark) and _FIRST_LINE.match(data, at - 1) is not None
+            decoded = None if again else self._block.line(line[1])
             if decoded is None:
-                # The line that should be the first of the file is none, so that the one before it was just text.
-                self._block = None
-                return at, True
+                # Another file begins; or what should be the first line of one is none, so that there was just text.
+                self._block.defects.add(Defect.BLOCK_TRUNCATED)
+                over = True
+                break
             at = line.end()
             if not self._begun:
                 self._begun = True
@@ -125,22 +127,26 @@ class Blocks:
         if any(octets):
             found.append(b"".join(octets))
         if over:
-            found.append(BlockEnded(frozenset(self._block.defects)))
+            if self._begun:
+                found.append(BlockEnded(frozenset(self._block.defects)))
             self._block = None
         return at, over
 
 
 class _Block(Protocol):
+    mark: bytes
     name: str
     ended: bool
     defects: set[Defect]
 
     def line(self, line: bytes) -> bytes | None:
-        """The octets of a line without its end; None where this shows that the block is none."""
+        """The octets of a line without its end; None where the first one shows that there is no file."""
         ...
 
 
 class _Uuencoded:
+    mark = b"begin "
+
     def __init__(self, name: bytes) -> None:
         self.defects: set[Defect] = set()
         self.name, self.ended, self._begun = decode_octets(name.strip(), None, set()), False, False
@@ -149,19 +155,20 @@ class _Uuencoded:
         if line.rstrip() == b"end":
             self.ended = True
             return b""
+        if self._begun and not line.strip():
+            return b""
         decoded = _uudecoded(line)
-        if decoded is None:
-            if not self._begun:
-                return None
+        if decoded is None and self._begun:
             self.defects.add(Defect.BAD_UUENCODE)
+            return b""
         self._begun = True
-        return decoded or b""
+        return decoded
 
 
 def _uudecoded(line: bytes) -> bytes | None:
     """A line's first octet says how many octets it holds; blanks that were cut off its end are filled up."""
-    if not line.strip():
-        return b""
+    if not line:
+        return None
     length = ((line[0] - 32) % 64 + 2) // 3 * 4
     # Some encoders put a checksum behind.
     if len(line) > length + 3:
@@ -173,6 +180,8 @@ def _uudecoded(line: bytes) -> bytes | None:
 
 
 class _YEncoded:
+    mark = b"=ybegin "
+
     def __init__(self, first_line: bytes) -> None:
         self.defects: set[Defect] = set()
         parameters, named, name = first_line.partition(b"name=")

@@ -16,6 +16,7 @@ _USUAL = re.compile(
     rb"(?:[A-Za-z]{3}, *)?(\d\d?) ([A-Za-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)([0-5]\d)(?: \([^()]*\))?"
 )
 _OCTETS = 256
+_HEADER_ENDS = (b"\n\r\n", b"\n\n", b"\r\r")
 
 
 def parse_date(value: bytes) -> datetime | None:
@@ -46,7 +47,7 @@ def received_at(head: bytes) -> datetime | None:
     Args:
         head: the message's first octets; up to 256 KiB are looked at.
     """
-    end = min((at for at in (head.find(b"\n\r\n"), head.find(b"\n\n")) if at >= 0), default=len(head))
+    end = min((at for at in map(head.find, _HEADER_ENDS) if at >= 0), default=len(head))
     fields = split_fields(head[:end], MimeLimits(), set())
     received, date = fields.first(b"received"), fields.first(b"date")
     # The date of a Received header follows its last semicolon (RFC 5321 section 4.4).

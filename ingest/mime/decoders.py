@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from ingest.mime.blocks import Found
 
-# Blanks between an equals sign and the line end are tolerated, not without end.
-_ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}\r?\n)")
+# Blanks between an equals sign and the line end are tolerated, not without end. The line end may be a bare CR, too.
+_ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}(?:\r\n?|\n))")
 _OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
 _LONGEST_ESCAPE = 256
 _HEX = {b"%02X" % octet: bytes([octet]) for octet in range(256)}

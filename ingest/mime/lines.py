@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _BARE_CR = re.compile(rb"\r(?!\n)")
-_RUN = re.compile(rb"\r++(.)?", re.DOTALL)
+_RUN = re.compile(rb"(\r++)(.)?", re.DOTALL)
 
 
 class LineEnds:
@@ -41,7 +41,8 @@ class LineEnds:
             return True
         run = _RUN.match(octets, cr)
         assert run is not None  # a CR stands there
-        if run[1] is None and len(run[0]) <= self._longest_run:
-            return False
-        self._bare_cr = run[1] not in (None, b"\n")
-        return True
+        if len(run[1]) > self._longest_run:
+            self._bare_cr = False
+            return True
+        self._bare_cr = None if run[2] is None else run[2] != b"\n"
+        return run[2] is not None

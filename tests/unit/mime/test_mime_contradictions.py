@@ -1,0 +1,125 @@
+"""Headers that say two things, parts that say nothing, and lines outside of all parts."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from tests.support.mime import Read, read_alike
+
+PART = b"Content-Type: text/plain\n\n"
+
+
+def roles(found: Read) -> dict[str, tuple[str, bytes]]:
+    return {path: (leaf.head.role, leaf.content) for path, leaf in found.leaves.items()}
+
+
+@pytest.mark.parametrize(
+    ("types", "boundary"),
+    [
+        ([b"multipart/mixed; boundary=a; boundary=b"], b"a"),
+        ([b"multipart/mixed; boundary=a; boundary=b"], b"b"),
+        ([b'multipart/mixed; boundary="a"; BOUNDARY="b"'], b"b"),
+        ([b"multipart/mixed; boundary=a", b"multipart/mixed; boundary=b"], b"a"),
+        ([b"multipart/mixed; boundary=a", b"multipart/mixed; boundary=b"], b"b"),
+        ([b"multipart/mixed; boundary=a", b"text/plain"], b"a"),
+        ([b"text/plain", b"multipart/mixed; boundary=b"], b"b"),
+    ],
+)
+@pytest.mark.parametrize("preamble", [b"", b"before\n\n"])
+def test_of_two_boundaries_the_one_that_comes_counts(types: list[bytes], boundary: bytes, preamble: bytes) -> None:
+    """And from then on only that one: the other is content."""
+    other = b"b" if boundary == b"a" else b"a"
+    head = b"".join(b"Content-Type: " + value + b"\n" for value in types) + b"\n"
+    if types[0] == b"text/plain":
+        preamble = b"\n"
+    body = b"--%b\n%bone\n--%b\n--%b--\n" % (boundary, PART, other, boundary)
+    found = read_alike(head + preamble + body)
+    assert roles(found) == {"1": ("text", b"one\n--" + other)}
+    assert found.defects == ("duplicate_content_type",)
+
+
+@pytest.mark.parametrize(
+    ("types", "body", "expected"),
+    [
+        (["application/pdf", "text/html"], b"whatever", "application/pdf"),
+        (["text/plain", "application/pdf"], b"%PDF-1.7", "application/pdf"),
+        (["text/html", "application/pdf"], b"<html>", "text/html"),
+        (["text/plain", "multipart/mixed; boundary=b"], b"no boundary\n--b\n", "text/plain"),
+        (["text/plain", "text/html"], b"words", "text/plain"),
+    ],
+)
+def test_the_first_of_two_types_counts_unless_the_octets_plainly_say_otherwise(
+    types: list[str], body: bytes, expected: str
+) -> None:
+    head = "".join(f"Content-Type: {value}\n" for value in types).encode() + b"\n"
+    leaf = read_alike(head + body).leaves["1"]
+    assert (leaf.head.declared_type, leaf.content) == (expected, body)
+    assert leaf.defects == ("duplicate_content_type",)
+
+
+def test_octets_say_what_they_are_through_their_encoding() -> None:
+    head = b"Content-Type: text/plain\nContent-Type: application/pdf\nContent-Transfer-Encoding: base64\n\n"
+    leaf = read_alike(head + base64.encodebytes(b"%PDF-1.7" + bytes(3000))).leaves["1"]
+    assert (leaf.head.declared_type, leaf.head.role) == ("application/pdf", "attachment")
+
+
+def test_what_follows_a_part_says_nothing_of_it() -> None:
+    body = b"--o\nContent-Type: text/plain\nContent-Type: application/pdf\n\nwords\n--o\n\n%PDF-1.7\n--o--\n"
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=o\n\n" + body)
+    assert found.leaves["1"].head.declared_type == "text/plain"
+
+
+def test_the_same_boundary_twice_is_no_contradiction() -> None:
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=a; boundary=a\n\n--a\n" + PART + b"x\n--a--\n")
+    assert (roles(found), found.defects) == ({"1": ("text", b"x")}, ())
+
+
+@pytest.mark.parametrize("body", [b"--a\n\nwords\n--a--\n", b"--a\nno header at all\n\nwords\n--a--\n"])
+def test_a_part_without_headers_is_text_and_told_of(body: bytes) -> None:
+    leaf = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body).leaves["1"]
+    assert (leaf.head.role, leaf.content, leaf.defects) == ("text", b"words", ("no_headers",))
+
+
+def test_a_message_of_a_digest_needs_no_headers() -> None:
+    """RFC 2046 section 5.1.5: that is how its messages are meant to stand there."""
+    found = read_alike(b"Content-Type: multipart/digest; boundary=d\n\n--d\n\nSubject: s\n\nwords\n--d--\n")
+    assert (found.leaves["1"].head.role, found.leaves["1"].defects, found.defects) == ("message", (), ())
+
+
+@pytest.mark.parametrize(
+    "field", [b"Content-Type: text/plain", b"content-disposition : x", b"Content-Transfer-Encoding:"]
+)
+@pytest.mark.parametrize("place", ["preamble", "epilogue", "inner epilogue"])
+def test_headers_outside_of_parts_are_told_of(field: bytes, place: str) -> None:
+    """What stands there is read by nobody, and may be meant to be seen by somebody else."""
+    hidden = field + b"\n\nhidden\n"
+    inner = b"--a\nContent-Type: multipart/mixed; boundary=i\n\n--i\n" + PART + b"x\n--i--\n"
+    body = {
+        "preamble": hidden + b"--a\n" + PART + b"x\n--a--\n",
+        "epilogue": b"--a\n" + PART + b"x\n--a--\n" + hidden,
+        "inner epilogue": inner + hidden + b"--a--\n",
+    }[place]
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body)
+    assert [leaf.content for leaf in found.leaves.values()] == [b"x"]
+    assert found.defects == ("headers_outside_parts",)
+
+
+def test_plain_words_outside_of_parts_are_passed_over() -> None:
+    margin = b"This is a multi-part message in MIME format.\nIts Content-Type: mixed\n"
+    body = margin + b"--a\n" + PART + b"x\n--a--\n" + margin
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body)
+    assert (roles(found), found.defects) == ({"1": ("text", b"x")}, ())
+
+
+@pytest.mark.parametrize("body", [b"--other\n\nx\n--other--\n", b"just text\n", b""])
+def test_a_boundary_that_never_comes_is_told_of(body: bytes) -> None:
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body)
+    assert found.leaves == {}
+    assert found.defects == ("boundary_absent", "truncated")
+
+
+def test_a_multipart_that_closes_at_once_is_empty_and_whole() -> None:
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n--a--\n")
+    assert (found.leaves, found.defects) == ({}, ())

@@ -1,0 +1,148 @@
+"""uuencode and yEnc: files inside text are taken out, the text stays; as transfer encodings they are decoded."""
+
+from __future__ import annotations
+
+import binascii
+from zlib import crc32
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.mime import MimeLimits
+from ingest.mime.decoders import decoder_for
+from tests.support.mime import SIZES, read, read_alike
+
+PDF = b"%PDF-1.4\n" + bytes(range(256))
+
+
+def uuencoded(octets: bytes, name: bytes = b"a.pdf", end: bytes = b"`\nend\n") -> bytes:
+    lines = (binascii.b2a_uu(octets[at : at + 45]) for at in range(0, len(octets), 45))
+    return b"begin 644 " + name + b"\n" + b"".join(lines) + end
+
+
+def yencoded(octets: bytes, name: bytes = b"a.pdf", width: int = 64, **said: str) -> bytes:
+    """As the draft says; `said` replaces what the end line tells."""
+    encoded = [bytes([(octet + 42) % 256]) for octet in octets]
+    escaped = [b"=" + bytes([(char[0] + 64) % 256]) if char in b"\0\n\r=" else char for char in encoded]
+    lines = [b"".join(escaped[at : at + width]) for at in range(0, len(escaped), width)]
+    told = {"size": str(len(octets)), "crc32": f"{crc32(octets):08x}", **said}
+    end = " ".join(f"{name}={value}" for name, value in told.items()).encode()
+    begin = b"=ybegin line=%d size=%d name=%s\n" % (width, len(octets), name)
+    return begin + b"\n".join(lines) + b"\n=yend " + end + b"\n"
+
+
+def text(body: bytes) -> bytes:
+    return b"Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\n" + body
+
+
+@given(st.binary(max_size=500), st.sampled_from(SIZES), st.booleans(), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+@settings(deadline=None)
+def test_a_file_comes_out_of_a_text_as_it_went_in(octets: bytes, size: int, yenc: bool, end: bytes) -> None:  # noqa: FBT001 - drawn
+    block = yencoded(octets) if yenc else uuencoded(octets)
+    raw = text(b"before\n\n" + block + b"after\n").replace(b"\n", end)
+    found = read(raw, size)
+    assert found.leaves.keys() == {"1", "1.1"}
+    file = found.leaves["1.1"]
+    assert (file.content, file.head.filename, file.defects) == (octets, "a.pdf", ())
+    assert (file.head.role, file.head.parent) == ("attachment", "1")
+
+
+@pytest.mark.parametrize("block", [uuencoded(PDF), yencoded(PDF)], ids=["uuencode", "yenc"])
+def test_the_text_around_a_file_is_kept_with_it(block: bytes) -> None:
+    body = b"before\n" + block + b"after\n"
+    assert read_alike(text(body)).leaves["1"].content == body.decode("latin-1").encode()
+
+
+def test_each_file_is_a_part_of_its_own() -> None:
+    found = read_alike(text(uuencoded(b"one", b"1.txt") + yencoded(b"two", b"2.txt") + uuencoded(b"three", b"3.txt")))
+    files = [(path, leaf.head.filename, leaf.content) for path, leaf in found.leaves.items() if path != "1"]
+    assert files == [("1.1", "1.txt", b"one"), ("1.2", "2.txt", b"two"), ("1.3", "3.txt", b"three")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"begin 100 days from now\nand see what comes\n",
+        b"begin 644 x.pdf\n\nnothing follows\n",
+        b"we begin 644 x.pdf\n" + uuencoded(PDF).partition(b"\n")[2],
+        b"begin at once\n#86)C\nend\n",
+        b"=ybegin name=x\nabc\n=yend size=3\n",
+        b"begin 644 x",
+    ],
+)
+def test_a_line_that_only_looks_like_a_first_line_is_text(line: bytes) -> None:
+    assert read_alike(text(line)).leaves.keys() == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("block", "content", "defects"),
+    [
+        (uuencoded(b"abc", end=b""), b"abc", ("embedded_truncated",)),
+        (uuencoded(b"abc", end=b"!not a line at all!\nend\n"), b"abc", ("bad_uuencode",)),
+        (uuencoded(b"abc", end=b"\n \nend\n"), b"abc", ()),
+        (uuencoded(b"a\0\0").replace(b"80``", b"80"), b"a\0\0", ()),
+        (uuencoded(b"").replace(b"`\n", b""), b"", ()),
+        (yencoded(b"abc", crc32="1"), b"abc", ("yenc_mismatch",)),
+        (yencoded(b"abc", size="4"), b"abc", ("yenc_mismatch",)),
+        (yencoded(b"abc", crc32=f"ffffffff{crc32(b'abc'):08x}"), b"abc", ()),
+        (yencoded(b"abc").partition(b"=yend")[0], b"abc", ("embedded_truncated",)),
+        (
+            yencoded(b"abc", crc32="1", pcrc32=f"{crc32(b'abc'):x}").replace(b"a.pdf\n", b"a.pdf\n=ypart begin=1\n"),
+            b"abc",
+            ("message_partial",),
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_of_it(block: bytes, content: bytes, defects: tuple[str, ...]) -> None:
+    leaf = read_alike(text(block)).leaves["1.1"]
+    assert (leaf.content, leaf.defects) == (content, defects)
+
+
+def test_a_file_without_an_end_does_not_swallow_the_next() -> None:
+    found = read_alike(text(uuencoded(b"one", end=b"") + uuencoded(b"two")))
+    assert [(leaf.content, leaf.defects) for path, leaf in found.leaves.items() if path != "1"] == [
+        (b"one", ("embedded_truncated",)),
+        (b"two", ()),
+    ]
+
+
+def test_a_line_longer_than_any_is_taken_in_pieces() -> None:
+    octets = bytes(range(256)) * 100
+    leaf = read_alike(text(yencoded(octets, width=len(octets)))).leaves["1.1"]
+    assert (leaf.content, leaf.defects) == (octets, ())
+
+
+def test_a_file_inside_a_nested_text_is_found_too() -> None:
+    """Its text stays in the nested message, which is its parent."""
+    found = read_alike(b"Content-Type: message/rfc822\n\n" + text(uuencoded(PDF)))
+    assert found.leaves.keys() == {"1", "1.1.1"}
+    assert (found.leaves["1.1.1"].content, found.leaves["1.1.1"].head.parent) == (PDF, "1")
+
+
+def test_files_inside_text_count_as_parts() -> None:
+    found = read_alike(text(uuencoded(b"x") * 20), limits=MimeLimits(parts=5))
+    assert (found.status, found.defects, len(found.leaves)) == ("partial", ("parts_limit",), 6)
+
+
+def test_an_attached_text_is_left_alone() -> None:
+    head = b'Content-Type: text/plain; name="a.txt"\n\n'
+    assert read_alike(head + uuencoded(PDF)).leaves.keys() == {"1"}
+
+
+@pytest.mark.parametrize("encoding", ["x-uuencode", "uuencode", "X-UUE", "x-uue;"])
+def test_uuencode_as_a_transfer_encoding(encoding: str) -> None:
+    raw = f"Content-Type: application/pdf\nContent-Transfer-Encoding: {encoding}\n\n".encode() + uuencoded(PDF)
+    leaf = read_alike(raw).leaves["1"]
+    assert (leaf.content, leaf.defects) == (PDF, ())
+
+
+def test_yenc_as_a_transfer_encoding() -> None:
+    decoder = decoder_for("x-yencode")
+    assert decoder.feed(yencoded(PDF)) + decoder.close() == PDF
+    assert not decoder.defects
+
+
+def test_an_encoding_without_a_file_in_it_is_told_of() -> None:
+    raw = b"Content-Type: application/pdf\nContent-Transfer-Encoding: x-uuencode\n\nno such thing\n"
+    assert read_alike(raw).leaves["1"].defects == ("embedded_absent",)
