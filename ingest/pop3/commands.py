@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from ingest.errors import MaildropAuthError
 from ingest.pop3.states import Verb
-
-if TYPE_CHECKING:
-    from ingest.domain.mailbox import Credentials
 
 _LISTINGS = frozenset({Verb.CAPA, Verb.UIDL, Verb.LIST})
 _BODIES = frozenset({Verb.RETR, Verb.TOP})
@@ -43,7 +38,9 @@ CAPA = Command(Verb.CAPA)
 STLS = Command(Verb.STLS)
 UIDL = Command(Verb.UIDL)
 LIST = Command(Verb.LIST)
+STAT = Command(Verb.STAT)
 QUIT = Command(Verb.QUIT)
+LISTING = (STAT, UIDL, LIST)
 
 
 def retr(number: int) -> Command:
@@ -59,28 +56,3 @@ def top(number: int) -> Command:
 def dele(number: int) -> Command:
     """Mark a message; it is removed at QUIT."""
     return Command(Verb.DELE, b"%d" % number)
-
-
-def login(credentials: Credentials) -> tuple[Command, Command]:
-    """USER and PASS.
-
-    Raises:
-        MaildropAuthError: a line break or NUL in either, which would let it inject commands (CVE-2025-15367).
-    """
-    user = _argument(credentials.username, "user name")
-    password = _argument(credentials.password, "password")
-    return Command(Verb.USER, user), Command(Verb.PASS, password)
-
-
-def _argument(text: str, what: str) -> bytes:
-    """UTF-8, as RFC 6856 has it; ASCII stays what it is."""
-    try:
-        octets = text.encode()
-    except UnicodeEncodeError:
-        octets = b"\0"
-    if any(octet in octets for octet in b"\r\n\0"):
-        raise MaildropAuthError(
-            f"The {what} contains a line break, a NUL or a broken character; nothing was sent. "
-            "If it comes from a file, take the line end out of it."
-        )
-    return octets

@@ -1,34 +1,48 @@
-"""Opening a session: connect, protect, log in. `Pop3Connector` is the `MaildropFactory` of `ingest.ports`."""
+"""`Pop3Connector` opens sessions; it is the `MaildropFactory` of `ingest.ports`."""
 
 from __future__ import annotations
 
-import ssl
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingest.domain.mailbox import Tls
-from ingest.errors import MaildropTlsError
-from ingest.pop3 import commands, refusals
-from ingest.pop3.connection import Connection
+from ingest.errors import (
+    MaildropAuthError,
+    MaildropConnectError,
+    MaildropProtocolError,
+    MaildropRefusedError,
+    MaildropTimeoutError,
+    MaildropTlsError,
+    PipeliningStalledError,
+)
+from ingest.pop3.authentication import authentication
 from ingest.pop3.deadlines import Deadline
-from ingest.pop3.dial import dial
-from ingest.pop3.dialogue import Dialogue
-from ingest.pop3.listing import capabilities
-from ingest.pop3.protocol import Pop3Protocol, WireLimits
+from ingest.pop3.hosts import HostMemory
+from ingest.pop3.opening import Opening
 from ingest.pop3.session import Pop3Session
-from ingest.pop3.tls import Contexts, check_certificate, translated
+from ingest.pop3.tls import Contexts
 from ingest.ports.maildrop import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ingest.domain.mailbox import Credentials, Mailbox
-    from ingest.pop3.commands import Command
+
+# What may come of a memory that is wrong; refused credentials, or a request for patience, do not.
+_DOUBTFUL = (
+    MaildropConnectError,
+    MaildropProtocolError,
+    MaildropRefusedError,
+    MaildropTimeoutError,
+    MaildropTlsError,
+)
 
 
 class Pop3Connector:
-    """Opens sessions. One for a whole process: it keeps the TLS contexts. May be used by several threads.
+    """Opens sessions. One for a whole process: it keeps TLS contexts, and what it learns about servers.
+
+    May be used by several threads.
 
     Args:
         clock: monotonic, in seconds; every deadline is counted on it.
@@ -37,6 +51,7 @@ class Pop3Connector:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._contexts = Contexts()
+        self._hosts = HostMemory(clock)
 
     def __call__(
         self,
@@ -45,121 +60,68 @@ class Pop3Connector:
         observe: Callable[[str, float], None],
         admit: Callable[[str], None],
     ) -> Pop3Session:
-        """Connect, protect, log in; see `ingest.ports.maildrop.MaildropFactory`."""
-        user, password = commands.login(credentials)
+        """Connect, protect, log in; see `ingest.ports.maildrop.MaildropFactory`.
+
+        Refused credentials are renewed once, where they can be, and tried on a new connection.
+        """
         seconds = mailbox.deadlines.poll
         end = Deadline(self._clock() + seconds, f"The poll as a whole took longer than {seconds:g} s.")
-        opening = _Opening(mailbox, observe, admit, self._clock, self._contexts, end)
+        attempt = _Attempt(mailbox, observe, admit, self._clock, self._contexts, self._hosts, end)
+        try:
+            return attempt.keeping_up(credentials)
+        except MaildropAuthError:
+            renewed = credentials if credentials.renew is None else credentials.renew()
+            if renewed == credentials:
+                raise
+        return attempt.keeping_up(renewed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """All that a session is opened with but the credentials."""
+
+    mailbox: Mailbox
+    observe: Callable[[str, float], None]
+    admit: Callable[[str], None]
+    clock: Callable[[], float]
+    contexts: Contexts
+    hosts: HostMemory
+    end: Deadline
+
+    def keeping_up(self, credentials: Credentials) -> Pop3Session:
+        """Open; a server that fell silent at commands sent ahead is remembered, and gets one at a time."""
+        try:
+            return self._opened(credentials)
+        except PipeliningStalledError:
+            return self._opened(credentials)
+
+    def _opened(self, credentials: Credentials) -> Pop3Session:
+        way = authentication(credentials, self.mailbox.server)
+        opening = Opening(
+            self.mailbox,
+            observe=self.observe,
+            admit=self.admit,
+            clock=self.clock,
+            contexts=self.contexts,
+            hosts=self.hosts,
+            end=self.end,
+        )
         with ExitStack() as stack:
             stack.callback(opening.connect().close)
-            not_after = opening.protect()
-            pipelining = opening.log_in(user, password)
+            try:
+                not_after = opening.protect()
+                login = opening.log_in(way, credentials)
+            except _DOUBTFUL:
+                self.hosts.forget(self.mailbox.server)
+                raise
             stack.pop_all()
+        now = login.capabilities
         return Pop3Session(
             opening.dialogue,
-            mailbox.limits,
-            pipelining=pipelining,
-            terms=Terms(certificate_not_after=not_after),
-            observe=observe,
-            clock=self._clock,
+            self.mailbox.limits,
+            pipelining=login.pipelining,
+            asked=login.listing,
+            terms=Terms(not_after, now.login_delay, now.expires_after),
+            observe=self.observe,
+            clock=self.clock,
         )
-
-
-class _Opening:
-    """The steps of one opening, in the order of life."""
-
-    dialogue: Dialogue
-    _connection: Connection
-
-    def __init__(
-        self,
-        mailbox: Mailbox,
-        observe: Callable[[str, float], None],
-        admit: Callable[[str], None],
-        clock: Callable[[], float],
-        contexts: Contexts,
-        end: Deadline,
-    ) -> None:
-        self._mailbox = mailbox
-        self._server = mailbox.server
-        self._observe = observe
-        self._admit = admit
-        self._clock = clock
-        self._contexts = contexts
-        self._end = end
-
-    def connect(self) -> Connection:
-        """TCP. The caller closes the connection if anything fails from here on."""
-        seconds = self._mailbox.deadlines.connect
-        words = (
-            f"{self._server.label} did not take the connection within {seconds:g} s: check `host`, `port`, firewall."
-        )
-        with self._timed("connect"):
-            sock = dial(self._server, self._admit, self._clock, self._within(seconds, words))
-        self._connection = Connection(sock, self._clock)
-        protocol = Pop3Protocol(WireLimits(listing_rows=self._mailbox.limits.listed_messages))
-        self.dialogue = Dialogue(self._connection, protocol, self._mailbox.deadlines, self._clock, self._end)
-        return self._connection
-
-    def protect(self) -> float | None:
-        """TLS as configured; returns when the server's certificate ends."""
-        if self._server.tls is Tls.NONE:
-            return None
-        with self._timed("tls"):
-            if self._server.tls is Tls.STARTTLS:
-                self._start_tls()
-            return self._handshake()
-
-    def log_in(self, user: Command, password: Command) -> bool:
-        """USER and PASS; returns whether the server announces PIPELINING."""
-        with self._timed("auth"):
-            if self._server.tls is not Tls.STARTTLS:
-                self._greeting()
-            # After STLS the first answer to CAPA no longer counts (RFC 2595 section 4).
-            announced = self._capabilities()
-            for command in (user, password):
-                reply = self.dialogue.ask(command)
-                if not reply.ok:
-                    raise refusals.at_login(reply.status)
-        return "PIPELINING" in announced
-
-    def _greeting(self) -> None:
-        status = self.dialogue.greeting()
-        if not status.ok:
-            raise refusals.in_session(status, "the connection")
-
-    def _capabilities(self) -> frozenset[str]:
-        """CAPA is optional: a server that refuses it announces nothing."""
-        return capabilities(self.dialogue.rows()) if self.dialogue.ask(commands.CAPA).ok else frozenset()
-
-    def _start_tls(self) -> None:
-        self._greeting()
-        if "STLS" not in self._capabilities():
-            raise MaildropTlsError(
-                f"{self._server.label} does not offer STARTTLS; nothing secret was sent. "
-                "Use its port for TLS from the start (mostly 995) with `tls: implicit`."
-            )
-        reply = self.dialogue.ask(commands.STLS)
-        if not reply.ok:
-            raise MaildropTlsError(f"{self._server.label} refused STARTTLS: {reply.status.text}")
-        self.dialogue.begin_tls()
-
-    def _handshake(self) -> float | None:
-        seconds = self._mailbox.deadlines.tls
-        words = f"The TLS handshake took longer than {seconds:g} s: is TLS spoken on this port?"
-        context = self._contexts.context(self._server)
-        try:
-            sock = self._connection.secure(context, self._server.host, self._within(seconds, words))
-        except ssl.SSLError as error:
-            raise translated(error, self._server) from error
-        return check_certificate(sock, self._server)
-
-    def _within(self, seconds: float, words: str) -> Deadline:
-        return Deadline(self._clock() + seconds, words).or_sooner(self._end)
-
-    @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        """Tell the observer of a phase that went well."""
-        began = self._clock()
-        yield
-        self._observe(phase, self._clock() - began)

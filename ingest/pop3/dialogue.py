@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.errors import MaildropConnectError
+from ingest.errors import MaildropConnectError, MaildropTimeoutError, PipeliningStalledError
 from ingest.pop3 import commands
 from ingest.pop3.deadlines import Deadline
-from ingest.pop3.events import Data, End, Farewell, Greeting, Reply, Rows
+from ingest.pop3.events import Challenge, Data, End, Farewell, Greeting, Reply, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from ingest.domain.mailbox import Deadlines
     from ingest.pop3.commands import Command
     from ingest.pop3.connection import Connection
-    from ingest.pop3.events import Event, Status
+    from ingest.pop3.events import Event
     from ingest.pop3.protocol import Pop3Protocol
+
+# A server that has answered as many commands that were sent ahead is one that can; if it falls silent now, the
+# connection has died.
+_PROVEN = 100
 
 
 class Dialogue:
@@ -28,6 +32,7 @@ class Dialogue:
         deadlines: the mailbox's.
         clock: monotonic, in seconds; the connection's.
         end: when the whole session must be over.
+        stalled: told when the server falls silent though commands were sent ahead, before the error is raised.
     """
 
     def __init__(
@@ -36,33 +41,32 @@ class Dialogue:
         protocol: Pop3Protocol,
         deadlines: Deadlines,
         clock: Callable[[], float],
+        *,
         end: Deadline,
+        stalled: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._protocol = protocol
         self._deadlines = deadlines
         self._clock = clock
         self._end = end
+        self._stalled = stalled
+        self._answered = 0  # since nothing was outstanding
 
     @property
     def idle(self) -> bool:
         """Whether every answer has been read to its end."""
         return not self._protocol.outstanding
 
-    def deadline(self, seconds: float, words: str) -> Deadline:
-        """So many seconds from now, but not after the end of the whole session."""
-        return Deadline(self._clock() + seconds, words).or_sooner(self._end)
-
-    def greeting(self) -> Status:
+    def greeting(self) -> Greeting:
         """What the server says first."""
-        seconds = self._deadlines.reply
         words = (
-            f"The server did not greet within {seconds:g} s. "
+            "The server did not greet within {:g} s. "
             "If this is a port for TLS from the start (mostly 995), set `tls: implicit`."
         )
-        event = self._event(self.deadline(seconds, words))
+        event = self._event(self._deadlines.reply, words)
         assert isinstance(event, Greeting)
-        return event.status
+        return event
 
     def send(self, *batch: Command) -> None:
         """Send commands in one go, without waiting for their answers.
@@ -71,19 +75,31 @@ class Dialogue:
             MaildropConnectError: the server has ended the session meanwhile; its -ERR is not taken for an answer.
         """
         if self.idle:
+            self._answered = 0
             self._protocol.receive(self._connection.arrived())
             self._heard(self._protocol.next_event())
-        if batch:
-            self._connection.send(b"".join([self._protocol.send(command) for command in batch]))
+        self._connection.send(b"".join([self._protocol.send(command) for command in batch]))
+
+    def respond(self, response: bytes) -> None:
+        """Answer a challenge."""
+        self._connection.send(self._protocol.respond(response))
 
     def reply(self) -> Reply:
         """The status line that answers the oldest outstanding command.
 
         Raises:
             MaildropTimeoutError: it was not complete in time.
+            PipeliningStalledError: nor was it begun, though the command was sent ahead because the server allows it.
         """
-        seconds = self._deadlines.reply
-        return self._reply(self.deadline(seconds, f"The server did not answer within {seconds:g} s."))
+        event = self._answer()
+        assert isinstance(event, Reply)
+        return event
+
+    def verdict(self) -> Reply | Challenge:
+        """What the server says to AUTH, or to the response to a challenge."""
+        event = self._answer()
+        assert isinstance(event, (Reply, Challenge))
+        return event
 
     def body(self) -> Iterator[bytes]:
         """The octets of the message that the last reply announced."""
@@ -110,31 +126,61 @@ class Dialogue:
 
     def quit(self) -> bool:
         """QUIT; whether the server said +OK."""
-        seconds = self._deadlines.quit
         self.send(commands.QUIT)
-        return self._reply(self.deadline(seconds, f"The server did not answer QUIT within {seconds:g} s.")).ok
+        event = self._event(self._deadlines.quit, "The server did not answer QUIT within {:g} s.")
+        assert isinstance(event, Reply)
+        return event.ok
+
+    def leave(self) -> None:
+        """QUIT, for a session whose end decides nothing: what the server says to it is not waited for.
+
+        Nothing that has arrived is unread, so closing sends the end of the stream behind QUIT, not a reset, and the
+        server reads both. Its +OK meets a closed door, when QUIT has done its work.
+        """
+        self.send(commands.QUIT)
+        self.close()
 
     def close(self) -> None:
         """End the connection as it is."""
         self._connection.close()
 
-    def _reply(self, deadline: Deadline) -> Reply:
-        event = self._event(deadline)
-        assert isinstance(event, Reply)
+    def _answer(self) -> Event:
+        try:
+            event = self._event(self._deadlines.reply, "The server did not answer within {:g} s.")
+        except MaildropTimeoutError as error:
+            if not 0 < self._answered < _PROVEN or self._protocol.begun or self._clock() >= self._end.at:
+                raise
+            self._stalled()
+            raise PipeliningStalledError(
+                "The server announces PIPELINING, but fell silent when commands were sent ahead. "
+                "From now on it gets one at a time."
+            ) from error
+        self._answered += 1
         return event
 
     def _more(self) -> Event:
-        seconds = self._deadlines.idle
-        return self._event(self.deadline(seconds, f"The server fell silent for {seconds:g} s inside an answer."))
+        return self._event(self._deadlines.idle, "The server fell silent for {:g} s inside an answer.")
 
-    def _event(self, deadline: Deadline) -> Event:
+    def _event(self, seconds: float, words: str) -> Event:
+        """The next event, within so many seconds, but not after the end of the whole session.
+
+        Args:
+            seconds: from when there is need to wait.
+            words: with a place for the seconds.
+        """
+        event = self._protocol.next_event()
+        if event is None:
+            event = self._awaited(Deadline(self._clock() + seconds, words.format(seconds)).or_sooner(self._end))
+        if isinstance(event, Farewell):
+            self._heard(event)
+        return event
+
+    def _awaited(self, deadline: Deadline) -> Event:
         while (event := self._protocol.next_event()) is None:
             data = self._connection.receive(deadline)
-            if data:
-                self._protocol.receive(data)
-            else:
+            if not data:
                 self._protocol.end_of_stream()
-        self._heard(event)
+            self._protocol.receive(data)
         return event
 
     def _heard(self, event: Event | None) -> None:

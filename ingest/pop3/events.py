@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.errors import MaildropProtocolError
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ingest.pop3.commands import Command
 
 _STATUS = re.compile(rb"(\+OK|-ERR)(?:[ \t]+|$)")
+# RFC 1939 section 7: a msg-id of RFC 822. That it is one is looked at because whoever may choose the octets freely
+# can learn the password from the answers (CVE-2007-1558).
+_TIMESTAMP = re.compile(rb"<[!-;=?A-~]+@[!-;=?A-~]+>")
 # RFC 2449 section 8: levels separated by slashes, no blanks and no brackets.
 _CODE = re.compile(r"\[([!-Z\\^-~]{1,64})\]")
 _SHOWN = 200
@@ -23,13 +26,22 @@ class Status:
 
     Attributes:
         ok: +OK, not -ERR.
-        code: the response code in upper case without brackets (RFC 2449 section 8), empty where there is none.
-        text: the server's words, printable and cut to 200 characters; for people only.
+        octets: what follows. Thousands of these lines come and few are read, so reading waits until it is asked for.
     """
 
     ok: bool
-    code: str
-    text: str
+    octets: bytes
+
+    @property
+    def text(self) -> str:
+        """The server's words, printable and cut to 200 characters; for people only."""
+        return shown(self.octets)
+
+    @property
+    def code(self) -> str:
+        """The response code in upper case without brackets (RFC 2449 section 8), empty where there is none."""
+        match = _CODE.match(self.text)
+        return match[1].upper() if match else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,12 @@ class Greeting:
     """The server has spoken first, as it must."""
 
     status: Status
+
+    @property
+    def timestamp(self) -> bytes | None:
+        """What APOP is reckoned from (RFC 1939 section 7), angle brackets and all; None where there is none."""
+        match = _TIMESTAMP.search(self.status.octets)
+        return match[0] if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +68,13 @@ class Reply:
     def ok(self) -> bool:
         """+OK, not -ERR."""
         return self.status.ok
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The server wants to know more before it answers AUTH (RFC 5034 section 4). `octets` are as sent, in base64."""
+
+    octets: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +105,7 @@ class Farewell:
     status: Status
 
 
-Event = Greeting | Reply | Data | Rows | End | Farewell
+Event = Greeting | Reply | Challenge | Data | Rows | End | Farewell
 
 
 def parse_status(line: bytes) -> Status:
@@ -92,12 +117,10 @@ def parse_status(line: bytes) -> Status:
     match = _STATUS.match(line)
     if match is None:
         raise MaildropProtocolError(f"The server answered with something that is not POP3: {shown(line)!r}")
-    text = shown(line[match.end() :])
-    code = _CODE.match(text)
-    return Status(ok=match[1] == b"+OK", code=code[1].upper() if code else "", text=text)
+    return Status(match[1] == b"+OK", line[match.end() :])
 
 
 def shown(octets: bytes) -> str:
     """A server's words, safe to print."""
     text = octets[:_SHOWN].decode(errors="replace")
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

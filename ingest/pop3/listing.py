@@ -1,4 +1,4 @@
-"""What the rows of CAPA, UIDL and LIST mean. Rows that make no sense are left out, never guessed at."""
+"""What STAT, UIDL and LIST mean together. Rows that make no sense are left out, never guessed at."""
 
 from __future__ import annotations
 
@@ -11,55 +11,60 @@ if TYPE_CHECKING:
 
 _NUMBER_DIGITS = 10
 # No message is larger than a pebibyte; what is above is an overflow or a lie.
+_SIZE_DIGITS = 16
 _LARGEST = 2**50
 _PRINTABLE = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 
 
-def put_together(uidl: Iterable[bytes], scan: Iterable[bytes]) -> Listing:
-    """The rows on which UIDL and LIST agree, by number.
+def put_together(count: int | None, uidl: Iterable[bytes] | None, scan: Iterable[bytes]) -> Listing:
+    """The rows on which STAT, UIDL and LIST agree, by number.
 
     Args:
-        uidl: rows `number unique-id` (RFC 1939 section 7).
+        count: of STAT, above which there is nothing; None where it said nonsense.
+        uidl: rows `number unique-id` (RFC 1939 section 7); None where the server has none.
         scan: rows `number octets`, which may go on with anything (section 5).
     """
     sizes = _by_number(scan)
-    ids = _by_number(uidl)
+    ids = _by_number(uidl or ())
+    spoken_of = sizes.keys() | ids.keys()
+    numbers = sorted(number for number in spoken_of if isinstance(number, int) and (count is None or number <= count))
     rows = [
-        Listed(number, unique_id, _size(sizes[number]))
-        for number, unique_id in sorted(ids.items())
-        if number in sizes and _is_unique_id(unique_id)
+        Listed(number, ids.get(number), _size(rest))
+        for number in numbers
+        if (rest := sizes.get(number)) is not None and (uidl is None or _is_unique_id(ids.get(number)))
     ]
-    return Listing(rows, left_out=len(ids.keys() | sizes.keys()) - len(rows))
+    unspoken = max(0, (count or 0) - len(numbers))
+    return Listing(rows, unique_ids=uidl is not None, left_out=len(spoken_of) + unspoken - len(rows))
 
 
-def capabilities(rows: Iterable[bytes]) -> frozenset[str]:
-    """The names in an answer to CAPA, in upper case and without their arguments (RFC 2449 section 5)."""
-    return frozenset(row.split()[0].decode("ascii", "replace").upper() for row in rows if row.split())
+def counted(text: bytes) -> int | None:
+    """The number of messages in the answer to STAT, `count octets` (RFC 1939 section 5); None where it is none."""
+    digits = text.split(maxsplit=1)[0] if text.strip() else b""
+    return int(digits) if digits.isdigit() and len(digits) <= _NUMBER_DIGITS else None
 
 
-def _by_number(rows: Iterable[bytes]) -> dict[int, bytes]:
-    """The rest of each row under its number; a number said twice stands for nothing."""
-    found: dict[int, bytes] = {}
-    repeated: set[int] = set()
+def _by_number(rows: Iterable[bytes]) -> dict[int | bytes, bytes | None]:
+    """The rest of each row under its number, None where it was said twice; nonsense stands under itself, as None."""
+    found: dict[int | bytes, bytes | None] = {}
     for row in rows:
         digits, _, rest = row.partition(b" ")
-        if not digits.isdigit() or len(digits) > _NUMBER_DIGITS:
-            continue
-        number = int(digits)
-        if number in found:
-            repeated.add(number)
-        found[number] = rest
-    return {number: rest for number, rest in found.items() if number and number not in repeated}
+        if not digits.isdigit() or len(digits) > _NUMBER_DIGITS or not (number := int(digits)):
+            found[digits] = None
+        elif number in found:
+            found[number] = None
+        else:
+            found[number] = rest
+    return found
 
 
-def _is_unique_id(octets: bytes) -> bool:
+def _is_unique_id(octets: bytes | None) -> bool:
     """Anything but control characters: servers put blanks and 8-bit octets into them, and they are only compared."""
-    return bool(octets) and not octets.translate(None, _PRINTABLE)
+    return bool(octets) and not (octets or b"").translate(None, _PRINTABLE)
 
 
 def _size(rest: bytes) -> int | None:
-    digits = rest.split(maxsplit=1)[0] if rest.split(maxsplit=1) else b""
-    if not digits.isdigit():
+    digits = rest.split(maxsplit=1)[0] if rest.strip() else b""
+    if not digits.isdigit() or len(digits) > _SIZE_DIGITS:
         return None
     size = int(digits)
     return size if size < _LARGEST else None

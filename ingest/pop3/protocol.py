@@ -6,14 +6,15 @@ goes into a queue when it is sent and leaves it with its answer, so any number m
 
 from __future__ import annotations
 
+import base64
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from ingest.errors import MaildropConnectError, MaildropProtocolError, MaildropTlsError
-from ingest.pop3.events import Data, End, Event, Farewell, Greeting, Reply, Rows, parse_status, shown
+from ingest.pop3.events import Challenge, Data, End, Event, Farewell, Greeting, Reply, Rows, parse_status, shown
 from ingest.pop3.framing import DotFraming, RowSplitter
-from ingest.pop3.states import FINAL, TRANSITIONS, State, Verb, after
+from ingest.pop3.states import ALONE, FINAL, TRANSITIONS, State, Verb, after
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -49,11 +50,17 @@ class Pop3Protocol:
         self._at = 0
         self._framing: DotFraming | None = None
         self._rows: RowSplitter | None = None
+        self._challenged = False
 
     @property
     def outstanding(self) -> int:
         """Commands whose answer is not complete."""
         return len(self._outstanding) + (self._framing is not None)
+
+    @property
+    def begun(self) -> bool:
+        """Whether something has arrived of which no event could be made yet."""
+        return self._at != len(self._buffer)
 
     def send(self, command: Command) -> bytes:
         """The octets to write for a command, which is outstanding from now on.
@@ -63,9 +70,22 @@ class Pop3Protocol:
         """
         if (self._ahead, command.verb) not in TRANSITIONS:
             raise RuntimeError(f"{command.verb} is not allowed in the state {self._ahead}")
+        if self._outstanding and self._outstanding[-1].verb in ALONE:
+            raise RuntimeError(f"nothing may be sent behind {self._outstanding[-1].verb}")
         self._ahead = after(self._ahead, command.verb, ok=True)
         self._outstanding.append(command)
         return command.octets()
+
+    def respond(self, response: bytes) -> bytes:
+        """The octets to write in answer to a challenge.
+
+        Raises:
+            RuntimeError: there is none to answer: a mistake of the caller.
+        """
+        if not self._challenged:
+            raise RuntimeError("there is no challenge to respond to")
+        self._challenged = False
+        return base64.b64encode(response) + b"\r\n"
 
     def receive(self, data: Buffer) -> None:
         """Take what has arrived; it is copied."""
@@ -132,6 +152,9 @@ class Pop3Protocol:
     def _status(self, line: bytes) -> Event:
         if self.state is State.GREETING:
             return self._greeting(line)
+        if self._outstanding[0].verb is Verb.AUTH and (line == b"+" or line.startswith(b"+ ")):
+            return self._challenge(line)
+        self._challenged = False
         status = parse_status(line)
         command = self._outstanding.popleft()
         self.state = after(self.state, command.verb, ok=status.ok)
@@ -149,6 +172,14 @@ class Pop3Protocol:
         self._at += len(b"\r\n")
         self.state = self._ahead = State.AUTHORIZATION if status.ok else State.CLOSED
         return Greeting(status)
+
+    def _challenge(self, line: bytes) -> Challenge:
+        """A lone `+` is an empty one: some servers leave out the blank."""
+        if self._challenged:
+            raise MaildropProtocolError("The server sent a second challenge before the first was answered.")
+        self._challenged = True
+        self._at += len(b"\r\n")
+        return Challenge(line[len(b"+ ") :])
 
     def _splitter(self, command: Command) -> RowSplitter:
         capabilities = command.verb is Verb.CAPA

@@ -5,39 +5,103 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingest.errors import MaildropAuthError, MaildropError, MaildropThrottledError, MaildropRefusedError
+from ingest.domain.mailbox import Mechanism
+from ingest.errors import (
+    LoginDelayError,
+    MaildropAuthError,
+    MaildropError,
+    MaildropInUseError,
+    MaildropRefusedError,
+    MaildropTemporaryError,
+    MaildropThrottledError,
+)
 
 if TYPE_CHECKING:
     from ingest.pop3.events import Status
 
-# RFC 2449 section 8.1 and RFC 3206.
-_LATER = frozenset({"IN-USE", "LOGIN-DELAY", "SYS/TEMP"})
-# What servers without codes say when they mean one of those; taken for a bad password, it would stop the mailbox.
-_LATER_WORDS = re.compile(r"lock|in use|too many|try again|exceeded|busy", re.IGNORECASE)
+_TOKENS = frozenset({Mechanism.XOAUTH2, Mechanism.OAUTHBEARER})
+
+_CODES: dict[str, type[MaildropError]] = {
+    "IN-USE": MaildropInUseError,  # RFC 2449 section 8.1.2
+    "LOGIN-DELAY": LoginDelayError,  # RFC 2449 section 8.1.1
+    "SYS/TEMP": MaildropTemporaryError,  # RFC 3206 section 4
+    "SYS/PERM": MaildropRefusedError,  # RFC 3206 section 4
+    "AUTH": MaildropAuthError,  # RFC 3206 section 5
+}
+
+# What servers without codes say when it is not the password; the first line that fits counts. Taken for a bad
+# password, it would stop the mailbox; a bad password taken for one of these is only tried again, ever more seldom.
+_WORDS: list[tuple[re.Pattern[str], type[MaildropError]]] = [
+    # Gmail, Yahoo, QQ, qpopper: how often and how many. "Account locked" is no bad password either: it opens again.
+    (
+        re.compile(r"too (many|frequent|much)|exceed|rate limit|limited|\bblocked|account.*locked", re.IGNORECASE),
+        MaildropThrottledError,
+    ),
+    # RFC 1939's own example ("maildrop already locked"), qpopper ("lock busy"), Cyrus ("Unable to lock maildrop"),
+    # Courier ("mailbox is locked"); fetchmail looks for "lock" alone.
+    (re.compile(r"\block|in use|already|another (pop3? )?session", re.IGNORECASE), MaildropInUseError),
+    # Exchange says "Server Unavailable. 21" and "not connected", InterMail "services unavailable, wait a few
+    # minutes", Yahoo "Server error - Please try again later"; fetchmail looks for "wait" and "unavailable".
+    (re.compile(r"unavailable|not connected|temporar|server error|internal", re.IGNORECASE), MaildropTemporaryError),
+    # Whoever says no more than this wants patience.
+    (re.compile(r"busy|try again|\bwait\b|later", re.IGNORECASE), MaildropThrottledError),
+]
+
+_REMEDIES: dict[type[MaildropError], str] = {
+    MaildropInUseError: "Another session holds the maildrop; it is tried again. Let no other program poll it.",
+    LoginDelayError: "The server wants more time between two logins; they will be rarer. A longer `interval` helps.",
+    MaildropThrottledError: "The server wants fewer or rarer connections; it is tried again later. "
+    "A longer `interval` or a lower `limits.connections` helps.",
+    MaildropTemporaryError: "The server is out of order just now; it is tried again.",
+}
 
 
-def at_login(status: Status) -> MaildropError:
-    """The error for -ERR to the greeting's place, USER or PASS."""
-    if _says_later(status):
-        return MaildropThrottledError(f"The server asks us to come later: {status.text}")
-    if status.code == "SYS/PERM":
-        return MaildropRefusedError(f"The server says that its operator has to act: {status.text}")
-    return MaildropAuthError(f"The server refused the user name or password: {status.text}")
+def at_login(status: Status, mechanism: Mechanism) -> MaildropError:
+    """The error for -ERR to what a login is made of; without a reason that is known it is the credentials."""
+    kind = _kind(status) or MaildropAuthError
+    if kind is MaildropAuthError:
+        what, remedy = _ABOUT_TOKENS if mechanism in _TOKENS else _ABOUT_PASSWORDS
+        return MaildropAuthError(f"The server refused {what}: {_said(status)} {remedy}")
+    return _error(kind, status, "the login")
 
 
 def in_session(status: Status, command: str) -> MaildropError:
     """The error for -ERR to the greeting, or to a command that every server must know."""
-    if _says_later(status):
-        return MaildropThrottledError(f"The server asks us to come later: {status.text}")
-    return MaildropRefusedError(f"The server refused {command}: {status.text}")
+    return _error(_kind(status) or MaildropRefusedError, status, command)
+
+
+def says_why(status: Status) -> bool:
+    """Whether a refusal has a reason of its own, so that it does not mean that the server lacks the command."""
+    return _kind(status) is not None
 
 
 def reason(status: Status) -> str:
     """A short word for a message that was refused, fit for logs: nothing in it is the server's own."""
-    return status.code.lower() if status.code in _LATER | {"SYS/PERM"} else "refused"
+    return status.code.lower() if status.code in _CODES else "refused"
 
 
-def _says_later(status: Status) -> bool:
-    if status.code:
-        return status.code in _LATER
-    return _LATER_WORDS.search(status.text) is not None
+_ABOUT_PASSWORDS = (
+    "the user name or password",
+    "Check both; many providers want POP3 switched on for the account, and an app password.",
+)
+_ABOUT_TOKENS = (
+    "the access token",
+    "Check that the account is the one the token is for, that it may use POP3, and the scope and consent.",
+)
+
+
+def _error(kind: type[MaildropError], status: Status, what: str) -> MaildropError:
+    remedy = _REMEDIES.get(kind, "Its operator has to act." if status.code == "SYS/PERM" else "")
+    return kind(f"The server refused {what}: {_said(status)} {remedy}".rstrip())
+
+
+def _said(status: Status) -> str:
+    words = status.text.rstrip(" .")
+    return f"{words}." if words else "it did not say why."
+
+
+def _kind(status: Status) -> type[MaildropError] | None:
+    """What a refusal means; None where neither a code nor a known word says it. A code counts more than words."""
+    if status.code in _CODES:
+        return _CODES[status.code]
+    return next((kind for pattern, kind in _WORDS if pattern.search(status.text)), None)

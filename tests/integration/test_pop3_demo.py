@@ -14,7 +14,7 @@ import trustme
 
 from ingest.demo.server import DemoServer
 from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
-from ingest.errors import MaildropAuthError, MaildropThrottledError
+from ingest.errors import MaildropAuthError, MaildropInUseError
 from ingest.pop3.connector import Pop3Connector
 from ingest.ports.maildrop import Fetched
 
@@ -53,7 +53,7 @@ def opened_again(server: DemoServer) -> Pop3Session:
     while True:
         try:
             return opened(server)
-        except MaildropThrottledError:
+        except MaildropInUseError:
             if time.monotonic() > end:
                 raise
 
@@ -91,7 +91,7 @@ def test_deleted_mail_is_gone_after_quit_and_only_then(server: DemoServer, folde
 
 def test_a_maildrop_is_held_by_one_session(server: DemoServer) -> None:
     first = opened(server)
-    with pytest.raises(MaildropThrottledError):
+    with pytest.raises(MaildropInUseError):
         opened(server)
     opened(server, "bob").close()
     assert first.quit()
@@ -169,6 +169,7 @@ def test_it_speaks_tls_and_stops_with_sessions_open(folder: Path, tmp_path: Path
         target = Mailbox("m", Server("127.0.0.1", server.port, Tls.IMPLICIT, str(ca_file)))
         drop = Pop3Connector()(target, Credentials("ann", "apple"), lambda _phase, _seconds: None, lambda _: None)
         assert everything(drop) == {b"a": NASTY}
+        assert drop.delete(drop.listing().rows) == 1
     assert not drop.quit()
 
 

@@ -12,9 +12,10 @@ from ingest.errors import (
     MaildropAuthError,
     MaildropConnectError,
     MaildropError,
-    MaildropThrottledError,
+    MaildropInUseError,
     MaildropProtocolError,
     MaildropRefusedError,
+    MaildropThrottledError,
     MaildropTimeoutError,
     MaildropTlsError,
 )
@@ -32,6 +33,7 @@ from tests.support.scripted_pop3 import (
     login,
     mailbox,
     opened,
+    until_password,
 )
 
 
@@ -41,7 +43,7 @@ def test_each_phase_is_observed_once() -> None:
         drop = Pop3Connector()(mailbox(server.port), CREDENTIALS, lambda phase, _: seen.append(phase), lambda _: None)
         assert drop.quit()
     assert seen == ["connect", "auth", "quit"]
-    assert server.received == [b"CAPA", b"USER joe", b"PASS secret", b"QUIT"]
+    assert server.received == [b"CAPA", b"USER joe", b"PASS secret", b"CAPA", b"QUIT"]
 
 
 def test_a_server_without_capa_is_spoken_to_all_the_same() -> None:
@@ -130,18 +132,18 @@ def test_a_greeting_of_err_is_no_bad_password(greeting: bytes, kind: type[Maildr
     [
         (b"-ERR [AUTH] no\r\n", MaildropAuthError),
         (b"-ERR wrong\r\n", MaildropAuthError),
-        (b"-ERR [in-use] no\r\n", MaildropThrottledError),
-        (b"-ERR mailbox locked by another session\r\n", MaildropThrottledError),
+        (b"-ERR [in-use] no\r\n", MaildropInUseError),
+        (b"-ERR mailbox locked by another session\r\n", MaildropInUseError),
     ],
 )
 def test_a_refused_login_says_why(answer: bytes, kind: type[MaildropError]) -> None:
-    with ScriptedServer([*login()[:-1], Send(answer), Drain()]) as server, pytest.raises(kind) as raised:
+    with ScriptedServer([*until_password(), Send(answer), Drain()]) as server, pytest.raises(kind) as raised:
         opened(mailbox(server.port))
     assert "secret" not in str(raised.value)
 
 
 def test_a_connection_that_is_dropped_at_pass_is_no_bad_password() -> None:
-    with ScriptedServer([*login()[:-1], Close()]) as server, pytest.raises(MaildropConnectError):
+    with ScriptedServer([*until_password(), Close()]) as server, pytest.raises(MaildropConnectError):
         opened(mailbox(server.port))
 
 

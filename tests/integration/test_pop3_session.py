@@ -5,20 +5,24 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
 from ingest.domain.mailbox import Deadlines, Limits
 from ingest.errors import (
     MaildropConnectError,
+    MaildropError,
     MaildropProtocolError,
     MaildropRefusedError,
+    MaildropTemporaryError,
+    MaildropThrottledError,
     MaildropTimeoutError,
     MessageTooLargeError,
 )
 from ingest.pop3.connection import Connection
 from ingest.pop3.deadlines import Deadline
-from ingest.ports.maildrop import Fetched, Listed, NotFetched
+from ingest.ports.maildrop import Fetched, Listed, Listing, NotFetched
 from tests.support.scripted_pop3 import (
     SHORT,
     Close,
@@ -31,6 +35,7 @@ from tests.support.scripted_pop3 import (
     Stall,
     Step,
     Trickle,
+    announced,
     login,
     mailbox,
     opened,
@@ -41,38 +46,85 @@ from tests.support.scripted_pop3 import (
 # --- listing -----------------------------------------------------------------------------------------------------
 
 
+STAT, UIDL, LIST = Expect("STAT"), Expect("UIDL"), Expect("LIST")
+
+
 def test_the_listing_is_asked_for_in_one_go_where_pipelining_is_announced() -> None:
-    steps = [Expect("UIDL"), Expect("LIST"), Send(b"+OK\r\n1 a\r\n.\r\n+OK\r\n1 5\r\n.\r\n")]
+    """Behind the login the first time, by itself when it is wanted again."""
+    steps = [STAT, UIDL, LIST, Send(b"+OK 1 5\r\n+OK\r\n1 a\r\n.\r\n+OK\r\n1 5\r\n.\r\n")]
     with session(steps, "PIPELINING") as (drop, server):
+        assert drop.listing().rows == []
         assert drop.listing().rows == [Listed(1, b"a", 5)]
     assert server.stopped_at is None
-    assert server.ahead == 1
+    assert server.ahead == 5
 
 
 def test_without_pipelining_one_command_is_outstanding() -> None:
     """Case 29."""
-    steps = [Expect("UIDL"), Send(b"+OK\r\n1 a\r\n.\r\n"), Expect("LIST"), Send(b"+OK\r\n1 5\r\n.\r\n")]
+    steps = [STAT, Send(b"+OK 1 5\r\n"), UIDL, Send(b"+OK\r\n1 a\r\n.\r\n"), LIST, Send(b"+OK\r\n1 5\r\n.\r\n")]
     for number in (1, 2):
         steps += [Expect(f"RETR {number}"), Send(b"+OK\r\nx\r\n.\r\n")]
+    for number in (1, 2):
+        steps += [Expect(f"DELE {number}"), Send(b"+OK\r\n")]
     with session(steps) as (drop, server):
         assert drop.listing().rows == [Listed(1, b"a", 5)]
         assert len(list(drop.fetch(rows(3, 3), Spools()))) == 2
+        assert drop.delete(rows(3, 3)) == 2
     assert server.stopped_at is None
     assert server.ahead == 0
 
 
-def test_a_server_without_uidl_is_named_as_such() -> None:
-    with (
-        session([Expect("UIDL"), Send(b"-ERR unknown command\r\n"), Drain()]) as (drop, _),
-        pytest.raises(MaildropRefusedError, match="UIDL"),
-    ):
+def test_an_empty_maildrop_is_asked_no_further_one_command_at_a_time() -> None:
+    with session([STAT, Send(b"+OK 0 0\r\n"), Drain()]) as (drop, server):
+        assert drop.listing() == Listing([])
+    assert server.received[-1] == b"STAT"
+
+
+def test_a_server_without_uidl_lists_all_there_is() -> None:
+    """Case 48."""
+    steps = [STAT, Send(b"+OK 1 5\r\n"), UIDL, Send(b"-ERR unknown command\r\n"), LIST, Send(b"+OK\r\n1 5\r\n.\r\n")]
+    with session(steps) as (drop, _):
+        assert drop.listing() == Listing([Listed(1, None, 5)], unique_ids=False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(b"-ERR [SYS/TEMP] x\r\n", MaildropTemporaryError), (b"-ERR server busy\r\n", MaildropThrottledError)],
+)
+def test_a_server_that_cannot_say_its_unique_ids_just_now_is_not_one_without(
+    answer: bytes, kind: type[MaildropError]
+) -> None:
+    """Otherwise all mail would be fetched again."""
+    steps = [STAT, Send(b"+OK 1 5\r\n"), UIDL, Send(answer), Drain()]
+    with session(steps) as (drop, _), pytest.raises(kind):
         drop.listing()
+
+
+def test_a_server_that_refuses_list_cannot_be_polled() -> None:
+    steps = [STAT, Send(b"+OK 1 5\r\n"), UIDL, Send(b"+OK\r\n1 a\r\n.\r\n"), LIST, Send(b"-ERR no\r\n"), Drain()]
+    with session(steps) as (drop, _), pytest.raises(MaildropRefusedError, match="LIST"):
+        drop.listing()
+
+
+def test_refused_listings_of_an_empty_maildrop_are_forgiven() -> None:
+    steps = [STAT, UIDL, LIST, Send(b"+OK 0 0\r\n-ERR no messages\r\n-ERR no messages\r\n")]
+    with session(steps, "PIPELINING") as (drop, _):
+        drop.listing()
+        assert drop.listing() == Listing([])
+
+
+def test_a_refused_or_senseless_stat_leaves_uidl_and_list() -> None:
+    """Case 19."""
+    for answer in (b"-ERR what?\r\n", b"+OK -1 x\r\n", b"+OK\r\n"):
+        steps = [STAT, Send(answer), UIDL, Send(b"+OK\r\n1 a\r\n.\r\n"), LIST, Send(b"+OK\r\n1 5\r\n.\r\n")]
+        with session(steps) as (drop, _):
+            assert drop.listing() == Listing([Listed(1, b"a", 5)])
 
 
 def test_a_listing_over_the_mailboxs_limit_is_refused() -> None:
     """Case 18."""
     listing = b"".join(b"%d u%d\r\n" % (number, number) for number in range(1, 50))
-    steps = [Expect("UIDL"), Send(b"+OK\r\n" + listing), Drain()]
+    steps = [STAT, Send(b"+OK 50 1\r\n"), UIDL, Send(b"+OK\r\n" + listing), Drain()]
     with (
         session(steps, limits=Limits(listed_messages=10)) as (drop, _),
         pytest.raises(MaildropProtocolError, match="10 rows"),
@@ -112,12 +164,12 @@ def test_what_was_complete_before_a_disconnect_is_kept(end: Step) -> None:
 
 def test_a_farewell_is_not_taken_for_the_answer_to_the_next_command() -> None:
     """Case 13."""
-    with ScriptedServer([*login()[:-1], Send(b"+OK\r\n-ERR [SYS/TEMP] shutting down\r\n"), Drain()]) as server:
+    with ScriptedServer([*login()[:-1], Send(b"+OK\r\n.\r\n-ERR [SYS/TEMP] shutting down\r\n"), Drain()]) as server:
         drop = opened(mailbox(server.port))
         with pytest.raises(MaildropConnectError, match="shutting down"):
             drop.listing()
         drop.close()
-    assert server.received[-1] == b"PASS secret"
+    assert server.received[-1] == b"CAPA"
 
 
 @pytest.mark.parametrize("size", [5, None, 10_000])
@@ -252,11 +304,51 @@ def test_only_accepted_deletions_are_counted() -> None:
         assert drop.quit()
 
 
+MARKED = [Expect("DELE"), Send(b"+OK\r\n")]
+
+
 @pytest.mark.parametrize("answer", [Close(), Reset(), Send(b"-ERR\r\n+OK\r\n"), Send(b"what\r\n"), Stall()])
 def test_quit_without_ok_is_in_doubt(answer: Step) -> None:
     """Case 17, 43, 45."""
-    with session([Expect("QUIT"), answer], deadlines=Deadlines(quit=SHORT)) as (drop, _):
+    with session([*MARKED, Expect("QUIT"), answer], deadlines=Deadlines(quit=SHORT)) as (drop, _):
+        assert drop.delete(rows(1)) == 1
         assert not drop.quit()
+
+
+@pytest.mark.parametrize("capabilities", [(), ("PIPELINING",)])
+def test_where_nothing_was_marked_quit_is_said_and_not_waited_for(capabilities: tuple[str, ...]) -> None:
+    """Its answer decides nothing. The server reads it, and the end of the stream behind it in good order."""
+    with session([Expect("QUIT"), Drain()], *capabilities, deadlines=Deadlines(quit=60)) as (drop, server):
+        assert drop.quit()
+    assert server.received[-1] == b"QUIT"
+    assert server.stopped_at is None
+
+
+def test_where_every_deletion_was_refused_nothing_is_marked() -> None:
+    with session([Expect("DELE"), Send(b"-ERR\r\n"), Expect("QUIT"), Drain()]) as (drop, _):
+        assert drop.delete(rows(1)) == 0
+        assert drop.quit()
+
+
+def test_a_farewell_before_quit_leaves_deletions_in_doubt() -> None:
+    """Case 13, 43."""
+    with session([Expect("DELE"), Send(b"+OK\r\n-ERR idle for too long\r\n"), Drain()]) as (drop, server):
+        assert drop.delete(rows(1)) == 1
+        assert not drop.quit()
+    assert server.received[-1] == b"DELE 1"
+
+
+def test_answers_that_cannot_be_heard_out_end_a_session_without_quit() -> None:
+    """Case 46: the listing was asked for behind the login, and broke off."""
+    with (
+        ScriptedServer([*login("PIPELINING")[:-1], Send(FLOWN + b"+OK 1"), Drain()]) as server,
+        closing(opened(mailbox(server.port, deadlines=Deadlines(reply=SHORT)))) as drop,
+    ):
+        assert not drop.quit()
+    assert server.received[-1] == b"LIST"
+
+
+FLOWN = b"+OK\r\n+OK\r\n" + announced("PIPELINING")
 
 
 def test_a_session_left_in_the_middle_of_a_fetch_ends_without_quit() -> None:
@@ -269,8 +361,9 @@ def test_a_session_left_in_the_middle_of_a_fetch_ends_without_quit() -> None:
     assert server.received[-1] == b"RETR 2"
 
 
-def test_close_may_be_called_at_any_time_and_again_and_never_quits() -> None:
-    with session([Drain()]) as (drop, server):
+@pytest.mark.parametrize("capabilities", [(), ("PIPELINING",)])
+def test_close_may_be_called_at_any_time_and_again_and_never_quits(capabilities: tuple[str, ...]) -> None:
+    with session([Drain()], *capabilities) as (drop, server):
         drop.close()
         drop.close()
-    assert server.received[-1] == b"PASS secret"
+    assert b"QUIT" not in server.received

@@ -4,8 +4,8 @@ r"""A POP3 server that follows a script, for what no real server can be made to 
         ... connect to server.port ...
     assert server.received == [b"CAPA"]
 
-It serves one connection. A client that says something else than is expected, or goes early, ends the script; which
-step that was stands in `stopped_at`, None when the script was played to its end.
+Each script serves one connection, in their order. A client that says something else than is expected, or goes early,
+ends the script; which step that was stands in `stopped_at`, None when all were played to their end.
 """
 
 from __future__ import annotations
@@ -85,22 +85,44 @@ class Close(Step):
     """End the connection in good order."""
 
 
+def capa(*capabilities: str) -> list[Step]:
+    """CAPA, and its answer."""
+    return [Expect("CAPA"), Send(announced(*capabilities))]
+
+
+def announced(*capabilities: str) -> bytes:
+    """The answer to CAPA."""
+    return "".join(["+OK\r\n", *(f"{row}\r\n" for row in capabilities), ".\r\n"]).encode()
+
+
+def until_password(*capabilities: str) -> list[Step]:
+    """The steps of a first session from the greeting to PASS, one command at a time."""
+    return [Send(b"+OK ready\r\n"), *capa(*capabilities), Expect("USER"), Send(b"+OK\r\n"), Expect("PASS")]
+
+
+FLIGHT: list[Step] = [Expect(verb) for verb in ("USER", "PASS", "CAPA", "STAT", "UIDL", "LIST")]
+
+
+def landed(*capabilities: str, mails: int = 0) -> Send:
+    """All answers to `FLIGHT`; so many messages of 5 octets."""
+    unique_ids = b"".join(b"%d u%d\r\n" % (number, number) for number in range(1, mails + 1))
+    sizes = b"".join(b"%d 5\r\n" % number for number in range(1, mails + 1))
+    listing = b"+OK %d %d\r\n+OK\r\n%b.\r\n+OK\r\n%b.\r\n" % (mails, mails * 5, unique_ids, sizes)
+    return Send(b"+OK\r\n+OK\r\n" + announced(*capabilities) + listing)
+
+
 def login(*capabilities: str) -> list[Step]:
-    """The steps from the greeting to the answer to PASS."""
-    rows = "".join(f"{row}\r\n" for row in capabilities)
-    return [
-        Send(b"+OK ready\r\n"),
-        Expect("CAPA"),
-        Send(f"+OK\r\n{rows}.\r\n".encode()),
-        Expect("USER"),
-        Send(b"+OK\r\n"),
-        Expect("PASS"),
-        Send(b"+OK\r\n"),
-    ]
+    """The steps of a first session from the greeting to where a session begins.
+
+    Where PIPELINING is announced that is behind the listing, of no message.
+    """
+    if "PIPELINING" in capabilities:
+        return [Send(b"+OK ready\r\n"), *capa(*capabilities), *FLIGHT, landed(*capabilities)]
+    return [*until_password(*capabilities), Send(b"+OK\r\n"), *capa(*capabilities)]
 
 
 class ScriptedServer:
-    """Plays the steps to the first client, on a loopback address.
+    """Plays the steps to the first client, on a loopback address; each further script to one more.
 
     Attributes:
         port: to connect to.
@@ -109,11 +131,11 @@ class ScriptedServer:
         stopped_at: the step at which the client did not play its part.
     """
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[Step], *further: Sequence[Step]) -> None:
         self.received: list[bytes] = []
         self.ahead = 0
         self.stopped_at: Step | None = None
-        self._steps = steps
+        self._scripts = [steps, *further]
         self._over = threading.Event()
         self._pending = b""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -135,13 +157,19 @@ class ScriptedServer:
         self._listener.close()
 
     def _run(self) -> None:
+        for steps in self._scripts:
+            if not self._over.is_set():
+                self._serve(steps)
+
+    def _serve(self, steps: Sequence[Step]) -> None:
         sock, _ = self._listener.accept()
         sock.settimeout(_PATIENCE)
-        for step in self._steps:
+        self._pending = b""
+        for step in steps:
             try:
                 sock = self._play(step, sock)
             except (OSError, EOFError, AssertionError):
-                self.stopped_at = step
+                self.stopped_at = self.stopped_at or step
                 break
         sock.close()
 
@@ -199,8 +227,10 @@ def mailbox(
     return Mailbox("m", Server("127.0.0.1", port, tls), deadlines=deadlines, limits=limits or Limits())
 
 
-def opened(target: Mailbox, credentials: Credentials = CREDENTIALS) -> Pop3Session:
-    return Pop3Connector()(target, credentials, lambda _phase, _seconds: None, lambda _address: None)
+def opened(
+    target: Mailbox, credentials: Credentials = CREDENTIALS, connect: Pop3Connector | None = None
+) -> Pop3Session:
+    return (connect or Pop3Connector())(target, credentials, lambda _phase, _seconds: None, lambda _address: None)
 
 
 @contextmanager

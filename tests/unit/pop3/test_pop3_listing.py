@@ -1,4 +1,4 @@
-"""What rows mean, how refusals are read, and how far ahead commands are sent."""
+"""What rows mean, and how far ahead commands are sent."""
 
 from __future__ import annotations
 
@@ -6,106 +6,116 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import MaildropAuthError, MaildropError, MaildropThrottledError, MaildropRefusedError
-from ingest.pop3 import refusals
-from ingest.pop3.events import parse_status
-from ingest.pop3.listing import capabilities, put_together
+from ingest.pop3.listing import counted, put_together
 from ingest.pop3.window import LOCKSTEP, Depth, Window
 from ingest.ports.maildrop import Listed, Listing
 
 
-def test_only_rows_on_which_both_agree_are_listed() -> None:
-    """Case 24."""
-    listing = put_together([b"1 a", b"3 c"], [b"1 10", b"2 20", b"3 30"])
+def test_only_rows_on_which_uidl_and_list_agree_are_listed() -> None:
+    """Case 24: the others are counted."""
+    listing = put_together(3, [b"1 a", b"3 c"], [b"1 10", b"2 20", b"3 30"])
     assert listing == Listing([Listed(1, b"a", 10), Listed(3, b"c", 30)], left_out=1)
+    assert put_together(2, [b"1 a", b"2 b"], [b"2 5"]) == Listing([Listed(2, b"b", 5)], left_out=1)
 
 
-@pytest.mark.parametrize(
-    "row", [b"0 a", b"-1 a", b"x a", b"", b" ", b"1", b"1 ", b"99999999999 a", b"1 a\tb", b"1 \0"]
-)
+@pytest.mark.parametrize("row", [b"0 a", b"-1 a", b"x a", b" ", b"1", b"1 ", b"99999999999 a", b"1 a\tb", b"1 \0"])
 def test_rows_that_make_no_sense_are_left_out(row: bytes) -> None:
     """Case 21, 23."""
     scan = [b"0 1", b"-1 1", b"x 1", b"1 1", b"2 5", b"99999999999 1"]
-    assert put_together([row, b"2 b"], scan).rows == [Listed(2, b"b", 5)]
+    assert put_together(2, [row, b"2 b"], scan).rows == [Listed(2, b"b", 5)]
+
+
+def test_a_row_of_nonsense_is_counted_once_though_both_lists_show_it() -> None:
+    """Case 23."""
+    assert put_together(1, [b"0 a", b"1 b"], [b"0 7", b"1 5"]).left_out == 1
+    assert put_together(1, [b"x", b"1 b"], [b"y", b"1 5"]).left_out == 2
+
+
+def test_what_is_above_the_count_of_stat_is_left_out() -> None:
+    """Case 23: there can be no such message."""
+    assert put_together(1, [b"1 a", b"2 b"], [b"1 1", b"2 2"]) == Listing([Listed(1, b"a", 1)], left_out=1)
+
+
+def test_a_message_that_only_stat_counts_is_left_out() -> None:
+    """Case 23, 24."""
+    assert put_together(3, [b"2 b"], [b"2 2"]) == Listing([Listed(2, b"b", 2)], left_out=2)
+    assert put_together(10**9, [], []) == Listing([], left_out=10**9)
+
+
+def test_a_count_that_makes_no_sense_bounds_nothing() -> None:
+    """Case 19."""
+    assert put_together(None, [b"7 a"], [b"7 1"]) == Listing([Listed(7, b"a", 1)])
 
 
 def test_a_number_said_twice_is_never_fetched() -> None:
     """Case 23: nobody knows which of the two it is."""
-    assert put_together([b"1 a", b"1 b", b"1 c", b"2 d"], [b"1 1", b"2 2"]).rows == [Listed(2, b"d", 2)]
-    assert put_together([b"1 a", b"2 d"], [b"1 1", b"1 3", b"2 2"]).rows == [Listed(2, b"d", 2)]
+    expected = Listing([Listed(2, b"d", 2)], left_out=1)
+    assert put_together(2, [b"1 a", b"1 b", b"1 c", b"2 d"], [b"1 1", b"2 2"]) == expected
+    assert put_together(2, [b"1 a", b"2 d"], [b"1 1", b"1 3", b"2 2"]) == expected
+    assert put_together(2, [b"1 a", b"1 a", b"2 d"], [b"1 1", b"2 2"]) == expected
 
 
 def test_a_unique_id_said_twice_is_listed_twice() -> None:
     """Case 22."""
-    assert [row.number for row in put_together([b"1 a", b"2 a"], [b"1 1", b"2 2"]).rows] == [1, 2]
+    assert [row.number for row in put_together(2, [b"1 a", b"2 a"], [b"1 1", b"2 2"]).rows] == [1, 2]
 
 
 def test_unique_ids_are_opaque() -> None:
     """Case 20, 21: blanks, 8-bit, length."""
     long = b"u" * 255
-    rows = put_together([b"1 a b ", b"2 \xe4\xff", b"3 " + long], [b"1 1", b"2 2", b"3 3"])
-    assert [row.unique_id for row in rows.rows] == [b"a b ", b"\xe4\xff", long]
+    listing = put_together(3, [b"1 a b ", b"2 \xe4\xff", b"3 " + long], [b"1 1", b"2 2", b"3 3"])
+    assert [row.unique_id for row in listing.rows] == [b"a b ", b"\xe4\xff", long]
 
 
-@pytest.mark.parametrize("size", [b"-5", b"x", b"", b"1e3", b"0x10", b"9" * 30, b"1_000"])
+def test_without_uidl_everything_that_list_shows_is_listed() -> None:
+    """Case 48."""
+    listing = put_together(2, None, [b"1 5", b"2 x", b"3 9"])
+    assert listing == Listing([Listed(1, None, 5), Listed(2, None, None)], unique_ids=False, left_out=1)
+
+
+@pytest.mark.parametrize("size", [b"-5", b"x", b"", b"1e3", b"0x10", b"9" * 30, b"9" * 400, b"1_000"])
 def test_a_size_that_makes_no_sense_is_unknown(size: bytes) -> None:
     """Case 19."""
-    assert put_together([b"1 a"], [b"1 " + size]).rows == [Listed(1, b"a", None)]
+    assert put_together(1, [b"1 a"], [b"1 " + size]).rows == [Listed(1, b"a", None)]
 
 
 def test_a_scan_listing_may_say_more_than_the_size() -> None:
     """RFC 1939 section 5."""
-    assert put_together([b"1 a"], [b"1 120 octets"]).rows == [Listed(1, b"a", 120)]
-
-
-@given(st.lists(st.binary(max_size=20)), st.lists(st.binary(max_size=20)))
-def test_no_rows_at_all_can_upset_the_listing(uidl: list[bytes], scan: list[bytes]) -> None:
-    numbers = [row.number for row in put_together(uidl, scan).rows]
-    assert numbers == sorted(set(numbers))
-    assert 0 not in numbers
-
-
-def test_capabilities_are_read_in_any_case_without_arguments() -> None:
-    assert capabilities([b"Top", b"SASL PLAIN", b"", b"pipelining"]) == {"TOP", "SASL", "PIPELINING"}
+    assert put_together(1, [b"1 a"], [b"1 120 octets"]).rows == [Listed(1, b"a", 120)]
 
 
 @pytest.mark.parametrize(
-    ("line", "kind"),
+    ("text", "count"),
     [
-        (b"-ERR [AUTH] locked", MaildropAuthError),
-        (b"-ERR [auth] no", MaildropAuthError),
-        (b"-ERR [IN-USE] no", MaildropThrottledError),
-        (b"-ERR [Login-Delay] no", MaildropThrottledError),
-        (b"-ERR [SYS/TEMP] no", MaildropThrottledError),
-        (b"-ERR [SYS/PERM] no", MaildropRefusedError),
-        (b"-ERR mailbox is LOCKED", MaildropThrottledError),
-        (b"-ERR maildrop already in use", MaildropThrottledError),
-        (b"-ERR Too many connections", MaildropThrottledError),
-        (b"-ERR login rate exceeded", MaildropThrottledError),
-        (b"-ERR server busy", MaildropThrottledError),
-        (b"-ERR please try again later", MaildropThrottledError),
-        (b"-ERR invalid password", MaildropAuthError),
-        (b"-ERR", MaildropAuthError),
+        (b"3 120", 3),
+        (b"0 0", 0),
+        (b"3", 3),
+        (b"3 120 octets", 3),
+        (b"", None),
+        (b" ", None),
+        (b"-3 1", None),
+        (b"x", None),
+        (b"9" * 11 + b" 1", None),
     ],
 )
-def test_a_refused_login_is_a_bad_password_only_if_it_says_nothing_else(
-    line: bytes, kind: type[MaildropError]
-) -> None:
-    """Case 40, 41."""
-    assert type(refusals.at_login(parse_status(line))) is kind
+def test_stat_is_read_with_care(text: bytes, count: int | None) -> None:
+    """Case 19."""
+    assert counted(text) == count
 
 
-@pytest.mark.parametrize(
-    ("line", "kind"), [(b"-ERR what?", MaildropRefusedError), (b"-ERR [SYS/TEMP] x", MaildropThrottledError)]
+@given(
+    st.one_of(st.none(), st.integers(0, 20)),
+    st.one_of(st.none(), st.lists(st.one_of(st.binary(max_size=20), st.from_regex(rb"\d{1,2} \w", fullmatch=True)))),
+    st.lists(st.one_of(st.binary(max_size=20), st.from_regex(rb"\d{1,2} \d", fullmatch=True))),
 )
-def test_a_refused_command_is_no_bad_password(line: bytes, kind: type[MaildropError]) -> None:
-    assert type(refusals.in_session(parse_status(line), "UIDL")) is kind
-
-
-def test_the_reason_of_a_refusal_is_never_the_servers_own_word() -> None:
-    """It goes into logs."""
-    assert refusals.reason(parse_status(b"-ERR [SYS/TEMP] a@b")) == "sys/temp"
-    assert refusals.reason(parse_status(b"-ERR [JOE@EXAMPLE.ORG] x")) == "refused"
+def test_no_rows_at_all_can_upset_the_listing(count: int | None, uidl: list[bytes] | None, scan: list[bytes]) -> None:
+    listing = put_together(count, uidl, scan)
+    numbers = [row.number for row in listing.rows]
+    assert numbers == sorted(set(numbers))
+    assert 0 not in numbers
+    assert count is None or max(numbers, default=0) <= count
+    assert listing.left_out >= 0
+    assert all((row.unique_id is None) == (uidl is None) for row in listing.rows)
 
 
 def rows(*sizes: int | None) -> list[Listed]:

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.domain.mailbox import Credentials
-from ingest.errors import MaildropAuthError, MaildropConnectError, MaildropProtocolError, MaildropTlsError
+from ingest.errors import MaildropConnectError, MaildropProtocolError, MaildropTlsError
 from ingest.pop3 import commands
+from ingest.pop3.commands import Command
 from ingest.pop3.events import Data, End, Event, Farewell, Greeting, Reply, Rows
 from ingest.pop3.protocol import Pop3Protocol, WireLimits
-from ingest.pop3.states import TRANSITIONS, State
+from ingest.pop3.states import TRANSITIONS, State, Verb
 
-USER, PASS = commands.login(Credentials("u", "p"))
+USER, PASS = Command(Verb.USER, b"u"), Command(Verb.PASS, b"p")
 
 
 def events_of(core: Pop3Protocol, *chunks: bytes) -> list[Event]:
@@ -252,19 +252,6 @@ def test_rows_come_whole_however_they_are_cut(cuts: list[int]) -> None:
         b"2 \xff",
         b"3 ..c",
     ]
-
-
-@pytest.mark.parametrize("what", ["\r", "\n", "\0", "a\r\nDELE 1", "\ud800"])
-def test_no_command_can_be_smuggled_in_with_the_credentials(what: str) -> None:
-    """Case 26."""
-    with pytest.raises(MaildropAuthError, match="user name"):
-        commands.login(Credentials(what, "p"))
-    with pytest.raises(MaildropAuthError, match="password"):
-        commands.login(Credentials("u", what))
-
-
-def test_a_password_never_shows_in_a_repr() -> None:
-    assert "geheim" not in repr(commands.login(Credentials("geheim", "geheim")))
 
 
 def test_answers_stay_matched_to_commands_when_one_is_refused() -> None:

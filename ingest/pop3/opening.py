@@ -1,0 +1,215 @@
+"""The steps of opening one session, in the order of life: connect, protect, log in."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.domain.mailbox import Tls
+from ingest.errors import MaildropTlsError
+from ingest.pop3 import capabilities, commands, refusals
+from ingest.pop3.authentication import require_offered
+from ingest.pop3.connection import Connection
+from ingest.pop3.deadlines import Deadline
+from ingest.pop3.dial import dial
+from ingest.pop3.dialogue import Dialogue
+from ingest.pop3.events import Reply
+from ingest.pop3.protocol import Pop3Protocol, WireLimits
+from ingest.pop3.tls import check_certificate, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.pop3.authentication import Authentication
+    from ingest.pop3.capabilities import Capabilities
+    from ingest.pop3.hosts import HostMemory
+    from ingest.pop3.tls import Contexts
+
+# What follows a login in one flight. CAPA is in each of them: it costs no round trip there, LOGIN-DELAY and EXPIRE
+# may have changed with the login (RFC 2449 section 5), and what is remembered of PIPELINING is put right.
+_FOLLOWING = (commands.CAPA, *commands.LISTING)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """How a login ended.
+
+    Attributes:
+        capabilities: that hold now.
+        pipelining: whether several commands may be sent at once.
+        listing: whether `commands.LISTING` has been sent, so that its answers are what comes next.
+    """
+
+    capabilities: Capabilities
+    pipelining: bool
+    listing: bool
+
+
+class Opening:
+    """One opening.
+
+    Args:
+        mailbox: whose server is dialled.
+        observe: told of each phase that ended and its seconds.
+        admit: asked before an address is dialled.
+        clock: monotonic, in seconds.
+        contexts: for TLS.
+        hosts: what is remembered of servers.
+        end: when the whole session must be over.
+    """
+
+    dialogue: Dialogue
+    _connection: Connection
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        *,
+        observe: Callable[[str, float], None],
+        admit: Callable[[str], None],
+        clock: Callable[[], float],
+        contexts: Contexts,
+        hosts: HostMemory,
+        end: Deadline,
+    ) -> None:
+        self._mailbox = mailbox
+        self._server = mailbox.server
+        self._observe = observe
+        self._admit = admit
+        self._clock = clock
+        self._contexts = contexts
+        self._hosts = hosts
+        self._end = end
+        self._known = hosts.capabilities(mailbox.server)
+        self._timestamp: bytes | None = None
+
+    def connect(self) -> Connection:
+        """TCP. The caller closes the connection if anything fails from here on."""
+        seconds = self._mailbox.deadlines.connect
+        words = (
+            f"{self._server.label} did not take the connection within {seconds:g} s: check `host`, `port`, firewall."
+        )
+        with self._timed("connect"):
+            sock = dial(self._server, self._admit, self._clock, self._within(seconds, words))
+        self._connection = Connection(sock, self._clock)
+        protocol = Pop3Protocol(WireLimits(listing_rows=self._mailbox.limits.listed_messages))
+        deadlines, hosts, server = self._mailbox.deadlines, self._hosts, self._server
+        self.dialogue = Dialogue(
+            self._connection, protocol, deadlines, self._clock, end=self._end, stalled=lambda: hosts.stalled(server)
+        )
+        return self._connection
+
+    def protect(self) -> float | None:
+        """TLS as configured; returns when the server's certificate ends."""
+        if self._server.tls is Tls.NONE:
+            return None
+        with self._timed("tls"):
+            if self._server.tls is Tls.STARTTLS:
+                self._start_tls()
+            return self._handshake()
+
+    def log_in(self, way: Authentication, credentials: Credentials) -> LoggedIn:
+        """Prove who we are, and ask for what follows as far ahead as the server allows.
+
+        With capabilities that are remembered, all of it is one flight behind the greeting.
+        """
+        with self._timed("auth"):
+            if self._server.tls is not Tls.STARTTLS:
+                self._greeting()
+            # After STLS the first answer to CAPA no longer counts (RFC 2595 section 4).
+            before = self._known or self._capabilities()
+            require_offered(way.mechanism, before, self._server)
+            ahead = self._ahead(before)
+            self._authenticate(way, credentials, ahead=ahead)
+            after = self._announced_now(before, ahead=ahead)
+        if not after.pipelining:
+            before = before.without_pipelining()
+        if before != self._known:
+            self._hosts.learned(self._server, before)
+        return LoggedIn(after, pipelining=self._ahead(after), listing=ahead)
+
+    def _greeting(self) -> None:
+        greeting = self.dialogue.greeting()
+        if not greeting.status.ok:
+            raise refusals.in_session(greeting.status, "the connection")
+        self._timestamp = greeting.timestamp
+
+    def _capabilities(self) -> Capabilities:
+        self.dialogue.send(commands.CAPA)
+        return self._read_capabilities() or capabilities.UNKNOWN
+
+    def _read_capabilities(self) -> Capabilities | None:
+        """CAPA is optional: None from a server that refuses it."""
+        return capabilities.read(self.dialogue.rows()) if self.dialogue.reply().ok else None
+
+    def _ahead(self, announced: Capabilities) -> bool:
+        return announced.pipelining and not self._hosts.in_lockstep(self._server)
+
+    def _authenticate(self, way: Authentication, credentials: Credentials, *, ahead: bool) -> None:
+        """The commands of the login, one by one or with all that follows in one go.
+
+        Answers are heard in order, so a refusal is told as what it is, whatever is said to the rest of the flight.
+        Behind AUTH nothing may be sent: the server may answer with a challenge.
+        """
+        login = way.commands(self._timestamp)
+        together = ahead and way.mechanism is None
+        if together:
+            self.dialogue.send(*login, *_FOLLOWING)
+        for command in login:
+            if not together:
+                self.dialogue.send(command)
+            while not isinstance(verdict := self.dialogue.verdict(), Reply):
+                self.dialogue.respond(way.respond(verdict.octets))
+            if not verdict.ok:
+                raise refusals.at_login(verdict.status, credentials.mechanism)
+        way.accepted()
+        if ahead and not together:
+            self.dialogue.send(*_FOLLOWING)
+
+    def _announced_now(self, before: Capabilities, *, ahead: bool) -> Capabilities:
+        """The capabilities after the login. Where commands go one at a time they are asked for once an hour."""
+        server, mailbox = self._server, self._mailbox.id
+        if not ahead:
+            if not before.announced:
+                return before
+            if (known := self._hosts.capabilities_of(server, mailbox)) is not None:
+                return known
+            self.dialogue.send(commands.CAPA)
+        after = self._read_capabilities() or before
+        self._hosts.learned_of(server, mailbox, after)
+        return after
+
+    def _start_tls(self) -> None:
+        self._greeting()
+        if self._known is None and "STLS" not in self._capabilities().names:
+            raise MaildropTlsError(
+                f"{self._server.label} does not offer STARTTLS; nothing secret was sent. "
+                "Use its port for TLS from the start (mostly 995) with `tls: implicit`."
+            )
+        reply = self.dialogue.ask(commands.STLS)
+        if not reply.ok:
+            raise MaildropTlsError(f"{self._server.label} refused STARTTLS: {reply.status.text}")
+        self.dialogue.begin_tls()
+
+    def _handshake(self) -> float | None:
+        seconds = self._mailbox.deadlines.tls
+        words = f"The TLS handshake took longer than {seconds:g} s: is TLS spoken on this port?"
+        context = self._contexts.context(self._server)
+        try:
+            sock = self._connection.secure(context, self._server.host, self._within(seconds, words))
+        except ssl.SSLError as error:
+            raise translated(error, self._server) from error
+        return check_certificate(sock, self._server)
+
+    def _within(self, seconds: float, words: str) -> Deadline:
+        return Deadline(self._clock() + seconds, words).or_sooner(self._end)
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        """Tell the observer of a phase that went well."""
+        began = self._clock()
+        yield
+        self._observe(phase, self._clock() - began)
