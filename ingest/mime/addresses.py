@@ -11,10 +11,11 @@ from ingest.mime.text import clean, decode_header
 if TYPE_CHECKING:
     from ingest.mime.defects import Defect
 
+# Possessive: what is taken is never tried again, so that nothing has to be remembered of it.
 _TOKEN = re.compile(
     rb"""
-      (?P<quoted>"(?:[^"\\]|\\.)*"?)
-    | (?P<comment>\((?:[^()\\]|\\.)*\)?)
+      (?P<quoted>"(?:[^"\\]++|\\.)*+"?)
+    | (?P<comment>\((?:[^()\\]++|\\.)*+\)?)
     | (?P<angle><[^>]*>?)
     | (?P<end>[,;])
     | (?P<group>:)

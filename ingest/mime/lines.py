@@ -30,7 +30,8 @@ class LineEnds:
             return None
         if not self._bare_cr:
             return octets
-        return _BARE_CR.sub(b"\n", octets if final else octets.removesuffix(b"\r"))
+        known = octets if final else octets.removesuffix(b"\r")
+        return _BARE_CR.sub(b"\n", known) if b"\n" in known else known.replace(b"\r", b"\n")
 
     def _settle(self, octets: bytes) -> bool:
         """Look at the first line end; False where it is cut off. Before one comes, there is nothing to know."""

@@ -48,7 +48,7 @@ def test_identity_round_trip(octets: bytes, size: int) -> None:
 )
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_odd_base64(octets: bytes, expected: bytes | None, defects: set[str], size: int) -> None:
-    """Cases 32 to 34: missing padding, padding in the middle, noise."""
+    """Padding may be missing or stand in the middle; what is not in the alphabet is skipped."""
     out, found = decoded("base64", octets, size)
     assert found >= defects
     assert expected is None or (out, found) == (expected, defects)
@@ -71,13 +71,13 @@ def test_odd_base64(octets: bytes, expected: bytes | None, defects: set[str], si
 )
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_odd_quoted_printable(octets: bytes, expected: bytes, defects: set[str], size: int) -> None:
-    """Case 36: bad escapes stay, and no line end is changed."""
+    """Bad escapes stay, and no line end is changed."""
     assert decoded("quoted-printable", octets, size) == (expected, defects)
 
 
 @pytest.mark.parametrize("spelling", ["base64", "BASE64", '"base64"', "base64;", "base64 (comment)", " Base64 "])
 def test_spellings_of_an_encoding(spelling: str) -> None:
-    """Case 35."""
+    """Letter case, quotes, semicolons and comments say nothing else."""
     assert decoded(spelling, b"SGVsbG8=")[0] == b"Hello"
 
 

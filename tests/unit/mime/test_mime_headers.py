@@ -40,7 +40,7 @@ def name_of(*lines: str | bytes) -> str | None:
     ],
 )
 def test_file_names(lines: list[str | bytes], expected: str | None) -> None:
-    """Cases 1 to 8 of names: RFC 2231 and 2047, quoted or not, encoded or raw."""
+    """RFC 2231 and 2047, alone, mixed and wrongly used; quoted or not; raw octets; from the type where need be."""
     assert name_of(*lines) == expected
 
 

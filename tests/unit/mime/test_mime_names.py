@@ -30,7 +30,7 @@ P7M = "application/pkcs7-mime"
     ],
 )
 def test_names_to_show(filename: str, display: str, defects: tuple[str, ...]) -> None:
-    """Cases 9 to 13 of names."""
+    """No folder, no device, no control or invisible character, no more than file systems take; extensions stay."""
     name = display_name("2", filename, "application/pdf")
     assert (name.display, name.defects) == (display, defects)
     assert name.original == (filename.replace("\0", "\ufffd") if filename != display else None)
@@ -99,5 +99,5 @@ def test_no_name_leaves_its_folder(filename: str) -> None:
     ],
 )
 def test_types_by_their_octets(first: bytes, declared: str, expected: str) -> None:
-    """Case 39: what a sender declares is not believed where octets can tell."""
+    """What a sender declares is not believed where octets can tell."""
     assert detect_type(first, declared, None) == expected
