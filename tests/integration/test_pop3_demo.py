@@ -58,14 +58,14 @@ def opened_again(server: DemoServer) -> Pop3Session:
                 raise
 
 
-def everything(drop: Pop3Session) -> dict[bytes, bytes]:
+def everything(drop: Pop3Session) -> dict[bytes | None, bytes]:
     outcomes = list(drop.fetch(drop.listing().rows, lambda _: io.BytesIO()))
     return {one.listed.unique_id: one.spool.getvalue() for one in outcomes if isinstance(one, Fetched)}
 
 
 def test_every_octet_comes_through_and_a_missing_line_end_is_added(server: DemoServer, folder: Path) -> None:
     """Beyond one window, with every trap for framing; the listed sizes are exact."""
-    mails = {b"%04d" % number: b"%d\r\n" % number + NASTY for number in range(250)}
+    mails: dict[bytes, bytes] = {b"%04d" % number: b"%d\r\n" % number + NASTY for number in range(250)}
     mails |= {b"big": b"x" * 3 * 2**20 + b"\r\n", b"empty": b"", b"open": b"no end", b"lf": b"a\n"}
     for name, octets in mails.items():
         (folder / "ann" / f"{name.decode()}.eml").write_bytes(octets)
