@@ -22,7 +22,7 @@ class Defect(Enum):
     NO_HEADERS = "no_headers", "A part has no header fields; it was read as text"
     BOUNDARY_ABSENT = (
         "boundary_absent",
-        "The boundary of a multipart never comes; its octets are in the raw message only",
+        "The boundary of a multipart never comes; its first 64 KiB were read as text",
     )
     HEADERS_OUTSIDE = "headers_outside_parts", "A preamble or epilogue, which is not read, holds MIME header fields"
     NO_BOUNDARY = "no_boundary", "A multipart names no boundary; it was read as text"

@@ -109,6 +109,9 @@ class Entity(NamedTuple):
         return bool(self.content_id and self.container == "related") or self.body_kind is not None
 
 
+PLAIN_TEXT = Entity("text/plain", (), None, "", "", None, None, None, "")
+
+
 def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[Entity]:
     """Read the fields that say what an entity is.
 

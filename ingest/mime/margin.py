@@ -6,18 +6,27 @@ import re
 
 _FIELD = re.compile(rb"[\r\n]content-(?:type|disposition|transfer-encoding)[ \t]{0,8}:")
 _LONGEST_FIELD = 40
+_HELD = 65_536  # octets: more than any preamble, and a text worth reading
 
 
 class Margin:
-    """A preamble or epilogue, which nobody is shown; tells whether a part seems to be hidden in it."""
+    """A preamble or epilogue, which nobody is shown.
 
-    __slots__ = ("_end",)
+    Its beginning is kept for the case that no part follows, so that it was none. `holds_fields` tells whether a part
+    seems to be hidden in it.
+    """
+
+    __slots__ = ("_end", "beginning", "holds_fields")
 
     def __init__(self) -> None:
         self._end = b"\n"
+        self.beginning = bytearray()
+        self.holds_fields = False
 
-    def feed(self, octets: bytes) -> bool:
-        """Whether a MIME header field has been seen, in this piece or across its beginning."""
+    def feed(self, octets: bytes) -> None:
+        """Take octets."""
+        if len(self.beginning) < _HELD:
+            self.beginning += octets[: _HELD - len(self.beginning)]
         octets = (self._end + octets).lower()
         self._end = octets[-_LONGEST_FIELD:]
-        return b"content-" in octets and _FIELD.search(octets) is not None
+        self.holds_fields = self.holds_fields or (b"content-" in octets and _FIELD.search(octets) is not None)

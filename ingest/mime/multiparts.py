@@ -65,13 +65,16 @@ class Multiparts:
             multipart.met = True
         return found
 
-    def close_to(self, level: int) -> bool:
-        """Keep so many; returns whether the boundary of each that goes has been met."""
-        met = all(multipart.met for multipart in self._stack[level:])
+    @property
+    def met(self) -> bool:
+        """Whether the boundary of the innermost has come; those around it have been met, or it would not be there."""
+        return self._stack[-1].met
+
+    def close_to(self, level: int) -> None:
+        """Keep so many."""
         del self._stack[level:]
         self._note_all()
         self._look()
-        return met
 
     def _look(self) -> None:
         self.count = len(self._stack)

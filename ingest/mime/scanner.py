@@ -35,7 +35,7 @@ from ingest.mime.body import Utf8Text
 from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import Defect
 from ingest.mime.embedded import EmbeddedFiles
-from ingest.mime.entity import choose, read_entities
+from ingest.mime.entity import PLAIN_TEXT, choose, read_entities
 from ingest.mime.events import MessageEnded, PartBegun
 from ingest.mime.fields import split_fields
 from ingest.mime.headers import make_headers
@@ -117,7 +117,8 @@ class Scanner:
         self._end_leaf(events)
         if self._multiparts.count and self._state is not _FULL:
             self._tally.defects.add(Defect.TRUNCATED)
-            self._close_multiparts(0)
+            self._close_multiparts(0, events)
+        self._end_margin()
         if self._nesting == 0:
             defects = tuple(sorted(defect.value for defect in self._tally.defects))
             events.append(MessageEnded(self._headers or Headers(), self._tally.status, defects))
@@ -283,26 +284,46 @@ class Scanner:
                 self._leaf.feed(octets, events)
             else:
                 self._margin = self._margin or Margin()
-                if self._margin.feed(octets):
-                    self._tally.defects.add(Defect.HEADERS_OUTSIDE)
+                self._margin.feed(octets)
         return stop
 
     def _boundary(self, found: tuple[int, bool], events: list[MimeEvent]) -> None:
         level, closing = found
         self._end_leaf(events)
-        self._margin, self._at_line_start = None, True
         if level < self._multiparts.count - 1:
             self._tally.defects.add(Defect.TRUNCATED)
-            self._close_multiparts(level + 1)
+            self._close_multiparts(level + 1, events)
         if closing:
-            self._close_multiparts(level)
+            self._close_multiparts(level, events)
             self._state = _SKIP
         else:
+            self._end_margin()
             self._state = _HEADER if self._tally.take_part() else _FULL
+        self._at_line_start = True
 
-    def _close_multiparts(self, level: int) -> None:
-        if not self._multiparts.close_to(level):
-            self._tally.defects.add(Defect.BOUNDARY_ABSENT)
+    def _close_multiparts(self, level: int, events: list[MimeEvent]) -> None:
+        if not self._multiparts.met:
+            self._give_out_margin(events)
+        self._end_margin()
+        self._multiparts.close_to(level)
+
+    def _give_out_margin(self, events: list[MimeEvent]) -> None:
+        """No part came, so that what was read as a preamble is all that there is."""
+        defects = {Defect.BOUNDARY_ABSENT}
+        if self._margin is None or not self._margin.beginning.strip():
+            self._tally.defects |= defects
+            return
+        self._begin_leaf(PLAIN_TEXT, defects, events)
+        if self._leaf is not None:
+            self._leaf.feed(bytes(self._margin.beginning), events)
+        self._end_leaf(events)
+        self._margin = None
+
+    def _end_margin(self) -> None:
+        if self._margin is not None:
+            if self._margin.holds_fields:
+                self._tally.defects.add(Defect.HEADERS_OUTSIDE)
+            self._margin = None
 
     # --- leaves -----------------------------------------------------------------------------------------------------
 

@@ -113,11 +113,28 @@ def test_plain_words_outside_of_parts_are_passed_over() -> None:
     assert (roles(found), found.defects) == ({"1": ("text", b"x")}, ())
 
 
-@pytest.mark.parametrize("body", [b"--other\n\nx\n--other--\n", b"just text\n", b""])
-def test_a_boundary_that_never_comes_is_told_of(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"--other\n" + PART + b"x\n--other--\n", b"just text\n"])
+def test_a_multipart_whose_boundary_never_comes_is_text(body: bytes) -> None:
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body)
-    assert found.leaves == {}
-    assert found.defects == ("boundary_absent", "truncated")
+    assert roles(found) == {"1": ("text", body)}
+    assert (found.leaves["1"].defects, found.defects) == (("boundary_absent",), ("truncated",))
+
+
+def test_an_inner_multipart_whose_boundary_never_comes_is_text_in_its_place() -> None:
+    inner = b"--a\nContent-Type: multipart/mixed; boundary=i\n\nwords\n--a\n" + PART + b"x\n--a--\n"
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + inner)
+    assert roles(found) == {"1.1": ("text", b"words"), "2": ("inline", b"x")}
+
+
+def test_only_the_beginning_of_one_is_kept_for_that() -> None:
+    """It is not known before its end that it is none, and memory is bounded."""
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + b"words\n" * 20_000)
+    assert len(found.leaves["1"].content) == 65_536
+
+
+def test_an_empty_multipart_whose_boundary_never_comes_is_told_of() -> None:
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n")
+    assert (found.leaves, found.defects) == ({}, ("boundary_absent", "truncated"))
 
 
 def test_a_multipart_that_closes_at_once_is_empty_and_whole() -> None:

@@ -1,7 +1,7 @@
 """Mail that broke other parsers. It costs time in step with its size, memory within bounds, and is read to the end.
 
 Work is counted, not timed (`tests.support.work`), at sizes that no limit cuts off: limits are lifted for it, save for
-those that keep the work in bounds (levels, nested messages). The same mails in full size are then read under the limits.
+those that keep the work in bounds (levels, nested messages). The same mails in full size are read under the limits.
 """
 
 from __future__ import annotations
