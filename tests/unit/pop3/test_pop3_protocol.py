@@ -374,3 +374,18 @@ def test_a_servers_words_are_made_safe_to_print() -> None:
     assert isinstance(event, Reply)
     assert event.status.text.isprintable()
     assert len(event.status.text) <= 200
+
+
+@pytest.mark.parametrize("chunk", [b"x" * 65_536, b"\r\n" * 32_768, b"1 1\r\n" * 13_107, b"\r\n.x" * 16_384])
+@pytest.mark.parametrize("command", [commands.STAT, commands.LIST, commands.CAPA, commands.retr(1)])
+def test_however_much_a_server_says_little_of_it_is_kept(command: Command, chunk: bytes) -> None:
+    """Case 7, 14, 18: a limit ends it, or it is handed out as it comes."""
+    core = logged_in()
+    core.send(command)
+    given = [b"+OK\r\n"] if command is not commands.STAT else []
+    try:
+        for octets in [*given, *[chunk] * 40]:
+            events_of(core, octets)
+            assert len(core._buffer) - core._at <= 4096
+    except MaildropProtocolError:
+        assert command.verb is not Verb.RETR
