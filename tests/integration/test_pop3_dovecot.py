@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
+from ingest.domain.mailbox import Credentials, Mailbox, Mechanism, Server, Tls
 from ingest.errors import MaildropAuthError, MaildropConnectError, MaildropError
 from ingest.pop3 import Pop3Connector
 from ingest.ports.maildrop import Fetched
@@ -18,6 +18,7 @@ from tests.support.waiting import eventually
 if TYPE_CHECKING:
     from ingest.pop3.session import Pop3Session
 
+TOKENS = {Mechanism.XOAUTH2, Mechanism.OAUTHBEARER}
 pytestmark = pytest.mark.dovecot
 
 NASTY = b"Subject: x\r\n\r\n.\r\n..\r\n.x\r\n\r\rbare\r\0\xff\r\n\r\n.\r\n"
@@ -27,6 +28,11 @@ def opened(server: Dovecot, user: str, tls: Tls = Tls.IMPLICIT) -> Pop3Session:
     port = server.pop3s_port if tls is Tls.IMPLICIT else server.pop3_port
     target = Mailbox("m", Server("127.0.0.1", port, tls, None if tls is Tls.NONE else str(server.ca_file)))
     return Pop3Connector()(target, Credentials(user, "secret"), lambda _phase, _seconds: None, lambda _: None)
+
+
+def logged_in(server: Dovecot, connect: Pop3Connector, credentials: Credentials) -> Pop3Session:
+    target = Mailbox("m", Server("127.0.0.1", server.pop3s_port, Tls.IMPLICIT, str(server.ca_file)))
+    return connect(target, credentials, lambda _phase, _seconds: None, lambda _: None)
 
 
 def everything(drop: Pop3Session) -> list[bytes]:
@@ -82,6 +88,40 @@ def test_a_wrong_password_is_told_as_that(dovecot_server: Dovecot) -> None:
     dovecot_server.add_user("wrong", "other")
     with pytest.raises(MaildropAuthError):
         opened(dovecot_server, "wrong")
+
+
+@pytest.mark.parametrize("mechanism", list(Mechanism))
+def test_every_mechanism_logs_in_twice(dovecot_server: Dovecot, mechanism: Mechanism) -> None:
+    """The second time by what was remembered."""
+    user = f"by-{mechanism}"
+    dovecot_server.add_user(user, "secret")
+    dovecot_server.deliver(user, NASTY)
+    secret = dovecot_server.token(user) if mechanism in TOKENS else "secret"
+    connect = Pop3Connector()
+    for _ in range(2):
+        drop = logged_in(dovecot_server, connect, Credentials(user, secret, mechanism))
+        assert everything(drop) == [as_served(NASTY)]
+        assert drop.quit()
+
+
+@pytest.mark.parametrize("mechanism", list(Mechanism))
+def test_every_mechanism_tells_wrong_credentials_as_that(dovecot_server: Dovecot, mechanism: Mechanism) -> None:
+    """Case 39, 40: the server says so in many ways."""
+    user = f"not-by-{mechanism}"
+    dovecot_server.add_user(user, "secret")
+    secret = dovecot_server.token(user, seconds=-600) if mechanism in TOKENS else "wrong"
+    with pytest.raises(MaildropAuthError):
+        logged_in(dovecot_server, Pop3Connector(), Credentials(user, secret, mechanism))
+
+
+def test_an_expired_token_is_renewed(dovecot_server: Dovecot) -> None:
+    """Case 39."""
+    dovecot_server.add_user("renewed", "secret")
+    new = Credentials("renewed", dovecot_server.token("renewed"), Mechanism.OAUTHBEARER)
+    old = Credentials("renewed", dovecot_server.token("renewed", -600), Mechanism.OAUTHBEARER, renew=lambda: new)
+    drop = logged_in(dovecot_server, Pop3Connector(), old)
+    assert drop.listing().rows == []
+    assert drop.quit()
 
 
 def test_top_gives_the_header(dovecot_server: Dovecot) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import grp
+import hmac
 import itertools
+import json
 import os
 import pwd
 import re
@@ -50,7 +52,7 @@ ssl = yes
 ssl_cert = <{folder}/server.pem
 ssl_key = <{folder}/server.key
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = plain login apop scram-sha-256 xoauth2 oauthbearer
 auth_failure_delay = 0
 default_login_user = {user}
 default_internal_user = {user}
@@ -62,6 +64,12 @@ mail_location = maildir:{folder}/mail/%u
 passdb {{
   driver = passwd-file
   args = {folder}/users/%u
+  mechanisms = plain login apop scram-sha-256
+}}
+passdb {{
+  driver = oauth2
+  args = {folder}/tokens.conf
+  mechanisms = xoauth2 oauthbearer
 }}
 userdb {{
   driver = static
@@ -89,6 +97,14 @@ service pop3 {{
   service_count = 0
 }}
 """
+
+# Tokens are JSON Web Tokens, which Dovecot checks by itself with a key that is found by issuer, algorithm and name.
+_TOKENS = """\
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={folder}/keys/
+username_attribute = email
+"""
+_KEY = b"a key of the tests"
 
 
 def find_dovecot() -> Path | None:
@@ -145,6 +161,13 @@ class Dovecot:
         # One file for each user: Dovecot looks at most once a second whether a file it knows has changed.
         encoded = base64.b64encode(password.encode()).decode()
         self._write(Path("users") / name, f"{name}:{{PLAIN.b64}}{encoded}\n".encode())
+
+    def token(self, name: str, seconds: float = 600.0) -> str:
+        """An access token for XOAUTH2 and OAUTHBEARER, which holds for so long."""
+        now = int(time.time())
+        claims = {"sub": name, "email": name, "iat": now, "exp": now + int(seconds)}
+        signed = b".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        return (signed + b"." + _base64url(hmac.digest(_KEY, signed, "sha256"))).decode()
 
     def deliver(self, user: str, raw: bytes) -> None:
         """Put a message into a maildrop at once and whole, behind all that are there; octets stay as they are."""
@@ -247,6 +270,9 @@ class Dovecot:
             pop3s_port=self.pop3s_port,
         )
         self._write(Path("dovecot.conf"), config.encode())
+        self._write(Path("tokens.conf"), _TOKENS.format(folder=self.folder).encode())
+        (self.folder / "keys" / "default" / "HS256").mkdir(parents=True)
+        self._write(Path("keys", "default", "HS256", "default"), base64.b64encode(_KEY))
 
     def _maildir(self, user: str) -> Path:
         return self.folder / "mail" / user
@@ -267,6 +293,10 @@ class Dovecot:
     def _own(self, path: Path) -> None:
         if os.geteuid() == 0:
             os.chown(path, self._account.pw_uid, self._group)
+
+
+def _base64url(octets: bytes) -> bytes:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=")
 
 
 @contextmanager
