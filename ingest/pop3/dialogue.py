@@ -51,7 +51,7 @@ class Dialogue:
         self._clock = clock
         self._end = end
         self._stalled = stalled
-        self._answered = 0  # since nothing was outstanding
+        self._answered = 0  # commands, since nothing was outstanding
 
     @property
     def idle(self) -> bool:
@@ -155,7 +155,7 @@ class Dialogue:
                 "The server announces PIPELINING, but fell silent when commands were sent ahead. "
                 "From now on it gets one at a time."
             ) from error
-        self._answered += 1
+        self._answered += isinstance(event, Reply)
         return event
 
     def _more(self) -> Event:

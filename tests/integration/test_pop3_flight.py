@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
-from ingest.domain.mailbox import Credentials, Deadlines, Mechanism, Quirks
+from ingest.domain.mailbox import Credentials, Deadlines, Mechanism, Quirks, Tls
 from ingest.errors import (
     MaildropAuthError,
     MaildropConnectError,
@@ -28,6 +30,7 @@ from tests.support.scripted_pop3 import (
     Drain,
     Expect,
     ScriptedServer,
+    Secure,
     Send,
     Spools,
     Step,
@@ -41,6 +44,8 @@ from tests.support.scripted_pop3 import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ingest.domain.mailbox import Mailbox
 
 HELLO = Send(b"+OK ready\r\n")
@@ -199,6 +204,25 @@ def test_a_server_whose_pipelining_cannot_be_relied_on_gets_one_command_at_a_tim
     assert server.ahead == 0
 
 
+def test_with_starttls_only_what_was_announced_under_tls_counts_and_is_remembered(tmp_path: Path) -> None:
+    """Case 36: whoever sits on the line can have put the first answer there."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    asked = [HELLO, *capa("STLS", "SASL X"), Expect("STLS"), Send(b"+OK\r\n"), Secure(context)]
+    first = [*asked, *capa("PIPELINING"), *PIPELINED, Drain()]
+    again = [HELLO, Expect("STLS"), Send(b"+OK\r\n"), Secure(context), *PIPELINED, Drain()]
+    with ScriptedServer(first, again) as server:
+        target = mailbox(server.port)
+        target = replace(target, server=replace(target.server, tls=Tls.STARTTLS, ca_file=str(ca_file)))
+        connect = Pop3Connector()
+        assert [listed(target, connect) for _ in range(2)] == [2, 2]
+    assert server.stopped_at is None
+    assert verbs(server) == ["CAPA", "STLS", "CAPA", *VERBS, "STLS", *VERBS]
+
+
 # --- announced, and not kept up with -----------------------------------------------------------------------------
 
 
@@ -253,6 +277,14 @@ def test_other_silence_is_no_stall(answers: bytes) -> None:
         assert type(raised.value) is MaildropTimeoutError
         assert listed(target, connect) == 2
     assert server.stopped_at is None
+
+
+def test_silence_after_a_challenge_is_no_stall() -> None:
+    steps = [HELLO, *capa("PIPELINING", "SASL LOGIN"), Expect("AUTH LOGIN"), Send(b"+ \r\n"), Expect("am9l"), Drain()]
+    credentials = Credentials("joe", "secret", Mechanism.LOGIN)
+    with ScriptedServer(steps) as server, pytest.raises(MaildropTimeoutError) as raised:
+        opened(mailbox(server.port, deadlines=HASTY), credentials)
+    assert type(raised.value) is MaildropTimeoutError
 
 
 def test_the_end_of_the_poll_is_no_stall() -> None:
