@@ -267,8 +267,10 @@ class Metrics:
         """Count a server's reset of its unique-ids."""
         self.count("unique_id_resets_total", self._capped(mailbox))
 
-    def expect_polls(self, mailboxes: Iterable[str]) -> None:
-        """Start the poll counters of these mailboxes at 0, so that the first failure is already an increase."""
+    def expect_polls(self, mailboxes: Iterable[str], servers: Iterable[str]) -> None:
+        """Start the counters of these mailboxes and servers at 0, so that the first failure is already an increase."""
+        for server in servers:
+            self._counters["polls_deferred_total"].labels(server)
         for mailbox in mailboxes:
             label = self._capped(mailbox)
             for result in POLL_RESULTS:

@@ -169,7 +169,8 @@ def _exposed(queue: Queue, metrics: Metrics) -> CollectorRegistry:
 
 def _expect_series(queue: Queue, config: Config, metrics: Metrics) -> None:
     if queue is Queue.POLL:
-        metrics.expect_polls(config.mailboxes_by_id())
+        mailboxes = config.mailboxes_by_id()
+        metrics.expect_polls(mailboxes, {box.server.label for box in mailboxes.values()})
     if queue is Queue.RELAY:
         metrics.expect_sinks(sink.name for sink in config.sinks)
 

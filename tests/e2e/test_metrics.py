@@ -76,6 +76,7 @@ def check_names(prometheus: Prometheus) -> None:
     assert {name for name in bases - declared if f"{name}_total" not in declared} == set()
     assert declared - bases <= {
         "mailhaul_tls_certificate_not_after_timestamp_seconds",
+        "mailhaul_mailbox_server_retention_seconds",
         "mailhaul_parse_defects_total",
     }
 
