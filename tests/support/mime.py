@@ -9,6 +9,8 @@ from ingest.mime import MimeLimits, parse
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ingest.domain.manifest import Headers
 
 SIZES = (1, 7, 4096, 262_144)
@@ -34,11 +36,15 @@ class Read:
 
 
 def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None, **found_in: Any) -> Read:
+    """Parse a mail in pieces of `size` octets; see `read_pieces`."""
+    return read_pieces((raw[at : at + size] for at in range(0, len(raw), size)), limits, **found_in)
+
+
+def read_pieces(pieces: Iterable[bytes], limits: MimeLimits | None = None, **found_in: Any) -> Read:
     """Parse a mail; checks that events come in their order.
 
     Args:
-        raw: the mail.
-        size: of the pieces it comes in, in octets.
+        pieces: the mail.
         limits: how much to take on.
         found_in: what else `parse` takes, for an entity inside a container.
     """
@@ -46,7 +52,7 @@ def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None, **fo
     contents: dict[str, list[bytes]] = {}
     leaves: dict[str, Leaf] = {}
     ended: MessageEnded | None = None
-    for event in parse((raw[at : at + size] for at in range(0, len(raw), size)), limits, **found_in):
+    for event in parse(pieces, limits, **found_in):
         assert ended is None, "nothing comes after the end"
         match event:
             case PartBegun():
@@ -54,6 +60,7 @@ def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None, **fo
                 heads[event.path], contents[event.path] = event, []
             case PartData():
                 assert event.path not in leaves, "no data after a part's end"
+                assert event.data, "no event without octets"
                 contents[event.path].append(event.data)
             case PartEnded():
                 leaves[event.path] = Leaf(heads[event.path], b"".join(contents[event.path]), event.defects)

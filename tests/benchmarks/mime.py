@@ -1,0 +1,104 @@
+"""MIME parsers side by side: `python -m tests.benchmarks.mime`.
+
+Each figure is the median of several fresh processes: CPU time for one reading, SHA-256 of every leaf included, and
+peak memory above what the process took before. Then: for how many mails of the shared corpus the leaves have the same
+octets as the standard library gives, and why not for the others. Absolute figures belong to the machine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.mime_agreement import agreement
+from tests.benchmarks.mime_mails import write_mails
+from tests.benchmarks.mime_parsers import PARSERS, WARM_UP
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+PROCESSES = 5
+WIDTH = 150  # also where there is no terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Of one parser over one row; `note` says what went wrong where there are no figures."""
+
+    cpu: float = 0.0
+    mib: float = 0.0
+    note: str = ""
+
+
+def measured(parser: str, warm_up: Path, files: list[Path]) -> Figure:
+    """Run the parser in fresh processes, one after another."""
+    module = PARSERS[parser][0]
+    if module is not None and importlib.util.find_spec(module) is None:
+        return Figure(note="not installed")
+    if not files:
+        return Figure(note="no corpus")
+    command = [sys.executable, "-m", "tests.benchmarks.mime_parsers", parser, str(warm_up), *map(str, files)]
+    results = []
+    for _ in range(PROCESSES):
+        done = subprocess.run(command, capture_output=True, check=False, timeout=600)
+        if done.returncode < 0:
+            return Figure(note=signal.Signals(-done.returncode).name)
+        if done.returncode:
+            return Figure(note="failed")
+        results.append(json.loads(done.stdout))
+    raised = results[0]["raised"]
+    return Figure(
+        cpu=statistics.median(result["cpu"] for result in results),
+        mib=statistics.median(result["mib"] for result in results),
+        note=f"raised on {raised}" if raised else "",
+    )
+
+
+def main() -> None:
+    """Run everything and print the tables."""
+    console = Console(width=max(WIDTH, Console().width))
+    with tempfile.TemporaryDirectory(prefix="mailhaul-bench-") as folder:
+        rows = write_mails(Path(folder))
+        warm_up = Path(folder) / "warm-up.eml"
+        warm_up.write_bytes(WARM_UP)
+        mails = sorted(CORPUS.rglob("*.eml")) if CORPUS.is_dir() else []
+        rows[f"shared corpus, {len(mails)} mails"] = mails
+        table = Table(title="CPU ms to read once, SHA-256 of every leaf included; MiB of peak memory above base")
+        table.add_column("")
+        for parser in PARSERS:
+            table.add_column(parser, justify="right")
+            table.add_column("MiB", justify="right", style="bright_black")
+        for name, files in rows.items():
+            figures = [measured(parser, warm_up, files) for parser in PARSERS]
+            table.add_row(name, *(cell for figure in figures for cell in _cells(figure, figures[0])))
+    console.print(table)
+    console.print(_agreement(mails))
+
+
+def _cells(figure: Figure, ours: Figure) -> tuple[str, str]:
+    if not figure.cpu:
+        return figure.note, ""
+    times = f" ({figure.cpu / ours.cpu:.1f}x)" if figure is not ours and ours.cpu else ""
+    note = f", {figure.note}" if figure.note else ""
+    return f"{figure.cpu * 1000:.3g}{times}{note}", f"{figure.mib:.1f}"
+
+
+def _agreement(mails: list[Path]) -> Table:
+    table = Table(title="Leaves with the same octets as the standard library's (compat32)")
+    table.add_column("")
+    table.add_column("mails", justify="right")
+    for reason, count in agreement(mails).items():
+        table.add_row(reason, str(count))
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""One parser over one row of the MIME benchmark: run as a process of its own, prints one line of JSON.
+
+Each takes a file and hashes the content of every leaf with SHA-256, decoded. What else it makes of the mail is its
+own affair: ours, mail-parser and fast-mail-parser decode the header, the standard library only what it is asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import json
+import re
+import sys
+import time
+from email import message_from_binary_file, policy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingest.mime import parse
+from ingest.mime.events import PartBegun, PartData
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from email.policy import Policy
+
+CHUNK = 256 * 1024
+SECONDS = 0.3  # of CPU time to measure at least; a small mail is read many times
+WARM_UP = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx\r\n--a--\r\n"
+
+
+def ours(file: Path) -> None:
+    """A chunk at a time, as the processor does."""
+    hashes = {}
+    with file.open("rb") as raw:
+        for event in parse(iter(lambda: raw.read(CHUNK), b"")):
+            if isinstance(event, PartBegun):
+                hashes[event.path] = hashlib.sha256()
+            elif isinstance(event, PartData):
+                hashes[event.path].update(event.data)
+
+
+def standard(chosen: Policy[Any]) -> Callable[[Path], None]:
+    """The standard library under one of its policies."""
+
+    def read(file: Path) -> None:
+        with file.open("rb") as raw:
+            message = message_from_binary_file(raw, policy=chosen)
+        for part in message.walk():
+            if not part.is_multipart():
+                content = part.get_payload(decode=True)
+                hashlib.sha256(content if isinstance(content, bytes) else b"")
+
+    return read
+
+
+def mail_parser(file: Path) -> None:
+    """It gives base64 as it stood in the mail."""
+    message = importlib.import_module("mailparser").parse_from_bytes(file.read_bytes())
+    for text in (*message.text_plain, *message.text_html):
+        hashlib.sha256(text.encode("utf-8", "replace"))
+    for attachment in message.attachments:
+        payload = attachment["payload"]
+        hashlib.sha256(base64.b64decode(payload) if attachment["binary"] else payload.encode("utf-8", "replace"))
+
+
+def fast_mail_parser(file: Path) -> None:
+    """A binding of a parser in Rust."""
+    message = importlib.import_module("fast_mail_parser").parse_email(file.read_bytes())
+    for text in (*message.text_plain, *message.text_html):
+        hashlib.sha256(text.encode("utf-8", "replace"))
+    for attachment in message.attachments:
+        hashlib.sha256(attachment.content)
+
+
+PARSERS: dict[str, tuple[str | None, Callable[[Path], None]]] = {
+    "Mailhaul": (None, ours),
+    "stdlib compat32": (None, standard(policy.compat32)),
+    "stdlib default": (None, standard(policy.default)),
+    "mail-parser": ("mailparser", mail_parser),
+    "fast-mail-parser": ("fast_mail_parser", fast_mail_parser),
+}
+
+
+def measure(read: Callable[[Path], None], files: list[Path]) -> dict[str, float | int]:
+    """CPU seconds for all files once, MiB of peak memory above where it began, and at how many mails it raised."""
+    _forget_peak()
+    base = _status("VmRSS")
+    raised = sum(not _reads(read, file) for file in files)
+    above = _status("VmHWM") - base
+    rounds, started = 0, time.process_time()
+    while rounds == 0 or time.process_time() - started < SECONDS:
+        for file in files:
+            _reads(read, file)
+        rounds += 1
+    return {"cpu": (time.process_time() - started) / rounds, "mib": above / 1024, "raised": raised}
+
+
+def _reads(read: Callable[[Path], None], file: Path) -> bool:
+    try:
+        read(file)
+    except Exception:  # noqa: BLE001 - foreign parsers over hostile mail: that they raise is what is counted
+        return False
+    return True
+
+
+def _forget_peak() -> None:
+    """Let the kernel count the peak of resident memory anew (man 5 proc_pid_clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
+
+
+def _status(name: str) -> int:
+    """KiB, from /proc."""
+    found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text("ascii"))
+    assert found is not None
+    return int(found[1])
+
+
+def main() -> None:
+    """Arguments: the parser's name, a small mail to warm up with, the row's mails."""
+    name, warm_up, *files = sys.argv[1:]
+    read = PARSERS[name][1]
+    _reads(read, Path(warm_up))
+    print(json.dumps(measure(read, [Path(file) for file in files])))
+
+
+if __name__ == "__main__":
+    main()
