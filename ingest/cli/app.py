@@ -16,6 +16,8 @@ import typer
 from rich.console import Console
 
 from ingest import __version__
+from ingest.cli import failed
+from ingest.cli.options import ConfigOption, JsonOption, print_json
 from ingest.cli.saying import FAILED, INTERRUPTED, UNUSABLE, Commands
 
 app = typer.Typer(
@@ -27,12 +29,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="About the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="A YAML file, or a folder of them.", show_default=False),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+app.add_typer(failed.app, name="failed")
 
 
 class Role(StrEnum):
@@ -68,7 +65,7 @@ def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     report, interrupted = once.drain(config)
     if as_json:
-        _print_json(reports.drain_data(report))
+        print_json(reports.drain_data(report))
     else:
         Console().print(reports.drain_table(report))
     sys.exit(INTERRUPTED if interrupted else 0 if report.ok else FAILED)
@@ -85,7 +82,7 @@ def check(
 
     report = once.check(config, mailboxes or [])
     if as_json:
-        _print_json(reports.check_data(report))
+        print_json(reports.check_data(report))
     else:
         Console().print(reports.check_table(report))
     sys.exit(0 if report.ok else FAILED)
@@ -98,7 +95,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     found = once.status(config)
     if as_json:
-        _print_json(reports.status_data(found))
+        print_json(reports.status_data(found))
     else:
         Console().print(reports.status_view(found))
 
@@ -163,7 +160,3 @@ def _as_a_child() -> None:
     from ingest.cli.supervisor import end_with_parent
 
     end_with_parent()
-
-
-def _print_json(data: object) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False))

@@ -14,6 +14,7 @@ from ingest.errors import ConfigError
 from ingest.metrics import Metrics
 from ingest.ports.hints import NoHints
 from ingest.runtime import Runtime, build, ledger_url
+from ingest.usecases.failed import FailedMessages
 from ingest.usecases.status import Status, read_status
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ def status(config: Path | None) -> Status:
     """What the ledger says now."""
     with _runtime(config) as runtime:
         return read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
+
+
+@contextmanager
+def failed(config: Path | None) -> Iterator[FailedMessages]:
+    """What may be done with messages that were given up."""
+    with _runtime(config) as runtime:
+        yield FailedMessages(runtime.ledger)
 
 
 @contextmanager

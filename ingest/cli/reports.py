@@ -14,6 +14,9 @@ from ingest.cli.saying import printable
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingest.domain.message import FailedMessage
     from ingest.usecases.check import CheckReport
     from ingest.usecases.drain import DrainReport
     from ingest.usecases.pollrun import PollReport
@@ -138,6 +141,48 @@ def status_view(status: Status) -> RenderableType:
     if status.counts["parked"]:
         lines.append(f"{status.counts['parked']} events were refused by their sink and are kept aside")
     return Group(table, "", *lines)
+
+
+def failed_data(failed: FailedMessage) -> dict[str, Any]:
+    """What is known of a message that was given up; nothing of its content."""
+    message = failed.message
+    return {
+        "message_key": message.key,
+        "mailbox": message.mailbox,
+        "reason": failed.reason,
+        "tries": failed.tries,
+        "failed_at": failed.failed_at.isoformat(),
+        "first_seen": message.first_seen.isoformat(),
+        "received_at": message.received_at.isoformat() if message.received_at else None,
+        "raw": message.source.model_dump(exclude_none=True),
+    }
+
+
+def failed_table(failed: Sequence[FailedMessage]) -> RenderableType:
+    """A row each."""
+    if not failed:
+        return Text("no message was given up")
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    for name in ("message key", "mailbox", "reason"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("octets", justify="right")
+    table.add_column("given up", no_wrap=True)
+    for one in failed:
+        when = f"{ago(time.time() - one.failed_at.timestamp())} ago"
+        table.add_row(one.message.key, one.message.mailbox, one.reason, f"{one.message.source.size:,}", when)
+    return table
+
+
+def failed_view(failed: FailedMessage) -> RenderableType:
+    """A line for each thing that is known."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bright_black", no_wrap=True)
+    table.add_column(overflow="fold")
+    data = failed_data(failed)
+    raw = data.pop("raw")
+    for name, value in {**data, "bucket": raw["bucket"], "key": raw["key"], "octets": raw["size"]}.items():
+        table.add_row(name.replace("_", " "), printable(str(value if value is not None else "unknown")))
+    return table
 
 
 def _counts(report: PollReport) -> dict[str, int]:

@@ -270,6 +270,17 @@ class Ledger(Protocol):
         """Every message that was given up, the oldest first."""
         ...
 
+    def retry_failed(self, failed: FailedMessage) -> bool:
+        """Open a message again that was given up, due now, with all its tries before it; False when it is not there."""
+        ...
+
+    def drop_failed(self, failed: FailedMessage) -> bool:
+        """Forget a message that was given up: a person has dealt with it. False when it is not there.
+
+        It counts as done from then on, so that the mailbox's policy may delete it on the server.
+        """
+        ...
+
     def put_status(self, mailbox: str, status: MailboxStatus) -> None:
         """Replace a mailbox's status; a `last_success` of None keeps the one before."""
         ...

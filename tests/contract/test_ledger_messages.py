@@ -277,6 +277,49 @@ def test_a_failed_message_stays_failed_when_it_is_registered_again(bench: Bench)
     assert bench.ledger.undone(BOX) == {digest(1), digest(9)}
 
 
+def give_up(bench: Bench, number: int) -> FailedMessage:
+    """A message that was tried more than once before."""
+    bench.ledger.register(claim_box(bench), [registration(number)])
+    for _ in range(2):
+        claim = claim_message(bench)
+        bench.ledger.messages.release(claim, 0.0, claim.tries)
+    failed = FailedMessage(message=message(number), reason="r", tries=3, failed_at=FIRST_SEEN)
+    bench.ledger.fail(claim_message(bench), failed, event(number, EventType.FAILED))
+    return failed
+
+
+def test_a_failed_message_that_is_retried_is_due_at_once_with_all_its_tries(bench: Bench) -> None:
+    failed = give_up(bench, 1)
+    assert bench.ledger.retry_failed(failed)
+    assert bench.ledger.failed_messages() == []
+    claim = claim_message(bench)
+    assert (claim.id, claim.tries) == (message(1).key, 1)
+    assert bench.ledger.open_messages([claim.id]) == [message(1)]
+    assert bench.ledger.undone(BOX) == {digest(1)}, "still not to be deleted"
+    bench.ledger.complete(claim, message(1), event(1))
+    assert bench.ledger.undone(BOX) == set()
+
+
+def test_a_failed_message_that_is_dropped_counts_as_done(bench: Bench) -> None:
+    failed = give_up(bench, 1)
+    before = bench.ledger.seen(BOX).changes
+    assert bench.ledger.drop_failed(failed)
+    assert bench.ledger.failed_messages() == []
+    assert bench.ledger.undone(BOX) == set()
+    assert bench.ledger.seen(BOX).changes == before + 1
+    assert bench.ledger.counts()["open"] == 0
+
+
+@pytest.mark.parametrize("what", ["retry_failed", "drop_failed"])
+def test_nothing_happens_to_a_message_that_is_not_failed(bench: Bench, what: str) -> None:
+    """Somebody else was quicker."""
+    failed = give_up(bench, 1)
+    assert getattr(bench.ledger, what)(failed)
+    assert not bench.ledger.retry_failed(failed)
+    assert not bench.ledger.drop_failed(failed)
+    assert bench.ledger.counts()["open"] == (1 if what == "retry_failed" else 0)
+
+
 def test_failed_messages_come_oldest_first(bench: Bench) -> None:
     bench.ledger.register(claim_box(bench), [registration(number) for number in (1, 2, 3)])
     for claim in bench.ledger.messages.claim(3, LONG):

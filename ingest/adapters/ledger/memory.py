@@ -185,6 +185,25 @@ class MemoryLedger:
         with self._lock:
             return sorted(self._failed.values(), key=lambda failure: failure.failed_at)
 
+    def retry_failed(self, failed: FailedMessage) -> bool:
+        """See the port."""
+        message = failed.message
+        with self._lock:
+            if self._failed.pop(message.key, None) is None:
+                return False
+            self.messages.drop([message.key])
+            return self._open_up(message)
+
+    def drop_failed(self, failed: FailedMessage) -> bool:
+        """See the port."""
+        message = failed.message
+        with self._lock:
+            if self._failed.pop(message.key, None) is None:
+                return False
+            self._undone.get(message.mailbox, {}).pop(message.key, None)
+            self._changes[message.mailbox] += 1
+            return True
+
     def put_status(self, mailbox: str, status: MailboxStatus) -> None:
         """See the port."""
         with self._lock:

@@ -168,6 +168,19 @@ class RedisLedger:
         failed = [FailedMessage.model_validate_json(text) for text in self._connection.call("HVALS", names.FAILED)]
         return sorted(failed, key=lambda failure: failure.failed_at)
 
+    def retry_failed(self, failed: FailedMessage) -> bool:
+        """See the port."""
+        message = failed.message
+        keys = [*self._messages.keys, names.OPEN, names.OPEN_SINCE, names.FAILED]
+        arguments = (message.key, message.model_dump_json(), _milliseconds(message.first_seen))
+        return bool(self._connection.run("retry_failed", keys, arguments))
+
+    def drop_failed(self, failed: FailedMessage) -> bool:
+        """See the port."""
+        message = failed.message
+        keys = [names.FAILED, names.undone(message.mailbox), names.CHANGES]
+        return bool(self._connection.run("drop_failed", keys, (message.key, message.mailbox)))
+
     def put_status(self, mailbox: str, status: MailboxStatus) -> None:
         """See the port. The last success has a key of its own, so that a failure cannot overwrite it."""
         commands: list[tuple[str | bytes, ...]] = [("HSET", names.STATUS, mailbox, _STATUS.dump_json(status))]
