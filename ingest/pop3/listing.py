@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 _NUMBER_DIGITS = 10
 # No message is larger than a pebibyte; what is above is an overflow or a lie.
-_SIZE_DIGITS = 16
 _LARGEST = 2**50
 _PRINTABLE = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 
@@ -64,7 +63,7 @@ def _is_unique_id(octets: bytes | None) -> bool:
 
 def _size(rest: bytes) -> int | None:
     digits = rest.split(maxsplit=1)[0] if rest.strip() else b""
-    if not digits.isdigit() or len(digits) > _SIZE_DIGITS:
+    if not digits.isdigit():
         return None
     size = int(digits)
     return size if size < _LARGEST else None

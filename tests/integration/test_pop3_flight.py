@@ -280,11 +280,12 @@ def test_other_silence_is_no_stall(answers: bytes) -> None:
 
 
 def test_silence_after_a_challenge_is_no_stall() -> None:
-    steps = [HELLO, *capa("PIPELINING", "SASL LOGIN"), Expect("AUTH LOGIN"), Send(b"+ \r\n"), Expect("am9l"), Drain()]
+    """Nothing was sent ahead, so nothing is tried again, though it would go well."""
+    asked = [HELLO, *capa("PIPELINING", "SASL LOGIN"), Expect("AUTH LOGIN"), Send(b"+ \r\n"), Expect("am9l")]
+    well = [*asked, Send(b"+ \r\n"), Expect("c2Vj"), Send(b"+OK\r\n"), *capa(), Drain()]
     credentials = Credentials("joe", "secret", Mechanism.LOGIN)
-    with ScriptedServer(steps) as server, pytest.raises(MaildropTimeoutError) as raised:
+    with ScriptedServer([*asked, Drain()], well) as server, pytest.raises(MaildropTimeoutError):
         opened(mailbox(server.port, deadlines=HASTY), credentials)
-    assert type(raised.value) is MaildropTimeoutError
 
 
 def test_the_end_of_the_poll_is_no_stall() -> None:
