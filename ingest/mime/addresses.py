@@ -29,6 +29,7 @@ _USUAL = re.compile(
     rb"""
       (?: "([^"\\=\x00-\x1f\x7f-\xff]*)"[ ]* | ([\w .&+-]*) | (=\?[^?\s]+\?[BbQq]\?[^?\s]*\?=)[ ]* )
       <([!\#-'*+./-9?A-Z^-~-]+@[\w.-]+)>
+    | ([!\#-'*+./-9?A-Z^-~-]+@[\w.-]+)
     """,
     re.ASCII | re.VERBOSE,
 )
@@ -45,9 +46,9 @@ def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Addre
     """
     usual = _USUAL.fullmatch(value) if len(value) <= _USUAL_OCTETS else None
     if usual is not None and most:
-        quoted, plain, word, address = usual.groups()
+        quoted, plain, word, angle, address = usual.groups()
         name = clean(decode_header(word, defects)) if word else (quoted or plain or b"").decode("ascii").strip()
-        return [Address(name=name, address=address.decode("ascii"))]
+        return [Address(name=name, address=(angle or address).decode("ascii"))]
     found: list[Address] = []
     words: list[bytes] = []
     comment, angle = b"", None

@@ -46,6 +46,8 @@ class Utf8Text:
 
     def close(self) -> bytes:
         """The rest."""
+        if self._decoder is None:
+            return b""
         rest, self._line = self._line, b""
         return self._decode(rest, final=True)
 

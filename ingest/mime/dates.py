@@ -13,7 +13,11 @@ _YEARS = range(1971, 2101)
 _MONTHS = {name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 # RFC 5322 section 3.3 as nearly all software writes it; the standard library, which takes more, takes longer.
 _USUAL = re.compile(
-    rb"(?:[A-Za-z]{3}, *)?(\d\d?) ([A-Za-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)([0-5]\d)(?: \([^()]*\))?"
+    rb"""
+      (?:[A-Za-z]{3},?[ ]*)? (\d\d?)[ ]([A-Za-z]{3})[ ](\d{4}) [ ](\d\d?):(\d\d)(?::(\d\d))?
+      [ ](?: ([+-])(\d\d)([0-5]\d) | GMT | UTC?) (?:[ ]*\([^()]*\))?
+    """,
+    re.VERBOSE,
 )
 _OCTETS = 256
 _HEADER_ENDS = (b"\n\r\n", b"\n\n", b"\r\r")
@@ -30,10 +34,10 @@ def parse_date(value: bytes) -> datetime | None:
 
 
 def _usual(match: re.Match[bytes]) -> datetime:
-    day, year, hour, minute, second, hours, minutes = map(int, match.group(1, 3, 4, 5, 6, 8, 9))
-    local = datetime(year, _MONTHS[match[2].lower()], day, hour, minute, second, tzinfo=UTC)
-    east = timedelta(hours=hours, minutes=minutes)
-    return local - east if match[7] == b"+" else local + east
+    day, month, year, hour, minute, second, sign, hours, minutes = match.groups(b"0")
+    local = datetime(int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    east = timedelta(hours=int(hours), minutes=int(minutes))
+    return local + east if sign == b"-" else local - east
 
 
 def _unusual(value: bytes) -> datetime:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ingest.mime.fields import Fields
 
 _NESTED = frozenset({"message/rfc822", "message/global"})
+_BODY_KINDS: dict[str, BodyKind] = {"text/plain": "text", "text/html": "html"}
 _ROLES: dict[str, Role] = {
     **dict.fromkeys(_NESTED, "message"),
     "application/pkcs7-signature": "signature",
@@ -47,7 +48,8 @@ _TYPES = 8  # declarations of one part's type, or boundaries in one of them, tha
 class Entity(NamedTuple):
     """One entity's header, read. `container` is the subtype of the multipart around it, empty at the top.
 
-    `boundaries` holds more than one where the header names several; the first that comes is the one.
+    `boundaries` holds more than one where the header names several; the first that comes is the one. `body_kind` is
+    what body it could be, if it is the first of its kind.
     """
 
     media_type: str
@@ -59,30 +61,12 @@ class Entity(NamedTuple):
     filename: str | None
     content_id: str | None
     container: str
-
-    @property
-    def is_multipart(self) -> bool:
-        """Whether it holds parts."""
-        return self.media_type.startswith("multipart/")
-
-    @property
-    def is_unreadable_multipart(self) -> bool:
-        """Whether it says that it holds parts, and not where they begin."""
-        return self.is_multipart and not self.boundaries
+    body_kind: BodyKind | None
 
     @property
     def is_message(self) -> bool:
         """Whether it is a nested message."""
         return self.media_type in _NESTED
-
-    @property
-    def body_kind(self) -> BodyKind | None:
-        """What body it could be, if it is the first of its kind."""
-        if self.filename is not None or self.disposition == "attachment":
-            return None
-        if self.media_type == "text/plain" or self.is_unreadable_multipart:
-            return "text"
-        return "html" if self.media_type == "text/html" else None
 
     @property
     def role(self) -> Role:
@@ -109,7 +93,7 @@ class Entity(NamedTuple):
         return bool(self.content_id and self.container == "related") or self.body_kind is not None
 
 
-PLAIN_TEXT = Entity("text/plain", (), None, "", "", None, None, None, "")
+PLAIN_TEXT = Entity("text/plain", (), None, "", "", None, None, None, "", "text")
 
 
 def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[Entity]:
@@ -129,9 +113,11 @@ def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[
         if not fields and container != "digest":
             defects.add(Defect.NO_HEADERS)
         return [_read(fields, NOTHING, container, defects)]
-    entities = [_read(fields, parse_structured(value, defects), container, defects) for value in declared[:_TYPES]]
-    if len(declared) == 1 and len(entities[0].boundaries) <= 1:
-        return entities
+    first = _read(fields, parse_structured(declared[0], defects), container, defects)
+    if len(declared) == 1 and len(first.boundaries) <= 1:
+        return [first]
+    others = [_read(fields, parse_structured(value, set()), container, set()) for value in declared[1:_TYPES]]
+    entities = [first, *others]
     boundaries = tuple(dict.fromkeys(boundary for entity in entities for boundary in entity.boundaries))
     defects.add(Defect.DUPLICATE_FIELD)
     if len(boundaries) > 1 and entities[0].boundaries:
@@ -156,17 +142,27 @@ def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]
     media_type, parameters = _media_type(kind, container), kind.parameters
     if media_type == "message/partial":
         defects.add(Defect.PARTIAL)
-    charset = parameters.get("charset")
+    boundaries: tuple[bytes, ...] = ()
+    body_kind = _BODY_KINDS.get(media_type)
+    if media_type.startswith("multipart/"):
+        boundaries = _boundaries(kind)
+        if not boundaries:
+            # It says that it holds parts, and not where they begin.
+            defects.add(Defect.NO_BOUNDARY)
+            body_kind = "text"
+    charset, disposed_as = parameters.get("charset"), _disposition(disposition) if disposition.value else None
+    filename = disposition.parameters.get("filename") or parameters.get("name") or None
     return Entity(
         media_type,
-        _boundaries(kind) if media_type.startswith("multipart/") else (),
+        boundaries,
         None if charset is None else clean(charset)[:_TEXT],
         parameters.get("smime-type", "").lower(),
         "" if encoding is None else encoding.decode("ascii", "replace"),
-        _disposition(disposition) if disposition.value else None,
-        disposition.parameters.get("filename") or parameters.get("name") or None,
+        disposed_as,
+        filename,
         clean(content_id.decode("utf-8", "replace"))[:_TEXT].strip(" <>") if content_id else None,
         container,
+        body_kind if filename is None and disposed_as != "attachment" else None,
     )
 
 
@@ -189,5 +185,5 @@ def _disposition(disposition: Structured) -> str | None:
 
 def _boundaries(kind: Structured) -> tuple[bytes, ...]:
     """What lines are compared with: octets, not decoded, and without blanks at the end, which gateways cut off."""
-    stripped = dict.fromkeys(boundary.rstrip() for boundary in kind.boundaries)
-    return tuple(boundary for boundary in stripped if 0 < len(boundary) <= _BOUNDARY)[:_TYPES]
+    stripped = {boundary.rstrip(): None for boundary in kind.boundaries}
+    return tuple([boundary for boundary in stripped if 0 < len(boundary) <= _BOUNDARY][:_TYPES])

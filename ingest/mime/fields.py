@@ -20,7 +20,10 @@ _SEGMENT = re.compile(r"(.*?)(?:\*(\d{1,5}))?(\*)?", re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*\)")
 # A value as nearly all software writes it: nothing in it is encoded, escaped or commented. Possessive, so that what
 # does not fit is found out in one pass.
-_PLAIN = re.compile(r'[\w./+-]++[ \t]*+(?:;[ \t]*+[\w-]++=(?:"[^"\\%=]*+"|[^\s"\\%=;*()]++)[ \t]*+)*+;?', re.ASCII)
+_PLAIN = re.compile(
+    r'[\w./+-]++[ \t]*+(?:;[ \t]*+[\w-]++=(?:"(?:[^"\\=]++|=(?!\?))*+"|(?:[^\s"\\=;()]++|=(?!\?))++)[ \t]*+)*+;?',
+    re.ASCII,
+)
 _PLAIN_PARAMETER = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))', re.ASCII)
 _PLAIN_OCTETS = 1000  # a longer one may have more parameters than are read
 _PARAMETERS = 100
@@ -58,8 +61,8 @@ class Fields:
 
     def firsts(self, names: tuple[bytes, ...]) -> list[bytes | None]:
         """The value of the first field of each name."""
-        found = map(self._by_name.get, names)
-        return [None if values is None else _unfolded(values[0]) for values in found]
+        get = self._by_name.get
+        return [None if (values := get(name)) is None else _unfolded(values[0]) for name in names]
 
     def has_any(self, names: frozenset[bytes]) -> bool:
         """Whether there is a field of one of these names."""

@@ -330,10 +330,8 @@ class Scanner:
     def _begin_leaf(self, entity: Entity, defects: set[Defect], events: list[MimeEvent]) -> None:
         self._state = _LEAF
         path, kind = self._multiparts.next_path(), entity.body_kind
-        if entity.is_unreadable_multipart:
-            defects.add(Defect.NO_BOUNDARY)
         decoder = decoder_for(entity.encoding)
-        inner = self._inside(entity, path, defects)
+        inner = self._inside(entity, path, defects) if kind == "text" or entity.is_message else None
         if kind is not None and self._nesting:
             self._tally.defects |= defects
             self._leaf = Leaf(None, decoder, None, inner, defects)
@@ -347,13 +345,11 @@ class Scanner:
         self._leaf = Leaf(path, decoder, Utf8Text(charset) if body else None, inner, defects)
 
     def _inside(self, entity: Entity, path: str, defects: set[Defect]) -> Inner | None:
-        """What reads a leaf's content in turn."""
+        """What reads the content of a text or message in turn."""
         if entity.body_kind == "text":
             # What a nested text holds is said to be in the nested message, where the text itself is.
             parent = self._parent if self._nesting and self._parent else path
             return EmbeddedFiles(path, parent, self._tally)
-        if not entity.is_message:
-            return None
         if self._nesting >= self._limits.messages:
             self._tally.stop_at(Defect.DEPTH_LIMIT, defects)
             return None
