@@ -42,7 +42,7 @@ def everything(drop: Pop3Session) -> list[bytes]:
 
 @pytest.mark.parametrize("tls", list(Tls))
 def test_every_octet_comes_through(dovecot_server: Dovecot, tls: Tls) -> None:
-    """Case 25, 31: through more than one window, messages larger than it among them, in all three kinds of TLS."""
+    """Through more than one window, messages larger than it among them, in all three kinds of TLS."""
     user = f"octets-{tls}"
     dovecot_server.add_user(user, "secret")
     mails = [b"N: %d\r\n" % number + NASTY for number in range(150)]
@@ -56,7 +56,6 @@ def test_every_octet_comes_through(dovecot_server: Dovecot, tls: Tls) -> None:
 
 
 def test_only_quit_deletes(dovecot_server: Dovecot) -> None:
-    """Case 42."""
     dovecot_server.add_user("commit", "secret")
     for number in range(130):
         dovecot_server.deliver("commit", b"N: %d\r\n\r\n" % number)
@@ -71,7 +70,7 @@ def test_only_quit_deletes(dovecot_server: Dovecot) -> None:
 
 
 def test_a_message_that_has_gone_does_not_touch_the_others(dovecot_server: Dovecot) -> None:
-    """Case 27, 47: whatever Dovecot says of it, the session or the next one has the rest."""
+    """Whatever Dovecot says of it, the session or the next one has the rest."""
     dovecot_server.add_user("gone", "secret")
     for number in range(3):
         dovecot_server.deliver("gone", b"N: %d\r\n\r\n" % number)
@@ -84,7 +83,6 @@ def test_a_message_that_has_gone_does_not_touch_the_others(dovecot_server: Dovec
 
 
 def test_a_wrong_password_is_told_as_that(dovecot_server: Dovecot) -> None:
-    """Case 40."""
     dovecot_server.add_user("wrong", "other")
     with pytest.raises(MaildropAuthError):
         opened(dovecot_server, "wrong")
@@ -106,7 +104,7 @@ def test_every_mechanism_logs_in_twice(dovecot_server: Dovecot, mechanism: Mecha
 
 @pytest.mark.parametrize("mechanism", list(Mechanism))
 def test_every_mechanism_tells_wrong_credentials_as_that(dovecot_server: Dovecot, mechanism: Mechanism) -> None:
-    """Case 39, 40: the server says so in many ways."""
+    """The server says so in many ways."""
     user = f"not-by-{mechanism}"
     dovecot_server.add_user(user, "secret")
     secret = dovecot_server.token(user, seconds=-600) if mechanism in TOKENS else "wrong"
@@ -115,7 +113,6 @@ def test_every_mechanism_tells_wrong_credentials_as_that(dovecot_server: Dovecot
 
 
 def test_an_expired_token_is_renewed(dovecot_server: Dovecot) -> None:
-    """Case 39."""
     dovecot_server.add_user("renewed", "secret")
     new = Credentials("renewed", dovecot_server.token("renewed"), Mechanism.OAUTHBEARER)
     old = Credentials("renewed", dovecot_server.token("renewed", -600), Mechanism.OAUTHBEARER, renew=lambda: new)
@@ -146,7 +143,6 @@ def test_top_gives_the_header(dovecot_server: Dovecot) -> None:
 
 
 def test_a_server_that_dies_ends_the_session_and_deletes_nothing(own_dovecot: Dovecot) -> None:
-    """Case 8, 28, 43."""
     own_dovecot.add_user("joe", "secret")
     for octets in (1, 2**20, 2**25):  # the last is more than the sockets on the way can hold
         own_dovecot.deliver("joe", b"\r\n" + b"x" * octets)

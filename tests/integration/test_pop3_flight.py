@@ -93,7 +93,7 @@ def test_all_behind_the_capabilities_is_one_flight_and_the_next_session_is_nothi
     ],
 )
 def test_a_refused_login_is_told_as_what_it_is_whatever_follows(answers: bytes, kind: type[MaildropError]) -> None:
-    """Case 27: the answers behind it belong to commands that were meant for a session."""
+    """The answers behind it belong to commands that were meant for a session."""
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(answers), Drain()]
     with ScriptedServer(steps) as server, pytest.raises(kind) as raised:
         opened(mailbox(server.port))
@@ -113,7 +113,6 @@ def test_a_refused_login_does_not_make_the_server_unknown() -> None:
 
 
 def test_a_session_that_breaks_in_the_flight_is_told_as_that() -> None:
-    """Case 28."""
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n+OK\r\n+OK\r\nPIPE"), Close()]
     with ScriptedServer(steps) as server, pytest.raises(MaildropConnectError):
         opened(mailbox(server.port))
@@ -138,7 +137,7 @@ def test_a_memory_that_went_wrong_heals_with_the_next_session(broken: list[Step]
 
 
 def test_a_server_that_announces_pipelining_no_more_is_believed_at_once() -> None:
-    """Case 36: CAPA after the login replaces that before it."""
+    """CAPA after the login replaces that before it."""
     steps = [HELLO, *FLIGHT, landed("TOP"), *_lockstep_fetch()]
     with ScriptedServer([*FIRST, Drain()], steps, [*IN_LOCKSTEP, *_lockstep_fetch()]) as server:
         connect, target = Pop3Connector(), mailbox(server.port)
@@ -156,7 +155,7 @@ def _lockstep_fetch() -> list[Step]:
 
 
 def test_what_is_announced_after_the_login_counts() -> None:
-    """Case 36: LOGIN-DELAY and EXPIRE may be a user's own."""
+    """LOGIN-DELAY and EXPIRE may be a user's own."""
     answers = landed("PIPELINING", "LOGIN-DELAY 300", "EXPIRE 10")
     steps = [HELLO, *capa("PIPELINING", "LOGIN-DELAY 60 USER", "EXPIRE NEVER USER"), *FLIGHT, answers, Drain()]
     with ScriptedServer(steps) as server, closing(opened(mailbox(server.port))) as drop:
@@ -176,7 +175,7 @@ def test_what_was_announced_before_the_login_counts_where_capa_is_refused_after_
 
 
 def test_one_command_at_a_time_the_capabilities_are_asked_for_once_an_hour() -> None:
-    """Case 29: each question costs a round trip."""
+    """Each question costs a round trip."""
     now = [1000.0]
     first, again = [*login("LOGIN-DELAY 5"), Drain()], [*IN_LOCKSTEP, Drain()]
     other = [*IN_LOCKSTEP, *capa("LOGIN-DELAY 9"), Drain()]
@@ -205,7 +204,7 @@ def test_a_server_whose_pipelining_cannot_be_relied_on_gets_one_command_at_a_tim
 
 
 def test_with_starttls_only_what_was_announced_under_tls_counts_and_is_remembered(tmp_path: Path) -> None:
-    """Case 36: whoever sits on the line can have put the first answer there."""
+    """Whoever sits on the line can have put the first answer there."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -227,7 +226,7 @@ def test_with_starttls_only_what_was_announced_under_tls_counts_and_is_remembere
 
 
 def test_a_server_that_answers_only_the_first_is_opened_again_in_lockstep_and_remembered() -> None:
-    """Case 30: by the connector itself, while it logs in."""
+    """By the connector itself, while it logs in."""
     stalling = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n"), Drain()]
     careful = [HELLO, *capa("PIPELINING"), *IN_LOCKSTEP[1:], *capa("PIPELINING"), Drain()]
     with ScriptedServer(stalling, careful, [*IN_LOCKSTEP, Drain()]) as server:
@@ -239,7 +238,7 @@ def test_a_server_that_answers_only_the_first_is_opened_again_in_lockstep_and_re
 
 
 def test_a_server_that_falls_silent_while_it_is_fetched_from_is_remembered() -> None:
-    """Case 30: whoever fetches opens another session, which goes in lockstep."""
+    """Whoever fetches opens another session, which goes in lockstep."""
     stalling = [*FIRST, Expect("RETR 1"), Expect("RETR 2"), Send(b"+OK\r\na\r\n.\r\n"), Drain()]
     with ScriptedServer(stalling, [*IN_LOCKSTEP, *_lockstep_fetch()]) as server:
         connect, target = Pop3Connector(), mailbox(server.port, deadlines=HASTY)
@@ -255,7 +254,6 @@ def test_a_server_that_falls_silent_while_it_is_fetched_from_is_remembered() -> 
 
 
 def test_a_server_that_falls_silent_while_it_lists_is_remembered() -> None:
-    """Case 30."""
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n+OK\r\n" + announced("PIPELINING")), Drain()]
     with ScriptedServer(steps, [*IN_LOCKSTEP, Drain()]) as server:
         connect, target = Pop3Connector(), mailbox(server.port, deadlines=HASTY)
@@ -334,7 +332,7 @@ def test_behind_auth_nothing_is_sent_until_it_is_answered() -> None:
 
 @pytest.mark.parametrize("empty", [b"+ \r\n", b"+\r\n"])
 def test_two_steps_where_the_server_wants_them(empty: bytes) -> None:
-    """Case 12, 38: a bare `+` is accepted here, and only here."""
+    """A bare `+` is accepted here, and only here."""
     steps = [HELLO, *capa("SASL XOAUTH2"), Expect("AUTH XOAUTH2"), Send(empty), Expect(BEARER), Send(b"+OK\r\n")]
     with ScriptedServer([*steps, *capa(), Drain()]) as server:
         target = mailbox(server.port)
@@ -344,7 +342,7 @@ def test_two_steps_where_the_server_wants_them(empty: bytes) -> None:
 
 
 def test_a_refused_token_is_renewed_once_on_a_new_connection() -> None:
-    """Case 39: the challenge with the reason is answered, and -ERR read."""
+    """The challenge with the reason is answered, and -ERR read."""
     renewed = Credentials("joe", "new", Mechanism.XOAUTH2)
     asked: list[int] = []
 
@@ -362,7 +360,6 @@ def test_a_refused_token_is_renewed_once_on_a_new_connection() -> None:
 
 
 def test_a_token_that_is_refused_again_is_an_authentication_failure() -> None:
-    """Case 39."""
     credentials = replace(TOKEN, renew=lambda: replace(TOKEN, password="new", renew=never))
     refused = [HELLO, *capa("SASL XOAUTH2"), Expect("AUTH"), *REFUSED]
     with ScriptedServer(refused, refused) as server, pytest.raises(MaildropAuthError, match="access token"):
@@ -380,7 +377,6 @@ def test_credentials_that_are_the_same_again_are_not_tried_again() -> None:
 
 
 def test_a_request_for_patience_renews_nothing() -> None:
-    """Case 40, 41."""
     steps = [HELLO, *capa("SASL XOAUTH2"), Expect("AUTH"), Send(b"-ERR [SYS/TEMP] x\r\n"), Drain()]
     with ScriptedServer(steps) as server, pytest.raises(MaildropTemporaryError):
         opened(mailbox(server.port), replace(TOKEN, renew=never))

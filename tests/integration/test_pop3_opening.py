@@ -85,7 +85,7 @@ def test_every_address_of_a_host_is_tried(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_name_server_that_is_silent_meets_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 17: getaddrinfo has no timeout of its own."""
+    """`getaddrinfo` has no timeout of its own."""
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: over.wait(10) and [])
     with pytest.raises(MaildropTimeoutError, match="Looking up"):
@@ -94,13 +94,12 @@ def test_a_name_server_that_is_silent_meets_the_deadline(monkeypatch: pytest.Mon
 
 
 def test_silence_instead_of_a_greeting_meets_the_deadline_and_names_tls() -> None:
-    """Case 17: this is also what a port for TLS from the start does to us."""
+    """This is also what a port for TLS from the start does to us."""
     with ScriptedServer([Stall()]) as server, pytest.raises(MaildropTimeoutError, match="implicit"):
         opened(mailbox(server.port, deadlines=Deadlines(reply=SHORT)))
 
 
 def test_an_octet_now_and_then_does_not_move_the_deadline() -> None:
-    """Case 16."""
     steps = [Trickle(b"+OK " + b"x" * 400, pause=SHORT / 5)]
     with ScriptedServer(steps) as server, pytest.raises(MaildropTimeoutError, match="greet"):
         opened(mailbox(server.port, deadlines=Deadlines(reply=SHORT)))
@@ -148,14 +147,12 @@ def test_a_connection_that_is_dropped_at_pass_is_no_bad_password() -> None:
 
 
 def test_a_line_break_in_a_password_is_refused_before_anything_is_sent() -> None:
-    """Case 26."""
     with ScriptedServer([Send(b"+OK\r\n"), Drain()]) as server, pytest.raises(MaildropAuthError):
         opened(mailbox(server.port), Credentials("joe", "secret\r\nDELE 1"))
     assert server.received == []
 
 
 def test_a_missing_starttls_is_fatal_and_no_credentials_are_sent() -> None:
-    """Case 35."""
     steps = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"+OK\r\nUSER\r\n.\r\n"), Drain()]
     with ScriptedServer(steps) as server, pytest.raises(MaildropTlsError, match="STARTTLS"):
         opened(mailbox(server.port, tls=Tls.STARTTLS))
@@ -163,7 +160,6 @@ def test_a_missing_starttls_is_fatal_and_no_credentials_are_sent() -> None:
 
 
 def test_a_refused_starttls_is_fatal_and_no_credentials_are_sent() -> None:
-    """Case 35."""
     steps = [
         Send(b"+OK\r\n"),
         Expect("CAPA"),
@@ -178,7 +174,6 @@ def test_a_refused_starttls_is_fatal_and_no_credentials_are_sent() -> None:
 
 
 def test_plain_text_after_the_answer_to_stls_is_fatal() -> None:
-    """Case 34."""
     steps = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"+OK\r\nSTLS\r\n.\r\n"), Expect("STLS"), Send(b"+OK\r\n+OK\r\n")]
     with ScriptedServer([*steps, Drain()]) as server, pytest.raises(MaildropTlsError, match="tampering"):
         opened(mailbox(server.port, tls=Tls.STARTTLS))

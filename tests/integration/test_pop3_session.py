@@ -60,7 +60,6 @@ def test_the_listing_is_asked_for_in_one_go_where_pipelining_is_announced() -> N
 
 
 def test_without_pipelining_one_command_is_outstanding() -> None:
-    """Case 29."""
     steps = [STAT, Send(b"+OK 1 5\r\n"), UIDL, Send(b"+OK\r\n1 a\r\n.\r\n"), LIST, Send(b"+OK\r\n1 5\r\n.\r\n")]
     for number in (1, 2):
         steps += [Expect(f"RETR {number}"), Send(b"+OK\r\nx\r\n.\r\n")]
@@ -81,7 +80,6 @@ def test_an_empty_maildrop_is_asked_no_further_one_command_at_a_time() -> None:
 
 
 def test_a_server_without_uidl_lists_all_there_is() -> None:
-    """Case 48."""
     steps = [STAT, Send(b"+OK 1 5\r\n"), UIDL, Send(b"-ERR unknown command\r\n"), LIST, Send(b"+OK\r\n1 5\r\n.\r\n")]
     with session(steps) as (drop, _):
         assert drop.listing() == Listing([Listed(1, None, 5)], unique_ids=False)
@@ -114,7 +112,6 @@ def test_refused_listings_of_an_empty_maildrop_are_forgiven() -> None:
 
 
 def test_a_refused_or_senseless_stat_leaves_uidl_and_list() -> None:
-    """Case 19."""
     for answer in (b"-ERR what?\r\n", b"+OK -1 x\r\n", b"+OK\r\n"):
         steps = [STAT, Send(answer), UIDL, Send(b"+OK\r\n1 a\r\n.\r\n"), LIST, Send(b"+OK\r\n1 5\r\n.\r\n")]
         with session(steps) as (drop, _):
@@ -122,7 +119,6 @@ def test_a_refused_or_senseless_stat_leaves_uidl_and_list() -> None:
 
 
 def test_a_listing_over_the_mailboxs_limit_is_refused() -> None:
-    """Case 18."""
     listing = b"".join(b"%d u%d\r\n" % (number, number) for number in range(1, 50))
     steps = [STAT, Send(b"+OK 50 1\r\n"), UIDL, Send(b"+OK\r\n" + listing), Drain()]
     with (
@@ -136,7 +132,6 @@ def test_a_listing_over_the_mailboxs_limit_is_refused() -> None:
 
 
 def test_one_refused_message_does_not_touch_the_others() -> None:
-    """Case 27."""
     steps = [Expect("RETR 1"), Expect("RETR 2"), Expect("RETR 3")]
     answers = Send(b"+OK\r\na\r\n.\r\n-ERR gone\r\n+OK\r\n..c\r\n.\r\n")
     with session([*steps, answers], "PIPELINING") as (drop, _):
@@ -148,7 +143,7 @@ def test_one_refused_message_does_not_touch_the_others() -> None:
 
 @pytest.mark.parametrize("end", [Close(), Reset()])
 def test_what_was_complete_before_a_disconnect_is_kept(end: Step) -> None:
-    """Case 8, 28: and the spool of what was not is closed, never handed out."""
+    """And the spool of what was not is closed, never handed out."""
     spools = Spools()
     steps = [Expect("RETR 1"), Expect("RETR 2"), Send(b"+OK\r\na\r\n.\r\n"), Send(b"+OK\r\nb\r\n.\r"), end]
     with session(steps, "PIPELINING") as (drop, _):
@@ -163,7 +158,6 @@ def test_what_was_complete_before_a_disconnect_is_kept(end: Step) -> None:
 
 
 def test_a_farewell_is_not_taken_for_the_answer_to_the_next_command() -> None:
-    """Case 13."""
     with ScriptedServer([*login()[:-1], Send(b"+OK\r\n.\r\n-ERR [SYS/TEMP] shutting down\r\n"), Drain()]) as server:
         drop = opened(mailbox(server.port))
         with pytest.raises(MaildropConnectError, match="shutting down"):
@@ -174,7 +168,6 @@ def test_a_farewell_is_not_taken_for_the_answer_to_the_next_command() -> None:
 
 @pytest.mark.parametrize("size", [5, None, 10_000])
 def test_a_message_without_end_is_given_up_at_the_limit(size: int | None) -> None:
-    """Case 15."""
     endless = [Expect("RETR"), Send(b"+OK\r\n"), *[Send(b"x" * 65536)] * 64, Stall()]
     spools = Spools()
     with (
@@ -187,7 +180,7 @@ def test_a_message_without_end_is_given_up_at_the_limit(size: int | None) -> Non
 
 
 def test_a_message_listed_above_the_limit_and_asked_for_all_the_same_may_be_as_long_as_listed() -> None:
-    """Case 25: and some more, for listed sizes are never quite right."""
+    """And some more, for listed sizes are never quite right."""
     steps = [Expect("RETR"), Send(b"+OK\r\n" + b"x" * 200_000 + b"\r\n.\r\n")]
     with session(steps, limits=Limits(message_bytes=100_000)) as (drop, _):
         (one,) = drop.fetch(rows(199_000), Spools())
@@ -196,7 +189,6 @@ def test_a_message_listed_above_the_limit_and_asked_for_all_the_same_may_be_as_l
 
 
 def test_a_listed_size_that_lies_is_forgiven() -> None:
-    """Case 25."""
     steps = [Expect("RETR"), Send(b"+OK\r\n" + b"x" * 98 + b"\r\n.\r\n"), Expect("RETR"), Send(b"+OK\r\n.\r\n")]
     with session(steps) as (drop, _):
         outcomes = list(drop.fetch(rows(50, 10**6), Spools()))
@@ -213,7 +205,7 @@ def test_silence_inside_a_message_meets_the_idle_deadline() -> None:
 
 @pytest.mark.parametrize("pause", [0.01, 0.0])
 def test_a_message_that_trickles_on_meets_the_deadline_of_the_poll(pause: float) -> None:
-    """Case 16: with pauses and without, when there is always something to read."""
+    """With pauses and without, when there is always something to read."""
     steps = [Expect("RETR"), Send(b"+OK\r\n"), Trickle(b"x" * 200_000, pause=pause)]
     with (
         session(steps, deadlines=Deadlines(poll=0.6, idle=5)) as (drop, _),
@@ -223,7 +215,7 @@ def test_a_message_that_trickles_on_meets_the_deadline_of_the_poll(pause: float)
 
 
 def test_a_server_that_stops_reading_until_it_is_read_cannot_lock_us_up() -> None:
-    """Case 31: it answers the first command with more than the sockets hold, before it reads the others."""
+    """It answers the first command with more than the sockets hold, before it reads the others."""
     large = b"x" * 2**22 + b"\r\n"
     steps: list[Step] = [Expect("RETR 1")]
     steps += [Send(b"+OK\r\n" + large + b".\r\n")] * 8
@@ -237,7 +229,7 @@ def test_a_server_that_stops_reading_until_it_is_read_cannot_lock_us_up() -> Non
 
 
 def test_what_does_not_fit_into_the_socket_is_written_while_answers_are_read() -> None:
-    """Case 31: each side has more to say than the sockets hold, and the other speaks first."""
+    """Each side has more to say than the sockets hold, and the other speaks first."""
     ours, theirs = socket.socketpair()
     question, answer = 2**24, 2**20
 
@@ -262,7 +254,7 @@ def test_what_does_not_fit_into_the_socket_is_written_while_answers_are_read() -
 
 
 def test_the_window_is_not_refilled_while_the_caller_does_nothing() -> None:
-    """Case 32: a hundred commands are sent and no more, until the caller has taken a quarter of the answers."""
+    """A hundred commands are sent and no more, until the caller has taken a quarter of the answers."""
     body = b"+OK\r\nx\r\n.\r\n"
     steps = [*[Expect("RETR")] * 100, Send(body * 100), *[Expect("RETR")] * 25, Send(body * 25)]
     with session(steps, "PIPELINING") as (drop, server):
@@ -309,7 +301,6 @@ MARKED = [Expect("DELE"), Send(b"+OK\r\n")]
 
 @pytest.mark.parametrize("answer", [Close(), Reset(), Send(b"-ERR\r\n+OK\r\n"), Send(b"what\r\n"), Stall()])
 def test_quit_without_ok_is_in_doubt(answer: Step) -> None:
-    """Case 17, 43, 45."""
     with session([*MARKED, Expect("QUIT"), answer], deadlines=Deadlines(quit=SHORT)) as (drop, _):
         assert drop.delete(rows(1)) == 1
         assert not drop.quit()
@@ -331,7 +322,6 @@ def test_where_every_deletion_was_refused_nothing_is_marked() -> None:
 
 
 def test_a_farewell_before_quit_leaves_deletions_in_doubt() -> None:
-    """Case 13, 43."""
     with session([Expect("DELE"), Send(b"+OK\r\n-ERR idle for too long\r\n"), Drain()]) as (drop, server):
         assert drop.delete(rows(1)) == 1
         assert not drop.quit()
@@ -339,7 +329,7 @@ def test_a_farewell_before_quit_leaves_deletions_in_doubt() -> None:
 
 
 def test_answers_that_cannot_be_heard_out_end_a_session_without_quit() -> None:
-    """Case 46: the listing was asked for behind the login, and broke off."""
+    """The listing was asked for behind the login, and broke off."""
     with (
         ScriptedServer([*login("PIPELINING")[:-1], Send(FLOWN + b"+OK 1"), Drain()]) as server,
         closing(opened(mailbox(server.port, deadlines=Deadlines(reply=SHORT)))) as drop,
@@ -352,7 +342,6 @@ FLOWN = b"+OK\r\n+OK\r\n" + announced("PIPELINING")
 
 
 def test_a_session_left_in_the_middle_of_a_fetch_ends_without_quit() -> None:
-    """Case 46."""
     steps = [Expect("RETR 1"), Expect("RETR 2"), Send(b"+OK\r\na\r\n.\r\n+OK\r\nb\r\n.\r\n"), Drain()]
     with session(steps, "PIPELINING") as (drop, server):
         fetched = drop.fetch(rows(3, 3), Spools())

@@ -162,7 +162,7 @@ def test_no_challenges_at_all_upset_scram(challenges: list[bytes]) -> None:
 
 @pytest.mark.parametrize("mechanism", [Mechanism.PLAIN, Mechanism.XOAUTH2, Mechanism.OAUTHBEARER])
 def test_two_steps_say_the_same_in_another_order(mechanism: Mechanism) -> None:
-    """Case 38: Microsoft 365 wants them. What the first challenge says is not looked at."""
+    """Microsoft 365 wants them. What the first challenge says is not looked at."""
     (whole,) = sent(way(mechanism))
     login = way(mechanism, two_step=True)
     name = whole.split()[1]
@@ -172,7 +172,7 @@ def test_two_steps_say_the_same_in_another_order(mechanism: Mechanism) -> None:
 
 @pytest.mark.parametrize("mechanism", [Mechanism.PLAIN, Mechanism.XOAUTH2])
 def test_an_initial_response_over_255_octets_goes_in_two_steps(mechanism: Mechanism) -> None:
-    """Case 38: RFC 2449 section 4; the limit itself is kept to the octet."""
+    """RFC 2449 section 4; the limit itself is kept to the octet."""
     lengths = []
     for octets in range(300):
         login = way(mechanism, secret="x" * octets)
@@ -186,7 +186,6 @@ def test_an_initial_response_over_255_octets_goes_in_two_steps(mechanism: Mechan
 @pytest.mark.parametrize("mechanism", list(Mechanism))
 @pytest.mark.parametrize("what", ["\r", "\n", "\0", "a\r\nDELE 1", "\ud800"])
 def test_no_command_can_be_smuggled_in_with_the_credentials(mechanism: Mechanism, what: str) -> None:
-    """Case 26."""
     with pytest.raises(MaildropAuthError, match="user name"):
         way(mechanism, user=what)
     with pytest.raises(MaildropAuthError, match="password"):

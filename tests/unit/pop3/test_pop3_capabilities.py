@@ -97,7 +97,6 @@ def test_a_server_is_forgotten_when_asked() -> None:
 
 
 def test_a_stalled_server_goes_in_lockstep_for_a_day() -> None:
-    """Case 30."""
     hosts = HostMemory(clock := Clock())
     assert not hosts.in_lockstep(SERVER)
     hosts.stalled(SERVER)

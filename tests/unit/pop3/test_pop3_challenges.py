@@ -57,7 +57,6 @@ def test_an_empty_response_is_an_empty_line() -> None:
 @pytest.mark.parametrize("line", [b"+\r\n", b"+ \r\n", b"+ YWJj\r\n"])
 @pytest.mark.parametrize("command", [commands.CAPA, commands.STLS, Command(Verb.PASS, b"x"), commands.QUIT])
 def test_a_challenge_to_anything_but_auth_is_nonsense(command: Command, line: bytes) -> None:
-    """Case 12."""
     core = greeted()
     core.send(command)
     core.receive(line)
@@ -67,7 +66,6 @@ def test_a_challenge_to_anything_but_auth_is_nonsense(command: Command, line: by
 
 @pytest.mark.parametrize("line", [b"+nonsense\r\n", b"+OKAY\r\n", b"*\r\n"])
 def test_what_is_neither_challenge_nor_answer_is_nonsense(line: bytes) -> None:
-    """Case 12."""
     core = greeted()
     core.send(AUTH)
     core.receive(line)

@@ -1,4 +1,4 @@
-"""The protocol core, as pure bytes. Cases are numbered as in the list of what POP3 servers may send."""
+"""The protocol core, as pure bytes."""
 
 from __future__ import annotations
 
@@ -56,14 +56,12 @@ NASTY = b"..\r\n.\n.\r\r.\n\n.\n\r\n..x\r\n\r\n.\r\r\n\x00\xff\r.\r\n...\r\n.y\r
 
 
 def test_stuffed_dots_are_taken_out() -> None:
-    """Case 1."""
     events = retrieved(b"a\r\n..x\r\n...\r\n.\r\n")
     assert message(events) == b"a\r\n.x\r\n..\r\n"
     assert events[-1] == End(unstuffed=False)
 
 
 def test_a_dot_that_was_not_stuffed_is_lost_and_flagged() -> None:
-    """Case 1."""
     events = retrieved(b"a\r\n.x\r\n..y\r\n.\r\n")
     assert message(events) == b"a\r\nx\r\n.y\r\n"
     assert events[-1] == End(unstuffed=True)
@@ -71,14 +69,13 @@ def test_a_dot_that_was_not_stuffed_is_lost_and_flagged() -> None:
 
 @pytest.mark.parametrize("inside", [b"\n.\n", b"\r.\n", b"\n.\r\n", b"\n..\n", b"\r.\r", b"\0.\0"])
 def test_only_crlf_begins_a_line(inside: bytes) -> None:
-    """Case 2, 3: dots after anything else are data, and are left alone."""
+    """Dots after anything else are data, and are left alone."""
     events = retrieved(b"a" + inside + b"b\r\n.\r\n")
     assert message(events) == b"a" + inside + b"b\r\n"
     assert events[-1] == End(unstuffed=False)
 
 
 def test_split_anywhere_the_octets_are_the_same() -> None:
-    """Case 4, 6."""
     wire = stuffed(NASTY)
     for at in range(len(wire) + 1):
         events = retrieved(wire[:at], wire[at:])
@@ -96,7 +93,7 @@ def test_octet_by_octet_the_octets_are_the_same() -> None:
     cuts=st.lists(st.integers(0, 400), max_size=12),
 )
 def test_any_message_in_any_pieces_comes_through_exactly(lines: list[str], cuts: list[int]) -> None:
-    """Case 4, 6: what a correct server sends is what we hand out; two messages in a row stay apart."""
+    """What a correct server sends is what we hand out; two messages in a row stay apart."""
     body = b"".join(line.encode("latin-1") + b"\r\n" for line in lines)
     core = logged_in()
     for number in (1, 2):
@@ -122,13 +119,12 @@ def test_noise_gives_events_or_a_protocol_error_and_nothing_else(chunks: list[by
 
 
 def test_an_empty_body_is_fine() -> None:
-    """Case 5."""
     events = retrieved(b".\r\n")
     assert [type(event) for event in events] == [Reply, End]
 
 
 def test_a_line_of_10_mb_is_passed_on_as_it_comes() -> None:
-    """Case 7: nothing is kept but what may begin the end."""
+    """Nothing is kept but what may begin the end."""
     core = logged_in()
     core.send(commands.retr(1))
     events_of(core, b"+OK\r\n")
@@ -140,7 +136,6 @@ def test_a_line_of_10_mb_is_passed_on_as_it_comes() -> None:
 
 @pytest.mark.parametrize("broken", [b"", b"+O", b"+OK\r\n", b"+OK\r\nabc\r\n", b"+OK\r\na\r\n.", b"+OK\r\na\r\n.\r"])
 def test_the_end_of_the_stream_inside_an_answer_leaves_it_incomplete(broken: bytes) -> None:
-    """Case 8, 9."""
     core = logged_in()
     core.send(commands.retr(1))
     assert not any(isinstance(event, End) for event in events_of(core, broken))
@@ -149,7 +144,7 @@ def test_the_end_of_the_stream_inside_an_answer_leaves_it_incomplete(broken: byt
 
 
 def test_a_second_end_is_out_of_step() -> None:
-    """Case 10: and what was complete before it is handed out first."""
+    """And what was complete before it is handed out first."""
     core = logged_in()
     core.send(commands.retr(1))
     core.receive(b"+OK\r\na\r\n.\r\n.\r\n")
@@ -160,7 +155,7 @@ def test_a_second_end_is_out_of_step() -> None:
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_status_line_over_4_kib_is_refused(ended: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Case 11: whether its end has come or not."""
+    """Whether its end has come or not."""
     core = logged_in()
     core.send(commands.dele(1))
     core.receive(b"+OK " + b"x" * (4093 if ended else 4094) + b"\r\n" * ended)
@@ -169,7 +164,6 @@ def test_a_status_line_over_4_kib_is_refused(ended: bool) -> None:  # noqa: FBT0
 
 
 def test_a_status_line_of_4_kib_is_accepted_in_any_pieces() -> None:
-    """Case 11."""
     line = b"+OK " + b"x" * 4092 + b"\r\n"
     for at in (1, 4095, 4096, 4097, 4098):
         core = logged_in()
@@ -179,7 +173,6 @@ def test_a_status_line_of_4_kib_is_accepted_in_any_pieces() -> None:
 
 @pytest.mark.parametrize("line", [b"+", b"+OKAY", b"+nonsense", b"-err", b"OK", b"", b"\xff", b"* BYE"])
 def test_what_is_neither_ok_nor_err_is_refused(line: bytes) -> None:
-    """Case 12."""
     core = logged_in()
     core.send(commands.dele(1))
     core.receive(line + b"\r\n")
@@ -195,7 +188,6 @@ def test_lines_that_end_with_lf_alone_are_refused_at_once() -> None:
 
 
 def test_err_without_a_command_is_a_farewell() -> None:
-    """Case 13."""
     core = logged_in()
     events = events_of(core, b"-E", b"RR [SYS/TEMP] shutting down\r\n")
     assert len(events) == 1
@@ -213,7 +205,6 @@ def test_ok_without_a_command_is_out_of_step() -> None:
 
 @pytest.mark.parametrize("command", [commands.CAPA, commands.UIDL, commands.LIST])
 def test_an_endless_row_in_a_listing_is_refused(command: commands.Command) -> None:
-    """Case 14."""
     core = logged_in()
     core.send(command)
     events_of(core, b"+OK\r\n", b"x" * 512)
@@ -223,7 +214,6 @@ def test_an_endless_row_in_a_listing_is_refused(command: commands.Command) -> No
 
 
 def test_a_unique_id_of_255_octets_is_accepted() -> None:
-    """Case 20."""
     core = logged_in()
     core.send(commands.UIDL)
     row = b"1 " + b"u" * 255
@@ -231,7 +221,6 @@ def test_a_unique_id_of_255_octets_is_accepted() -> None:
 
 
 def test_more_rows_than_the_limit_are_refused() -> None:
-    """Case 18."""
     core = logged_in(WireLimits(listing_rows=3))
     core.send(commands.LIST)
     events_of(core, b"+OK\r\n1 1\r\n2 2\r\n3 3\r\n")
@@ -255,7 +244,6 @@ def test_rows_come_whole_however_they_are_cut(cuts: list[int]) -> None:
 
 
 def test_answers_stay_matched_to_commands_when_one_is_refused() -> None:
-    """Case 27."""
     core = logged_in()
     for number in (1, 2, 3):
         core.send(commands.retr(number))
@@ -267,7 +255,6 @@ def test_answers_stay_matched_to_commands_when_one_is_refused() -> None:
 
 
 def test_plain_text_after_the_answer_to_stls_is_fatal() -> None:
-    """Case 34."""
     core = Pop3Protocol()
     events_of(core, b"+OK\r\n")
     core.send(commands.STLS)
@@ -332,7 +319,7 @@ def test_commands_may_be_sent_ahead_of_a_login_that_fails() -> None:
 
 
 def test_the_first_answer_to_quit_counts() -> None:
-    """Case 45: qmail-pop3d says both."""
+    """That of qmail-pop3d, which says both."""
     core = logged_in()
     core.send(commands.QUIT)
     (event,) = events_of(core, b"-ERR unable to unlink\r\n+OK\r\n")
@@ -359,7 +346,6 @@ def test_only_quit_in_transaction_leads_to_update() -> None:
     ],
 )
 def test_response_codes_are_read_in_any_case_and_only_at_the_beginning(text: bytes, code: str) -> None:
-    """Case 40."""
     core = logged_in()
     core.send(commands.dele(1))
     (event,) = events_of(core, b"-ERR " + text + b"\r\n")
@@ -379,7 +365,7 @@ def test_a_servers_words_are_made_safe_to_print() -> None:
 @pytest.mark.parametrize("chunk", [b"x" * 65_536, b"\r\n" * 32_768, b"1 1\r\n" * 13_107, b"\r\n.x" * 16_384])
 @pytest.mark.parametrize("command", [commands.STAT, commands.LIST, commands.CAPA, commands.retr(1)])
 def test_however_much_a_server_says_little_of_it_is_kept(command: Command, chunk: bytes) -> None:
-    """Case 7, 14, 18: a limit ends it, or it is handed out as it comes."""
+    """A limit ends it, or it is handed out as it comes."""
     core = logged_in()
     core.send(command)
     given = [b"+OK\r\n"] if command is not commands.STAT else []

@@ -50,7 +50,7 @@ from ingest.pop3.events import parse_status
 def test_a_refused_login_is_a_bad_password_only_if_it_says_nothing_else(
     line: bytes, kind: type[MaildropError]
 ) -> None:
-    """Case 40, 41: a code counts more than words."""
+    """A code counts more than words."""
     assert type(refusals.at_login(parse_status(line), Mechanism.PASSWORD)) is kind
 
 

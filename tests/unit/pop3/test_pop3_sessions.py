@@ -54,14 +54,13 @@ def expected(outcome: Outcome) -> None:
 
 
 def test_a_whole_session_ahead_of_its_answers() -> None:
-    """Case 4, 27: and each flight is one write."""
+    """And each flight is one write."""
     connection = ReplayedConnection(PIPELINED)
     expected(polled(connection))
     assert [data.count(b"\r\n") for data in connection.sent] == [1, 6, 5, 1, 5, 1]
 
 
 def test_a_whole_session_one_command_at_a_time() -> None:
-    """Case 29."""
     connection = ReplayedConnection(LOCKSTEP)
     expected(polled(connection))
     assert {data.count(b"\r\n") for data in connection.sent} == {1}
@@ -77,14 +76,12 @@ def test_with_what_was_remembered_a_session_is_the_same_without_the_first_questi
 
 @pytest.mark.parametrize("turns", [PIPELINED, LOCKSTEP])
 def test_octet_by_octet_the_same_comes_of_a_session(turns: list[bytes]) -> None:
-    """Case 4."""
     expected(polled(ReplayedConnection(turns, [1])))
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=20))
 @settings(max_examples=200, deadline=None)
 def test_in_any_pieces_the_same_comes_of_a_session(sizes: list[int]) -> None:
-    """Case 4."""
     expected(polled(ReplayedConnection(PIPELINED, sizes)))
     expected(polled(ReplayedConnection(LOCKSTEP, sizes)))
 
@@ -92,7 +89,7 @@ def test_in_any_pieces_the_same_comes_of_a_session(sizes: list[int]) -> None:
 @given(turns=st.sampled_from([PIPELINED, LOCKSTEP]), data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_a_session_that_breaks_off_anywhere_commits_nothing(turns: list[bytes], data: st.DataObject) -> None:
-    """Case 8, 9, 28, 43: QUIT is said only when every answer before it is complete."""
+    """QUIT is said only when every answer before it is complete."""
     turn = data.draw(st.integers(0, len(turns) - 1))
     octets = data.draw(st.integers(0, len(turns[turn]) - 1))
     connection = ReplayedConnection([*turns[:turn], turns[turn][:octets]])
