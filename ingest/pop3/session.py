@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 from ingest.errors import MaildropError, MessageTooLargeError
@@ -180,11 +179,12 @@ class Pop3Session:
         reply = self._dialogue.reply()
         if not reply.ok:
             return NotFetched(listed, refusals.reason(reply.status))
-        with ExitStack() as stack:
-            target = spool(listed)
-            stack.callback(target.close)
+        target = spool(listed)
+        try:
             octets = self._pour(listed, target.write)
-            stack.pop_all()
+        except BaseException:
+            target.close()
+            raise
         return Fetched(listed, target, octets)
 
     def _pour(self, listed: Listed, write: Callable[[bytes], int]) -> int:

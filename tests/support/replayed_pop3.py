@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ingest.domain.mailbox import Credentials, Deadlines, Limits, Mailbox, Server, Tls
+from ingest.domain.mailbox import Credentials, Deadlines, Limits, Mailbox, Mechanism, Server, Tls
 from ingest.pop3.authentication import authentication
 from ingest.pop3.deadlines import Deadline
 from ingest.pop3.dialogue import Dialogue
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SERVER = Server("pop.example.org", 110, Tls.NONE)
 LIMITS = Limits(message_bytes=50_000, listed_messages=100)
-_CREDENTIALS = Credentials("joe", "secret")
 _DEADLINES = Deadlines()
 
 
@@ -76,14 +75,16 @@ class Outcome:
     committed: bool = False
 
 
-def polled(connection: ReplayedConnection, hosts: HostMemory | None = None) -> Outcome:
+def polled(
+    connection: ReplayedConnection, hosts: HostMemory | None = None, mechanism: Mechanism = Mechanism.PASSWORD
+) -> Outcome:
     """Log in, list, fetch everything, look at the first header, delete everything, quit.
 
     Raises:
         MaildropError: as the client does.
     """
     outcome = Outcome()
-    drop = _opened(connection, hosts or HostMemory(lambda: 0.0))
+    drop = _opened(connection, hosts or HostMemory(lambda: 0.0), Credentials("joe", "secret", mechanism))
     outcome.terms = drop.terms
     outcome.listing = drop.listing()
     wanted = outcome.listing.rows
@@ -96,7 +97,7 @@ def polled(connection: ReplayedConnection, hosts: HostMemory | None = None) -> O
     return outcome
 
 
-def _opened(connection: ReplayedConnection, hosts: HostMemory) -> Pop3Session:
+def _opened(connection: ReplayedConnection, hosts: HostMemory, credentials: Credentials) -> Pop3Session:
     mailbox = Mailbox("m", SERVER, limits=LIMITS)
     end = Deadline(float("inf"), "never")
     opening = Opening(
@@ -116,7 +117,7 @@ def _opened(connection: ReplayedConnection, hosts: HostMemory) -> Pop3Session:
         end=end,
         stalled=lambda: None,
     )
-    login = opening.log_in(authentication(_CREDENTIALS, SERVER), _CREDENTIALS)
+    login = opening.log_in(authentication(credentials, SERVER), credentials)
     return Pop3Session(
         opening.dialogue,
         LIMITS,

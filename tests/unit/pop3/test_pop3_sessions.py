@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.domain.mailbox import Mechanism
 from ingest.errors import MaildropError
 from ingest.pop3.hosts import HostMemory
 from ingest.ports.maildrop import Listed, Terms
@@ -41,6 +42,16 @@ LOCKSTEP = [
     b"-ERR gone\r\n",
     b"+OK bye\r\n",
 ]
+CHALLENGED = [
+    PIPELINED[0],
+    CAPABILITIES.replace(b"TOP", b"SASL LOGIN"),
+    b"+ VXNlcm5hbWU6\r\n",
+    b"+\r\n",
+    OK,
+    CAPABILITIES + LISTED,
+    *REST,
+]
+ALL = [(PIPELINED, Mechanism.PASSWORD), (LOCKSTEP, Mechanism.PASSWORD), (CHALLENGED, Mechanism.LOGIN)]
 
 
 def expected(outcome: Outcome) -> None:
@@ -74,27 +85,30 @@ def test_with_what_was_remembered_a_session_is_the_same_without_the_first_questi
     assert [data.count(b"\r\n") for data in again.sent] == [6, 5, 1, 5, 1]
 
 
-@pytest.mark.parametrize("turns", [PIPELINED, LOCKSTEP])
-def test_octet_by_octet_the_same_comes_of_a_session(turns: list[bytes]) -> None:
-    expected(polled(ReplayedConnection(turns, [1])))
+@pytest.mark.parametrize(("turns", "mechanism"), ALL)
+def test_octet_by_octet_the_same_comes_of_a_session(turns: list[bytes], mechanism: Mechanism) -> None:
+    expected(polled(ReplayedConnection(turns, [1]), mechanism=mechanism))
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=20))
 @settings(max_examples=200, deadline=None)
 def test_in_any_pieces_the_same_comes_of_a_session(sizes: list[int]) -> None:
-    expected(polled(ReplayedConnection(PIPELINED, sizes)))
-    expected(polled(ReplayedConnection(LOCKSTEP, sizes)))
+    for turns, mechanism in ALL:
+        expected(polled(ReplayedConnection(turns, sizes), mechanism=mechanism))
 
 
-@given(turns=st.sampled_from([PIPELINED, LOCKSTEP]), data=st.data())
+@given(server=st.sampled_from(ALL), data=st.data())
 @settings(max_examples=200, deadline=None)
-def test_a_session_that_breaks_off_anywhere_commits_nothing(turns: list[bytes], data: st.DataObject) -> None:
+def test_a_session_that_breaks_off_anywhere_commits_nothing(
+    server: tuple[list[bytes], Mechanism], data: st.DataObject
+) -> None:
     """QUIT is said only when every answer before it is complete."""
+    turns, mechanism = server
     turn = data.draw(st.integers(0, len(turns) - 1))
     octets = data.draw(st.integers(0, len(turns[turn]) - 1))
     connection = ReplayedConnection([*turns[:turn], turns[turn][:octets]])
     try:
-        assert not polled(connection).committed
+        assert not polled(connection, mechanism=mechanism).committed
     except MaildropError:
         assert b"QUIT\r\n" not in connection.sent
     else:
@@ -139,9 +153,9 @@ def mutated(turns: list[bytes], chance: random.Random) -> list[bytes]:
 def test_whatever_a_server_says_only_our_own_errors_come_of_it(seed: int, sizes: list[int]) -> None:
     """No other exception, no endless loop, no message that is larger than it may be."""
     chance = random.Random(seed)  # noqa: S311 - a test's damage, not a secret
-    for turns in (PIPELINED, LOCKSTEP):
+    for turns, mechanism in ALL:
         try:
-            outcome = polled(ReplayedConnection(mutated(turns, chance), sizes))
+            outcome = polled(ReplayedConnection(mutated(turns, chance), sizes), mechanism=mechanism)
         except MaildropError:
             continue
         assert all(len(mail) <= 200_000 for mail in outcome.mails)
