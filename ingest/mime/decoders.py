@@ -82,15 +82,17 @@ class QuotedPrintable:
     def _decode(self, data: bytes) -> bytes:
         """By the standard library's decoder, unless it would guess.
 
-        The octets are as many fewer as valid escapes make them only if all are valid: of any other, it takes fewer
-        away and leaves the equals sign; save for one before a CR without LF, after which it drops octets.
+        The octets are as many fewer as valid escapes make them only if all are valid: of any other it takes fewer
+        away. One before a CR without LF, after which it drops octets, is looked for first.
         """
         escapes = data.count(b"=")
         if not escapes:
             return data
-        decoded, breaks = a2b_qp(data), data.count(b"=\r\n")
-        if len(data) - len(decoded) == 2 * escapes + breaks and (b"=" not in decoded or data.count(b"=\r") == breaks):
-            return decoded
+        breaks = data.count(b"=\r\n")
+        if data.count(b"=\r") == breaks:
+            decoded = a2b_qp(data)
+            if len(data) - len(decoded) == 2 * escapes + breaks:
+                return decoded
         decoded, count = _ESCAPE.subn(lambda match: _HEX[match[1].upper()] if match[1] else b"", data)
         if count != escapes:
             self.defects.add(Defect.BAD_ESCAPE)

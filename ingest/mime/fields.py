@@ -153,8 +153,8 @@ def _plain(text: str) -> Structured:
             if key == "boundary":
                 boundaries.append(value.encode("ascii"))
             parameters.setdefault(key, value.strip())
-        text = text.partition(";")[0].rstrip()
-    return Structured(text.lower(), parameters, boundaries)
+        text = text.partition(";")[0]
+    return Structured(text.rstrip().lower(), parameters, boundaries)
 
 
 def _joined(parts: dict[int, tuple[bytes, bool]], defects: set[Defect]) -> str:

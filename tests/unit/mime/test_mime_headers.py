@@ -78,6 +78,24 @@ def test_addresses(value: bytes, expected: list[Address]) -> None:
     assert parse_headers(b"To: " + value + b"\r\n").to == expected
 
 
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"Auto-Submitted: auto-generated\r\n", "auto-generated"),
+        (b"Auto-Submitted: no\r\nX-Autoreply: yes\r\n", "no"),
+        (b"X-Autoreply: yes\r\n", "auto-replied"),
+        (b"X-Autorespond: 1\r\n", "auto-replied"),
+        (b"Precedence: auto_reply\r\n", "auto-replied"),
+        (b"Precedence: bulk\r\n", None),
+        (b"Content-Type: Multipart/Report; report-type=delivery-status; boundary=x\r\n", "auto-replied"),
+        (b"Content-Type: multipart/mixed; boundary=x\r\n", None),
+    ],
+)
+def test_what_nobody_wrote_is_known_by_its_header(head: bytes, expected: str | None) -> None:
+    """Also where it does not say so by the field that is meant for it (RFC 3834 section 5)."""
+    assert parse_headers(head).auto_submitted == expected
+
+
 def test_lists_are_capped() -> None:
     headers = parse_headers(b"To: " + b"a@b.example, " * 500 + b"\r\nReferences: " + b"<x@y> " * 500 + b"\r\n")
     assert len(headers.to) == 100
@@ -96,6 +114,8 @@ def test_lists_are_capped() -> None:
         (b"Received: by a; nonsense\r\n", None),
         (b"Date: Mon, 23 Nov 9999 10:00:00 GMT\r\n", None),
         (b"Subject: x\r\n\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n", None),
+        (b"Subject: x\r\rDate: Mon, 23 Nov 2026 10:00:00 GMT\r", None),
+        (b"Subject: x\rDate: Mon, 23 Nov 2026 10:00:00 GMT\r\r", "2026-11-23T10"),
     ],
 )
 def test_the_date_of_arrival_follows_from_the_header_alone(head: bytes, expected: str | None) -> None:
