@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# What else a server may say, at length, is not kept.
+_NAMES = frozenset({"PIPELINING", "SASL", "STLS", "USER"})
+_MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")
+_MECHANISMS = 64
 _DAY = 86_400.0
 # Thirty years of seconds; what is longer is an overflow or a lie.
 _NUMBER_DIGITS = 9
@@ -19,8 +25,8 @@ class Capabilities:
 
     Attributes:
         announced: whether the server knows CAPA; one that does not may still be able to do anything.
-        names: in upper case, without arguments.
-        mechanisms: those of SASL, in upper case.
+        names: those that we have a use for.
+        mechanisms: those of SASL, as RFC 4422 section 3.1 spells them, in upper case.
         login_delay: seconds between two logins (section 6.5); 0 where none are named.
         expires_after: seconds after which it deletes mail by itself (section 6.7); None for NEVER, or no word of it.
     """
@@ -58,8 +64,8 @@ def read(rows: Iterable[bytes]) -> Capabilities:
     delay, days = _number(arguments, "LOGIN-DELAY"), _number(arguments, "EXPIRE")
     return Capabilities(
         announced=True,
-        names=frozenset(arguments),
-        mechanisms=frozenset(arguments.get("SASL", ())),
+        names=_NAMES & arguments.keys(),
+        mechanisms=frozenset(islice(filter(_MECHANISM.fullmatch, arguments.get("SASL", ())), _MECHANISMS)),
         login_delay=float(delay or 0),
         expires_after=None if days is None else days * _DAY,
     )

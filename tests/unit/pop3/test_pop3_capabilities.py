@@ -15,11 +15,20 @@ DAY = 86_400.0
 
 def test_capabilities_are_read_in_any_case() -> None:
     read = capabilities.read([b"Top", b"sasl Plain login", b"", b"pipelining", b"SASL XOAUTH2"])
-    assert read.names == {"TOP", "SASL", "PIPELINING"}
+    assert read.names == {"SASL", "PIPELINING"}
     assert read.mechanisms == {"PLAIN", "LOGIN", "XOAUTH2"}
     assert read.announced
     assert read.pipelining
     assert not read.without_pipelining().pipelining
+
+
+def test_of_what_is_announced_little_is_kept_and_nothing_that_cannot_be_shown() -> None:
+    """It is remembered, and told to people."""
+    rows = [b"X%d" % number for number in range(256)] + [b"SASL PLAIN \x1b[31m " + b"Y" * 21]
+    assert capabilities.read(rows).names == {"SASL"}
+    assert capabilities.read(rows).mechanisms == {"PLAIN"}
+    many = [b"SASL " + b" ".join(b"M%d" % number for number in range(100))]
+    assert len(capabilities.read(many).mechanisms) == 64
 
 
 @pytest.mark.parametrize(
