@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from email import encoders, policy
+from email.message import EmailMessage
 from email.mime.base import MIMEBase
 from email.mime.message import MIMEMessage
 from email.mime.multipart import MIMEMultipart
@@ -79,3 +80,32 @@ def test_a_nested_mail_comes_back_as_it_was_written(tree: File | Folder) -> None
     outer = MIMEMultipart("mixed", _subparts=[MIMEMessage(inner)])
     found = read(outer.as_bytes(policy=CRLF))
     assert found.leaves["1"].content == inner.as_bytes(policy=CRLF)
+
+
+# No control characters: the standard library breaks lines at more of them than mail does.
+texts = st.text(st.one_of(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), st.just("\n")), max_size=300)
+charsets = st.sampled_from(["utf-8", "iso-8859-1", "windows-1252", "iso-2022-jp", "koi8-r"])
+encodings = st.sampled_from(["base64", "quoted-printable", "8bit"])
+
+
+@given(texts, charsets, encodings, st.sampled_from(["\n", "\r\n"]), st.sampled_from(SIZES))
+@settings(deadline=None)
+def test_a_text_comes_back_as_it_was_written(text: str, charset: str, encoding: str, end: str, size: int) -> None:
+    """In any charset and encoding; what the charset lacks is left out before."""
+    text = text.encode(charset, "ignore").decode(charset)
+    message = EmailMessage(policy=policy.SMTP.clone(linesep=end))
+    message.set_content(text, charset=charset, cte=encoding)
+    message.add_attachment(b"x", maintype="application", subtype="pdf", filename="a.pdf")
+    leaf = read(message.as_bytes(), size).leaves["1"]
+    assert leaf.head.role == "text"
+    assert leaf.content.decode().replace("\r\n", "\n").rstrip("\n") == text.rstrip("\n")
+    assert not leaf.defects
+
+
+@given(st.binary(max_size=2000), st.sampled_from(SIZES))
+@settings(deadline=None)
+def test_octets_that_are_not_encoded_come_back(octets: bytes, size: int) -> None:
+    """`binary` (RFC 3030): nothing but the boundary ends them."""
+    head = b'Content-Type: multipart/mixed; boundary="=_b"\r\n\r\n--=_b\r\nContent-Type: image/png\r\n\r\n'
+    found = read(head + octets + b"\r\n--=_b--\r\n", size)
+    assert [leaf.content for leaf in found.leaves.values()] == [octets]
