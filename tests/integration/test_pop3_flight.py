@@ -29,6 +29,7 @@ from tests.support.scripted_pop3 import (
     Close,
     Drain,
     Expect,
+    Reset,
     ScriptedServer,
     Secure,
     Send,
@@ -98,6 +99,14 @@ def test_a_refused_login_is_told_as_what_it_is_whatever_follows(answers: bytes, 
     with ScriptedServer(steps) as server, pytest.raises(kind) as raised:
         opened(mailbox(server.port))
     assert type(raised.value) is kind
+
+
+def test_a_refused_login_is_told_though_the_server_resets_the_connection_at_once() -> None:
+    """As one does that closes with the rest of the flight unread: what it said before is still there to be read."""
+    steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n-ERR wrong\r\n"), Reset()]
+    for _ in range(20):
+        with ScriptedServer(steps) as server, pytest.raises(MaildropAuthError):
+            opened(mailbox(server.port))
 
 
 def test_a_refused_login_does_not_make_the_server_unknown() -> None:
