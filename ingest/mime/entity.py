@@ -157,7 +157,7 @@ def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]
         boundaries,
         None if charset is None else clean(charset)[:_TEXT],
         parameters.get("smime-type", "").lower(),
-        "" if encoding is None else encoding.decode("ascii", "replace"),
+        "" if encoding is None else encoding.decode("latin-1"),
         disposed_as,
         filename,
         clean(content_id.decode("utf-8", "replace"))[:_TEXT].strip(" <>") if content_id else None,

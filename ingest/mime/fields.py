@@ -27,6 +27,7 @@ _PLAIN = re.compile(
 _PLAIN_PARAMETER = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))', re.ASCII)
 _PLAIN_OCTETS = 1000  # a longer one may have more parameters than are read
 _PARAMETERS = 100
+_BLANKS = b" \t\r"
 
 
 class Field(NamedTuple):
@@ -39,14 +40,11 @@ class Field(NamedTuple):
 class Fields:
     """The fields of one header, in their order. Names are given in lower case; a value is unfolded when asked for."""
 
-    __slots__ = ("_by_name", "_pairs")
+    __slots__ = ("_first", "_pairs")
 
     def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs
-        self._by_name: dict[bytes, list[bytes]] = {}
-        put = self._by_name.setdefault
-        for name, value in pairs:
-            put(name.lower(), []).append(value)
+        self._first = {name.lower(): value for name, value in reversed(pairs)}
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -56,21 +54,25 @@ class Fields:
 
     def first(self, name: bytes) -> bytes | None:
         """The value of the first field of this name."""
-        values = self._by_name.get(name)
-        return None if values is None else _unfolded(values[0])
+        return self.firsts((name,))[0]
 
     def firsts(self, names: tuple[bytes, ...]) -> list[bytes | None]:
         """The value of the first field of each name."""
-        get = self._by_name.get
-        return [None if (values := get(name)) is None else _unfolded(values[0]) for name in names]
-
-    def has_any(self, names: frozenset[bytes]) -> bool:
-        """Whether there is a field of one of these names."""
-        return not names.isdisjoint(self._by_name)
+        get = self._first.get
+        return [
+            None if (value := get(name)) is None else value.strip(_BLANKS) if b"\n" not in value else _unfolded(value)
+            for name in names
+        ]
 
     def every(self, name: bytes) -> list[bytes]:
         """The values of all fields of this name."""
-        return [_unfolded(value) for value in self._by_name.get(name, ())]
+        if len(self._first) == len(self._pairs):
+            return [_unfolded(self._first[name])] if name in self._first else []
+        return [_unfolded(value) for other, value in self._pairs if other.lower() == name]
+
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Whether there is a field of one of these names."""
+        return not names.isdisjoint(self._first)
 
 
 def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Fields:
@@ -97,8 +99,8 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Field
 
 def _unfolded(value: bytes) -> bytes:
     if b"\n" not in value:
-        return value.strip(b" \t\r")
-    return b" ".join(filter(None, [line.strip(b" \t\r") for line in value.split(b"\n")]))
+        return value.strip(_BLANKS)
+    return b" ".join(filter(None, [line.strip(_BLANKS) for line in value.split(b"\n")]))
 
 
 class Structured(NamedTuple):
@@ -114,10 +116,18 @@ class Structured(NamedTuple):
 
 
 NOTHING = Structured("", {}, [])
+# What many fields are, letter for letter.
+_USUAL = {
+    value.encode(): Structured(value, {}, [])
+    for value in ("attachment", "inline", "text/plain", "text/html", "message/rfc822", "application/octet-stream")
+}
 
 
 def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
     """Read a value with parameters, RFC 2231's continuations and charsets included (also mixed and out of order)."""
+    usual = _USUAL.get(field)
+    if usual is not None:
+        return usual
     if len(field) <= _PLAIN_OCTETS and field.isascii():
         text = field.decode("ascii")
         if _PLAIN.fullmatch(text):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ID = re.compile(rb"<[^<>\s]{1,998}>")
 _NAMES = (
     *(b"date", b"message-id", b"subject", b"from", b"to", b"cc", b"reply-to"),
-    *(b"in-reply-to", b"references", b"auto-submitted", b"list-id"),
+    *(b"in-reply-to", b"references", b"auto-submitted", b"list-id", b"content-type"),
 )
 _RESPONDERS = frozenset({b"x-autoreply", b"x-autorespond", b"x-autoresponse"})
 
@@ -33,8 +33,8 @@ def parse_headers(head: bytes) -> Headers:
 
 def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:
     """What a manifest says of a message's fields. The first of each name counts."""
-    date, message_id, subject, from_, to, cc, reply_to, in_reply_to, references, automatic, list_id = fields.firsts(
-        _NAMES
+    date, message_id, subject, from_, to, cc, reply_to, in_reply_to, references, automatic, list_id, content_type = (
+        fields.firsts(_NAMES)
     )
     return Headers(
         message_id=None if message_id is None else _id(message_id) or _text(message_id, limits, defects),
@@ -46,7 +46,7 @@ def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> He
         reply_to=[] if reply_to is None else parse_addresses(reply_to, limits.addresses, defects),
         in_reply_to=None if in_reply_to is None else _id(in_reply_to),
         references=[] if references is None else _ids(references, limits),
-        auto_submitted=_automatic(fields) if not automatic else _text(automatic, limits, defects),
+        auto_submitted=_automatic(fields, content_type) if not automatic else _text(automatic, limits, defects),
         list_id=None if list_id is None else _text(list_id, limits, defects),
     )
 
@@ -65,12 +65,12 @@ def _ids(value: bytes, limits: MimeLimits) -> list[str]:
     return [clean(match[0].decode("utf-8", "replace")) for match in found]
 
 
-def _automatic(fields: Fields) -> str | None:
+def _automatic(fields: Fields, content_type: bytes | None) -> str | None:
     """What RFC 3834 section 5 calls a reply that nobody wrote, of software that does not say so itself.
 
     That is a report (RFC 6522), or what older responders put into other fields.
     """
-    kind, precedence = fields.firsts((b"content-type", b"precedence"))
-    report = kind is not None and kind[:16].lower() == b"multipart/report"
+    report = content_type is not None and content_type[:16].lower() == b"multipart/report"
+    precedence = fields.first(b"precedence")
     responder = precedence is not None and precedence.lower() == b"auto_reply"
     return "auto-replied" if report or responder or fields.has_any(_RESPONDERS) else None

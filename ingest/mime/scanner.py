@@ -99,8 +99,7 @@ class Scanner:
         self._inside_line = False
         self._head: list[bytes] = []
         self._head_octets = 0
-        self._rivals: list[Entity] = []
-        self._rival_defects: set[Defect] = set()
+        self._rivals: tuple[list[Entity], set[Defect]] | None = None
         self._leaf: Leaf | None = None
         self._margin: Margin | None = None
 
@@ -215,15 +214,16 @@ class Scanner:
         self._at_line_start = True
         entities = read_entities(fields, self._multiparts.subtype, defects)
         if len(entities) > 1 and followed:
-            self._rivals, self._rival_defects, self._state = entities, defects, _UNDECIDED
+            self._rivals, self._state = (entities, defects), _UNDECIDED
         else:
             self._begin(entities[0], defects, events)
 
     def _decide(self, at: int, events: list[MimeEvent], *, final: bool) -> tuple[int, bool]:
         if len(self._view) - at < _BEGINNING and not final:
             return at, False
-        entity = choose(self._rivals, self._view[at : at + _BEGINNING])
-        self._begin(entity, self._rival_defects, events)
+        assert self._rivals is not None  # that is what makes it undecided
+        entities, defects = self._rivals
+        self._begin(choose(entities, self._view[at : at + _BEGINNING]), defects, events)
         return at, True
 
     def _begin(self, entity: Entity, defects: set[Defect], events: list[MimeEvent]) -> None:
