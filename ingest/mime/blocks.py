@@ -21,6 +21,7 @@ _LONGEST_FIRST_LINE = 1024
 # A uuencoded line has 62 octets at most, those of yEnc have 128 or 256; what is longer is taken in pieces.
 _LINE = re.compile(rb"([^\r\n]{0,4096}+)(\r?\n|\r(?=.))?", re.DOTALL)
 _LONGEST_PIECE = 4096
+_FULL_LINE = 61  # 45 octets, as most lines have
 _YENC_ESCAPE = re.compile(rb"=(.)", re.DOTALL)
 _YENC_OCTETS = bytes((octet - 42) % 256 for octet in range(256))
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,16}")
@@ -46,8 +47,10 @@ Found = BlockBegun | bytes | BlockEnded
 
 def may_hold_block(text: bytes) -> bool:
     """Whether a file may begin in a piece of text, or in its last line if that goes on; quickly, and rather yes."""
+    if b"begin " in text:
+        return True
     last = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
-    return b"begin " in text or text[last : last + 1] in _FIRST_OCTETS
+    return text.startswith(_FIRST_OCTETS, last)
 
 
 class Blocks:
@@ -107,18 +110,19 @@ class Blocks:
         octets: list[bytes] = []
         over = False
         while not over:
-            line = _LINE.match(data, at)
-            assert line is not None  # the pattern takes anything
-            if line[2] is None and len(line[1]) < _LONGEST_PIECE:
+            match = _LINE.match(data, at)
+            assert match is not None  # the pattern takes anything
+            line, end = match.groups()
+            if end is None and len(line) < _LONGEST_PIECE:
                 break
-            again = line[1].startswith(self._block.mark) and _FIRST_LINE.match(data, at - 1) is not None
-            decoded = None if again else self._block.line(line[1])
+            again = line.startswith(self._block.mark) and _FIRST_LINE.match(data, at - 1) is not None
+            decoded = None if again else self._block.line(line)
             if decoded is None:
                 # Another file begins; or what should be the first line of one is none, so that there was just text.
                 self._block.defects.add(Defect.BLOCK_TRUNCATED)
                 over = True
                 break
-            at = line.end()
+            at = match.end()
             if not self._begun:
                 self._begun = True
                 found.append(BlockBegun(self._block.name))
@@ -152,6 +156,9 @@ class _Uuencoded:
         self.name, self.ended, self._begun = decode_octets(name.strip(), None, set()), False, False
 
     def line(self, line: bytes) -> bytes | None:
+        if len(line) == _FULL_LINE and (full := _uudecoded(line)) is not None:
+            self._begun = True
+            return full
         if line.rstrip() == b"end":
             self.ended = True
             return b""

@@ -22,6 +22,8 @@ class Utf8Text:
     Windows-1252. In a known one, octets that do not fit are replaced.
     """
 
+    __slots__ = ("_by_line", "_decoder", "_guessing", "_line", "_name", "defects")
+
     def __init__(self, charset: str | None) -> None:
         self.defects: set[Defect] = set()
         name = known_charset(charset) if charset else "ascii"
@@ -40,6 +42,8 @@ class Utf8Text:
 
     def feed(self, data: bytes) -> bytes:
         """What is whole so far."""
+        if self._decoder is None and data.isascii():
+            return data
         if self._by_line:
             return b"".join(self._decode(line, final=True) for line in self._whole_lines(data))
         return self._decode(data, final=False)

@@ -139,7 +139,8 @@ def choose(entities: list[Entity], beginning: bytes) -> Entity:
 def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]) -> Entity:
     disposed, encoding, content_id = fields.firsts(_NAMES)
     disposition = NOTHING if disposed is None else parse_structured(disposed, defects)
-    media_type, parameters = _media_type(kind, container), kind.parameters
+    parameters = kind.parameters
+    media_type = kind.value if kind.value in _USUAL_TYPES else _media_type(kind, container)
     if media_type == "message/partial":
         defects.add(Defect.PARTIAL)
     boundaries: tuple[bytes, ...] = ()
@@ -168,8 +169,6 @@ def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]
 
 def _media_type(kind: Structured, container: str) -> str:
     """RFC 2045 section 5.2: without a type that makes sense, plain text; in a digest, a message."""
-    if kind.value in _USUAL_TYPES:
-        return kind.value
     match = _MEDIA_TYPE.match(kind.value)
     if match is not None:
         return f"{match[1]}/{match[2]}"

@@ -62,6 +62,7 @@ _LF, _CR = b"\n\r"
 _NOTABLE = re.compile(rb"\n(\r{0,1023}+\n|(?=--))")
 _NOTABLE_AT_ONCE = re.compile(rb"(\r{0,1023}+\n|(?=--))")
 _BEGINNING = 1024  # octets of a part that decide between two types it is said to have
+_NO_HEADERS = Headers()  # those of nested messages are in them
 # The states; members of an Enum take four times as long to look up, many times for each part.
 _HEADER, _UNDECIDED, _LEAF, _SKIP, _FULL = "header", "undecided", "leaf", "skip", "full"
 
@@ -120,7 +121,7 @@ class Scanner:
         self._end_margin()
         if self._nesting == 0:
             defects = tuple(sorted(defect.value for defect in self._tally.defects))
-            events.append(MessageEnded(self._headers or Headers(), self._tally.status, defects))
+            events.append(MessageEnded(self._headers or _NO_HEADERS, self._tally.status, defects))
         return events
 
     def _work(self, *, final: bool) -> list[MimeEvent]:
@@ -208,9 +209,10 @@ class Scanner:
         fields = split_fields(b"".join(self._head), self._limits, defects)
         self._head, self._head_octets, self._inside_line = [], 0, False
         if self._headers is None:
-            self._headers = make_headers(fields, self._limits, defects) if self._nesting == 0 else Headers()
-            self._tally.defects |= defects
-            defects = set()
+            self._headers = _NO_HEADERS if self._nesting else make_headers(fields, self._limits, defects)
+            if defects:
+                self._tally.defects |= defects
+                defects = set()
         self._at_line_start = True
         entities = read_entities(fields, self._multiparts.subtype, defects)
         if len(entities) > 1 and followed:
@@ -256,9 +258,10 @@ class Scanner:
             end = view.find(b"\n", line) + 1 or self._line_end(line, final=final)
             if not end:
                 return self._hand_out(begin, self._before_line_end(begin, line), events), False
-            found = self._delimiter(line, end)
+            found = self._multiparts.delimiter(view[line:end]) if end - line <= _LONGEST_DELIMITER else None
             if found is not None:
-                self._hand_out(begin, self._before_line_end(begin, line), events)
+                if line > begin:
+                    self._hand_out(begin, self._before_line_end(begin, line), events)
                 self._boundary(found, events)
                 return end, True
             at, line = line + 1, -1
@@ -289,7 +292,8 @@ class Scanner:
 
     def _boundary(self, found: tuple[int, bool], events: list[MimeEvent]) -> None:
         level, closing = found
-        self._end_leaf(events)
+        if self._leaf is not None:
+            self._end_leaf(events)
         if level < self._multiparts.count - 1:
             self._tally.defects.add(Defect.TRUNCATED)
             self._close_multiparts(level + 1, events)
@@ -297,7 +301,8 @@ class Scanner:
             self._close_multiparts(level, events)
             self._state = _SKIP
         else:
-            self._end_margin()
+            if self._margin is not None:
+                self._end_margin()
             self._state = _HEADER if self._tally.take_part() else _FULL
         self._at_line_start = True
 
