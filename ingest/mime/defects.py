@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class Defect(Enum):
@@ -50,3 +53,8 @@ class Defect(Enum):
     BLOCK_TRUNCATED = "embedded_truncated", "A uuencoded or yEnc file has no end line"
     NO_BLOCK = "embedded_absent", "A part that is said to be uuencoded or yEnc holds no such file"
     YENC_MISMATCH = "yenc_mismatch", "A yEnc file has another size or checksum than its end line says"
+
+
+def codes(defects: Collection[Defect]) -> tuple[str, ...]:
+    """Their codes, in the order of the alphabet; nearly always there are none."""
+    return tuple(sorted([defect.value for defect in defects])) if defects else ()

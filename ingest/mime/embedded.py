@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ingest.mime.blocks import BlockBegun, Blocks, may_hold_block
+from ingest.mime.defects import codes
 from ingest.mime.events import PartBegun, PartData, PartEnded
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class EmbeddedFiles:
             elif isinstance(item, bytes):
                 events.append(PartData(self._current, item))
             else:
-                events.append(PartEnded(self._current, tuple(sorted(defect.value for defect in item.defects))))
+                events.append(PartEnded(self._current, codes(item.defects)))
         return events
 
     def _next(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ingest.mime.defects import codes
 from ingest.mime.events import PartData, PartEnded
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ class Leaf:
         if self._inner is not None:
             events += self._inner.close()
         if self._path is not None:
-            codes = tuple(sorted(defect.value for defect in defects)) if defects else ()
-            events.append(PartEnded(self._path, codes))
+            events.append(PartEnded(self._path, codes(defects)))
 
     def _emit(self, octets: bytes, events: list[MimeEvent]) -> None:
         if self._path is not None:

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 from ingest.domain.manifest import Headers
 from ingest.mime.body import Utf8Text
 from ingest.mime.decoders import decoder_for
-from ingest.mime.defects import Defect
+from ingest.mime.defects import Defect, codes
 from ingest.mime.embedded import EmbeddedFiles
 from ingest.mime.entity import PLAIN_TEXT, choose, read_entities
 from ingest.mime.events import MessageEnded, PartBegun
@@ -120,7 +120,7 @@ class Scanner:
             self._close_multiparts(0, events)
         self._end_margin()
         if self._nesting == 0:
-            defects = tuple(sorted(defect.value for defect in self._tally.defects))
+            defects = codes(self._tally.defects)
             events.append(MessageEnded(self._headers or _NO_HEADERS, self._tally.status, defects))
         return events
 
