@@ -30,7 +30,7 @@ def test_a_ledger_that_is_lost_again_and_again_costs_repeats_and_nothing_else(
     tmp_path: Path, dovecot_server: Dovecot
 ) -> None:
     sent: dict[str, dict[bytes, SampleMail]] = defaultdict(dict)
-    boxes = []
+    boxes: list[dict[str, Any]] = []
     for number in range(MAILBOXES):
         user = f"loss-{number}"
         dovecot_server.add_user(user, "right")

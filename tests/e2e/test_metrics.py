@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,27 +18,12 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from tests.support.prometheus import Prometheus
 
 MAILS = 6
 ENV = {"SECRET": "right"}
-
-
-def children(parent: int) -> dict[str, int]:
-    """The processes that `mailhaul up` runs, by their last words: `poll`, `process`, `relay`, ..."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            words = (entry / "cmdline").read_text().split("\0")
-        except OSError:  # it ended between two looks
-            continue
-        if int(fields[1]) == parent and "--config" in words:
-            found[words[words.index("--config") - 1]] = int(entry.name)
-    return found
 
 
 def deliver(drops: Path, first: int, count: int) -> None:
@@ -105,18 +89,13 @@ def test_prometheus_reads_every_process_and_the_figures_are_right_even_after_a_c
             check_figures(prometheus)
             check_names(prometheus)
 
-            assert service.process is not None
-            before = children(service.process.pid)
+            before = service.children()
             for role in ("process", "poll"):
                 os.kill(before[role], signal.SIGKILL)
             eventually(
                 lambda: (
                     {"process", "poll"}
-                    <= {
-                        role
-                        for role, pid in children(service.process.pid).items()  # type: ignore[union-attr]  # asserted above
-                        if pid != before.get(role)
-                    }
+                    <= {role for role, pid in service.children().items() if pid != before.get(role)}
                 ),
                 60,
                 "killed children were not started again",

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
@@ -18,7 +19,6 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
     from ingest.demo.mails import SampleMail
@@ -108,6 +108,22 @@ class Service:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             raise
+
+    def children(self) -> dict[str, int]:
+        """The processes it runs, by their last words: `poll`, `process`, `relay`, ..."""
+        assert self.process is not None
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                words = (entry / "cmdline").read_text().split("\0")
+            except OSError:  # it ended between two looks
+                continue
+            if int(fields[1]) == self.process.pid and "--config" in words:
+                found[words[words.index("--config") - 1]] = int(entry.name)
+        return found
 
     def wait_for_events(self, count: int, within: float = 180.0) -> list[dict[str, Any]]:
         """Every event in the JSON Lines sink once there are `count` of them."""
