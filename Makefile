@@ -27,6 +27,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/dev.stamp servers  ## the benchmarks; they print tables
+	$(BIN)/python -m tests.benchmarks.mime
 	$(BIN)/python -m tests.benchmarks.throughput
 
 lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
