@@ -54,19 +54,18 @@ def polled(
     with ScriptedServer(steps) as server:
         target = Mailbox("m", Server("127.0.0.1", server.port, tls, ca_file, fingerprint), deadlines=deadlines)
         try:
-            drop = Pop3Connector()(target, CREDENTIALS, lambda phase, _: phases.append(phase))
+            drop = Pop3Connector()(target, CREDENTIALS, lambda phase, _: phases.append(phase), lambda _: None)
         except Exception:
             assert not any(line.startswith((b"USER", b"PASS")) for line in server.received)
             raise
         assert drop.quit()
-    return server.received, phases, drop.certificate_not_after
+    return server.received, phases, drop.terms.certificate_not_after
 
 
 GOODBYE: list[Step] = [Expect("QUIT"), Send(b"+OK\r\n")]
 
 
 def test_a_private_ca_is_trusted_when_configured(authority: trustme.CA, ca_file: str) -> None:
-    """Case 37."""
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
     context = serving(authority.issue_cert("127.0.0.1", not_after=end))
     _, phases, not_after = polled([Secure(context), *login(), *GOODBYE], ca_file=ca_file)
@@ -75,21 +74,19 @@ def test_a_private_ca_is_trusted_when_configured(authority: trustme.CA, ca_file:
 
 
 def test_a_self_signed_certificate_is_refused_with_the_remedy(authority: trustme.CA) -> None:
-    """Case 37: verified by default."""
+    """Certificates are verified by default."""
     context = serving(authority.issue_cert("127.0.0.1"))
     with pytest.raises(MaildropTlsError, match=r"`ca`.*`fingerprint`"):
         polled([Secure(context), *login()])
 
 
 def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, ca_file: str) -> None:
-    """Case 37."""
     context = serving(authority.issue_cert("pop.example.org"))
     with pytest.raises(MaildropTlsError, match="another name"):
         polled([Secure(context), *login()], ca_file=ca_file)
 
 
 def test_an_expired_certificate_is_refused(authority: trustme.CA, ca_file: str) -> None:
-    """Case 37."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
     context = serving(authority.issue_cert("127.0.0.1", not_before=yesterday - timedelta(1), not_after=yesterday))
     with pytest.raises(MaildropTlsError, match="expired"):
@@ -98,7 +95,7 @@ def test_an_expired_certificate_is_refused(authority: trustme.CA, ca_file: str) 
 
 @pytest.mark.parametrize("colons", [True, False])
 def test_a_pinned_certificate_is_trusted_whoever_signed_it(authority: trustme.CA, colons: bool) -> None:  # noqa: FBT001 - a parameter
-    """Case 37: in either of the forms that tools print."""
+    """In either of the forms that tools print."""
     certificate = authority.issue_cert("pop.example.org")
     der = ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
     digest = hashlib.sha256(der).digest()
@@ -107,14 +104,14 @@ def test_a_pinned_certificate_is_trusted_whoever_signed_it(authority: trustme.CA
 
 
 def test_with_a_pin_no_other_certificate_is_trusted(authority: trustme.CA, ca_file: str) -> None:
-    """Case 37: not even one that the CA has signed."""
+    """Not even one that the CA has signed."""
     context = serving(authority.issue_cert("127.0.0.1"))
     with pytest.raises(MaildropTlsError, match="fingerprint"):
         polled([Secure(context), *login()], ca_file=ca_file, fingerprint="00" * 32)
 
 
 def test_starttls_protects_the_login_and_asks_for_the_capabilities_again(authority: trustme.CA, ca_file: str) -> None:
-    """Case 36."""
+    """What was announced in the clear may have been put there by somebody else."""
     context = serving(authority.issue_cert("127.0.0.1"))
     plain = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"+OK\r\nSTLS\r\n.\r\n"), Expect("STLS"), Send(b"+OK\r\n")]
     steps = [*plain, Secure(context), *login()[1:], *GOODBYE]
@@ -125,7 +122,7 @@ def test_starttls_protects_the_login_and_asks_for_the_capabilities_again(authori
 
 
 def test_plain_text_in_the_place_of_the_handshake_is_fatal(ca_file: str) -> None:
-    """Case 34: what comes after the answer to STLS, in a packet of its own."""
+    """What comes after the answer to STLS, in a packet of its own."""
     plain = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"+OK\r\nSTLS\r\n.\r\n"), Expect("STLS"), Send(b"+OK\r\n")]
     with pytest.raises(MaildropTlsError):
         polled([*plain, Send(b"+OK\r\n+OK\r\n"), Drain()], Tls.STARTTLS, ca_file=ca_file)
@@ -137,7 +134,6 @@ def test_tls_to_a_port_without_it_is_told_as_that() -> None:
 
 
 def test_a_server_that_is_silent_in_the_handshake_meets_the_deadline() -> None:
-    """Case 17."""
     with pytest.raises(MaildropTimeoutError, match="TLS"):
         polled([Stall()], deadlines=Deadlines(tls=0.15))
 
