@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from ingest.pop3.deadlines import Deadline
 
-# Four TLS records; with more, the octets have left the CPU's cache by the time they are hashed.
+_RECORD_OCTETS = 4 * 1024
+# With more, the octets have left the CPU's cache by the time they are hashed.
 _BUFFER_OCTETS = 64 * 1024
 _GONE = "The server ended the connection during the TLS handshake: is TLS spoken on this port?"
 
@@ -51,13 +52,28 @@ class Connection:
             if self._outgoing:
                 self._flush()
             try:
-                return self._buffer[: self._sock.recv_into(self._buffer)]
+                return self._buffer[: self._read()]
             except (BlockingIOError, ssl.SSLWantReadError):
                 self._wait(select.POLLIN, deadline)
             except ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT, deadline)
             except OSError as error:
                 raise MaildropConnectError(f"The connection broke: {error.strerror or error}.") from error
+
+    def _read(self) -> int:
+        """Fill the buffer with what is there; returns how many octets.
+
+        TLS hands out one record at a time, and Dovecot makes them of 4 KiB. Where one that large came, more are
+        likely there, and to go through each by itself costs more than to gather them.
+        """
+        octets = last = self._sock.recv_into(self._buffer)
+        while last >= _RECORD_OCTETS and octets < _BUFFER_OCTETS:
+            try:
+                last = self._sock.recv_into(self._buffer[octets:])
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                break
+            octets += last
+        return octets
 
     def arrived(self) -> memoryview:
         """What has arrived, without waiting; nothing also at the end of the stream. Valid until the next call."""

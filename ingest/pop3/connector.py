@@ -99,6 +99,7 @@ class _Attempt:
         way = authentication(credentials, self.mailbox.server)
         opening = Opening(
             self.mailbox,
+            credentials.proxy,
             observe=self.observe,
             admit=self.admit,
             clock=self.clock,

@@ -1,35 +1,67 @@
-"""From a host name to a connected socket, within a deadline."""
+"""From a server to a connected socket, through a proxy where one is configured, within a deadline."""
 
 from __future__ import annotations
 
 import socket
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ingest.errors import MaildropConnectError, MaildropTimeoutError
+from ingest.pop3.proxy import through
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ingest.domain.mailbox import Server
     from ingest.pop3.deadlines import Deadline
-
-_Address = tuple[socket.AddressFamily, tuple[Any, ...]]
+    from ingest.pop3.resolve import Address, Resolver
 
 
 def dial(
-    server: Server, admit: Callable[[str], None], clock: Callable[[], float], deadline: Deadline
+    server: Server,
+    login: tuple[str, str] | None,
+    *,
+    resolver: Resolver,
+    admit: Callable[[str], None],
+    clock: Callable[[], float],
+    deadline: Deadline,
 ) -> socket.socket:
-    """Connect to a server; its IPv6 and IPv4 addresses are tried in turn, each for its share of the time left.
+    """Connect to a server.
 
-    `admit` is asked before each address is dialled, and its error ends the attempt.
+    Args:
+        server: where, and through which proxy; that looks up the server's name then.
+        login: user name and password for the proxy.
+        resolver: finds addresses.
+        admit: asked before each address is dialled; its error ends the attempt.
+        clock: monotonic, in seconds.
+        deadline: for all of it.
 
     Raises:
-        MaildropConnectError: unknown host, or no address takes the connection.
+        MaildropConnectError: unknown host, no address takes the connection, or the proxy refuses.
         MaildropTimeoutError: the deadline has passed.
     """
-    addresses = _resolve(server, clock, deadline)
-    last: OSError | None = None
+    proxy = server.proxy
+    host, port = (server.host, server.port) if proxy is None else (proxy.host, proxy.port)
+    addresses = resolver.addresses(host, port, deadline)
+    try:
+        sock = _dialled(addresses, admit, clock, deadline)
+    except OSError as error:
+        # Where nothing answers any more, the addresses may have changed.
+        resolver.forget(host, port)
+        if isinstance(error, TimeoutError):
+            raise MaildropTimeoutError(deadline.words) from error
+        raise _translated(error, server) from error
+    if proxy is not None:
+        through(sock, server, login, clock, deadline)
+    # Commands are small and each of them is waited for.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _dialled(
+    addresses: Sequence[Address], admit: Callable[[str], None], clock: Callable[[], float], deadline: Deadline
+) -> socket.socket:
+    """IPv6 and IPv4 addresses are tried in turn, each for its share of the time that is left."""
+    last: OSError = TimeoutError()
     for index, (family, address) in enumerate(addresses):
         share = (deadline.at - clock()) / (len(addresses) - index)
         if share <= 0:
@@ -39,50 +71,19 @@ def dial(
         try:
             sock.settimeout(share)
             sock.connect(address)
-            # Commands are small and each of them is waited for.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             sock.close()
             last = error
         else:
             return sock
-    raise _translated(last, server, deadline)
+    raise last
 
 
-def _resolve(server: Server, clock: Callable[[], float], deadline: Deadline) -> list[_Address]:
-    """Look the host up in a thread of its own, because getaddrinfo has no timeout."""
-    found: list[_Address] = []
-    failed: list[OSError] = []
-
-    def look_up() -> None:
-        try:
-            rows = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label over 63 characters, or an empty one
-            failed.append(error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, "not a name"))
-        else:
-            found.extend((row[0], row[4]) for row in rows)
-
-    thread = threading.Thread(target=look_up, name="pop3-resolve", daemon=True)
-    thread.start()
-    thread.join(max(0.0, deadline.at - clock()))
-    if failed:
-        raise _translated(failed[0], server, deadline)
-    if not found:
-        raise MaildropTimeoutError(f"Looking up {server.host} took too long: is the name server reachable?")
-    return list(found)
-
-
-def _translated(
-    error: OSError | None, server: Server, deadline: Deadline
-) -> MaildropConnectError | MaildropTimeoutError:
-    if error is None or isinstance(error, TimeoutError):
-        return MaildropTimeoutError(deadline.words)
-    if isinstance(error, socket.gaierror):
-        if error.errno == socket.EAI_AGAIN:
-            return MaildropConnectError(f"The host {server.host} could not be looked up just now.")
-        return MaildropConnectError(f"The host {server.host} is not known: check `host`.")
+def _translated(error: OSError, server: Server) -> MaildropConnectError:
+    what = server.label if server.proxy is None else f"The proxy {server.proxy.host}:{server.proxy.port}"
     if isinstance(error, ConnectionRefusedError):
-        return MaildropConnectError(
-            f"Nothing answers at {server.label}: check `port` (995 is usual with `tls: implicit`, 110 without)."
+        remedy = (
+            "check `port` (995 is usual with `tls: implicit`, 110 without)" if server.proxy is None else "check it"
         )
-    return MaildropConnectError(f"{server.label} cannot be reached: {error.strerror or error}.")
+        return MaildropConnectError(f"Nothing answers at {what[0].lower()}{what[1:]}: {remedy}.")
+    return MaildropConnectError(f"{what} cannot be reached: {error.strerror or error}.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ingest.errors import MaildropConnectError, MaildropTimeoutError, PipeliningStalledError
 from ingest.pop3 import commands
-from ingest.pop3.deadlines import Deadline
+from ingest.pop3.deadlines import Deadline, Pace
 from ingest.pop3.events import Challenge, Data, End, Farewell, Greeting, Reply, Rows
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Dialogue:
         protocol: new.
         deadlines: the mailbox's.
         clock: monotonic, in seconds; the connection's.
+        pace: at which octets of answers have to come.
         end: when the whole session must be over.
         stalled: told when the server falls silent though commands were sent ahead, before the error is raised.
     """
@@ -42,6 +43,7 @@ class Dialogue:
         deadlines: Deadlines,
         clock: Callable[[], float],
         *,
+        pace: Pace,
         end: Deadline,
         stalled: Callable[[], None],
     ) -> None:
@@ -49,6 +51,7 @@ class Dialogue:
         self._protocol = protocol
         self._deadlines = deadlines
         self._clock = clock
+        self._pace = pace
         self._end = end
         self._stalled = stalled
         self._answered = 0  # commands, since nothing was outstanding
@@ -159,27 +162,35 @@ class Dialogue:
         return event
 
     def _more(self) -> Event:
-        return self._event(self._deadlines.idle, "The server fell silent for {:g} s inside an answer.")
+        return self._event(self._deadlines.idle, "The server fell silent for {:g} s inside an answer.", self._pace)
 
-    def _event(self, seconds: float, words: str) -> Event:
+    def _event(self, seconds: float, words: str, pace: Pace | None = None) -> Event:
         """The next event, within so many seconds, but not after the end of the whole session.
 
         Args:
             seconds: from when there is need to wait.
             words: with a place for the seconds.
+            pace: at which octets have to come meanwhile.
         """
         event = self._protocol.next_event()
         if event is None:
-            event = self._awaited(Deadline(self._clock() + seconds, words.format(seconds)).or_sooner(self._end))
+            deadline = Deadline(self._clock() + seconds, words.format(seconds)).or_sooner(self._end)
+            event = self._awaited(deadline, pace)
         if isinstance(event, Farewell):
             self._heard(event)
         return event
 
-    def _awaited(self, deadline: Deadline) -> Event:
+    def _awaited(self, deadline: Deadline, pace: Pace | None) -> Event:
         while (event := self._protocol.next_event()) is None:
+            began = self._clock()
             data = self._connection.receive(deadline)
             if not data:
                 self._protocol.end_of_stream()
+            if pace is not None and not pace.waited(self._clock() - began, len(data)):
+                raise MaildropTimeoutError(
+                    f"The server sends less than {pace.rate:g} octets a second: is the line that bad? "
+                    "`limits.minimum_rate` says how little is enough."
+                )
             self._protocol.receive(data)
         return event
 

@@ -6,6 +6,9 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ingest.pop3.resolve import Resolver
+from ingest.pop3.tls import Certificates
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -65,9 +68,15 @@ class HostMemory:
     Args:
         clock: monotonic, in seconds.
         most: servers, and mailboxes, that are remembered.
+
+    Attributes:
+        resolver: knows their addresses.
+        certificates: knows when theirs end.
     """
 
     def __init__(self, clock: Callable[[], float], most: int = _MOST) -> None:
+        self.resolver = Resolver(clock)
+        self.certificates = Certificates()
         self._lock = threading.Lock()
         self._servers: _Recall[Server, Capabilities] = _Recall(_CAPABILITIES_LAST, clock, most)
         self._mailboxes: _Recall[tuple[Server, str], Capabilities] = _Recall(_CAPABILITIES_LAST, clock, most)

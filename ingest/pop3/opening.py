@@ -12,12 +12,12 @@ from ingest.errors import MaildropTlsError
 from ingest.pop3 import capabilities, commands, refusals
 from ingest.pop3.authentication import require_offered
 from ingest.pop3.connection import Connection
-from ingest.pop3.deadlines import Deadline
+from ingest.pop3.deadlines import Deadline, Pace
 from ingest.pop3.dial import dial
 from ingest.pop3.dialogue import Dialogue
 from ingest.pop3.events import Reply
 from ingest.pop3.protocol import Pop3Protocol, WireLimits
-from ingest.pop3.tls import check_certificate, translated
+from ingest.pop3.tls import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +53,7 @@ class Opening:
 
     Args:
         mailbox: whose server is dialled.
+        proxy_login: user name and password for its proxy.
         observe: told of each phase that ended and its seconds.
         admit: asked before an address is dialled.
         clock: monotonic, in seconds.
@@ -67,6 +68,7 @@ class Opening:
     def __init__(
         self,
         mailbox: Mailbox,
+        proxy_login: tuple[str, str] | None,
         *,
         observe: Callable[[str, float], None],
         admit: Callable[[str], None],
@@ -76,6 +78,7 @@ class Opening:
         end: Deadline,
     ) -> None:
         self._mailbox = mailbox
+        self._proxy_login = proxy_login
         self._server = mailbox.server
         self._observe = observe
         self._admit = admit
@@ -93,12 +96,25 @@ class Opening:
             f"{self._server.label} did not take the connection within {seconds:g} s: check `host`, `port`, firewall."
         )
         with self._timed("connect"):
-            sock = dial(self._server, self._admit, self._clock, self._within(seconds, words))
+            sock = dial(
+                self._server,
+                self._proxy_login,
+                resolver=self._hosts.resolver,
+                admit=self._admit,
+                clock=self._clock,
+                deadline=self._within(seconds, words),
+            )
         self._connection = Connection(sock, self._clock)
         protocol = Pop3Protocol(WireLimits(listing_rows=self._mailbox.limits.listed_messages))
         deadlines, hosts, server = self._mailbox.deadlines, self._hosts, self._server
         self.dialogue = Dialogue(
-            self._connection, protocol, deadlines, self._clock, end=self._end, stalled=lambda: hosts.stalled(server)
+            self._connection,
+            protocol,
+            deadlines,
+            self._clock,
+            pace=Pace(self._mailbox.limits.minimum_rate, deadlines.idle),
+            end=self._end,
+            stalled=lambda: hosts.stalled(server),
         )
         return self._connection
 
@@ -202,7 +218,7 @@ class Opening:
             sock = self._connection.secure(context, self._server.host, self._within(seconds, words))
         except ssl.SSLError as error:
             raise translated(error, self._server) from error
-        return check_certificate(sock, self._server)
+        return self._hosts.certificates.check(sock, self._server)
 
     def _within(self, seconds: float, words: str) -> Deadline:
         return Deadline(self._clock() + seconds, words).or_sooner(self._end)

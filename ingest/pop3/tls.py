@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import ssl
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from asn1crypto import x509  # type: ignore[import-untyped]  # it has no types
 
 from ingest.errors import MaildropTlsError
 
 if TYPE_CHECKING:
     from ingest.domain.mailbox import Server
+
+    _Version = tuple[int, int, int] | None
 
 # Codes of X509_verify_cert_error_string (OpenSSL's x509_vfy.h).
 _NOT_YET_VALID = 9
@@ -18,18 +23,21 @@ _EXPIRED = 10
 _SELF_SIGNED = frozenset({18, 19})
 _UNKNOWN_ISSUER = frozenset({2, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
+# Remembered at once; they are replaced every few months.
+_CERTIFICATES = 10_000
 _NO_TLS_REASONS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
 
 
 class Contexts:
     """One context for each CA file, made when it is first asked for (which costs about 30 ms of CPU) and kept.
 
-    May be used by several threads.
+    A CA file that has changed is read again, so that it can be replaced under a running service. May be used by
+    several threads.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._verifying: dict[str | None, ssl.SSLContext] = {}
+        self._verifying: dict[str | None, tuple[_Version, ssl.SSLContext]] = {}
         self._pinned: ssl.SSLContext | None = None
 
     def context(self, server: Server) -> ssl.SSLContext:
@@ -42,27 +50,38 @@ class Contexts:
             if server.fingerprint is not None:
                 self._pinned = self._pinned or _pinning()
                 return self._pinned
-            if server.ca_file not in self._verifying:
-                self._verifying[server.ca_file] = _verifying(server.ca_file)
-            return self._verifying[server.ca_file]
+            version = _version(server.ca_file)
+            known = self._verifying.get(server.ca_file)
+            if known is None or known[0] != version:
+                known = self._verifying[server.ca_file] = version, _verifying(server.ca_file)
+            return known[1]
 
 
-def check_certificate(sock: ssl.SSLSocket, server: Server) -> float | None:
-    """When the certificate ends (seconds since 1970), None where it was accepted by its fingerprint alone.
+class Certificates:
+    """When the certificates of servers end. Reading one costs as much as the rest of a poll, so each is read once."""
 
-    Raises:
-        MaildropTlsError: it is not the pinned one.
-    """
-    if server.fingerprint is None:
-        end = (sock.getpeercert() or {}).get("notAfter")
-        return ssl.cert_time_to_seconds(end) if isinstance(end, str) else None
-    found = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest()
-    if found != server.fingerprint.replace(":", "").lower():
-        raise MaildropTlsError(
-            f"The certificate of {server.label} has the SHA-256 fingerprint {found}, not the one configured. "
-            "If the server has a new certificate, check that and set the new `fingerprint`."
-        )
-    return None
+    def __init__(self) -> None:
+        self._ends: dict[bytes, float] = {}
+
+    def check(self, sock: ssl.SSLSocket, server: Server) -> float:
+        """When the server's certificate ends (seconds since 1970).
+
+        Raises:
+            MaildropTlsError: it is not the pinned one.
+        """
+        certificate = sock.getpeercert(binary_form=True) or b""
+        fingerprint = hashlib.sha256(certificate)
+        if server.fingerprint is not None and fingerprint.hexdigest() != server.fingerprint.replace(":", "").lower():
+            raise MaildropTlsError(
+                f"The certificate of {server.label} has the SHA-256 fingerprint {fingerprint.hexdigest()}, not the "
+                "one configured. If the server has a new certificate, check that and set the new `fingerprint`."
+            )
+        end = self._ends.get(fingerprint.digest())
+        if end is None:
+            if len(self._ends) >= _CERTIFICATES:
+                self._ends.clear()
+            end = self._ends[fingerprint.digest()] = _end_of(certificate)
+        return end
 
 
 def translated(error: ssl.SSLError, server: Server) -> MaildropTlsError:
@@ -92,6 +111,22 @@ def _certificate_words(error: ssl.SSLCertVerificationError, server: Server) -> s
     if code in _UNKNOWN_ISSUER:
         return f"{subject} is signed by a CA that is not known here: {remedy}"
     return f"{subject} cannot be trusted: {error.verify_message}."
+
+
+def _version(ca_file: str | None) -> _Version:
+    """What changes when a file does; Kubernetes swaps links, so that the inode is another."""
+    if ca_file is None:
+        return None
+    try:
+        stat = Path(ca_file).stat()
+    except OSError:
+        return None  # reading it will tell
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+
+def _end_of(certificate: bytes) -> float:
+    """The end of a certificate that OpenSSL has accepted, in DER; ssl tells it only of those that it has verified."""
+    return float(x509.Certificate.load(certificate).not_valid_after.timestamp())
 
 
 def _verifying(ca_file: str | None) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ingest.domain.mailbox import Credentials, Deadlines, Limits, Mailbox, Mechanism, Server, Tls
 from ingest.pop3.authentication import authentication
-from ingest.pop3.deadlines import Deadline
+from ingest.pop3.deadlines import Deadline, Pace
 from ingest.pop3.dialogue import Dialogue
 from ingest.pop3.hosts import HostMemory
 from ingest.pop3.opening import Opening
@@ -102,6 +102,7 @@ def _opened(connection: ReplayedConnection, hosts: HostMemory, credentials: Cred
     end = Deadline(float("inf"), "never")
     opening = Opening(
         mailbox,
+        None,
         observe=lambda _phase, _seconds: None,
         admit=lambda _: None,
         clock=lambda: 0.0,
@@ -114,6 +115,7 @@ def _opened(connection: ReplayedConnection, hosts: HostMemory, credentials: Cred
         Pop3Protocol(WireLimits(listing_rows=LIMITS.listed_messages)),
         _DEADLINES,
         lambda: 0.0,
+        pace=Pace(LIMITS.minimum_rate, 60.0),
         end=end,
         stalled=lambda: None,
     )

@@ -1,0 +1,78 @@
+"""From host names to addresses, within a deadline; what was found is remembered for a minute."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ingest.errors import MaildropConnectError, MaildropTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.pop3.deadlines import Deadline
+
+    Address = tuple[socket.AddressFamily, tuple[Any, ...]]
+
+# Hundreds of mailboxes are on one host, and a thread for each look-up costs more CPU than the rest of an empty poll.
+_LASTS = 60.0
+
+
+class Resolver:
+    """One for a whole process; may be used by several threads.
+
+    Args:
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._found: dict[tuple[str, int], tuple[float, list[Address]]] = {}
+
+    def addresses(self, host: str, port: int, deadline: Deadline) -> list[Address]:
+        """All addresses of a host, in the order in which they are to be tried.
+
+        Raises:
+            MaildropConnectError: the host is not known, or cannot be looked up just now.
+            MaildropTimeoutError: the deadline has passed.
+        """
+        until, found = self._found.get((host, port), (0.0, []))
+        if self._clock() < until:
+            return found
+        found = _looked_up(host, port, deadline, self._clock)
+        self._found[host, port] = (self._clock() + _LASTS, found)
+        return found
+
+    def forget(self, host: str, port: int) -> None:
+        """Look it up anew the next time."""
+        self._found.pop((host, port), None)
+
+
+def _looked_up(host: str, port: int, deadline: Deadline, clock: Callable[[], float]) -> list[Address]:
+    """Look up in a thread of its own, because getaddrinfo has no timeout."""
+    found: list[Address] = []
+    failed: list[OSError] = []
+
+    def look_up() -> None:
+        try:
+            rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label over 63 characters, or an empty one
+            failed.append(error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, "not a name"))
+        else:
+            found.extend((row[0], row[4]) for row in rows)
+
+    thread = threading.Thread(target=look_up, name="pop3-resolve", daemon=True)
+    thread.start()
+    thread.join(max(0.0, deadline.at - clock()))
+    if failed:
+        raise _translated(failed[0], host) from failed[0]
+    if not found:
+        raise MaildropTimeoutError(f"Looking up {host} took too long: is the name server reachable?")
+    return list(found)
+
+
+def _translated(error: OSError, host: str) -> MaildropConnectError:
+    if error.errno == socket.EAI_AGAIN:
+        return MaildropConnectError(f"The host {host} could not be looked up just now.")
+    return MaildropConnectError(f"The host {host} is not known: check `host`.")
