@@ -18,8 +18,10 @@ from ingest.adapters.sinks.jsonl import JsonLinesSink
 from ingest.adapters.sinks.webhook import WebhookSink
 from ingest.adapters.stores import open_store
 from ingest.adapters.stores.metered import MeteredStore
+from ingest.adapters.tokens import TokenCache
 from ingest.config import JsonlSinkSection, Secrets
 from ingest.domain.keys import Layout
+from ingest.domain.mailbox import Credentials
 from ingest.pop3 import Pop3Connector
 from ingest.usecases.archive import Archive
 from ingest.usecases.check import Check
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
 
     from ingest.adapters.ledger.redis import RedisLedger
     from ingest.config import Config, ConfigSource, SinkSection
-    from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.domain.grant import TokenLogin
+    from ingest.domain.mailbox import Mailbox
     from ingest.metrics import Metrics
     from ingest.ports.hints import Hints
     from ingest.ports.ledger import EventLog
@@ -76,12 +79,25 @@ class Runtime:
         return self.source.current().mailboxes_by_id()
 
     def credentials(self, mailbox: str) -> Credentials:
-        """Who logs in there, read from where the configuration points now.
+        """Who logs in there, read from where the configuration points now; with a token where one is wanted.
 
         Raises:
             ConfigError: a secret is missing.
+            MaildropAuthError, TokenUnavailableError: no token could be had.
         """
-        return self.source.current().credentials(mailbox, self.secrets)
+        login = self.source.current().login(mailbox, self.secrets)
+        return login if isinstance(login, Credentials) else self._with_token(login)
+
+    def _with_token(self, login: TokenLogin, refused: str | None = None) -> Credentials:
+        token = self.tokens.token(login.grant, refused)
+        # Once: a server that refuses a new token too has another reason.
+        renew = None if refused is not None else lambda: self._with_token(login, token)
+        return Credentials(login.username, token, login.mechanism, renew, login.proxy)
+
+    @cached_property
+    def tokens(self) -> TokenCache:
+        """OAuth2 access tokens, shared by the whole process."""
+        return TokenCache(time.monotonic)
 
     def fingerprint(self, mailbox: str) -> bytes:
         """Changes when anything does that the mailbox's login depends on.

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     model_validator,
 )
 
-from ingest.config import translate
+from ingest.config import logins, translate
+from ingest.config.auth import Auth  # noqa: TC001 - pydantic resolves it at run time
 from ingest.config.fields import (
     BROKER_SCHEMES,
     PREFIX_PATTERN,
@@ -35,26 +34,21 @@ from ingest.config.fields import (
     Port,
     split_url,
 )
+from ingest.config.providers import Provider
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
+from ingest.config.section import Section
 from ingest.config.units import Deadline, Interval, Size  # noqa: TC001 - as above
-from ingest.domain.mailbox import Tls  # noqa: TC001 - as above
+from ingest.domain.mailbox import ProxyKind, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ingest.config.secrets import Secrets
+    from ingest.domain.grant import TokenLogin
     from ingest.domain.mailbox import Credentials, Mailbox
 
 EMBEDDED_FOLDER = "mailhaul-ledger"
-
-
-class Section(BaseModel):
-    """What all sections have in common."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True, validate_default=True
-    )
 
 
 class StoreSection(Section):
@@ -147,6 +141,26 @@ class WebhookSinkSection(Section):
 SinkSection = Annotated[JsonlSinkSection | WebhookSinkSection, Field(discriminator="type")]
 
 
+class ProxySection(Section):
+    """Through whom POP3 servers are reached."""
+
+    url: str
+    """`socks5://host:1080` or `http://host:3128` (CONNECT)."""
+    username: Line | None = Field(default=None, repr=False)
+    password: SecretRef | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> ProxySection:
+        parts = split_url(self.url)
+        if parts.scheme not in get_args(ProxyKind) or not parts.hostname or not parts.port or parts.path.strip("/"):
+            raise ValueError("write socks5://host:1080 or http://host:3128, with the port")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("write the user as `username`, and where its password is as `password`")
+        if (self.username is None) != (self.password is None):
+            raise ValueError("write both username and password, or neither")
+        return self
+
+
 class DeadlinesSection(Section):
     """How long each phase of a POP3 session may take."""
 
@@ -170,6 +184,10 @@ class LimitsSection(Section):
     """A mailbox that lists more is not polled."""
     messages_per_poll: Count | None = None
     """The others wait for the next poll, which follows at once."""
+    connections: Count | None = None
+    """At once to its server, and to its server's network address, over all workers."""
+    minimum_rate: Count | None = None
+    """Octets a second while an answer arrives; a server that sends less is left."""
 
 
 class DefaultsSection(Section):
@@ -185,18 +203,12 @@ class DefaultsSection(Section):
     """Left out: 995 for implicit TLS, else 110. That of `defaults` is for mailboxes without a `tls` of their own."""
     ca: FilePath | None = None
     """PEM certificates to trust instead of the system's."""
+    proxy: ProxySection | None = None
+    """Left out: servers are connected to directly."""
     limits: LimitsSection = LimitsSection()
     deadlines: DeadlinesSection = DeadlinesSection()
     labels: Labels = Field(default_factory=dict)
     """Copied into manifests and events. A mailbox's own are added to those of `defaults`."""
-
-
-class PasswordAuth(Section):
-    """Log in with USER and PASS."""
-
-    type: Literal["password"]
-    username: Line = Field(repr=False)
-    password: SecretRef
 
 
 class MailboxSection(DefaultsSection):
@@ -204,8 +216,11 @@ class MailboxSection(DefaultsSection):
 
     id: Name
     """Never changes: it is part of the identity of its messages."""
-    host: Host
-    auth: PasswordAuth
+    provider: Provider = Provider.GENERIC
+    """`gmail`, `microsoft365`, `yahoo`, `zoho`: knows host and ways of the provider; what is written goes over it."""
+    host: Host | None = None
+    """Of the POP3 server; a provider knows it."""
+    auth: Auth
     fingerprint: Fingerprint | None = None
     """SHA-256 of the server's certificate, which is then the only one accepted."""
     prefix: Annotated[str, Field(pattern=PREFIX_PATTERN)] | None = None
@@ -299,13 +314,13 @@ class Config(Section):
         """Every mailbox, defaults filled in; paused ones too."""
         return self._mailboxes
 
-    def credentials(self, mailbox: str, secrets: Secrets) -> Credentials:
-        """Who logs in to a mailbox, the secret as it is now.
+    def login(self, mailbox: str, secrets: Secrets) -> Credentials | TokenLogin:
+        """Who logs in to a mailbox, the secrets as they are now.
 
         Raises:
             ConfigError: the secret is missing, or there is no such mailbox any more.
         """
-        return translate.credentials(self, mailbox, secrets)
+        return logins.login(self, mailbox, secrets)
 
     def fingerprint(self, mailbox: str, secrets: Secrets) -> bytes:
         """Changes when anything does that the mailbox's login depends on.
@@ -313,7 +328,7 @@ class Config(Section):
         Raises:
             ConfigError: a secret is missing, or there is no such mailbox any more.
         """
-        return translate.fingerprint(self, mailbox, secrets)
+        return logins.fingerprint(self, mailbox, secrets)
 
     @cached_property
     def _schedule_digest(self) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.config import translate
+from ingest.config import logins, translate
+from ingest.config.auth import OAuth2Auth
+from ingest.config.providers import PRESETS
 from ingest.domain.mailbox import Tls
 
 if TYPE_CHECKING:
@@ -31,13 +33,15 @@ def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Step
     )
     yield from _repeated(
         (
-            (("mailboxes", number, "auth", "username"), (box.host.lower(), box.auth.username))
+            (("mailboxes", number, "auth", "username"), (translate.host(box).lower(), box.auth.username))
             for number, box in enumerate(config.mailboxes)
         ),
         lambda first: f"is the same maildrop as at {place(first)}; a maildrop has one reader, so keep one of them",
     )
     yield from _same_folder(config, place)
     yield from _trust_without_tls(config)
+    yield from _unknown_servers(config)
+    yield from _tokens(config)
 
 
 def _repeated(values: Iterator[tuple[Steps, object]], words: Callable[[Steps], str]) -> Iterator[tuple[Steps, str]]:
@@ -72,3 +76,26 @@ def _trust_without_tls(config: Config) -> Iterator[tuple[Steps, str]]:
                     ("mailboxes", number, option),
                     "has no effect without TLS; leave it out, or choose another `tls`",
                 )
+
+
+def _unknown_servers(config: Config) -> Iterator[tuple[Steps, str]]:
+    for number, box in enumerate(config.mailboxes):
+        if not translate.host(box):
+            yield ("mailboxes", number, "host"), "is missing; add it, or a `provider` that knows it"
+
+
+def _tokens(config: Config) -> Iterator[tuple[Steps, str]]:
+    for number, box in enumerate(config.mailboxes):
+        auth = box.auth
+        if not isinstance(auth, OAuth2Auth):
+            continue
+        here: Steps = ("mailboxes", number, "auth")
+        url = logins.token_url(auth, PRESETS[box.provider])
+        if not url:
+            yield (*here, "token_url"), "is missing; add it, or a `provider` that knows it"
+        elif "{tenant}" in url and auth.tenant is None:
+            yield (*here, "tenant"), "is missing; write the id of the directory, or one of its domains"
+        elif "{tenant}" not in url and auth.tenant is not None:
+            yield (*here, "tenant"), "has no effect here; leave it out, or write {tenant} into token_url"
+        if translate.tls(box, config.defaults) is Tls.NONE:
+            yield (*here, "type"), "oauth2 would send its token in the clear; choose another `tls` than none"

@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ingest.config.secrets import is_reference
-from ingest.domain.mailbox import Credentials, Deadlines, Deletion, Limits, Mailbox, Server, Tls
-from ingest.errors import ConfigError
+from ingest.config.fields import split_url
+from ingest.config.providers import PRESETS
+from ingest.domain.mailbox import Deadlines, Deletion, Limits, Mailbox, Proxy, Server, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ingest.config.model import Config, DeadlinesSection, DefaultsSection, LimitsSection, MailboxSection
-    from ingest.config.secrets import Secrets
+    from ingest.config.model import (
+        Config,
+        DeadlinesSection,
+        DefaultsSection,
+        LimitsSection,
+        MailboxSection,
+        ProxySection,
+    )
+    from ingest.domain.mailbox import ProxyKind
 
-_UNKNOWN = "there is no mailbox {} in the configuration; add it, or leave it out of the command"
 PORTS = {Tls.IMPLICIT: 995, Tls.STARTTLS: 110, Tls.NONE: 110}
 INTERVAL = 60.0
 
@@ -41,62 +47,46 @@ def _mailbox(section: MailboxSection, defaults: DefaultsSection) -> Mailbox:
     )
 
 
+def host(section: MailboxSection) -> str:
+    """The POP3 server's; empty where nobody knows it (see `rules`)."""
+    return section.host or PRESETS[section.provider].host or ""
+
+
 def tls(section: MailboxSection, defaults: DefaultsSection) -> Tls:
     """How a mailbox's connection is protected."""
+    if PRESETS[section.provider].host is not None:
+        return section.tls or Tls.IMPLICIT
     return section.tls or defaults.tls or Tls.IMPLICIT
 
 
 def _server(section: MailboxSection, defaults: DefaultsSection) -> Server:
+    preset = PRESETS[section.provider]
     protection = tls(section, defaults)
-    # A mailbox with a `tls` of its own would seldom want the port that goes with another.
-    inherited = defaults.port if protection is (defaults.tls or Tls.IMPLICIT) else None
-    ca = section.ca or defaults.ca
+    # A mailbox with a `tls` of its own, or a provider, would seldom want the port that goes with another.
+    inherited = defaults.port if protection is (defaults.tls or Tls.IMPLICIT) and preset.host is None else None
+    ca = section.ca or (defaults.ca if preset.host is None else None)
     return Server(
-        host=section.host,
+        host=host(section),
         port=section.port or inherited or PORTS[protection],
         tls=protection,
         ca_file=None if ca is None else str(ca),
         fingerprint=section.fingerprint,
+        proxy=_proxy(section.proxy or defaults.proxy),
+        quirks=preset.quirks,
     )
+
+
+def _proxy(section: ProxySection | None) -> Proxy | None:
+    if section is None:
+        return None
+    parts = split_url(section.url)
+    assert parts.hostname is not None  # the section has checked all of them
+    assert parts.port is not None
+    return Proxy(cast("ProxyKind", parts.scheme), parts.hostname, parts.port)
 
 
 def _set(section: LimitsSection | DeadlinesSection) -> dict[str, Any]:
     return section.model_dump(exclude_none=True)
-
-
-def credentials(config: Config, mailbox: str, secrets: Secrets) -> Credentials:
-    """Who logs in to a mailbox.
-
-    Raises:
-        ConfigError: the secret is missing, or there is no such mailbox.
-    """
-    for section in config.mailboxes:
-        if section.id == mailbox:
-            return Credentials(section.auth.username, _password(section, secrets))
-    raise ConfigError([_UNKNOWN.format(mailbox)])
-
-
-def _password(section: MailboxSection, secrets: Secrets) -> str:
-    try:
-        return secrets.read(section.auth.password)
-    except ConfigError as error:
-        raise ConfigError(
-            [f"mailbox {section.id}: auth.password: {problem}" for problem in error.problems]
-        ) from error
-
-
-def fingerprint(config: Config, mailbox: str, secrets: Secrets) -> bytes:
-    """SHA-256 over everything that a mailbox's login depends on, its secrets as they are now.
-
-    Raises:
-        ConfigError: a secret is missing, or there is no such mailbox.
-    """
-    for section in config.mailboxes:
-        if section.id == mailbox:
-            written = section.auth.model_dump(mode="json")
-            read = {name: secrets.read(value) if is_reference(value) else value for name, value in written.items()}
-            return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).digest()
-    raise ConfigError([_UNKNOWN.format(mailbox)])
 
 
 def schedule_digest(boxes: Iterable[Mailbox], sinks: Iterable[str]) -> str:

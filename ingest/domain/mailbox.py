@@ -30,11 +30,14 @@ class Mechanism(StrEnum):
     OAUTHBEARER = "oauthbearer"  # RFC 7628
 
 
+ProxyKind = Literal["socks5", "http"]
+
+
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """Through whom we connect: `kind` is the scheme, `socks5` or `http` (CONNECT). It also looks up the host."""
 
-    kind: Literal["socks5", "http"]
+    kind: ProxyKind
     host: str
     port: int
 

@@ -139,7 +139,14 @@ def test_merge_keys_spare_writing_a_server_often(write: Write) -> None:
     ("options", "place", "words"),
     [
         ("prot: 995", ":8: mailboxes[0].prot: ", "did you mean `port`?"),
-        ("provider: gmail", ":8: mailboxes[0].provider: ", "possible here: auth, ca, "),
+        ("servername: x", ":8: mailboxes[0].servername: ", "possible here: auth, ca, "),
+        ("provider: gmial", ":8: mailboxes[0].provider: ", "generic, gmail, microsoft365, yahoo, zoho"),
+        ("proxy: socks5://h:1", ":8: mailboxes[0].proxy: ", "mapping"),
+        ("proxy: {url: ftp://h:1}", ":8: mailboxes[0].proxy: ", "socks5://host:1080"),
+        ("proxy: {url: socks5://h}", ":8: mailboxes[0].proxy: ", "with the port"),
+        ("proxy: {url: socks5://u:p@h:1}", ":8: mailboxes[0].proxy: ", "`password`"),
+        ("proxy: {url: http://h:1, username: u}", ":8: mailboxes[0].proxy: ", "both username and password"),
+        ("limits: {connections: 0}", ":8: mailboxes[0].limits.connections: ", "1 or more"),
         ("port: 0", ":8: mailboxes[0].port: ", "1 or more"),
         ("port: 65536", ":8: mailboxes[0].port: ", "65535 or less"),
         ("port: pop3s", ":8: mailboxes[0].port: ", "whole number"),
@@ -181,11 +188,50 @@ def test_addresses_of_both_families_are_hosts(write: Write) -> None:
         assert load(write(with_mailbox().replace("pop.example.org", host)), {}).mailboxes
 
 
-@pytest.mark.parametrize("kind", ["apop", "sasl-plain", "oauth2"])
-def test_a_way_to_log_in_that_is_not_there_is_one_problem_that_says_which_are(write: Write, kind: str) -> None:
-    auth = f"auth: {{type: {kind}, username: u, tenant: 5, client_secret: env:X}}"
+def test_a_way_to_log_in_that_is_not_there_is_one_problem_that_says_which_are(write: Write) -> None:
+    auth = "auth: {type: kerberos, username: u, tenant: 5, client_secret: env:X}"
     found = problem(write(with_mailbox().replace(AUTH, auth)))
-    assert "mailboxes[0].auth.type: must be one of: password" in found
+    kinds = "password, apop, sasl-plain, sasl-login, scram-sha-256, oauth2"
+    assert f"mailboxes[0].auth.type: must be one of: {kinds}" in found
+
+
+@pytest.mark.parametrize(
+    ("auth", "place", "words"),
+    [
+        ("username: u", "auth", "write client_id"),
+        ("username: u, client_id: c", "auth", "client_secret, for an application"),
+        ("username: u, service_account: file:x, client_id: c", "auth", "leave out client_id"),
+        ("username: u, client_id: c, client_secret: hunter2", "auth.client_secret", "is not written here"),
+        ("username: u, client_id: c, client_secret: env:X", "auth.token_url", "`provider` that knows it"),
+        ("username: u, client_id: c, client_secret: env:X, token_url: ftp://h", "auth.token_url", "https://"),
+        (
+            "username: u, client_id: c, client_secret: env:X, token_url: http://h/t, tenant: t",
+            "auth.tenant",
+            "no effect",
+        ),
+        ("username: u, client_id: c, password: env:X", "auth.password", "is no option"),
+    ],
+)
+def test_what_is_missing_for_a_token_is_told(write: Write, auth: str, place: str, words: str) -> None:
+    found = problem(write(with_mailbox().replace(AUTH, f"auth: {{type: oauth2, {auth}}}")))
+    assert f"mailboxes[0].{place}: " in found
+    assert words in found
+
+
+def test_microsofts_directory_has_to_be_named(write: Write) -> None:
+    auth = "auth: {type: oauth2, username: u, client_id: c, client_secret: env:X}\n    provider: microsoft365"
+    assert "auth.tenant: is missing" in problem(write(with_mailbox().replace(AUTH, auth)))
+
+
+def test_a_token_is_not_sent_in_the_clear(write: Write) -> None:
+    auth = "auth: {type: oauth2, username: u, service_account: file:x}\n    tls: none"
+    assert "in the clear" in problem(write(with_mailbox().replace(AUTH, auth)))
+
+
+def test_a_mailbox_needs_a_host_or_a_provider_that_knows_it(write: Write) -> None:
+    without = with_mailbox().replace("    host: pop.example.org\n", "")
+    assert "mailboxes[0].host: is missing" in problem(write(without))
+    assert load(write(without + "    provider: gmail\n"), {}).mailboxes
 
 
 def test_a_sink_that_is_not_there_is_one_problem_that_says_which_are(write: Write) -> None:

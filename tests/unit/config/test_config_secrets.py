@@ -99,9 +99,9 @@ def test_credentials_are_those_of_the_mailbox_and_a_missing_secret_names_it(tmp_
     )
     config = load(path, {})
     secrets = Secrets(tmp_path, {"SHARED": "hunter2"})
-    assert config.credentials("a", secrets) == Credentials("ua", "hunter2")
-    assert config.credentials("b", secrets) == Credentials("ub", "hunter2")
+    assert config.login("a", secrets) == Credentials("ua", "hunter2")
+    assert config.login("b", secrets) == Credentials("ub", "hunter2")
     with pytest.raises(ConfigError, match=r"mailbox c: auth\.password: file:none"):
-        config.credentials("c", secrets)
+        config.login("c", secrets)
     with pytest.raises(ConfigError, match="no mailbox d"):
-        config.credentials("d", secrets)
+        config.login("d", secrets)

@@ -1,0 +1,99 @@
+"""From configuration and secrets to who logs in to a mailbox."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.config.auth import OAuth2Auth, PasswordAuth
+from ingest.config.providers import PRESETS
+from ingest.config.secrets import is_reference
+from ingest.domain.grant import ClientCredentials, Grant, RefreshToken, ServiceAccount, TokenLogin
+from ingest.domain.mailbox import Credentials, Mechanism
+from ingest.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ingest.config.model import Config, MailboxSection, ProxySection
+    from ingest.config.providers import Preset
+    from ingest.config.secrets import Secrets
+
+# The same for all service accounts, whatever provider the mailbox is said to be at.
+_GOOGLE = "https://oauth2.googleapis.com/token"
+
+
+def login(config: Config, mailbox: str, secrets: Secrets) -> Credentials | TokenLogin:
+    """Who logs in to a mailbox.
+
+    Raises:
+        ConfigError: a secret is missing, or there is no such mailbox.
+    """
+    section = _section(config, mailbox)
+    read = _Reader(mailbox, secrets)
+    proxy = _proxy_login(section.proxy or config.defaults.proxy, read)
+    auth = section.auth
+    if isinstance(auth, PasswordAuth):
+        return Credentials(auth.username, read("auth.password", auth.password), Mechanism(auth.type), proxy=proxy)
+    preset = PRESETS[section.provider]
+    mechanism = preset.mechanism if auth.mechanism is None else Mechanism(auth.mechanism)
+    return TokenLogin(auth.username, mechanism, _grant(auth, preset, read), proxy)
+
+
+def _grant(auth: OAuth2Auth, preset: Preset, read: _Reader) -> Grant:
+    url = token_url(auth, preset).replace("{tenant}", auth.tenant or "")
+    ca_file = None if auth.ca is None else str(auth.ca)
+    if auth.service_account is not None:
+        key = read("auth.service_account", auth.service_account)
+        return ServiceAccount(url, key, auth.username, auth.scope or preset.application_scope, ca_file)
+    assert auth.client_id is not None  # the section has checked it
+    secret = None if auth.client_secret is None else read("auth.client_secret", auth.client_secret)
+    if auth.refresh_token is not None:
+        refresh = read("auth.refresh_token", auth.refresh_token)
+        return RefreshToken(url, auth.client_id, secret, refresh, auth.scope or preset.user_scope, ca_file)
+    assert secret is not None
+    return ClientCredentials(url, auth.client_id, secret, auth.scope or preset.application_scope, ca_file)
+
+
+def token_url(auth: OAuth2Auth, preset: Preset) -> str:
+    """Where tokens are had, `{tenant}` as it is written; empty where nobody knows (see `rules`)."""
+    return auth.token_url or preset.token_url or (_GOOGLE if auth.service_account is not None else "")
+
+
+def _proxy_login(section: ProxySection | None, read: _Reader) -> tuple[str, str] | None:
+    if section is None or section.username is None or section.password is None:
+        return None
+    return section.username, read("proxy.password", section.password)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads secrets of one mailbox; a mistake names it and the option."""
+
+    mailbox: str
+    secrets: Secrets
+
+    def __call__(self, option: str, ref: str) -> str:
+        try:
+            return self.secrets.read(ref)
+        except ConfigError as error:
+            problems = [f"mailbox {self.mailbox}: {option}: {problem}" for problem in error.problems]
+            raise ConfigError(problems) from error
+
+
+def _section(config: Config, mailbox: str) -> MailboxSection:
+    for section in config.mailboxes:
+        if section.id == mailbox:
+            return section
+    raise ConfigError([f"there is no mailbox {mailbox} in the configuration; add it, or leave it out of the command"])
+
+
+def fingerprint(config: Config, mailbox: str, secrets: Secrets) -> bytes:
+    """SHA-256 over everything that a mailbox's login depends on, its secrets as they are now.
+
+    Raises:
+        ConfigError: a secret is missing, or there is no such mailbox.
+    """
+    written = _section(config, mailbox).auth.model_dump(mode="json")
+    read = {name: secrets.read(value) if is_reference(value) else value for name, value in written.items()}
+    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).digest()
