@@ -10,14 +10,22 @@ import pytest
 
 from ingest.adapters.tokens.cache import TokenCache
 from ingest.adapters.tokens.fetch import Fetched, fetch
+from ingest.config import ConfigSource
+from ingest.domain.mailbox import Mechanism
 from ingest.errors import MaildropAuthError, TokenUnavailableError
-from tests.support.oauth import REFRESH, TokenServer
+from ingest.metrics import Metrics
+from ingest.ports.hints import NoHints
+from ingest.runtime import build
+from tests.support.oauth import CLIENT, REFRESH, SCOPE, SECRET, TokenServer
 from tests.support.servers import free_port
+from tests.support.service import write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ingest.domain.grant import Grant
+    from tests.support.valkey import Valkey
 
 
 @pytest.fixture
@@ -176,3 +184,28 @@ def test_a_refresh_token_that_the_server_changes_is_followed(server: TokenServer
         assert cache.token(grant) == f"token-{number}"
         clock.now += 3600
     assert [form["refresh_token"] for form in server.requests] == [REFRESH, "refresh-1", "refresh-2"]
+
+
+# --- put together ------------------------------------------------------------------------------------------------
+
+
+def test_a_mailbox_gets_a_token_for_its_login_and_one_more_when_it_is_refused(
+    server: TokenServer, tmp_path: Path, valkey: Valkey
+) -> None:
+    auth = {"type": "oauth2", "username": "u", "client_id": CLIENT, "client_secret": "env:TOKEN_SECRET"}
+    boxes = [
+        {"id": name, "host": "pop.example", "auth": {**auth, "token_url": server.url, "scope": SCOPE}}
+        for name in "ab"
+    ]
+    source = ConfigSource(write_config(tmp_path, boxes, ledger=valkey.url), {"TOKEN_SECRET": SECRET})
+    runtime = build(source, valkey.url, Metrics(), NoHints())
+    try:
+        first = runtime.credentials("a")
+        assert (first.username, first.password, first.mechanism) == ("u", "token-1", Mechanism.XOAUTH2)
+        assert runtime.credentials("b").password == "token-1", "one token serves all that the application may open"
+        assert first.renew is not None
+        second = first.renew()
+        assert (second.password, second.renew) == ("token-2", None)
+        assert runtime.credentials("b").password == "token-2"
+    finally:
+        runtime.close()
