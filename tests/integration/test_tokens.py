@@ -192,7 +192,7 @@ def test_a_refresh_token_that_the_server_changes_is_followed(server: TokenServer
 def test_a_mailbox_gets_a_token_for_its_login_and_one_more_when_it_is_refused(
     server: TokenServer, tmp_path: Path, valkey: Valkey
 ) -> None:
-    auth = {"type": "oauth2", "username": "u", "client_id": CLIENT, "client_secret": "env:TOKEN_SECRET"}
+    auth = {"type": "oauth2", "client_id": CLIENT, "client_secret": "env:TOKEN_SECRET"}
     boxes = [
         {"id": name, "host": "pop.example", "auth": {**auth, "token_url": server.url, "scope": SCOPE}}
         for name in "ab"
@@ -201,7 +201,7 @@ def test_a_mailbox_gets_a_token_for_its_login_and_one_more_when_it_is_refused(
     runtime = build(source, valkey.url, Metrics(), NoHints())
     try:
         first = runtime.credentials("a")
-        assert (first.username, first.password, first.mechanism) == ("u", "token-1", Mechanism.XOAUTH2)
+        assert (first.username, first.password, first.mechanism) == ("a", "token-1", Mechanism.XOAUTH2)
         assert runtime.credentials("b").password == "token-1", "one token serves all that the application may open"
         assert first.renew is not None
         second = first.renew()
