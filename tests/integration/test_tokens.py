@@ -192,9 +192,9 @@ def test_a_refresh_token_that_the_server_changes_is_followed(server: TokenServer
 def test_a_mailbox_gets_a_token_for_its_login_and_one_more_when_it_is_refused(
     server: TokenServer, tmp_path: Path, valkey: Valkey
 ) -> None:
-    auth = {"type": "oauth2", "client_id": CLIENT, "client_secret": "env:TOKEN_SECRET"}
+    application = {"client_id": CLIENT, "client_secret": "env:TOKEN_SECRET", "token_url": server.url, "scope": SCOPE}
     boxes = [
-        {"id": name, "host": "pop.example", "auth": {**auth, "token_url": server.url, "scope": SCOPE}}
+        {"id": name, "host": "pop.example", "auth": {"type": "oauth2", "username": name, **application}}
         for name in "ab"
     ]
     source = ConfigSource(write_config(tmp_path, boxes, ledger=valkey.url), {"TOKEN_SECRET": SECRET})
