@@ -85,6 +85,62 @@ class Body(Record):
     defects: list[str] = Field(default_factory=list)
 
 
+class AuthenticationResult(Record):
+    """What the trusted server found by one method."""
+
+    method: str = Field(description="Such as spf, dkim, dmarc, arc; lower case")
+    result: str = Field(description="Such as pass, fail, softfail, none; lower case")
+    properties: dict[str, str] = Field(
+        default_factory=dict,
+        description="header.d, .s, .i, .from, smtp.mailfrom, .helo; of addresses the domain only",
+    )
+
+
+class DkimSignature(Record):
+    """One DKIM signature, verified by Mailhaul."""
+
+    domain: str = Field(description="Who signed (d=)")
+    selector: str = Field(description="Which of its keys (s=)")
+    result: Literal["pass", "fail", "error"] = Field(description="error: could not be verified")
+    reason: str | None = Field(default=None, description="A code, where it is not pass")
+
+
+class DkimVerification(Record):
+    """What verifying a message's DKIM signatures came to."""
+
+    result: Literal["pass", "fail", "none", "error", "too_large"] = Field(
+        description="pass: one signature at least holds; none: there is none; too_large: not tried"
+    )
+    signatures: list[DkimSignature] = Field(default_factory=list)
+
+
+class Authentication(Record):
+    """Who vouches for a message."""
+
+    authserv_id: str | None = Field(default=None, description="The trusted server; null where none is configured")
+    results: list[AuthenticationResult] = Field(
+        default_factory=list, description="From its Authentication-Results fields only"
+    )
+    dkim_verified: DkimVerification | None = Field(default=None, description="null where that is switched off")
+
+
+class Scan(Record):
+    """What the virus scanner said of one file."""
+
+    status: Literal["clean", "infected", "unscanned"] = Field(
+        description="unscanned: the scanner did not answer, or the file is too large for it"
+    )
+    signature: str | None = Field(default=None, description="What was found")
+
+
+class ScanSummary(Record):
+    """What the virus scanner said of all files of a message."""
+
+    status: Literal["clean", "infected", "unscanned"] = Field(description="The worst of them")
+    infected: int = 0
+    unscanned: int = 0
+
+
 class Attachment(Record):
     """One attached file, exactly as its sender encoded it."""
 
@@ -101,6 +157,7 @@ class Attachment(Record):
     sha256: str
     object: ObjectRef
     defects: list[str] = Field(default_factory=list)
+    scan: Scan | None = Field(default=None, description="null where no virus scanner is configured")
 
 
 class Parse(Record):
@@ -123,10 +180,14 @@ class Manifest(Record):
     raw: ObjectRef | None = Field(description="The message as the server sent it; null when it was oversize")
     listed_size: int | None = Field(default=None, description="Octets as the server listed them")
     headers: Headers
+    authentication: Authentication | None = Field(
+        default=None, description="null where neither a trusted server nor DKIM verification is configured"
+    )
     bodies: list[Body] = Field(default_factory=list)
     attachments: list[Attachment] = Field(default_factory=list)
     attachments_total: int = 0
     attachments_truncated: bool = Field(default=False, description="True in an event that leaves some out")
+    scan: ScanSummary | None = Field(default=None, description="null where no virus scanner is configured")
     parse: Parse
     manifest: str | None = Field(default=None, description="Key of this manifest; null when the message failed")
 
