@@ -252,7 +252,7 @@ class Dovecot:
 
     def _write_files(self) -> None:
         authority = trustme.CA()
-        certificate = authority.issue_cert("localhost", "127.0.0.1")
+        certificate = authority.issue_cert("localhost", "127.0.0.1", common_name="localhost")  # fetchmail wants one
         self.ca_file.write_bytes(authority.cert_pem.bytes())
         for name in ("run", "mail", "users"):
             (self.folder / name).mkdir()
