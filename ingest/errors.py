@@ -269,6 +269,16 @@ class SinkUnavailableError(SinkError):
     code = "sink_unavailable"
 
 
+# --- the virus scanner -------------------------------------------------------------------------------------------
+
+
+class ScannerUnavailableError(MailhaulError):
+    """The virus scanner does not answer; the text says what to do."""
+
+    transient = True
+    code = "scanner_unavailable"
+
+
 # --- messages ----------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,40 @@
+"""The twin of a virus scanner: knows a few texts, for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from ingest.domain.manifest import Scan
+from ingest.errors import ScannerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass
+class MemoryScanner:
+    """Finds octets that it was told of.
+
+    Args:
+        signatures: their names by the octets to find.
+        largest: octets; a larger file is not scanned.
+        away: whether it gives no answer; may be changed at any time.
+    """
+
+    signatures: Mapping[bytes, str] = field(default_factory=dict)
+    largest: int = 2**20
+    away: bool = False
+
+    def scan(self, content: BinaryIO, size: int) -> Scan:
+        """See `ingest.ports.scanner.Scanner`."""
+        if self.away or size > self.largest:
+            return Scan(status="unscanned")
+        octets = content.read()
+        found = next((name for known, name in self.signatures.items() if known in octets), None)
+        return Scan(status="infected" if found else "clean", signature=found)
+
+    def check(self) -> None:
+        """See `ingest.ports.scanner.Scanner`."""
+        if self.away:
+            raise ScannerUnavailableError("the virus scanner is away")

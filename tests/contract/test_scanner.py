@@ -1,0 +1,88 @@
+"""What every virus scanner promises: one suite on the twin and on a real clamd, through both of its sockets."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from ingest.adapters.scanners.clamd import ClamdScanner
+from ingest.adapters.scanners.memory import MemoryScanner
+from ingest.domain.manifest import Scan
+from ingest.errors import ScannerUnavailableError
+from tests.support.clamav import FILE_MAX, SIGNATURE, VIRUS, running_clamd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.ports.scanner import Scanner
+    from tests.support.clamav import Clamd
+
+LARGEST = FILE_MAX // 2
+
+
+class World(NamedTuple):
+    """A scanner that takes files up to `LARGEST`."""
+
+    scanner: Scanner
+    largest: int = LARGEST
+
+
+@pytest.fixture(params=["memory", "unix", "tcp"])
+def world(request: pytest.FixtureRequest) -> World:
+    if request.param == "memory":
+        return World(MemoryScanner({VIRUS: SIGNATURE}, LARGEST))
+    clamd: Clamd = request.getfixturevalue("clamd")
+    url = clamd.unix_url if request.param == "unix" else clamd.tcp_url
+    return World(ClamdScanner(url, timeout=20, largest=LARGEST))
+
+
+def scan(scanner: Scanner, content: bytes) -> Scan:
+    return scanner.scan(io.BytesIO(content), len(content))
+
+
+@pytest.mark.parametrize("content", [b"", b"an invoice", bytes(LARGEST), b"\r\n.\r\n" * 1000])
+def test_harmless_files_are_clean(world: World, content: bytes) -> None:
+    assert scan(world.scanner, content) == Scan(status="clean")
+
+
+@pytest.mark.parametrize("before", [0, 1, LARGEST - 70])
+def test_a_virus_is_found_wherever_it_is(world: World, before: int) -> None:
+    assert scan(world.scanner, b"x" * before + VIRUS) == Scan(status="infected", signature=SIGNATURE)
+
+
+def test_a_file_that_is_too_large_is_not_clean(world: World) -> None:
+    assert scan(world.scanner, bytes(world.largest + 1)) == Scan(status="unscanned")
+
+
+def test_scans_do_not_disturb_one_another(world: World) -> None:
+    for _ in range(3):
+        assert scan(world.scanner, VIRUS).status == "infected"
+        assert scan(world.scanner, b"an invoice").status == "clean"
+
+
+def test_a_scanner_that_is_there_says_so(world: World) -> None:
+    world.scanner.check()
+
+
+def away_twin() -> Scanner:
+    return MemoryScanner(away=True)
+
+
+def away_clamd() -> Scanner:
+    with running_clamd() as server:
+        url = server.tcp_url
+    return ClamdScanner(url, timeout=5, largest=LARGEST)
+
+
+def nobodys_socket() -> Scanner:
+    return ClamdScanner("unix:///nonexistent/clamd.ctl", timeout=5, largest=LARGEST)
+
+
+@pytest.mark.parametrize("make", [away_twin, away_clamd, nobodys_socket])
+def test_a_scanner_that_is_away_says_nothing_of_a_file(make: Callable[[], Scanner]) -> None:
+    scanner = make()
+    assert scan(scanner, b"an invoice") == Scan(status="unscanned")
+    with pytest.raises(ScannerUnavailableError):
+        scanner.check()
