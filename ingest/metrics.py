@@ -268,7 +268,7 @@ class Metrics:
         self.count("unique_id_resets_total", self._capped(mailbox))
 
     def expect_polls(self, mailboxes: Iterable[str], servers: Iterable[str]) -> None:
-        """Start the counters of these mailboxes and servers at 0, so that the first failure is already an increase."""
+        """Start their counters at 0, so that the first failure is already an increase."""
         for server in servers:
             self._counters["polls_deferred_total"].labels(server)
         for mailbox in mailboxes:

@@ -271,7 +271,7 @@ class Ledger(Protocol):
         ...
 
     def retry_failed(self, failed: FailedMessage) -> bool:
-        """Open a message again that was given up, due now, with all its tries before it; False when it is not there."""
+        """Open a message again that was given up, due now, with all its tries before it; False when there is none."""
         ...
 
     def drop_failed(self, failed: FailedMessage) -> bool:
