@@ -11,7 +11,13 @@ from tests.support.valkey import Bench, MemoryBench, Valkey, ValkeyBench
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["tests.support.clamav", "tests.support.dovecot", "tests.support.prometheus", "tests.support.s3"]
+pytest_plugins = [
+    "tests.support.clamav",
+    "tests.support.courier",
+    "tests.support.dovecot",
+    "tests.support.prometheus",
+    "tests.support.s3",
+]
 
 
 @pytest.fixture(scope="session")

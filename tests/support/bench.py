@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ingest.domain import keys
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
 from ingest.metrics import Metrics
+from ingest.pop3 import Pop3Connector
 from ingest.pop3.memory import MemoryConnector, MemoryMaildrop
 from ingest.ports.hints import Queue
 from ingest.ports.sink import Outcome, Verdict
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 START = 1_764_000_000.0
+_NOWHERE = Server("pop.example.org", 110, Tls.NONE)
 
 
 def mail(subject: str, text: str = "Hello.", attachment: bytes | None = None) -> bytes:
@@ -167,6 +169,11 @@ class Bench:
             self.published_time,
         )
 
+    def poll_over_sockets(self, credentials: Credentials) -> None:
+        """From now on mailboxes are where their servers say, not in memory."""
+        self.poller = replace(self.poller, connect=Pop3Connector(), credentials=lambda _: credentials)
+        self.poll_stage = replace(self.poll_stage, poller=self.poller)
+
     def schedule(self) -> Schedule:
         enabled = [box.id for box in self.mailboxes.values() if box.enabled]
         return Schedule(enabled, list(self.sinks), ",".join([*enabled, *self.sinks]))
@@ -220,6 +227,6 @@ def bench(*mailboxes: Mailbox) -> Iterator[Bench]:
         made.close()
 
 
-def mailbox(id_: str, **changes: Any) -> Mailbox:
+def mailbox(id_: str, server: Server = _NOWHERE, **changes: Any) -> Mailbox:
     """A mailbox with an interval of a minute, unless told otherwise."""
-    return Mailbox(id=id_, server=Server("pop.example.org", 110, Tls.NONE), **changes)
+    return Mailbox(id=id_, server=server, **changes)
