@@ -160,7 +160,7 @@ class Courier:
                     if self._over.is_set():
                         return
                     self.connections += 1
-                    command = [programs / "courierpop3login", programs / "courierpop3d", "Maildir"]
+                    command = [str(programs / "courierpop3login"), str(programs / "courierpop3d"), "Maildir"]
                     self._sessions.append(
                         subprocess.Popen(
                             command, stdin=client.fileno(), stdout=client.fileno(), stderr=log, env=environment
