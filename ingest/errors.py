@@ -269,7 +269,7 @@ class SinkUnavailableError(SinkError):
     code = "sink_unavailable"
 
 
-# --- the virus scanner -------------------------------------------------------------------------------------------
+# --- virus scanner and DNS ----------------------------------------------------------------------------------------
 
 
 class ScannerUnavailableError(MailhaulError):
@@ -277,6 +277,13 @@ class ScannerUnavailableError(MailhaulError):
 
     transient = True
     code = "scanner_unavailable"
+
+
+class DnsUnavailableError(MailhaulError):
+    """The DNS gives no answer that says yes or no."""
+
+    transient = True
+    code = "dns_unavailable"
 
 
 # --- messages ----------------------------------------------------------------------------------------------------

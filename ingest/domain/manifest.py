@@ -117,7 +117,9 @@ class DkimVerification(Record):
 class Authentication(Record):
     """Who vouches for a message."""
 
-    authserv_id: str | None = Field(default=None, description="The trusted server; null where none is configured")
+    authserv_id: str | None = Field(
+        default=None, description="The trusted server; null where none is configured, or it wrote nothing"
+    )
     results: list[AuthenticationResult] = Field(
         default_factory=list, description="From its Authentication-Results fields only"
     )

@@ -1,0 +1,1 @@
+"""Keys of DKIM signers, from the DNS."""

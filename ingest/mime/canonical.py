@@ -1,0 +1,79 @@
+"""DKIM's canonical forms of header fields and bodies (RFC 6376 section 3.4), in time linear in their size."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Literal, NamedTuple
+
+Form = Literal["simple", "relaxed"]
+
+_FIELD = re.compile(rb"^([!-9;-~]++)([ \t]*+):(.*+(?:\n[ \t].*+)*+)", re.MULTILINE)
+_BLANKS = re.compile(rb"[ \t]++")
+
+
+class RawField(NamedTuple):
+    """A field as it came, with LF for CRLF: its name, the blanks before the colon, its value, folds and all."""
+
+    name: bytes
+    gap: bytes
+    value: bytes
+
+    def canonical(self, form: Form) -> bytes:
+        """With its line end."""
+        if form == "simple":
+            return b"%s%s:%s\r\n" % (self.name, self.gap, self.value.replace(b"\n", b"\r\n"))
+        value = _BLANKS.sub(b" ", self.value.replace(b"\n", b"")).strip(b" ")
+        return b"%s:%s\r\n" % (self.name.lower(), value)
+
+
+def raw_fields(head: bytes) -> list[RawField]:
+    """The fields of a header; lines that belong to none are passed over."""
+    return [RawField(*match.groups()) for match in _FIELD.finditer(head.replace(b"\r\n", b"\n"))]
+
+
+class BodyHash:
+    """SHA-256 of a body's canonical form, and how long that is; fed the body in pieces of any size.
+
+    Empty lines at the end do not count, so line ends are held back until something follows them; and so are a CR and
+    a blank before it, of which is not yet known whether they end a line.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._sha256 = hashlib.sha256()
+        self._held = b""
+        self._line_ends = 0
+        self.octets = 0
+
+    def feed(self, octets: bytes) -> None:
+        """Take octets of the body."""
+        octets = (self._held + octets).replace(b"\r\n", b"\n")
+        if self._form == "relaxed":
+            octets = _BLANKS.sub(b" ", octets).replace(b" \n", b"\n")
+        open_end = len(octets) - octets.endswith(b"\r")
+        if self._form == "relaxed" and octets.endswith(b" ", 0, open_end):
+            open_end -= 1
+        self._held = octets[open_end:]
+        self._add(octets[:open_end])
+
+    def digest(self) -> bytes:
+        """The hash; the body is over."""
+        held = self._held.rstrip(b" ") if self._form == "relaxed" else self._held
+        self._held = b""
+        self._add(held)
+        self._line_ends = 0
+        if self.octets or self._form == "simple":
+            self._hash(b"\r\n")
+        return self._sha256.digest()
+
+    def _add(self, octets: bytes) -> None:
+        content = octets.rstrip(b"\n")
+        if content:
+            self._hash(b"\r\n" * self._line_ends + content.replace(b"\n", b"\r\n"))
+            self._line_ends = 0
+        self._line_ends += len(octets) - len(content)
+
+    def _hash(self, octets: bytes) -> None:
+        self._sha256.update(octets)
+        self.octets += len(octets)
