@@ -30,6 +30,7 @@ bench: $(VENV)/dev.stamp servers  ## the benchmarks; they print tables
 	@tests/install-servers mpop fetchmail getmail || true  # the tables name those that are missing
 	$(BIN)/python -m tests.benchmarks.mime
 	$(BIN)/python -m tests.benchmarks.pop3
+	$(BIN)/python -m tests.benchmarks.mailboxes
 	$(BIN)/python -m tests.benchmarks.throughput
 
 lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
