@@ -35,6 +35,7 @@ from ingest.config.fields import (
     split_url,
 )
 from ingest.config.providers import Provider
+from ingest.config.reading import ParseSection, ScanSection, scan_section
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
 from ingest.config.section import Section
 from ingest.config.units import Deadline, Interval, Size  # noqa: TC001 - as above
@@ -205,6 +206,8 @@ class DefaultsSection(Section):
     """PEM certificates to trust instead of the system's."""
     proxy: ProxySection | None = None
     """Left out: servers are connected to directly."""
+    authserv_id: Line | None = None
+    """How the receiving mail server names itself in Authentication-Results, which are read from it only."""
     limits: LimitsSection = LimitsSection()
     deadlines: DeadlinesSection = DeadlinesSection()
     labels: Labels = Field(default_factory=dict)
@@ -283,6 +286,11 @@ class Config(Section):
     sinks: list[SinkSection] = Field(default_factory=list)
     defaults: DefaultsSection = DefaultsSection()
     mailboxes: list[MailboxSection] = Field(default_factory=list)
+    parse: ParseSection = ParseSection()
+    scan: Annotated[
+        ScanSection | None, BeforeValidator(scan_section, json_schema_input_type=str | ScanSection | None)
+    ] = None
+    """Left out: attachments are not scanned. The address of a clamd, or a mapping."""
     workers: WorkersSection = Field(default_factory=WorkersSection)
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()

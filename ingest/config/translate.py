@@ -44,6 +44,7 @@ def _mailbox(section: MailboxSection, defaults: DefaultsSection) -> Mailbox:
         limits=replace(Limits(), **{**_set(defaults.limits), **_set(section.limits)}),
         labels={**defaults.labels, **section.labels},
         prefix=section.prefix,
+        authserv_id=section.authserv_id or defaults.authserv_id,
     )
 
 

@@ -138,7 +138,10 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """One POP3 maildrop with its server, schedule and policy. `id` never changes."""
+    """One POP3 maildrop with its server, schedule and policy. `id` never changes.
+
+    `authserv_id` is the mail server whose Authentication-Results count; None where none does.
+    """
 
     id: str
     server: Server
@@ -149,6 +152,7 @@ class Mailbox:
     limits: Limits = Limits()
     labels: Mapping[str, str] = field(default_factory=dict)
     prefix: str | None = None
+    authserv_id: str | None = None
 
     @property
     def folder(self) -> str:

@@ -11,7 +11,9 @@ from jsonschema import Draft202012Validator
 
 from ingest.config import config_schema, load
 from ingest.config.model import Config
+from ingest.config.reading import ScanSection
 from ingest.domain.mailbox import Deadlines, Limits
+from ingest.mime import MimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +76,10 @@ def test_the_full_example_tells_the_defaults_as_they_are() -> None:
     minimal = Config.model_validate({"store": "file:///s", "ledger": "embedded"})
     assert config.metrics == minimal.metrics
     assert config.log == minimal.log
+    assert config.parse == minimal.parse
+    assert config.scan == ScanSection(url="unix:///run/clamav/clamd.ctl")
+    limits = MimeLimits()
+    assert (config.parse.parts, config.parse.depth) == (limits.parts, limits.depth)
     assert config.workers.model_copy(update={"processes": 0}) == minimal.workers.model_copy(update={"processes": 0})
 
 

@@ -139,7 +139,7 @@ def test_merge_keys_spare_writing_a_server_often(write: Write) -> None:
     ("options", "place", "words"),
     [
         ("prot: 995", ":8: mailboxes[0].prot: ", "did you mean `port`?"),
-        ("servername: x", ":8: mailboxes[0].servername: ", "possible here: auth, ca, "),
+        ("servername: x", ":8: mailboxes[0].servername: ", "possible here: auth, authserv_id, ca, "),
         ("provider: gmial", ":8: mailboxes[0].provider: ", "generic, gmail, microsoft365, yahoo, zoho"),
         ("proxy: socks5://h:1", ":8: mailboxes[0].proxy: ", "mapping"),
         ("proxy: {url: ftp://h:1}", ":8: mailboxes[0].proxy: ", "socks5://host:1080"),
