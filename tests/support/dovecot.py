@@ -130,9 +130,10 @@ class Dovecot:
     Args:
         folder: made where missing; everything lies below it. When root starts the server, the folders above must let
             an unprivileged user pass.
+        options: more lines for its configuration.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
         self.folder = folder
@@ -143,7 +144,7 @@ class Dovecot:
         self._group = self._account.pw_gid if os.geteuid() == 0 else os.getegid()
         self._process: subprocess.Popen[bytes] | None = None
         self._deliveries = itertools.count()
-        self._write_files()
+        self._write_files(options)
 
     @property
     def log(self) -> str:
@@ -250,7 +251,7 @@ class Dovecot:
         except OSError:
             return False
 
-    def _write_files(self) -> None:
+    def _write_files(self, options: str) -> None:
         authority = trustme.CA()
         certificate = authority.issue_cert("localhost", "127.0.0.1", common_name="localhost")  # fetchmail wants one
         self.ca_file.write_bytes(authority.cert_pem.bytes())
@@ -269,7 +270,7 @@ class Dovecot:
             pop3_port=self.pop3_port,
             pop3s_port=self.pop3s_port,
         )
-        self._write(Path("dovecot.conf"), config.encode())
+        self._write(Path("dovecot.conf"), (config + options).encode())
         self._write(Path("tokens.conf"), _TOKENS.format(folder=self.folder).encode())
         (self.folder / "keys" / "default" / "HS256").mkdir(parents=True)
         self._write(Path("keys", "default", "HS256", "default"), base64.b64encode(_KEY))
@@ -300,13 +301,13 @@ def _base64url(octets: bytes) -> bytes:
 
 
 @contextmanager
-def running_dovecot() -> Iterator[Dovecot]:
+def running_dovecot(options: str = "") -> Iterator[Dovecot]:
     """A Dovecot from start to stop; skips the test, or fails it in CI, where there is none."""
     if find_dovecot() is None:
         missing("dovecot", "Dovecot 2.3 with POP3")
     # Not below pytest's own folder: only its owner may pass there.
     with tempfile.TemporaryDirectory(prefix="mailhaul-dovecot-") as folder:
-        server = Dovecot(Path(folder))
+        server = Dovecot(Path(folder), options)
         try:
             server.start()
             yield server

@@ -31,13 +31,22 @@ class DelayProxy:
         delay: seconds each way. A new connection takes three of them to reach the server, as its handshake would.
         bytes_per_second: for each direction of each connection; None for no limit.
         cut_after: each connection ends after so many octets from the server; None for never.
+        cut_at: a connection ends when a client says this (without TLS, in one piece), before the server hears of it.
+        mute_at: the server hears this, but its answer is lost: the connection ends when it comes.
     """
 
     def __init__(
-        self, target_port: int, delay: float, bytes_per_second: float | None = None, cut_after: int | None = None
+        self,
+        target_port: int,
+        delay: float,
+        bytes_per_second: float | None = None,
+        cut_after: int | None = None,
+        *,
+        cut_at: bytes | None = None,
+        mute_at: bytes | None = None,
     ) -> None:
         self.port = 0
-        self._line = _Line(target_port, delay, bytes_per_second, cut_after)
+        self._line = _Line(target_port, delay, bytes_per_second, cut_after=cut_after, cut_at=cut_at, mute_at=mute_at)
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -100,11 +109,22 @@ class DelayProxy:
 class _Line:
     """What all connections share."""
 
-    def __init__(self, target_port: int, delay: float, bytes_per_second: float | None, cut_after: int | None) -> None:
+    def __init__(
+        self,
+        target_port: int,
+        delay: float,
+        bytes_per_second: float | None,
+        *,
+        cut_after: int | None,
+        cut_at: bytes | None,
+        mute_at: bytes | None,
+    ) -> None:
         self.target_port = target_port
         self.delay = delay
         self.rate = bytes_per_second
         self.cut_after = cut_after
+        self.cut_at = cut_at
+        self.mute_at = mute_at
         self.stalled = False
         self.ends: set[_End] = set()
         self.dialling: set[asyncio.Task[None]] = set()
@@ -273,6 +293,14 @@ class _ClientEnd(_End):
         task = self.loop.create_task(self._dial())
         self.line.dialling.add(task)
         task.add_done_callback(self.line.dialling.discard)
+
+    def data_received(self, data: bytes) -> None:
+        if self.line.cut_at is not None and self.line.cut_at in data:
+            self.abort()
+            return
+        if self.line.mute_at is not None and self.line.mute_at in data:
+            self._left = 0
+        super().data_received(data)
 
     async def _dial(self) -> None:
         assert self.peer is not None
