@@ -190,7 +190,9 @@ class PollStage:
     def _tell(self, outcome: PollOutcome, seconds: float) -> None:
         report, error = outcome.report, outcome.error
         if error is not None:
-            log.warning("poll.failed", mailbox=outcome.mailbox, result=outcome.result, error=error.code)
+            # What was not even tried has been told of when it was.
+            tell = log.debug if isinstance(error, CredentialsSparedError) else log.warning
+            tell("poll.failed", mailbox=outcome.mailbox, result=outcome.result, error=error.code)
             return
         tell = log.info if report.new or report.deleted else log.debug
         tell(
