@@ -34,6 +34,7 @@ POLL_RESULTS = (
 )
 PHASES = ("connect", "tls", "auth", "list", "retr", "dele", "quit")
 MESSAGE_RESULTS = ("stored", "duplicate", "oversize", "processed", "published", "failed")
+SCAN_RESULTS = ("clean", "infected", "unscanned")
 STORE_OPERATIONS = ("put", "get", "stat", "delete", "list")
 STORE_RESULTS = ("ok", "exists", "missing", "refused", "unavailable")
 SINK_RESULTS = ("delivered", "refused", "unavailable")
@@ -145,6 +146,13 @@ WORKER_SPECS: tuple[Spec, ...] = (
         "Octets of attachments stored, by detected type (rare types count as other)",
         ("type",),
         known=_singles([*sorted(ATTACHMENT_TYPES), "other"]),
+    ),
+    Spec(
+        "scans_total",
+        "counter",
+        "Attachments shown to the virus scanner, by what it said; unscanned: no answer, or too large",
+        ("result",),
+        known=_singles(SCAN_RESULTS),
     ),
     Spec(
         "store_requests_total",

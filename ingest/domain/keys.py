@@ -97,3 +97,8 @@ def attachment_name(part: str, safe_name: str) -> str:
         safe_name: a file name without separators, control characters and dot segments.
     """
     return f"attachments/{part}-{safe_name}"
+
+
+def quarantine_name(part: str, safe_name: str) -> str:
+    """The same for an attachment that is infected and is to be kept apart."""
+    return f"quarantine/{part}-{safe_name}"

@@ -10,6 +10,7 @@ from ingest.domain.manifest import Attachment, Body
 from ingest.mime.detect import DETECT_OCTETS, detect_type
 from ingest.mime.events import MessageEnded, MimeEvent, PartBegun, PartData, PartEnded
 from ingest.mime.names import display_name
+from ingest.usecases.scans import Scanning, Scans
 from ingest.usecases.spool import Spool
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Parts:
     store: Store
     folder: str
     uploads: Executor
+    scans: Scans = field(default_factory=Scanning().begin)
     ended: MessageEnded | None = None
     _open: dict[str, _OpenPart] = field(default_factory=dict)
     _written: list[tuple[str, Future[Body | Attachment]]] = field(default_factory=list)
@@ -94,7 +96,8 @@ class Parts:
         head, spool = part.head, part.spool
         detected = detect_type(spool.head(DETECT_OCTETS), head.declared_type, head.filename)
         name = display_name(head.path, head.filename, detected)
-        stored = self._put(keys.attachment_name(head.path, name.safe), spool, detected, name.display)
+        scan = self.scans.scan(spool)
+        stored = self._put(self.scans.object_name(head.path, name.safe, scan), spool, detected, name.display)
         assert head.role != "text" and head.role != "html"  # noqa: PT018, PLR1714 - mypy narrows only this form
         return Attachment(
             part=head.path,
@@ -110,6 +113,7 @@ class Parts:
             sha256=spool.sha256,
             object=stored,
             defects=[*defects, *name.defects],
+            scan=scan,
         )
 
     def _put(self, name: str, spool: Spool, content_type: str, filename: str | None = None) -> ObjectRef:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from ingest.domain import keys
 from ingest.domain.events import Event, EventType, make_event
 from ingest.domain.manifest import Headers, MailboxRef, Manifest, Parse
-from ingest.mime import parse, parse_headers
+from ingest.mime import MimeLimits, parse, parse_headers
 from ingest.usecases.assemble import Parts
+from ingest.usecases.scans import Scanning
 from ingest.usecases.spool import CHUNK_OCTETS, HEAD_OCTETS
+from ingest.usecases.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,9 @@ class Processor:
     store: Store
     metrics: Metrics
     uploads: Executor
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    scanning: Scanning = field(default_factory=Scanning)
+    limits: MimeLimits = field(default_factory=MimeLimits)
 
     def process(self, message: OpenMessage) -> Manifest:
         """Parse a stored message, store its parts, write its manifest.
@@ -52,14 +57,17 @@ class Processor:
             self.metrics.attachment(attachment.detected_type, attachment.size)
             for code in attachment.defects:
                 self.metrics.defect(code)
+            if attachment.scan is not None:
+                self.metrics.count("scans_total", attachment.scan.status)
         return manifest
 
     def _whole(self, message: OpenMessage) -> Manifest:
-        parts = Parts(self.store, message.folder, self.uploads)
+        scans, watch = self.scanning.begin(), self.verdicts.watch(message)
+        parts = Parts(self.store, message.folder, self.uploads, scans)
         clock = _ParseClock()
         try:
             with self.store.open(message.source.key) as raw:
-                for event in clock.time(parse(clock.leave_out(_chunks(raw)))):
+                for event in clock.time(parse(clock.leave_out(watch.through(_chunks(raw))), self.limits)):
                     parts.take(event)
             bodies, attachments = parts.finish()
         except BaseException:
@@ -69,13 +77,21 @@ class Processor:
         ended = parts.ended
         assert ended is not None
         return _manifest(message, ended.headers, Parse(status=ended.status, defects=list(ended.defects))).model_copy(
-            update={"bodies": bodies, "attachments": attachments, "attachments_total": len(attachments)}
+            update={
+                "authentication": watch.authentication(),
+                "bodies": bodies,
+                "attachments": attachments,
+                "attachments_total": len(attachments),
+                "scan": scans.summary(attachments),
+            }
         )
 
     def _oversize(self, message: OpenMessage) -> Manifest:
         with self.store.open(message.source.key) as top:
-            headers = parse_headers(top.read(HEAD_OCTETS))
-        return _manifest(message, headers, Parse(status="oversize"))
+            head = top.read(HEAD_OCTETS)
+        return _manifest(message, parse_headers(head), Parse(status="oversize")).model_copy(
+            update={"authentication": self.verdicts.watch(message).of_top(head)}
+        )
 
     def _write(self, manifest: Manifest) -> None:
         assert manifest.manifest is not None

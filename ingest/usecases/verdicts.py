@@ -64,13 +64,20 @@ class Watch:
 
     def authentication(self) -> Authentication | None:
         """What was found, after all chunks; looks keys up. None where nothing was to be found out."""
-        if self._authserv_id is None and self._keys is None:
+        return self._told(self._head or b"", self._verified())
+
+    def of_top(self, head: bytes) -> Authentication | None:
+        """The same for a message of which only this beginning is there."""
+        return self._told(head, DkimVerification(result="too_large") if self._keys is not None else None)
+
+    def _told(self, head: bytes, verified: DkimVerification | None) -> Authentication | None:
+        if self._authserv_id is None and verified is None:
             return None
-        results = authentication_results(self._head or b"", self._authserv_id) if self._authserv_id else None
+        results = authentication_results(head, self._authserv_id) if self._authserv_id else None
         return Authentication(
             authserv_id=self._authserv_id if results is not None else None,
             results=results or [],
-            dkim_verified=self._verified(),
+            dkim_verified=verified,
         )
 
     def _verified(self) -> DkimVerification | None:

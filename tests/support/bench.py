@@ -38,6 +38,8 @@ from ingest.usecases.tick import Schedule, Ticker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ingest.usecases.scans import Scanning
+
 START = 1_764_000_000.0
 _NOWHERE = Server("pop.example.org", 110, Tls.NONE)
 
@@ -185,6 +187,11 @@ class Bench:
         for id_ in self.mailboxes:
             self.ledger.mailboxes.hasten(id_)
         self.poll_stage.run(never)
+
+    def scan_with(self, scanning: Scanning) -> None:
+        """From now on attachments are shown to a virus scanner."""
+        processor = replace(self.process_stage.processor, scanning=scanning)
+        self.process_stage = replace(self.process_stage, processor=processor)
 
     def everything(self) -> None:
         """Poll, process and deliver all there is."""

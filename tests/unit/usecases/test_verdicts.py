@@ -233,6 +233,8 @@ def test_of_large_messages_no_signature_is_verified() -> None:
     assert verified(raw, largest=len(raw) - 1).result == "too_large"
     assert verified(b"X: y\r\n" * 100_000 + raw).result == "too_large"
     assert verified(MAIL, largest=1).result == "none"
+    of_top = Verdicts(keys=PublishedKeys(dict[str, bytes]().get), dkim_octets=2**20).watch(message()).of_top(raw)
+    assert of_top == Authentication(dkim_verified=DkimVerification(result="too_large"))
 
 
 @pytest.mark.parametrize("raw", [b"", b"\r\n", b"\r\n" + signed(), b"x", MAIL, MAIL + signed()])
@@ -298,5 +300,6 @@ def test_the_trusted_server_is_that_of_the_mailbox() -> None:
     assert found.authserv_id == "mx.example.org"
     assert found.dkim_verified is None
     assert judged(raw, Verdicts({"b": "mx.example.org"}.get)) is None
+    assert Verdicts({"a": "mx.example.org"}.get).watch(message()).of_top(raw) == found
     other = judged(raw, Verdicts({"a": "mx.example.net"}.get))
     assert other == Authentication()
