@@ -1,30 +1,22 @@
-"""POST over kept-alive connections, each request within one deadline.
-
-urllib3 bounds each wait by itself, so that a server which sends an octet now and then holds a request for ever. Here
-a timer shuts the connection's socket down when the time of the whole request is up, in whichever phase it is. Only
-the name resolver keeps its own time (`resolv.conf`).
-"""
+"""POST over kept-alive connections, each request within one deadline."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
-import threading
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
+
+from ingest.adapters.deadline import Deadline, GuardedPool, GuardedTlsPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from urllib3 import BaseHTTPResponse
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
 # Of an answer's body, read so that the connection can be used again; with more of it, a new one is cheaper.
 _BODY_OCTETS = 16 * 1024
@@ -36,105 +28,6 @@ class PostError(Exception):
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
         self.reason = reason
-
-
-class _Deadline:
-    """The time of one request. Whoever opens or uses a socket hands it over, to be shut down when time is up."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.over = False
-        self._socket: socket.socket | None = None
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        token = _current.set(self)
-        self._timer.start()
-        try:
-            yield
-        finally:
-            self._timer.cancel()
-            with self._lock:
-                self._socket = None
-            _current.reset(token)
-
-    def guard(self, handle: socket.socket | None) -> None:
-        """Take a socket in, None where it is yet to be opened; raises `TimeoutError` when it comes too late."""
-        with self._lock:
-            if self.over:
-                raise TimeoutError("the time for this request is up")
-            self._socket = handle
-
-    def _end(self) -> None:
-        with self._lock:
-            self.over = True
-            if self._socket is not None:
-                with contextlib.suppress(OSError):  # closed, or never connected
-                    self._socket.shutdown(socket.SHUT_RDWR)
-
-
-_current: ContextVar[_Deadline] = ContextVar("mailhaul_request_deadline")
-
-
-class _Guarded(HTTPConnection):
-    """A connection whose socket the current request's deadline can shut down.
-
-    It keeps a second descriptor of the socket for that: wrapping a socket in TLS makes the first object useless, and
-    there is no other until the handshake is over.
-    """
-
-    _handle: socket.socket | None = None
-
-    def _new_conn(self) -> socket.socket:
-        deadline = _current.get()
-        failed: OSError | None = None
-        for family, kind, number, _, address in socket.getaddrinfo(
-            self._dns_host, self.port, type=socket.SOCK_STREAM
-        ):
-            attempt = socket.socket(family, kind, number)
-            try:
-                self._keep(attempt.dup())
-                deadline.guard(self._handle)
-                attempt.settimeout(deadline.seconds)
-                attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                attempt.connect(address)
-            except OSError as error:
-                attempt.close()
-                failed = error
-            else:
-                return attempt
-        self._keep(None)
-        raise failed or OSError("the name has no address")
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """As urllib3 does, under the current deadline also where the connection was open already."""
-        _current.get().guard(self._handle)
-        super().request(*args, **kwargs)
-
-    def close(self) -> None:
-        """Both descriptors."""
-        self._keep(None)
-        super().close()
-
-    def _keep(self, handle: socket.socket | None) -> None:
-        if self._handle is not None:
-            self._handle.close()
-        self._handle = handle
-
-
-class _GuardedTls(_Guarded, HTTPSConnection):
-    """The same over TLS."""
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Guarded
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _GuardedTls
 
 
 class Poster:
@@ -157,9 +50,9 @@ class Poster:
         host = parts.hostname or ""
         self._pool: HTTPConnectionPool
         if parts.scheme == "https":
-            self._pool = _TlsPool(host, parts.port or 443, maxsize=connections, ssl_context=_context(ca_file))
+            self._pool = GuardedTlsPool(host, parts.port or 443, maxsize=connections, ssl_context=_context(ca_file))
         else:
-            self._pool = _Pool(host, parts.port or 80, maxsize=connections)
+            self._pool = GuardedPool(host, parts.port or 80, maxsize=connections)
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> int:
         """Post once, without following redirects; returns the status of the answer.
@@ -167,7 +60,7 @@ class Poster:
         Raises:
             PostError: no answer came in time.
         """
-        deadline = _Deadline(self._timeout)
+        deadline = Deadline(self._timeout)
         with deadline.running():
             try:
                 response = self._pool.urlopen(
@@ -195,7 +88,7 @@ class Poster:
         Raises:
             PostError: that is not possible.
         """
-        deadline = _Deadline(self._timeout)
+        deadline = Deadline(self._timeout)
         connection = self._pool._new_conn()  # noqa: SLF001 - made as for a request, yet none is sent
         with deadline.running():
             try:
@@ -233,7 +126,7 @@ def _finish(response: BaseHTTPResponse) -> None:
     response.close()
 
 
-def _translated(error: Exception, deadline: _Deadline) -> PostError:
+def _translated(error: Exception, deadline: Deadline) -> PostError:
     causes = list(_causes(error))
     if deadline.over or any(isinstance(cause, TimeoutError | Urllib3TimeoutError) for cause in causes):
         return PostError("timeout", f"did not answer within {deadline.seconds:g} s; see whether it is overloaded")
