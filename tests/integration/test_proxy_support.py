@@ -157,6 +157,30 @@ def test_a_connection_is_cut_after_so_many_octets_from_the_server(echo_port: int
                 assert len(_read_all(client)) == 5000
 
 
+def test_a_connection_is_cut_when_the_client_says_a_word(echo_port: int) -> None:
+    with DelayProxy(echo_port, 0.01, cut_at=b"QUIT") as proxy, _connected(proxy) as client:
+        client.sendall(b"DELE")
+        assert _read(client, 4) == b"DELE"
+        client.sendall(b"QUIT")
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+
+
+def test_an_answer_is_lost_and_what_it_answers_is_heard() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with (
+            DelayProxy(server.getsockname()[1], 0.01, mute_at=b"QUIT") as proxy,
+            _connected_soon(proxy) as client,
+            server.accept()[0] as served,
+        ):
+            served.sendall(b"+OK ready")
+            assert _read(client, 9) == b"+OK ready"
+            client.sendall(b"QUIT")
+            assert _read(served, 4) == b"QUIT"
+            served.sendall(b"+OK")
+            assert client.recv(1) == b""
+
+
 def test_nothing_passes_while_it_is_stalled_and_everything_afterwards(echo_port: int) -> None:
     with DelayProxy(echo_port, 0.3) as proxy, _connected(proxy) as client:
         client.sendall(b"on ")
