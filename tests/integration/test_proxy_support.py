@@ -167,18 +167,18 @@ def test_a_connection_is_cut_when_the_client_says_a_word(echo_port: int) -> None
 
 
 def test_an_answer_is_lost_and_what_it_answers_is_heard() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with (
-            DelayProxy(server.getsockname()[1], 0.01, mute_at=b"QUIT") as proxy,
-            _connected_soon(proxy) as client,
-            server.accept()[0] as served,
-        ):
-            served.sendall(b"+OK ready")
-            assert _read(client, 9) == b"+OK ready"
-            client.sendall(b"QUIT")
-            assert _read(served, 4) == b"QUIT"
-            served.sendall(b"+OK")
-            assert client.recv(1) == b""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        DelayProxy(server.getsockname()[1], 0.01, mute_at=b"QUIT") as proxy,
+        _connected_soon(proxy) as client,
+        server.accept()[0] as served,
+    ):
+        served.sendall(b"+OK ready")
+        assert _read(client, 9) == b"+OK ready"
+        client.sendall(b"QUIT")
+        assert _read(served, 4) == b"QUIT"
+        served.sendall(b"+OK")
+        assert client.recv(1) == b""
 
 
 def test_nothing_passes_while_it_is_stalled_and_everything_afterwards(echo_port: int) -> None:
