@@ -18,7 +18,7 @@ from rich.console import Console
 from ingest import __version__
 from ingest.cli import failed
 from ingest.cli.options import ConfigOption, JsonOption, print_json
-from ingest.cli.saying import FAILED, INTERRUPTED, UNUSABLE, Commands
+from ingest.cli.saying import FAILED, INTERRUPTED, Commands
 
 app = typer.Typer(
     cls=Commands,
@@ -102,16 +102,24 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def parse(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Mail as it travels (.eml).")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Mail as it travels (.eml); - is standard input.")
+    ],
     extract: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write raw, bodies, attachments and manifest there.")
+        Path | None, typer.Option(metavar="DIR", help="Write attachments there, never over anything.")
     ] = None,
     as_json: JsonOption = False,
+    authserv_id: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Believe Authentication-Results of this mail server.")
+    ] = None,
+    dkim: Annotated[bool, typer.Option("--dkim", help="Verify DKIM signatures; asks the DNS.")] = False,
 ) -> None:
     """Show what is in mail files: a tree, or with --json the manifest of each on one line."""
+    from ingest.adapters.dkim import published_keys
     from ingest.cli.parse import parse_files
 
-    sys.exit(0 if parse_files(files, extract, as_json=as_json) else UNUSABLE)
+    keys = published_keys() if dkim else None
+    sys.exit(parse_files(files, extract, as_json=as_json, authserv_id=authserv_id, keys=keys))
 
 
 @app.command()

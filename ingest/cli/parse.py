@@ -3,134 +3,90 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.text import Text
-from rich.tree import Tree
 
-from ingest.adapters.stores.folder import FolderStore
-from ingest.adapters.stores.memory import MemoryStore
-from ingest.cli.saying import printable, say_error
-from ingest.cli.screen import octets
-from ingest.domain import keys
-from ingest.domain.message import OpenMessage
+from ingest.cli.extract import Extraction
+from ingest.cli.mailfile import STANDARD_INPUT, NoMailError, parsed
+from ingest.cli.saying import FAILED, UNUSABLE, say_error
+from ingest.cli.tree import mail_tree, written_lines
 from ingest.errors import StoreError
-from ingest.metrics import Metrics
-from ingest.mime import received_at
-from ingest.usecases.process import Processor
-from ingest.usecases.spool import CHUNK_OCTETS, Spool
+from ingest.usecases.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from ingest.domain.manifest import Attachment, Body, Manifest
-    from ingest.ports.store import Store
+    from ingest.cli.mailfile import ParsedMail
+    from ingest.ports.dkim import DkimKeys
 
-# Stands for the mailbox in the message key of a file.
-_MAILBOX = "file"
+# Of larger messages no signature is verified; a person who asks about one file has the time.
+_DKIM_OCTETS = 2**30
 
 
-def parse_files(files: Iterable[Path], extract: Path | None, *, as_json: bool) -> bool:
-    """Print what is in each file; True when all could be read.
+def parse_files(
+    files: Sequence[Path],
+    extract: Path | None,
+    *,
+    as_json: bool,
+    authserv_id: str | None = None,
+    keys: DkimKeys | None = None,
+) -> int:
+    """Print what is in each file; returns the exit code.
 
     Args:
-        files: mail as it travels.
-        extract: a folder below which each message gets one of its own, as in a store.
+        files: mail as it travels; `-` is standard input.
+        extract: a folder to write attachments to.
         as_json: one manifest a line instead of a tree.
+        authserv_id: whose Authentication-Results count.
+        keys: checks DKIM signatures; None where they are not to be verified.
     """
+    verdicts = Verdicts(lambda _: authserv_id, keys, _DKIM_OCTETS)
+    extraction = Extraction(extract, apart=len(files) > 1) if extract else None
+    codes = {0}
+    for number, file in enumerate(files):
+        name = "standard input" if file == STANDARD_INPUT else str(file)
+        try:
+            with parsed(file, verdicts) as mail:
+                _show(name, mail, as_json=as_json, first=number == 0)
+                codes.add(_extract(file, mail, extraction, quiet=as_json))
+        except (NoMailError, OSError, StoreError) as error:
+            say_error(f"{name}: {_words(error)}")
+            codes.add(UNUSABLE)
+    return max(codes)
+
+
+def _show(name: str, mail: ParsedMail, *, as_json: bool, first: bool) -> None:
+    if as_json:
+        sys.stdout.buffer.write(mail.manifest.to_json() + b"\n")
+        sys.stdout.flush()
+        return
     console = Console(highlight=False)
-    readable = True
-    with ThreadPoolExecutor(4) as uploads:
-        for file in files:
-            store: Store = FolderStore(extract.resolve()) if extract else MemoryStore("")
-            try:
-                manifest = _parse(file, store, Processor(store, Metrics(), uploads))
-            except (OSError, StoreError) as error:
-                readable = False
-                why = error.strerror if isinstance(error, OSError) else str(error)
-                say_error(f"{file}: {why or 'cannot be read'}")
-                continue
-            if as_json:
-                sys.stdout.buffer.write(manifest.to_json() + b"\n")
-                sys.stdout.flush()
-            else:
-                console.print(_tree(file, manifest))
-    return readable
+    if not first:
+        console.print()
+    console.print(mail_tree(name, mail.manifest))
 
 
-def _parse(file: Path, store: Store, processor: Processor) -> Manifest:
-    spool = Spool(keys.message_hasher(_MAILBOX))
-    try:
-        with file.open("rb") as raw:
-            while chunk := raw.read(CHUNK_OCTETS):
-                spool.write(chunk)
-        folder = keys.Layout().folder(_MAILBOX, None, spool.key).replace("/undated", "")
-        source = store.put(
-            f"{folder}/{keys.RAW}",
-            spool.reader(),
-            size=spool.size,
-            sha256=spool.sha256,
-            content_type="message/rfc822",
-        )
-        message = OpenMessage(
-            key=spool.key,
-            mailbox=_MAILBOX,
-            unique_id="",
-            folder=folder,
-            source=source,
-            first_seen=datetime.now(UTC),
-            received_at=received_at(spool.head()),
-        )
-        return processor.process(message)
-    finally:
-        spool.close()
+def _extract(file: Path, mail: ParsedMail, extraction: Extraction | None, *, quiet: bool) -> int:
+    if extraction is None:
+        return 0
+    written = extraction.write(file, mail)
+    if not quiet:
+        Console(highlight=False, soft_wrap=True).print(written_lines(written))
+    refused = [each for each in written if each.refusal is not None]
+    for each in refused:
+        say_error(f"{each.path}: {each.refusal}")
+    return FAILED if refused else 0
 
 
-def _tree(file: Path, manifest: Manifest) -> Tree:
-    headers = manifest.headers
-    size = octets(manifest.raw.size) if manifest.raw else ""
-    tree = Tree(Text.assemble((printable(str(file)), "bold"), f"  {size}  ", _flags(manifest.parse.defects)))
-    for name, value in (
-        ("subject", headers.subject),
-        ("from", ", ".join(f"{who.name} <{who.address}>".strip() for who in headers.from_)),
-        ("received", manifest.received_at.isoformat() if manifest.received_at else None),
-        ("message", manifest.message_key),
-    ):
-        if value:
-            tree.add(Text.assemble((f"{name} ", "bright_black"), printable(value)))
-    branches: dict[str | None, Tree] = {None: tree}
-    for body in manifest.bodies:
-        tree.add(_body(body))
-    for attachment in manifest.attachments:
-        parent = branches.get(attachment.parent, tree)
-        branches[attachment.part] = parent.add(_attachment(attachment))
-    return tree
-
-
-def _body(body: Body) -> Text:
-    return Text.assemble(
-        (f"{body.part} ", "bright_black"),
-        (f"{body.kind} body", "green"),
-        f"  {printable(body.charset)}  {octets(body.object.size)}  ",
-        _flags(body.defects),
-    )
-
-
-def _attachment(attachment: Attachment) -> Text:
-    declared = attachment.declared_type
-    lied = "" if declared == attachment.detected_type else f" (declared {declared})"
-    return Text.assemble(
-        (f"{attachment.part} ", "bright_black"),
-        (printable(attachment.filename), "bold cyan"),
-        f"  {attachment.role}  {attachment.detected_type}{printable(lied)}  {octets(attachment.size)}  ",
-        (f"sha256 {attachment.sha256[:16]}… ", "bright_black"),
-        _flags(attachment.defects),
-    )
-
-
-def _flags(defects: list[str]) -> Text:
-    return Text(" ".join(defects), style="yellow")
+def _words(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, IsADirectoryError):
+        return "is a folder; name the mail files in it"
+    if isinstance(error, PermissionError):
+        return "may not be read or written"
+    if isinstance(error, OSError):
+        return error.strerror or "cannot be read"
+    return str(error)
