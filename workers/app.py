@@ -20,6 +20,9 @@ def make_app(broker: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
+            # Waiting for a hint takes a second at a time (kombu's BRPOP); a broker that is silent for longer hangs.
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
             "socket_keepalive": True,
             "health_check_interval": 30,
             # Sending a hint must not hold up a poller while the broker is away: the next tick makes it good.

@@ -27,6 +27,7 @@ from workers.exporter import SystemCollector
 from workers.hints import CeleryHints
 from workers.shared_metrics import shared_metrics
 from workers.stopping import StopFlag
+from workers.watchdog import watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +129,7 @@ def _consume(process: _Process, queue: Queue) -> None:
         stop.set()
 
     signals.worker_shutting_down.connect(stopping, weak=False)
+    signals.worker_ready.connect(lambda **_: watch(queue, CeleryHints(process.app)), weak=False)
     workers = process.config.workers
     prefork = queue is Queue.PROCESS
     if prefork:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +15,13 @@ from ingest.metrics import Metrics
 from ingest.ports.hints import NoHints, Queue
 from ingest.runtime import build
 from tests.support.servers import free_port
+from tests.support.service import write_config
 from tests.support.waiting import eventually
 from workers.app import make_app
 from workers.exporter import SystemCollector
 from workers.hints import EXPIRES, QUIET, CeleryHints
 from workers.stopping import StopFlag
+from workers.watchdog import EXIT_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,3 +138,39 @@ def test_a_sink_added_to_the_file_reaches_the_schedule_with_the_next_start(tmp_p
     assert old.schedule().digest != new.schedule().digest
     old.close()
     new.close()
+
+
+_DEAF = """
+import sys
+from celery import signals
+from workers import lifecycle, watchdog
+
+watchdog.LOOK_EVERY, watchdog.DEAF_AFTER = 0.1, 1.0
+# As if the broker had been away at the wrong moment: alive, connected, and taking nothing.
+signals.worker_ready.connect(lambda sender, **_: sender.cancel_task_queue("relay"), weak=False)
+lifecycle.run_worker("relay", __import__("pathlib").Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("script", [_DEAF, _DEAF.replace("sender.cancel_task_queue", "str")], ids=["deaf", "well"])
+def test_a_worker_that_no_longer_hears_its_hints_ends_and_another_does_not(
+    script: str, tmp_path: Path, app: Celery, valkey: Valkey
+) -> None:
+    config = write_config(tmp_path, [], ledger=valkey.url, sinks=[])
+    hints = CeleryHints(app)
+    with (tmp_path / "worker.log").open("wb") as log:
+        worker = subprocess.Popen([sys.executable, "-c", script, str(config)], stdout=log, stderr=log)
+    try:
+        if script is _DEAF:
+            hints.send(Queue.RELAY)
+            eventually(lambda: worker.poll() is not None, 60, (tmp_path / "worker.log").read_text)
+            assert worker.returncode == EXIT_CODE
+            assert "worker.deaf" in (tmp_path / "worker.log").read_text()
+        else:
+            for _ in range(5):
+                hints.send(Queue.RELAY)
+                eventually(lambda: hints.waiting(Queue.RELAY) == 0, 60, (tmp_path / "worker.log").read_text)
+            assert worker.poll() is None
+    finally:
+        worker.terminate()
+        worker.wait(30)
