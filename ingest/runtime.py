@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ingest.adapters.dkim import published_keys
 from ingest.adapters.embedded import EmbeddedLedger
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.address import broker_url as kombu_url
+from ingest.adapters.scanners.clamd import ClamdScanner
 from ingest.adapters.sinks.jsonl import JsonLinesSink
 from ingest.adapters.sinks.webhook import WebhookSink
 from ingest.adapters.stores import open_store
@@ -22,6 +24,7 @@ from ingest.adapters.tokens import TokenCache
 from ingest.config import JsonlSinkSection, Secrets
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials
+from ingest.mime import MimeLimits
 from ingest.pop3 import Pop3Connector
 from ingest.usecases.archive import Archive
 from ingest.usecases.check import Check
@@ -35,8 +38,10 @@ from ingest.usecases.process import Processor
 from ingest.usecases.processing import ProcessStage
 from ingest.usecases.published import Published
 from ingest.usecases.relaying import RelayStage
+from ingest.usecases.scans import Scanning
 from ingest.usecases.take import Taker
 from ingest.usecases.tick import Schedule, Ticker
+from ingest.usecases.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,8 +51,10 @@ if TYPE_CHECKING:
     from ingest.domain.grant import TokenLogin
     from ingest.domain.mailbox import Mailbox
     from ingest.metrics import Metrics
+    from ingest.ports.dkim import DkimKeys
     from ingest.ports.hints import Hints
     from ingest.ports.ledger import EventLog
+    from ingest.ports.scanner import Scanner
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
 
@@ -68,6 +75,8 @@ class Runtime:
     layout: Layout
     sinks: Mapping[str, Sink]
     secrets: Secrets
+    scanner: Scanner | None = None
+    dkim_keys: DkimKeys | None = None
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
 
     def now(self) -> datetime:
@@ -159,10 +168,28 @@ class Runtime:
         return PollStage(poller, self.mailboxes, self.fingerprint, random.random)
 
     @cached_property
+    def processor(self) -> Processor:
+        """Reads messages as the sections `parse` and `scan` said when the process started."""
+        config = self.source.current()
+        scan, parse = config.scan, config.parse
+        return Processor(
+            self.store,
+            self.metrics,
+            self.uploads,
+            verdicts=Verdicts(self._authserv_id, self.dkim_keys, parse.dkim_bytes),
+            scanning=Scanning(self.scanner, quarantine=scan is not None and scan.policy == "quarantine"),
+            limits=MimeLimits(parts=parse.parts, depth=parse.depth),
+        )
+
+    def _authserv_id(self, mailbox: str) -> str | None:
+        box = self.mailboxes().get(mailbox)
+        return None if box is None else box.authserv_id
+
+    @cached_property
     def process_stage(self) -> ProcessStage:
         """The processor's work."""
         return ProcessStage(
-            processor=Processor(self.store, self.metrics, self.uploads),
+            processor=self.processor,
             ledger=self.ledger,
             hints=self.hints,
             metrics=self.metrics,
@@ -210,6 +237,7 @@ class Runtime:
             store=self.store,
             layout=self.layout,
             sinks=list(self.sinks.values()),
+            scanner=self.scanner,
             connect=self.connector,
             credentials=self.credentials,
         )
@@ -232,6 +260,9 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, hints: Hints) 
         ledger_at: URL of the ledger, from `ledger_url`.
         metrics: this process's.
         hints: how other processes are told of work.
+
+    Raises:
+        StartError: DKIM signatures are to be verified, and what that needs is not installed.
     """
     config = source.current()
     secrets = Secrets(source.folder, source.environ)
@@ -248,6 +279,8 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, hints: Hints) 
         layout=Layout(prefix),
         sinks={sink.name: sink for sink in sinks},
         secrets=secrets,
+        scanner=_open_scanner(config),
+        dkim_keys=published_keys() if config.parse.dkim else None,
     )
 
 
@@ -281,6 +314,11 @@ def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
         access_key=secrets.read(section.access_key) if section.access_key else None,
         secret_key=secrets.read(section.secret_key) if section.secret_key else None,
     )
+
+
+def _open_scanner(config: Config) -> Scanner | None:
+    scan = config.scan
+    return None if scan is None else ClamdScanner(scan.url, timeout=scan.timeout, largest=scan.max_bytes)
 
 
 def _open_sink(section: SinkSection, secrets: Secrets) -> Sink:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.ports.ledger import Ledger
     from ingest.ports.maildrop import Listing, MaildropFactory, Terms
+    from ingest.ports.scanner import Scanner
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
 
@@ -59,22 +60,29 @@ class Check:
     store: Store
     layout: Layout
     sinks: Sequence[Sink]
+    scanner: Scanner | None
     connect: MaildropFactory
     credentials: Callable[[str], Credentials]
 
     def run(self, mailboxes: Iterable[Mailbox]) -> CheckReport:
-        """Try ledger, store, sinks, and the given mailboxes (8 at a time)."""
+        """Try ledger, store, sinks, virus scanner, and the given mailboxes (8 at a time)."""
         findings = [
             _try("ledger", "", self._ledger),
             _try("store", self.store.bucket, self._store),
             *(_try("sink", sink.name, partial(self._sink, sink)) for sink in self.sinks),
         ]
+        if self.scanner is not None:
+            findings.append(_try("scan", "", partial(self._scanner, self.scanner)))
         with ThreadPoolExecutor(PARALLEL_MAILBOXES) as pool:
             findings += pool.map(self._mailbox, mailboxes)
         return CheckReport(findings)
 
     def _ledger(self) -> str:
         self.ledger.ping()
+        return "answers"
+
+    def _scanner(self, scanner: Scanner) -> str:
+        scanner.check()
         return "answers"
 
     def _store(self) -> str:

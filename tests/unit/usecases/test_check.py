@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.adapters.scanners.memory import MemoryScanner
 from ingest.domain.mailbox import Deletion, Mailbox, Server
 from ingest.errors import MaildropAuthError, StoreRefusedError
 from ingest.ports.maildrop import Terms
@@ -15,14 +16,17 @@ from tests.support.bench import Bench, bench, mail, mailbox
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ingest.ports.scanner import Scanner
 
-def check(b: Bench) -> dict[str, Finding]:
+
+def check(b: Bench, scanner: Scanner | None = None) -> dict[str, Finding]:
     """The findings by part, mailboxes by their ids."""
     tried = Check(
         ledger=b.ledger,
         store=b.store,
         layout=b.poller.taker.archive.layout,
         sinks=list(b.sinks.values()),
+        scanner=scanner,
         connect=b.poller.connect,
         credentials=b.poller.credentials,
     )
@@ -55,6 +59,15 @@ def test_each_part_that_fails_is_named_with_its_reason_and_the_others_are_tried(
         assert findings["a"].detail == "The server refused the user name or password."
         assert findings["store"].detail == "The bucket does not exist."
         assert findings["b"].ok
+
+
+def test_a_virus_scanner_is_tried_where_there_is_one() -> None:
+    with bench() as b:
+        assert "scan" not in check(b)
+        assert check(b, MemoryScanner())["scan"].ok
+        away = check(b, MemoryScanner(away=True))["scan"]
+        assert not away.ok
+        assert away.detail == "the virus scanner is away"
 
 
 def test_a_paused_mailbox_is_not_tried() -> None:
