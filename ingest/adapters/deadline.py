@@ -49,7 +49,7 @@ class Deadline:
         finally:
             self._timer.cancel()
             with self._lock:
-                self._socket = None
+                self._keep(None)
             _current.reset(token)
 
     def guard(self, handle: socket.socket | None) -> None:
@@ -57,7 +57,13 @@ class Deadline:
         with self._lock:
             if self.over:
                 raise TimeoutError("the time for this request is up")
-            self._socket = handle
+            self._keep(handle)
+
+    def _keep(self, handle: socket.socket | None) -> None:
+        # One of our own: http.client closes a connection before its body is read, where the body ends with it.
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None if handle is None else handle.dup()
 
     def _end(self) -> None:
         with self._lock:

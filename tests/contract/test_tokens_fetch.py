@@ -1,31 +1,29 @@
-"""Access tokens: three ways to get one, whose fault it is when there is none, and how seldom they are asked for."""
+"""Fetching an access token: three ways to get one, and whose fault it is when there is none."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import json
+import ssl
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
-from ingest.adapters.tokens.cache import TokenCache
-from ingest.adapters.tokens.fetch import Fetched, fetch
-from ingest.config import ConfigSource
-from ingest.domain.mailbox import Mechanism
+from ingest.adapters.tokens.fetch import fetch
+from ingest.adapters.tokens.transport import ANSWER_OCTETS
 from ingest.errors import MaildropAuthError, TokenUnavailableError
-from ingest.metrics import Metrics
-from ingest.ports.hints import NoHints
-from ingest.runtime import build
-from tests.support.oauth import CLIENT, REFRESH, SCOPE, SECRET, TokenServer
+from tests.support.oauth import REFRESH, TokenServer
 from tests.support.servers import free_port
-from tests.support.service import write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from ingest.domain.grant import Grant
-    from tests.support.valkey import Valkey
+
+SHORT = 0.3  # seconds, for a deadline that is to be met
 
 
 @pytest.fixture
@@ -49,9 +47,12 @@ def test_nothing_of_a_grant_or_token_is_printed(server: TokenServer) -> None:
         assert secret not in repr([grants(server), fetch(server.application())])
 
 
+# --- refusals ----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("which", "words"),
-    [("secret", "secrets of applications expire"), ("refresh", "consent again"), ("subject", "delegation")],
+    [("secret", "secrets expire"), ("refresh", "consent again"), ("subject", "delegation")],
 )
 def test_a_refusal_says_who_has_to_do_what(server: TokenServer, which: str, words: str) -> None:
     by_kind: dict[str, Grant] = {
@@ -61,7 +62,38 @@ def test_a_refusal_says_who_has_to_do_what(server: TokenServer, which: str, word
     }
     with pytest.raises(MaildropAuthError, match=words) as told:
         fetch(by_kind[which])
+    assert "Somebody" in str(told.value), "the server's own words help too"
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("invalid_client", ["client_secret"] * 4),
+        ("unauthorized_client", ["POP.AccessAsApp", "given out", "given out", "delegation"]),
+        ("invalid_grant", ["Check `auth`", "consent again", "consent again", "delegation"]),
+        ("access_denied", ["consent", "consent again", "consent again", "delegation"]),
+        ("interaction_required", ["Check `auth`", "consent again", "consent again", "Check `auth`"]),
+        ("consent_required", ["Check `auth`", "consent again", "consent again", "Check `auth`"]),
+        ("invalid_request", ["tenant"] * 4),
+        ("invalid_scope", ["Check `scope`"] * 4),
+        ("what_is_this", ["Check `auth`"] * 4),
+    ],
+)
+def test_each_code_has_a_remedy_for_each_way(server: TokenServer, code: str, words: list[str]) -> None:
+    server.answer = 400, json.dumps({"error": code}).encode()
+    for grant, remedy in zip(grants(server), words, strict=True):
+        with pytest.raises(MaildropAuthError, match=remedy):
+            fetch(grant)
+
+
+def test_what_a_server_says_cannot_harm_a_terminal(server: TokenServer) -> None:
+    said = {"error": "\x1b[2Jinvalid_grant" + "x" * 10_000, "error_description": "\x1b]0;title\x07" + "y" * 10_000}
+    server.answer = 400, json.dumps(said).encode()
+    with pytest.raises(MaildropAuthError) as told:
+        fetch(server.application())
+    assert str(told.value).isprintable()
+    assert len(str(told.value)) < 500
 
 
 def test_a_key_that_is_none_is_told_before_anything_is_sent(server: TokenServer) -> None:
@@ -71,141 +103,182 @@ def test_a_key_that_is_none_is_told_before_anything_is_sent(server: TokenServer)
     assert server.requests == []
 
 
+# --- answers that say nothing of the grant -----------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "words"),
     [
-        (500, b"oops"),
-        (503, b'{"error": "temporarily_unavailable"}'),
-        (429, b"slow down"),
-        (200, b"<html>log in here</html>"),
-        (200, b"{}"),
-        (200, b"[]"),
-        (200, b'{"access_token": ""}'),
-        (200, b'{"access_token": "t", "expires_in": "soon"}'),
-        (200, b'{"access_token": "t", "expires_in": -1}'),
-        (400, b'{"error": "server_error"}'),
+        ((500, b"oops"), "out of order"),
+        ((503, b'{"error": "temporarily_unavailable"}'), "out of order"),
+        ((500, b'{"error": "invalid_grant"}'), "out of order"),
+        ((429, b"slow down"), "fewer requests"),
+        ((429, b'{"error": "invalid_client"}'), "fewer requests"),
+        ((404, b"<html>nothing here</html>"), "token_url"),
+        ((200, b"<html>log in here</html>"), "token_url"),
+        ((200, b"[]"), "token_url"),
+        ((200, b"{}"), "sense"),
+        ((200, b'{"access_token": ""}'), "sense"),
+        ((200, b'{"access_token": 5}'), "sense"),
+        ((200, b'{"access_token": "t", "expires_in": "soon"}'), "no token"),
+        ((200, b'{"access_token": "t", "expires_in": NaN}'), "no token"),
+        ((200, b'{"access_token": "t", "expires_in": 0}'), "sense"),
+        ((200, b'{"access_token": "t", "expires_in": -1}'), "sense"),
+        ((200, b'{"access_token": "t\\r\\nDELE 1", "expires_in": 60}'), "sense"),
+        ((400, b'{"error": "server_error"}'), "asked again"),
+        ((400, b'{"error": {"code": 5}}'), "Check `auth`"),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_nobodys_wrong_password(
-    server: TokenServer, answer: tuple[int, bytes]
+    server: TokenServer, answer: tuple[int, bytes], words: str
 ) -> None:
     server.answer = answer
+    kind = MaildropAuthError if words == "Check `auth`" else TokenUnavailableError
     for grant in grants(server):
-        with pytest.raises(TokenUnavailableError):
+        with pytest.raises(kind, match=words):
             fetch(grant)
 
 
-def test_a_server_that_is_away_or_silent_is_asked_again_later(server: TokenServer) -> None:
-    with pytest.raises(TokenUnavailableError):
+def test_seconds_may_be_written_as_text_or_left_out(server: TokenServer) -> None:
+    for written, lives in ((b', "expires_in": "120"', 120), (b"", 3600), (b', "expires_in": 1e12', 86_400)):
+        server.answer = 200, b'{"access_token": "t"%b}' % written
+        assert fetch(server.application()).lives == lives
+
+
+def test_no_more_of_an_answer_is_read_than_a_token_may_have(server: TokenServer) -> None:
+    server.answer = 200, b'{"access_token": "%b"}' % (b"x" * ANSWER_OCTETS)
+    for grant in grants(server):
+        with pytest.raises(TokenUnavailableError, match="more than a token"):
+            fetch(grant)
+
+
+# --- time --------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_away_is_asked_again_later(server: TokenServer) -> None:
+    with pytest.raises(TokenUnavailableError, match="cannot be reached"):
         fetch(replace(server.application(), token_url=f"http://127.0.0.1:{free_port()}/token"))
+    with pytest.raises(TokenUnavailableError, match="not known by its name"):
+        fetch(replace(server.application(), token_url="http://no-such-host.invalid/token"))
+
+
+def test_silence_meets_the_deadline(server: TokenServer) -> None:
     server.silent = True
-    with pytest.raises(TokenUnavailableError):
-        fetch(server.application(), seconds=0.2)
+    for grant in grants(server):
+        with pytest.raises(TokenUnavailableError, match=r"within 0\.3 s"):
+            fetch(grant, SHORT)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX-Long: ",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
+    ],
+)
+def test_an_octet_now_and_then_does_not_move_the_deadline(server: TokenServer, beginning: bytes) -> None:
+    """In the status line, in the head, in a body with and without a length; and no thread stays behind."""
+    server.beginning, server.drip = beginning, b" "
+    for grant in grants(server):
+        with pytest.raises(TokenUnavailableError, match=r"within 0\.3 s"):
+            fetch(grant, SHORT)
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+
+
+# --- where it goes -----------------------------------------------------------------------------------------------
 
 
 def test_secrets_are_not_sent_to_where_a_server_points(server: TokenServer) -> None:
     with TokenServer() as other:
         server.location = other.url
         for grant in grants(server):
-            with pytest.raises(TokenUnavailableError):
+            with pytest.raises(TokenUnavailableError, match="points elsewhere"):
                 fetch(grant)
         assert other.requests == []
 
 
-# --- the cache ---------------------------------------------------------------------------------------------------
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_a_token_is_used_until_shortly_before_it_ends(server: TokenServer) -> None:
-    clock = Clock()
-    cache, grant = TokenCache(clock), server.application()
-    for now, token in ((0, 1), (3299, 1), (3301, 2), (6600, 2), (6602, 3)):
-        clock.now = now
-        assert cache.token(grant) == f"token-{token}"
-
-
-def test_a_short_lived_token_is_used_for_nine_tenths_of_its_life(server: TokenServer) -> None:
-    server.lives = 100
-    clock = Clock()
-    cache, grant = TokenCache(clock), server.application()
-    for now, token in ((0, 1), (89, 1), (91, 2)):
-        clock.now = now
-        assert cache.token(grant) == f"token-{token}"
-
-
-def test_a_refused_token_is_replaced_once_for_all_who_hold_it(server: TokenServer) -> None:
-    cache, grant = TokenCache(Clock()), server.application()
-    assert cache.token(grant) == "token-1"
-    assert [cache.token(grant, refused="token-1") for _ in range(3)] == ["token-2"] * 3
-
-
-def test_fifty_threads_fetch_one_token(server: TokenServer) -> None:
-    cache, grant = TokenCache(Clock()), server.application()
-    with ThreadPoolExecutor(50) as threads:
-        tokens = list(threads.map(lambda _: cache.token(grant), range(200)))
-    assert set(tokens) == {"token-1"}
-    assert server.issued == 1
-
-
-def test_a_slow_grant_holds_up_no_other(server: TokenServer) -> None:
-    with TokenServer() as other:
-
-        def ask(grant: Grant) -> Fetched:
-            return fetch(grant, seconds=1.0)
-
-        cache = TokenCache(Clock(), ask)
-        other.silent = True
-        with ThreadPoolExecutor(2) as threads:
-            slow = threads.submit(cache.token, other.application())
-            assert threads.submit(cache.token, server.application()).result() == "token-1"
-            with pytest.raises(TokenUnavailableError):
-                slow.result()
-
-
-def test_a_changed_secret_is_another_grant(server: TokenServer) -> None:
-    cache = TokenCache(Clock())
-    assert cache.token(server.application()) == "token-1"
-    with pytest.raises(MaildropAuthError):
-        cache.token(server.application(secret="new, and not known there yet"))
-
-
-def test_a_refresh_token_that_the_server_changes_is_followed(server: TokenServer) -> None:
-    server.rotate = True
-    clock = Clock()
-    cache, grant = TokenCache(clock), server.user()
-    for number in (1, 2, 3):
-        assert cache.token(grant) == f"token-{number}"
-        clock.now += 3600
-    assert [form["refresh_token"] for form in server.requests] == [REFRESH, "refresh-1", "refresh-2"]
-
-
-# --- put together ------------------------------------------------------------------------------------------------
-
-
-def test_a_mailbox_gets_a_token_for_its_login_and_one_more_when_it_is_refused(
-    server: TokenServer, tmp_path: Path, valkey: Valkey
+def test_no_password_from_netrc_goes_along(
+    server: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    application = {"client_id": CLIENT, "client_secret": "env:TOKEN_SECRET", "token_url": server.url, "scope": SCOPE}
-    boxes = [
-        {"id": name, "host": "pop.example", "auth": {"type": "oauth2", "username": name, **application}}
-        for name in "ab"
-    ]
-    source = ConfigSource(write_config(tmp_path, boxes, ledger=valkey.url), {"TOKEN_SECRET": SECRET})
-    runtime = build(source, valkey.url, Metrics(), NoHints())
-    try:
-        first = runtime.credentials("a")
-        assert (first.username, first.password, first.mechanism) == ("a", "token-1", Mechanism.XOAUTH2)
-        assert runtime.credentials("b").password == "token-1", "one token serves all that the application may open"
-        assert first.renew is not None
-        second = first.renew()
-        assert (second.password, second.renew) == ("token-2", None)
-        assert runtime.credentials("b").password == "token-2"
-    finally:
-        runtime.close()
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for grant in grants(server):
+        fetch(grant)
+        assert "authorization" not in server.headers
+
+
+def test_the_environments_proxy_is_used(server: TokenServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the whole address, so that this server can play the proxy too."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    grant = replace(server.application(), token_url="http://tokens.invalid/token")
+    assert fetch(grant).access_token == "token-1"
+
+
+# --- TLS ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return str(tmp_path / "ca.pem")
+
+
+def serving(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def trusting(grant: Grant, ca_file: str | None) -> Grant:
+    return replace(grant, ca_file=ca_file)
+
+
+def test_a_ca_of_ones_own_is_trusted_for_each_way(
+    authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also where the environment names another one for requests."""
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "other.pem"))
+    with TokenServer(tls=serving(authority, "127.0.0.1")) as server:
+        for number, grant in enumerate(grants(server), 1):
+            assert fetch(trusting(grant, ca_file)).access_token == f"token-{number}"
+
+
+def test_the_systems_certificates_are_trusted_and_no_others(
+    authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TokenServer(tls=serving(authority, "127.0.0.1")) as server:
+        with pytest.raises(TokenUnavailableError, match=r"auth\.ca"):
+            fetch(server.application())
+        monkeypatch.setenv("SSL_CERT_FILE", ca_file)  # what OpenSSL takes for the system's
+        assert fetch(server.application()).access_token == "token-1"
+
+
+def test_nothing_is_sent_to_a_server_of_another_name(authority: trustme.CA, ca_file: str) -> None:
+    with TokenServer(tls=serving(authority, "other.example")) as server:
+        for grant in grants(server):
+            with pytest.raises(TokenUnavailableError, match="certificate"):
+                fetch(trusting(grant, ca_file))
+        assert server.requests == []
+
+
+def test_a_server_without_tls_is_told(server: TokenServer) -> None:
+    url = server.url.replace("http:", "https:")
+    with pytest.raises(TokenUnavailableError, match="TLS"):
+        fetch(replace(server.application(), token_url=url))
+
+
+def test_certificates_that_cannot_be_read_name_the_option(server: TokenServer, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    for name in ("empty.pem", "missing.pem"):
+        with pytest.raises(TokenUnavailableError, match=r"auth\.ca"):
+            fetch(trusting(server.application(), str(tmp_path / name)))
+    assert server.requests == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from ingest.domain.grant import ClientCredentials, RefreshToken, ServiceAccount
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
 CLIENT, SECRET, REFRESH = "the-application", "s3cret & more", "1//refresh"
@@ -34,16 +36,24 @@ class TokenServer:
         rotate: it gives out a new refresh token each time, and takes only the last one.
         answer: status and body instead of a token.
         silent: it says nothing.
+        drip: it sends these octets after `beginning`, again and again, and never comes to an end.
+        beginning: of what drips.
         location: it redirects there.
+        tls: it speaks TLS.
         requests: the forms that were posted.
+        headers: of the last request, names in lower case.
     """
 
     lives: object = 3600
     rotate: bool = False
     answer: tuple[int, bytes] | None = None
     silent: bool = False
+    drip: bytes = b""
+    beginning: bytes = b""
     location: str | None = None
+    tls: ssl.SSLContext | None = None
     requests: list[dict[str, str]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
     refresh_token: str = REFRESH
     issued: int = 0
 
@@ -53,6 +63,8 @@ class TokenServer:
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self._server.daemon_threads = False
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
         return self
@@ -67,7 +79,11 @@ class TokenServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/token"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/token"
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
 
     @property
     def key_file(self) -> str:
@@ -129,6 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_POST(self) -> None:
+        self.owner.headers = {name.lower(): value for name, value in self.headers.items()}
         form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode(), strict_parsing=True)
         if self.owner.silent:
             self.owner.stopped.wait(30)
@@ -137,6 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
         octets = json.dumps(body).encode()
         if self.owner.answer is not None:
             status, octets = self.owner.answer
+        if self.owner.drip:
+            self._drip()
+            return
         self.send_response(302 if self.owner.location else status)
         if self.owner.location:
             self.send_header("location", self.owner.location)
@@ -144,6 +164,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(octets)))
         self.end_headers()
         self.wfile.write(octets)
+
+    def _drip(self) -> None:
+        """Until the other side has enough."""
+        with suppress(OSError):
+            self.wfile.write(self.owner.beginning)
+            while not self.owner.stopped.wait(0.01):
+                self.wfile.write(self.owner.drip)
+        self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
         """Nothing on the terminal."""

@@ -1,4 +1,4 @@
-"""Access tokens of one process, each kept until shortly before it ends."""
+"""Access tokens of one process: each is fetched by one thread for all, and kept until shortly before it ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ingest.adapters.tokens.fetch import fetch
 from ingest.domain.grant import RefreshToken
+from ingest.errors import MaildropAuthError, TokenUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,20 +16,47 @@ if TYPE_CHECKING:
     from ingest.adapters.tokens.fetch import Fetched
     from ingest.domain.grant import Grant
 
-# A token is renewed so many seconds before it ends, but not before nine tenths of its life are over.
-_EARLY = 300.0
-_SHARE = 0.1
+# A token is renewed so many seconds before it ends, or in the last quarter of a shorter life. Gmail ends a session
+# with the token that opened it (developers.google.com/workspace/gmail/imap/imap-smtp); a poll may take 15 minutes.
+_EARLY = 900.0
+_EARLY_SHARE = 0.25
+# It is still given out, where there is no newer one, until so many seconds, or this share, before its end.
+_LAST = 60.0
+_LAST_SHARE = 0.1
+# After a failure nobody asks for so long, doubled with each further one: a server that hangs must not cost every
+# mailbox the time of its deadline, one after the other. Shorter than a mailbox's own pauses, so none waits longer.
+_PAUSE = 10.0
+_LONGEST_PAUSE = 300.0
 # Grants that changed leave their tokens behind; who has more mailboxes fetches some of them again.
 _MOST = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """An access token; it is renewed from `fresh_until` on, and not given out from `good_until` on."""
+
+    text: str = field(repr=False)
+    fresh_until: float
+    good_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """How the last try ended. Kept as kind and text: an exception would keep alive whatever its frames hold."""
+
+    kind: type[MaildropAuthError | TokenUnavailableError]
+    text: str
+    until: float
+    number: int
+
+
 @dataclass(slots=True)
 class _Kept:
-    """A grant's token. `lock` lets one thread fetch while the others wait for what it gets."""
+    """What there is of a grant. Who holds `lock` asks; token and failure are replaced as a whole."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    token: str = field(default="", repr=False)
-    until: float = 0.0
+    token: _Token | None = None
+    failure: _Failure | None = None
     refresh_token: str | None = field(default=None, repr=False)
 
 
@@ -52,6 +80,9 @@ class TokenCache:
     def token(self, grant: Grant, refused: str | None = None) -> str:
         """An access token that is good for now.
 
+        Where there is none, one thread asks and the others wait for what it gets, token or error. Where the one that
+        is held comes to its end, one thread asks and the others go on with it.
+
         Args:
             grant: how to get one.
             refused: one that a server did not take; it is given out no more.
@@ -61,22 +92,63 @@ class TokenCache:
             TokenUnavailableError: no token can be had just now.
         """
         kept = self._of(grant)
-        with kept.lock:
-            if self._clock() >= kept.until or kept.token == refused:
-                self._renew(grant, kept)
-            return kept.token
+        now = self._clock()
+        held = _usable(kept.token, refused, now)
+        if held is not None and now < held.fresh_until:
+            return held.text
+        if not kept.lock.acquire(blocking=held is None):
+            assert held is not None
+            return held.text
+        try:
+            return self._renewed(grant, kept, refused).text
+        finally:
+            kept.lock.release()
 
-    def _renew(self, grant: Grant, kept: _Kept) -> None:
+    def _renewed(self, grant: Grant, kept: _Kept, refused: str | None) -> _Token:
+        # Another thread may have done it while this one waited.
+        now = self._clock()
+        held = _usable(kept.token, refused, now)
+        if held is not None and now < held.fresh_until:
+            return held
+        try:
+            if kept.failure is not None and now < kept.failure.until:
+                raise kept.failure.kind(kept.failure.text)
+            kept.token = self._fetched(grant, kept)
+        except (MaildropAuthError, TokenUnavailableError):
+            still_good = _usable(kept.token, refused, self._clock())
+            if still_good is None:
+                raise
+            return still_good
+        return kept.token
+
+    def _fetched(self, grant: Grant, kept: _Kept) -> _Token:
         if isinstance(grant, RefreshToken) and kept.refresh_token is not None:
             grant = replace(grant, refresh_token=kept.refresh_token)
-        fetched = self._ask(grant)
-        kept.token = fetched.access_token
-        kept.until = self._clock() + max(fetched.lives - _EARLY, fetched.lives * (1 - _SHARE))
-        # A server that changes the refresh token lets the first one end at some time.
+        asked_at = self._clock()
+        try:
+            fetched = self._ask(grant)
+        except (MaildropAuthError, TokenUnavailableError) as error:
+            number = 1 if kept.failure is None else kept.failure.number + 1
+            pause = min(_PAUSE * 2 ** min(number - 1, 16), _LONGEST_PAUSE)
+            kept.failure = _Failure(type(error), str(error), self._clock() + pause, number)
+            if isinstance(error, MaildropAuthError):
+                # The configured one may still be taken.
+                kept.refresh_token = None
+            raise
+        kept.failure = None
         kept.refresh_token = fetched.refresh_token or kept.refresh_token
+        return _Token(
+            fetched.access_token,
+            asked_at + fetched.lives - min(_EARLY, fetched.lives * _EARLY_SHARE),
+            asked_at + fetched.lives - min(_LAST, fetched.lives * _LAST_SHARE),
+        )
 
     def _of(self, grant: Grant) -> _Kept:
         with self._lock:
             if grant not in self._kept and len(self._kept) >= _MOST:
                 self._kept.clear()
             return self._kept.setdefault(grant, _Kept())
+
+
+def _usable(token: _Token | None, refused: str | None, now: float) -> _Token | None:
+    return token if token is not None and token.text != refused and now < token.good_until else None

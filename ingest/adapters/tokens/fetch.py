@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,31 +13,19 @@ from authlib.integrations.requests_client import (  # type: ignore[import-untype
 )
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
-from requests import RequestException
 
+from ingest.adapters.tokens.refusals import refused
+from ingest.adapters.tokens.transport import reaching
 from ingest.domain.grant import ClientCredentials, RefreshToken
 from ingest.errors import MaildropAuthError, TokenUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ingest.domain.grant import Grant, ServiceAccount
 
 SECONDS = 20.0
-_WAIT = 10.0  # for one read or write
 _LONGEST = 86_400.0
-_SHOWN = 200
-# RFC 6749 section 5.2, and what Microsoft and Google add to it: codes after which it may go better next time.
-_LATER = frozenset({"temporarily_unavailable", "server_error", "slow_down", "internal_failure"})
-_REMEDIES = {
-    "invalid_client": "Check `client_id` and `client_secret`; secrets of applications expire.",
-    "unauthorized_client": "Whoever administers the accounts has to allow this application or service account to "
-    "read mail by POP3 (Microsoft: POP.AccessAsApp and a service principal; Google: domain-wide delegation).",
-    "invalid_scope": "Check `scope`.",
-    "access_denied": "Whoever administers the accounts has to allow this application to read mail by POP3.",
-}
-_GONE = "The consent has expired or was withdrawn: its user has to consent again, and a new refresh token be set."
-_NOT_DELEGATED = "Check that the service account has domain-wide delegation for this scope, and that the user exists."
+# RFC 6749 section 5.1 lets servers leave it out; this is what the large providers say.
+_USUAL = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,54 +40,45 @@ class Fetched:
 def fetch(grant: Grant, seconds: float = SECONDS) -> Fetched:
     """Ask for a token.
 
+    Args:
+        grant: how to get one.
+        seconds: for the request as a whole.
+
     Raises:
         MaildropAuthError: the grant is refused; the text says who has to do what.
         TokenUnavailableError: no answer in time, or none that makes sense.
     """
+    session = _session(grant)
     try:
-        answer = _within(seconds, lambda: _ask(grant))
+        with reaching(session, grant, seconds):
+            answer = _ask(session, grant)
     except AuthlibBaseError as error:
-        raise _refused(grant, str(error.error or ""), str(error.description or "")) from error
-    except (RequestException, OSError, ValueError) as error:  # ValueError: what Authlib says of nonsense
-        raise TokenUnavailableError(
-            f"{grant.token_url} did not give a token ({type(error).__name__}); it is asked again."
-        ) from error
+        raise refused(grant, error.error, error.description) from error
     return _read(grant, answer)
 
 
-def _ask(grant: Grant) -> dict[str, Any]:
-    if isinstance(grant, ClientCredentials):
-        with _session(grant.client_id, grant.client_secret, grant) as session:
-            return dict(session.fetch_token(grant.token_url, grant_type="client_credentials", **_options(grant)))
-    if isinstance(grant, RefreshToken):
-        with _session(grant.client_id, grant.client_secret, grant) as session:
-            return dict(session.refresh_token(grant.token_url, refresh_token=grant.refresh_token, **_options(grant)))
-    return _ask_by_assertion(grant)
-
-
-def _session(client_id: str, secret: str | None, grant: Grant) -> OAuth2Session:
-    way = "client_secret_post" if secret is not None else "none"
-    session = OAuth2Session(client_id, secret, token_endpoint_auth_method=way, scope=grant.scope)
-    session.max_redirects = 0
-    return session
-
-
-def _ask_by_assertion(grant: ServiceAccount) -> dict[str, Any]:
+def _session(grant: Grant) -> Any:
+    if isinstance(grant, ClientCredentials | RefreshToken):
+        way = "none" if grant.client_secret is None else "client_secret_post"
+        return OAuth2Session(grant.client_id, grant.client_secret, token_endpoint_auth_method=way, scope=grant.scope)
     issuer, key, key_id = _key(grant)
-    claims = {"scope": grant.scope} if grant.scope else {}
-    with AssertionSession(
+    return AssertionSession(
         token_endpoint=grant.token_url,
         issuer=issuer,
         subject=grant.subject,
         audience=grant.token_url,
-        claims=claims,
+        claims={"scope": grant.scope} if grant.scope else {},
         key=key,
         header={"alg": "RS256", "kid": key_id} if key_id else {"alg": "RS256"},
-    ) as session:
-        session.max_redirects = 0
-        session.verify = grant.ca_file or True
-        session.default_timeout = _WAIT
-        return dict(session.refresh_token())
+    )
+
+
+def _ask(session: Any, grant: Grant) -> dict[str, Any]:
+    if isinstance(grant, ClientCredentials):
+        return dict(session.fetch_token(grant.token_url, grant_type="client_credentials"))
+    if isinstance(grant, RefreshToken):
+        return dict(session.refresh_token(grant.token_url, refresh_token=grant.refresh_token))
+    return dict(session.refresh_token())
 
 
 def _key(grant: ServiceAccount) -> tuple[str, RSAKey, str | None]:
@@ -115,50 +93,22 @@ def _key(grant: ServiceAccount) -> tuple[str, RSAKey, str | None]:
         ) from error
 
 
-def _options(grant: ClientCredentials | RefreshToken) -> dict[str, Any]:
-    return {"timeout": _WAIT, "verify": grant.ca_file or True, "allow_redirects": False}
-
-
 def _read(grant: Grant, answer: dict[str, Any]) -> Fetched:
-    token, lives = answer.get("access_token"), answer.get("expires_in", 3600)
-    try:
-        seconds = min(float(lives), _LONGEST)
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if not isinstance(token, str) or not token or seconds <= 0:
+    token, lives = answer.get("access_token"), _seconds(answer.get("expires_in", _USUAL))
+    # RFC 6750 section 2.1: neither blanks nor control characters, which would break the login they go into.
+    if not isinstance(token, str) or not (token.isascii() and token.isprintable()) or " " in token or not token:
+        lives = 0.0
+    if not lives > 0:
         raise TokenUnavailableError(
-            f"{grant.token_url} answered without a token that makes sense; it is asked again."
+            f"{grant.token_url} answered without a token that makes sense. It is asked again."
         )
     rotated = answer.get("refresh_token")
-    return Fetched(token, seconds, rotated if isinstance(rotated, str) else None)
+    return Fetched(str(token), lives, rotated if isinstance(rotated, str) and rotated else None)
 
 
-def _refused(grant: Grant, code: str, description: str) -> MaildropAuthError | TokenUnavailableError:
-    words = "".join(char if char.isprintable() else " " for char in description)[:_SHOWN]
-    said = f"{grant.token_url} refused a token: {code}{': ' if words else ''}{words.rstrip(' .')}."
-    if code in _LATER:
-        return TokenUnavailableError(f"{said} It is asked again.")
-    if code == "invalid_grant":
-        return MaildropAuthError(f"{said} {_GONE if isinstance(grant, RefreshToken) else _NOT_DELEGATED}")
-    return MaildropAuthError(f"{said} {_REMEDIES.get(code, 'Check `auth`.')}")
-
-
-def _within(seconds: float, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run in a thread of its own: requests bounds each wait, not the whole, and a server may drip."""
-    answers: list[dict[str, Any]] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            answers.append(ask())
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, see below
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="oauth2-token", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not answers:
-        raise TimeoutError
-    return answers[0]
+def _seconds(written: object) -> float:
+    """The life of a token; some servers write the number as text."""
+    try:
+        return min(float(written), _LONGEST)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError):
+        return 0.0

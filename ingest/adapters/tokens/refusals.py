@@ -1,0 +1,86 @@
+"""What a token server means by its error codes, and who has to do what.
+
+RFC 6749 section 5.2 has the codes; Microsoft adds those of consent (learn.microsoft.com/entra/identity-platform/
+reference-error-codes), Google some of its own (developers.google.com/identity/protocols/oauth2/service-account).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingest.domain.grant import ClientCredentials, RefreshToken
+from ingest.errors import MaildropAuthError, TokenUnavailableError
+
+if TYPE_CHECKING:
+    from ingest.domain.grant import Grant
+
+_CODE_LETTERS = 64
+_WORDS_LETTERS = 200
+# After these it may go better next time.
+_LATER = frozenset({"temporarily_unavailable", "server_error", "slow_down", "internal_failure"})
+
+_OF_ALL = {
+    "invalid_client": "Check `client_id` and `client_secret`: whoever administers the application can make a new "
+    "secret; secrets expire.",
+    "invalid_scope": "Check `scope`.",
+    "invalid_request": "Check `tenant`, `token_url` and `scope`.",
+    "unsupported_grant_type": "Check `token_url`: this server does not know this way to get a token.",
+}
+_OF_APPLICATIONS = {
+    "unauthorized_client": "Check `client_id` and `tenant`: whoever administers the tenant has to register the "
+    "application there, and to consent to its permission to read mail (Microsoft: POP.AccessAsApp).",
+    "access_denied": "Whoever administers the accounts has to consent to this application's permission to read mail.",
+}
+_CONSENT = (
+    "The consent has expired, was withdrawn, or asks for more: its user has to consent again, and the new refresh "
+    "token be set."
+)
+_OF_USERS = {
+    "invalid_grant": _CONSENT,
+    "interaction_required": _CONSENT,
+    "consent_required": _CONSENT,
+    "login_required": _CONSENT,
+    "access_denied": _CONSENT,
+    "unauthorized_client": "Check that the refresh token was given out for this `client_id`.",
+}
+_DELEGATION = (
+    "Whoever administers the domain has to give the service account's client id domain-wide delegation for "
+    "this scope."
+)
+_OF_SERVICE_ACCOUNTS = {
+    "invalid_grant": "Check that the user exists, that the service account's key was not deleted, and this machine's "
+    f"clock. {_DELEGATION}",
+    "unauthorized_client": _DELEGATION,
+    "access_denied": _DELEGATION,
+}
+
+
+def refused(grant: Grant, code: object, description: object) -> MaildropAuthError | TokenUnavailableError:
+    """The error for an answer with a code.
+
+    Args:
+        grant: that was refused.
+        code: `error` of the answer, as it was read from JSON.
+        description: `error_description` of the answer.
+    """
+    said = ": ".join(filter(None, (_plain(code, _CODE_LETTERS), _plain(description, _WORDS_LETTERS))))
+    told = f"{grant.token_url} refused a token: {said.rstrip(' .') or 'it did not say why'}."
+    if str(code) in _LATER:
+        return TokenUnavailableError(f"{told} It is asked again.")
+    return MaildropAuthError(f"{told} {_remedy(grant, str(code))}")
+
+
+def _remedy(grant: Grant, code: str) -> str:
+    if isinstance(grant, ClientCredentials):
+        of_kind = _OF_APPLICATIONS
+    elif isinstance(grant, RefreshToken):
+        of_kind = _OF_USERS
+    else:
+        of_kind = _OF_SERVICE_ACCOUNTS
+    return of_kind.get(code) or _OF_ALL.get(code) or "Check `auth`."
+
+
+def _plain(said: object, letters: int) -> str:
+    """What may be shown on a terminal of what a server said."""
+    text = said if isinstance(said, str) else ""
+    return "".join(char if char.isprintable() else " " for char in text)[:letters].strip()
