@@ -41,7 +41,7 @@ THREADS = (50, 100, 200)
 WIDTH = 150
 FOOTNOTE = f"""\
 CPU s is the poller's; server, proxy and ledger are the CPU seconds of the others. An empty poll takes at least four
-round trips, so a thread makes no more than {1 / (4 * ROUND_TRIP):.0f} a second. Where that is not the limit, it is the
+round trips, so a thread makes at most {1 / (4 * ROUND_TRIP):.0f} a second. Where that is not the limit, it is the
 poller's Python (`of wall` goes towards 100 %: one interpreter runs at one place at a time), or the machine (`machine
 busy`), on which all of them run. The claims of the ledger alone are far faster than any poll."""
 

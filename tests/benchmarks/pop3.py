@@ -101,7 +101,7 @@ def _cells(figure: Figure, ours: Figure, scale: int) -> Iterator[str]:
     yield f"{figure.cpu / ours.cpu:.2f}" if ours.cpu else ""
     yield f"{figure.mib:.1f}"
     yield "" if figure.before is None else f"{figure.before:.2f}"
-    yield str(figure.runs)
+    yield f"{figure.runs} ({figure.failed} failed)" if figure.failed else str(figure.runs)
 
 
 def rows(dovecot: Dovecot, far: int, far_tls: int) -> Iterator[Row]:

@@ -37,6 +37,7 @@ class Figure:
     Attributes:
         before: CPU seconds of a Python child until everything was imported; they are not in the others.
         runs: of which these are the medians.
+        failed: runs that did not do what they were asked, besides.
         note: what went wrong, where there are no figures.
     """
 
@@ -45,6 +46,7 @@ class Figure:
     mib: float = 0.0
     before: float | None = None
     runs: int = 0
+    failed: int = 0
     note: str = ""
 
 
@@ -70,16 +72,17 @@ def median(contestant: str, task: Task, runs: int, seconds: float) -> Figure:
     figures: list[Figure] = []
     began = time.monotonic()
     while not figures or (len(figures) < runs and time.monotonic() - began < seconds):
-        figure = run(contestant, task)
-        if figure.note:
-            return figure
-        figures.append(figure)
+        figures.append(run(contestant, task))
+    good = [figure for figure in figures if not figure.note]
+    if not good:
+        return figures[0]
     return Figure(
-        wall=statistics.median(figure.wall for figure in figures),
-        cpu=statistics.median(figure.cpu for figure in figures),
-        mib=statistics.median(figure.mib for figure in figures),
-        before=figures[0].before,
-        runs=len(figures),
+        wall=statistics.median(figure.wall for figure in good),
+        cpu=statistics.median(figure.cpu for figure in good),
+        mib=statistics.median(figure.mib for figure in good),
+        before=good[0].before,
+        runs=len(good),
+        failed=len(figures) - len(good),
     )
 
 
