@@ -64,13 +64,14 @@ class Connection:
         """Fill the buffer with what is there; returns how many octets.
 
         TLS hands out one record at a time, and Dovecot makes them of 4 KiB. Where one that large came, more are
-        likely there, and to go through each by itself costs more than to gather them.
+        likely there, and to go through each by itself costs more than to gather them. Where the connection breaks
+        behind a record, what came before it still counts; the next call finds it broken or ended.
         """
         octets = last = self._sock.recv_into(self._buffer)
         while last >= _RECORD_OCTETS and octets < _BUFFER_OCTETS:
             try:
                 last = self._sock.recv_into(self._buffer[octets:])
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            except OSError:
                 break
             octets += last
         return octets

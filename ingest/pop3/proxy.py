@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Of the answer to CONNECT, with its header. Proxies that say why they refuse do so in a body, which is not read.
 _ANSWER_OCTETS = 16 * 1024
 _BLANK_LINE = b"\r\n\r\n"
+_SOCKS_TEXT = 255
 # RFC 1928 section 6; python-socks' own code for a refused user name or password is none of these.
 _SOCKS_REASONS = {
     2: "its rules do not allow it",
@@ -98,6 +99,12 @@ def through(
 
 
 def _socks5(sock: _Punctual, server: Server, login: tuple[str, str] | None) -> None:
+    # RFC 1929 section 2 has one octet for each length, and names no character set.
+    if login is not None and not all(text.isascii() and 0 < len(text) <= _SOCKS_TEXT for text in login):
+        raise MaildropConnectError(
+            f"A SOCKS5 proxy takes 1 to {_SOCKS_TEXT} ASCII characters only: correct `proxy.username` and "
+            "`proxy.password`."
+        )
     user, password = login or (None, None)
     proxy = Proxy(
         ProxyType.SOCKS5,
@@ -108,12 +115,16 @@ def _socks5(sock: _Punctual, server: Server, login: tuple[str, str] | None) -> N
         rdns=True,
         forward=_Dialled(sock),  # type: ignore[arg-type]  # all that is asked of it is to connect
     )
-    proxy.connect(server.host, server.port)
+    host = _ascii(server.host)
+    try:
+        proxy.connect(host, server.port)
+    except ValueError as error:  # an answer whose parts make no sense to it
+        raise MaildropConnectError(f"{_named(server)} does not speak SOCKS5: check `proxy`.") from error
 
 
 def _connect(sock: _Punctual, server: Server, login: tuple[str, str] | None) -> None:
     """CONNECT, RFC 9110 section 9.3.6."""
-    host = f"[{server.host}]" if ":" in server.host else server.host
+    host = f"[{server.host}]" if ":" in server.host else _ascii(server.host)
     lines = [f"CONNECT {host}:{server.port} HTTP/1.1", f"Host: {host}:{server.port}"]
     if login is not None:
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(':'.join(login).encode()).decode()}")
@@ -144,6 +155,14 @@ def _answer(sock: _Punctual) -> bytes:
         taken += sock.recv(wanted)
         if end >= 0 or len(taken) > _ANSWER_OCTETS:
             return taken
+
+
+def _ascii(host: str) -> str:
+    """A host name as it goes over the wire."""
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError as error:  # a label of no or over 63 characters
+        raise MaildropConnectError(f"The host {host} is not known: check `host`.") from error
 
 
 def _named(server: Server) -> str:

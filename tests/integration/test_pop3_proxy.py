@@ -28,11 +28,12 @@ def opened(
     port: int,
     *,
     proxy_login: tuple[str, str] | None = None,
+    host: str = HOST,
     connect: float = 10.0,
     admit: Callable[[str], None] = lambda _: None,
 ) -> Pop3Session:
     proxy = Proxy("socks5" if isinstance(relay, Socks5) else "http", "127.0.0.1", relay.port)
-    server = Server(HOST, port, Tls.NONE, proxy=proxy)
+    server = Server(host, port, Tls.NONE, proxy=proxy)
     credentials = Credentials("joe", "secret", proxy=proxy_login)
     return Pop3Connector()(
         Mailbox("m", server, deadlines=Deadlines(connect=connect)), credentials, lambda *_: None, admit
@@ -78,12 +79,38 @@ def test_a_proxy_that_refuses_the_password_is_told_with_the_remedy(
         (HttpConnect, b"HTTP/1.0 502 Bad Gateway\r\nX: y\r\n\r\nbody", "it answered 502"),
         (HttpConnect, b"SSH-2.0-OpenSSH\r\n\r\n", "does not speak HTTP"),
         (HttpConnect, b"HTTP/1.1 \r\n\r\n", "does not speak HTTP"),
+        (Socks5, b"\x05\x00\x00\x03\x02\xff\xfe\x00\x00", "does not speak SOCKS5"),
+        (Socks5, b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not connect us"),
     ],
 )
 def test_a_proxy_that_does_not_connect_us_says_why(kind: type[Relay], refusal: bytes, words: str) -> None:
     with kind(refusal=refusal) as relay, pytest.raises(MaildropConnectError, match=words) as told:
         opened(relay, 110)
     assert f"127.0.0.1:{relay.port}" in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 256, "pässword"])
+def test_what_socks_cannot_carry_is_told_before_it_is_sent(text: str) -> None:
+    """It has one octet for a length, and no character set."""
+    for login in ((text, "s3cret"), ("ann", text)):
+        with Socks5() as relay, pytest.raises(MaildropConnectError, match=r"`proxy\.username`"):
+            opened(relay, 110, proxy_login=login)
+        assert relay.asked == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("host", ["pop..invalid", f"{'x' * 64}.invalid"])
+def test_a_host_that_is_no_name_is_told_as_that(kind: type[Relay], host: str) -> None:
+    with kind() as relay, pytest.raises(MaildropConnectError, match="check `host`"):
+        opened(relay, 110, host=host)
+    assert relay.asked == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_host_is_named_in_ascii(kind: type[Relay]) -> None:
+    with ScriptedServer([*login(), Expect("QUIT")]) as server, kind() as relay:
+        assert opened(relay, server.port, host="pöp.invalid").quit()
+        assert relay.asked == [("xn--pp-fka.invalid", server.port)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -18,17 +19,21 @@ import trustme
 from ingest.domain.mailbox import Credentials, Deadlines, Limits, Mailbox, Server, Tls
 from ingest.errors import MaildropConnectError, MaildropDeferredError, MaildropTimeoutError
 from ingest.pop3 import Pop3Connector
+from ingest.pop3.connection import Connection
 from ingest.pop3.deadlines import Deadline
 from ingest.pop3.resolve import Resolver
 from ingest.pop3.tls import Contexts
 from tests.support.scripted_pop3 import Expect, ScriptedServer, Secure, Send, Spools, Stall, Trickle, login, rows
 from tests.support.servers import free_port
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 SOON = Deadline(1000.0, "too late")
+# The first octet of TCP_INFO is the state: TCP_CLOSE of netinet/tcp.h.
+TCP_CLOSED = b"\x07"
 
 
 class Names:
@@ -101,6 +106,21 @@ def test_an_address_without_a_place_is_not_dialled(monkeypatch: pytest.MonkeyPat
     with pytest.raises(MaildropDeferredError):
         Pop3Connector()(Mailbox("m", Server("p", 1)), Credentials("joe", "s"), lambda *_: None, refuse)
     assert asked == ["127.0.0.1"]
+
+
+def test_what_came_before_a_reset_still_counts() -> None:
+    """More than fits in one record, so that it is gathered; then the connection is reset instead of ended."""
+    sent = os.urandom(10_000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+        connection = Connection(client, lambda: 0.0)
+        server.sendall(sent)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        server.close()
+        eventually(lambda: client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == TCP_CLOSED, 10, "the reset")
+        assert bytes(connection.receive(SOON)) == sent
+        connection.close()
 
 
 @pytest.mark.parametrize("where", ["message", "listing"])

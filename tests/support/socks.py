@@ -53,6 +53,8 @@ class Relay:
             one.close()
         for thread in list(self._threads):
             thread.join()
+        for one in self._sockets:  # also those that were taken meanwhile
+            one.close()
 
     def negotiate(self, client: socket.socket) -> socket.socket | None:
         """Do what the client asks; the connection it wanted, or None."""
