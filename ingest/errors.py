@@ -193,6 +193,17 @@ class MessageTooLargeError(MaildropError):
         self.listed = listed
 
 
+# --- this machine -----------------------------------------------------------------------------------------------
+
+
+class SpoolError(MailhaulError):
+    """A temporary file cannot be written: the disk is full, or the folder is not writable. Nothing is lost."""
+
+    fault = Fault.OPERATOR
+    transient = True
+    code = "spool"
+
+
 # --- the object store --------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ POLL_RESULTS = (
     "disabled",
     "store_error",
     "ledger_error",
+    "spool_error",
     "internal_error",
 )
 PHASES = ("connect", "tls", "auth", "list", "retr", "dele", "quit")

@@ -111,7 +111,11 @@ class MemorySession:
                 raise MessageTooLargeError("larger than listed", listed)
             self._maildrop.retrieved.append(unique_id)
             target = spool(listed)
-            target.write(raw)
+            try:
+                target.write(raw)
+            except BaseException:
+                target.close()
+                raise
             yield Fetched(listed, target, len(raw))
 
     def top(self, listed: Listed) -> bytes:

@@ -39,7 +39,7 @@ class Parts:
     scans: Scans = field(default_factory=Scanning().begin)
     ended: MessageEnded | None = None
     _open: dict[str, _OpenPart] = field(default_factory=dict)
-    _written: list[tuple[str, Future[Body | Attachment]]] = field(default_factory=list)
+    _written: list[tuple[_OpenPart, Future[Body | Attachment]]] = field(default_factory=list)
 
     def take(self, event: MimeEvent) -> None:
         """Take the next event."""
@@ -51,7 +51,7 @@ class Parts:
             case PartEnded():
                 part = self._open.pop(event.path)
                 future = self.uploads.submit(self._write, part, event.defects)
-                self._written.append((event.path, future))
+                self._written.append((part, future))
             case MessageEnded():
                 self.ended = event
 
@@ -68,8 +68,10 @@ class Parts:
 
     def abandon(self) -> None:
         """Wait for what is under way and let go of everything; after an error."""
-        for _, future in self._written:
-            if not future.cancel():
+        for part, future in self._written:
+            if future.cancel():
+                part.spool.close()
+            else:
                 future.exception()
         for part in self._open.values():
             part.spool.close()

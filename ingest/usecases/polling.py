@@ -19,6 +19,7 @@ from ingest.errors import (
     MaildropDeferredError,
     MaildropError,
     MailhaulError,
+    SpoolError,
     StoreError,
 )
 from ingest.ports.ledger import MailboxStatus, Refusal
@@ -232,6 +233,8 @@ def result_of(error: MailhaulError) -> str:
         return "store_error"
     if isinstance(error, LedgerError):
         return "ledger_error"
+    if isinstance(error, SpoolError):
+        return "spool_error"
     return "internal_error"
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ingest.domain.keys import message_key
+from ingest.errors import SpoolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typing_extensions import Buffer
 
     from ingest.domain.keys import Hasher
@@ -23,7 +27,7 @@ class Spool:
     """Write-then-read storage of one message or part.
 
     `size`, `sha256` and `key` hold for what was written so far; `identity` is a second hash that is fed the same
-    octets (the message key's).
+    octets (the message key's). All methods but `close` raise `SpoolError` where the temporary folder has no room.
     """
 
     def __init__(self, identity: Hasher | None = None) -> None:
@@ -38,7 +42,8 @@ class Spool:
         self._sha256.update(data)
         if self.identity is not None:
             self.identity.update(data)
-        written = self._file.write(data)
+        with _translated():
+            written = self._file.write(data)
         self.size += written
         return written
 
@@ -55,16 +60,31 @@ class Spool:
 
     def head(self, octets: int = HEAD_OCTETS) -> bytes:
         """The first octets; the position is at the start afterwards."""
-        self._file.seek(0)
-        first = self._file.read(octets)
-        self._file.seek(0)
+        with _translated():
+            self._file.seek(0)
+            first = self._file.read(octets)
+            self._file.seek(0)
         return first
 
     def reader(self) -> BinaryIO:
         """The octets from the start; `close` of this object closes it too."""
-        self._file.seek(0)
+        with _translated():
+            self._file.seek(0)
         return self._file
 
     def close(self) -> None:
         """Let go of memory and file."""
-        self._file.close()
+        with suppress(OSError):  # it writes what is left, of a file that nobody reads any more
+            self._file.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    # Any of them may write: what is buffered, or the whole where it grows out of memory.
+    try:
+        yield
+    except OSError as error:
+        raise SpoolError(
+            f"A temporary file cannot be written ({error.strerror}): make room in {tempfile.gettempdir()}, or set "
+            "TMPDIR to a folder that has some."
+        ) from error
