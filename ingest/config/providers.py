@@ -32,6 +32,8 @@ class Preset:
         application_scope: of a token for an application, or a service account, of its own.
         mechanism: that takes the token.
         quirks: what the server does otherwise.
+        connections: `limits.connections`, where the usual one does not fit. These two count by account, each of which
+            we open once; counted by host, ten places would hold up who has thousands of mailboxes there.
     """
 
     host: str | None = None
@@ -40,28 +42,33 @@ class Preset:
     application_scope: str | None = None
     mechanism: Mechanism = Mechanism.XOAUTH2
     quirks: Quirks = field(default_factory=Quirks)
+    connections: int | None = None
 
 
 PRESETS: dict[Provider, Preset] = {
     Provider.GENERIC: Preset(),
     # developers.google.com/workspace/gmail/imap/imap-smtp: host, TLS from the start, XOAUTH2. One scope for all of
     # Gmail's protocols: .../gmail/imap/xoauth2-protocol. POP shows a window of some 250 conversations, the next ones
-    # after a session that fetched those. Google counts 1,250 MB a day by POP (support.google.com/a/answer/1071518).
+    # after a session that fetched those. Google counts 1,250 MB a day by POP (support.google.com/a/answer/1071518),
+    # and 15 connections to an account.
     Provider.GMAIL: Preset(
         host="pop.gmail.com",
         token_url="https://oauth2.googleapis.com/token",  # noqa: S106 - an address
         user_scope="https://mail.google.com/",
         application_scope="https://mail.google.com/",
         quirks=Quirks(lists_window=True),
+        connections=100,
     ),
     # learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-
-    # by-using-oauth: scopes, POP.AccessAsApp, and AUTH in two lines: an initial response is refused.
+    # by-using-oauth: scopes, POP.AccessAsApp, and AUTH in two lines: an initial response is refused. An account may
+    # have 20 connections (Exchange's PopMaxConcurrency).
     Provider.MICROSOFT365: Preset(
         host="outlook.office365.com",
         token_url="https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",  # noqa: S106 - an address
         user_scope="https://outlook.office.com/POP.AccessAsUser.All offline_access",
         application_scope="https://outlook.office365.com/.default",
         quirks=Quirks(two_step_auth=True),
+        connections=100,
     ),
     # help.yahoo.com, "POP access settings": host and TLS; third-party programs use an app password.
     Provider.YAHOO: Preset(host="pop.mail.yahoo.com"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ingest.config import logins, translate
 from ingest.config.auth import OAuth2Auth
+from ingest.config.fields import split_url
 from ingest.config.providers import PRESETS
 from ingest.domain.mailbox import Tls
 
@@ -84,6 +85,12 @@ def _unknown_servers(config: Config) -> Iterator[tuple[Steps, str]]:
             yield ("mailboxes", number, "host"), "is missing; add it, or a `provider` that knows it"
 
 
+def _protected(url: str) -> bool:
+    """Whether nobody between us and the server can read along (RFC 6749 section 3.2)."""
+    parts = split_url(url)
+    return parts.scheme == "https" or parts.hostname in {"localhost", "127.0.0.1", "::1"}
+
+
 def _tokens(config: Config) -> Iterator[tuple[Steps, str]]:
     for number, box in enumerate(config.mailboxes):
         auth = box.auth
@@ -93,6 +100,8 @@ def _tokens(config: Config) -> Iterator[tuple[Steps, str]]:
         url = logins.token_url(auth, PRESETS[box.provider])
         if not url:
             yield (*here, "token_url"), "is missing; add it, or a `provider` that knows it"
+        elif not _protected(url):
+            yield (*here, "token_url"), "would carry the secret in the clear; write it with https://"
         elif "{tenant}" in url and auth.tenant is None:
             yield (*here, "tenant"), "is missing; write the id of the directory, or one of its domains"
         elif "{tenant}" not in url and auth.tenant is not None:

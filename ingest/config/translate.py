@@ -41,11 +41,16 @@ def _mailbox(section: MailboxSection, defaults: DefaultsSection) -> Mailbox:
         enabled=section.enabled,
         deletion=section.policy or defaults.policy or Deletion(),
         deadlines=replace(Deadlines(), **{**_set(defaults.deadlines), **_set(section.deadlines)}),
-        limits=replace(Limits(), **{**_set(defaults.limits), **_set(section.limits)}),
+        limits=_limits(section, defaults),
         labels={**defaults.labels, **section.labels},
         prefix=section.prefix,
         authserv_id=section.authserv_id or defaults.authserv_id,
     )
+
+
+def _limits(section: MailboxSection, defaults: DefaultsSection) -> Limits:
+    of_provider = PRESETS[section.provider].connections or Limits().connections
+    return replace(Limits(connections=of_provider), **{**_set(defaults.limits), **_set(section.limits)})
 
 
 def host(section: MailboxSection) -> str:

@@ -205,7 +205,7 @@ def test_a_way_to_log_in_that_is_not_there_is_one_problem_that_says_which_are(wr
         ("username: u, client_id: c, client_secret: env:X", "auth.token_url", "`provider` that knows it"),
         ("username: u, client_id: c, client_secret: env:X, token_url: ftp://h", "auth.token_url", "https://"),
         (
-            "username: u, client_id: c, client_secret: env:X, token_url: http://h/t, tenant: t",
+            "username: u, client_id: c, client_secret: env:X, token_url: https://h/t, tenant: t",
             "auth.tenant",
             "no effect",
         ),

@@ -63,6 +63,22 @@ def test_what_is_written_goes_over_the_provider(tmp_path: Path) -> None:
     assert (server.host, server.port, server.tls) == ("poppro.zoho.eu", 110, Tls.STARTTLS)
 
 
+def test_places_are_as_many_as_the_provider_can_bear_unless_they_are_written(tmp_path: Path) -> None:
+    """Gmail and Microsoft count by account, each of which has one session at most."""
+    for provider, usual in (("gmail", 100), ("microsoft365", 100), ("yahoo", 10)):
+        mailbox = {"provider": provider, "auth": PASSWORD}
+        written = configured(tmp_path, {**mailbox, "limits": {"connections": 3}})
+        assert configured(tmp_path, mailbox).mailboxes_by_id()["a"].limits.connections == usual
+        assert written.mailboxes_by_id()["a"].limits.connections == 3
+
+
+@pytest.mark.parametrize("url", ["http://id.example.info/token", "http://10.0.0.1/token"])
+def test_a_secret_does_not_travel_in_the_clear(tmp_path: Path, url: str) -> None:
+    auth = {key: value for key, value in APPLICATION.items() if key != "tenant"}
+    with pytest.raises(ConfigError, match="https://"):
+        configured(tmp_path, {"host": "h", "auth": {**auth, "token_url": url}})
+
+
 @pytest.mark.parametrize("kind", ["password", "apop", "sasl-plain", "sasl-login", "scram-sha-256"])
 def test_each_way_with_a_password_is_the_mechanism_of_its_name(tmp_path: Path, kind: str) -> None:
     config = configured(tmp_path, {"host": "h", "auth": {**PASSWORD, "type": kind}})
