@@ -38,6 +38,14 @@ _ROLES = {
     "embedded": "found inside",
 }
 
+_INVOICES = {
+    "ubl": "UBL",
+    "cii": "CII (Factur-X, ZUGFeRD)",
+    "zugferd1": "ZUGFeRD 1",
+    "fatturapa": "FatturaPA",
+    "edifact": "EDIFACT",
+}
+
 
 def mail_tree(name: str, manifest: Manifest) -> RenderableType:
     """All that is told of one message.
@@ -149,7 +157,20 @@ def _attachment(attachment: Attachment) -> RenderableType:
         (printable(attachment.filename), "bold cyan"),
         _details(attachment.detected_type, octets(attachment.size), _ROLES[attachment.role]),
     )
-    return _with_notes(line, [*_surprises(attachment), *_defects(attachment.defects)])
+    return _with_notes(line, [*_kind(attachment), *_surprises(attachment), *_defects(attachment.defects)])
+
+
+def _kind(attachment: Attachment) -> Iterator[Text]:
+    invoice = attachment.invoice
+    if invoice is not None:
+        kind = f"{_INVOICES[invoice.format]} invoice" + (f", {invoice.profile}" if invoice.profile else "")
+        inside = " (in a file below)" if invoice.carrier else ""
+        sure = "" if invoice.confidence == "certain" else ", likely"
+        yield Text.assemble((printable(f"{kind}{sure}{inside}"), "bold green"))
+        if invoice.guideline:
+            yield Text(printable(invoice.guideline), _DIM)
+    if attachment.encrypted:
+        yield Text("encrypted", _ODD)
 
 
 def _surprises(attachment: Attachment) -> Iterator[Text]:

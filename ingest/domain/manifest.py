@@ -22,6 +22,13 @@ Role = Literal[
     "encrypted",  # content that only the recipient can open
     "embedded",  # found inside another attachment
 ]
+InvoiceFormat = Literal[
+    "ubl",
+    "cii",  # also Factur-X, ZUGFeRD 2
+    "zugferd1",
+    "fatturapa",
+    "edifact",
+]
 Status = Literal["complete", "partial", "oversize", "failed"]
 
 
@@ -143,6 +150,26 @@ class ScanSummary(Record):
     unscanned: int = 0
 
 
+class Invoice(Record):
+    """An e-invoice, recognised by its content. No amounts, account numbers or tax ids."""
+
+    format: InvoiceFormat
+    profile: str | None = Field(
+        default=None,
+        description="How much it says, or whose rules it follows: minimum, basic_wl, basic, en16931, extended, "
+        "xrechnung, peppol_bis; of FatturaPA and EDIFACT the code of the variant",
+    )
+    guideline: str | None = Field(
+        default=None, description="The id that the profile was told from, as it stands in the invoice"
+    )
+    confidence: Literal["certain", "likely"] = Field(
+        description="likely: it has the name of one, and not all of its marks"
+    )
+    carrier: Literal["pdf", "p7m"] | None = Field(
+        default=None, description="What it is inside of: the invoice itself is a child of this attachment"
+    )
+
+
 class Attachment(Record):
     """One attached file, exactly as its sender encoded it."""
 
@@ -160,6 +187,8 @@ class Attachment(Record):
     object: ObjectRef
     defects: list[str] = Field(default_factory=list)
     scan: Scan | None = Field(default=None, description="null where no virus scanner is configured")
+    invoice: Invoice | None = Field(default=None, description="null where it is no e-invoice that is known")
+    encrypted: bool = Field(default=False, description="Whether it is an encrypted PDF")
 
 
 class Parse(Record):

@@ -53,6 +53,18 @@ class Defect(Enum):
     BLOCK_TRUNCATED = "embedded_truncated", "A uuencoded or yEnc file has no end line"
     NO_BLOCK = "embedded_absent", "A part that is said to be uuencoded or yEnc holds no such file"
     YENC_MISMATCH = "yenc_mismatch", "A yEnc file has another size or checksum than its end line says"
+    CONTAINER_BROKEN = "container_broken", "A file that holds others is damaged; what could be read was taken out"
+    CONTAINER_LIMIT = (
+        "container_limit",
+        "A file holds more, larger or deeper nested files than are taken out; the others are in it only",
+    )
+    CONTAINER_STOPPED = (
+        "container_stopped",
+        "Looking into a file took too long or too much memory; what it holds was not taken out",
+    )
+    PDF_UNREAD = "pdf_unread", "A PDF seems to hold files, and what reads them is not installed"
+    TNEF_CHECKSUM = "tnef_checksum", "A file in a winmail.dat has another checksum than is written behind it"
+    DOCTYPE = "xml_doctype", "An XML file has a DOCTYPE; it was not looked into"
 
 
 def codes(defects: Collection[Defect]) -> tuple[str, ...]:

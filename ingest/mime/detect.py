@@ -27,6 +27,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "application/x-executable"),
     (b"BEGIN:VCALENDAR", "text/calendar"),
     (b"-----BEGIN PKCS7-----", "application/pkcs7-mime"),
+    (b"\x78\x9f\x3e\x22", "application/ms-tnef"),
 )
 # Inside a ZIP, the first entries' names tell what it is.
 _ZIP_ENTRIES: tuple[tuple[bytes, str], ...] = (

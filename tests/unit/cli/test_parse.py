@@ -14,6 +14,7 @@ from ingest.cli.mailfile import parsed
 from ingest.cli.parse import parse_files
 from ingest.cli.tree import mail_tree
 from ingest.demo.mails import KINDS, Kind, sample
+from ingest.domain.manifest import Attachment, Headers, Invoice, MailboxRef, Manifest, ObjectRef, Parse
 from ingest.usecases.verdicts import Verdicts
 from tests.support.dkim import NAME, record, signed
 
@@ -76,6 +77,38 @@ def test_a_sender_can_neither_steer_the_terminal_nor_write_markup(mail: Path) ->
     text = shown(mail)
     assert "\x1b" not in text
     assert "[bold]s[/bold]" in text
+
+
+def test_an_invoice_is_shown_with_what_it_was_told_from() -> None:
+    made = Attachment(
+        part="2",
+        filename="a.pdf",
+        role="attachment",
+        declared_type="application/pdf",
+        detected_type="application/pdf",
+        size=1,
+        sha256="",
+        object=ObjectRef(bucket="", key="k", size=1, sha256=""),
+        invoice=Invoice(format="cii", profile="en16931", guideline="urn:x", confidence="likely", carrier="pdf"),
+        encrypted=True,
+    )
+    manifest = Manifest(
+        message_key="k",
+        mailbox=MailboxRef(id="a", unique_id="u"),
+        raw=None,
+        headers=Headers(),
+        attachments=[made],
+        parse=Parse(status="complete"),
+    )
+    console = Console(width=100, file=io.StringIO(), highlight=False)
+    console.print(mail_tree("a.eml", manifest))
+    assert isinstance(console.file, io.StringIO)
+    assert [line.strip() for line in console.file.getvalue().splitlines()][-4:] == [
+        "└── 2  a.pdf  application/pdf · 1 B",
+        "CII (Factur-X, ZUGFeRD) invoice, en16931, likely (in a file below)",
+        "urn:x",
+        "encrypted",
+    ]
 
 
 def test_who_vouches_for_a_message_is_shown(tmp_path: Path) -> None:
