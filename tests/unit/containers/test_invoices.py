@@ -1,0 +1,279 @@
+"""E-invoices are recognised by content, in every encoding, and hostile files cost no more than their octets."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.containers.invoices import HEAD_OCTETS, recognise
+from ingest.domain.manifest import Invoice
+from ingest.mime.defects import Defect
+
+CORPUS = Path(__file__).parents[4] / "shared" / "corpus" / "einvoices"
+UBL = "urn:oasis:names:specification:ubl:schema:xsd:"
+CII = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"
+CORE = "urn:cen.eu:en16931:2017"
+KOSIT = f"{CORE}#compliant#urn:xeinkauf.de:kosit"
+
+
+def ubl(customization: str, root: str = "Invoice", namespace: str | None = None) -> str:
+    return (
+        f'<{root} xmlns="{UBL + root + "-2" if namespace is None else namespace}" xmlns:c="{UBL}CommonBasic-2">'
+        f"<c:CustomizationID>{customization}</c:CustomizationID><c:ID>1</c:ID></{root}>"
+    )
+
+
+def cii(guideline: str, namespace: str = CII) -> str:
+    return (
+        f'<?xml version="1.0"?><!-- <a> --><r:CrossIndustryInvoice xmlns:r="{namespace}"><r:ExchangedDocumentContext>'
+        "<r:BusinessProcessSpecifiedDocumentContextParameter><ID>urn:fdc:peppol.eu:2017:poacc:billing:01:1.0</ID>"
+        "</r:BusinessProcessSpecifiedDocumentContextParameter>"
+        f"<GuidelineSpecifiedDocumentContextParameter>\n <ID>{guideline}</ID>\n"
+        "</GuidelineSpecifiedDocumentContextParameter></r:ExchangedDocumentContext></r:CrossIndustryInvoice>"
+    )
+
+
+def zugferd1(profile: str) -> str:
+    return (
+        '<rsm:CrossIndustryDocument xmlns:rsm="urn:ferd:CrossIndustryDocument:invoice:1p0" '
+        'xmlns:ram="urn:ram:12"><rsm:SpecifiedExchangedDocumentContext><ram:TestIndicator/>'
+        f"<ram:GuidelineSpecifiedDocumentContextParameter><ram:ID>{profile}</ram:ID>"
+        "</ram:GuidelineSpecifiedDocumentContextParameter></rsm:SpecifiedExchangedDocumentContext>"
+    )
+
+
+def found(content: str | bytes, filename: str = "") -> Invoice | None:
+    return recognise(content.encode() if isinstance(content, str) else content, filename).invoice
+
+
+@pytest.mark.parametrize(
+    ("guideline", "profile"),
+    [
+        ("urn:factur-x.eu:1p0:minimum", "minimum"),
+        ("urn:zugferd.de:2p0:minimum", "minimum"),
+        ("urn:factur-x.eu:1p0:basicwl", "basic_wl"),
+        (f"{CORE}#compliant#urn:factur-x.eu:1p0:basic", "basic"),
+        (f"{CORE}:compliant:factur-x.eu:1p0:basic", "basic"),
+        (f"{CORE}#compliant#urn:zugferd.de:2p0:basic", "basic"),
+        (CORE, "en16931"),
+        (f"{CORE}#conformant#urn:factur-x.eu:1p0:extended", "extended"),
+        (f"{CORE}#compliant#urn:xoev-de:kosit:standard:xrechnung_1.2", "xrechnung"),
+        (f"{KOSIT}:xrechnung_3.0", "xrechnung"),
+        (f"{KOSIT}:xrechnung_3.0#conformant#urn:xeinkauf.de:kosit:extension:xrechnung_3.0", "xrechnung"),
+        (f"{CORE}#compliant#urn:fdc:peppol.eu:2017:poacc:billing:3.0", "peppol_bis"),
+        (f"{CORE}#compliant#urn:fdc:nen.nl:nlcius:v1.0", "en16931"),
+        (f"{CORE}#conformant#urn:of.our.own:1.0", None),
+        ("urn:of.our.own:1.0", None),
+    ],
+)
+def test_the_guideline_tells_the_profile(guideline: str, profile: str | None) -> None:
+    expected = Invoice(format="cii", profile=profile, guideline=guideline, confidence="certain")
+    assert found(cii(guideline)) == expected
+    assert found(ubl(guideline)) == expected.model_copy(update={"format": "ubl"})
+    assert found(ubl(guideline, "CreditNote")) == expected.model_copy(update={"format": "ubl"})
+
+
+@pytest.mark.parametrize("profile", ["basic", "comfort", "extended"])
+def test_zugferd_1_has_profiles_of_its_own(profile: str) -> None:
+    guideline = f"urn:ferd:CrossIndustryDocument:invoice:1p0:{profile}"
+    assert found(zugferd1(guideline)) == Invoice(
+        format="zugferd1", profile=profile, guideline=guideline, confidence="certain"
+    )
+
+
+@pytest.mark.parametrize(
+    ("namespace", "version"),
+    [
+        ("http://ivaservizi.agenziaentrate.gov.it/docs/xsd/fatture/v1.2", "FPA12"),
+        ("http://ivaservizi.agenziaentrate.gov.it/docs/xsd/fatture/v1.2", "FPR12"),
+        ("http://ivaservizi.agenziaentrate.gov.it/docs/xsd/fatture/v1.0", "FSM10"),
+        ("http://www.fatturapa.gov.it/sdi/fatturapa/v1.0", "1.0"),
+        ("http://www.fatturapa.gov.it/sdi/fatturapa/v1.1", "1.1"),
+    ],
+)
+def test_the_version_of_a_fattura_is_its_profile(namespace: str, version: str) -> None:
+    root = "FatturaElettronicaSemplificata" if version == "FSM10" else "FatturaElettronica"
+    content = f"<ns2:{root} versione='{version}' xmlns:ns2 = '{namespace}'>"
+    assert found(content) == Invoice(format="fatturapa", profile=version, guideline=version, confidence="certain")
+
+
+@pytest.mark.parametrize(
+    ("content", "guideline", "confidence"),
+    [
+        (b"UNA:+.? 'UNB+UNOC:3+1+2+241124:1200+1'UNH+1+INVOIC:D:96A:UN:EAN008'", "INVOIC:D:96A:UN:EAN008", "certain"),
+        (b"UNB+UNOC:3+1+2'\r\nUNH+1+INVOIC:D:96A:UN'\r\nBGM+380", "INVOIC:D:96A:UN", "certain"),
+        (b"UNA.*,! ~UNB*UNOC.3*1!~UNH*2!*!!*3~UNH*1*INVOIC.D.96A~", "INVOIC:D:96A", "certain"),
+        (b"UNH+1+INVOIC:D:96A:UN'", "INVOIC:D:96A:UN", "likely"),
+    ],
+)
+def test_edifact_is_told_by_its_message_header(content: bytes, guideline: str, confidence: str) -> None:
+    assert found(content) == Invoice.model_validate(
+        {"format": "edifact", "profile": "D96A", "guideline": guideline, "confidence": confidence}
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"UNB+UNOC:3+1'UNH+1+ORDERS:D:96A:UN'",
+        b"UNA",
+        b"UNA''''''UNH+1+INVOIC:D:96A:UN'",
+        b"UNH+1",
+        b"<Invoice><CustomizationID>4</CustomizationID></Invoice>",
+        b"<html><Invoice/></html>",
+        b"<!-- only a comment -->",
+        b'{"Invoice": 1}',
+        b"%PDF-1.7 <Invoice",
+    ],
+)
+def test_other_files_are_none(content: bytes) -> None:
+    assert recognise(content) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be", "iso-8859-15", "cp037"],
+)
+def test_any_encoding_is_read(encoding: str) -> None:
+    """By its mark or its first character; a declaration adds nothing to that."""
+    invoice = found(cii(CORE).replace("<a>", "Müller <a>").encode(encoding))
+    assert invoice is not None
+    assert (invoice.profile, invoice.confidence) == ("en16931", "certain")
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, b"\r\n \t", codecs.BOM_UTF8 + b"\n"])
+def test_what_stands_before_the_first_tag_does_not_matter(mark: bytes) -> None:
+    assert found(mark + cii(CORE).removeprefix('<?xml version="1.0"?>').encode()) is not None
+
+
+def test_what_has_the_name_and_not_all_marks_is_likely() -> None:
+    for content in (
+        cii(CORE, "urn:another"),
+        cii(CORE).replace("xmlns:r", "xmlns:s"),
+        ubl(CORE, namespace=""),
+        ubl("", namespace=f"{UBL}Invoice-1.0"),
+        '<FatturaElettronica versione="FPR12">',
+        '<p:FatturaElettronica xmlns:p="http://ivaservizi.agenziaentrate.gov.it/docs/xsd/fatture/v1.2">',
+        zugferd1("").replace("1p0", "2p5"),
+    ):
+        invoice = found(content)
+        assert invoice is not None, content
+        assert invoice.confidence == "likely", content
+
+
+def test_only_the_guideline_in_its_own_place_counts() -> None:
+    elsewhere = f"<ext><CustomizationID>{CORE}</CustomizationID></ext><CustomizationID/>"
+    invoice = found(ubl("").replace("<c:CustomizationID></c:CustomizationID>", elsewhere))
+    assert invoice == Invoice(format="ubl", confidence="certain")
+
+
+@pytest.mark.parametrize("written", ["<![CDATA[{}]]>", "<!-- a -->\n{}<?b c?>", "<b>DE1</b>{}"])
+def test_a_guideline_is_read_however_it_is_written(written: str) -> None:
+    invoice = found(cii(written.format(CORE)))
+    assert invoice is not None
+    assert invoice.guideline == CORE
+
+
+@pytest.mark.parametrize("guideline", ["a b", "x" * 201, "ä", "a&#10;\x01b", ""])
+def test_what_is_no_id_goes_into_no_event(guideline: str) -> None:
+    invoice = found(cii(guideline))
+    assert invoice == Invoice(format="cii", confidence="certain")
+
+
+def test_a_doctype_is_not_looked_into() -> None:
+    entities = '<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
+    assert recognise((entities + cii("&b;")).encode()) == (None, Defect.DOCTYPE)
+    assert recognise(b"<!-- x --><!DOCTYPE r SYSTEM 'http://example.org/r.dtd'><r/>") == (None, Defect.DOCTYPE)
+    named = recognise(entities.encode(), "factur-x.xml")
+    assert named == (Invoice(format="cii", confidence="likely"), Defect.DOCTYPE)
+
+
+def test_html_is_no_defect() -> None:
+    assert recognise(b"\n<!doctype html><html>") == (None, None)
+
+
+def test_xml_with_the_name_of_an_invoice_is_likely_one() -> None:
+    for name, expected in {
+        "factur-x.xml": "cii",
+        "Factur-X.XML": "cii",
+        "xrechnung.xml": "cii",
+        "zugferd-invoice.xml": "cii",
+        "ZUGFeRD-invoice.xml": "zugferd1",
+    }.items():
+        assert found("<other/>", name) == Invoice.model_validate({"format": expected, "confidence": "likely"})
+        assert found(b"\x89PNG", name) is None
+    assert found("<other/>", "invoice.xml") is None
+
+
+BLOWN_UP = {
+    "a million attributes": b"<Invoice " + b'a="" ' * 1_000_000,
+    "one name without an end": b"<" + b"a" * 5_000_000,
+    "attributes without an end": b"<a " + b"b " * 2_000_000 + b"=",
+    "nested 100,000 deep": b"<CrossIndustryInvoice>" * 100_000,
+    "quotes that do not close": b"<a b='" + b"\"'" * 500_000,
+    "comments that do not close": b"<!--" * 500_000,
+    "declarations that do not close": b"<a>" + b"<![CDATA[" * 500_000,
+    "equals signs": b'<a b="" ' + b"= " * 500_000 + b">",
+    "escapes": b"UNB+" + b"?" * 1_000_000 + b"'UNH+1+INVOIC:D:96A",
+    "segments": b"UNA:+.? '" + b"UNH'" * 500_000,
+    "many guidelines": b"<CrossIndustryInvoice>"
+    + b"<ExchangedDocumentContext>x</ExchangedDocumentContext>" * 100_000,
+}
+
+
+@pytest.mark.parametrize("kind", BLOWN_UP)
+def test_a_large_file_costs_what_its_head_costs(kind: str) -> None:
+    """The head is all that counts: what comes behind it changes nothing, and nothing here is raised."""
+    assert recognise(BLOWN_UP[kind]) == recognise(BLOWN_UP[kind][:HEAD_OCTETS])
+
+
+PIECES = [
+    "<", ">", "/", "<!--", "-->", "<![CDATA[", "]]>", "<?", "?>", "<!DOCTYPE ", "'", '"', "=", " ", "xmlns:r", "r:",
+    CII, "CrossIndustryInvoice", "ExchangedDocumentContext", "<Invoice", "CustomizationID>", CORE, "UNA:+.? '",
+    "UNB+UNOC:3'", "UNH+1+INVOIC:D", "\ufeff", "\0", "&a;",
+]  # fmt: skip
+
+
+@given(st.binary(max_size=400) | st.lists(st.sampled_from(PIECES), max_size=40).map(lambda p: "".join(p).encode()))
+def test_no_octets_make_it_raise(content: bytes) -> None:
+    recognise(content, "factur-x.xml")
+    recognise(b"<" + content)
+    recognise(codecs.BOM_UTF16_LE + content)
+
+
+@given(st.integers(min_value=0, max_value=2000))
+def test_a_file_may_end_anywhere(end: int) -> None:
+    whole = cii(CORE).encode("utf-16")
+    expected = found(whole)
+    assert found(whole[:end]) in (None, expected, Invoice(format="cii", confidence="certain"))
+
+
+EXPECTED = {
+    ("CII", "EN16931"): ("cii", "en16931"),
+    ("CII", "XRECHNUNG"): ("cii", "xrechnung"),
+    ("CII", "not"): ("cii", "en16931"),
+    ("UBL", "EN16931"): ("ubl", "peppol_bis"),
+    ("UBL", "XRECHNUNG"): ("ubl", "xrechnung"),
+    ("UBL", "not"): ("ubl", "peppol_bis"),
+    ("UBL", "ubl-tc434-creditnote1.xml"): ("ubl", "en16931"),
+    ("valid", "FPA"): ("fatturapa", "FPA12"),
+    ("valid", "FPR"): ("fatturapa", "FPR12"),
+}
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus is not here")
+def test_every_invoice_of_the_corpus_is_certain() -> None:
+    paths = sorted(CORPUS.glob("**/*.xml"))
+    assert len(paths) > 50
+    for path in paths:
+        folder, name = path.parent.name, path.name
+        begin = name.split("_")[1][:3] if folder == "valid" else name.split("_")[0]
+        invoice = found(path.read_bytes())
+        assert invoice is not None, name
+        assert (invoice.format, invoice.profile) == EXPECTED[folder, begin], name
+        assert invoice.confidence == "certain", name
