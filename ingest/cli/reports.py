@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -91,21 +92,27 @@ def check_data(report: CheckReport) -> dict[str, Any]:
     return {"ok": report.ok, "findings": [asdict(finding) for finding in report.findings]}
 
 
-def check_table(report: CheckReport) -> RenderableType:
-    """A line per finding."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column()
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+def check_view(report: CheckReport) -> RenderableType:
+    """A line per finding, and under it what there is to say: long names leave it the whole width."""
+    lines: list[RenderableType] = []
+    width = max((len(finding.part) for finding in report.findings), default=0)
     for finding in report.findings:
-        mark = Text("✓", style="green") if finding.ok else Text("✗", style="bold red")
-        table.add_row(mark, finding.part, Text(finding.name, style="bold"), Text(printable(finding.detail)))
+        mark = ("✓ ", "green") if finding.ok else ("✗ ", "bold red")
+        named = Text.assemble(mark, finding.part.ljust(width + 1), (printable(finding.name), "bold"))
+        named.no_wrap, named.overflow = True, "ignore"
+        lines.append(named)
+        if finding.detail:
+            style = "bright_black" if finding.ok else ""
+            lines.append(
+                Padding(
+                    Text(printable(finding.detail), style=style, overflow="fold"), (0, 0, 0, width + 3), expand=False
+                )
+            )
     bad = sum(not finding.ok for finding in report.findings)
     summary = (
         Text(f"{bad} of {len(report.findings)} parts do not work", style="bold red") if bad else Text("all is well")
     )
-    return Group(table, summary)
+    return Group(*lines, summary)
 
 
 def status_data(status: Status) -> dict[str, Any]:

@@ -163,6 +163,10 @@ class Dovecot:
         encoded = base64.b64encode(password.encode()).decode()
         self._write(Path("users") / name, f"{name}:{{PLAIN.b64}}{encoded}\n".encode())
 
+    def has_user(self, name: str) -> bool:
+        """Whether there is such a maildrop."""
+        return self._maildir(name).exists()
+
     def token(self, name: str, seconds: float = 600.0) -> str:
         """An access token for XOAUTH2 and OAUTHBEARER, which holds for so long."""
         now = int(time.time())

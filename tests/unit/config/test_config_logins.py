@@ -66,7 +66,7 @@ def test_what_is_written_goes_over_the_provider(tmp_path: Path) -> None:
 def test_places_are_as_many_as_the_provider_can_bear_unless_they_are_written(tmp_path: Path) -> None:
     """Gmail and Microsoft count by account, each of which has one session at most."""
     for provider, usual in (("gmail", 100), ("microsoft365", 100), ("yahoo", 10)):
-        mailbox = {"provider": provider, "auth": PASSWORD}
+        mailbox: dict[str, object] = {"provider": provider, "auth": PASSWORD}
         written = configured(tmp_path, {**mailbox, "limits": {"connections": 3}})
         assert configured(tmp_path, mailbox).mailboxes_by_id()["a"].limits.connections == usual
         assert written.mailboxes_by_id()["a"].limits.connections == 3
