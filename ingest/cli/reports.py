@@ -98,9 +98,7 @@ def check_view(report: CheckReport) -> RenderableType:
     width = max((len(finding.part) for finding in report.findings), default=0)
     for finding in report.findings:
         mark = ("✓ ", "green") if finding.ok else ("✗ ", "bold red")
-        named = Text.assemble(mark, finding.part.ljust(width + 1), (printable(finding.name), "bold"))
-        named.no_wrap, named.overflow = True, "ignore"
-        lines.append(named)
+        lines.append(Text.assemble(mark, finding.part.ljust(width + 1), (printable(finding.name), "bold")))
         if finding.detail:
             style = "bright_black" if finding.ok else ""
             lines.append(
