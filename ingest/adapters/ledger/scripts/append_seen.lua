@@ -2,4 +2,4 @@
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
 end
-return redis.call('APPEND', KEYS[2], ARGV[3])
+return append(KEYS[2], ARGV[3])

@@ -29,3 +29,16 @@ local function forget(due, claimed, fences, tries, id)
   redis.call('HDEL', fences, id)
   redis.call('HDEL', tries, id)
 end
+
+-- APPEND doubles the memory of a string each time it is full; up to here it is worth the copy to take what is needed
+-- and no more. From here on it takes one mebibyte more at most.
+local APPENDED_OCTETS = 4 * 1024 * 1024
+
+local function append(key, octets)
+  if redis.call('STRLEN', key) >= APPENDED_OCTETS then
+    return redis.call('APPEND', key, octets)
+  end
+  local whole_string = (redis.call('GET', key) or '') .. octets
+  redis.call('SET', key, whole_string)
+  return #whole_string
+end

@@ -41,5 +41,5 @@ local second, records = struct.pack('>I4', math.floor(now / 1000)), {}
 for i = 1, #ARGV[3], 16 do
   table.insert(records, ARGV[3]:sub(i, i + 15) .. second)
 end
-redis.call('APPEND', KEYS[2], table.concat(records) .. ARGV[4])
+append(KEYS[2], table.concat(records) .. ARGV[4])
 return opened
