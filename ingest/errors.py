@@ -204,6 +204,14 @@ class SpoolError(MailhaulError):
     code = "spool"
 
 
+class GuardError(MailhaulError):
+    """A guarded process cannot be started; the text says what to do. Nothing is lost."""
+
+    fault = Fault.OPERATOR
+    transient = True
+    code = "guard"
+
+
 # --- the object store --------------------------------------------------------------------------------------------
 
 

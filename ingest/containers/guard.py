@@ -1,0 +1,196 @@
+"""Foreign code over hostile octets, in a process of its own: what becomes of it there becomes of nothing else.
+
+A fresh interpreter, not a fork: a worker has threads, connections and secrets that a child need not have. Not by
+`multiprocessing`, which lets Celery's processes have no children. Its output is a pipe: it needs no folder, and may
+write no file.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from math import ceil
+from typing import TYPE_CHECKING, Self
+
+from ingest.containers import confined
+from ingest.errors import GuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # the interpreter may not start without
+_READ_OCTETS = 65_536
+_PAUSE = 0.005
+
+
+class Outcome(Enum):
+    """How a guarded process ended."""
+
+    DONE = "done"
+    STOPPED = "stopped"  # for its time, its memory, or how much it wrote
+    BROKEN = "broken"  # by an exception or a crash, which the file has to answer for
+
+
+_OUTCOMES = {confined.DONE: Outcome.DONE, confined.STOPPED: Outcome.STOPPED, confined.BROKEN: Outcome.BROKEN}
+# What limits and the kernel's want of memory end a process by; any other signal is a crash.
+_STOPPING = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM})
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a guarded process may take."""
+
+    cpu_seconds: float
+    memory_octets: int  # of address space
+    seconds: float  # that one waits for it; what one does with its output in between does not count
+    output_octets: int
+
+
+class Guarded:
+    """One guarded process. Use in `with`, iterate over its frames, then look at `outcome`.
+
+    At the end of `with` neither it nor what it started is left. It gets nothing of the environment, and no open file
+    but the one to read.
+
+    Args:
+        module: run as a script; it calls `confined.run`.
+        file: descriptor of a regular file, all written; its position is not touched.
+        confinement: the limits.
+        arguments: for the module.
+
+    Attributes:
+        outcome: how it ended; STOPPED until that is known.
+        waited: seconds spent waiting for it.
+
+    Raises:
+        GuardError: no process can be started.
+    """
+
+    def __init__(self, module: str, file: int, confinement: Confinement, arguments: tuple[str, ...] = ()) -> None:
+        self._confinement = confinement
+        self._octets = 0
+        self._buffer = bytearray()
+        self._code: int | None = None
+        self.outcome = Outcome.STOPPED
+        self.waited = 0.0
+        self._process = _start(module, file, confinement, arguments)
+        assert self._process.stdout is not None
+        self._output = self._process.stdout.fileno()
+
+    @property
+    def pid(self) -> int:
+        """Of the process, and of its group."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Before it is waited for: until then the number is its own. It leads its group and a session.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Its frames as they come: a kind and at most 64 KiB.
+
+        Raises:
+            GuardError: it ended before its work began.
+        """
+        started = False
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._output, selectors.EVENT_READ)
+            while (frame := self._frame(selector)) is not None:
+                kind, payload = frame
+                if kind in _OUTCOMES:
+                    self.outcome = _OUTCOMES[kind]
+                    return
+                if kind != confined.STARTED:
+                    yield kind, payload
+                started = True
+        if not started and self._code is not None:
+            raise GuardError(
+                f"A guarded process ended with {self._code} before it began: is Mailhaul installed for "
+                f"{sys.executable}, and is there memory?"
+            )
+
+    def _frame(self, selector: selectors.BaseSelector) -> tuple[int, bytes] | None:
+        """The next one; None where its output ends, with the outcome set."""
+        header = self._take(confined.FRAME_HEADER, selector)
+        if header is None:
+            return None
+        length = int.from_bytes(header[1:], "big")
+        if length > confined.FRAME_OCTETS:
+            self.outcome = Outcome.BROKEN
+            return None
+        payload = self._take(length, selector)
+        return None if payload is None else (header[0], payload)
+
+    def _take(self, octets: int, selector: selectors.BaseSelector) -> bytes | None:
+        while len(self._buffer) < octets:
+            if not self._read(selector):
+                return None
+        taken = bytes(self._buffer[:octets])
+        del self._buffer[:octets]
+        return taken
+
+    def _read(self, selector: selectors.BaseSelector) -> bool:
+        began = time.monotonic()
+        ready = selector.select(max(0.0, self._confinement.seconds - self.waited))
+        self.waited += time.monotonic() - began
+        if not ready:
+            return False
+        octets = os.read(self._output, _READ_OCTETS)
+        if not octets:
+            self._note_end()
+            return False
+        self._buffer += octets
+        self._octets += len(octets)
+        return self._octets <= self._confinement.output_octets
+
+    def _note_end(self) -> None:
+        """Its output has ended without saying how; so does the process soon, unless it is up to something."""
+        began = time.monotonic()
+        left = max(0.0, self._confinement.seconds - self.waited)
+        # Left unreaped, so that nobody else gets its number before its group is ended.
+        flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        while (ended := os.waitid(os.P_PID, self._process.pid, flags)) is None and time.monotonic() < began + left:
+            time.sleep(_PAUSE)
+        self.waited += time.monotonic() - began
+        if ended is None:
+            return
+        signalled = ended.si_code != os.CLD_EXITED
+        self._code = -ended.si_status if signalled else ended.si_status
+        self.outcome = Outcome.STOPPED if signalled and ended.si_status in _STOPPING else Outcome.BROKEN
+
+
+def _start(module: str, file: int, confinement: Confinement, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    limits = (str(ceil(confinement.cpu_seconds)), str(confinement.memory_octets))
+    try:
+        # Isolated, and without writing byte code: neither folder nor environment can put code into it.
+        return subprocess.Popen(  # noqa: S603 - the interpreter that runs this, and a module of ours
+            [sys.executable, "-I", "-B", "-m", module, *limits, *arguments],
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            start_new_session=True,
+            bufsize=0,
+        )
+    except OSError as error:
+        raise GuardError(
+            f"A guarded process cannot be started ({error.strerror}): are memory and processes left?"
+        ) from error

@@ -1,0 +1,138 @@
+"""Whatever happens in a guarded process: it ends, the answer is right, and nothing is left of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, BinaryIO
+
+import pytest
+
+from ingest.containers.guard import Confinement, Guarded, Outcome
+from ingest.errors import GuardError
+from tests.support.misbehaving import MODULE
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMITS = Confinement(cpu_seconds=20, memory_octets=2**29, seconds=60, output_octets=2**20)
+SHORT = Confinement(cpu_seconds=20, memory_octets=2**29, seconds=4, output_octets=2**20)
+BUSY = Confinement(cpu_seconds=1, memory_octets=2**29, seconds=60, output_octets=2**20)
+
+
+@pytest.fixture
+def file() -> Iterator[BinaryIO]:
+    with tempfile.TemporaryFile() as made:
+        made.write(b"0123456789")
+        made.seek(4)
+        yield made
+
+
+def is_gone(pid: int) -> bool:
+    """Also where it is still to be reaped by whoever inherited it."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 - a number of the kernel's
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def run(file: BinaryIO, deed: str, limits: Confinement = LIMITS) -> tuple[Outcome, list[bytes], Guarded]:
+    with Guarded(MODULE, file.fileno(), limits, (deed,)) as child:
+        answers = [payload for _, payload in child]
+    assert is_gone(child.pid)
+    return child.outcome, answers, child
+
+
+def test_it_reads_the_file_and_leaves_its_position(file: BinaryIO) -> None:
+    outcome, answers, _ = run(file, "read")
+    assert (outcome, answers) == (Outcome.DONE, [b"789", b"12"])
+    assert file.read() == b"456789"
+
+
+@pytest.mark.parametrize(
+    ("deed", "limits", "outcome", "answers"),
+    [
+        ("loop", BUSY, Outcome.STOPPED, [b"once"]),
+        ("sleep", SHORT, Outcome.STOPPED, [b"once"]),
+        ("be killed", LIMITS, Outcome.STOPPED, []),
+        ("crash", LIMITS, Outcome.BROKEN, [b"once"]),
+        ("recurse", LIMITS, Outcome.BROKEN, []),
+        ("close output", SHORT, Outcome.STOPPED, []),
+        ("write nonsense", LIMITS, Outcome.BROKEN, []),
+    ],
+)
+def test_what_it_gave_before_it_went_wrong_is_kept(
+    file: BinaryIO, deed: str, limits: Confinement, outcome: Outcome, answers: list[bytes]
+) -> None:
+    assert run(file, deed, limits)[:2] == (outcome, answers)
+
+
+def test_memory_has_an_end(file: BinaryIO) -> None:
+    """In pieces of 16 MiB, of which 512 MiB hold fewer than 32."""
+    outcome, answers, _ = run(file, "eat memory")
+    assert outcome is Outcome.STOPPED
+    assert 0 < len(answers) < 32
+
+
+def test_output_has_an_end(file: BinaryIO) -> None:
+    outcome, answers, _ = run(file, "write endlessly")
+    assert outcome is Outcome.STOPPED
+    assert sum(map(len, answers)) <= LIMITS.output_octets
+
+
+def test_what_it_started_ends_with_it(file: BinaryIO) -> None:
+    outcome, answers, _ = run(file, "spawn")
+    assert outcome is Outcome.DONE
+    if os.getuid() == 0:  # whom the limit on processes does not hold
+        pid = int(answers[0])
+        eventually(lambda: is_gone(pid), timeout=10)
+    else:
+        assert answers == [b"BlockingIOError"]
+
+
+def test_it_writes_no_file(file: BinaryIO) -> None:
+    assert run(file, "write file")[:2] == (Outcome.DONE, [b"File too large"])
+
+
+def test_it_knows_nothing_of_whoever_started_it(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILHAUL_SECRET", "tiger")
+    os.set_inheritable(file.fileno(), True)
+    variables, descriptors, folder = run(file, "tell surroundings")[1]
+    assert not [name for name in variables.decode().split(",") if name not in ("LC_CTYPE", "LD_LIBRARY_PATH")]
+    assert descriptors == b"0,1,2,3"  # the last is that of the listing
+    assert folder == b"/"
+
+
+def test_whoever_waits_may_leave_at_any_time(file: BinaryIO) -> None:
+    with Guarded(MODULE, file.fileno(), LIMITS, ("loop",)) as child:
+        next(iter(child))
+        assert not is_gone(child.pid)
+    assert is_gone(child.pid)
+
+
+def test_time_spent_on_its_output_does_not_count(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Guarded(MODULE, file.fileno(), LIMITS, ("read",)) as child:
+        frames = iter(child)
+        next(frames)
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000, sleep=time.sleep)
+        monkeypatch.setattr("ingest.containers.guard.time", later)
+        assert [payload for _, payload in frames] == [b"12"]
+    assert child.outcome is Outcome.DONE
+
+
+def test_a_process_that_does_not_begin_says_nothing_of_the_file(file: BinaryIO) -> None:
+    with (
+        pytest.raises(GuardError, match="ended with 1 before it began"),
+        Guarded("tests.support.absent", file.fileno(), LIMITS) as child,
+    ):
+        list(child)
+
+
+def test_a_process_that_cannot_be_started_says_what_to_do(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nonexistent/python")
+    with pytest.raises(GuardError, match="cannot be started"):
+        Guarded(MODULE, file.fileno(), LIMITS)
