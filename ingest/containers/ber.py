@@ -10,6 +10,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
+from ingest.containers.stream import BrokenError, OctetStream
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -24,10 +26,6 @@ _DEPTH = 32
 # Segments of a content, or elements that are passed over. The smallest segments seen hold 1,000 octets.
 _ELEMENTS = 1_000_000
 _PIECE = 65_536
-
-
-class BerError(Exception):
-    """It is no BER, or ends early, or an element is longer than the one around it."""
 
 
 class Element(NamedTuple):
@@ -45,9 +43,7 @@ class BerReader:
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._buffer, self._at = b"", 0
-        self._dropped = 0  # octets before the buffer
+        self._octets = OctetStream(chunks)
         # For each element that was entered: where it or one around it ends, and whether a marker ends it.
         self._open: list[tuple[float, bool]] = []
         self._elements = 0
@@ -56,22 +52,22 @@ class BerReader:
         """The next element inside the one that was entered last; None at its end, which leaves it.
 
         Raises:
-            BerError: see there.
+            BrokenError: see there.
         """
         self._elements += 1
         if self._elements > _ELEMENTS:
-            raise BerError
+            raise BrokenError
         end, marked = self._open[-1] if self._open else (inf, False)
-        if not marked and self._position >= end:
+        if not marked and self._octets.position >= end:
             self._open.pop()
             return None
-        tag, first = self._take(2)
+        tag, first = self._octets.take(2)
         if tag == 0 and first == 0 and marked:
             self._open.pop()
             return None
         length = self._length(tag, first)
-        if tag & _LONG_TAG == _LONG_TAG or (length is not None and self._position + length > end):
-            raise BerError
+        if tag & _LONG_TAG == _LONG_TAG or (length is not None and self._octets.position + length > end):
+            raise BrokenError
         return Element(tag, length)
 
     def enter(self, *tags: int) -> Element | None:
@@ -80,40 +76,40 @@ class BerReader:
         if element is None:
             return None
         if element.tag not in tags:
-            raise BerError
+            raise BrokenError
         self.go_into(element)
         return element
 
     def go_into(self, element: Element) -> None:
         """Let `next` give what is inside of an element that `next` gave."""
         if len(self._open) >= _DEPTH:
-            raise BerError
+            raise BrokenError
         around = self._open[-1][0] if self._open else inf
         if element.length is None:
             self._open.append((around, True))
         else:
-            self._open.append((self._position + element.length, False))
+            self._open.append((self._octets.position + element.length, False))
 
     def value(self, tag: int, most: int) -> bytes:
         """The octets of the next element, a short primitive one.
 
         Raises:
-            BerError: it has another tag, or more octets than `most`.
+            BrokenError: it has another tag, or more octets than `most`.
         """
         element = self.next()
         if element is None or element.tag != tag or element.length is None or element.length > most:
-            raise BerError
-        return self._take(element.length)
+            raise BrokenError
+        return self._octets.take(element.length)
 
     def pass_over(self, tag: int) -> None:
         """Read the next element, which has to have this tag, without looking at it."""
         element = self.next()
         if element is None or element.tag != tag:
-            raise BerError
+            raise BrokenError
         depth = len(self._open)
         while True:
             if element is not None and element.length is not None:
-                for _ in self._octets(element.length):
+                for _ in self._octets.pieces(element.length):
                     pass
             elif element is not None:
                 self.go_into(element)
@@ -125,7 +121,7 @@ class BerReader:
         """The content of an OCTET STRING that `next` gave, in whatever segments it comes (X.690 section 8.7).
 
         Raises:
-            BerError: what came before the error has been given.
+            BrokenError: what came before the error has been given.
         """
         pending, broken = bytearray(), False
         try:
@@ -134,61 +130,34 @@ class BerReader:
                 if len(pending) >= _PIECE:
                     yield bytes(pending)
                     pending.clear()
-        except BerError:
+        except BrokenError:
             broken = True
         if pending:
             yield bytes(pending)
         if broken:
-            raise BerError
+            raise BrokenError
 
     def _segments(self, segment: Element | None) -> Iterator[bytes]:
         depth = len(self._open)
         while True:
             if segment is not None:
                 if segment.tag & ~CONSTRUCTED != OCTET_STRING:
-                    raise BerError
+                    raise BrokenError
                 if segment.tag & CONSTRUCTED:
                     self.go_into(segment)
                 else:
-                    yield from self._octets(segment.length or 0)
+                    yield from self._octets.pieces(segment.length or 0)
             if len(self._open) <= depth:
                 return
             segment = self.next()
-
-    @property
-    def _position(self) -> int:
-        return self._dropped + self._at
 
     def _length(self, tag: int, first: int) -> int | None:
         if first < _INDEFINITE:
             return first
         if first == _INDEFINITE:
             if not tag & CONSTRUCTED:
-                raise BerError
+                raise BrokenError
             return None
         if first - _INDEFINITE > _LENGTH_OCTETS:
-            raise BerError
-        return int.from_bytes(self._take(first - _INDEFINITE), "big")
-
-    def _take(self, octets: int) -> bytes:
-        while len(self._buffer) - self._at < octets:
-            self._refill()
-        taken = self._buffer[self._at : self._at + octets]
-        self._at += octets
-        return taken
-
-    def _octets(self, octets: int) -> Iterator[bytes]:
-        while octets:
-            if self._at == len(self._buffer):
-                self._refill()
-            piece = self._buffer[self._at : self._at + octets]
-            self._at += len(piece)
-            octets -= len(piece)
-            yield piece
-
-    def _refill(self) -> None:
-        chunk = next(self._chunks, None)
-        if chunk is None:
-            raise BerError
-        self._dropped += self._at
-        self._buffer, self._at = self._buffer[self._at :] + chunk, 0
+            raise BrokenError
+        return int.from_bytes(self._octets.take(first - _INDEFINITE), "big")

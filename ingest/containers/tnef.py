@@ -1,0 +1,257 @@
+"""winmail.dat: the files in an Outlook message's TNEF stream (MS-OXTNEF).
+
+Why our own: a library (tnefparse) takes the whole stream, and a copy of each attribute, into memory; this keeps one
+chunk, counts its work, and goes on behind what is damaged.
+
+A stream is a list of attributes, each with a length and a checksum. Those of one attached file stand together: the
+first begins it, a later one has its octets, the last one, a list of MAPI properties, its real name. A message that is
+attached has, in place of octets, a stream like this one inside of a property; it is given out as a file of the type
+`application/ms-tnef`. What is not taken out: the text of the message itself (plain, HTML or compressed RTF), which
+mail servers put beside the winmail.dat as text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from struct import unpack
+from typing import TYPE_CHECKING
+
+from ingest.containers.stream import BrokenError, FileEnd, OctetStream
+from ingest.mime.defects import Defect
+from ingest.mime.text import clean, known_charset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ingest.containers.stream import FileEvent
+
+TNEF = "application/ms-tnef"
+SIGNATURE = 0x223E9F78
+
+# Attributes, type and id in one number (MS-OXTNEF section 2.1.3.2).
+_CODE_PAGE = 0x00069007  # attOemCodepage
+_BEGIN_FILE = 0x00069002  # attAttachRendData
+_TITLE = 0x00018010  # attAttachTitle
+_TRANSPORT_NAME = 0x00069001  # attAttachTransportFilename
+_DATA = 0x0006800F  # attAttachData
+_PROPERTIES = 0x00069005  # attAttachment
+_OF_A_FILE = frozenset({_BEGIN_FILE, _TITLE, _TRANSPORT_NAME, _DATA, _PROPERTIES})
+
+# Properties of a file (MS-OXPROPS).
+_DATA_OBJECT = 0x3701  # PR_ATTACH_DATA_BIN, PR_ATTACH_DATA_OBJ
+_TEXTS = {
+    0x3001: "display_name",
+    0x3704: "short_name",
+    0x3707: "long_name",
+    0x370E: "mime_type",
+    0x3712: "content_id",
+}
+
+# Types of properties (MS-OXTNEF section 2.1.3.4): the octets that each value takes with its padding; and those that
+# have a length before each value.
+_FIXED = {0x02: 4, 0x03: 4, 0x04: 4, 0x05: 8, 0x06: 8, 0x07: 8, 0x0A: 4, 0x0B: 4, 0x14: 8, 0x40: 8, 0x48: 16}
+_OBJECT, _STRING, _UNICODE, _BINARY = 0x0D, 0x1E, 0x1F, 0x102
+_MULTIPLE = 0x1000
+_NAMED = 0x8000  # ids from here on are followed by a name
+# Before what an object holds: that it is a message (IID_IMessage), or a document of OLE.
+_INTERFACE_OCTETS = 16
+_MESSAGE = bytes.fromhex("0703020000000000c000000000000046")
+
+_NAME_OCTETS = 2048  # of a name; longer ones are no names
+# Attributes, properties and values; a message with 200 files has some 5,000.
+_ELEMENTS = 100_000
+
+
+def read_tnef(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileEvent]:
+    """The files in a winmail.dat; never raises, whatever the octets.
+
+    Args:
+        chunks: the stream in pieces of any size.
+        defects: of it as a whole; grows.
+    """
+    reader = _Reader(OctetStream(chunks), defects)
+    try:
+        yield from reader.attributes()
+    except BrokenError as error:
+        defects.add(Defect.CONTAINER_LIMIT if isinstance(error, _TooManyError) else Defect.CONTAINER_BROKEN)
+        reader.break_off()
+    yield from reader.end_file()
+
+
+class _TooManyError(BrokenError):
+    """It has more elements than are read."""
+
+
+@dataclass
+class _File:
+    names: dict[str, str] = field(default_factory=dict)
+    has_data: bool = False
+    declared_type: str = "application/octet-stream"
+    defects: set[Defect] = field(default_factory=set)
+
+    def end(self) -> FileEnd:
+        """Of several names the longest kind counts: the title is cut to 8.3 characters by old programs."""
+        kinds = ("long_name", "transport_name", "title", "short_name", "display_name")
+        name = next((self.names[kind] for kind in kinds if self.names.get(kind)), None)
+        mime_type = self.names.get("mime_type", "").lower()
+        declared = mime_type if mime_type.count("/") == 1 else self.declared_type
+        content_id = self.names.get("content_id", "").strip(" <>") or None
+        return FileEnd(name, declared, content_id, frozenset(self.defects))
+
+
+class _Attribute:
+    """The octets of one, which may not be exceeded; summed up as they pass."""
+
+    def __init__(self, stream: OctetStream, length: int) -> None:
+        self._stream, self.left, self.sum = stream, length, 0
+
+    def take(self, octets: int) -> bytes:
+        self._leave(octets)
+        taken = self._stream.take(octets)
+        self.sum += sum(taken)
+        return taken
+
+    def number(self) -> int:
+        return int.from_bytes(self.take(4), "little")
+
+    def pieces(self, octets: int) -> Iterator[bytes]:
+        self._leave(octets)
+        for piece in self._stream.pieces(octets):
+            self.sum += sum(piece)
+            yield piece
+
+    def pass_over(self, octets: int) -> None:
+        for _ in self.pieces(octets):
+            pass
+
+    def _leave(self, octets: int) -> None:
+        if octets > self.left:
+            raise BrokenError
+        self.left -= octets
+
+
+class _Reader:
+    def __init__(self, stream: OctetStream, defects: set[Defect]) -> None:
+        self._stream, self._defects = stream, defects
+        self._charset = "cp1252"
+        self._file: _File | None = None
+        self._elements = 0
+
+    def attributes(self) -> Iterator[FileEvent]:
+        """All files but the last, which `end_file` ends."""
+        signature, _ = unpack("<IH", self._stream.take(6))
+        if signature != SIGNATURE:
+            raise BrokenError
+        while not self._stream.ended:
+            self._count()
+            _, name, length = unpack("<BII", self._stream.take(9))
+            attribute = _Attribute(self._stream, length)
+            try:
+                yield from self._attribute(name, attribute)
+            except _TooManyError:
+                raise
+            except BrokenError:
+                # Its own length still says where the next one is.
+                self._defects.add(Defect.CONTAINER_BROKEN)
+            attribute.pass_over(attribute.left)
+            self._check(name, attribute)
+
+    def end_file(self) -> Iterator[FileEnd]:
+        """The end of the file that was begun, if it has octets: one that is only referred to has none."""
+        file, self._file = self._file, None
+        if file is not None and file.has_data:
+            yield file.end()
+
+    def break_off(self) -> None:
+        """The file that was begun may lack octets."""
+        if self._file is not None:
+            self._file.defects.add(Defect.CONTAINER_BROKEN)
+
+    def _attribute(self, name: int, attribute: _Attribute) -> Iterator[FileEvent]:
+        if name == _BEGIN_FILE:
+            yield from self.end_file()
+            self._file = _File()
+        elif name == _CODE_PAGE:
+            self._charset = _charset(attribute.number())
+        elif name in _OF_A_FILE:
+            file = self._file = self._file or _File()
+            if name == _PROPERTIES:
+                yield from self._properties(attribute, file)
+            elif name == _DATA:
+                yield from _data(attribute, attribute.left, file)
+            else:
+                kind = "title" if name == _TITLE else "transport_name"
+                file.names[kind] = _text(attribute.take(min(attribute.left, _NAME_OCTETS)), self._charset)
+
+    def _check(self, name: int, attribute: _Attribute) -> None:
+        told = int.from_bytes(self._stream.take(2), "little")
+        if self._file is not None and name in _OF_A_FILE and told != attribute.sum & 0xFFFF:
+            self._file.defects.add(Defect.TNEF_CHECKSUM)
+
+    def _properties(self, attribute: _Attribute, file: _File) -> Iterator[bytes]:
+        for _ in range(attribute.number()):
+            self._count()
+            kind, name = unpack("<HH", attribute.take(4))
+            if name >= _NAMED:
+                self._pass_over_name(attribute)
+            plain = kind & ~_MULTIPLE
+            counted = kind & _MULTIPLE or plain not in _FIXED
+            for _ in range(attribute.number() if counted else 1):
+                self._count()
+                yield from self._value(plain, name, attribute, file)
+
+    def _pass_over_name(self, attribute: _Attribute) -> None:
+        """A set (GUID), and in it a number or a name in UTF-16 (MS-OXTNEF section 2.1.3.4)."""
+        attribute.take(16)
+        by_name = attribute.number()
+        if by_name:
+            length = attribute.number()
+            attribute.pass_over(length + -length % 4)
+        else:
+            attribute.take(4)
+
+    def _value(self, kind: int, name: int, attribute: _Attribute, file: _File) -> Iterator[bytes]:
+        if kind in _FIXED:
+            attribute.take(_FIXED[kind])
+            return
+        if kind not in (_OBJECT, _STRING, _UNICODE, _BINARY):
+            raise BrokenError
+        length = attribute.number()
+        if name == _DATA_OBJECT and kind in (_BINARY, _OBJECT) and not file.has_data:
+            yield from self._object(kind, length, attribute, file)
+        elif name in _TEXTS and kind in (_STRING, _UNICODE) and length <= _NAME_OCTETS:
+            charset = "utf-16-le" if kind == _UNICODE else self._charset
+            file.names[_TEXTS[name]] = _text(attribute.take(length), charset)
+        else:
+            attribute.pass_over(length)
+        attribute.pass_over(min(-length % 4, attribute.left))
+
+    def _object(self, kind: int, length: int, attribute: _Attribute, file: _File) -> Iterator[bytes]:
+        if kind == _OBJECT:
+            if length < _INTERFACE_OCTETS:
+                raise BrokenError
+            if attribute.take(_INTERFACE_OCTETS) == _MESSAGE:
+                file.declared_type = TNEF
+            length -= _INTERFACE_OCTETS
+        yield from _data(attribute, length, file)
+
+    def _count(self) -> None:
+        self._elements += 1
+        if self._elements > _ELEMENTS:
+            raise _TooManyError
+
+
+def _data(attribute: _Attribute, length: int, file: _File) -> Iterator[bytes]:
+    if not file.has_data:
+        file.has_data = True
+        yield from attribute.pieces(length)
+
+
+def _text(octets: bytes, charset: str) -> str:
+    """Names end with a NUL."""
+    return clean(octets.decode(charset, "replace").partition("\0")[0]).strip()
+
+
+def _charset(code_page: int) -> str:
+    """Of a Windows code page; Western European for what is unknown, as for what is not said."""
+    return known_charset(f"cp{code_page}") or "cp1252"

@@ -1,0 +1,55 @@
+"""Reading a container in pieces of every size, and its files as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.mime.defects import Defect, codes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ingest.containers.stream import FileEnd, FileEvent
+
+    Reader = Callable[[Iterable[bytes], set[Defect]], Iterator[FileEvent]]
+
+SIZES = (1, 7, 4096, 262_144)
+
+
+@dataclass(frozen=True)
+class Files:
+    """All that a reader said: each file's end with its octets, and the codes of the whole."""
+
+    found: list[tuple[bytes, FileEnd]]
+    defects: tuple[str, ...]
+
+    @property
+    def contents(self) -> list[bytes]:
+        return [content for content, _ in self.found]
+
+    @property
+    def names(self) -> list[str | None]:
+        return [end.filename for _, end in self.found]
+
+
+def read_files(reader: Reader, octets: bytes, size: int = 262_144) -> Files:
+    """Read in pieces of `size` octets."""
+    found: list[tuple[bytes, FileEnd]] = []
+    defects: set[Defect] = set()
+    content: list[bytes] = []
+    for event in reader((octets[at : at + size] for at in range(0, len(octets), size)), defects):
+        if isinstance(event, bytes):
+            content.append(event)
+        else:
+            found.append((b"".join(content), event))
+            content = []
+    assert not content, "octets are followed by their file's end"
+    return Files(found, codes(defects))
+
+
+def read_files_alike(reader: Reader, octets: bytes) -> Files:
+    """Read in pieces of every size, which must make no difference."""
+    first, *others = [read_files(reader, octets, size) for size in SIZES]
+    assert all(other == first for other in others)
+    return first

@@ -1,0 +1,184 @@
+"""CMS: what was signed comes out exactly, in every encoding that is sent; what is encrypted is told apart."""
+
+from __future__ import annotations
+
+import base64
+import tracemalloc
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import pkcs7
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.containers import cms
+from ingest.containers.cms import HEAD_OCTETS, kind_of, read_signed
+from tests.support import cms as made
+from tests.support.containers import Files, read_files, read_files_alike
+from tests.support.work import counting_work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+INVOICE = b"<?xml version='1.0'?>\r\n<p:FatturaElettronica/>" + bytes(range(256)) * 30
+BROKEN = ("container_broken",)
+
+
+def files(octets: bytes) -> Files:
+    return read_files_alike(read_signed, octets)
+
+
+def openssl_segments(content: bytes) -> bytes:
+    return made.in_segments([content[at : at + 1000] for at in range(0, len(content), 1000)])
+
+
+SIGNED: dict[str, Callable[[bytes], bytes]] = {
+    "DER": made.signed,
+    "one indefinite segment": lambda content: made.signed_ber(made.der(0x04, content)),
+    "many indefinite segments": lambda content: made.signed_ber(openssl_segments(content)),
+    "segments inside of one another": lambda content: made.signed_ber(
+        made.ber(0x24, made.in_segments([content[:7], b""]), made.in_segments([content[7:]], marked=False))
+    ),
+}
+ENCODED: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "PEM": made.pem,
+    "PEM of CMS, CRLF": lambda octets: made.pem(octets, "CMS").replace(b"\n", b"\r\n"),
+    "base64": base64.encodebytes,
+    "base64 in one line behind blanks": lambda octets: b"\r\n " + base64.b64encode(octets),
+    "PEM in base64": lambda octets: base64.encodebytes(made.pem(octets)),
+    "base64 in base64": lambda octets: base64.encodebytes(base64.encodebytes(octets)),
+}
+
+
+@pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
+@pytest.mark.parametrize("sign", SIGNED.values(), ids=SIGNED)
+def test_what_was_signed_comes_out(sign: Callable[[bytes], bytes], encode: Callable[[bytes], bytes]) -> None:
+    octets = encode(sign(INVOICE))
+    assert kind_of(octets[:HEAD_OCTETS]) == "signed"
+    found = files(octets)
+    assert found.contents == [INVOICE]
+    assert found.names == [None]
+    assert found.defects == ()
+
+
+@pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
+def test_what_is_encrypted_is_told(encode: Callable[[bytes], bytes]) -> None:
+    assert kind_of(encode(made.signed_ber(b"", made.ENVELOPED))[:HEAD_OCTETS]) == "encrypted"
+
+
+def test_a_signature_apart_from_its_content_holds_none() -> None:
+    assert files(made.signed(INVOICE, pkcs7.PKCS7Options.DetachedSignature)) == Files([], ())
+    assert files(made.signed_ber(b"")) == Files([], ())
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        b"0",
+        b"MIIB",
+        b"hello, this is text",
+        b"%PDF-1.7",
+        b"-----BEGIN PGP MESSAGE-----\n\nAAAA\n-----END PGP MESSAGE-----\n",
+        b"-----BEGIN PKCS7-----",
+        made.der(0x30, made.der(0x06, made.DATA)),
+        made.der(0x30, made.der(0x06, made.DATA * 9)),
+        b"\x30\x89" + bytes(9),
+        b"\x1f\x80",
+    ],
+)
+def test_something_else_is_no_cms(octets: bytes) -> None:
+    assert kind_of(octets) is None
+    assert files(octets) == Files([], BROKEN)
+
+
+def test_of_what_is_cut_off_comes_all_that_is_there() -> None:
+    whole = made.signed_ber(made.in_segments([b"x" * 100] * 3))
+    for end in range(len(whole) - 14):  # where the content's end markers and what follows begin
+        found = read_files(read_signed, whole[:end])
+        assert b"".join(found.contents) == b"x" * whole[:end].count(b"x")
+        assert found.defects == BROKEN
+        assert all(file.defects for _, file in found.found)
+    assert read_files(read_signed, whole).defects == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        made.der(0x24, made.der(0x04, b"good") + b"\x04\x84\x7f\xff\xff\xff"),  # longer than what it is in
+        made.der(0x24, made.der(0x04, b"good") + b"\x04\x88" + b"\xff" * 8),
+        made.der(0x24, made.der(0x04, b"good") + b"\x04\x80"),  # no length, and not constructed
+        made.der(0x24, made.der(0x04, b"good") + made.der(0x02, b"\1")),  # a number among octets
+        made.der(0x24, made.der(0x04, b"good") + b"\x24\x80" * 40),  # deeper than any signature
+    ],
+)
+def test_lengths_and_types_that_lie_end_the_content_there(content: bytes) -> None:
+    found = files(made.signed_ber(content))
+    assert found.contents == [b"good"]
+    assert found.defects == BROKEN
+
+
+def test_other_content_than_octets_is_not_taken_out() -> None:
+    assert files(made.signed_ber(made.der(0x30, b""))) == Files([], BROKEN)
+
+
+def test_segments_of_one_octet_end_after_a_million_of_them() -> None:
+    octets = made.signed_ber(made.in_segments([b"x"] * 1_000_100))
+    found = read_files(read_signed, octets)
+    assert 990_000 < len(found.contents[0]) < 1_000_000
+    assert found.defects == BROKEN
+
+
+def test_memory_does_not_grow_with_the_content() -> None:
+    segment = made.der(0x04, bytes(4096))
+    head, tail = made.signed_ber(made.ber(0x24, b"\xff\xfe")).split(b"\xff\xfe")
+
+    def stream(count: int) -> Iterator[bytes]:
+        yield head
+        for _ in range(count // 16):
+            yield segment * 16
+        yield tail
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        taken = sum(len(piece) for piece in read_signed(stream(count), set()) if isinstance(piece, bytes))
+        assert taken == count * 4096
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(4096) < peak(256) + 100_000
+
+
+def test_work_grows_no_faster_than_the_content() -> None:
+    def work(n: int) -> int:
+        octets = made.signed_ber(made.in_segments([b"xx"] * n))
+        with counting_work(str(Path(cms.__file__).parent)) as counted:
+            read_files(read_signed, octets, 256)
+        return counted.done
+
+    assert work(2000) <= 2.2 * work(1000)
+
+
+@given(st.binary(max_size=200))
+def test_any_octets_are_read_without_an_exception(octets: bytes) -> None:
+    for whole in (
+        octets,
+        b"0\x80" + octets,
+        made.signed_ber(octets),
+        b"-----BEGIN X-----\n" + octets,
+        b"MI" + octets,
+    ):
+        kind_of(whole)
+        assert sum(map(len, read_files(read_signed, whole, 7).contents)) <= len(whole)
+
+
+@given(st.data())
+def test_any_damage_is_read_without_an_exception(data: st.DataObject) -> None:
+    octets = bytearray(made.signed_ber(made.in_segments([b"abc" * 9] * 4)))
+    for at in data.draw(st.lists(st.integers(0, len(octets) - 1), max_size=8)):
+        octets[at] = data.draw(st.integers(0, 255))
+    kind_of(bytes(octets))
+    assert sum(map(len, read_files(read_signed, bytes(octets)).contents)) <= len(octets)

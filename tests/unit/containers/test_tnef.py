@@ -1,0 +1,169 @@
+"""winmail.dat: every file comes out whole and under its own name; what is damaged costs only itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from struct import pack
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.containers import tnef
+from ingest.containers.tnef import TNEF, read_tnef
+from tests.support import tnef as made
+from tests.support.containers import Files, read_files, read_files_alike
+from tests.support.work import counting_work
+
+PDF = b"%PDF-1.7 " + bytes(range(256)) * 300
+
+
+def files(octets: bytes) -> Files:
+    return read_files_alike(read_tnef, octets)
+
+
+def test_files_come_out_with_their_octets_under_their_long_names() -> None:
+    found = files(
+        made.tnef(
+            made.attached("INVOIC~1.PDF", PDF, made.text(made.LONG_NAME, "Rechnung für März.pdf")),
+            made.attached("a.txt", b"", made.text(made.CONTENT_ID, "<1@x>"), made.text(made.MIME_TYPE, "Text/Plain")),
+        )
+    )
+    assert found.contents == [PDF, b""]
+    assert found.names == ["Rechnung für März.pdf", "a.txt"]
+    assert [(end.declared_type, end.content_id) for _, end in found.found] == [
+        ("application/octet-stream", None),
+        ("text/plain", "1@x"),
+    ]
+    assert found.defects == ()
+    assert all(not end.defects for _, end in found.found)
+
+
+def test_a_name_is_read_in_the_code_page_that_is_told() -> None:
+    page = made.attribute(made.CODE_PAGE, pack("<II", 1251, 0), level=1)
+    title = made.attribute(made.TITLE, "счёт.pdf".encode("cp1251") + b"\0rubbish")
+    octets = made.tnef(page, made.attribute(made.BEGIN_FILE, b""), title, made.attribute(made.DATA, b"x"))
+    assert files(octets).names == ["счёт.pdf"]
+
+
+@pytest.mark.parametrize(("page", "name"), [(65001, "ü"), (99999, "Ã¼"), (0, "Ã¼")])
+def test_an_unknown_code_page_is_read_as_western(page: int, name: str) -> None:
+    octets = made.tnef(
+        made.attribute(made.CODE_PAGE, pack("<I", page), level=1),
+        made.attribute(made.TRANSPORT_NAME, "ü\0".encode()),
+        made.attribute(made.DATA, b"x"),
+    )
+    assert files(octets).names == [name]
+
+
+def test_every_type_of_property_is_passed_over_to_the_next_one() -> None:
+    sizes = {2: 4, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 10: 4, 11: 4, 20: 8, 64: 8, 72: 16}
+    before = [made.fixed(kind, 0x0E20, b"\x07" * size) for kind, size in sizes.items()]
+    before += [made.fixed(kind | 0x1000, 0x0E20, pack("<I", 2) + bytes(2 * size)) for kind, size in sizes.items()]
+    before += [made.variable(kind, 0x0E20, b"odd") for kind in (made.STRING, made.UNICODE, made.OBJECT, made.BINARY)]
+    before += [made.variable(made.BINARY | 0x1000, 0x0E20, b"a", b"bc", b"")]
+    by_number = pack("<HH", 3, 0x8001) + bytes(16) + pack("<II", 0, 7) + bytes(4)
+    by_name = pack("<HH", 3, 0x8002) + bytes(16) + pack("<II", 1, 6) + b"a\0b\0\0\0\0\0" + bytes(4)
+    found = files(made.tnef(made.attached("t", b"x", *before, by_number, by_name, made.text(made.LONG_NAME, "l"))))
+    assert found.names == ["l"]
+    assert found.defects == ()
+
+
+def test_an_attached_message_is_a_stream_of_its_own_and_a_document_is_not() -> None:
+    inner = made.tnef(made.attached("in.pdf", PDF))
+
+    def held(interface: bytes, content: bytes) -> bytes:
+        object_ = made.variable(made.OBJECT, made.CONTENT, interface + content)
+        return made.attribute(made.BEGIN_FILE, b"") + made.properties(made.text(0x3001, "Fwd: an order"), object_)
+
+    found = files(made.tnef(held(made.MESSAGE, inner), held(bytes(16), b"\xd0\xcf\x11\xe0")))
+    assert found.contents == [inner, b"\xd0\xcf\x11\xe0"]
+    assert found.names == ["Fwd: an order"] * 2
+    assert [end.declared_type for _, end in found.found] == [TNEF, "application/octet-stream"]
+    assert files(found.contents[0]).contents == [PDF]
+
+
+def test_octets_that_stand_in_a_property_are_taken_and_only_once() -> None:
+    again = made.variable(made.BINARY, made.CONTENT, b"again")
+    only = made.attribute(made.BEGIN_FILE, b"") + made.properties(made.variable(made.BINARY, made.CONTENT, b"only"))
+    assert files(made.tnef(made.attached("a", b"first", again), only)).contents == [b"first", b"only"]
+
+
+def test_a_file_that_is_only_referred_to_is_none() -> None:
+    octets = made.tnef(made.attribute(made.BEGIN_FILE, b""), made.attribute(made.TITLE, b"\\\\server\\x\0"))
+    assert files(octets).found == []
+
+
+def test_a_wrong_checksum_is_told_of_at_its_file_only() -> None:
+    bad = made.attribute(made.BEGIN_FILE, b"") + made.attribute(made.DATA, b"abc", checksum=1)
+    found = files(made.tnef(made.attached("good", b"x"), bad, made.attached("good", b"y")))
+    assert found.contents == [b"x", b"abc", b"y"]
+    assert [[defect.value for defect in end.defects] for _, end in found.found] == [[], ["tnef_checksum"], []]
+    assert found.defects == ()
+
+
+def test_of_a_stream_that_is_cut_off_comes_all_that_is_there() -> None:
+    one, two = b"\xfe" * 50, b"\xfd" * 50
+    whole = made.tnef(made.attached("a", one), made.attached("b", two))
+    for end in range(len(whole)):
+        found, here = read_files(read_tnef, whole[:end]), whole[:end]
+        assert b"".join(found.contents) == one[: here.count(b"\xfe")] + two[: here.count(b"\xfd")]
+        broken = [end_.defects for content, end_ in found.found if len(content) < len(one)]
+        assert all([defect.value for defect in defects] == ["container_broken"] for defects in broken)
+    assert read_files(read_tnef, whole[:-60]).defects == ("container_broken",)
+
+
+def test_lengths_that_lie_inside_an_attribute_cost_only_what_is_in_it() -> None:
+    lies = [
+        made.properties(made.variable(made.UNICODE, made.LONG_NAME, b"abcd")[:-4]),
+        made.attribute(made.PROPERTIES, pack("<I", 2**32 - 1) + made.text(made.LONG_NAME, "told")),
+        made.properties(pack("<HHII", made.BINARY, made.CONTENT, 1, 2**32 - 1)),
+        made.properties(pack("<HHI", 0x1003, 0x0E20, 2**32 - 1)),
+        made.properties(pack("<HH", 0x77, 0x0E20)),
+        made.properties(pack("<HH", 3, 0x8000) + bytes(16) + pack("<II", 1, 2**32 - 1)),
+        made.properties(made.variable(made.OBJECT, made.CONTENT, b"short")),
+        made.attribute(made.CODE_PAGE, b"\1"),
+    ]
+    for lie in lies:
+        begun = made.attribute(made.BEGIN_FILE, b"") + made.attribute(made.TITLE, b"bad\0")
+        found = files(made.tnef(begun, lie, made.attached("good", PDF)))
+        assert found.contents[-1] == PDF
+        assert found.names[-1] == "good"
+        assert found.defects == ("container_broken",)
+
+
+def test_something_else_is_broken_and_holds_nothing() -> None:
+    for octets in (b"", b"x", b"%PDF-1.7 and so on", made.tnef()[:5]):
+        assert files(octets) == Files([], ("container_broken",))
+
+
+def test_more_elements_than_any_message_has_are_not_read() -> None:
+    many = made.attribute(0x00068020, b"") * 100_001
+    found = read_files(read_tnef, made.tnef(made.attached("a", b"x"), many, made.attached("b", b"y")))
+    assert found.contents == [b"x"]
+    assert found.defects == ("container_limit",)
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_are_read_without_an_exception(octets: bytes) -> None:
+    for whole in (octets, made.tnef(octets), made.tnef(made.properties(octets), octets)):
+        found = read_files(read_tnef, whole, 7)
+        assert sum(map(len, found.contents)) <= len(whole)
+
+
+@given(st.data())
+def test_any_damage_is_read_without_an_exception(data: st.DataObject) -> None:
+    octets = bytearray(made.tnef(*[made.attached("a.pdf", b"x" * 20, made.text(made.LONG_NAME, "é.pdf"))] * 2))
+    for at in data.draw(st.lists(st.integers(0, len(octets) - 1), max_size=8)):
+        octets[at] = data.draw(st.integers(0, 255))
+    assert sum(map(len, read_files(read_tnef, bytes(octets)).contents)) <= len(octets)
+
+
+def test_work_grows_no_faster_than_the_stream() -> None:
+    def work(n: int) -> int:
+        octets = made.tnef(made.attached("a", b"x", *[made.text(made.LONG_NAME, "n")] * n) * 2)
+        with counting_work(str(Path(tnef.__file__).parent)) as counted:
+            read_files(read_tnef, octets, 256)
+        return counted.done
+
+    assert work(400) <= 2.2 * work(200)
