@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytest_plugins = [
+    "tests.support.aws",
     "tests.support.clamav",
     "tests.support.courier",
     "tests.support.dovecot",
     "tests.support.prometheus",
+    "tests.support.rabbitmq",
     "tests.support.s3",
 ]
 

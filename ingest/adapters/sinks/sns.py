@@ -1,0 +1,84 @@
+"""Events as messages to an SNS topic, standard or FIFO."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ingest.adapters.sinks.aws import BATCH_COUNT, BATCH_OCTETS, Access, AwsSink, confirmed, text, weigh_text
+from ingest.adapters.sinks.batches import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from types_boto3_sns import SNSClient
+    from types_boto3_sns.type_defs import MessageAttributeValueTypeDef, PublishBatchRequestEntryTypeDef
+
+    from ingest.domain.events import Event
+    from ingest.ports.sink import Outcome
+
+
+def sns_sink(name: str, topic: str, access: Access) -> AwsSink[SNSClient]:
+    """A sink at the topic with this ARN; one whose name ends in `.fifo` keeps each mailbox's order.
+
+    Args:
+        name: unique among the sinks.
+        topic: its ARN, which names the region too.
+        access: how it is reached; its region is not needed.
+    """
+    return AwsSink(name, Sns(topic), replace(access, region=topic.split(":")[3]))
+
+
+class Sns:
+    """The `Service` for one topic.
+
+    The attributes `type` and `mailbox` are for filter policies. In a FIFO topic the mailbox is the group and the
+    event's id tells repeats within five minutes.
+    """
+
+    name = "sns"
+    actions = "sns:Publish and sns:GetTopicAttributes"
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._fifo = topic.endswith(".fifo")
+        self.limits = Limits(BATCH_COUNT, BATCH_OCTETS, ordered=self._fifo)
+
+    def weigh(self, event: Event) -> int:
+        """See `Service`."""
+        return weigh_text(event)
+
+    def send(self, client: SNSClient, events: Sequence[Event]) -> Sequence[Outcome]:
+        """See `Service`."""
+        answer = client.publish_batch(
+            TopicArn=self._topic,
+            PublishBatchRequestEntries=[self._entry(number, event) for number, event in enumerate(events)],
+        )
+        return confirmed(
+            events,
+            [entry["Id"] for entry in answer.get("Successful", ()) if "Id" in entry],
+            [
+                (entry["Id"], entry["Code"], entry["SenderFault"])
+                for entry in answer.get("Failed", ())
+                if "Code" in entry
+            ],
+        )
+
+    def probe(self, client: SNSClient) -> None:
+        """See `Service`."""
+        client.get_topic_attributes(TopicArn=self._topic)
+
+    def _entry(self, number: int, event: Event) -> PublishBatchRequestEntryTypeDef:
+        entry: PublishBatchRequestEntryTypeDef = {
+            "Id": str(number),
+            "Message": text(event),
+            "MessageAttributes": {"type": _attribute(event.type), "mailbox": _attribute(event.mailbox)},
+        }
+        if self._fifo:
+            entry["MessageGroupId"] = event.mailbox
+            entry["MessageDeduplicationId"] = event.id
+        return entry
+
+
+def _attribute(value: str) -> MessageAttributeValueTypeDef:
+    return {"DataType": "String", "StringValue": value}

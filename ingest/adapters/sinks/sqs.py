@@ -1,0 +1,109 @@
+"""Events as messages of an SQS queue, standard or FIFO."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ingest.adapters.sinks.aws import BATCH_COUNT, BATCH_OCTETS, Access, AwsSink, confirmed, text, weigh_text
+from ingest.adapters.sinks.batches import AwayError, Limits
+from ingest.domain.events import MAX_EVENT_OCTETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from types_boto3_sqs import SQSClient
+    from types_boto3_sqs.type_defs import MessageAttributeValueTypeDef, SendMessageBatchRequestEntryTypeDef
+
+    from ingest.adapters.sinks.aws import Keys
+    from ingest.domain.events import Event
+    from ingest.ports.sink import Outcome
+
+_REGION = re.compile(r"(?:^|\.)([a-z]{2}(?:-[a-z]+)+-[0-9])\.")
+
+
+def sqs_sink(
+    name: str,
+    url: str,
+    *,
+    region: str | None = None,
+    keys: Callable[[], Keys | None] = lambda: None,
+    attempts: int = 3,
+) -> AwsSink[SQSClient]:
+    """A sink at the queue with this URL; one whose name ends in `.fifo` keeps each mailbox's order.
+
+    Args:
+        name: unique among the sinks.
+        url: as SQS shows it; requests go to its host, whether that is Amazon's or another.
+        region: left out, the one in the host's name, else where the AWS tools take it from.
+        keys: see `Access`.
+        attempts: see `Access`.
+    """
+    service, parts = Sqs(url), urlsplit(url)
+    access = Access(region or service.region, f"{parts.scheme}://{parts.netloc}", keys, attempts=attempts)
+    return AwsSink(name, service, access)
+
+
+class Sqs:
+    """The `Service` for one queue.
+
+    A message's body is the event; its attributes `type` and `mailbox` let a consumer choose without reading it. In a
+    FIFO queue the mailbox is the group and the event's id tells repeats within five minutes.
+    """
+
+    name = "sqs"
+    actions = "sqs:SendMessage and sqs:GetQueueAttributes"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._fifo = url.endswith(".fifo")
+        self.limits = Limits(BATCH_COUNT, BATCH_OCTETS, ordered=self._fifo)
+
+    @property
+    def region(self) -> str | None:
+        """The one in the address, None where it names none."""
+        found = _REGION.search(urlsplit(self._url).netloc)
+        return found[1] if found else None
+
+    def weigh(self, event: Event) -> int:
+        """See `Service`."""
+        return weigh_text(event)
+
+    def send(self, client: SQSClient, events: Sequence[Event]) -> Sequence[Outcome]:
+        """See `Service`."""
+        answer = client.send_message_batch(
+            QueueUrl=self._url, Entries=[self._entry(number, event) for number, event in enumerate(events)]
+        )
+        return confirmed(
+            events,
+            [entry["Id"] for entry in answer.get("Successful", ())],
+            [
+                (entry["Id"], entry["Code"], entry["SenderFault"])
+                for entry in answer.get("Failed", ())
+                if "Code" in entry
+            ],
+        )
+
+    def probe(self, client: SQSClient) -> None:
+        """See `Service`."""
+        names = client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["MaximumMessageSize"])
+        most = int(names.get("Attributes", {}).get("MaximumMessageSize", BATCH_OCTETS))
+        if most <= MAX_EVENT_OCTETS:
+            words = f"the queue takes no more than {most} octets: set its MaximumMessageSize to 65536 or more"
+            raise AwayError("small_queue", words)
+
+    def _entry(self, number: int, event: Event) -> SendMessageBatchRequestEntryTypeDef:
+        entry: SendMessageBatchRequestEntryTypeDef = {
+            "Id": str(number),
+            "MessageBody": text(event),
+            "MessageAttributes": {"type": _attribute(event.type), "mailbox": _attribute(event.mailbox)},
+        }
+        if self._fifo:
+            entry["MessageGroupId"] = event.mailbox
+            entry["MessageDeduplicationId"] = event.id
+        return entry
+
+
+def _attribute(value: str) -> MessageAttributeValueTypeDef:
+    return {"DataType": "String", "StringValue": value}
