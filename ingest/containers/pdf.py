@@ -1,0 +1,154 @@
+"""Files embedded in PDFs (ISO 32000-2 section 7.11.4): whether there may be any, and the files.
+
+Starting a guarded process costs a tenth of a second of CPU, and few PDFs hold files; so that a scan while the octets
+pass decides whether to start one.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from os import fstat
+from typing import TYPE_CHECKING
+
+from ingest.containers import pdfreader
+from ingest.containers.guard import Confinement, Guarded, Outcome
+from ingest.containers.stream import FileEnd
+from ingest.mime.defects import Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ingest.containers.limits import ContainerLimits
+    from ingest.containers.stream import FileEvent
+
+# Objects may be compressed into object streams, where no scan sees them, but not streams and their dictionaries
+# (ISO 32000-2 section 7.5.7), nor does encryption hide those. An embedded file is a stream: its dictionary has the
+# type EmbeddedFile or, where a writer left that out, Params or the type of XML. The other two stand in file
+# specifications. What has none of them holds no invoice that a known writer made.
+_SIGNS = re.compile(
+    rb"/(?:EmbeddedFile|Params\b|AFRelationship|EF[\s<]|(?:text|application)#2[Ff]xml"
+    # Of the trailer or a cross-reference stream, which are never compressed or encrypted either.
+    rb"|(Encrypt\s{0,8}(?:[0-9]{1,10}\s{1,8}[0-9]{1,5}\s{1,8}R|<<)))"
+)
+_SEAM_OCTETS = 64  # longer than any of them
+
+_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}")
+_OUTCOMES: dict[Outcome, frozenset[Defect]] = {
+    Outcome.DONE: frozenset(),
+    Outcome.STOPPED: frozenset({Defect.CONTAINER_STOPPED}),
+    Outcome.BROKEN: frozenset({Defect.CONTAINER_BROKEN}),
+}
+_LEFT_OUT = {pdfreader.LIMIT: Defect.CONTAINER_LIMIT, pdfreader.UNREAD: Defect.PDF_UNREAD}
+_OVERHEAD = 2**20  # frames and names
+
+
+class PdfScan:
+    """Looks for signs while a PDF passes, in pieces of any size.
+
+    Attributes:
+        holds_files: whether it seems to hold files.
+        encrypted: whether it seems to be encrypted.
+    """
+
+    def __init__(self) -> None:
+        self.holds_files = False
+        self.encrypted = False
+        self._tail = b""
+
+    def feed(self, octets: bytes) -> None:
+        """Take some of its octets."""
+        if self.holds_files and self.encrypted:
+            return
+        self._look(self._tail + octets[:_SEAM_OCTETS])
+        self._look(octets)
+        self._tail = (self._tail + octets)[-_SEAM_OCTETS:] if len(octets) < _SEAM_OCTETS else octets[-_SEAM_OCTETS:]
+
+    def _look(self, octets: bytes) -> None:
+        for found in _SIGNS.finditer(octets):
+            if found[1] is None:
+                self.holds_files = True
+            else:
+                self.encrypted = True
+            if self.holds_files and self.encrypted:
+                return
+
+
+class PdfFiles:
+    """The files that the catalog of a PDF names, read in a guarded process; those that pages name are not looked for.
+
+    Invoices come first, so that limits reach them last. Iterate over it once; nothing is raised for what is in the
+    file.
+
+    Args:
+        file: descriptor of a regular file with the PDF, all written; its position is not touched.
+        scan: was fed all of it. Where it found no sign, no process is started.
+        limits: for the process, and how many files and octets.
+        octets: how many may still be taken out of the message.
+        seconds: how long may still be waited.
+
+    Attributes:
+        encrypted: whether it is encrypted; it is read nevertheless where no password is needed to open it.
+        defects: of the PDF.
+        waited: seconds that were waited for the process.
+    """
+
+    def __init__(self, file: int, scan: PdfScan, limits: ContainerLimits, *, octets: int, seconds: float) -> None:
+        self._file, self._scan, self._limits = file, scan, limits
+        most = max(limits.ratio_free, limits.ratio * fstat(file).st_size)
+        self._octets, self._seconds = min(octets, most), seconds
+        self.encrypted = scan.encrypted
+        self.defects: set[Defect] = set()
+        self.waited = 0.0
+
+    def __iter__(self) -> Iterator[FileEvent]:
+        """Each file's octets, then its end.
+
+        Raises:
+            GuardError: no process can be started.
+        """
+        if not self._scan.holds_files:
+            return
+        if find_spec("pypdf") is None:
+            self.defects.add(Defect.PDF_UNREAD)
+            return
+        limits = self._limits
+        confinement = Confinement(
+            cpu_seconds=limits.child_seconds,
+            memory_octets=limits.child_octets,
+            seconds=self._seconds,
+            output_octets=self._octets + self._octets // 64 + _OVERHEAD,
+        )
+        arguments = (str(limits.children), str(self._octets))
+        with Guarded(pdfreader.MODULE, self._file, confinement, arguments) as child:
+            unfinished = False
+            for kind, payload in child:
+                self.waited = child.waited
+                if kind == pdfreader.OCTETS:
+                    unfinished = True
+                    yield payload
+                elif kind == pdfreader.END:
+                    unfinished = False
+                    yield _end(payload)
+                else:
+                    self._note(kind, payload)
+            self.waited = child.waited
+        defects = _OUTCOMES[child.outcome]
+        self.defects.update(defects)
+        if unfinished:
+            yield FileEnd(defects=defects)
+
+    def _note(self, kind: int, payload: bytes) -> None:
+        if kind == pdfreader.OPENED:
+            self.encrypted = payload == pdfreader.YES
+        else:
+            self.defects.add(_LEFT_OUT.get(kind, Defect.CONTAINER_BROKEN))
+
+
+def _end(payload: bytes) -> FileEnd:
+    media_type, _, name = payload[1:].decode("utf-8", "replace").partition("\0")
+    return FileEnd(
+        filename=name or None,
+        declared_type=media_type.lower() if _TYPE.fullmatch(media_type.lower()) else "application/octet-stream",
+        defects=frozenset({Defect.CONTAINER_BROKEN}) if payload[:1] == pdfreader.YES else frozenset(),
+    )

@@ -1,0 +1,184 @@
+"""What reads PDFs, inside a guarded process: pypdf, which may do anything with a hostile one."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ingest.containers import confined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+
+    from ingest.containers.confined import Send
+
+MODULE = "ingest.containers.pdfreader"
+
+# Frames. OPENED says whether it is encrypted. END comes after a file's OCTETS: whether it was damaged, its media
+# type, a NUL, its name. The others tell what was left out: what is beyond a limit, what cannot be read, and all of it
+# for want of a library.
+OPENED, OCTETS, END, LIMIT, DAMAGED, UNREAD = range(confined.OWN_KINDS, confined.OWN_KINDS + 6)
+NO, YES = b"0", b"1"
+
+INVOICE_NAMES = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml"})
+_NAME_LENGTH, _TYPE_LENGTH = 1000, 100
+# Of the name tree, and entries in them: to look through for those with an invoice's name, before any is decoded.
+_NODES, _ENTRIES = 10_000, 10_000
+# The first that is there names the file (ISO 32000-2 table 43); the last three are of PDF 1.x.
+_NAMES = ("/UF", "/F", "/Unix", "/DOS", "/Mac")
+
+
+class _Embedded(NamedTuple):
+    name: str
+    stream: Any  # of pypdf; what stands in a PDF has no types to rely on
+
+
+class _Damage(logging.Handler):
+    """Notes that pypdf mended something: its log is where it says so."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.seen = False
+
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - what it says does not matter
+        """Note it."""
+        self.seen = True
+
+
+class _Sender:
+    """Decodes and sends files within the limits.
+
+    Args:
+        send: a frame.
+        files: how many.
+        octets: of all of them.
+    """
+
+    def __init__(self, send: Send, files: int, octets: int) -> None:
+        self._send, self._files, self._octets = send, files, octets
+        self._damage = _Damage()
+        log = logging.getLogger("pypdf")
+        log.addHandler(self._damage)
+        log.propagate = False
+
+    def send(self, found: list[_Embedded]) -> None:
+        """Send those that the limits let through."""
+        if len(found) > self._files:
+            self._send(LIMIT, b"")
+        for embedded in found[: self._files]:
+            self._send_one(embedded)
+
+    def _send_one(self, embedded: _Embedded) -> None:
+        from pypdf.errors import DependencyError, LimitReachedError  # noqa: PLC0415 - see _work
+
+        self._damage.seen = False
+        try:
+            data = embedded.stream.get_data()
+        except LimitReachedError:
+            self._send(LIMIT, b"")
+        except (DependencyError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001 - pypdf raises all kinds; the next file may be sound
+            self._send(DAMAGED, b"")
+        else:
+            if len(data) > self._octets:
+                self._send(LIMIT, b"")
+                return
+            self._octets -= len(data)
+            for at in range(0, len(data), confined.FRAME_OCTETS):
+                self._send(OCTETS, data[at : at + confined.FRAME_OCTETS])
+            damaged = self._damage.seen or len(data) < _declared_size(embedded.stream)
+            media_type = str(embedded.stream.get("/Subtype", "")).removeprefix("/")[:_TYPE_LENGTH]
+            text = f"{media_type}\0{embedded.name}".encode("utf-8", "replace")
+            self._send(END, (YES if damaged else NO) + text)
+
+
+def _work(file: BufferedReader, send: Send, arguments: list[str]) -> None:
+    try:  # under the limits, and not where the kinds of frames are all that is wanted
+        from pypdf import PdfReader  # noqa: PLC0415
+        from pypdf.errors import DependencyError  # noqa: PLC0415
+    except ImportError:
+        send(UNREAD, b"")
+        return
+    sender = _Sender(send, int(arguments[0]), int(arguments[1]))
+    try:
+        reader = PdfReader(file)
+        send(OPENED, YES if reader.is_encrypted else NO)
+        if not reader.is_encrypted or reader.decrypt(""):
+            sender.send(sorted(_files(reader.root_object), key=lambda found: found.name.lower() not in INVOICE_NAMES))
+    except DependencyError:  # for AES it takes one more library
+        send(OPENED, YES)
+        send(UNREAD, b"")
+    except NotImplementedError:  # for the owners of certificates
+        send(OPENED, YES)
+
+
+def _files(catalog: Any) -> Iterator[_Embedded]:
+    """Each embedded file once, as the name tree and the associated files have it."""
+    from pypdf.generic import DictionaryObject, StreamObject  # noqa: PLC0415 - see _work
+
+    seen: set[object] = set()
+    for key, specification in _specifications(catalog):
+        files = _resolved(specification.get("/EF")) if isinstance(specification, DictionaryObject) else None
+        if not isinstance(files, DictionaryObject):
+            continue
+        for variant in _NAMES:
+            reference = files.raw_get(variant) if variant in files else None
+            stream = _resolved(reference)
+            if isinstance(stream, StreamObject):
+                identity = getattr(reference, "idnum", None)
+                if identity not in seen:
+                    yield _Embedded(_name(specification, key), stream)
+                seen.add(identity)
+                break
+
+
+def _specifications(catalog: Any) -> Iterator[tuple[object, Any]]:
+    """The file specifications with their keys: of the name tree, without recursion, then of the associated files."""
+    names = _resolved(catalog.get("/Names"))
+    waiting = [_entry(names, "/EmbeddedFiles")]
+    nodes = entries = 0
+    while waiting and nodes < _NODES:
+        node = _resolved(waiting.pop())
+        nodes += 1
+        pairs = _items(_entry(node, "/Names"))
+        for key, value in zip(pairs[::2], pairs[1::2], strict=False):
+            entries += 1
+            if entries > _ENTRIES:
+                return
+            yield _resolved(key), _resolved(value)
+        waiting.extend(reversed(_items(_entry(node, "/Kids"))[:_NODES]))
+    for value in _items(catalog.get("/AF"))[:_ENTRIES]:
+        yield None, _resolved(value)
+
+
+def _resolved(value: Any) -> Any:
+    return None if value is None else value.get_object()
+
+
+def _entry(node: Any, key: str) -> Any:
+    return node.get(key) if isinstance(node, dict) else None
+
+
+def _items(value: Any) -> list[Any]:
+    found = _resolved(value)
+    return list(found) if isinstance(found, list) else []
+
+
+def _name(specification: Any, key: object) -> str:
+    for candidate in (*(_resolved(specification.get(name)) for name in _NAMES), key):
+        if isinstance(candidate, bytes):
+            return candidate.decode("latin-1")[:_NAME_LENGTH]
+        if isinstance(candidate, str) and candidate:
+            return candidate[:_NAME_LENGTH]
+    return ""
+
+
+def _declared_size(stream: Any) -> int:
+    size = _resolved(_entry(_resolved(stream.get("/Params")), "/Size"))
+    return size if isinstance(size, int) else 0
+
+
+if __name__ == "__main__":
+    confined.run(_work)

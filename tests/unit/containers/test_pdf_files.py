@@ -1,0 +1,244 @@
+"""Files in PDFs are found and given, within limits; whatever is in the PDF, it does no harm."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pypdf import PdfReader, PdfWriter
+
+from ingest.containers.invoices import recognise
+from ingest.containers.limits import ContainerLimits
+from ingest.containers.pdf import PdfFiles, PdfScan
+from ingest.containers.stream import FileEnd
+from ingest.mime.defects import Defect
+from tests.support.pdfs import Holding, nested, pdf, with_object_streams, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CORPUS = Path(__file__).parents[4] / "shared" / "corpus" / "einvoices"
+LIMITS = ContainerLimits()
+XML = Holding("factur-x.xml", b"<xml/>")
+OTHER = Holding("Zeichnung ä.dwg", bytes(range(256)) * 500)
+
+
+class Held(NamedTuple):
+    name: str | None
+    octets: bytes
+    type: str = "application/octet-stream"
+    defects: frozenset[Defect] = frozenset()
+
+
+class Found(NamedTuple):
+    files: list[Held]
+    encrypted: bool
+    defects: set[Defect]
+
+
+def scanned(octets: bytes, size: int = 4096) -> PdfScan:
+    scan = PdfScan()
+    for at in range(0, len(octets), size):
+        scan.feed(octets[at : at + size])
+    return scan
+
+
+def read(octets: bytes, limits: ContainerLimits = LIMITS, most: int = 2**30, scan: PdfScan | None = None) -> Found:
+    with tempfile.TemporaryFile() as file:
+        file.write(octets)
+        file.flush()
+        files = PdfFiles(file.fileno(), scan or scanned(octets), limits, octets=most, seconds=60)
+        held: list[Held] = []
+        pieces: list[bytes] = []
+        for event in files:
+            if isinstance(event, FileEnd):
+                held.append(Held(event.filename, b"".join(pieces), event.declared_type, event.defects))
+                pieces = []
+            else:
+                pieces.append(event)
+        assert not pieces
+    return Found(held, files.encrypted, files.defects)
+
+
+def held(*files: Holding) -> Found:
+    return Found([Held(each.name, each.octets) for each in files], encrypted=False, defects=set())
+
+
+def test_files_are_given_as_they_are_and_invoices_first() -> None:
+    assert read(pdf(OTHER, XML)) == held(XML, OTHER)
+
+
+@pytest.mark.parametrize(
+    "holding",
+    [XML, XML._replace(associated=True), XML._replace(associated=True, tree=False)],
+    ids=["name tree", "both", "associated"],
+)
+def test_a_file_is_given_once_wherever_it_is_named(holding: Holding) -> None:
+    assert read(pdf(holding)) == held(XML)
+
+
+@pytest.mark.parametrize("cyclic", [False, True])
+def test_a_name_tree_may_have_any_depth(cyclic: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf(XML, OTHER))))
+    nested(writer, 40, cyclic=cyclic)
+    assert read(written(writer)) == held(XML, OTHER)
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256"])
+def test_an_encrypted_pdf_that_opens_by_itself_is_read(algorithm: str) -> None:
+    assert read(pdf(XML, password="", algorithm=algorithm)) == held(XML)._replace(encrypted=True)
+
+
+def test_a_pdf_that_takes_a_password_stays_closed() -> None:
+    assert read(pdf(XML, password="tiger")) == Found([], encrypted=True, defects=set())
+
+
+@pytest.mark.parametrize("password", ["", "tiger"])
+def test_an_encrypted_pdf_without_files_is_told_by_the_scan(password: str, no_process: None) -> None:
+    assert read(pdf(password=password)) == Found([], encrypted=True, defects=set())
+
+
+@pytest.fixture
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("ingest.containers.pdf.Guarded", refuse)
+
+
+def test_no_process_is_started_for_a_pdf_without_files(no_process: None) -> None:
+    assert read(pdf()) == held()
+
+
+@pytest.mark.parametrize(
+    "dictionary",
+    [b"/Type/EmbeddedFile", b"/Params<</Size 6>>", b"/Subtype/text#2Fxml", b"/Subtype/application#2fxml"],
+)
+def test_files_are_seen_behind_compressed_objects(dictionary: bytes) -> None:
+    made = with_object_streams(XML.name, XML.octets, dictionary)
+    assert b"/EmbeddedFiles" not in made
+    assert [(each.name, each.octets) for each in read(made).files] == [(XML.name, XML.octets)]
+
+
+def test_the_declared_type_is_the_files_own() -> None:
+    typed = with_object_streams(XML.name, XML.octets, b"/Subtype/text#2Fxml")
+    assert read(typed).files == [Held(XML.name, XML.octets, "text/xml")]
+    odd = with_object_streams(XML.name, XML.octets, b"/Type/EmbeddedFile/Subtype/Text#0A")
+    assert read(odd).files == [Held(XML.name, XML.octets)]
+
+
+def test_limits_leave_out_what_is_beyond_them() -> None:
+    made = pdf(*(Holding(f"{number}.bin", b"x" * 1000) for number in range(5)), XML)
+    few = read(made, replace(LIMITS, children=3))
+    assert [each.name for each in few.files] == ["factur-x.xml", "0.bin", "1.bin"]
+    assert few.defects == {Defect.CONTAINER_LIMIT}
+    small = read(made, most=2500)
+    assert [each.name for each in small.files] == ["factur-x.xml", "0.bin", "1.bin"]
+    assert small.defects == {Defect.CONTAINER_LIMIT}
+
+
+@pytest.mark.parametrize(
+    ("octets", "limits"),
+    [
+        (2**21, replace(LIMITS, ratio=100, ratio_free=2**20)),  # compressed a thousandfold
+        (80_000_000, LIMITS),  # more than is decoded at all
+    ],
+)
+def test_a_bomb_is_not_taken_out(octets: int, limits: ContainerLimits) -> None:
+    bomb = with_object_streams("a.bin", bytes(octets), b"/Type/EmbeddedFile")
+    assert read(bomb, limits) == held()._replace(defects={Defect.CONTAINER_LIMIT})
+
+
+def test_a_process_that_is_stopped_is_told() -> None:
+    assert read(pdf(XML), replace(LIMITS, child_octets=2**25)).defects == {Defect.CONTAINER_STOPPED}
+
+
+def test_a_damaged_file_is_given_with_its_defect() -> None:
+    made = with_object_streams("a.bin", bytes(range(256)) * 40, b"/Type/EmbeddedFile")
+    begin = made.index(b"stream\n") + 60
+    found = read(made[:begin] + b"\xff\0\xff\0" + made[begin + 4 :])
+    assert [each.defects for each in found.files] == [frozenset({Defect.CONTAINER_BROKEN})]
+
+
+def test_a_file_that_is_shorter_than_it_says_is_damaged() -> None:
+    found = read(with_object_streams("a.bin", b"123456", b"/Params<</Size 7>>"))
+    assert found.files == [Held("a.bin", b"123456", defects=frozenset({Defect.CONTAINER_BROKEN}))]
+
+
+def test_a_broken_pdf_is_told() -> None:
+    assert read(b"%PDF-1.7\n1 0 obj<</Type/EmbeddedFile>>") == Found(
+        [], encrypted=False, defects={Defect.CONTAINER_BROKEN}
+    )
+
+
+def test_without_the_library_only_a_pdf_with_files_is_unread(
+    monkeypatch: pytest.MonkeyPatch, no_process: None
+) -> None:
+    monkeypatch.setattr("ingest.containers.pdf.find_spec", {}.get)
+    assert read(pdf()) == held()
+    assert read(pdf(XML)) == held()._replace(defects={Defect.PDF_UNREAD})
+
+
+@given(st.data())
+def test_a_scan_sees_the_same_in_pieces_of_any_size(data: st.DataObject) -> None:
+    signs = st.sampled_from(
+        [
+            b"/EmbeddedFile",
+            b"/Encrypt 12 0 R",
+            b"/Encrypt\n\n<<",
+            b"/Params<<",
+            b"/text#2Fxml",
+            b"/EF ",
+            b"/E",
+            b"/Encry",
+        ]
+    )
+    noise = st.binary(max_size=90)
+    octets = b"".join(data.draw(st.lists(signs | noise, max_size=6)))
+    whole = scanned(octets, len(octets) + 1)
+    for size in (1, 2, 7, 64):
+        part = scanned(octets, size)
+        assert (part.holds_files, part.encrypted) == (whole.holds_files, whole.encrypted)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.data())
+def test_no_octets_make_it_raise(data: st.DataObject) -> None:
+    """Sound PDFs with octets changed here and there. A process for each: few examples."""
+    made = bytearray(data.draw(st.sampled_from(SOUND)))
+    changes: Iterable[tuple[int, bytes]] = data.draw(
+        st.lists(st.tuples(st.integers(0, len(made)), st.binary(min_size=1, max_size=8)), max_size=12)
+    )
+    for at, octets in changes:
+        made[at : at + len(octets)] = octets
+    scan = PdfScan()
+    scan.holds_files = True
+    assert read(bytes(made), scan=scan).defects <= set(Defect)
+
+
+SOUND = [pdf(XML), pdf(XML, password=""), with_object_streams("a.xml", b"<a/>", b"/Type/EmbeddedFile")]
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus is not here")
+def test_every_hybrid_of_the_corpus_gives_its_invoice() -> None:
+    paths = sorted(CORPUS.glob("**/*.pdf"))
+    assert len(paths) >= 9
+    for path in paths:
+        found = read(path.read_bytes())
+        first = found.files[0]
+        invoice = recognise(first.octets, first.name or "").invoice
+        assert invoice is not None
+        assert not found.encrypted
+        assert not found.defects
+        assert invoice.confidence == "certain"
+        if "ZUGFeRDv1" in path.parts:
+            assert (first.name, invoice.format) == ("ZUGFeRD-invoice.xml", "zugferd1")
+            assert invoice.profile == path.name.split("_")[2].lower()
+        else:
+            assert (first.name, invoice.format, invoice.profile) == ("factur-x.xml", "cii", "en16931")
