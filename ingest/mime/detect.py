@@ -36,7 +36,8 @@ _ZIP_ENTRIES: tuple[tuple[bytes, str], ...] = (
     (b"ppt/", _OOXML + "presentationml.presentation"),
     (b"META-INF/MANIFEST.MF", "application/java-archive"),
 )
-_PKCS7_SIGNED = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07"
+# Object identifiers of CMS content: those of PKCS #7, and authenticated encryption (RFC 5083).
+_CMS = (b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07", b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17")
 # Atomic: a comment ends at the first arrow, and is never tried again with the next one.
 _HTML = re.compile(rb"(?i)(?>\s*<!--.*?-->)*+\s*<(!doctype html|html|head|body)\b", re.DOTALL)
 _XML = re.compile(rb"\s*<\?xml\s")
@@ -59,24 +60,22 @@ def detect_type(first: bytes, declared: str, filename: str | None) -> str:
     """
     if not first:
         return declared if declared in _TEXT_TYPES else "application/octet-stream"
-    signed = _by_signature(first)
-    if signed is not None:
-        return signed
+    known = _by_signature(first)
+    if known is not None:
+        return known
     if first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip(first)
-    if first[:1] == b"\x30" and _PKCS7_SIGNED in first[:64]:
+    if first[:1] == b"\x30" and any(kind in first[:64] for kind in _CMS):
         return "application/pkcs7-signature" if "signature" in declared else "application/pkcs7-mime"
-    return _text(first, declared, filename)
+    # PDF readers look for the signature within the first kilobyte. What is above may hold a PDF that early.
+    return "application/pdf" if b"%PDF-" in first[:1024] else _text(first, declared, filename)
 
 
 def _by_signature(first: bytes) -> str | None:
     for signature, media_type in _SIGNATURES:
         if first.startswith(signature):
             return media_type
-    if first[4:8] == b"ftyp":
-        return "video/mp4"
-    # PDF readers look for the signature within the first kilobyte.
-    return "application/pdf" if b"%PDF-" in first[:1024] else None
+    return "video/mp4" if first[4:8] == b"ftyp" else None
 
 
 def _zip(first: bytes) -> str:

@@ -12,11 +12,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from ingest.containers.limits import ContainerLimits
 from ingest.domain import keys
 from ingest.domain.events import Event, EventType, make_event
 from ingest.domain.manifest import Headers, MailboxRef, Manifest, Parse
 from ingest.mime import MimeLimits, parse, parse_headers
 from ingest.usecases.assemble import Parts
+from ingest.usecases.contents import Contents
 from ingest.usecases.scans import Scanning
 from ingest.usecases.spool import CHUNK_OCTETS, HEAD_OCTETS
 from ingest.usecases.verdicts import Verdicts
@@ -42,12 +44,15 @@ class Processor:
     verdicts: Verdicts = field(default_factory=Verdicts)
     scanning: Scanning = field(default_factory=Scanning)
     limits: MimeLimits = field(default_factory=MimeLimits)
+    containers: ContainerLimits = field(default_factory=ContainerLimits)
 
     def process(self, message: OpenMessage) -> Manifest:
         """Parse a stored message, store its parts, write its manifest.
 
         Raises:
             StoreError: something could not be read or written.
+            SpoolError: there is no room for temporary files.
+            GuardError: no process can be started to look into an attachment.
         """
         manifest = self._oversize(message) if message.kind == "oversize" else self._whole(message)
         self._write(manifest)
@@ -63,7 +68,8 @@ class Processor:
 
     def _whole(self, message: OpenMessage) -> Manifest:
         scans, watch = self.scanning.begin(), self.verdicts.watch(message)
-        parts = Parts(self.store, message.folder, self.uploads, scans)
+        contents = Contents(message.key, self.containers, self.limits)
+        parts = Parts(self.store, message.folder, self.uploads, contents, scans)
         clock = _ParseClock()
         try:
             with self.store.open(message.source.key) as raw:

@@ -72,6 +72,13 @@ class Spool:
             self._file.seek(0)
         return self._file
 
+    def descriptor(self) -> int:
+        """Of a regular file that holds all octets, for another process; it is moved out of memory for that."""
+        with _translated():
+            number = self._file.fileno()
+            self._file.flush()
+        return number
+
     def close(self) -> None:
         """Let go of memory and file."""
         with suppress(OSError):  # it writes what is left, of a file that nobody reads any more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,3 +54,14 @@ def read_files_alike(reader: Reader, octets: bytes) -> Files:
     first, *others = [read_files(reader, octets, size) for size in SIZES]
     assert all(other == first for other in others)
     return first
+
+
+def mail_with(*files: tuple[str, str, bytes], text: str | None = "Hello.") -> bytes:
+    """A mail with attached files in base64: name, declared type, content."""
+    parts = [] if text is None else [f"--b\r\nContent-Type: text/plain\r\n\r\n{text}\r\n".encode()]
+    for name, declared, content in files:
+        named = f'; name="{name}"' if name else ""
+        fields = f"Content-Type: {declared}{named}\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        parts.append(b"--b\r\n" + fields.encode() + base64.encodebytes(content) + b"\r\n")
+    head = b'Subject: s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
+    return head + b"".join(parts) + b"--b--\r\n"

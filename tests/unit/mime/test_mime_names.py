@@ -96,6 +96,12 @@ def test_no_name_leaves_its_folder(filename: str) -> None:
         (b"PK\x03\x04" + bytes(26) + b"mimetypeapplication/vnd.oasis.opendocument.textPK", "x/y", ODT),
         (b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02", "application/octet-stream", P7M),
         (b"From: a@b\r\n\r\n", "message/rfc822", "message/rfc822"),
+        (b"\x78\x9f\x3e\x22\x01\x00", "application/octet-stream", "application/ms-tnef"),
+        # A PDF inside of something else, as near to its beginning as in a real one.
+        (b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80%PDF-1.7", "application/pdf", P7M),
+        (b"\x30\x80\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17", "application/octet-stream", P7M),
+        (b"PK\x03\x04" + bytes(26) + b"a.pdf%PDF-1.7", "application/pdf", "application/zip"),
+        (b"\r\n rubbish %PDF-1.7", "text/plain", "application/pdf"),
     ],
 )
 def test_types_by_their_octets(first: bytes, declared: str, expected: str) -> None:
