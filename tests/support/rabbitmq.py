@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import uuid
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pytest
 import trustme
@@ -33,6 +34,8 @@ ssl_options.cacertfile = {folder}/ca.pem
 ssl_options.certfile = {folder}/server.pem
 ssl_options.keyfile = {folder}/server.pem
 ssl_options.verify = verify_none
+# Octets; far less than by default, so that a test can go above it.
+max_message_size = 200000
 num_acceptors.tcp = 2
 num_acceptors.ssl = 2
 disk_free_limit.absolute = 1MB
@@ -187,6 +190,51 @@ class RabbitMq:
             self._epmd.terminate()
             self._epmd.wait(_STOP_SECONDS)
             self._epmd = None
+
+
+class Delivered(NamedTuple):
+    """A message as a consumer gets it."""
+
+    body: bytes
+    routing_key: str
+    properties: dict[str, Any]
+
+
+class AmqpQueue:
+    """A durable queue of one's own, and what was read from it.
+
+    Args:
+        server: runs.
+        arguments: of the declaration, as `x-max-length`.
+    """
+
+    def __init__(self, server: RabbitMq, **arguments: Any) -> None:
+        self.name = f"q-{uuid.uuid4().hex}"
+        self._server = server
+        self._read: list[Delivered] = []
+        with self.channel() as channel:
+            channel.queue_declare(self.name, durable=True, auto_delete=False, arguments=arguments)
+
+    @contextmanager
+    def channel(self) -> Iterator[Any]:
+        """For bindings and the like."""
+        with closing(self._server.connect()) as connection:
+            yield connection.channel()
+
+    def messages(self) -> list[Delivered]:
+        """All that ever arrived."""
+        with self.channel() as channel:
+            while (found := channel.basic_get(self.name, no_ack=True)) is not None:
+                body = found.body if isinstance(found.body, bytes) else found.body.encode()
+                properties = {**found.properties, **found.headers}
+                properties.pop("application_headers", None)
+                self._read.append(Delivered(body, found.delivery_info["routing_key"], properties))
+        return self._read
+
+    def delete(self) -> None:
+        """Remove it."""
+        with self.channel() as channel:
+            channel.queue_delete(self.name)
 
 
 @contextmanager

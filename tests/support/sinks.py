@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
+from ingest.adapters.sinks.amqp import AmqpSink, Broker, Route
 from ingest.adapters.sinks.aws import Access
 from ingest.adapters.sinks.eventbridge import eventbridge_sink
 from ingest.adapters.sinks.jsonl import JsonLinesSink
@@ -19,6 +20,7 @@ from ingest.adapters.sinks.webhook import WebhookSink
 from tests.support.aws import KEYS, REGION, MotoServer
 from tests.support.http import SECRET, Receiver
 from tests.support.proxy import DelayProxy
+from tests.support.rabbitmq import AmqpQueue, RabbitMq
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from ingest.ports.sink import Sink
 
-KINDS = ("memory", "file", "webhook", "sqs", "sqs-fifo", "sns", "sns-fifo", "eventbridge")
+KINDS = ("memory", "file", "webhook", "sqs", "sqs-fifo", "sns", "sns-fifo", "eventbridge", "amqp", "amqps")
 # These services promise no order.
 UNORDERED = frozenset({"sqs", "sns", "eventbridge"})
 
@@ -72,6 +74,8 @@ def _made(kind: str, folder: Path, request: pytest.FixtureRequest, stack: ExitSt
         return FileWorld(folder / "sink")
     if kind == "webhook":
         return WebhookWorld(stack.enter_context(Receiver()))
+    if kind.startswith("amqp"):
+        return AmqpWorld(request.getfixturevalue("rabbitmq"), stack, tls=kind == "amqps")
     moto: MotoServer = request.getfixturevalue("moto_server")
     proxy = stack.enter_context(DelayProxy(moto.port, 0))
     queue = stack.enter_context(own_queue(moto, fifo=kind.endswith("-fifo")))
@@ -227,3 +231,26 @@ class EventBridgeWorld(_AwsWorld):
         # EventBridge reads the event and writes it anew; so do we, as the tests' events were written.
         details = (json.loads(body)["detail"] for body in self.queue.bodies())
         return [json.dumps(detail, ensure_ascii=False).encode() for detail in details]
+
+
+class AmqpWorld(World):
+    """A durable queue at RabbitMQ, behind a proxy that goes."""
+
+    def __init__(self, server: RabbitMq, stack: ExitStack, *, tls: bool) -> None:
+        self.server = server
+        self.proxy = stack.enter_context(DelayProxy(server.tls_port if tls else server.port, 0))
+        self.queue = AmqpQueue(server)
+        stack.callback(self.queue.delete)
+        ca_file = server.ca_file if tls else None
+        broker = Broker("127.0.0.1", self.proxy.port, tls=tls, ca_file=ca_file)
+        route = Route("", self.queue.name)
+        self.sink = AmqpSink("mq", broker, route, lambda: "guest", timeout=10, monotonic=time.monotonic)
+
+    def received(self) -> list[bytes]:
+        return [message.body for message in self.queue.messages()]
+
+    def take_away(self) -> None:
+        self.proxy.stop()
+
+    def bring_back(self) -> None:
+        self.proxy.start()

@@ -57,11 +57,7 @@ class Sns:
         return confirmed(
             events,
             [entry["Id"] for entry in answer.get("Successful", ()) if "Id" in entry],
-            [
-                (entry["Id"], entry["Code"], entry["SenderFault"])
-                for entry in answer.get("Failed", ())
-                if "Code" in entry
-            ],
+            [(entry["Id"], entry["Code"], entry["SenderFault"]) for entry in answer.get("Failed", ())],
         )
 
     def probe(self, client: SNSClient) -> None:

@@ -78,11 +78,7 @@ class Sqs:
         return confirmed(
             events,
             [entry["Id"] for entry in answer.get("Successful", ())],
-            [
-                (entry["Id"], entry["Code"], entry["SenderFault"])
-                for entry in answer.get("Failed", ())
-                if "Code" in entry
-            ],
+            [(entry["Id"], entry["Code"], entry["SenderFault"]) for entry in answer.get("Failed", ())],
         )
 
     def probe(self, client: SQSClient) -> None:

@@ -1,0 +1,264 @@
+"""Events as persistent messages of an AMQP 0-9-1 broker, confirmed by it.
+
+A message is delivered once the broker has confirmed it (https://www.rabbitmq.com/docs/confirms), which for a
+persistent one in a durable queue means that it is on disk. It is sent as `mandatory`: one that no queue takes is
+returned before its confirmation (AMQP 0-9-1, basic.return), and counts as not delivered.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kombu import Connection
+
+from ingest.adapters.sinks.amqp_errors import ERRORS, translated
+from ingest.adapters.sinks.batches import DELIVERED, AwayError, Limits, SpoiltError, hand_over
+from ingest.errors import ConfigError, SinkUnavailableError
+from ingest.ports.sink import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from ingest.domain.events import Event
+
+# One event of each mailbox is under way at a time; these are enough to hide the way there and back.
+_LIMITS = Limits(count=100, octets=4 * 2**20, ordered=True)
+_PERSISTENT = 2
+_RETURNED = Outcome(Verdict.UNAVAILABLE, "no_route")
+_NACKED = Outcome(Verdict.UNAVAILABLE, "nacked")
+_GOODBYE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is.
+
+    Attributes:
+        host: name or address.
+        port: its port.
+        tls: speak TLS, and check the certificate and its name.
+        virtual_host: `/` unless the broker has more than one.
+        username: who writes.
+        ca_file: PEM certificates to trust instead of the system's.
+    """
+
+    host: str
+    port: int
+    tls: bool = True
+    virtual_host: str = "/"
+    username: str = "guest"
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where messages go. The empty exchange takes them to the queue that `routing_key` names.
+
+    Attributes:
+        exchange: its name.
+        routing_key: of every message; None for the id of its mailbox.
+    """
+
+    exchange: str
+    routing_key: str | None
+
+    def key(self, event: Event) -> str:
+        """The routing key of an event."""
+        return event.mailbox if self.routing_key is None else self.routing_key
+
+
+class AmqpSink:
+    """A `Sink` that publishes.
+
+    Body and content type are those of a webhook; `message_id` is the event's id, `type` its type, and the header
+    `mailbox` its mailbox. One connection is kept open; one that broke while it lay idle is replaced without a pause.
+
+    Args:
+        name: unique among the sinks.
+        broker: where it is.
+        route: where messages go; exchange and queue have to exist.
+        password: asked for with each new connection.
+        timeout: seconds for connecting, and for the confirmation of a batch.
+        monotonic: seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        broker: Broker,
+        route: Route,
+        password: Callable[[], str],
+        *,
+        timeout: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self._broker, self._route, self._password = broker, route, password
+        self._timeout, self._monotonic = timeout, monotonic
+        self._lock = threading.Lock()  # a connection serves one thread at a time
+        self._line: _Line | None = None
+
+    def deliver(self, events: Sequence[Event]) -> list[Outcome]:
+        """See `Sink.deliver`."""
+        if not events:
+            return []
+        with self._lock:
+            return hand_over(events, self._send, lambda event: len(event.body), _LIMITS)
+
+    def check(self) -> None:
+        """See `Sink.check`. Logs in and asks for queue or exchange."""
+        with self._lock:
+            self._hang_up()
+            try:
+                self._attempt(lambda line: line.probe())
+            except AwayError as error:
+                raise SinkUnavailableError(f"{self._broker.host}: {error}") from error
+            except SpoiltError as error:
+                words = f"{self._broker.host}: refuses queue or exchange ({error.reason}): correct its name"
+                raise SinkUnavailableError(words) from error
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        with self._lock:
+            self._hang_up()
+
+    def _send(self, batch: Sequence[Event]) -> Sequence[Outcome]:
+        idle = self._line is not None
+        try:
+            return self._attempt(lambda line: line.send(batch))
+        except AwayError as error:
+            if not idle or error.reason != "connect":
+                raise
+            return self._attempt(lambda line: line.send(batch))
+
+    def _attempt(self, do: Callable[[_Line], Sequence[Outcome]]) -> Sequence[Outcome]:
+        """Do it over the open line, or a new one; after any error the line is given up."""
+        try:
+            if self._line is None:
+                self._line = self._connect()
+            return do(self._line)
+        except ConfigError as error:
+            raise SinkUnavailableError(f"{self._broker.host}: {error}") from error
+        except ERRORS as error:
+            self._drop()
+            raise translated(error) from error
+
+    def _connect(self) -> _Line:
+        broker = self._broker
+        connection = Connection(
+            hostname=broker.host,
+            port=broker.port,
+            userid=broker.username,
+            password=self._password(),
+            virtual_host=broker.virtual_host,
+            transport="pyamqp",
+            ssl=self._tls() if broker.tls else False,
+            connect_timeout=self._timeout,
+            transport_options={"write_timeout": self._timeout},
+        ).transport.establish_connection()
+        return _Line(connection, self._route, self._timeout, self._monotonic)
+
+    def _tls(self) -> dict[str, Any]:
+        ca_file = None if self._broker.ca_file is None else str(self._broker.ca_file)
+        try:
+            ssl.create_default_context(cafile=ca_file)
+        except OSError as error:
+            words = f"the certificates in {ca_file} cannot be read as PEM ({error.strerror}); correct `ca`"
+            raise AwayError("tls", words) from error
+        return {"server_hostname": self._broker.host, "cert_reqs": ssl.CERT_REQUIRED, "ca_certs": ca_file}
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.say_goodbye()
+        self._drop()
+
+    def _drop(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.cut()
+
+
+class _Line:
+    """A connection with one channel, on which every message is confirmed or not."""
+
+    def __init__(self, connection: Any, route: Route, timeout: float, monotonic: Callable[[], float]) -> None:
+        self._connection, self._route = connection, route
+        self._timeout, self._monotonic = timeout, monotonic
+        self._channel = connection.channel()
+        self._channel.confirm_select()
+        self._sent = 0  # the broker counts messages on the channel as we do
+        self._waiting: dict[int, Event] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        events = self._channel.events
+        events["basic_ack"].add(self._on_ack)
+        events["basic_nack"].add(self._on_nack)
+        events["basic_return"].add(self._on_return)
+
+    def send(self, events: Sequence[Event]) -> Sequence[Outcome]:
+        """Publish events of different mailboxes, and wait for what the broker says of each."""
+        self._outcomes.clear()
+        ends = self._monotonic() + self._timeout
+        for event in events:
+            self._sent += 1
+            self._waiting[self._sent] = event
+            self._publish(event)
+        while self._waiting:
+            left = ends - self._monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._connection.drain_events(timeout=left)
+        return [self._outcomes[event.id] for event in events]
+
+    def probe(self) -> Sequence[Outcome]:
+        """Raise the broker's answer where exchange or queue do not exist."""
+        if self._route.exchange:
+            # In a passive declaration the type is not looked at.
+            self._channel.exchange_declare(exchange=self._route.exchange, type="direct", passive=True)
+        elif self._route.routing_key is not None:
+            self._channel.queue_declare(queue=self._route.routing_key, passive=True)
+        return ()
+
+    def say_goodbye(self) -> None:
+        """End the connection in order, if the broker listens."""
+        with suppress(*ERRORS):
+            self._connection.transport.sock.settimeout(_GOODBYE_SECONDS)
+            self._connection.close()
+
+    def cut(self) -> None:
+        """End the connection on our side."""
+        self._connection.collect()
+
+    def _publish(self, event: Event) -> None:
+        properties = {
+            "message_id": event.id,
+            "type": event.type,
+            "app_id": "mailhaul",
+            "delivery_mode": _PERSISTENT,
+        }
+        message = self._channel.prepare_message(
+            event.body,
+            content_type="application/cloudevents+json",
+            headers={"mailbox": event.mailbox},
+            properties=properties,
+        )
+        key = self._route.key(event)
+        self._channel.basic_publish(message, exchange=self._route.exchange, routing_key=key, mandatory=True)
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - py-amqp calls it so
+        self._settle(tag, DELIVERED, multiple=multiple)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - as above
+        self._settle(tag, _NACKED, multiple=multiple)
+
+    def _on_return(self, _error: Exception, _exchange: str, _key: str, message: Any) -> None:
+        """Comes before the confirmation of the same message."""
+        self._outcomes[message.properties["message_id"]] = _RETURNED
+
+    def _settle(self, tag: int, outcome: Outcome, *, multiple: bool) -> None:
+        for settled in [number for number in self._waiting if number == tag or (multiple and number < tag)]:
+            self._outcomes.setdefault(self._waiting.pop(settled).id, outcome)
