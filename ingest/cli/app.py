@@ -84,7 +84,7 @@ def check(
     if as_json:
         print_json(reports.check_data(report))
     else:
-        Console().print(reports.check_table(report))
+        Console().print(reports.check_view(report))
     sys.exit(0 if report.ok else FAILED)
 
 

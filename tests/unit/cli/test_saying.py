@@ -114,7 +114,7 @@ def test_what_a_server_says_cannot_steer_the_terminal() -> None:
     assert printable(words) == "\ufffd]0;title\ufffd \ufffdgnp.exe\ufffd\ufffdnext"
     output = io.StringIO()
     report = CheckReport([Finding("mailbox", "a", ok=False, detail=words)])
-    Console(file=output, width=120).print(reports.check_table(report))
+    Console(file=output, width=120).print(reports.check_view(report))
     assert "\x1b" not in output.getvalue()
     assert "\u202e" not in output.getvalue()
 
