@@ -66,7 +66,8 @@ def parsed(file: Path, verdicts: Verdicts) -> Iterator[ParsedMail]:
     Raises:
         NoMailError: it holds none.
         OSError: it cannot be read.
-        StoreError: there is no room for its parts.
+        StoreError, SpoolError: there is no room for its parts.
+        GuardError: no process can be started to look into an attachment.
     """
     with ExitStack() as stack:
         spool = Spool(keys.message_hasher(_MAILBOX))

@@ -11,7 +11,7 @@ from ingest.cli.extract import Extraction
 from ingest.cli.mailfile import STANDARD_INPUT, NoMailError, parsed
 from ingest.cli.saying import FAILED, UNUSABLE, say_error
 from ingest.cli.tree import mail_tree, written_lines
-from ingest.errors import StoreError
+from ingest.errors import MailhaulError
 from ingest.usecases.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def parse_files(
             with parsed(file, verdicts) as mail:
                 _show(name, mail, as_json=as_json, first=number == 0)
                 codes.add(_extract(file, mail, extraction, quiet=as_json))
-        except (NoMailError, OSError, StoreError) as error:
+        except (NoMailError, OSError, MailhaulError) as error:
             say_error(f"{name}: {_words(error)}")
             codes.add(UNUSABLE)
     return max(codes)

@@ -61,8 +61,16 @@ def mail_tree(name: str, manifest: Manifest) -> RenderableType:
         if isinstance(part, Attachment):
             branches[part.part] = branches.get(part.parent, tree).add(_attachment(part))
         else:
-            branches[part.part] = tree.add(_body(part))
+            branches[part.part] = _above(part.part, branches, tree).add(_body(part))
     return tree
+
+
+def _above(path: str, branches: dict[str | None, Tree], top: Tree) -> Tree:
+    """Where a body stands: below the signature that it was found in, if it was."""
+    while path := path.rpartition(".")[0]:
+        if path in branches:
+            return branches[path]
+    return top
 
 
 def written_lines(written: Iterable[Written]) -> Text:
@@ -174,7 +182,9 @@ def _kind(attachment: Attachment) -> Iterator[Text]:
 
 
 def _surprises(attachment: Attachment) -> Iterator[Text]:
-    if attachment.declared_type != attachment.detected_type:
+    # Containers seldom say what their files are.
+    unsaid = attachment.role == "embedded" and attachment.declared_type == "application/octet-stream"
+    if attachment.declared_type != attachment.detected_type and not unsaid:
         yield Text(f"declared as {printable(attachment.declared_type)}", _ODD)
     if attachment.filename_original is not None:
         yield Text(f"was called {printable(attachment.filename_original)}", _ODD)

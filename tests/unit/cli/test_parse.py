@@ -15,9 +15,15 @@ from ingest.cli.parse import parse_files
 from ingest.cli.tree import mail_tree
 from ingest.demo.mails import KINDS, Kind, sample
 from ingest.domain.manifest import Attachment, Headers, Invoice, MailboxRef, Manifest, ObjectRef, Parse
+from ingest.errors import SpoolError
+from ingest.usecases.spool import Spool
 from ingest.usecases.verdicts import Verdicts
+from tests.support.cms import signed as signed_file
+from tests.support.containers import mail_with
 from tests.support.dkim import NAME, record, signed
+from tests.support.tnef import attached, tnef
 
+P7M = "application/pkcs7-mime"
 MAIL = (
     b"From: =?utf-8?q?M=C3=BCller?= <ann@shop.example>\r\nSubject: \x1b[2J [bold]s[/bold]\r\n"
     b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
@@ -211,3 +217,41 @@ def test_mail_may_come_through_a_pipe(monkeypatch: pytest.MonkeyPatch, capfd: py
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(MAIL)))
     assert parse_files([Path("-")], None, as_json=False) == 0
     assert capfd.readouterr().out.startswith("standard input")
+
+
+def test_what_is_inside_of_attachments_is_shown_below_them_and_extracted(tmp_path: Path) -> None:
+    path = tmp_path / "a.eml"
+    offer = b"Content-Type: text/plain\r\n\r\nSigned."
+    held = (
+        tnef(attached("i.pdf", b"%PDF-1.7")),
+        signed_file(offer),
+        signed_file(b"<?xml version='1.0'?><a/>"),
+    )
+    names = ("winmail.dat", "application/ms-tnef"), ("smime.p7m", P7M), ("a.xml.p7m", P7M)
+    path.write_bytes(mail_with(*[(*name, octets) for name, octets in zip(names, held, strict=True)], text=None))
+    text = shown(path)
+    assert [line.rstrip() for line in text.splitlines()][-6:] == [
+        f"├── 1  winmail.dat  application/ms-tnef · {len(held[0])} B",
+        "│   └── 1.1  i.pdf  application/pdf · 8 B · found inside",
+        f"├── 2  smime.p7m  {P7M} · {len(held[1])} B",
+        "│   └── 2.1  text body  us-ascii · 7 B",
+        f"└── 3  a.xml.p7m  {P7M} · {len(held[2])} B",
+        "    └── 3.1  a.xml  application/xml · 25 B · found inside",
+    ]
+    out = tmp_path / "out"
+    assert parse_files([path], out, as_json=False) == 0
+    assert sorted(each.name for each in out.iterdir()) == [
+        *("1-winmail.dat", "1.1-i.pdf", "2-smime.p7m", "3-a.xml.p7m", "3.1-a.xml")
+    ]
+    assert (out / "1.1-i.pdf").read_bytes() == b"%PDF-1.7"
+
+
+def test_a_full_temporary_folder_is_told_of_in_plain_words(
+    mail: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise SpoolError("make room")
+
+    monkeypatch.setattr(Spool, "write", refuse)
+    assert parse_files([mail], None, as_json=False) == 2
+    assert f"{mail}: make room" in capsys.readouterr().err.replace("\n", "")
