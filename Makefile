@@ -41,7 +41,7 @@ docs: $(VENV)/dev.stamp  ## the pages that are made from the code
 	$(BIN)/python -m tests.support.documents
 
 servers:
-	@tests/install-servers dovecot prometheus clamav rabbitmq || true  # their tests skip and say so, or fail with CI=true
+	@tests/install-servers dovecot prometheus clamav rabbitmq redis || true  # their tests skip and say so, or fail with CI=true
 	@tests/install-courier || true
 	@tests/install-s3
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ingest.adapters.dkim import published_keys
 from ingest.adapters.embedded import EmbeddedLedger
 from ingest.adapters.ledger import connect
-from ingest.adapters.ledger.address import broker_url as kombu_url
+from ingest.adapters.ledger.address import Broker, broker
 from ingest.adapters.scanners.clamd import ClamdScanner
 from ingest.adapters.sinks.jsonl import JsonLinesSink
 from ingest.adapters.sinks.webhook import WebhookSink
@@ -298,9 +298,9 @@ def ledger_url(config: Config) -> Iterator[str]:
         yield embedded.url
 
 
-def broker_url(config: Config, ledger_at: str) -> str:
-    """Where hints travel, in kombu's form: the broker's address, else the ledger's."""
-    return kombu_url(config.broker_url(ledger_at))
+def broker_of(config: Config, ledger_at: str) -> Broker:
+    """Where hints travel: the broker, else the ledger."""
+    return broker(config.broker_url(ledger_at))
 
 
 def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from celery import Celery
 
+if TYPE_CHECKING:
+    from ingest.adapters.ledger.address import Broker
 
-def make_app(broker: str) -> Celery:
+
+def make_app(broker: Broker) -> Celery:
     """A Celery app without results, ETA, priorities, events and remote control.
 
     Hints are acknowledged when they are taken: a lost one is made good by the next tick, a repeated one finds
     nothing to claim. So neither late acknowledgement nor a visibility timeout has anything to protect.
 
     Args:
-        broker: URL in kombu's form.
+        broker: where hints travel.
     """
-    app = Celery("mailhaul", broker=broker)
+    app = Celery("mailhaul", broker=broker.url)
     app.conf.update(
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
@@ -30,7 +35,9 @@ def make_app(broker: str) -> Celery:
             "interval_start": 0,
             "interval_step": 0.1,
             "interval_max": 0.1,
+            **broker.options,
         },
+        broker_use_ssl=None if broker.tls is None else dict(broker.tls),
         task_acks_late=False,
         task_ignore_result=True,
         task_serializer="json",

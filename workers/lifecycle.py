@@ -20,7 +20,7 @@ from ingest.config import ConfigSource
 from ingest.errors import StartError
 from ingest.metrics import Metrics
 from ingest.ports.hints import Queue
-from ingest.runtime import Runtime, broker_url, build, ledger_url
+from ingest.runtime import Runtime, broker_of, build, ledger_url
 from workers import schedule, tasks
 from workers.app import make_app
 from workers.exporter import SystemCollector
@@ -101,7 +101,7 @@ class _Process:
         config = source.current()
         logs.configure(config.log.format, config.log.level, sys.stderr)
         with ledger_url(config) as url:
-            process = cls(source, url, make_app(broker_url(config, url)))
+            process = cls(source, url, make_app(broker_of(config, url)))
             try:
                 yield process
             finally:

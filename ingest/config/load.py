@@ -12,6 +12,7 @@ from ingest.config.document import Document, shown
 from ingest.config.fields import split_url
 from ingest.config.model import Config
 from ingest.config.secrets import Secrets, is_reference
+from ingest.domain.sentinels import read_sentinels
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -112,7 +113,12 @@ class _Loading:
 def _has_password(written: object) -> bool:
     if isinstance(written, dict):
         written = written.get("url")
+    if not isinstance(written, str):
+        return False
     try:
-        return isinstance(written, str) and split_url(written).password is not None
+        sentinels = read_sentinels(written)
+        if sentinels is not None:
+            return (sentinels.login.password or sentinels.sentinel_login.password) is not None
+        return split_url(written).password is not None
     except ValueError:
         return False  # the model says what is wrong with it

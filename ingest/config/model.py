@@ -40,6 +40,7 @@ from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves i
 from ingest.config.section import Section
 from ingest.config.units import Deadline, Interval, Size  # noqa: TC001 - as above
 from ingest.domain.mailbox import ProxyKind, Tls
+from ingest.domain.sentinels import read_sentinels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +89,8 @@ class StoreSection(Section):
 
 def _with_scheme(schemes: frozenset[str], words: str) -> AfterValidator:
     def check(value: str) -> str:
+        if read_sentinels(value) is not None:
+            return value
         parts = split_url(value)
         if parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.hostname):
             raise ValueError(words)
@@ -96,8 +99,11 @@ def _with_scheme(schemes: frozenset[str], words: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-_LEDGER_WORDS = "write `embedded`, {embedded: folder}, or an address that begins with redis://, rediss:// or unix://"
-_BROKER_WORDS = "write an address that begins with redis://, rediss://, unix://, amqp:// or amqps://"
+_LEDGER_WORDS = (
+    "write `embedded`, {embedded: folder}, or an address: redis://host:6379/0, rediss://host:6379/0, "
+    "redis+sentinel://host:26379,host:26379/service or unix:///path.sock"
+)
+_BROKER_WORDS = "write an address: one as for the ledger, or amqp://host// or amqps://host//"
 
 
 class LedgerSection(Section):

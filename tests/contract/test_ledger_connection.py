@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.adapters.ledger import connect
-from ingest.adapters.ledger.address import broker_url, redis_url
+from ingest.adapters.ledger.address import Broker, broker, redis_url
 from ingest.errors import LedgerUnavailableError, StartError
 from tests.support.servers import free_port
 from tests.support.valkey import Valkey
@@ -191,7 +191,7 @@ def test_what_is_no_address_is_refused_before_anything_is_sent(url: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("url", "redis", "broker"),
+    ("url", "redis", "kombu"),
     [
         ("redis://h:1/2", "redis://h:1/2", "redis://h:1/2"),
         ("valkey://u:p@h:1/2", "redis://u:p@h:1/2", "redis://u:p@h:1/2"),
@@ -203,9 +203,9 @@ def test_what_is_no_address_is_refused_before_anything_is_sent(url: str) -> None
         ("amqp://h//", "amqp://h//", "amqp://h//"),
     ],
 )
-def test_addresses_take_the_form_each_library_asks_for(url: str, redis: str, broker: str) -> None:
+def test_addresses_take_the_form_each_library_asks_for(url: str, redis: str, kombu: str) -> None:
     assert redis_url(url) == redis
-    assert broker_url(url) == broker
+    assert broker(url) == Broker(kombu)
 
 
 def test_valkey_addresses_work(valkey: Valkey) -> None:

@@ -18,7 +18,7 @@ from redis import Redis
 from ingest.adapters import embedded
 from ingest.adapters.embedded import EmbeddedLedger, find_server
 from ingest.adapters.ledger import connect
-from ingest.adapters.ledger.address import broker_url
+from ingest.adapters.ledger.address import broker
 from ingest.errors import StartError
 from tests.support.waiting import eventually
 
@@ -234,7 +234,7 @@ def test_an_installed_server_does_where_the_wheel_has_none(tmp_path: Path, monke
 
 
 def test_celery_reaches_it_as_a_broker(tmp_path: Path) -> None:
-    with EmbeddedLedger(tmp_path / "with space") as ledger, Connection(broker_url(ledger.url)) as connection:
+    with EmbeddedLedger(tmp_path / "with space") as ledger, Connection(broker(ledger.url).url) as connection:
         queue = connection.SimpleQueue("hints")
         queue.put("work")
         message = queue.get(timeout=10)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from ingest.adapters.ledger.address import broker_url
+from ingest.adapters.ledger.address import broker
 from ingest.config import ConfigSource
 from ingest.metrics import Metrics
 from ingest.ports.hints import NoHints, Queue
@@ -43,7 +43,7 @@ class Clock:
 @pytest.fixture
 def app(valkey: Valkey) -> Iterator[Celery]:
     valkey.flush()
-    made = make_app(broker_url(valkey.url))
+    made = make_app(broker(valkey.url))
     yield made
     made.close()
 
@@ -77,7 +77,7 @@ def test_a_hint_expires(app: Celery, valkey: Valkey) -> None:
 
 
 def test_a_broker_that_is_away_costs_hints_and_nothing_else() -> None:
-    app = make_app(f"redis://127.0.0.1:{free_port()}/0")
+    app = make_app(broker(f"redis://127.0.0.1:{free_port()}/0"))
     hints = CeleryHints(app)
     hints.send(Queue.POLL)
     assert hints.waiting(Queue.POLL) == 0

@@ -30,10 +30,14 @@ class Valkey:
     Args:
         folder: for its log.
         options: further arguments for the server.
+        program: another server that takes the same arguments.
+        config: a file that it reads first, and may write to.
     """
 
     folder: Path
     options: tuple[str, ...] = ()
+    program: Path | None = None
+    config: Path | None = None
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -54,7 +58,7 @@ class Valkey:
         """Start it, empty, and wait until it answers."""
         with (self.folder / "valkey-test.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [find_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.options],
+                [self.program or find_server(), *self._arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -85,6 +89,10 @@ class Valkey:
         with closing(self.client()) as client:
             client.flushall()
             client.script_flush()
+
+    def _arguments(self) -> list[str]:
+        given = ["--port", str(self.port), "--bind", "127.0.0.1", *self.options]
+        return ["--save", "", *given] if self.config is None else [str(self.config), *given]
 
     def _answers(self) -> bool:
         assert self.process is not None

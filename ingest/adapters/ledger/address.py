@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from ingest.domain.sentinels import read_sentinels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ingest.domain.sentinels import Login, Sentinels
 
 _SAME_PROTOCOL = {"valkey": "redis", "valkeys": "rediss"}
 
@@ -13,8 +22,27 @@ def redis_url(url: str) -> str:
     return _SAME_PROTOCOL.get(scheme, scheme) + separator + rest
 
 
-def broker_url(url: str) -> str:
-    """The address as kombu takes it: `redis+socket:///path?virtual_host=0` for a unix socket.
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker as kombu takes it: address, options of the transport, and of TLS where the address cannot say them."""
+
+    url: str = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    tls: Mapping[str, Any] | None = None
+
+
+def broker(url: str) -> Broker:
+    """The broker at an address: Redis, Valkey, Sentinels or AMQP.
+
+    Raises:
+        ValueError: an address of Sentinels that is not whole.
+    """
+    sentinels = read_sentinels(url)
+    return Broker(_kombu_url(url)) if sentinels is None else _of_sentinels(sentinels)
+
+
+def _kombu_url(url: str) -> str:
+    """`redis+socket:///path?virtual_host=0` for a unix socket.
 
     For `rediss://`, kombu verifies nothing it is not told to (`ssl_cert_reqs`), so it is told to.
     """
@@ -26,3 +54,37 @@ def broker_url(url: str) -> str:
     if parts.scheme == "rediss" and "ssl_cert_reqs" not in options:
         return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
     return url
+
+
+def _of_sentinels(sentinels: Sentinels) -> Broker:
+    login = sentinels.login
+    user = quote(login.username or "", safe="")
+    password = "" if login.password is None else f":{quote(login.password, safe='')}"
+    before = f"{user}{password}@" if user or password else ""
+    # kombu takes login and database from the first, and only hosts and ports from all of them.
+    path = f"/{sentinels.database}"
+    urls = [f"sentinel://{before}{_in_url(host)}:{port}{path}" for host, port in sentinels.hosts]
+    tls = tls_options(sentinels)
+    return Broker(
+        ";".join(urls),
+        {"master_name": sentinels.service, "sentinel_kwargs": {**login_options(sentinels.sentinel_login), **tls}},
+        {key: value for key, value in tls.items() if key != "ssl"} or None,
+    )
+
+
+def login_options(login: Login) -> dict[str, str]:
+    """A login in redis-py's words."""
+    given = {"username": login.username, "password": login.password}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def tls_options(sentinels: Sentinels) -> dict[str, Any]:
+    """TLS in redis-py's words; empty without it."""
+    if not sentinels.tls:
+        return {}
+    trusted = {} if sentinels.ca_file is None else {"ssl_ca_certs": sentinels.ca_file}
+    return {"ssl": True, "ssl_cert_reqs": "required", **trusted}
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

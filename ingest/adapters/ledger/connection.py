@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from redis import BlockingConnectionPool, Redis
+from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis import exceptions as redis_errors
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from ingest.adapters.ledger.address import redis_url
+from ingest.adapters.ledger.address import login_options, redis_url, tls_options
+from ingest.domain.sentinels import read_sentinels
 from ingest.errors import LedgerUnavailableError, StartError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ Argument = str | bytes | int
 MAX_CONNECTIONS = 128
 POOL_WAIT_SECONDS = 20
 CONNECT_SECONDS = 5
+SENTINEL_SECONDS = 2
 # A server that rewrites or syncs its append-only file on a slow disk may pause for seconds.
 REPLY_SECONDS = 15
 HEALTH_CHECK_SECONDS = 30
@@ -57,22 +60,11 @@ class RedisConnection:
             StartError: this is no such address.
         """
         try:
-            self._pool = BlockingConnectionPool.from_url(
-                redis_url(url),
-                max_connections=MAX_CONNECTIONS,
-                timeout=POOL_WAIT_SECONDS,
-                socket_connect_timeout=CONNECT_SECONDS,
-                socket_timeout=REPLY_SECONDS,
-                health_check_interval=HEALTH_CHECK_SECONDS,
-                # One more try mends a connection that a restart broke. Every script may run twice: a fence lets the
-                # second change nothing.
-                retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
-                protocol=2,
-                decode_responses=False,
-            )
+            self._pool = _pool(url)
         except ValueError as error:
             raise StartError(
-                "the address of the ledger cannot be used; write it as redis://host:6379/0, or unix:///path.sock"
+                "the address of the ledger cannot be used; write it as redis://host:6379/0, unix:///path.sock, or "
+                "redis+sentinel://host:26379,host:26379/service"
             ) from error
         self._redis = Redis(connection_pool=self._pool)
         self._scripts: dict[str, Script] = {}
@@ -106,6 +98,37 @@ class RedisConnection:
         if name not in self._scripts:
             self._scripts[name] = self._redis.register_script(_source(name))
         return self._scripts[name]
+
+
+class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the primary that Sentinels name; one more than there may be waits, as with other pools."""
+
+
+def _pool(url: str) -> ConnectionPool:
+    options: dict[str, Any] = {
+        "max_connections": MAX_CONNECTIONS,
+        "timeout": POOL_WAIT_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": REPLY_SECONDS,
+        "health_check_interval": HEALTH_CHECK_SECONDS,
+        # One more try mends a connection that a restart broke. Every script may run twice: a fence lets the second
+        # change nothing.
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
+        "protocol": 2,
+        "decode_responses": False,
+    }
+    sentinels = read_sentinels(url)
+    if sentinels is None:
+        return BlockingConnectionPool.from_url(redis_url(url), **options)
+    tls = tls_options(sentinels)
+    asked = {**login_options(sentinels.sentinel_login), **tls, "protocol": 2}
+    # A Sentinel that is down must not take the time of those that are up.
+    manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
+        sentinels.hosts,
+        sentinel_kwargs={"socket_connect_timeout": SENTINEL_SECONDS, "socket_timeout": SENTINEL_SECONDS, **asked},
+    )
+    served = {**login_options(sentinels.login), **tls, "db": sentinels.database}
+    return _SentinelPool(sentinels.service, manager, **options, **served)  # type: ignore[no-untyped-call]  # as above
 
 
 _OF_THE_STREAM = {"ensure_group", "read", "lag", "trim"}

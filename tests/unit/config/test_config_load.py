@@ -472,19 +472,33 @@ def test_a_password_written_out_is_refused_and_not_shown(write: Write, written: 
     assert "4711" not in found
 
 
+ADDRESSES = [
+    "redis://:hunter2@h/0",
+    "redis+sentinel://:hunter2@h:1,h:2/service",
+    "redis+sentinel://h/service?sentinel_password=hunter2",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("name", ["ledger", "broker"])
-def test_an_address_with_a_password_stands_elsewhere(write: Write, tmp_path: Path, name: str) -> None:
+def test_an_address_with_a_password_stands_elsewhere(write: Write, tmp_path: Path, name: str, address: str) -> None:
     other = "ledger: embedded\n" if name == "broker" else ""
     base = f"store: file:///s\n{other}{name}: "
-    found = problem(write(f"{base}redis://:hunter2@h/0\n", whole=True))
+    found = problem(write(f"{base}{address}\n", whole=True))
     assert f"{name}: a password is not written here" in found
     assert "hunter2" not in found
-    (tmp_path / "address").write_text("redis://:hunter2@h/0\n")
+    (tmp_path / "address").write_text(f"{address}\n")
     for reference in ("file:address", "env:ADDRESS"):
-        config = load(write(f"{base}{reference}\n", whole=True), {"ADDRESS": "redis://:hunter2@h/0"})
-        assert (config.ledger_url if name == "ledger" else config.broker_url("")) == "redis://:hunter2@h/0"
+        config = load(write(f"{base}{reference}\n", whole=True), {"ADDRESS": address})
+        assert (config.ledger_url if name == "ledger" else config.broker_url("")) == address
         assert "hunter2" not in repr(config)
     assert "env:NOWHERE: there is no secret" in problem(write(f"{base}env:NOWHERE\n", whole=True))
+
+
+@pytest.mark.parametrize("address", ["redis+sentinel://h1,h2", "redis+sentinel://h/s?ssl=1", "redis+sentinel:///s"])
+def test_an_address_of_sentinels_is_told_how_to_be_written(write: Write, address: str) -> None:
+    found = problem(write(f"store: file:///s\nledger: {address}\n", whole=True))
+    assert "write redis+sentinel://user:password@host:26379,host:26379/service/0" in found
 
 
 # --- the schedule ------------------------------------------------------------------------------------------------

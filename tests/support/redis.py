@@ -1,0 +1,108 @@
+"""Redis itself: over TLS, and servers that Sentinels look after."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Self
+
+import trustme
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tests.support.servers import find_program, free_port, missing
+from tests.support.valkey import Valkey
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+_SERVICE = "mailhaul"
+
+
+def redis_server() -> Path:
+    """Debian's Redis; the test is skipped, or fails in CI, where it is missing."""
+    return find_program("redis-server") or missing("redis", "Redis")
+
+
+@contextmanager
+def tls_redis(folder: Path) -> Iterator[str]:
+    """A running Redis that speaks TLS, with a CA of its own; gives its address.
+
+    Args:
+        folder: exists; everything lies in it.
+    """
+    authority, port = trustme.CA(), free_port()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    options = {
+        "tls-port": port,
+        "tls-cert-file": folder / "server.pem",
+        "tls-key-file": folder / "server.pem",
+        "tls-ca-cert-file": folder / "ca.pem",
+        "tls-auth-clients": "no",
+    }
+    arguments = tuple(str(word) for name, value in options.items() for word in (f"--{name}", value))
+    with Valkey(folder, arguments, program=redis_server()):
+        yield f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={folder / 'ca.pem'}"
+
+
+class Watched:
+    """A primary, its replica, and a Sentinel that makes the replica the primary a second after that has gone.
+
+    Args:
+        folder: exists; everything lies in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.primary = Valkey(folder)
+        follow = ("--replicaof", f"127.0.0.1 {self.primary.port}", "--repl-diskless-sync-delay", "0")
+        self.replica = Valkey(folder, follow)
+        self._sentinel = Valkey(folder, ("--sentinel",), config=folder / "sentinel.conf")
+
+    @property
+    def url(self) -> str:
+        """The address to be configured. The first Sentinel of two is not there: one that is up suffices."""
+        return f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{self._sentinel.port}/{_SERVICE}/0"
+
+    def __enter__(self) -> Self:
+        (self._folder / "sentinel.conf").write_text(
+            f"sentinel monitor {_SERVICE} 127.0.0.1 {self.primary.port} 1\n"
+            f"sentinel down-after-milliseconds {_SERVICE} 1000\n"
+            f"sentinel failover-timeout {_SERVICE} 5000\n"
+        )
+        try:
+            for server in (self.primary, self.replica, self._sentinel):
+                server.start()
+            eventually(self._knows_the_replica, 30, "the Sentinel does not find the replica")
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def fail_over(self) -> None:
+        """Kill the primary; returns when the replica has taken its place."""
+        self.primary.kill()
+        eventually(self._promoted, 60, "the replica was not made the primary")
+
+    def _stop(self) -> None:
+        for server in (self._sentinel, self.replica, self.primary):
+            server.stop()
+
+    def _knows_the_replica(self) -> bool:
+        with closing(self._sentinel.client()) as client, suppress(RedisError):
+            (found,) = client.execute_command("SENTINEL", "REPLICAS", _SERVICE)  # type: ignore[no-untyped-call]
+            return dict(zip(found[::2], found[1::2], strict=True)).get(b"master-link-status") == b"ok"
+        return False
+
+    def _promoted(self) -> bool:
+        with Redis(port=self.replica.port) as client, suppress(RedisError):
+            return bool(client.role()[0] == b"master")
+        return False
