@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tempfile
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,6 +19,7 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from multiprocessing.queues import SimpleQueue
 
 LIMITS = Confinement(cpu_seconds=20, memory_octets=2**29, seconds=60, output_octets=2**20)
 SHORT = Confinement(cpu_seconds=20, memory_octets=2**29, seconds=4, output_octets=2**20)
@@ -34,8 +37,7 @@ def file() -> Iterator[BinaryIO]:
 def is_gone(pid: int) -> bool:
     """Also where it is still to be reaped by whoever inherited it."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 - a number of the kernel's
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
 
@@ -56,7 +58,6 @@ def test_it_reads_the_file_and_leaves_its_position(file: BinaryIO) -> None:
 @pytest.mark.parametrize(
     ("deed", "limits", "outcome", "answers"),
     [
-        ("loop", BUSY, Outcome.STOPPED, [b"once"]),
         ("sleep", SHORT, Outcome.STOPPED, [b"once"]),
         ("be killed", LIMITS, Outcome.STOPPED, []),
         ("crash", LIMITS, Outcome.BROKEN, [b"once"]),
@@ -71,6 +72,12 @@ def test_what_it_gave_before_it_went_wrong_is_kept(
     assert run(file, deed, limits)[:2] == (outcome, answers)
 
 
+def test_computing_has_an_end(file: BinaryIO) -> None:
+    outcome, answers, child = run(file, "loop", BUSY)
+    assert (outcome, answers) == (Outcome.STOPPED, [b"once"])
+    assert child.waited < BUSY.seconds, "only the clock stopped it"
+
+
 def test_memory_has_an_end(file: BinaryIO) -> None:
     """In pieces of 16 MiB, of which 512 MiB hold fewer than 32."""
     outcome, answers, _ = run(file, "eat memory")
@@ -82,6 +89,25 @@ def test_output_has_an_end(file: BinaryIO) -> None:
     outcome, answers, _ = run(file, "write endlessly")
     assert outcome is Outcome.STOPPED
     assert sum(map(len, answers)) <= LIMITS.output_octets
+
+
+def test_a_process_that_may_have_no_children_can_guard_one(tmp_path: Path) -> None:
+    """Celery's are such: `multiprocessing` refuses them any."""
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    answers = multiprocessing.get_context("spawn").SimpleQueue()
+    worker = multiprocessing.get_context("spawn").Process(target=_guard_one, args=(str(path), answers), daemon=True)
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == 0
+    assert answers.get() == (Outcome.DONE, [b"789", b"12"])
+    answers.close()
+    worker.close()
+
+
+def _guard_one(path: str, answers: SimpleQueue[tuple[Outcome, list[bytes]]]) -> None:
+    with Path(path).open("rb") as file:
+        answers.put(run(file, "read")[:2])
 
 
 def test_what_it_started_ends_with_it(file: BinaryIO) -> None:

@@ -90,6 +90,12 @@ def test_a_name_tree_may_have_any_depth(cyclic: bool) -> None:  # noqa: FBT001 -
     assert read(written(writer)) == held(XML, OTHER)
 
 
+def test_a_name_tree_without_end_hides_nothing() -> None:
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf(XML._replace(associated=True, tree=False)))))
+    nested(writer, 1, cyclic=True)
+    assert read(written(writer)) == held(XML)
+
+
 @pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256"])
 def test_an_encrypted_pdf_that_opens_by_itself_is_read(algorithm: str) -> None:
     assert read(pdf(XML, password="", algorithm=algorithm)) == held(XML)._replace(encrypted=True)
@@ -102,6 +108,12 @@ def test_a_pdf_that_takes_a_password_stays_closed() -> None:
 @pytest.mark.parametrize("password", ["", "tiger"])
 def test_an_encrypted_pdf_without_files_is_told_by_the_scan(password: str, no_process: None) -> None:
     assert read(pdf(password=password)) == Found([], encrypted=True, defects=set())
+
+
+def test_what_stands_in_a_file_does_not_make_the_pdf_encrypted() -> None:
+    inner = Holding("inner.pdf", b"%PDF-1.7 trailer <</Encrypt 1 0 R>>")
+    assert scanned(pdf(inner)).encrypted
+    assert read(pdf(inner)) == held(inner)
 
 
 @pytest.fixture
