@@ -232,14 +232,14 @@ class Contents:
         return self._opened(part, lambda share: self._pdf_files(part, scan, share), "pdf")
 
     def _pdf_files(self, part: Part, scan: PdfScan, share: _Share) -> Generator[Part]:
-        allowance = self._allowance
-        found = PdfFiles(
-            part.spool.descriptor(),
-            scan,
-            self.limits,
-            octets=self.limits.octets - allowance.octets,
-            seconds=self.limits.seconds - allowance.waited,
-        )
+        allowance, limits = self._allowance, self.limits
+        octets, seconds = limits.octets - allowance.octets, limits.seconds - allowance.waited
+        if octets <= 0 or allowance.children >= limits.all_children:
+            raise _LimitError
+        if seconds <= 0:
+            part.add(Defect.CONTAINER_STOPPED.value)
+            return
+        found = PdfFiles(part.spool.descriptor(), scan, limits, octets=octets, seconds=seconds)
         try:
             yield from _gathered(part, found, share)
         finally:
