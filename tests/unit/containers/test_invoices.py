@@ -17,6 +17,7 @@ CORPUS = Path(__file__).parents[4] / "shared" / "corpus" / "einvoices"
 UBL = "urn:oasis:names:specification:ubl:schema:xsd:"
 CII = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"
 CORE = "urn:cen.eu:en16931:2017"
+GUIDE = "GuidelineSpecifiedDocumentContextParameter"
 KOSIT = f"{CORE}#compliant#urn:xeinkauf.de:kosit"
 
 
@@ -107,6 +108,7 @@ def test_the_version_of_a_fattura_is_its_profile(namespace: str, version: str) -
         (b"UNA:+.? 'UNB+UNOC:3+1+2+241124:1200+1'UNH+1+INVOIC:D:96A:UN:EAN008'", "INVOIC:D:96A:UN:EAN008", "certain"),
         (b"UNB+UNOC:3+1+2'\r\nUNH+1+INVOIC:D:96A:UN'\r\nBGM+380", "INVOIC:D:96A:UN", "certain"),
         (b"UNA.*,! ~UNB*UNOC.3*1!~UNH*2!*!!*3~UNH*1*INVOIC.D.96A~", "INVOIC:D:96A", "certain"),
+        (b"UNB+UNOC:3+what??'UNH+1+INVOIC:D:96A:UN'", "INVOIC:D:96A:UN", "certain"),
         (b"UNH+1+INVOIC:D:96A:UN'", "INVOIC:D:96A:UN", "likely"),
     ],
 )
@@ -122,7 +124,8 @@ def test_edifact_is_told_by_its_message_header(content: bytes, guideline: str, c
         b"",
         b"UNB+UNOC:3+1'UNH+1+ORDERS:D:96A:UN'",
         b"UNA",
-        b"UNA''''''UNH+1+INVOIC:D:96A:UN'",
+        b"UNA++.? 'UNH+1+INVOIC+D+96A'",
+        b"UNB+UNOC:3+?'UNH+1+INVOIC:D:96A:UN'",
         b"UNH+1",
         b"<Invoice><CustomizationID>4</CustomizationID></Invoice>",
         b"<html><Invoice/></html>",
@@ -170,6 +173,12 @@ def test_only_the_guideline_in_its_own_place_counts() -> None:
     elsewhere = f"<ext><CustomizationID>{CORE}</CustomizationID></ext><CustomizationID/>"
     invoice = found(ubl("").replace("<c:CustomizationID></c:CustomizationID>", elsewhere))
     assert invoice == Invoice(format="ubl", confidence="certain")
+
+
+def test_a_context_without_a_guideline_does_not_hide_the_next() -> None:
+    invoice = found(cii(CORE).replace("<r:Business", "<Guide><X/></Guide><r:Business").replace("Guide>", f"{GUIDE}>"))
+    assert invoice is not None
+    assert invoice.guideline == CORE
 
 
 @pytest.mark.parametrize("written", ["<![CDATA[{}]]>", "<!-- a -->\n{}<?b c?>", "<b>DE1</b>{}"])
