@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader, PdfWriter
 
+from ingest.containers import pdfreader
 from ingest.containers.invoices import recognise
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.stream import FileEnd
 from ingest.mime.defects import Defect
+from tests.support import without_ciphers
 from tests.support.pdfs import Holding, nested, pdf, with_object_streams, written
 
 if TYPE_CHECKING:
@@ -103,6 +105,19 @@ def test_an_encrypted_pdf_that_opens_by_itself_is_read(algorithm: str) -> None:
 
 def test_a_pdf_that_takes_a_password_stays_closed() -> None:
     assert read(pdf(XML, password="tiger")) == Found([], encrypted=True, defects=set())
+
+
+def test_a_pdf_for_owners_of_certificates_stays_closed() -> None:
+    made = pdf(XML, password="").replace(b"/Standard", b"/Entrust ")
+    assert read(made) == Found([], encrypted=True, defects=set())
+
+
+def test_without_ciphers_only_what_they_are_for_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdfreader, "MODULE", without_ciphers.MODULE)
+    assert read(pdf(XML, password="", algorithm="RC4-128")) == held(XML)._replace(encrypted=True)
+    unread = Found([], encrypted=True, defects={Defect.PDF_UNREAD})
+    assert read(pdf(XML, password="", algorithm="AES-256")) == unread
+    assert read(pdf(XML, password="", algorithm="AES-128")) == unread
 
 
 @pytest.mark.parametrize("password", ["", "tiger"])
