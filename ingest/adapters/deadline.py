@@ -17,7 +17,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Deadline:
@@ -76,21 +76,37 @@ class Deadline:
 _current: ContextVar[Deadline] = ContextVar("mailhaul_request_deadline")
 
 
+class ForbiddenAddressError(OSError):
+    """The name of a server has an address that must not be connected to; nothing was."""
+
+
 class _Guarded(HTTPConnection):
     """A connection whose socket the current request's deadline can shut down.
 
     It keeps a second descriptor of the socket for that: wrapping a socket in TLS makes the first object useless, and
     there is no other until the handshake is over.
+
+    Args:
+        args: as urllib3 gives them.
+        permitted: asked about every address that a name has, each time it is resolved; one that is not permitted
+            forbids them all. What is connected to is an address that was asked about, so that a name which resolves
+            otherwise a moment later changes nothing.
+        options: as urllib3 gives them.
     """
 
     _handle: socket.socket | None = None
 
+    def __init__(self, *args: Any, permitted: Callable[[str], bool] | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._permitted = permitted
+
     def _new_conn(self) -> socket.socket:
         deadline = _current.get()
         failed: OSError | None = None
-        for family, kind, number, _, address in socket.getaddrinfo(
-            self._dns_host, self.port, type=socket.SOCK_STREAM
-        ):
+        found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        if self._permitted is not None and not all(self._permitted(str(address[0])) for *_, address in found):
+            raise ForbiddenAddressError("the name has an address that must not be connected to")
+        for family, kind, number, _, address in found:
             attempt = socket.socket(family, kind, number)
             try:
                 self._keep(attempt.dup())

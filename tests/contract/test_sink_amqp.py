@@ -174,13 +174,13 @@ def test_a_missing_password_is_the_sinks_trouble(rabbitmq: RabbitMq) -> None:
 def test_a_broker_that_cannot_be_trusted_gets_no_password(rabbitmq: RabbitMq, tmp_path: Path, trouble: str) -> None:
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
-    changes: dict[str, Any] = {
+    cases: dict[str, dict[str, Any]] = {
         "unknown authority": {"port": rabbitmq.tls_port, "ca_file": other},
         "wrong name": {"port": rabbitmq.tls_port, "ca_file": rabbitmq.ca_file, "host": "localhost"},
         "no file": {"port": rabbitmq.tls_port, "ca_file": tmp_path / "missing.pem"},
         "no TLS there": {"ca_file": rabbitmq.ca_file},
-    }[trouble]
-    with sink_to(rabbitmq, Route("", "q"), tls=True, **changes) as sink:
+    }
+    with sink_to(rabbitmq, Route("", "q"), tls=True, **cases[trouble]) as sink:
         (outcome,) = sink.deliver([event("e1")])
         assert outcome == away("tls")
         with pytest.raises(SinkUnavailableError):

@@ -15,6 +15,7 @@ import pytest
 import trustme
 from standardwebhooks import Webhook
 
+from ingest.adapters.sinks.posting import Poster, PostError
 from ingest.adapters.sinks.webhook import WebhookSink
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict
@@ -36,7 +37,8 @@ def receiver() -> Iterator[Receiver]:
 
 @contextmanager
 def sink_to(url: str, timeout: float = 10, **changes: Any) -> Iterator[WebhookSink]:
-    with closing(WebhookSink("hook", url, lambda: SECRET, timeout=timeout, clock=time.time, **changes)) as sink:
+    options = {"clock": time.time, "allow_private": True, **changes}
+    with closing(WebhookSink("hook", url, lambda: SECRET, timeout=timeout, **options)) as sink:
         yield sink
 
 
@@ -56,7 +58,9 @@ def test_the_reference_library_accepts_the_signature(receiver: Receiver) -> None
 
 
 def test_the_timestamp_is_that_of_the_clock_passed_in(receiver: Receiver) -> None:
-    sink = WebhookSink("hook", receiver.url, lambda: SECRET, timeout=10, clock=lambda: 1_764_000_000.9)
+    sink = WebhookSink(
+        "hook", receiver.url, lambda: SECRET, timeout=10, clock=lambda: 1_764_000_000.9, allow_private=True
+    )
     with closing(sink):
         sink.deliver([event("e1")])
     assert receiver.requests[0].headers["webhook-timestamp"] == "1764000000"
@@ -65,7 +69,9 @@ def test_the_timestamp_is_that_of_the_clock_passed_in(receiver: Receiver) -> Non
 def test_a_new_secret_is_used_from_the_next_batch_on(receiver: Receiver) -> None:
     other = "whsec_" + base64.b64encode(b"o" * 32).decode()
     secrets = iter([SECRET, other])
-    with closing(WebhookSink("hook", receiver.url, lambda: next(secrets), timeout=10, clock=time.time)) as sink:
+    with closing(
+        WebhookSink("hook", receiver.url, lambda: next(secrets), timeout=10, clock=time.time, allow_private=True)
+    ) as sink:
         sink.deliver([event("e1")])
         sink.deliver([event("e2")])
     for secret, request in zip([SECRET, other], receiver.requests, strict=True):
@@ -85,7 +91,9 @@ def test_a_new_secret_is_used_from_the_next_batch_on(receiver: Receiver) -> None
     ],
 )
 def test_a_malformed_secret_is_told_of_and_not_shown(receiver: Receiver, secret: str) -> None:
-    with closing(WebhookSink("hook", receiver.url, lambda: secret, timeout=10, clock=time.time)) as sink:
+    with closing(
+        WebhookSink("hook", receiver.url, lambda: secret, timeout=10, clock=time.time, allow_private=True)
+    ) as sink:
         for attempt in (sink.check, lambda: sink.deliver([event("e1")])):
             with pytest.raises(SinkUnavailableError, match="openssl rand") as raised:
                 attempt()
@@ -98,7 +106,7 @@ def test_a_missing_secret_is_the_sinks_trouble_and_not_the_relays(receiver: Rece
         raise ConfigError(["env:HOOK: there is no secret; set the environment variable HOOK"])
 
     with (
-        closing(WebhookSink("hook", receiver.url, missing, timeout=10, clock=time.time)) as sink,
+        closing(WebhookSink("hook", receiver.url, missing, timeout=10, clock=time.time, allow_private=True)) as sink,
         pytest.raises(SinkUnavailableError, match="env:HOOK"),
     ):
         sink.deliver([event("e1")])
@@ -226,6 +234,58 @@ def test_a_closed_port_and_an_unknown_name_are_told_by_check_and_by_deliver() ->
                 assert sink.deliver([event("e1")]) == [away("connect")]
                 with pytest.raises(SinkUnavailableError, match=r"127\.0\.0\.1|nowhere"):
                     sink.check()
+
+
+# --- where a request may go --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0", "[::1]", "[::ffff:127.0.0.1]"]
+)
+def test_without_leave_no_request_goes_to_this_machine_however_it_is_written(receiver: Receiver, name: str) -> None:
+    url = receiver.url.replace("127.0.0.1", name)
+    with sink_to(url, allow_private=False) as sink:
+        assert sink.deliver([event("e1")]) == [away("private_address")]
+        with pytest.raises(SinkUnavailableError, match="allow_private"):
+            sink.check()
+    assert receiver.connections == 0
+
+
+def test_a_name_with_one_private_address_among_its_addresses_is_not_connected_to(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(_host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("127.0.0.1", "10.0.0.1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    poster = Poster(receiver.url, timeout=5, ca_file=None, connections=1, permitted=lambda found: found != "10.0.0.1")
+    with closing(poster), pytest.raises(PostError) as raised:
+        poster.post(b"{}", {})
+    assert raised.value.reason == "private_address"
+    assert receiver.connections == 0
+
+
+def test_the_address_that_was_looked_at_is_the_one_connected_to(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that answers otherwise the second time gains nothing: there is no second time."""
+    asked: list[str] = []
+    looked_at: list[str] = []
+
+    def resolve(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        address = "127.0.0.1" if len(asked) == 1 else "127.6.6.6"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    def permitted(address: str) -> bool:
+        looked_at.append(address)
+        return True
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    url = receiver.url.replace("127.0.0.1", "hooks.example.org")
+    with closing(Poster(url, timeout=5, ca_file=None, connections=1, permitted=permitted)) as poster:
+        assert [poster.post(b"{}", {}) for _ in range(2)] == [204, 204]
+    assert (asked, looked_at) == (["hooks.example.org"], ["127.0.0.1"])
 
 
 # --- TLS ---------------------------------------------------------------------------------------------------------

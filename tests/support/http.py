@@ -99,6 +99,11 @@ class Receiver:
                 _hang_up(connection)
         self._server.server_close()
 
+    @property
+    def connections(self) -> int:
+        """How many were ever opened."""
+        return self._connections
+
     def opened(self, connection: socket.socket) -> int:
         """Remember a connection, so that it can be ended; returns its number."""
         with self._lock:

@@ -125,7 +125,9 @@ class WebhookWorld(World):
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
         self.secret = SECRET
-        self.sink = WebhookSink("hook", receiver.url, lambda: self.secret, timeout=10, clock=time.time)
+        self.sink = WebhookSink(
+            "hook", receiver.url, lambda: self.secret, timeout=10, clock=time.time, allow_private=True
+        )
 
     def received(self) -> list[bytes]:
         return [request.body for request in self.receiver.requests]

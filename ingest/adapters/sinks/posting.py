@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
-from ingest.adapters.deadline import Deadline, GuardedPool, GuardedTlsPool
+from ingest.adapters.deadline import Deadline, ForbiddenAddressError, GuardedPool, GuardedTlsPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 # Of an answer's body, read so that the connection can be used again; with more of it, a new one is cheaper.
 _BODY_OCTETS = 16 * 1024
 
+_PRIVATE = "its name leads to this machine or into a private network; if that is meant, set `allow_private`"
+# What needs no more words than these.
+_PLAIN: tuple[tuple[type[OSError], str, str], ...] = (
+    (ForbiddenAddressError, "private_address", _PRIVATE),
+    (socket.gaierror, "connect", "its name is unknown; correct `url`, or see to name resolution"),
+)
+
 
 class PostError(Exception):
-    """No answer. `reason` is `connect`, `timeout`, `tls` or `protocol`; the text is for the person who mends it."""
+    """No answer. `reason` is a short code (`connect`, `timeout`, ...); the text is for the person who mends it."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -38,21 +45,31 @@ class Poster:
         timeout: seconds for one request as a whole, connecting included.
         ca_file: PEM certificates to trust instead of the system's.
         connections: how many are kept open.
+        permitted: asked about every address of the host; one that is not permitted forbids the request.
 
     Raises:
         PostError: `ca_file` cannot be used.
     """
 
-    def __init__(self, url: str, *, timeout: float, ca_file: Path | None, connections: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        ca_file: Path | None,
+        connections: int,
+        permitted: Callable[[str], bool] | None = None,
+    ) -> None:
         parts = urlsplit(url)
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._timeout = timeout
         host = parts.hostname or ""
         self._pool: HTTPConnectionPool
+        options: dict[str, Any] = {"maxsize": connections, "permitted": permitted}
         if parts.scheme == "https":
-            self._pool = GuardedTlsPool(host, parts.port or 443, maxsize=connections, ssl_context=_context(ca_file))
+            self._pool = GuardedTlsPool(host, parts.port or 443, ssl_context=_context(ca_file), **options)
         else:
-            self._pool = GuardedPool(host, parts.port or 80, maxsize=connections)
+            self._pool = GuardedPool(host, parts.port or 80, **options)
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> int:
         """Post once, without following redirects; returns the status of the answer.
@@ -134,8 +151,9 @@ def _translated(error: Exception, deadline: Deadline) -> PostError:
         if isinstance(cause, ssl.SSLCertVerificationError):
             words = f"its certificate cannot be trusted ({cause.verify_message}); correct it, or set `ca`"
             return PostError("tls", words)
-        if isinstance(cause, socket.gaierror):
-            return PostError("connect", "its name is unknown; correct `url`, or see to name resolution")
+        for kind, reason, words in _PLAIN:
+            if isinstance(cause, kind):
+                return PostError(reason, words)
     if any(isinstance(cause, ssl.SSLError | SSLError) for cause in causes):
         return PostError("tls", "TLS failed; see whether it speaks TLS 1.2 or later on this port")
     found = next((cause for cause in causes if isinstance(cause, OSError)), None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ingest import __version__
+from ingest.adapters.sinks.addresses import is_public
 from ingest.adapters.sinks.posting import Poster, PostError
 from ingest.adapters.sinks.signature import signature_headers, signing_key
 from ingest.errors import ConfigError, SinkUnavailableError
@@ -39,6 +40,7 @@ class WebhookSink:
         timeout: seconds for one request as a whole.
         clock: seconds since 1970; the receiver compares them with its own.
         ca_file: PEM certificates to trust instead of the system's.
+        allow_private: connect also where the internet could not: to this machine, or into private networks.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class WebhookSink:
         timeout: float,
         clock: Callable[[], float],
         ca_file: Path | None = None,
+        allow_private: bool = False,
     ) -> None:
         self.name = name
         self._url = url
@@ -57,6 +60,7 @@ class WebhookSink:
         self._timeout = timeout
         self._clock = clock
         self._ca_file = ca_file
+        self._permitted = None if allow_private else is_public
         self._lock = threading.Lock()
         self._opened: Poster | None = None
         self._threads: ThreadPoolExecutor | None = None
@@ -115,7 +119,11 @@ class WebhookSink:
             if self._opened is None:
                 try:
                     self._opened = Poster(
-                        self._url, timeout=self._timeout, ca_file=self._ca_file, connections=CONCURRENCY
+                        self._url,
+                        timeout=self._timeout,
+                        ca_file=self._ca_file,
+                        connections=CONCURRENCY,
+                        permitted=self._permitted,
                     )
                 except PostError as error:
                     raise SinkUnavailableError(f"{self._where}: {error}") from error
