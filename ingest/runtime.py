@@ -16,16 +16,15 @@ from ingest.adapters.embedded import EmbeddedLedger
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.address import Broker, broker
 from ingest.adapters.scanners.clamd import ClamdScanner
-from ingest.adapters.sinks.jsonl import JsonLinesSink
-from ingest.adapters.sinks.webhook import WebhookSink
 from ingest.adapters.stores import open_store
 from ingest.adapters.stores.metered import MeteredStore
 from ingest.adapters.tokens import TokenCache
-from ingest.config import JsonlSinkSection, Secrets
+from ingest.config import Secrets
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials
 from ingest.mime import MimeLimits
 from ingest.pop3 import Pop3Connector
+from ingest.sinks import open_sink
 from ingest.usecases.archive import Archive
 from ingest.usecases.check import Check
 from ingest.usecases.checkpoint import Checkpoints
@@ -44,10 +43,10 @@ from ingest.usecases.tick import Schedule, Ticker
 from ingest.usecases.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from ingest.adapters.ledger.redis import RedisLedger
-    from ingest.config import Config, ConfigSource, SinkSection
+    from ingest.config import Config, ConfigSource
     from ingest.domain.grant import TokenLogin
     from ingest.domain.mailbox import Mailbox
     from ingest.metrics import Metrics
@@ -75,6 +74,7 @@ class Runtime:
     layout: Layout
     sinks: Mapping[str, Sink]
     secrets: Secrets
+    from_now: Collection[str] = ()
     scanner: Scanner | None = None
     dkim_keys: DkimKeys | None = None
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
@@ -122,7 +122,7 @@ class Runtime:
         enabled = [box.id for box in config.mailboxes_by_id().values() if box.enabled]
         # The sinks are those this process was started with, whatever the files say by now.
         digest = f"{config.schedule_digest()} {' '.join(sorted(self.sinks))}"
-        return Schedule(enabled, list(self.sinks), digest)
+        return Schedule(enabled, list(self.sinks), digest, self.from_now)
 
     @cached_property
     def uploads(self) -> ThreadPoolExecutor:
@@ -268,7 +268,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, hints: Hints) 
     secrets = Secrets(source.folder, source.environ)
     store, prefix = _open_store(config, secrets)
     ledger, events = connect(ledger_at)
-    sinks = [_open_sink(section, secrets) for section in config.sinks]
+    sinks = [open_sink(section, secrets) for section in config.sinks]
     return Runtime(
         source=source,
         metrics=metrics,
@@ -279,6 +279,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, hints: Hints) 
         layout=Layout(prefix),
         sinks={sink.name: sink for sink in sinks},
         secrets=secrets,
+        from_now=frozenset(section.name for section in config.sinks if section.start == "now"),
         scanner=_open_scanner(config),
         dkim_keys=published_keys() if config.parse.dkim else None,
     )
@@ -319,16 +320,3 @@ def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
 def _open_scanner(config: Config) -> Scanner | None:
     scan = config.scan
     return None if scan is None else ClamdScanner(scan.url, timeout=scan.timeout, largest=scan.max_bytes)
-
-
-def _open_sink(section: SinkSection, secrets: Secrets) -> Sink:
-    if isinstance(section, JsonlSinkSection):
-        return JsonLinesSink(section.name, section.path)
-    return WebhookSink(
-        section.name,
-        section.url,
-        lambda: secrets.read(section.secret),
-        timeout=section.timeout,
-        ca_file=section.ca,
-        clock=time.time,
-    )

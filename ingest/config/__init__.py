@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ingest.config.load import load
-from ingest.config.model import Config, JsonlSinkSection, SinkSection
+from ingest.config.model import Config
 from ingest.config.schema import config_schema
 from ingest.config.secrets import Secrets
+from ingest.config.sinks import SinkSection
 from ingest.config.source import ConfigSource
 
 __all__ = [
     "Config",
     "ConfigSource",
-    "JsonlSinkSection",
     "Secrets",
     "SinkSection",
     "config_schema",

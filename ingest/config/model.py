@@ -38,6 +38,7 @@ from ingest.config.providers import Provider
 from ingest.config.reading import ParseSection, ScanSection, scan_section
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
 from ingest.config.section import Section
+from ingest.config.sinks import SinkSection, named
 from ingest.config.units import Deadline, Interval, Size  # noqa: TC001 - as above
 from ingest.domain.mailbox import ProxyKind, Tls
 from ingest.domain.sentinels import read_sentinels
@@ -119,33 +120,6 @@ class LedgerSection(Section):
         if (self.url is None) == (self.embedded is None):
             raise ValueError(_LEDGER_WORDS)
         return self
-
-
-class JsonlSinkSection(Section):
-    """A file to which each event is appended as one line."""
-
-    type: Literal["jsonl"]
-    name: Name
-    """Left out: the type, numbered from the second on. It names the sink's place in the stream, so keep it."""
-    path: FilePath
-
-
-class WebhookSinkSection(Section):
-    """An address to which each event is posted, signed as Standard Webhooks says."""
-
-    type: Literal["webhook"]
-    name: Name
-    """Left out: the type, numbered from the second on. It names the sink's place in the stream, so keep it."""
-    url: HttpUrl
-    secret: SecretRef
-    """`whsec_` and base64 of 24 to 64 octets."""
-    timeout: Deadline = 10.0
-    """For one request as a whole."""
-    ca: FilePath | None = None
-    """PEM certificates to trust instead of the system's."""
-
-
-SinkSection = Annotated[JsonlSinkSection | WebhookSinkSection, Field(discriminator="type")]
 
 
 class ProxySection(Section):
@@ -304,7 +278,7 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _name_sinks(cls, data: Any) -> Any:
-        return {**data, "sinks": _named(data["sinks"])} if isinstance(data, dict) and "sinks" in data else data
+        return {**data, "sinks": named(data["sinks"])} if isinstance(data, dict) and "sinks" in data else data
 
     @property
     def ledger_folder(self) -> Path | None:
@@ -351,21 +325,3 @@ class Config(Section):
     def schedule_digest(self) -> str:
         """Hex digits that change when mailboxes or sinks come or go, or a mailbox pauses or changes its interval."""
         return self._schedule_digest
-
-
-def _named(sinks: object) -> object:
-    """Sinks with a name each, `webhook`, `webhook-2`, where they were given none."""
-    if not isinstance(sinks, list):
-        return sinks
-    taken = {sink.get("name") for sink in sinks if isinstance(sink, dict) and isinstance(sink.get("name"), str)}
-    named: list[object] = []
-    for sink in sinks:
-        if not isinstance(sink, dict) or "name" in sink or not isinstance(sink.get("type"), str):
-            named.append(sink)
-            continue
-        kind, number = sink["type"], 1
-        while (name := kind if number == 1 else f"{kind}-{number}") in taken:
-            number += 1
-        taken.add(name)
-        named.append({**sink, "name": name})
-    return named

@@ -331,8 +331,15 @@ class GroupLag:
 class EventLog(Protocol):
     """The event stream: the outbox, read by one consumer group per sink."""
 
+    def begin(self, sink: str, *, now: bool) -> None:
+        """Remember where a sink's group is to begin: behind what the stream holds now, or before all of it.
+
+        What is remembered of a sink stays: whenever its group is made again, no event since then is passed over.
+        """
+        ...
+
     def ensure_group(self, sink: str) -> None:
-        """Make the sink's group, from the beginning of the stream, where there is none."""
+        """Make the sink's group where there is none: from where `begin` said, else the beginning of the stream."""
         ...
 
     def read(self, sink: str, limit: int) -> list[Entry]:

@@ -36,7 +36,8 @@ class Sink(Protocol):
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
         """Hand over events and wait until each is confirmed or not; one outcome per event, in the same order.
 
-        Events of one mailbox are handed over in the order given, and none after one that was UNAVAILABLE.
+        Where the sink keeps order, events of one mailbox are handed over in the order given, and none after one that
+        was UNAVAILABLE.
 
         Raises:
             SinkUnavailableError: nothing was handed over at all; the text says what to do.

@@ -27,11 +27,15 @@ RELAY_EVERY = 60
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What the configuration asks for: ids of enabled mailboxes, names of sinks, and the digest of both."""
+    """What the configuration asks for: ids of enabled mailboxes, names of sinks, and the digest of both.
+
+    `from_now` are those of the sinks that want no event from before they were added.
+    """
 
     mailboxes: Collection[str]
     sinks: Collection[str]
     digest: str
+    from_now: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class Ticker:
         self.ticks += 1
 
     def _follow(self, schedule: Schedule) -> None:
+        self._begin(schedule)
         for work, wanted in (
             (self.ledger.mailboxes, schedule.mailboxes),
             (self.ledger.sinks, schedule.sinks),
@@ -71,6 +76,16 @@ class Ticker:
             self.events.ensure_group(sink)
         self.ledger.set_schedule_digest(schedule.digest)
         log.info("schedule.changed", mailboxes=len(schedule.mailboxes), sinks=len(schedule.sinks))
+
+    def _begin(self, schedule: Schedule) -> None:
+        """Before anybody makes their groups, say where new sinks begin.
+
+        To a ledger without a schedule every sink is new. It has no events yet, or it was lost and is told again those
+        that some sink may not have: then nobody begins behind them.
+        """
+        lost = not self.ledger.schedule_digest()
+        for sink in set(schedule.sinks) - self.ledger.sinks.members():
+            self.events.begin(sink, now=sink in schedule.from_now and not lost)
 
     def _lagging(self, schedule: Schedule) -> int:
         if self.ledger.sinks.backlog().due == 0:

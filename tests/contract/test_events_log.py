@@ -76,6 +76,33 @@ def test_a_group_begins_at_the_beginning(bench: Bench) -> None:
     assert ids(bench.events.read("late", 10)) == [0, 1]
 
 
+def test_a_sink_may_begin_behind_what_is_there_and_then_misses_nothing(bench: Bench) -> None:
+    append(bench, range(3))
+    bench.events.begin("late", now=True)
+    append(bench, range(3, 5))
+    bench.events.ensure_group("late")
+    assert ids(bench.events.read("late", 10)) == [3, 4]
+
+
+def test_a_group_that_is_made_again_begins_where_its_sink_began(bench: Bench) -> None:
+    """A process with an older configuration, about to stop, may know nothing of the sink and remove its group."""
+    append(bench, range(2))
+    bench.events.begin("late", now=True)
+    append(bench, range(2, 4))
+    assert read_and_acknowledge(bench, "late", 1) == [2]
+    bench.events.trim([])
+    append(bench, range(4, 5))
+    bench.events.begin("late", now=True)
+    assert ids(bench.events.read("late", 10)) == [2, 3, 4]
+
+
+def test_where_a_sink_begins_is_said_once(bench: Bench) -> None:
+    append(bench, range(2))
+    bench.events.begin("early", now=False)
+    bench.events.begin("early", now=True)
+    assert ids(bench.events.read("early", 10)) == [0, 1]
+
+
 def test_making_a_group_again_does_not_move_it(bench: Bench) -> None:
     bench.events.ensure_group("a")
     append(bench, range(2))

@@ -97,7 +97,8 @@ def troubled(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 def broken_webhook() -> dict[str, Any]:
-    return {"type": "webhook", "name": "erp", "url": f"http://127.0.0.1:{free_port()}/", "secret": "env:HOOK"}
+    url = f"http://127.0.0.1:{free_port()}/"
+    return {"type": "webhook", "name": "erp", "url": url, "secret": "env:HOOK", "allow_private": True}
 
 
 ENV = {"SECRET": "right", "HOOK": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}

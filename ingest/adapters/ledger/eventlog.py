@@ -23,18 +23,22 @@ TRIM_BATCH = 1_000
 
 
 class RedisEventLog:
-    """The port's `EventLog`. A group that was lost with the ledger is made again, from the beginning."""
+    """The port's `EventLog`. A group that is gone is made again, from where its sink began."""
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
 
+    def begin(self, sink: str, *, now: bool) -> None:
+        """See the port."""
+        self._connection.run("begin", [names.EVENTS, names.BEGINS], [names.group(sink), int(now)])
+
     def ensure_group(self, sink: str) -> None:
         """See the port."""
-        self._connection.run("ensure_group", [names.EVENTS], [names.group(sink)])
+        self._connection.run("ensure_group", [names.EVENTS, names.BEGINS], [names.group(sink)])
 
     def read(self, sink: str, limit: int) -> list[Entry]:
         """See the port."""
-        rows = self._connection.run("read", [names.EVENTS], [names.group(sink), limit])
+        rows = self._connection.run("read", [names.EVENTS, names.BEGINS], [names.group(sink), limit])
         return [_entry(position, fields) for position, fields in rows]
 
     def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
@@ -86,7 +90,7 @@ class RedisEventLog:
         groups = [names.group(sink) for sink in sinks]
         total = 0
         while True:
-            removed = int(self._connection.run("trim", [names.EVENTS], [KEPT, TRIM_BATCH, *groups]))
+            removed = int(self._connection.run("trim", [names.EVENTS, names.BEGINS], [KEPT, TRIM_BATCH, *groups]))
             total += removed
             if removed < TRIM_BATCH:
                 return total

@@ -40,6 +40,7 @@ class MemoryEventLog:
         self._entries: list[Entry] = []
         self._trimmed = 0
         self._groups: dict[str, _Group] = {}
+        self._begins: dict[str, int] = {}
         self._parked: dict[str, _Parked] = {}
 
     def append(self, event: Event, first_seen: float | None = None) -> None:
@@ -49,10 +50,15 @@ class MemoryEventLog:
             position = f"{now}-{self._trimmed + len(self._entries)}"
             self._entries.append(Entry(position, event, now / 1000, first_seen))
 
+    def begin(self, sink: str, *, now: bool) -> None:
+        """See the port."""
+        with self._lock:
+            self._begins.setdefault(sink, self._trimmed + len(self._entries) if now else 0)
+
     def ensure_group(self, sink: str) -> None:
         """See the port."""
         with self._lock:
-            self._groups.setdefault(sink, _Group(self._trimmed))
+            self._groups.setdefault(sink, self._new_group(sink))
 
     def read(self, sink: str, limit: int) -> list[Entry]:
         """See the port."""
@@ -118,7 +124,7 @@ class MemoryEventLog:
     def trim(self, sinks: Sequence[str]) -> int:
         """See the port. Nobody but our sinks can have a group here."""
         with self._lock:
-            self._groups = {sink: self._groups.get(sink, _Group(self._trimmed)) for sink in sinks}
+            self._groups = {sink: self._groups.get(sink) or self._new_group(sink) for sink in sinks}
             waiting = [self._waiting(group) for group in self._groups.values()]
             first = min((entries[0].position for entries in waiting if entries), key=_order, default=None)
             done = [entry.position for entry in self._entries].index(first) if first else len(self._entries)
@@ -137,8 +143,12 @@ class MemoryEventLog:
         with self._lock:
             self._entries.clear()
             self._groups.clear()
+            self._begins.clear()
             self._parked.clear()
             self._trimmed = 0
+
+    def _new_group(self, sink: str) -> _Group:
+        return _Group(max(self._trimmed, self._begins.get(sink, 0)))
 
     def _waiting(self, group: _Group) -> list[Entry]:
         start = group.read - self._trimmed

@@ -235,13 +235,14 @@ def test_a_mailbox_needs_a_host_or_a_provider_that_knows_it(write: Write) -> Non
 
 
 def test_a_sink_that_is_not_there_is_one_problem_that_says_which_are(write: Write) -> None:
-    assert "sinks[0].type: must be one of: jsonl, webhook" in problem(write("sinks:\n  - {type: sqs, url: x}\n"))
+    found = problem(write("sinks:\n  - {type: kafka, url: x}\n"))
+    assert "sinks[0].type: must be one of: jsonl, webhook, sqs, sns, eventbridge, amqp" in found
     assert "sinks[0].type: is missing" in problem(write("sinks:\n  - {url: x}\n"))
 
 
 def test_options_of_a_sink_are_those_of_its_type(write: Write) -> None:
     found = problem(write("sinks:\n  - {type: jsonl, path: x, secret: env:X}\n"))
-    assert found.endswith("sinks[0].secret: is no option; possible here: name, path, type")
+    assert found.endswith("sinks[0].secret: is no option; possible here: name, path, start, type")
 
 
 def test_every_problem_is_told_at_once_in_the_order_of_the_file(write: Write) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ingest.ports.hints import Queue
 from ingest.usecases.tick import MAX_WAITING, Schedule, Ticker
-from tests.support.bench import RecordedHints, bench, mail, mailbox, never
+from tests.support.bench import Bench, RecordedHints, bench, mail, mailbox, never
 
 
 def test_there_is_one_hint_for_each_due_mailbox() -> None:
@@ -58,3 +58,27 @@ def test_a_lost_ledger_gets_its_schedule_back_with_the_next_tick() -> None:
         b.ledger.set_schedule_digest("")
         b.ticker.tick(b.schedule())
         assert b.ledger.mailboxes.members() == {"a", "b"}
+
+
+def with_event(b: Bench) -> None:
+    b.maildrops["a"].messages[b"u"] = mail("1")
+    b.poll_all()
+    b.process_stage.run(never)
+
+
+def test_a_sink_that_is_added_later_begins_at_the_beginning_or_from_now_on() -> None:
+    with bench() as b:
+        b.ticker.tick(Schedule(["a"], ["main"], "1"))
+        with_event(b)
+        b.ticker.tick(Schedule(["a"], ["main", "all", "new"], "2", from_now=["main", "new"]))
+        assert [len(b.events.read(sink, 10)) for sink in ("main", "all", "new")] == [1, 1, 0]
+
+
+def test_to_a_lost_ledger_no_sink_is_new() -> None:
+    """What is told again after a loss is for every sink, also where it is told before the first tick."""
+    with bench() as b:
+        with_event(b)
+        b.ledger.set_schedule_digest("")
+        b.ledger.sinks.drop(["main"])
+        b.ticker.tick(Schedule(["a"], ["main"], "1", from_now=["main"]))
+        assert len(b.events.read("main", 10)) == 1

@@ -1,2 +1,2 @@
--- KEYS: events. ARGV: group.
-ensure(KEYS[1], ARGV[1])
+-- KEYS: events, where sinks begin. ARGV: group.
+ensure(KEYS[1], KEYS[2], ARGV[1])

@@ -1,6 +1,6 @@
--- KEYS: events. ARGV: group, limit. Returns entries, each as id and fields.
+-- KEYS: events, where sinks begin. ARGV: group, limit. Returns entries, each as id and fields.
 -- One consumer name serves, because a sink is claimed by one relay at a time.
-ensure(KEYS[1], ARGV[1])
+ensure(KEYS[1], KEYS[2], ARGV[1])
 local found = {}
 
 local function take(from, count)

@@ -15,9 +15,10 @@ local function groups_of(stream)
   return groups
 end
 
-local function ensure(stream, name)
+-- Where there is no such group, make it: from where its sink begins, which is the beginning unless it is remembered.
+local function ensure(stream, begins, name)
   if not groups_of(stream)[name] then
-    redis.call('XGROUP', 'CREATE', stream, name, '0', 'MKSTREAM')
+    redis.call('XGROUP', 'CREATE', stream, name, redis.call('HGET', begins, name) or '0', 'MKSTREAM')
   end
 end
 

@@ -1,4 +1,4 @@
--- KEYS: events. ARGV: how many to keep in any case, how many to remove at most; names of configured groups.
+-- KEYS: events, where sinks begin. ARGV: how many to keep in any case, how many to remove at most; names of configured groups.
 -- Returns how many were removed.
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0
@@ -6,7 +6,7 @@ end
 local configured = {}
 for i = 3, #ARGV do
   configured[ARGV[i]] = true
-  ensure(KEYS[1], ARGV[i])
+  ensure(KEYS[1], KEYS[2], ARGV[i])
 end
 
 local floor

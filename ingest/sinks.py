@@ -1,0 +1,88 @@
+"""Sinks as the configuration describes them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ingest.adapters.sinks.amqp import AmqpSink, Broker, Route
+from ingest.adapters.sinks.jsonl import JsonLinesSink
+from ingest.adapters.sinks.webhook import WebhookSink
+from ingest.config.sinks import (
+    AmqpSinkSection,
+    EventBridgeSinkSection,
+    JsonlSinkSection,
+    SnsSinkSection,
+    SqsSinkSection,
+    WebhookSinkSection,
+)
+
+if TYPE_CHECKING:
+    from ingest.config import Secrets, SinkSection
+    from ingest.ports.sink import Sink
+
+
+def open_sink(section: SinkSection, secrets: Secrets) -> Sink:
+    """One sink. Nothing is connected to yet; secrets are read when they are needed, so that new ones are used."""
+    match section:
+        case JsonlSinkSection():
+            return JsonLinesSink(section.name, section.path)
+        case WebhookSinkSection():
+            return _webhook(section, secrets)
+        case AmqpSinkSection():
+            return _amqp(section, secrets)
+        case _:
+            return _aws(section, secrets)
+
+
+def _webhook(section: WebhookSinkSection, secrets: Secrets) -> Sink:
+    return WebhookSink(
+        section.name,
+        section.url,
+        lambda: secrets.read(section.secret),
+        timeout=section.timeout,
+        ca_file=section.ca,
+        allow_private=section.allow_private,
+        clock=time.time,
+    )
+
+
+def _amqp(section: AmqpSinkSection, secrets: Secrets) -> Sink:
+    reference = section.password
+    broker = Broker(
+        section.host,
+        section.port,
+        tls=section.tls,
+        virtual_host=section.virtual_host,
+        username=section.username or "guest",
+        ca_file=section.ca,
+    )
+    return AmqpSink(
+        section.name,
+        broker,
+        Route(section.exchange or "", section.routing_key if section.exchange else section.queue),
+        lambda: secrets.read(reference) if reference else "guest",
+        timeout=section.timeout,
+        monotonic=time.monotonic,
+    )
+
+
+def _aws(section: SqsSinkSection | SnsSinkSection | EventBridgeSinkSection, secrets: Secrets) -> Sink:
+    # Imported here, for boto3 takes 40 MB and half a second, which those without such a sink need not pay.
+    from ingest.adapters.sinks import aws, eventbridge, sns, sqs  # noqa: PLC0415
+
+    access_key, secret_key = section.access_key, section.secret_key
+
+    def keys() -> aws.Keys | None:
+        if access_key is None or secret_key is None:
+            return None
+        return aws.Keys(secrets.read(access_key), secrets.read(secret_key))
+
+    match section:
+        case SqsSinkSection():
+            return sqs.sqs_sink(section.name, section.url, region=section.region, keys=keys)
+        case SnsSinkSection():
+            return sns.sns_sink(section.name, section.topic, aws.Access(endpoint=section.endpoint, keys=keys))
+        case EventBridgeSinkSection():
+            access = aws.Access(section.region, section.endpoint, keys)
+            return eventbridge.eventbridge_sink(section.name, section.bus, access, time.monotonic)

@@ -1,0 +1,104 @@
+"""Sinks: what may be written, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from ingest.config import Secrets, load
+from ingest.config.sinks import AmqpSinkSection
+from ingest.errors import ConfigError
+from ingest.sinks import open_sink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ingest.config import Config
+
+QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/mail"
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:mail"
+
+
+def read(folder: Path, *sinks: dict[str, Any]) -> Config:
+    path = folder / "mailhaul.yaml"
+    path.write_text(yaml.safe_dump({"store": "file:///s", "ledger": "embedded", "sinks": list(sinks)}))
+    return load(path, {})
+
+
+def problem(folder: Path, sink: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as raised:
+        read(folder, sink)
+    (found,) = raised.value.problems
+    return found
+
+
+@pytest.mark.parametrize(
+    "sink",
+    [
+        {"type": "jsonl", "path": "events.jsonl"},
+        {"type": "webhook", "url": "https://h/", "secret": "env:S"},
+        {"type": "sqs", "url": QUEUE},
+        {"type": "sqs", "url": "http://127.0.0.1:9324/queue/mail", "region": "eu-central-1"},
+        {"type": "sns", "topic": f"{TOPIC}.fifo"},
+        {"type": "eventbridge"},
+        {"type": "eventbridge", "bus": "arn:aws-cn:events:cn-north-1:123456789012:event-bus/mail"},
+        {"type": "amqp", "url": "amqps://mq.example.org", "queue": "mail"},
+        {"type": "amqp", "url": "amqp://[::1]:5673/a%2Fb", "exchange": "mail", "routing_key": "x"},
+    ],
+)
+def test_every_kind_of_sink_is_opened_without_connecting(tmp_path: Path, sink: dict[str, Any]) -> None:
+    (section,) = read(tmp_path, sink).sinks
+    opened = open_sink(section, Secrets(tmp_path, {}))
+    assert opened.name == sink["type"]
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("sink", "words"),
+    [
+        ({"type": "kafka"}, "type"),
+        ({"type": "sqs"}, "sinks[0].url: is missing"),
+        ({"type": "sqs", "url": "https://sqs.eu-central-1.amazonaws.com/"}, "the URL of the queue"),
+        ({"type": "sqs", "url": QUEUE, "access_key": "env:A"}, "both access_key and secret_key"),
+        (
+            {"type": "sqs", "url": QUEUE, "access_key": "hunter2", "secret_key": "env:B"},
+            "a secret is not written here",
+        ),
+        ({"type": "sns", "topic": "mail"}, "the ARN of the topic"),
+        ({"type": "sns", "topic": QUEUE}, "the ARN of the topic"),
+        ({"type": "eventbridge", "bus": "no such bus!"}, "the name of the bus"),
+        ({"type": "eventbridge", "bus": TOPIC}, "the name of the bus"),
+        ({"type": "amqp", "url": "amqps://h"}, "either `queue` or `exchange`"),
+        ({"type": "amqp", "url": "amqps://h", "queue": "q", "exchange": "x"}, "either `queue` or `exchange`"),
+        ({"type": "amqp", "url": "amqps://h", "queue": "q", "routing_key": "x"}, "routing_key goes with"),
+        ({"type": "amqp", "url": "amqps://h", "queue": "q", "username": "u"}, "both username and password"),
+        ({"type": "amqp", "url": "amqp://h", "queue": "q", "ca": "ca.pem"}, "no effect without TLS"),
+        ({"type": "amqp", "url": "amqps://u:hunter2@h", "queue": "q"}, "where its password is"),
+        ({"type": "amqp", "url": "https://h", "queue": "q"}, "amqps://host"),
+        ({"type": "amqp", "url": "amqps://h", "queue": "q" * 256}, "255"),
+        ({"type": "webhook", "url": "https://h/", "secret": "env:S", "start": "yesterday"}, "beginning"),
+        ({"type": "webhook", "url": "https://h/", "secret": "env:S", "allow_private": "yes please"}, "allow_private"),
+    ],
+)
+def test_a_mistake_names_its_place_and_what_to_write(tmp_path: Path, sink: dict[str, Any], words: str) -> None:
+    found = problem(tmp_path, sink)
+    assert "sinks[0]" in found
+    assert words in found
+    assert "hunter2" not in found
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("amqps://mq.example.org", ("mq.example.org", 5671, "/", True)),
+        ("amqp://mq.example.org/", ("mq.example.org", 5672, "/", False)),
+        ("amqp://mq.example.org//", ("mq.example.org", 5672, "/", False)),
+        ("amqps://mq.example.org:4000/mail", ("mq.example.org", 4000, "mail", True)),
+        ("amqps://[::1]/a%2Fb", ("::1", 5671, "a/b", True)),
+    ],
+)
+def test_an_address_of_a_broker_has_its_usual_meaning(url: str, found: tuple[str, int, str, bool]) -> None:
+    section = AmqpSinkSection(type="amqp", name="mq", url=url, queue="q")
+    assert (section.host, section.port, section.virtual_host, section.tls) == found
