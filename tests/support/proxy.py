@@ -68,6 +68,10 @@ class DelayProxy:
         self._thread.join()
         self._thread = None
 
+    def cut_after(self, octets: int | None) -> None:
+        """End connections that are opened from now on after so many octets from the server; None for never."""
+        self._line.cut_after = octets
+
     def stall(self) -> None:
         """Let nothing through any more, in neither direction; connections stay open."""
         self._in_loop(self._line.stall)
