@@ -156,8 +156,8 @@ class Invoice(Record):
     format: InvoiceFormat
     profile: str | None = Field(
         default=None,
-        description="How much it says, or whose rules it follows: minimum, basic_wl, basic, en16931, extended, "
-        "xrechnung, peppol_bis; of FatturaPA and EDIFACT the code of the variant",
+        description="How much it says, or whose rules it follows: minimum, basic_wl, basic, comfort, en16931, "
+        "extended, xrechnung, peppol_bis; of FatturaPA and EDIFACT the code of the variant",
     )
     guideline: str | None = Field(
         default=None, description="The id that the profile was told from, as it stands in the invoice"
