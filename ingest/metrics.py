@@ -38,7 +38,7 @@ MESSAGE_RESULTS = ("stored", "duplicate", "oversize", "processed", "published", 
 SCAN_RESULTS = ("clean", "infected", "unscanned")
 STORE_OPERATIONS = ("put", "get", "stat", "delete", "list")
 STORE_RESULTS = ("ok", "exists", "missing", "refused", "unavailable")
-SINK_RESULTS = ("delivered", "refused", "unavailable")
+SINK_RESULTS = ("delivered", "refused", "unavailable", "gone")
 TASKS = ("poll", "process", "relay")
 TASK_RESULTS = ("ok", "error")
 STAGES = ("process", "publish")
@@ -215,6 +215,12 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
     ),
     Spec("failed_messages", "gauge", "Messages that were given up and wait for a person"),
     Spec("parked_events", "gauge", "Events that a sink refused and that are kept aside"),
+    Spec(
+        "sink_disabled",
+        "gauge",
+        "1 while a sink, which wanted nothing any more, waits for `mailhaul sinks resume`",
+        ("sink",),
+    ),
     Spec("queue_tasks", "gauge", "Hints that wait in a queue", ("queue",), known=_singles(TASKS)),
     Spec(
         "queue_oldest_task_age_seconds",

@@ -100,6 +100,8 @@ def _pending(gauges: Gauges, status: Status, now: float) -> None:
         gauges["pending_messages"].add_metric([stage], count)
         gauges["pending_oldest_age_seconds"].add_metric([stage], seconds)
     gauges["failed_messages"].add_metric([], status.counts["failed"])
+    for sink in status.sinks:
+        gauges["sink_disabled"].add_metric([sink], int(sink in status.disabled))
     gauges["parked_events"].add_metric([], status.counts["parked"])
     gauges["schedule_lag_seconds"].add_metric([], status.schedule.lag)
     if status.last_tick is not None:

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from ingest import __version__
-from ingest.cli import failed
+from ingest.cli import failed, sinks
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 from ingest.cli.saying import FAILED, INTERRUPTED, Commands
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="About the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(failed.app, name="failed")
+app.add_typer(sinks.app, name="sinks")
 
 
 class Role(StrEnum):

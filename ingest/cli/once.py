@@ -1,4 +1,4 @@
-"""Commands that do one thing in this process and end: drain, check, status."""
+"""Commands that do one thing in this process and end: drain, check, status, resume."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ingest.metrics import Metrics
 from ingest.ports.hints import NoHints
 from ingest.runtime import Runtime, build, ledger_url
 from ingest.usecases.failed import FailedMessages
+from ingest.usecases.sinks import resume as resume_sinks
 from ingest.usecases.status import Status, read_status
 
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ def status(config: Path | None) -> Status:
     """What the ledger says now."""
     with _runtime(config) as runtime:
         return read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
+
+
+def resume(config: Path | None, sinks: Sequence[str]) -> list[str]:
+    """Let sinks be tried at once; returns those that were waiting.
+
+    Raises:
+        ConfigError: there is no sink of such a name.
+    """
+    with _runtime(config) as runtime:
+        return resume_sinks(runtime.ledger, sinks, runtime.sinks)
 
 
 @contextmanager

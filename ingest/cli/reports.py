@@ -140,12 +140,20 @@ def status_view(status: Status) -> RenderableType:
         *(
             f"{sink}: {lag.entries} events to deliver"
             + (f", the oldest for {ago(lag.oldest_age)}" if lag.entries else "")
+            + (_disabled(sink) if sink in status.disabled else "")
             for sink, lag in status.sinks.items()
         ),
     ]
     if status.counts["parked"]:
         lines.append(f"{status.counts['parked']} events were refused by their sink and are kept aside")
     return Group(table, "", *lines)
+
+
+def _disabled(sink: str) -> str:
+    return (
+        "; it has answered that it wants no more events (410), so none are sent. Clear that up with whoever runs it, "
+        f"or correct its address, then: mailhaul sinks resume {sink}"
+    )
 
 
 def failed_data(failed: FailedMessage) -> dict[str, Any]:

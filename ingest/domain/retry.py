@@ -67,6 +67,8 @@ AUTH_PAUSES = (600.0, 1800.0, 8 * 3600.0)
 # Our own limit of connections: a place is free as soon as some poll ends.
 DEFERRED_PAUSE = Backoff(first=4, cap=4, jitter=0.5)
 SINK_BACKOFF = Backoff(first=1, cap=300)
+# A sink that wants nothing any more, until a person says so: ten years.
+DISABLED_PAUSE = 3650 * 86_400.0
 # An event that a sink refuses by itself: pauses up to an hour, for three days in all, then set aside.
 PARKED_BACKOFF = Backoff(first=10, cap=3600)
 PARKED_TRIES = 80

@@ -55,6 +55,10 @@ class WorkSet(Protocol):
         """Make a waiting item due now; False when it is claimed or unknown."""
         ...
 
+    def due_in(self, item: str) -> float | None:
+        """Seconds until an item is due, 0 when it is; None when it is claimed or unknown."""
+        ...
+
     def drop(self, ids: Iterable[str]) -> None:
         """Forget items, claimed ones too: their claims become stale."""
         ...

@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     DELIVERED = "delivered"  # confirmed: it may be acknowledged
     REFUSED = "refused"  # this event by itself; the others may pass
     UNAVAILABLE = "unavailable"  # the sink as a whole; nothing after this one was tried in its mailbox
+    GONE = "gone"  # as UNAVAILABLE, and the sink has said that it wants nothing any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ingest.ports.maildrop import Terms
 from ingest.usecases.pollrun import PollReport
+from ingest.usecases.sinks import disabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,8 +143,10 @@ class Drain:
 
     def _deliver_all(self, schedule: Schedule, stop: Callable[[], bool]) -> Counter[str]:
         delivered = Counter(dict.fromkeys(schedule.sinks, 0))
+        left_alone = disabled(self.ledger, schedule.sinks)
         for sink in schedule.sinks:
-            self.ledger.sinks.hasten(sink)
+            if sink not in left_alone:
+                self.ledger.sinks.hasten(sink)
         delivered.update(self.relay.run(stop))
         while not stop() and self._wait_for_others(self.ledger.sinks):
             delivered.update(self.relay.run(stop))

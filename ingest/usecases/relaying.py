@@ -1,7 +1,8 @@
 """Claimed sinks: hand each the events it has not confirmed, in order, and acknowledge what it confirms.
 
 A sink is claimed by one relay at a time, so that order holds. One that is away waits with growing pauses and holds up
-no other. An event that a sink refuses by itself is parked: it is tried again on its own, while the others pass.
+no other. One that wants nothing any more waits until a person resumes it (`ingest.usecases.sinks`); its events are
+kept. An event that a sink refuses by itself is parked: it is tried again on its own, while the others pass.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
-from ingest.domain.retry import PARKED_BACKOFF, PARKED_TRIES, SINK_BACKOFF
+from ingest.domain.retry import DISABLED_PAUSE, PARKED_BACKOFF, PARKED_TRIES, SINK_BACKOFF
 from ingest.errors import SinkUnavailableError
 from ingest.ports.sink import Outcome, Sink, Verdict
 from ingest.usecases.work import work_off
@@ -28,6 +29,7 @@ log = get_logger()
 
 BATCH = 100
 UNKNOWN_PAUSE = 10.0
+_AWAY = frozenset({Verdict.UNAVAILABLE, Verdict.GONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,9 @@ class RelayStage:
             turn.follow_stream()
         if turn.trouble is None:
             self.ledger.sinks.release(claim, 0.0)
+        elif turn.disabled:
+            self.ledger.sinks.release(claim, DISABLED_PAUSE)
+            log.error("sink.disabled", sink=sink.name, error=turn.trouble)
         else:
             pause = SINK_BACKOFF.pause(claim.tries, self.random())
             self.ledger.sinks.release(claim, pause, claim.tries)
@@ -82,7 +87,7 @@ class RelayStage:
 
 @dataclass
 class _Turn:
-    """One sink's turn. `trouble` is the reason code once the sink turned out to be away."""
+    """One sink's turn. `trouble` is the reason code once the sink turned out to be away, or, if `disabled`, gone."""
 
     stage: RelayStage
     sink: Sink
@@ -90,6 +95,7 @@ class _Turn:
     stop: Callable[[], bool]
     delivered: int = 0
     trouble: str | None = None
+    disabled: bool = False
 
     def follow_stream(self) -> None:
         """Deliver what the sink has not confirmed, oldest first."""
@@ -125,7 +131,7 @@ class _Turn:
         parked = self.stage.events.parked(self.sink.name)
         if outcome.verdict is Verdict.DELIVERED:
             self.stage.events.unpark(self.sink.name, claim)
-        elif outcome.verdict is Verdict.UNAVAILABLE:
+        elif outcome.verdict in _AWAY:
             parked.release(claim, 0.0, claim.tries - 1)
         elif claim.tries >= PARKED_TRIES:
             # Out of the schedule, yet kept: a person decides.
@@ -143,8 +149,9 @@ class _Turn:
         metrics, now = self.stage.metrics, self.stage.now().timestamp()
         for entry, outcome in zip(entries, outcomes, strict=True):
             metrics.count("events_published_total", self.sink.name, outcome.verdict.value)
-            if outcome.verdict is Verdict.UNAVAILABLE:
+            if outcome.verdict in _AWAY:
                 self.trouble = self.trouble or outcome.reason
+                self.disabled = self.disabled or outcome.verdict is Verdict.GONE
             if outcome.verdict is Verdict.DELIVERED:
                 self.delivered += 1
                 metrics.count("messages_total", "published")

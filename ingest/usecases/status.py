@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingest.usecases.sinks import disabled
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,7 +26,7 @@ class MailboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of the whole system at one moment."""
+    """The state of the whole system at one moment. `disabled` are the sinks that wait for a person to resume them."""
 
     mailboxes: Sequence[MailboxRow]
     schedule: Backlog
@@ -33,6 +35,7 @@ class Status:
     counts: Mapping[str, int]
     sinks: Mapping[str, GroupLag]
     last_tick: float | None
+    disabled: Sequence[str] = ()
 
 
 def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], sinks: Iterable[str]) -> Status:
@@ -41,7 +44,7 @@ def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], 
     Raises:
         LedgerUnavailableError: the ledger is away.
     """
-    statuses = ledger.statuses()
+    statuses, sinks = ledger.statuses(), list(sinks)
     return Status(
         mailboxes=[MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id)) for box in mailboxes],
         schedule=ledger.mailboxes.backlog(),
@@ -50,4 +53,5 @@ def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], 
         counts=ledger.counts(),
         sinks={sink: events.lag(sink) for sink in sinks},
         last_tick=ledger.last_tick(),
+        disabled=disabled(ledger, sinks),
     )

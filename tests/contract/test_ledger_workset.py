@@ -242,3 +242,15 @@ def test_work_sets_do_not_know_of_each_other(bench: Bench) -> None:
     claim = claim_one(ledger.mailboxes)
     ledger.sinks.add(["a"])
     assert not ledger.sinks.renew(claim, LONG)
+
+
+def test_how_long_an_item_has_to_wait_can_be_asked(work: WorkSet) -> None:
+    work.add(["a"])
+    assert work.due_in("a") == 0.0
+    claim = claim_one(work)
+    assert work.due_in("a") is None
+    work.release(claim, 1000.0)
+    assert 900.0 < (work.due_in("a") or 0.0) <= 1000.0
+    work.hasten("a")
+    assert work.due_in("a") == 0.0
+    assert work.due_in("b") is None

@@ -19,7 +19,7 @@ from ingest.adapters.sinks.posting import Poster, PostError
 from ingest.adapters.sinks.webhook import WebhookSink
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict
-from tests.support.http import SECRET, Answer, Receiver, event
+from tests.support.http import SECRET, Answer, Receiver, Request, event
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_what_is_wrong_with_one_event_refuses_one_event(receiver: Receiver, stat
         assert sink.deliver([event("e1"), event("e2")]) == [Outcome(Verdict.REFUSED, f"http_{status}"), DELIVERED]
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404, 408, 410, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404, 408, 429, 500, 502, 503, 504])
 def test_everything_else_means_the_sink_is_away_and_redirects_are_not_followed(
     receiver: Receiver, status: int
 ) -> None:
@@ -134,6 +134,22 @@ def test_everything_else_means_the_sink_is_away_and_redirects_are_not_followed(
     with sink_to(receiver.url) as sink:
         assert sink.deliver([event("e1"), event("e2")]) == [away(f"http_{status}")] * 2
     assert len(receiver.requests) == 1
+
+
+def test_a_receiver_that_is_gone_for_good_gets_nothing_more(receiver: Receiver) -> None:
+    met = threading.Barrier(2, timeout=20)
+
+    def answer(request: Request) -> Answer:
+        if request.headers["webhook-id"] in {"a1", "b1"}:
+            met.wait()
+        return Answer(410)
+
+    receiver.answer = answer
+    events = [event(f"{mailbox}{n}", mailbox) for mailbox in "ab" for n in (1, 2)]
+    with sink_to(receiver.url) as sink:
+        assert sink.deliver(events) == [Outcome(Verdict.GONE, "http_410")] * 4
+        assert sink.deliver([event("c1", "c")]) == [Outcome(Verdict.GONE, "http_410")]
+    assert sorted(request.headers["webhook-id"] for request in receiver.requests) == ["a1", "b1", "c1"]
 
 
 def test_a_mailbox_whose_event_is_turned_away_does_not_hold_up_another(receiver: Receiver) -> None:

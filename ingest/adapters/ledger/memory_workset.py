@@ -51,6 +51,14 @@ class MemoryWorkSet:
             found.at = min(found.at, now)
             return True
 
+    def due_in(self, item: str) -> float | None:
+        """See the port."""
+        with self._lock:
+            found = self._items.get(item)
+            if found is None or found.fence is not None:
+                return None
+            return max(0.0, (found.at - self._now()) / 1000)
+
     def drop(self, ids: Iterable[str]) -> None:
         """See the port."""
         with self._lock:

@@ -44,6 +44,13 @@ class RedisWorkSet:
         """See the port."""
         return bool(self._connection.run("hasten", [self.due, self.claimed], [item]))
 
+    def due_in(self, item: str) -> float | None:
+        """See the port."""
+        (second, microsecond), score = self._connection.atomically(("TIME",), ("ZSCORE", self.due, item))
+        if score is None:
+            return None
+        return max(0.0, float(score) / 1000 - int(second) - int(microsecond) / 1e6)
+
     def drop(self, ids: Iterable[str]) -> None:
         """See the port."""
         self._connection.run("drop", self.keys, list(ids))

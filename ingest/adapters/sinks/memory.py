@@ -39,7 +39,7 @@ class MemorySink:
         outcomes = []
         for event in events:
             outcome = stopped.get(event.mailbox) or self.verdict(event)
-            if outcome.verdict is Verdict.UNAVAILABLE:
+            if outcome.verdict in {Verdict.UNAVAILABLE, Verdict.GONE}:
                 stopped[event.mailbox] = outcome
             if outcome.verdict is Verdict.DELIVERED:
                 self.delivered.append(event)

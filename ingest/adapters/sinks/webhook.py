@@ -25,6 +25,8 @@ CONCURRENCY = 8
 
 # The receiver has read this event and will never take it as it is.
 _REFUSALS = frozenset({400, 413, 415, 422})
+# "The consumer has disabled the endpoint": Standard Webhooks asks that nothing more is sent then.
+_GONE = 410
 
 
 class WebhookSink:
@@ -137,7 +139,7 @@ class WebhookSink:
 
 
 class _Batch:
-    """One call of `deliver`. `away` is set once nobody answers: then no other mailbox waits for that as well."""
+    """One call of `deliver`. `away` is set once nobody answers, or wants anything: then no other mailbox tries."""
 
     def __init__(self, poster: Poster, key: bytes, clock: Callable[[], float]) -> None:
         self._poster, self._key, self._clock = poster, key, clock
@@ -149,7 +151,7 @@ class _Batch:
         for event in events:
             outcome = self._away or self._post(event)
             outcomes.append(outcome)
-            if outcome.verdict is Verdict.UNAVAILABLE:
+            if outcome.verdict in {Verdict.UNAVAILABLE, Verdict.GONE}:
                 outcomes += [outcome] * (len(events) - len(outcomes))
                 break
         return outcomes
@@ -161,13 +163,17 @@ class _Batch:
             **signature_headers(self._key, event.id, int(self._clock()), event.body),
         }
         try:
-            return _outcome(self._poster.post(event.body, headers))
+            outcome = _outcome(self._poster.post(event.body, headers))
         except PostError as error:
-            self._away = Outcome(Verdict.UNAVAILABLE, error.reason)
-            return self._away
+            outcome = self._away = Outcome(Verdict.UNAVAILABLE, error.reason)
+        if outcome.verdict is Verdict.GONE:
+            self._away = outcome
+        return outcome
 
 
 def _outcome(status: int) -> Outcome:
     if 200 <= status < 300:  # noqa: PLR2004 - as HTTP counts
         return Outcome(Verdict.DELIVERED)
+    if status == _GONE:
+        return Outcome(Verdict.GONE, f"http_{status}")
     return Outcome(Verdict.REFUSED if status in _REFUSALS else Verdict.UNAVAILABLE, f"http_{status}")

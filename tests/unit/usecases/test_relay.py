@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ingest.adapters.sinks.memory import MemorySink
 from ingest.domain.retry import PARKED_TRIES
+from ingest.errors import ConfigError
 from ingest.ports.sink import Outcome, Verdict
+from ingest.usecases.sinks import disabled, resume
 from tests.support.bench import Bench, bench, mail, never
 
 
@@ -42,6 +46,70 @@ def test_pauses_for_a_sink_that_stays_away_grow() -> None:
             tried += len(b.relay_stage.run(never))
             b.clock.time += 1
         assert 5 < tried < 20
+
+
+def test_a_sink_that_is_away_for_a_week_is_asked_every_few_minutes_and_loses_nothing() -> None:
+    week = 7 * 86_400
+    with bench() as b:
+        b.sinks["main"].away = True
+        filled(b, 3)
+        began, tried, longest, last = b.clock.time, 0, 0.0, b.clock.time
+        while b.clock.time < began + week:
+            if b.relay_stage.run(never):
+                tried, longest, last = tried + 1, max(longest, b.clock.time - last), b.clock.time
+            b.clock.time += 60
+        assert week / 400 < tried < week / 200
+        assert longest < 400
+        assert b.ledger.counts()["parked"] == 0
+        b.sinks["main"].away = False
+        b.clock.time += 400
+        b.relay_stage.run(never)
+        assert len(b.sinks["main"].delivered) == 3
+        assert b.events.lag("main").entries == 0
+
+
+def test_a_sink_that_wants_nothing_any_more_is_left_alone_until_a_person_resumes_it() -> None:
+    with bench() as b:
+        b.sinks["other"] = MemorySink("other")
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
+        filled(b, 3)
+        b.relay_stage.run(never)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        assert disabled(b.ledger, b.sinks) == ["main"]
+        for _ in range(100):
+            b.clock.time += 86_400
+            b.relay_stage.run(never)
+        assert b.sinks["main"].delivered == []
+        assert b.events.lag("main").entries == len(b.sinks["other"].delivered) == 3
+        assert resume(b.ledger, ["main"], b.sinks) == ["main"]
+        assert disabled(b.ledger, b.sinks) == []
+        b.relay_stage.run(never)
+        assert len(b.sinks["main"].delivered) == 3
+
+
+def test_an_event_set_aside_by_a_sink_outlives_the_sinks_end() -> None:
+    """A sink that is gone says nothing of the event: its tries do not count."""
+    with bench() as b:
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.REFUSED, "http_422")
+        filled(b, 1)
+        b.relay_stage.run(never)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
+        for _ in range(PARKED_TRIES + 5):
+            b.clock.time += 7200
+            resume(b.ledger, ["main"], b.sinks)
+            b.relay_stage.run(never)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        b.clock.time += 7200
+        resume(b.ledger, ["main"], b.sinks)
+        b.relay_stage.run(never)
+        assert len(b.sinks["main"].delivered) == 1
+
+
+def test_only_sinks_that_are_configured_can_be_resumed() -> None:
+    with bench() as b:
+        with pytest.raises(ConfigError, match="there is no sink nowhere"):
+            resume(b.ledger, ["main", "nowhere"], b.sinks)
+        assert disabled(b.ledger, ["nowhere"]) == []
 
 
 def test_a_refused_event_is_parked_and_the_others_pass() -> None:

@@ -1,0 +1,103 @@
+"""`mailhaul sinks` with a real ledger and a real receiver: from 410 to deliveries again; and `check` on sinks."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ingest.adapters.ledger import connect
+from ingest.domain.events import Event
+from ingest.domain.manifest import ObjectRef
+from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.ports.ledger import Registration
+from tests.support.aws import KEYS, REGION
+from tests.support.http import SECRET, Answer, Receiver
+from tests.support.rabbitmq import AmqpQueue, RabbitMq
+from tests.support.service import mailhaul, write_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.aws import MotoServer
+    from tests.support.valkey import Valkey
+
+WHEN = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
+
+
+def append_event(url: str) -> None:
+    """One event in the stream, by giving a message up."""
+    ledger, _ = connect(url)
+    with closing(ledger):
+        source = ObjectRef(bucket="b", key="one/raw.eml", size=1234, sha256="0" * 64)
+        message = OpenMessage(key="a" * 32, mailbox="one", unique_id="u", folder="f", source=source, first_seen=WHEN)
+        ledger.mailboxes.add(["one"])
+        (claim,) = ledger.mailboxes.claim(1, 60)
+        ledger.register(claim, [Registration(bytes(16), message)])
+        ledger.mailboxes.release(claim, 0)
+        (claim,) = ledger.messages.claim(1, 60)
+        failed = FailedMessage(message=message, reason="message", tries=6, failed_at=WHEN)
+        ledger.fail(claim, failed, Event("e1", "t", "one", b'{"id":"e1"}'))
+
+
+def test_a_receiver_that_is_gone_gets_nothing_until_a_person_resumes_it(tmp_path: Path, valkey: Valkey) -> None:
+    valkey.flush()
+    with Receiver() as receiver:
+        sink = {"type": "webhook", "name": "erp", "url": receiver.url, "secret": "env:HOOK", "allow_private": True}
+        config = str(write_config(tmp_path, [], ledger=valkey.url, sinks=[sink]))
+        environment = {"HOOK": SECRET}
+        append_event(valkey.url)
+        receiver.answer = lambda _: Answer(410)
+        for _ in range(2):
+            assert mailhaul("drain", "--config", config, env=environment).returncode == 1
+        assert len(receiver.requests) == 1
+        told = mailhaul("status", "--config", config, env=environment)
+        assert "mailhaul sinks resume erp" in " ".join(told.stdout.split())
+        data = json.loads(mailhaul("status", "--json", "--config", config, env=environment).stdout)
+        assert data["disabled"] == ["erp"]
+
+        receiver.answer = lambda _: Answer(204)
+        assert "erp is tried now" in mailhaul("sinks", "resume", "erp", "--config", config, env=environment).stdout
+        assert mailhaul("drain", "--config", config, env=environment).returncode == 0
+        assert [request.headers["webhook-id"] for request in receiver.requests] == ["e1", "e1"]
+
+
+def test_a_sink_that_is_not_configured_is_told_of(tmp_path: Path, valkey: Valkey) -> None:
+    config = str(write_config(tmp_path, [], ledger=valkey.url))
+    done = mailhaul("sinks", "resume", "erp", "--config", config)
+    assert done.returncode == 2
+    assert "there is no sink erp" in done.stderr
+
+
+def test_check_tries_every_kind_of_sink_and_says_what_is_wrong(
+    tmp_path: Path, valkey: Valkey, moto_server: MotoServer, rabbitmq: RabbitMq
+) -> None:
+    queue = AmqpQueue(rabbitmq)
+    with closing(moto_server.sqs) as sqs, closing(moto_server.sns) as sns, closing(moto_server.events) as events:
+        url = sqs.create_queue(QueueName="checked")["QueueUrl"]
+        topic = sns.create_topic(Name="checked")["TopicArn"]
+        events.create_event_bus(Name="checked")
+    keys = {"access_key": "env:ACCESS", "secret_key": "env:SECRET"}
+    at_moto = {"endpoint": moto_server.endpoint, **keys}
+    amqp = {"type": "amqp", "url": f"amqps://127.0.0.1:{rabbitmq.tls_port}", "ca": str(rabbitmq.ca_file)}
+    sinks = [
+        {"type": "sqs", "url": url, "region": REGION, **keys},
+        {"type": "sns", "topic": topic, **at_moto},
+        {"type": "eventbridge", "bus": "checked", "region": REGION, **at_moto},
+        {**amqp, "queue": queue.name},
+        {"name": "bad-sqs", "type": "sqs", "url": f"{url}-missing", "region": REGION, **keys},
+        {"name": "bad-sns", "type": "sns", "topic": f"{topic}-missing", **at_moto},
+        {"name": "bad-bus", "type": "eventbridge", "bus": "missing", "region": REGION, **at_moto},
+        {"name": "bad-mq", **amqp, "queue": f"{queue.name}-missing"},
+        {"name": "bad-hook", "type": "webhook", "url": "http://127.0.0.1:9/", "secret": "env:HOOK"},
+    ]
+    config = str(write_config(tmp_path, [], ledger=valkey.url, sinks=sinks))
+    environment = {"ACCESS": KEYS.access_key, "SECRET": KEYS.secret_key, "HOOK": SECRET}
+    done = mailhaul("check", "--json", "--config", config, env=environment)
+    assert done.returncode == 1
+    found = {row["name"]: row for row in json.loads(done.stdout)["findings"] if row["part"] == "sink"}
+    assert {name for name, row in found.items() if row["ok"]} == {"sqs", "sns", "eventbridge", "amqp"}
+    assert all("create it" in found[name]["detail"] for name in ("bad-sqs", "bad-sns", "bad-bus", "bad-mq"))
+    assert "allow_private" in found["bad-hook"]["detail"]
+    queue.delete()
