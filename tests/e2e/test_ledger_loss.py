@@ -1,4 +1,7 @@
-"""The ledger loses everything, more than once, in the middle of the work: no message is lost, no event is missed."""
+"""The ledger loses all it knew, or its last second, more than once, in the middle of the work.
+
+No message is lost, no event is missed.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ import pytest
 
 from ingest.demo.mails import sample
 from tests.support.service import Service, check_message, read_events, write_config
-from tests.support.valkey import Valkey
+from tests.support.valkey import PERSISTENT, Valkey
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ingest.demo.mails import SampleMail
@@ -24,15 +28,23 @@ TOTAL = MAILBOXES * MAILS
 LOSSES = (10, 60, 110)
 
 
+HOW: dict[str, tuple[tuple[str, ...], Callable[[Valkey], None]]] = {
+    "everything": ((), Valkey.lose),
+    "the-last-second": (PERSISTENT, lambda valkey: valkey.lose_last(1.0)),
+}
+
+
 @pytest.mark.e2e
 @pytest.mark.dovecot
-def test_a_ledger_that_is_lost_again_and_again_costs_repeats_and_nothing_else(
-    tmp_path: Path, dovecot_server: Dovecot
+@pytest.mark.parametrize("how", HOW)
+def test_a_ledger_that_loses_again_and_again_costs_repeats_and_nothing_else(
+    tmp_path: Path, dovecot_server: Dovecot, how: str
 ) -> None:
+    options, lose = HOW[how]
     sent: dict[str, dict[bytes, SampleMail]] = defaultdict(dict)
     boxes: list[dict[str, Any]] = []
     for number in range(MAILBOXES):
-        user = f"loss-{number}"
+        user = f"loss-of-{how}-{number}"
         dovecot_server.add_user(user, "right")
         for index in range(MAILS):
             mail = sample(index, user)
@@ -57,23 +69,21 @@ def test_a_ledger_that_is_lost_again_and_again_costs_repeats_and_nothing_else(
     def wait_until_told(path: Path, count: int) -> None:
         eventually(lambda: len(told(path)) >= count, 120, lambda: f"{len(told(path))} of {count}")
 
-    with Valkey(tmp_path) as valkey:
+    with Valkey(tmp_path, options) as valkey:
         sinks = [{"type": "jsonl", "path": str(path)} for path in (prompt, late)]
         config = write_config(tmp_path, boxes, ledger=valkey.url, sinks=sinks)
         with Service(config, {"SECRET": "right"}) as service:
             for count in LOSSES:
                 wait_until_told(prompt, count)
-                valkey.kill()
-                valkey.start()
+                lose(valkey)
             wait_until_told(prompt, TOTAL)
             eventually(
                 lambda: not any(dovecot_server.maildrop(box["id"]) for box in boxes if box["policy"] == "delete"),
                 120,
                 "what is done is deleted in the end",
             )
-            valkey.kill()
-            valkey.start()
-            assert not late.exists(), "all that this sink was to get was in the ledger, and lost with it"
+            lose(valkey)
+            assert not late.exists(), "this sink has had nothing yet, and what it was to get was in the ledger"
             late.parent.mkdir()
             wait_until_told(late, TOTAL)
             wait_until_told(prompt, TOTAL)

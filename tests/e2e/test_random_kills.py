@@ -18,7 +18,7 @@ import pytest
 
 from ingest.demo.mails import sample
 from tests.support.service import Service, check_message, read_events, write_config
-from tests.support.valkey import Valkey
+from tests.support.valkey import PERSISTENT, Valkey
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ SEED = int(os.environ.get("MAILHAUL_KILL_SEED", str(random.SystemRandom().randra
 MAILBOXES = 6
 # Between two mails, and the longest between two kills, in seconds.
 MAIL_EVERY, KILL_WITHIN = 0.2, 5.0
-PERSISTENT = ("--appendonly", "yes", "--appendfsync", "everysec")
 
 
 class Post(threading.Thread):
@@ -104,7 +103,7 @@ def test_the_count_is_exact_whatever_dies_when(
     def told() -> dict[str, dict[str, Any]]:
         return {event["id"]: event for event in read_events(path)}
 
-    with Valkey(tmp_path, (*PERSISTENT, "--dir", str(tmp_path))) as valkey:
+    with Valkey(tmp_path, PERSISTENT) as valkey:
         config = write_config(tmp_path, list(post.mailboxes()), ledger=valkey.url)
         with Service(config, {"SECRET": "right"}) as service:
             post.start()

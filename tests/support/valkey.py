@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
@@ -22,10 +24,13 @@ if TYPE_CHECKING:
 
     from ingest.ports.ledger import EventLog, Ledger
 
+# As an embedded ledger keeps its data; rewriting is off, so that what was written last is the end of one file.
+PERSISTENT = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
+
 
 @dataclass
 class Valkey:
-    """A server on a loopback port, which it keeps over restarts; what it holds is lost with it.
+    """A server on a loopback port, which it keeps over restarts; what it holds is lost unless it is `PERSISTENT`.
 
     Args:
         folder: for its log.
@@ -55,7 +60,7 @@ class Valkey:
         self.stop()
 
     def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+        """Start it, and wait until it answers."""
         with (self.folder / "valkey-test.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [self.program or find_server(), *self._arguments()],
@@ -80,6 +85,23 @@ class Valkey:
         self.process.wait(30)
         self.process = None
 
+    def lose(self) -> None:
+        """Die, and come back with nothing."""
+        self.kill()
+        self.start()
+
+    def lose_last(self, seconds: float) -> None:
+        """Die, and come back without what was written in the seconds before; for one that is `PERSISTENT`.
+
+        So does a machine whose disk had not got it yet, or a replica that took over.
+        """
+        (log,) = (self.folder / "appendonlydir").glob("*.incr.aof")
+        kept = log.stat().st_size
+        time.sleep(seconds)  # what comes meanwhile is what is lost
+        self.kill()
+        os.truncate(log, kept)
+        self.start()
+
     def client(self) -> Redis:
         """For looking inside and for breaking things; close it."""
         return Redis.from_url(self.url, protocol=2)
@@ -91,7 +113,7 @@ class Valkey:
             client.script_flush()
 
     def _arguments(self) -> list[str]:
-        given = ["--port", str(self.port), "--bind", "127.0.0.1", *self.options]
+        given = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), *self.options]
         return ["--save", "", *given] if self.config is None else [str(self.config), *given]
 
     def _answers(self) -> bool:
