@@ -32,6 +32,8 @@ _PERSISTENT = 2
 _RETURNED = Outcome(Verdict.UNAVAILABLE, "no_route")
 _NACKED = Outcome(Verdict.UNAVAILABLE, "nacked")
 _GOODBYE_SECONDS = 2.0
+# What a connection says that broke, or that a broker ended, while it lay idle.
+_BROKEN = frozenset({"connect", "connection_forced"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class AmqpSink:
         try:
             return self._attempt(lambda line: line.send(batch))
         except AwayError as error:
-            if not idle or error.reason != "connect":
+            if not idle or error.reason not in _BROKEN:
                 raise
             return self._attempt(lambda line: line.send(batch))
 

@@ -79,6 +79,5 @@ def test_to_a_lost_ledger_no_sink_is_new() -> None:
     with bench() as b:
         with_event(b)
         b.ledger.set_schedule_digest("")
-        b.ledger.sinks.drop(["main"])
-        b.ticker.tick(Schedule(["a"], ["main"], "1", from_now=["main"]))
-        assert len(b.events.read("main", 10)) == 1
+        b.ticker.tick(Schedule(["a"], ["main", "audit"], "1", from_now=["audit"]))
+        assert len(b.events.read("audit", 10)) == 1
