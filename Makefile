@@ -32,6 +32,7 @@ bench: $(VENV)/dev.stamp servers  ## the benchmarks; they print tables
 	$(BIN)/python -m tests.benchmarks.pop3
 	$(BIN)/python -m tests.benchmarks.mailboxes
 	$(BIN)/python -m tests.benchmarks.scale
+	$(BIN)/python -m tests.benchmarks.recovery
 	$(BIN)/python -m tests.benchmarks.throughput
 
 lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
