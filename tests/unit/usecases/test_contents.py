@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import base64
+import threading
+import tracemalloc
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingest.adapters.scanners.memory import MemoryScanner
+from ingest.adapters.stores.folder import FolderStore
+from ingest.adapters.stores.memory import MemoryStore
 from ingest.containers.limits import ContainerLimits
+from ingest.domain.manifest import Headers
+from ingest.mime import parse
+from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
 from ingest.mime.limits import MimeLimits
 from ingest.usecases import contents
+from ingest.usecases.assemble import Parts
 from ingest.usecases.scans import Scanning
 from tests.support.clamav import SIGNATURE, VIRUS
 from tests.support.cms import ENVELOPED, der, in_segments, pem, signed, signed_ber
@@ -31,9 +42,11 @@ from tests.support.tnef import (
     tnef,
     variable,
 )
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from ingest.containers.stream import FileEvent
     from ingest.mime.defects import Defect
@@ -377,3 +390,84 @@ def test_processing_again_writes_the_same_keys() -> None:
     first, second = process(mail), process(mail)
     assert first.store.objects.keys() == second.store.objects.keys()
     assert first.manifest == second.manifest
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_any_damage_to_containers_in_one_another_loses_no_message(data: st.DataObject) -> None:
+    """Damage at any place and any depth: the message is complete, and nothing that is stored was made up."""
+    inner = signed_ber(in_segments([OFFER[:60], OFFER[60:]]))
+    octets = bytearray(
+        tnef(attached("a.p7m", inner), attached("b.dat", tnef(attached("c.p7m", signed_ber(der(4, XML))))))
+    )
+    for at in data.draw(st.lists(st.integers(0, len(octets) - 1), max_size=6)):
+        octets[at] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(octets)))
+    found = process(mail_with((*WINMAIL, bytes(octets[:cut])), ("a.pdf", "application/pdf", PDF)))
+    assert found.contents["2"] == octets[:cut]
+    assert found.contents["3"] == PDF
+    assert found.bodies["text"] == b"Hello."
+    assert len(set(found.contents)) == len(found.manifest.attachments)
+    assert all(each.parent in found.contents for each in found.manifest.attachments[1:] if "." in each.part)
+    assert sum(map(len, found.contents.values())) <= 5 * len(octets) + len(PDF)
+
+
+def test_memory_does_not_grow_with_what_is_taken_out(tmp_path: Path) -> None:
+    """A file of 24 MiB in a signed file in a winmail.dat: the spools are on disk, and chunks pass."""
+    content = bytes(range(256)) * 4096 * 24
+
+    def peak(size: int) -> int:
+        octets = tnef(attached("a.bin.p7m", signed_ber(der(4, content[:size]))))
+        store = FolderStore(tmp_path)
+        tracemalloc.start()
+        with ThreadPoolExecutor(1) as uploads:
+            parts = Parts(store, f"{size}", uploads, contents.Contents("k"))
+            parts.take(PartBegun("1", None, "attachment", "application/ms-tnef"))
+            for at in range(0, len(octets), 65_536):
+                parts.take(PartData("1", octets[at : at + 65_536]))
+            parts.take(PartEnded("1"))
+            parts.take(MessageEnded(Headers(), "complete"))
+            _, attachments = parts.finish()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert [each.size for each in attachments][-1] == size
+        return most
+
+    assert peak(len(content)) < peak(len(content) // 8) + 2**20
+
+
+def test_parts_wait_in_memory_for_a_slow_store_in_small_number(tmp_path: Path) -> None:
+    under_way, most, go = 0, 0, threading.Event()
+
+    class Uploads(ThreadPoolExecutor):
+        def submit(self, *what: Any, **how: Any) -> Future[Any]:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            future = super().submit(*what, **how)
+            future.add_done_callback(ended)
+            return future
+
+    def ended(_: Future[Any]) -> None:
+        nonlocal under_way
+        under_way -= 1
+
+    def slow(operation: str, key: str) -> None:
+        go.wait(30)
+
+    store = MemoryStore(fault=slow)
+    with Uploads(1) as uploads, ThreadPoolExecutor(1) as reading:
+        parts = Parts(store, "m", uploads, contents.Contents("k"))
+
+        def read() -> None:
+            for event in parse([mail_with(*[("a.txt", "text/plain", b"x")] * 200)]):
+                parts.take(event)
+
+        whole = reading.submit(read)
+        try:
+            eventually(lambda: under_way >= 32, 30)
+        finally:
+            go.set()
+        whole.result(30)
+        assert len(parts.finish()[1]) == 200
+    assert most <= 33
