@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ingest.containers import cms
 from ingest.containers.cms import HEAD_OCTETS, kind_of, read_signed
+from ingest.containers.stream import FileEnd
 from tests.support import cms as made
 from tests.support.containers import Files, read_files, read_files_alike
 from tests.support.work import counting_work
@@ -118,6 +119,14 @@ def test_lengths_and_types_that_lie_end_the_content_there(content: bytes) -> Non
     found = files(made.signed_ber(content))
     assert found.contents == [b"good"]
     assert found.defects == BROKEN
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(20, Files([(b"x", FileEnd())], ())), (40, Files([], BROKEN))])
+def test_segments_are_inside_of_one_another_down_to_a_limit(depth: int, expected: Files) -> None:
+    content = made.der(0x04, b"x")
+    for _ in range(depth):
+        content = made.ber(0x24, content)
+    assert files(made.signed_ber(content)) == expected
 
 
 def test_other_content_than_octets_is_not_taken_out() -> None:

@@ -86,7 +86,17 @@ def test_an_attached_message_is_a_stream_of_its_own_and_a_document_is_not() -> N
 def test_octets_that_stand_in_a_property_are_taken_and_only_once() -> None:
     again = made.variable(made.BINARY, made.CONTENT, b"again")
     only = made.attribute(made.BEGIN_FILE, b"") + made.properties(made.variable(made.BINARY, made.CONTENT, b"only"))
-    assert files(made.tnef(made.attached("a", b"first", again), only)).contents == [b"first", b"only"]
+    found = files(made.tnef(made.attached("a", b"first", again, made.text(made.LONG_NAME, "long")), only))
+    assert found.contents == [b"first", b"only"]
+    assert found.names == ["long", None]
+    assert found.defects == ()
+
+
+def test_the_last_property_may_lack_its_padding() -> None:
+    unpadded = made.variable(made.STRING, made.LONG_NAME, b"a.pdf")[:-3]
+    assert files(made.tnef(made.attached("a", b"x", unpadded), made.attached("b", b"y"))) == files(
+        made.tnef(made.attached("a", b"x", unpadded + bytes(3)), made.attached("b", b"y"))
+    )
 
 
 def test_a_file_that_is_only_referred_to_is_none() -> None:

@@ -17,6 +17,8 @@ from ingest.adapters.scanners.memory import MemoryScanner
 from ingest.adapters.stores.folder import FolderStore
 from ingest.adapters.stores.memory import MemoryStore
 from ingest.containers.limits import ContainerLimits
+from ingest.containers.pdf import PdfFiles, PdfScan
+from ingest.containers.stream import FileEnd
 from ingest.domain.manifest import Headers
 from ingest.mime import parse
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
@@ -180,6 +182,33 @@ def test_a_pdf_in_a_signed_file_in_a_winmail_dat_is_found() -> None:
         "2.2": "pdf",
         "2.2.1": None,
     }
+
+
+def test_of_two_invoices_in_a_pdf_it_carries_the_one_that_is_certain() -> None:
+    files = Holding("factur-x.xml", b"<other/>"), Holding("z.xml", CII), Holding("xrechnung.xml", b"<other/>")
+    found = process(mail_with(("i.pdf", "application/pdf", pdf(*files))))
+    certain = {each.filename: each.invoice.confidence for each in found.manifest.attachments if each.invoice}
+    assert certain == {"i.pdf": "certain", "factur-x.xml": "likely", "xrechnung.xml": "likely", "z.xml": "certain"}
+
+
+def test_all_pdfs_of_a_message_share_its_octets_and_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[tuple[int, float]] = []
+
+    class Slow(PdfFiles):
+        def __init__(self, file: int, scan: PdfScan, limits: ContainerLimits, *, octets: int, seconds: float) -> None:
+            super().__init__(file, scan, limits, octets=octets, seconds=seconds)
+            allowed.append((octets, seconds))
+
+        def __iter__(self) -> Iterator[FileEvent]:
+            yield b"x" * 10
+            yield FileEnd("a.txt")
+            self.waited = 25.0
+
+    monkeypatch.setattr(contents, "PdfFiles", Slow)
+    hybrid = pdf(Holding("a.txt", b"a"))
+    found = process(mail_with(*[(f"{number}.pdf", "application/pdf", hybrid) for number in range(4)]))
+    assert allowed == [(LIMITS.octets - 10 * number, 60.0 - 25.0 * number) for number in range(3)]
+    assert found.parts["5"].defects == ["container_stopped"]
 
 
 def test_an_encrypted_pdf_is_told_of() -> None:
