@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from ingest.domain.mailbox import Mailbox
     from ingest.metrics import Metrics
     from ingest.ports.dkim import DkimKeys
+    from ingest.ports.eventlog import EventLog
     from ingest.ports.hints import Hints
-    from ingest.ports.ledger import EventLog
     from ingest.ports.scanner import Scanner
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store

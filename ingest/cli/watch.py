@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from ingest.cli.supervisor import ChildState
     from ingest.domain.mailbox import Mailbox
-    from ingest.ports.ledger import EventLog, Ledger
+    from ingest.ports.eventlog import EventLog
+    from ingest.ports.ledger import Ledger
 
 RATE_SECONDS = 10.0
 # Latency is that of the last while, not of all time: what was slow yesterday says nothing of now.

@@ -15,7 +15,8 @@ from ingest.usecases.sinks import disabled
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ingest.ports.ledger import EventLog, Ledger, WorkSet
+    from ingest.ports.eventlog import EventLog
+    from ingest.ports.ledger import Ledger, WorkSet
     from ingest.usecases.polling import PollOutcome, PollStage
     from ingest.usecases.processing import ProcessStage
     from ingest.usecases.published import Published

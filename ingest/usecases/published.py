@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ingest.domain.keys import Layout
-    from ingest.ports.ledger import EventLog, Ledger
+    from ingest.ports.eventlog import EventLog
+    from ingest.ports.ledger import Ledger
     from ingest.ports.store import Store
 
 log = get_logger()

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ingest.metrics import Metrics
-    from ingest.ports.ledger import Claim, Entry, EventLog, Ledger
+    from ingest.ports.eventlog import Entry, EventLog
+    from ingest.ports.ledger import Claim, Ledger
     from ingest.usecases.lease import Lease, LeaseKeeper
 
 log = get_logger()

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ingest.domain.mailbox import Mailbox
-    from ingest.ports.ledger import Backlog, EventLog, GroupLag, Ledger, MailboxStatus
+    from ingest.ports.eventlog import EventLog, GroupLag
+    from ingest.ports.ledger import Backlog, Ledger, MailboxStatus
 
 
 @dataclass(frozen=True, slots=True)

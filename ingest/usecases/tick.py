@@ -13,7 +13,8 @@ from ingest.usecases.processing import BATCH
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from ingest.ports.ledger import EventLog, Ledger
+    from ingest.ports.eventlog import EventLog
+    from ingest.ports.ledger import Ledger
 
 log = get_logger()
 

@@ -10,10 +10,12 @@ import pytest
 from ingest.domain.events import Event
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
-from ingest.ports.ledger import GroupLag, Registration
+from ingest.ports.eventlog import GroupLag
+from ingest.ports.ledger import Registration
 
 if TYPE_CHECKING:
-    from ingest.ports.ledger import Claim, Entry
+    from ingest.ports.eventlog import Entry
+    from ingest.ports.ledger import Claim
     from tests.support.valkey import Bench
 
 BOX = "invoices-de"
@@ -293,3 +295,42 @@ def test_lag_is_right_after_trimming(bench: Bench, many: int) -> None:
     assert bench.events.trim(["a"]) == 200
     assert bench.events.lag("a").entries == many - 200
     assert bench.events.lag("new").entries == many - 200
+
+
+def test_parked_events_are_listed_the_oldest_first_whether_still_tried_or_not(bench: Bench) -> None:
+    append(bench, range(4))
+    for entry in reversed(bench.events.read("a", 4)):
+        bench.events.park("a", entry, LONG if entry.event.id != "2" else 0.0)
+    bench.events.set_aside("a", claim_parked(bench, "a"))
+    listed = bench.events.all_parked("a", 10)
+    assert [(int(one.entry.event.id), one.tried) for one in listed] == [(0, True), (1, True), (2, False), (3, True)]
+    assert listed[2].entry.event == event(2)
+    assert len(bench.events.all_parked("a", 3)) == 3
+    assert bench.events.all_parked("b", 10) == []
+
+
+def test_a_person_may_have_parked_events_tried_at_once_also_those_set_aside(bench: Bench) -> None:
+    append(bench, range(3))
+    for entry in bench.events.read("a", 3):
+        bench.events.park("a", entry, LONG if entry.event.id == "0" else 0.0)
+    for claim in bench.events.parked("a").claim(2, LONG):
+        bench.events.set_aside("a", claim)
+    assert bench.events.retry_parked("a", ["0", "1", "never"]) == 2
+    claims = bench.events.parked("a").claim(10, LONG)
+    assert {(claim.id, claim.tries) for claim in claims} == {("0", 1), ("1", 1)}
+    assert [one.tried for one in bench.events.all_parked("a", 10)] == [True, True, False]
+    # What is tried again counts again for how far everything is published.
+    bench.events.drop_parked("a", ["0"])
+    (_, second, _) = bench.events.parked_events("a", ["0", "1", "2"])
+    assert second is not None
+    assert bench.events.oldest_parked("a") == second.appended
+
+
+def test_a_person_may_drop_parked_events(bench: Bench) -> None:
+    append(bench, range(3))
+    for entry in bench.events.read("a", 3):
+        bench.events.park("a", entry, LONG)
+    assert bench.events.drop_parked("a", ["0", "2", "never"]) == 2
+    assert [int(one.entry.event.id) for one in bench.events.all_parked("a", 10)] == [1]
+    assert bench.events.parked("a").members() == {"1"}
+    assert bench.ledger.counts()["parked"] == 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.adapters.ledger import connect, names
-from ingest.ports.ledger import GroupLag
+from ingest.ports.eventlog import GroupLag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from ingest.ports.ledger import EventLog, Ledger
+    from ingest.ports.eventlog import EventLog
+    from ingest.ports.ledger import Ledger
 
 # As an embedded ledger keeps its data; rewriting is off, so that what was written last is the end of one file.
 PERSISTENT = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.events import Event
-from ingest.ports.ledger import Entry, GroupLag
+from ingest.ports.eventlog import Entry, GroupLag, Parked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 KEPT = 1_000
 # One script removes no more than this, so that it does not hold up the server.
 TRIM_BATCH = 1_000
+# Of an event that is 60 KiB large, so that one answer stays a few MiB.
+_SCANNED = 50
 
 
 class RedisEventLog:
@@ -75,6 +77,37 @@ class RedisEventLog:
         """See the port."""
         self._connection.run("unpark", [*self.parked(sink).keys, names.parked_since(sink)], [claim.id])
 
+    def all_parked(self, sink: str, limit: int) -> list[Parked]:
+        """See the port. Those of the first `limit` that the server happens to find."""
+        found: dict[bytes, bytes] = {}
+        cursor = b"0"
+        while len(found) < limit:
+            cursor, some = self._connection.call("HSCAN", names.parked_events(sink), cursor, "COUNT", _SCANNED)
+            found.update(some)
+            if int(cursor) == 0:
+                break
+        tried = self.parked(sink).members()
+        parked = [Parked(_unpack(packed), event_id.decode() in tried) for event_id, packed in found.items()]
+        return sorted(parked, key=lambda one: order_of(one.entry.position))[:limit]
+
+    def retry_parked(self, sink: str, ids: Sequence[str]) -> int:
+        """See the port."""
+        work = self.parked(sink)
+        there = [(one, entry) for one, entry in zip(ids, self.parked_events(sink, ids), strict=True) if entry]
+        for event_id, entry in there:
+            self._connection.call("ZADD", names.parked_since(sink), milliseconds(entry.appended), event_id)
+            work.add([event_id])
+            work.hasten(event_id)
+        return len(there)
+
+    def drop_parked(self, sink: str, ids: Sequence[str]) -> int:
+        """See the port."""
+        keys = [*self.parked(sink).keys, names.parked_since(sink), names.parked_events(sink)]
+        there = [one for one, entry in zip(ids, self.parked_events(sink, ids), strict=True) if entry]
+        for event_id in there:
+            self._connection.run("unpark", keys, [event_id])
+        return len(there)
+
     def oldest_parked(self, sink: str) -> float | None:
         """See the port."""
         first = self._connection.run("oldest", [names.parked_since(sink)])
@@ -94,6 +127,12 @@ class RedisEventLog:
             total += removed
             if removed < TRIM_BATCH:
                 return total
+
+
+def order_of(position: str) -> tuple[int, int]:
+    """By which positions in the stream can be sorted."""
+    milliseconds_, _, sequence = position.partition("-")
+    return int(milliseconds_), int(sequence)
 
 
 def _entry(position: bytes, flat: list[bytes]) -> Entry:

@@ -6,9 +6,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ingest.adapters.ledger.eventlog import KEPT
+from ingest.adapters.ledger.eventlog import KEPT, order_of
 from ingest.adapters.ledger.memory_workset import MemoryWorkSet
-from ingest.ports.ledger import Entry, GroupLag
+from ingest.ports.eventlog import Entry, GroupLag, Parked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,6 +107,31 @@ class MemoryEventLog:
         """See the port."""
         self._parked_of(sink).work.drop([claim.id])
 
+    def all_parked(self, sink: str, limit: int) -> list[Parked]:
+        """See the port."""
+        with self._lock:
+            parked = self._parked_of(sink)
+            tried = parked.work.members()
+            found = [Parked(entry, event_id in tried) for event_id, entry in parked.entries.items()]
+            return sorted(found, key=lambda one: order_of(one.entry.position))[:limit]
+
+    def retry_parked(self, sink: str, ids: Sequence[str]) -> int:
+        """See the port."""
+        with self._lock:
+            parked = self._parked_of(sink)
+            there = [event_id for event_id in ids if event_id in parked.entries]
+            parked.work.add(there)
+            for event_id in there:
+                parked.work.hasten(event_id)
+            return len(there)
+
+    def drop_parked(self, sink: str, ids: Sequence[str]) -> int:
+        """See the port."""
+        with self._lock:
+            parked = self._parked_of(sink)
+            parked.work.drop(ids)
+            return sum(parked.entries.pop(event_id, None) is not None for event_id in ids)
+
     def oldest_parked(self, sink: str) -> float | None:
         """See the port."""
         with self._lock:
@@ -126,7 +151,7 @@ class MemoryEventLog:
         with self._lock:
             self._groups = {sink: self._groups.get(sink) or self._new_group(sink) for sink in sinks}
             waiting = [self._waiting(group) for group in self._groups.values()]
-            first = min((entries[0].position for entries in waiting if entries), key=_order, default=None)
+            first = min((entries[0].position for entries in waiting if entries), key=order_of, default=None)
             done = [entry.position for entry in self._entries].index(first) if first else len(self._entries)
             removed = max(0, min(done, len(self._entries) - KEPT))
             del self._entries[:removed]
@@ -158,8 +183,3 @@ class MemoryEventLog:
     def _parked_of(self, sink: str) -> _Parked:
         with self._lock:
             return self._parked.setdefault(sink, _Parked(MemoryWorkSet(self._clock)))
-
-
-def _order(position: str) -> tuple[int, int]:
-    milliseconds, _, sequence = position.partition("-")
-    return int(milliseconds), int(sequence)

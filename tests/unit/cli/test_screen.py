@@ -11,7 +11,8 @@ from rich.console import Console
 from ingest.cli.screen import Places, ago, octets, plain, render
 from ingest.cli.supervisor import ChildState
 from ingest.cli.watch import Snapshot, Totals
-from ingest.ports.ledger import Backlog, GroupLag, MailboxStatus
+from ingest.ports.eventlog import GroupLag
+from ingest.ports.ledger import Backlog, MailboxStatus
 from ingest.usecases.status import MailboxRow, Status
 
 PLACES = Places([("objects", "/srv/mail"), ("to stop", "Ctrl-C")])
