@@ -1,4 +1,4 @@
-"""Commands that do one thing in this process and end: drain, check, status, resume."""
+"""Commands that do one thing in this process and end: drain, check, status, and what a person does about failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ingest.metrics import Metrics
 from ingest.ports.hints import NoHints
 from ingest.runtime import Runtime, build, ledger_url
 from ingest.usecases.failed import FailedMessages
-from ingest.usecases.sinks import resume as resume_sinks
+from ingest.usecases.sinks import SinkTroubles
 from ingest.usecases.status import Status, read_status
 
 if TYPE_CHECKING:
@@ -56,14 +56,11 @@ def status(config: Path | None) -> Status:
         return read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
 
 
-def resume(config: Path | None, sinks: Sequence[str]) -> list[str]:
-    """Let sinks be tried at once; returns those that were waiting.
-
-    Raises:
-        ConfigError: there is no sink of such a name.
-    """
+@contextmanager
+def sinks(config: Path | None) -> Iterator[SinkTroubles]:
+    """What may be done about sinks."""
     with _runtime(config) as runtime:
-        return resume_sinks(runtime.ledger, sinks, runtime.sinks)
+        yield SinkTroubles(runtime.ledger, runtime.events, runtime.sinks)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ingest.domain.message import FailedMessage
+    from ingest.ports.eventlog import Parked
     from ingest.usecases.check import CheckReport
     from ingest.usecases.drain import DrainReport
     from ingest.usecases.pollrun import PollReport
@@ -145,7 +147,8 @@ def status_view(status: Status) -> RenderableType:
         ),
     ]
     if status.counts["parked"]:
-        lines.append(f"{status.counts['parked']} events were refused by their sink and are kept aside")
+        kept = f"{status.counts['parked']} events were refused by their sink and are kept aside"
+        lines.append(f"{kept}; list them with: mailhaul sinks refused NAME")
     return Group(table, "", *lines)
 
 
@@ -195,6 +198,36 @@ def failed_view(failed: FailedMessage) -> RenderableType:
     raw = data.pop("raw")
     for name, value in {**data, "bucket": raw["bucket"], "key": raw["key"], "octets": raw["size"]}.items():
         table.add_row(name.replace("_", " "), printable(str(value if value is not None else "unknown")))
+    return table
+
+
+def parked_data(parked: Parked) -> dict[str, Any]:
+    """What is known of an event that a sink refused; nothing of its content."""
+    entry = parked.entry
+    return {
+        "event_id": entry.event.id,
+        "type": entry.event.type,
+        "mailbox": entry.event.mailbox,
+        "octets": len(entry.event.body),
+        "appended": datetime.fromtimestamp(entry.appended, UTC).isoformat(),
+        "tried": parked.tried,
+    }
+
+
+def parked_table(parked: Sequence[Parked]) -> RenderableType:
+    """A row each."""
+    if not parked:
+        return Text("no event waits that this sink refused")
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    for name in ("event", "mailbox", "type"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("octets", justify="right")
+    for name in ("since", "is"):
+        table.add_column(name, no_wrap=True)
+    for one in parked:
+        event, since = one.entry.event, f"{ago(time.time() - one.entry.appended)} ago"
+        state = "tried again" if one.tried else "set aside"
+        table.add_row(event.id, event.mailbox, event.type, f"{len(event.body):,}", since, state)
     return table
 
 

@@ -1,19 +1,25 @@
-"""`mailhaul sinks`: who gets the events."""
+"""`mailhaul sinks`: who gets the events, and what they refused."""
+
+# As in `failed`: typer makes options from such arguments, and `--help` need not wait for what commands import.
+# ruff: noqa: FBT002, PLC0415
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from ingest.cli.options import ConfigOption  # noqa: TC001 - typer reads it at run time
+from ingest.cli.options import ConfigOption, JsonOption, print_json
+from ingest.cli.saying import UNUSABLE, say_error
 
-app = typer.Typer(help="Who gets the events: resume.", no_args_is_help=True)
+app = typer.Typer(help="Who gets the events: resume; refused, retry, drop.", no_args_is_help=True)
 
-
-@app.callback()
-def sinks() -> None:
-    """Who gets the events: resume."""
+SinkArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of a sink in the configuration.")]
+EventsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[EVENT]...", help="Ids of events.", show_default=False)
+]
+AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
 @app.command()
@@ -22,8 +28,62 @@ def resume(
     config: ConfigOption = None,
 ) -> None:
     """Deliver again to sinks that wanted no more events, or at once to those that wait for their next try."""
-    from ingest.cli import once  # noqa: PLC0415 - so that `--help` is quick
+    from ingest.cli import once
 
-    resumed = once.resume(config, names)
+    with once.sinks(config) as troubles:
+        resumed = troubles.resume(names)
     for name in names:
         typer.echo(f"{name} is tried now" if name in resumed else f"{name} was not waiting")
+
+
+@app.command()
+def refused(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List events that a sink refused and has not taken since, the oldest first."""
+    from ingest.cli import once, reports
+
+    with once.sinks(config) as troubles:
+        parked = troubles.parked(name)
+    if as_json:
+        print_json([reports.parked_data(one) for one in parked])
+    else:
+        Console().print(reports.parked_table(parked))
+
+
+@app.command()
+def retry(
+    name: SinkArgument, events: EventsArgument = None, config: ConfigOption = None, everything: AllOption = False
+) -> None:
+    """Try refused events again, also those that were set aside, with all tries before them."""
+    from ingest.cli import once
+
+    chosen = _chosen(events, everything=everything)
+    with once.sinks(config) as troubles:
+        ids = [one.entry.event.id for one in troubles.parked(name)] if chosen is None else chosen
+        typer.echo(f"{troubles.retry(name, ids)} events are tried again")
+
+
+@app.command()
+def drop(
+    name: SinkArgument,
+    events: EventsArgument = None,
+    config: ConfigOption = None,
+    everything: AllOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Forget refused events: this sink will never get them. Their messages stay in the store."""
+    from ingest.cli import once
+
+    chosen = _chosen(events, everything=everything)
+    with once.sinks(config) as troubles:
+        ids = [one.entry.event.id for one in troubles.parked(name)] if chosen is None else chosen
+        if ids and not yes:
+            typer.confirm(f"Forget {len(ids)} events that {name} refused?", abort=True)
+        typer.echo(f"{troubles.drop(name, ids)} events are forgotten")
+
+
+def _chosen(events: list[str] | None, *, everything: bool) -> list[str] | None:
+    """Ids, or None for all."""
+    if bool(events) == everything:
+        say_error("name ids of events, or choose with --all")
+        raise typer.Exit(UNUSABLE)
+    return events or None

@@ -18,6 +18,7 @@ from tests.support.rabbitmq import AmqpQueue, RabbitMq
 from tests.support.service import mailhaul, write_config
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from tests.support.aws import MotoServer
@@ -68,6 +69,33 @@ def test_a_sink_that_is_not_configured_is_told_of(tmp_path: Path, valkey: Valkey
     done = mailhaul("sinks", "resume", "erp", "--config", config)
     assert done.returncode == 2
     assert "there is no sink erp" in done.stderr
+
+
+def test_events_that_a_sink_refused_are_listed_tried_again_or_dropped(tmp_path: Path, valkey: Valkey) -> None:
+    valkey.flush()
+    with Receiver() as receiver:
+        sink = {"type": "webhook", "name": "erp", "url": receiver.url, "secret": "env:HOOK", "allow_private": True}
+        config = str(write_config(tmp_path, [], ledger=valkey.url, sinks=[sink]))
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return mailhaul(*arguments, "--config", config, env={"HOOK": SECRET})
+
+        append_event(valkey.url)
+        receiver.answer = lambda _: Answer(422)
+        run("drain")
+        assert "mailhaul sinks refused NAME" in " ".join(run("status").stdout.split())
+        (row,) = json.loads(run("sinks", "refused", "erp", "--json").stdout)
+        assert row.pop("appended")
+        assert row == {"event_id": "e1", "type": "t", "mailbox": "one", "octets": 11, "tried": True}
+        assert "e1" in run("sinks", "refused", "erp").stdout
+
+        assert run("sinks", "retry", "erp").returncode == 2
+        assert run("sinks", "retry", "erp", "--all").stdout == "1 events are tried again\n"
+        receiver.answer = lambda _: Answer(204)
+        assert run("drain").returncode == 0
+        assert "no event waits" in run("sinks", "refused", "erp").stdout
+        assert run("sinks", "drop", "erp", "e1", "--yes").stdout == "0 events are forgotten\n"
+        assert "there is no sink none" in run("sinks", "refused", "none").stderr
 
 
 def test_check_tries_every_kind_of_sink_and_says_what_is_wrong(

@@ -8,7 +8,7 @@ from ingest.adapters.sinks.memory import MemorySink
 from ingest.domain.retry import PARKED_TRIES
 from ingest.errors import ConfigError
 from ingest.ports.sink import Outcome, Verdict
-from ingest.usecases.sinks import disabled, resume
+from ingest.usecases.sinks import SinkTroubles, disabled
 from tests.support.bench import Bench, bench, mail, never
 
 
@@ -81,7 +81,7 @@ def test_a_sink_that_wants_nothing_any_more_is_left_alone_until_a_person_resumes
             b.relay_stage.run(never)
         assert b.sinks["main"].delivered == []
         assert b.events.lag("main").entries == len(b.sinks["other"].delivered) == 3
-        assert resume(b.ledger, ["main"], b.sinks) == ["main"]
+        assert SinkTroubles(b.ledger, b.events, b.sinks).resume(["main"]) == ["main"]
         assert disabled(b.ledger, b.sinks) == []
         b.relay_stage.run(never)
         assert len(b.sinks["main"].delivered) == 3
@@ -96,11 +96,11 @@ def test_an_event_set_aside_by_a_sink_outlives_the_sinks_end() -> None:
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
         for _ in range(PARKED_TRIES + 5):
             b.clock.time += 7200
-            resume(b.ledger, ["main"], b.sinks)
+            SinkTroubles(b.ledger, b.events, b.sinks).resume(["main"])
             b.relay_stage.run(never)
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
         b.clock.time += 7200
-        resume(b.ledger, ["main"], b.sinks)
+        SinkTroubles(b.ledger, b.events, b.sinks).resume(["main"])
         b.relay_stage.run(never)
         assert len(b.sinks["main"].delivered) == 1
 
@@ -108,7 +108,7 @@ def test_an_event_set_aside_by_a_sink_outlives_the_sinks_end() -> None:
 def test_only_sinks_that_are_configured_can_be_resumed() -> None:
     with bench() as b:
         with pytest.raises(ConfigError, match="there is no sink nowhere"):
-            resume(b.ledger, ["main", "nowhere"], b.sinks)
+            SinkTroubles(b.ledger, b.events, b.sinks).resume(["main", "nowhere"])
         assert disabled(b.ledger, ["nowhere"]) == []
 
 
