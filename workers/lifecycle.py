@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 from celery.exceptions import SecurityWarning
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ingest import logs
@@ -25,6 +25,7 @@ from workers import schedule, tasks
 from workers.app import make_app
 from workers.exporter import SystemCollector
 from workers.hints import CeleryHints
+from workers.pages import Pulse, serving
 from workers.shared_metrics import shared_metrics
 from workers.stopping import StopFlag
 from workers.watchdog import watch
@@ -60,15 +61,20 @@ def run_worker(role: str, config_path: Path | None) -> None:
         if queue is Queue.PROCESS:
             stack.enter_context(shared_metrics())
         process = stack.enter_context(_Process.started(config_path))
-        stack.enter_context(_serving(process.config, _exposed(queue, process.metrics)))
+        pulse = Pulse()
+        stack.enter_context(serving(process.config, _exposed(queue, process.metrics), pulse))
         _expect_series(queue, process.config, process.metrics)
-        _consume(process, queue)
+        _consume(process, queue, pulse)
 
 
 def run_scheduler(config_path: Path | None) -> None:
     """Tick every second until SIGTERM. Errors as for `run_worker`."""
-    with _Process.started(config_path) as process:
-        schedule.run(process.app, process.runtime())
+    pulse = Pulse()
+    with (
+        _Process.started(config_path) as process,
+        serving(process.config, process.metrics.registry, pulse),
+    ):
+        schedule.run(process.app, process.runtime(), pulse)
 
 
 def run_exporter(config_path: Path | None) -> None:
@@ -76,7 +82,7 @@ def run_exporter(config_path: Path | None) -> None:
     with _Process.started(config_path) as process:
         registry = CollectorRegistry()
         registry.register(SystemCollector(process.runtime()))
-        with _serving(process.config, registry):
+        with serving(process.config, registry):
             stopped = threading.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stopped.set())
@@ -121,7 +127,7 @@ class _Process:
         self.app.close()
 
 
-def _consume(process: _Process, queue: Queue) -> None:
+def _consume(process: _Process, queue: Queue, pulse: Pulse) -> None:
     stop = StopFlag()
     tasks.register(process.app, queue, process.runtime, stop)
 
@@ -129,7 +135,6 @@ def _consume(process: _Process, queue: Queue) -> None:
         stop.set()
 
     signals.worker_shutting_down.connect(stopping, weak=False)
-    signals.worker_ready.connect(lambda **_: watch(queue, CeleryHints(process.app)), weak=False)
     workers = process.config.workers
     prefork = queue is Queue.PROCESS
     if prefork:
@@ -156,6 +161,8 @@ def _consume(process: _Process, queue: Queue) -> None:
         quiet=True,
         loglevel="WARNING",
     )
+    # Before it is ready: while its broker is away, it waits, and that is no reason to end it.
+    watch(queue, CeleryHints(process.app), pulse)
     worker.start()
     if worker.exitcode:
         raise StartError(f"the {queue} worker ended with code {worker.exitcode}; its log says why")
@@ -175,21 +182,3 @@ def _expect_series(queue: Queue, config: Config, metrics: Metrics) -> None:
         metrics.expect_polls(mailboxes, {box.server.label for box in mailboxes.values()})
     if queue is Queue.RELAY:
         metrics.expect_sinks(sink.name for sink in config.sinks)
-
-
-@contextmanager
-def _serving(config: Config, registry: CollectorRegistry) -> Iterator[None]:
-    address, port = config.metrics.address, config.metrics.port
-    try:
-        server, thread = start_http_server(port, address, registry)
-    except OSError as error:
-        raise StartError(
-            f"metrics cannot be served on {address}:{port} ({error.strerror}); set metrics.port, or the variable "
-            "MAILHAUL_METRICS__PORT, to a free port"
-        ) from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from ingest.runtime import Runtime
+    from workers.pages import Pulse
 
 log = get_logger()
 
@@ -27,6 +28,7 @@ class TickScheduler(Scheduler):
     """A beat scheduler whose schedule is the ledger's. Any number may run: claims are atomic."""
 
     runtime: Runtime
+    pulse: Pulse
 
     def setup_schedule(self) -> None:
         """Beat's own entries are not used."""
@@ -40,12 +42,13 @@ class TickScheduler(Scheduler):
             log.warning("ledger.away", task="tick", error=error.code)
         except ConfigError as error:
             log.warning("config.broken", problems=len(error.problems))
+        self.pulse.beat()
         return max(0.0, INTERVAL - (time.monotonic() - started))
 
 
-def run(app: Celery, runtime: Runtime) -> None:
+def run(app: Celery, runtime: Runtime, pulse: Pulse) -> None:
     """Tick until SIGTERM or SIGINT."""
-    scheduler = type("BoundTickScheduler", (TickScheduler,), {"runtime": runtime})
+    scheduler = type("BoundTickScheduler", (TickScheduler,), {"runtime": runtime, "pulse": pulse})
     service = Service(app, max_interval=int(INTERVAL), scheduler_cls=scheduler)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

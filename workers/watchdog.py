@@ -3,6 +3,8 @@
 After its broker was away, a Celery worker over Redis sometimes comes back alive but deaf: it is connected, and takes
 nothing from its queue. A hint that nobody takes expires within seconds, and an idle worker discards it; so an old
 hint beside an idle worker means that this one is deaf. Whatever it held is due again when its claims run out.
+
+The same thread is the worker's pulse. It beats while the broker is away too: there is nothing to hear then.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ingest.ports.hints import Hints, Queue
+    from workers.pages import Pulse
 
 log = get_logger()
 
@@ -56,7 +59,7 @@ class Hearing:
             return oldest >= DEAF_AFTER and now - self.last >= DEAF_AFTER
 
 
-def watch(queue: Queue, hints: Hints, end: Callable[[int], object] = os._exit) -> None:
+def watch(queue: Queue, hints: Hints, pulse: Pulse, end: Callable[[int], object] = os._exit) -> None:
     """Watch this worker for as long as it lives, from a thread of its own."""
     hearing = Hearing(time.monotonic())
 
@@ -65,6 +68,7 @@ def watch(queue: Queue, hints: Hints, end: Callable[[int], object] = os._exit) -
 
     def run() -> None:
         while True:
+            pulse.beat()
             time.sleep(LOOK_EVERY)
             if state.active_requests:
                 hearing.heard(time.monotonic())

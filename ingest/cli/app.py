@@ -151,6 +151,17 @@ def exporter(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def health(config: ConfigOption = None) -> None:
+    """Say whether the one process on this machine's metrics port does its work; for health checks of containers."""
+    from ingest.cli.health import sick
+
+    trouble = sick(config)
+    if trouble is not None:
+        typer.echo(trouble, err=True)
+        sys.exit(FAILED)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

@@ -24,7 +24,6 @@ PROCESSES = {
 WORKERS = ("poller", "processor", "relay")
 # No new hints first; the gauges last, so that whoever looks sees the end.
 _ORDER = {"scheduler": 0, "exporter": 2}
-_WITH_METRICS = len(PROCESSES) - 1
 _HIGHEST_PORT = 65535
 
 
@@ -34,7 +33,7 @@ def children(source: ConfigSource, ledger: str, port: int) -> list[Child]:
     Args:
         source: the configuration they read too.
         ledger: URL of the ledger.
-        port: the first of four free ones, from `free_ports`.
+        port: the first of as many free ones as there are processes, from `free_ports`.
     """
     config = ["--config", str(source.path)] if source.path else []
     log_format = source.current().log.format
@@ -55,12 +54,12 @@ def children(source: ConfigSource, ledger: str, port: int) -> list[Child]:
 
 
 def metrics_ports(first: int) -> dict[str, int]:
-    """The port of each process that serves metrics."""
-    return {name: first + offset for offset, name in enumerate(list(PROCESSES)[:_WITH_METRICS])}
+    """The port on which each process serves its metrics."""
+    return {name: first + offset for offset, name in enumerate(PROCESSES)}
 
 
 def free_ports(config: Config, *, may_move: bool) -> int:
-    """The first of as many free ports in a row as there are processes that serve metrics.
+    """The first of as many free ports in a row as there are processes.
 
     Args:
         config: says where they should be.
@@ -70,13 +69,13 @@ def free_ports(config: Config, *, may_move: bool) -> int:
         StartError: there are none.
     """
     wanted, address = config.metrics.port, config.metrics.address
-    last = min(wanted + (1000 if may_move else 1), _HIGHEST_PORT - _WITH_METRICS + 2)
-    for first in range(wanted, last, _WITH_METRICS):
-        if all(_is_free(address, first + offset) for offset in range(_WITH_METRICS)):
+    last = min(wanted + (1000 if may_move else 1), _HIGHEST_PORT - len(PROCESSES) + 2)
+    for first in range(wanted, last, len(PROCESSES)):
+        if all(_is_free(address, first + offset) for offset in range(len(PROCESSES))):
             return first
     raise StartError(
-        f"metrics need the ports {wanted} to {wanted + _WITH_METRICS - 1} on {address}, and one of them is taken; "
-        "set metrics.port, or the variable MAILHAUL_METRICS__PORT, to the first of four free ones"
+        f"metrics need the ports {wanted} to {wanted + len(PROCESSES) - 1} on {address}, and one of them is taken; "
+        "set metrics.port, or the variable MAILHAUL_METRICS__PORT, to the first of five free ones"
     )
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.cli.children import PROCESSES
 from ingest.demo.mails import sample
 from ingest.demo.server import DemoServer
 from ingest.metrics import SPECS
 from tests.support.servers import free_port
-from tests.support.service import Service, write_config
+from tests.support.service import Service, mailhaul, write_config
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -83,11 +84,16 @@ def test_prometheus_reads_every_process_and_the_figures_are_right_even_after_a_c
         config = write_config(tmp_path, [box], metrics={"port": port})
         with Service(config, ENV) as service:
             service.wait_for_events(MAILS)
-            prometheus = prometheus_for([f"127.0.0.1:{port + offset}" for offset in range(4)])
+            prometheus = prometheus_for([f"127.0.0.1:{port + offset}" for offset in range(len(PROCESSES))])
             prometheus.wait_until_up()
 
             check_figures(prometheus)
             check_names(prometheus)
+            for offset in range(len(PROCESSES)):
+                alive = mailhaul(
+                    "health", "--config", str(config), env={"MAILHAUL_METRICS__PORT": str(port + offset)}
+                )
+                assert (alive.returncode, alive.stderr) == (0, "")
 
             before = service.children()
             for role in ("process", "poll"):

@@ -13,8 +13,8 @@ _METRICS = """\
 # Metrics
 
 Every process serves Prometheus metrics on `metrics.address` and `metrics.port` (with `mailhaul up`: the exporter on
-that port, poller, processor and relay on the three after it). Counters and histograms come from the workers, gauges
-about the whole system from the exporter alone. `mailbox` is the configured id and can be switched off with
+that port, poller, processor, relay and scheduler on the next four). Counters and histograms come from the workers,
+gauges about the whole system from the exporter alone. `mailbox` is the configured id and can be switched off with
 `metrics.mailbox_label: false`. Made from `ingest/metrics.py` by `make docs`.
 
 ## From poller, processor and relay

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from workers.watchdog import DEAF_AFTER, Hearing
+from ingest.ports.hints import NoHints, Queue
+from tests.support.waiting import eventually
+from workers.pages import SILENT_FOR, Pulse
+from workers.watchdog import DEAF_AFTER, Hearing, watch
 
 
 def test_an_idle_worker_with_nothing_to_hear_is_not_deaf() -> None:
@@ -22,3 +25,20 @@ def test_a_worker_that_has_just_begun_is_not_deaf() -> None:
 
 def test_old_hints_beside_a_worker_that_hears_nothing_mean_that_it_is_deaf() -> None:
     assert Hearing(0.0).deaf(DEAF_AFTER, oldest=DEAF_AFTER)
+
+
+def test_a_worker_whose_broker_is_away_has_a_pulse() -> None:
+    """There is nothing to hear then, and to end it would help nobody."""
+    clock = Clock()
+    pulse, ended = Pulse(clock), list[int]()
+    clock.time += SILENT_FOR
+    watch(Queue.POLL, NoHints(), pulse, ended.append)
+    eventually(pulse.alive, 10, "its heart beats")
+    assert ended == []
+
+
+class Clock:
+    time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.cli.children import PROCESSES, WORKERS, children, free_ports, metrics_ports, url_host
+from ingest.cli.children import PROCESSES, children, free_ports, metrics_ports, url_host
 from ingest.config import ConfigSource
 from ingest.errors import StartError
 from tests.support.servers import free_port
@@ -26,13 +26,9 @@ def test_every_process_gets_the_ledger_and_a_port_of_its_own(tmp_path: Path) -> 
     made = {child.name: child for child in children(source(tmp_path, 9464), "unix:///run/x.sock", 7000)}
     assert set(made) == {"exporter", "poller", "processor", "relay", "scheduler"}
     assert all(child.environment["MAILHAUL_LEDGER"] == "unix:///run/x.sock" for child in made.values())
-    assert {name: int(made[name].environment["MAILHAUL_METRICS__PORT"]) for name in ("exporter", *WORKERS)} == {
-        "exporter": 7000,
-        "poller": 7001,
-        "processor": 7002,
-        "relay": 7003,
-    }
-    assert metrics_ports(7000) == {"exporter": 7000, "poller": 7001, "processor": 7002, "relay": 7003}
+    ports = {"exporter": 7000, "poller": 7001, "processor": 7002, "relay": 7003, "scheduler": 7004}
+    assert {name: int(child.environment["MAILHAUL_METRICS__PORT"]) for name, child in made.items()} == ports
+    assert metrics_ports(7000) == ports
     assert list(made["poller"].arguments[1:]) == [
         *("-m", "ingest.cli", "worker", "poll"),
         *("--config", str(tmp_path / "mailhaul.yaml")),
@@ -50,14 +46,14 @@ def test_logs_are_for_people_unless_the_configuration_wants_json(tmp_path: Path)
             assert child.environment["MAILHAUL_LOG__FORMAT"] == wanted
 
 
-@pytest.mark.parametrize("taken", range(len(PROCESSES) - 1))
+@pytest.mark.parametrize("taken", range(len(PROCESSES)))
 def test_a_demonstration_goes_elsewhere_when_a_port_is_taken_a_service_says_so(tmp_path: Path, taken: int) -> None:
     wanted = free_port()
     config = source(tmp_path, wanted).current()
     with socket.create_server(("127.0.0.1", wanted + taken)):
         found = free_ports(config, may_move=True)
-        assert not range(found, found + 4).count(wanted + taken)
-        with pytest.raises(StartError, match=rf"the ports {wanted} to {wanted + 3} .* metrics\.port"):
+        assert not range(found, found + 5).count(wanted + taken)
+        with pytest.raises(StartError, match=rf"the ports {wanted} to {wanted + 4} .* metrics\.port"):
             free_ports(config, may_move=False)
 
 

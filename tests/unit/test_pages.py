@@ -1,0 +1,74 @@
+"""What a process says of itself over HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import urllib3
+from prometheus_client import CollectorRegistry, Counter
+
+from ingest.cli.health import sick
+from ingest.config import Config, ConfigSource
+from tests.support.servers import free_port
+from workers.pages import SILENT_FOR, Pulse, serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Clock:
+    time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "mailhaul.yaml"
+    path.write_text(f"store: file:///s\nledger: embedded\nmetrics: {{address: 0.0.0.0, port: {free_port()}}}\n")
+    return path
+
+
+def read(path: Path) -> Config:
+    return ConfigSource(path, {}).current()
+
+
+def got(config: Config, page: str) -> tuple[int, bytes]:
+    with urllib3.PoolManager(retries=False) as pool:
+        answer = pool.request("GET", f"http://127.0.0.1:{config.metrics.port}{page}")
+    return answer.status, answer.data
+
+
+def test_metrics_and_life_are_on_one_port(path: Path) -> None:
+    registry = CollectorRegistry()
+    Counter("hauled", "How much", registry=registry).inc(3)
+    config = read(path)
+    with serving(config, registry, Pulse()):
+        assert got(config, "/livez") == (200, b"alive\n")
+        status, page = got(config, "/metrics")
+    assert status == 200
+    assert b"hauled_total 3.0" in page
+
+
+def test_who_is_silent_for_too_long_is_told_so_until_its_heart_beats_again(path: Path) -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+    with serving(read(path), CollectorRegistry(), pulse):
+        clock.time += SILENT_FOR - 1
+        assert sick(path) is None
+        clock.time += 1
+        assert "silent" in (sick(path) or "")
+        assert got(read(path), "/livez")[0] == 503
+        pulse.beat()
+        assert sick(path) is None
+
+
+def test_who_has_no_pulse_lives_while_it_answers(path: Path) -> None:
+    with serving(read(path), CollectorRegistry()):
+        assert sick(path) is None
+
+
+def test_where_nothing_answers_the_port_is_told(path: Path) -> None:
+    assert f":{read(path).metrics.port}/livez" in (sick(path) or "")
