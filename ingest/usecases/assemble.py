@@ -7,7 +7,6 @@ from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ingest.containers.invoices import HEAD_OCTETS, recognise
 from ingest.domain import keys
 from ingest.domain.manifest import Attachment, Body
 from ingest.mime.defects import Defect
@@ -122,12 +121,7 @@ class Parts:
         if head.role == "text" or head.role == "html":  # noqa: PLR1714 - mypy narrows only this form
             self.contents.bodies.add(head.role)
             return
-        beginning = part.spool.head(HEAD_OCTETS)
-        part.detected = detect_type(beginning[:DETECT_OCTETS], head.declared_type, head.filename)
-        found = recognise(beginning, head.filename or "")
-        part.invoice = found.invoice
-        if found.defect is not None:
-            part.add(found.defect.value)
+        part.detected = detect_type(part.spool.head(DETECT_OCTETS), head.declared_type, head.filename)
 
     def _submit(self, part: Part) -> None:
         if self._stack:

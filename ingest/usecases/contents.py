@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from structlog import get_logger
 
 from ingest.containers.cms import HEAD_OCTETS, kind_of, read_signed
+from ingest.containers.invoices import HEAD_OCTETS as INVOICE_OCTETS
+from ingest.containers.invoices import recognise
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.tnef import TNEF, read_tnef
@@ -20,6 +22,7 @@ from ingest.mime import MimeLimits, parse
 from ingest.mime.defects import Defect, codes
 from ingest.mime.detect import DETECT_OCTETS
 from ingest.mime.events import MessageEnded, PartBegun, PartData
+from ingest.usecases.allowance import Allowance, LimitReachedError, Share
 from ingest.usecases.part import Gathering, Part
 from ingest.usecases.spool import Spool
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
     from ingest.containers.stream import FileEvent
     from ingest.domain.manifest import BodyKind
+
+_T = TypeVar("_T")
 
 log = get_logger()
 
@@ -47,47 +52,18 @@ _SIGNED_NAME = re.compile(r"(.*\.[^.\s/\\]{1,10})\.p7m", re.IGNORECASE | re.DOTA
 _BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-class _LimitError(Exception):
-    """More is inside than is taken out."""
-
-
-@dataclass
-class _Allowance:
-    """What may still be taken out of the message; all its containers share it."""
-
-    limits: ContainerLimits
-    children: int = 0
-    octets: int = 0
-    messages: int = 0
-    waited: float = 0.0
-
-
-@dataclass
-class _Share:
-    """One container's part of it."""
-
-    allowance: _Allowance
-    size: int
-    children: int = 0
-    octets: int = 0
-
-    def take_child(self) -> int:
-        """Count a file; returns its number, from 1."""
-        allowance, limits = self.allowance, self.allowance.limits
-        if self.children >= limits.children or allowance.children >= limits.all_children:
-            raise _LimitError
-        self.children += 1
-        allowance.children += 1
-        return self.children
-
-    def take_octets(self, octets: int) -> None:
-        """Count octets of files."""
-        limits = self.allowance.limits
-        self.octets += octets
-        self.allowance.octets += octets
-        most = max(limits.ratio_free, limits.ratio * self.size)
-        if self.octets > most or self.allowance.octets > limits.octets:
-            raise _LimitError
+def _within_border(part: Part, message: str, look: Callable[[], _T]) -> _T | None:
+    """Look into a part; what goes wrong there is told of at that part, and ends here."""
+    try:
+        return look()
+    except LimitReachedError:
+        part.add(Defect.CONTAINER_LIMIT.value)
+    except MemoryError:
+        part.add(Defect.CONTAINER_STOPPED.value)
+    except _BUGS:
+        log.exception("container.bug", message=message)
+        part.add(Defect.CONTAINER_BROKEN.value)
+    return None
 
 
 @dataclass
@@ -113,16 +89,7 @@ class Opened:
             SpoolError: there is no room for it.
             GuardError: no process can be started to read it.
         """
-        try:
-            return next(self._files, None)
-        except _LimitError:
-            self.part.add(Defect.CONTAINER_LIMIT.value)
-        except MemoryError:
-            self.part.add(Defect.CONTAINER_STOPPED.value)
-        except _BUGS:
-            log.exception("container.bug", message=self._message)
-            self.part.add(Defect.CONTAINER_BROKEN.value)
-        return None
+        return _within_border(self.part, self._message, lambda: next(self._files, None))
 
     def tell(self, inside: Part) -> None:
         """A file in it was looked at: what carries an invoice is one."""
@@ -155,18 +122,27 @@ class Contents:
     bodies: set[BodyKind] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._allowance = _Allowance(self.limits)
+        self._allowance = Allowance(self.limits)
         self._parents: set[str] = set()
 
     def open(self, part: Part) -> Opened | None:
-        """Look whether a part, whose type was detected, is a container; None where it is none, or is not opened.
+        """Look at a part whose type was detected: whether it is an invoice, and whether it is a container.
+
+        Returns:
+            The container; None where it is none, or is not opened.
 
         Raises:
             SpoolError: its octets cannot be read.
         """
         self._parents.add(part.head.path.rpartition(".")[0])
+        return None if part.is_body else _within_border(part, self.message, lambda: self._look_into(part))
+
+    def _look_into(self, part: Part) -> Opened | None:
+        found = recognise(part.spool.head(INVOICE_OCTETS), part.head.filename or "")
+        part.invoice = found.invoice
+        part.defects += codes([found.defect] if found.defect is not None else [])
         # What the parser has found parts in gets no others: their paths would be the same.
-        if part.is_body or part.head.path in self._parents:
+        if part.head.path in self._parents:
             return None
         if part.detected == TNEF:
             return self._opened(part, lambda share: _files(part, read_tnef, share))
@@ -175,12 +151,12 @@ class Contents:
         return self._cms(part) if _is_called_cms(part) else None
 
     def _opened(
-        self, part: Part, read: Callable[[_Share], Generator[Part]], carrier: Literal["pdf", "p7m"] | None = None
+        self, part: Part, read: Callable[[Share], Generator[Part]], carrier: Literal["pdf", "p7m"] | None = None
     ) -> Opened | None:
         if part.level >= self.limits.depth:
             part.add(Defect.CONTAINER_LIMIT.value)
             return None
-        return Opened(part, read(_Share(self._allowance, part.spool.size)), self.message, carrier)
+        return Opened(part, read(Share(self._allowance, part.spool.size)), self.message, carrier)
 
     def _cms(self, part: Part) -> Opened | None:
         kind = kind_of(part.spool.head(HEAD_OCTETS))
@@ -201,7 +177,7 @@ class Contents:
                 return None
         return opened
 
-    def _message(self, part: Part, share: _Share) -> Generator[Part]:
+    def _message(self, part: Part, share: Share) -> Generator[Part]:
         """The parts of a signed message, as if they were the message's own (RFC 8551 section 3.1)."""
         path = part.head.path
         bodies: Iterable[BodyKind] = self.bodies if part.own else ("text", "html")
@@ -231,11 +207,11 @@ class Contents:
             return None
         return self._opened(part, lambda share: self._pdf_files(part, scan, share), "pdf")
 
-    def _pdf_files(self, part: Part, scan: PdfScan, share: _Share) -> Generator[Part]:
+    def _pdf_files(self, part: Part, scan: PdfScan, share: Share) -> Generator[Part]:
         allowance, limits = self._allowance, self.limits
         octets, seconds = limits.octets - allowance.octets, limits.seconds - allowance.waited
         if octets <= 0 or allowance.children >= limits.all_children:
-            raise _LimitError
+            raise LimitReachedError
         if seconds <= 0:
             part.add(Defect.CONTAINER_STOPPED.value)
             return
@@ -251,7 +227,7 @@ class Contents:
 def _files(
     part: Part,
     read: Callable[[Iterable[bytes], set[Defect]], Iterator[FileEvent]],
-    share: _Share,
+    share: Share,
     filename: str | None = None,
 ) -> Generator[Part]:
     defects: set[Defect] = set()
@@ -261,7 +237,7 @@ def _files(
         part.defects += codes(defects)
 
 
-def _gathered(part: Part, events: Iterable[FileEvent], share: _Share, filename: str | None = None) -> Generator[Part]:
+def _gathered(part: Part, events: Iterable[FileEvent], share: Share, filename: str | None = None) -> Generator[Part]:
     """What a reader gives as parts below `part`; `filename` is for those that have none."""
     spool: Spool | None = None
     try:

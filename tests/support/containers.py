@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingest.mime.defects import Defect, codes
+from tests.support.tnef import tnef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     Reader = Callable[[Iterable[bytes], set[Defect]], Iterator[FileEvent]]
 
 SIZES = (1, 7, 4096, 262_144)
+PDF = b"%PDF-1.7\n" + bytes(range(256)) * 8
+OFFER = (
+    b'Content-Type: multipart/mixed; boundary="i"\r\n\r\n--i\r\nContent-Type: text/plain\r\n\r\nSigned.\r\n'
+    b"--i\r\nContent-Type: text/html\r\n\r\n<p>Signed.\r\n"
+    b'--i\r\nContent-Type: application/pdf; name="o.pdf"\r\n\r\n%PDF-1.7 offer\r\n--i--\r\n'
+)
+WINMAIL = "winmail.dat", "application/ms-tnef"
+SMIME = "smime.p7m", "application/pkcs7-mime"
 
 
 @dataclass(frozen=True)
@@ -65,3 +74,8 @@ def mail_with(*files: tuple[str, str, bytes], text: str | None = "Hello.") -> by
         parts.append(b"--b\r\n" + fields.encode() + base64.encodebytes(content) + b"\r\n")
     head = b'Subject: s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
     return head + b"".join(parts) + b"--b--\r\n"
+
+
+def winmail(*files: bytes) -> tuple[str, str, bytes]:
+    """For `mail_with`: a winmail.dat with these files, made by `tests.support.tnef.attached`."""
+    return *WINMAIL, tnef(*files)

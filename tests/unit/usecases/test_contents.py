@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import base64
-import threading
-import tracemalloc
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ingest.adapters.scanners.memory import MemoryScanner
-from ingest.adapters.stores.folder import FolderStore
-from ingest.adapters.stores.memory import MemoryStore
-from ingest.containers.limits import ContainerLimits
-from ingest.containers.pdf import PdfFiles, PdfScan
-from ingest.containers.stream import FileEnd
-from ingest.domain.manifest import Headers
-from ingest.mime import parse
-from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
-from ingest.mime.limits import MimeLimits
-from ingest.usecases import contents
-from ingest.usecases.assemble import Parts
 from ingest.usecases.scans import Scanning
 from tests.support.clamav import SIGNATURE, VIRUS
-from tests.support.cms import ENVELOPED, der, in_segments, pem, signed, signed_ber
-from tests.support.containers import mail_with
+from tests.support.cms import ENVELOPED, in_segments, pem, signed, signed_ber
+from tests.support.containers import OFFER, PDF, SMIME, WINMAIL, mail_with, winmail
 from tests.support.pdfs import Holding, pdf
 from tests.support.processing import process
 from tests.support.tnef import (
@@ -44,37 +27,21 @@ from tests.support.tnef import (
     tnef,
     variable,
 )
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from ingest.containers.stream import FileEvent
-    from ingest.mime.defects import Defect
 
-PDF = b"%PDF-1.7\n" + bytes(range(256)) * 8
 XML = (
     b'<?xml version="1.0"?>\n<p:FatturaElettronica versione="FPR12" '
     b'xmlns:p="http://ivaservizi.agenziaentrate.gov.it/docs/xsd/fatture/v1.2"/>'
-)
-OFFER = (
-    b'Content-Type: multipart/mixed; boundary="i"\r\n\r\n--i\r\nContent-Type: text/plain\r\n\r\nSigned.\r\n'
-    b"--i\r\nContent-Type: text/html\r\n\r\n<p>Signed.\r\n"
-    b'--i\r\nContent-Type: application/pdf; name="o.pdf"\r\n\r\n%PDF-1.7 offer\r\n--i--\r\n'
 )
 CII = (
     b'<CrossIndustryInvoice xmlns="urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"><ExchangedDocument'
     b"Context><GuidelineSpecifiedDocumentContextParameter><ID>urn:cen.eu:en16931:2017#compliant#urn:factur-x.eu:1p0:"
     b"basic</ID></GuidelineSpecifiedDocumentContextParameter></ExchangedDocumentContext></CrossIndustryInvoice>"
 )
-LIMITS = ContainerLimits()
-WINMAIL = "winmail.dat", "application/ms-tnef"
-SMIME = "smime.p7m", "application/pkcs7-mime"
-
-
-def winmail(*files: bytes) -> tuple[str, str, bytes]:
-    return *WINMAIL, tnef(*files)
+P7M = "application/pkcs7-mime"
 
 
 def test_files_in_a_winmail_dat_become_attachments_below_it() -> None:
@@ -191,26 +158,6 @@ def test_of_two_invoices_in_a_pdf_it_carries_the_one_that_is_certain() -> None:
     assert certain == {"i.pdf": "certain", "factur-x.xml": "likely", "xrechnung.xml": "likely", "z.xml": "certain"}
 
 
-def test_all_pdfs_of_a_message_share_its_octets_and_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    allowed: list[tuple[int, float]] = []
-
-    class Slow(PdfFiles):
-        def __init__(self, file: int, scan: PdfScan, limits: ContainerLimits, *, octets: int, seconds: float) -> None:
-            super().__init__(file, scan, limits, octets=octets, seconds=seconds)
-            allowed.append((octets, seconds))
-
-        def __iter__(self) -> Iterator[FileEvent]:
-            yield b"x" * 10
-            yield FileEnd("a.txt")
-            self.waited = 25.0
-
-    monkeypatch.setattr(contents, "PdfFiles", Slow)
-    hybrid = pdf(Holding("a.txt", b"a"))
-    found = process(mail_with(*[(f"{number}.pdf", "application/pdf", hybrid) for number in range(4)]))
-    assert allowed == [(LIMITS.octets - 10 * number, 60.0 - 25.0 * number) for number in range(3)]
-    assert found.parts["5"].defects == ["container_stopped"]
-
-
 def test_an_encrypted_pdf_is_told_of() -> None:
     closed, open_ = pdf(Holding("factur-x.xml", CII), password="x"), pdf(Holding("a.txt", b"a"), password="")
     found = process(mail_with(("a.pdf", "application/pdf", closed), ("b.pdf", "application/pdf", open_)))
@@ -220,13 +167,6 @@ def test_an_encrypted_pdf_is_told_of() -> None:
         ("3.1", False),
     ]
     assert found.contents["3.1"] == b"a"
-
-
-def test_no_time_left_for_guarded_processes_leaves_pdfs_unopened() -> None:
-    mail = mail_with(("i.pdf", "application/pdf", pdf(Holding("a.xml", CII))))
-    found = process(mail, containers=replace(LIMITS, seconds=0.0))
-    assert [(part, each.defects) for part, each in found.parts.items()] == [("2", ["container_stopped"])]
-    assert found.manifest.parse.status == "partial"
 
 
 ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
@@ -312,191 +252,3 @@ def test_a_broken_container_gives_what_it_has_and_is_stored_whole() -> None:
     assert found.contents["1"] == cut_off
     assert found.bodies["text"] == b"Signed."
     assert "container_broken" in found.parts["1"].defects
-
-
-def nested(levels: int) -> bytes:
-    octets = b"%PDF"
-    for _ in range(levels):
-        octets = tnef(attached("x", octets))
-    return octets
-
-
-def test_containers_in_one_another_are_opened_down_to_a_limit() -> None:
-    found = process(mail_with((*WINMAIL, nested(3))))
-    assert [part for part, *_ in found.described] == ["2", "2.1", "2.1.1", "2.1.1.1"]
-    assert found.manifest.parse.status == "complete"
-    found = process(mail_with((*WINMAIL, nested(500))))
-    assert [part for part, *_ in found.described] == ["2", "2.1", "2.1.1", "2.1.1.1"]
-    assert found.parts["2.1.1.1"].defects == ["container_limit"]
-    assert found.manifest.parse.status == "partial"
-
-
-@pytest.mark.parametrize(
-    ("limits", "expected"),
-    [
-        (replace(LIMITS, children=2), ["1", "1.1", "1.2", "2", "2.1", "2.2"]),
-        (replace(LIMITS, all_children=4), ["1", "1.1", "1.2", "1.3", "2", "2.1"]),
-        (replace(LIMITS, octets=4 * len(PDF)), ["1", "1.1", "1.2", "1.3", "2", "2.1"]),
-        (replace(LIMITS, octets=4 * len(PDF) + 1), ["1", "1.1", "1.2", "1.3", "2", "2.1"]),
-        (replace(LIMITS, ratio=0, ratio_free=2 * len(PDF)), ["1", "1.1", "1.2", "2", "2.1", "2.2"]),
-        (replace(LIMITS, ratio=1, ratio_free=0), ["1", "1.1", "1.2", "1.3", "2", "2.1", "2.2", "2.3"]),
-        (replace(LIMITS, depth=0), ["1", "2"]),
-    ],
-)
-def test_limits_end_what_is_taken_out_and_never_what_is_stored(limits: ContainerLimits, expected: list[str]) -> None:
-    files = [attached(f"{number}", PDF) for number in range(3)]
-    found = process(mail_with(winmail(*files), winmail(*files), text=None), containers=limits)
-    assert [part for part, *_ in found.described] == expected
-    assert found.contents["1"] == found.contents["2"] == tnef(*files)
-    limited = [part for part in ("1", "2") if found.parts[part].defects == ["container_limit"]]
-    assert limited == [part for part in ("1", "2") if f"{part}.3" not in expected]
-    assert found.manifest.parse.status == ("partial" if limited else "complete")
-
-
-def test_parts_of_signed_mail_count_too() -> None:
-    found = process(mail_with((*SMIME, signed(OFFER)), text=None), containers=replace(LIMITS, children=2))
-    assert found.bodies == {"text": b"Signed.", "html": b"<p>Signed."}
-    assert found.parts["1"].defects == ["container_limit"]
-    limits = MimeLimits(parts=2)
-    found = process(mail_with((*SMIME, signed(OFFER)), text=None), limits=limits)
-    assert found.parts["1"].defects == ["parts_limit"]
-    assert found.manifest.parse.status == "partial"
-
-
-def test_only_so_many_signed_messages_wait_for_the_message_to_end() -> None:
-    mail = mail_with(*[(*SMIME, signed(OFFER))] * 4)
-    found = process(mail, containers=replace(LIMITS, messages=2))
-    opened = [part for part, *_ in found.described if part.endswith(".3")]
-    assert opened == ["2.3", "3.3"]
-    assert [found.parts[part].defects for part in "2345"] == [[], [], ["container_limit"], ["container_limit"]]
-
-
-def test_no_two_parts_have_the_same_path() -> None:
-    """A text that holds uuencoded files, and is CMS besides."""
-    uuencoded = b"begin 644 x\r\n#86)C\r\n`\r\nend\r\n"
-    odd = pem(signed(b"x")) + uuencoded
-    both = b"--b\r\nContent-Type: text/plain\r\n\r\n" + odd + b"\r\n--b--\r\n"
-    found = process(mail_with().replace(b"--b--\r\n", both))
-    assert [(part, name) for part, _, _, name in found.described] == [("2", "part-2.p7m"), ("2.1", "x")]
-
-
-@pytest.mark.parametrize(
-    ("bug", "defect"),
-    [
-        *[(bug("a bug"), "container_broken") for bug in (ValueError, IndexError, RecursionError, AssertionError)],
-        (MemoryError(), "container_stopped"),
-    ],
-)
-def test_a_bug_in_a_reader_loses_neither_message_nor_container(
-    monkeypatch: pytest.MonkeyPatch, bug: Exception, defect: str
-) -> None:
-    def read(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileEvent]:
-        yield b"half of a file"
-        raise bug
-
-    monkeypatch.setattr(contents, "read_tnef", read)
-    found = process(mail_with(winmail(attached("a", PDF)), ("a.pdf", "application/pdf", PDF)))
-    assert [(each.part, each.defects) for each in found.manifest.attachments] == [("2", [defect]), ("3", [])]
-
-
-def test_the_interrupt_of_a_worker_whose_time_is_up_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    class TimeIsUpError(Exception):
-        pass
-
-    def read(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileEvent]:
-        yield b"half of a file"
-        raise TimeIsUpError
-
-    monkeypatch.setattr(contents, "read_tnef", read)
-    with pytest.raises(TimeIsUpError):
-        process(mail_with(winmail(attached("a", PDF)), (*SMIME, signed(OFFER))))
-
-
-def test_processing_again_writes_the_same_keys() -> None:
-    mail = mail_with(
-        winmail(attached("a.pdf", PDF)), (*SMIME, signed(OFFER)), ("x.p7m", "text/plain", der(0x30, b""))
-    )
-    first, second = process(mail), process(mail)
-    assert first.store.objects.keys() == second.store.objects.keys()
-    assert first.manifest == second.manifest
-
-
-@settings(max_examples=60)
-@given(st.data())
-def test_any_damage_to_containers_in_one_another_loses_no_message(data: st.DataObject) -> None:
-    """Damage at any place and any depth: the message is complete, and nothing that is stored was made up."""
-    inner = signed_ber(in_segments([OFFER[:60], OFFER[60:]]))
-    octets = bytearray(
-        tnef(attached("a.p7m", inner), attached("b.dat", tnef(attached("c.p7m", signed_ber(der(4, XML))))))
-    )
-    for at in data.draw(st.lists(st.integers(0, len(octets) - 1), max_size=6)):
-        octets[at] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(0, len(octets)))
-    found = process(mail_with((*WINMAIL, bytes(octets[:cut])), ("a.pdf", "application/pdf", PDF)))
-    assert found.contents["2"] == octets[:cut]
-    assert found.contents["3"] == PDF
-    assert found.bodies["text"] == b"Hello."
-    assert len(set(found.contents)) == len(found.manifest.attachments)
-    assert all(each.parent in found.contents for each in found.manifest.attachments[1:] if "." in each.part)
-    assert sum(map(len, found.contents.values())) <= 5 * len(octets) + len(PDF)
-
-
-def test_memory_does_not_grow_with_what_is_taken_out(tmp_path: Path) -> None:
-    """A file of 24 MiB in a signed file in a winmail.dat: the spools are on disk, and chunks pass."""
-    content = bytes(range(256)) * 4096 * 24
-
-    def peak(size: int) -> int:
-        octets = tnef(attached("a.bin.p7m", signed_ber(der(4, content[:size]))))
-        store = FolderStore(tmp_path)
-        tracemalloc.start()
-        with ThreadPoolExecutor(1) as uploads:
-            parts = Parts(store, f"{size}", uploads, contents.Contents("k"))
-            parts.take(PartBegun("1", None, "attachment", "application/ms-tnef"))
-            for at in range(0, len(octets), 65_536):
-                parts.take(PartData("1", octets[at : at + 65_536]))
-            parts.take(PartEnded("1"))
-            parts.take(MessageEnded(Headers(), "complete"))
-            _, attachments = parts.finish()
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert [each.size for each in attachments][-1] == size
-        return most
-
-    assert peak(len(content)) < peak(len(content) // 8) + 2**20
-
-
-def test_parts_wait_in_memory_for_a_slow_store_in_small_number(tmp_path: Path) -> None:
-    under_way, most, go = 0, 0, threading.Event()
-
-    class Uploads(ThreadPoolExecutor):
-        def submit(self, *what: Any, **how: Any) -> Future[Any]:
-            nonlocal under_way, most
-            under_way += 1
-            most = max(most, under_way)
-            future = super().submit(*what, **how)
-            future.add_done_callback(ended)
-            return future
-
-    def ended(_: Future[Any]) -> None:
-        nonlocal under_way
-        under_way -= 1
-
-    def slow(operation: str, key: str) -> None:
-        go.wait(30)
-
-    store = MemoryStore(fault=slow)
-    with Uploads(1) as uploads, ThreadPoolExecutor(1) as reading:
-        parts = Parts(store, "m", uploads, contents.Contents("k"))
-
-        def read() -> None:
-            for event in parse([mail_with(*[("a.txt", "text/plain", b"x")] * 200)]):
-                parts.take(event)
-
-        whole = reading.submit(read)
-        try:
-            eventually(lambda: under_way >= 32, 30)
-        finally:
-            go.set()
-        whole.result(30)
-        assert len(parts.finish()[1]) == 200
-    assert most <= 33

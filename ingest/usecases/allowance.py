@@ -1,0 +1,52 @@
+"""How much is taken out of the containers of one message, and how much of each: counted while it is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingest.containers.limits import ContainerLimits
+
+
+class LimitReachedError(Exception):
+    """More is inside than is taken out."""
+
+
+@dataclass
+class Allowance:
+    """What may still be taken out of the message; all its containers share it."""
+
+    limits: ContainerLimits
+    children: int = 0
+    octets: int = 0
+    messages: int = 0
+    waited: float = 0.0
+
+
+@dataclass
+class Share:
+    """One container's part of it."""
+
+    allowance: Allowance
+    size: int
+    children: int = 0
+    octets: int = 0
+
+    def take_child(self) -> int:
+        """Count a file; returns its number, from 1."""
+        allowance, limits = self.allowance, self.allowance.limits
+        if self.children >= limits.children or allowance.children >= limits.all_children:
+            raise LimitReachedError
+        self.children += 1
+        allowance.children += 1
+        return self.children
+
+    def take_octets(self, octets: int) -> None:
+        """Count octets of files."""
+        limits = self.allowance.limits
+        self.octets += octets
+        self.allowance.octets += octets
+        most = max(limits.ratio_free, limits.ratio * self.size)
+        if self.octets > most or self.allowance.octets > limits.octets:
+            raise LimitReachedError
