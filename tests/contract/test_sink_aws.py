@@ -44,7 +44,6 @@ class Scripted:
     kind: str
     aws: ScriptedAws
     sink: Sink
-    time: float = 1000.0
 
     def fail(self, code: str, status: int = 400) -> None:
         self.fail_with(sns_error_answer(code, status) if self.kind.startswith("sns") else error_answer(code, status))
@@ -63,14 +62,19 @@ def open_sink(kind: str, endpoint: str, keys: Callable[[], Keys | None], monoton
     return eventbridge_sink("sink", "mail", access, monotonic)
 
 
-@pytest.fixture(params=SERVICES)
-def scripted(request: pytest.FixtureRequest) -> Iterator[Scripted]:
+@pytest.fixture(params=SERVICES, scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[Scripted]:
+    """For all tests, because it takes boto3 a while to make a client."""
     with Receiver() as receiver:
         aws = ScriptedAws(receiver)
-        made = Scripted(request.param, aws, None)  # type: ignore[arg-type] # the next line gives it one
-        made.sink = open_sink(request.param, aws.endpoint, lambda: KEYS, lambda: made.time)
-        with closing(made.sink):
-            yield made
+        with closing(open_sink(request.param, aws.endpoint, lambda: KEYS, lambda: 1000.0)) as sink:
+            yield Scripted(request.param, aws, sink)
+
+
+@pytest.fixture
+def scripted(server: Scripted) -> Scripted:
+    server.aws.forget()
+    return server
 
 
 def large(name: str, octets: int, mailbox: str = "a") -> Event:

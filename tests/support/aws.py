@@ -141,6 +141,10 @@ class ScriptedAws:
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
         receiver.answer = self._answer
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
         self.says: Callable[[str], Fault | None] = lambda _: None
         self.fails: Callable[[Sequence[str]], Answer | None] = lambda _: None
         self.batches: list[list[str]] = []

@@ -55,8 +55,8 @@ class Access:
     region: str | None = None
     endpoint: str | None = None
     keys: Callable[[], Keys | None] = lambda: None
-    connect_timeout: float = 10
-    read_timeout: float = 30
+    connect_timeout: float = 5
+    read_timeout: float = 15
     attempts: int = 3
 
 
