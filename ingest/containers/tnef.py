@@ -57,6 +57,9 @@ _NAMED = 0x8000  # ids from here on are followed by a name
 _INTERFACE_OCTETS = 16
 _MESSAGE = bytes.fromhex("0703020000000000c000000000000046")
 
+# Before the object with an attached message, or a document, stands a sentence for programs that do not know of these.
+# What is as short as one is held back until it is known that no object follows.
+_PLACEHOLDER_OCTETS = 4096
 _NAME_OCTETS = 2048  # of a name; longer ones are no names
 # Attributes, properties and values; a message with 200 files has some 5,000.
 _ELEMENTS = 100_000
@@ -86,6 +89,7 @@ class _TooManyError(BrokenError):
 class _File:
     names: dict[str, str] = field(default_factory=dict)
     has_data: bool = False
+    held: bytes = b""
     declared_type: str = "application/octet-stream"
     defects: set[Defect] = field(default_factory=set)
 
@@ -156,10 +160,12 @@ class _Reader:
             attribute.pass_over(attribute.left)
             self._check(name, attribute)
 
-    def end_file(self) -> Iterator[FileEnd]:
+    def end_file(self) -> Iterator[FileEvent]:
         """The end of the file that was begun, if it has octets: one that is only referred to has none."""
         file, self._file = self._file, None
         if file is not None and file.has_data:
+            if file.held:
+                yield file.held
             yield file.end()
 
     def break_off(self) -> None:
@@ -177,6 +183,8 @@ class _Reader:
             file = self._file = self._file or _File()
             if name == _PROPERTIES:
                 yield from self._properties(attribute, file)
+            elif name == _DATA and attribute.left <= _PLACEHOLDER_OCTETS:
+                _hold(attribute, file)
             elif name == _DATA:
                 yield from _data(attribute, attribute.left, file)
             else:
@@ -217,8 +225,10 @@ class _Reader:
         if kind not in (_OBJECT, _STRING, _UNICODE, _BINARY):
             raise BrokenError
         length = attribute.number()
-        if name == _DATA_OBJECT and kind in (_BINARY, _OBJECT) and not file.has_data:
-            yield from self._object(kind, length, attribute, file)
+        if name == _DATA_OBJECT and kind == _OBJECT and (file.held or not file.has_data):
+            yield from self._object(length, attribute, file)
+        elif name == _DATA_OBJECT and kind == _BINARY and not file.has_data:
+            yield from _data(attribute, length, file)
         elif name in _TEXTS and kind in (_STRING, _UNICODE) and length <= _NAME_OCTETS:
             charset = "utf-16-le" if kind == _UNICODE else self._charset
             file.names[_TEXTS[name]] = _text(attribute.take(length), charset)
@@ -226,14 +236,13 @@ class _Reader:
             attribute.pass_over(length)
         attribute.pass_over(min(-length % 4, attribute.left))
 
-    def _object(self, kind: int, length: int, attribute: _Attribute, file: _File) -> Iterator[bytes]:
-        if kind == _OBJECT:
-            if length < _INTERFACE_OCTETS:
-                raise BrokenError
-            if attribute.take(_INTERFACE_OCTETS) == _MESSAGE:
-                file.declared_type = TNEF
-            length -= _INTERFACE_OCTETS
-        yield from _data(attribute, length, file)
+    def _object(self, length: int, attribute: _Attribute, file: _File) -> Iterator[bytes]:
+        if length < _INTERFACE_OCTETS:
+            raise BrokenError
+        if attribute.take(_INTERFACE_OCTETS) == _MESSAGE:
+            file.declared_type = TNEF
+        file.has_data, file.held = False, b""
+        yield from _data(attribute, length - _INTERFACE_OCTETS, file)
 
     def _count(self) -> None:
         self._elements += 1
@@ -245,6 +254,13 @@ def _data(attribute: _Attribute, length: int, file: _File) -> Iterator[bytes]:
     if not file.has_data:
         file.has_data = True
         yield from attribute.pieces(length)
+
+
+def _hold(attribute: _Attribute, file: _File) -> None:
+    if not file.has_data:
+        file.has_data = True
+        for piece in attribute.pieces(attribute.left):
+            file.held += piece
 
 
 def _text(octets: bytes, charset: str) -> str:

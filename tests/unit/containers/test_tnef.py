@@ -83,6 +83,14 @@ def test_an_attached_message_is_a_stream_of_its_own_and_a_document_is_not() -> N
     assert files(found.contents[0]).contents == [PDF]
 
 
+def test_a_sentence_in_place_of_an_attached_message_is_not_taken_for_it() -> None:
+    sentence, inner = b"This attachment is a MAPI 1.0 embedded message.\0", made.tnef(made.attached("in.pdf", PDF))
+    held = made.attached("Order", sentence, made.variable(made.OBJECT, made.CONTENT, made.MESSAGE + inner))
+    assert files(made.tnef(held, made.attached("b", b"y"))).contents == [inner, b"y"]
+    large = made.attached("Order", PDF, made.variable(made.OBJECT, made.CONTENT, made.MESSAGE + inner))
+    assert files(made.tnef(large)).contents == [PDF]
+
+
 def test_octets_that_stand_in_a_property_are_taken_and_only_once() -> None:
     again = made.variable(made.BINARY, made.CONTENT, b"again")
     only = made.attribute(made.BEGIN_FILE, b"") + made.properties(made.variable(made.BINARY, made.CONTENT, b"only"))
