@@ -158,6 +158,10 @@ class _Reader:
                 # Its own length still says where the next one is.
                 self._defects.add(Defect.CONTAINER_BROKEN)
             attribute.pass_over(attribute.left)
+            if self._stream.ended:
+                # Seen: a stream without its last checksum. No file lacks anything.
+                self._defects.add(Defect.CONTAINER_BROKEN)
+                return
             self._check(name, attribute)
 
     def end_file(self) -> Iterator[FileEvent]:

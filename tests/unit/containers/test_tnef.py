@@ -120,6 +120,12 @@ def test_a_wrong_checksum_is_told_of_at_its_file_only() -> None:
     assert found.defects == ()
 
 
+def test_without_its_last_checksum_the_stream_is_broken_and_no_file() -> None:
+    found = files(made.tnef(made.attached("a", b"x"))[:-2])
+    assert found.defects == ("container_broken",)
+    assert [(content, end.defects) for content, end in found.found] == [(b"x", frozenset())]
+
+
 def test_of_a_stream_that_is_cut_off_comes_all_that_is_there() -> None:
     one, two = b"\xfe" * 50, b"\xfd" * 50
     whole = made.tnef(made.attached("a", one), made.attached("b", two))
