@@ -51,8 +51,7 @@ class OctetStream:
         """How many octets were taken."""
         return self._dropped + self._at
 
-    @property
-    def ended(self) -> bool:
+    def at_end(self) -> bool:
         """Whether there are no more."""
         try:
             while self._at == len(self._buffer):

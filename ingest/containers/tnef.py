@@ -146,7 +146,7 @@ class _Reader:
         signature, _ = unpack("<IH", self._stream.take(6))
         if signature != SIGNATURE:
             raise BrokenError
-        while not self._stream.ended:
+        while not self._stream.at_end():
             self._count()
             _, name, length = unpack("<BII", self._stream.take(9))
             attribute = _Attribute(self._stream, length)
@@ -155,10 +155,12 @@ class _Reader:
             except _TooManyError:
                 raise
             except BrokenError:
+                if self._stream.at_end():
+                    raise
                 # Its own length still says where the next one is.
                 self._defects.add(Defect.CONTAINER_BROKEN)
             attribute.pass_over(attribute.left)
-            if self._stream.ended:
+            if self._stream.at_end():
                 # Seen: a stream without its last checksum. No file lacks anything.
                 self._defects.add(Defect.CONTAINER_BROKEN)
                 return
