@@ -1,0 +1,68 @@
+{{/*
+Where `secret:NAME/KEY` stands for a file. `ca` takes a plain path, everything else a reference.
+*/}}
+{{- define "mailhaul.secretsFolder" -}}/run/secrets/mailhaul{{- end -}}
+
+{{/* A part of the configuration, as JSON, with `secret:NAME/KEY` turned into the file that it is mounted as. */}}
+{{- define "mailhaul.resolved" -}}
+{{- $reference := "secret:([a-z0-9]([-a-z0-9.]*[a-z0-9])?)/([-._a-zA-Z0-9]+)\"" -}}
+{{- $folder := include "mailhaul.secretsFolder" . -}}
+{{- $json := toJson . -}}
+{{- $json = regexReplaceAll (printf "\"ca\":\"%s" $reference) $json (printf "\"ca\":\"%s/${1}/${3}\"" $folder) -}}
+{{- regexReplaceAll (printf ":\"%s" $reference) $json (printf ":\"file:%s/${1}/${3}\"" $folder) -}}
+{{- end -}}
+
+{{/* Names of the Secrets that a part of the configuration refers to, as a JSON list. */}}
+{{- define "mailhaul.secretNames" -}}
+{{- $names := list -}}
+{{- range regexFindAll ":\"secret:[a-z0-9.-]+/[-._a-zA-Z0-9]+\"" (toJson .) -1 -}}
+{{- $names = append $names (. | trimPrefix ":\"secret:" | splitList "/" | first) -}}
+{{- end -}}
+{{- $names | uniq | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* What a process takes at its start: everything but mailboxes and their defaults. */}}
+{{- define "mailhaul.fixed" -}}
+{{- $config := omit (deepCopy .Values.config) "defaults" "mailboxes" -}}
+{{- if .Values.valkey.enabled -}}
+{{- $_ := set $config "ledger" (printf "redis://%s-valkey:6379/0" (include "mailhaul.fullname" .)) -}}
+{{- end -}}
+{{- $metrics := dict "address" .Values.metrics.address "port" (int .Values.metrics.port) -}}
+{{- $_ := set $config "metrics" (mergeOverwrite (default dict $config.metrics) $metrics) -}}
+{{- range $name, $value := $config -}}
+{{- if not $value }}{{ $_ := unset $config $name }}{{ end -}}
+{{- end -}}
+{{- toJson $config -}}
+{{- end -}}
+
+{{/* What processes follow while they run. */}}
+{{- define "mailhaul.live" -}}
+{{- pick .Values.config "defaults" "mailboxes" | toJson -}}
+{{- end -}}
+
+{{/* Secrets that one process needs, as a JSON list of {name, optional}. Takes a list: the root, the process. */}}
+{{- define "mailhaul.secretsOf" -}}
+{{- $root := index . 0 -}}
+{{- $process := index . 1 -}}
+{{- $fixed := include "mailhaul.fixed" $root | fromJson -}}
+{{- $needed := include "mailhaul.secretNames" (omit $fixed "sinks") | fromJsonArray -}}
+{{- if has $process (list "relay" "test") -}}
+{{- $needed = concat $needed (include "mailhaul.secretNames" (pick $fixed "sinks") | fromJsonArray) | uniq -}}
+{{- end -}}
+{{- $mail := list -}}
+{{- if has $process (list "poller" "test") -}}
+{{- $live := include "mailhaul.live" $root | fromJson -}}
+{{- $mail = concat (include "mailhaul.secretNames" $live | fromJsonArray) $root.Values.mailboxSecrets | uniq -}}
+{{- end -}}
+{{- $result := list -}}
+{{- range $needed }}{{ $result = append $result (dict "name" . "optional" false) }}{{ end -}}
+{{- range $mail -}}
+{{- /* A mailbox whose Secret is missing must not hold up the others. */ -}}
+{{- if not (has . $needed) }}{{ $result = append $result (dict "name" . "optional" true) }}{{ end -}}
+{{- end -}}
+{{- toJson $result -}}
+{{- end -}}
+
+{{- define "mailhaul.secretVolume" -}}
+secret-{{ sha256sum . | trunc 12 }}
+{{- end -}}

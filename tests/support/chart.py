@@ -1,0 +1,155 @@
+"""The Helm chart, rendered by a real Helm (its SDK, in this process), and what its objects are checked against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import helm_python
+import yaml
+from helm_python import Chart
+from jsonschema import Draft202012Validator
+from kubernetes_validate import utils as kubernetes  # type: ignore[import-untyped]  # it has no types
+from referencing import Registry, Resource
+
+from tests.support.crds import SCHEMAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+CHART = Path(__file__).parents[2] / "helm" / "mailhaul"
+NAME, NAMESPACE = "demo", "mail"
+FULL_NAME = "demo-mailhaul"
+PROCESSES = ("poller", "processor", "relay", "scheduler", "exporter")
+# The oldest that Chart.yaml admits, the newest there is, and what clusters run in between.
+KUBERNETES = ("1.25", "1.29", "1.32", "1.34", "1.37")
+MAILBOX = {
+    "id": "invoices",
+    "host": "pop.example.org",
+    "auth": {"type": "password", "username": "invoices", "password": "secret:mailboxes/invoices"},
+}
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The objects of one release, and its notes."""
+
+    objects: Sequence[Object]
+    notes: str
+
+    def of(self, kind: str) -> list[Object]:
+        """All objects of a kind."""
+        return [item for item in self.objects if item["kind"] == kind]
+
+    def one(self, kind: str, name: str) -> Object:
+        """The object of a kind whose name ends like this."""
+        found = [item for item in self.of(kind) if item["metadata"]["name"] == f"{FULL_NAME}{name}"]
+        assert len(found) == 1, (
+            f"{len(found)} {kind} {FULL_NAME}{name}: {[o['metadata']['name'] for o in self.of(kind)]}"
+        )
+        return found[0]
+
+    def pod(self, process: str) -> Object:
+        """The pod's specification of a process."""
+        spec: Object = self.one("Deployment", f"-{process}")["spec"]["template"]["spec"]
+        return spec
+
+    def container(self, process: str) -> Object:
+        """The container of a process."""
+        container: Object = self.pod(process)["containers"][0]
+        return container
+
+
+def values(**over: Any) -> Object:
+    """Values that are enough for a release, and others over them; mappings are merged."""
+    enough = {
+        "config": {
+            "store": "s3://invoices/mail",
+            "ledger": "redis://ledger:6379/0",
+            "mailboxes": [MAILBOX],
+        }
+    }
+    return merged(enough, over)
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Object:
+    """Mappings option by option, all else above in place of what is below."""
+    result = dict(below)
+    for key, value in above.items():
+        present = result.get(key)
+        result[key] = merged(present, value) if isinstance(present, dict) and isinstance(value, dict) else value
+    return result
+
+
+@cache
+def chart() -> Chart:
+    """Loaded once: a chart does not change."""
+    return Chart.load(CHART)
+
+
+def render(release_values: Mapping[str, Any], *, name: str = NAME, namespace: str = NAMESPACE) -> Rendered:
+    """Render a release.
+
+    Raises:
+        HelmError: the values do not fit the schema, or contradict each other.
+    """
+    files = chart().render(dict(release_values), name=name, namespace=namespace)
+    notes = "".join(text for path, text in files.items() if path.endswith("NOTES.txt"))
+    texts = [text for path, text in sorted(files.items()) if path.endswith(".yaml")]
+    return Rendered([item for text in texts for item in yaml.safe_load_all(text) if item], notes)
+
+
+def refusal(release_values: Mapping[str, Any]) -> str:
+    """What Helm says about values that it must refuse."""
+    try:
+        render(release_values)
+    except helm_python.HelmError as error:
+        return str(error)
+    raise AssertionError("these values were taken")
+
+
+def validate(item: Object, version: str) -> None:
+    """Check an object against the strict schema of a Kubernetes version, or of the operator that it is for.
+
+    Raises:
+        ValidationError: it does not fit.
+        FileNotFoundError: nobody knows its kind.
+    """
+    own = SCHEMAS.get((item["apiVersion"], item["kind"]))
+    validator = (
+        _of_kubernetes(item["apiVersion"], item["kind"], version) if own is None else Draft202012Validator(own)
+    )
+    validator.validate(item)
+
+
+@cache
+def _of_kubernetes(api_version: str, kind: str, version: str) -> Draft202012Validator:
+    """As `kubernetes_validate.validate(strict=True)` makes it, which reads a megabyte anew for each object."""
+    group, _, short = api_version.rpartition("/")
+    name = "-".join(part for part in (kind.lower(), group.partition(".")[0], short) if part)
+    schema = kubernetes.schema_contents(f"{_folder(version)}/{name}.json", version)
+    return Draft202012Validator(schema, registry=Resource.from_contents(schema) @ _definitions(version))
+
+
+@cache
+def _definitions(version: str) -> Registry[Any]:
+    contents = kubernetes.schema_contents(f"{_folder(version)}/_definitions.json", version)
+    return Resource.from_contents(contents) @ Registry()
+
+
+def _folder(version: str) -> str:
+    return f"kubernetes-json-schema/v{version}.0-local-strict"
+
+
+def pod_specs(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
+    """Every pod's specification, with the name of what makes it."""
+    for item in objects:
+        name = f"{item['kind']} {item['metadata']['name']}"
+        if item["kind"] == "Pod":
+            yield name, item["spec"]
+        elif "template" in item.get("spec", {}):
+            yield name, item["spec"]["template"]["spec"]
