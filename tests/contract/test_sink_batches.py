@@ -1,0 +1,109 @@
+"""Handing events over in batches: whatever a service says, nothing is lost, overtaken or sent where it may not be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, AwayError, Limits, SpoiltError, hand_over
+from ingest.domain.events import Event
+from ingest.ports.sink import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OCTETS = 10
+SAID = {
+    "takes": DELIVERED,
+    "refuses": Outcome(Verdict.REFUSED, "no_good"),
+    "cannot": Outcome(Verdict.UNAVAILABLE, "busy"),
+}
+
+# Mailbox, octets, and what the service makes of the event; one that spoils makes its whole batch fail.
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from("abc"),
+        st.integers(1, OCTETS + 2),
+        st.sampled_from(["takes", "takes", "takes", "refuses", "cannot", "spoils"]),
+    ),
+    max_size=25,
+)
+
+
+@dataclass
+class Service:
+    """Takes batches, and goes away at the given request; `taken` and `asked` are ids."""
+
+    limits: Limits
+    makes: dict[str, str]
+    away_at: int
+    taken: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    requests: int = 0
+
+    def send(self, batch: Sequence[Event]) -> Sequence[Outcome]:
+        assert 1 <= len(batch) <= self.limits.count
+        assert sum(len(event.body) for event in batch) <= self.limits.octets
+        if self.limits.ordered:
+            assert len({event.mailbox for event in batch}) == len(batch)
+        self.requests += 1
+        assert self.requests <= self.away_at, "nobody asks once it is away"
+        if self.requests == self.away_at:
+            raise AwayError("away", "it went away")
+        self.asked += [event.id for event in batch]
+        made = [self.makes[event.id] for event in batch]
+        if "spoils" in made:
+            raise SpoiltError("spoilt")
+        self.taken += [event.id for event, what in zip(batch, made, strict=True) if what == "takes"]
+        return [SAID[what] for what in made]
+
+
+@given(
+    rows=EVENTS,
+    limits=st.builds(Limits, count=st.integers(1, 5), octets=st.just(OCTETS), ordered=st.booleans()),
+    away_at=st.one_of(st.just(10_000), st.integers(1, 8)),
+)
+def test_every_event_has_the_outcome_that_the_service_gave_it(
+    rows: list[tuple[str, int, str]], limits: Limits, away_at: int
+) -> None:
+    events = [Event(str(n), "t", mailbox, b"x" * octets) for n, (mailbox, octets, _) in enumerate(rows)]
+    makes = {str(n): what for n, (_, _, what) in enumerate(rows)}
+    service = Service(limits, makes, away_at)
+    outcomes = hand_over(events, service.send, lambda event: len(event.body), limits)
+
+    assert len(outcomes) == len(events)
+    confirmed = [event.id for event, outcome in zip(events, outcomes, strict=True) if outcome == DELIVERED]
+    assert sorted(confirmed) == sorted(service.taken), "confirmed is what was taken, and that once"
+    for event, outcome in zip(events, outcomes, strict=True):
+        if outcome == Outcome(Verdict.UNAVAILABLE, "away"):
+            assert service.requests == away_at
+        elif outcome.verdict is Verdict.REFUSED:
+            assert outcome in {TOO_LARGE, SAID["refuses"], Outcome(Verdict.REFUSED, "spoilt")}
+            assert (outcome == TOO_LARGE) == (len(event.body) > OCTETS)
+            assert (outcome.reason == "spoilt") == (makes[event.id] == "spoils" and outcome != TOO_LARGE)
+        elif outcome == SAID["cannot"] and limits.ordered:
+            assert any(
+                makes[other.id] == "cannot" and other.mailbox == event.mailbox and int(other.id) <= int(event.id)
+                for other in events
+            )
+        else:
+            assert outcome == SAID[makes[event.id]]
+    if limits.ordered:
+        _nothing_overtakes(events, outcomes, service)
+
+
+def _nothing_overtakes(events: Sequence[Event], outcomes: Sequence[Outcome], service: Service) -> None:
+    for mailbox in "abc":
+        mine = [(event, outcome) for event, outcome in zip(events, outcomes, strict=True) if event.mailbox == mailbox]
+        ids = {event.id for event, _ in mine}
+        taken = [int(name) for name in service.taken if name in ids]
+        assert taken == sorted(taken)
+        first = next(
+            (place for place, (_, outcome) in enumerate(mine) if outcome.verdict is Verdict.UNAVAILABLE), None
+        )
+        if first is not None:
+            assert all(outcome.verdict is Verdict.UNAVAILABLE for _, outcome in mine[first:] if outcome != TOO_LARGE)
+            assert not {event.id for event, _ in mine[first + 1 :]} & set(service.asked)
