@@ -1,8 +1,5 @@
 """`mailhaul sinks`: who gets the events, and what they refused."""
 
-# As in `failed`: typer makes options from such arguments, and `--help` need not wait for what commands import.
-# ruff: noqa: FBT002, PLC0415
-
 from __future__ import annotations
 
 from typing import Annotated

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 # One event of each mailbox is under way at a time; these are enough to hide the way there and back.
 _LIMITS = Limits(count=100, octets=4 * 2**20, ordered=True)
 _PERSISTENT = 2
-_RETURNED = Outcome(Verdict.UNAVAILABLE, "no_route")
 _NACKED = Outcome(Verdict.UNAVAILABLE, "nacked")
 _GOODBYE_SECONDS = 2.0
 # What a connection says that broke, or that a broker ended, while it lay idle.
@@ -72,6 +71,11 @@ class Route:
     def key(self, event: Event) -> str:
         """The routing key of an event."""
         return event.mailbox if self.routing_key is None else self.routing_key
+
+    @property
+    def missing(self) -> Outcome:
+        """What it means that no queue takes a message: another mailbox's may have one, where each has its own key."""
+        return Outcome(Verdict.REFUSED if self.routing_key is None else Verdict.UNAVAILABLE, "no_route")
 
 
 class AmqpSink:
@@ -259,7 +263,7 @@ class _Line:
 
     def _on_return(self, _error: Exception, _exchange: str, _key: str, message: Any) -> None:
         """Comes before the confirmation of the same message."""
-        self._outcomes[message.properties["message_id"]] = _RETURNED
+        self._outcomes[message.properties["message_id"]] = self._route.missing
 
     def _settle(self, tag: int, outcome: Outcome, *, multiple: bool) -> None:
         for settled in [number for number in self._waiting if number == tag or (multiple and number < tag)]:
