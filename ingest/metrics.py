@@ -1,7 +1,8 @@
 """Every metric, declared once: name, type, labels, unit and meaning.
 
 Workers expose counters and histograms. Gauges about the whole system come from the exporter alone, which reads the
-ledger when it is scraped; a gauge in every worker would count the same thing many times.
+ledger when it is scraped; a gauge in every worker would count the same thing many times. What a process uses, each
+says of itself.
 """
 
 from __future__ import annotations
@@ -215,6 +216,13 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
     ),
     Spec("failed_messages", "gauge", "Messages that were given up and wait for a person"),
     Spec("parked_events", "gauge", "Events that a sink refused and that are kept aside"),
+    Spec("sink_waiting_events", "gauge", "Events that a sink has not confirmed yet", ("sink",)),
+    Spec(
+        "sink_oldest_event_age_seconds",
+        "gauge",
+        "Age of the oldest event that a sink has not confirmed yet, 0 when there is none",
+        ("sink",),
+    ),
     Spec(
         "sink_disabled",
         "gauge",
@@ -241,7 +249,18 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
     Spec("build_info", "gauge", "Always 1; the labels say what runs", ("version", "revision")),
 )
 
-SPECS: tuple[Spec, ...] = WORKER_SPECS + EXPORTER_SPECS
+PROCESS_SPECS: tuple[Spec, ...] = (
+    Spec("process_start_timestamp_seconds", "gauge", "When the process began to serve", ("role",)),
+    Spec("process_cpu_seconds_total", "counter", "Processor time used, that of child processes included", ("role",)),
+    Spec(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Memory in use, that of child processes included; what they share counts for each",
+        ("role",),
+    ),
+)
+
+SPECS: tuple[Spec, ...] = WORKER_SPECS + EXPORTER_SPECS + PROCESS_SPECS
 
 
 @dataclass

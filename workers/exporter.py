@@ -100,7 +100,9 @@ def _pending(gauges: Gauges, status: Status, now: float) -> None:
         gauges["pending_messages"].add_metric([stage], count)
         gauges["pending_oldest_age_seconds"].add_metric([stage], seconds)
     gauges["failed_messages"].add_metric([], status.counts["failed"])
-    for sink in status.sinks:
+    for sink, lag in status.sinks.items():
+        gauges["sink_waiting_events"].add_metric([sink], lag.entries)
+        gauges["sink_oldest_event_age_seconds"].add_metric([sink], lag.oldest_age)
         gauges["sink_disabled"].add_metric([sink], int(sink in status.disabled))
     gauges["parked_events"].add_metric([], status.counts["parked"])
     gauges["schedule_lag_seconds"].add_metric([], status.schedule.lag)

@@ -28,6 +28,7 @@ from workers.hints import CeleryHints
 from workers.pages import Pulse, serving
 from workers.shared_metrics import shared_metrics
 from workers.stopping import StopFlag
+from workers.usage import UsageCollector
 from workers.watchdog import watch
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def run_worker(role: str, config_path: Path | None) -> None:
             stack.enter_context(shared_metrics())
         process = stack.enter_context(_Process.started(config_path))
         pulse = Pulse()
-        stack.enter_context(serving(process.config, _exposed(queue, process.metrics), pulse))
+        registry = _exposed(queue, process.metrics)
+        registry.register(UsageCollector(role))
+        stack.enter_context(serving(process.config, registry, pulse))
         _expect_series(queue, process.config, process.metrics)
         _consume(process, queue, pulse)
 
@@ -70,11 +73,11 @@ def run_worker(role: str, config_path: Path | None) -> None:
 def run_scheduler(config_path: Path | None) -> None:
     """Tick every second until SIGTERM. Errors as for `run_worker`."""
     pulse = Pulse()
-    with (
-        _Process.started(config_path) as process,
-        serving(process.config, process.metrics.registry, pulse),
-    ):
-        schedule.run(process.app, process.runtime(), pulse)
+    with _Process.started(config_path) as process:
+        registry = process.metrics.registry
+        registry.register(UsageCollector("scheduler"))
+        with serving(process.config, registry, pulse):
+            schedule.run(process.app, process.runtime(), pulse)
 
 
 def run_exporter(config_path: Path | None) -> None:
@@ -82,6 +85,7 @@ def run_exporter(config_path: Path | None) -> None:
     with _Process.started(config_path) as process:
         registry = CollectorRegistry()
         registry.register(SystemCollector(process.runtime()))
+        registry.register(UsageCollector("exporter"))
         with serving(process.config, registry):
             stopped = threading.Event()
             for number in (signal.SIGTERM, signal.SIGINT):

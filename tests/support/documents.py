@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ingest.metrics import EXPORTER_SPECS, WORKER_SPECS, Spec
+from ingest.metrics import EXPORTER_SPECS, PROCESS_SPECS, WORKER_SPECS, Spec
 from ingest.mime.defects import Defect
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -15,7 +15,8 @@ _METRICS = """\
 Every process serves Prometheus metrics on `metrics.address` and `metrics.port` (with `mailhaul up`: the exporter on
 that port, poller, processor, relay and scheduler on the next four). Counters and histograms come from the workers,
 gauges about the whole system from the exporter alone. `mailbox` is the configured id and can be switched off with
-`metrics.mailbox_label: false`. Made from `ingest/metrics.py` by `make docs`.
+`metrics.mailbox_label: false`. What to make of them: [observability.md](observability.md). Made from
+`ingest/metrics.py` by `make docs`.
 
 ## From poller, processor and relay
 
@@ -24,6 +25,13 @@ gauges about the whole system from the exporter alone. `mailbox` is the configur
 ## From the exporter
 
 {exporter}
+
+## From each process, about itself
+
+`role` is `poll`, `process`, `relay`, `scheduler` or `exporter`. Read from `/proc`; where there is none, only the
+start is told.
+
+{process}
 """
 
 _DEFECTS = """\
@@ -42,7 +50,9 @@ any case. Made from `ingest/mime/defects.py` by `make docs`.
 def pages() -> dict[Path, str]:
     """Every generated page and its content."""
     return {
-        DOCS / "metrics.md": _METRICS.format(workers=_table(WORKER_SPECS), exporter=_table(EXPORTER_SPECS)),
+        DOCS / "metrics.md": _METRICS.format(
+            workers=_table(WORKER_SPECS), exporter=_table(EXPORTER_SPECS), process=_table(PROCESS_SPECS)
+        ),
         DOCS / "defects.md": _DEFECTS.format(
             rows="\n".join(f"| `{code.value}` | {code.meaning} |" for code in Defect)
         ),
