@@ -239,6 +239,7 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
     ),
     Spec("scheduler_last_tick_timestamp_seconds", "gauge", "When a scheduler last ticked"),
     Spec("schedule_lag_seconds", "gauge", "How late the most overdue mailbox is"),
+    Spec("due_mailboxes", "gauge", "Mailboxes that are due and that no poller has taken yet"),
     Spec(
         "tls_certificate_not_after_timestamp_seconds",
         "gauge",

@@ -106,5 +106,6 @@ def _pending(gauges: Gauges, status: Status, now: float) -> None:
         gauges["sink_disabled"].add_metric([sink], int(sink in status.disabled))
     gauges["parked_events"].add_metric([], status.counts["parked"])
     gauges["schedule_lag_seconds"].add_metric([], status.schedule.lag)
+    gauges["due_mailboxes"].add_metric([], status.schedule.due)
     if status.last_tick is not None:
         gauges["scheduler_last_tick_timestamp_seconds"].add_metric([], status.last_tick)
