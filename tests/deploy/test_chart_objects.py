@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tests.support.chart import Rendered
 
 
+@cache
 def _rendered(name: str) -> Rendered:
     return render(values(**COMBINATIONS[name]))
 

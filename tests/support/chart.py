@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 CHART = Path(__file__).parents[2] / "helm" / "mailhaul"
 NAME, NAMESPACE = "demo", "mail"
-FULL_NAME = "demo-mailhaul"
 PROCESSES = ("poller", "processor", "relay", "scheduler", "exporter")
 # The oldest that Chart.yaml admits, the newest there is, and what clusters run in between.
 KUBERNETES = ("1.25", "1.29", "1.32", "1.34", "1.37")
@@ -47,10 +46,8 @@ class Rendered:
 
     def one(self, kind: str, name: str) -> Object:
         """The object of a kind whose name ends like this."""
-        found = [item for item in self.of(kind) if item["metadata"]["name"] == f"{FULL_NAME}{name}"]
-        assert len(found) == 1, (
-            f"{len(found)} {kind} {FULL_NAME}{name}: {[o['metadata']['name'] for o in self.of(kind)]}"
-        )
+        found = [item for item in self.of(kind) if item["metadata"]["name"].endswith(name)]
+        assert len(found) == 1, f"{len(found)} {kind} {name}: {[o['metadata']['name'] for o in self.of(kind)]}"
         return found[0]
 
     def pod(self, process: str) -> Object:
@@ -152,4 +149,9 @@ def pod_specs(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
         if item["kind"] == "Pod":
             yield name, item["spec"]
         elif "template" in item.get("spec", {}):
-            yield name, item["spec"]["template"]["spec"]
+            pod = item["spec"]["template"]["spec"]
+            claims = [
+                {"name": claim["metadata"]["name"], "persistentVolumeClaim": {}}
+                for claim in item["spec"].get("volumeClaimTemplates", [])
+            ]
+            yield name, {**pod, "volumes": [*pod.get("volumes", []), *claims]}

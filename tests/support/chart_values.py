@@ -7,23 +7,60 @@ from typing import Any
 from tests.support.chart import merged
 
 WORKERS = ("poller", "processor", "relay")
+# More than one or two pollers make sense with many mailboxes only.
+MANY = {"mailboxConfigMaps": ["tenants"]}
 HPA = {"autoscaling": {"type": "hpa"}}
 KEDA = {"autoscaling": {"type": "keda"}}
 PROMETHEUS = {"address": "http://prometheus:9090"}
+PEERS = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+# Something of every section of the configuration.
+EVERYTHING: dict[str, Any] = {"config": {
+    "store": {
+        "url": "s3://invoices/mail", "endpoint": "https://s3.example.org:9000", "path_style": True,
+        "access_key": "secret:store/access", "secret_key": "secret:store/secret",
+    },
+    "ledger": "secret:ledger/url",
+    "broker": "amqps://mq.example.org",
+    "sinks": [
+        {"type": "webhook", "url": "https://erp.example:8443/hook",
+         "secret": "secret:hook/key", "ca": "secret:hook/ca.crt"},
+        {"type": "sqs", "url": "https://sqs.eu-central-1.amazonaws.com/123456789012/mail"},
+        {"type": "sns", "topic": "arn:aws:sns:eu-central-1:123456789012:mail"},
+        {"type": "amqp", "url": "amqps://mq.example.org", "queue": "mail",
+         "username": "u", "password": "secret:mq/password"},
+    ],
+    "defaults": {"interval": "2m", "policy": {"delete_after": "30d"}, "limits": {"message_bytes": 157_286_400}},
+    "mailboxes": [
+        {"id": "plain", "host": "pop.example.org", "tls": "starttls",
+         "auth": {"type": "password", "username": "a", "password": "secret:mailboxes/plain"}},
+        {"id": "own-port", "host": "pop.example.net", "port": 2995,
+         "auth": {"type": "scram-sha-256", "username": "b", "password": "secret:own/password"}},
+        {"id": "m365", "provider": "microsoft365", "auth": {
+            "type": "oauth2", "username": "c@example.com", "tenant": "example.com", "client_id": "5f",
+            "client_secret": "secret:m365/secret"}},
+        {"id": "behind", "host": "pop.example.info", "proxy": {"url": "socks5://proxy.example:1080"},
+         "auth": {"type": "password", "username": "d", "password": "env:BEHIND"}},
+    ],
+    "parse": {"parts": 500},
+    "scan": "tcp://clamd:3310",
+    "metrics": {"mailbox_label": False},
+}}  # fmt: skip
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "small": {},
     "names": {"nameOverride": "mail", "fullnameOverride": "haul"},
     "image": {"image": {"registry": "images.example.org/", "tag": "edge", "pullSecrets": ["one", "two"]}},
     "digest": {"image": {"digest": f"sha256:{'0' * 64}"}},
     "global": {"global": {"imageRegistry": "mirror.example.org", "imagePullSecrets": [{"name": "pull"}], "other": 1}},
-    "replicas": {name: {"replicas": 3} for name in ("poller", "processor", "relay", "scheduler")},
-    "hpa": dict.fromkeys(WORKERS, HPA),
-    "hpa metrics": {"poller": merged(HPA, {"autoscaling": {"metrics": [
+    "replicas": {**MANY, **{name: {"replicas": 3} for name in ("poller", "processor", "relay", "scheduler")}},
+    "hpa": {**MANY, **dict.fromkeys(WORKERS, HPA)},
+    "hpa metrics": {**MANY, "poller": merged(HPA, {"autoscaling": {"metrics": [
         {"type": "External", "external": {"metric": {"name": "lag"}, "target": {"type": "Value", "value": "30"}}}
     ]}})},
-    "keda": {"prometheus": PROMETHEUS, **dict.fromkeys(WORKERS, KEDA)},
-    "keda with login": {"prometheus": {**PROMETHEUS, "authentication": "thanos"}, "poller": KEDA},
-    "keda alone": {"prometheus": PROMETHEUS, "poller": merged(KEDA, {"autoscaling": {"fallbackReplicas": 0}})},
+    "keda": {**MANY, "prometheus": PROMETHEUS, **dict.fromkeys(WORKERS, KEDA)},
+    "keda with login": {**MANY, "prometheus": {**PROMETHEUS, "authentication": "thanos"}, "poller": KEDA},
+    "keda alone": {
+        **MANY, "prometheus": PROMETHEUS, "poller": merged(KEDA, {"autoscaling": {"fallbackReplicas": 0}}),
+    },
     "no budgets": {name: {"replicas": 2, "pdb": {"enabled": False}} for name in ("poller", "scheduler")},
     "pods": {"pods": {
         "labels": {"azure.workload.identity/use": "true"},
@@ -47,6 +84,23 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     }}},
     "IPv6": {"metrics": {"address": "::", "port": 9000}},
     "mailboxes elsewhere": {"mailboxConfigMaps": ["tenants"], "mailboxSecrets": ["passwords"]},
+    "trial": {"config": {"ledger": ""}, "valkey": {"enabled": True}, "networkPolicy": {"enabled": True}},
+    "trial that forgets": {"config": {"ledger": ""}, "valkey": {"enabled": True, "persistence": {"enabled": False}}},
+    "trial elsewhere": {"config": {"ledger": ""}, "valkey": {
+        "enabled": True, "podSecurityContext": None, "persistence": {"storageClass": "-"},
+        "image": {"digest": f"sha256:{'1' * 64}"},
+    }},
+    "network": {"networkPolicy": {"enabled": True}, **EVERYTHING},
+    "network with peers": {**EVERYTHING, "networkPolicy": {
+        "enabled": True,
+        **dict.fromkeys(("scrapers", "dns", "ledger", "store", "mail", "sinks"), PEERS),
+        "extraEgress": [{"ports": [{"protocol": "TCP", "port": 80}]}],
+    }},
+    "everything": EVERYTHING,
+    "folders": {"config": {"store": "file:///mail/store", "sinks": [{"type": "jsonl", "path": "/mail/events.jsonl"}]},
+        "pods": {"volumes": [{"name": "mail", "persistentVolumeClaim": {"claimName": "mail"}}],
+                 "volumeMounts": [{"name": "mail", "mountPath": "/mail"}]}},
+    "no test": {"test": {"enabled": False}},
     "more objects": {"extraObjects": [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}, "data": {}},
     ]},

@@ -167,3 +167,5 @@ spec:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end -}}
+
+{{- define "mailhaul.testPort" -}}1110{{- end -}}

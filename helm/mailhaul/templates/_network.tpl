@@ -1,0 +1,99 @@
+{{/* Ports of an address, as a JSON list; several hosts for sentinels. Takes a list: the address, ports for want of any. */}}
+{{- define "mailhaul.ports" -}}
+{{- $address := index . 0 | toString -}}
+{{- $usual := dict "http" 80 "https" 443 "amqp" 5672 "amqps" 5671 "redis" 6379 "rediss" 6379 "valkey" 6379 "valkeys" 6379 "redis+sentinel" 26379 "rediss+sentinel" 26379 "valkey+sentinel" 26379 "valkeys+sentinel" 26379 -}}
+{{- $scheme := regexFind "^[a-z0-9+]+://" $address | trimSuffix "://" -}}
+{{- $ports := list -}}
+{{- if or (not $scheme) (eq $scheme "unix") -}}
+{{- if ne $scheme "unix" }}{{ $ports = index . 1 }}{{ end -}}
+{{- else -}}
+{{- $hosts := regexReplaceAll "^[a-z0-9+]+://([^/]*@)?" $address "" | splitList "/" | first -}}
+{{- range splitList "," $hosts -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default (get $usual $scheme) | int) -}}
+{{- end -}}
+{{- /* Sentinels say where the servers are. */ -}}
+{{- if contains "sentinel" $scheme }}{{ $ports = concat $ports (index . 1) }}{{ end -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
+{{/* A store, scanner or the like may be an address or a mapping with one. Takes a list: the value, the option. */}}
+{{- define "mailhaul.address" -}}
+{{- $value := index . 0 -}}
+{{- if kindIs "map" $value }}{{ get $value (index . 1) }}{{ else }}{{ $value }}{{ end -}}
+{{- end -}}
+
+{{- define "mailhaul.ledgerPorts" -}}
+{{- $fixed := include "mailhaul.fixed" . | fromJson -}}
+{{- $ports := include "mailhaul.ports" (list $fixed.ledger .Values.networkPolicy.ledgerPorts) | fromJsonArray -}}
+{{- if $fixed.broker -}}
+{{- $ports = concat $ports (include "mailhaul.ports" (list $fixed.broker .Values.networkPolicy.ledgerPorts) | fromJsonArray) -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
+{{/* Of the object store, and of the service that hands out credentials for it. */}}
+{{- define "mailhaul.storePorts" -}}
+{{- $ports := list -}}
+{{- if hasPrefix "s3://" (include "mailhaul.address" (list .Values.config.store "url")) -}}
+{{- $ports = list 443 -}}
+{{- if kindIs "map" .Values.config.store -}}
+{{- $ports = include "mailhaul.ports" (list (default "" .Values.config.store.endpoint) $ports) | fromJsonArray -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $ports -}}
+{{- end -}}
+
+{{/* Of mail servers, of proxies in front of them, and of those who hand out tokens. */}}
+{{- define "mailhaul.mailPorts" -}}
+{{- $defaults := default dict .Values.config.defaults -}}
+{{- $ports := list -}}
+{{- range .Values.config.mailboxes -}}
+{{- $tls := coalesce .tls $defaults.tls "implicit" -}}
+{{- $shared := "" -}}
+{{- if not .tls }}{{ $shared = default "" $defaults.port }}{{ end -}}
+{{- $proxy := coalesce .proxy $defaults.proxy -}}
+{{- if $proxy -}}
+{{- $ports = concat $ports (include "mailhaul.ports" (list $proxy.url list) | fromJsonArray) -}}
+{{- else -}}
+{{- $ports = append $ports (coalesce .port $shared (eq $tls "implicit" | ternary 995 110) | int) -}}
+{{- end -}}
+{{- if eq .auth.type "oauth2" -}}
+{{- $ports = concat $ports (include "mailhaul.ports" (list (default "https://provider" .auth.token_url) list) | fromJsonArray) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.mailboxConfigMaps }}{{ $ports = concat $ports .Values.networkPolicy.mailPorts }}{{ end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
+{{- define "mailhaul.sinkPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.config.sinks -}}
+{{- if has .type (list "sns" "eventbridge") -}}
+{{- $ports = concat $ports (include "mailhaul.ports" (list (default "https://amazon" .endpoint) list) | fromJsonArray) -}}
+{{- else if ne .type "jsonl" -}}
+{{- $ports = concat $ports (include "mailhaul.ports" (list .url list) | fromJsonArray) -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
+{{- define "mailhaul.scanPorts" -}}
+{{- $url := include "mailhaul.address" (list (default "unix://" .Values.config.scan) "url") -}}
+{{- include "mailhaul.ports" (list $url list) -}}
+{{- end -}}
+
+{{/* One rule of egress. Takes a list: peers, ports. */}}
+{{- define "mailhaul.egress" -}}
+{{- $ports := index . 1 -}}
+{{- if $ports }}
+- ports:
+    {{- range $ports }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+  {{- with index . 0 }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,129 @@
+"""With a network policy, pods talk to whom the configuration names, and to nobody else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.chart import MAILBOX, PROCESSES, merged, render, values
+from tests.support.chart_values import COMBINATIONS, EVERYTHING
+
+if TYPE_CHECKING:
+    from tests.support.chart import Object, Rendered
+
+ON: dict[str, Any] = {"networkPolicy": {"enabled": True}, "test": {"enabled": False}}
+DNS = 53
+
+
+def _egress(rendered: Rendered, process: str) -> list[Object]:
+    rules: list[Object] = rendered.one("NetworkPolicy", f"-{process}")["spec"]["egress"]
+    return rules
+
+
+def _ports(rendered: Rendered, process: str) -> set[int]:
+    """Ports that a process may connect to, besides those of name servers."""
+    return {port["port"] for rule in _egress(rendered, process) for port in rule["ports"]} - {DNS}
+
+
+def _opened(process: str, **config: Any) -> set[int]:
+    return _ports(render(values(**merged(ON, {"config": config}))), process)
+
+
+def _mailbox(**options: Any) -> dict[str, Any]:
+    return {"mailboxes": [{**MAILBOX, **options}]}
+
+
+def test_there_is_none_unless_it_is_asked_for() -> None:
+    assert render(values()).of("NetworkPolicy") == []
+
+
+def test_every_process_reaches_name_servers_and_the_ledger_and_lets_metrics_be_scraped() -> None:
+    rendered = render(values(**merged(ON, {"config": {"ledger": "rediss://ledger:6390/0"}})))
+    for process in PROCESSES:
+        policy = rendered.one("NetworkPolicy", f"-{process}")["spec"]
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert policy["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9464}]}]
+        assert {(port["protocol"], port["port"]) for port in policy["egress"][0]["ports"]} == {
+            ("UDP", 53),
+            ("TCP", 53),
+        }
+        assert 6390 in _ports(rendered, process)
+
+
+def test_each_process_reaches_what_it_works_with() -> None:
+    rendered = render(values(**merged(ON, EVERYTHING)))
+    ledger, broker, store = 6379, 5671, 9000
+    everywhere = {ledger, broker}
+    assert _ports(rendered, "poller") == {*everywhere, store, 110, 2995, 995, 443, 1080}
+    assert _ports(rendered, "processor") == {*everywhere, store, 3310}
+    assert _ports(rendered, "relay") == {*everywhere, store, 8443, 443, 5671}
+    assert _ports(rendered, "scheduler") == everywhere
+    assert _ports(rendered, "exporter") == everywhere
+
+
+@pytest.mark.parametrize(
+    ("address", "ports"),
+    [
+        ("redis://ledger", {6379}),
+        ("redis://user@ledger:7000/0", {7000}),
+        ("valkeys://[2001:db8::1]:6400/0", {6400}),
+        # Sentinels tell where the servers are, whose port the chart cannot know.
+        ("redis+sentinel://a:26379,b:26380/mail", {26379, 26380, 6379}),
+        ("unix:///run/redis.sock", set()),
+        ("secret:ledger/url", {6379}),
+    ],
+)
+def test_the_port_of_a_ledger_stands_in_its_address(address: str, ports: set[int]) -> None:
+    assert _opened("scheduler", ledger=address) == ports
+
+
+@pytest.mark.parametrize(
+    ("config", "port"),
+    [
+        (_mailbox(), 995),
+        (_mailbox(tls="none"), 110),
+        (_mailbox(tls="starttls", port=1110), 1110),
+        ({**_mailbox(), "defaults": {"tls": "starttls"}}, 110),
+        ({**_mailbox(), "defaults": {"port": 9955}}, 9955),
+        # A port among the defaults is for mailboxes without a `tls` of their own.
+        ({**_mailbox(tls="implicit"), "defaults": {"port": 9955}}, 995),
+        (_mailbox(proxy={"url": "http://proxy.example:3128"}), 3128),
+        ({**_mailbox(), "defaults": {"proxy": {"url": "socks5://proxy.example:1080"}}}, 1080),
+    ],
+)
+def test_the_ports_of_mail_servers_follow_the_mailboxes(config: Object, port: int) -> None:
+    store_and_ledger = {443, 6379}
+    assert _opened("poller", **config) - store_and_ledger == {port}
+
+
+def test_a_server_of_tokens_is_reached() -> None:
+    auth = {"type": "oauth2", "username": "u", "client_id": "c", "client_secret": "env:S"}
+    assert 8443 in _opened("poller", **_mailbox(auth={**auth, "token_url": "https://id.example:8443/token"}))
+
+
+def test_mailboxes_that_the_chart_cannot_see_have_the_ports_that_are_told() -> None:
+    over = merged(ON, {"mailboxConfigMaps": ["tenants"], "networkPolicy": {"mailPorts": [2110]}})
+    assert 2110 in _ports(render(values(**over)), "poller")
+
+
+def test_a_folder_as_store_opens_nothing() -> None:
+    over = merged(ON, COMBINATIONS["folders"])
+    assert _ports(render(values(**over)), "processor") == {6379}
+
+
+def test_peers_may_be_narrowed() -> None:
+    rendered = render(values(**COMBINATIONS["network with peers"]))
+    for process in ("poller", "processor", "relay"):
+        rules = [rule for rule in _egress(rendered, process) if rule["ports"][0]["port"] not in {80, 1110, 3310}]
+        assert all(rule["to"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}] for rule in rules)
+
+
+def test_a_trial_valkey_talks_to_the_releases_pods_alone() -> None:
+    rendered = render(values(**COMBINATIONS["trial"]))
+    spec = rendered.one("NetworkPolicy", "-valkey")["spec"]
+    (rule,) = spec["ingress"]
+    assert rule["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "demo"
+    assert spec["egress"] == []
+    (to_ledger,) = [rule for rule in _egress(rendered, "relay") if rule["ports"][0]["port"] == 6379]
+    assert to_ledger["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "valkey"
