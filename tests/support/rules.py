@@ -31,7 +31,7 @@ _FUNCTIONS_AND_WORDS = frozenset(
             "deriv",
             "histogram_quantile",
         ),
-        *("increase", "label_replace", "max", "min", "rate", "sum", "time", "topk", "vector", "sort_desc", "floor"),
+        *("increase", "label_replace", "max", "min", "rate", "sum", "time", "topk", "bottomk", "vector"),
         *("and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset"),
         "inf",
     }
