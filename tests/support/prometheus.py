@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -29,6 +30,13 @@ class Sample(NamedTuple):
     value: float
 
 
+class Series(NamedTuple):
+    """One series of an answer: times (seconds since 1970) and values."""
+
+    labels: dict[str, str]
+    points: list[tuple[float, float]]
+
+
 def find_prometheus() -> Path | None:
     """The program, None where it is not installed."""
     return find_program("prometheus")
@@ -40,12 +48,14 @@ class Prometheus:
     Args:
         folder: made where missing; configuration, log and data lie in it.
         targets: `host:port` each; `/metrics` there is asked for.
+        rules: a file of rules, which are evaluated every second too.
     """
 
-    def __init__(self, folder: Path, targets: Sequence[str]) -> None:
+    def __init__(self, folder: Path, targets: Sequence[str], rules: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._targets = list(targets)
+        self._rules = rules
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
 
@@ -59,7 +69,8 @@ class Prometheus:
         program = find_prometheus()
         assert program is not None
         config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(self._rules)] if self._rules else [],
             "scrape_configs": [{"job_name": "test", "static_configs": [{"targets": self._targets}]}],
         }
         path = self._folder / "prometheus.yml"
@@ -98,6 +109,23 @@ class Prometheus:
         """The instant vector that an expression gives now; `__name__` is among the labels."""
         answer = self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
         return [Sample(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
+
+    def query_range(self, expression: str, seconds: float, step: float = 1.0) -> list[Series]:
+        """What an expression gave in the last so many seconds, every `step` seconds."""
+        now = time.time()
+        asked = {"query": expression, "start": now - seconds, "end": now, "step": step}
+        answer = self._get(f"/api/v1/query_range?{urllib.parse.urlencode(asked)}")
+        return [
+            Series(row["metric"], [(float(at), float(value)) for at, value in row["values"]])
+            for row in answer["data"]["result"]
+        ]
+
+    def rule_errors(self) -> dict[str, str]:
+        """What went wrong at the last evaluation of each rule that did not work, by its name."""
+        groups = self._get("/api/v1/rules")["data"]["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        assert rules, "there are no rules"
+        return {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] == "err"}
 
     def wait_until_up(self, timeout: float = _PATIENCE) -> None:
         """Wait until the last scrape of every target has succeeded."""
