@@ -183,7 +183,9 @@ def test_a_bomb_is_not_taken_out(octets: int, limits: ContainerLimits) -> None:
 
 
 def test_a_process_that_is_stopped_is_told() -> None:
-    assert read(pdf(XML), replace(LIMITS, child_octets=2**25)).defects == {Defect.CONTAINER_STOPPED}
+    """Its memory does for reading, and not for what it reads."""
+    large = with_object_streams("a.bin", bytes(range(256)) * 2**17, b"/Type/EmbeddedFile")
+    assert read(large, replace(LIMITS, child_octets=2**26, ratio=10**6)).defects == {Defect.CONTAINER_STOPPED}
 
 
 def test_a_damaged_file_is_given_with_its_defect() -> None:
