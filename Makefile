@@ -5,7 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONFIG ?=
-PYTEST_ARGS ?=
+# Most of the time the tests wait for servers.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: run test lint format lock docs bench servers clean
 
