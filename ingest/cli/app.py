@@ -90,6 +90,19 @@ def check(
 
 
 @app.command()
+def probe(
+    mailbox: Annotated[str, typer.Argument(help="One whose server this machine is.")],
+    config: ConfigOption = None,
+    address: Annotated[str, typer.Option(help="To serve on; the port is the mailbox's.")] = "127.0.0.1",
+    seconds: Annotated[float, typer.Option(min=1, help="How long to wait.")] = 300,
+) -> None:
+    """Serve a made-up mail to a mailbox, and wait until the running service has hauled it."""
+    from ingest.cli.probe import run_probe
+
+    sys.exit(0 if run_probe(config, mailbox, address, seconds) else FAILED)
+
+
+@app.command()
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show mailboxes, backlog, last success, open and failed messages, from the ledger."""
     from ingest.cli import once, reports

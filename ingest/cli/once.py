@@ -31,7 +31,7 @@ def drain(config: Path | None) -> tuple[DrainReport, bool]:
 
     The first Ctrl-C ends it after the messages under way, the second at once.
     """
-    with Stopping() as stopping, _runtime(config) as runtime:
+    with Stopping() as stopping, runtime_for(config) as runtime:
         report = runtime.drain.run(runtime.schedule(), lambda: stopping.asked)
         return report, stopping.asked
 
@@ -42,7 +42,7 @@ def check(config: Path | None, only: Sequence[str]) -> CheckReport:
     Raises:
         ConfigError: there is no mailbox of such a name.
     """
-    with _runtime(config) as runtime:
+    with runtime_for(config) as runtime:
         mailboxes = runtime.mailboxes()
         unknown = sorted(set(only) - mailboxes.keys())
         if unknown:
@@ -52,26 +52,27 @@ def check(config: Path | None, only: Sequence[str]) -> CheckReport:
 
 def status(config: Path | None) -> Status:
     """What the ledger says now."""
-    with _runtime(config) as runtime:
+    with runtime_for(config) as runtime:
         return read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
 
 
 @contextmanager
 def sinks(config: Path | None) -> Iterator[SinkTroubles]:
     """What may be done about sinks."""
-    with _runtime(config) as runtime:
+    with runtime_for(config) as runtime:
         yield SinkTroubles(runtime.ledger, runtime.events, runtime.sinks)
 
 
 @contextmanager
 def failed(config: Path | None) -> Iterator[FailedMessages]:
     """What may be done with messages that were given up."""
-    with _runtime(config) as runtime:
+    with runtime_for(config) as runtime:
         yield FailedMessages(runtime.ledger)
 
 
 @contextmanager
-def _runtime(config_path: Path | None) -> Iterator[Runtime]:
+def runtime_for(config_path: Path | None) -> Iterator[Runtime]:
+    """What a command works with, for the length of a `with` block; its log tells of errors only."""
     source = ConfigSource(config_path, os.environ)
     config = source.current()
     # The report says what went wrong; the log repeats it only for those who ask.

@@ -1,7 +1,7 @@
-"""A small POP3 server on loopback, for the demonstration and for tests: one folder of `.eml` files for each user.
+"""A small POP3 server for the demonstration and for tests: one folder of `.eml` files for each user.
 
 It speaks RFC 1939 without APOP and RFC 2449 with PIPELINING, and TLS from the start if it is given a context. It is
-correct, and made for nobody but this machine: it binds to loopback only.
+correct, and made for nobody but this machine: it binds to loopback, unless it is told that others are to reach it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class DemoServer:
     Args:
         folder: one folder in it for each user.
         passwords: by user; nobody else can log in.
-        host: a loopback address.
+        host: a loopback address, unless `reachable`.
         port: 0 for any that is free; `port` says which, once started.
         tls_context: for TLS from the start.
         idle: seconds of silence after which a session ends without UPDATE (RFC 1939 section 3: 10 minutes).
+        reachable: let other machines in, for a short while and with nothing but made-up mail.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class DemoServer:
         port: int = 0,
         tls_context: ssl.SSLContext | None = None,
         idle: float = 600.0,
+        reachable: bool = False,
     ) -> None:
-        if not ipaddress.ip_address(host).is_loopback:
+        if not reachable and not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"the demonstration server serves loopback only, not {host}")
         self.host = host
         self.port = port

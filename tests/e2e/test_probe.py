@@ -1,0 +1,60 @@
+"""`mailhaul probe`: a running service hauls a mail from the probe's own server, or the probe says that it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.servers import free_port
+from tests.support.service import Service, mailhaul, write_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _mailbox(**options: Any) -> dict[str, Any]:
+    return {
+        "id": "helm-test",
+        "host": "127.0.0.1",
+        "port": free_port(),
+        "tls": "none",
+        "auth": {"type": "password", "username": "helm-test", "password": "env:PROBE"},
+        **options,
+    }
+
+
+ENVIRONMENT = {"PROBE": "only-for-the-probe"}
+
+
+@pytest.mark.e2e
+def test_a_running_service_hauls_the_mail(tmp_path: Path) -> None:
+    config = write_config(tmp_path, [_mailbox()])
+    with Service(config, env=ENVIRONMENT):
+        for _ in range(2):  # another mail each time
+            done = mailhaul("probe", "helm-test", "--config", str(config), "--seconds", "60", env=ENVIRONMENT)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "hauled: helm-test/" in done.stdout
+            assert "/message.json" in done.stdout
+
+
+def test_without_a_service_nothing_is_hauled(tmp_path: Path) -> None:
+    config = write_config(tmp_path, [_mailbox()])
+    everywhere = ("--address", "0.0.0.0")  # noqa: S104 - as in a pod
+    done = mailhaul("probe", "helm-test", "--config", str(config), "--seconds", "1", *everywhere, env=ENVIRONMENT)
+    assert done.returncode == 1
+    assert "not hauled within 1 s" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("other", {}, "there is no mailbox other"),
+        ("helm-test", {"tls": "implicit"}, "write `tls: none`"),
+    ],
+)
+def test_a_mailbox_has_to_be_meant_for_it(tmp_path: Path, name: str, options: dict[str, Any], words: str) -> None:
+    config = write_config(tmp_path, [_mailbox(**options)])
+    done = mailhaul("probe", name, "--config", str(config), env=ENVIRONMENT)
+    assert done.returncode == 2
+    assert words in done.stderr
