@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import helm_python
@@ -14,13 +13,14 @@ from jsonschema import Draft202012Validator
 from kubernetes_validate import utils as kubernetes  # type: ignore[import-untyped]  # it has no types
 from referencing import Registry, Resource
 
+from tests.support.chart_schema import CHART
 from tests.support.crds import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-CHART = Path(__file__).parents[2] / "helm" / "mailhaul"
 NAME, NAMESPACE = "demo", "mail"
+FULL_NAME = "demo-mailhaul"
 PROCESSES = ("poller", "processor", "relay", "scheduler", "exporter")
 # The oldest that Chart.yaml admits, the newest there is, and what clusters run in between.
 KUBERNETES = ("1.25", "1.29", "1.32", "1.34", "1.37")

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ingest.config import config_schema
-from tests.support.chart import CHART
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+CHART = Path(__file__).parents[2] / "helm" / "mailhaul"
 
 Schema = dict[str, Any]
 
@@ -44,6 +46,16 @@ _RESOURCES: Schema = {
 _PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65_535}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _SOME: Schema = {"type": "integer", "minimum": 1}
+_ALERT: Schema = {
+    "type": "object",
+    "properties": {
+        "enabled": {"type": "boolean"},
+        "threshold": {"type": "number", "minimum": 0},
+        "for": {"type": "string", "pattern": "^([0-9]+(s|m|h|d))+$"},
+        "severity": {"type": "string", "minLength": 1},
+    },
+    "additionalProperties": False,
+}
 _POD: Schema = {"$ref": "#/$defs/pods"}
 
 # By the end of a value's path; the longest that fits holds.
@@ -77,6 +89,8 @@ _SPECIAL: dict[str, Schema] = {
     "metrics.port": _PORT,
     "interval": {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"},
     "scrapeTimeout": {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"},
+    "alertLabels": _TEXTS,
+    "prometheusRule.alerts": {"$ref": "#/$defs/alerts"},
     "prometheus.address": {"type": "string", "pattern": "^(https?://.+)?$"},
     "extraObjects": {"type": "array", "items": {"type": ["object", "string"]}},
 }
@@ -145,8 +159,7 @@ def _comment(lines: list[str], line: int) -> str:
     return " ".join(above)
 
 
-def schema() -> Schema:
-    """`values.schema.json`."""
+def _schema(alerts: Sequence[str]) -> Schema:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     own = _own_configuration()
     properties = {name: _of(value, name) for name, value in values.items() if name != "config"}
@@ -163,6 +176,7 @@ def schema() -> Schema:
         "additionalProperties": False,
         "$defs": {
             "pods": {"type": "object", "properties": _POD_VALUES, "additionalProperties": False},
+            "alerts": {"type": "object", "properties": dict.fromkeys(alerts, _ALERT), "additionalProperties": False},
             **own["definitions"],
         },
     }
@@ -231,6 +245,10 @@ def _by_type(mapping: dict[str, str]) -> Schema:
     }
 
 
-def schema_text() -> str:
-    """The file's content."""
-    return json.dumps(schema(), indent=1) + "\n"
+def schema_text(alerts: Sequence[str]) -> str:
+    """`values.schema.json`.
+
+    Args:
+        alerts: names of those that may be set.
+    """
+    return json.dumps(_schema(alerts), indent=1) + "\n"

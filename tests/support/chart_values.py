@@ -82,6 +82,11 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "labels": {"release": "prometheus"},
         "relabelings": [{"action": "labeldrop", "regex": "pod"}],
     }}},
+    "alerts": {"metrics": {
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}, "alertLabels": {"team": "mail"},
+                           "alerts": {"MailhaulPollersBehind": {"threshold": 900, "for": "20m", "severity": "page"}}},
+        "dashboards": {"enabled": True},
+    }},
     "IPv6": {"metrics": {"address": "::", "port": 9000}},
     "mailboxes elsewhere": {"mailboxConfigMaps": ["tenants"], "mailboxSecrets": ["passwords"]},
     "trial": {"config": {"ledger": ""}, "valkey": {"enabled": True}, "networkPolicy": {"enabled": True}},

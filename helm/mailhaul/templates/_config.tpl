@@ -46,11 +46,11 @@ Where `secret:NAME/KEY` stands for a file. `ca` takes a plain path, everything e
 {{- $process := index . 1 -}}
 {{- $fixed := include "mailhaul.fixed" $root | fromJson -}}
 {{- $needed := include "mailhaul.secretNames" (omit $fixed "sinks") | fromJsonArray -}}
-{{- if has $process (list "relay" "test") -}}
+{{- if eq $process "relay" -}}
 {{- $needed = concat $needed (include "mailhaul.secretNames" (pick $fixed "sinks") | fromJsonArray) | uniq -}}
 {{- end -}}
 {{- $mail := list -}}
-{{- if has $process (list "poller" "test") -}}
+{{- if eq $process "poller" -}}
 {{- $live := include "mailhaul.live" $root | fromJson -}}
 {{- $mail = concat (include "mailhaul.secretNames" $live | fromJsonArray) $root.Values.mailboxSecrets | uniq -}}
 {{- end -}}

@@ -97,3 +97,13 @@
   {{- end }}
 {{- end }}
 {{- end -}}
+
+{{- define "mailhaul.egressDns" -}}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+  {{- with .Values.networkPolicy.dns }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}

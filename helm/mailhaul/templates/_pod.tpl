@@ -57,6 +57,59 @@ httpGet: {path: /livez, port: metrics}
 {{- mustMergeOverwrite (deepCopy (index . 0).Values.pods) (deepCopy (default dict (index . 1).pod)) | toJson -}}
 {{- end -}}
 
+{{/* Where pods run, and how their image is had. Takes a list: the root, what the pods are like. */}}
+{{- define "mailhaul.placement" -}}
+{{- $pod := index . 1 -}}
+serviceAccountName: {{ include "mailhaul.serviceAccount" (index . 0) }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with include "mailhaul.pullSecrets" (index . 0) }}
+imagePullSecrets:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- with $pod.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $pod.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $pod.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $pod.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml $pod.securityContext | nindent 2 }}
+{{- end -}}
+
+{{/* How the container of a pod begins. Takes a list: the root, what the pods are like. */}}
+{{- define "mailhaul.container" -}}
+{{- $root := index . 0 -}}
+{{- $pod := index . 1 -}}
+image: {{ include "mailhaul.image" (list $root $root.Values.image $root.Chart.AppVersion) }}
+imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+command: [mailhaul]
+securityContext:
+  {{- toYaml $pod.containerSecurityContext | nindent 2 }}
+{{- with $pod.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Environment of all containers. */}}
+{{- define "mailhaul.env" -}}
+- {name: HOME, value: /tmp}
+- {name: TMPDIR, value: /tmp}
+{{- with .env }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "mailhaul.podTemplate" -}}
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}
@@ -78,29 +131,8 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "mailhaul.serviceAccount" $root }}
-  automountServiceAccountToken: false
-  enableServiceLinks: false
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
-  {{- with include "mailhaul.pullSecrets" $root }}
-  imagePullSecrets:
-    {{- . | nindent 4 }}
-  {{- end }}
-  {{- with $pod.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
-  {{- with $pod.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $pod.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $pod.affinity }}
-  affinity:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "mailhaul.placement" (list $root $pod) | nindent 2 }}
   {{- with $pod.topologySpreadConstraints }}
   topologySpreadConstraints:
     {{- range . }}
@@ -113,27 +145,15 @@ spec:
       {{- end }}
     {{- end }}
   {{- end }}
-  securityContext:
-    {{- toYaml $pod.securityContext | nindent 4 }}
   containers:
     - name: {{ $process }}
-      image: {{ include "mailhaul.image" (list $root $root.Values.image $root.Chart.AppVersion) }}
-      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-      command: [mailhaul]
+      {{- include "mailhaul.container" (list $root $pod) | nindent 6 }}
       args: {{ concat $command (list "--config" "/etc/mailhaul") | toJson }}
       env:
-        - {name: HOME, value: /tmp}
-        - {name: TMPDIR, value: /tmp}
+        {{- include "mailhaul.env" $pod | nindent 8 }}
         {{- if eq $process "processor" }}
         - {name: PROMETHEUS_MULTIPROC_DIR, value: /run/mailhaul/metrics}
         {{- end }}
-        {{- with $pod.env }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-      {{- with $pod.envFrom }}
-      envFrom:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
       ports:
         - {name: metrics, containerPort: {{ $root.Values.metrics.port }}, protocol: TCP}
       startupProbe:
@@ -144,8 +164,6 @@ spec:
         {{- include "mailhaul.probe" $root.Values.probes.readiness | nindent 8 }}
       resources:
         {{- toYaml $values.resources | nindent 8 }}
-      securityContext:
-        {{- toYaml $pod.containerSecurityContext | nindent 8 }}
       volumeMounts:
         {{- include "mailhaul.volumeMounts" $scope | nindent 8 }}
         - {name: scratch, mountPath: /tmp}

@@ -1,0 +1,94 @@
+"""Files of the chart that are made from others: its schema, its README, and copies of rules and dashboards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.chart_schema import CHART, Value, chart_values, schema_text
+
+OBSERVABILITY = Path(__file__).parents[2] / "deploy" / "observability"
+
+_README = """\
+# Mailhaul's Helm chart
+
+Runs [Mailhaul](../../README.md) on Kubernetes 1.25 or later: pollers, processors, relays, schedulers and an exporter.
+[docs/kubernetes.md](../../docs/kubernetes.md) leads from nothing to a running release, and tells of sizes, scaling,
+upgrades and security.
+
+    helm install mailhaul helm/mailhaul -n mail --create-namespace -f my-values.yaml
+    helm test mailhaul -n mail
+
+What cannot work is refused with words that say what to do. `values.schema.json` lets editors complete and check;
+under `config` it is [Mailhaul's own](../../docs/configuration.md). Made from `values.yaml` by `make docs`.
+
+## Values
+
+| value | default | meaning |
+|---|---|---|
+{values}
+
+## Alerts
+
+With `metrics.prometheusRule.enabled`. What to do about each: [docs/runbooks](../../docs/runbooks).
+
+| alert | fires when | for | severity |
+|---|---|---|---|
+{alerts}
+"""
+
+
+def chart_pages() -> dict[Path, str]:
+    """Every file and its content."""
+    return {
+        CHART / "values.schema.json": schema_text(alerts=[alert["alert"] for alert in alerts()]),
+        CHART / "README.md": _README.format(
+            values="\n".join(_rows(chart_values())), alerts="\n".join(_alert_row(alert) for alert in alerts())
+        ),
+        CHART / "files" / "rules.yaml": (OBSERVABILITY / "rules.yaml").read_text(),
+        **{
+            CHART / "files" / "dashboards" / path.name: path.read_text()
+            for path in sorted(OBSERVABILITY.glob("dashboards/*.json"))
+        },
+    }
+
+
+def alerts() -> list[dict[str, Any]]:
+    """Every alert, as it stands in its source."""
+    groups = yaml.safe_load((OBSERVABILITY / "rules.yaml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def _alert_row(alert: dict[str, Any]) -> str:
+    comparison, threshold = alert["expr"].split()[-2:]
+    cells = (
+        f"`{alert['alert']}`",
+        f"value {comparison} {threshold}",
+        alert.get("for", ""),
+        alert["labels"]["severity"],
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _rows(values: list[Value]) -> list[str]:
+    """One for each value; a section only where there is something to say about it."""
+    meanings = {value.name: value.meaning for value in values}
+    rows = []
+    for value in values:
+        meaning = value.meaning or _as_elsewhere(value, meanings)
+        if value.section and meaning:
+            rows.append(f"| **`{value.name}`** | | {meaning} |")
+        elif not value.section:
+            rows.append(f"| `{value.name}` | `{json.dumps(value.default, ensure_ascii=False)}` | {meaning} |")
+    return rows
+
+
+def _as_elsewhere(value: Value, meanings: dict[str, str]) -> str:
+    """Where the same value of another section is explained."""
+    rest = ".".join(value.path[1:])
+    return next(
+        (f"as `{name}`" for name in (f"poller.{rest}", rest) if meanings.get(name) and name != value.name), ""
+    )
