@@ -1,4 +1,4 @@
-"""`mailhaul probe`: a running service hauls a mail from the probe's own server, or the probe says that it does not."""
+"""`mailhaul probe`: a running service hauls a mail from a server of the probe, or the probe says that it does not."""
 
 from __future__ import annotations
 

@@ -1,0 +1,36 @@
+"""What docs/kubernetes.md shows works."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.chart import KUBERNETES, render, validate
+
+PAGE = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text()
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+def _first_steps() -> str:
+    found = re.search(r"<<'END'\n(.*?)\n    END", PAGE, re.DOTALL)
+    assert found is not None
+    return textwrap.dedent(found[1])
+
+
+@pytest.mark.parametrize("text", [_first_steps(), *EXAMPLES])
+def test_every_example_of_values_can_be_installed(text: str) -> None:
+    for item in render(yaml.safe_load(text), name="mailhaul").objects:
+        validate(item, KUBERNETES[-1])
+
+
+def test_there_are_examples_to_try() -> None:
+    assert len(EXAMPLES) >= 5
+
+
+def test_commands_name_objects_of_the_release() -> None:
+    names = {item["metadata"]["name"] for item in render(yaml.safe_load(_first_steps()), name="mailhaul").objects}
+    assert set(re.findall(r"deploy/([a-z-]+)", PAGE)) <= names

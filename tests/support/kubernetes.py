@@ -1,0 +1,148 @@
+"""A real Kubernetes API server with its etcd, and nothing behind it: objects are kept and judged, no pod ever runs.
+
+The two programs lie in the folder that `KUBEBUILDER_ASSETS` names (`setup-envtest use -p env` fetches them).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+import requests
+import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from urllib3.exceptions import InsecureRequestWarning
+
+from tests.support.servers import free_port
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+PROGRAMS = ("etcd", "kube-apiserver")
+TOKEN = "an-administrator"
+_PATIENCE = 60.0
+
+
+def assets() -> Path:
+    """The folder of the programs; skips the test where there is none."""
+    folder = os.environ.get("KUBEBUILDER_ASSETS", "")
+    if not folder or not all((Path(folder) / name).exists() for name in PROGRAMS):
+        pytest.skip("no Kubernetes API server: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver")
+    return Path(folder)
+
+
+class Kubernetes:
+    """An API server on loopback, with one administrator.
+
+    Args:
+        programs: the folder of etcd and kube-apiserver.
+        folder: for data, keys and logs; there already.
+    """
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs, self._folder = programs, folder
+        self._stack = ExitStack()
+        self._url = f"https://127.0.0.1:{free_port()}"
+        self._etcd = f"http://127.0.0.1:{free_port()}"
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {TOKEN}"
+        self._session.verify = False  # its certificate is made at its start, for this machine
+
+    def __enter__(self) -> Self:
+        with self._stack:
+            self._stack.enter_context(self._session)
+            self._stack.enter_context(self._running("etcd", self._etcd_options()))
+            self._stack.enter_context(self._running("kube-apiserver", self._server_options()))
+            eventually(self._ready, _PATIENCE, lambda: (self._folder / "kube-apiserver.log").read_text()[-3000:])
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def kubeconfig(self) -> str:
+        """How an administrator gets in."""
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "it", "cluster": {"server": self._url, "insecure-skip-tls-verify": True}}],
+                "users": [{"name": "me", "user": {"token": TOKEN}}],
+                "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
+                "current-context": "it",
+            }
+        )
+
+    def create(self, path: str, body: dict[str, Any], *, dry_run: bool = False) -> requests.Response:
+        """POST an object."""
+        return self._ask("POST", path, json=body, params={"dryRun": "All"} if dry_run else None)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """An object, or a list of them."""
+        answer = self._ask("GET", path)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        with pytest.warns(InsecureRequestWarning):
+            return self._session.request(method, f"{self._url}{path}", timeout=30, **options)
+
+    def _ready(self) -> bool:
+        try:
+            # Namespaces that everything needs are made a moment after the server answers.
+            return self._ask("GET", "/readyz").ok and self._ask("GET", "/api/v1/namespaces/default").ok
+        except requests.ConnectionError:
+            return False
+
+    @contextmanager
+    def _running(self, program: str, options: Sequence[str]) -> Iterator[None]:
+        with (self._folder / f"{program}.log").open("wb") as log:
+            process = subprocess.Popen([self._programs / program, *options], stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+    def _etcd_options(self) -> list[str]:
+        peers = f"http://127.0.0.1:{free_port()}"
+        return [
+            f"--data-dir={self._folder / 'etcd'}",
+            f"--listen-client-urls={self._etcd}",
+            f"--advertise-client-urls={self._etcd}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+        ]
+
+    def _server_options(self) -> list[str]:
+        key = self._folder / "service-accounts.pem"
+        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        tokens = self._folder / "tokens.csv"
+        tokens.write_text(f'{TOKEN},me,me,"system:masters"\n')
+        return [
+            f"--etcd-servers={self._etcd}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self._url.rpartition(':')[2]}",
+            f"--cert-dir={self._folder / 'certificates'}",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=RBAC",
+            # Nobody makes the accounts that it would wait for.
+            "--disable-admission-plugins=ServiceAccount",
+            "--service-account-issuer=https://localhost",
+            f"--service-account-key-file={key}",
+            f"--service-account-signing-key-file={key}",
+            "--service-cluster-ip-range=10.0.0.0/24",
+        ]
