@@ -145,6 +145,12 @@ SCENARIOS = [
             ),
         ),
     ),
+    Scenario(
+        "MailhaulMailboxStale",
+        "its credentials are refused, which has an alert of its own",
+        mailbox("a", "0x99") | polls("auth_error", "0+1x99") | polls("success", "0x99"),
+        30,
+    ),
     Scenario("MailhaulMailboxStale", "one that is paused", mailbox("a", "0x99", enabled=0), 30),
     Scenario("MailhaulMailboxStale", "one that is polled each hour", mailbox("a", "0x99", interval="3600"), 90),
     Scenario("MailhaulMailboxStale", "stale for no more than some minutes", mailbox("a", "0x99"), 12),

@@ -37,7 +37,10 @@ _FUNCTIONS_AND_WORDS = frozenset(
     }
 )
 # Series of Prometheus itself, with their labels.
-_OF_PROMETHEUS = {"ALERTS": frozenset({"alertname", "alertstate", "severity"}), "up": frozenset[str]()}
+_OF_PROMETHEUS = {
+    "ALERTS": frozenset({"alertname", "alertstate", "severity", "mailbox", "queue", "server", "sink"}),
+    "up": frozenset[str](),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,11 @@ class Watched:
 
     Args:
         folder: for everything that is written.
+        rules: for Prometheus.
     """
 
     folder: Path
+    rules: Path = RULES
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -105,7 +107,7 @@ class Watched:
         secrets = {"RIGHT": "right", "WRONG": "wrong", "HOOK": f"whsec_{b64encode(bytes(32)).decode()}"}
         self.service = stack.enter_context(Service(config, secrets))
         targets = [f"127.0.0.1:{port + offset}" for offset in range(len(PROCESSES))]
-        self.prometheus = stack.enter_context(Prometheus(self.folder / "prometheus", targets, RULES))
+        self.prometheus = stack.enter_context(Prometheus(self.folder / "prometheus", targets, self.rules))
 
 
 def refuse_all_but_the_first() -> Any:
