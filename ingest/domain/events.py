@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # SQS, SNS and EventBridge end at 64 or 256 KiB with everything around the event; 60 KiB fits all of them.
 MAX_EVENT_OCTETS = 60 * 1024
 MAX_EVENT_ATTACHMENTS = 32
+# Kept free for a traceparent, so that what an event carries does not depend on whether it is traced.
+_TRACEPARENT_OCTETS = 128
+_ROOM = MAX_EVENT_OCTETS - _TRACEPARENT_OCTETS
 
 
 class EventType(StrEnum):
@@ -32,15 +35,19 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, ready to be sent: its id, the mailbox that orders it, and its JSON text in UTF-8."""
+    """One event, ready to be sent: its id, the mailbox that orders it, and its JSON text in UTF-8.
+
+    `traceparent` is that of its hand-over to a sink, while that is under way and traced; the stream does not keep it.
+    """
 
     id: str
     type: str
     mailbox: str
     body: bytes
+    traceparent: str | None = None
 
 
-def make_event(event_type: EventType, manifest: Manifest, time: datetime) -> Event:
+def make_event(event_type: EventType, manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
     """The event that tells of a manifest, cut to what every sink can carry.
 
     Args:
@@ -48,16 +55,30 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime) -> Eve
         manifest: becomes `data`; above 32 attachments, or 60 KiB in all, only its beginning does, with
             `attachments_truncated` set: the whole is the object named by `manifest`.
         time: when it happened (timezone-aware).
+        traceparent: of the step that made it, for CloudEvents' distributed tracing extension; it tells nothing of the
+            message, and a repeat may have another one or none.
     """
     keep = min(len(manifest.attachments), MAX_EVENT_ATTACHMENTS)
     while True:
         body = _encode(event_type, manifest, time, keep)
-        if len(body) <= MAX_EVENT_OCTETS or keep == 0:
+        if len(body) <= _ROOM or keep == 0:
             break
         keep //= 2
-    if len(body) > MAX_EVENT_OCTETS:
+    if len(body) > _ROOM:
         body = _encode(event_type, _without_long_headers(manifest), time, 0)
+    if traceparent is not None:
+        # All the rest is octet for octet what it would be without.
+        body = b'{"traceparent":%b,%b' % (json.dumps(traceparent).encode(), body[1:])
     return Event(event_id(event_type, manifest.message_key), event_type, manifest.mailbox.id, body)
+
+
+def traceparent_of(event: Event) -> str | None:
+    """The traceparent that an event was made with, None without."""
+    try:
+        found = json.loads(event.body).get("traceparent")
+    except (ValueError, AttributeError):
+        return None  # none that we have made; that is its sinks' business
+    return found if isinstance(found, str) else None
 
 
 def _encode(event_type: EventType, manifest: Manifest, time: datetime, keep: int) -> bytes:

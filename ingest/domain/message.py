@@ -24,6 +24,8 @@ class OpenMessage(Record):
     first_seen: datetime
     received_at: datetime | None = None
     labels: dict[str, str] = Field(default_factory=dict)
+    # W3C Trace Context of the fetch, where that was traced
+    traceparent: str | None = None
 
 
 class FailedMessage(Record):

@@ -21,6 +21,7 @@ from ingest.errors import (
     StoreRefusedError,
 )
 from ingest.ports.maildrop import Terms
+from ingest.ports.tracing import NO_TRACING, Step, Tracer
 from ingest.usecases.pollrun import PollReport, PollRun, id_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Poller:
     healer: Healer
     metrics: Metrics
     keeper: LeaseKeeper
+    tracer: Tracer = NO_TRACING
     # What servers said last, by mailbox: for what follows a poll, however it ended.
     _terms: dict[str, Terms] = field(default_factory=dict)
 
@@ -85,9 +87,12 @@ class Poller:
             LedgerError: the ledger is away, or the claim is lost; nothing more was committed.
             ConfigError: a secret is missing.
         """
-        with self.keeper.hold(self.ledger.mailboxes, claim) as lease:
+        with (
+            self.tracer.start(Step.POLL, mailbox=mailbox.id, server=mailbox.server.label) as span,
+            self.keeper.hold(self.ledger.mailboxes, claim) as lease,
+        ):
             seen = self.ledger.seen(mailbox.id)
-            run = PollRun(mailbox, lease, stop, seen.digests)
+            run = PollRun(mailbox, lease, stop, seen.digests, span=span)
             if not seen.known:
                 healed = self.healer.heal(mailbox, lease)
                 run.seen, run.told = healed.done, healed.told
@@ -99,6 +104,7 @@ class Poller:
             self._compact(run)
             if seen.changes != seen.checkpointed:
                 self.checkpoints.write(mailbox)
+            span.note(**run.counted())
             return run.report()
 
     def _session_ended(self, run: PollRun) -> bool:

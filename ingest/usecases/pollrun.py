@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ingest.domain import keys
 from ingest.ports.maildrop import Terms
+from ingest.ports.tracing import NO_SPAN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ingest.errors import Row
     from ingest.ports.ledger import Registration
     from ingest.ports.maildrop import Listed, Listing
+    from ingest.ports.tracing import Attributes, Span
     from ingest.usecases.lease import Lease
 
 _COUNTED = ("stored", "duplicate", "oversize", "failed", "deleted", "octets")
@@ -69,6 +71,8 @@ class PollRun:
         stalled: the server stopped answering pipelined commands.
         cut_short: `stop` ended the poll.
         unstored: messages that were fetched and that the store refused.
+        span: of the poll.
+        fetching: the span under which messages are taken just now.
     """
 
     mailbox: Mailbox
@@ -89,6 +93,8 @@ class PollRun:
     stalled: bool = False
     cut_short: bool = False
     unstored: int = 0
+    span: Span = NO_SPAN
+    fetching: Span = NO_SPAN
 
     def begin_session(self, listing: Listing) -> None:
         """Take a new session's listing.
@@ -125,6 +131,10 @@ class PollRun:
         if event is None or event.id in self.told or registration.unique_id_digest in self.seen:
             return None
         return event
+
+    def counted(self) -> Attributes:
+        """What was found and done so far, as a span tells it."""
+        return cast("Attributes", {"listed": len(self.rows), "new": self.new, **self.counts})
 
     def took_any(self) -> bool:
         """Whether a message was registered."""

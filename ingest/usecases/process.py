@@ -111,16 +111,16 @@ class Processor:
         )
 
 
-def event_of(manifest: Manifest, now: datetime) -> Event:
+def event_of(manifest: Manifest, now: datetime, traceparent: str | None = None) -> Event:
     """The event that tells of a manifest that was written."""
     oversize = manifest.parse.status == "oversize"
-    return make_event(EventType.OVERSIZE if oversize else EventType.RECEIVED, manifest, now)
+    return make_event(EventType.OVERSIZE if oversize else EventType.RECEIVED, manifest, now, traceparent)
 
 
-def failed_event(message: OpenMessage, reason: str, now: datetime) -> Event:
+def failed_event(message: OpenMessage, reason: str, now: datetime, traceparent: str | None = None) -> Event:
     """The event of a message that was given up; its raw is stored, a manifest is not."""
     manifest = _manifest(message, Headers(), Parse(status="failed", reason=reason))
-    return make_event(EventType.FAILED, manifest.model_copy(update={"manifest": None}), now)
+    return make_event(EventType.FAILED, manifest.model_copy(update={"manifest": None}), now, traceparent)
 
 
 def _manifest(message: OpenMessage, headers: Headers, outcome: Parse) -> Manifest:

@@ -7,20 +7,24 @@ kept. An event that a sink refuses by itself is parked: it is tried again on its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
+from ingest.domain.events import traceparent_of
 from ingest.domain.retry import DISABLED_PAUSE, PARKED_BACKOFF, PARKED_TRIES, SINK_BACKOFF
 from ingest.errors import SinkUnavailableError
 from ingest.ports.sink import Outcome, Sink, Verdict
+from ingest.ports.tracing import NO_SPAN, NO_TRACING, Attributes, Span, Step, Tracer
 from ingest.usecases.work import work_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from ingest.domain.events import Event
     from ingest.metrics import Metrics
     from ingest.ports.eventlog import Entry, EventLog
     from ingest.ports.ledger import Claim, Ledger
@@ -44,6 +48,7 @@ class RelayStage:
     keeper: LeaseKeeper
     now: Callable[[], datetime]
     random: Callable[[], float]
+    tracer: Tracer = NO_TRACING
 
     def run(self, stop: Callable[[], bool]) -> dict[str, int]:
         """Claim each due sink once and deliver what waits for it; returns the events delivered, by sink.
@@ -143,10 +148,7 @@ class _Turn:
 
     def _deliver(self, entries: Sequence[Entry]) -> list[Outcome]:
         """One verdict for each, counted; remembers when the sink is away."""
-        try:
-            outcomes = self.sink.deliver([entry.event for entry in entries]) if entries else []
-        except SinkUnavailableError as error:
-            outcomes = [Outcome(Verdict.UNAVAILABLE, error.code)] * len(entries)
+        outcomes = self._hand_over([entry.event for entry in entries]) if entries else []
         metrics, now = self.stage.metrics, self.stage.now().timestamp()
         for entry, outcome in zip(entries, outcomes, strict=True):
             metrics.count("events_published_total", self.sink.name, outcome.verdict.value)
@@ -159,6 +161,30 @@ class _Turn:
                 if entry.first_seen is not None:
                     metrics.observe("end_to_end_latency_seconds", max(0.0, now - entry.first_seen))
         return outcomes
+
+    def _hand_over(self, events: Sequence[Event]) -> list[Outcome]:
+        """One verdict for each. The sink takes them together, so each one's span lasts as long as for all."""
+        with ExitStack() as stack:
+            spans = [stack.enter_context(self._span(event)) for event in events]
+            if self.stage.tracer.active:
+                told = zip(events, spans, strict=True)
+                events = [replace(event, traceparent=span.traceparent) for event, span in told]
+            try:
+                outcomes = self.sink.deliver(events)
+            except SinkUnavailableError as error:
+                outcomes = [Outcome(Verdict.UNAVAILABLE, error.code)] * len(events)
+            for span, outcome in zip(spans, outcomes, strict=True):
+                span.note(outcome=outcome.verdict.value)
+                if outcome.verdict is not Verdict.DELIVERED:
+                    span.fail(outcome.reason)
+        return outcomes
+
+    def _span(self, event: Event) -> Span:
+        tracer = self.stage.tracer
+        if not tracer.active:
+            return NO_SPAN
+        about: Attributes = {"mailbox": event.mailbox, "event": event.id, "sink": self.sink.name}
+        return tracer.start(Step.DELIVER, traceparent_of(event), **about)
 
     def _goes_on(self) -> bool:
         self.lease.check()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
@@ -16,6 +16,7 @@ from structlog import get_logger
 from ingest.errors import StoreRefusedError
 from ingest.ports.hints import Hints, Queue
 from ingest.ports.maildrop import Fetched, Listed, Maildrop, NotFetched
+from ingest.ports.tracing import Attributes, Step
 from ingest.usecases.archive import Archive, new_spool
 from ingest.usecases.pollrun import id_of
 
@@ -63,13 +64,22 @@ class Taker:
         waiting = deque(run.new_rows())
         run.new = max(run.new, len(waiting))
         first_seen = self.now()
+        if waiting:
+            about: Attributes = {"mailbox": run.mailbox.id, "server": run.mailbox.server.label}
+            with run.span.child(Step.FETCH, **about) as run.fetching:
+                try:
+                    self._take_all(session, run, waiting, first_seen)
+                finally:
+                    run.fetching.note(**run.counted())
+        run.unfetched = bool(waiting)
+
+    def _take_all(self, session: Maildrop, run: PollRun, waiting: deque[Listed], first_seen: datetime) -> None:
         room = run.mailbox.limits.messages_per_poll
         while room and waiting and not run.cut_short:
             batch = [waiting.popleft() for _ in range(min(room, len(waiting)))]
             failed = run.counts["failed"]
             self._take(session, run, batch, first_seen)
             room = run.counts["failed"] - failed
-        run.unfetched = bool(waiting)
 
     def _take(self, session: Maildrop, run: PollRun, batch: list[Listed], first_seen: datetime) -> None:
         most = run.mailbox.limits.message_bytes
@@ -137,7 +147,8 @@ class Taker:
         untold = [event for _, done in stored if (event := run.untold(done)) is not None]
         if untold:
             self.ledger.tell_again(run.lease.claim, untold)
-        opened = self.ledger.register(run.lease.claim, [registration for _, registration in stored])
+        traceparent = run.fetching.traceparent
+        opened = self.ledger.register(run.lease.claim, [_traced(done, traceparent) for _, done in stored])
         for row, registration in stored:
             run.settle(row, registration)
             result = _result(registration)
@@ -145,6 +156,13 @@ class Taker:
             self.metrics.count("messages_total", result)
         if opened:
             self.hints.send(Queue.PROCESS, min(opened, UPLOADS_PER_POLL))
+
+
+def _traced(registration: Registration, traceparent: str | None) -> Registration:
+    """With the trace that its message's further steps belong to."""
+    if registration.message is None or traceparent is None:
+        return registration
+    return replace(registration, message=registration.message.model_copy(update={"traceparent": traceparent}))
 
 
 def _result(registration: Registration) -> str:

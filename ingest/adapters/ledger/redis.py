@@ -95,7 +95,12 @@ class RedisLedger:
         for registration in registrations:
             if (message := registration.message) is not None:
                 since = _milliseconds(message.first_seen)
-                arguments += [message.key, message.model_dump_json(), since, registration.unique_id_digest]
+                arguments += [
+                    message.key,
+                    message.model_dump_json(exclude_none=True),
+                    since,
+                    registration.unique_id_digest,
+                ]
         return int(self._fenced("register", keys, arguments))
 
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
@@ -161,7 +166,7 @@ class RedisLedger:
 
     def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
         """See the port."""
-        self._close(claim, failed.message, event, failed.model_dump_json())
+        self._close(claim, failed.message, event, failed.model_dump_json(exclude_none=True))
 
     def failed_messages(self) -> list[FailedMessage]:
         """See the port."""
@@ -172,7 +177,7 @@ class RedisLedger:
         """See the port."""
         message = failed.message
         keys = [*self._messages.keys, names.OPEN, names.OPEN_SINCE, names.FAILED]
-        arguments = (message.key, message.model_dump_json(), _milliseconds(message.first_seen))
+        arguments = (message.key, message.model_dump_json(exclude_none=True), _milliseconds(message.first_seen))
         return bool(self._connection.run("retry_failed", keys, arguments))
 
     def drop_failed(self, failed: FailedMessage) -> bool:

@@ -1,0 +1,99 @@
+"""The tracer over the OpenTelemetry SDK.
+
+Only ids, counts and codes are told: an exception's text and trace, which the SDK would add by itself, are not.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from ingest import __version__
+from ingest.errors import MailhaulError
+from ingest.ports.tracing import Attributes, Span, Step
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+
+# A process that ends gives its last spans this long (seconds); then they are lost.
+CLOSE_SECONDS = 3.0
+_PREFIX = "mailhaul."
+_KINDS = {
+    Step.POLL: SpanKind.INTERNAL,
+    Step.FETCH: SpanKind.CLIENT,
+    Step.PROCESS: SpanKind.CONSUMER,
+    Step.DELIVER: SpanKind.PRODUCER,
+}
+_propagator = TraceContextTextMapPropagator()
+
+
+class OtelTracer:
+    """The port's `Tracer`. Made after a fork, never before: its exporter has a thread.
+
+    Args:
+        provider: makes spans and hands them over; ends with this tracer.
+    """
+
+    active = True
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("mailhaul", __version__)
+
+    def start(self, step: Step, parent: str | None = None, **attributes: Unpack[Attributes]) -> Span:
+        """See `Tracer.start`."""
+        # Always a context of its own: what else may be traced in this thread is no cause of ours.
+        context = _propagator.extract({} if parent is None else {"traceparent": parent}, Context())
+        return _OtelSpan(self._tracer, context, step, attributes)
+
+    def close(self) -> None:
+        """See `Tracer.close`."""
+        # The SDK's own limit is half a minute, and a collector that does not answer would use it up.
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(CLOSE_SECONDS)
+
+
+class _OtelSpan:
+    def __init__(self, tracer: trace.Tracer, context: Context, step: Step, attributes: Attributes) -> None:
+        self._tracer = tracer
+        self._span = tracer.start_span(step, context, _KINDS[step], _named(attributes))
+
+    @property
+    def traceparent(self) -> str | None:
+        found = self._span.get_span_context()
+        if not found.is_valid:  # OTEL_SDK_DISABLED
+            return None
+        return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
+
+    def child(self, step: Step, **attributes: Unpack[Attributes]) -> Span:
+        return _OtelSpan(self._tracer, set_span_in_context(self._span, Context()), step, attributes)
+
+    def note(self, **attributes: Unpack[Attributes]) -> None:
+        self._span.set_attributes(_named(attributes))
+
+    def fail(self, code: str) -> None:
+        self._span.set_status(Status(StatusCode.ERROR))
+        self._span.set_attribute("error.type", code)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.fail(error.code if isinstance(error, MailhaulError) else type(error).__name__)
+        self._span.end()
+
+
+def _named(attributes: Attributes) -> dict[str, Any]:
+    return {_PREFIX + name: value for name, value in attributes.items()}

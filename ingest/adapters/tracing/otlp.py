@@ -1,0 +1,104 @@
+"""Spans to a collector over OTLP/HTTP, in batches, from a thread of its own.
+
+What the collector does not take is lost, and nothing else: at most as many spans wait as the SDK's queue holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from structlog import get_logger
+
+from ingest import __version__
+from ingest.adapters.tracing.otel import OtelTracer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from ingest.ports.tracing import Tracer
+
+log = get_logger()
+
+_PATH = "/v1/traces"
+_NEVER = logging.CRITICAL + 1
+
+
+def otlp_tracer(endpoint: str | None, sample: float | None) -> Tracer:
+    """A tracer whose spans go to a collector. Nothing is connected to yet.
+
+    Everything else is as OpenTelemetry's own variables say: OTEL_EXPORTER_OTLP_HEADERS, OTEL_RESOURCE_ATTRIBUTES, ...
+
+    Args:
+        endpoint: base address of the collector, to which `/v1/traces` is added; None for what
+            OTEL_EXPORTER_OTLP_ENDPOINT says.
+        sample: share of traces that are kept, 0 to 1; None for what OTEL_TRACES_SAMPLER says. One trace is kept or
+            left out as a whole.
+    """
+    exporter = TellingExporter(OTLPSpanExporter(endpoint=None if endpoint is None else _traces(endpoint)))
+    provider = TracerProvider(
+        sampler=None if sample is None else ParentBased(TraceIdRatioBased(sample)),
+        resource=_resource(),
+        shutdown_on_exit=False,  # it would wait longer than a process that is to end has
+    )
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    # Each batch that is not taken would be told of several times over; once is enough (`TellingExporter`).
+    logging.getLogger("opentelemetry").setLevel(_NEVER)
+    return _OtlpTracer(provider, exporter)
+
+
+class TellingExporter(SpanExporter):
+    """Another exporter, with one line in the log when spans are no longer taken and one when they are again."""
+
+    def __init__(self, inner: SpanExporter) -> None:
+        self._inner = inner
+        self.away = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """See `SpanExporter.export`."""
+        result = self._inner.export(spans)
+        away = result is not SpanExportResult.SUCCESS
+        if away and not self.away:
+            log.warning("tracing.away")
+        if self.away and not away:
+            log.info("tracing.back")
+        self.away = away
+        return result
+
+    def shutdown(self) -> None:
+        """See `SpanExporter.shutdown`."""
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """See `SpanExporter.force_flush`."""
+        return self._inner.force_flush(timeout_millis)
+
+
+class _OtlpTracer(OtelTracer):
+    def __init__(self, provider: TracerProvider, exporter: TellingExporter) -> None:
+        super().__init__(provider)
+        self._exporter = exporter
+
+    def close(self) -> None:
+        if self._exporter.away:
+            # Ends its retries: nobody waits at the end for a collector that did not answer before.
+            self._exporter.shutdown()
+        super().close()
+
+
+def _traces(endpoint: str) -> str:
+    base = endpoint.rstrip("/")
+    return base if base.endswith(_PATH) else base + _PATH
+
+
+def _resource() -> Resource:
+    """Who we are, under what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say."""
+    ours = Resource.create({"service.name": "mailhaul", "service.version": __version__})
+    return ours.merge(OTELResourceDetector().detect())
