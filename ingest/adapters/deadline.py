@@ -8,6 +8,7 @@ the name resolver keeps its own time (`resolv.conf`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 from contextvars import ContextVar
@@ -114,6 +115,10 @@ class _Guarded(HTTPConnection):
                 attempt.settimeout(deadline.seconds)
                 attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 attempt.connect(address)
+            except (BrokenPipeError, ConnectionResetError) as error:
+                attempt.close()
+                # urllib3 takes these two for a server that has answered and gone, and looks for its answer.
+                failed = ConnectionAbortedError(errno.ECONNABORTED, error.strerror)
             except OSError as error:
                 attempt.close()
                 failed = error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import socket
 import ssl
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -179,6 +180,31 @@ def test_when_nobody_answers_only_those_under_way_wait_for_it(receiver: Receiver
         outcomes = sink.deliver([event(str(n), f"box{n}") for n in range(40)])
     assert outcomes == [away("timeout")] * 40
     assert len(receiver.requests) <= 8
+
+
+def test_a_connection_that_nobody_takes_meets_the_deadline() -> None:
+    """Linux leaves a client in the handshake while the queue of a listening socket is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = listener.getsockname()
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        with sink_to(f"http://127.0.0.1:{address[1]}/", timeout=0.3) as sink:
+            assert sink.deliver([event("e1")]) == [away("timeout")]
+
+
+@pytest.mark.parametrize("code", [errno.ECONNRESET, errno.EPIPE])
+def test_a_connection_that_breaks_as_it_is_made_is_no_answer(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def connect(*_: object) -> None:
+        raise OSError(code, "gone")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with sink_to(receiver.url) as sink:
+        assert sink.deliver([event("e1")]) == [away("connect")]
 
 
 def test_connections_are_kept_and_used_again(receiver: Receiver) -> None:

@@ -176,8 +176,9 @@ class Courier:
                     return
                 with suppress(OSError, ValueError):  # a client that went away
                     client.settimeout(_PATIENCE)
+                    answer = self._answer(client)  # who hangs up on a question that is still written ends Courier
                     if self.passwords_known:
-                        client.sendall(self._answer(client))
+                        client.sendall(answer)
 
     def _answer(self, client: socket.socket) -> bytes:
         """A question is some lines NAME=VALUE, then `AUTH octets`, and so many octets with a line for each word."""

@@ -242,7 +242,9 @@ class Dovecot:
         eventually(lambda: not self._listens(), _PATIENCE, "Dovecot's port is still open")
 
     def _listens(self) -> bool:
-        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", self.pop3_port), timeout=1):
+        # A connection that was waiting when the port closed is reset.
+        refused = suppress(ConnectionRefusedError, ConnectionResetError)
+        with refused, socket.create_connection(("127.0.0.1", self.pop3_port), timeout=1):
             return True
         return False
 
