@@ -247,6 +247,13 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         ("server",),
     ),
     Spec("ledger_up", "gauge", "1 when the ledger answered this scrape; without it the other gauges are missing"),
+    Spec(
+        "ledger_memory_bytes",
+        "gauge",
+        "Memory that the ledger's server uses, for whatever else is in it too; missing where INFO is forbidden",
+    ),
+    Spec("ledger_memory_limit_bytes", "gauge", "What it may use (maxmemory); missing where there is no limit"),
+    Spec("event_stream_entries", "gauge", "Events in the ledger's stream, kept until every sink has confirmed them"),
     Spec("build_info", "gauge", "Always 1; the labels say what runs", ("version", "revision")),
 )
 

@@ -58,6 +58,7 @@ class SystemCollector(Collector):
             _mailboxes(gauges, status.mailboxes[:MAILBOX_SERIES])
         _certificates(gauges, status, {box.id: box.server.label for box in runtime.mailboxes().values()})
         _pending(gauges, status, runtime.now().timestamp())
+        _ledger(gauges, status)
         for queue in Queue:
             gauges["queue_tasks"].add_metric([queue], runtime.hints.waiting(queue))
             gauges["queue_oldest_task_age_seconds"].add_metric([queue], runtime.hints.oldest_age(queue))
@@ -88,6 +89,14 @@ def _certificates(gauges: Gauges, status: Status, servers: dict[str, str]) -> No
             ends[server] = min(ends.get(server, float("inf")), row.status.certificate_not_after)
     for server, end in ends.items():
         gauges["tls_certificate_not_after_timestamp_seconds"].add_metric([server], end)
+
+
+def _ledger(gauges: Gauges, status: Status) -> None:
+    gauges["event_stream_entries"].add_metric([], status.counts["events"])
+    if status.memory is not None:
+        gauges["ledger_memory_bytes"].add_metric([], status.memory.used)
+        if status.memory.limit is not None:
+            gauges["ledger_memory_limit_bytes"].add_metric([], status.memory.limit)
 
 
 def _pending(gauges: Gauges, status: Status, now: float) -> None:

@@ -163,6 +163,14 @@ class Refusal:
     check: str
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Octets that the ledger's server holds, everything else in it included, and may hold; None for no limit."""
+
+    used: int
+    limit: int | None
+
+
 class Ledger(Protocol):
     """Everything about mailboxes and messages that several workers must agree on."""
 
@@ -311,4 +319,8 @@ class Ledger(Protocol):
 
     def counts(self) -> dict[str, int]:
         """`open`, `failed`, `events` (in the stream) and `parked` (over all sinks): how many there are now."""
+        ...
+
+    def memory(self) -> Memory | None:
+        """How full the server is; None where it does not tell."""
         ...

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.eventlog import EventLog, GroupLag
-    from ingest.ports.ledger import Backlog, Ledger, MailboxStatus
+    from ingest.ports.ledger import Backlog, Ledger, MailboxStatus, Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Status:
     sinks: Mapping[str, GroupLag]
     last_tick: float | None
     disabled: Sequence[str] = ()
+    memory: Memory | None = None
 
 
 def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], sinks: Iterable[str]) -> Status:
@@ -55,4 +56,5 @@ def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], 
         sinks={sink: events.lag(sink) for sink in sinks},
         last_tick=ledger.last_tick(),
         disabled=disabled(ledger, sinks),
+        memory=ledger.memory(),
     )

@@ -88,7 +88,7 @@ def test_labels_in_the_words_of_an_alert_are_kept_by_its_expression(alert: Alert
 @each_alert
 def test_each_alert_has_a_page_in_the_runbook(alert: Alert) -> None:
     text = (RUNBOOKS / f"{alert.name}.md").read_text()
-    assert text.startswith(f"# {alert.name}\n")
+    assert text.startswith(f"# {alert.name}\n\nSeverity: {alert.severity}.\n")
     for heading in ("## What it means", "## Look", "## Do"):
         assert heading in text
     assert f"({alert.name}.md)" in (RUNBOOKS / "README.md").read_text()

@@ -265,6 +265,20 @@ SCENARIOS = [
     ),
     Scenario("MailhaulLedgerDown", "there again", gauge("ledger_up", "0x5 1x20"), 15),
     Scenario(
+        "MailhaulLedgerMemoryHigh",
+        "nine tenths are used",
+        gauge("ledger_memory_bytes", "900x99") | gauge("ledger_memory_limit_bytes", "1000x99"),
+        20,
+        (Firing("The ledger's memory is 90% full", MAIL),),
+    ),
+    Scenario(
+        "MailhaulLedgerMemoryHigh",
+        "half of it is used",
+        gauge("ledger_memory_bytes", "500x99") | gauge("ledger_memory_limit_bytes", "1000x99"),
+        20,
+    ),
+    Scenario("MailhaulLedgerMemoryHigh", "there is no limit", gauge("ledger_memory_bytes", "900x99"), 20),
+    Scenario(
         "MailhaulExporterAbsent",
         "away",
         gauge("ledger_up", "1x5 stale"),
@@ -318,7 +332,10 @@ SCENARIOS = [
     Scenario(
         "MailhaulStoreErrors",
         "that an object is there already, or is not, is an answer",
-        store("put", "ok", "0+90x99") | store("put", "exists", "0+50x99") | store("get", "missing", "0+50x99"),
+        store("put", "ok", "0+90x99")
+        | store("put", "exists", "0+50x99")
+        | store("get", "missing", "0+50x99")
+        | store("put", "unavailable", "0x99"),
         20,
     ),
     Scenario(

@@ -63,6 +63,7 @@ def check_names(prometheus: Prometheus) -> None:
         "mailhaul_tls_certificate_not_after_timestamp_seconds",
         "mailhaul_mailbox_server_retention_seconds",
         "mailhaul_parse_defects_total",
+        "mailhaul_ledger_memory_limit_bytes",
     }
 
 

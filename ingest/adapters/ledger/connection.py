@@ -78,6 +78,15 @@ class RedisConnection:
         with _translated():
             return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types here
 
+    def call_if_allowed(self, *command: Argument) -> Any:
+        """As `call`, but None where this user may not send this command."""
+        try:
+            return self.call(*command)
+        except LedgerUnavailableError as error:
+            if isinstance(error.__cause__, redis_errors.NoPermissionError):
+                return None
+            raise
+
     def atomically(self, *commands: Sequence[Argument]) -> list[Any]:
         """Send several commands that no other client's can come between."""
         with _translated(), self._redis.pipeline(transaction=True) as pipeline:

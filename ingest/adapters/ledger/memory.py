@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
     from ingest.domain.message import FailedMessage, OpenMessage
-    from ingest.ports.ledger import Claim, MailboxStatus, Refusal, Registration, WorkSet
+    from ingest.ports.ledger import Claim, MailboxStatus, Memory, Refusal, Registration, WorkSet
 
 __all__ = ["MemoryEventLog", "MemoryLedger"]
 
@@ -242,6 +242,10 @@ class MemoryLedger:
         with self._lock:
             events, parked = self._events.counts()
             return {"open": len(self._open), "failed": len(self._failed), "events": events, "parked": parked}
+
+    def memory(self) -> Memory | None:
+        """See the port; there is no server."""
+        return None
 
     def _open_up(self, message: OpenMessage) -> bool:
         if message.key in self._failed:

@@ -13,7 +13,7 @@ from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_OCTETS
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Refusal, Seen
+from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Memory, Refusal, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -230,6 +230,11 @@ class RedisLedger:
         )
         parked = sum(self._connection.call("HLEN", names.parked_events(sink.decode())) for sink in sinks)
         return {"open": opened, "failed": failed, "events": events, "parked": parked}
+
+    def memory(self) -> Memory | None:
+        """See the port. INFO is often forbidden to users of a shared server, and nothing depends on it."""
+        told = self._connection.call_if_allowed("INFO", "memory")
+        return None if told is None else Memory(int(told["used_memory"]), int(told.get("maxmemory", 0)) or None)
 
     def _close(self, claim: Claim, message: OpenMessage, event: Event, failed: str) -> None:
         keys = [
