@@ -33,11 +33,13 @@ class Connection:
         self._sock = sock
         self._clock = clock
         self._outgoing = bytearray()
+        self._asked = False
         self._buffer = memoryview(bytearray(_BUFFER_OCTETS))
 
     def send(self, data: bytes) -> None:
         """Queue octets and write what can be written at once; `receive` writes the rest."""
         self._outgoing += data
+        self._asked = True
         self._flush()
 
     def receive(self, deadline: Deadline) -> memoryview:
@@ -51,6 +53,11 @@ class Connection:
             self._check(deadline)
             if self._outgoing:
                 self._flush()
+            if self._asked and not self._held():
+                # An answer takes its time; to look for it at once would only cost, with TLS more than the wait.
+                self._asked = False
+                self._wait(select.POLLIN, deadline)
+                continue
             try:
                 return self._buffer[: self._read()]
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -79,6 +86,8 @@ class Connection:
     def arrived(self) -> memoryview:
         """What has arrived, without waiting; nothing also at the end of the stream. Valid until the next call."""
         try:
+            if not self._held() and not self._poll(select.POLLIN).poll(0):
+                return self._buffer[:0]
             return self._buffer[: self._sock.recv_into(self._buffer)]
         except OSError:  # nothing is there, or the connection broke, which the next `receive` will tell
             return self._buffer[:0]
@@ -139,6 +148,14 @@ class Connection:
 
     def _wait(self, events: int, deadline: Deadline) -> None:
         """Sleep until the socket is ready or the deadline is there."""
+        events |= select.POLLOUT if self._outgoing else 0
+        self._poll(events).poll(math.ceil(max(0.0, deadline.at - self._clock()) * 1000))
+
+    def _poll(self, events: int) -> select.poll:
         poll = select.poll()  # select.select ends at descriptor 1023
-        poll.register(self._sock, events | (select.POLLOUT if self._outgoing else 0))
-        poll.poll(math.ceil(max(0.0, deadline.at - self._clock()) * 1000))
+        poll.register(self._sock, events)
+        return poll
+
+    def _held(self) -> bool:
+        """Whether TLS holds octets of ours that the socket will not tell of."""
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asn1crypto import x509  # type: ignore[import-untyped]  # it has no types
@@ -118,7 +118,7 @@ def _version(ca_file: str | None) -> _Version:
     if ca_file is None:
         return None
     try:
-        stat = Path(ca_file).stat()
+        stat = os.stat(ca_file)  # noqa: PTH116 - a Path would cost more than the look
     except OSError:
         return None  # reading it will tell
     return stat.st_mtime_ns, stat.st_ino, stat.st_size
