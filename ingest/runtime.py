@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials
 from ingest.mime import MimeLimits
 from ingest.pop3 import Pop3Connector
+from ingest.ports.tracing import NO_TRACING
 from ingest.sinks import open_sink
 from ingest.usecases.archive import Archive
 from ingest.usecases.check import Check
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from ingest.ports.scanner import Scanner
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
+    from ingest.ports.tracing import Tracer
 
 # Threads that write to the store: enough to hide its latency from fifty pollers, few enough for its rate limits.
 UPLOAD_THREADS = 32
@@ -78,6 +81,8 @@ class Runtime:
     scanner: Scanner | None = None
     dkim_keys: DkimKeys | None = None
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _tracer: Tracer | None = None
 
     def now(self) -> datetime:
         """The wall clock, in UTC."""
@@ -129,6 +134,15 @@ class Runtime:
         """Shared by all that write to the store."""
         return ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
 
+    @property
+    def tracer(self) -> Tracer:
+        """Begins spans, as the section `tracing` said when this was first used."""
+        # One for all threads, even those that come first at once: a second one's last spans would be lost.
+        with self._lock:
+            if self._tracer is None:
+                self._tracer = _open_tracer(self.source.current())
+            return self._tracer
+
     @cached_property
     def connector(self) -> Pop3Connector:
         """Opens POP3 sessions; its TLS contexts are shared by the whole process."""
@@ -164,6 +178,7 @@ class Runtime:
             healer=Healer(self.store, self.layout, self.ledger, checkpoints, self.published),
             metrics=self.metrics,
             keeper=self.keeper,
+            tracer=self.tracer,
         )
         return PollStage(poller, self.mailboxes, self.fingerprint, random.random)
 
@@ -196,6 +211,7 @@ class Runtime:
             keeper=self.keeper,
             now=self.now,
             random=random.random,
+            tracer=self.tracer,
         )
 
     @cached_property
@@ -209,6 +225,7 @@ class Runtime:
             keeper=self.keeper,
             now=self.now,
             random=random.random,
+            tracer=self.tracer,
         )
 
     @cached_property
@@ -250,6 +267,12 @@ class Runtime:
         for sink in self.sinks.values():
             sink.close()
         self.ledger.close()
+        self.end_tracing()
+
+    def end_tracing(self) -> None:
+        """Hand over the last spans, if there are any; a few seconds at most."""
+        if self._tracer is not None:
+            self._tracer.close()
 
 
 def build(source: ConfigSource, ledger_at: str, metrics: Metrics, hints: Hints) -> Runtime:
@@ -320,3 +343,13 @@ def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
 def _open_scanner(config: Config) -> Scanner | None:
     scan = config.scan
     return None if scan is None else ClamdScanner(scan.url, timeout=scan.timeout, largest=scan.max_bytes)
+
+
+def _open_tracer(config: Config) -> Tracer:
+    section = config.tracing
+    if section is None:
+        return NO_TRACING
+    # Imported here, for it needs packages that come with an extra (`ingest.config` has seen that they are there).
+    from ingest.adapters.tracing.otlp import otlp_tracer  # noqa: PLC0415
+
+    return otlp_tracer(section.endpoint, section.sample)

@@ -124,6 +124,11 @@ class _Process:
                 self._made = (os.getpid(), build(self.source, self.ledger_at, self.metrics, CeleryHints(self.app)))
             return self._made[1]
 
+    def end_child(self) -> None:
+        """What a child of a prefork pool has to do before it ends: its connections end with it."""
+        if self._made is not None and self._made[0] == os.getpid():
+            self._made[1].end_tracing()
+
     def close(self) -> None:
         """Let go of the runtime and the broker."""
         if self._made is not None and self._made[0] == os.getpid():
@@ -147,6 +152,7 @@ def _consume(process: _Process, queue: Queue, pulse: Pulse) -> None:
             task_time_limit=PROCESS_HARD_LIMIT,
             worker_max_memory_per_child=PROCESS_MEMORY_KIB,
         )
+        signals.worker_process_shutdown.connect(lambda **_: process.end_child(), weak=False)
     concurrency = {
         Queue.POLL: workers.poll_threads,
         Queue.PROCESS: workers.processes,

@@ -244,6 +244,15 @@ class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class TracingSection(Section):
+    """Where traces go: an OpenTelemetry collector, over OTLP/HTTP. OTEL_* variables say what is not said here."""
+
+    endpoint: HttpUrl | None = None
+    """Of the collector, as in http://collector:4318; left out, OTEL_EXPORTER_OTLP_ENDPOINT, else this machine."""
+    sample: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of traces that are kept; left out, OTEL_TRACES_SAMPLER, else all."""
+
+
 def _store(value: object) -> object:
     return {"url": value} if isinstance(value, str) else value
 
@@ -274,6 +283,8 @@ class Config(Section):
     workers: WorkersSection = Field(default_factory=WorkersSection)
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
+    tracing: TracingSection | None = None
+    """Left out: nothing is traced."""
 
     @model_validator(mode="before")
     @classmethod

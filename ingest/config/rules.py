@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ingest.config import logins, translate
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from ingest.config.document import Steps
     from ingest.config.model import Config
+
+# What the extra `tracing` brings; only its adapter imports it.
+_EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
 def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Steps, str]]:
@@ -43,6 +47,7 @@ def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Step
     yield from _trust_without_tls(config)
     yield from _unknown_servers(config)
     yield from _tokens(config)
+    yield from _not_installed(config)
 
 
 def _repeated(values: Iterator[tuple[Steps, object]], words: Callable[[Steps], str]) -> Iterator[tuple[Steps, str]]:
@@ -83,6 +88,19 @@ def _unknown_servers(config: Config) -> Iterator[tuple[Steps, str]]:
     for number, box in enumerate(config.mailboxes):
         if not translate.host(box):
             yield ("mailboxes", number, "host"), "is missing; add it, or a `provider` that knows it"
+
+
+def _not_installed(config: Config) -> Iterator[tuple[Steps, str]]:
+    """Told here, for a process that only traces less would go unnoticed, and each worker by itself is late."""
+    if config.tracing is not None and not _installed(_EXPORTER):
+        yield ("tracing",), "needs packages that are not installed: pip install 'mailhaul[tracing]'"
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        return False
 
 
 def _protected(url: str) -> bool:

@@ -46,6 +46,11 @@ class Event:
     body: bytes
     traceparent: str | None = None
 
+    @property
+    def trace_headers(self) -> dict[str, str]:
+        """What goes along with its body where it is traced (W3C Trace Context section 3.2), by name."""
+        return {} if self.traceparent is None else {"traceparent": self.traceparent}
+
 
 def make_event(event_type: EventType, manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
     """The event that tells of a manifest, cut to what every sink can carry.

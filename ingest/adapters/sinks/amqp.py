@@ -249,7 +249,7 @@ class _Line:
         message = self._channel.prepare_message(
             event.body,
             content_type="application/cloudevents+json",
-            headers={"mailbox": event.mailbox},
+            headers={"mailbox": event.mailbox, **event.trace_headers},
             properties=properties,
         )
         key = self._route.key(event)

@@ -181,10 +181,15 @@ def text(event: Event) -> str:
     return event.body.decode().translate(_NOT_IN_XML)
 
 
+def attributes_of(event: Event) -> dict[str, str]:
+    """What goes along with an event as text, by name."""
+    return {"type": event.type, "mailbox": event.mailbox, **event.trace_headers}
+
+
 def weigh_text(event: Event) -> int:
-    """The octets of an event as text, and those of the attributes `type` and `mailbox` that go along with it."""
-    words = ("type", "String", event.type, "mailbox", "String", event.mailbox)
-    return len(text(event).encode()) + sum(len(word) for word in words)
+    """The octets of an event as text, and those of its attributes, whose type counts too."""
+    attributes = attributes_of(event).items()
+    return len(text(event).encode()) + sum(len(name) + len("String") + len(value) for name, value in attributes)
 
 
 def confirmed(batch: Sequence[Event], taken: Iterable[str], failed: Iterable[tuple[str, str, bool]]) -> list[Outcome]:

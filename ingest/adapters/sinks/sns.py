@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ingest.adapters.sinks.aws import BATCH_COUNT, BATCH_OCTETS, Access, AwsSink, confirmed, text, weigh_text
+from ingest.adapters.sinks.aws import (
+    BATCH_COUNT,
+    BATCH_OCTETS,
+    Access,
+    AwsSink,
+    attributes_of,
+    confirmed,
+    text,
+    weigh_text,
+)
 from ingest.adapters.sinks.batches import Limits
 
 if TYPE_CHECKING:
@@ -68,7 +77,7 @@ class Sns:
         entry: PublishBatchRequestEntryTypeDef = {
             "Id": str(number),
             "Message": text(event),
-            "MessageAttributes": {"type": _attribute(event.type), "mailbox": _attribute(event.mailbox)},
+            "MessageAttributes": {name: _attribute(value) for name, value in attributes_of(event).items()},
         }
         if self._fifo:
             entry["MessageGroupId"] = event.mailbox

@@ -6,7 +6,16 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ingest.adapters.sinks.aws import BATCH_COUNT, BATCH_OCTETS, Access, AwsSink, confirmed, text, weigh_text
+from ingest.adapters.sinks.aws import (
+    BATCH_COUNT,
+    BATCH_OCTETS,
+    Access,
+    AwsSink,
+    attributes_of,
+    confirmed,
+    text,
+    weigh_text,
+)
 from ingest.adapters.sinks.batches import AwayError, Limits
 from ingest.domain.events import MAX_EVENT_OCTETS
 
@@ -93,7 +102,7 @@ class Sqs:
         entry: SendMessageBatchRequestEntryTypeDef = {
             "Id": str(number),
             "MessageBody": text(event),
-            "MessageAttributes": {"type": _attribute(event.type), "mailbox": _attribute(event.mailbox)},
+            "MessageAttributes": {name: _attribute(value) for name, value in attributes_of(event).items()},
         }
         if self._fifo:
             entry["MessageGroupId"] = event.mailbox

@@ -160,6 +160,7 @@ class _Batch:
         headers = {
             "content-type": "application/cloudevents+json",
             "user-agent": f"mailhaul/{__version__}",
+            **event.trace_headers,
             **signature_headers(self._key, event.id, int(self._clock()), event.body),
         }
         try:
