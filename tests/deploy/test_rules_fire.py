@@ -8,56 +8,12 @@ import pytest
 
 from tests.support.promtool import Firing, Scenario, judge
 from tests.support.rules import load_rules
+from tests.support.series import MAIL, in_time, mailbox, mailboxes, one, polls, store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.prometheus
-
-MAIL = {"namespace": "mail"}
-
-
-def polls(result: str, values: str, mailbox: str = "a") -> dict[str, str]:
-    return {f'mailhaul_polls_total{{namespace="mail",instance="p0",mailbox="{mailbox}",result="{result}"}}': values}
-
-
-def mailbox(
-    name: str, last_success: str, *, interval: str = "60", enabled: int = 1, where: str = "mail"
-) -> dict[str, str]:
-    """A mailbox's gauges; its times are those of promtool, whose clock starts at 0."""
-    labels = f'{{namespace="{where}",mailbox="{name}"}}' if where else f'{{mailbox="{name}"}}'
-    return {
-        f"mailhaul_mailbox_last_success_timestamp_seconds{labels}": last_success,
-        f"mailhaul_mailbox_poll_interval_seconds{labels}": f"{interval}x99",
-        f"mailhaul_mailbox_enabled{labels}": f"{enabled}x99",
-    }
-
-
-def mailboxes(stale: int, fresh: int) -> dict[str, str]:
-    """So many that have not been polled since minute 0, and so many that are polled each minute."""
-    series: dict[str, str] = {}
-    for number in range(stale):
-        series |= mailbox(f"stale-{number}", "0x99")
-    for number in range(fresh):
-        series |= mailbox(f"fresh-{number}", "0+60x99")
-    return series
-
-
-def gauge(name: str, value: str, **labels: str) -> dict[str, str]:
-    matchers = ",".join(f'{label}="{text}"' for label, text in {**MAIL, **labels}.items())
-    return {f"mailhaul_{name}{{{matchers}}}": value}
-
-
-def store(operation: str, result: str, values: str) -> dict[str, str]:
-    return gauge("store_requests_total", values, operation=operation, result=result)
-
-
-def in_time(values: str, all_values: str) -> dict[str, str]:
-    return {
-        'mailhaul_end_to_end_latency_seconds_bucket{namespace="mail",le="120.0"}': values,
-        'mailhaul_end_to_end_latency_seconds_count{namespace="mail"}': all_values,
-    }
-
 
 SCENARIOS = [
     Scenario(
@@ -176,142 +132,141 @@ SCENARIOS = [
     Scenario(
         "MailhaulMailExpiresUnread",
         "three quarters of the time are over",
-        mailbox("a", "0x99") | gauge("mailbox_server_retention_seconds", "1200x99", mailbox="a"),
+        mailbox("a", "0x99") | one("mailbox_server_retention_seconds", "1200x99", mailbox="a"),
         16,
         (Firing("The server will delete mail of a that was not read yet", MAIL | {"mailbox": "a"}),),
     ),
     Scenario(
         "MailhaulMailExpiresUnread",
         "a server that keeps mail for a week",
-        mailbox("a", "0x99") | gauge("mailbox_server_retention_seconds", "604800x99", mailbox="a"),
+        mailbox("a", "0x99") | one("mailbox_server_retention_seconds", "604800x99", mailbox="a"),
         90,
     ),
     Scenario(
         "MailhaulMailExpiresUnread",
         "EXPIRE 0: mail goes when it was read, whatever we do",
-        mailbox("a", "0x99") | gauge("mailbox_server_retention_seconds", "0x99", mailbox="a"),
+        mailbox("a", "0x99") | one("mailbox_server_retention_seconds", "0x99", mailbox="a"),
         90,
     ),
     Scenario(
         "MailhaulMailExpiresUnread",
         "a paused mailbox is somebody's decision",
-        mailbox("a", "0x99", enabled=0) | gauge("mailbox_server_retention_seconds", "1200x99", mailbox="a"),
+        mailbox("a", "0x99", enabled=0) | one("mailbox_server_retention_seconds", "1200x99", mailbox="a"),
         30,
     ),
     Scenario(
         "MailhaulPollersBehind",
         "overdue by minutes",
-        gauge("schedule_lag_seconds", "400x99"),
+        one("schedule_lag_seconds", "400x99"),
         20,
         (Firing("The most overdue mailbox waits for a poller since 6m 40s", MAIL),),
     ),
-    Scenario("MailhaulPollersBehind", "overdue by seconds", gauge("schedule_lag_seconds", "20x99"), 20),
+    Scenario("MailhaulPollersBehind", "overdue by seconds", one("schedule_lag_seconds", "20x99"), 20),
     Scenario(
         "MailhaulOldestTaskTooOld",
         "in one queue",
-        gauge("queue_oldest_task_age_seconds", "150x99", queue="poll")
-        | gauge("queue_oldest_task_age_seconds", "1x99", queue="relay"),
+        one("queue_oldest_task_age_seconds", "150x99", queue="poll")
+        | one("queue_oldest_task_age_seconds", "1x99", queue="relay"),
         20,
         (Firing("The oldest task in queue poll has waited for 2m 30s", MAIL | {"queue": "poll"}),),
     ),
     Scenario(
         "MailhaulOldestTaskTooOld",
         "as long as a hint is good",
-        gauge("queue_oldest_task_age_seconds", "15x99", queue="poll"),
+        one("queue_oldest_task_age_seconds", "15x99", queue="poll"),
         20,
     ),
     Scenario(
         "MailhaulWorkersNotConsuming",
         "workers that end no task, beside others that do",
-        gauge("queue_tasks", "5x99", queue="poll")
-        | gauge("queue_tasks", "5x99", queue="relay")
-        | gauge("tasks_total", "7x99", task="poll", result="ok")
-        | gauge("tasks_total", "0+1x99", task="relay", result="ok"),
+        one("queue_tasks", "5x99", queue="poll")
+        | one("queue_tasks", "5x99", queue="relay")
+        | one("tasks_total", "7x99", task="poll", result="ok")
+        | one("tasks_total", "0+1x99", task="relay", result="ok"),
         30,
         (Firing("No worker takes tasks from queue poll, where 5 wait", MAIL | {"queue": "poll"}),),
     ),
     Scenario(
         "MailhaulWorkersNotConsuming",
         "no worker at all",
-        gauge("queue_tasks", "2x99", queue="process"),
+        one("queue_tasks", "2x99", queue="process"),
         30,
         (Firing("No worker takes tasks from queue process, where 2 wait", MAIL | {"queue": "process"}),),
     ),
     Scenario(
         "MailhaulWorkersNotConsuming",
         "nothing to do",
-        gauge("queue_tasks", "0x99", queue="poll") | gauge("tasks_total", "7x99", task="poll", result="ok"),
+        one("queue_tasks", "0x99", queue="poll") | one("tasks_total", "7x99", task="poll", result="ok"),
         30,
     ),
     Scenario(
         "MailhaulSchedulerStalled",
         "the last tick was five minutes ago",
-        gauge("scheduler_last_tick_timestamp_seconds", "0+60x10 600x20"),
+        one("scheduler_last_tick_timestamp_seconds", "0+60x10 600x20"),
         15,
         (Firing("No scheduler has ticked for 5m 0s", MAIL),),
     ),
     Scenario(
         "MailhaulSchedulerStalled",
         "ticking",
-        gauge("scheduler_last_tick_timestamp_seconds", "0+60x99"),
+        one("scheduler_last_tick_timestamp_seconds", "0+60x99"),
         15,
     ),
     Scenario(
         "MailhaulLedgerDown",
         "away",
-        gauge("ledger_up", "1x5 0x20"),
+        one("ledger_up", "1x5 0x20"),
         15,
         (Firing("The ledger (Redis or Valkey) does not answer", MAIL),),
     ),
-    Scenario("MailhaulLedgerDown", "there again", gauge("ledger_up", "0x5 1x20"), 15),
+    Scenario("MailhaulLedgerDown", "there again", one("ledger_up", "0x5 1x20"), 15),
     Scenario(
         "MailhaulLedgerMemoryHigh",
         "nine tenths are used",
-        gauge("ledger_memory_bytes", "900x99") | gauge("ledger_memory_limit_bytes", "1000x99"),
+        one("ledger_memory_bytes", "900x99") | one("ledger_memory_limit_bytes", "1000x99"),
         20,
         (Firing("The ledger's memory is 90% full", MAIL),),
     ),
     Scenario(
         "MailhaulLedgerMemoryHigh",
         "half of it is used",
-        gauge("ledger_memory_bytes", "500x99") | gauge("ledger_memory_limit_bytes", "1000x99"),
+        one("ledger_memory_bytes", "500x99") | one("ledger_memory_limit_bytes", "1000x99"),
         20,
     ),
-    Scenario("MailhaulLedgerMemoryHigh", "there is no limit", gauge("ledger_memory_bytes", "900x99"), 20),
+    Scenario("MailhaulLedgerMemoryHigh", "there is no limit", one("ledger_memory_bytes", "900x99"), 20),
     Scenario(
         "MailhaulExporterAbsent",
         "away",
-        gauge("ledger_up", "1x5 stale"),
+        one("ledger_up", "1x5 stale"),
         15,
         (Firing("Nothing is heard from any exporter of Mailhaul"),),
     ),
-    Scenario("MailhaulExporterAbsent", "there, if without a ledger", gauge("ledger_up", "0x20"), 15),
+    Scenario("MailhaulExporterAbsent", "there, if without a ledger", one("ledger_up", "0x20"), 15),
     Scenario(
         "MailhaulBacklogGrowing",
         "five messages a minute more",
-        gauge("mailbox_backlog_messages", "0+5x99", mailbox="a") | gauge("pending_messages", "0x99", stage="process"),
+        one("mailbox_backlog_messages", "0+5x99", mailbox="a") | one("pending_messages", "0x99", stage="process"),
         95,
         (Firing("The backlog grows by 300 messages an hour", MAIL),),
     ),
     Scenario(
         "MailhaulBacklogGrowing",
         "large, and getting smaller",
-        gauge("mailbox_backlog_messages", "9000-5x99", mailbox="a")
-        | gauge("pending_messages", "0x99", stage="process"),
+        one("mailbox_backlog_messages", "9000-5x99", mailbox="a") | one("pending_messages", "0x99", stage="process"),
         95,
     ),
     Scenario(
         "MailhaulProcessingStuck",
         "for a quarter of an hour and more",
-        gauge("pending_oldest_age_seconds", "1000x99", stage="process"),
+        one("pending_oldest_age_seconds", "1000x99", stage="process"),
         20,
         (Firing("A stored message has waited to be processed for 16m 40s", MAIL),),
     ),
     Scenario(
         "MailhaulProcessingStuck",
         "what waits for a sink is another matter",
-        gauge("pending_oldest_age_seconds", "5x99", stage="process")
-        | gauge("pending_oldest_age_seconds", "1000x99", stage="publish"),
+        one("pending_oldest_age_seconds", "5x99", stage="process")
+        | one("pending_oldest_age_seconds", "1000x99", stage="publish"),
         20,
     ),
     Scenario(
@@ -341,57 +296,57 @@ SCENARIOS = [
     Scenario(
         "MailhaulFailedMessagesGrowing",
         "two",
-        gauge("messages_total", "0x60 2x30", result="failed"),
+        one("messages_total", "0x60 2x30", result="failed"),
         70,
         (Firing("2 messages were given up within an hour", MAIL),),
     ),
     Scenario(
         "MailhaulFailedMessagesGrowing",
         "long ago",
-        gauge("messages_total", "2x99", result="failed") | gauge("messages_total", "0+9x99", result="processed"),
+        one("messages_total", "2x99", result="failed") | one("messages_total", "0+9x99", result="processed"),
         70,
     ),
     Scenario(
         "MailhaulPublicationStuck",
         "one sink of two",
-        gauge("sink_oldest_event_age_seconds", "700x99", sink="erp")
-        | gauge("sink_oldest_event_age_seconds", "3x99", sink="archive"),
+        one("sink_oldest_event_age_seconds", "700x99", sink="erp")
+        | one("sink_oldest_event_age_seconds", "3x99", sink="archive"),
         20,
         (Firing("Sink erp has not confirmed an event that is 11m 40s old", MAIL | {"sink": "erp"}),),
     ),
     Scenario(
         "MailhaulPublicationStuck",
         "a minute behind",
-        gauge("sink_oldest_event_age_seconds", "60x99", sink="erp"),
+        one("sink_oldest_event_age_seconds", "60x99", sink="erp"),
         20,
     ),
     Scenario(
         "MailhaulSinkDisabled",
         "one that answered 410",
-        gauge("sink_disabled", "0x5 1x20", sink="erp"),
+        one("sink_disabled", "0x5 1x20", sink="erp"),
         15,
         (Firing("Sink erp wants no more events (410) and waits for a person", MAIL | {"sink": "erp"}),),
     ),
-    Scenario("MailhaulSinkDisabled", "resumed", gauge("sink_disabled", "1x5 0x20", sink="erp"), 15),
+    Scenario("MailhaulSinkDisabled", "resumed", one("sink_disabled", "1x5 0x20", sink="erp"), 15),
     Scenario(
         "MailhaulEventsRefused",
         "two",
-        gauge("parked_events", "2x99"),
+        one("parked_events", "2x99"),
         20,
         (Firing("2 events were refused by a sink and are kept aside", MAIL),),
     ),
-    Scenario("MailhaulEventsRefused", "taken at the next try", gauge("parked_events", "2x5 0x99"), 20),
+    Scenario("MailhaulEventsRefused", "taken at the next try", one("parked_events", "2x5 0x99"), 20),
     Scenario(
         "MailhaulCertificateExpiring",
         "in less than ten days",
-        gauge("tls_certificate_not_after_timestamp_seconds", "864000x199", server="pop.example:995"),
+        one("tls_certificate_not_after_timestamp_seconds", "864000x199", server="pop.example:995"),
         120,
         (Firing("The certificate of pop.example:995 ends in 9.9 days", MAIL | {"server": "pop.example:995"}),),
     ),
     Scenario(
         "MailhaulCertificateExpiring",
         "in a month",
-        gauge("tls_certificate_not_after_timestamp_seconds", "2592000x199", server="pop.example:995"),
+        one("tls_certificate_not_after_timestamp_seconds", "2592000x199", server="pop.example:995"),
         120,
     ),
 ]
@@ -409,5 +364,5 @@ def test_every_alert_is_seen_to_fire_and_to_keep_silent() -> None:
 
 
 def test_a_scenario_that_does_not_come_true_is_found(tmp_path: Path) -> None:
-    wrong = Scenario("MailhaulLedgerDown", "it does not fire", gauge("ledger_up", "1x20"), 15, (Firing("fires"),))
+    wrong = Scenario("MailhaulLedgerDown", "it does not fire", one("ledger_up", "1x20"), 15, (Firing("fires"),))
     assert "MailhaulLedgerDown" in judge(wrong, tmp_path)
