@@ -11,10 +11,9 @@ import structlog
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from ingest.adapters.tracing.otlp import TellingExporter, otlp_tracer
+from ingest.adapters.tracing.otlp import OtlpTracer, TellingExporter, otlp_tracer, provider_over
 from ingest.ports.tracing import Step
 from tests.support.collector import Collector, collecting
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,16 +85,42 @@ def test_opentelemetrys_own_switch_turns_it_off(collector: Collector, monkeypatc
     assert collector.requests == []
 
 
-def test_the_end_waits_for_no_collector_that_was_away(collector: Collector) -> None:
-    """It would be asked again and again for ten seconds and more; `close` gives it up, and its thread ends."""
-    collector.status = 503
-    tracer = otlp_tracer(collector.endpoint, None)
-    before = threading.active_count()
+class Stuck(InMemorySpanExporter):
+    """Tries and tries again until it is shut down, like the real one while a collector is away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.ended.wait()
+        return SpanExportResult.FAILURE
+
+    def shutdown(self) -> None:
+        self.ended.set()
+
+
+def stuck_at_its_end(*, away: bool) -> Stuck:
+    """The exporter of a tracer that was closed with a span still to be handed over."""
+    inner = Stuck()
+    exporter = TellingExporter(inner)
+    exporter.away = away
+    tracer = OtlpTracer(provider_over(exporter, None), exporter)
     with tracer.start(Step.POLL):
         pass
     tracer.close()
-    eventually(lambda: threading.active_count() < before, 30)
-    assert collector.requests
+    return inner
+
+
+def test_the_end_of_a_process_waits_for_no_collector_that_was_away_before() -> None:
+    assert stuck_at_its_end(away=True).ended.is_set()
+
+
+def test_it_waits_a_few_seconds_for_one_that_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.adapters.tracing.otel.CLOSE_SECONDS", 0.1)
+    exporter = stuck_at_its_end(away=False)
+    assert not exporter.ended.is_set()
+    exporter.shutdown()
 
 
 class Moody(InMemorySpanExporter):

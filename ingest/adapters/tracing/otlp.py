@@ -43,15 +43,21 @@ def otlp_tracer(endpoint: str | None, sample: float | None) -> Tracer:
             left out as a whole.
     """
     exporter = TellingExporter(OTLPSpanExporter(endpoint=None if endpoint is None else _traces(endpoint)))
+    provider = provider_over(exporter, sample)
+    # Each batch that is not taken would be told of several times over; once is enough (`TellingExporter`).
+    logging.getLogger("opentelemetry").setLevel(_NEVER)
+    return OtlpTracer(provider, exporter)
+
+
+def provider_over(exporter: SpanExporter, sample: float | None) -> TracerProvider:
+    """What makes spans and gives them to an exporter in batches; `sample` is as for `otlp_tracer`."""
     provider = TracerProvider(
         sampler=None if sample is None else ParentBased(TraceIdRatioBased(sample)),
         resource=_resource(),
         shutdown_on_exit=False,  # it would wait longer than a process that is to end has
     )
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    # Each batch that is not taken would be told of several times over; once is enough (`TellingExporter`).
-    logging.getLogger("opentelemetry").setLevel(_NEVER)
-    return _OtlpTracer(provider, exporter)
+    return provider
 
 
 class TellingExporter(SpanExporter):
@@ -81,14 +87,17 @@ class TellingExporter(SpanExporter):
         return self._inner.force_flush(timeout_millis)
 
 
-class _OtlpTracer(OtelTracer):
+class OtlpTracer(OtelTracer):
+    """A tracer that ends at once where its collector was away before."""
+
     def __init__(self, provider: TracerProvider, exporter: TellingExporter) -> None:
         super().__init__(provider)
         self._exporter = exporter
 
     def close(self) -> None:
+        """See `Tracer.close`."""
         if self._exporter.away:
-            # Ends its retries: nobody waits at the end for a collector that did not answer before.
+            # Ends its retries, which the SDK would wait for.
             self._exporter.shutdown()
         super().close()
 

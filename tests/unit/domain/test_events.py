@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_OCTETS, EventType, make_event
+from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_OCTETS, Event, EventType, make_event, traceparent_of
 from ingest.domain.manifest import Address, Attachment, Headers, MailboxRef, Manifest, ObjectRef, Parse
 
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -78,3 +78,31 @@ def test_no_event_is_larger_than_the_smallest_sink_takes() -> None:
         event = make_event(EventType.RECEIVED, made, AT)
         assert len(event.body) <= MAX_EVENT_OCTETS
         assert data_of(event.body)["message_key"] == "0" * 32
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_traced_event_names_its_trace_and_is_otherwise_the_same() -> None:
+    plain, traced = (make_event(EventType.RECEIVED, manifest(2), AT, trace) for trace in (None, TRACEPARENT))
+    assert (traceparent_of(plain), traceparent_of(traced)) == (None, TRACEPARENT)
+    body = json.loads(traced.body)
+    assert body.pop("traceparent") == TRACEPARENT
+    assert body == json.loads(plain.body)
+    assert traced.id == plain.id
+
+
+def test_what_an_event_carries_does_not_depend_on_its_trace_however_near_it_is_to_the_limit() -> None:
+    carried = set()
+    for octets in range(MAX_EVENT_OCTETS - 2_000, MAX_EVENT_OCTETS, 20):
+        made = manifest(1, name="a" * octets)
+        plain, traced = (make_event(EventType.RECEIVED, made, AT, trace) for trace in (None, TRACEPARENT))
+        assert len(traced.body) <= MAX_EVENT_OCTETS
+        assert data_of(traced.body) == data_of(plain.body)
+        carried.add(len(data_of(plain.body)["attachments"]))
+    assert carried == {0, 1}
+
+
+def test_what_is_none_of_our_events_has_no_trace() -> None:
+    for body in (b"no json", b"[]", b'{"traceparent":5}'):
+        assert traceparent_of(Event("e", "t", "box", body)) is None

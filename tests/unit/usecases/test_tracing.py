@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode, TraceFlags
 
 from ingest.adapters.tracing.otel import OtelTracer
-from ingest.domain.events import MAX_EVENT_OCTETS, traceparent_of
+from ingest.domain.events import traceparent_of
 from ingest.domain.message import OpenMessage
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import StoreUnavailableError
@@ -316,19 +316,6 @@ def test_tracing_that_was_switched_off_leaves_the_rest_of_a_message_untraced(tra
     traced.work.relay_stage.run(never)
     (event,) = traced.work.sinks["main"].delivered
     assert b"traceparent" not in event.body
-
-
-def test_what_an_event_carries_does_not_depend_on_its_trace(traced: Traced) -> None:
-    many = mail("x" * 200).replace(b"To: ", b"To: " + b"someone-with-a-long-name@example.org, " * 3000)
-    give(traced.work, many)
-    traced.work.everything()
-    with bench() as untraced:
-        give(untraced, many)
-        untraced.everything()
-        (plain,) = untraced.published()
-    (event,) = traced.work.sinks["main"].delivered
-    assert len(event.body) <= MAX_EVENT_OCTETS
-    assert json.loads(event.body)["data"] == plain["data"]
 
 
 def test_what_older_versions_wrote_into_the_ledger_can_be_read(traced: Traced) -> None:

@@ -1,0 +1,73 @@
+"""The ledger keeps the trace of an open message, on the twin and on Valkey, and holds no trace of tracing without."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ingest.adapters.ledger import connect, names
+from ingest.domain.events import Event
+from ingest.domain.manifest import ObjectRef
+from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.ports.ledger import Registration
+
+if TYPE_CHECKING:
+    from ingest.ports.ledger import Ledger
+    from tests.support.valkey import Bench, Valkey
+
+BOX = "invoices-de"
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+EVENT = Event("e", "t", BOX, b"{}")
+PLAIN = OpenMessage(
+    key="ab" * 16,
+    mailbox=BOX,
+    unique_id="u",
+    folder="f",
+    source=ObjectRef(bucket="mail", key="k", size=1, sha256="0" * 64),
+    first_seen=NOW,
+)
+TRACED = PLAIN.model_copy(update={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+OTHER = PLAIN.model_copy(update={"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})
+
+
+def open_up(ledger: Ledger, *messages: OpenMessage) -> None:
+    ledger.mailboxes.add([BOX])
+    (claim,) = ledger.mailboxes.claim(1, 600)
+    for message in messages:
+        ledger.register(claim, [Registration(b"d" * 16, message)])
+
+
+def fail(ledger: Ledger) -> FailedMessage:
+    (claim,) = ledger.messages.claim(1, 600)
+    (message,) = ledger.open_messages([PLAIN.key])
+    assert message is not None
+    failed = FailedMessage(message=message, reason="message", tries=6, failed_at=NOW)
+    ledger.fail(claim, failed, EVENT)
+    return failed
+
+
+def test_an_open_message_keeps_its_trace_until_a_person_retries_it(bench: Bench) -> None:
+    open_up(bench.ledger, TRACED)
+    assert bench.ledger.open_messages([TRACED.key]) == [TRACED]
+    failed = fail(bench.ledger)
+    assert bench.ledger.failed_messages() == [failed]
+    assert bench.ledger.retry_failed(failed)
+    assert bench.ledger.open_messages([TRACED.key]) == [TRACED]
+
+
+def test_a_message_that_is_registered_again_stays_in_its_first_trace(bench: Bench) -> None:
+    open_up(bench.ledger, TRACED, OTHER)
+    assert bench.ledger.open_messages([TRACED.key]) == [TRACED]
+
+
+def test_without_tracing_nothing_of_it_is_written(valkey: Valkey) -> None:
+    valkey.flush()
+    with closing(valkey.client()) as client, closing(connect(valkey.url)[0]) as ledger:
+        open_up(ledger, PLAIN)
+        written = [client.hget(names.OPEN, PLAIN.key)]
+        ledger.retry_failed(fail(ledger))
+        written.append(client.hget(names.OPEN, PLAIN.key))
+        fail(ledger)
+        written.append(client.hget(names.FAILED, PLAIN.key))
+    assert all(one is not None and "unique_id" in str(one) and "trace" not in str(one) for one in written)
