@@ -61,6 +61,12 @@ def test_the_ledger_of_a_trial_is_the_one_in_the_release(tmp_path: Path) -> None
     assert rendered.one("Service", "-valkey")["spec"]["ports"][0]["port"] == 6379
 
 
+@pytest.mark.parametrize("tracing", [None, {}, {"sample": 0.5}])
+def test_tracing_is_on_where_it_is_written_even_without_options(tracing: object, tmp_path: Path) -> None:
+    config = _loaded(render(values(config={"tracing": tracing})), tmp_path)
+    assert (config.tracing is None) == (tracing is None)
+
+
 def _secrets(rendered: Rendered, process: str) -> dict[str, bool]:
     """Names of the Secrets that a process sees, and whether it starts without them."""
     volumes = [volume["secret"] for volume in rendered.pod(process)["volumes"] if "secret" in volume]

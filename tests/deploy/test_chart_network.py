@@ -102,6 +102,14 @@ def test_a_server_of_tokens_is_reached() -> None:
     assert 8443 in _opened("poller", **_mailbox(auth={**auth, "token_url": "https://id.example:8443/token"}))
 
 
+@pytest.mark.parametrize(
+    ("tracing", "ports"), [(None, set()), ({}, {4318}), ({"endpoint": "http://collector:4400"}, {4400})]
+)
+def test_a_collector_of_traces_is_reached_where_there_is_one(tracing: object, ports: set[int]) -> None:
+    for process in ("poller", "processor", "relay"):
+        assert _opened(process, tracing=tracing) - {443, 6379, 995} == ports
+
+
 def test_mailboxes_that_the_chart_cannot_see_have_the_ports_that_are_told() -> None:
     over = merged(ON, {"mailboxConfigMaps": ["tenants"], "networkPolicy": {"mailPorts": [2110]}})
     assert 2110 in _ports(render(values(**over)), "poller")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+from helm_python import Chart
 
 from ingest.config.load import load
 from ingest.domain.mailbox import Tls
 from tests.support.chart import FULL_NAME, render, values
+from tests.support.chart_schema import CHART
 from tests.support.chart_values import COMBINATIONS, EVERYTHING
 
 if TYPE_CHECKING:
@@ -114,3 +118,37 @@ def test_notes_are_silent_about_what_is_there() -> None:
     sinks = [{"type": "webhook", "url": "https://erp.example", "secret": "env:HOOK"}]
     notes = _notes(config={"sinks": sinks}, networkPolicy={"enabled": True})
     assert notes.rstrip().endswith("in this namespace: mailboxes.")
+
+
+def test_a_parent_chart_may_hold_it(tmp_path: Path) -> None:
+    parent = tmp_path / "parent"
+    shutil.copytree(CHART, parent / "charts" / "mailhaul")
+    (parent / "Chart.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v2",
+                "name": "parent",
+                "version": "1.0.0",
+                "dependencies": [{"name": "mailhaul", "version": "0.x", "condition": "mailhaul.enabled"}],
+            }
+        )
+    )
+    shared = {"imageRegistry": "mirror.example.org", "imagePullSecrets": ["pull"], "of": "the parent"}
+    over = {"global": shared, "mailhaul": values(enabled=True, image={"pullSecrets": ["own"]})}
+    with Chart.load(parent) as chart:
+        assert "parent/charts/mailhaul/templates/deployments.yaml" in chart.render(
+            over, name="demo", namespace="mail"
+        )
+        text = chart.render(over, name="demo", namespace="mail")["parent/charts/mailhaul/templates/deployments.yaml"]
+        assert not chart.render({"mailhaul": {"enabled": False}}, name="demo", namespace="mail")
+    (first, *_) = [item for item in yaml.safe_load_all(text) if item]
+    pod = first["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "pull"}, {"name": "own"}]
+    assert pod["containers"][0]["image"].startswith("mirror.example.org/mailhaul:")
+
+
+def test_more_objects_are_rendered_as_templates() -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-text'}\n"
+    mapping = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-mapping"}}
+    names = {item["metadata"]["name"] for item in render(values(extraObjects=[text, mapping])).of("ConfigMap")}
+    assert {"demo-text", "demo-mapping"} <= names

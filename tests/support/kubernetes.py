@@ -5,6 +5,7 @@ The two programs lie in the folder that `KUBEBUILDER_ASSETS` names (`setup-envte
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 from contextlib import ExitStack, contextmanager
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import requests
+import trustme
 import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from urllib3.exceptions import InsecureRequestWarning
 
 from tests.support.servers import free_port
 from tests.support.waiting import eventually
@@ -53,7 +54,10 @@ class Kubernetes:
         self._etcd = f"http://127.0.0.1:{free_port()}"
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {TOKEN}"
-        self._session.verify = False  # its certificate is made at its start, for this machine
+        self._session.trust_env = False  # neither a proxy nor certificates of the machine's
+        self._authority = trustme.CA()
+        self._session.verify = str(folder / "authority.pem")
+        self._authority.cert_pem.write_to_path(self._session.verify)
 
     def __enter__(self) -> Self:
         with self._stack:
@@ -72,11 +76,13 @@ class Kubernetes:
     @property
     def kubeconfig(self) -> str:
         """How an administrator gets in."""
+        authority = base64.b64encode(self._authority.cert_pem.bytes()).decode()
+        cluster = {"server": self._url, "certificate-authority-data": authority}
         return yaml.safe_dump(
             {
                 "apiVersion": "v1",
                 "kind": "Config",
-                "clusters": [{"name": "it", "cluster": {"server": self._url, "insecure-skip-tls-verify": True}}],
+                "clusters": [{"name": "it", "cluster": cluster}],
                 "users": [{"name": "me", "user": {"token": TOKEN}}],
                 "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
                 "current-context": "it",
@@ -95,8 +101,7 @@ class Kubernetes:
         return found
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        with pytest.warns(InsecureRequestWarning):
-            return self._session.request(method, f"{self._url}{path}", timeout=30, **options)
+        return self._session.request(method, f"{self._url}{path}", timeout=30, **options)
 
     def _ready(self) -> bool:
         try:
@@ -130,13 +135,18 @@ class Kubernetes:
         key = self._folder / "service-accounts.pem"
         private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        certificate, secret = self._folder / "server.pem", self._folder / "server.key"
+        issued = self._authority.issue_cert("127.0.0.1")
+        issued.cert_chain_pems[0].write_to_path(str(certificate))
+        issued.private_key_pem.write_to_path(str(secret))
         tokens = self._folder / "tokens.csv"
         tokens.write_text(f'{TOKEN},me,me,"system:masters"\n')
         return [
             f"--etcd-servers={self._etcd}",
             "--bind-address=127.0.0.1",
             f"--secure-port={self._url.rpartition(':')[2]}",
-            f"--cert-dir={self._folder / 'certificates'}",
+            f"--tls-cert-file={certificate}",
+            f"--tls-private-key-file={secret}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=RBAC",
             # Nobody makes the accounts that it would wait for.

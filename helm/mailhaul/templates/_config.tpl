@@ -30,7 +30,8 @@ Where `secret:NAME/KEY` stands for a file. `ca` takes a plain path, everything e
 {{- $metrics := dict "address" .Values.metrics.address "port" (int .Values.metrics.port) -}}
 {{- $_ := set $config "metrics" (mergeOverwrite (default dict $config.metrics) $metrics) -}}
 {{- range $name, $value := $config -}}
-{{- if not $value }}{{ $_ := unset $config $name }}{{ end -}}
+{{- /* An empty mapping switches tracing on. */ -}}
+{{- if and (not $value) (or (ne $name "tracing") (kindIs "invalid" $value)) }}{{ $_ := unset $config $name }}{{ end -}}
 {{- end -}}
 {{- toJson $config -}}
 {{- end -}}

@@ -83,6 +83,14 @@
 {{- include "mailhaul.ports" (list $url list) -}}
 {{- end -}}
 
+{{/* Of the collector of traces; OTLP/HTTP's own where the configuration names none. */}}
+{{- define "mailhaul.tracingPorts" -}}
+{{- $tracing := .Values.config.tracing -}}
+{{- $ports := list -}}
+{{- if kindIs "map" $tracing }}{{ $ports = include "mailhaul.ports" (list (default "" $tracing.endpoint) (list 4318)) | fromJsonArray }}{{ end -}}
+{{- toJson $ports -}}
+{{- end -}}
+
 {{/* One rule of egress. Takes a list: peers, ports. */}}
 {{- define "mailhaul.egress" -}}
 {{- $ports := index . 1 -}}
