@@ -151,7 +151,7 @@ def pod_specs(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
         elif "template" in item.get("spec", {}):
             pod = item["spec"]["template"]["spec"]
             claims = [
-                {"name": claim["metadata"]["name"], "persistentVolumeClaim": {}}
+                {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": "one-of-its-own"}}
                 for claim in item["spec"].get("volumeClaimTemplates", [])
             ]
             yield name, {**pod, "volumes": [*pod.get("volumes", []), *claims]}
