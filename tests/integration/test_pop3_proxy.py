@@ -92,9 +92,9 @@ def test_a_proxy_that_does_not_connect_us_says_why(kind: type[Relay], refusal: b
 @pytest.mark.parametrize("text", ["", "x" * 256, "pässword"])
 def test_what_socks_cannot_carry_is_told_before_it_is_sent(text: str) -> None:
     """It has one octet for a length, and no character set."""
-    for login in ((text, "s3cret"), ("ann", text)):
+    for given in ((text, "s3cret"), ("ann", text)):
         with Socks5() as relay, pytest.raises(MaildropConnectError, match=r"`proxy\.username`"):
-            opened(relay, 110, proxy_login=login)
+            opened(relay, 110, proxy_login=given)
         assert relay.asked == []
 
 
