@@ -197,7 +197,7 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         ("mailbox",),
     ),
     Spec("mailbox_poll_interval_seconds", "gauge", "The configured interval", ("mailbox",)),
-    Spec("mailbox_enabled", "gauge", "1 when the mailbox is polled, 0 when it is paused", ("mailbox",)),
+    Spec("mailbox_enabled", "gauge", "1 when the mailbox is polled, 0 when it is paused or disabled", ("mailbox",)),
     Spec(
         "mailbox_server_retention_seconds",
         "gauge",

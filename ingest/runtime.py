@@ -124,10 +124,11 @@ class Runtime:
     def schedule(self) -> Schedule:
         """What the configuration wants scheduled now."""
         config = self.source.current()
-        enabled = [box.id for box in config.mailboxes_by_id().values() if box.enabled]
+        boxes = config.mailboxes_by_id().values()
+        enabled, resting = ([box.id for box in boxes if box.enabled is wanted] for wanted in (True, False))
         # The sinks are those this process was started with, whatever the files say by now.
         digest = f"{config.schedule_digest()} {' '.join(sorted(self.sinks))}"
-        return Schedule(enabled, list(self.sinks), digest, self.from_now)
+        return Schedule(enabled, list(self.sinks), digest, self.from_now, resting)
 
     @cached_property
     def uploads(self) -> ThreadPoolExecutor:
@@ -156,7 +157,8 @@ class Runtime:
     def publish(self) -> None:
         """Write down how far everything is published, when it is time."""
         schedule = self.schedule()
-        self.published.write_in_turn(schedule.mailboxes, schedule.sinks, self.now().timestamp())
+        known = [*schedule.mailboxes, *schedule.resting]
+        self.published.write_in_turn(known, schedule.sinks, self.now().timestamp())
 
     @cached_property
     def poll_stage(self) -> PollStage:

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from ingest import __version__
-from ingest.cli import failed, sinks
+from ingest.cli import failed, mailboxes, sinks
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 from ingest.cli.saying import FAILED, INTERRUPTED, Commands
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="About the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(mailboxes.app, name="mailboxes")
 app.add_typer(failed.app, name="failed")
 app.add_typer(sinks.app, name="sinks")
 
@@ -74,14 +75,14 @@ def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def check(
-    mailboxes: Annotated[list[str] | None, typer.Argument(metavar="[MAILBOX]...", help="Only these.")] = None,
+    only: Annotated[list[str] | None, typer.Argument(metavar="[MAILBOX]...", help="Only these.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Try each part for real, without fetching or delivering, and say what is wrong and what to do."""
     from ingest.cli import once, reports
 
-    report = once.check(config, mailboxes or [])
+    report = once.check(config, only or [])
     if as_json:
         print_json(reports.check_data(report))
     else:

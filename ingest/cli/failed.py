@@ -28,27 +28,27 @@ MailboxOption = Annotated[str | None, typer.Option("--mailbox", metavar="ID", he
 @app.command("list")
 def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: JsonOption = False) -> None:
     """List them, the oldest first."""
-    from ingest.cli import once, reports
+    from ingest.cli import listings, once
 
     with once.failed(config) as messages:
         failed = messages.all(mailbox)
     if as_json:
-        print_json([reports.failed_data(one) for one in failed])
+        print_json([listings.failed_data(one) for one in failed])
     else:
-        Console().print(reports.failed_table(failed))
+        Console().print(listings.failed_table(failed))
 
 
 @app.command()
 def show(key: str, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show one: what went wrong, how often it was tried, and where its raw mail lies."""
-    from ingest.cli import once, reports
+    from ingest.cli import listings, once
 
     with once.failed(config) as messages:
         (one,) = messages.find([key])
     if as_json:
-        print_json(reports.failed_data(one))
+        print_json(listings.failed_data(one))
     else:
-        Console().print(reports.failed_view(one))
+        Console().print(listings.failed_view(one))
 
 
 @app.command()

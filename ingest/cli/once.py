@@ -1,4 +1,4 @@
-"""Commands that do one thing in this process and end: drain, check, status, and what a person does about failures."""
+"""Commands that do one thing in this process and end: drain, check, status, and what a person does by hand."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ingest.metrics import Metrics
 from ingest.ports.hints import NoHints
 from ingest.runtime import Runtime, build, ledger_url
 from ingest.usecases.failed import FailedMessages
+from ingest.usecases.mailboxes import Mailboxes
 from ingest.usecases.sinks import SinkTroubles
 from ingest.usecases.status import Status, read_status
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ingest.usecases.check import CheckReport
     from ingest.usecases.drain import DrainReport
+    from ingest.usecases.polling import PollOutcome
 
 
 def drain(config: Path | None) -> tuple[DrainReport, bool]:
@@ -54,6 +56,24 @@ def status(config: Path | None) -> Status:
     """What the ledger says now."""
     with runtime_for(config) as runtime:
         return read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
+
+
+@contextmanager
+def mailboxes(config: Path | None) -> Iterator[Mailboxes]:
+    """What may be done with mailboxes."""
+    with runtime_for(config) as runtime:
+        yield Mailboxes(runtime.poll_stage, runtime.mailboxes())
+
+
+def poll(config: Path | None, mailbox: str) -> PollOutcome:
+    """One mailbox once. The first Ctrl-C ends it after the message under way, the second at once.
+
+    Raises:
+        ConfigError: there is no such mailbox.
+        NotPolledError: it cannot be polled now.
+    """
+    with Stopping() as stopping, mailboxes(config) as boxes:
+        return boxes.poll(mailbox, lambda: stopping.asked)
 
 
 @contextmanager

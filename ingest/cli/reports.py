@@ -1,10 +1,9 @@
-"""Reports for people, as tables, and for machines, as plain data."""
+"""What commands have done or found: for people as tables, for machines as plain data."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -16,14 +15,11 @@ from ingest.cli.saying import printable
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ingest.domain.message import FailedMessage
-    from ingest.ports.eventlog import Parked
     from ingest.usecases.check import CheckReport
     from ingest.usecases.drain import DrainReport
+    from ingest.usecases.polling import PollOutcome
     from ingest.usecases.pollrun import PollReport
-    from ingest.usecases.status import Status
+    from ingest.usecases.status import MailboxRow, Status
 
 _COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "deleted")
 
@@ -130,7 +126,7 @@ def status_view(status: Status) -> RenderableType:
         table.add_column(name, justify="right")
     for row in status.mailboxes:
         found = row.status
-        result = "paused" if not row.enabled else found.result if found else "never"
+        result = resting_word(row) or (found.result if found else "never")
         success = ago(now - found.last_success) if found and found.last_success else "never"
         counts = (str(found.listed), str(found.backlog_messages)) if found else ("", "")
         table.add_row(row.id, result, *counts, success, ago(row.interval))
@@ -152,6 +148,11 @@ def status_view(status: Status) -> RenderableType:
     return Group(table, "", *lines)
 
 
+def resting_word(row: MailboxRow) -> str:
+    """Why a mailbox is not polled; empty when it is."""
+    return "disabled" if not row.enabled else "paused" if row.paused is not None else ""
+
+
 def _disabled(sink: str) -> str:
     return (
         "; it has answered that it wants no more events (410), so none are sent. Clear that up with whoever runs it, "
@@ -159,76 +160,18 @@ def _disabled(sink: str) -> str:
     )
 
 
-def failed_data(failed: FailedMessage) -> dict[str, Any]:
-    """What is known of a message that was given up; nothing of its content."""
-    message = failed.message
-    return {
-        "message_key": message.key,
-        "mailbox": message.mailbox,
-        "reason": failed.reason,
-        "tries": failed.tries,
-        "failed_at": failed.failed_at.isoformat(),
-        "first_seen": message.first_seen.isoformat(),
-        "received_at": message.received_at.isoformat() if message.received_at else None,
-        "raw": message.source.model_dump(exclude_none=True),
-    }
+def poll_data(outcome: PollOutcome) -> dict[str, Any]:
+    """The result of one poll, and its counts."""
+    error = str(outcome.error) if outcome.error else None
+    return {"mailbox": outcome.mailbox, "result": outcome.result, **_counts(outcome.report), "error": error}
 
 
-def failed_table(failed: Sequence[FailedMessage]) -> RenderableType:
-    """A row each."""
-    if not failed:
-        return Text("no message was given up")
-    table = Table(box=None, header_style="bright_black", pad_edge=False)
-    for name in ("message key", "mailbox", "reason"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("octets", justify="right")
-    table.add_column("given up", no_wrap=True)
-    for one in failed:
-        when = f"{ago(time.time() - one.failed_at.timestamp())} ago"
-        table.add_row(one.message.key, one.message.mailbox, one.reason, f"{one.message.source.size:,}", when)
-    return table
-
-
-def failed_view(failed: FailedMessage) -> RenderableType:
-    """A line for each thing that is known."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bright_black", no_wrap=True)
-    table.add_column(overflow="fold")
-    data = failed_data(failed)
-    raw = data.pop("raw")
-    for name, value in {**data, "bucket": raw["bucket"], "key": raw["key"], "octets": raw["size"]}.items():
-        table.add_row(name.replace("_", " "), printable(str(value if value is not None else "unknown")))
-    return table
-
-
-def parked_data(parked: Parked) -> dict[str, Any]:
-    """What is known of an event that a sink refused; nothing of its content."""
-    entry = parked.entry
-    return {
-        "event_id": entry.event.id,
-        "type": entry.event.type,
-        "mailbox": entry.event.mailbox,
-        "octets": len(entry.event.body),
-        "appended": datetime.fromtimestamp(entry.appended, UTC).isoformat(),
-        "tried": parked.tried,
-    }
-
-
-def parked_table(parked: Sequence[Parked]) -> RenderableType:
-    """A row each."""
-    if not parked:
-        return Text("no event waits that this sink refused")
-    table = Table(box=None, header_style="bright_black", pad_edge=False)
-    for name in ("event", "mailbox", "type"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("octets", justify="right")
-    for name in ("since", "is"):
-        table.add_column(name, no_wrap=True)
-    for one in parked:
-        event, since = one.entry.event, f"{ago(time.time() - one.entry.appended)} ago"
-        state = "tried again" if one.tried else "set aside"
-        table.add_row(event.id, event.mailbox, event.type, f"{len(event.body):,}", since, state)
-    return table
+def poll_view(outcome: PollOutcome) -> RenderableType:
+    """A line: what was found, or what went wrong."""
+    if outcome.error:
+        return Text.assemble((f"{outcome.mailbox}: ", "red"), printable(str(outcome.error)))
+    counts = _counts(outcome.report)
+    return Text(f"{outcome.mailbox}: {', '.join(f'{counts[name]:,} {name}' for name in _COUNTS)}")
 
 
 def _counts(report: PollReport) -> dict[str, int]:

@@ -36,14 +36,14 @@ def resume(
 @app.command()
 def refused(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List events that a sink refused and has not taken since, the oldest first."""
-    from ingest.cli import once, reports
+    from ingest.cli import listings, once
 
     with once.sinks(config) as troubles:
         parked = troubles.parked(name)
     if as_json:
-        print_json([reports.parked_data(one) for one in parked])
+        print_json([listings.parked_data(one) for one in parked])
     else:
-        Console().print(reports.parked_table(parked))
+        Console().print(listings.parked_table(parked))
 
 
 @app.command()

@@ -96,6 +96,6 @@ def _set(section: LimitsSection | DeadlinesSection) -> dict[str, Any]:
 
 
 def schedule_digest(boxes: Iterable[Mailbox], sinks: Iterable[str]) -> str:
-    """Hex digits that follow from what is scheduled: the enabled mailboxes with their intervals, and the sinks."""
-    scheduled = sorted((box.id, box.interval) for box in boxes if box.enabled)
+    """Hex digits that follow from what is scheduled: mailboxes with their intervals (0 for a disabled one), sinks."""
+    scheduled = sorted((box.id, box.interval if box.enabled else 0.0) for box in boxes)
     return hashlib.sha256(json.dumps([scheduled, sorted(sinks)]).encode()).hexdigest()[:32]

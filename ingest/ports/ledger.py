@@ -31,6 +31,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How one item stands: seconds until it is due (0 when it is), or claimed by somebody now."""
+
+    due_in: float
+    claimed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """Counts of a work set. `lag` is how many seconds overdue the most overdue item is (0 when none is)."""
 
@@ -67,8 +75,19 @@ class WorkSet(Protocol):
         """The ids of all known items."""
         ...
 
+    def standing(self) -> dict[str, Standing]:
+        """How every known item stands now."""
+        ...
+
     def claim(self, limit: int, lease: float) -> list[Claim]:
         """Take up to `limit` due items, longest overdue first, for `lease` seconds each."""
+        ...
+
+    def claim_one(self, item: str, lease: float) -> Claim | None:
+        """Take this item for `lease` seconds, due or not, known or not; None while somebody else has it.
+
+        Its lateness is negative where it was not due yet, so that it can be given back as it was found.
+        """
         ...
 
     def renew(self, claim: Claim, lease: float) -> bool:
@@ -188,6 +207,29 @@ class Ledger(Protocol):
 
     def set_schedule_digest(self, digest: str) -> None:
         """Remember it."""
+        ...
+
+    def pause(self, mailbox: str) -> bool:
+        """Poll a mailbox no more until it is resumed; False when it was paused already.
+
+        Whoever claims a paused mailbox takes it out of the schedule with `shelve`.
+        """
+        ...
+
+    def resume(self, mailbox: str) -> bool:
+        """Let a mailbox be polled again, which has to be added to the schedule; False when it was not paused."""
+        ...
+
+    def paused(self) -> dict[str, float]:
+        """Every paused mailbox, with the time since when (seconds since 1970)."""
+        ...
+
+    def is_paused(self, mailbox: str) -> bool:
+        """Whether one mailbox is paused."""
+        ...
+
+    def shelve(self, claim: Claim) -> bool:
+        """In one step: take a claimed mailbox out of the schedule if it is paused; False when it is not."""
         ...
 
     def seen(self, mailbox: str) -> Seen:

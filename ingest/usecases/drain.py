@@ -91,7 +91,8 @@ class Drain:
         outcomes = self._poll_all(schedule, stop)
         processed = self._process_all(stop)
         events = self._deliver_all(schedule, stop)
-        self.published.write_in_turn(schedule.mailboxes, schedule.sinks, self.poll.poller.taker.now().timestamp())
+        known = [*schedule.mailboxes, *schedule.resting]
+        self.published.write_in_turn(known, schedule.sinks, self.poll.poller.taker.now().timestamp())
         failed = Counter(failure.message.mailbox for failure in self.ledger.failed_messages())
         return DrainReport(
             mailboxes=[_row(outcome, failed[outcome.mailbox]) for outcome in outcomes],

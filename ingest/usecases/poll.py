@@ -107,6 +107,18 @@ class Poller:
             span.note(**run.counted())
             return run.report()
 
+    def heal(self, claim: Claim, mailbox: Mailbox) -> None:
+        """Give the ledger back what it has lost of a claimed mailbox that is not to be polled.
+
+        Raises:
+            StoreError: the store is away.
+            LedgerError: the ledger is away, or the claim is lost.
+        """
+        if not self.ledger.unknown([mailbox.id]):
+            return
+        with self.keeper.hold(self.ledger.mailboxes, claim) as lease:
+            self.healer.heal(mailbox, lease)
+
     def _session_ended(self, run: PollRun) -> bool:
         """One session; False when it met what the next one can go around."""
         try:

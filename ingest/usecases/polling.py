@@ -93,21 +93,35 @@ class PollStage:
         return work_off(ledger.mailboxes, handle, lease=keeper.seconds, stop=stop)
 
     def handle(self, claim: Claim, leave: Callable[[], bool]) -> PollOutcome | None:
-        """Poll one claimed mailbox and release it; None when the configuration does not have it."""
+        """Poll one claimed mailbox and release it; None when it is not to be polled."""
         work = self.poller.ledger.mailboxes
         mailbox = self.mailboxes().get(claim.id)
         if mailbox is None:
             work.release(claim, UNKNOWN_PAUSE)
             return None
-        if not mailbox.enabled:
-            self.poller.metrics.poll_ended(claim.id, "disabled")
-            work.drop([claim.id])
+        if not mailbox.enabled or self.poller.ledger.is_paused(mailbox.id):
+            self._rest(claim, mailbox)
             return None
         started = time.monotonic()
         outcome = self._poll(claim, mailbox, leave)
         self._count(mailbox, outcome, time.monotonic() - started)
         self._give_back(claim, mailbox, outcome)
         return outcome
+
+    def _rest(self, claim: Claim, mailbox: Mailbox) -> None:
+        """Take a mailbox that is disabled or paused out of the schedule, once its part of a lost ledger is healed."""
+        ledger = self.poller.ledger
+        self.poller.metrics.poll_ended(claim.id, "disabled")
+        try:
+            self.poller.heal(claim, mailbox)
+        except StoreError as error:
+            log.warning("mailbox.not_healed", mailbox=mailbox.id, error=error.code)
+            ledger.mailboxes.release(claim, after_mailbox_error(error, claim.tries, self.random()), claim.tries)
+            return
+        if not mailbox.enabled:
+            ledger.mailboxes.drop([claim.id])
+        elif not ledger.shelve(claim):
+            ledger.mailboxes.release(claim, 0.0)  # it was resumed just now
 
     def _poll(self, claim: Claim, mailbox: Mailbox, leave: Callable[[], bool]) -> PollOutcome:
         try:

@@ -67,7 +67,7 @@ class Published:
         must stay.
 
         Args:
-            mailboxes: the ids of all that are polled.
+            mailboxes: the ids of all that are configured.
             sinks: the names of all that are configured.
             now: seconds since 1970.
 

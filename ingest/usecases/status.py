@@ -17,12 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MailboxRow:
-    """One configured mailbox; `status` is None until its first poll."""
+    """One configured mailbox; `status` is None until its first poll.
+
+    `paused` is since when (seconds since 1970) a person has paused it, None where nobody has.
+    """
 
     id: str
     enabled: bool
     interval: float
     status: MailboxStatus | None
+    paused: float | None = None
+
+    @property
+    def polled(self) -> bool:
+        """Whether it is neither disabled in the configuration nor paused."""
+        return self.enabled and self.paused is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +55,12 @@ def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], 
     Raises:
         LedgerUnavailableError: the ledger is away.
     """
-    statuses, sinks = ledger.statuses(), list(sinks)
+    statuses, paused, sinks = ledger.statuses(), ledger.paused(), list(sinks)
     return Status(
-        mailboxes=[MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id)) for box in mailboxes],
+        mailboxes=[
+            MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id), paused.get(box.id))
+            for box in mailboxes
+        ],
         schedule=ledger.mailboxes.backlog(),
         pending=ledger.messages.backlog(),
         oldest_pending=ledger.oldest_open(),

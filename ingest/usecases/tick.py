@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ingest.ports.eventlog import EventLog
-    from ingest.ports.ledger import Ledger
+    from ingest.ports.ledger import Ledger, WorkSet
 
 log = get_logger()
 
@@ -28,15 +28,17 @@ RELAY_EVERY = 60
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What the configuration asks for: ids of enabled mailboxes, names of sinks, and the digest of both.
+    """What the configuration asks for: ids of enabled mailboxes, names of sinks, and a digest of it all.
 
-    `from_now` are those of the sinks that want no event from before they were added.
+    `from_now` are those of the sinks that want no event from before they were added. `resting` are ids of mailboxes
+    that are configured and not enabled.
     """
 
     mailboxes: Collection[str]
     sinks: Collection[str]
     digest: str
     from_now: Collection[str] = ()
+    resting: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -66,17 +68,22 @@ class Ticker:
 
     def _follow(self, schedule: Schedule) -> None:
         self._begin(schedule)
-        for work, wanted in (
-            (self.ledger.mailboxes, schedule.mailboxes),
-            (self.ledger.sinks, schedule.sinks),
-        ):
-            known = work.members()
-            work.drop(known.difference(wanted))
-            work.add(sorted(set(wanted) - known))
+        self._follow_mailboxes(schedule)
+        _replace(self.ledger.sinks, keep=set(schedule.sinks), add=set(schedule.sinks))
         for sink in schedule.sinks:
             self.events.ensure_group(sink)
         self.ledger.set_schedule_digest(schedule.digest)
         log.info("schedule.changed", mailboxes=len(schedule.mailboxes), sinks=len(schedule.sinks))
+
+    def _follow_mailboxes(self, schedule: Schedule) -> None:
+        """Those that are polled, and those that rest, where the ledger has lost what it knew of one of them.
+
+        Whoever claims one that rests heals it and takes it out again; so it does not lose its events either.
+        """
+        polled = set(schedule.mailboxes) - self.ledger.paused().keys()
+        resting = {*schedule.mailboxes, *schedule.resting} - polled
+        unknown = resting if self.ledger.unknown(resting) else set[str]()
+        _replace(self.ledger.mailboxes, keep=polled | resting, add=polled | unknown)
 
     def _begin(self, schedule: Schedule) -> None:
         """Before anybody makes their groups, say where new sinks begin.
@@ -101,3 +108,10 @@ class Ticker:
         missing = min(wanted, MAX_WAITING[queue]) - self.hints.waiting(queue)
         if missing > 0:
             self.hints.send(queue, missing)
+
+
+def _replace(work: WorkSet, *, keep: set[str], add: set[str]) -> None:
+    """Drop what is not to be kept, and add what is missing."""
+    known = work.members()
+    work.drop(known - keep)
+    work.add(sorted(add - known))

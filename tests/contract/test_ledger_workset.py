@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.ports.ledger import Backlog
+from ingest.ports.ledger import Backlog, Standing
 
 if TYPE_CHECKING:
     from ingest.ports.ledger import Claim, WorkSet
@@ -254,3 +254,59 @@ def test_how_long_an_item_has_to_wait_can_be_asked(work: WorkSet) -> None:
     work.hasten("a")
     assert work.due_in("a") == 0.0
     assert work.due_in("b") is None
+
+
+def test_one_item_can_be_taken_before_its_time_and_given_back_to_it(work: WorkSet) -> None:
+    work.add(["a", "b"])
+    for claim in work.claim(2, LONG):
+        work.release(claim, 1000.0, claim.tries)
+    taken = work.claim_one("a", LONG)
+    assert taken is not None
+    assert (taken.id, taken.tries) == ("a", 2)
+    assert -1000.0 <= taken.late < -900.0
+    assert work.renew(taken, LONG)
+    assert work.release(taken, -taken.late, taken.tries - 1)
+    assert 900.0 < (work.due_in("a") or 0.0) <= 1000.0
+
+
+def test_an_item_that_nobody_knew_can_be_taken(work: WorkSet) -> None:
+    claim = work.claim_one("new", LONG)
+    assert claim is not None
+    assert 0.0 <= claim.late < 1.0
+    assert work.members() == {"new"}
+
+
+def test_one_item_is_not_taken_from_who_has_it(bench: Bench, work: WorkSet) -> None:
+    work.add(["a"])
+    holder = claim_one(work, SHORT)
+    assert work.claim_one("a", LONG) is None
+    assert work.renew(holder, SHORT)
+    bench.pass_time(SHORT)
+    claim = work.claim_one("a", LONG)
+    assert claim is not None
+    assert claim.fence > holder.fence
+    assert not work.renew(holder, LONG)
+    assert work.claim(1, LONG) == []
+
+
+def test_a_fence_is_higher_than_all_before_it_however_the_item_was_taken(work: WorkSet) -> None:
+    work.add(["a", "b", "c"])
+    (first,) = work.claim(1, LONG)
+    second = work.claim_one("new", LONG)
+    (third,) = work.claim(1, LONG)
+    assert second is not None
+    assert first.fence < second.fence < third.fence
+
+
+def test_how_all_items_stand_can_be_asked(bench: Bench, work: WorkSet) -> None:
+    assert work.standing() == {}
+    work.add(["due", "waiting", "held", "let-go"])
+    claims = {claim.id: claim for claim in work.claim(4, LONG)}
+    work.release(claims["due"], 0.0)
+    work.release(claims["waiting"], 1000.0)
+    work.renew(claims["let-go"], SHORT)
+    bench.pass_time(SHORT)
+    found = work.standing()
+    assert found["due"] == found["let-go"] == Standing(0.0)
+    assert found["held"] == Standing(0.0, claimed=True)
+    assert 900.0 < found["waiting"].due_in <= 1000.0

@@ -177,8 +177,8 @@ class Bench:
         self.poll_stage = replace(self.poll_stage, poller=self.poller)
 
     def schedule(self) -> Schedule:
-        enabled = [box.id for box in self.mailboxes.values() if box.enabled]
-        return Schedule(enabled, list(self.sinks), ",".join([*enabled, *self.sinks]))
+        enabled, resting = ([b.id for b in self.mailboxes.values() if b.enabled is wanted] for wanted in (True, False))
+        return Schedule(enabled, list(self.sinks), f"{enabled} {resting} {list(self.sinks)}", resting=resting)
 
     def poll_all(self) -> None:
         """Every mailbox once, due or not, some seconds after the poll before."""

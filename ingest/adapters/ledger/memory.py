@@ -50,6 +50,7 @@ class MemoryLedger:
         self._statuses: dict[str, MailboxStatus] = {}
         self._places: dict[str, dict[str, Claim]] = {}
         self._refusals: dict[str, tuple[Refusal, float]] = {}
+        self._paused: dict[str, float] = {}
         self._turns: dict[str, float] = {}
         self._schedule = ""
         self._last_tick: float | None = None
@@ -72,6 +73,35 @@ class MemoryLedger:
     def set_schedule_digest(self, digest: str) -> None:
         """See the port."""
         self._schedule = digest
+
+    def pause(self, mailbox: str) -> bool:
+        """See the port."""
+        with self._lock:
+            new = mailbox not in self._paused
+            self._paused.setdefault(mailbox, self._clock())
+            return new
+
+    def resume(self, mailbox: str) -> bool:
+        """See the port."""
+        with self._lock:
+            return self._paused.pop(mailbox, None) is not None
+
+    def paused(self) -> dict[str, float]:
+        """See the port."""
+        with self._lock:
+            return dict(self._paused)
+
+    def is_paused(self, mailbox: str) -> bool:
+        """See the port."""
+        return mailbox in self._paused
+
+    def shelve(self, claim: Claim) -> bool:
+        """See the port."""
+        with self._lock:
+            if claim.id not in self._paused or not self._mailboxes.holds(claim):
+                return False
+            self._mailboxes.drop([claim.id])
+            return True
 
     def seen(self, mailbox: str) -> Seen:
         """See the port."""

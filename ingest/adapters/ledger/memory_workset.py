@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingest.ports.ledger import Backlog, Claim
+from ingest.ports.ledger import Backlog, Claim, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,6 +70,17 @@ class MemoryWorkSet:
         with self._lock:
             return set(self._items)
 
+    def standing(self) -> dict[str, Standing]:
+        """See the port."""
+        with self._lock:
+            now = self._now()
+            return {
+                name: Standing(0.0, claimed=item.at > now)
+                if item.fence is not None
+                else Standing(max(0.0, (item.at - now) / 1000))
+                for name, item in self._items.items()
+            }
+
     def claim(self, limit: int, lease: float) -> list[Claim]:
         """See the port."""
         with self._lock:
@@ -78,6 +89,15 @@ class MemoryWorkSet:
             for _, name in due:
                 self._items[name].fence = None
             return [self._claim(name, now, lease) for _, name in due[:limit]]
+
+    def claim_one(self, item: str, lease: float) -> Claim | None:
+        """See the port."""
+        with self._lock:
+            now = self._now()
+            found = self._items.setdefault(item, _Item(now))
+            if found.fence is not None and found.at > now:
+                return None
+            return self._claim(item, now, lease)
 
     def renew(self, claim: Claim, lease: float) -> bool:
         """See the port."""

@@ -18,6 +18,7 @@ CHANGES = PREFIX + "changes"
 CHECKPOINTED = PREFIX + "checkpointed"
 LAST_SUCCESS = PREFIX + "status:success"
 SCHEDULE = PREFIX + "schedule"
+PAUSED = PREFIX + "paused"
 LAST_TICK = PREFIX + "tick"
 PARKING = PREFIX + "parking"
 

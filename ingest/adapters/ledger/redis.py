@@ -56,6 +56,31 @@ class RedisLedger:
         """See the port."""
         self._connection.call("SET", names.SCHEDULE, digest)
 
+    def pause(self, mailbox: str) -> bool:
+        """See the port."""
+        second, _ = self._connection.call("TIME")
+        return bool(self._connection.call("HSETNX", names.PAUSED, mailbox, second))
+
+    def resume(self, mailbox: str) -> bool:
+        """See the port."""
+        return bool(self._connection.call("HDEL", names.PAUSED, mailbox))
+
+    def paused(self) -> dict[str, float]:
+        """See the port."""
+        return {
+            mailbox.decode(): float(since)
+            for mailbox, since in self._connection.call("HGETALL", names.PAUSED).items()
+        }
+
+    def is_paused(self, mailbox: str) -> bool:
+        """See the port."""
+        return bool(self._connection.call("HEXISTS", names.PAUSED, mailbox))
+
+    def shelve(self, claim: Claim) -> bool:
+        """See the port."""
+        keys = [*self._mailboxes.keys, names.PAUSED]
+        return bool(self._connection.run("shelve", keys, (claim.id, claim.fence)))
+
     def seen(self, mailbox: str) -> Seen:
         """See the port. A digest that was written twice counts from its first second."""
         records, changes, checkpointed = self._connection.atomically(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ingest.adapters.ledger import names
-from ingest.ports.ledger import Backlog, Claim
+from ingest.ports.ledger import Backlog, Claim, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ingest.adapters.ledger.connection import RedisConnection
 
@@ -63,10 +63,28 @@ class RedisWorkSet:
         )
         return {item.decode() for item in (*due, *claimed)}
 
+    def standing(self) -> dict[str, Standing]:
+        """See the port."""
+        (second, microsecond), due, claimed = self._connection.atomically(
+            ("TIME",),
+            ("ZRANGE", self.due, 0, -1, "WITHSCORES"),
+            ("ZRANGE", self.claimed, 0, -1, "WITHSCORES"),
+        )
+        now = int(second) + int(microsecond) / 1e6
+        return {
+            **{item: Standing(max(0.0, at - now)) for item, at in _times(due)},
+            **{item: Standing(0.0, claimed=at > now) for item, at in _times(claimed)},
+        }
+
     def claim(self, limit: int, lease: float) -> list[Claim]:
         """See the port."""
         rows = self._connection.run("claim", (*self.keys, names.FENCE), [limit, milliseconds(lease)])
         return [Claim(item.decode(), int(fence), tries, int(late) / 1000) for item, fence, tries, late in rows]
+
+    def claim_one(self, item: str, lease: float) -> Claim | None:
+        """See the port."""
+        row = self._connection.run("claim_one", (*self.keys, names.FENCE), [item, milliseconds(lease)])
+        return None if row is None else Claim(item, int(row[0]), row[1], int(row[2]) / 1000)
 
     def renew(self, claim: Claim, lease: float) -> bool:
         """See the port."""
@@ -81,3 +99,9 @@ class RedisWorkSet:
         """See the port."""
         due, claimed, waiting, lag = self._connection.run("backlog", [self.due, self.claimed])
         return Backlog(due, claimed, waiting, int(lag) / 1000)
+
+
+def _times(reply: Sequence[bytes]) -> Iterator[tuple[str, float]]:
+    """Items with their times (seconds since 1970), which a sorted set answers one after the other."""
+    for item, score in zip(reply[::2], reply[1::2], strict=True):
+        yield item.decode(), float(score) / 1000

@@ -60,6 +60,32 @@ def test_a_lost_ledger_gets_its_schedule_back_with_the_next_tick() -> None:
         assert b.ledger.mailboxes.members() == {"a", "b"}
 
 
+def test_a_paused_mailbox_is_not_scheduled_again_by_a_change_elsewhere() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        b.everything()
+        b.ledger.pause("a")
+        b.poll_all()
+        assert b.ledger.mailboxes.members() == {"b"}
+        b.ticker.tick(Schedule(["a", "b", "c"], [], "new"))
+        assert b.ledger.mailboxes.members() == {"b", "c"}
+
+
+def test_mailboxes_that_rest_are_healed_too_when_the_ledger_was_lost() -> None:
+    """Else their messages would stay unprocessed and their events untold until somebody lets them be polled again."""
+    with bench(mailbox("a"), mailbox("b")) as b:
+        for id_ in ("a", "b"):
+            b.maildrops[id_].messages[b"u"] = mail(id_)
+        b.poll_all()  # fetched, and not processed yet
+        b.mailboxes["a"] = mailbox("a", enabled=False)
+        b.ledger.lose()
+        b.ledger.pause("b")
+        b.poll_all()
+        assert b.ledger.counts()["open"] == 2
+        assert b.ledger.mailboxes.members() == set()
+        assert not b.ledger.unknown(["a", "b"])
+        assert (b.maildrops["a"].sessions, b.maildrops["b"].sessions) == (1, 1)
+
+
 def with_event(b: Bench) -> None:
     b.maildrops["a"].messages[b"u"] = mail("1")
     b.poll_all()

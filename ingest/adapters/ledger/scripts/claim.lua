@@ -13,8 +13,7 @@ local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now), 'WITHSCORES
 if #due == 0 then
   return {}
 end
--- The clock lifts the fence above all that were given out before the ledger was lost.
-local fence = math.max(tonumber(redis.call('GET', KEYS[5]) or '0'), microseconds() - 1)
+local fence = next_fence(KEYS[5]) - 1
 local claims = {}
 for i = 1, #due, 2 do
   local id = due[i]

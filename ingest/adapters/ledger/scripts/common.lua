@@ -19,6 +19,11 @@ local function holds(fences, id, fence)
   return redis.call('HGET', fences, id) == fence
 end
 
+-- The clock lifts the fence above all that were given out before the ledger was lost.
+local function next_fence(last)
+  return math.max(tonumber(redis.call('GET', last) or '0') + 1, microseconds())
+end
+
 local function knows(due, claimed, id)
   return redis.call('ZSCORE', due, id) or redis.call('ZSCORE', claimed, id)
 end

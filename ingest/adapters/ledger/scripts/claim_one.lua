@@ -1,0 +1,14 @@
+-- KEYS: due, claimed, fences, tries, last fence. ARGV: id, lease.
+-- Returns fence, tries, and lateness, which is negative where it was not due yet; nothing while another holds the item.
+local now = milliseconds()
+local deadline = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if deadline and tonumber(deadline) > now then
+  return nil
+end
+local due = tonumber(deadline or redis.call('ZSCORE', KEYS[1], ARGV[1]) or now)
+local fence = next_fence(KEYS[5])
+redis.call('ZADD', KEYS[2], whole(now + tonumber(ARGV[2])), ARGV[1])
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[3], ARGV[1], whole(fence))
+redis.call('SET', KEYS[5], whole(fence))
+return { whole(fence), redis.call('HINCRBY', KEYS[4], ARGV[1], 1), whole(now - due) }

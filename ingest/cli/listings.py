@@ -1,0 +1,144 @@
+"""What commands list: mailboxes, messages that were given up, events that were refused; as tables or plain data."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ingest.cli.saying import printable
+from ingest.cli.screen import ago
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from ingest.domain.message import FailedMessage
+    from ingest.ports.eventlog import Parked
+    from ingest.usecases.mailboxes import MailboxState
+
+
+def mailbox_data(state: MailboxState) -> dict[str, Any]:
+    """How a mailbox stands, and what its last poll found."""
+    box, standing = state.mailbox, state.standing
+    return {
+        "id": box.id,
+        "server": box.server.label,
+        "state": _state(state),
+        "paused_since": state.paused,
+        "due_in": None if standing is None or standing.claimed else round(standing.due_in, 1),
+        "interval": box.interval,
+        "status": asdict(state.status) if state.status else None,
+    }
+
+
+def mailboxes_table(states: Sequence[MailboxState]) -> RenderableType:
+    """A row each."""
+    now = time.time()
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    for name in ("mailbox", "server", "next poll", "last poll", "result"):
+        table.add_column(name, no_wrap=name != "server", overflow="fold")
+    for name in ("on server", "backlog"):
+        table.add_column(name, justify="right")
+    for state in states:
+        found = state.status
+        last = (f"{ago(now - found.last_poll)} ago", found.result) if found else ("never", "")
+        counts = (f"{found.listed:,}", f"{found.backlog_messages:,}") if found else ("", "")
+        table.add_row(state.mailbox.id, state.mailbox.server.label, _next_poll(state, now), *last, *counts)
+    return table
+
+
+def _state(state: MailboxState) -> str:
+    if not state.mailbox.enabled:
+        return "disabled"
+    if state.paused is not None:
+        return "paused"
+    if state.standing is None:
+        return "unscheduled"
+    return "polling" if state.standing.claimed else "waiting" if state.standing.due_in else "due"
+
+
+def _next_poll(state: MailboxState, now: float) -> str:
+    word = _state(state)
+    if word == "paused" and state.paused is not None:
+        return f"paused for {ago(now - state.paused)}"
+    if word == "waiting" and state.standing is not None:
+        return f"in {ago(state.standing.due_in)}"
+    return {"polling": "under way", "due": "due now", "unscheduled": "not scheduled yet"}.get(word, word)
+
+
+def failed_data(failed: FailedMessage) -> dict[str, Any]:
+    """What is known of a message that was given up; nothing of its content."""
+    message = failed.message
+    return {
+        "message_key": message.key,
+        "mailbox": message.mailbox,
+        "reason": failed.reason,
+        "tries": failed.tries,
+        "failed_at": failed.failed_at.isoformat(),
+        "first_seen": message.first_seen.isoformat(),
+        "received_at": message.received_at.isoformat() if message.received_at else None,
+        "raw": message.source.model_dump(exclude_none=True),
+    }
+
+
+def failed_table(failed: Sequence[FailedMessage]) -> RenderableType:
+    """A row each."""
+    if not failed:
+        return Text("no message was given up")
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    for name in ("message key", "mailbox", "reason"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("octets", justify="right")
+    table.add_column("given up", no_wrap=True)
+    for one in failed:
+        when = f"{ago(time.time() - one.failed_at.timestamp())} ago"
+        table.add_row(one.message.key, one.message.mailbox, one.reason, f"{one.message.source.size:,}", when)
+    return table
+
+
+def failed_view(failed: FailedMessage) -> RenderableType:
+    """A line for each thing that is known."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bright_black", no_wrap=True)
+    table.add_column(overflow="fold")
+    data = failed_data(failed)
+    raw = data.pop("raw")
+    for name, value in {**data, "bucket": raw["bucket"], "key": raw["key"], "octets": raw["size"]}.items():
+        table.add_row(name.replace("_", " "), printable(str(value if value is not None else "unknown")))
+    return table
+
+
+def parked_data(parked: Parked) -> dict[str, Any]:
+    """What is known of an event that a sink refused; nothing of its content."""
+    entry = parked.entry
+    return {
+        "event_id": entry.event.id,
+        "type": entry.event.type,
+        "mailbox": entry.event.mailbox,
+        "octets": len(entry.event.body),
+        "appended": datetime.fromtimestamp(entry.appended, UTC).isoformat(),
+        "tried": parked.tried,
+    }
+
+
+def parked_table(parked: Sequence[Parked]) -> RenderableType:
+    """A row each."""
+    if not parked:
+        return Text("no event waits that this sink refused")
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    for name in ("event", "mailbox", "type"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("octets", justify="right")
+    for name in ("since", "is"):
+        table.add_column(name, no_wrap=True)
+    for one in parked:
+        event, since = one.entry.event, f"{ago(time.time() - one.entry.appended)} ago"
+        state = "tried again" if one.tried else "set aside"
+        table.add_row(event.id, event.mailbox, event.type, f"{len(event.body):,}", since, state)
+    return table
