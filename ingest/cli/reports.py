@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ingest.usecases.drain import DrainReport
     from ingest.usecases.polling import PollOutcome
     from ingest.usecases.pollrun import PollReport
-    from ingest.usecases.status import MailboxRow, Status
+    from ingest.usecases.status import Status
 
 _COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "deleted")
 
@@ -126,7 +126,7 @@ def status_view(status: Status) -> RenderableType:
         table.add_column(name, justify="right")
     for row in status.mailboxes:
         found = row.status
-        result = resting_word(row) or (found.result if found else "never")
+        result = row.resting or (found.result if found else "never")
         success = ago(now - found.last_success) if found and found.last_success else "never"
         counts = (str(found.listed), str(found.backlog_messages)) if found else ("", "")
         table.add_row(row.id, result, *counts, success, ago(row.interval))
@@ -146,11 +146,6 @@ def status_view(status: Status) -> RenderableType:
         kept = f"{status.counts['parked']} events were refused by their sink and are kept aside"
         lines.append(f"{kept}; list them with: mailhaul sinks refused NAME")
     return Group(table, "", *lines)
-
-
-def resting_word(row: MailboxRow) -> str:
-    """Why a mailbox is not polled; empty when it is."""
-    return "disabled" if not row.enabled else "paused" if row.paused is not None else ""
 
 
 def _disabled(sink: str) -> str:

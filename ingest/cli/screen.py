@@ -27,7 +27,7 @@ _BOX_LINES = 4
 _LEAST_ROWS = 3
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _KIBI = 1024
-_COLOURS = {"success": "green", "paused": "bright_black", "waiting": "yellow"}
+_COLOURS = {"success": "green", "paused": "bright_black", "disabled": "bright_black", "waiting": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +135,14 @@ def _mailboxes(snapshot: Snapshot, rows: int) -> RenderableType:
 
 def _calm(row: MailboxRow) -> int:
     """Where not all have room: those in trouble first, then those with a backlog."""
-    if row.enabled and row.status and row.status.result != "success":
+    if not row.resting and row.status and row.status.result != "success":
         return 0
     return 1 if row.status and row.status.backlog_messages else 2
 
 
 def _mailbox(row: MailboxRow, now: float) -> list[RenderableType]:
     status = row.status
-    result = "paused" if not row.enabled else status.result if status else "waiting"
+    result = row.resting or (status.result if status else "waiting")
     state = Text.assemble(("● ", _COLOURS.get(result, "red")), result.replace("_", " "))
     if status is None:
         return [row.id, state, "", "", ""]
@@ -173,7 +173,8 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
     for sink, delivered in totals.delivered.items():
         events.append((delivered, f"to {sink}", "bold green"))
         if waiting.get(sink):
-            events.append((waiting[sink], "waiting", "bold yellow"))
+            disabled = status is not None and sink in status.disabled
+            events.append((waiting[sink], "not wanted (410)" if disabled else "waiting", "bold yellow"))
     table.add_row("events", _counts(*events) if events else Text("in the stream; no sink is configured"))
     backlog, parked = (status.counts["open"], status.counts["parked"]) if status else (0, 0)
     table.add_row(

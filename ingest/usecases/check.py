@@ -106,7 +106,7 @@ class Check:
 
     def _mailbox(self, mailbox: Mailbox) -> Finding:
         if not mailbox.enabled:
-            return Finding("mailbox", mailbox.id, ok=True, detail="paused by the configuration, not tried")
+            return Finding("mailbox", mailbox.id, ok=True, detail="disabled by the configuration, not tried")
         return _try("mailbox", mailbox.id, partial(self._log_in, mailbox))
 
     def _log_in(self, mailbox: Mailbox) -> str:

@@ -29,9 +29,9 @@ class MailboxRow:
     paused: float | None = None
 
     @property
-    def polled(self) -> bool:
-        """Whether it is neither disabled in the configuration nor paused."""
-        return self.enabled and self.paused is None
+    def resting(self) -> str:
+        """Why it is not polled, in a word: `disabled` in the configuration, or `paused`; empty where it is polled."""
+        return "disabled" if not self.enabled else "paused" if self.paused is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

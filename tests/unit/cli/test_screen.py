@@ -21,7 +21,11 @@ PLACES = Places([("objects", "/srv/mail"), ("to stop", "Ctrl-C")])
 def snapshot(mailboxes: int = 5, *, ledger: bool = True) -> Snapshot:
     rows = [
         MailboxRow(
-            f"box-{n}", n != 1, 60.0, MailboxStatus(1000.0, "success" if n else "auth_error", 1000.0, 12, 3, 4096)
+            f"box-{n}",
+            n != 1,
+            60.0,
+            MailboxStatus(1000.0, "success" if n else "auth_error", 1000.0, 12, 3, 4096),
+            1000.0 if n == 2 else None,
         )
         for n in range(mailboxes)
     ]
@@ -109,10 +113,19 @@ def test_figures_and_troubles_are_there() -> None:
         "4 waiting",
         "half within 0.4 s",
         "auth error",
+        "disabled",
         "paused",
         "relay (2 restarts)",
     ):
         assert words in text, words
+
+
+def test_a_sink_that_wants_no_more_events_is_told_from_one_that_lags() -> None:
+    view = snapshot()
+    assert view.status is not None
+    assert "4 waiting" in "\n".join(shown(view, 100, 30))
+    gone = replace(view, status=replace(view.status, disabled=["jsonl"]))
+    assert "4 not wanted (410)" in "\n".join(shown(gone, 100, 30))
 
 
 def test_a_ledger_that_is_away_is_said_to_be() -> None:

@@ -70,9 +70,9 @@ def test_a_virus_scanner_is_tried_where_there_is_one() -> None:
         assert away.detail == "the virus scanner is away"
 
 
-def test_a_paused_mailbox_is_not_tried() -> None:
+def test_a_disabled_mailbox_is_not_tried() -> None:
     with bench(mailbox("a", enabled=False)) as b:
-        assert "paused" in check(b)["a"].detail
+        assert "disabled" in check(b)["a"].detail
         assert b.maildrops["a"].sessions == 0
 
 

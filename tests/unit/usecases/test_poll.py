@@ -456,7 +456,7 @@ def test_new_mail_after_everything_was_deleted_is_no_reset() -> None:
         assert b.resets("a") == 0
 
 
-def test_a_paused_mailbox_is_not_polled() -> None:
+def test_a_disabled_mailbox_is_not_polled() -> None:
     with bench(mailbox("a", enabled=False), mailbox("b")) as b:
         b.poll_all()
         assert (b.maildrops["a"].sessions, b.maildrops["b"].sessions) == (0, 1)
