@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-BATCH = 100
+# Events handed over together: few to begin with, more and more to a sink that is quick. Between two batches a relay can
+# be told to end, and what was delivered in one is repeated if it dies.
+FIRST_BATCH, BATCH = 10, 100
+# A sink that takes longer for a batch gets smaller ones.
+SLOW = 5.0
 UNKNOWN_PAUSE = 10.0
 _AWAY = frozenset({Verdict.UNAVAILABLE, Verdict.GONE})
 
@@ -102,12 +106,13 @@ class _Turn:
     delivered: int = 0
     trouble: str | None = None
     disabled: bool = False
+    batch: int = FIRST_BATCH
 
     def follow_stream(self) -> None:
         """Deliver what the sink has not confirmed, oldest first."""
         events = self.stage.events
         while self._goes_on():
-            entries = events.read(self.sink.name, BATCH)
+            entries = events.read(self.sink.name, self.batch)
             if not entries:
                 return
             outcomes = list(zip(entries, self._deliver(entries), strict=True))
@@ -123,7 +128,7 @@ class _Turn:
         events = self.stage.events
         parked = events.parked(self.sink.name)
         while self._goes_on():
-            claims = parked.claim(BATCH, self.stage.keeper.seconds)
+            claims = parked.claim(self.batch, self.stage.keeper.seconds)
             if not claims:
                 return
             found = events.parked_events(self.sink.name, [claim.id for claim in claims])
@@ -148,8 +153,10 @@ class _Turn:
 
     def _deliver(self, entries: Sequence[Entry]) -> list[Outcome]:
         """One verdict for each, counted; remembers when the sink is away."""
+        began = self.stage.now().timestamp()
         outcomes = self._hand_over([entry.event for entry in entries]) if entries else []
         metrics, now = self.stage.metrics, self.stage.now().timestamp()
+        self.batch = max(1, self.batch // 2) if now - began > SLOW else min(BATCH, self.batch * 2)
         for entry, outcome in zip(entries, outcomes, strict=True):
             metrics.count("events_published_total", self.sink.name, outcome.verdict.value)
             if outcome.verdict in _AWAY:

@@ -159,3 +159,31 @@ def test_a_relay_that_died_after_delivery_repeats_with_the_same_id() -> None:
         b.relay_stage.run(never)
         assert len({event.id for event in b.sinks["main"].delivered}) == 1
         assert len(b.sinks["main"].delivered) == 2
+
+
+def batches(count: int, seconds: float) -> list[int]:
+    """How many events a sink gets at once when each takes it so long."""
+    with bench() as b:
+        sizes = [0]
+
+        def take(_: object) -> Outcome:
+            b.clock.time += seconds
+            sizes[-1] += 1
+            return Outcome(Verdict.DELIVERED)
+
+        def between() -> bool:
+            sizes.append(0)
+            return False
+
+        b.sinks["main"].verdict = take
+        filled(b, count)
+        b.relay_stage.run(between)
+        return [size for size in sizes if size]
+
+
+def test_a_slow_sink_gets_few_events_at_once_so_that_a_relay_can_be_told_to_end() -> None:
+    assert batches(60, 8.0) == [10, 5, 2] + [1] * 43
+
+
+def test_a_quick_sink_gets_many_events_at_once() -> None:
+    assert batches(300, 0.0) == [10, 20, 40, 80, 100, 50]
