@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
 
     from ingest.domain.manifest import ObjectRef
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object as a listing shows it. `modified`: seconds since 1970, by the store's clock."""
+    """An object as a listing shows it. `modified`: seconds since 1970, by the store's clock; `size`: octets."""
 
     key: str
     modified: float
+    size: int
 
 
 class Store(Protocol):
@@ -71,6 +72,24 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; no error when there is none. Only probes are ever deleted by a running service."""
+        ...
+
+    def erase(self, folder: str, keep: Collection[str] = ()) -> int:
+        """Remove everything below a folder for good: every object, and whatever the store holds of earlier ones.
+
+        May be repeated after it broke off; what is gone is not missed.
+
+        Args:
+            folder: what the keys begin with, without the slash at its end.
+            keep: keys of objects that stay as they are now; versions before that go too.
+
+        Returns:
+            How many objects and earlier versions were removed.
+
+        Raises:
+            StoreRefusedError: as ever, and where the store holds on to something (a lock, a legal hold); what could
+                not be removed is still there.
+        """
         ...
 
     def stored(self, prefix: str) -> Iterator[Stored]:

@@ -76,6 +76,12 @@ def test_a_listing_tells_when_each_object_was_written_last(store: Store) -> None
     assert (found.key, before <= found.modified <= time.time() + 1) == ("box/a", True)
 
 
+def test_a_listing_tells_the_size_of_each_object(store: Store) -> None:
+    put(store, "box/a", b"")
+    put(store, "box/b/c", octets(SMALL))
+    assert {found.key: found.size for found in store.stored("box/")} == {"box/a": 0, "box/b/c": SMALL}
+
+
 @pytest.mark.parametrize("size", [0, 1, SMALL, MIB, MIB + 1, STREAMED, PARTED])
 def test_what_is_put_is_read_octet_by_octet(store: Store, size: int) -> None:
     content = octets(size)
@@ -234,6 +240,8 @@ def test_keys_that_could_mean_something_else_are_refused(store: Store, key: str)
         store.stat(key)
     with pytest.raises(StoreRefusedError, match="key"):
         store.delete(key)
+    with pytest.raises(StoreRefusedError, match="key"):
+        store.erase(key)
     assert stored_keys(store, "") == []
 
 
@@ -288,6 +296,22 @@ def test_what_is_deleted_is_gone(store: Store) -> None:
     assert stored_keys(store, "") == ["box/b"]
     put(store, "box/a", b"again", only_if_absent=True)
     assert read(store, "box/a") == b"again"
+
+
+def test_what_is_below_a_folder_is_erased_but_for_what_is_to_stay(store: Store) -> None:
+    inside = ["box/m/a", "box/m/attachments/1-a", "box/m/attachments/2-b", "box/m/keep"]
+    beside = ["box/m-2/a", "box/mm/a", "box/n/m/a"]
+    for key in [*inside, *beside]:
+        put(store, key, key.encode())
+    assert store.erase("box/m", keep=["box/m/keep", "box/m/never-was"]) == 3
+    assert stored_keys(store, "") == sorted(["box/m/keep", *beside])
+    assert read(store, "box/m/keep") == b"box/m/keep"
+    assert store.erase("box/m", keep=["box/m/keep"]) == 0, "again, and nothing is missed"
+    assert store.erase("box/m") == 1
+    assert store.erase("box/nothing") == 0
+    assert stored_keys(store, "") == beside
+    put(store, "box/m/attachments/1-a", b"again")
+    assert read(store, "box/m/attachments/1-a") == b"again"
 
 
 def test_an_error_of_the_reader_stays_the_readers(store: Store) -> None:

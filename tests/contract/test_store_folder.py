@@ -122,6 +122,39 @@ def test_an_object_found_by_only_if_absent_is_durable_too(
     assert tmp_path / "store/box" in [path for path, _ in syncs.seen]
 
 
+def test_what_is_erased_is_gone_durably_with_empty_folders_and_what_was_half_written(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("box/m/message.json", "box/m/attachments/1-a", "box/m/attachments/more/2-b"):
+        put(store, key, b"octets")
+    (tmp_path / "store/box/m/.tmp-0123").write_bytes(b"half an attachment")
+    syncs = Syncs(store, monkeypatch)
+    assert store.erase("box/m", keep=["box/m/message.json"]) == 2
+    assert [path.name for path in (tmp_path / "store/box/m").iterdir()] == ["message.json"]
+    assert syncs.seen[-1] == (tmp_path / "store/box/m", ["box/m/message.json"])
+    put(store, "box/m/attachments/1-a", b"octets")
+
+
+def test_erasing_again_makes_durable_what_was_removed_before(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who removed it may have been killed before that."""
+    put(store, "box/m/message.json", b"octets")
+    syncs = Syncs(store, monkeypatch)
+    assert store.erase("box/m", keep=["box/m/message.json"]) == 0
+    assert [path for path, _ in syncs.seen] == [tmp_path / "store/box/m"]
+
+
+def test_a_link_is_erased_and_not_what_it_points_to(store: FolderStore, tmp_path: Path) -> None:
+    put(store, "box/m/a", b"octets")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/file").write_bytes(b"of somebody else")
+    (tmp_path / "store/box/m/link").symlink_to(tmp_path / "elsewhere")
+    store.erase("box/m")
+    assert (tmp_path / "elsewhere/file").read_bytes() == b"of somebody else"
+    assert list((tmp_path / "store/box/m").iterdir()) == []
+
+
 def test_files_and_folders_are_private(store: FolderStore, tmp_path: Path) -> None:
     before = os.umask(0)
     try:

@@ -133,6 +133,7 @@ def test_each_request_is_counted_by_operation_and_result(store: MeteredStore, me
     assert store.stat("b") is None
     assert stored_keys(store, "") == ["a"]
     store.delete("a")
+    assert store.erase("a") == 0
     assert counted(metrics) == dict.fromkeys(
         [
             ("put", "ok"),
@@ -143,6 +144,7 @@ def test_each_request_is_counted_by_operation_and_result(store: MeteredStore, me
             ("stat", "missing"),
             ("list", "ok"),
             ("delete", "ok"),
+            ("erase", "ok"),
         ],
         1,
     )
@@ -160,12 +162,13 @@ def test_failures_are_counted_and_passed_on(
         lambda: store.open("a").__enter__(),
         lambda: store.stat("a"),
         lambda: store.delete("a"),
+        lambda: store.erase("a"),
         lambda: stored_keys(store, ""),
     ]
     for call in calls:
         with pytest.raises(type(error)):
             call()
-    assert counted(metrics) == {(name, result): 1 for name in ("put", "get", "stat", "delete", "list")}
+    assert counted(metrics) == {(name, result): 1 for name in ("put", "get", "stat", "delete", "erase", "list")}
 
 
 def test_a_get_that_fails_while_it_is_read_is_no_success(store: MeteredStore, metrics: Metrics) -> None:

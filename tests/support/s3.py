@@ -115,10 +115,12 @@ class S3Server:
             aws_secret_access_key=account.secret_key,
         )
 
-    def make_bucket(self, name: str) -> str:
-        """Make a bucket of the owner's; returns its name."""
+    def make_bucket(self, name: str, *, versions: bool = False) -> str:
+        """Make a bucket of the owner's, one that keeps versions and has Object Lock if wanted; returns its name."""
         client = self.client()
-        client.create_bucket(Bucket=name)
+        client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=versions)
+        if versions:
+            client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         client.close()
         return name
 
@@ -147,12 +149,13 @@ class S3Server:
 
     def _versitygw(self, program: Path) -> tuple[Sequence[str], dict[str, str]]:
         buckets, accounts = self.folder / "buckets", self.folder / "accounts"
-        sidecar = self.folder / "sidecar"
-        for folder in (buckets, accounts, sidecar):
+        sidecar, versions = self.folder / "sidecar", self.folder / "versions"
+        for folder in (buckets, accounts, sidecar, versions):
             folder.mkdir(exist_ok=True)
         arguments = ["--port", f"127.0.0.1:{self.port}", "--keep-alive", "--quiet", "--iam-dir", str(accounts)]
         # Metadata as files, for not every file system that tests run on has extended attributes.
-        command = [str(program), *arguments, "posix", "--sidecar", str(sidecar), str(buckets)]
+        where = ["--sidecar", str(sidecar), "--versioning-dir", str(versions), str(buckets)]
+        command = [str(program), *arguments, "posix", *where]
         return command, {"ROOT_ACCESS_KEY": self.owner.access_key, "ROOT_SECRET_KEY": self.owner.secret_key}
 
     def _moto(self) -> tuple[Sequence[str], dict[str, str]]:

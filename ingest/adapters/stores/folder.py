@@ -30,7 +30,7 @@ from ingest.errors import (
 from ingest.ports.store import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from io import BufferedReader
     from pathlib import Path
 
@@ -132,6 +132,14 @@ class FolderStore:
             except _NO_PLACE:
                 self._require_root()
 
+    def erase(self, folder: str, keep: Collection[str] = ()) -> int:
+        """See `Store.erase`. What a crash left half written goes too, and folders that are empty then."""
+        path, kept = self._path(folder), {self._path(key) for key in keep}
+        with _translated():
+            if not path.is_dir():
+                self._require_root()
+            return _erase(path, kept)
+
     def stored(self, prefix: str) -> Iterator[Stored]:
         """See `Store.stored`."""
         folder, _, start = prefix.rpartition("/")
@@ -223,7 +231,36 @@ class FolderStore:
                 yield from self._walk(path / name[:-1], base + name, "")
                 continue
             with suppress(FileNotFoundError):  # deleted since
-                yield Stored(base + name, found[name].stat().st_mtime)
+                told = found[name].stat()
+                yield Stored(base + name, told.st_mtime, told.st_size)
+
+
+def _erase(folder: Path, kept: Collection[Path]) -> int:
+    """Remove the files below a folder, then the folders in it that are empty, and make that durable."""
+    removed = 0
+    try:
+        with os.scandir(folder) as entries:
+            found = [(folder / entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    except _NO_PLACE:
+        return 0
+    for path, is_folder in found:
+        if is_folder:
+            removed += _erase(path, kept)
+            _remove_if_empty(path)
+        elif path not in kept:
+            path.unlink(missing_ok=True)
+            removed += not path.name.startswith(TEMPORARY)
+    # Also where nothing was found: who removed it may have died before this.
+    _synchronise(folder)
+    return removed
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _fill(descriptor: int, body: BinaryIO, size: int, sha256: str) -> None:

@@ -15,7 +15,7 @@ from ingest.errors import ObjectExistsError, ObjectMissingError
 from ingest.ports.store import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class MemoryStore:
 
     Attributes:
         objects: what is stored, by key; tests may look at it and take things away.
-        fault: called with the operation (`put`, `get`, `stat`, `delete`, `list`) and the key before anything is done.
-            What it raises is what the caller gets, so a test makes the store fail, or lets it wait.
+        fault: called with the operation (`put`, `get`, `stat`, `delete`, `erase`, `list`) and the key before anything
+            is done. What it raises is what the caller gets, so a test makes the store fail, or lets it wait.
     """
 
     def __init__(
@@ -97,11 +97,25 @@ class MemoryStore:
         self._begin("delete", key)
         self.objects.pop(key, None)
 
+    def erase(self, folder: str, keep: Collection[str] = ()) -> int:
+        """See `Store.erase`; there are no versions. `fault` is asked about the folder, then about each object."""
+        segments(folder)
+        self._begin("erase", folder)
+        gone = [key for key in self.objects if key.startswith(f"{folder}/") and key not in keep]
+        for key in sorted(gone):
+            self._begin("erase", key)
+            self.objects.pop(key, None)
+        return len(gone)
+
     def stored(self, prefix: str) -> Iterator[Stored]:
         """See `Store.stored`."""
         self._begin("list", prefix)
         with self._lock:
-            found = [Stored(key, found.modified) for key, found in self.objects.items() if key.startswith(prefix)]
+            found = [
+                Stored(key, found.modified, found.ref.size)
+                for key, found in self.objects.items()
+                if key.startswith(prefix)
+            ]
         yield from sorted(found, key=lambda stored: stored.key)
 
     def _begin(self, operation: str, key: str) -> None:

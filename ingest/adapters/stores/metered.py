@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ingest.errors import ObjectExistsError, ObjectMissingError, StoreError, StoreRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ingest.domain.manifest import ObjectRef
     from ingest.metrics import Metrics
@@ -69,6 +69,11 @@ class MeteredStore:
         """See `Store.delete`."""
         with self._measured("delete"):
             self._inner.delete(key)
+
+    def erase(self, folder: str, keep: Collection[str] = ()) -> int:
+        """See `Store.erase`; counted as a whole."""
+        with self._measured("erase"):
+            return self._inner.erase(folder, keep)
 
     def stored(self, prefix: str) -> Iterator[Stored]:
         """See `Store.stored`."""

@@ -19,14 +19,22 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ingest.adapters.stores.octets import guarded, measure, segments
-from ingest.adapters.stores.s3_errors import is_missing, is_present, names_checksum, not_understood, translated
+from ingest.adapters.stores.s3_erase import erase
+from ingest.adapters.stores.s3_errors import (
+    is_missing,
+    is_present,
+    names_checksum,
+    not_understood,
+    translated,
+    translated_erasing,
+)
 from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ObjectExistsError, StoreRefusedError
 from ingest.ports.store import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from types_boto3_s3 import S3Client
 
@@ -189,6 +197,12 @@ class S3Store:
         with translated():
             self._client().delete_object(Bucket=self.bucket, Key=key)
 
+    def erase(self, folder: str, keep: Collection[str] = ()) -> int:
+        """See `Store.erase`."""
+        segments(folder)
+        with translated_erasing():
+            return erase(self._client(), self.bucket, f"{folder}/", keep)
+
     def stored(self, prefix: str) -> Iterator[Stored]:
         """See `Store.stored`."""
         with translated():
@@ -199,7 +213,7 @@ class S3Store:
             if page is None:
                 return
             for entry in page.get("Contents", ()):
-                yield Stored(entry["Key"], entry["LastModified"].timestamp())
+                yield Stored(entry["Key"], entry["LastModified"].timestamp(), entry["Size"])
 
     def _client(self) -> S3Client:
         """The client of this process. Making one costs 0.2 s, and a fork must not use its parent's connections."""

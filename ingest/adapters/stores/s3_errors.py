@@ -50,7 +50,9 @@ _REMEDIES = {
 }
 # HEAD has no body, so its errors have the status for a code.
 _ALIASES = {"403": "AccessDenied", "301": "PermanentRedirect", "AllAccessDisabled": "AccessDenied"}
-_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+_MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
+# AWS denies to remove what is locked; MinIO calls the request invalid.
+_KEPT = frozenset({"AccessDenied", "InvalidRequest", "ObjectLocked"})
 # 4xx that a repetition may mend: the server or the network was at fault.
 _TRANSIENT = frozenset(
     {
@@ -95,6 +97,23 @@ def translated() -> Iterator[None]:
         raise _answered(error) from error
     except BotoCoreError as error:
         raise _failed(error) from error
+
+
+@contextmanager
+def translated_erasing() -> Iterator[None]:
+    """`translated`, with other words for what a server refuses to erase."""
+    try:
+        with translated():
+            yield
+    except StoreRefusedError as error:
+        code = _code(error.__cause__) if isinstance(error.__cause__, ClientError) else ""
+        if code not in _KEPT:
+            raise
+        raise StoreRefusedError(
+            f"the object store refuses to erase ({code}): allow s3:ListBucketVersions on the bucket and"
+            " s3:DeleteObject and s3:DeleteObjectVersion on the objects; what Object Lock or a legal hold keeps can"
+            " be erased once that has ended or was lifted"
+        ) from error.__cause__
 
 
 def is_missing(error: ClientError) -> bool:
