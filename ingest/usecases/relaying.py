@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# Events handed over together: few to begin with, more and more to a sink that is quick. A relay can be told to end only
-# between two batches, and what was delivered in one is repeated if it dies.
+# Events handed over together: few to begin with, more and more to a sink that is quick. A relay can be told to end
+# only between two batches, and what was delivered in one is repeated if it dies.
 FIRST_BATCH, BATCH = 10, 100
 # A sink that takes longer for a batch gets smaller ones.
 SLOW = 5.0
