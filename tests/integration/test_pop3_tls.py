@@ -13,7 +13,18 @@ import trustme
 from ingest.domain.mailbox import Credentials, Deadlines, Mailbox, Server, Tls
 from ingest.errors import MaildropConnectError, MaildropTimeoutError, MaildropTlsError
 from ingest.pop3.connector import Pop3Connector
-from tests.support.scripted_pop3 import Close, Drain, Expect, ScriptedServer, Secure, Send, Stall, Step, login
+from tests.support.scripted_pop3 import (
+    Close,
+    Drain,
+    Expect,
+    ScriptedServer,
+    Secure,
+    Send,
+    Stall,
+    Step,
+    Trickle,
+    login,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,6 +147,13 @@ def test_tls_to_a_port_without_it_is_told_as_that() -> None:
 def test_a_server_that_is_silent_in_the_handshake_meets_the_deadline() -> None:
     with pytest.raises(MaildropTimeoutError, match="TLS"):
         polled([Stall()], deadlines=Deadlines(tls=0.15))
+
+
+def test_a_server_that_answers_the_handshake_octet_by_octet_meets_the_deadline() -> None:
+    """Octets that keep coming do not move it: here two seconds of them, the beginning of one long record."""
+    trickle = Trickle(b"\x16\x03\x03\x20\x00" + bytes(200), 0.01)
+    with pytest.raises(MaildropTimeoutError, match="TLS"):
+        polled([trickle, Stall()], deadlines=Deadlines(tls=0.15))
 
 
 def test_a_server_that_goes_in_the_handshake_is_told_as_that() -> None:
