@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ingest.domain.events import Event
     from ingest.ports.ledger import Claim, WorkSet
@@ -96,6 +96,13 @@ class EventLog(Protocol):
 
     def drop_parked(self, sink: str, ids: Sequence[str]) -> int:
         """Forget parked events, which the sink will never get then; returns how many there were."""
+        ...
+
+    def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
+        """Take events out of the stream, read or not: those with these ids, and all of a mailbox.
+
+        A sink that has not got them never will. Parked events stay. Returns how many there were.
+        """
         ...
 
     def oldest_parked(self, sink: str) -> float | None:

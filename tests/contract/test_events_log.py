@@ -334,3 +334,42 @@ def test_a_person_may_drop_parked_events(bench: Bench) -> None:
     assert [int(one.entry.event.id) for one in bench.events.all_parked("a", 10)] == [1]
     assert bench.events.parked("a").members() == {"1"}
     assert bench.ledger.counts()["parked"] == 1
+
+
+def test_erased_events_are_gone_whether_read_or_not(bench: Bench) -> None:
+    bench.events.ensure_group("late")
+    append(bench, range(3))
+    assert ids(bench.events.read("a", 2)) == [0, 1]
+    append(bench, range(3, 6))
+    assert bench.events.erase(["1", "4", "9"]) == 2
+    assert read_and_acknowledge(bench, "a", 10) == [0, 2, 3, 5]
+    assert read_and_acknowledge(bench, "late", 10) == [0, 2, 3, 5]
+    assert [bench.events.lag(sink) for sink in ("a", "late")] == [GroupLag(0, 0.0)] * 2
+    append(bench, range(6, 8))
+    assert read_and_acknowledge(bench, "a", 10) == [6, 7]
+    assert bench.ledger.counts()["events"] == 6
+
+
+def test_a_sink_that_begins_behind_erased_events_misses_nothing(bench: Bench) -> None:
+    append(bench, range(3))
+    bench.events.begin("late", now=True)
+    append(bench, range(3, 5))
+    bench.events.erase(["0", "3"])
+    assert ids(bench.events.read("late", 10)) == [4]
+
+
+def test_all_events_of_a_mailbox_can_be_erased(bench: Bench) -> None:
+    """More of them than are looked at in one go."""
+    append(bench, range(450))
+    assert bench.events.erase(mailbox="another") == 0
+    assert bench.events.erase() == 0
+    assert bench.events.erase(mailbox=BOX) == 450
+    assert bench.events.read("a", 10) == []
+
+
+def test_what_is_parked_stays_when_its_event_is_erased_from_the_stream(bench: Bench) -> None:
+    append(bench, range(1))
+    (entry,) = bench.events.read("a", 1)
+    bench.events.park("a", entry, LONG)
+    assert bench.events.erase(["0"]) == 1
+    assert bench.events.parked_events("a", ["0"]) == [entry]

@@ -11,7 +11,7 @@ from ingest.domain.events import Event
 from ingest.ports.eventlog import Entry, GroupLag, Parked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ingest.adapters.ledger.connection import RedisConnection
     from ingest.ports.ledger import Claim
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 KEPT = 1_000
 # One script removes no more than this, so that it does not hold up the server.
 TRIM_BATCH = 1_000
+# One script looks at no more than this; each may be 60 KiB large.
+_ERASE_BATCH = 200
 # Of an event that is 60 KiB large, so that one answer stays a few MiB.
 _SCANNED = 50
 
@@ -107,6 +109,14 @@ class RedisEventLog:
         for event_id in there:
             self._connection.run("unpark", keys, [event_id])
         return len(there)
+
+    def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
+        """See the port."""
+        removed, start = 0, b"-"
+        while start:
+            count, start = self._connection.run("erase", [names.EVENTS], [start, _ERASE_BATCH, mailbox or "", *ids])
+            removed += int(count)
+        return removed
 
     def oldest_parked(self, sink: str) -> float | None:
         """See the port."""

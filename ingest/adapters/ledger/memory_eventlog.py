@@ -11,7 +11,7 @@ from ingest.adapters.ledger.memory_workset import MemoryWorkSet
 from ingest.ports.eventlog import Entry, GroupLag, Parked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ingest.domain.events import Event
     from ingest.ports.ledger import Claim
@@ -131,6 +131,24 @@ class MemoryEventLog:
             parked = self._parked_of(sink)
             parked.work.drop(ids)
             return sum(parked.entries.pop(event_id, None) is not None for event_id in ids)
+
+    def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
+        """See the port."""
+        with self._lock:
+            doomed = [entry for entry in self._entries if entry.event.id in ids or entry.event.mailbox == mailbox]
+            for entry in doomed:
+                self._remove(self._entries.index(entry))
+            return len(doomed)
+
+    def _remove(self, index: int) -> None:
+        """As if what comes before had been appended one later, so that numbers are given once only."""
+        removed = self._entries.pop(index)
+        place = self._trimmed + index
+        self._trimmed += 1
+        self._begins = {sink: begin + (begin <= place) for sink, begin in self._begins.items()}
+        for group in self._groups.values():
+            group.read += group.read <= place
+            group.pending.discard(removed.position)
 
     def oldest_parked(self, sink: str) -> float | None:
         """See the port."""

@@ -1,0 +1,451 @@
+"""Purging: no content is left, nobody stores or tells of the message again, a crash anywhere leaves nothing half."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.domain import keys
+from ingest.domain.events import EventType
+from ingest.domain.keys import Layout
+from ingest.domain.mailbox import Deletion, Limits
+from ingest.domain.tombstone import MOST_OCTETS, Tombstone
+from ingest.errors import StoreRefusedError, StoreUnavailableError
+from ingest.usecases.purge import NotPurgedError, Purge
+from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ingest.usecases.purgereport import PurgeReport
+
+SECRET = b"the words nobody may read again"
+
+
+def secret(subject: str) -> bytes:
+    return mail(subject, SECRET.decode(), SECRET * 3)
+
+
+def purge_of(b: Bench) -> Purge:
+    return Purge(b.store, Layout("mail"), b.ledger, b.events, list(b.sinks), b.mailboxes, b.keeper, b.clock.now)
+
+
+def fill(b: Bench, *numbers: int, box: str = "a") -> None:
+    """Messages on the server, all of them stored, processed and delivered."""
+    b.maildrops[box].messages |= {b"u%d" % number: secret(str(number)) for number in numbers}
+    b.everything()
+
+
+def key(number: int, box: str = "a") -> str:
+    return message_key(box, secret(str(number)))
+
+
+def purge(b: Bench, *numbers: int) -> PurgeReport:
+    found = purge_of(b).find([key(number) for number in numbers])
+    return whole(purge_of(b).messages(found, never))
+
+
+def whole(report: PurgeReport) -> PurgeReport:
+    if report.error is not None:
+        raise report.error
+    return report
+
+
+def contents(b: Bench) -> Iterable[bytes]:
+    return (stored.content for stored in b.store.objects.values())
+
+
+def names(b: Bench, number: int) -> dict[str, int]:
+    """What is left of a message: names and sizes of its objects."""
+    return {
+        name.rpartition(f"/{key(number)}/")[2]: stored.ref.size
+        for name, stored in b.store.objects.items()
+        if key(number) in name
+    }
+
+
+def record(b: Bench, number: int) -> dict[str, object]:
+    (stored,) = [one for name, one in b.store.objects.items() if name.endswith(f"{key(number)}/{keys.MANIFEST}")]
+    told: dict[str, object] = json.loads(stored.content)
+    return told
+
+
+def assert_forgotten(b: Bench, number: int) -> None:
+    """All that is left is the record and an empty object."""
+    told = record(b, number)
+    assert names(b, number) == {keys.MANIFEST: len(json.dumps(told, separators=(",", ":"))), keys.RAW: 0}
+    assert set(told) == {"schema", "message_key", "mailbox", "purged", "purged_at", "objects", "octets"}
+
+
+def test_a_record_is_left_without_content() -> None:
+    with bench() as b:
+        fill(b, 1, 2)
+        before = [stored for name, stored in b.store.objects.items() if key(1) in name]
+        report = purge(b, 1)
+        assert_forgotten(b, 1)
+        assert record(b, 1) == {
+            "schema": "mailhaul.purged/1",
+            "message_key": key(1),
+            "mailbox": "a",
+            "purged": True,
+            "purged_at": b.clock.now().isoformat().replace("+00:00", "Z"),
+            "objects": 4,
+            "octets": sum(stored.ref.size for stored in before),
+        }
+        assert (report.messages, report.objects) == (1, 4)
+        assert report.octets == sum(stored.ref.size for stored in before)
+        assert set(names(b, 2)) == {"raw.eml", "message.json", "body.txt", "attachments/2-i.pdf"}
+
+
+def test_what_is_handed_out_again_after_everything_was_lost_is_not_stored_or_told_again() -> None:
+    """The server still has it, and neither ledger nor checkpoint knows of it."""
+    with bench() as b:
+        fill(b, 1, 2)
+        purge(b, 1)
+        b.ledger.lose()
+        for name in [name for name in b.store.objects if "_state" in name]:
+            del b.store.objects[name]
+        b.sinks["main"].delivered.clear()
+        b.everything()
+        assert b.maildrops["a"].retrieved.count(b"u1") == 2
+        assert {event["subject"] for event in b.published()} == {key(2)}
+        assert_forgotten(b, 1)
+        assert b.ledger.counts()["open"] == 0
+
+
+def test_what_comes_again_under_another_unique_id_is_not_stored_or_told_again() -> None:
+    with bench() as b:
+        fill(b, 1)
+        purge(b, 1)
+        b.sinks["main"].delivered.clear()
+        b.maildrops["a"].messages = {b"x1": secret("1")}
+        b.everything()
+        assert b.published() == []
+        assert_forgotten(b, 1)
+
+
+def test_healing_tells_nothing_of_it_though_nothing_counts_as_published() -> None:
+    with bench() as b:
+        fill(b, 1)
+        purge(b, 1)
+        b.ledger.lose()
+        b.maildrops["a"].messages.clear()
+        b.sinks["main"].delivered.clear()
+        b.everything()
+        assert b.published() == []
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "parked": 0}
+        assert_forgotten(b, 1)
+
+
+def test_a_policy_that_deletes_deletes_it_on_the_server_too() -> None:
+    with bench(mailbox("a", deletion=Deletion(100.0))) as b:
+        fill(b, 1)
+        purge(b, 1)
+        b.clock.time += 100
+        b.poll_all()
+        assert b.maildrops["a"].messages == {}
+
+
+def test_of_a_message_too_large_to_fetch_its_header_goes() -> None:
+    with bench(mailbox("a", limits=Limits(message_bytes=300))) as b:
+        b.maildrops["a"].messages[b"u1"] = mail("big", "x" * 1000)
+        b.everything()
+        (name,) = b.keys(keys.TOP)
+        purger = purge_of(b)
+        found = list(purger.find([name.split("/")[-2][:6]], "a"))
+        assert whole(purger.messages(found, never)).messages == 1
+        assert b.store.objects[name].ref.size == 0
+        assert b.keys(keys.RAW) == []
+        assert not any(b"big" in content for content in contents(b))
+        b.ledger.lose()
+        b.sinks["main"].delivered.clear()
+        b.everything()
+        assert b.published() == []
+
+
+def test_a_message_that_is_being_processed_is_left_alone() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages = {b"u1": secret("1")}
+        b.poll_all()
+        purger = purge_of(b)
+        found = purger.find([key(1)])
+        with pytest.raises(NotPurgedError, match="still being processed: 1"):
+            purger.survey(found)
+        report = purger.messages(found, never)
+        assert isinstance(report.error, NotPurgedError)
+        b.process_stage.run(never)
+        b.relay_stage.run(never)
+        assert len(b.published()) == 1
+        assert set(names(b, 1)) == {"raw.eml", "message.json", "body.txt", "attachments/2-i.pdf"}
+
+
+def give_up(b: Bench, *numbers: int) -> None:
+    """Messages that could not be processed however often it was tried."""
+    b.maildrops["a"].messages |= {b"u%d" % number: secret(str(number)) for number in numbers}
+    b.poll_all()
+    for _ in range(40):
+        b.clock.time += 100_000
+        for claim in b.ledger.messages.claim(10, 60):
+            b.process_stage.handle(type(claim)(claim.id, claim.fence, 99, claim.late))
+    assert len(b.ledger.failed_messages()) == len(numbers)
+
+
+def test_a_message_that_was_given_up_is_given_up_no_more() -> None:
+    with bench() as b:
+        give_up(b, 1, 2)
+        assert purge(b, 1).failed == 1
+        assert [one.message.key for one in b.ledger.failed_messages()] == [key(2)]
+        assert_forgotten(b, 1)
+        b.ledger.lose()
+        b.maildrops["a"].messages.clear()
+        b.everything()
+        assert {event["subject"] for event in b.published()} == {key(2)}
+
+
+def test_its_events_are_taken_from_the_stream_and_from_those_that_a_sink_refused() -> None:
+    with bench() as b:
+        b.refuse_everything()
+        fill(b, 1, 2)
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 2, "parked": 2}
+        report = purge(b, 1)
+        assert (report.refused_events, report.unread_events) == (1, 1)
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "parked": 1}
+        assert b.events.parked_events("main", [keys.event_id(EventType.RECEIVED, key(2))]) != [None]
+
+
+class FailsAt:
+    """A store that breaks down before its n-th change, and from then on."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def __call__(self, operation: str, key: str) -> None:
+        if operation in ("put", "erase"):
+            self.left -= 1
+        if self.left <= 0:
+            raise StoreUnavailableError("away")
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+@pytest.mark.parametrize("given_up", [False, True])
+def test_wherever_it_breaks_off_another_try_ends_it(number: int, *, given_up: bool) -> None:
+    with bench() as b:
+        (give_up if given_up else fill)(b, 1)
+        expected = dict(record(b, 1)) if not given_up else None
+        objects = len(names(b, 1))
+        octets = sum(names(b, 1).values())
+        found = purge_of(b).find([key(1)])
+        b.store.fault = FailsAt(number)
+        broken = purge_of(b).messages(found, never)
+        b.store.fault = None
+        if given_up and number > 3:  # there are no more steps: two to put, one to erase in vain
+            whole(broken)
+        else:
+            assert isinstance(broken.error, StoreUnavailableError)
+        b.ledger.lose()
+        b.sinks["main"].delivered.clear()
+        if number > 1:  # it counts as purged from the first step on
+            b.everything()
+            assert b.published() == []
+        again = purge(b, 1)
+        assert (again.messages, again.purged_before) == ((1, 0) if number == 1 else (0, 1))
+        assert_forgotten(b, 1)
+        assert (record(b, 1)["objects"], record(b, 1)["octets"]) == (objects, octets)
+        assert record(b, 1) != expected
+        assert purge(b, 1).left_over == 0
+
+
+def test_no_record_is_so_large_that_it_would_not_be_read() -> None:
+    when = bench_time()
+    told = Tombstone(message_key="0" * 32, mailbox="x" * 512, purged_at=when, objects=10**9, octets=10**15)
+    assert len(told.to_json()) <= MOST_OCTETS
+
+
+def bench_time() -> datetime:
+    return datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
+
+
+# --- which message ------------------------------------------------------------------------------------------------
+
+
+def test_a_key_may_be_given_by_a_beginning_that_no_other_has() -> None:
+    with bench() as b:
+        fill(b, *range(20))
+        purger = purge_of(b)
+        wanted = key(3)
+        (found,) = purger.find([wanted[:8]])
+        assert (found.key, len(found.objects), str(found.day)) == (wanted, 4, "2026-11-23")
+        assert [one.key for one in purger.find([wanted, wanted[:9]])] == [wanted]
+        first = {key(number)[0] for number in range(20)}
+        shared = next(digit for digit in first if sum(key(number)[0] == digit for number in range(20)) > 1)
+        with pytest.raises(NotPurgedError, match=f"messages begin with {shared}"):
+            purger.find([shared])
+
+
+@pytest.mark.parametrize("wrong", ["", "xyz", "A1", "0" * 33, "../a"])
+def test_what_is_no_key_is_refused(wrong: str) -> None:
+    with bench() as b:
+        fill(b, 1)
+        with pytest.raises(NotPurgedError, match="is no message key"):
+            purge_of(b).find([wrong])
+
+
+def test_a_key_that_is_not_there_is_told() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        fill(b, 1)
+        with pytest.raises(NotPurgedError, match=f"no message is stored under {'f' * 32}"):
+            purge_of(b).find(["f" * 32])
+        with pytest.raises(NotPurgedError, match="no message is stored under"):
+            purge_of(b).find([key(1)], "b")
+        assert purge_of(b).find([key(1)], "a")
+
+
+def test_a_message_in_two_folders_of_its_mailbox_is_purged_in_both() -> None:
+    """The mailbox's prefix was changed, and its mail fetched again."""
+    with bench() as b:
+        fill(b, 1)
+        b.mailboxes["a"] = mailbox("a", prefix="team/a")
+        b.ledger.lose()
+        b.everything()
+        assert len(b.keys(keys.RAW)) == 2
+        purger = purge_of(b)
+        found = purger.find([key(1)])
+        assert (purger.survey(found).messages, purger.survey(found).mailboxes) == (2, ("a",))
+        assert whole(purger.messages(found, never)).messages == 2
+        assert not any(SECRET in content for content in contents(b))
+
+
+def test_nobody_polls_the_mailbox_meanwhile_and_its_turn_stays() -> None:
+    with bench() as b:
+        fill(b, 1)
+        purger = purge_of(b)
+        found = purger.find([key(1)])
+        claims: list[object] = []
+        b.store.fault = lambda *_: claims.append(b.ledger.mailboxes.claim_one("a", 60))
+        whole(purger.messages(found, never))
+        assert claims
+        assert set(claims) == {None}
+        assert b.ledger.mailboxes.due_in("a") == 60
+
+
+def test_a_mailbox_that_is_being_polled_is_waited_for() -> None:
+    with bench() as b:
+        fill(b, 1)
+        found = purge_of(b).find([key(1)])
+        assert b.ledger.mailboxes.claim_one("a", 60)
+        report = purge_of(b).messages(found, never)
+        assert isinstance(report.error, NotPurgedError)
+        assert "being polled" in str(report.error)
+        assert len(names(b, 1)) == 4
+
+
+# --- a whole mailbox ----------------------------------------------------------------------------------------------
+
+
+def test_a_paused_mailbox_is_purged_whole_and_stays_paused() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        fill(b, 1, 2, 3)
+        fill(b, 7, box="b")
+        checkpoint = b.store.objects["mail/a/_state/seen"]
+        b.ledger.pause("a")
+        heard: list[int] = []
+        survey = purge_of(b).survey(purge_of(b).of_mailbox("a"))
+        assert (survey.messages, survey.purged, survey.objects, survey.mailboxes) == (3, 0, 12, ("a",))
+        assert (str(survey.first), str(survey.last)) == ("2026-11-23", "2026-11-23")
+        report = whole(purge_of(b).mailbox("a", never, heard.append))
+        assert (report.messages, report.objects, report.octets) == (3, 12, survey.octets)
+        assert (report.unread_events, heard) == (3, [1, 2, 3])
+        for number in (1, 2, 3):
+            assert_forgotten(b, number)
+        assert b.store.objects["mail/a/_state/seen"] == checkpoint
+        assert len([name for name in b.store.objects if name.startswith("mail/b/")]) == 4
+        assert b.ledger.is_paused("a")
+        b.poll_all()
+        assert "a" not in b.ledger.mailboxes.members()
+        b.ledger.resume("a")
+        b.ledger.mailboxes.add(["a"])
+        b.everything()
+        assert b.maildrops["a"].retrieved.count(b"u1") == 1, "what is on the server is not fetched again"
+
+
+def test_a_mailbox_that_is_still_polled_is_not_purged() -> None:
+    with bench() as b:
+        fill(b, 1)
+        with pytest.raises(NotPurgedError, match="mailhaul mailboxes pause a"):
+            purge_of(b).of_mailbox("a")
+        report = purge_of(b).mailbox("a", never)
+        assert isinstance(report.error, NotPurgedError)
+        assert len(names(b, 1)) == 4
+
+
+@pytest.mark.parametrize("how", ["disabled", "removed"])
+def test_a_mailbox_that_is_disabled_or_not_configured_any_more_is_purged(how: str) -> None:
+    with bench() as b:
+        fill(b, 1)
+        if how == "disabled":
+            b.mailboxes["a"] = mailbox("a", enabled=False)
+        else:
+            del b.mailboxes["a"]
+        b.ticker.tick(b.schedule())
+        assert whole(purge_of(b).mailbox("a", never)).messages == 1
+        assert_forgotten(b, 1)
+        b.clock.time += 60
+        b.poll_stage.run(never)
+        assert "a" not in b.ledger.mailboxes.members()
+
+
+def test_the_folder_of_a_mailbox_is_not_taken_for_a_mailbox() -> None:
+    with bench(mailbox("a", prefix="team")) as b:
+        fill(b, 1)
+        with pytest.raises(NotPurgedError, match="name that instead"):
+            purge_of(b).of_mailbox("team")
+        with pytest.raises(NotPurgedError, match="name that instead"):
+            purge_of(b).find([key(1)], "team")
+
+
+def test_of_a_mailbox_that_got_a_prefix_what_lay_under_its_id_goes_too() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.mailboxes["a"] = mailbox("a", prefix="team/a")
+        fill(b, 2)
+        b.ledger.pause("a")
+        assert whole(purge_of(b).mailbox("a", never)).messages == 2
+        assert not any(SECRET in content for content in contents(b))
+
+
+def test_a_purge_stops_between_messages_and_another_goes_on() -> None:
+    with bench() as b:
+        fill(b, *range(5))
+        b.ledger.pause("a")
+        done: list[int] = []
+        report = whole(purge_of(b).mailbox("a", lambda: len(done) == 2, done.append))
+        assert (report.messages, report.stopped) == (2, True)
+        survey = purge_of(b).survey(purge_of(b).of_mailbox("a"))
+        assert (survey.messages, survey.purged) == (3, 2)
+        report = whole(purge_of(b).mailbox("a", never))
+        assert (report.messages, report.purged_before, report.left_over, report.stopped) == (3, 2, 0, False)
+        assert not any(SECRET in content for content in contents(b))
+
+
+def test_a_store_that_refuses_one_message_breaks_it_off_and_what_was_done_is_told() -> None:
+    with bench() as b:
+        fill(b, 1, 2)
+        b.ledger.pause("a")
+        held = sorted(b.keys("2-i.pdf"))[1]
+
+        def fault(operation: str, name: str) -> None:
+            if (operation, name) == ("erase", held):
+                raise StoreRefusedError("locked")
+
+        b.store.fault = fault
+        report = purge_of(b).mailbox("a", never)
+        assert isinstance(report.error, StoreRefusedError)
+        assert report.messages == 1
+        assert held in b.store.objects
+        b.store.fault = None
+        report = whole(purge_of(b).mailbox("a", never))
+        assert (report.purged_before, report.left_over) == (2, 2)
+        assert not any(SECRET in content for content in contents(b))
