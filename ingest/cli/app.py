@@ -16,7 +16,8 @@ import typer
 from rich.console import Console
 
 from ingest import __version__
-from ingest.cli import failed, mailboxes, sinks
+from ingest.cli import failed, mailboxes, purge, sinks
+from ingest.cli.reconcile import reconcile
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 from ingest.cli.saying import FAILED, INTERRUPTED, Commands
 
@@ -32,6 +33,8 @@ app.add_typer(config_app, name="config")
 app.add_typer(mailboxes.app, name="mailboxes")
 app.add_typer(failed.app, name="failed")
 app.add_typer(sinks.app, name="sinks")
+app.add_typer(purge.app, name="purge")
+app.command()(reconcile)
 
 
 class Role(StrEnum):

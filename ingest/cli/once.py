@@ -16,13 +16,16 @@ from ingest.ports.hints import NoHints
 from ingest.runtime import Runtime, build, ledger_url
 from ingest.usecases.failed import FailedMessages
 from ingest.usecases.mailboxes import Mailboxes
+from ingest.usecases.purge import Purge
+from ingest.usecases.reconcile import Reconciler
 from ingest.usecases.sinks import SinkTroubles
 from ingest.usecases.status import Status, read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from ingest.domain.mailbox import Mailbox
     from ingest.usecases.check import CheckReport
     from ingest.usecases.drain import DrainReport
     from ingest.usecases.polling import PollOutcome
@@ -77,6 +80,13 @@ def poll(config: Path | None, mailbox: str) -> PollOutcome:
 
 
 @contextmanager
+def reconciler(config: Path | None) -> Iterator[tuple[Reconciler, Mapping[str, Mailbox]]]:
+    """What compares the ledger with the store, and every mailbox by its id."""
+    with runtime_for(config) as runtime:
+        yield Reconciler(runtime.poller, runtime.events), runtime.mailboxes()
+
+
+@contextmanager
 def sinks(config: Path | None) -> Iterator[SinkTroubles]:
     """What may be done about sinks."""
     with runtime_for(config) as runtime:
@@ -88,6 +98,22 @@ def failed(config: Path | None) -> Iterator[FailedMessages]:
     """What may be done with messages that were given up."""
     with runtime_for(config) as runtime:
         yield FailedMessages(runtime.ledger)
+
+
+@contextmanager
+def purge(config: Path | None) -> Iterator[Purge]:
+    """What erases messages for good."""
+    with runtime_for(config) as runtime:
+        yield Purge(
+            store=runtime.store,
+            layout=runtime.layout,
+            ledger=runtime.ledger,
+            events=runtime.events,
+            sinks=runtime.sinks,
+            configured=runtime.mailboxes(),
+            keeper=runtime.keeper,
+            now=runtime.now,
+        )
 
 
 @contextmanager

@@ -92,19 +92,20 @@ class Purge:
                     matches.setdefault(holding.key, []).append(holding)
         return list({one.folder: one for beginning in wanted for one in _only(beginning, found[beginning])}.values())
 
-    def of_mailbox(self, mailbox: str) -> Iterator[Holding]:
-        """Every message of a mailbox that is polled no more.
+    def survey_mailbox(self, mailbox: str) -> Survey:
+        """Look at what would be purged of a whole mailbox.
 
         Raises:
-            NotPurgedError: it is still polled.
-            StoreError: the store is away.
+            NotPurgedError: it is still polled, some of it is still being processed, or nobody knows of it.
+            StoreError, LedgerError: the store or the ledger is away.
         """
-        box = self.configured.get(mailbox)
-        if box is not None and box.enabled and not self.ledger.is_paused(mailbox):
+        survey = self.survey(self._of_mailbox(mailbox))
+        if not survey.mailboxes and mailbox not in self.configured:
             raise NotPurgedError(
-                f"{mailbox} is still polled; stop that first with: mailhaul mailboxes pause {mailbox}"
+                f"nothing is stored under {mailbox}, and no mailbox of this name is configured; one that had a prefix"
+                " is called by that"
             )
-        return self._holdings(self._folders(mailbox))
+        return survey
 
     def survey(self, found: Iterable[Holding]) -> Survey:
         """Look at what would be purged.
@@ -173,7 +174,7 @@ class Purge:
         report = PurgeReport()
         with _noted(report), self._held(mailbox) as lease:
             failed = self._failed()
-            for holding in self.of_mailbox(mailbox):
+            for holding in self._of_mailbox(mailbox):
                 if stop():
                     report.stopped = True
                     return report
@@ -264,6 +265,14 @@ class Purge:
             work.release(claim, max(0.0, -claim.late), claim.tries - 1)
         elif claim.id not in self.configured:
             work.drop([claim.id])
+
+    def _of_mailbox(self, mailbox: str) -> Iterator[Holding]:
+        box = self.configured.get(mailbox)
+        if box is not None and box.enabled and not self.ledger.is_paused(mailbox):
+            raise NotPurgedError(
+                f"{mailbox} is still polled; stop that first with: mailhaul mailboxes pause {mailbox}"
+            )
+        return self._holdings(self._folders(mailbox))
 
     def _holdings(self, folders: Iterable[str] | None) -> Iterator[Holding]:
         prefix = f"{self.layout.prefix}/" if self.layout.prefix else ""

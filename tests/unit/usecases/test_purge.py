@@ -15,6 +15,7 @@ from ingest.domain.mailbox import Deletion, Limits
 from ingest.domain.tombstone import MOST_OCTETS, Tombstone
 from ingest.errors import StoreRefusedError, StoreUnavailableError
 from ingest.usecases.purge import NotPurgedError, Purge
+from ingest.usecases.purgereport import Survey
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 
 if TYPE_CHECKING:
@@ -352,7 +353,7 @@ def test_a_paused_mailbox_is_purged_whole_and_stays_paused() -> None:
         checkpoint = b.store.objects["mail/a/_state/seen"]
         b.ledger.pause("a")
         heard: list[int] = []
-        survey = purge_of(b).survey(purge_of(b).of_mailbox("a"))
+        survey = purge_of(b).survey_mailbox("a")
         assert (survey.messages, survey.purged, survey.objects, survey.mailboxes) == (3, 0, 12, ("a",))
         assert (str(survey.first), str(survey.last)) == ("2026-11-23", "2026-11-23")
         report = whole(purge_of(b).mailbox("a", never, heard.append))
@@ -375,7 +376,7 @@ def test_a_mailbox_that_is_still_polled_is_not_purged() -> None:
     with bench() as b:
         fill(b, 1)
         with pytest.raises(NotPurgedError, match="mailhaul mailboxes pause a"):
-            purge_of(b).of_mailbox("a")
+            purge_of(b).survey_mailbox("a")
         report = purge_of(b).mailbox("a", never)
         assert isinstance(report.error, NotPurgedError)
         assert len(names(b, 1)) == 4
@@ -397,11 +398,19 @@ def test_a_mailbox_that_is_disabled_or_not_configured_any_more_is_purged(how: st
         assert "a" not in b.ledger.mailboxes.members()
 
 
+def test_a_mailbox_that_nobody_knows_of_is_told() -> None:
+    """A slip of the pen is no success; what is configured and empty is."""
+    with bench(mailbox("a", enabled=False)) as b:
+        assert purge_of(b).survey_mailbox("a") == Survey()
+        with pytest.raises(NotPurgedError, match="nothing is stored under nobody"):
+            purge_of(b).survey_mailbox("nobody")
+
+
 def test_the_folder_of_a_mailbox_is_not_taken_for_a_mailbox() -> None:
     with bench(mailbox("a", prefix="team")) as b:
         fill(b, 1)
         with pytest.raises(NotPurgedError, match="name that instead"):
-            purge_of(b).of_mailbox("team")
+            purge_of(b).survey_mailbox("team")
         with pytest.raises(NotPurgedError, match="name that instead"):
             purge_of(b).find([key(1)], "team")
 
@@ -423,7 +432,7 @@ def test_a_purge_stops_between_messages_and_another_goes_on() -> None:
         done: list[int] = []
         report = whole(purge_of(b).mailbox("a", lambda: len(done) == 2, done.append))
         assert (report.messages, report.stopped) == (2, True)
-        survey = purge_of(b).survey(purge_of(b).of_mailbox("a"))
+        survey = purge_of(b).survey_mailbox("a")
         assert (survey.messages, survey.purged) == (3, 2)
         report = whole(purge_of(b).mailbox("a", never))
         assert (report.messages, report.purged_before, report.left_over, report.stopped) == (3, 2, 0, False)
