@@ -17,8 +17,8 @@ from rich.console import Console
 
 from ingest import __version__
 from ingest.cli import failed, mailboxes, purge, sinks
-from ingest.cli.reconcile import reconcile
 from ingest.cli.options import ConfigOption, JsonOption, print_json
+from ingest.cli.reconcile import reconcile
 from ingest.cli.saying import FAILED, INTERRUPTED, Commands
 
 app = typer.Typer(

@@ -83,7 +83,7 @@ def poll(config: Path | None, mailbox: str) -> PollOutcome:
 def reconciler(config: Path | None) -> Iterator[tuple[Reconciler, Mapping[str, Mailbox]]]:
     """What compares the ledger with the store, and every mailbox by its id."""
     with runtime_for(config) as runtime:
-        yield Reconciler(runtime.poller, runtime.events), runtime.mailboxes()
+        yield Reconciler(runtime.poll_stage.poller, runtime.events), runtime.mailboxes()
 
 
 @contextmanager

@@ -41,6 +41,18 @@ class GroupLag:
 class EventLog(Protocol):
     """The event stream: the outbox, read by one consumer group per sink."""
 
+    def tell(self, events: Sequence[Event]) -> None:
+        """Append events again that were in the stream before; their ids are the same."""
+        ...
+
+    def ids(self, behind: str = "") -> tuple[list[str], str]:
+        """Ids of events in the stream, and the position to ask on from, as `behind`.
+
+        Args:
+            behind: a position; only what was appended after it is looked at. Empty: everything.
+        """
+        ...
+
     def begin(self, sink: str, *, now: bool) -> None:
         """Remember where a sink's group is to begin: behind what the stream holds now, or before all of it.
 

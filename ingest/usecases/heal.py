@@ -22,8 +22,9 @@ from ingest.usecases.recall import recall
 from ingest.usecases.spool import HEAD_OCTETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from ingest.domain.events import Event
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.ledger import Ledger
@@ -38,22 +39,29 @@ T = TypeVar("T")
 
 # Committed in one step; between steps the claim is looked at.
 BATCH = 100
+# Messages looked at between two words about it.
+TELL_EVERY = 1_000
 _OBJECT = re.compile(r"(?:\d{4}/\d\d/\d\d|undated)/[0-9a-f]{32}/(message\.json|raw\.eml|top\.eml)")
 
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """What the ledger knows again: digests that are done, ids of events that were told again, messages reopened."""
+    """What the ledger knows again: digests that are done, ids of events that were told again, messages reopened.
+
+    `looked` is how many messages the store has of the mailbox.
+    """
 
     done: dict[bytes, int]
     told: frozenset[str] = frozenset()
     reopened: int = 0
+    looked: int = 0
 
 
 @dataclass(slots=True)
 class _Unfinished:
-    """Manifests whose events may be lost, and messages without a manifest."""
+    """Manifests whose events may be lost, and messages without a manifest, of so many that were looked at."""
 
+    looked: int = 0
     manifests: list[Stored] = field(default_factory=list)
     messages: list[Stored] = field(default_factory=list)
 
@@ -68,38 +76,63 @@ class Healer:
     checkpoints: Checkpoints
     published: Published
 
-    def heal(self, mailbox: Mailbox, lease: Lease) -> Healed:
+    def heal(
+        self,
+        mailbox: Mailbox,
+        lease: Lease,
+        *,
+        told: Collection[str] = (),
+        listen: Callable[[int], None] = lambda _: None,
+    ) -> Healed:
         """Give the ledger back what the store knows of a claimed mailbox, which is known only when all is done.
+
+        Args:
+            mailbox: whose claim is held.
+            lease: on that claim.
+            told: ids of events that need not be told again: the stream holds them.
+            listen: told now and then how many messages have been looked at.
 
         Raises:
             StoreError: the store is away; nothing is lost, and another poll begins anew.
             LedgerError: the ledger is away, or the claim is lost.
         """
-        unfinished = self._look_through(mailbox, self.published.read())
-        told: set[str] = set()
+        unfinished = self._look_through(mailbox, self.published.read(), listen)
+        again: set[str] = set()
         for manifests in _batches(unfinished.manifests):
-            events = [event for manifest in manifests if (event := recall(self.store, manifest)) is not None]
+            events = [event for event in self._events(manifests) if event.id not in told]
             lease.check()
             self.ledger.tell_again(lease.claim, events)
-            told.update(event.id for event in events)
+            again.update(event.id for event in events)
         reopened = 0
         for messages in _batches(unfinished.messages):
             registrations = [self._reopened(mailbox, message) for message in messages]
             lease.check()
             reopened += self.ledger.register(lease.claim, registrations)
-        if told or reopened:
-            log.warning("mailbox.healed", mailbox=mailbox.id, told=len(told), reopened=reopened)
-        return Healed(self.checkpoints.restore(mailbox, lease.claim), frozenset(told), reopened)
+        if again or reopened:
+            log.warning("mailbox.healed", mailbox=mailbox.id, told=len(again), reopened=reopened)
+        done = self.checkpoints.restore(mailbox, lease.claim)
+        return Healed(done, frozenset(again), reopened, unfinished.looked)
 
-    def _look_through(self, mailbox: Mailbox, published: float) -> _Unfinished:
+    def _events(self, manifests: Sequence[Stored]) -> Iterator[Event]:
+        """Of manifests whose messages are not open: those are told of when they have been processed."""
+        open_messages = self.ledger.open_messages([_key_of(manifest) for manifest in manifests])
+        for manifest, message in zip(manifests, open_messages, strict=True):
+            if message is None and (event := recall(self.store, manifest)) is not None:
+                yield event
+
+    def _look_through(self, mailbox: Mailbox, published: float, listen: Callable[[int], None]) -> _Unfinished:
         """Every message of the mailbox, by what is missing of it. A manifest comes before its mail in a listing."""
-        found, done = _Unfinished(), ""
+        found, done, last = _Unfinished(), "", ""
         root = self.layout.mailbox(mailbox.folder)
         for stored in self.store.stored(root):
             match = _OBJECT.fullmatch(stored.key, len(root))
             if match is None:
                 continue
             folder = stored.key.rpartition("/")[0]
+            if folder != last:
+                found.looked, last = found.looked + 1, folder
+                if found.looked % TELL_EVERY == 0:
+                    listen(found.looked)
             if match[1] == keys.MANIFEST:
                 done = folder
                 if stored.modified >= published:
@@ -110,7 +143,7 @@ class Healer:
 
     def _reopened(self, mailbox: Mailbox, mail: Stored) -> Registration:
         folder, _, name = mail.key.rpartition("/")
-        key = folder.rpartition("/")[2]
+        key = _key_of(mail)
         source = self.store.stat(mail.key)
         with self.store.open(mail.key) as body:
             received = received_at(body.read(HEAD_OCTETS))
@@ -127,6 +160,11 @@ class Healer:
             labels=dict(mailbox.labels),
         )
         return Registration(bytes.fromhex(key), message, stored=name == keys.RAW)
+
+
+def _key_of(stored: Stored) -> str:
+    """The message key of an object in a message's folder."""
+    return stored.key.split("/")[-2]
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

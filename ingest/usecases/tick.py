@@ -24,6 +24,8 @@ MAX_WAITING = {Queue.POLL: 200, Queue.PROCESS: 100, Queue.RELAY: 20}
 TRIM_EVERY = 10
 # A relay that has nothing to deliver still writes down, once in a while, how far everything is published.
 RELAY_EVERY = 60
+# Who has not read yet that a mailbox is enabled again may take it out of the schedule; so that is looked through.
+LOOK_THROUGH_EVERY = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Ticker:
         """
         if self.ledger.schedule_digest() != schedule.digest:
             self._follow(schedule)
+        elif self.ticks % LOOK_THROUGH_EVERY == LOOK_THROUGH_EVERY - 1:
+            self._follow_mailboxes(schedule)
         self.ledger.record_tick()
         self._hint(Queue.POLL, self.ledger.mailboxes.backlog().due)
         self._hint(Queue.PROCESS, -(-self.ledger.messages.backlog().due // BATCH))

@@ -373,3 +373,28 @@ def test_what_is_parked_stays_when_its_event_is_erased_from_the_stream(bench: Be
     bench.events.park("a", entry, LONG)
     assert bench.events.erase(["0"]) == 1
     assert bench.events.parked_events("a", ["0"]) == [entry]
+
+
+def test_events_that_are_told_again_are_read_like_all_others(bench: Bench) -> None:
+    append(bench, range(2))
+    assert read_and_acknowledge(bench, "a", 9) == [0, 1]
+    bench.events.tell([event(1), event(0)])
+    bench.events.tell([])
+    entries = bench.events.read("a", 9)
+    assert [entry.event for entry in entries] == [event(1), event(0)]
+
+
+def test_the_ids_in_the_stream_can_be_asked_for_little_by_little(bench: Bench) -> None:
+    assert bench.events.ids() == ([], "")
+    append(bench, range(3))
+    ids, position = bench.events.ids()
+    assert ids == ["0", "1", "2"]
+    assert bench.events.ids(position) == ([], position)
+    append(bench, range(3, 5))
+    read_and_acknowledge(bench, "a", 9)
+    assert bench.events.ids(position)[0] == ["3", "4"]
+
+
+def test_there_are_as_many_ids_as_events(bench: Bench) -> None:
+    bench.events.tell([event(number) for number in range(450)])
+    assert bench.events.ids()[0] == [str(number) for number in range(450)]

@@ -140,7 +140,7 @@ def _pool(url: str) -> ConnectionPool:
     return _SentinelPool(sentinels.service, manager, **options, **served)  # type: ignore[no-untyped-call]  # as above
 
 
-_OF_THE_STREAM = {"begin", "ensure_group", "erase", "read", "lag", "trim"}
+_OF_THE_STREAM = {"begin", "ensure_group", "erase", "ids", "read", "lag", "trim"}
 
 
 def _source(name: str) -> str:

@@ -21,7 +21,7 @@ KEPT = 1_000
 # One script removes no more than this, so that it does not hold up the server.
 TRIM_BATCH = 1_000
 # One script looks at no more than this; each may be 60 KiB large.
-_ERASE_BATCH = 200
+_SCAN_BATCH = 200
 # Of an event that is 60 KiB large, so that one answer stays a few MiB.
 _SCANNED = 50
 
@@ -31,6 +31,24 @@ class RedisEventLog:
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """See the port."""
+        if events:
+            add = ("XADD", names.EVENTS, "*")
+            self._connection.atomically(
+                *((*add, "id", one.id, "type", one.type, "mailbox", one.mailbox, "body", one.body) for one in events)
+            )
+
+    def ids(self, behind: str = "") -> tuple[list[str], str]:
+        """See the port."""
+        ids: list[str] = []
+        while True:
+            found, last = self._connection.run("ids", [names.EVENTS], [behind, _SCAN_BATCH])
+            behind = last.decode()
+            if not found:
+                return ids, behind
+            ids += [one.decode() for one in found]
 
     def begin(self, sink: str, *, now: bool) -> None:
         """See the port."""
@@ -114,7 +132,7 @@ class RedisEventLog:
         """See the port."""
         removed, start = 0, b"-"
         while start:
-            count, start = self._connection.run("erase", [names.EVENTS], [start, _ERASE_BATCH, mailbox or "", *ids])
+            count, start = self._connection.run("erase", [names.EVENTS], [start, _SCAN_BATCH, mailbox or "", *ids])
             removed += int(count)
         return removed
 

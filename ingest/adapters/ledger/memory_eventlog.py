@@ -50,6 +50,18 @@ class MemoryEventLog:
             position = f"{now}-{self._trimmed + len(self._entries)}"
             self._entries.append(Entry(position, event, now / 1000, first_seen))
 
+    def tell(self, events: Sequence[Event]) -> None:
+        """See the port."""
+        for event in events:
+            self.append(event)
+
+    def ids(self, behind: str = "") -> tuple[list[str], str]:
+        """See the port."""
+        with self._lock:
+            last = order_of(behind) if behind else (0, -1)
+            found = [entry for entry in self._entries if order_of(entry.position) > last]
+            return [entry.event.id for entry in found], found[-1].position if found else behind
+
     def begin(self, sink: str, *, now: bool) -> None:
         """See the port."""
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingest.ports.hints import Queue
-from ingest.usecases.tick import MAX_WAITING, Schedule, Ticker
+from ingest.usecases.tick import LOOK_THROUGH_EVERY, MAX_WAITING, Schedule, Ticker
 from tests.support.bench import Bench, RecordedHints, bench, mail, mailbox, never
 
 
@@ -68,6 +68,16 @@ def test_a_paused_mailbox_is_not_scheduled_again_by_a_change_elsewhere() -> None
         assert b.ledger.mailboxes.members() == {"b"}
         b.ticker.tick(Schedule(["a", "b", "c"], [], "new"))
         assert b.ledger.mailboxes.members() == {"b", "c"}
+
+
+def test_a_mailbox_that_somebody_took_for_disabled_comes_back_into_the_schedule() -> None:
+    """Processes read the configuration at different times; a pod may be a minute behind the scheduler's."""
+    with bench() as b:
+        b.ticker.tick(b.schedule())
+        b.ledger.mailboxes.drop(["a"])
+        for _ in range(LOOK_THROUGH_EVERY):
+            b.ticker.tick(b.schedule())
+        assert b.ledger.mailboxes.members() == {"a"}
 
 
 def test_mailboxes_that_rest_are_healed_too_when_the_ledger_was_lost() -> None:

@@ -1,0 +1,12 @@
+-- KEYS: events. ARGV: behind which id (or nothing), how many. Returns ids of events, and the stream's id of the last one.
+local from = ARGV[1] == '' and '-' or after(ARGV[1])
+local found, last = {}, ARGV[1]
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[2])) do
+  last = entry[1]
+  for i = 1, #entry[2], 2 do
+    if entry[2][i] == 'id' then
+      found[#found + 1] = entry[2][i + 1]
+    end
+  end
+end
+return { found, last }

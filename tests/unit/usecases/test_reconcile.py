@@ -1,0 +1,169 @@
+"""Reconciling by hand: what the ledger lost comes back, what it knows stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ingest.domain.retry import MESSAGE_TRIES
+from ingest.errors import LedgerUnavailableError, StoreUnavailableError
+from ingest.usecases.reconcile import MailboxHeldError, Reconciled, Reconciler
+from tests.support.bench import Bench, bench, mail, mailbox, never
+
+
+def reconcile(b: Bench) -> dict[str, Reconciled]:
+    """Every mailbox, without patience."""
+    reconciler = Reconciler(b.poller, b.events, patience=0.0)
+    return {one.mailbox: one for one in reconciler.run(b.mailboxes.values(), never)}
+
+
+def fetched(b: Bench, count: int, id_: str = "a") -> None:
+    b.maildrops[id_].messages |= {f"{id_}{n}".encode(): mail(f"{id_} {n}") for n in range(count)}
+    b.poll_all()
+
+
+def test_where_nothing_is_missing_nothing_is_done() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        fetched(b, 3)
+        b.process_stage.run(never)
+        fetched(b, 5)  # two of them open
+        found = reconcile(b)
+        assert found == {"a": Reconciled("a", looked=5), "b": Reconciled("b")}
+        b.everything()
+        assert len(b.published()) == 5
+        assert reconcile(b) == found
+
+
+def test_what_an_empty_ledger_lost_comes_back_without_asking_the_server() -> None:
+    with bench() as b:
+        fetched(b, 4)
+        b.process_stage.run(never)
+        fetched(b, 6)
+        told = b.published()
+        b.ledger.lose()
+        sessions = b.maildrops["a"].sessions
+        assert reconcile(b)["a"] == Reconciled("a", looked=6, reopened=2, told=4, restored=4)
+        assert b.maildrops["a"].sessions == sessions
+        assert reconcile(b)["a"] == Reconciled("a", looked=6)
+        b.everything()
+        assert len({event["id"] for event in b.published()}) == 6
+        assert {event["id"] for event in told} <= {event["id"] for event in b.published()}
+
+
+def test_what_a_ledger_lost_that_knows_most_comes_back() -> None:
+    """As after a failover to a replica that was minutes behind: a message was done, and is not known; one is open."""
+    with bench() as b:
+        fetched(b, 2)
+        b.everything()
+        seen = b.ledger.seen("a").digests
+        fetched(b, 4)
+        b.process_stage.run(never)
+        b.ledger.lose()
+        claim = b.ledger.mailboxes.claim_one("a", 60)
+        assert claim is not None
+        b.ledger.restore_seen(claim, seen)
+        b.ledger.mailboxes.release(claim, 0.0)
+        found = reconcile(b)["a"]
+        assert (found.looked, found.reopened) == (4, 0)
+        assert found.told >= 2
+        b.everything()
+        assert len({event["id"] for event in b.published()}) == 4
+
+
+def test_unique_ids_that_are_done_are_known_again() -> None:
+    with bench() as b:
+        fetched(b, 3)
+        b.everything()
+        b.everything()  # writes the checkpoint
+        b.ledger.lose()
+        assert reconcile(b)["a"].restored == 3
+        retrieved = len(b.maildrops["a"].retrieved)
+        b.everything()
+        assert len(b.maildrops["a"].retrieved) == retrieved
+
+
+def test_messages_that_were_given_up_stay_given_up() -> None:
+    with bench() as b:
+        fetched(b, 1)
+        for _ in range(MESSAGE_TRIES):
+            assert b.ledger.messages.claim(1, 60), "claimed, and its worker is killed"
+            b.clock.time += 61
+        b.process_stage.run(never)
+        assert b.ledger.counts()["failed"] == 1
+        assert reconcile(b)["a"].reopened == 0
+        assert (b.ledger.counts()["failed"], b.ledger.counts()["open"]) == (1, 0)
+
+
+def test_a_mailbox_that_fails_holds_up_no_other() -> None:
+    with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
+        for id_ in "abc":
+            fetched(b, 1, id_)
+        b.ledger.lose()
+        assert b.ledger.mailboxes.claim_one("a", 60)
+
+        def trouble(_operation: str, key: str) -> None:
+            if "/b/" in key:
+                raise StoreUnavailableError("The store is away.")
+
+        b.store.fault = trouble
+        found = reconcile(b)
+        assert isinstance(found["a"].error, MailboxHeldError)
+        assert isinstance(found["b"].error, StoreUnavailableError)
+        assert found["c"] == Reconciled("c", looked=1, reopened=1)
+        assert b.ledger.unknown("abc") == 2
+
+
+def test_the_schedule_stays_as_it_is() -> None:
+    with bench(mailbox("a", interval=600.0), mailbox("paused"), mailbox("off", enabled=False)) as b:
+        b.everything()
+        b.ledger.pause("paused")
+        b.poll_stage.run(never)
+        b.clock.time += 100
+        reconcile(b)
+        assert b.ledger.mailboxes.due_in("a") == pytest.approx(500.0)
+        b.poll_stage.run(never)
+        assert b.ledger.mailboxes.members() == {"a"}
+        assert not b.ledger.unknown(["a", "paused", "off"])
+
+
+def test_what_was_healed_before_the_ledger_went_away_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run again, it does the rest."""
+    with bench(mailbox("a"), mailbox("b")) as b:
+        for id_ in "ab":
+            fetched(b, 1, id_)
+        b.ledger.lose()
+        run = Reconciler(b.poller, b.events, patience=0.0).run(b.mailboxes.values(), never)
+        assert next(run) == Reconciled("a", looked=1, reopened=1)
+
+        def away(_behind: str = "") -> tuple[list[str], str]:
+            raise LedgerUnavailableError("The ledger is away.")
+
+        monkeypatch.setattr(b.events, "ids", away)
+        with pytest.raises(LedgerUnavailableError):
+            next(run)
+        monkeypatch.undo()
+        assert reconcile(b) == {"a": Reconciled("a", looked=1), "b": Reconciled("b", looked=1, reopened=1)}
+
+
+def test_it_can_be_told_to_end_between_mailboxes() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        asked = iter([False, True])
+        reconciler = Reconciler(b.poller, b.events)
+        assert [one.mailbox for one in reconciler.run(b.mailboxes.values(), lambda: next(asked))] == ["a"]
+
+
+def test_large_mailboxes_tell_how_far_they_are() -> None:
+    with bench() as b:
+        fetched(b, 1)
+        b.everything()
+        (manifest,) = b.keys("message.json")
+        folder = manifest.rpartition("/")[0].rpartition("/")[0]
+        for number in range(2_500):
+            b.store.objects[f"{folder}/{number:032x}/message.json"] = replace(b.store.objects[manifest])
+        heard: list[int] = []
+        for _ in Reconciler(b.poller, b.events).run(
+            b.mailboxes.values(), never, lambda _, looked: heard.append(looked)
+        ):
+            pass
+        assert heard == [1000, 2000]
