@@ -14,10 +14,12 @@ from ingest.errors import ConfigError
 from ingest.metrics import Metrics
 from ingest.ports.hints import NoHints
 from ingest.runtime import Runtime, build, ledger_url
+from ingest.usecases.erase import Eraser
 from ingest.usecases.failed import FailedMessages
 from ingest.usecases.mailboxes import Mailboxes
 from ingest.usecases.purge import Purge
 from ingest.usecases.reconcile import Reconciler
+from ingest.usecases.replay import Replay
 from ingest.usecases.sinks import SinkTroubles
 from ingest.usecases.status import Status, read_status
 
@@ -87,6 +89,21 @@ def reconciler(config: Path | None) -> Iterator[tuple[Reconciler, Mapping[str, M
 
 
 @contextmanager
+def replay(config: Path | None) -> Iterator[Replay]:
+    """What tells again of messages that are done."""
+    with runtime_for(config) as runtime:
+        yield Replay(
+            store=runtime.store,
+            layout=runtime.layout,
+            ledger=runtime.ledger,
+            events=runtime.events,
+            configured=runtime.mailboxes(),
+            sinks=runtime.sinks,
+            workers=runtime.uploads,
+        )
+
+
+@contextmanager
 def sinks(config: Path | None) -> Iterator[SinkTroubles]:
     """What may be done about sinks."""
     with runtime_for(config) as runtime:
@@ -104,16 +121,8 @@ def failed(config: Path | None) -> Iterator[FailedMessages]:
 def purge(config: Path | None) -> Iterator[Purge]:
     """What erases messages for good."""
     with runtime_for(config) as runtime:
-        yield Purge(
-            store=runtime.store,
-            layout=runtime.layout,
-            ledger=runtime.ledger,
-            events=runtime.events,
-            sinks=runtime.sinks,
-            configured=runtime.mailboxes(),
-            keeper=runtime.keeper,
-            now=runtime.now,
-        )
+        eraser = Eraser(runtime.store, runtime.ledger, runtime.events, runtime.sinks, runtime.now)
+        yield Purge(eraser, runtime.layout, runtime.mailboxes(), runtime.keeper, runtime.uploads)
 
 
 @contextmanager

@@ -1,54 +1,44 @@
-"""Purge messages, for the right to be forgotten: of each a record is left that it was here, without its content.
+"""Purge messages, for the right to be forgotten: some that a person names, or all of a mailbox.
 
-The record takes the manifest's place, and an empty object the place of the raw mail. So everybody who would store or
-tell of the message again (a poll that meets it on the server, healing) finds it done, and nobody has to ask for more
-than before. It is written first: a purge that breaks off leaves a message that counts as purged, and doing it again
-takes away what is left.
+Nobody polls a mailbox while its messages are purged, so that none is opened or told of behind our back.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
+import time
+from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-from structlog import get_logger
-
-from ingest.domain import keys
-from ingest.domain.events import EventType
-from ingest.domain.tombstone import MOST_OCTETS, Tombstone
-from ingest.errors import LedgerUnavailableError, MailhaulError, ObjectMissingError
+from ingest.domain.keys import DIGEST_OCTETS
+from ingest.errors import LedgerUnavailableError, MailhaulError
+from ingest.usecases.erase import NotPurgedError, event_ids, still_open
 from ingest.usecases.holdings import Holding, holdings
 from ingest.usecases.purgereport import PurgeReport, Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import date, datetime
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
+    from datetime import date
 
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.message import FailedMessage
-    from ingest.ports.eventlog import EventLog
-    from ingest.ports.ledger import Claim, Ledger
-    from ingest.ports.store import Store
+    from ingest.ports.ledger import Claim
+    from ingest.usecases.erase import Eraser
     from ingest.usecases.lease import Lease, LeaseKeeper
 
-log = get_logger()
-
-# The ledger is asked about so many messages at once.
-_BATCH = 100
-_KEY_DIGITS = 2 * keys.DIGEST_OCTETS
-
-
-class NotPurgedError(MailhaulError):
-    """What cannot be purged now, or is not there; the text says why, and what to do."""
-
-    code = "not_purged"
+# The ledger is asked about so many messages at once, and so many are purged at once: of a store far away each request
+# takes its time, and each message takes several.
+_ASKED = 100
+_AT_ONCE = 8
+# Seconds to wait for a poll that is under way, and between two looks.
+PATIENCE = 60.0
+_LOOK_AGAIN = 0.2
+_KEY_DIGITS = 2 * DIGEST_OCTETS
 
 
 @dataclass(frozen=True)
@@ -56,18 +46,18 @@ class Purge:
     """Everything that purging needs, passed in.
 
     Attributes:
+        eraser: erases one message, and knows store and ledger.
         configured: mailboxes by id, the disabled ones too.
-        sinks: the names of all sinks.
+        workers: purge several messages at once.
+        patience: seconds to wait for somebody who polls a mailbox.
     """
 
-    store: Store
+    eraser: Eraser
     layout: Layout
-    ledger: Ledger
-    events: EventLog
-    sinks: Collection[str]
     configured: Mapping[str, Mailbox]
     keeper: LeaseKeeper
-    now: Callable[[], datetime]
+    workers: Executor
+    patience: float = PATIENCE
 
     def find(self, wanted: Sequence[str], mailbox: str | None = None) -> list[Holding]:
         """The messages with these keys, each given whole or by a beginning that no other has.
@@ -117,27 +107,29 @@ class Purge:
         messages = purged = objects = octets = opened = 0
         days: set[date] = set()
         mailboxes: set[str] = set()
-        for batch in _batches(found):
-            opened += sum(one is not None for one in self.ledger.open_messages([holding.key for holding in batch]))
+        for batch in _batches(found, _ASKED):
+            opened += sum(
+                one is not None for one in self.eraser.ledger.open_messages([holding.key for holding in batch])
+            )
             for holding in batch:
                 mailboxes.add(self._mailbox(holding))
-                if self._record(holding) is not None:
+                if self.eraser.record(holding) is not None:
                     purged += 1
                     continue
                 messages, objects, octets = messages + 1, objects + len(holding.objects), octets + holding.octets
                 days |= {holding.day} if holding.day else set()
                 days = {min(days), max(days)} if days else days
         if opened:
-            raise _open(opened)
+            raise still_open(opened)
         first, last = min(days, default=None), max(days, default=None)
         return Survey(messages, purged, objects, octets, first, last, tuple(sorted(mailboxes)))
 
     def messages(self, found: Sequence[Holding], stop: Callable[[], bool]) -> PurgeReport:
-        """Purge messages, which may belong to several mailboxes, none of which is polled meanwhile.
+        """Purge messages, which may belong to several mailboxes; none is polled while its messages are purged.
 
         Args:
             found: as `find` gave them.
-            stop: asked between messages.
+            stop: asked now and then, between messages.
 
         Returns:
             What was done, with the error that broke it off, if any; then it may be done again.
@@ -146,14 +138,10 @@ class Purge:
         with _noted(report):
             failed = self._failed()
             for mailbox, of_one in groupby(sorted(found, key=self._mailbox), self._mailbox):
-                with self._held(mailbox) as lease:
-                    for holding in of_one:
-                        if stop():
-                            report.stopped = True
-                            return report
-                        lease.check()
-                        self._purge(holding, failed, report)
-                        report.unread_events += self.events.erase(_event_ids(holding.key))
+                chosen = list(of_one)
+                with self._held(mailbox, stop) as lease:
+                    self._purge_all(chosen, _Course(lease, failed, stop, report))
+                    report.unread_events += self.eraser.events.erase(event_ids(holding.key for holding in chosen))
         return report
 
     def mailbox(
@@ -165,92 +153,54 @@ class Purge:
 
         Args:
             mailbox: its id, or the name of its folder where it is not configured any more.
-            stop: asked between messages.
-            listen: told after each message how many there were.
+            stop: asked now and then, between messages.
+            listen: told now and then how many messages there were.
 
         Returns:
             As for `messages`.
         """
         report = PurgeReport()
-        with _noted(report), self._held(mailbox) as lease:
-            failed = self._failed()
-            for holding in self._of_mailbox(mailbox):
-                if stop():
-                    report.stopped = True
-                    return report
-                lease.check()
-                self._purge(holding, failed, report)
-                listen(report.done)
-            report.unread_events += self.events.erase(mailbox=mailbox)
+        with _noted(report), self._held(mailbox, stop) as lease:
+            self._purge_all(self._of_mailbox(mailbox), _Course(lease, self._failed(), stop, report, listen))
+            report.unread_events += self.eraser.events.erase(mailbox=mailbox)
         return report
 
-    def _purge(self, holding: Holding, failed: Mapping[str, FailedMessage], report: PurgeReport) -> None:
-        """One message. The record first, its content last; in between whatever would make somebody ask for it."""
-        if self.ledger.open_messages([holding.key])[0] is not None:
-            raise _open(1)
-        mailbox, before = self._mailbox(holding), self._record(holding)
-        if before is None:
-            self._leave_record(holding, mailbox)
-        kept = [f"{holding.folder}/{keys.MANIFEST}", *self._empty(holding)]
-        if holding.key in failed:
-            report.failed += self.ledger.drop_failed(failed[holding.key])
-        events = _event_ids(holding.key)
-        report.refused_events += sum(self.events.drop_parked(sink, events) for sink in self.sinks)
-        erased = self.store.erase(holding.folder, kept)
-        if before is not None:
-            report.purged_before, report.left_over = report.purged_before + 1, report.left_over + erased
-            return
-        report.messages += 1
-        report.objects += len(holding.objects)
-        report.octets += holding.octets
-        log.info("message.purged", mailbox=mailbox, message=holding.key)
+    def _purge_all(self, found: Iterable[Holding], course: _Course) -> None:
+        """Several at once. Where one fails, those beside it come to their end and are counted.
 
-    def _leave_record(self, holding: Holding, mailbox: str) -> None:
-        record = Tombstone(
-            message_key=holding.key,
-            mailbox=mailbox,
-            purged_at=self.now(),
-            objects=len(holding.objects),
-            octets=holding.octets,
-        )
-        self._put(f"{holding.folder}/{keys.MANIFEST}", record.to_json(), "application/json")
+        Raises:
+            _StoppedError: it was asked to stop.
+        """
+        for batch in _batches(found, _AT_ONCE):
+            if course.stop():
+                raise _StoppedError
+            course.lease.check()
+            under_way = [self.workers.submit(self._erase, holding, course.failed) for holding in batch]
+            wait(under_way)
+            for future in under_way:
+                if future.exception() is None:
+                    course.report.add(future.result())
+            for future in under_way:
+                future.result()
+            course.listen(course.report.done)
 
-    def _empty(self, holding: Holding) -> list[str]:
-        """Leave nothing in the place of the mail; returns its key."""
-        sources = [stored.key for stored in holding.sources] or [f"{holding.folder}/{keys.RAW}"]
-        empty = {stored.key for stored in holding.sources if stored.size == 0}
-        for key in sources:
-            if key not in empty:
-                self._put(key, b"", "message/rfc822")
-        return sources
-
-    def _put(self, key: str, body: bytes, content_type: str) -> None:
-        digest = hashlib.sha256(body).hexdigest()
-        self.store.put(key, io.BytesIO(body), size=len(body), sha256=digest, content_type=content_type)
-
-    def _record(self, holding: Holding) -> Tombstone | None:
-        manifest = holding.manifest
-        if manifest is None or manifest.size > MOST_OCTETS:
-            return None
-        try:
-            with self.store.open(manifest.key) as body:
-                return Tombstone.model_validate_json(body.read())
-        except (ValidationError, ObjectMissingError):
-            return None
+    def _erase(self, holding: Holding, failed: Mapping[str, FailedMessage]) -> PurgeReport:
+        return self.eraser.erase(holding, self._mailbox(holding), failed.get(holding.key))
 
     def _failed(self) -> dict[str, FailedMessage]:
-        return {one.message.key: one for one in self.ledger.failed_messages()}
+        return {one.message.key: one for one in self.eraser.ledger.failed_messages()}
 
     @contextmanager
-    def _held(self, mailbox: str) -> Iterator[Lease]:
+    def _held(self, mailbox: str, stop: Callable[[], bool]) -> Iterator[Lease]:
         """Hold the claim on a mailbox, so that nobody polls it, and give it back as it was found."""
-        work = self.ledger.mailboxes
-        known = work.due_in(mailbox) is not None
-        claim = work.claim_one(mailbox, self.keeper.seconds)
-        if claim is None:
-            raise NotPurgedError(
-                f"{mailbox} is being polled now; wait until `mailhaul mailboxes list` shows that this is over"
-            )
+        work, until = self.eraser.ledger.mailboxes, time.monotonic() + self.patience
+        known = True
+        claim = None
+        while claim is None:
+            known = work.due_in(mailbox) is not None
+            claim = work.claim_one(mailbox, self.keeper.seconds)
+            if claim is None:
+                self._wait(mailbox, until, stop)
         try:
             with self.keeper.hold(work, claim) as lease:
                 yield lease
@@ -258,17 +208,26 @@ class Purge:
             with suppress(LedgerUnavailableError):  # the claim expires by itself
                 self._give_back(claim, known=known)
 
+    def _wait(self, mailbox: str, until: float, stop: Callable[[], bool]) -> None:
+        if stop():
+            raise _StoppedError
+        if time.monotonic() >= until:
+            raise NotPurgedError(
+                f"{mailbox} is being polled by another process; `mailhaul mailboxes list` shows when that is over"
+            )
+        time.sleep(_LOOK_AGAIN)
+
     def _give_back(self, claim: Claim, *, known: bool) -> None:
         """As it was found; one that was not known was paused, disabled, or is not configured any more."""
-        work = self.ledger.mailboxes
-        if known or (claim.id in self.configured and not self.ledger.shelve(claim)):
+        work = self.eraser.ledger.mailboxes
+        if known or (claim.id in self.configured and not self.eraser.ledger.shelve(claim)):
             work.release(claim, max(0.0, -claim.late), claim.tries - 1)
         elif claim.id not in self.configured:
             work.drop([claim.id])
 
     def _of_mailbox(self, mailbox: str) -> Iterator[Holding]:
         box = self.configured.get(mailbox)
-        if box is not None and box.enabled and not self.ledger.is_paused(mailbox):
+        if box is not None and box.enabled and not self.eraser.ledger.is_paused(mailbox):
             raise NotPurgedError(
                 f"{mailbox} is still polled; stop that first with: mailhaul mailboxes pause {mailbox}"
             )
@@ -277,7 +236,7 @@ class Purge:
     def _holdings(self, folders: Iterable[str] | None) -> Iterator[Holding]:
         prefix = f"{self.layout.prefix}/" if self.layout.prefix else ""
         for folder in [None] if folders is None else folders:
-            yield from holdings(self.store, prefix, folder)
+            yield from holdings(self.eraser.store, prefix, folder)
 
     def _folders(self, mailbox: str) -> Sequence[str]:
         """The folders of a mailbox. One that has a prefix has not always had it: then its mail lay under its id.
@@ -303,11 +262,28 @@ class Purge:
         return {box.folder: box.id for box in self.configured.values()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What a purge of several messages goes by, and the report it writes."""
+
+    lease: Lease
+    failed: Mapping[str, FailedMessage]
+    stop: Callable[[], bool]
+    report: PurgeReport
+    listen: Callable[[int], None] = lambda _: None
+
+
+class _StoppedError(Exception):
+    """It was asked to stop; never leaves this module."""
+
+
 @contextmanager
 def _noted(report: PurgeReport) -> Iterator[None]:
     """What goes wrong becomes part of the report: it tells what was done before."""
     try:
         yield
+    except _StoppedError:
+        report.stopped = True
     except MailhaulError as error:
         report.error = error
 
@@ -320,23 +296,7 @@ def _only(beginning: str, found: Mapping[str, list[Holding]]) -> list[Holding]:
     return holdings_
 
 
-def _open(count: int) -> NotPurgedError:
-    return NotPurgedError(
-        f"still being processed: {count} of these messages; wait until `mailhaul status` shows none, or until they"
-        " are given up"
-    )
-
-
-def _event_ids(key: str) -> list[str]:
-    return [keys.event_id(event_type, key) for event_type in EventType]
-
-
-def _batches(found: Iterable[Holding]) -> Iterator[list[Holding]]:
-    batch: list[Holding] = []
-    for holding in found:
-        batch.append(holding)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
+def _batches(found: Iterable[Holding], size: int) -> Iterator[list[Holding]]:
+    rest = iter(found)
+    while batch := list(islice(rest, size)):
         yield batch

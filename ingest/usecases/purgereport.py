@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from ingest.errors import MailhaulError
 
 
+_COUNTS = (
+    "messages",
+    "purged_before",
+    "objects",
+    "octets",
+    "left_over",
+    "failed",
+    "refused_events",
+    "unread_events",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What a purge would take away.
@@ -61,6 +73,11 @@ class PurgeReport:
     unread_events: int = 0
     stopped: bool = False
     error: MailhaulError | None = None
+
+    def add(self, other: PurgeReport) -> None:
+        """Count what another one counts."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @property
     def done(self) -> int:

@@ -101,7 +101,8 @@ class MemoryStore:
         """See `Store.erase`; there are no versions. `fault` is asked about the folder, then about each object."""
         segments(folder)
         self._begin("erase", folder)
-        gone = [key for key in self.objects if key.startswith(f"{folder}/") and key not in keep]
+        with self._lock:
+            gone = [key for key in self.objects if key.startswith(f"{folder}/") and key not in keep]
         for key in sorted(gone):
             self._begin("erase", key)
             self.objects.pop(key, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from ingest.domain.events import EventType
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Deletion, Limits
 from ingest.domain.tombstone import MOST_OCTETS, Tombstone
-from ingest.errors import StoreRefusedError, StoreUnavailableError
-from ingest.usecases.purge import NotPurgedError, Purge
+from ingest.errors import StaleClaimError, StoreRefusedError, StoreUnavailableError
+from ingest.usecases.erase import Eraser, NotPurgedError
+from ingest.usecases.purge import Purge
 from ingest.usecases.purgereport import Survey
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 
@@ -31,7 +33,8 @@ def secret(subject: str) -> bytes:
 
 
 def purge_of(b: Bench) -> Purge:
-    return Purge(b.store, Layout("mail"), b.ledger, b.events, list(b.sinks), b.mailboxes, b.keeper, b.clock.now)
+    eraser = Eraser(b.store, b.ledger, b.events, list(b.sinks), b.clock.now)
+    return Purge(eraser, Layout("mail"), b.mailboxes, b.keeper, b.uploads, patience=0.0)
 
 
 def fill(b: Bench, *numbers: int, box: str = "a") -> None:
@@ -335,12 +338,44 @@ def test_nobody_polls_the_mailbox_meanwhile_and_its_turn_stays() -> None:
 def test_a_mailbox_that_is_being_polled_is_waited_for() -> None:
     with bench() as b:
         fill(b, 1)
+        purger = replace(purge_of(b), patience=30)
+        found = purger.find([key(1)])
+        claim = b.ledger.mailboxes.claim_one("a", 60)
+        assert claim
+
+        def end_of_the_poll() -> bool:
+            b.ledger.mailboxes.release(claim, 60)
+            return False
+
+        assert whole(purger.messages(found, end_of_the_poll)).messages == 1
+
+
+def test_a_mailbox_that_is_polled_for_too_long_is_left_alone() -> None:
+    with bench() as b:
+        fill(b, 1)
         found = purge_of(b).find([key(1)])
         assert b.ledger.mailboxes.claim_one("a", 60)
         report = purge_of(b).messages(found, never)
         assert isinstance(report.error, NotPurgedError)
         assert "being polled" in str(report.error)
         assert len(names(b, 1)) == 4
+
+
+def test_waiting_for_a_poll_ends_when_it_is_to_stop() -> None:
+    with bench() as b:
+        fill(b, 1)
+        purger = replace(purge_of(b), patience=30)
+        assert b.ledger.mailboxes.claim_one("a", 60)
+        assert whole(purger.messages(purger.find([key(1)]), lambda: True)).stopped
+
+
+def test_a_mailbox_that_others_still_poll_keeps_its_turn() -> None:
+    """This process's configuration does not have it any more; the service has not read that yet."""
+    with bench() as b:
+        fill(b, 1)
+        del b.mailboxes["a"]
+        assert whole(purge_of(b).mailbox("a", never)).messages == 1
+        assert b.ledger.mailboxes.due_in("a") == 60
 
 
 # --- a whole mailbox ----------------------------------------------------------------------------------------------
@@ -358,7 +393,7 @@ def test_a_paused_mailbox_is_purged_whole_and_stays_paused() -> None:
         assert (str(survey.first), str(survey.last)) == ("2026-11-23", "2026-11-23")
         report = whole(purge_of(b).mailbox("a", never, heard.append))
         assert (report.messages, report.objects, report.octets) == (3, 12, survey.octets)
-        assert (report.unread_events, heard) == (3, [1, 2, 3])
+        assert (report.unread_events, heard) == (3, [3])
         for number in (1, 2, 3):
             assert_forgotten(b, number)
         assert b.store.objects["mail/a/_state/seen"] == checkpoint
@@ -427,16 +462,33 @@ def test_of_a_mailbox_that_got_a_prefix_what_lay_under_its_id_goes_too() -> None
 
 def test_a_purge_stops_between_messages_and_another_goes_on() -> None:
     with bench() as b:
-        fill(b, *range(5))
+        fill(b, *range(20))
         b.ledger.pause("a")
         done: list[int] = []
-        report = whole(purge_of(b).mailbox("a", lambda: len(done) == 2, done.append))
-        assert (report.messages, report.stopped) == (2, True)
+        report = whole(purge_of(b).mailbox("a", lambda: bool(done), done.append))
+        assert (report.messages, report.stopped) == (done[0], True)
+        assert 0 < done[0] < 20
         survey = purge_of(b).survey_mailbox("a")
-        assert (survey.messages, survey.purged) == (3, 2)
+        assert (survey.messages, survey.purged) == (20 - done[0], done[0])
         report = whole(purge_of(b).mailbox("a", never))
-        assert (report.messages, report.purged_before, report.left_over, report.stopped) == (3, 2, 0, False)
+        assert (report.messages, report.purged_before) == (20 - done[0], done[0])
+        assert (report.left_over, report.unread_events, report.stopped) == (0, 20, False)
         assert not any(SECRET in content for content in contents(b))
+
+
+def test_a_purge_ends_when_its_claim_is_lost() -> None:
+    """Another may poll the mailbox then."""
+    with bench() as b:
+        fill(b, *range(20))
+        b.ledger.pause("a")
+
+        def lose_the_claim(_: int) -> None:
+            b.ledger.mailboxes.drop(["a"])
+            b.keeper.renew_all()
+
+        report = purge_of(b).mailbox("a", never, lose_the_claim)
+        assert isinstance(report.error, StaleClaimError)
+        assert 0 < report.messages < 20
 
 
 def test_a_store_that_refuses_one_message_breaks_it_off_and_what_was_done_is_told() -> None:
