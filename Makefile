@@ -16,11 +16,12 @@ run: $(VENV)/run.stamp  ## the demonstration, or with CONFIG=my.yaml the real th
 test: $(VENV)/dev.stamp servers  ## every test; installs the servers the tests need where it may
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/dev.stamp  ## format, style, types, import direction, lock file
+lint: $(VENV)/dev.stamp  ## format, style, types, import direction, Dockerfile, lock file
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint deploy/Dockerfile
 	tests/check-lock $(BIN)/uv
 
 format: $(VENV)/dev.stamp
