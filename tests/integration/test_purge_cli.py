@@ -196,6 +196,31 @@ def test_a_purged_mailbox_is_gone_and_is_not_fetched_again(anywhere: Haul) -> No
     assert anywhere.drain()["totals"]["new"] == 0
 
 
+def test_what_the_bucket_holds_on_to_is_told_and_goes_once_it_may(
+    tmp_path: Path, valkey: Valkey, s3_server: S3Server
+) -> None:
+    store = Versioned(s3_server)
+    with hauled(tmp_path, valkey, store, s3_server.environment) as made:
+        assert made.run("mailboxes", "pause", "invoices").returncode == 0
+        held = next(key for key, _ in store.everything() if "/attachments/" in key)
+        client = s3_server.client()
+        client.put_object_legal_hold(Bucket=store.bucket, Key=held, LegalHold={"Status": "ON"})
+        told = made.run("purge", "mailbox", "invoices", "--yes")
+        assert told.returncode == 1
+        (line,) = told.stderr.splitlines()
+        assert "Object Lock or a legal hold" in line
+        assert "run this again for the rest" in told.stdout
+        assert held in [key for key, _ in store.everything()]
+
+        client.put_object_legal_hold(Bucket=store.bucket, Key=held, LegalHold={"Status": "OFF"})
+        client.close()
+        told = made.run("purge", "mailbox", "invoices", "--yes")
+        assert told.returncode == 0, told.stderr
+        assert f"{MAILS} were purged before; " in told.stdout
+        assert "left over of them are gone now" in told.stdout
+        assert all(len(made.left_of(key)) == LEFT for key in made.events())
+
+
 def asked(haul: Haul, answer: bytes, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command at a terminal, and give it this line."""
     master, slave = pty.openpty()
