@@ -36,7 +36,7 @@ class DemoServer:
         port: 0 for any that is free; `port` says which, once started.
         tls_context: for TLS from the start.
         idle: seconds of silence after which a session ends without UPDATE (RFC 1939 section 3: 10 minutes).
-        reachable: let other machines in, for a short while and with nothing but made-up mail.
+        reachable: let other machines in, to nothing but made-up mail.
     """
 
     def __init__(
