@@ -19,6 +19,7 @@ from ingest import __version__
 from ingest.cli import failed, mailboxes, purge, sinks
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 from ingest.cli.reconcile import reconcile
+from ingest.cli.replay import replay
 from ingest.cli.saying import FAILED, INTERRUPTED, Commands
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.add_typer(mailboxes.app, name="mailboxes")
 app.add_typer(failed.app, name="failed")
 app.add_typer(sinks.app, name="sinks")
 app.add_typer(purge.app, name="purge")
+app.command()(replay)
 app.command()(reconcile)
 
 

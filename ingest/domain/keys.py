@@ -62,6 +62,10 @@ class Layout:
         dated = day.strftime("%Y/%m/%d") if day else "undated"
         return self._join(mailbox, dated, key)
 
+    def everything(self) -> str:
+        """What all keys begin with: empty, or with a slash at its end."""
+        return self._join("")
+
     def mailbox(self, mailbox: str) -> str:
         """What the keys of everything of one mailbox begin with, with the slash at its end."""
         return self._join(mailbox, "")

@@ -234,9 +234,8 @@ class Purge:
         return self._holdings(self._folders(mailbox))
 
     def _holdings(self, folders: Iterable[str] | None) -> Iterator[Holding]:
-        prefix = f"{self.layout.prefix}/" if self.layout.prefix else ""
         for folder in [None] if folders is None else folders:
-            yield from holdings(self.eraser.store, prefix, folder)
+            yield from holdings(self.eraser.store, self.layout.everything(), folder)
 
     def _folders(self, mailbox: str) -> Sequence[str]:
         """The folders of a mailbox. One that has a prefix has not always had it: then its mail lay under its id.

@@ -1,0 +1,203 @@
+"""Telling again: the same events with the same ids, in the order of their first telling, to one sink or to all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.adapters.sinks.memory import MemorySink
+from ingest.domain.keys import Layout
+from ingest.errors import StoreUnavailableError
+from ingest.ports.sink import Outcome, Verdict
+from ingest.usecases import replay
+from ingest.usecases.replay import Replay, Replayed
+from tests.support.bench import START, Bench, bench, mail, mailbox, never
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ALWAYS = (0.0, float("inf"))
+
+
+@dataclass
+class Waits:
+    """Patience that takes no time: remembers what was waited for, and does something meanwhile."""
+
+    asked: bool = False
+    seconds: list[float] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+
+    def wait(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self.meanwhile()
+
+
+@pytest.fixture
+def b() -> Iterator[Bench]:
+    """Three messages in `a`, two in `b`, ten seconds apart, all told of; and a sink that came later."""
+    with bench(mailbox("a"), mailbox("b")) as b:
+        for number, id_ in enumerate("abaab"):
+            b.maildrops[id_].messages[b"u%d" % number] = mail(str(number))
+            b.everything()
+        b.sinks["late"] = MemorySink("late")
+        yield b
+
+
+def replay_of(b: Bench) -> Replay:
+    layout = Layout("mail")
+    return Replay(b.store, layout, b.ledger, b.events, b.mailboxes, b.sinks, b.uploads, b.clock)
+
+
+def run(b: Bench, sink: str | None = "late", patience: Waits | None = None) -> Replayed:
+    work = replay_of(b)
+    return work.run(work.find([], *ALWAYS), sink, patience or Waits())
+
+
+def told(b: Bench, sink: str) -> list[str]:
+    return [event.id for event in b.sinks[sink].delivered]
+
+
+def test_a_sink_that_came_later_gets_the_same_events_in_the_same_order(b: Bench) -> None:
+    assert run(b) == Replayed(told=5)
+    first, again = (b.sinks[sink].delivered for sink in ("main", "late"))
+    assert [(one.id, one.type, one.mailbox) for one in again] == [(one.id, one.type, one.mailbox) for one in first]
+    assert [one.body for one in again] == [one.body for one in first]
+    assert len(told(b, "main")) == 5, "nobody else hears of it"
+
+
+def test_without_a_sink_everybody_is_told_through_the_stream(b: Bench) -> None:
+    assert run(b, None) == Replayed(told=5)
+    b.relay_stage.run(never)
+    assert told(b, "main") == 2 * told(b, "main")[:5]
+
+
+@pytest.mark.parametrize(
+    ("mailboxes", "since", "until", "numbers"),
+    [
+        (["b"], 0, 1e12, [1, 4]),
+        (["a", "b", "a"], 0, 1e12, [0, 1, 2, 3, 4]),
+        ([], START + 20, 1e12, [1, 2, 3, 4]),
+        ([], 0, START + 20, [0]),
+        (["a"], START + 30, START + 50, [2, 3]),
+        (["nobody"], 0, 1e12, []),
+    ],
+)
+def test_mailboxes_and_times_narrow_it(
+    b: Bench, mailboxes: list[str], since: float, until: float, numbers: list[int]
+) -> None:
+    work = replay_of(b)
+    assert work.run(work.find(mailboxes, since, until), "late", Waits()).told == len(numbers)
+    assert told(b, "late") == [told(b, "main")[number] for number in numbers]
+
+
+def test_a_mailbox_that_is_not_configured_any_more_can_be_told_of(b: Bench) -> None:
+    del b.mailboxes["b"]
+    assert len(replay_of(b).find(["b"], *ALWAYS)) == 2
+
+
+def test_what_has_no_manifest_to_read_is_skipped(b: Bench) -> None:
+    work = replay_of(b)
+    manifests = work.find([], *ALWAYS)
+    del b.store.objects[manifests[0].key]
+    digest = hashlib.sha256(b"{}").hexdigest()
+    b.store.put(manifests[1].key, io.BytesIO(b"{}"), size=2, sha256=digest, content_type="application/json")
+    assert work.run(manifests, "late", Waits()) == Replayed(told=3, skipped=2)
+
+
+def test_a_sink_that_is_away_for_a_moment_is_waited_for(b: Bench) -> None:
+    sink, away = b.sinks["late"], Outcome(Verdict.UNAVAILABLE, "http_503")
+    sink.verdict = lambda event: Outcome(Verdict.DELIVERED) if event.mailbox == "a" else away
+
+    def come_back() -> None:
+        sink.verdict = lambda _: Outcome(Verdict.DELIVERED)
+
+    patience = Waits(meanwhile=come_back)
+    assert run(b, patience=patience) == Replayed(told=5)
+    assert sorted(told(b, "late")) == sorted(told(b, "main"))
+    assert len(patience.seconds) == 1
+
+
+def test_a_sink_that_stays_away_ends_it_and_says_from_when_to_go_on(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "BATCH", 2)
+    sink = b.sinks["late"]
+    sink.verdict = lambda _: Outcome(Verdict.DELIVERED if len(sink.delivered) < 2 else Verdict.UNAVAILABLE, "timeout")
+    patience = Waits()
+    done = run(b, patience=patience)
+    assert (done.told, "late" in str(done.error), "timeout" in str(done.error)) == (2, True, True)
+    assert patience.seconds == sorted(patience.seconds) != []
+    sink.verdict = lambda _: Outcome(Verdict.DELIVERED)
+    assert done.resume_at is not None
+    work = replay_of(b)
+    assert work.run(work.find([], done.resume_at, 1e12), "late", Waits()) == Replayed(told=3)
+    assert told(b, "late") == told(b, "main")
+
+
+def test_a_sink_that_wants_nothing_any_more_is_not_asked_twice(b: Bench) -> None:
+    b.sinks["late"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
+    patience = Waits()
+    assert "http_410" in str(run(b, patience=patience).error)
+    assert patience.seconds == []
+
+
+def test_events_that_a_sink_refuses_are_named_and_the_others_pass(b: Bench) -> None:
+    odd = told(b, "main")[2]
+    b.sinks["late"].verdict = lambda event: Outcome(Verdict.REFUSED if event.id == odd else Verdict.DELIVERED)
+    assert run(b) == Replayed(told=4, refused=[odd])
+
+
+def test_it_ends_between_batches_when_asked_to(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "BATCH", 2)
+    work, patience = replay_of(b), Waits()
+    manifests = work.find([], *ALWAYS)
+
+    def listen(done: int) -> None:
+        patience.asked = done == 2
+
+    assert work.run(manifests, "late", patience, listen) == Replayed(told=2, resume_at=manifests[2].modified)
+
+
+def test_a_store_that_goes_away_ends_it_and_says_from_when_to_go_on(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "BATCH", 2)
+    work = replay_of(b)
+    manifests = work.find([], *ALWAYS)
+
+    def fault(_operation: str, key: str) -> None:
+        if key == manifests[3].key:
+            raise StoreUnavailableError("The store is away.")
+
+    b.store.fault = fault
+    done = work.run(manifests, "late", Waits())
+    assert (done.told, done.resume_at, str(done.error)) == (2, manifests[2].modified, "The store is away.")
+
+
+def test_the_stream_is_not_filled_beyond_what_sinks_take(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "BATCH", 1)
+    monkeypatch.setattr(replay, "MOST_IN_STREAM", 6)
+    kept: list[int] = []
+    oldest = iter(told(b, "main"))
+
+    def taken() -> None:
+        kept.append(b.ledger.counts()["events"])
+        b.events.erase([next(oldest)])  # as trimming does; what is told again has the same id, and goes with it
+
+    assert run(b, None, Waits(meanwhile=taken)).told == 5
+    assert max(kept) == 7
+
+
+def test_a_stream_that_nobody_takes_from_ends_it(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "MOST_IN_STREAM", 4)
+
+    def pass_time() -> None:
+        b.clock.time += 60
+
+    done = run(b, None, Waits(meanwhile=pass_time))
+    assert (done.told, "mailhaul status" in str(done.error)) == (0, True)
+    assert done.resume_at is not None
