@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ingest.demo.scene import DEMO_MAILBOXES, deliver_one, write_demo
+from ingest.demo.scene import DEMO_MAILBOXES, DRIP_EVERY, DRIPS, deliver_one, write_demo
 from ingest.demo.server import DemoServer
 from ingest.errors import StartError
 
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Seconds between two mails that arrive while somebody watches, and when it is enough (after an hour): one that was
-# forgotten must not fill the disk.
-DRIP_EVERY = 7.0
-DRIPS = 500
 _PASSWORD = "only-for-the-demonstration"  # noqa: S105 - guards made-up mail on loopback
 
 _CONFIG = """\

@@ -15,8 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ingest.demo import DRIP_EVERY, DRIPS
-from ingest.demo.scene import DEMO_MAILBOXES, deliver_one, write_demo
+from ingest.demo.scene import DEMO_MAILBOXES, DRIP_EVERY, DRIPS, deliver_one, write_demo
 from ingest.demo.server import DemoServer
 
 

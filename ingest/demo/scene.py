@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+# Seconds between two mails that arrive while somebody watches, and when it is enough (after an hour): one that was
+# forgotten must not fill the disk.
+DRIP_EVERY = 7.0
+DRIPS = 500
 _FIRST_MAILS = 8
 _PAUSE = timedelta(hours=3)
 
