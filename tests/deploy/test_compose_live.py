@@ -1,0 +1,42 @@
+"""What the compose file starts, started without containers: the demonstration's mail arrives."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.demo.scene import DEMO_MAILBOXES
+from tests.support.compose import PROCESSES, Stack
+from tests.support.service import read_events
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FIRST = 8 * len(DEMO_MAILBOXES)
+
+
+@pytest.mark.e2e
+def test_the_mail_of_the_demonstration_arrives_as_objects_and_events(tmp_path: Path) -> None:
+    with Stack(tmp_path) as stack:
+        eventually(
+            lambda: len(read_events(stack.events)) >= _FIRST,
+            120,
+            lambda: f"{len(read_events(stack.events))} of {_FIRST} events",
+        )
+        events = read_events(stack.events)
+        assert {event["data"]["mailbox"]["id"] for event in events} == {mailbox.user for mailbox in DEMO_MAILBOXES}
+        store = stack.store()
+        for event in events:
+            with store.open(event["data"]["manifest"]) as manifest:
+                assert json.load(manifest) == event["data"]
+
+        checked = stack.run("check")
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        for name in PROCESSES:
+            healthy = stack.run("health", beside=name)
+            assert healthy.returncode == 0, f"{name}: {healthy.stderr}"
+        for name in (*PROCESSES, "mail"):
+            assert stack.stop(name) == 0, f"{name} does not end as it was asked to"
