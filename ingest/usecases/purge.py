@@ -5,16 +5,16 @@ Nobody polls a mailbox while its messages are purged, so that none is opened or 
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from ingest.domain.keys import DIGEST_OCTETS
-from ingest.errors import LedgerUnavailableError, MailhaulError
+from ingest.errors import MailhaulError
+from ingest.usecases.byhand import PATIENCE, AskedToEndError, hold_mailbox
 from ingest.usecases.erase import NotPurgedError, event_ids, still_open
 from ingest.usecases.holdings import Holding, holdings
 from ingest.usecases.purgereport import PurgeReport, Survey
@@ -22,12 +22,12 @@ from ingest.usecases.purgereport import PurgeReport, Survey
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
     from datetime import date
 
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.message import FailedMessage
-    from ingest.ports.ledger import Claim
     from ingest.usecases.erase import Eraser
     from ingest.usecases.lease import Lease, LeaseKeeper
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 # takes its time, and each message takes several.
 _ASKED = 100
 _AT_ONCE = 8
-# Seconds to wait for a poll that is under way, and between two looks.
-PATIENCE = 60.0
-_LOOK_AGAIN = 0.2
 _KEY_DIGITS = 2 * DIGEST_OCTETS
 
 
@@ -169,11 +166,11 @@ class Purge:
         """Several at once. Where one fails, those beside it come to their end and are counted.
 
         Raises:
-            _StoppedError: it was asked to stop.
+            AskedToEndError: it was asked to stop.
         """
         for batch in _batches(found, _AT_ONCE):
             if course.stop():
-                raise _StoppedError
+                raise AskedToEndError
             course.lease.check()
             under_way = [self.workers.submit(self._erase, holding, course.failed) for holding in batch]
             wait(under_way)
@@ -190,40 +187,8 @@ class Purge:
     def _failed(self) -> dict[str, FailedMessage]:
         return {one.message.key: one for one in self.eraser.ledger.failed_messages()}
 
-    @contextmanager
-    def _held(self, mailbox: str, stop: Callable[[], bool]) -> Iterator[Lease]:
-        """Hold the claim on a mailbox, so that nobody polls it, and give it back as it was found."""
-        work, until = self.eraser.ledger.mailboxes, time.monotonic() + self.patience
-        known = True
-        claim = None
-        while claim is None:
-            known = work.due_in(mailbox) is not None
-            claim = work.claim_one(mailbox, self.keeper.seconds)
-            if claim is None:
-                self._wait(mailbox, until, stop)
-        try:
-            with self.keeper.hold(work, claim) as lease:
-                yield lease
-        finally:
-            with suppress(LedgerUnavailableError):  # the claim expires by itself
-                self._give_back(claim, known=known)
-
-    def _wait(self, mailbox: str, until: float, stop: Callable[[], bool]) -> None:
-        if stop():
-            raise _StoppedError
-        if time.monotonic() >= until:
-            raise NotPurgedError(
-                f"{mailbox} is being polled by another process; `mailhaul mailboxes list` shows when that is over"
-            )
-        time.sleep(_LOOK_AGAIN)
-
-    def _give_back(self, claim: Claim, *, known: bool) -> None:
-        """As it was found; one that was not known was paused, disabled, or is not configured any more."""
-        work = self.eraser.ledger.mailboxes
-        if known or (claim.id in self.configured and not self.eraser.ledger.shelve(claim)):
-            work.release(claim, max(0.0, -claim.late), claim.tries - 1)
-        elif claim.id not in self.configured:
-            work.drop([claim.id])
+    def _held(self, mailbox: str, stop: Callable[[], bool]) -> AbstractContextManager[Lease]:
+        return hold_mailbox(self.eraser.ledger, self.keeper, mailbox, stop, self.patience)
 
     def _of_mailbox(self, mailbox: str) -> Iterator[Holding]:
         box = self.configured.get(mailbox)
@@ -272,16 +237,12 @@ class _Course:
     listen: Callable[[int], None] = lambda _: None
 
 
-class _StoppedError(Exception):
-    """It was asked to stop; never leaves this module."""
-
-
 @contextmanager
 def _noted(report: PurgeReport) -> Iterator[None]:
     """What goes wrong becomes part of the report: it tells what was done before."""
     try:
         yield
-    except _StoppedError:
+    except AskedToEndError:
         report.stopped = True
     except MailhaulError as error:
         report.error = error

@@ -7,33 +7,23 @@ Nothing is asked of mail servers.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
-from ingest.errors import LedgerUnavailableError, MailhaulError, StaleClaimError, StoreError
+from ingest.errors import MailhaulError, StaleClaimError, StoreError
+from ingest.usecases.byhand import PATIENCE, AskedToEndError, MailboxHeldError, hold_mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.eventlog import EventLog
-    from ingest.ports.ledger import Claim
+    from ingest.usecases.lease import Lease
     from ingest.usecases.poll import Poller
 
 log = get_logger()
-
-# Seconds to wait for somebody who polls a mailbox, and between two looks.
-PATIENCE = 60.0
-LOOK_AGAIN = 0.2
-
-
-class MailboxHeldError(MailhaulError):
-    """Another process has held a mailbox for too long to wait for it."""
-
-    code = "mailbox_held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,48 +82,29 @@ class Reconciler:
         for mailbox in mailboxes:
             if stop():
                 return
-            yield self._reconciled(mailbox, stop, listen)
+            try:
+                found = self._reconciled(mailbox, stop, listen)
+            except AskedToEndError:
+                return
+            yield found
 
     def _reconciled(
         self, mailbox: Mailbox, stop: Callable[[], bool], listen: Callable[[str, int], None]
     ) -> Reconciled:
+        ledger, keeper = self.poller.ledger, self.poller.keeper
         try:
-            claim = self._claim(mailbox, stop)
-            try:
-                return self._heal(claim, mailbox, listen)
-            finally:
-                self._give_back(claim)
+            with hold_mailbox(ledger, keeper, mailbox.id, stop, self.patience) as lease:
+                return self._heal(lease, mailbox, listen)
         except (StoreError, StaleClaimError, MailboxHeldError) as error:
             log.warning("mailbox.not_healed", mailbox=mailbox.id, error=error.code)
             return Reconciled(mailbox.id, error=error)
 
-    def _claim(self, mailbox: Mailbox, stop: Callable[[], bool]) -> Claim:
-        work, until = self.poller.ledger.mailboxes, time.monotonic() + self.patience
-        while True:
-            claim = work.claim_one(mailbox.id, self.poller.keeper.seconds)
-            if claim is not None:
-                return claim
-            if time.monotonic() >= until or stop():
-                raise MailboxHeldError("another process is polling it; run this again for this mailbox")
-            time.sleep(LOOK_AGAIN)
-
-    def _heal(self, claim: Claim, mailbox: Mailbox, listen: Callable[[str, int], None]) -> Reconciled:
-        ledger = self.poller.ledger
+    def _heal(self, lease: Lease, mailbox: Mailbox, listen: Callable[[str, int], None]) -> Reconciled:
         more, self._position = self.events.ids(self._position)
         self._told.update(more)
-        before = ledger.seen(mailbox.id).digests.keys()
-        with self.poller.keeper.hold(ledger.mailboxes, claim) as lease:
-            healed = self.poller.healer.heal(
-                mailbox, lease, told=self._told, listen=lambda looked: listen(mailbox.id, looked)
-            )
+        before = self.poller.ledger.seen(mailbox.id).digests.keys()
+        healed = self.poller.healer.heal(
+            mailbox, lease, told=self._told, listen=lambda looked: listen(mailbox.id, looked)
+        )
         restored = len(healed.done.keys() - before)
         return Reconciled(mailbox.id, healed.looked, healed.reopened, len(healed.told), restored)
-
-    def _give_back(self, claim: Claim) -> None:
-        """Due when it would have been; a poller takes a disabled one out of the schedule."""
-        ledger = self.poller.ledger
-        try:
-            if not ledger.shelve(claim):
-                ledger.mailboxes.release(claim, max(0.0, -claim.late), claim.tries - 1)
-        except LedgerUnavailableError:
-            log.warning("mailbox.not_released", mailbox=claim.id)  # the claim expires by itself

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ingest.errors import MailhaulError, ObjectMissingError, SinkUnavailableError, StoreError
 from ingest.ports.sink import Outcome, Verdict
+from ingest.usecases.byhand import AskedToEndError
 from ingest.usecases.holdings import holdings
 from ingest.usecases.recall import recall
 
@@ -42,12 +43,6 @@ class NotToldError(MailhaulError):
     """Events cannot go out now; the text says why, and what to do."""
 
     code = "not_told"
-
-
-class _AskedToEndError(MailhaulError):
-    """Somebody wants this to end."""
-
-    code = "asked_to_end"
 
 
 @dataclass(slots=True)
@@ -150,9 +145,9 @@ class Replay:
                 done.skipped += len(events) - len(there)
                 finished += len(batch)
                 listen(finished)
-        except (_AskedToEndError, NotToldError, StoreError) as error:
+        except (AskedToEndError, NotToldError, StoreError) as error:
             done.resume_at = manifests[finished].modified
-            done.error = None if isinstance(error, _AskedToEndError) else error
+            done.error = None if isinstance(error, AskedToEndError) else error
         return done
 
     def _folders(self, mailbox: str) -> list[str]:
@@ -219,7 +214,7 @@ def _handed_over(sink: Sink, events: Sequence[Event]) -> list[Outcome]:
 
 def _go_on(patience: Patience) -> None:
     if patience.asked:
-        raise _AskedToEndError("asked to end")
+        raise AskedToEndError
 
 
 def _batches(manifests: Sequence[Stored]) -> Iterator[list[Stored]]:

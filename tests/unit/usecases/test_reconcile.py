@@ -8,7 +8,8 @@ import pytest
 
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import LedgerUnavailableError, StoreUnavailableError
-from ingest.usecases.reconcile import MailboxHeldError, Reconciled, Reconciler
+from ingest.usecases.byhand import MailboxHeldError
+from ingest.usecases.reconcile import Reconciled, Reconciler
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 
