@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,18 @@ Steps = tuple[str | int, ...]
 # Sections that several files of a folder may add to.
 SHARED = ("mailboxes", "sinks")
 _MERGE = "tag:yaml.org,2002:merge"
+# Octets; room for a hundred thousand mailboxes.
+_LARGEST = 64 * 2**20
+# Aliases let a few lines stand for billions of values.
+_MOST_VALUES = 1_000_000
+# Of a key that is no word, as it is shown.
+_LONGEST_KEY = 60
 # PyYAML quotes aliases and tags, which may be a password that somebody wrote without quotes.
 _QUOTED = re.compile(r"'[^'<]{2,}'")
+
+
+# Nodes of keys and values by the key's text; by something else where the key is no text.
+_Entries = dict[str | int, tuple[yaml.Node, yaml.Node]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +58,13 @@ class Document:
 
 
 def shown(steps: Steps) -> str:
-    """A path as people write it: `mailboxes[3].port`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+    """A path as people write it: `mailboxes[3].port`. Fit for a terminal, whatever somebody wrote as a key."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{_named(step)}" for step in steps).removeprefix(".")
+
+
+def _named(key: str) -> str:
+    short = key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}..."
+    return short if short.isprintable() and short else json.dumps(short)
 
 
 def read(path: Path) -> Document:
@@ -83,7 +100,7 @@ def _files(folder: Path) -> list[Path]:
 def _read_file(file: Path) -> Document:
     document = Document(marks={(): Mark(str(file), 1, ())})
     try:
-        loader = yaml.SafeLoader(file.read_bytes())
+        loader = yaml.SafeLoader(_octets(file))
         try:
             root = loader.get_single_node()
             if root is not None:
@@ -101,7 +118,32 @@ def _read_file(file: Path) -> Document:
         )
     except (yaml.YAMLError, UnicodeError):
         document.problems.append(f"{file}: holds octets that are no text in UTF-8; save it as UTF-8")
+    except RecursionError:
+        document.problems.append(f"{file}: is nested deeper than any configuration is; look for brackets left open")
+    except _TooMuchError as error:
+        document.problems.append(f"{file}: {error}")
     return document
+
+
+def _octets(file: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        _TooMuchError: it would never end, or is no configuration.
+    """
+    found = file.stat()
+    if stat.S_ISDIR(found.st_mode):
+        return file.read_bytes()  # which says so
+    if not stat.S_ISREG(found.st_mode):
+        raise _TooMuchError("is a device or a pipe; put the configuration into a file")
+    if found.st_size > _LARGEST:
+        raise _TooMuchError("is larger than 64 MiB; that is no configuration")
+    return file.read_bytes()
+
+
+class _TooMuchError(Exception):
+    """More than a configuration can be; the text says what to do."""
 
 
 class _Reader:
@@ -110,6 +152,8 @@ class _Reader:
     def __init__(self, file: str, loader: yaml.SafeLoader, document: Document) -> None:
         self._file, self._loader, self._document = file, loader, document
         self._around: set[int] = set()
+        self._entries: dict[int, _Entries] = {}
+        self._count = 0
 
     def read_root(self, root: yaml.Node) -> None:
         values = self._value(root, ())
@@ -119,6 +163,9 @@ class _Reader:
             self._problem(root, (), "must be a mapping: lines such as `store: file:///var/lib/mailhaul`")
 
     def _value(self, node: yaml.Node, steps: Steps) -> Any:
+        self._count += 1
+        if self._count > _MOST_VALUES:
+            raise _TooMuchError("stands for more than a million values; write less with aliases")
         if not isinstance(node, yaml.CollectionNode):
             return self._scalar(node, steps)
         if id(node) in self._around:
@@ -146,9 +193,8 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, steps: Steps) -> dict[str, Any]:
         self._refuse_repeated(node, steps)
-        self._loader.flatten_mapping(node)
         values = {}
-        for key_node, value_node in node.value:
+        for key_node, value_node in self._merged(node, steps).values():
             key = self._scalar(key_node, steps) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
                 self._problem(key_node, steps, "has a key that is not text; put it in quotes")
@@ -158,6 +204,25 @@ class _Reader:
             if value is not None:
                 values[key] = value
         return values
+
+    def _merged(self, node: yaml.MappingNode, steps: Steps) -> _Entries:
+        """Keys and values, with those of `<<` below them. Each mapping once, however often it is merged."""
+        if id(node) in self._entries:
+            return self._entries[id(node)]
+        self._entries[id(node)] = {}  # while it is made: one that merges itself adds nothing
+        below: _Entries = {}
+        own: _Entries = {}
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                own[key.value if isinstance(key, yaml.ScalarNode) else id(key)] = (key, value)
+                continue
+            for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(merged, yaml.MappingNode):
+                    below = {**self._merged(merged, steps), **below}
+                else:
+                    self._problem(key, steps, "merges something that is no mapping; write `<<: *name` of a mapping")
+        self._entries[id(node)] = {**below, **own}
+        return self._entries[id(node)]
 
     def _refuse_repeated(self, node: yaml.MappingNode, steps: Steps) -> None:
         first: dict[str, yaml.Node] = {}

@@ -46,7 +46,7 @@ class _Source(EnvSettingsSource):
             return value
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Addresses that may hold a password, so that they may stand elsewhere, like a secret.
 _ADDRESSES = ("ledger", "broker")
+_MOST_PROBLEMS = 200
 
 
 def folder_of(path: Path | None) -> Path:
@@ -43,7 +44,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """
     files = Document() if path is None else document.read(path)
     if files.problems:
-        raise ConfigError(files.problems)
+        raise ConfigError(_first(files.problems))
     return _Loading(path, environ, files).config()
 
 
@@ -64,7 +65,7 @@ class _Loading:
                 return config
         # Not chained: a traceback of the cause would show what was written.
         found.sort(key=lambda problem: self._order(problem[0]))
-        raise ConfigError([f"{self._place(steps)}: {words}" for steps, words in found]) from None
+        raise ConfigError(_first([f"{self._place(steps)}: {words}" for steps, words in found])) from None
 
     def _place(self, steps: Steps) -> str:
         name = environment.variable_of(steps, self._environ)
@@ -108,6 +109,12 @@ class _Loading:
             f"{self._place((name,))}: a password is not written here; put the whole address into a file and write "
             f"`{name}: file:/path/of/the/file`, or into the environment variable {environment.variable((name,))}"
         )
+
+
+def _first(told: list[str]) -> list[str]:
+    """Problems as they are told: nobody reads more than so many at once."""
+    more = len(told) - _MOST_PROBLEMS
+    return told if more <= 0 else [*told[:_MOST_PROBLEMS], f"and {more:,} more problems; mend these first"]
 
 
 def _has_password(written: object) -> bool:

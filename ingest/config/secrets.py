@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\0\r\n]*[^\0\r\n/]")
+# Octets; the largest there are, keys of service accounts, have some thousands.
+_LARGEST = 2**20
 _REMEDY = (
     "a secret is not written here, only where it is: put it into a file and write `file:/path/of/the/file`, "
     "or into an environment variable and write `env:NAME`"
@@ -73,8 +76,11 @@ class Secrets:
     def _file(self, ref: str, path: Path) -> str:
         try:
             # Follows links: Kubernetes swaps a folder of links when a secret changes, so that the inode is another.
-            stat = path.stat()
-            version = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            found = path.stat()
+            # A folder is told of when it is read; a device or a pipe would have no end.
+            if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)) or found.st_size > _LARGEST:
+                raise ConfigError([f"{ref}: is not a file with a secret in it; write the secret into a small file"])
+            version = (found.st_mtime_ns, found.st_ino, found.st_size)
             cached = self._files.get(path)
             if cached is None or cached.version != version:
                 cached = self._files[path] = _Cached(version, path.read_bytes().decode())

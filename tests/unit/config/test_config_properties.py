@@ -1,0 +1,269 @@
+"""Whatever somebody writes: it is a configuration, or an error that says where and what to do. Nothing else, ever."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest.config import Secrets, config_schema, load
+from ingest.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+# With both below, and the files that are no YAML, more than five thousand configurations.
+EXAMPLES = 1_700
+WHOLE = yaml.safe_load((Path(__file__).parents[3] / "examples" / "full.yaml").read_text())
+SECRET = "hunter2-is-nobodys-business"
+LONGEST_PROBLEM = 2_000
+
+odd_text = st.text(st.characters(codec="utf-8"), max_size=40)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([2**63, -(2**70), 10**30, 0, -1]),
+    st.floats(),
+    odd_text,
+    st.dates(),
+    st.datetimes(),
+    st.binary(max_size=20),
+    st.just(SECRET),
+    st.sampled_from(
+        ["", "0s", "-5m", "1e99", "99999999d", "5 parsecs", "150 MiB ", "~", "no", "0x1F", "1_000", "12:30"]
+    ),
+    st.sampled_from(["env:", "env:A B", "file:", "file:/", "file:/dev/zero", "file:../..", f"env:{SECRET}-"]),
+    st.sampled_from(
+        ["s3://", "file://x", "redis://", "redis://h:x", "redis://h:99999", "http://[::1", "amqp://u:p@h", "://"]
+    ),
+    st.sampled_from(
+        [f"redis://u:{SECRET}@h", f"redis+sentinel://:{SECRET}@a,b/x", f"amqp://u:{SECRET}@h:x", "unix://"]
+    ),
+)
+odd_keys = st.one_of(st.integers(), st.none(), st.booleans(), st.just(SECRET + "-key"))
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.one_of(odd_text, odd_keys), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+def places(value: Any, steps: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of everything in a document."""
+    yield steps
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in items:
+        yield from places(inner, (*steps, step))
+
+
+PLACES = sorted(places(WHOLE), key=repr)[1:]
+
+
+@st.composite
+def clumsy(draw: st.DrawFn) -> Any:
+    """The whole example with up to three mistakes in it: a value, a missing key, a misspelt one, one too many."""
+    document = copy.deepcopy(WHOLE)
+    for _ in range(draw(st.integers(1, 3))):
+        steps = draw(st.sampled_from(PLACES))
+        around = document
+        try:
+            for step in steps[:-1]:
+                around = around[step]
+            mistake = draw(st.sampled_from(["change", "drop", "rename", "add", "twice"]))
+            if mistake == "change":
+                around[steps[-1]] = draw(values)
+            elif mistake == "drop":
+                del around[steps[-1]]
+            elif isinstance(around, dict) and mistake == "rename":
+                around[draw(odd_text)] = around.pop(steps[-1])
+            elif isinstance(around, dict):
+                around[draw(st.one_of(odd_text, odd_keys))] = draw(values)
+            elif isinstance(around, list):
+                around.append(copy.deepcopy(around[steps[-1]]))
+        except (KeyError, IndexError, TypeError):
+            continue  # a mistake before this one took the place away
+    return document
+
+
+def judged(path: Path | None, environ: Mapping[str, str], *, hides: bool = True) -> list[str]:
+    """The problems, none where it is a good configuration; fails where they are not what a person can use."""
+    try:
+        load(path, environ)
+    except ConfigError as error:
+        found = error
+    else:
+        return []
+    assert found.problems
+    assert found.__cause__ is None
+    for problem in found.problems:
+        assert problem.isprintable(), problem
+        assert len(problem) < LONGEST_PROBLEM, problem
+        for word in ("pydantic", "Traceback", "<class", "Error(", "yaml.org"):
+            assert word not in problem
+        assert not hides or SECRET not in problem.replace(f"{SECRET}-key", ""), problem
+        problem.encode()
+    return found.problems
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("properties") / "mailhaul.yaml"
+
+
+def rules(examples: int) -> Callable[[Any], Any]:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+@rules(EXAMPLES)
+@given(document=clumsy())
+def test_clumsy_configurations_are_told_of_in_their_place(file: Path, document: Any) -> None:
+    file.write_text(yaml.dump(document))
+    for problem in judged(file, {}):
+        assert str(file) in problem or "environment variable" in problem
+
+
+@rules(EXAMPLES)
+@given(document=st.one_of(values, st.dictionaries(st.sampled_from([*WHOLE, "stroe"]), values)))
+def test_documents_that_are_anything_are_told_of(file: Path, document: Any) -> None:
+    file.write_text(yaml.dump(document))
+    judged(file, {})
+
+
+@rules(EXAMPLES)
+@given(
+    text=st.one_of(
+        st.text(st.sampled_from(list("abc:-[]{}&*!|>'\"#%@`,?\t\n \\~0.")), max_size=80).map(str.encode),
+        st.binary(max_size=80),
+        st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    ),
+    before=st.sampled_from([b"", b"store: file:///x\nledger: embedded\n", b"\xef\xbb\xbf", b"\xff\xfe"]),
+)
+def test_files_that_are_anything_are_told_of(file: Path, text: bytes, before: bytes) -> None:
+    file.write_bytes(before + text)
+    judged(file, {})
+
+
+names = st.one_of(
+    st.sampled_from(
+        ["STORE", "LEDGER", "SINKS", "MAILBOXES", "DEFAULTS", "METRICS__PORT", "DEFAULTS__INTERVAL", "LOG"]
+    ),
+    st.lists(
+        st.sampled_from(
+            ["STORE", "URL", "SINKS", "0", "DEFAULTS", "LIMITS", "MAILBOXES", "METRICS", "X", "", "AUTH"]
+        ),
+        min_size=1,
+        max_size=5,
+    ).map("__".join),
+)
+written = st.one_of(
+    odd_text,
+    scalars.map(str),
+    values.map(repr),
+    st.sampled_from(["[", "{", "[1, 2", '{"a": [}', '{"url": 5}', "[[]]", '["x"]', '{"": {}}']),
+).filter(lambda text: "\0" not in text)
+
+
+@rules(EXAMPLES // 2)
+@given(variables=st.dictionaries(names.map("MAILHAUL_{}".format), written, max_size=5))
+def test_variables_that_are_anything_are_told_of(file: Path, variables: dict[str, str]) -> None:
+    judged(None, variables)
+    file.write_text("store: file:///srv/mail\nledger: embedded\n")
+    judged(file, variables)
+
+
+def nested(depth: int, opening: str, closing: str) -> str:
+    return opening * depth + closing * depth
+
+
+HOSTILE = {
+    "a list nested deeply": "mailboxes: " + nested(20_000, "[", "]"),
+    "a mapping nested deeply": "store: " + nested(20_000, "{a: ", "}"),
+    "blocks nested deeply": "".join(f"{' ' * depth}a:\n" for depth in range(3_000)),
+    "laughs by the billion": "a: &a [x, x, x, x, x, x, x, x, x]\n"
+    + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)),
+    "merges by the billion": "a: &a {x: 1}\n"
+    + "".join(
+        f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 9)}]}}\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+    ),
+    "an alias to itself": "store: &s {url: *s}\n",
+    "a merge with itself": "store: &s {<<: *s}\n",
+    "a merge of a word": "store: {<<: word}\n",
+    "a python object": "store: !!python/object/apply:os.system ['true']\n",
+    "an unknown tag": "store: !vault secret\n",
+    "two documents": "store: file:///x\n---\nledger: embedded\n",
+    "a number of five thousand digits": f"metrics: {{port: {'9' * 5000}}}\n",
+    "a key of a megabyte": f"{'k' * 2**20}: 1\n",
+    "a value of a megabyte": f"store: {'v' * 2**20}\n",
+    "a key over two lines": '"a\\nb": 1\n',
+    "a key that steers terminals": '"\\e[2J": 1\n',
+    "ten thousand options": "".join(f"option{number}: 1\n" for number in range(10_000)),
+    "ten thousand mailboxes of one name": "store: file:///x\nledger: embedded\nmailboxes:\n"
+    + "  - {id: a}\n" * 10_000,
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_files_are_told_of_at_once(tmp_path: Path, what: str) -> None:
+    """In time and memory that follow from their size: the test would not come to its end otherwise."""
+    path = tmp_path / "mailhaul.yaml"
+    path.write_text(HOSTILE[what])
+    problems = judged(path, {})
+    assert 1 <= len(problems) <= 201
+
+
+@pytest.mark.parametrize("value", [nested(100_000, "[", "]"), nested(100_000, '{"a":', "}"), "9" * 5000, "\udcff"])
+@pytest.mark.parametrize("name", ["MAILHAUL_MAILBOXES", "MAILHAUL_STORE", "MAILHAUL_METRICS__PORT"])
+def test_hostile_variables_are_told_of(name: str, value: str) -> None:
+    assert judged(None, {"MAILHAUL_LEDGER": "embedded", name: value})
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "folder", "huge", "missing", "unreadable"])
+def test_a_secret_that_is_no_file_of_text_is_told_of(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "secret"
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path = Path("/dev/zero")
+    elif what == "folder":
+        path.mkdir()
+    elif what == "huge":
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    elif what == "unreadable":
+        path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError) as raised:
+        Secrets(tmp_path, {}).read(f"file:{path}")
+    (problem,) = raised.value.problems
+    assert str(path) in problem
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "huge"])
+def test_a_configuration_that_is_no_file_of_text_is_told_of(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "mailhaul.yaml"
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path = Path("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    assert judged(path, {})
+
+
+def test_the_whole_example_is_what_mistakes_are_made_in() -> None:
+    assert set(WHOLE) == set(config_schema()["properties"])
