@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import yaml
 
@@ -21,9 +21,12 @@ from tests.support.servers import free_port
 from tests.support.service import mailhaul
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
+
+    # Command, variables, and where both streams go.
+    Launch = Callable[[Sequence[str], Mapping[str, str], IO[bytes]], subprocess.Popen[bytes]]
 
 FILE = ROOT / "deploy" / "compose.yaml"
 # Where the services that are ours find their configuration.
@@ -65,9 +68,14 @@ class Stack:
 
     Containers find each other by name at fixed ports, and have paths of their own. Here names become 127.0.0.1, ports
     those that are free, paths folders below `folder`; nothing else differs.
+
+    Args:
+        folder: for everything.
+        launch: starts a process of ours in some other way than from this tree.
     """
 
     folder: Path
+    launch: Launch | None = None
     ports: dict[str, int] = field(init=False)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -86,9 +94,9 @@ class Stack:
             self._stack = stack
             self._write_config()
             self._start_stores()
-            self._start("mail", [sys.executable, *services()["mail"]["entrypoint"][1:]])
+            self._start("mail", services()["mail"]["entrypoint"])
             for name in PROCESSES:
-                self._start(name, [sys.executable, "-m", "ingest.cli"])
+                self._start(name, ["mailhaul"])
             self._stack = stack.pop_all()
         return self
 
@@ -102,7 +110,7 @@ class Stack:
 
     def run(self, *arguments: str, beside: str = "relay") -> subprocess.CompletedProcess[str]:
         """A command of Mailhaul's, as `docker compose exec` runs it beside a service."""
-        return mailhaul(*arguments, "--config", str(self.folder / "config"), env=self._environment(beside))
+        return mailhaul(*arguments, "--config", str(self.folder / "config"), env=self.environment(beside))
 
     def store(self) -> S3Store:
         """What the service writes to."""
@@ -159,17 +167,14 @@ class Stack:
             CONFIG: str(self.folder / "config"),
             **(replaced or {}),
         }
+        launch = self.launch if self.launch and name in (*PROCESSES, "mail") else _launch
         with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes[name] = subprocess.Popen(
-                [*program, *(known.get(word, word) for word in words)],
-                env={**os.environ, **self._environment(name)},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-            )
+            command = [*program, *(known.get(word, word) for word in words)]
+            self.processes[name] = launch(command, self.environment(name), log)
         self._stack.callback(_end, self.processes[name])
 
-    def _environment(self, name: str) -> dict[str, str]:
+    def environment(self, name: str) -> dict[str, str]:
+        """The variables of a service, those too that move its metrics to a port of its own."""
         given = {**services()[name].get("environment", {})}
         if "S3_ACCESS_KEY" in given:
             given.update(S3_ACCESS_KEY=self.account.access_key, S3_SECRET_KEY=self.account.secret_key)
@@ -186,6 +191,18 @@ class Stack:
         folder = self.folder / "volumes" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def _launch(command: Sequence[str], env: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """From this tree and its virtual environment."""
+    ours = {"mailhaul": [sys.executable, "-m", "ingest.cli"], "python": [sys.executable]}
+    return subprocess.Popen(
+        [*ours.get(command[0], command[:1]), *command[1:]],
+        env={**os.environ, **env},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
