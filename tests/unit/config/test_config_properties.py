@@ -11,7 +11,9 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from ingest.cli.app import app
 from ingest.config import Secrets, config_schema, load
 from ingest.errors import ConfigError
 
@@ -137,6 +139,20 @@ def test_clumsy_configurations_are_told_of_in_their_place(file: Path, document: 
         assert str(file) in problem or "environment variable" in problem
 
 
+@rules(EXAMPLES // 5)
+@given(document=clumsy(), again=st.dictionaries(st.sampled_from([*WHOLE, "stroe"]), values, max_size=3))
+def test_clumsy_folders_are_told_of_in_their_files(
+    tmp_path_factory: pytest.TempPathFactory, document: Any, again: Any
+) -> None:
+    """Two files of which the second adds to the first, or contradicts it."""
+    folder = tmp_path_factory.getbasetemp() / "a folder of files"
+    folder.mkdir(exist_ok=True)
+    (folder / "10-first.yaml").write_text(yaml.dump(document))
+    (folder / "20-second.yaml").write_text(yaml.dump(again))
+    for problem in judged(folder, {}):
+        assert str(folder) in problem or "environment variable" in problem
+
+
 @rules(EXAMPLES)
 @given(document=st.one_of(values, st.dictionaries(st.sampled_from([*WHOLE, "stroe"]), values)))
 def test_documents_that_are_anything_are_told_of(file: Path, document: Any) -> None:
@@ -186,6 +202,13 @@ def test_variables_that_are_anything_are_told_of(file: Path, variables: dict[str
     judged(file, variables)
 
 
+def test_a_folder_in_place_of_a_file_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "10-good.yaml").write_text("store: file:///srv/mail\nledger: embedded\n")
+    (tmp_path / "20-folder.yaml").mkdir()
+    (problem,) = judged(tmp_path, {})
+    assert str(tmp_path / "20-folder.yaml") in problem
+
+
 def nested(depth: int, opening: str, closing: str) -> str:
     return opening * depth + closing * depth
 
@@ -224,6 +247,20 @@ def test_hostile_files_are_told_of_at_once(tmp_path: Path, what: str) -> None:
     path.write_text(HOSTILE[what])
     problems = judged(path, {})
     assert 1 <= len(problems) <= 201
+
+
+@pytest.mark.parametrize(
+    "what", ["a mapping nested deeply", "a python object", "a key that steers terminals", "ten thousand options"]
+)
+def test_the_command_line_tells_of_hostile_files_line_by_line(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "mailhaul.yaml"
+    path.write_text(HOSTILE[what])
+    done = CliRunner().invoke(app, ["check", "--config", str(path)])
+    assert done.exit_code == 2
+    assert isinstance(done.exception, SystemExit)
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == len(judged(path, {}))
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
 
 
 @pytest.mark.parametrize("value", [nested(100_000, "[", "]"), nested(100_000, '{"a":', "}"), "9" * 5000, "\udcff"])
