@@ -159,6 +159,10 @@ class Dovecot:
             (self._maildir(name) / part).mkdir(parents=True)
             self._own(self._maildir(name) / part)
         self._own(self._maildir(name))
+        self.set_password(name, password)
+
+    def set_password(self, name: str, password: str) -> None:
+        """From now on, or a second later where the user is known already."""
         # One file for each user: Dovecot looks at most once a second whether a file it knows has changed.
         encoded = base64.b64encode(password.encode()).decode()
         self._write(Path("users") / name, f"{name}:{{PLAIN.b64}}{encoded}\n".encode())
