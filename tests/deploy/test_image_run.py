@@ -112,6 +112,28 @@ def test_it_does_the_whole_work_and_ends_when_asked_to(image: Image, tmp_path: P
             assert stack.stop(name) == 0, f"{name} does not end as it was asked to"
 
 
+@pytest.mark.e2e
+def test_one_container_is_enough_for_the_demonstration(image: Image, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    with (tmp_path / "log").open("wb") as log:
+        container = image.start(
+            ["mailhaul", "up", "--folder", "/var/lib/mailhaul/demo"],
+            user=RANDOM,
+            volumes={state: "/var/lib/mailhaul"},
+            output=log,
+        )
+    events = state / "demo" / "events.jsonl"
+    with container:
+        try:
+            eventually(lambda: len(read_events(events)) >= _FIRST, 120, (tmp_path / "log").read_text)
+            container.terminate()
+            assert container.wait(60) == 0
+        finally:
+            container.kill()
+
+
 def _check_confinement(stack: Stack, name: str) -> None:
     process = stack.processes[name]
     assert isinstance(process, Container)

@@ -1,7 +1,7 @@
 """The image, built for real, and containers of it: without an engine, so that any Debian with root will do.
 
-buildah builds it from a base that debootstrap makes. A container is a process in namespaces of its own, of an ordinary
-user without capabilities, with the image's files as read-only root. Its network is this machine's.
+buildah builds it from a base that debootstrap makes. A container is a process in namespaces of its own, of an
+ordinary user without capabilities, with the image's files as read-only root. Its network is this machine's.
 """
 
 from __future__ import annotations
@@ -163,13 +163,16 @@ def built_image() -> Iterator[Image]:
 
 def _build(folder: Path) -> None:
     """As docs/containers.md says; from this machine's package index, and with the authorities that it trusts."""
-    arguments = {"BASE": BASE, "VERSION": VERSION, "PIP_CERT": str(_CERTIFICATES)}
+    settings = [f"cert = {_CERTIFICATES}"]
     if "PIP_INDEX_URL" in os.environ:
-        arguments["PIP_INDEX_URL"] = os.environ["PIP_INDEX_URL"]
+        settings.append(f"index-url = {os.environ['PIP_INDEX_URL']}")
+    secret = folder / "pip.conf"
+    secret.write_text("\n".join(["[global]", *settings, ""]))
+    arguments = {"BASE": BASE, "VERSION": VERSION}
     given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-    certificates = f"{_CERTIFICATES}:{_CERTIFICATES}:ro"
+    given += ["--secret", f"id=pip.conf,src={secret}", "--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
     where = ["--file", str(ROOT / "deploy" / "Dockerfile"), "--tag", NAME, str(ROOT)]
-    _buildah(folder, "build", "--format", "docker", "--isolation", "chroot", "--volume", certificates, *given, *where)
+    _buildah(folder, "build", "--format", "docker", "--isolation", "chroot", *given, *where)
 
 
 def _make_base_files() -> None:
