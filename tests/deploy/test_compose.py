@@ -189,3 +189,13 @@ def test_a_secret_is_written_once_and_services_refer_to_it() -> None:
     for service in SERVICES.values():
         given = service.get("environment", {})
         assert all(given[name] in secrets for name in given if name.endswith(("_KEY", "_PASSWORD")))
+
+
+def test_what_the_document_adds_fits() -> None:
+    """Compose merges files, each of which is valid by itself; the services have to be ours."""
+    page = (ROOT / "docs" / "containers.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    content = yaml.safe_load(block.replace("!override", ""))  # compose's own: instead of what is below, not into it
+    assert _errors(content) == []
+    assert set(content["services"]) <= set(SERVICES)
+    assert content["services"]["poller"]["depends_on"] == SERVICES["relay"]["depends_on"], "all but the mail"
