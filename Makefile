@@ -46,6 +46,7 @@ docs: $(VENV)/dev.stamp  ## the pages that are made from the code
 servers:
 	@tests/install-servers dovecot prometheus clamav rabbitmq redis || true  # their tests skip and say so, or fail with CI=true
 	@tests/install-courier || true
+	@tests/install-kafka || true
 	@tests/install-s3
 
 $(VENV)/python.stamp:

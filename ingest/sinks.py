@@ -12,6 +12,7 @@ from ingest.config.sinks import (
     AmqpSinkSection,
     EventBridgeSinkSection,
     JsonlSinkSection,
+    KafkaSinkSection,
     SnsSinkSection,
     SqsSinkSection,
     WebhookSinkSection,
@@ -31,6 +32,8 @@ def open_sink(section: SinkSection, secrets: Secrets) -> Sink:
             return _webhook(section, secrets)
         case AmqpSinkSection():
             return _amqp(section, secrets)
+        case KafkaSinkSection():
+            return _kafka(section, secrets)
         case _:
             return _aws(section, secrets)
 
@@ -62,6 +65,28 @@ def _amqp(section: AmqpSinkSection, secrets: Secrets) -> Sink:
         broker,
         Route(section.exchange or "", section.routing_key if section.exchange else section.queue),
         lambda: secrets.read(reference) if reference else "guest",
+        timeout=section.timeout,
+        monotonic=time.monotonic,
+    )
+
+
+def _kafka(section: KafkaSinkSection, secrets: Secrets) -> Sink:
+    # Imported here, for it needs a package that comes with an extra; without it no such section is valid.
+    from ingest.adapters.sinks.kafka import Cluster, KafkaSink  # noqa: PLC0415
+
+    reference = section.password
+    cluster = Cluster(
+        section.brokers,
+        tls=section.tls,
+        ca_file=section.ca,
+        username=section.username,
+        mechanism=section.mechanism.upper(),
+    )
+    return KafkaSink(
+        section.name,
+        cluster,
+        section.topic,
+        lambda: secrets.read(reference) if reference else "",
         timeout=section.timeout,
         monotonic=time.monotonic,
     )

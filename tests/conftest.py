@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.support.clamav",
     "tests.support.courier",
     "tests.support.dovecot",
+    "tests.support.kafka",
     "tests.support.prometheus",
     "tests.support.rabbitmq",
     "tests.support.s3",

@@ -9,6 +9,7 @@ from ingest.config import logins, translate
 from ingest.config.auth import OAuth2Auth
 from ingest.config.fields import split_url
 from ingest.config.providers import PRESETS
+from ingest.config.sinks import KafkaSinkSection
 from ingest.domain.mailbox import Tls
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # What the extra `tracing` brings; only its adapter imports it.
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+# And what `kafka` does.
+_KAFKA = "confluent_kafka"
 
 
 def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Steps, str]]:
@@ -94,6 +97,9 @@ def _not_installed(config: Config) -> Iterator[tuple[Steps, str]]:
     """Told here, for a process that only traces less would go unnoticed, and each worker by itself is late."""
     if config.tracing is not None and not _installed(_EXPORTER):
         yield ("tracing",), "needs packages that are not installed: pip install 'mailhaul[tracing]'"
+    for number, sink in enumerate(config.sinks):
+        if isinstance(sink, KafkaSinkSection) and not _installed(_KAFKA):
+            yield ("sinks", number, "type"), "needs a package that is not installed: pip install 'mailhaul[kafka]'"
 
 
 def _installed(module: str) -> bool:

@@ -15,6 +15,8 @@ from ingest.config.units import Deadline  # noqa: TC001 - as above
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,251}(\.fifo)?")
 _BUS = re.compile(r"arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/.\w-]{1,256}|[/.\w-]{1,256}", re.ASCII)
+_BROKER = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
+_LARGEST_PORT = 65_535
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -42,6 +44,13 @@ def _amqp_url(value: str) -> str:
         raise ValueError("write amqps://host:5671/virtual-host, or amqp:// without TLS")
     if parts.username is not None or parts.password is not None:
         raise ValueError("write the user as `username`, and where its password is as `password`")
+    return value
+
+
+def _brokers(value: str) -> str:
+    parts = value.split(",")
+    if not all(_BROKER.fullmatch(part) and 1 <= int(part.rpartition(":")[2]) <= _LARGEST_PORT for part in parts):
+        raise ValueError("write host:port of one broker or more, with commas between them")
     return value
 
 
@@ -177,6 +186,37 @@ class AmqpSinkSection(_Sink):
         return unquote(split_url(self.url).path[1:]) or "/"
 
 
+class KafkaSinkSection(_Sink):
+    """A topic of Kafka to which each event is written as a record. Needs the extra: pip install 'mailhaul[kafka]'."""
+
+    type: Literal["kafka"]
+    brokers: Annotated[str, AfterValidator(_brokers)]
+    """`host:port` of one or more, with commas between them; any of them tells of the others."""
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+    """It has to exist."""
+    tls: bool = True
+    """`false` sends mail and password in the clear."""
+    ca: FilePath | None = None
+    """PEM certificates to trust instead of the system's."""
+    mechanism: Literal["plain", "scram-sha-256", "scram-sha-512"] = "plain"
+    """How to log in, with a username."""
+    username: Line | None = None
+    """Left out: nobody logs in."""
+    password: SecretRef | None = None
+    timeout: Annotated[Deadline, Field(ge=1, le=300)] = 10.0
+    """Until an event that is not confirmed is given up; from 1s to 5m."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> KafkaSinkSection:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("write both username and password, or neither")
+        if self.username is None and "mechanism" in self.model_fields_set:
+            raise ValueError("mechanism goes with username and password")
+        if self.ca is not None and not self.tls:
+            raise ValueError("`ca` has no effect without TLS; leave it out, or write `tls: true`")
+        return self
+
+
 SECTIONS = (
     JsonlSinkSection,
     WebhookSinkSection,
@@ -184,6 +224,7 @@ SECTIONS = (
     SnsSinkSection,
     EventBridgeSinkSection,
     AmqpSinkSection,
+    KafkaSinkSection,
 )
 SinkSection = Annotated[
     JsonlSinkSection
@@ -191,7 +232,8 @@ SinkSection = Annotated[
     | SqsSinkSection
     | SnsSinkSection
     | EventBridgeSinkSection
-    | AmqpSinkSection,
+    | AmqpSinkSection
+    | KafkaSinkSection,
     Field(discriminator="type"),
 ]
 

@@ -32,7 +32,7 @@ BY_SCHEMA: dict[str, tuple[Object, str]] = {
         "at '/config/mailboxes/0': additional properties 'hots' not allowed",
     ),
     "an unknown kind of sink": (
-        {"config": {"sinks": [{"type": "kafka"}]}},
+        {"config": {"sinks": [{"type": "carrier-pigeon"}]}},
         "at '/config/sinks/0/type': value must be",
     ),
     "a sink without its secret": (

@@ -48,7 +48,7 @@ def test_mailhaul_takes_the_configuration(name: str, tmp_path: Path) -> None:
 def test_what_the_values_say_arrives(tmp_path: Path) -> None:
     config = _loaded(render(values(**EVERYTHING)), tmp_path)
     assert [box.id for box in config.mailboxes] == ["plain", "own-port", "m365", "behind"]
-    assert [sink.type for sink in config.sinks] == ["webhook", "sqs", "sns", "amqp"]
+    assert [sink.type for sink in config.sinks] == ["webhook", "sqs", "sns", "amqp", "kafka"]
     assert config.defaults.limits.message_bytes == 157_286_400
     assert config.store.access_key == f"file:{SECRETS}/store/access"
     assert config.metrics.mailbox_label is False

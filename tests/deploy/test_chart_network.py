@@ -57,7 +57,7 @@ def test_each_process_reaches_what_it_works_with() -> None:
     everywhere = {ledger, broker}
     assert _ports(rendered, "poller") == {*everywhere, store, 110, 2995, 995, 443, 1080}
     assert _ports(rendered, "processor") == {*everywhere, store, 3310}
-    assert _ports(rendered, "relay") == {*everywhere, store, 8443, 443, 5671}
+    assert _ports(rendered, "relay") == {*everywhere, store, 8443, 443, 5671, 9093, 9094}
     assert _ports(rendered, "scheduler") == everywhere
     assert _ports(rendered, "exporter") == everywhere
 

@@ -14,6 +14,7 @@ from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.ports.ledger import Registration
 from tests.support.aws import KEYS, REGION
 from tests.support.http import SECRET, Answer, Receiver
+from tests.support.kafka import PASSWORD, USER, Kafka, KafkaTopic
 from tests.support.rabbitmq import AmqpQueue, RabbitMq
 from tests.support.service import mailhaul, write_config
 
@@ -99,9 +100,9 @@ def test_events_that_a_sink_refused_are_listed_tried_again_or_dropped(tmp_path: 
 
 
 def test_check_tries_every_kind_of_sink_and_says_what_is_wrong(
-    tmp_path: Path, valkey: Valkey, moto_server: MotoServer, rabbitmq: RabbitMq
+    tmp_path: Path, valkey: Valkey, moto_server: MotoServer, rabbitmq: RabbitMq, kafka: Kafka
 ) -> None:
-    queue = AmqpQueue(rabbitmq)
+    queue, records = AmqpQueue(rabbitmq), KafkaTopic(kafka)
     with closing(moto_server.sqs) as sqs, closing(moto_server.sns) as sns, closing(moto_server.events) as events:
         url = sqs.create_queue(QueueName="checked")["QueueUrl"]
         topic = sns.create_topic(Name="checked")["TopicArn"]
@@ -109,23 +110,29 @@ def test_check_tries_every_kind_of_sink_and_says_what_is_wrong(
     keys = {"access_key": "env:ACCESS", "secret_key": "env:SECRET"}
     at_moto = {"endpoint": moto_server.endpoint, **keys}
     amqp = {"type": "amqp", "url": f"amqps://127.0.0.1:{rabbitmq.tls_port}", "ca": str(rabbitmq.ca_file)}
+    login = {"username": USER, "password": "env:KAFKA", "mechanism": "scram-sha-512"}
+    brokers = {"type": "kafka", "brokers": f"127.0.0.1:{kafka.tls_proxy.port}", "ca": str(kafka.ca_file), **login}
     sinks = [
         {"type": "sqs", "url": url, "region": REGION, **keys},
         {"type": "sns", "topic": topic, **at_moto},
         {"type": "eventbridge", "bus": "checked", "region": REGION, **at_moto},
         {**amqp, "queue": queue.name},
+        {**brokers, "topic": records.name},
         {"name": "bad-sqs", "type": "sqs", "url": f"{url}-missing", "region": REGION, **keys},
         {"name": "bad-sns", "type": "sns", "topic": f"{topic}-missing", **at_moto},
         {"name": "bad-bus", "type": "eventbridge", "bus": "missing", "region": REGION, **at_moto},
         {"name": "bad-mq", **amqp, "queue": f"{queue.name}-missing"},
+        {"name": "bad-kafka", **brokers, "topic": f"{records.name}-missing"},
         {"name": "bad-hook", "type": "webhook", "url": "http://127.0.0.1:9/", "secret": "env:HOOK"},
     ]
     config = str(write_config(tmp_path, [], ledger=valkey.url, sinks=sinks))
-    environment = {"ACCESS": KEYS.access_key, "SECRET": KEYS.secret_key, "HOOK": SECRET}
+    environment = {"ACCESS": KEYS.access_key, "SECRET": KEYS.secret_key, "HOOK": SECRET, "KAFKA": PASSWORD}
     done = mailhaul("check", "--json", "--config", config, env=environment)
     assert done.returncode == 1
     found = {row["name"]: row for row in json.loads(done.stdout)["findings"] if row["part"] == "sink"}
-    assert {name for name, row in found.items() if row["ok"]} == {"sqs", "sns", "eventbridge", "amqp"}
-    assert all("create it" in found[name]["detail"] for name in ("bad-sqs", "bad-sns", "bad-bus", "bad-mq"))
+    assert {name for name, row in found.items() if row["ok"]} == {"sqs", "sns", "eventbridge", "amqp", "kafka"}
+    missing = ("bad-sqs", "bad-sns", "bad-bus", "bad-mq", "bad-kafka")
+    assert all("create it" in found[name]["detail"] for name in missing)
     assert "allow_private" in found["bad-hook"]["detail"]
     queue.delete()
+    records.delete()

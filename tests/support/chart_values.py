@@ -28,6 +28,7 @@ EVERYTHING: dict[str, Any] = {"config": {
         {"type": "sns", "topic": "arn:aws:sns:eu-central-1:123456789012:mail"},
         {"type": "amqp", "url": "amqps://mq.example.org", "queue": "mail",
          "username": "u", "password": "secret:mq/password"},
+        {"type": "kafka", "brokers": "k1.example.org:9093,k2.example.org:9094", "topic": "mail"},
     ],
     "defaults": {"interval": "2m", "policy": {"delete_after": "30d"}, "limits": {"message_bytes": 157_286_400}},
     "mailboxes": [

@@ -13,12 +13,14 @@ from ingest.adapters.sinks.amqp import AmqpSink, Broker, Route
 from ingest.adapters.sinks.aws import Access
 from ingest.adapters.sinks.eventbridge import eventbridge_sink
 from ingest.adapters.sinks.jsonl import JsonLinesSink
+from ingest.adapters.sinks.kafka import Cluster, KafkaSink
 from ingest.adapters.sinks.memory import MemorySink
 from ingest.adapters.sinks.sns import sns_sink
 from ingest.adapters.sinks.sqs import sqs_sink
 from ingest.adapters.sinks.webhook import WebhookSink
 from tests.support.aws import KEYS, REGION, MotoServer
 from tests.support.http import SECRET, Receiver
+from tests.support.kafka import PASSWORD, USER, Kafka, KafkaTopic
 from tests.support.proxy import DelayProxy
 from tests.support.rabbitmq import AmqpQueue, RabbitMq
 
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 
     from ingest.ports.sink import Sink
 
-KINDS = ("memory", "file", "webhook", "sqs", "sqs-fifo", "sns", "sns-fifo", "eventbridge", "amqp", "amqps")
+KINDS = (
+    *("memory", "file", "webhook"),
+    *("sqs", "sqs-fifo", "sns", "sns-fifo", "eventbridge"),
+    *("amqp", "amqps", "kafka", "kafka-tls"),
+)
 # These services promise no order.
 UNORDERED = frozenset({"sqs", "sns", "eventbridge"})
 
@@ -76,6 +82,8 @@ def _made(kind: str, folder: Path, request: pytest.FixtureRequest, stack: ExitSt
         return WebhookWorld(stack.enter_context(Receiver()))
     if kind.startswith("amqp"):
         return AmqpWorld(request.getfixturevalue("rabbitmq"), stack, tls=kind == "amqps")
+    if kind.startswith("kafka"):
+        return KafkaWorld(request.getfixturevalue("kafka"), stack, tls=kind == "kafka-tls")
     moto: MotoServer = request.getfixturevalue("moto_server")
     proxy = stack.enter_context(DelayProxy(moto.port, 0))
     queue = stack.enter_context(own_queue(moto, fifo=kind.endswith("-fifo")))
@@ -250,6 +258,32 @@ class AmqpWorld(World):
 
     def received(self) -> list[bytes]:
         return [message.body for message in self.queue.messages()]
+
+    def take_away(self) -> None:
+        self.proxy.stop()
+
+    def bring_back(self) -> None:
+        self.proxy.start()
+
+
+class KafkaWorld(World):
+    """A topic of several partitions at Kafka, behind a proxy that goes."""
+
+    def __init__(self, server: Kafka, stack: ExitStack, *, tls: bool) -> None:
+        self.proxy = server.tls_proxy if tls else server.proxy
+        # All tests share it: whatever state this one leaves it in, it runs afterwards.
+        stack.callback(self.proxy.start)
+        stack.callback(self.proxy.stop)
+        self.topic = KafkaTopic(server)
+        stack.callback(self.topic.delete)
+        brokers = f"127.0.0.1:{self.proxy.port}"
+        cluster = Cluster(brokers, ca_file=server.ca_file, username=USER) if tls else Cluster(brokers, tls=False)
+        self.sink = KafkaSink(
+            "kafka", cluster, self.topic.name, lambda: PASSWORD, timeout=5, monotonic=time.monotonic
+        )
+
+    def received(self) -> list[bytes]:
+        return [record.value for record in self.topic.records()]
 
     def take_away(self) -> None:
         self.proxy.stop()

@@ -71,6 +71,8 @@
 {{- range .Values.config.sinks -}}
 {{- if has .type (list "sns" "eventbridge") -}}
 {{- $ports = concat $ports (include "mailhaul.ports" (list (default "https://amazon" .endpoint) list) | fromJsonArray) -}}
+{{- else if eq .type "kafka" -}}
+{{- $ports = concat $ports (include "mailhaul.ports" (list (printf "kafka://%s" .brokers) list) | fromJsonArray) -}}
 {{- else if ne .type "jsonl" -}}
 {{- $ports = concat $ports (include "mailhaul.ports" (list .url list) | fromJsonArray) -}}
 {{- end -}}

@@ -235,8 +235,8 @@ def test_a_mailbox_needs_a_host_or_a_provider_that_knows_it(write: Write) -> Non
 
 
 def test_a_sink_that_is_not_there_is_one_problem_that_says_which_are(write: Write) -> None:
-    found = problem(write("sinks:\n  - {type: kafka, url: x}\n"))
-    assert "sinks[0].type: must be one of: jsonl, webhook, sqs, sns, eventbridge, amqp" in found
+    found = problem(write("sinks:\n  - {type: carrier-pigeon, url: x}\n"))
+    assert "sinks[0].type: must be one of: jsonl, webhook, sqs, sns, eventbridge, amqp, kafka" in found
     assert "sinks[0].type: is missing" in problem(write("sinks:\n  - {url: x}\n"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ingest.config import Config
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/mail"
+KAFKA = {"type": "kafka", "brokers": "k1.example.org:9093", "topic": "mail"}
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:mail"
 
 
@@ -46,6 +48,7 @@ def problem(folder: Path, sink: dict[str, Any]) -> str:
         {"type": "eventbridge", "bus": "arn:aws-cn:events:cn-north-1:123456789012:event-bus/mail"},
         {"type": "amqp", "url": "amqps://mq.example.org", "queue": "mail"},
         {"type": "amqp", "url": "amqp://[::1]:5673/a%2Fb", "exchange": "mail", "routing_key": "x"},
+        {"type": "kafka", "brokers": "k1.example.org:9093,[::1]:9092", "topic": "mail"},
     ],
 )
 def test_every_kind_of_sink_is_opened_without_connecting(tmp_path: Path, sink: dict[str, Any]) -> None:
@@ -55,10 +58,19 @@ def test_every_kind_of_sink_is_opened_without_connecting(tmp_path: Path, sink: d
     opened.close()
 
 
+def test_without_the_package_for_kafka_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    found = problem(tmp_path, KAFKA)
+    assert "sinks[0].type: needs" in found
+    assert "pip install 'mailhaul[kafka]'" in found
+
+
 @pytest.mark.parametrize(
     ("sink", "words"),
     [
-        ({"type": "kafka"}, "type"),
+        ({"type": "carrier-pigeon"}, "type"),
         ({"type": "sqs"}, "sinks[0].url: is missing"),
         ({"type": "sqs", "url": "https://sqs.eu-central-1.amazonaws.com/"}, "the URL of the queue"),
         ({"type": "sqs", "url": QUEUE, "access_key": "env:A"}, "both access_key and secret_key"),
@@ -78,6 +90,18 @@ def test_every_kind_of_sink_is_opened_without_connecting(tmp_path: Path, sink: d
         ({"type": "amqp", "url": "amqps://u:hunter2@h", "queue": "q"}, "where its password is"),
         ({"type": "amqp", "url": "https://h", "queue": "q"}, "amqps://host"),
         ({"type": "amqp", "url": "amqps://h", "queue": "q" * 256}, "255"),
+        ({**KAFKA, "brokers": "k1"}, "host:port"),
+        ({**KAFKA, "brokers": "k1:9092, k2:9092"}, "host:port"),
+        ({**KAFKA, "brokers": "k1:65536"}, "host:port"),
+        ({**KAFKA, "brokers": "SASL_SSL://u:hunter2@k1:9092"}, "host:port"),
+        ({**KAFKA, "topic": "a/b"}, "topic"),
+        ({**KAFKA, "username": "u"}, "both username and password"),
+        ({**KAFKA, "mechanism": "plain"}, "goes with username"),
+        ({**KAFKA, "mechanism": "gssapi", "username": "u", "password": "env:P"}, "scram-sha-512"),
+        ({**KAFKA, "tls": False, "ca": "ca.pem"}, "no effect without TLS"),
+        ({**KAFKA, "timeout": "500ms"}, "duration"),
+        ({**KAFKA, "timeout": "0.5s"}, "1 or more"),
+        ({**KAFKA, "timeout": "6m"}, "300 or less"),
         ({"type": "webhook", "url": "https://h/", "secret": "env:S", "start": "yesterday"}, "beginning"),
         ({"type": "webhook", "url": "https://h/", "secret": "env:S", "allow_private": "yes please"}, "allow_private"),
     ],

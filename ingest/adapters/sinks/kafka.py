@@ -1,0 +1,260 @@
+"""Events as records of a Kafka topic, confirmed by all replicas that are in sync.
+
+The key of a record is its mailbox, so that all of a mailbox lie in one partition, in order. The producer is
+idempotent: what it sends again by itself is stored once (KIP-98). What we hand over again, after it was given up, may
+be stored twice: a broker that fell silent may have stored it before. Such a repeat has the same id.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from ingest.adapters.sinks.batches import TOO_LARGE, AwayError, Limits, hand_over
+from ingest.adapters.sinks.kafka_errors import DENIED, TIMED_OUT, Trouble, away, outcome
+from ingest.errors import ConfigError, SinkUnavailableError
+from ingest.ports.sink import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from confluent_kafka import KafkaError
+
+    from ingest.domain.events import Event
+
+# One event of each mailbox is under way at a time; these are enough to hide the way there and back.
+_LIMITS = Limits(count=100, octets=4 * 2**20, ordered=True)
+# librdkafka looks for what is overdue once a second.
+_GRACE_SECONDS = 2.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where the brokers are.
+
+    Attributes:
+        brokers: `host:port`, separated by commas; any of them tells of the others.
+        tls: speak TLS, and check certificates and their names.
+        ca_file: PEM certificates to trust instead of the system's.
+        username: who writes; None where the brokers ask for nobody.
+        mechanism: of SASL, as `PLAIN` or `SCRAM-SHA-512`; says nothing without a user.
+    """
+
+    brokers: str
+    tls: bool = True
+    ca_file: Path | None = None
+    username: str | None = None
+    mechanism: str = "PLAIN"
+
+
+class KafkaSink:
+    """A `Sink` that produces.
+
+    The value of a record is the event, as CloudEvents' Kafka binding has it in structured mode: the header
+    `content-type` says so. The headers `id` and `type` let a consumer choose without reading the value.
+
+    Args:
+        name: unique among the sinks.
+        cluster: where it is.
+        topic: has to exist; it is never created.
+        password: asked for with each new producer: at first, and after a login that failed.
+        timeout: seconds until an event that is not confirmed is given up; 1 to 300.
+        monotonic: seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cluster: Cluster,
+        topic: str,
+        password: Callable[[], str],
+        *,
+        timeout: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self._cluster, self._topic, self._password = cluster, topic, password
+        self._timeout, self._monotonic = timeout, monotonic
+        self._lock = threading.Lock()
+        self._line: _Line | None = None
+
+    def deliver(self, events: Sequence[Event]) -> list[Outcome]:
+        """See `Sink.deliver`."""
+        if not events:
+            return []
+        with self._lock:
+            return hand_over(events, self._send, lambda event: len(event.body), _LIMITS)
+
+    def check(self) -> None:
+        """See `Sink.check`. Logs in anew, and asks for the topic and for what the user may do with it."""
+        try:
+            _probe(self._settings(), self._topic, self._timeout, self._monotonic)
+        except AwayError as error:
+            raise SinkUnavailableError(f"{self._cluster.brokers}: {error}") from error
+
+    def close(self) -> None:
+        """See `Sink.close`. Nothing is under way: `deliver` has waited for everything."""
+        with self._lock:
+            self._line = None
+
+    def _send(self, batch: Sequence[Event]) -> Sequence[Outcome]:
+        """Keeps its producer over an outage: to the broker, what comes late of it is then outdated."""
+        if self._line is None:
+            self._line = _Line(self._settings(), self._topic, self._timeout, self._monotonic)
+        line = self._line
+        outcomes = line.send(batch)
+        if line.spent:
+            self._line = None
+        if all(outcome.verdict is Verdict.UNAVAILABLE for outcome in outcomes):
+            raise AwayError(outcomes[0].reason, "took no event")
+        return outcomes
+
+    def _settings(self) -> dict[str, Any]:
+        """For librdkafka (https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md)."""
+        milliseconds = round(self._timeout * 1000)
+        return {
+            "bootstrap.servers": self._cluster.brokers,
+            "client.id": "mailhaul",
+            "enable.idempotence": True,  # brings acks=all, and order
+            "allow.auto.create.topics": False,
+            "partitioner": "murmur2_random",  # that of the Java clients: one mailbox, one partition, whoever writes
+            "linger.ms": 0,
+            "delivery.timeout.ms": milliseconds,
+            "socket.timeout.ms": milliseconds,
+            "topic.metadata.propagation.max.ms": min(milliseconds, 1000),  # topics are older than that
+            "reconnect.backoff.ms": 100,
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 0,  # it would write addresses to the standard error; what matters comes as errors too
+            **self._access(),
+        }
+
+    def _access(self) -> dict[str, Any]:
+        cluster = self._cluster
+        settings: dict[str, Any] = {}
+        if cluster.tls and cluster.ca_file is not None:
+            settings["ssl.ca.location"] = _readable(cluster.ca_file)
+        if cluster.username is not None:
+            settings["sasl.mechanism"] = cluster.mechanism
+            settings["sasl.username"] = cluster.username
+            try:
+                settings["sasl.password"] = self._password()
+            except ConfigError as error:
+                raise SinkUnavailableError(f"{cluster.brokers}: {error}") from error
+        login, transport = cluster.username is not None, "SSL" if cluster.tls else "PLAINTEXT"
+        settings["security.protocol"] = f"SASL_{transport}" if login else transport
+        return settings
+
+
+class _Line:
+    """A producer, and what it reported.
+
+    Attributes:
+        spent: it will deliver nothing more: the login was refused, or it has failed for good.
+    """
+
+    def __init__(self, settings: dict[str, Any], topic: str, timeout: float, monotonic: Callable[[], float]) -> None:
+        self._topic, self._timeout, self._monotonic = topic, timeout, monotonic
+        # An object of its own, for a method would tie producer and line into a cycle, and keep its threads running.
+        self._trouble = Trouble()
+        self._producer = Producer({**settings, "error_cb": self._trouble})
+        self.spent = False
+
+    def send(self, events: Sequence[Event]) -> list[Outcome]:
+        """Produce events of different mailboxes, and wait until each is confirmed or given up.
+
+        Records of one partition travel together, and a broker that finds them too large together refuses them all; so
+        these are tried again by themselves.
+        """
+        outcomes = self._produce(events)
+        if len(events) > 1:
+            for place, found in enumerate(outcomes):
+                if found == TOO_LARGE:
+                    (outcomes[place],) = self._produce([events[place]])
+        return outcomes
+
+    def _produce(self, events: Sequence[Event]) -> list[Outcome]:
+        reports: dict[int, KafkaError | None] = {}
+        for place, event in enumerate(events):
+            try:
+                self._enqueue(event, partial(_note, reports, place))
+            except KafkaException as error:
+                reports[place] = error.args[0]
+        self._wait(reports, len(events))
+        self.spent = self._trouble.locked_out or any(
+            error is not None and error.fatal() for error in reports.values()
+        )
+        outcomes = [outcome(reports.get(place, TIMED_OUT), self._trouble) for place in range(len(events))]
+        if any(found.verdict is Verdict.DELIVERED for found in outcomes):
+            self._trouble.forget()
+        return outcomes
+
+    def _enqueue(self, event: Event, on_delivery: Callable[[KafkaError | None, object], None]) -> None:
+        headers = {
+            "content-type": "application/cloudevents+json",
+            "id": event.id,
+            "type": event.type,
+            **event.trace_headers,
+        }
+        self._producer.produce(
+            self._topic,
+            key=event.mailbox.encode(),
+            value=event.body,
+            headers=list(headers.items()),
+            on_delivery=on_delivery,
+        )
+
+    def _wait(self, reports: dict[int, KafkaError | None], count: int) -> None:
+        """Until everything is reported on; what is still on its way when the time is up is thrown away."""
+        ends = self._monotonic() + self._timeout + _GRACE_SECONDS
+        while len(reports) < count and not self._trouble.locked_out and (left := ends - self._monotonic()) > 0:
+            self._producer.poll(left)
+        if len(reports) < count:
+            self._producer.purge()
+            self._producer.flush(_GRACE_SECONDS)
+
+
+def _note(reports: dict[int, KafkaError | None], place: int, error: KafkaError | None, _message: object) -> None:
+    reports[place] = error
+
+
+def _readable(ca_file: Path) -> str:
+    try:
+        ssl.create_default_context(cafile=str(ca_file))
+    except OSError as error:
+        words = f"the certificates in {ca_file} cannot be read as PEM ({error.strerror}); correct `ca`"
+        raise AwayError("tls", words) from error
+    return str(ca_file)
+
+
+def _probe(settings: dict[str, Any], topic: str, timeout: float, monotonic: Callable[[], float]) -> None:
+    """Ask for a topic.
+
+    Raises:
+        AwayError: it cannot be written to now.
+    """
+    trouble = Trouble()
+    told: dict[str, Any] = {**settings, "error_cb": trouble}
+    admin = AdminClient(told)
+    asked: Future[Any] = admin.describe_topics(
+        TopicCollection([topic]), include_authorized_operations=True, request_timeout=timeout
+    )[topic]
+    ends = monotonic() + timeout
+    while not asked.done() and not trouble.all_down and monotonic() < ends:
+        admin.poll(_POLL_SECONDS)
+    if not asked.done():
+        raise away(TIMED_OUT, trouble)
+    try:
+        found = asked.result()
+    except KafkaException as error:
+        raise away(error.args[0], trouble) from error
+    if "WRITE" not in {operation.name for operation in found.authorized_operations}:
+        raise AwayError(*DENIED)

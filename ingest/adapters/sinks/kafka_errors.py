@@ -1,0 +1,110 @@
+# ruff: noqa: SLF001 - the names of librdkafka's own codes begin with an underscore
+"""What librdkafka says when something fails, in our words.
+
+Its codes are those of the Kafka protocol (https://kafka.apache.org/protocol#protocol_error_codes) and, with an
+underscore, its own. All of them are the sink's trouble but those that speak of one record.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError
+
+from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, AwayError
+from ingest.ports.sink import Outcome, Verdict
+
+_LOGIN = (
+    "login",
+    "does not let the user in: correct username and password, and see whether it has this mechanism on this port",
+)
+DENIED = ("denied", "the user may not write to the topic: let them Describe and Write it")
+_NO_TOPIC = ("no_topic", "there is no such topic: create it, or correct its name")
+_REPLICAS = ("replicas", "too few replicas of the topic are in sync; see which brokers are down")
+_TLS = ("tls", "its certificate cannot be trusted, or is another host's: correct it, or set `ca`")
+_UNKNOWN_HOST = ("connect", "no such host is known: correct `brokers`")
+_CONNECT = ("connect", "cannot be reached, or hung up; see whether it runs, and whether `tls` fits the port")
+_TIMEOUT = ("timeout", "did not answer in time; see whether it runs, and whether `tls` fits the port")
+
+_ANSWERS = {
+    KafkaError._AUTHENTICATION: _LOGIN,
+    KafkaError.SASL_AUTHENTICATION_FAILED: _LOGIN,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: DENIED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: DENIED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _NO_TOPIC,
+    KafkaError.TOPIC_EXCEPTION: _NO_TOPIC,
+    KafkaError._UNKNOWN_TOPIC: _NO_TOPIC,
+    KafkaError._UNKNOWN_PARTITION: _NO_TOPIC,
+    KafkaError.NOT_ENOUGH_REPLICAS: _REPLICAS,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND: _REPLICAS,
+    KafkaError._SSL: _TLS,
+    KafkaError._RESOLVE: _UNKNOWN_HOST,
+    KafkaError._TRANSPORT: _CONNECT,
+    KafkaError._ALL_BROKERS_DOWN: _CONNECT,
+    KafkaError._MSG_TIMED_OUT: _TIMEOUT,
+    KafkaError._TIMED_OUT: _TIMEOUT,
+    KafkaError.REQUEST_TIMED_OUT: _TIMEOUT,
+}
+# Codes that say only that the time was up, or that we gave up; why is known from the connections.
+_NO_CAUSE = frozenset(
+    {
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._TIMED_OUT,
+        KafkaError._PURGE_QUEUE,
+        KafkaError._PURGE_INFLIGHT,
+    }
+)
+TIMED_OUT = KafkaError(KafkaError._TIMED_OUT)
+_REFUSED = {
+    KafkaError.MSG_SIZE_TOO_LARGE: TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE: TOO_LARGE,
+    KafkaError.INVALID_RECORD: Outcome(Verdict.REFUSED, "invalid_record"),
+}
+
+
+class Trouble:
+    """Remembers what librdkafka reports of its connections (`error_cb`), until a record has passed.
+
+    It goes on trying by itself; these reports only tell why it has not succeeded yet, and not each time again.
+
+    Attributes:
+        cause: the latest report that names a cause.
+        all_down: no broker can be reached.
+    """
+
+    def __init__(self) -> None:
+        self.cause: KafkaError | None = None
+        self.all_down = False
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take a report."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.all_down = True
+        else:
+            self.cause = error
+
+    @property
+    def locked_out(self) -> bool:
+        """Whether the login was refused, which going on trying does not change."""
+        return self.cause is not None and _ANSWERS.get(self.cause.code()) == _LOGIN
+
+    def forget(self) -> None:
+        """A record has passed."""
+        self.cause, self.all_down = None, False
+
+
+def away(error: KafkaError, trouble: Trouble) -> AwayError:
+    """What an error means for the sink; a timeout by what caused it, where that is known."""
+    if error.code() in _NO_CAUSE and trouble.cause is not None:
+        error = trouble.cause
+    code = error.code()
+    if code in _NO_CAUSE:
+        return AwayError(*_TIMEOUT)
+    return AwayError(*_ANSWERS.get(code, (f"kafka_{code}", f"refuses ({error.name()}); see the broker's log")))
+
+
+def outcome(error: KafkaError | None, trouble: Trouble) -> Outcome:
+    """What a delivery report means for its event."""
+    if error is None:
+        return DELIVERED
+    if error.code() in _REFUSED:
+        return _REFUSED[error.code()]
+    return Outcome(Verdict.UNAVAILABLE, away(error, trouble).reason)
