@@ -32,13 +32,13 @@ def main(words: list[str] | None = None) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    write_demo(given.folder, datetime.now(UTC))
     passwords = {mailbox.user: password for mailbox in DEMO_MAILBOXES}
     server = DemoServer(given.folder, passwords, host=given.address, port=given.port, reachable=True)
     try:
+        write_demo(given.folder, datetime.now(UTC))
         server.start()
     except OSError as error:
-        sys.exit(f"{given.address}:{given.port} cannot be served: {error.strerror}")
+        sys.exit(f"{given.folder} cannot be served on {given.address}:{given.port}: {error.strerror}")
     try:
         _deliver(given.folder, ended)
     finally:

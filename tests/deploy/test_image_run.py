@@ -90,8 +90,10 @@ def test_it_does_the_whole_work_and_ends_when_asked_to(image: Image, tmp_path: P
     """The compose file's services, each in a container: mail arrives, each is healthy, counts, and drains."""
 
     def launch(command: Sequence[str], env: Mapping[str, str], log: IO[bytes]) -> Container:
-        for folder in (tmp_path, *(path for path in tmp_path.rglob("volumes/*") if path.is_dir())):
+        for folder in (tmp_path, *tmp_path.glob("volumes/*")):
             folder.chmod(0o777)
+        for path in (tmp_path / "config", *(tmp_path / "config").iterdir()):
+            path.chmod(0o755)  # whatever the umask of whoever runs the tests
         user = RANDOM if "poll" in command or "process" in command else None
         return image.start(command, user=user, env=env, volumes={tmp_path: str(tmp_path)}, output=log)
 
