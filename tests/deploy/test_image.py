@@ -64,3 +64,11 @@ def test_the_chart_starts_what_the_image_starts() -> None:
     (entry,) = _instructions("ENTRYPOINT")
     assert entry == '["mailhaul"]'
     assert "command: [mailhaul]" in (CHART / "templates" / "_pod.tpl").read_text()
+
+
+def test_it_runs_as_a_number_that_is_not_root_and_needs_no_shell() -> None:
+    *_, user = _instructions("USER")
+    assert re.fullmatch(r"[1-9]\d*:0", user), "Kubernetes cannot tell from a name that it is not root"
+    (health,) = _instructions("HEALTHCHECK")
+    commands = [*_instructions("ENTRYPOINT"), *_instructions("CMD"), health.partition("CMD ")[2]]
+    assert all(command.startswith("[") for command in commands)
