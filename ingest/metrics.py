@@ -254,6 +254,11 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
     ),
     Spec("ledger_memory_limit_bytes", "gauge", "What it may use (maxmemory); missing where there is no limit"),
     Spec("event_stream_entries", "gauge", "Events in the ledger's stream, kept until every sink has confirmed them"),
+    Spec(
+        "configuration_problems",
+        "gauge",
+        "What is wrong with the configuration's files as they are now, above 0 while the last good one is in use",
+    ),
     Spec("build_info", "gauge", "Always 1; the labels say what runs", ("version", "revision")),
 )
 

@@ -46,8 +46,9 @@ class SystemCollector(Collector):
         }
         gauges["build_info"].add_metric([__version__, os.environ.get("MAILHAUL_REVISION", "unknown")], 1)
         runtime = self._runtime
+        config = runtime.source.current()
+        gauges["configuration_problems"].add_metric([], len(runtime.source.problems))
         try:
-            config = runtime.source.current()
             status = read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
         except LedgerUnavailableError as error:
             log.warning("ledger.away", task="scrape", error=error.code)

@@ -213,6 +213,14 @@ SCENARIOS = [
         15,
     ),
     Scenario(
+        "MailhaulConfigurationBroken",
+        "two mistakes",
+        one("configuration_problems", "0x5 2x20"),
+        15,
+        (Firing("The configuration has 2 mistakes, and is not used", MAIL),),
+    ),
+    Scenario("MailhaulConfigurationBroken", "mended at once", one("configuration_problems", "0x5 2x2 0x20"), 15),
+    Scenario(
         "MailhaulLedgerDown",
         "away",
         one("ledger_up", "1x5 0x20"),

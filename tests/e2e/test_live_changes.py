@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,13 @@ class Operator:
             self.expect(other, f"{subject}, meanwhile {number}")
         assert subject not in self.hauled()
 
+    def problems(self) -> float:
+        """How many the exporter knows of in the configuration."""
+        url = f"http://127.0.0.1:{self._others['metrics']['port']}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            (line,) = (one for one in answer if one.startswith(b"mailhaul_configuration_problems "))
+        return float(line.split()[1])
+
     def close(self) -> None:
         self._ledger.close()
 
@@ -193,6 +201,7 @@ def test_a_broken_configuration_is_told_of_once_and_not_used(operator: Operator,
         for number in range(3):
             operator.expect("one", f"as before {times}.{number}")
         wait_until_told(tmp_path, times)
+        assert operator.problems() > 0
         assert max(tellers(tmp_path).values()) == times, tellers(tmp_path)
         done = mailhaul("status", "--config", str(operator.config))
         assert done.returncode == 2
@@ -200,4 +209,5 @@ def test_a_broken_configuration_is_told_of_once_and_not_used(operator: Operator,
     operator.boxes["two"] = operator.box("two")
     operator.edit()
     operator.expect("two", "mended")
+    assert operator.problems() == 0
     assert operator.state("two")["status"]["result"] == "success"
