@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - pydantic resolves it at run time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Literal
+
+from pydantic import Field
 
 from ingest.domain.keys import event_id
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from ingest.domain.manifest import Manifest
+from ingest.domain.manifest import Manifest, Record
 
 # SQS, SNS and EventBridge end at 64 or 256 KiB with everything around the event; 60 KiB fits all of them.
 MAX_EVENT_OCTETS = 60 * 1024
@@ -31,6 +30,19 @@ class EventType(StrEnum):
     RECEIVED = "dev.mailhaul.message.received.v1"
     OVERSIZE = "dev.mailhaul.message.oversize.v1"
     FAILED = "dev.mailhaul.message.failed.v1"
+
+
+class Envelope(Record):
+    """CloudEvents 1.0 in JSON, as every sink gets it; a `traceparent` may stand beside these fields."""
+
+    specversion: Literal["1.0"] = Field(default="1.0", description="Of CloudEvents")
+    id: str = Field(description="32 hex digits that follow from type and message key; the same on every repeat")
+    type: EventType = Field(description="What happened; the version is part of it")
+    source: str = Field(description="/mailboxes/{mailbox id}")
+    subject: str = Field(description="The message key")
+    time: datetime = Field(description="When the event was made")
+    datacontenttype: Literal["application/json"] = Field(default="application/json", description="Of `data`")
+    data: Manifest = Field(description="The manifest; the same as message.json in the store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +99,19 @@ def traceparent_of(event: Event) -> str | None:
 
 
 def _encode(event_type: EventType, manifest: Manifest, time: datetime, keep: int) -> bytes:
-    data: dict[str, Any] = manifest.model_dump(mode="json", by_alias=True)
     if keep < len(manifest.attachments):
-        data["attachments"] = data["attachments"][:keep]
-        data["attachments_truncated"] = True
-    envelope = {
-        "specversion": "1.0",
-        "id": event_id(event_type, manifest.message_key),
-        "type": str(event_type),
-        "source": f"/mailboxes/{manifest.mailbox.id}",
-        "subject": manifest.message_key,
-        "time": time.isoformat().replace("+00:00", "Z"),
-        "datacontenttype": "application/json",
-        "data": data,
-    }
-    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        cut = {"attachments": manifest.attachments[:keep], "attachments_truncated": True}
+        manifest = manifest.model_copy(update=cut)
+    envelope = Envelope(
+        id=event_id(event_type, manifest.message_key),
+        type=event_type,
+        source=f"/mailboxes/{manifest.mailbox.id}",
+        subject=manifest.message_key,
+        time=time,
+        data=manifest,
+    )
+    content = envelope.model_dump(mode="json", by_alias=True)
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _without_long_headers(manifest: Manifest) -> Manifest:

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = "mailhaul.message/1"
+DEFECTS = "Codes of what was odd about it and how it was read nevertheless; docs/defects.md lists them"
 
 BodyKind = Literal["text", "html"]
 Role = Literal[
@@ -52,32 +53,36 @@ class ObjectRef(Record):
 class MailboxRef(Record):
     """The mailbox a message came from."""
 
-    id: str
-    labels: dict[str, str] = Field(default_factory=dict)
+    id: str = Field(description="Its id in the configuration")
+    labels: dict[str, str] = Field(default_factory=dict, description="As configured")
     unique_id: str = Field(description="What UIDL answered, octets above 126 as \\xNN; a hint, no identity")
 
 
 class Address(Record):
     """One address of a header, decoded."""
 
-    name: str = ""
-    address: str = ""
+    name: str = Field(default="", description="Empty where none was written")
+    address: str = Field(default="", description="As it was written; empty where there is none")
 
 
 class Headers(Record):
     """The headers a consumer asks for most, decoded and capped; all the others are in the raw message."""
 
-    message_id: str | None = None
-    date: datetime | None = None
-    subject: str | None = None
-    from_: list[Address] = Field(default_factory=list, alias="from")
-    to: list[Address] = Field(default_factory=list)
-    cc: list[Address] = Field(default_factory=list)
-    reply_to: list[Address] = Field(default_factory=list)
-    in_reply_to: str | None = None
-    references: list[str] = Field(default_factory=list)
-    auto_submitted: str | None = None
-    list_id: str | None = None
+    message_id: str | None = Field(
+        default=None, description="With its angle brackets; no identity, senders repeat it"
+    )
+    date: datetime | None = Field(default=None, description="As the sender's clock had it")
+    subject: str | None = Field(default=None, description="null where there is none")
+    from_: list[Address] = Field(default_factory=list, alias="from", description="Who wrote it")
+    to: list[Address] = Field(default_factory=list, description="To whom")
+    cc: list[Address] = Field(default_factory=list, description="Who got a copy")
+    reply_to: list[Address] = Field(default_factory=list, description="Where answers go, if not to its author")
+    in_reply_to: str | None = Field(default=None, description="The message it answers, by its message_id")
+    references: list[str] = Field(default_factory=list, description="The messages before it, by their message_id")
+    auto_submitted: str | None = Field(
+        default=None, description="RFC 3834; auto-replied, auto-generated: no person wrote it"
+    )
+    list_id: str | None = Field(default=None, description="The mailing list it came by")
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -86,10 +91,10 @@ class Body(Record):
     """A body of the message itself, stored as UTF-8."""
 
     part: str = Field(description="Path of the part, as in 1.2")
-    kind: BodyKind
+    kind: BodyKind = Field(description="Which form of the text it is")
     charset: str = Field(description="The charset it was declared in, or the one it was read as")
-    object: ObjectRef
-    defects: list[str] = Field(default_factory=list)
+    object: ObjectRef = Field(description="Where it is stored, as UTF-8")
+    defects: list[str] = Field(default_factory=list, description=DEFECTS)
 
 
 class AuthenticationResult(Record):
@@ -118,7 +123,7 @@ class DkimVerification(Record):
     result: Literal["pass", "fail", "none", "error", "too_large"] = Field(
         description="pass: one signature at least holds; none: there is none; too_large: not tried"
     )
-    signatures: list[DkimSignature] = Field(default_factory=list)
+    signatures: list[DkimSignature] = Field(default_factory=list, description="Every one that was looked at")
 
 
 class Authentication(Record):
@@ -146,14 +151,14 @@ class ScanSummary(Record):
     """What the virus scanner said of all files of a message."""
 
     status: Literal["clean", "infected", "unscanned"] = Field(description="The worst of them")
-    infected: int = 0
-    unscanned: int = 0
+    infected: int = Field(default=0, description="How many files are")
+    unscanned: int = Field(default=0, description="How many files are")
 
 
 class Invoice(Record):
     """An e-invoice, recognised by its content. No amounts, account numbers or tax ids."""
 
-    format: InvoiceFormat
+    format: InvoiceFormat = Field(description="cii is also Factur-X, XRechnung in CII, and ZUGFeRD 2")
     profile: str | None = Field(
         default=None,
         description="How much it says, or whose rules it follows: minimum, basic_wl, basic, comfort, en16931, "
@@ -173,19 +178,19 @@ class Invoice(Record):
 class Attachment(Record):
     """One attached file, exactly as its sender encoded it."""
 
-    part: str
+    part: str = Field(description="Path of the part, as in 2.1")
     parent: str | None = Field(default=None, description="Path of the attachment that contains this one")
     filename: str = Field(description="Decoded and made safe for display")
     filename_original: str | None = Field(default=None, description="As it was sent, where that differs")
-    role: Role
-    disposition: str | None = None
-    content_id: str | None = None
-    declared_type: str
-    detected_type: str
-    size: int = Field(ge=0)
-    sha256: str
-    object: ObjectRef
-    defects: list[str] = Field(default_factory=list)
+    role: Role = Field(description="What it is to the message; embedded: found inside of another attachment")
+    disposition: str | None = Field(default=None, description="attachment, inline, or what else was sent; lower case")
+    content_id: str | None = Field(default=None, description="Without angle brackets; HTML bodies refer to it")
+    declared_type: str = Field(description="The media type it was sent as; lower case")
+    detected_type: str = Field(description="The media type that its content has")
+    size: int = Field(ge=0, description="Octets")
+    sha256: str = Field(description="Hex SHA-256 of the octets")
+    object: ObjectRef = Field(description="Where it is stored, octet by octet as its sender encoded it")
+    defects: list[str] = Field(default_factory=list, description=DEFECTS)
     scan: Scan | None = Field(default=None, description="null where no virus scanner is configured")
     invoice: Invoice | None = Field(default=None, description="null where it is no e-invoice that is known")
     encrypted: bool = Field(default=False, description="Whether it is an encrypted PDF")
@@ -194,32 +199,38 @@ class Attachment(Record):
 class Parse(Record):
     """How reading the message went."""
 
-    status: Status
-    defects: list[str] = Field(default_factory=list)
+    status: Status = Field(description="partial: a limit kept some of it from being read")
+    defects: list[str] = Field(default_factory=list, description=DEFECTS)
     reason: str | None = Field(default=None, description="Code of the last error of a failed message")
 
 
 class Manifest(Record):
     """All of one message, in the order a reader asks for it."""
 
-    schema_: str = Field(default=SCHEMA, alias="schema")
-    message_key: str
-    mailbox: MailboxRef
+    schema_: str = Field(
+        default=SCHEMA, alias="schema", description="Which kind of document this is, and its version"
+    )
+    message_key: str = Field(
+        description="Identity of the message: first 16 octets of SHA-256 over mailbox id, NUL and raw octets, in hex"
+    )
+    mailbox: MailboxRef = Field(description="Where it came from")
     received_at: datetime | None = Field(
         default=None, description="The topmost Received header's date, else Date's (UTC)"
     )
     raw: ObjectRef | None = Field(description="The message as the server sent it; null when it was oversize")
     listed_size: int | None = Field(default=None, description="Octets as the server listed them")
-    headers: Headers
+    headers: Headers = Field(description="What stands in its header")
     authentication: Authentication | None = Field(
         default=None, description="null where neither a trusted server nor DKIM verification is configured"
     )
-    bodies: list[Body] = Field(default_factory=list)
-    attachments: list[Attachment] = Field(default_factory=list)
-    attachments_total: int = 0
+    bodies: list[Body] = Field(default_factory=list, description="Its texts; an event may leave them out")
+    attachments: list[Attachment] = Field(
+        default_factory=list, description="Its files, and those inside of them; an event carries 32 at most"
+    )
+    attachments_total: int = Field(default=0, description="How many there are, also where an event leaves some out")
     attachments_truncated: bool = Field(default=False, description="True in an event that leaves some out")
     scan: ScanSummary | None = Field(default=None, description="null where no virus scanner is configured")
-    parse: Parse
+    parse: Parse = Field(description="How reading it went")
     manifest: str | None = Field(default=None, description="Key of this manifest; null when the message failed")
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from ingest.metrics import EXPORTER_SPECS, PROCESS_SPECS, WORKER_SPECS, Spec
 from ingest.mime.defects import Defect
 from tests.support.chart_pages import chart_pages
+from tests.support.event_schema import schema_pages
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -57,6 +58,7 @@ def pages() -> dict[Path, str]:
         DOCS / "defects.md": _DEFECTS.format(
             rows="\n".join(f"| `{code.value}` | {code.meaning} |" for code in Defect)
         ),
+        **schema_pages(),
         **chart_pages(),
     }
 
