@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 import pytest
 import trustme
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # public, but in no __all__
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but in no __all__
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 from cryptography.hazmat.primitives import serialization
 
 from tests.support.proxy import DelayProxy
@@ -33,7 +41,8 @@ USER, PASSWORD = "hauler", "sesame"
 READER, READER_PASSWORD = "reader", "open"
 _LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
-# Topics come into being by being asked for, unless the client forbids it; so a test can see that ours does.
+# Topics come into being by being asked for, unless the client forbids it; so a test can see that ours does. A
+# broker that was killed may come back only when its session has ended.
 _CONFIG = """\
 process.roles=broker,controller
 node.id=1
@@ -56,6 +65,8 @@ log.dirs={folder}/data
 auto.create.topics.enable=true
 offsets.topic.num.partitions=1
 offsets.topic.replication.factor=1
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
 num.network.threads=1
 num.io.threads=2
 log.cleaner.enable=false
@@ -155,6 +166,20 @@ class Kafka:
         """Names of those there are."""
         return set(self.admin().list_topics(timeout=_ANSWER_SECONDS).topics)
 
+    def let_describe(self, user: str, topic: str) -> None:
+        """Let a user see a topic; it may take a moment until the broker knows."""
+        granted = AclBinding(
+            ResourceType.TOPIC,
+            topic,
+            ResourcePatternType.LITERAL,
+            f"User:{user}",
+            "*",
+            AclOperation.DESCRIBE,
+            AclPermissionType.ALLOW,
+        )
+        admin = self.admin()
+        admin.create_acls([granted])[granted].result(_ANSWER_SECONDS)
+
     def _certify(self) -> None:
         """Java reads keys in PKCS 8 only."""
         self.authority.cert_pem.write_to_path(str(self.ca_file))
@@ -213,33 +238,46 @@ class KafkaTopic:
         self.create()
 
     def create(self) -> None:
-        """Make it."""
+        """Make it, and wait until its partitions can be read, which is after Kafka has confirmed it."""
         wanted = NewTopic(self.name, self._partitions, 1, config=self._config)
         admin = self._server.admin()  # what it was asked for ends with it
         admin.create_topics([wanted])[self.name].result(_ANSWER_SECONDS)
+        eventually(self._is_led, _ANSWER_SECONDS)
 
     def delete(self) -> None:
-        """Remove it."""
+        """Remove it, and wait until the broker has forgotten it."""
         admin = self._server.admin()
         admin.delete_topics([self.name])[self.name].result(_ANSWER_SECONDS)
+        eventually(lambda: self.name not in self._server.topics(), _ANSWER_SECONDS)
 
     def records(self) -> list[Record]:
         """All that arrived, partition by partition, in order."""
+        with closing(self._consumer()) as consumer:
+            count = sum(_count(consumer, place) for place in self._places)
+            consumer.assign(self._places)
+            found: list[Record] = []
+            while len(found) < count:
+                (message,) = consumer.consume(1, timeout=_ANSWER_SECONDS)
+                found.append(_record(message))
+        return sorted(found, key=lambda record: record.partition)
+
+    @property
+    def _places(self) -> list[TopicPartition]:
+        return [TopicPartition(self.name, number, OFFSET_BEGINNING) for number in range(self._partitions)]
+
+    def _consumer(self) -> Consumer:
         settings: dict[str, Any] = {
             "bootstrap.servers": f"127.0.0.1:{self._server.port}",
             "group.id": "looks",
             "enable.auto.commit": False,
             "log_level": 0,
         }
-        with closing(Consumer(settings)) as consumer:
-            places = [TopicPartition(self.name, number, OFFSET_BEGINNING) for number in range(self._partitions)]
-            count = sum(_count(consumer, place) for place in places)
-            consumer.assign(places)
-            found: list[Record] = []
-            while len(found) < count:
-                (message,) = consumer.consume(1, timeout=_ANSWER_SECONDS)
-                found.append(_record(message))
-        return sorted(found, key=lambda record: record.partition)
+        return Consumer(settings)
+
+    def _is_led(self) -> bool:
+        with suppress(KafkaException), closing(self._consumer()) as consumer:
+            return all(_count(consumer, place) == 0 for place in self._places)
+        return False
 
 
 def _count(consumer: Consumer, place: TopicPartition) -> int:

@@ -7,6 +7,7 @@ be stored twice: a broker that fell silent may have stored it before. Such a rep
 
 from __future__ import annotations
 
+import logging
 import ssl
 import threading
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class KafkaSink:
             "topic.metadata.propagation.max.ms": min(milliseconds, 1000),  # topics are older than that
             "reconnect.backoff.ms": 100,
             "reconnect.backoff.max.ms": 1000,
-            "log_level": 0,  # it would write addresses to the standard error; what matters comes as errors too
+            "logger": _silent(),
             **self._access(),
         }
 
@@ -155,18 +156,21 @@ class KafkaSink:
 
 
 class _Line:
-    """A producer, and what it reported.
-
-    Attributes:
-        spent: it will deliver nothing more: the login was refused, or it has failed for good.
-    """
+    """A producer, and what it reported."""
 
     def __init__(self, settings: dict[str, Any], topic: str, timeout: float, monotonic: Callable[[], float]) -> None:
         self._topic, self._timeout, self._monotonic = topic, timeout, monotonic
         # An object of its own, for a method would tie producer and line into a cycle, and keep its threads running.
         self._trouble = Trouble()
-        self._producer = Producer({**settings, "error_cb": self._trouble})
-        self.spent = False
+        try:
+            self._producer = Producer({**settings, "error_cb": self._trouble})
+        except KafkaException as error:
+            raise away(error.args[0], self._trouble) from error
+
+    @property
+    def spent(self) -> bool:
+        """Whether it will deliver nothing more."""
+        return self._trouble.final
 
     def send(self, events: Sequence[Event]) -> list[Outcome]:
         """Produce events of different mailboxes, and wait until each is confirmed or given up.
@@ -175,10 +179,12 @@ class _Line:
         these are tried again by themselves.
         """
         outcomes = self._produce(events)
-        if len(events) > 1:
-            for place, found in enumerate(outcomes):
-                if found == TOO_LARGE:
-                    (outcomes[place],) = self._produce([events[place]])
+        suspects = [place for place, found in enumerate(outcomes) if found == TOO_LARGE]
+        alone = TOO_LARGE
+        for place in suspects if len(events) > 1 else ():
+            if alone.verdict is not Verdict.UNAVAILABLE:
+                (alone,) = self._produce([events[place]])
+            outcomes[place] = alone
         return outcomes
 
     def _produce(self, events: Sequence[Event]) -> list[Outcome]:
@@ -189,9 +195,6 @@ class _Line:
             except KafkaException as error:
                 reports[place] = error.args[0]
         self._wait(reports, len(events))
-        self.spent = self._trouble.locked_out or any(
-            error is not None and error.fatal() for error in reports.values()
-        )
         outcomes = [outcome(reports.get(place, TIMED_OUT), self._trouble) for place in range(len(events))]
         if any(found.verdict is Verdict.DELIVERED for found in outcomes):
             self._trouble.forget()
@@ -215,15 +218,23 @@ class _Line:
     def _wait(self, reports: dict[int, KafkaError | None], count: int) -> None:
         """Until everything is reported on; what is still on its way when the time is up is thrown away."""
         ends = self._monotonic() + self._timeout + _GRACE_SECONDS
-        while len(reports) < count and not self._trouble.locked_out and (left := ends - self._monotonic()) > 0:
-            self._producer.poll(left)
+        self._trouble.listen(self._producer.poll, 0)  # also where nothing could be produced: it says why
+        while len(reports) < count and not self._trouble.final and (left := ends - self._monotonic()) > 0:
+            self._trouble.listen(self._producer.poll, left)
         if len(reports) < count:
             self._producer.purge()
-            self._producer.flush(_GRACE_SECONDS)
+            self._trouble.listen(self._producer.flush, _GRACE_SECONDS)
 
 
 def _note(reports: dict[int, KafkaError | None], place: int, error: KafkaError | None, _message: object) -> None:
     reports[place] = error
+
+
+def _silent() -> logging.Logger:
+    """For librdkafka would write addresses to the standard error; what matters comes as errors, too."""
+    logger = logging.Logger("librdkafka")  # noqa: LOG001 - one of the process's would hand on to its handlers
+    logger.addHandler(logging.NullHandler())
+    return logger
 
 
 def _readable(ca_file: Path) -> str:
@@ -242,17 +253,18 @@ def _probe(settings: dict[str, Any], topic: str, timeout: float, monotonic: Call
         AwayError: it cannot be written to now.
     """
     trouble = Trouble()
-    told: dict[str, Any] = {**settings, "error_cb": trouble}
-    admin = AdminClient(told)
-    asked: Future[Any] = admin.describe_topics(
-        TopicCollection([topic]), include_authorized_operations=True, request_timeout=timeout
-    )[topic]
-    ends = monotonic() + timeout
-    while not asked.done() and not trouble.all_down and monotonic() < ends:
-        admin.poll(_POLL_SECONDS)
-    if not asked.done():
-        raise away(TIMED_OUT, trouble)
+    # Asking for the topic is allowed to more users than making an idempotent producer.
+    told: dict[str, Any] = {**settings, "error_cb": trouble, "enable.idempotence": False}
     try:
+        admin = AdminClient(told)
+        asked: Future[Any] = admin.describe_topics(
+            TopicCollection([topic]), include_authorized_operations=True, request_timeout=timeout
+        )[topic]
+        ends = monotonic() + timeout
+        while not (asked.done() or trouble.all_down or trouble.final) and monotonic() < ends:
+            trouble.listen(admin.poll, _POLL_SECONDS)
+        if not asked.done():
+            raise away(TIMED_OUT, trouble)
         found = asked.result()
     except KafkaException as error:
         raise away(error.args[0], trouble) from error

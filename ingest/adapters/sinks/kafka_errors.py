@@ -7,10 +7,15 @@ underscore, its own. All of them are the sink's trouble but those that speak of 
 
 from __future__ import annotations
 
-from confluent_kafka import KafkaError
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException
 
 from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, AwayError
 from ingest.ports.sink import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LOGIN = (
     "login",
@@ -43,13 +48,14 @@ _ANSWERS = {
     KafkaError._TIMED_OUT: _TIMEOUT,
     KafkaError.REQUEST_TIMED_OUT: _TIMEOUT,
 }
-# Codes that say only that the time was up, or that we gave up; why is known from the connections.
+# Codes that say only that we or the client gave up, or when; why is known from its reports.
 _NO_CAUSE = frozenset(
     {
         KafkaError._MSG_TIMED_OUT,
         KafkaError._TIMED_OUT,
         KafkaError._PURGE_QUEUE,
         KafkaError._PURGE_INFLIGHT,
+        KafkaError._FATAL,
     }
 )
 TIMED_OUT = KafkaError(KafkaError._TIMED_OUT)
@@ -76,15 +82,23 @@ class Trouble:
 
     def __call__(self, error: KafkaError) -> None:
         """Take a report."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self.all_down = True
-        else:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self.cause = error
+            return
+        self.all_down = True
+        self.cause = self.cause or error
 
     @property
-    def locked_out(self) -> bool:
-        """Whether the login was refused, which going on trying does not change."""
-        return self.cause is not None and _ANSWERS.get(self.cause.code()) == _LOGIN
+    def final(self) -> bool:
+        """Whether this client will never succeed: its login was refused, or it has failed for good."""
+        return self.cause is not None and (self.cause.fatal() or _ANSWERS.get(self.cause.code()) == _LOGIN)
+
+    def listen(self, poll: Callable[[float], object], seconds: float) -> None:
+        """Let a client report; what it has to say of its end it raises instead."""
+        try:
+            poll(seconds)
+        except KafkaException as error:
+            self.cause = error.args[0]
 
     def forget(self) -> None:
         """A record has passed."""
