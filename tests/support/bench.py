@@ -177,7 +177,8 @@ class Bench:
         self.poll_stage = replace(self.poll_stage, poller=self.poller)
 
     def schedule(self) -> Schedule:
-        enabled, resting = ([b.id for b in self.mailboxes.values() if b.enabled is wanted] for wanted in (True, False))
+        boxes = self.mailboxes.values()
+        enabled, resting = ([box.id for box in boxes if box.enabled is wanted] for wanted in (True, False))
         return Schedule(enabled, list(self.sinks), f"{enabled} {resting} {list(self.sinks)}", resting=resting)
 
     def poll_all(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ingest.metrics import EXPORTER_SPECS, PROCESS_SPECS, WORKER_SPECS, Spec
 from ingest.mime.defects import Defect
+from tests.support.asyncapi import asyncapi_page
 from tests.support.chart_pages import chart_pages
 from tests.support.event_schema import schema_pages
 
@@ -59,6 +60,7 @@ def pages() -> dict[Path, str]:
             rows="\n".join(f"| `{code.value}` | {code.meaning} |" for code in Defect)
         ),
         **schema_pages(),
+        **asyncapi_page(),
         **chart_pages(),
     }
 
