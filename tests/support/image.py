@@ -81,14 +81,23 @@ class Container(subprocess.Popen[bytes]):
             os.kill(self.first(), sig)
 
     def kill(self) -> None:
-        """End it at once, with all its processes."""
-        super().send_signal(signal.SIGKILL)
+        """End it at once, with all its processes: those of a namespace end with its first one.
+
+        To end `unshare` does not do: that its child follows it is forgotten once the child has become another user.
+        """
+        if self.poll() is None:
+            for child in self._children():
+                os.kill(child, signal.SIGKILL)
+            super().send_signal(signal.SIGKILL)
 
     def first(self) -> int:
         """Its first process, as this machine counts them."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        children = self._children()
         assert children, "the container has no process yet, or none any more"
-        return int(children[0])
+        return children[0]
+
+    def _children(self) -> list[int]:
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
 
 @dataclass(frozen=True, slots=True)
