@@ -12,7 +12,7 @@ from ingest.adapters.sinks.signature import signature_headers
 from ingest.config import config_schema
 from ingest.domain.events import Event, EventType
 from tests.support.asyncapi import CHANNELS, PAGE, asyncapi
-from tests.support.event_schema import event_schema, validator
+from tests.support.event_schema import event_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def test_each_type_of_event_is_a_message_of_each_channel() -> None:
 
 
 def test_messages_are_described_by_the_schema_of_events() -> None:
-    definitions = validator(event_schema()).schema["$defs"]
+    definitions = event_schema()["$defs"]
     for channel in DOCUMENT["channels"].values():
         for message in channel["messages"].values():
             name = message["payload"]["$ref"].rpartition("/")[2]
