@@ -9,12 +9,15 @@ import json
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - pydantic resolves it at run time
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from ingest.domain.keys import event_id
 from ingest.domain.manifest import Manifest, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # SQS, SNS and EventBridge end at 64 or 256 KiB with everything around the event; 60 KiB fits all of them.
 MAX_EVENT_OCTETS = 60 * 1024
@@ -70,19 +73,14 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime, tracep
     Args:
         event_type: what happened.
         manifest: becomes `data`; above 32 attachments, or 60 KiB in all, only its beginning does, with
-            `attachments_truncated` set: the whole is the object named by `manifest`.
+            `attachments_truncated` set: the whole is the object named by `manifest`. What is still too large loses
+            recipients, references and bodies, then all authors but one and what others said of it, then labels.
         time: when it happened (timezone-aware).
         traceparent: of the step that made it, for CloudEvents' distributed tracing extension; it tells nothing of the
             message, and a repeat may have another one or none.
     """
-    keep = min(len(manifest.attachments), MAX_EVENT_ATTACHMENTS)
-    while True:
-        body = _encode(event_type, manifest, time, keep)
-        if len(body) <= _ROOM or keep == 0:
-            break
-        keep //= 2
-    if len(body) > _ROOM:
-        body = _encode(event_type, _without_long_headers(manifest), time, 0)
+    bodies = (_encode(event_type, cut, time) for cut in _cuts(manifest))
+    body = next(body for body in bodies if len(body) <= _ROOM)
     if traceparent is not None:
         # All the rest is octet for octet what it would be without.
         body = b'{"traceparent":%b,%b' % (json.dumps(traceparent).encode(), body[1:])
@@ -98,10 +96,7 @@ def traceparent_of(event: Event) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _encode(event_type: EventType, manifest: Manifest, time: datetime, keep: int) -> bytes:
-    if keep < len(manifest.attachments):
-        cut = {"attachments": manifest.attachments[:keep], "attachments_truncated": True}
-        manifest = manifest.model_copy(update=cut)
+def _encode(event_type: EventType, manifest: Manifest, time: datetime) -> bytes:
     envelope = Envelope(
         id=event_id(event_type, manifest.message_key),
         type=event_type,
@@ -114,7 +109,26 @@ def _encode(event_type: EventType, manifest: Manifest, time: datetime, keep: int
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _without_long_headers(manifest: Manifest) -> Manifest:
-    """The last resort for labels and headers that fill an event by themselves."""
+def _cuts(manifest: Manifest) -> Iterator[Manifest]:
+    """The manifest, then less and less of it; all that can be long in the last is capped, and fits."""
+    keep = min(len(manifest.attachments), MAX_EVENT_ATTACHMENTS)
+    while True:
+        yield _with_attachments(manifest, keep)
+        if keep == 0:
+            break
+        keep //= 2
     headers = manifest.headers.model_copy(update={"to": [], "cc": [], "reply_to": [], "references": []})
-    return manifest.model_copy(update={"headers": headers, "bodies": []})
+    least = _with_attachments(manifest.model_copy(update={"headers": headers, "bodies": []}), 0)
+    yield least
+    headers = headers.model_copy(
+        update={"from_": headers.from_[:1], "in_reply_to": None, "list_id": None, "auto_submitted": None}
+    )
+    least = least.model_copy(update={"headers": headers, "authentication": None})
+    yield least
+    yield least.model_copy(update={"mailbox": least.mailbox.model_copy(update={"labels": {}})})
+
+
+def _with_attachments(manifest: Manifest, count: int) -> Manifest:
+    if count == len(manifest.attachments):
+        return manifest
+    return manifest.model_copy(update={"attachments": manifest.attachments[:count], "attachments_truncated": True})
