@@ -106,3 +106,25 @@ def test_what_an_event_carries_does_not_depend_on_its_trace_however_near_it_is_t
 def test_what_is_none_of_our_events_has_no_trace() -> None:
     for body in (b"no json", b"[]", b'{"traceparent":5}'):
         assert traceparent_of(Event("e", "t", "box", body)) is None
+
+
+def test_what_is_left_out_of_a_large_event_goes_one_after_the_other() -> None:
+    """As much as fits: attachments go first, then recipients, then all authors but one, and labels last."""
+
+    def people(count: int) -> list[Address]:
+        return [Address(name="\U0001f9fe" * 320, address="\U0001f9fe" * 320)] * count
+
+    def carried(labels: dict[str, str], **headers: Any) -> tuple[int, int, int, int]:
+        made = manifest(2, to=people(1), **headers)
+        made = made.model_copy(update={"mailbox": MailboxRef(id="a", labels=labels, unique_id="")})
+        event = make_event(EventType.RECEIVED, made, AT)
+        assert len(event.body) <= MAX_EVENT_OCTETS
+        data = data_of(event.body)
+        assert data["headers"]["subject"] == "s"
+        found = data["headers"]
+        return len(data["attachments"]), len(found["to"]), len(found["from"]), len(data["mailbox"]["labels"])
+
+    assert carried({"tenant": "de"}, subject="s", from_=people(1)) == (2, 1, 1, 1)
+    assert carried({"tenant": "de"}, subject="s", from_=people(1), cc=people(30)) == (0, 0, 1, 1)
+    assert carried({"tenant": "de"}, subject="s", from_=people(100)) == (0, 0, 1, 1)
+    assert carried({"tenant": "\x01" * 11_000}, subject="s", from_=people(100)) == (0, 0, 1, 0)
