@@ -24,9 +24,8 @@ class Inbox:
         """Yours. Where it is done elsewhere (an order, a payment), hand the event's id on: done once there too."""
         if event["type"] != "dev.mailhaul.message.received.v1":
             return  # oversize or given up: for a person
-        for attachment in event["data"][
-            "attachments"
-        ]:  # above 32: `attachments_truncated`, the rest is in message.json
+        # Above 32 attachments the event is `attachments_truncated`; the rest is in the object that `manifest` names.
+        for attachment in event["data"]["attachments"]:
             stored = attachment["object"]
             row = [event["subject"], attachment["filename"], stored["bucket"], stored["key"]]
             self._db.execute("INSERT INTO attachments VALUES (?, ?, ?, ?)", row)
