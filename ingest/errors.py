@@ -10,8 +10,17 @@ never cross a port.
 
 from __future__ import annotations
 
+import difflib
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+
+# Each comparison takes some 10 µs.
+_COMPARED = 1_000
 
 
 class Fault(StrEnum):
@@ -41,6 +50,27 @@ class ConfigError(MailhaulError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+def require_configured(kind: str, names: Iterable[str], configured: Collection[str]) -> None:
+    """See to it that the configuration has what a person named.
+
+    Args:
+        kind: what is named, as `mailbox`.
+        names: as they were written.
+        configured: all there are.
+
+    Raises:
+        ConfigError: it has not; each such name is told of, and which may have been meant.
+    """
+    problems = []
+    for name in names:
+        if name not in configured:
+            close = difflib.get_close_matches(name, islice(configured, _COMPARED), 1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            problems.append(f"there is no {kind} {name} in the configuration{meant}")
+    if problems:
+        raise ConfigError(problems)
 
 
 class StartError(MailhaulError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ingest import logs
 from ingest.cli.stopping import Stopping
 from ingest.config import ConfigSource
-from ingest.errors import ConfigError
+from ingest.errors import require_configured
 from ingest.metrics import Metrics
 from ingest.ports.hints import NoHints
 from ingest.runtime import Runtime, build, ledger_url
@@ -51,9 +51,7 @@ def check(config: Path | None, only: Sequence[str]) -> CheckReport:
     """
     with runtime_for(config) as runtime:
         mailboxes = runtime.mailboxes()
-        unknown = sorted(set(only) - mailboxes.keys())
-        if unknown:
-            raise ConfigError([f"there is no mailbox {name} in the configuration" for name in unknown])
+        require_configured("mailbox", only, mailboxes)
         return runtime.check.run([mailboxes[name] for name in only or mailboxes])
 
 

@@ -16,7 +16,7 @@ from ingest.demo.mails import Kind, sample
 from ingest.demo.server import DemoServer
 from ingest.domain.keys import MANIFEST, message_hasher, message_key
 from ingest.domain.mailbox import Tls
-from ingest.errors import ConfigError, StartError, StoreUnavailableError
+from ingest.errors import ConfigError, StartError, StoreUnavailableError, require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,9 +81,8 @@ def _serving(server: DemoServer) -> Iterator[None]:
 
 
 def _port(runtime: Runtime, mailbox: str) -> int:
-    box = runtime.mailboxes().get(mailbox)
-    if box is None:
-        raise ConfigError([f"there is no mailbox {mailbox} in the configuration"])
+    require_configured("mailbox", [mailbox], runtime.mailboxes())
+    box = runtime.mailboxes()[mailbox]
     if box.server.tls is not Tls.NONE:
         raise ConfigError([f"mailbox {mailbox}: write `tls: none`, and this machine as `host`, to probe it"])
     return box.server.port

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 from ingest.cli.saying import FAILED, INTERRUPTED, say_error
-from ingest.errors import ConfigError
+from ingest.errors import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,9 +62,7 @@ def reconcile(
 
 
 def _chosen(mailboxes: Mapping[str, Mailbox], ids: Sequence[str], first: str | None) -> list[Mailbox]:
-    unknown = [id_ for id_ in (*ids, *([first] if first else [])) if id_ not in mailboxes]
-    if unknown:
-        raise ConfigError([f"there is no mailbox {id_} in the configuration" for id_ in unknown])
+    require_configured("mailbox", [*ids, *([first] if first else [])], mailboxes)
     begins = list(mailboxes).index(first) if first else 0
     return [box for id_, box in list(mailboxes.items())[begins:] if not ids or id_ in ids]
 

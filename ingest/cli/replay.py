@@ -15,7 +15,7 @@ from rich.progress import Progress
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 from ingest.cli.saying import FAILED, INTERRUPTED, UNUSABLE, say_error
 from ingest.config.units import parse_duration
-from ingest.errors import ConfigError
+from ingest.errors import ConfigError, require_configured
 
 if TYPE_CHECKING:
     from ingest.usecases.replay import Replayed
@@ -58,8 +58,7 @@ def replay(
         say_error("say what to tell of: --mailbox, --since, --until, or --all")
         raise typer.Exit(UNUSABLE)
     with once.replay(config) as work:
-        if sink is not None and sink not in work.sinks:
-            raise ConfigError([f"there is no sink {sink} in the configuration"])
+        require_configured("sink", [sink] if sink else [], work.sinks)
         manifests = work.find(mailbox or [], begin, end)
         if dry_run:
             print_json({"messages": len(manifests)}) if as_json else typer.echo(f"{len(manifests):,} messages")

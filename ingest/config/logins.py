@@ -15,7 +15,7 @@ from ingest.domain.mailbox import Credentials, Mechanism
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ingest.config.model import Config, MailboxSection, ProxySection
+    from ingest.config.model import Config, ProxySection
     from ingest.config.providers import Preset
     from ingest.config.secrets import Secrets
 
@@ -29,7 +29,7 @@ def login(config: Config, mailbox: str, secrets: Secrets) -> Credentials | Token
     Raises:
         ConfigError: a secret is missing, or there is no such mailbox.
     """
-    section = _section(config, mailbox)
+    section = config.section(mailbox)
     read = _Reader(mailbox, secrets)
     proxy = _proxy_login(section.proxy or config.defaults.proxy, read)
     auth = section.auth
@@ -81,19 +81,12 @@ class _Reader:
             raise ConfigError(problems) from error
 
 
-def _section(config: Config, mailbox: str) -> MailboxSection:
-    for section in config.mailboxes:
-        if section.id == mailbox:
-            return section
-    raise ConfigError([f"there is no mailbox {mailbox} in the configuration; add it, or leave it out of the command"])
-
-
 def fingerprint(config: Config, mailbox: str, secrets: Secrets) -> bytes:
     """SHA-256 over everything that a mailbox's login depends on, its secrets as they are now.
 
     Raises:
         ConfigError: a secret is missing, or there is no such mailbox.
     """
-    written = _section(config, mailbox).auth.model_dump(mode="json")
+    written = config.section(mailbox).auth.model_dump(mode="json")
     read = {name: secrets.read(value) if is_reference(value) else value for name, value in written.items()}
     return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).digest()

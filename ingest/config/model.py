@@ -42,6 +42,7 @@ from ingest.config.sinks import SinkSection, named
 from ingest.config.units import Deadline, Interval, Size  # noqa: TC001 - as above
 from ingest.domain.mailbox import ProxyKind, Tls
 from ingest.domain.sentinels import read_sentinels
+from ingest.errors import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -312,6 +313,19 @@ class Config(Section):
     def mailboxes_by_id(self) -> Mapping[str, Mailbox]:
         """Every mailbox, defaults filled in; paused ones too."""
         return self._mailboxes
+
+    @cached_property
+    def _sections(self) -> Mapping[str, MailboxSection]:
+        return {section.id: section for section in self.mailboxes}
+
+    def section(self, mailbox: str) -> MailboxSection:
+        """What is written of a mailbox, without the defaults.
+
+        Raises:
+            ConfigError: there is no such mailbox any more.
+        """
+        require_configured("mailbox", [mailbox], self._sections)
+        return self._sections[mailbox]
 
     def login(self, mailbox: str, secrets: Secrets) -> Credentials | TokenLogin:
         """Who logs in to a mailbox, the secrets as they are now.

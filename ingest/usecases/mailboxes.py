@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingest.errors import ConfigError, MailhaulError
+from ingest.errors import MailhaulError, require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -124,7 +124,5 @@ class Mailboxes:
             ConfigError: there is no mailbox of such a name; all such are named.
         """
         ids = list(dict.fromkeys(ids))
-        unknown = [id_ for id_ in ids if id_ not in self.configured]
-        if unknown:
-            raise ConfigError([f"there is no mailbox {id_} in the configuration" for id_ in unknown])
+        require_configured("mailbox", ids, self.configured)
         return ids

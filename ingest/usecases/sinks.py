@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingest.domain.retry import DISABLED_PAUSE
-from ingest.errors import ConfigError
+from ingest.errors import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -80,5 +80,4 @@ class SinkTroubles:
         return self.events.drop_parked(sink, events)
 
     def _require(self, sink: str) -> None:
-        if sink not in self.configured:
-            raise ConfigError([f"there is no sink {sink} in the configuration"])
+        require_configured("sink", [sink], self.configured)
