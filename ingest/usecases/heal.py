@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
@@ -18,6 +18,7 @@ from ingest.domain import keys
 from ingest.domain.message import OpenMessage
 from ingest.mime import received_at
 from ingest.ports.ledger import Registration
+from ingest.usecases.batches import batches
 from ingest.usecases.recall import recall
 from ingest.usecases.spool import HEAD_OCTETS
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from ingest.usecases.published import Published
 
 log = get_logger()
-
-T = TypeVar("T")
 
 # Committed in one step; between steps the claim is looked at.
 BATCH = 100
@@ -98,13 +97,13 @@ class Healer:
         """
         unfinished = self._look_through(mailbox, self.published.read(), listen)
         again: set[str] = set()
-        for manifests in _batches(unfinished.manifests):
+        for manifests in batches(unfinished.manifests, BATCH):
             events = [event for event in self._events(manifests) if event.id not in told]
             lease.check()
             self.ledger.tell_again(lease.claim, events)
             again.update(event.id for event in events)
         reopened = 0
-        for messages in _batches(unfinished.messages):
+        for messages in batches(unfinished.messages, BATCH):
             registrations = [self._reopened(mailbox, message) for message in messages]
             lease.check()
             reopened += self.ledger.register(lease.claim, registrations)
@@ -165,8 +164,3 @@ class Healer:
 def _key_of(stored: Stored) -> str:
     """The message key of an object in a message's folder."""
     return stored.key.split("/")[-2]
-
-
-def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), BATCH):
-        yield items[start : start + BATCH]

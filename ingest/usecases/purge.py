@@ -9,11 +9,12 @@ from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ingest.domain.keys import DIGEST_OCTETS
 from ingest.errors import MailhaulError
+from ingest.usecases.batches import batches
 from ingest.usecases.byhand import PATIENCE, AskedToEndError, hold_mailbox
 from ingest.usecases.erase import NotPurgedError, event_ids, still_open
 from ingest.usecases.holdings import Holding, holdings
@@ -104,7 +105,7 @@ class Purge:
         messages = purged = objects = octets = opened = 0
         days: set[date] = set()
         mailboxes: set[str] = set()
-        for batch in _batches(found, _ASKED):
+        for batch in batches(found, _ASKED):
             opened += sum(
                 one is not None for one in self.eraser.ledger.open_messages([holding.key for holding in batch])
             )
@@ -168,7 +169,7 @@ class Purge:
         Raises:
             AskedToEndError: it was asked to stop.
         """
-        for batch in _batches(found, _AT_ONCE):
+        for batch in batches(found, _AT_ONCE):
             if course.stop():
                 raise AskedToEndError
             course.lease.check()
@@ -254,9 +255,3 @@ def _only(beginning: str, found: Mapping[str, list[Holding]]) -> list[Holding]:
         raise NotPurgedError(f"{what} {beginning}")
     (holdings_,) = found.values()
     return holdings_
-
-
-def _batches(found: Iterable[Holding], size: int) -> Iterator[list[Holding]]:
-    rest = iter(found)
-    while batch := list(islice(rest, size)):
-        yield batch

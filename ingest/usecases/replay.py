@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from ingest.errors import MailhaulError, ObjectMissingError, SinkUnavailableError, StoreError
 from ingest.ports.sink import Outcome, Verdict
+from ingest.usecases.batches import batches
 from ingest.usecases.byhand import AskedToEndError
 from ingest.usecases.holdings import holdings
 from ingest.usecases.recall import recall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from concurrent.futures import Executor
 
     from ingest.domain.events import Event
@@ -137,7 +137,7 @@ class Replay:
         tell = self._stream(done, patience) if sink is None else _one_sink(self.sinks[sink], done, patience)
         finished = 0
         try:
-            for batch in _batches(manifests):
+            for batch in batches(manifests, BATCH):
                 _go_on(patience)
                 events = list(self.workers.map(self._recalled, batch))
                 there = [event for event in events if event is not None]
@@ -215,9 +215,3 @@ def _handed_over(sink: Sink, events: Sequence[Event]) -> list[Outcome]:
 def _go_on(patience: Patience) -> None:
     if patience.asked:
         raise AskedToEndError
-
-
-def _batches(manifests: Sequence[Stored]) -> Iterator[list[Stored]]:
-    rest = iter(manifests)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
