@@ -80,7 +80,7 @@ class Healer:
         mailbox: Mailbox,
         lease: Lease,
         *,
-        told: Collection[str] = (),
+        told: Callable[[], Collection[str]] = tuple,
         listen: Callable[[int], None] = lambda _: None,
     ) -> Healed:
         """Give the ledger back what the store knows of a claimed mailbox, which is known only when all is done.
@@ -88,7 +88,7 @@ class Healer:
         Args:
             mailbox: whose claim is held.
             lease: on that claim.
-            told: ids of events that need not be told again: the stream holds them.
+            told: asks for the ids of events that need not be told again: the stream holds them now.
             listen: told now and then how many messages have been looked at.
 
         Raises:
@@ -98,13 +98,13 @@ class Healer:
         unfinished = self._look_through(mailbox, self.published.read(), listen)
         again: set[str] = set()
         for manifests in batches(unfinished.manifests, BATCH):
-            events = [event for event in self._events(manifests) if event.id not in told]
+            events = list(self._untold(manifests, told))
             lease.check()
             self.ledger.tell_again(lease.claim, events)
             again.update(event.id for event in events)
         reopened = 0
         for messages in batches(unfinished.messages, BATCH):
-            registrations = [self._reopened(mailbox, message) for message in messages]
+            registrations = [self._reopened(mailbox, message) for message in self._lost(messages)]
             lease.check()
             reopened += self.ledger.register(lease.claim, registrations)
         if again or reopened:
@@ -112,12 +112,30 @@ class Healer:
         done = self.checkpoints.restore(mailbox, lease.claim)
         return Healed(done, frozenset(again), reopened, unfinished.looked)
 
-    def _events(self, manifests: Sequence[Stored]) -> Iterator[Event]:
-        """Of manifests whose messages are not open: those are told of when they have been processed."""
-        open_messages = self.ledger.open_messages([_key_of(manifest) for manifest in manifests])
-        for manifest, message in zip(manifests, open_messages, strict=True):
-            if message is None and (event := recall(self.store, manifest)) is not None:
+    def _untold(self, manifests: Sequence[Stored], told: Callable[[], Collection[str]]) -> Iterator[Event]:
+        """Of manifests whose messages are not open: those are told of when they have been processed.
+
+        The stream is asked afterwards: it has the events of messages that were finished up to that moment.
+        """
+        closed = list(self._closed(manifests))
+        ids = told()
+        for manifest in closed:
+            if (event := recall(self.store, manifest)) is not None and event.id not in ids:
                 yield event
+
+    def _lost(self, mails: Sequence[Stored]) -> Iterator[Stored]:
+        """Those that are neither open nor done.
+
+        Their manifests are asked for afterwards: some may have been finished since the store was looked through.
+        """
+        for mail in self._closed(mails):
+            if self.store.stat(f"{mail.key.rpartition('/')[0]}/{keys.MANIFEST}") is None:
+                yield mail
+
+    def _closed(self, objects: Sequence[Stored]) -> Iterator[Stored]:
+        """Those of messages that are not open."""
+        open_messages = self.ledger.open_messages([_key_of(stored) for stored in objects])
+        return (stored for stored, message in zip(objects, open_messages, strict=True) if message is None)
 
     def _look_through(self, mailbox: Mailbox, published: float, listen: Callable[[int], None]) -> _Unfinished:
         """Every message of the mailbox, by what is missing of it. A manifest comes before its mail in a listing."""

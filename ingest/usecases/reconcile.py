@@ -17,6 +17,7 @@ from ingest.usecases.byhand import PATIENCE, AskedToEndError, MailboxHeldError, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.eventlog import EventLog
@@ -100,11 +101,15 @@ class Reconciler:
             return Reconciled(mailbox.id, error=error)
 
     def _heal(self, lease: Lease, mailbox: Mailbox, listen: Callable[[str, int], None]) -> Reconciled:
-        more, self._position = self.events.ids(self._position)
-        self._told.update(more)
         before = self.poller.ledger.seen(mailbox.id).digests.keys()
         healed = self.poller.healer.heal(
-            mailbox, lease, told=self._told, listen=lambda looked: listen(mailbox.id, looked)
+            mailbox, lease, told=self._ids, listen=lambda looked: listen(mailbox.id, looked)
         )
         restored = len(healed.done.keys() - before)
         return Reconciled(mailbox.id, healed.looked, healed.reopened, len(healed.told), restored)
+
+    def _ids(self) -> AbstractSet[str]:
+        """Of all events in the stream now, and of those that were in it when it was read before."""
+        more, self._position = self.events.ids(self._position)
+        self._told.update(more)
+        return self._told

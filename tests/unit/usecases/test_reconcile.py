@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,12 @@ from ingest.errors import LedgerUnavailableError, StoreUnavailableError
 from ingest.usecases.byhand import MailboxHeldError
 from ingest.usecases.reconcile import Reconciled, Reconciler
 from tests.support.bench import Bench, bench, mail, mailbox, never
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from ingest.ports.store import Stored
 
 
 def reconcile(b: Bench) -> dict[str, Reconciled]:
@@ -70,6 +77,27 @@ def test_what_a_ledger_lost_that_knows_most_comes_back() -> None:
         assert found.told >= 2
         b.everything()
         assert len({event["id"] for event in b.published()}) == 4
+
+
+@pytest.mark.parametrize("listed", ["afterwards", "before"])
+def test_what_is_finished_meanwhile_is_neither_told_nor_opened_again(
+    listed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a running service, messages are finished while the store is looked through."""
+    with bench() as b:
+        fetched(b, 3)
+        look_through = b.store.stored
+
+        def finishing(prefix: str) -> list[Stored]:
+            before = list(look_through(prefix))
+            b.process_stage.run(never)
+            return before if listed == "before" else list(look_through(prefix))
+
+        monkeypatch.setattr(b.store, "stored", finishing)
+        assert reconcile(b)["a"] == Reconciled("a", looked=3)
+        assert b.ledger.counts()["open"] == 0
+        b.everything()
+        assert len(b.published()) == 3
 
 
 def test_unique_ids_that_are_done_are_known_again() -> None:
@@ -137,10 +165,10 @@ def test_what_was_healed_before_the_ledger_went_away_stays_so(monkeypatch: pytes
         run = Reconciler(b.poller, b.events, patience=0.0).run(b.mailboxes.values(), never)
         assert next(run) == Reconciled("a", looked=1, reopened=1)
 
-        def away(_behind: str = "") -> tuple[list[str], str]:
+        def away(_keys: Sequence[str]) -> NoReturn:
             raise LedgerUnavailableError("The ledger is away.")
 
-        monkeypatch.setattr(b.events, "ids", away)
+        monkeypatch.setattr(b.ledger, "open_messages", away)
         with pytest.raises(LedgerUnavailableError):
             next(run)
         monkeypatch.undo()
