@@ -121,9 +121,13 @@ def test_what_was_not_acknowledged_is_read_again_before_what_is_new(bench: Bench
     assert ids(bench.events.read("a", 10)) == [1, 2, 3]
 
 
-def test_acknowledging_nothing_is_allowed(bench: Bench) -> None:
+def test_acknowledging_nothing_changes_nothing(bench: Bench) -> None:
+    append(bench, range(2))
+    (first, _) = bench.events.read("a", 2)
     bench.events.acknowledge("a", [])
-    bench.events.acknowledge("unheard of", ["1-1"])
+    bench.events.acknowledge("unheard of", [first.position])
+    assert bench.events.lag("a").entries == 2
+    assert ids(bench.events.read("unheard of", 2)) == [0, 1]
 
 
 def test_sinks_do_not_wait_for_each_other(bench: Bench) -> None:
