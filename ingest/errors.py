@@ -100,7 +100,7 @@ class MaildropConnectError(MaildropError):
 
 
 class MaildropTimeoutError(MaildropError):
-    """A phase, or the whole poll, took longer than its deadline, or octets came too slowly."""
+    """A phase, or the whole poll, took longer than its deadline, or bytes came too slowly."""
 
     code = "timeout"
     result = "timeout"

@@ -49,7 +49,7 @@ FIELDS = frozenset(
         "message",
         "new",
         "number",
-        "octets",
+        "bytes",
         "oversize",
         "problems",
         "queue",

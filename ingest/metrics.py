@@ -132,7 +132,7 @@ WORKER_SPECS: tuple[Spec, ...] = (
         ("result",),
         known=_singles(MESSAGE_RESULTS),
     ),
-    Spec("message_size_bytes", "histogram", "Octets of the raw message", buckets=_SIZES),
+    Spec("message_size_bytes", "histogram", "Bytes of the raw message", buckets=_SIZES),
     Spec("parse_duration_seconds", "histogram", "Seconds to parse a message, storing not counted", buckets=_FAST),
     Spec("parse_defects_total", "counter", "Repairs and oddities found in messages, by code", ("code",)),
     Spec(
@@ -145,7 +145,7 @@ WORKER_SPECS: tuple[Spec, ...] = (
     Spec(
         "attachment_bytes_total",
         "counter",
-        "Octets of attachments stored, by detected type (rare types count as other)",
+        "Bytes of attachments stored, by detected type (rare types count as other)",
         ("type",),
         known=_singles([*sorted(ATTACHMENT_TYPES), "other"]),
     ),
@@ -205,7 +205,7 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         ("mailbox",),
     ),
     Spec("mailbox_backlog_messages", "gauge", "Messages on the server that are not yet stored", ("mailbox",)),
-    Spec("mailbox_backlog_bytes", "gauge", "Octets on the server that are not yet stored", ("mailbox",)),
+    Spec("mailbox_backlog_bytes", "gauge", "Bytes on the server that are not yet stored", ("mailbox",)),
     Spec("pending_messages", "gauge", "Messages that wait for a stage", ("stage",), known=_singles(STAGES)),
     Spec(
         "pending_oldest_age_seconds",
@@ -337,11 +337,11 @@ class Metrics:
         self._codes.add(code)
         self.count("parse_defects_total", code)
 
-    def attachment(self, detected_type: str, octets: int) -> None:
+    def attachment(self, detected_type: str, size: int) -> None:
         """Count one stored attachment."""
         label = detected_type if detected_type in ATTACHMENT_TYPES else "other"
         self.count("attachments_total", label)
-        self.count("attachment_bytes_total", label, by=octets)
+        self.count("attachment_bytes_total", label, by=size)
 
     def _capped(self, mailbox: str) -> str:
         if not self.mailbox_label:

@@ -79,7 +79,7 @@ def _mailboxes(gauges: Gauges, rows: Iterable[MailboxRow]) -> None:
         if row.status and row.status.expires_after is not None:
             gauges["mailbox_server_retention_seconds"].add_metric([row.id], row.status.expires_after)
         gauges["mailbox_backlog_messages"].add_metric([row.id], row.status.backlog_messages if row.status else 0)
-        gauges["mailbox_backlog_bytes"].add_metric([row.id], row.status.backlog_octets if row.status else 0)
+        gauges["mailbox_backlog_bytes"].add_metric([row.id], row.status.backlog_bytes if row.status else 0)
 
 
 def _certificates(gauges: Gauges, status: Status, servers: dict[str, str]) -> None:

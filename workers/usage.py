@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Usage(NamedTuple):
-    """Seconds of processor time since the process began, and octets of memory now."""
+    """Seconds of processor time since the process began, and bytes of memory now."""
 
     cpu_seconds: float
-    memory_octets: int
+    memory_bytes: int
 
 
 class UsageCollector(Collector):
@@ -45,7 +45,7 @@ class UsageCollector(Collector):
         with suppress(FileNotFoundError):
             usage = usage_of(self._pid)
             values["process_cpu_seconds_total"] = usage.cpu_seconds
-            values["process_resident_memory_bytes"] = usage.memory_octets
+            values["process_resident_memory_bytes"] = usage.memory_bytes
         kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
         for spec in PROCESS_SPECS:
             if spec.name in values:
@@ -67,7 +67,7 @@ def usage_of(pid: int) -> Usage:
     for child in _descendants(pid):
         with suppress(FileNotFoundError, ProcessLookupError):  # it ended between two looks
             used = _used(_stat(child))
-            cpu, memory = cpu + used.cpu_seconds, memory + used.memory_octets
+            cpu, memory = cpu + used.cpu_seconds, memory + used.memory_bytes
     return Usage(cpu, memory)
 
 

@@ -1,6 +1,6 @@
 """HTTP requests with one deadline each.
 
-urllib3 bounds each wait by itself, so that a server which sends an octet now and then holds a request for ever. Here
+urllib3 bounds each wait by itself, so that a server which sends a byte now and then holds a request for ever. Here
 a timer shuts the connection's socket down when the time of the whole request is up, in whichever phase it is. Only
 the name resolver keeps its own time (`resolv.conf`).
 """

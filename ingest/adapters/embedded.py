@@ -40,8 +40,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 8.0
 _PAUSE = 0.02
 _ANSWER_SECONDS = 2.0
-# sockaddr_un holds 108 octets on Linux and 104 on macOS, the last one NUL.
-_SOCKET_PATH_OCTETS = 100
+# sockaddr_un holds 108 bytes on Linux and 104 on macOS, the last one NUL.
+_SOCKET_PATH_BYTES = 100
 
 
 def find_server() -> str:
@@ -99,7 +99,7 @@ class EmbeddedLedger:
     def socket(self) -> Path:
         """The socket: in the folder, or, where that path is too long for one, in a private folder below /tmp."""
         inside = self.folder / "valkey.sock"
-        if len(os.fsencode(inside)) <= _SOCKET_PATH_OCTETS:
+        if len(os.fsencode(inside)) <= _SOCKET_PATH_BYTES:
             return inside
         name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
         # Not TMPDIR: it may be long itself, and may differ between the processes that share the server.

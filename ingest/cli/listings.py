@@ -94,7 +94,7 @@ def failed_table(failed: Sequence[FailedMessage]) -> RenderableType:
     table = Table(box=None, header_style="bright_black", pad_edge=False)
     for name in ("message key", "mailbox", "reason"):
         table.add_column(name, no_wrap=True)
-    table.add_column("octets", justify="right")
+    table.add_column("bytes", justify="right")
     table.add_column("given up", no_wrap=True)
     for one in failed:
         when = f"{ago(time.time() - one.failed_at.timestamp())} ago"
@@ -109,7 +109,7 @@ def failed_view(failed: FailedMessage) -> RenderableType:
     table.add_column(overflow="fold")
     data = failed_data(failed)
     raw = data.pop("raw")
-    for name, value in {**data, "bucket": raw["bucket"], "key": raw["key"], "octets": raw["size"]}.items():
+    for name, value in {**data, "bucket": raw["bucket"], "key": raw["key"], "bytes": raw["size"]}.items():
         table.add_row(name.replace("_", " "), printable(str(value if value is not None else "unknown")))
     return table
 
@@ -121,7 +121,7 @@ def parked_data(parked: Parked) -> dict[str, Any]:
         "event_id": entry.event.id,
         "type": entry.event.type,
         "mailbox": entry.event.mailbox,
-        "octets": len(entry.event.body),
+        "bytes": len(entry.event.body),
         "appended": datetime.fromtimestamp(entry.appended, UTC).isoformat(),
         "tried": parked.tried,
     }
@@ -134,7 +134,7 @@ def parked_table(parked: Sequence[Parked]) -> RenderableType:
     table = Table(box=None, header_style="bright_black", pad_edge=False)
     for name in ("event", "mailbox", "type"):
         table.add_column(name, no_wrap=True)
-    table.add_column("octets", justify="right")
+    table.add_column("bytes", justify="right")
     for name in ("since", "is"):
         table.add_column(name, no_wrap=True)
     for one in parked:

@@ -20,7 +20,7 @@ from ingest.mime import received_at
 from ingest.mime.fields import split_fields
 from ingest.mime.limits import MimeLimits
 from ingest.usecases.process import Processor
-from ingest.usecases.spool import CHUNK_OCTETS, Spool
+from ingest.usecases.spool import CHUNK_BYTES, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ STANDARD_INPUT = Path("-")
 # Stands for the mailbox in the message key of a file.
 _MAILBOX = "file"
 # A larger message, which may hold as much again in attachments, goes through a folder.
-_MEMORY_OCTETS = 32 * 2**20
+_MEMORY_BYTES = 32 * 2**20
 # Mail without any of these is none.
 _USUAL_FIELDS = frozenset(
     (
@@ -76,7 +76,7 @@ def parsed(file: Path, verdicts: Verdicts) -> Iterator[ParsedMail]:
         _fill(spool, raw)
         _require_mail(spool)
         store: Store = MemoryStore("")
-        if spool.size > _MEMORY_OCTETS:
+        if spool.size > _MEMORY_BYTES:
             store = FolderStore(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailhaul-"))).resolve())
         uploads = stack.enter_context(ThreadPoolExecutor(4))
         processor = Processor(store, Metrics(), uploads, verdicts=verdicts)
@@ -84,7 +84,7 @@ def parsed(file: Path, verdicts: Verdicts) -> Iterator[ParsedMail]:
 
 
 def _fill(spool: Spool, raw: BinaryIO) -> None:
-    while chunk := raw.read(CHUNK_OCTETS):
+    while chunk := raw.read(CHUNK_BYTES):
         spool.write(chunk)
 
 

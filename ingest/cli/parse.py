@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ingest.ports.dkim import DkimKeys
 
 # Of larger messages no signature is verified; a person who asks about one file has the time.
-_DKIM_OCTETS = 2**30
+_DKIM_BYTES = 2**30
 
 
 def parse_files(
@@ -42,7 +42,7 @@ def parse_files(
         authserv_id: whose Authentication-Results count.
         keys: checks DKIM signatures; None where they are not to be verified.
     """
-    verdicts = Verdicts(lambda _: authserv_id, keys, _DKIM_OCTETS)
+    verdicts = Verdicts(lambda _: authserv_id, keys, _DKIM_BYTES)
     extraction = Extraction(extract, apart=len(files) > 1) if extract else None
     codes = {0}
     for number, file in enumerate(files):

@@ -111,7 +111,7 @@ def _described(survey: Survey) -> str:
     days = f", received {survey.first} to {survey.last}" if survey.first else ""
     return (
         f"{survey.messages:,} messages of {', '.join(survey.mailboxes)}: {survey.objects:,} objects,"
-        f" {survey.octets:,} octets{days}"
+        f" {survey.size:,} bytes{days}"
     )
 
 
@@ -132,7 +132,7 @@ def _tell(report: PurgeReport, *, as_json: bool) -> None:
 def _lines(report: PurgeReport) -> list[str]:
     if report.error is not None and not report.done:
         return []
-    lines = [f"{report.messages:,} messages are purged: {report.objects:,} objects, {report.octets:,} octets"]
+    lines = [f"{report.messages:,} messages are purged: {report.objects:,} objects, {report.size:,} bytes"]
     if report.purged_before:
         left = f"; {report.left_over:,} objects left over of them are gone now" if report.left_over else ""
         lines.append(f"{report.purged_before:,} were purged before{left}")

@@ -85,8 +85,8 @@ def plain(snapshot: Snapshot) -> str:
     return " ".join(f"{key}={value}" for key, value in figures.items())
 
 
-def octets(count: float) -> str:
-    """A count of octets for people."""
+def format_size(count: float) -> str:
+    """A count of bytes for people."""
     for unit in _UNITS:
         if count < _KIBI or unit == _UNITS[-1]:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -166,7 +166,7 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
         ),
     )
     table.add_row(
-        "attachments", _counts((totals.attachments, f"stored, {octets(totals.attachment_octets)}", "bold green"))
+        "attachments", _counts((totals.attachments, f"stored, {format_size(totals.attachment_bytes)}", "bold green"))
     )
     waiting = {sink: lag.entries for sink, lag in status.sinks.items()} if status else {}
     events: list[tuple[int, str, str]] = []

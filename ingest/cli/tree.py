@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ingest.cli.saying import printable
-from ingest.cli.screen import octets
+from ingest.cli.screen import format_size
 from ingest.domain.manifest import Attachment
 from ingest.mime.defects import Defect
 
@@ -85,7 +85,7 @@ def _order(part: Body | Attachment) -> list[int]:
 
 
 def _title(name: str, manifest: Manifest) -> Text:
-    size = octets(manifest.raw.size) if manifest.raw else ""
+    size = format_size(manifest.raw.size) if manifest.raw else ""
     status = manifest.parse.status
     return Text.assemble((printable(name), "bold"), (f"  {size}  ", _DIM), (status, _COLOURS.get(status, "")))
 
@@ -154,7 +154,9 @@ def _authentication(found: Authentication) -> Iterator[tuple[str, Text]]:
 
 def _body(body: Body) -> RenderableType:
     line = Text.assemble(
-        (f"{body.part}  ", _DIM), (f"{body.kind} body", "green"), _details(body.charset, octets(body.object.size))
+        (f"{body.part}  ", _DIM),
+        (f"{body.kind} body", "green"),
+        _details(body.charset, format_size(body.object.size)),
     )
     return _with_notes(line, _defects(body.defects))
 
@@ -163,7 +165,7 @@ def _attachment(attachment: Attachment) -> RenderableType:
     line = Text.assemble(
         (f"{attachment.part}  ", _DIM),
         (printable(attachment.filename), "bold cyan"),
-        _details(attachment.detected_type, octets(attachment.size), _ROLES[attachment.role]),
+        _details(attachment.detected_type, format_size(attachment.size), _ROLES[attachment.role]),
     )
     return _with_notes(line, [*_kind(attachment), *_surprises(attachment), *_defects(attachment.defects)])
 

@@ -54,7 +54,7 @@ class Totals:
     processed: int = 0
     failed: int = 0
     attachments: int = 0
-    attachment_octets: int = 0
+    attachment_bytes: int = 0
     delivered: Mapping[str, int] = field(default_factory=dict)
     latency_p50: float | None = None
     latency_p95: float | None = None
@@ -189,7 +189,7 @@ def totals_of(samples: Page) -> Totals:
             for result in ("stored", "duplicate", "oversize", "processed", "failed")
         },
         attachments=total("attachments_total"),
-        attachment_octets=total("attachment_bytes_total"),
+        attachment_bytes=total("attachment_bytes_total"),
         delivered={sink: total("events_published_total", sink=sink, result="delivered") for sink in sorted(sinks)},
         latency_p50=quantile(0.5, buckets),
         latency_p95=quantile(0.95, buckets),

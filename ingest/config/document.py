@@ -18,7 +18,7 @@ Steps = tuple[str | int, ...]
 # Sections that several files of a folder may add to.
 SHARED = ("mailboxes", "sinks")
 _MERGE = "tag:yaml.org,2002:merge"
-# Octets; room for a hundred thousand mailboxes.
+# Bytes; room for a hundred thousand mailboxes.
 _LARGEST = 64 * 2**20
 # Aliases let a few lines stand for billions of values.
 _MOST_VALUES = 1_000_000
@@ -100,7 +100,7 @@ def _files(folder: Path) -> list[Path]:
 def _read_file(file: Path) -> Document:
     document = Document(marks={(): Mark(str(file), 1, ())})
     try:
-        loader = yaml.SafeLoader(_octets(file))
+        loader = yaml.SafeLoader(_bytes(file))
         try:
             root = loader.get_single_node()
             if root is not None:
@@ -117,7 +117,7 @@ def _read_file(file: Path) -> Document:
             f"{place}: this is not YAML ({what}); check indentation, brackets and quotes here and in the line before"
         )
     except (yaml.YAMLError, UnicodeError):
-        document.problems.append(f"{file}: holds octets that are no text in UTF-8; save it as UTF-8")
+        document.problems.append(f"{file}: holds bytes that are no text in UTF-8; save it as UTF-8")
     except RecursionError:
         document.problems.append(f"{file}: is nested deeper than any configuration is; look for brackets left open")
     except _TooMuchError as error:
@@ -125,7 +125,7 @@ def _read_file(file: Path) -> Document:
     return document
 
 
-def _octets(file: Path) -> bytes:
+def _bytes(file: Path) -> bytes:
     """The content of a file.
 
     Raises:

@@ -169,7 +169,7 @@ class LimitsSection(Section):
     connections: Count | None = None
     """At once to its server, and to its server's network address, over all workers."""
     minimum_rate: Count | None = None
-    """Octets a second while an answer arrives; a server that sends less is left."""
+    """Bytes a second while an answer arrives; a server that sends less is left."""
 
 
 class DefaultsSection(Section):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\0\r\n]*[^\0\r\n/]")
-# Octets; the largest there are, keys of service accounts, have some thousands.
+# Bytes; the largest there are, keys of service accounts, have some thousands.
 _LARGEST = 2**20
 _REMEDY = (
     "a secret is not written here, only where it is: put it into a file and write `file:/path/of/the/file`, "
@@ -87,7 +87,7 @@ class Secrets:
         except OSError as error:
             raise ConfigError([f"{ref}: cannot be read ({error.strerror}); make the file readable for us"]) from error
         except UnicodeDecodeError:
-            # Not from the error, which holds the octets.
+            # Not from the error, which holds the bytes.
             raise ConfigError([f"{ref}: is not UTF-8; write the secret as plain text"]) from None
         return cached.text
 

@@ -76,7 +76,7 @@ class WebhookSinkSection(_Sink):
     type: Literal["webhook"]
     url: HttpUrl
     secret: SecretRef
-    """`whsec_` and base64 of 24 to 64 octets."""
+    """`whsec_` and base64 of 24 to 64 bytes."""
     timeout: Deadline = 10.0
     """For one request as a whole."""
     ca: FilePath | None = None

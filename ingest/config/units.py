@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-OCTETS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 # Ten years: far above any use, far below what overflows a due time.
 LONGEST = 3650 * SECONDS["d"]
 LARGEST = 2**50
@@ -17,7 +17,7 @@ LARGEST = 2**50
 _DURATION = re.compile(r"(?=\d)(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,9})?) ?(B|kB|MB|GB|KiB|MiB|GiB)?", re.ASCII)
 _DURATION_WORDS = "write a duration such as 60s, 5m, 1h30m or 30d, at most 3650d (a plain number counts seconds)"
-_SIZE_WORDS = "write a size such as 500KiB or 150MiB (a plain number counts octets)"
+_SIZE_WORDS = "write a size such as 500KiB or 150MiB (a plain number counts bytes)"
 
 
 def parse_duration(value: object) -> float:
@@ -40,20 +40,20 @@ def parse_duration(value: object) -> float:
 
 
 def parse_size(value: object) -> int:
-    """Octets, from `150MiB`, `20 MB`, or a number of octets.
+    """Bytes, from `150MiB`, `20 MB`, or a number of bytes.
 
     Raises:
         ValueError: it is none of these; the text says how to write it.
     """
     if isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
-        octets = round(float(found[1]) * OCTETS[found[2] or "B"])
+        size = round(float(found[1]) * BYTES[found[2] or "B"])
     elif isinstance(value, int) and not isinstance(value, bool):
-        octets = value
+        size = value
     else:
         raise ValueError(_SIZE_WORDS)
-    if not 1 <= octets <= LARGEST:
+    if not 1 <= size <= LARGEST:
         raise ValueError(_SIZE_WORDS)
-    return octets
+    return size
 
 
 def _some_time(seconds: float) -> float:

@@ -1,6 +1,6 @@
 """BER (X.690) as a stream: tags and lengths, definite or not, without recursion and without keeping content.
 
-Only what CMS needs: one-octet tags, lengths of up to eight octets. A library that was tried (asn1crypto) reads the
+Only what CMS needs: one-byte tags, lengths of up to eight bytes. A library that was tried (asn1crypto) reads the
 whole into memory: 2.5 s and 190 MiB for 25 MB in segments of 4 KiB, which is how mail programs sign; this takes a
 hundredth of that, and keeps one chunk.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingest.containers.stream import BrokenError, OctetStream
+from ingest.containers.stream import BrokenError, ByteStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 INTEGER, OCTET_STRING, OID, SEQUENCE, SET = 0x02, 0x04, 0x06, 0x30, 0x31
 EXPLICIT_0 = 0xA0
 CONSTRUCTED = 0x20
-_LONG_TAG = 0x1F  # a tag that goes on in the next octet (X.690 section 8.1.2.4)
-_INDEFINITE = 0x80  # above it, how many octets of length follow (section 8.1.3)
-_LENGTH_OCTETS = 8
+_LONG_TAG = 0x1F  # a tag that goes on in the next byte (X.690 section 8.1.2.4)
+_INDEFINITE = 0x80  # above it, how many bytes of length follow (section 8.1.3)
+_LENGTH_BYTES = 8
 # Around the content there are five, and OpenSSL puts the content into one more.
 _DEPTH = 32
-# Segments of a content, or elements that are passed over. The smallest segments seen hold 1,000 octets.
+# Segments of a content, or elements that are passed over. The smallest segments seen hold 1,000 bytes.
 _ELEMENTS = 1_000_000
 _PIECE = 65_536
 
@@ -43,7 +43,7 @@ class BerReader:
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._octets = OctetStream(chunks)
+        self._bytes = ByteStream(chunks)
         # For each element that was entered: where it or one around it ends, and whether a marker ends it.
         self._open: list[tuple[float, bool]] = []
         self._elements = 0
@@ -58,15 +58,15 @@ class BerReader:
         if self._elements > _ELEMENTS:
             raise BrokenError
         end, marked = self._open[-1] if self._open else (inf, False)
-        if not marked and self._octets.position >= end:
+        if not marked and self._bytes.position >= end:
             self._open.pop()
             return None
-        tag, first = self._octets.take(2)
+        tag, first = self._bytes.take(2)
         if tag == 0 and first == 0 and marked:
             self._open.pop()
             return None
         length = self._length(tag, first)
-        if tag & _LONG_TAG == _LONG_TAG or (length is not None and self._octets.position + length > end):
+        if tag & _LONG_TAG == _LONG_TAG or (length is not None and self._bytes.position + length > end):
             raise BrokenError
         return Element(tag, length)
 
@@ -88,18 +88,18 @@ class BerReader:
         if element.length is None:
             self._open.append((around, True))
         else:
-            self._open.append((self._octets.position + element.length, False))
+            self._open.append((self._bytes.position + element.length, False))
 
     def value(self, tag: int, most: int) -> bytes:
-        """The octets of the next element, a short primitive one.
+        """The bytes of the next element, a short primitive one.
 
         Raises:
-            BrokenError: it has another tag, or more octets than `most`.
+            BrokenError: it has another tag, or more bytes than `most`.
         """
         element = self.next()
         if element is None or element.tag != tag or element.length is None or element.length > most:
             raise BrokenError
-        return self._octets.take(element.length)
+        return self._bytes.take(element.length)
 
     def pass_over(self, tag: int) -> None:
         """Read the next element, which has to have this tag, without looking at it."""
@@ -109,7 +109,7 @@ class BerReader:
         depth = len(self._open)
         while True:
             if element is not None and element.length is not None:
-                for _ in self._octets.pieces(element.length):
+                for _ in self._bytes.pieces(element.length):
                     pass
             elif element is not None:
                 self.go_into(element)
@@ -146,7 +146,7 @@ class BerReader:
                 if segment.tag & CONSTRUCTED:
                     self.go_into(segment)
                 else:
-                    yield from self._octets.pieces(segment.length or 0)
+                    yield from self._bytes.pieces(segment.length or 0)
             if len(self._open) <= depth:
                 return
             segment = self.next()
@@ -158,6 +158,6 @@ class BerReader:
             if not tag & CONSTRUCTED:
                 raise BrokenError
             return None
-        if first - _INDEFINITE > _LENGTH_OCTETS:
+        if first - _INDEFINITE > _LENGTH_BYTES:
             raise BrokenError
-        return int.from_bytes(self._octets.take(first - _INDEFINITE), "big")
+        return int.from_bytes(self._bytes.take(first - _INDEFINITE), "big")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ingest.containers.stream import FileEvent
 
 # What `kind_of` wants to see.
-HEAD_OCTETS = 1024
+HEAD_BYTES = 1024
 
 Kind = Literal["signed", "encrypted"]
 
@@ -33,19 +33,19 @@ _KINDS: dict[bytes, Kind] = {
     bytes.fromhex("2a864886f70d010706"): "encrypted",  # encryptedData
     bytes.fromhex("2a864886f70d0109100117"): "encrypted",  # authEnvelopedData (RFC 5083)
 }
-_OID_OCTETS = 32
-_VERSION_OCTETS = 4
+_OID_BYTES = 32
+_VERSION_BYTES = 4
 _OCTET_STRINGS = (ber.OCTET_STRING, ber.OCTET_STRING | ber.CONSTRUCTED)
 # Base64 of a sequence with a length of its own, of PEM, and of base64 of these.
 _BASE64 = re.compile(rb"(?:M[A-P]|LS0tLS1CRUdJTi|T[UV]|TFMw)[A-Za-z0-9+/=\s]*")
 _PEM = b"-----BEGIN "
-_BEGINNING = 32  # octets that tell how the following ones are encoded
+_BEGINNING = 32  # bytes that tell how the following ones are encoded
 # Base64 in PEM in base64, and one more for what nobody has thought of.
 _LAYERS = 3
 
 
 def kind_of(head: bytes) -> Kind | None:
-    """What a file is, by its first `HEAD_OCTETS`; None for anything but signed or encrypted CMS."""
+    """What a file is, by its first `HEAD_BYTES`; None for anything but signed or encrypted CMS."""
     try:
         return _KINDS.get(_begin(ber.BerReader(_plain([head]))))
     except BrokenError:
@@ -55,7 +55,7 @@ def kind_of(head: bytes) -> Kind | None:
 def read_signed(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileEvent]:
     """The content of signed data, as one file without a name; nothing where it was signed apart from its content.
 
-    Never raises, whatever the octets.
+    Never raises, whatever the bytes.
 
     Args:
         chunks: the file in pieces of any size.
@@ -76,7 +76,7 @@ def read_signed(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileE
 def _begin(reader: ber.BerReader) -> bytes:
     """ContentInfo (RFC 5652 section 3) up to its content; returns the type."""
     reader.enter(ber.SEQUENCE)
-    content_type = reader.value(ber.OID, _OID_OCTETS)
+    content_type = reader.value(ber.OID, _OID_BYTES)
     reader.enter(ber.EXPLICIT_0)
     return content_type
 
@@ -86,10 +86,10 @@ def _content(reader: ber.BerReader) -> Iterator[bytes]:
     if _KINDS.get(_begin(reader)) != "signed":
         raise BrokenError
     reader.enter(ber.SEQUENCE)
-    reader.value(ber.INTEGER, _VERSION_OCTETS)
+    reader.value(ber.INTEGER, _VERSION_BYTES)
     reader.pass_over(ber.SET)
     reader.enter(ber.SEQUENCE)
-    reader.value(ber.OID, _OID_OCTETS)
+    reader.value(ber.OID, _OID_BYTES)
     if reader.enter(ber.EXPLICIT_0) is None:
         return
     element = reader.next()
@@ -113,7 +113,7 @@ def _plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _beginning(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first octets behind blanks; and all from there."""
+    """The first bytes behind blanks; and all from there."""
     taken = b""
     for chunk in chunks:
         taken = (taken + chunk).lstrip()
@@ -140,7 +140,7 @@ def _without_pem_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
     decoder = Base64()
     for chunk in chunks:
-        if octets := decoder.feed(chunk):
-            yield octets
+        if data := decoder.feed(chunk):
+            yield data
     if rest := decoder.close():
         yield rest

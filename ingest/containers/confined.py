@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     Send = Callable[[int, bytes], None]
 
-# Frames are a kind, the payload's length in four octets (big-endian), and the payload. The first says that the work
+# Frames are a kind, the payload's length in four size (big-endian), and the payload. The first says that the work
 # begins, one of the other three is the last; the work has kinds of its own.
 STARTED, DONE, STOPPED, BROKEN = 0, 1, 2, 3
 OWN_KINDS = 16
 FRAME_HEADER = 5
-FRAME_OCTETS = 65_536
+FRAME_BYTES = 65_536
 
 _FILES = 32  # open at once; importing takes a few
 # Whatever becomes of the process around it, which ends a guarded one much sooner.
@@ -59,10 +59,10 @@ class _Input(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         """As `io` says."""
         view = memoryview(buffer)
-        octets = os.pread(self._descriptor, len(view), self._at)
-        view[: len(octets)] = octets
-        self._at += len(octets)
-        return len(octets)
+        data = os.pread(self._descriptor, len(view), self._at)
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def run(work: Callable[[io.BufferedReader, Send, list[str]], None]) -> None:
@@ -71,8 +71,8 @@ def run(work: Callable[[io.BufferedReader, Send, list[str]], None]) -> None:
     Args:
         work: gets the file, what sends a frame, and the arguments after the limits'.
     """
-    seconds, octets = int(sys.argv[1]), int(sys.argv[2])
-    _confine(seconds, octets)
+    seconds, size = int(sys.argv[1]), int(sys.argv[2])
+    _confine(seconds, size)
     _send(STARTED, b"")
     try:
         work(io.BufferedReader(_Input(0)), _send, sys.argv[3:])
@@ -87,7 +87,7 @@ def run(work: Callable[[io.BufferedReader, Send, list[str]], None]) -> None:
     os._exit(0)
 
 
-def _confine(seconds: int, octets: int) -> None:
+def _confine(seconds: int, size: int) -> None:
     """Leave the process as little as reading a file takes."""
     with suppress(OSError):  # Linux only: where memory runs out, this is the process to end
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
@@ -104,7 +104,7 @@ def _confine(seconds: int, octets: int) -> None:
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_NOFILE, _FILES),
-        (resource.RLIMIT_AS, octets),
+        (resource.RLIMIT_AS, size),
         (resource.RLIMIT_CPU, seconds),
     ):
         _, most = resource.getrlimit(limit)

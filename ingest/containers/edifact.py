@@ -22,7 +22,7 @@ class Message(NamedTuple):
 
 
 def first_message(head: bytes) -> Message | None:
-    """The first message of an interchange; None where these octets are no EDIFACT, or hold no message header.
+    """The first message of an interchange; None where these bytes are no EDIFACT, or hold no message header.
 
     Args:
         head: the file's beginning; it may end anywhere.

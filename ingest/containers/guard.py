@@ -1,4 +1,4 @@
-"""Foreign code over hostile octets, in a process of its own: what becomes of it there becomes of nothing else.
+"""Foreign code over hostile bytes, in a process of its own: what becomes of it there becomes of nothing else.
 
 A fresh interpreter, not a fork: a worker has threads, connections and secrets that a child need not have. Not by
 `multiprocessing`, which lets Celery's processes have no children. Its output is a pipe: it needs no folder, and may
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # the interpreter may not start without
-_READ_OCTETS = 65_536
+_READ_BYTES = 65_536
 _PAUSE = 0.005
 
 
@@ -49,9 +49,9 @@ class Confinement:
     """What a guarded process may take."""
 
     cpu_seconds: float
-    memory_octets: int  # of address space
+    memory_bytes: int  # of address space
     seconds: float  # that one waits for it; what one does with its output in between does not count
-    output_octets: int
+    output_bytes: int
 
 
 class Guarded:
@@ -76,7 +76,7 @@ class Guarded:
 
     def __init__(self, module: str, file: int, confinement: Confinement, arguments: tuple[str, ...] = ()) -> None:
         self._confinement = confinement
-        self._octets = 0
+        self._bytes = 0
         self._buffer = bytearray()
         self._code: int | None = None
         self.outcome = Outcome.STOPPED
@@ -132,18 +132,18 @@ class Guarded:
         if header is None:
             return None
         length = int.from_bytes(header[1:], "big")
-        if length > confined.FRAME_OCTETS:
+        if length > confined.FRAME_BYTES:
             self.outcome = Outcome.BROKEN
             return None
         payload = self._take(length, selector)
         return None if payload is None else (header[0], payload)
 
-    def _take(self, octets: int, selector: selectors.BaseSelector) -> bytes | None:
-        while len(self._buffer) < octets:
+    def _take(self, size: int, selector: selectors.BaseSelector) -> bytes | None:
+        while len(self._buffer) < size:
             if not self._read(selector):
                 return None
-        taken = bytes(self._buffer[:octets])
-        del self._buffer[:octets]
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
         return taken
 
     def _read(self, selector: selectors.BaseSelector) -> bool:
@@ -152,13 +152,13 @@ class Guarded:
         self.waited += time.monotonic() - began
         if not ready:
             return False
-        octets = os.read(self._output, _READ_OCTETS)
-        if not octets:
+        data = os.read(self._output, _READ_BYTES)
+        if not data:
             self._note_end()
             return False
-        self._buffer += octets
-        self._octets += len(octets)
-        return self._octets <= self._confinement.output_octets
+        self._buffer += data
+        self._bytes += len(data)
+        return self._bytes <= self._confinement.output_bytes
 
     def _note_end(self) -> None:
         """Its output has ended without saying how; so does the process soon, unless it is up to something."""
@@ -177,7 +177,7 @@ class Guarded:
 
 
 def _start(module: str, file: int, confinement: Confinement, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
-    limits = (str(ceil(confinement.cpu_seconds)), str(confinement.memory_octets))
+    limits = (str(ceil(confinement.cpu_seconds)), str(confinement.memory_bytes))
     try:
         # Isolated, and without writing byte code: neither folder nor environment can put code into it.
         return subprocess.Popen(  # noqa: S603 - the interpreter that runs this, and a module of ours

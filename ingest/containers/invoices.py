@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The guideline stands within the first elements. What may come before them: the standard's own samples begin with a
 # licence of ten thousand characters.
-HEAD_OCTETS = 65_536
+HEAD_BYTES = 65_536
 
 # Factur-X and ZUGFeRD prescribe these names; ZUGFeRD 1 wrote its own with capitals.
 _NAMES: dict[str, InvoiceFormat] = {"factur-x.xml": "cii", "zugferd-invoice.xml": "cii", "xrechnung.xml": "cii"}
@@ -62,13 +62,13 @@ class Finding(NamedTuple):
 
 
 def recognise(head: bytes, filename: str = "") -> Finding:
-    """Tell an e-invoice by its content; any octets are taken, nothing is raised.
+    """Tell an e-invoice by its content; any bytes are taken, nothing is raised.
 
     Args:
-        head: the file's first `HEAD_OCTETS`, or all of it; more is not looked at.
+        head: the file's first `HEAD_BYTES`, or all of it; more is not looked at.
         filename: what it is called; XML with a name that the hybrid formats prescribe is likely one.
     """
-    head = head[:HEAD_OCTETS]
+    head = head[:HEAD_BYTES]
     text = xmlroot.decoded(head)
     if text is None:
         return Finding(_edifact(head))

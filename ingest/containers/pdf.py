@@ -1,6 +1,6 @@
 """Files embedded in PDFs (ISO 32000-2 section 7.11.4): whether there may be any, and the files.
 
-Starting a guarded process costs a tenth of a second of CPU, and few PDFs hold files; so that a scan while the octets
+Starting a guarded process costs a tenth of a second of CPU, and few PDFs hold files; so that a scan while the bytes
 pass decides whether to start one.
 """
 
@@ -31,7 +31,7 @@ _SIGNS = re.compile(
     # Of the trailer or a cross-reference stream, which are never compressed or encrypted either.
     rb"|(Encrypt\s{0,8}(?:[0-9]{1,10}\s{1,8}[0-9]{1,5}\s{1,8}R|<<)))"
 )
-_SEAM_OCTETS = 64  # longer than any of them
+_SEAM_BYTES = 64  # longer than any of them
 
 _TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}")
 _OUTCOMES: dict[Outcome, frozenset[Defect]] = {
@@ -56,16 +56,16 @@ class PdfScan:
         self.encrypted = False
         self._tail = b""
 
-    def feed(self, octets: bytes) -> None:
-        """Take some of its octets."""
+    def feed(self, data: bytes) -> None:
+        """Take some of its bytes."""
         if self.holds_files and self.encrypted:
             return
-        self._look(self._tail + octets[:_SEAM_OCTETS])
-        self._look(octets)
-        self._tail = (self._tail + octets)[-_SEAM_OCTETS:] if len(octets) < _SEAM_OCTETS else octets[-_SEAM_OCTETS:]
+        self._look(self._tail + data[:_SEAM_BYTES])
+        self._look(data)
+        self._tail = (self._tail + data)[-_SEAM_BYTES:] if len(data) < _SEAM_BYTES else data[-_SEAM_BYTES:]
 
-    def _look(self, octets: bytes) -> None:
-        for found in _SIGNS.finditer(octets):
+    def _look(self, data: bytes) -> None:
+        for found in _SIGNS.finditer(data):
             if found[1] is None:
                 self.holds_files = True
             else:
@@ -83,8 +83,8 @@ class PdfFiles:
     Args:
         file: descriptor of a regular file with the PDF, all written; its position is not touched.
         scan: was fed all of it. Where it found no sign, no process is started.
-        limits: for the process, and how many files and octets.
-        octets: how many may still be taken out of the message.
+        limits: for the process, and how many files and bytes.
+        bytes: how many may still be taken out of the message.
         seconds: how long may still be waited.
 
     Attributes:
@@ -93,16 +93,16 @@ class PdfFiles:
         waited: seconds that were waited for the process.
     """
 
-    def __init__(self, file: int, scan: PdfScan, limits: ContainerLimits, *, octets: int, seconds: float) -> None:
+    def __init__(self, file: int, scan: PdfScan, limits: ContainerLimits, *, max_bytes: int, seconds: float) -> None:
         self._file, self._scan, self._limits = file, scan, limits
         most = max(limits.ratio_free, limits.ratio * fstat(file).st_size)
-        self._octets, self._seconds = min(octets, most), seconds
+        self._bytes, self._seconds = min(max_bytes, most), seconds
         self.encrypted = scan.encrypted
         self.defects: set[Defect] = set()
         self.waited = 0.0
 
     def __iter__(self) -> Iterator[FileEvent]:
-        """Each file's octets, then its end.
+        """Each file's bytes, then its end.
 
         Raises:
             GuardError: no process can be started.
@@ -115,16 +115,16 @@ class PdfFiles:
         limits = self._limits
         confinement = Confinement(
             cpu_seconds=limits.child_seconds,
-            memory_octets=limits.child_octets,
+            memory_bytes=limits.child_bytes,
             seconds=self._seconds,
-            output_octets=self._octets + self._octets // 64 + _OVERHEAD,
+            output_bytes=self._bytes + self._bytes // 64 + _OVERHEAD,
         )
-        arguments = (str(limits.children), str(self._octets))
+        arguments = (str(limits.children), str(self._bytes))
         with Guarded(pdfreader.MODULE, self._file, confinement, arguments) as child:
             unfinished = False
             for kind, payload in child:
                 self.waited = child.waited
-                if kind == pdfreader.OCTETS:
+                if kind == pdfreader.BYTES:
                     unfinished = True
                     yield payload
                 elif kind == pdfreader.END:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 MODULE = "ingest.containers.pdfreader"
 
-# Frames. OPENED says whether it is encrypted. END comes after a file's OCTETS: whether it was damaged, its media
+# Frames. OPENED says whether it is encrypted. END comes after a file's BYTES: whether it was damaged, its media
 # type, a NUL, its name. The others tell what was left out: what is beyond a limit, what cannot be read, and all of it
 # for want of a library.
-OPENED, OCTETS, END, LIMIT, DAMAGED, UNREAD = range(confined.OWN_KINDS, confined.OWN_KINDS + 6)
+OPENED, BYTES, END, LIMIT, DAMAGED, UNREAD = range(confined.OWN_KINDS, confined.OWN_KINDS + 6)
 NO, YES = b"0", b"1"
 
 INVOICE_NAMES = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml"})
@@ -52,11 +52,11 @@ class _Sender:
     Args:
         send: a frame.
         files: how many.
-        octets: of all of them.
+        bytes: of all of them.
     """
 
-    def __init__(self, send: Send, files: int, octets: int) -> None:
-        self._send, self._files, self._octets = send, files, octets
+    def __init__(self, send: Send, files: int, size: int) -> None:
+        self._send, self._files, self._bytes = send, files, size
         self._damage = _Damage()
         log = logging.getLogger("pypdf")
         log.addHandler(self._damage)
@@ -82,12 +82,12 @@ class _Sender:
         except Exception:  # noqa: BLE001 - pypdf raises all kinds; the next file may be sound
             self._send(DAMAGED, b"")
         else:
-            if len(data) > self._octets:
+            if len(data) > self._bytes:
                 self._send(LIMIT, b"")
                 return
-            self._octets -= len(data)
-            for at in range(0, len(data), confined.FRAME_OCTETS):
-                self._send(OCTETS, data[at : at + confined.FRAME_OCTETS])
+            self._bytes -= len(data)
+            for at in range(0, len(data), confined.FRAME_BYTES):
+                self._send(BYTES, data[at : at + confined.FRAME_BYTES])
             damaged = self._damage.seen or len(data) < _declared_size(embedded.stream)
             media_type = str(embedded.stream.get("/Subtype", "")).removeprefix("/")[:_TYPE_LENGTH]
             text = f"{media_type}\0{embedded.name}".encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Octets that are taken in the amounts a format says, from chunks of any size; and what readers say of files."""
+"""Bytes that are taken in the amounts a format says, from chunks of any size; and what readers say of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BrokenError(Exception):
 
 
 class FileEnd(NamedTuple):
-    """The octets before it were one file. Its name comes last because TNEF writes it behind the octets.
+    """The bytes before it were one file. Its name comes last because TNEF writes it behind the bytes.
 
     Attributes:
         filename: decoded but not yet made safe; None where none was given.
@@ -30,11 +30,11 @@ class FileEnd(NamedTuple):
     defects: frozenset[Defect] = frozenset()
 
 
-# What a reader gives: the octets of a file in pieces, then its end, then those of the next.
+# What a reader gives: the bytes of a file in pieces, then its end, then those of the next.
 FileEvent = bytes | FileEnd
 
 
-class OctetStream:
+class ByteStream:
     """Reads forward, keeping one chunk.
 
     Args:
@@ -44,11 +44,11 @@ class OctetStream:
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._buffer, self._at = b"", 0
-        self._dropped = 0  # octets before the buffer
+        self._dropped = 0  # bytes before the buffer
 
     @property
     def position(self) -> int:
-        """How many octets were taken."""
+        """How many bytes were taken."""
         return self._dropped + self._at
 
     def at_end(self) -> bool:
@@ -60,30 +60,30 @@ class OctetStream:
             return True
         return False
 
-    def take(self, octets: int) -> bytes:
-        """So many of the next octets, few enough to keep.
+    def take(self, size: int) -> bytes:
+        """So many of the next bytes, few enough to keep.
 
         Raises:
             BrokenError: there are not as many.
         """
-        while len(self._buffer) - self._at < octets:
+        while len(self._buffer) - self._at < size:
             self._refill()
-        taken = self._buffer[self._at : self._at + octets]
-        self._at += octets
+        taken = self._buffer[self._at : self._at + size]
+        self._at += size
         return taken
 
-    def pieces(self, octets: int) -> Iterator[bytes]:
-        """So many of the next octets, as they come.
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """So many of the next bytes, as they come.
 
         Raises:
             BrokenError: there are not as many; those that there are have been given.
         """
-        while octets:
+        while size:
             if self._at == len(self._buffer):
                 self._refill()
-            piece = self._buffer[self._at : self._at + octets]
+            piece = self._buffer[self._at : self._at + size]
             self._at += len(piece)
-            octets -= len(piece)
+            size -= len(piece)
             if piece:
                 yield piece
 

@@ -4,8 +4,8 @@ Why our own: a library (tnefparse) takes the whole stream, and a copy of each at
 chunk, counts its work, and goes on behind what is damaged.
 
 A stream is a list of attributes, each with a length and a checksum. Those of one attached file stand together: the
-first begins it, a later one has its octets, the last one, a list of MAPI properties, its real name. A message that is
-attached has, in place of octets, a stream like this one inside of a property; it is given out as a file of the type
+first begins it, a later one has its bytes, the last one, a list of MAPI properties, its real name. A message that is
+attached has, in place of bytes, a stream like this one inside of a property; it is given out as a file of the type
 `application/ms-tnef`. What is not taken out: the text of the message itself (plain, HTML or compressed RTF), which
 mail servers put beside the winmail.dat as text.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from struct import unpack
 from typing import TYPE_CHECKING
 
-from ingest.containers.stream import BrokenError, FileEnd, OctetStream
+from ingest.containers.stream import BrokenError, ByteStream, FileEnd
 from ingest.mime.defects import Defect
 from ingest.mime.text import clean, known_charset
 
@@ -47,32 +47,32 @@ _TEXTS = {
     0x3712: "content_id",
 }
 
-# Types of properties (MS-OXTNEF section 2.1.3.4): the octets that each value takes with its padding; and those that
+# Types of properties (MS-OXTNEF section 2.1.3.4): the bytes that each value takes with its padding; and those that
 # have a length before each value.
 _FIXED = {0x02: 4, 0x03: 4, 0x04: 4, 0x05: 8, 0x06: 8, 0x07: 8, 0x0A: 4, 0x0B: 4, 0x14: 8, 0x40: 8, 0x48: 16}
 _OBJECT, _STRING, _UNICODE, _BINARY = 0x0D, 0x1E, 0x1F, 0x102
 _MULTIPLE = 0x1000
 _NAMED = 0x8000  # ids from here on are followed by a name
 # Before what an object holds: that it is a message (IID_IMessage), or a document of OLE.
-_INTERFACE_OCTETS = 16
+_INTERFACE_BYTES = 16
 _MESSAGE = bytes.fromhex("0703020000000000c000000000000046")
 
 # Before the object with an attached message, or a document, stands a sentence for programs that do not know of these.
 # What is as short as one is held back until it is known that no object follows.
-_PLACEHOLDER_OCTETS = 4096
-_NAME_OCTETS = 2048  # of a name; longer ones are no names
+_PLACEHOLDER_BYTES = 4096
+_NAME_BYTES = 2048  # of a name; longer ones are no names
 # Attributes, properties and values; a message with 200 files has some 5,000.
 _ELEMENTS = 100_000
 
 
 def read_tnef(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileEvent]:
-    """The files in a winmail.dat; never raises, whatever the octets.
+    """The files in a winmail.dat; never raises, whatever the bytes.
 
     Args:
         chunks: the stream in pieces of any size.
         defects: of it as a whole; grows.
     """
-    reader = _Reader(OctetStream(chunks), defects)
+    reader = _Reader(ByteStream(chunks), defects)
     try:
         yield from reader.attributes()
     except BrokenError as error:
@@ -104,38 +104,38 @@ class _File:
 
 
 class _Attribute:
-    """The octets of one, which may not be exceeded; summed up as they pass."""
+    """The bytes of one, which may not be exceeded; summed up as they pass."""
 
-    def __init__(self, stream: OctetStream, length: int) -> None:
+    def __init__(self, stream: ByteStream, length: int) -> None:
         self._stream, self.left, self.sum = stream, length, 0
 
-    def take(self, octets: int) -> bytes:
-        self._leave(octets)
-        taken = self._stream.take(octets)
+    def take(self, size: int) -> bytes:
+        self._leave(size)
+        taken = self._stream.take(size)
         self.sum += sum(taken)
         return taken
 
     def number(self) -> int:
         return int.from_bytes(self.take(4), "little")
 
-    def pieces(self, octets: int) -> Iterator[bytes]:
-        self._leave(octets)
-        for piece in self._stream.pieces(octets):
+    def pieces(self, size: int) -> Iterator[bytes]:
+        self._leave(size)
+        for piece in self._stream.pieces(size):
             self.sum += sum(piece)
             yield piece
 
-    def pass_over(self, octets: int) -> None:
-        for _ in self.pieces(octets):
+    def pass_over(self, size: int) -> None:
+        for _ in self.pieces(size):
             pass
 
-    def _leave(self, octets: int) -> None:
-        if octets > self.left:
+    def _leave(self, size: int) -> None:
+        if size > self.left:
             raise BrokenError
-        self.left -= octets
+        self.left -= size
 
 
 class _Reader:
-    def __init__(self, stream: OctetStream, defects: set[Defect]) -> None:
+    def __init__(self, stream: ByteStream, defects: set[Defect]) -> None:
         self._stream, self._defects = stream, defects
         self._charset = "cp1252"
         self._file: _File | None = None
@@ -167,7 +167,7 @@ class _Reader:
             self._check(name, attribute)
 
     def end_file(self) -> Iterator[FileEvent]:
-        """The end of the file that was begun, if it has octets: one that is only referred to has none."""
+        """The end of the file that was begun, if it has bytes: one that is only referred to has none."""
         file, self._file = self._file, None
         if file is not None and file.has_data:
             if file.held:
@@ -175,7 +175,7 @@ class _Reader:
             yield file.end()
 
     def break_off(self) -> None:
-        """The file that was begun may lack octets."""
+        """The file that was begun may lack bytes."""
         if self._file is not None:
             self._file.defects.add(Defect.CONTAINER_BROKEN)
 
@@ -189,13 +189,13 @@ class _Reader:
             file = self._file = self._file or _File()
             if name == _PROPERTIES:
                 yield from self._properties(attribute, file)
-            elif name == _DATA and attribute.left <= _PLACEHOLDER_OCTETS:
+            elif name == _DATA and attribute.left <= _PLACEHOLDER_BYTES:
                 _hold(attribute, file)
             elif name == _DATA:
                 yield from _data(attribute, attribute.left, file)
             else:
                 kind = "title" if name == _TITLE else "transport_name"
-                file.names[kind] = _text(attribute.take(min(attribute.left, _NAME_OCTETS)), self._charset)
+                file.names[kind] = _text(attribute.take(min(attribute.left, _NAME_BYTES)), self._charset)
 
     def _check(self, name: int, attribute: _Attribute) -> None:
         told = int.from_bytes(self._stream.take(2), "little")
@@ -235,7 +235,7 @@ class _Reader:
             yield from self._object(length, attribute, file)
         elif name == _DATA_OBJECT and kind == _BINARY and not file.has_data:
             yield from _data(attribute, length, file)
-        elif name in _TEXTS and kind in (_STRING, _UNICODE) and length <= _NAME_OCTETS:
+        elif name in _TEXTS and kind in (_STRING, _UNICODE) and length <= _NAME_BYTES:
             charset = "utf-16-le" if kind == _UNICODE else self._charset
             file.names[_TEXTS[name]] = _text(attribute.take(length), charset)
         else:
@@ -243,12 +243,12 @@ class _Reader:
         attribute.pass_over(min(-length % 4, attribute.left))
 
     def _object(self, length: int, attribute: _Attribute, file: _File) -> Iterator[bytes]:
-        if length < _INTERFACE_OCTETS:
+        if length < _INTERFACE_BYTES:
             raise BrokenError
-        if attribute.take(_INTERFACE_OCTETS) == _MESSAGE:
+        if attribute.take(_INTERFACE_BYTES) == _MESSAGE:
             file.declared_type = TNEF
         file.has_data, file.held = False, b""
-        yield from _data(attribute, length - _INTERFACE_OCTETS, file)
+        yield from _data(attribute, length - _INTERFACE_BYTES, file)
 
     def _count(self) -> None:
         self._elements += 1
@@ -269,9 +269,9 @@ def _hold(attribute: _Attribute, file: _File) -> None:
             file.held += piece
 
 
-def _text(octets: bytes, charset: str) -> str:
+def _text(data: bytes, charset: str) -> str:
     """Names end with a NUL."""
-    return clean(octets.decode(charset, "replace").partition("\0")[0]).strip()
+    return clean(data.decode(charset, "replace").partition("\0")[0]).strip()
 
 
 def _charset(code_page: int) -> str:

@@ -55,7 +55,7 @@ class Root(NamedTuple):
 
 
 def decoded(head: bytes) -> str | None:
-    """The text of octets that begin like XML, by their byte order mark or their first character; else None.
+    """The text of bytes that begin like XML, by their byte order mark or their first character; else None.
 
     Args:
         head: the file's beginning; it may end anywhere.

@@ -148,7 +148,7 @@ def invoices_csv(invoices: Iterable[Invoice]) -> bytes:
 
 
 def zip_file(files: Iterable[tuple[str, bytes]]) -> bytes:
-    """Named files as ZIP; each bears the same date, so that the same files give the same octets."""
+    """Named files as ZIP; each bears the same date, so that the same files give the same bytes."""
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files:

@@ -61,7 +61,7 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True)
 class SampleAttachment:
-    """A file in a mail: its name as a reader shows it, its octets before any encoding, its declared type."""
+    """A file in a mail: its name as a reader shows it, its bytes before any encoding, its declared type."""
 
     filename: str
     content: bytes
@@ -87,7 +87,7 @@ class Letter:
 
 
 def whole(headers: tuple[str, ...], letter: Letter) -> bytes:
-    """The octets of a mail: these headers, those of the letter's part, its body, and CRLF at the end."""
+    """The bytes of a mail: these headers, those of the letter's part, its body, and CRLF at the end."""
     raw = Part(headers + letter.part.headers, letter.part.body).render()
     return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
 

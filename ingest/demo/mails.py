@@ -1,4 +1,4 @@
-"""Realistic business mail, made by code: what is in it is known to the octet.
+"""Realistic business mail, made by code: what is in it is known to the byte.
 
 The same arguments always give the same mail, and any two different ones give different mails. Line ends are CRLF, and
 a mail ends with CRLF. All addresses lie in domains reserved for examples.

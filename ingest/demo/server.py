@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-# A command is at most 255 octets long (RFC 2449 section 4).
-_COMMAND_OCTETS = 255
+# A command is at most 255 bytes long (RFC 2449 section 4).
+_COMMAND_BYTES = 255
 _CAPABILITIES = ("TOP", "UIDL", "USER", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER")
 _IMPLEMENTATION = "IMPLEMENTATION Mailhaul-Demo"
 
@@ -165,13 +165,13 @@ class _Mail:
     size: int
     deleted: bool = False
 
-    def octets(self) -> bytes:
+    def as_bytes(self) -> bytes:
         data = self.path.read_bytes()
         return data if data.endswith(b"\r\n") else data + b"\r\n"
 
 
 def _size(path: Path) -> int:
-    """Octets as they are sent: with the final CRLF, which a file may lack."""
+    """Bytes as they are sent: with the final CRLF, which a file may lack."""
     with path.open("rb") as file:
         end = file.seek(0, 2)
         file.seek(max(0, end - 2))
@@ -197,7 +197,7 @@ class _Session:
         self._say("+OK Mailhaul demonstration server")
         try:
             with self.sock.makefile("rb") as reader:
-                while line := reader.readline(_COMMAND_OCTETS + 1):
+                while line := reader.readline(_COMMAND_BYTES + 1):
                     if not line.endswith(b"\n"):
                         self._say("-ERR The command is too long")
                         return
@@ -257,13 +257,13 @@ class _Session:
         self._list_out(*rows)
 
     def retr(self, rest: str) -> None:
-        self._send(self._mail(rest).octets())
+        self._send(self._mail(rest).as_bytes())
 
     def top(self, rest: str) -> None:
         number, _, count = rest.partition(" ")
         if not count.isdecimal():
             raise _RefusedError("TOP wants two numbers")
-        header, blank, body = self._mail(number).octets().partition(b"\r\n\r\n")
+        header, blank, body = self._mail(number).as_bytes().partition(b"\r\n\r\n")
         lines = body.split(b"\r\n")[:-1][: int(count)]
         self._send(header + blank + b"".join(line + b"\r\n" for line in lines))
 
@@ -298,9 +298,9 @@ class _Session:
     def _list_out(self, *rows: str) -> None:
         self._send("".join(f"{row}\r\n" for row in rows).encode())
 
-    def _send(self, octets: bytes) -> None:
+    def _send(self, data: bytes) -> None:
         """+OK and a multi-line answer; the CRLF of +OK serves the first line's dot like any other."""
-        self.sock.sendall((b"+OK\r\n" + octets).replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        self.sock.sendall((b"+OK\r\n" + data).replace(b"\r\n.", b"\r\n..") + b".\r\n")
 
 
 _BEFORE_LOGIN: dict[str, Callable[[_Session, str], None]] = {

@@ -23,9 +23,9 @@ class Seed:
 
     text: str
 
-    def noise(self, question: str, octets: int) -> bytes:
-        """As many octets as asked for, without a pattern."""
-        return hashlib.shake_256(f"{self.text}\0{question}".encode()).digest(octets)
+    def noise(self, question: str, size: int) -> bytes:
+        """As many bytes as asked for, without a pattern."""
+        return hashlib.shake_256(f"{self.text}\0{question}".encode()).digest(size)
 
     def hex(self, question: str, digits: int) -> str:
         """An even number of hex digits."""

@@ -1,7 +1,7 @@
-"""Writes MIME by hand, so that every octet is ours and stays the same from one Python to the next.
+"""Writes MIME by hand, so that every byte is ours and stays the same from one Python to the next.
 
 Line ends are CRLF. Header lines are given as text and written in ISO 8859-1: what is not ASCII goes out as raw 8-bit
-octets, as old mailers send it; who wants it right uses `encoded_words`.
+bytes, as old mailers send it; who wants it right uses `encoded_words`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def file_part(content: bytes, content_type: str, disposition: str, *more: str, e
     """A file in base64, or in quoted-printable where its lines end in CRLF.
 
     Args:
-        content: the octets.
+        content: the bytes.
         content_type: value of Content-Type, with its parameters.
         disposition: value of Content-Disposition.
         more: further header lines.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from ingest.domain.keys import DIGEST_OCTETS
+from ingest.domain.keys import DIGEST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 NAME = "seen"
 
 _FIRST_LINE = b"mailhaul seen 1\n"
-_RECORD = struct.Struct(f">{DIGEST_OCTETS}sI")
+_RECORD = struct.Struct(f">{DIGEST_BYTES}sI")
 
 
 def dump(done: Mapping[bytes, int]) -> bytes:
-    """Octets of a checkpoint; the same for the same content.
+    """Bytes of a checkpoint; the same for the same content.
 
     Args:
-        done: digests of unique-ids (16 octets) with the second at which each was registered (since 1970).
+        done: digests of unique-ids (16 bytes) with the second at which each was registered (since 1970).
     """
     return _FIRST_LINE + b"".join(_RECORD.pack(digest, second) for digest, second in sorted(done.items()))
 
 
-def load(octets: bytes) -> dict[bytes, int]:
+def load(data: bytes) -> dict[bytes, int]:
     """What `dump` was given.
 
     Raises:
-        ValueError: these are not the octets of a checkpoint, or of one of another version.
+        ValueError: these are not the bytes of a checkpoint, or of one of another version.
     """
-    if not octets.startswith(_FIRST_LINE) or (len(octets) - len(_FIRST_LINE)) % _RECORD.size:
+    if not data.startswith(_FIRST_LINE) or (len(data) - len(_FIRST_LINE)) % _RECORD.size:
         raise ValueError("not a checkpoint of version 1")
-    return dict(_RECORD.iter_unpack(octets[len(_FIRST_LINE) :]))
+    return dict(_RECORD.iter_unpack(data[len(_FIRST_LINE) :]))

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # SQS, SNS and EventBridge end at 64 or 256 KiB with everything around the event; 60 KiB fits all of them.
-MAX_EVENT_OCTETS = 60 * 1024
+MAX_EVENT_BYTES = 60 * 1024
 MAX_EVENT_ATTACHMENTS = 32
 # Kept free for a traceparent, so that what an event carries does not depend on whether it is traced.
-_TRACEPARENT_OCTETS = 128
-_ROOM = MAX_EVENT_OCTETS - _TRACEPARENT_OCTETS
+_TRACEPARENT_BYTES = 128
+_ROOM = MAX_EVENT_BYTES - _TRACEPARENT_BYTES
 
 
 class EventType(StrEnum):
@@ -82,7 +82,7 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime, tracep
     bodies = (_encode(event_type, cut, time) for cut in _cuts(manifest))
     body = next(body for body in bodies if len(body) <= _ROOM)
     if traceparent is not None:
-        # All the rest is octet for octet what it would be without.
+        # All the rest is byte for byte what it would be without.
         body = b'{"traceparent":%b,%b' % (json.dumps(traceparent).encode(), body[1:])
     return Event(event_id(event_type, manifest.message_key), event_type, manifest.mailbox.id, body)
 

@@ -11,33 +11,33 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-DIGEST_OCTETS = 16
+DIGEST_BYTES = 16
 
 
 class Hasher(Protocol):
     """What `hashlib.sha256` gives, as far as we use it."""
 
     def update(self, data: Buffer, /) -> None:
-        """Take more octets."""
+        """Take more bytes."""
 
     def digest(self) -> bytes:
-        """The hash of all octets so far."""
+        """The hash of all bytes so far."""
         ...
 
 
 def message_hasher(mailbox: str) -> Hasher:
-    """A SHA-256 that has taken mailbox id and NUL already; feed it the raw octets as they come."""
+    """A SHA-256 that has taken mailbox id and NUL already; feed it the raw bytes as they come."""
     return hashlib.sha256(mailbox.encode("ascii") + b"\0")
 
 
 def message_key(hasher: Hasher) -> str:
-    """The identity of a message: 32 hex digits, the first 16 octets of `message_hasher` after all raw octets."""
-    return hasher.digest()[:DIGEST_OCTETS].hex()
+    """The identity of a message: 32 hex digits, the first 16 bytes of `message_hasher` after all raw bytes."""
+    return hasher.digest()[:DIGEST_BYTES].hex()
 
 
 def unique_id_digest(unique_id: bytes) -> bytes:
-    """16 octets that stand for a unique-id in the ledger, however long the server made it."""
-    return hashlib.sha256(unique_id).digest()[:DIGEST_OCTETS]
+    """16 bytes that stand for a unique-id in the ledger, however long the server made it."""
+    return hashlib.sha256(unique_id).digest()[:DIGEST_BYTES]
 
 
 def event_id(event_type: str, key: str) -> str:

@@ -123,7 +123,7 @@ class Limits:
     listed_messages: int = 100_000  # 10 MB of answers to UIDL and LIST; far above any maildrop that works
     messages_per_poll: int = 1_000  # so that one full mailbox cannot keep a poller to itself
     connections: int = 10  # at once to its server, and to its address; Dovecot's own default per user and address
-    minimum_rate: int = 256  # octets a second while an answer arrives; a modem of 1990 did better
+    minimum_rate: int = 256  # bytes a second while an answer arrives; a modem of 1990 did better
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ Role = Literal[
     "inline",  # shown inside a body, by Content-ID or disposition
     "alternative",  # another form of the body: calendar, AMP
     "message",  # a nested message/rfc822, stored as .eml
-    "signature",  # a detached signature; its octets are untouched
+    "signature",  # a detached signature; its bytes are untouched
     "encrypted",  # content that only the recipient can open
     "embedded",  # found inside another attachment
 ]
@@ -44,8 +44,8 @@ class ObjectRef(Record):
 
     bucket: str = Field(description="Bucket name, or the file:// URL of the folder")
     key: str = Field(description="Key inside the bucket, not URL-encoded")
-    size: int = Field(ge=0, description="Octets")
-    sha256: str = Field(description="Hex SHA-256 of the octets")
+    size: int = Field(ge=0, description="Bytes")
+    sha256: str = Field(description="Hex SHA-256 of the bytes")
     etag: str | None = Field(default=None, description="As the store answered, without quotes")
     version_id: str | None = Field(default=None, description="Only where the bucket keeps versions")
 
@@ -55,7 +55,7 @@ class MailboxRef(Record):
 
     id: str = Field(description="Its id in the configuration")
     labels: dict[str, str] = Field(default_factory=dict, description="As configured")
-    unique_id: str = Field(description="What UIDL answered, octets above 126 as \\xNN; a hint, no identity")
+    unique_id: str = Field(description="What UIDL answered, bytes above 126 as \\xNN; a hint, no identity")
 
 
 class Address(Record):
@@ -187,9 +187,9 @@ class Attachment(Record):
     content_id: str | None = Field(default=None, description="Without angle brackets; HTML bodies refer to it")
     declared_type: str = Field(description="The media type it was sent as; lower case")
     detected_type: str = Field(description="The media type that its content has")
-    size: int = Field(ge=0, description="Octets")
-    sha256: str = Field(description="Hex SHA-256 of the octets")
-    object: ObjectRef = Field(description="Where it is stored, octet by octet as its sender encoded it")
+    size: int = Field(ge=0, description="Bytes")
+    sha256: str = Field(description="Hex SHA-256 of the bytes")
+    object: ObjectRef = Field(description="Where it is stored, byte for byte as its sender encoded it")
     defects: list[str] = Field(default_factory=list, description=DEFECTS)
     scan: Scan | None = Field(default=None, description="null where no virus scanner is configured")
     invoice: Invoice | None = Field(default=None, description="null where it is no e-invoice that is known")
@@ -211,14 +211,14 @@ class Manifest(Record):
         default=SCHEMA, alias="schema", description="Which kind of document this is, and its version"
     )
     message_key: str = Field(
-        description="Identity of the message: first 16 octets of SHA-256 over mailbox id, NUL and raw octets, in hex"
+        description="Identity of the message: first 16 bytes of SHA-256 over mailbox id, NUL and raw bytes, in hex"
     )
     mailbox: MailboxRef = Field(description="Where it came from")
     received_at: datetime | None = Field(
         default=None, description="The topmost Received header's date, else Date's (UTC)"
     )
     raw: ObjectRef | None = Field(description="The message as the server sent it; null when it was oversize")
-    listed_size: int | None = Field(default=None, description="Octets as the server listed them")
+    listed_size: int | None = Field(default=None, description="Bytes as the server listed them")
     headers: Headers = Field(description="What stands in its header")
     authentication: Authentication | None = Field(
         default=None, description="null where neither a trusted server nor DKIM verification is configured"

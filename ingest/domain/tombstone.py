@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from ingest.domain.manifest import Record
 
 # No record is larger, whatever the mailbox is called; most manifests are.
-MOST_OCTETS = 1024
+MOST_BYTES = 1024
 
 
 class Tombstone(Record):
@@ -22,7 +22,7 @@ class Tombstone(Record):
     purged: Literal[True] = True
     purged_at: datetime
     objects: int = Field(ge=0, description="How many there were")
-    octets: int = Field(ge=0, description="Of all of them")
+    size: int = Field(ge=0, description="Of all of them")
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

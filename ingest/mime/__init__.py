@@ -1,4 +1,4 @@
-"""MIME without I/O: octets in, values out. See `events` for what comes, `defects` for what is told of it."""
+"""MIME without I/O: bytes in, values out. See `events` for what comes, `defects` for what is told of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ingest.domain.manifest import BodyKind
     from ingest.mime.events import MimeEvent
 
-# Octets to work on at a time. The C library gives memory of larger buffers back to the system each time they are let
+# Bytes to work on at a time. The C library gives memory of larger buffers back to the system each time they are let
 # go of, and gets it again for the next ones; that took more than half of the time of a large attachment.
 _PIECE = 65_536
 
@@ -29,7 +29,7 @@ def parse(
     parent: str | None = None,
     bodies: Collection[BodyKind] = (),
 ) -> Iterator[MimeEvent]:
-    """Read a message as it comes; never raises, whatever the octets.
+    """Read a message as it comes; never raises, whatever the bytes.
 
     Args:
         chunks: the raw message in pieces of any size; a few hundred KiB each are best.

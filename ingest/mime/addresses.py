@@ -33,7 +33,7 @@ _USUAL = re.compile(
     """,
     re.ASCII | re.VERBOSE,
 )
-_USUAL_OCTETS = 320
+_USUAL_BYTES = 320
 
 
 def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Address]:
@@ -44,7 +44,7 @@ def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Addre
         most: how many to read.
         defects: grows.
     """
-    usual = _USUAL.fullmatch(value) if len(value) <= _USUAL_OCTETS else None
+    usual = _USUAL.fullmatch(value) if len(value) <= _USUAL_BYTES else None
     if usual is not None and most:
         quoted, plain, word, angle, address = usual.groups()
         name = clean(decode_header(word, defects)) if word else (quoted or plain or b"").decode("ascii").strip()

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 # A server writes one field for each of its checks, and relays behind it theirs.
 _FIELDS = 8
-_FIELD_OCTETS = 16 * 1024
+_FIELD_BYTES = 16 * 1024
 _RESULTS = 32
 _LONGEST_WORD = 32
-_LONGEST_VALUE = 253  # octets of a domain name
+_LONGEST_VALUE = 253  # bytes of a domain name
 # Whose value is told of, and whether it is told whole; of addresses only the domain is.
 _PROPERTIES = {
     "header.d": True,
@@ -55,7 +55,7 @@ def authentication_results(head: bytes, authserv_id: str) -> list[Authentication
     for name, value in _fields(head):
         if name == "received" and found is not None:
             break
-        if name != "authentication-results" or len(value) > _FIELD_OCTETS:
+        if name != "authentication-results" or len(value) > _FIELD_BYTES:
             continue
         server, *statements = _statements(value.decode("utf-8", "replace"))
         if _is_from(server, authserv_id):

@@ -9,21 +9,21 @@ from typing import Protocol
 from zlib import crc32
 
 from ingest.mime.defects import Defect
-from ingest.mime.text import decode_octets
+from ingest.mime.text import decode_bytes
 
 # A name may be as long as a line (RFC 5322 section 2.1.1); a mode has three digits, or four with a zero before them.
 _FIRST_LINE = re.compile(
     rb"[\r\n](?:begin [0-7]{3,4} ([^\r\n]{1,998})|=ybegin ([^\r\n]{1,998}))(?:\r?\n|\r(?=.))", re.DOTALL
 )
 _MARKS = (b"begin ", b"=ybegin ")
-_FIRST_OCTETS = (b"b", b"=")
+_FIRST_BYTES = (b"b", b"=")
 _LONGEST_FIRST_LINE = 1024
-# A uuencoded line has 62 octets at most, those of yEnc have 128 or 256; what is longer is taken in pieces.
+# A uuencoded line has 62 bytes at most, those of yEnc have 128 or 256; what is longer is taken in pieces.
 _LINE = re.compile(rb"([^\r\n]{0,4096}+)(\r?\n|\r(?=.))?", re.DOTALL)
 _LONGEST_PIECE = 4096
-_FULL_LINE = 61  # 45 octets, as most lines have
+_FULL_LINE = 61  # 45 bytes, as most lines have
 _YENC_ESCAPE = re.compile(rb"=(.)", re.DOTALL)
-_YENC_OCTETS = bytes((octet - 42) % 256 for octet in range(256))
+_YENC_BYTES = bytes((byte - 42) % 256 for byte in range(256))
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _YENC_PARAMETER = re.compile(rb"([a-z0-9]+)=([^\s=]+)")
 
@@ -50,20 +50,20 @@ def may_hold_block(text: bytes) -> bool:
     if b"begin " in text:
         return True
     last = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
-    return text.startswith(_FIRST_OCTETS, last)
+    return text.startswith(_FIRST_BYTES, last)
 
 
 class Blocks:
-    """Takes a text in any pieces and gives the files in it: for each its begin, its octets, its end.
+    """Takes a text in any pieces and gives the files in it: for each its begin, its bytes, its end.
 
     Args:
-        before: the octet before the text; at its very beginning, a line end.
+        before: the byte before the text; at its very beginning, a line end.
     """
 
     __slots__ = ("_begun", "_block", "_rest")
 
     def __init__(self, before: bytes = b"\n") -> None:
-        # What has not been read, and the octet before it, which tells whether a line begins.
+        # What has not been read, and the byte before it, which tells whether a line begins.
         self._rest = before
         self._block: _Block | None = None
         self._begun = False
@@ -95,7 +95,7 @@ class Blocks:
             return match.end(), True
         end = len(data) - data.endswith(b"\r")
         begin = max(data.rfind(b"\n", 0, end), data.rfind(b"\r", 0, end)) + 1
-        if begin and data[begin : begin + 1] in _FIRST_OCTETS and self._may_begin(data[begin:]):
+        if begin and data[begin : begin + 1] in _FIRST_BYTES and self._may_begin(data[begin:]):
             return begin, False
         return len(data), False
 
@@ -107,7 +107,7 @@ class Blocks:
     def _read(self, data: bytes, at: int, found: list[Found]) -> tuple[int, bool]:
         """Read lines from `at`; returns where to go on, and whether the block is over."""
         assert self._block is not None
-        octets: list[bytes] = []
+        content: list[bytes] = []
         over = False
         while not over:
             match = _LINE.match(data, at)
@@ -126,10 +126,10 @@ class Blocks:
             if not self._begun:
                 self._begun = True
                 found.append(BlockBegun(self._block.name))
-            octets.append(decoded)
+            content.append(decoded)
             over = self._block.ended
-        if any(octets):
-            found.append(b"".join(octets))
+        if any(content):
+            found.append(b"".join(content))
         if over:
             if self._begun:
                 found.append(BlockEnded(frozenset(self._block.defects)))
@@ -144,7 +144,7 @@ class _Block(Protocol):
     defects: set[Defect]
 
     def line(self, line: bytes) -> bytes | None:
-        """The octets of a line without its end; None where the first one shows that there is no file."""
+        """The bytes of a line without its end; None where the first one shows that there is no file."""
         ...
 
 
@@ -153,7 +153,7 @@ class _Uuencoded:
 
     def __init__(self, name: bytes) -> None:
         self.defects: set[Defect] = set()
-        self.name, self.ended, self._begun = decode_octets(name.strip(), None, set()), False, False
+        self.name, self.ended, self._begun = decode_bytes(name.strip(), None, set()), False, False
 
     def line(self, line: bytes) -> bytes | None:
         if len(line) == _FULL_LINE and (full := _uudecoded(line)) is not None:
@@ -173,7 +173,7 @@ class _Uuencoded:
 
 
 def _uudecoded(line: bytes) -> bytes | None:
-    """A line's first octet says how many octets it holds; blanks that were cut off its end are filled up."""
+    """A line's first byte says how many bytes it holds; blanks that were cut off its end are filled up."""
     if not line:
         return None
     length = ((line[0] - 32) % 64 + 2) // 3 * 4
@@ -194,7 +194,7 @@ class _YEncoded:
         parameters, named, name = first_line.partition(b"name=")
         self._said = dict(_YENC_PARAMETER.findall(parameters))
         self._valid = bool(named) and b"line" in self._said and b"size" in self._said
-        self.name, self.ended = decode_octets(name.strip(), None, set()), False
+        self.name, self.ended = decode_bytes(name.strip(), None, set()), False
         self._escaped, self._size, self._crc = b"", 0, 0
 
     def line(self, line: bytes) -> bytes | None:
@@ -212,7 +212,7 @@ class _YEncoded:
         line, self._escaped = (line[:-1], b"=") if open_escape else (line, b"")
         if b"=" in line:
             line = _YENC_ESCAPE.sub(lambda match: bytes([(match[1][0] - 64) % 256]), line)
-        decoded = line.translate(_YENC_OCTETS)
+        decoded = line.translate(_YENC_BYTES)
         self._size += len(decoded)
         self._crc = crc32(decoded, self._crc)
         return decoded
@@ -225,6 +225,6 @@ class _YEncoded:
             self.defects.add(Defect.YENC_MISMATCH)
 
 
-def _number(octets: bytes) -> int | None:
+def _number(data: bytes) -> int | None:
     """Hexadecimal; some encoders write 64 bits, of which the upper half is the sign."""
-    return int(octets, 16) % 2**32 if _HEXADECIMAL.fullmatch(octets) else None
+    return int(data, 16) % 2**32 if _HEXADECIMAL.fullmatch(data) else None

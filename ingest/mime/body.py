@@ -1,4 +1,4 @@
-"""A body's octets as UTF-8, whatever their charset."""
+"""A body's bytes as UTF-8, whatever their charset."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LONGEST_LINE = 4096
 class Utf8Text:
     """Takes a body in any pieces, which make no difference to what comes out.
 
-    Without a charset that is known, text is taken for UTF-8 up to the first octet that cannot be, and from there for
-    Windows-1252. In a known one, octets that do not fit are replaced.
+    Without a charset that is known, text is taken for UTF-8 up to the first byte that cannot be, and from there for
+    Windows-1252. In a known one, bytes that do not fit are replaced.
     """
 
     __slots__ = ("_by_line", "_decoder", "_guessing", "_line", "_name", "defects")
@@ -31,11 +31,11 @@ class Utf8Text:
             self.defects.add(Defect.UNKNOWN_CHARSET)
         self._guessing = name in (None, "ascii")
         self._name = "utf-8" if name is None or self._guessing else name
-        # None as long as all octets have been UTF-8 already, and whole.
+        # None as long as all bytes have been UTF-8 already, and whole.
         self._decoder: codecs.IncrementalDecoder | None = (
             None if self._name == "utf-8" else self._new_decoder("strict")
         )
-        # Python's decoders of ISO-2022 keep no more than eight octets of an escape sequence between two pieces, and
+        # Python's decoders of ISO-2022 keep no more than eight bytes of an escape sequence between two pieces, and
         # raise on a broken one that is longer; so they are given whole lines, which no sequence may leave (RFC 1468).
         self._by_line = self._name.startswith("iso2022")
         self._line = b""
@@ -80,14 +80,14 @@ class Utf8Text:
         return text.encode("utf-8", "replace")
 
     def _guess_again(self, error: UnicodeDecodeError, *, final: bool) -> str:
-        """`error.object` holds the octets that were kept back, too."""
+        """`error.object` holds the bytes that were kept back, too."""
         self._guessing = False
         decoder = self._decoder = codecs.getincrementaldecoder("cp1252")("replace")
         good, bad = error.object[: error.start], error.object[error.start :]
         return good.decode("utf-8") + decoder.decode(bad, final)
 
     def _replace(self, state: tuple[bytes, int], data: bytes, *, final: bool) -> str:
-        """The same octets again, from where the decoder stood, by one that does not stop."""
+        """The same bytes again, from where the decoder stood, by one that does not stop."""
         self.defects.add(Defect.BAD_CHARSET)
         decoder = self._decoder = self._new_decoder("replace")
         decoder.setstate(state)

@@ -44,18 +44,18 @@ class BodyHash:
         self._sha256 = hashlib.sha256()
         self._held = b""
         self._line_ends = 0
-        self.octets = 0
+        self.length = 0
 
-    def feed(self, octets: bytes) -> None:
-        """Take octets of the body."""
-        octets = (self._held + octets).replace(b"\r\n", b"\n")
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the body."""
+        data = (self._held + data).replace(b"\r\n", b"\n")
         if self._form == "relaxed":
-            octets = _BLANKS.sub(b" ", octets).replace(b" \n", b"\n")
-        open_end = len(octets) - octets.endswith(b"\r")
-        if self._form == "relaxed" and octets.endswith(b" ", 0, open_end):
+            data = _BLANKS.sub(b" ", data).replace(b" \n", b"\n")
+        open_end = len(data) - data.endswith(b"\r")
+        if self._form == "relaxed" and data.endswith(b" ", 0, open_end):
             open_end -= 1
-        self._held = octets[open_end:]
-        self._add(octets[:open_end])
+        self._held = data[open_end:]
+        self._add(data[:open_end])
 
     def digest(self) -> bytes:
         """The hash; the body is over."""
@@ -63,17 +63,17 @@ class BodyHash:
         self._held = b""
         self._add(held)
         self._line_ends = 0
-        if self.octets or self._form == "simple":
+        if self.length or self._form == "simple":
             self._hash(b"\r\n")
         return self._sha256.digest()
 
-    def _add(self, octets: bytes) -> None:
-        content = octets.rstrip(b"\n")
+    def _add(self, data: bytes) -> None:
+        content = data.rstrip(b"\n")
         if content:
             self._hash(b"\r\n" * self._line_ends + content.replace(b"\n", b"\r\n"))
             self._line_ends = 0
-        self._line_ends += len(octets) - len(content)
+        self._line_ends += len(data) - len(content)
 
-    def _hash(self, octets: bytes) -> None:
-        self._sha256.update(octets)
-        self.octets += len(octets)
+    def _hash(self, data: bytes) -> None:
+        self._sha256.update(data)
+        self.length += len(data)

@@ -1,4 +1,4 @@
-"""When a message was received, as its own header says: the same octets always give the same date."""
+"""When a message was received, as its own header says: the same bytes always give the same date."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _USUAL = re.compile(
     """,
     re.VERBOSE,
 )
-_OCTETS = 256
+_BYTES = 256
 _HEADER_ENDS = (b"\n\r\n", b"\n\n", b"\r\r")
 
 
@@ -41,7 +41,7 @@ def _usual(match: re.Match[bytes]) -> datetime:
 
 
 def _unusual(value: bytes) -> datetime:
-    date = parsedate_to_datetime(value[:_OCTETS].decode("ascii", "replace"))
+    date = parsedate_to_datetime(value[:_BYTES].decode("ascii", "replace"))
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
 
 
@@ -49,7 +49,7 @@ def received_at(head: bytes) -> datetime | None:
     """The date of the topmost Received header, else of Date, in UTC; None where neither has one.
 
     Args:
-        head: the message's first octets; up to 256 KiB are looked at.
+        head: the message's first bytes; up to 256 KiB are looked at.
     """
     end = min((at for at in map(head.find, _HEADER_ENDS) if at >= 0), default=len(head))
     fields = split_fields(head[:end], MimeLimits(), set())

@@ -1,4 +1,4 @@
-"""Transfer decoders: encoded octets in, in any pieces; exactly what the sender encoded out."""
+"""Transfer decoders: encoded bytes in, in any pieces; exactly what the sender encoded out."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}(?:\r\n?|\n))")
 _OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
 _LONGEST_ESCAPE = 256
-_HEX = {b"%02X" % octet: bytes([octet]) for octet in range(256)}
+_HEX = {b"%02X" % byte: bytes([byte]) for byte in range(256)}
 
 
 class Decoder(Protocol):
-    """Takes encoded octets and gives decoded ones; `defects` grows as it meets oddities."""
+    """Takes encoded bytes and gives decoded ones; `defects` grows as it meets oddities."""
 
     defects: set[Defect]
 
@@ -45,7 +45,7 @@ class Identity:
         self.defects = set(defects)
 
     def feed(self, data: bytes) -> bytes:
-        """The same octets."""
+        """The same bytes."""
         return data
 
     def close(self) -> bytes:
@@ -72,7 +72,7 @@ class QuotedPrintable:
         return self._decode(data)
 
     def close(self) -> bytes:
-        """An escape at the very end: a soft line break without a line end, or literal octets."""
+        """An escape at the very end: a soft line break without a line end, or literal bytes."""
         rest, self._carry = self._carry, b""
         if rest.strip(b"= \t\r\n"):
             self.defects.add(Defect.BAD_ESCAPE)
@@ -82,8 +82,8 @@ class QuotedPrintable:
     def _decode(self, data: bytes) -> bytes:
         """By the standard library's decoder, unless it would guess.
 
-        The octets are as many fewer as valid escapes make them only if all are valid: of any other it takes fewer
-        away. One before a CR without LF, after which it drops octets, is looked for first.
+        The bytes are as many fewer as valid escapes make them only if all are valid: of any other it takes fewer
+        away. One before a CR without LF, after which it drops bytes, is looked for first.
         """
         escapes = data.count(b"=")
         if not escapes:
@@ -100,7 +100,7 @@ class QuotedPrintable:
 
 
 class EncodedFile:
-    """uuencode or yEnc as a transfer encoding: the octets of the files in it, without the lines around them."""
+    """uuencode or yEnc as a transfer encoding: the bytes of the files in it, without the lines around them."""
 
     __slots__ = ("_blocks", "_empty", "defects")
 
@@ -110,25 +110,25 @@ class EncodedFile:
         self._empty = True
 
     def feed(self, data: bytes) -> bytes:
-        """The octets of all lines that are whole."""
-        return self._octets(self._blocks.feed(data))
+        """The bytes of all lines that are whole."""
+        return self._bytes(self._blocks.feed(data))
 
     def close(self) -> bytes:
         """Those of the last line."""
-        octets = self._octets(self._blocks.close())
+        data = self._bytes(self._blocks.close())
         if self._empty:
             self.defects.add(Defect.NO_BLOCK)
-        return octets
+        return data
 
-    def _octets(self, found: list[Found]) -> bytes:
-        octets = []
+    def _bytes(self, found: list[Found]) -> bytes:
+        data = []
         for item in found:
             self._empty = False
             if isinstance(item, bytes):
-                octets.append(item)
+                data.append(item)
             elif isinstance(item, BlockEnded):
                 self.defects |= item.defects
-        return b"".join(octets)
+        return b"".join(data)
 
 
 def decoder_for(encoding: str) -> Decoder:

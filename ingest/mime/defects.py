@@ -32,21 +32,21 @@ class Defect(Enum):
     HEADER_CAPPED = "header_capped", "A header is larger, or has more fields, than is read"
     DEPTH_LIMIT = "depth_limit", "Parts are nested deeper than is read; what is deeper stays inside its container"
     PARTS_LIMIT = "parts_limit", "There are more parts than are read; the rest is in the raw message only"
-    UNKNOWN_ENCODING = "unknown_transfer_encoding", "The transfer encoding is unknown; octets were taken as they are"
-    BASE64_NOISE = "base64_noise", "Octets outside the alphabet stood in base64; they were skipped"
+    UNKNOWN_ENCODING = "unknown_transfer_encoding", "The transfer encoding is unknown; bytes were taken as they are"
+    BASE64_NOISE = "base64_noise", "Bytes outside the alphabet stood in base64; they were skipped"
     BASE64_RESUMED = "base64_resumed", "Base64 went on after its padding; both pieces were decoded"
-    BASE64_TRUNCATED = "base64_truncated", "Base64 ends in the middle of an octet"
+    BASE64_TRUNCATED = "base64_truncated", "Base64 ends in the middle of a byte"
     BAD_ESCAPE = "bad_quoted_printable", "An equals sign in quoted-printable begins no escape; it was kept"
     UNKNOWN_CHARSET = "unknown_charset", "The charset is unknown; read as UTF-8, else as Windows-1252"
-    BAD_CHARSET = "bad_charset", "Octets do not fit the declared charset; they were replaced"
-    RAW_OCTETS = "raw_octets_in_header", "A header holds octets above 127 that are not encoded"
+    BAD_CHARSET = "bad_charset", "Bytes do not fit the declared charset; they were replaced"
+    RAW_BYTES = "raw_bytes_in_header", "A header holds bytes above 127 that are not encoded"
     NAME_CLEANED = "name_cleaned", "Control, invisible or direction-changing characters were taken out of a file name"
     NAME_PATH = "name_path", "A file name held folders; only its last part was kept"
     NAME_RESERVED = "name_reserved", "A file name is reserved on some systems; it was changed"
     NAME_SHORTENED = "name_shortened", "A file name is too long; it was shortened"
     DUPLICATE_FIELD = (
         "duplicate_content_type",
-        "A part declares its type or boundary twice; the first counts, unless its octets plainly say otherwise",
+        "A part declares its type or boundary twice; the first counts, unless its bytes plainly say otherwise",
     )
     PARTIAL = "message_partial", "A piece of a split message or file; stored, not put together"
     BAD_UUENCODE = "bad_uuencode", "Lines of a uuencoded file are none; they were skipped"

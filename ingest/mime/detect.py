@@ -1,4 +1,4 @@
-"""What octets are, by their signature: a table of our own.
+"""What bytes are, by their signature: a table of our own.
 
 The libraries that were tried take a plain ZIP for a Word document, which in a mail of invoices it is not.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-DETECT_OCTETS = 4096
+DETECT_BYTES = 4096
 
 _OOXML = "application/vnd.openxmlformats-officedocument."
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -48,11 +48,11 @@ _CONTROLS = bytes(set(range(0x20)) - {0x09, 0x0A, 0x0C, 0x0D, 0x1B})
 
 
 def detect_type(first: bytes, declared: str, filename: str | None) -> str:
-    """The media type of octets, by their beginning.
+    """The media type of bytes, by their beginning.
 
     Args:
         first: up to 4 KiB from the start.
-        declared: what the sender says; believed where octets alone cannot tell (CSV from other text).
+        declared: what the sender says; believed where bytes alone cannot tell (CSV from other text).
         filename: likewise.
 
     Returns:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Reason = Literal["malformed", "algorithm", "expired", "from", "partial", "body"]
 
 _SIGNATURES = 5  # the author's, its provider's, two of mailing lists; each costs a look into the DNS
-_FIELD_OCTETS = 16 * 1024
-_HEAD_OCTETS = 256 * 1024
+_FIELD_BYTES = 16 * 1024
+_HEAD_BYTES = 256 * 1024
 _END_OF_HEADER = re.compile(rb"(?:\A|\n)\r?\n")
 _FOLDS = re.compile(rb"[ \t\n]+")
 _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
@@ -55,32 +55,32 @@ class _Pending(NamedTuple):
     signature: Signature
     form: Form | None = None
     body_hash: bytes = b""
-    octets: int | None = None
+    length: int | None = None
 
 
 class DkimReader:
     """Takes a raw message in pieces of any size, gives its signatures at the end.
 
     Args:
-        largest: octets of a message; of a larger one nothing is said.
+        largest: bytes of a message; of a larger one nothing is said.
         at: seconds since 1970 when the message was received, for signatures that expire.
     """
 
     def __init__(self, largest: int, at: float) -> None:
         self._largest, self._at = largest, at
         self._head: bytearray | None = bytearray()
-        self._octets = 0
+        self._bytes = 0
         self._pending: list[_Pending] = []
         self._bodies: dict[Form, BodyHash] = {}
         self.too_large = False
 
-    def feed(self, octets: bytes) -> None:
-        """Take octets of the message."""
-        self._octets += len(octets)
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the message."""
+        self._bytes += len(data)
         if self._head is not None:
-            self._read_header(octets)
+            self._read_header(data)
         else:
-            self._read_body(octets)
+            self._read_body(data)
 
     def close(self) -> list[Signature]:
         """The message is over; nothing is said where it was `too_large`."""
@@ -92,53 +92,53 @@ class DkimReader:
         return [
             pending.signature
             if pending.form is None
-            else _with_body(pending, digests[pending.form], self._bodies[pending.form].octets)
+            else _with_body(pending, digests[pending.form], self._bodies[pending.form].length)
             for pending in self._pending
         ]
 
-    def _read_header(self, octets: bytes) -> None:
+    def _read_header(self, data: bytes) -> None:
         assert self._head is not None
         begin = max(0, len(self._head) - 2)
-        self._head += octets
+        self._head += data
         end = _END_OF_HEADER.search(self._head, begin)
         if end is not None:
             head = bytes(self._head)
             self._end_header(head[: end.start() + 1])
             self._read_body(head[end.end() :])
-        elif len(self._head) > _HEAD_OCTETS:
+        elif len(self._head) > _HEAD_BYTES:
             self._end_header(b"")
             self.too_large = True
 
     def _end_header(self, head: bytes) -> None:
         self._head = None
-        fields = raw_fields(head[:_HEAD_OCTETS])
+        fields = raw_fields(head[:_HEAD_BYTES])
         signed = [field for field in fields if field.name.lower() == b"dkim-signature"]
         self._pending = [_read(field, fields, self._at) for field in signed[:_SIGNATURES]]
         self._bodies = {form: BodyHash(form) for _, form, *_ in self._pending if form is not None}
 
-    def _read_body(self, octets: bytes) -> None:
+    def _read_body(self, data: bytes) -> None:
         if not self._bodies or self.too_large:
             return
-        if self._octets > self._largest:
+        if self._bytes > self._largest:
             self.too_large = True
             return
         for body in self._bodies.values():
-            body.feed(octets)
+            body.feed(data)
 
 
-def _with_body(pending: _Pending, digest: bytes, octets: int) -> Signature:
+def _with_body(pending: _Pending, digest: bytes, size: int) -> Signature:
     signature = pending.signature
-    if pending.octets is not None and pending.octets != octets:
+    if pending.length is not None and pending.length != size:
         return signature._replace(claim=None, reason="partial")
     return signature if digest == pending.body_hash else signature._replace(claim=None, reason="body")
 
 
 def _read(field: RawField, fields: list[RawField], at: float) -> _Pending:
-    tags = tag_list(field.value) if len(field.value) <= _FIELD_OCTETS else {}
+    tags = tag_list(field.value) if len(field.value) <= _FIELD_BYTES else {}
     domain, selector = _name(tags.get(b"d")), _name(tags.get(b"s"))
     forms = _FORMS.get(tags.get(b"c", b"simple"))
     identity = (tags.get(b"i") or b"@" + tags.get(b"d", b"")).rpartition(b"@")[2].lower().decode("ascii", "replace")
-    signature, body_hash = _octets(tags.get(b"b")), _octets(tags.get(b"bh"))
+    signature, body_hash = _bytes(tags.get(b"b")), _bytes(tags.get(b"bh"))
     length = _number(tags.get(b"l"))
     told = Signature(domain, selector, None, "malformed")
     if (
@@ -155,8 +155,8 @@ def _read(field: RawField, fields: list[RawField], at: float) -> _Pending:
         reason = "algorithm"
     if reason is not None or algorithm is None:
         return _Pending(told._replace(reason=reason))
-    octets = _signed(field, names, fields, forms[0])
-    claim = Claim(domain, selector, algorithm, identity == domain, octets, signature)
+    data = _signed(field, names, fields, forms[0])
+    claim = Claim(domain, selector, algorithm, identity == domain, data, signature)
     return _Pending(Signature(domain, selector, claim, None), forms[1], body_hash, length)
 
 
@@ -208,7 +208,7 @@ def _name(value: bytes | None) -> str:
     return text if _DOMAIN.fullmatch(text) else ""
 
 
-def _octets(value: bytes | None) -> bytes:
+def _bytes(value: bytes | None) -> bytes:
     """Base64 that may be folded; empty where it is none."""
     try:
         return b64decode(_FOLDS.sub(b"", value or b""), validate=True)

@@ -32,14 +32,14 @@ class EmbeddedFiles:
         self._files = 0
         self._current: str | None = None
 
-    def feed(self, octets: bytes) -> list[MimeEvent]:
-        """Take octets of the text."""
+    def feed(self, data: bytes) -> list[MimeEvent]:
+        """Take bytes of the text."""
         if self._blocks is None:
-            if not may_hold_block(octets):
-                self._before = octets[-1:]
+            if not may_hold_block(data):
+                self._before = data[-1:]
                 return []
             self._blocks = Blocks(self._before)
-        return self._events(self._blocks.feed(octets))
+        return self._events(self._blocks.feed(data))
 
     def close(self) -> list[MimeEvent]:
         """The text is over."""

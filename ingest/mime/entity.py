@@ -126,7 +126,7 @@ def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[
 
 
 def choose(entities: list[Entity], beginning: bytes) -> Entity:
-    """The first, unless the octets are plainly what another says: parts behind its boundary, a file of its type."""
+    """The first, unless the bytes are plainly what another says: parts behind its boundary, a file of its type."""
     content = beginning.partition(b"\n--")[0]
     for entity in entities:
         if any(beginning.lstrip().startswith(b"--" + boundary) for boundary in entity.boundaries):
@@ -183,6 +183,6 @@ def _disposition(disposition: Structured) -> str | None:
 
 
 def _boundaries(kind: Structured) -> tuple[bytes, ...]:
-    """What lines are compared with: octets, not decoded, and without blanks at the end, which gateways cut off."""
+    """What lines are compared with: bytes, not decoded, and without blanks at the end, which gateways cut off."""
     stripped = {boundary.rstrip(): None for boundary in kind.boundaries}
     return tuple([boundary for boundary in stripped if 0 < len(boundary) <= _BOUNDARY][:_TYPES])

@@ -1,7 +1,7 @@
 """What the MIME parser says while it reads a message: values only, no I/O.
 
 The order: for each leaf part `PartBegun`, any number of `PartData`, `PartEnded`; a nested message is a leaf of its
-own (its raw octets) whose parts come between its begin and its end, and so do files that stand inside a text.
+own (its raw bytes) whose parts come between its begin and its end, and so do files that stand inside a text.
 `MessageEnded` is last, always.
 
 They are named tuples and not dataclasses because a mail of many small parts is made of them: a frozen dataclass takes
@@ -41,7 +41,7 @@ class PartBegun(NamedTuple):
 
 
 class PartData(NamedTuple):
-    """Decoded octets of a part; a body's are UTF-8 already, an attachment's exactly what the sender encoded."""
+    """Decoded bytes of a part; a body's are UTF-8 already, an attachment's exactly what the sender encoded."""
 
     path: str
     data: bytes

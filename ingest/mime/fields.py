@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ingest.mime.defects import Defect
-from ingest.mime.text import clean, decode_header, decode_octets
+from ingest.mime.text import clean, decode_bytes, decode_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ _PLAIN = re.compile(
     re.ASCII,
 )
 _PLAIN_PARAMETER = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))', re.ASCII)
-_PLAIN_OCTETS = 1000  # a longer one may have more parameters than are read
+_PLAIN_BYTES = 1000  # a longer one may have more parameters than are read
 _PARAMETERS = 100
 _BLANKS = b" \t\r"
 
@@ -79,7 +79,7 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Field
     """The fields of a header; lines that belong to none are passed over.
 
     Args:
-        head: the octets up to the blank line.
+        head: the bytes up to the blank line.
         limits: fields beyond the limit are not read.
         defects: grows.
     """
@@ -107,7 +107,7 @@ class Structured(NamedTuple):
     """A value such as `text/plain; charset=utf-8`: what stands before the first semicolon, and parameters.
 
     `value` is lower case and without comments; `parameters` are decoded, not cleaned, the first of each name;
-    `boundaries` are the octets of all of that name, as they came.
+    `boundaries` are the bytes of all of that name, as they came.
     """
 
     value: str
@@ -128,14 +128,14 @@ def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
     usual = _USUAL.get(field)
     if usual is not None:
         return usual
-    if len(field) <= _PLAIN_OCTETS and field.isascii():
+    if len(field) <= _PLAIN_BYTES and field.isascii():
         text = field.decode("ascii")
         if _PLAIN.fullmatch(text):
             return _plain(text)
     head, *items = _split_at_semicolons(field)
     if len(items) > _PARAMETERS:
         defects.add(Defect.HEADER_CAPPED)
-    octets: dict[str, list[bytes]] = {}
+    data: dict[str, list[bytes]] = {}
     segments: dict[str, dict[int, tuple[bytes, bool]]] = {}
     for item in items[:_PARAMETERS]:
         name, equals, value = item.partition(b"=")
@@ -145,12 +145,12 @@ def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
         assert match is not None  # the pattern takes anything
         value = _unquoted(value.strip())
         if match[2] is None and match[3] is None:
-            octets.setdefault(match[1], []).append(value)
+            data.setdefault(match[1], []).append(value)
         else:
             segments.setdefault(match[1], {}).setdefault(int(match[2] or 0), (value, match[3] is not None))
-    parameters = {name: decode_header(values[0], defects) for name, values in octets.items()}
+    parameters = {name: decode_header(values[0], defects) for name, values in data.items()}
     parameters |= {name: _joined(parts, defects) for name, parts in segments.items()}
-    boundaries = octets.get("boundary") or [parameters.get("boundary", "").encode("utf-8", "replace")]
+    boundaries = data.get("boundary") or [parameters.get("boundary", "").encode("utf-8", "replace")]
     return Structured(_token(head), parameters, boundaries)
 
 
@@ -173,18 +173,18 @@ def _joined(parts: dict[int, tuple[bytes, bool]], defects: set[Defect]) -> str:
     Some senders only cut a value in pieces and leave encoded-words in it.
     """
     if not any(extended for _, extended in parts.values()):
-        return decode_header(b"".join(octets for _, (octets, _) in sorted(parts.items())), defects)
+        return decode_header(b"".join(data for _, (data, _) in sorted(parts.items())), defects)
     charset: str | None = None
     joined = []
     first = min(parts)
-    for number, (octets, extended) in sorted(parts.items()):
-        if extended and number == first and octets.count(b"'") >= 2:  # noqa: PLR2004 - around the language
-            name, _, text = octets.split(b"'", 2)
+    for number, (data, extended) in sorted(parts.items()):
+        if extended and number == first and data.count(b"'") >= 2:  # noqa: PLR2004 - around the language
+            name, _, text = data.split(b"'", 2)
             charset = name.decode("ascii", "replace") or None
         else:
-            text = octets
+            text = data
         joined.append(unquote_to_bytes(text) if extended else text)
-    return decode_octets(b"".join(joined), charset, defects)
+    return decode_bytes(b"".join(joined), charset, defects)
 
 
 def _split_at_semicolons(field: bytes) -> list[bytes]:

@@ -28,7 +28,7 @@ def parse_headers(head: bytes) -> Headers:
     """The headers of a message of which no more is known."""
     limits = MimeLimits()
     defects: set[Defect] = set()
-    return make_headers(split_fields(head[: limits.header_octets], limits, defects), limits, defects)
+    return make_headers(split_fields(head[: limits.header_bytes], limits, defects), limits, defects)
 
 
 def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:

@@ -1,4 +1,4 @@
-"""One leaf part: its encoded octets in, its events out."""
+"""One leaf part: its encoded bytes in, its events out."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Inner(Protocol):
-    """What reads a leaf's decoded octets in turn: a nested message's scanner, or one for files inside text."""
+    """What reads a leaf's decoded bytes in turn: a nested message's scanner, or one for files inside text."""
 
-    def feed(self, octets: bytes) -> list[MimeEvent]:
-        """Take decoded octets."""
+    def feed(self, data: bytes) -> list[MimeEvent]:
+        """Take decoded bytes."""
         ...
 
     def close(self) -> list[MimeEvent]:
@@ -27,7 +27,7 @@ class Inner(Protocol):
 
 
 class Leaf:
-    """The part that octets go to.
+    """The part that bytes go to.
 
     Args:
         path: None for a text of a nested message, which stays inside its .eml.
@@ -50,11 +50,11 @@ class Leaf:
         self._path, self._decoder, self._text, self._inner = path, decoder, text, inner
         self._defects = defects
 
-    def feed(self, octets: bytes, events: list[MimeEvent]) -> None:
-        """Take encoded octets."""
-        octets = self._decoder.feed(octets)
-        if octets:
-            self._emit(octets, events)
+    def feed(self, data: bytes, events: list[MimeEvent]) -> None:
+        """Take encoded bytes."""
+        data = self._decoder.feed(data)
+        if data:
+            self._emit(data, events)
 
     def close(self, events: list[MimeEvent]) -> None:
         """The part is over; `PartEnded` is the last event."""
@@ -72,10 +72,10 @@ class Leaf:
         if self._path is not None:
             events.append(PartEnded(self._path, codes(defects)))
 
-    def _emit(self, octets: bytes, events: list[MimeEvent]) -> None:
+    def _emit(self, data: bytes, events: list[MimeEvent]) -> None:
         if self._path is not None:
-            shown = octets if self._text is None else self._text.feed(octets)
+            shown = data if self._text is None else self._text.feed(data)
             if shown:
                 events.append(PartData(self._path, shown))
         if self._inner is not None:
-            events += self._inner.feed(octets)
+            events += self._inner.feed(data)

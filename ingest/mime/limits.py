@@ -12,7 +12,7 @@ class MimeLimits:
     depth: int = 50  # real mail stays below ten; forwards of forwards reach twenty
     parts: int = 1000  # a digest of a busy list has a few hundred
     messages: int = 10  # nested inside one another; each one is scanned again, so this bounds the work
-    header_octets: int = 2**20  # ten thousand recipients fit
+    header_bytes: int = 2**20  # ten thousand recipients fit
     header_fields: int = 1000  # thirty hops leave some three hundred
     text: int = 998  # characters of a subject or an id: the longest line that RFC 5322 allows
     addresses: int = 100  # of one field, in a manifest; all of them are in the raw message

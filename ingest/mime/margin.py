@@ -6,7 +6,7 @@ import re
 
 _FIELD = re.compile(rb"[\r\n]content-(?:type|disposition|transfer-encoding)[ \t]{0,8}:")
 _LONGEST_FIELD = 40
-_HELD = 65_536  # octets: more than any preamble, and a text worth reading
+_HELD = 65_536  # bytes: more than any preamble, and a text worth reading
 
 
 class Margin:
@@ -23,10 +23,10 @@ class Margin:
         self.beginning = bytearray()
         self.holds_fields = False
 
-    def feed(self, octets: bytes) -> None:
-        """Take octets."""
+    def feed(self, data: bytes) -> None:
+        """Take bytes."""
         if len(self.beginning) < _HELD:
-            self.beginning += octets[: _HELD - len(self.beginning)]
-        octets = (self._end + octets).lower()
-        self._end = octets[-_LONGEST_FIELD:]
-        self.holds_fields = self.holds_fields or (b"content-" in octets and _FIELD.search(octets) is not None)
+            self.beginning += data[: _HELD - len(self.beginning)]
+        data = (self._end + data).lower()
+        self._end = data[-_LONGEST_FIELD:]
+        self.holds_fields = self.holds_fields or (b"content-" in data and _FIELD.search(data) is not None)

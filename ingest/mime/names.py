@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from ingest.mime.defects import Defect
 
-_OCTETS = 255  # what file systems take
-_SAFE_OCTETS = 180  # readable, and room for a folder's own names
+_BYTES = 255  # what file systems take
+_SAFE_BYTES = 180  # readable, and room for a folder's own names
 _ORIGINAL = 998  # characters of a name as it was sent, in a manifest: the longest line that RFC 5322 allows
-_EXTENSION_OCTETS = 20
+_EXTENSION_BYTES = 20
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
 _NOT_JSON = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _OPEN = "application/vnd.oasis.opendocument."
-# A table of our own: the machine's differ, and the same octets must give the same key everywhere.
+# A table of our own: the machine's differ, and the same bytes must give the same key everywhere.
 _EXTENSIONS = {
     "application/epub+zip": ".epub",
     "application/gzip": ".gz",
@@ -85,7 +85,7 @@ def display_name(part: str, filename: str | None, detected_type: str) -> Name:
     display = _whole(base.lstrip("."), part, defects)
     original = _NOT_JSON.sub("\ufffd", filename)[:_ORIGINAL]
     # The object's name is the path, a hyphen and this, and has to fit into a folder.
-    room = min(_SAFE_OCTETS, _OCTETS - len(part) - 1)
+    room = min(_SAFE_BYTES, _BYTES - len(part) - 1)
     safe = _shortened(_FORBIDDEN.sub("_", unicodedata.normalize("NFC", display)), room)
     return Name(
         display=display,
@@ -101,19 +101,19 @@ def _whole(name: str, part: str, defects: list[Defect]) -> str:
     if _RESERVED.fullmatch(stripped):
         defects.append(Defect.NAME_RESERVED)
         stripped = f"_{stripped}"
-    shortened = _shortened(stripped, _OCTETS)
+    shortened = _shortened(stripped, _BYTES)
     if shortened != stripped:
         defects.append(Defect.NAME_SHORTENED)
     return shortened or f"part-{part}"
 
 
-def _shortened(name: str, octets: int) -> str:
-    """Within so many octets of UTF-8, the extension kept."""
-    if len(name.encode("utf-8", "replace")) <= octets:
+def _shortened(name: str, size: int) -> str:
+    """Within so many bytes of UTF-8, the extension kept."""
+    if len(name.encode("utf-8", "replace")) <= size:
         return name
     stem, dot, extension = name.rpartition(".")
     tail = dot + extension
-    if not stem or len(tail.encode("utf-8", "replace")) > _EXTENSION_OCTETS:
+    if not stem or len(tail.encode("utf-8", "replace")) > _EXTENSION_BYTES:
         stem, tail = name, ""
-    room = octets - len(tail.encode("utf-8", "replace"))
+    room = size - len(tail.encode("utf-8", "replace"))
     return stem.encode("utf-8", "replace")[:room].decode("utf-8", "ignore") + tail

@@ -73,7 +73,7 @@ class Base64:
     def _end_segment(self) -> bytes:
         rest, self._carry = self._carry, b""
         if len(rest) % 4 == 1:
-            # Six bits are no octet.
+            # Six bits are no byte.
             self.defects.add(Defect.BASE64_TRUNCATED)
             rest = rest[:-1]
         return pybase64.b64decode(rest + b"=" * (-len(rest) % 4))
@@ -82,11 +82,11 @@ class Base64:
 def _one_line(data: bytes) -> bytes:
     """Without line ends. Where lines are all of one length, as encoders write them, their ends are cut out in steps.
 
-    That takes an eighth of the time of looking at each octet.
+    That takes an eighth of the time of looking at each byte.
     """
     begin = data.find(b"\n") + 1
     width = data.find(b"\n", begin) + 1 - begin
-    lines = (len(data) - begin) // width if begin and width > 2 else 0  # noqa: PLR2004 - a line has octets
+    lines = (len(data) - begin) // width if begin and width > 2 else 0  # noqa: PLR2004 - a line has bytes
     stop = begin + lines * width
     if not lines or data[begin + width - 1 : stop : width].count(b"\n") != lines:
         return data.translate(None, _BLANKS)

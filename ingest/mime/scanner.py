@@ -1,27 +1,27 @@
-"""The scanner: finds parts in a stream of octets, with a stack of boundaries and no recursion.
+"""The scanner: finds parts in a stream of bytes, with a stack of boundaries and no recursion.
 
 Theory of operation
 -------------------
 The scanner is always in one of five states. HEADER: lines are gathered until a blank one. UNDECIDED: the header says
-two things of its part, whose first octets are awaited. LEAF: octets belong to the part that was begun, and go through
-its decoder. SKIP: octets belong to no part (preamble, epilogue). FULL: a limit was reached; nothing more is read.
+two things of its part, whose first bytes are awaited. LEAF: bytes belong to the part that was begun, and go through
+its decoder. SKIP: bytes belong to no part (preamble, epilogue). FULL: a limit was reached; nothing more is read.
 
-    HEADER ──blank line──▶ LEAF (a leaf), SKIP (a multipart), UNDECIDED (either) ──1 KiB of octets──▶ LEAF or SKIP
+    HEADER ──blank line──▶ LEAF (a leaf), SKIP (a multipart), UNDECIDED (either) ──1 KiB of bytes──▶ LEAF or SKIP
     LEAF, SKIP, HEADER ──a boundary on the stack──▶ HEADER, or FULL when there were too many parts
                        ──the same with `--` behind──▶ SKIP
 
 A line that equals a boundary on the stack, innermost first, ends whatever is deeper (RFC 2046 section 5.1.1). The
-line end before it belongs to it, so a few octets are held back until what follows is known. Candidates are found by
+line end before it belongs to it, so a few bytes are held back until what follows is known. Candidates are found by
 searching for a line end and two hyphens; each is looked up as a whole line, which takes the same time however many
 boundaries are on the stack.
 
-A nested message is a leaf whose decoded octets also go to a scanner of its own; how deep that goes is limited.
+A nested message is a leaf whose decoded bytes also go to a scanner of its own; how deep that goes is limited.
 
-How the octets are cut into pieces makes no difference: a decision is made on a whole line, or on so much of one that
+How the bytes are cut into pieces makes no difference: a decision is made on a whole line, or on so much of one that
 the rest cannot change it.
 
 Lines end with CRLF or LF, mixed as they come. Where the first line of a message ends with a bare CR, its lines may
-end with that, too: then they are searched for in a copy of the same length in which those are LF. Octets are always
+end with that, too: then they are searched for in a copy of the same length in which those are LF. Bytes are always
 given out as they came. See `lines`.
 """
 
@@ -61,14 +61,14 @@ _LF, _CR = b"\n\r"
 # A blank line, or the beginning of what may be a boundary, behind a line end or at the beginning of a header.
 _NOTABLE = re.compile(rb"\n(\r{0,1023}+\n|(?=--))")
 _NOTABLE_AT_ONCE = re.compile(rb"(\r{0,1023}+\n|(?=--))")
-_BEGINNING = 1024  # octets of a part that decide between two types it is said to have
+_BEGINNING = 1024  # bytes of a part that decide between two types it is said to have
 _NO_HEADERS = Headers()  # those of nested messages are in them
 # The states; members of an Enum take four times as long to look up, many times for each part.
 _HEADER, _UNDECIDED, _LEAF, _SKIP, _FULL = "header", "undecided", "leaf", "skip", "full"
 
 
 class Scanner:
-    """Reads one message. Feed it octets in pieces of any size; take events; close it once.
+    """Reads one message. Feed it bytes in pieces of any size; take events; close it once.
 
     Args:
         limits: how much to take on.
@@ -99,13 +99,13 @@ class Scanner:
         self._at_line_start = True
         self._inside_line = False
         self._head: list[bytes] = []
-        self._head_octets = 0
+        self._head_bytes = 0
         self._rivals: tuple[list[Entity], set[Defect]] | None = None
         self._leaf: Leaf | None = None
         self._margin: Margin | None = None
 
     def feed(self, data: bytes) -> list[MimeEvent]:
-        """Take octets; returns what they brought to light."""
+        """Take bytes; returns what they brought to light."""
         self._buffer = self._buffer + data if self._buffer else data
         return self._work(final=False)
 
@@ -195,19 +195,19 @@ class Scanner:
         return stop
 
     def _gather(self, begin: int, end: int) -> None:
-        room = self._limits.header_octets - self._head_octets
+        room = self._limits.header_bytes - self._head_bytes
         if end - begin > room:
             self._tally.defects.add(Defect.HEADER_CAPPED)
             end = begin + max(0, room)
         if end > begin:
-            self._head_octets += end - begin
+            self._head_bytes += end - begin
             self._head.append(self._view[begin:end])
 
     def _end_header(self, events: list[MimeEvent], *, followed: bool = True) -> None:
         """Begin what the gathered header announces; it may not be `followed` by any content."""
         defects: set[Defect] = set()
         fields = split_fields(b"".join(self._head), self._limits, defects)
-        self._head, self._head_octets, self._inside_line = [], 0, False
+        self._head, self._head_bytes, self._inside_line = [], 0, False
         if self._headers is None:
             self._headers = _NO_HEADERS if self._nesting else make_headers(fields, self._limits, defects)
             if defects:
@@ -242,14 +242,14 @@ class Scanner:
     # --- LEAF and SKIP ----------------------------------------------------------------------------------------------
 
     def _read_body(self, at: int, events: list[MimeEvent], *, final: bool) -> tuple[int, bool]:
-        """Hand out octets from `at` up to the next boundary; returns as `_read_header`."""
+        """Hand out bytes from `at` up to the next boundary; returns as `_read_header`."""
         view, begin = self._view, at
         if not self._multiparts.count:
             return self._hand_out(begin, len(view), events), False
         line = begin if self._at_line_start and view.startswith(b"--", begin) else -1
         while True:
             if line < 0:
-                # Attachments in base64 hold no hyphens, and one octet is found much faster than three.
+                # Attachments in base64 hold no hyphens, and one byte is found much faster than three.
                 newline = view.find(b"\n--", at) if view.find(b"-", at) >= 0 else -1
                 if newline < 0:
                     stop = len(view) - (0 if final else self._held_back(begin))
@@ -267,27 +267,27 @@ class Scanner:
             at, line = line + 1, -1
 
     def _held_back(self, begin: int) -> int:
-        """How many octets at the end may be the beginning of a line end and two hyphens."""
+        """How many bytes at the end may be the beginning of a line end and two hyphens."""
         rest = self._view[max(begin, len(self._view) - 3) :]
         if rest == b"-" and self._at_line_start:
             return 1
         return next((len(tail) for tail in (b"\r\n-", b"\r\n", b"\n-", b"\n", b"\r") if rest.endswith(tail)), 0)
 
     def _before_line_end(self, begin: int, line: int) -> int:
-        """Where the octets before a boundary line end: the line end belongs to the boundary."""
+        """Where the bytes before a boundary line end: the line end belongs to the boundary."""
         if line <= begin:
             return line
         return line - 2 if line - 1 > begin and self._view[line - 2] == _CR else line - 1
 
     def _hand_out(self, begin: int, stop: int, events: list[MimeEvent]) -> int:
         if stop > begin:
-            octets = self._buffer[begin:stop]
+            data = self._buffer[begin:stop]
             self._at_line_start = self._view[stop - 1] == _LF
             if self._leaf is not None:
-                self._leaf.feed(octets, events)
+                self._leaf.feed(data, events)
             else:
                 self._margin = self._margin or Margin()
-                self._margin.feed(octets)
+                self._margin.feed(data)
         return stop
 
     def _boundary(self, found: tuple[int, bool], events: list[MimeEvent]) -> None:

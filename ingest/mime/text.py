@@ -1,4 +1,4 @@
-"""Octets to text, whatever they claim to be. Nothing here raises."""
+"""Bytes to text, whatever they claim to be. Nothing here raises."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def _known(name: str) -> str | None:
     return info.name if getattr(info, "_is_text_encoding", False) else None
 
 
-def decode_octets(octets: bytes, charset: str | None, defects: set[Defect]) -> str:
+def decode_bytes(data: bytes, charset: str | None, defects: set[Defect]) -> str:
     """Text in a charset; where that is unknown or does not fit, UTF-8, else Windows-1252. See `clean`."""
-    if charset is None and octets.isascii():
-        return octets.decode("ascii")
+    if charset is None and data.isascii():
+        return data.decode("ascii")
     name = known_charset(charset) if charset else None
     for attempt in filter(None, (name, "utf-8")):
         if charset and attempt != name:
             defects.add(Defect.UNKNOWN_CHARSET)
         try:
-            return octets.decode(attempt)
+            return data.decode(attempt)
         except ValueError:
             continue
-    return octets.decode("cp1252", "replace")
+    return data.decode("cp1252", "replace")
 
 
 def decode_header(value: bytes, defects: set[Defect]) -> str:
@@ -74,12 +74,12 @@ def decode_header(value: bytes, defects: set[Defect]) -> str:
     hold control characters, which a file name has to tell of: see `clean`.
     """
     if not value.isascii():
-        defects.add(Defect.RAW_OCTETS)
+        defects.add(Defect.RAW_BYTES)
     elif b"=?" not in value:
         return value.decode("ascii").strip()
     only = _WORD.fullmatch(value)
     if only is not None:
-        return decode_octets(_word(only[2], only[3], defects), _charset(only), defects).strip()
+        return decode_bytes(_word(only[2], only[3], defects), _charset(only), defects).strip()
     pieces: list[str] = []
     pending, pending_charset = list[bytes](), ""
     at = 0
@@ -88,16 +88,16 @@ def decode_header(value: bytes, defects: set[Defect]) -> str:
         charset = _charset(match)
         joined = pending_charset and not between.strip()
         if pending_charset and not (joined and charset == pending_charset):
-            pieces.append(decode_octets(b"".join(pending), pending_charset, defects))
+            pieces.append(decode_bytes(b"".join(pending), pending_charset, defects))
             pending = []
         if not joined:
-            pieces.append(decode_octets(between, None, defects))
+            pieces.append(decode_bytes(between, None, defects))
         pending.append(_word(match[2], match[3], defects))
         pending_charset = charset
         at = match.end()
     if pending_charset:
-        pieces.append(decode_octets(b"".join(pending), pending_charset, defects))
-    pieces.append(decode_octets(value[at:], None, defects))
+        pieces.append(decode_bytes(b"".join(pending), pending_charset, defects))
+    pieces.append(decode_bytes(value[at:], None, defects))
     return "".join(pieces).strip()
 
 
@@ -106,11 +106,11 @@ def _charset(word: re.Match[bytes]) -> str:
     return word[1].partition(b"*")[0].decode("ascii", "replace").lower()
 
 
-def _word(kind: bytes, octets: bytes, defects: set[Defect]) -> bytes:
+def _word(kind: bytes, data: bytes, defects: set[Defect]) -> bytes:
     if kind in b"qQ":
-        return a2b_qp(octets, header=True)
+        return a2b_qp(data, header=True)
     decoder = Base64()
-    decoded = decoder.feed(octets) + decoder.close()
+    decoded = decoder.feed(data) + decoder.close()
     defects |= decoder.defects
     return decoded
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ingest.pop3.capabilities import Capabilities
 
 # RFC 2449 section 4: of a command, with its CRLF. What does not fit goes into a response, which has no such limit.
-_COMMAND_OCTETS = 255
+_COMMAND_BYTES = 255
 
 
 class Authentication(Protocol):
@@ -51,8 +51,8 @@ def authentication(credentials: Credentials, server: Server) -> Authentication:
     Raises:
         MaildropAuthError: a line break or NUL in them, which would let them inject commands (CVE-2025-15367).
     """
-    user = _octets(credentials.username, "user name")
-    secret = _octets(credentials.password, "password")
+    user = _bytes(credentials.username, "user name")
+    secret = _bytes(credentials.password, "password")
     match credentials.mechanism:
         case Mechanism.PASSWORD:
             return _UserPass(user, secret)
@@ -138,7 +138,7 @@ class _Sasl:
         if initial is None:
             return (bare,)
         whole = Command(Verb.AUTH, b"%b %b" % (name, base64.b64encode(initial)))
-        if self._two_step or len(whole.octets()) > _COMMAND_OCTETS:
+        if self._two_step or len(whole.encode()) > _COMMAND_BYTES:
             self._waiting = initial
             return (bare,)
         return (whole,)
@@ -171,22 +171,22 @@ def _exchange(credentials: Credentials, user: bytes, secret: bytes, server: Serv
             return Scram(credentials.username, credentials.password)
 
 
-def _octets(text: str, what: str) -> bytes:
+def _bytes(text: str, what: str) -> bytes:
     """UTF-8, as RFC 6856 has it; ASCII stays what it is."""
     try:
-        octets = text.encode()
+        data = text.encode()
     except UnicodeEncodeError:
-        octets = b"\0"
-    if any(octet in octets for octet in b"\r\n\0"):
+        data = b"\0"
+    if any(byte in data for byte in b"\r\n\0"):
         raise MaildropAuthError(
             f"The {what} contains a line break, a NUL or a broken character; nothing was sent. "
             "If it comes from a file, take the line end out of it."
         )
-    return octets
+    return data
 
 
-def _without_separator(octets: bytes) -> bytes:
+def _without_separator(data: bytes) -> bytes:
     """What goes between the control-A of a bearer message may hold none."""
-    if b"\x01" in octets:
+    if b"\x01" in data:
         raise MaildropAuthError("The user name or token contains a control character; nothing was sent.")
-    return octets
+    return data

@@ -1,4 +1,4 @@
-"""Commands, and the octets they become."""
+"""Commands, and the bytes they become."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Command:
 
     @property
     def body(self) -> bool:
-        """Whether +OK is followed by the octets of a message."""
+        """Whether +OK is followed by the bytes of a message."""
         return self.verb in _BODIES
 
-    def octets(self) -> bytes:
+    def encode(self) -> bytes:
         """What goes over the wire (RFC 1939 section 3)."""
         if self.argument is None:
             return self.verb.encode() + b"\r\n"

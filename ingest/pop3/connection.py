@@ -1,4 +1,4 @@
-"""The octets of one session: a socket that never blocks longer than its deadline allows.
+"""The bytes of one session: a socket that never blocks longer than its deadline allows.
 
 Reading goes on while something is still to be written. A server that stops reading until its answers are taken
 (Dovecot does at 4 KiB of queued output) can therefore never hold us up.
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 # Seconds; 0 would mean not to wait at all.
 _SHORTEST = 0.001
-_RECORD_OCTETS = 4 * 1024
-# With more, the octets have left the CPU's cache by the time they are hashed.
-_BUFFER_OCTETS = 64 * 1024
+_RECORD_BYTES = 4 * 1024
+# With more, the bytes have left the CPU's cache by the time they are hashed.
+_BUFFER_BYTES = 64 * 1024
 _GONE = "The server ended the connection during the TLS handshake: is TLS spoken on this port?"
 
 
@@ -36,19 +36,19 @@ class Connection:
         self._clock = clock
         self._outgoing = bytearray()
         self._asked = False
-        self._buffer = memoryview(bytearray(_BUFFER_OCTETS))
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
 
     def send(self, data: bytes) -> None:
-        """Queue octets and write what can be written at once; `receive` writes the rest."""
+        """Queue bytes and write what can be written at once; `receive` writes the rest."""
         self._outgoing += data
         self._asked = True
         self._flush()
 
     def receive(self, deadline: Deadline) -> memoryview:
-        """What has arrived, at least one octet, or nothing at the end of the stream. Valid until the next call.
+        """What has arrived, at least one byte, or nothing at the end of the stream. Valid until the next call.
 
         Raises:
-            MaildropTimeoutError: the deadline has passed, even if octets keep coming.
+            MaildropTimeoutError: the deadline has passed, even if bytes keep coming.
             MaildropConnectError: the connection broke.
         """
         while True:
@@ -70,20 +70,20 @@ class Connection:
                 raise MaildropConnectError(f"The connection broke: {error.strerror or error}.") from error
 
     def _read(self) -> int:
-        """Fill the buffer with what is there; returns how many octets.
+        """Fill the buffer with what is there; returns how many bytes.
 
         TLS hands out one record at a time, and Dovecot makes them of 4 KiB. Where one that large came, more are
         likely there, and to go through each by itself costs more than to gather them. Where the connection breaks
         behind a record, what came before it still counts; the next call finds it broken or ended.
         """
-        octets = last = self._sock.recv_into(self._buffer)
-        while last >= _RECORD_OCTETS and octets < _BUFFER_OCTETS:
+        size = last = self._sock.recv_into(self._buffer)
+        while last >= _RECORD_BYTES and size < _BUFFER_BYTES:
             try:
-                last = self._sock.recv_into(self._buffer[octets:])
+                last = self._sock.recv_into(self._buffer[size:])
             except OSError:
                 break
-            octets += last
-        return octets
+            size += last
+        return size
 
     def arrived(self) -> memoryview:
         """What has arrived, without waiting; nothing also at the end of the stream. Valid until the next call."""
@@ -151,5 +151,5 @@ class Connection:
         return poll
 
     def _held(self) -> bool:
-        """Whether TLS holds octets of ours that the socket will not tell of."""
+        """Whether TLS holds bytes of ours that the socket will not tell of."""
         return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0

@@ -1,4 +1,4 @@
-"""When waiting ends: points on a monotonic clock, so that no trickle of octets can move them, and a least pace."""
+"""When waiting ends: points on a monotonic clock, so that no trickle of bytes can move them, and a least pace."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class Deadline:
 
 @dataclass(slots=True)
 class Pace:
-    """Whether octets come fast enough while we wait for them.
+    """Whether bytes come fast enough while we wait for them.
 
     Only waiting counts: while we are busy, with a slow store for instance, the server may wait for us.
 
     Attributes:
-        rate: octets a second that are the least.
+        rate: bytes a second that are the least.
         window: seconds of waiting after which they are counted.
     """
 
     rate: float
     window: float
     seconds: float = 0.0
-    octets: int = 0
+    received: int = 0
 
-    def waited(self, seconds: float, octets: int) -> bool:
+    def waited(self, seconds: float, size: int) -> bool:
         """Note a wait and what it brought; False when too little came in the last window."""
         self.seconds += seconds
-        self.octets += octets
+        self.received += size
         if self.seconds < self.window:
             return True
-        enough = self.octets >= self.rate * self.seconds
-        self.seconds, self.octets = 0.0, 0
+        enough = self.received >= self.rate * self.seconds
+        self.seconds, self.received = 0.0, 0
         return enough

@@ -31,7 +31,7 @@ class Dialogue:
         protocol: new.
         deadlines: the mailbox's.
         clock: monotonic, in seconds; the connection's.
-        pace: at which octets of answers have to come.
+        pace: at which bytes of answers have to come.
         end: when the whole session must be over.
         stalled: told when the server falls silent though commands were sent ahead, before the error is raised.
     """
@@ -105,10 +105,10 @@ class Dialogue:
         return event
 
     def body(self) -> Iterator[bytes]:
-        """The octets of the message that the last reply announced."""
+        """The bytes of the message that the last reply announced."""
         while not isinstance(event := self._more(), End):
             assert isinstance(event, Data)
-            yield event.octets
+            yield event.data
 
     def rows(self) -> list[bytes]:
         """The rows of the listing that the last reply announced."""
@@ -170,7 +170,7 @@ class Dialogue:
         Args:
             seconds: from when there is need to wait.
             words: with a place for the seconds.
-            pace: at which octets have to come meanwhile.
+            pace: at which bytes have to come meanwhile.
         """
         event = self._protocol.next_event()
         if event is None:
@@ -188,7 +188,7 @@ class Dialogue:
                 self._protocol.end_of_stream()
             if pace is not None and not pace.waited(self._clock() - began, len(data)):
                 raise MaildropTimeoutError(
-                    f"The server sends less than {pace.rate:g} octets a second: is the line that bad? "
+                    f"The server sends less than {pace.rate:g} bytes a second: is the line that bad? "
                     "`limits.minimum_rate` says how little is enough."
                 )
             self._protocol.receive(data)

@@ -1,4 +1,4 @@
-"""What the protocol core makes of the server's octets."""
+"""What the protocol core makes of the server's bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ingest.pop3.commands import Command
 
 _STATUS = re.compile(rb"(\+OK|-ERR)(?:[ \t]+|$)")
-# RFC 1939 section 7: a msg-id of RFC 822. That it is one is looked at because whoever may choose the octets freely
+# RFC 1939 section 7: a msg-id of RFC 822. That it is one is looked at because whoever may choose the bytes freely
 # can learn the password from the answers (CVE-2007-1558).
 _TIMESTAMP = re.compile(rb"<[!-;=?A-~]+@[!-;=?A-~]+>")
 # RFC 2449 section 8: levels separated by slashes, no blanks and no brackets.
@@ -26,16 +26,16 @@ class Status:
 
     Attributes:
         ok: +OK, not -ERR.
-        octets: what follows. Thousands of these lines come and few are read, so reading waits until it is asked for.
+        bytes: what follows. Thousands of these lines come and few are read, so reading waits until it is asked for.
     """
 
     ok: bool
-    octets: bytes
+    data: bytes
 
     @property
     def text(self) -> str:
         """The server's words, printable and cut to 200 characters; for people only."""
-        return shown(self.octets)
+        return shown(self.data)
 
     @property
     def code(self) -> str:
@@ -53,7 +53,7 @@ class Greeting:
     @property
     def timestamp(self) -> bytes | None:
         """What APOP is reckoned from (RFC 1939 section 7), angle brackets and all; None where there is none."""
-        match = _TIMESTAMP.search(self.status.octets)
+        match = _TIMESTAMP.search(self.status.data)
         return match[0] if match else None
 
 
@@ -72,16 +72,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """The server wants to know more before it answers AUTH (RFC 5034 section 4). `octets` are as sent, in base64."""
+    """The server wants to know more before it answers AUTH (RFC 5034 section 4). `bytes` are as sent, in base64."""
 
-    octets: bytes = field(repr=False)
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Octets of a message, unstuffed."""
+    """Bytes of a message, unstuffed."""
 
-    octets: bytes
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def parse_status(line: bytes) -> Status:
     return Status(match[1] == b"+OK", line[match.end() :])
 
 
-def shown(octets: bytes) -> str:
+def shown(data: bytes) -> str:
     """A server's words, safe to print."""
-    text = octets[:_SHOWN].decode(errors="replace")
+    text = data[:_SHOWN].decode(errors="replace")
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

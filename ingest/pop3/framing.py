@@ -15,7 +15,7 @@ _STUFFED = b"\r\n.."
 
 
 class DotFraming:
-    """Takes the octets of one multi-line answer out of a buffer.
+    """Takes the bytes of one multi-line answer out of a buffer.
 
     The CRLF of the status line counts as the CRLF before the first line, so an answer without lines ends like any
     other: the buffer given first begins with that CRLF, which is not handed out.
@@ -34,9 +34,9 @@ class DotFraming:
         self._owed = len(b"\r\n")
 
     def take(self, buffer: bytes, at: int) -> tuple[bytes, int]:
-        """Unstuffed octets from `buffer[at:]`, and the position up to which the buffer is used up.
+        """Unstuffed bytes from `buffer[at:]`, and the position up to which the buffer is used up.
 
-        At most four octets are left, when they may be the beginning of the end; give them again, followed by more.
+        At most four bytes are left, when they may be the beginning of the end; give them again, followed by more.
         """
         dot = buffer.find(_DOT, at)
         end = buffer.find(_END, dot) if dot >= 0 else -1
@@ -45,21 +45,21 @@ class DotFraming:
             stop, used = end + len(b"\r\n"), end + len(_END)
         else:
             stop = used = len(buffer) - _held_back(buffer, at)
-        octets = buffer[at:stop]
+        data = buffer[at:stop]
         if 0 <= dot <= stop - len(_DOT):
-            octets = self._without_dots(octets)
-        if self._owed and octets:
-            octets, self._owed = octets[self._owed :], 0
-        return octets, used
+            data = self._without_dots(data)
+        if self._owed and data:
+            data, self._owed = data[self._owed :], 0
+        return data, used
 
-    def _without_dots(self, octets: bytes) -> bytes:
-        if octets.count(_DOT) != octets.count(_STUFFED):
+    def _without_dots(self, data: bytes) -> bytes:
+        if data.count(_DOT) != data.count(_STUFFED):
             self.unstuffed = True
-        return octets.replace(_DOT, b"\r\n")
+        return data.replace(_DOT, b"\r\n")
 
 
 def _held_back(buffer: bytes, at: int) -> int:
-    """How many octets at the buffer's end may be the beginning of `_END`."""
+    """How many bytes at the buffer's end may be the beginning of `_END`."""
     for count in range(len(_END) - 1, 0, -1):
         if buffer.endswith(_END[:count], at):
             return count
@@ -71,14 +71,14 @@ class RowSplitter:
 
     Args:
         rows: how many there may be.
-        octets: how long each may be.
+        bytes: how long each may be.
     """
 
-    __slots__ = ("_count", "_octets", "_rest", "_rows")
+    __slots__ = ("_bytes", "_count", "_rest", "_rows")
 
-    def __init__(self, rows: int, octets: int) -> None:
+    def __init__(self, rows: int, size: int) -> None:
         self._rows = rows
-        self._octets = octets
+        self._bytes = size
         self._count = 0
         self._rest = b""
 
@@ -92,6 +92,6 @@ class RowSplitter:
         self._count += len(rows)
         if self._count > self._rows:
             raise MaildropProtocolError(f"The server lists more than {self._rows} rows.")
-        if max(map(len, (*rows, self._rest))) > self._octets:
-            raise MaildropProtocolError(f"The server sent a row of more than {self._octets} octets in a listing.")
+        if max(map(len, (*rows, self._rest))) > self._bytes:
+            raise MaildropProtocolError(f"The server sent a row of more than {self._bytes} bytes in a listing.")
         return rows

@@ -23,7 +23,7 @@ _HOUR = 3600.0
 _CAPABILITIES_LAST = _HOUR
 # One wait for an answer that does not come is lost when it has run out.
 _STALLS_LAST = 24 * _HOUR
-# A thousand octets each; who has more mailboxes in one process loses a round trip now and then.
+# A thousand bytes each; who has more mailboxes in one process loses a round trip now and then.
 _MOST = 10_000
 
 

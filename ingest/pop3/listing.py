@@ -21,7 +21,7 @@ def put_together(count: int | None, uidl: Iterable[bytes] | None, scan: Iterable
     Args:
         count: of STAT, above which there is nothing; None where it said nonsense.
         uidl: rows `number unique-id` (RFC 1939 section 7); None where the server has none.
-        scan: rows `number octets`, which may go on with anything (section 5).
+        scan: rows `number bytes`, which may go on with anything (section 5).
     """
     sizes = _by_number(scan)
     ids = _by_number(uidl or ())
@@ -37,7 +37,7 @@ def put_together(count: int | None, uidl: Iterable[bytes] | None, scan: Iterable
 
 
 def counted(text: bytes) -> int | None:
-    """The number of messages in the answer to STAT, `count octets` (RFC 1939 section 5); None where it is none."""
+    """The number of messages in the answer to STAT, `count bytes` (RFC 1939 section 5); None where it is none."""
     digits = text.split(maxsplit=1)[0] if text.strip() else b""
     return int(digits) if digits.isdigit() and len(digits) <= _NUMBER_DIGITS else None
 
@@ -56,9 +56,9 @@ def _by_number(rows: Iterable[bytes]) -> dict[int | bytes, bytes | None]:
     return found
 
 
-def _is_unique_id(octets: bytes | None) -> bool:
-    """Anything but control characters: servers put blanks and 8-bit octets into them, and they are only compared."""
-    return bool(octets) and not (octets or b"").translate(None, _PRINTABLE)
+def _is_unique_id(data: bytes | None) -> bool:
+    """Anything but control characters: servers put blanks and 8-bit bytes into them, and they are only compared."""
+    return bool(data) and not (data or b"").translate(None, _PRINTABLE)
 
 
 def _size(rest: bytes) -> int | None:

@@ -21,7 +21,7 @@ class MemoryMaildrop:
     """One maildrop: messages by unique-id, in order, and what a server may do with them.
 
     Attributes:
-        messages: raw octets by unique-id. `MemoryConnector` sessions delete from here at QUIT.
+        messages: raw bytes by unique-id. `MemoryConnector` sessions delete from here at QUIT.
         sizes: what LIST says, where it lies.
         refused: unique-ids for which RETR answers -ERR.
         alias: what the server says in place of a unique-id.

@@ -178,7 +178,7 @@ class Opening:
             if not together:
                 self.dialogue.send(command)
             while not isinstance(verdict := self.dialogue.verdict(), Reply):
-                self.dialogue.respond(way.respond(verdict.octets))
+                self.dialogue.respond(way.respond(verdict.data))
             if not verdict.ok:
                 raise refusals.at_login(verdict.status, credentials.mechanism)
         way.accepted()

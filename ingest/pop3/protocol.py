@@ -1,4 +1,4 @@
-"""The protocol core: commands become octets, octets become events. No I/O and no clock.
+"""The protocol core: commands become bytes, bytes become events. No I/O and no clock.
 
 Give `receive` whatever has arrived, in any pieces, and take events from `next_event` until it has none. Every command
 goes into a queue when it is sent and leaves it with its answer, so any number may be outstanding.
@@ -28,8 +28,8 @@ _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # alert and handshake, TLS 1.x
 class WireLimits:
     """What a server may say before we stop listening. There is none on the lines and the length of a message here."""
 
-    status_octets: int = 4096  # RFC 2449 allows 512; servers quote web addresses and whole policies
-    row_octets: int = 512  # RFC 2449's limit; holds the unique-ids of 255 octets that qmail makes
+    status_bytes: int = 4096  # RFC 2449 allows 512; servers quote web addresses and whole policies
+    row_bytes: int = 512  # RFC 2449's limit; holds the unique-ids of 255 bytes that qmail makes
     capability_rows: int = 256  # Dovecot sends a dozen
     listing_rows: int = 100_000
 
@@ -63,7 +63,7 @@ class Pop3Protocol:
         return self._at != len(self._buffer)
 
     def send(self, command: Command) -> bytes:
-        """The octets to write for a command, which is outstanding from now on.
+        """The bytes to write for a command, which is outstanding from now on.
 
         Raises:
             RuntimeError: the command is not allowed in this state: a mistake of the caller.
@@ -74,10 +74,10 @@ class Pop3Protocol:
             raise RuntimeError(f"nothing may be sent behind {self._outstanding[-1].verb}")
         self._ahead = after(self._ahead, command.verb, ok=True)
         self._outstanding.append(command)
-        return command.octets()
+        return command.encode()
 
     def respond(self, response: bytes) -> bytes:
-        """The octets to write in answer to a challenge.
+        """The bytes to write in answer to a challenge.
 
         Raises:
             RuntimeError: there is none to answer: a mistake of the caller.
@@ -139,8 +139,8 @@ class Pop3Protocol:
         """The next status line, taken but for its CRLF, which begins a multi-line answer."""
         end = self._buffer.find(b"\n", self._at)
         length = (len(self._buffer) if end < 0 else end) - self._at - len(b"\r")
-        if length > self._limits.status_octets:
-            raise MaildropProtocolError(f"The server sent a status line of over {self._limits.status_octets} octets.")
+        if length > self._limits.status_bytes:
+            raise MaildropProtocolError(f"The server sent a status line of over {self._limits.status_bytes} bytes.")
         if end < 0:
             return None
         if length < 0 or self._buffer[end - 1] != ord("\r"):
@@ -184,16 +184,16 @@ class Pop3Protocol:
     def _splitter(self, command: Command) -> RowSplitter:
         capabilities = command.verb is Verb.CAPA
         rows = self._limits.capability_rows if capabilities else self._limits.listing_rows
-        return RowSplitter(rows, self._limits.row_octets)
+        return RowSplitter(rows, self._limits.row_bytes)
 
     def _next_of_answer(self, framing: DotFraming) -> Event | None:
         while not framing.ended:
-            octets, self._at = framing.take(self._buffer, self._at)
-            if not octets:
+            data, self._at = framing.take(self._buffer, self._at)
+            if not data:
                 break
             if self._rows is None:
-                return Data(octets)
-            if rows := self._rows.feed(octets):
+                return Data(data)
+            if rows := self._rows.feed(data):
                 return Rows(rows)
         if not framing.ended:
             return None

@@ -1,6 +1,6 @@
 """Through a SOCKS5 or HTTP CONNECT proxy, which looks up the server's name.
 
-A POP3 server speaks first, so not an octet behind the proxy's answer may be taken for part of it. The common clients
+A POP3 server speaks first, so not a byte behind the proxy's answer may be taken for part of it. The common clients
 read CONNECT's answer a buffer at a time, and lose greetings; here it is read up to its blank line and no further.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ingest.pop3.deadlines import Deadline
 
 # Of the answer to CONNECT, with its header. Proxies that say why they refuse do so in a body, which is not read.
-_ANSWER_OCTETS = 16 * 1024
+_ANSWER_BYTES = 16 * 1024
 _BLANK_LINE = b"\r\n\r\n"
 _SOCKS_TEXT = 255
 # RFC 1928 section 6; python-socks' own code for a refused user name or password is none of these.
@@ -44,10 +44,10 @@ class _Punctual:
         self._clock = clock
         self._deadline = deadline
 
-    def recv(self, octets: int, flags: int = 0) -> bytes:
+    def recv(self, size: int, flags: int = 0) -> bytes:
         """As a socket's."""
         self._hurry()
-        return self._sock.recv(octets, flags)
+        return self._sock.recv(size, flags)
 
     def sendall(self, data: bytes) -> None:
         """As a socket's."""
@@ -99,7 +99,7 @@ def through(
 
 
 def _socks5(sock: _Punctual, server: Server, login: tuple[str, str] | None) -> None:
-    # RFC 1929 section 2 has one octet for each length, and names no character set.
+    # RFC 1929 section 2 has one byte for each length, and names no character set.
     if login is not None and not all(text.isascii() and 0 < len(text) <= _SOCKS_TEXT for text in login):
         raise MaildropConnectError(
             f"A SOCKS5 proxy takes 1 to {_SOCKS_TEXT} ASCII characters only: correct `proxy.username` and "
@@ -146,14 +146,14 @@ def _answer(sock: _Punctual) -> bytes:
     """The status line and header, up to the blank line, and nothing behind it."""
     taken = b""
     while True:
-        shown = sock.recv(_ANSWER_OCTETS, socket.MSG_PEEK)
+        shown = sock.recv(_ANSWER_BYTES, socket.MSG_PEEK)
         if not shown:
             raise ConnectionResetError
         # The blank line may be split between what was taken and what is shown.
         end = (taken[-3:] + shown).find(_BLANK_LINE)
         wanted = len(shown) if end < 0 else end + len(_BLANK_LINE) - len(taken[-3:])
         taken += sock.recv(wanted)
-        if end >= 0 or len(taken) > _ANSWER_OCTETS:
+        if end >= 0 or len(taken) > _ANSWER_BYTES:
             return taken
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 SpoolT = TypeVar("SpoolT", bound=Writable)
 
 # Listed sizes are off by a little (Dovecot: by 2 on a body without a final line end), headers added on the way out.
-_SLACK_OCTETS = 64 * 1024
+_SLACK_BYTES = 64 * 1024
 # Of a header that is kept; real ones end below 100 KiB.
-_HEADER_OCTETS = 2**20
+_HEADER_BYTES = 2**20
 
 
 class Pop3Session:
@@ -96,9 +96,9 @@ class Pop3Session:
             return b""
         header = bytearray()
 
-        def keep(octets: bytes) -> int:
-            header.extend(octets[: _HEADER_OCTETS - len(header)])
-            return len(octets)
+        def keep(data: bytes) -> int:
+            header.extend(data[: _HEADER_BYTES - len(header)])
+            return len(data)
 
         self._pour(listed, keep)
         return bytes(header)
@@ -152,7 +152,7 @@ class Pop3Session:
     def _listed(self, *, one_by_one: bool) -> Listing:
         """Ask for, or only hear, STAT, UIDL and LIST; of an empty maildrop STAT says enough."""
         stat = self._reply_to(commands.STAT, ask=one_by_one)
-        count = counted(stat.status.octets) if stat.ok else None
+        count = counted(stat.status.data) if stat.ok else None
         if one_by_one and count == 0:
             return Listing([])
         ids = self._unique_ids(self._reply_to(commands.UIDL, ask=one_by_one))
@@ -181,20 +181,20 @@ class Pop3Session:
             return NotFetched(listed, refusals.reason(reply.status))
         target = spool(listed)
         try:
-            octets = self._pour(listed, target.write)
+            data = self._pour(listed, target.write)
         except BaseException:
             target.close()
             raise
-        return Fetched(listed, target, octets)
+        return Fetched(listed, target, data)
 
     def _pour(self, listed: Listed, write: Callable[[bytes], int]) -> int:
-        """Write a message as it arrives; returns its octets."""
-        most = max(self._limits.message_bytes, (listed.size or 0) + _SLACK_OCTETS)
+        """Write a message as it arrives; returns its bytes."""
+        most = max(self._limits.message_bytes, (listed.size or 0) + _SLACK_BYTES)
         total = 0
-        for octets in self._dialogue.body():
-            total += len(octets)
+        for data in self._dialogue.body():
+            total += len(data)
             if total > most:
                 self.close()
-                raise MessageTooLargeError(f"A message went on past {most} octets.", listed)
-            write(octets)
+                raise MessageTooLargeError(f"A message went on past {most} bytes.", listed)
+            write(data)
         return total

@@ -19,12 +19,12 @@ class Depth:
     Attributes:
         commands: outstanding at once. Dovecot stops reading at 4 KiB of queued output; a hundred is all that any
             round trip needs.
-        octets: of listed messages outstanding at once: what is thrown away, or read in vain, when the session is
+        bytes: of listed messages outstanding at once: what is thrown away, or read in vain, when the session is
             given up.
     """
 
     commands: int = 100
-    octets: int = 8 * 2**20
+    max_bytes: int = 8 * 2**20
 
 
 LOCKSTEP = Depth(commands=1)
@@ -42,7 +42,7 @@ class Window:
         self._waiting = deque(wanted)
         self._depth = depth
         self._sent: deque[Listed] = deque()
-        self._octets = 0
+        self._bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._sent or self._waiting)
@@ -54,7 +54,7 @@ class Window:
         batch: list[Listed] = []
         while self._waiting and self._fits(self._weight(self._waiting[0])):
             listed = self._waiting.popleft()
-            self._octets += self._weight(listed)
+            self._bytes += self._weight(listed)
             self._sent.append(listed)
             batch.append(listed)
         return batch
@@ -65,20 +65,20 @@ class Window:
 
     def answered(self) -> None:
         """The answer for the head is complete."""
-        self._octets -= self._weight(self._sent.popleft())
+        self._bytes -= self._weight(self._sent.popleft())
 
     def _well_filled(self) -> bool:
         count = len(self._sent)
         if count < min(_AT_LEAST, self._depth.commands):
             return False
-        return count * 4 > self._depth.commands * 3 or self._octets * 4 > self._depth.octets * 3
+        return count * 4 > self._depth.commands * 3 or self._bytes * 4 > self._depth.max_bytes * 3
 
-    def _fits(self, octets: int) -> bool:
+    def _fits(self, size: int) -> bool:
         count = len(self._sent)
         if count >= self._depth.commands:
             return False
-        return count < _AT_LEAST or self._octets + octets <= self._depth.octets
+        return count < _AT_LEAST or self._bytes + size <= self._depth.max_bytes
 
     def _weight(self, listed: Listed) -> int:
         """A message of unknown size may be any: it takes up the whole window."""
-        return self._depth.octets if listed.size is None else listed.size
+        return self._depth.max_bytes if listed.size is None else listed.size

@@ -16,7 +16,7 @@ class Claim(NamedTuple):
         selector: which of its keys, lower case.
         algorithm: `rsa` or `ed25519`, both over SHA-256.
         for_itself: whether the signer speaks for the very domain and not for one below it.
-        signed: the octets that were signed.
+        signed: the bytes that were signed.
         signature: over them.
     """
 

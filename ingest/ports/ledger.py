@@ -115,9 +115,9 @@ class Registration:
     """A message that need not be fetched again.
 
     Attributes:
-        unique_id_digest: 16 octets that stand for its unique-id, or, where the server has none, its key.
-        message: what is to be processed; None when it was done before (same octets, another unique-id).
-        stored: its octets are safe in the store. False for one that is too large to fetch: only the server has it, so
+        unique_id_digest: 16 bytes that stand for its unique-id, or, where the server has none, its key.
+        message: what is to be processed; None when it was done before (same bytes, another unique-id).
+        stored: its bytes are safe in the store. False for one that is too large to fetch: only the server has it, so
             it must never be deleted there.
         event: of a message that was done before, where it may not have been told: it was lost with the ledger.
     """
@@ -137,7 +137,7 @@ class Seen:
     """What is known of a mailbox's unique-ids.
 
     Attributes:
-        digests: of every unique-id that was registered (16 octets), with the second it was (since 1970), or
+        digests: of every unique-id that was registered (16 bytes), with the second it was (since 1970), or
             `NEVER_DELETED` where the message is not stored.
         known: False when the ledger has never heard of the mailbox, or has lost what it knew.
         changes: how many times that changed which of them are done.
@@ -163,7 +163,7 @@ class MailboxStatus:
     last_success: float | None = None
     listed: int = 0
     backlog_messages: int = 0
-    backlog_octets: int = 0
+    backlog_bytes: int = 0
     certificate_not_after: float | None = None
     expires_after: float | None = None
 
@@ -184,7 +184,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Octets that the ledger's server holds, everything else in it included, and may hold; None for no limit."""
+    """Bytes that the ledger's server holds, everything else in it included, and may hold; None for no limit."""
 
     used: int
     limit: int | None

@@ -17,7 +17,7 @@ class Writable(Protocol):
     """What a message is written to as it arrives."""
 
     def write(self, data: Buffer, /) -> int:
-        """Append octets, all of them."""
+        """Append bytes, all of them."""
         ...
 
     def close(self) -> None:
@@ -30,7 +30,7 @@ SpoolT = TypeVar("SpoolT", bound=Writable)
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One row of the listing: number in this session, unique-id, octets.
+    """One row of the listing: number in this session, unique-id, bytes.
 
     `unique_id` is None where the server has no UIDL, `size` where it said nonsense.
     """
@@ -73,11 +73,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Fetched(Generic[SpoolT]):
-    """One message, complete. `octets` counts the unstuffed octets that were written to `spool`."""
+    """One message, complete. `bytes` counts the unstuffed bytes that were written to `spool`."""
 
     listed: Listed
     spool: SpoolT
-    octets: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

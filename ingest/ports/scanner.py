@@ -18,7 +18,7 @@ class Scanner(Protocol):
 
         Args:
             content: read once.
-            size: octets.
+            size: bytes.
         """
         ...
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object as a listing shows it. `modified`: seconds since 1970, by the store's clock; `size`: octets."""
+    """An object as a listing shows it. `modified`: seconds since 1970, by the store's clock; `size`: bytes."""
 
     key: str
     modified: float
@@ -46,10 +46,10 @@ class Store(Protocol):
 
         Args:
             key: slash-separated; no empty, `.` or `..` segment.
-            body: `size` octets whose hex SHA-256 is `sha256`; both were computed by the caller.
-            size: octets.
+            body: `size` bytes whose hex SHA-256 is `sha256`; both were computed by the caller.
+            size: bytes.
             sha256: checked by the store where it can, recorded in any case.
-            content_type: of the octets, as detected.
+            content_type: of the bytes, as detected.
             filename: given for attachments: they are served with `Content-Disposition: attachment`.
             only_if_absent: leave an object that exists under this key as it is.
 
@@ -59,7 +59,7 @@ class Store(Protocol):
         ...
 
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
-        """The octets of an object, to be read in order and closed.
+        """The bytes of an object, to be read in order and closed.
 
         Raises:
             ObjectMissingError: there is none.
@@ -93,5 +93,5 @@ class Store(Protocol):
         ...
 
     def stored(self, prefix: str) -> Iterator[Stored]:
-        """Every object whose key begins with `prefix`, in the order of their keys' octets."""
+        """Every object whose key begins with `prefix`, in the order of their keys' bytes."""
         ...

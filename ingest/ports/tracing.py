@@ -25,7 +25,7 @@ class Step(StrEnum):
 
 
 class Attributes(TypedDict, total=False):
-    """Everything that a span may tell. Ids are ours, or the configuration's; counts are messages, but `octets`."""
+    """Everything that a span may tell. Ids are ours, or the configuration's; counts are messages, but `bytes`."""
 
     mailbox: str
     server: str
@@ -41,7 +41,8 @@ class Attributes(TypedDict, total=False):
     oversize: int
     failed: int
     deleted: int
-    octets: int
+    size_bytes: int
+    fetched_bytes: int
     attachments: int
     defects: int
 

@@ -19,7 +19,7 @@ class Allowance:
 
     limits: ContainerLimits
     children: int = 0
-    octets: int = 0
+    size: int = 0
     messages: int = 0
     waited: float = 0.0
 
@@ -29,9 +29,9 @@ class Share:
     """One container's part of it."""
 
     allowance: Allowance
-    size: int
+    container_size: int
     children: int = 0
-    octets: int = 0
+    size: int = 0
 
     def take_child(self) -> int:
         """Count a file; returns its number, from 1."""
@@ -42,11 +42,11 @@ class Share:
         allowance.children += 1
         return self.children
 
-    def take_octets(self, octets: int) -> None:
-        """Count octets of files."""
+    def take_bytes(self, size: int) -> None:
+        """Count bytes of files."""
         limits = self.allowance.limits
-        self.octets += octets
-        self.allowance.octets += octets
-        most = max(limits.ratio_free, limits.ratio * self.size)
-        if self.octets > most or self.allowance.octets > limits.octets:
+        self.size += size
+        self.allowance.size += size
+        most = max(limits.ratio_free, limits.ratio * self.container_size)
+        if self.size > most or self.allowance.size > limits.max_bytes:
             raise LimitReachedError

@@ -45,11 +45,11 @@ class Archive:
         Args:
             mailbox: where it was fetched.
             listed: its row of the listing.
-            spool: all its octets, with the message key's hash as `identity`.
+            spool: all its bytes, with the message key's hash as `identity`.
             first_seen: when the listing showed it.
 
         Returns:
-            What to register: without a message when the same octets were done before.
+            What to register: without a message when the same bytes were done before.
 
         Raises:
             StoreError: it is not stored.
@@ -132,5 +132,5 @@ def new_spool(mailbox: Mailbox) -> Spool:
 
 
 def printable(unique_id: bytes) -> str:
-    r"""A unique-id as text: octets that are not printable ASCII (RFC 1939 wants 0x21 to 0x7E) as `\xNN`."""
-    return "".join(chr(octet) if octet in _PRINTABLE else f"\\x{octet:02x}" for octet in unique_id)
+    r"""A unique-id as text: bytes that are not printable ASCII (RFC 1939 wants 0x21 to 0x7E) as `\xNN`."""
+    return "".join(chr(byte) if byte in _PRINTABLE else f"\\x{byte:02x}" for byte in unique_id)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ingest.domain import keys
 from ingest.domain.manifest import Attachment, Body
 from ingest.mime.defects import Defect
-from ingest.mime.detect import DETECT_OCTETS, detect_type
+from ingest.mime.detect import DETECT_BYTES, detect_type
 from ingest.mime.events import MessageEnded, MimeEvent
 from ingest.mime.names import display_name
 from ingest.usecases.part import Gathering, Part
@@ -55,7 +55,7 @@ class Parts:
         """Take the next event.
 
         Raises:
-            SpoolError: there is no room for its octets.
+            SpoolError: there is no room for its bytes.
             GuardError: no process can be started to look into an attachment.
         """
         if isinstance(event, MessageEnded):
@@ -121,7 +121,7 @@ class Parts:
         if head.role == "text" or head.role == "html":  # noqa: PLR1714 - mypy narrows only this form
             self.contents.bodies.add(head.role)
             return
-        part.detected = detect_type(part.spool.head(DETECT_OCTETS), head.declared_type, head.filename)
+        part.detected = detect_type(part.spool.head(DETECT_BYTES), head.declared_type, head.filename)
 
     def _submit(self, part: Part) -> None:
         if self._stack:

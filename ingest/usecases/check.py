@@ -118,8 +118,8 @@ class Check:
 
 
 def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:
-    octets = sum(row.size or 0 for row in listing.rows)
-    yield f"logged in; {len(listing.rows)} messages, {octets:,} octets"
+    size = sum(row.size or 0 for row in listing.rows)
+    yield f"logged in; {len(listing.rows)} messages, {size:,} bytes"
     if listing.left_out:
         yield f"{listing.left_out} more are listed in ways that contradict each other, and are left alone"
     if not listing.unique_ids:

@@ -1,6 +1,6 @@
 """What is inside of a message's attachments: which of them are containers, and the files in those, within limits.
 
-A container is read from where its octets wait to be stored. It is stored in any case: whatever becomes of reading it
+A container is read from where its bytes wait to be stored. It is stored in any case: whatever becomes of reading it
 becomes of its content only, and is told of by a defect.
 """
 
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from structlog import get_logger
 
-from ingest.containers.cms import HEAD_OCTETS, kind_of, read_signed
-from ingest.containers.invoices import HEAD_OCTETS as INVOICE_OCTETS
+from ingest.containers.cms import HEAD_BYTES, kind_of, read_signed
+from ingest.containers.invoices import HEAD_BYTES as INVOICE_BYTES
 from ingest.containers.invoices import recognise
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.tnef import TNEF, read_tnef
 from ingest.mime import MimeLimits, parse
 from ingest.mime.defects import Defect, codes
-from ingest.mime.detect import DETECT_OCTETS
+from ingest.mime.detect import DETECT_BYTES
 from ingest.mime.events import MessageEnded, PartBegun, PartData
 from ingest.usecases.allowance import Allowance, LimitReachedError, Share
 from ingest.usecases.part import Gathering, Part
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 log = get_logger()
 
-_CHUNK_OCTETS = 65_536
+_CHUNK_BYTES = 65_536
 _CMS_TYPE = "application/pkcs7-mime"
 _CMS_TYPES = frozenset({_CMS_TYPE, "application/x-pkcs7-mime"})
 # The header of an entity that was signed (RFC 8551 section 3.1) says what its content is; other texts with colons do
@@ -132,13 +132,13 @@ class Contents:
             The container; None where it is none, or is not opened.
 
         Raises:
-            SpoolError: its octets cannot be read.
+            SpoolError: its bytes cannot be read.
         """
         self._parents.add(part.head.path.rpartition(".")[0])
         return None if part.is_body else _within_border(part, self.message, lambda: self._look_into(part))
 
     def _look_into(self, part: Part) -> Opened | None:
-        found = recognise(part.spool.head(INVOICE_OCTETS), part.head.filename or "")
+        found = recognise(part.spool.head(INVOICE_BYTES), part.head.filename or "")
         part.invoice = found.invoice
         part.defects += codes([found.defect] if found.defect is not None else [])
         # What the parser has found parts in gets no others: their paths would be the same.
@@ -159,7 +159,7 @@ class Contents:
         return Opened(part, read(Share(self._allowance, part.spool.size)), self.message, carrier)
 
     def _cms(self, part: Part) -> Opened | None:
-        kind = kind_of(part.spool.head(HEAD_OCTETS))
+        kind = kind_of(part.spool.head(HEAD_BYTES))
         if kind is None:
             return None
         part.detected = _CMS_TYPE
@@ -189,7 +189,7 @@ class Contents:
                 if isinstance(event, PartBegun):
                     share.take_child()
                 elif isinstance(event, PartData):
-                    share.take_octets(len(event.data))
+                    share.take_bytes(len(event.data))
                 elif isinstance(event, MessageEnded):
                     part.defects += [code for code in event.defects if code not in part.defects]
                 if (whole := gathering.take(event)) is not None:
@@ -209,13 +209,13 @@ class Contents:
 
     def _pdf_files(self, part: Part, scan: PdfScan, share: Share) -> Generator[Part]:
         allowance, limits = self._allowance, self.limits
-        octets, seconds = limits.octets - allowance.octets, limits.seconds - allowance.waited
-        if octets <= 0 or allowance.children >= limits.all_children:
+        size, seconds = limits.max_bytes - allowance.size, limits.seconds - allowance.waited
+        if size <= 0 or allowance.children >= limits.all_children:
             raise LimitReachedError
         if seconds <= 0:
             part.add(Defect.CONTAINER_STOPPED.value)
             return
-        found = PdfFiles(part.spool.descriptor(), scan, limits, octets=octets, seconds=seconds)
+        found = PdfFiles(part.spool.descriptor(), scan, limits, max_bytes=size, seconds=seconds)
         try:
             yield from _gathered(part, found, share)
         finally:
@@ -244,7 +244,7 @@ def _gathered(part: Part, events: Iterable[FileEvent], share: Share, filename: s
         for event in events:
             spool = spool or Spool()
             if isinstance(event, bytes):
-                share.take_octets(len(event))
+                share.take_bytes(len(event))
                 spool.write(event)
                 continue
             path = f"{part.head.path}.{share.take_child()}"
@@ -260,7 +260,7 @@ def _gathered(part: Part, events: Iterable[FileEvent], share: Share, filename: s
 
 def _chunks(spool: Spool) -> Iterator[bytes]:
     reader = spool.reader()
-    while chunk := reader.read(_CHUNK_OCTETS):
+    while chunk := reader.read(_CHUNK_BYTES):
         yield chunk
 
 
@@ -277,10 +277,10 @@ def _is_message(part: Part) -> bool:
         return False
     beginning = b""
     for piece in read_signed(_chunks(part.spool), set()):
-        if not isinstance(piece, bytes) or len(beginning) >= DETECT_OCTETS:
+        if not isinstance(piece, bytes) or len(beginning) >= DETECT_BYTES:
             break
         beginning += piece
-    return _ENTITY.match(beginning[:DETECT_OCTETS]) is not None
+    return _ENTITY.match(beginning[:DETECT_BYTES]) is not None
 
 
 def _signed_name(part: Part) -> str | None:

@@ -59,7 +59,7 @@ class DrainReport:
     def totals(self) -> PollReport:
         """The sums over all mailboxes."""
         total = sum((row.report for row in self.mailboxes), PollReport())
-        there = ("listed", "backlog_messages", "backlog_octets")
+        there = ("listed", "backlog_messages", "backlog_bytes")
         sums = {name: sum(getattr(row.report, name) for row in self.mailboxes) for name in there}
         return replace(total, terms=Terms(), **sums)
 

@@ -18,7 +18,7 @@ from structlog import get_logger
 
 from ingest.domain import keys
 from ingest.domain.events import EventType
-from ingest.domain.tombstone import MOST_OCTETS, Tombstone
+from ingest.domain.tombstone import MOST_BYTES, Tombstone
 from ingest.errors import MailhaulError, ObjectMissingError
 from ingest.usecases.purgereport import PurgeReport
 
@@ -81,7 +81,7 @@ class Eraser:
         if before is not None:
             done.purged_before, done.left_over = 1, erased
             return done
-        done.messages, done.objects, done.octets = 1, len(holding.objects), holding.octets
+        done.messages, done.objects, done.size = 1, len(holding.objects), holding.size
         log.info("message.purged", mailbox=mailbox, message=holding.key)
         return done
 
@@ -91,7 +91,7 @@ class Eraser:
             mailbox=mailbox,
             purged_at=self.now(),
             objects=len(holding.objects),
-            octets=holding.octets,
+            size=holding.size,
         )
         self._put(f"{holding.folder}/{keys.MANIFEST}", record.to_json(), "application/json")
 
@@ -111,7 +111,7 @@ class Eraser:
     def record(self, holding: Holding) -> Tombstone | None:
         """The record that was left of it, None where it was not purged."""
         manifest = holding.manifest
-        if manifest is None or manifest.size > MOST_OCTETS:
+        if manifest is None or manifest.size > MOST_BYTES:
             return None
         try:
             with self.store.open(manifest.key) as body:

@@ -20,7 +20,7 @@ from ingest.mime import received_at
 from ingest.ports.ledger import Registration
 from ingest.usecases.batches import batches
 from ingest.usecases.recall import recall
-from ingest.usecases.spool import HEAD_OCTETS
+from ingest.usecases.spool import HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -163,7 +163,7 @@ class Healer:
         key = _key_of(mail)
         source = self.store.stat(mail.key)
         with self.store.open(mail.key) as body:
-            received = received_at(body.read(HEAD_OCTETS))
+            received = received_at(body.read(HEAD_BYTES))
         assert source is not None  # it was just read
         message = OpenMessage(
             key=key,

@@ -36,7 +36,7 @@ class Holding:
     objects: tuple[Stored, ...]
 
     @property
-    def octets(self) -> int:
+    def size(self) -> int:
         """Of all its objects."""
         return sum(stored.size for stored in self.objects)
 

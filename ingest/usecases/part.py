@@ -1,4 +1,4 @@
-"""One part of a message, with its octets; and MIME events gathered into such parts."""
+"""One part of a message, with its bytes; and MIME events gathered into such parts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Part:
 
     Attributes:
         head: what its header, or its container, says of it.
-        spool: its octets.
+        spool: its bytes.
         level: how many containers are around it; nested messages do not count.
         own: whether it belongs to the message itself, and not to a nested one or a file, so that texts that are
             signed inside of it can be the message's bodies.
         defects: codes.
-        detected: its media type by its octets; empty until it was looked at.
+        detected: its media type by its bytes; empty until it was looked at.
     """
 
     head: PartBegun

@@ -197,7 +197,7 @@ class PollStage:
             last_success=now if outcome.error is None else None,
             listed=report.listed,
             backlog_messages=report.backlog_messages,
-            backlog_octets=report.backlog_octets,
+            backlog_bytes=report.backlog_bytes,
             certificate_not_after=report.terms.certificate_not_after,
             expires_after=report.terms.expires_after,
         )
@@ -220,7 +220,7 @@ class PollStage:
             oversize=report.oversize,
             failed=report.failed,
             deleted=report.deleted,
-            octets=report.octets,
+            fetched_bytes=report.fetched_bytes,
             seconds=round(seconds, 3),
         )
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from ingest.ports.tracing import Attributes, Span
     from ingest.usecases.lease import Lease
 
-_COUNTED = ("stored", "duplicate", "oversize", "failed", "deleted", "octets")
+_COUNTED = ("stored", "duplicate", "oversize", "failed", "deleted", "fetched_bytes")
 # All ids that should be there are gone, and about as many others are: within this share, the count counts as alike.
 _ALIKE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class PollReport:
-    """What one poll found and did; counts are messages, but `octets` (stored) and `backlog_octets`.
+    """What one poll found and did; counts are messages, but `fetched_bytes` and `backlog_bytes`.
 
     Attributes:
         terms: what the server says of its rules.
@@ -42,9 +42,9 @@ class PollReport:
     oversize: int = 0
     failed: int = 0
     deleted: int = 0
-    octets: int = 0
+    fetched_bytes: int = 0
     backlog_messages: int = 0
-    backlog_octets: int = 0
+    backlog_bytes: int = 0
     terms: Terms = field(default_factory=Terms)
     more: bool = False
 
@@ -167,7 +167,7 @@ class PollRun:
             listed=len(self.rows),
             new=self.new,
             backlog_messages=len(left),
-            backlog_octets=sum(row.size or 0 for row in left),
+            backlog_bytes=sum(row.size or 0 for row in left),
             terms=self.terms,
             more=self.cut_short or (progress and self.unfetched) or window,
             **self.counts,

@@ -20,7 +20,7 @@ from ingest.mime import MimeLimits, parse, parse_headers
 from ingest.usecases.assemble import Parts
 from ingest.usecases.contents import Contents
 from ingest.usecases.scans import Scanning
-from ingest.usecases.spool import CHUNK_OCTETS, HEAD_OCTETS
+from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
 from ingest.usecases.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Processor:
 
     def _oversize(self, message: OpenMessage) -> Manifest:
         with self.store.open(message.source.key) as top:
-            head = top.read(HEAD_OCTETS)
+            head = top.read(HEAD_BYTES)
         return _manifest(message, parse_headers(head), Parse(status="oversize")).model_copy(
             update={"authentication": self.verdicts.watch(message).of_top(head)}
         )
@@ -137,7 +137,7 @@ def _manifest(message: OpenMessage, headers: Headers, outcome: Parse) -> Manifes
 
 
 class _ParseClock:
-    """Seconds spent in the parser: what the store takes to give and take octets is left out."""
+    """Seconds spent in the parser: what the store takes to give and take bytes is left out."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -164,5 +164,5 @@ class _ParseClock:
 
 
 def _chunks(raw: BinaryIO) -> Iterator[bytes]:
-    while chunk := raw.read(CHUNK_OCTETS):
+    while chunk := raw.read(CHUNK_BYTES):
         yield chunk

@@ -107,12 +107,12 @@ class ProcessStage:
         self.hints.send(Queue.RELAY)
 
     def _tell(self, message: OpenMessage, attachments: int, defects: list[str], span: Span) -> None:
-        span.note(octets=message.source.size, attachments=attachments, defects=len(defects))
+        span.note(size_bytes=message.source.size, attachments=attachments, defects=len(defects))
         log.info(
             "message.done",
             mailbox=message.mailbox,
             message=message.key,
-            octets=message.source.size,
+            size_bytes=message.source.size,
             attachments=attachments,
             defects=len(defects),
         )

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ingest.domain.keys import DIGEST_OCTETS
+from ingest.domain.keys import DIGEST_BYTES
 from ingest.errors import MailhaulError
 from ingest.usecases.batches import batches
 from ingest.usecases.byhand import PATIENCE, AskedToEndError, hold_mailbox
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # takes its time, and each message takes several.
 _ASKED = 100
 _AT_ONCE = 8
-_KEY_DIGITS = 2 * DIGEST_OCTETS
+_KEY_DIGITS = 2 * DIGEST_BYTES
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Purge:
             NotPurgedError: some of it is still being processed.
             StoreError, LedgerError: the store or the ledger is away.
         """
-        messages = purged = objects = octets = opened = 0
+        messages = purged = objects = size = opened = 0
         days: set[date] = set()
         mailboxes: set[str] = set()
         for batch in batches(found, _ASKED):
@@ -114,13 +114,13 @@ class Purge:
                 if self.eraser.record(holding) is not None:
                     purged += 1
                     continue
-                messages, objects, octets = messages + 1, objects + len(holding.objects), octets + holding.octets
+                messages, objects, size = messages + 1, objects + len(holding.objects), size + holding.size
                 days |= {holding.day} if holding.day else set()
                 days = {min(days), max(days)} if days else days
         if opened:
             raise still_open(opened)
         first, last = min(days, default=None), max(days, default=None)
-        return Survey(messages, purged, objects, octets, first, last, tuple(sorted(mailboxes)))
+        return Survey(messages, purged, objects, size, first, last, tuple(sorted(mailboxes)))
 
     def messages(self, found: Sequence[Holding], stop: Callable[[], bool]) -> PurgeReport:
         """Purge messages, which may belong to several mailboxes; none is polled while its messages are purged.

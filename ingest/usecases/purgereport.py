@@ -15,7 +15,7 @@ _COUNTS = (
     "messages",
     "purged_before",
     "objects",
-    "octets",
+    "size",
     "left_over",
     "failed",
     "refused_events",
@@ -31,7 +31,7 @@ class Survey:
         messages: that still have content.
         purged: that have a record already; what a purge that broke off has left of them goes too.
         objects: of those with content.
-        octets: of these objects.
+        bytes: of these objects.
         first: the earliest day that one was received; None where no day is known.
         last: the latest.
         mailboxes: their ids, or names of folders, in alphabetical order.
@@ -40,7 +40,7 @@ class Survey:
     messages: int = 0
     purged: int = 0
     objects: int = 0
-    octets: int = 0
+    size: int = 0
     first: date | None = None
     last: date | None = None
     mailboxes: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class PurgeReport:
         messages: whose content is gone now.
         purged_before: messages that had a record already.
         objects: of the messages whose content is gone now.
-        octets: of these objects.
+        bytes: of these objects.
         left_over: objects, and earlier versions of objects, that were still there of those.
         failed: messages among them that had been given up.
         refused_events: events of them that a sink had refused, and that are not tried again.
@@ -66,7 +66,7 @@ class PurgeReport:
     messages: int = 0
     purged_before: int = 0
     objects: int = 0
-    octets: int = 0
+    size: int = 0
     left_over: int = 0
     failed: int = 0
     refused_events: int = 0

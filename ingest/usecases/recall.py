@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def recall(store: Store, manifest: Stored) -> Event | None:
-    """The event that told, or should have told, of a manifest; None when its octets are not those of a manifest.
+    """The event that told, or should have told, of a manifest; None when its bytes are not those of a manifest.
 
     Raises:
         StoreError: the store is away, or the manifest is gone.
     """
     with store.open(manifest.key) as body:
-        octets = body.read()
+        data = body.read()
     try:
-        read = Manifest.model_validate_json(octets)
+        read = Manifest.model_validate_json(data)
     except ValidationError:
         return None
     return event_of(read, datetime.fromtimestamp(manifest.modified, UTC))

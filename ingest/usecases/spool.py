@@ -1,4 +1,4 @@
-"""Where octets wait between two places: memory at first, then a temporary file, hashed as they pass."""
+"""Where bytes wait between two places: memory at first, then a temporary file, hashed as they pass."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from ingest.domain.keys import Hasher
 
 # Below this a message stays in memory. Fifty pollers with four messages under way each stay within 200 MiB.
-MEMORY_OCTETS = 2**20
-HEAD_OCTETS = 256 * 1024
-CHUNK_OCTETS = 256 * 1024
+MEMORY_BYTES = 2**20
+HEAD_BYTES = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 
 
 class Spool:
     """Write-then-read storage of one message or part.
 
     `size`, `sha256` and `key` hold for what was written so far; `identity` is a second hash that is fed the same
-    octets (the message key's). All methods but `close` raise `SpoolError` where the temporary folder has no room.
+    bytes (the message key's). All methods but `close` raise `SpoolError` where the temporary folder has no room.
     """
 
     def __init__(self, identity: Hasher | None = None) -> None:
-        spooled = tempfile.SpooledTemporaryFile(max_size=MEMORY_OCTETS, prefix="mailhaul-")  # noqa: SIM115 - see close
+        spooled = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, prefix="mailhaul-")  # noqa: SIM115 - see close
         self._file = cast("BinaryIO", spooled)
         self._sha256 = hashlib.sha256()
         self.identity = identity
         self.size = 0
 
     def write(self, data: Buffer) -> int:
-        """Append octets."""
+        """Append bytes."""
         self._sha256.update(data)
         if self.identity is not None:
             self.identity.update(data)
@@ -49,7 +49,7 @@ class Spool:
 
     @property
     def sha256(self) -> str:
-        """Hex digest of all octets written."""
+        """Hex digest of all bytes written."""
         return self._sha256.hexdigest()
 
     @property
@@ -58,22 +58,22 @@ class Spool:
         assert self.identity is not None
         return message_key(self.identity)
 
-    def head(self, octets: int = HEAD_OCTETS) -> bytes:
-        """The first octets; the position is at the start afterwards."""
+    def head(self, size: int = HEAD_BYTES) -> bytes:
+        """The first bytes; the position is at the start afterwards."""
         with _translated():
             self._file.seek(0)
-            first = self._file.read(octets)
+            first = self._file.read(size)
             self._file.seek(0)
         return first
 
     def reader(self) -> BinaryIO:
-        """The octets from the start; `close` of this object closes it too."""
+        """The bytes from the start; `close` of this object closes it too."""
         with _translated():
             self._file.seek(0)
         return self._file
 
     def descriptor(self) -> int:
-        """Of a regular file that holds all octets, for another process; it is moved out of memory for that."""
+        """Of a regular file that holds all bytes, for another process; it is moved out of memory for that."""
         with _translated():
             number = self._file.fileno()
             self._file.flush()

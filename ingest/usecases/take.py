@@ -116,8 +116,8 @@ class Taker:
             self._settle(run, under_way, ALL_COMPLETED)
 
     def _submit(self, run: PollRun, message: Fetched[Spool], first_seen: datetime) -> Future[Registration]:
-        self.metrics.observe("message_size_bytes", message.octets)
-        run.counts["octets"] += message.octets
+        self.metrics.observe("message_size_bytes", message.size)
+        run.counts["fetched_bytes"] += message.size
         return self.uploads.submit(self.archive.whole, run.mailbox, message.listed, message.spool, first_seen)
 
     def _settle(self, run: PollRun, under_way: UnderWay, until: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ingest.domain.manifest import Authentication, DkimSignature, DkimVerification
 from ingest.mime.authentication import authentication_results
 from ingest.mime.dkim import DkimReader
-from ingest.usecases.spool import HEAD_OCTETS
+from ingest.usecases.spool import HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,17 +32,17 @@ class Verdicts:
     Attributes:
         authserv_id: the server that is trusted in a mailbox; None where none is.
         keys: checks DKIM signatures; None where they are not to be verified.
-        dkim_octets: of larger messages no signature is verified.
+        dkim_bytes: of larger messages no signature is verified.
     """
 
     authserv_id: Callable[[str], str | None] = _nobody
     keys: DkimKeys | None = None
-    dkim_octets: int = 0
+    dkim_bytes: int = 0
 
     def watch(self, message: OpenMessage) -> Watch:
         """Something that finds it out for one message."""
         received = message.received_at or message.first_seen
-        reader = DkimReader(self.dkim_octets, received.timestamp()) if self.keys is not None else None
+        reader = DkimReader(self.dkim_bytes, received.timestamp()) if self.keys is not None else None
         return Watch(self.authserv_id(message.mailbox), self.keys, reader)
 
 
@@ -57,7 +57,7 @@ class Watch:
         """The same chunks; the first holds the header, or so much of it as counts."""
         for chunk in chunks:
             if self._head is None:
-                self._head = chunk[:HEAD_OCTETS]
+                self._head = chunk[:HEAD_BYTES]
             if self._reader is not None:
                 self._reader.feed(chunk)
             yield chunk

@@ -2,7 +2,7 @@
 
 Each figure is the median of several fresh processes: CPU time for one reading, SHA-256 of every leaf included, and
 peak memory above what the process took before. Then: for how many mails of the shared corpus the leaves have the same
-octets as the standard library gives, and why not for the others. Absolute figures belong to the machine.
+bytes as the standard library gives, and why not for the others. Absolute figures belong to the machine.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _cells(figure: Figure, ours: Figure) -> tuple[str, str]:
 
 
 def _agreement(mails: list[Path]) -> Table:
-    table = Table(title="Leaves with the same octets as the standard library's (compat32)")
+    table = Table(title="Leaves with the same bytes as the standard library's (compat32)")
     table.add_column("")
     table.add_column("mails", justify="right")
     for reason, count in agreement(mails).items():

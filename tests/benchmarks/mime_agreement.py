@@ -1,4 +1,4 @@
-"""For how many mails the leaves have the octets that the standard library gives, and why not for the others."""
+"""For how many mails the leaves have the bytes that the standard library gives, and why not for the others."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def _alike(leaf: Leaf, part: Message) -> bool:
     return any(_bare(text) == _bare(leaf.content) for text in texts)
 
 
-def _bare(octets: bytes) -> bytes:
-    return octets.replace(b"\r\n", b"\n").strip()
+def _bare(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n").strip()
 
 
 def _reason(ours: Read, theirs: Message) -> str:
     """What we told of the mail, else what can be seen in it, else what the library noted."""
     codes = {code for leaf in ours.leaves.values() for code in leaf.defects} | set(ours.defects)
-    codes.discard("raw_octets_in_header")  # says nothing of parts
+    codes.discard("raw_bytes_in_header")  # says nothing of parts
     if codes:
         return f"broken, and repaired otherwise: {', '.join(sorted(codes))}"
     parts = list(theirs.walk())

@@ -1,4 +1,4 @@
-"""The mails of the MIME benchmark, the same each time: octets of attachments come from a seeded generator."""
+"""The mails of the MIME benchmark, the same each time: bytes of attachments come from a seeded generator."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROUND_TRIP = 0.020
 SMALL, LARGE = 2000, 20
-LARGE_OCTETS = 10_000_000
+LARGE_BYTES = 10_000_000
 POLLS = 50
 RUNS = 5
 # What a client may take for its runs together; those that wait for every message get one.
@@ -129,7 +129,7 @@ def rows(dovecot: Dovecot, far: int, far_tls: int) -> Iterator[Row]:
 
 
 def _delivered(dovecot: Dovecot, user: str, mails: Sequence[bytes]) -> int:
-    """Returns the octets."""
+    """Returns the bytes."""
     dovecot.add_user(user, PASSWORD)
     for mail in mails:
         dovecot.deliver(user, mail)
@@ -155,7 +155,7 @@ def _small() -> list[bytes]:
 def _large() -> list[bytes]:
     """Of 10 MB, in lines as base64 has them."""
     line = b"JVBERi0xLjcKJeLjz9MKNSAwIG9iago8PAovRmlsdGVyIC9GbGF0ZURlY29kZQovTGVuZ3RoIDM2\r\n"
-    return [_head(number) + line * (LARGE_OCTETS // len(line)) for number in range(LARGE)]
+    return [_head(number) + line * (LARGE_BYTES // len(line)) for number in range(LARGE)]
 
 
 def wishes(bench: Bench) -> Iterator[tuple[str, float, float]]:

@@ -31,10 +31,10 @@ class Bare:
                 answer += sock.recv(_ANSWER)
             count = int(answer.split(b"\r\n")[3].split()[1])
             sock.sendall(b"".join(b"RETR %d\r\n" % number for number in range(1, count + 1)))
-            octets = self._receive(sock, count)
+            size = self._receive(sock, count)
             sock.sendall(b"QUIT\r\n")
             sock.recv(_ANSWER)
-        return count, octets
+        return count, size
 
     def polls(self, times: int) -> int:
         context = _context(self._target)
@@ -62,11 +62,11 @@ class Bare:
         """All into one buffer; what is behind the last CRLF waits for more. No line is longer than the buffer.
 
         A message begins at the CRLF of its status line, which is counted out at the end. One search finds whether
-        there is any dot to be looked at; octets without one are not even copied.
+        there is any dot to be looked at; bytes without one are not even copied.
         """
         buffer = bytearray(2 * _BUFFER)
         view = memoryview(buffer)
-        octets, filled, left, inside = 0, 0, messages, False
+        size, filled, left, inside = 0, 0, messages, False
         digest = hashlib.sha256()
         while left:
             filled += sock.recv_into(view[filled:])
@@ -81,7 +81,7 @@ class Bare:
                 end = buffer.find(_END, dot, filled) if dot >= 0 else -1
                 until = end + 2 if end >= 0 else max(at, buffer.rfind(b"\r\n", at, filled))
                 piece = view[at:until] if dot < 0 else bytes(view[at:until]).replace(b"\r\n..", b"\r\n.")
-                octets += len(piece)
+                size += len(piece)
                 if self._hashed:
                     digest.update(piece)
                 at = until
@@ -91,7 +91,7 @@ class Bare:
             rest = bytes(view[at:filled])
             filled = len(rest)
             view[:filled] = rest
-        return octets - 2 * messages
+        return size - 2 * messages
 
 
 class Poplib:
@@ -102,11 +102,11 @@ class Poplib:
 
     def fetch(self) -> tuple[int, int]:
         drop = self._opened(_context(self._target))
-        count, octets = drop.stat()[0], 0
+        count, size = drop.stat()[0], 0
         for number in range(1, count + 1):
-            octets += drop.retr(number)[2]
+            size += drop.retr(number)[2]
         drop.quit()
-        return count, octets
+        return count, size
 
     def polls(self, times: int) -> int:
         context = _context(self._target)

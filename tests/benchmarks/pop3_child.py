@@ -34,7 +34,7 @@ class Client(Protocol):
     """Something that fetches and polls."""
 
     def fetch(self) -> tuple[int, int]:
-        """Fetch everything, keep it on the server; returns the number of messages and their octets."""
+        """Fetch everything, keep it on the server; returns the number of messages and their bytes."""
         ...
 
     def polls(self, times: int) -> int:
@@ -47,6 +47,6 @@ def main(clients: Mapping[str, Callable[[Target], Client]]) -> None:
     name, port, ca, user, polls = sys.argv[1:]
     wall, cpu = time.perf_counter(), time.process_time()
     client = clients[name](Target(int(port), ca, user))
-    messages, octets = (client.polls(int(polls)), 0) if int(polls) else client.fetch()
+    messages, size = (client.polls(int(polls)), 0) if int(polls) else client.fetch()
     figures = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    print(json.dumps({"messages": messages, "octets": octets, "before": cpu, **figures}))
+    print(json.dumps({"messages": messages, "bytes": size, "before": cpu, **figures}))

@@ -56,13 +56,13 @@ class Task:
 
     Attributes:
         messages: must arrive.
-        octets: must arrive, as far as a client counts them.
+        size: bytes that must arrive, as far as a client counts them.
         polls: of an empty maildrop; figures are then for one. 0 to fetch everything.
     """
 
     target: Target
     messages: int
-    octets: int = 0
+    size: int = 0
     polls: int = 0
 
 
@@ -100,8 +100,8 @@ def _python(contestant: str, task: Task) -> Figure:
             return figure
         output.seek(0)
         said = json.loads(output.read())
-    if (said["messages"], said["octets"]) != (task.messages, task.octets):
-        return Figure(note=f"{said['messages']} messages, {said['octets']} octets arrived")
+    if (said["messages"], said["bytes"]) != (task.messages, task.size):
+        return Figure(note=f"{said['messages']} messages, {said['bytes']} bytes arrived")
     times = task.polls or 1
     return replace(figure, wall=said["wall"] / times, cpu=said["cpu"] / times, before=said["before"])
 

@@ -31,7 +31,7 @@ class Nothing:
 
 
 class Hashed(Nothing):
-    """Throws octets away once they are hashed."""
+    """Throws bytes away once they are hashed."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -53,14 +53,14 @@ class Ours:
 
     def fetch(self) -> tuple[int, int]:
         drop = self._opened()
-        count, octets = 0, 0
+        count, size = 0, 0
         for one in drop.fetch(drop.listing().rows, lambda _: self._spool(self._mailbox)):
             assert isinstance(one, Fetched)
             one.spool.close()
             count += 1
-            octets += one.octets
+            size += one.size
         assert drop.quit()
-        return count, octets
+        return count, size
 
     def polls(self, times: int) -> int:
         rows = 0

@@ -79,7 +79,7 @@ def rows(server: Valkey, mailboxes: int) -> Iterator[Row]:
         empty = memory()
         yield Row(f"schedule {mailboxes:,} mailboxes, once", f"{_seconds(lambda: ticker.tick(schedule)):.2f} s")
         scheduled = memory()
-        yield Row("memory for the schedule", f"{(scheduled - empty) / mailboxes:.0f} octets a mailbox")
+        yield Row("memory for the schedule", f"{(scheduled - empty) / mailboxes:.0f} bytes a mailbox")
         yield Row("a tick, all mailboxes due", _ticks(ticker, schedule))
         claims = min(CLAIMS, mailboxes)
         yield Row(
@@ -90,7 +90,7 @@ def rows(server: Valkey, mailboxes: int) -> Iterator[Row]:
         seconds = _seconds(lambda: _fill(ledger, mailboxes))
         ids = mailboxes * IDS
         yield Row(f"register {ids:,} unique-ids, {BATCH} a call", f"{seconds:.0f} s, {ids / seconds:,.0f} ids/s")
-        yield Row("memory for unique-ids", f"{(memory() - before) / ids:.1f} octets an id")
+        yield Row("memory for unique-ids", f"{(memory() - before) / ids:.1f} bytes an id")
         yield Row("a tick, no mailbox due", _ticks(ticker, schedule))
         yield from _comparisons(ledger)
         yield Row("memory of the server in all", f"{client.info('memory')['used_memory_rss'] / 2**20:,.0f} MiB")

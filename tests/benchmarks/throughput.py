@@ -40,7 +40,7 @@ class Result:
 
     name: str
     seconds: float
-    octets: int
+    size: int
     usage: Mapping[str, Usage]
 
 
@@ -52,7 +52,7 @@ def run(
         path = Path(folder)
         (path / "password").write_text("secret")
         users = [f"{name.replace(' ', '-')}-{number:03d}" for number in range(mailboxes)]
-        octets = _deliver(dovecot, users)
+        size = _deliver(dovecot, users)
         # As in life: polled again once a minute, not while the others are still waiting for their first time.
         sections["defaults"] = {"interval": "60s"}
         boxes = [_mailbox(user, dovecot, port, path / "password") for user in users]
@@ -68,20 +68,20 @@ def run(
             seconds = time.monotonic() - started
             after = usage_by_role(pid)
         used = {role: Usage(usage.cpu - before[role].cpu, usage.peak_mib) for role, usage in after.items()}
-        return Result(name, seconds, octets, used)
+        return Result(name, seconds, size, used)
 
 
 def _deliver(dovecot: Dovecot, users: list[str]) -> int:
-    """All messages, spread evenly; returns their octets."""
-    octets = 0
+    """All messages, spread evenly; returns their bytes."""
+    size = 0
     for user in users:
         dovecot.add_user(user, "secret")
     for index in range(MESSAGES):
         user = users[index % len(users)]
         raw = sample(index, user).raw
-        octets += len(raw)
+        size += len(raw)
         dovecot.deliver(user, raw)
-    return octets
+    return size
 
 
 def _idle(pid: int) -> bool:
@@ -123,7 +123,7 @@ def _stages(results: list[Result]) -> Table:
         table.add_column(result.name, justify="right")
         table.add_column("peak MiB", justify="right", style="bright_black")
     table.add_row("messages/s", *_cells(f"{MESSAGES / result.seconds:.0f}" for result in results))
-    table.add_row("MB/s", *_cells(f"{result.octets / result.seconds / 1e6:.1f}" for result in results))
+    table.add_row("MB/s", *_cells(f"{result.size / result.seconds / 1e6:.1f}" for result in results))
     table.add_section()
     for role in ROLES:
         cells = []

@@ -74,7 +74,7 @@ def done(count: int) -> list[Registration]:
     return [Registration(digest, None) for digest in digests(count)]
 
 
-def test_a_seen_id_costs_twenty_octets(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
+def test_a_seen_id_costs_twenty_bytes(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
     ledger.register(claim, done(10_000))
     assert client.strlen(names.seen(BOX)) == 200_000
 
@@ -83,7 +83,7 @@ def test_a_seen_id_costs_twenty_octets(client: Redis, ledger: RedisLedger, claim
 def test_a_seen_set_that_grew_by_and_by_has_little_spare_room(
     client: Redis, ledger: RedisLedger, claim: Claim, ids: int
 ) -> None:
-    """25 octets an id at most; a string that is appended to takes up to twice what it holds."""
+    """25 bytes an id at most; a string that is appended to takes up to twice what it holds."""
     registrations, batch = done(ids), max(10, ids // 100)
     for start in range(0, ids, batch):
         ledger.register(claim, registrations[start : start + batch])

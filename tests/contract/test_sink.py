@@ -30,7 +30,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield it
 
 
-def test_each_event_is_delivered_octet_by_octet_with_one_outcome_each(world: World) -> None:
+def test_each_event_is_delivered_byte_for_byte_with_one_outcome_each(world: World) -> None:
     events = [event(f"e{n}", mailbox="abc"[n % 3]) for n in range(30)]
     assert world.sink.deliver(events) == [DELIVERED] * 30
     assert sorted(world.received()) == sorted(event.body for event in events)

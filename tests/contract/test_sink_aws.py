@@ -13,7 +13,7 @@ from ingest.adapters.sinks.aws import Access, Keys
 from ingest.adapters.sinks.eventbridge import eventbridge_sink
 from ingest.adapters.sinks.sns import sns_sink
 from ingest.adapters.sinks.sqs import Sqs, sqs_sink
-from ingest.domain.events import MAX_EVENT_OCTETS, Event
+from ingest.domain.events import MAX_EVENT_BYTES, Event
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict
 from tests.support.aws import KEYS, REGION, Fault, ScriptedAws, error_answer, sns_error_answer
@@ -77,9 +77,9 @@ def scripted(server: Scripted) -> Scripted:
     return server
 
 
-def large(name: str, octets: int, mailbox: str = "a") -> Event:
+def large(name: str, size: int, mailbox: str = "a") -> Event:
     head, tail = b'{"id":"' + name.encode() + b'","x":"', b'"}'
-    return Event(name, "t", mailbox, head + b"x" * (octets - len(head) - len(tail)) + tail)
+    return Event(name, "t", mailbox, head + b"x" * (size - len(head) - len(tail)) + tail)
 
 
 # --- what is sent ------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_a_batch_holds_at_most_ten_events(scripted: Scripted) -> None:
 
 
 def test_a_batch_holds_at_most_256_kib_with_all_that_goes_along(scripted: Scripted) -> None:
-    events = [large(f"e{n}", MAX_EVENT_OCTETS, f"box{n}") for n in range(9)]
+    events = [large(f"e{n}", MAX_EVENT_BYTES, f"box{n}") for n in range(9)]
     assert scripted.sink.deliver(events) == [DELIVERED] * 9
     assert [len(batch) for batch in scripted.aws.batches] == [4, 4, 1]
 

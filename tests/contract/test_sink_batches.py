@@ -15,18 +15,18 @@ from ingest.ports.sink import Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OCTETS = 10
+BYTES = 10
 SAID = {
     "takes": DELIVERED,
     "refuses": Outcome(Verdict.REFUSED, "no_good"),
     "cannot": Outcome(Verdict.UNAVAILABLE, "busy"),
 }
 
-# Mailbox, octets, and what the service makes of the event; one that spoils makes its whole batch fail.
+# Mailbox, bytes, and what the service makes of the event; one that spoils makes its whole batch fail.
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from("abc"),
-        st.integers(1, OCTETS + 2),
+        st.integers(1, BYTES + 2),
         st.sampled_from(["takes", "takes", "takes", "refuses", "cannot", "spoils"]),
     ),
     max_size=25,
@@ -46,7 +46,7 @@ class Service:
 
     def send(self, batch: Sequence[Event]) -> Sequence[Outcome]:
         assert 1 <= len(batch) <= self.limits.count
-        assert sum(len(event.body) for event in batch) <= self.limits.octets
+        assert sum(len(event.body) for event in batch) <= self.limits.max_bytes
         if self.limits.ordered:
             assert len({event.mailbox for event in batch}) == len(batch)
         self.requests += 1
@@ -63,13 +63,13 @@ class Service:
 
 @given(
     rows=EVENTS,
-    limits=st.builds(Limits, count=st.integers(1, 5), octets=st.just(OCTETS), ordered=st.booleans()),
+    limits=st.builds(Limits, count=st.integers(1, 5), max_bytes=st.just(BYTES), ordered=st.booleans()),
     away_at=st.one_of(st.just(10_000), st.integers(1, 8)),
 )
 def test_every_event_has_the_outcome_that_the_service_gave_it(
     rows: list[tuple[str, int, str]], limits: Limits, away_at: int
 ) -> None:
-    events = [Event(str(n), "t", mailbox, b"x" * octets) for n, (mailbox, octets, _) in enumerate(rows)]
+    events = [Event(str(n), "t", mailbox, b"x" * size) for n, (mailbox, size, _) in enumerate(rows)]
     makes = {str(n): what for n, (_, _, what) in enumerate(rows)}
     service = Service(limits, makes, away_at)
     outcomes = hand_over(events, service.send, lambda event: len(event.body), limits)
@@ -82,7 +82,7 @@ def test_every_event_has_the_outcome_that_the_service_gave_it(
             assert service.requests == away_at
         elif outcome.verdict is Verdict.REFUSED:
             assert outcome in {TOO_LARGE, SAID["refuses"], Outcome(Verdict.REFUSED, "spoilt")}
-            assert (outcome == TOO_LARGE) == (len(event.body) > OCTETS)
+            assert (outcome == TOO_LARGE) == (len(event.body) > BYTES)
             assert (outcome.reason == "spoilt") == (makes[event.id] == "spoils" and outcome != TOO_LARGE)
         elif outcome == SAID["cannot"] and limits.ordered:
             assert any(

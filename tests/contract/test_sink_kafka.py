@@ -69,8 +69,8 @@ def ids(topic: KafkaTopic) -> list[str]:
     return [json.loads(record.value)["id"] for record in topic.records()]
 
 
-def large(name: str, mailbox: str, octets: int) -> Event:
-    return Event(name, "t", mailbox, json.dumps({"id": name, "x": "x" * octets}).encode())
+def large(name: str, mailbox: str, size: int) -> Event:
+    return Event(name, "t", mailbox, json.dumps({"id": name, "x": "x" * size}).encode())
 
 
 def test_a_record_carries_what_a_consumer_needs_without_reading_it(server: Kafka, topic: KafkaTopic) -> None:

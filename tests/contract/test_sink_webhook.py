@@ -251,7 +251,7 @@ def test_a_deadline_holds_on_a_connection_used_before(receiver: Receiver, answer
 
 @pytest.mark.parametrize("header", [b"connection: close", b"x: y"], ids=["closing", "kept alive"])
 def test_the_status_counts_even_when_the_rest_of_the_answer_never_ends(receiver: Receiver, header: bytes) -> None:
-    """Reading on would take the receiver minutes: an octet now and then, each in time by itself."""
+    """Reading on would take the receiver minutes: a byte now and then, each in time by itself."""
     receiver.answer = lambda _: Answer(trickle=b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n" + header + b"\r\n\r\n")
     with sink_to(receiver.url, timeout=0.5) as sink:
         assert sink.deliver([event("e1")]) == [DELIVERED]
@@ -390,17 +390,17 @@ def test_a_server_that_never_shakes_hands_is_given_up(ca_file: Path) -> None:
 
 
 def test_a_server_that_trickles_its_handshake_is_given_up(ca_file: Path) -> None:
-    """Each octet comes in time by itself; only the deadline of the whole ends it."""
+    """Each byte comes in time by itself; only the deadline of the whole ends it."""
     done = threading.Event()
 
     def trickle(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection:
-            # A handshake record of 16 KiB, an octet at a time.
-            octets = iter(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03" + bytes(16_000))
+            # A handshake record of 16 KiB, a byte at a time.
+            data = iter(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03" + bytes(16_000))
             while not done.wait(0.05):
                 try:
-                    connection.sendall(bytes([next(octets)]))
+                    connection.sendall(bytes([next(data)]))
                 except OSError:
                     return
 

@@ -45,11 +45,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return FolderStore(tmp_path / "store")
     server: S3Server = request.getfixturevalue("s3_server")
     bucket = server.make_bucket(f"contract-{uuid.uuid4().hex}")
-    return server.open(bucket, single_octets=4 * MIB, part_octets=5 * MIB)
+    return server.open(bucket, single_bytes=4 * MIB, part_bytes=5 * MIB)
 
 
-def octets(size: int) -> bytes:
-    return random.Random(size).randbytes(size)  # noqa: S311 - the same octets each time
+def filler(size: int) -> bytes:
+    return random.Random(size).randbytes(size)  # noqa: S311 - the same bytes each time
 
 
 def put(store: Store, key: str, content: bytes, *, only_if_absent: bool = False) -> ObjectRef:
@@ -78,13 +78,13 @@ def test_a_listing_tells_when_each_object_was_written_last(store: Store) -> None
 
 def test_a_listing_tells_the_size_of_each_object(store: Store) -> None:
     put(store, "box/a", b"")
-    put(store, "box/b/c", octets(SMALL))
+    put(store, "box/b/c", filler(SMALL))
     assert {found.key: found.size for found in store.stored("box/")} == {"box/a": 0, "box/b/c": SMALL}
 
 
 @pytest.mark.parametrize("size", [0, 1, SMALL, MIB, MIB + 1, STREAMED, PARTED])
-def test_what_is_put_is_read_octet_by_octet(store: Store, size: int) -> None:
-    content = octets(size)
+def test_what_is_put_is_read_byte_for_byte(store: Store, size: int) -> None:
+    content = filler(size)
     ref = put(store, "box/2026/01/02/key/raw.eml", content)
     assert (ref.bucket, ref.key, ref.size) == (store.bucket, "box/2026/01/02/key/raw.eml", size)
     assert ref.sha256 == hashlib.sha256(content).hexdigest()
@@ -94,7 +94,7 @@ def test_what_is_put_is_read_octet_by_octet(store: Store, size: int) -> None:
 
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
 def test_a_body_is_taken_from_its_position_on(store: Store, size: int) -> None:
-    content = octets(size)
+    content = filler(size)
     body = io.BytesIO(b"read before" + content)
     body.seek(len(b"read before"))
     digest = hashlib.sha256(content).hexdigest()
@@ -103,7 +103,7 @@ def test_a_body_is_taken_from_its_position_on(store: Store, size: int) -> None:
 
 
 def test_an_object_can_be_read_in_pieces_and_left_unread(store: Store) -> None:
-    content = octets(STREAMED)
+    content = filler(STREAMED)
     put(store, "box/a", content)
     with store.open("box/a") as body:
         assert body.read(10) == content[:10]
@@ -120,7 +120,7 @@ def test_putting_twice_is_putting_once(store: Store) -> None:
 
 
 def test_a_put_replaces_what_was_there(store: Store) -> None:
-    put(store, "box/a", octets(SMALL))
+    put(store, "box/a", filler(SMALL))
     put(store, "box/a", b"later")
     assert read(store, "box/a") == b"later"
 
@@ -129,15 +129,15 @@ def test_a_put_replaces_what_was_there(store: Store) -> None:
 def test_only_if_absent_leaves_the_first_object_as_it_is(store: Store, size: int) -> None:
     put(store, "box/a", b"first", only_if_absent=True)
     with pytest.raises(ObjectExistsError):
-        put(store, "box/a", octets(size), only_if_absent=True)
+        put(store, "box/a", filler(size), only_if_absent=True)
     assert read(store, "box/a") == b"first"
     assert stored_keys(store, "") == ["box/a"]
 
 
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
 def test_only_if_absent_creates_what_is_absent(store: Store, size: int) -> None:
-    put(store, "box/a", octets(size), only_if_absent=True)
-    assert read(store, "box/a") == octets(size)
+    put(store, "box/a", filler(size), only_if_absent=True)
+    assert read(store, "box/a") == filler(size)
 
 
 def test_of_two_that_create_at_once_exactly_one_wins(store: Store) -> None:
@@ -175,17 +175,17 @@ class BrokenBodyError(Exception):
 
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
 def test_a_body_that_breaks_leaves_nothing_and_its_error_is_not_the_stores(store: Store, size: int) -> None:
-    body = Breaks(octets(size))
+    body = Breaks(filler(size))
     with pytest.raises(BrokenBodyError):
-        store.put("box/a", body, size=size, sha256=hashlib.sha256(octets(size)).hexdigest(), content_type="a/b")
+        store.put("box/a", body, size=size, sha256=hashlib.sha256(filler(size)).hexdigest(), content_type="a/b")
     assert store.stat("box/a") is None
     assert stored_keys(store, "") == []
 
 
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
 @pytest.mark.parametrize("damage", ["short", "long", "changed"])
-def test_octets_that_are_not_those_announced_are_not_stored(store: Store, size: int, damage: str) -> None:
-    content = octets(size)
+def test_bytes_that_are_not_those_announced_are_not_stored(store: Store, size: int, damage: str) -> None:
+    content = filler(size)
     damaged = {"short": content[:-1], "long": content + b"!", "changed": content[:-1] + b"!"}[damage]
     with pytest.raises(StoreUnavailableError, match="announced"):
         store.put(
@@ -218,8 +218,8 @@ def test_octets_that_are_not_those_announced_are_not_stored(store: Store, size: 
 )
 def test_keys_are_taken_as_they_are(store: Store, name: str) -> None:
     key = f"box/{name}/1-{name}"
-    assert put(store, key, b"octets").key == key
-    assert read(store, key) == b"octets"
+    assert put(store, key, b"bytes").key == key
+    assert read(store, key) == b"bytes"
     assert stored_keys(store, f"box/{name}/") == [key]
     stat = store.stat(key)
     assert stat is not None
@@ -233,7 +233,7 @@ def test_keys_are_taken_as_they_are(store: Store, name: str) -> None:
 )
 def test_keys_that_could_mean_something_else_are_refused(store: Store, key: str) -> None:
     with pytest.raises(StoreRefusedError, match="key"):
-        put(store, key, b"octets")
+        put(store, key, b"bytes")
     with pytest.raises(StoreRefusedError, match="key"):
         store.open(key).__enter__()
     with pytest.raises(StoreRefusedError, match="key"):
@@ -315,14 +315,14 @@ def test_what_is_below_a_folder_is_erased_but_for_what_is_to_stay(store: Store) 
 
 
 def test_an_error_of_the_reader_stays_the_readers(store: Store) -> None:
-    put(store, "box/a", b"octets")
+    put(store, "box/a", b"bytes")
     with pytest.raises(ConnectionResetError), store.open("box/a"):
         raise ConnectionResetError
 
 
 def test_threads_share_a_store(store: Store) -> None:
     def work(number: int) -> bool:
-        content = octets(1000 + number)
+        content = filler(1000 + number)
         put(store, f"box/{number % 4}/{number}", content)
         return read(store, f"box/{number % 4}/{number}") == content
 

@@ -82,20 +82,20 @@ def test_a_put_is_durable_with_all_the_folders_above_it(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, only_if_absent: bool
 ) -> None:
     syncs = Syncs(store, monkeypatch)
-    put(store, "box/day/key", b"octets", only_if_absent=only_if_absent)
+    put(store, "box/day/key", b"bytes", only_if_absent=only_if_absent)
     root = tmp_path / "store"
     *above, content, last = syncs.seen
     assert [path for path, _ in above] == [tmp_path, root, root / "box"]
-    assert (content[0].parent, content[1]) == (root / "box/day", []), "the octets come before the name"
+    assert (content[0].parent, content[1]) == (root / "box/day", []), "the bytes come before the name"
     assert last == (root / "box/day", ["box/day/key"])
 
 
 def test_a_folder_known_to_be_durable_is_not_synchronised_again(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(store, "box/day/1", b"octets")
+    put(store, "box/day/1", b"bytes")
     syncs = Syncs(store, monkeypatch)
-    put(store, "box/day/2", b"octets")
+    put(store, "box/day/2", b"bytes")
     assert [path for path, _ in syncs.seen][1:] == [tmp_path / "store/box/day"]
 
 
@@ -103,10 +103,10 @@ def test_the_folder_of_another_process_is_not_taken_for_durable(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have made the folder, and not yet have come to synchronise it."""
-    put(store, "box/1", b"octets")
+    put(store, "box/1", b"bytes")
     (tmp_path / "store/box/day").mkdir()
     syncs = Syncs(store, monkeypatch)
-    put(store, "box/day/1", b"octets")
+    put(store, "box/day/1", b"bytes")
     assert next(path for path, _ in syncs.seen) == tmp_path / "store/box"
 
 
@@ -114,10 +114,10 @@ def test_an_object_found_by_only_if_absent_is_durable_too(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller goes on as if it had stored it, and its writer may have been stopped before it was durable."""
-    put(FolderStore(tmp_path / "store"), "box/day/key", b"octets")
+    put(FolderStore(tmp_path / "store"), "box/day/key", b"bytes")
     syncs = Syncs(store, monkeypatch)
     with pytest.raises(ObjectExistsError):
-        put(store, "box/day/key", b"octets", only_if_absent=True)
+        put(store, "box/day/key", b"bytes", only_if_absent=True)
     assert [path for path, _ in syncs.seen][-1] == tmp_path / "store/box/day"
     assert tmp_path / "store/box" in [path for path, _ in syncs.seen]
 
@@ -126,27 +126,27 @@ def test_what_is_erased_is_gone_durably_with_empty_folders_and_what_was_half_wri
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in ("box/m/message.json", "box/m/attachments/1-a", "box/m/attachments/more/2-b"):
-        put(store, key, b"octets")
+        put(store, key, b"bytes")
     (tmp_path / "store/box/m/.tmp-0123").write_bytes(b"half an attachment")
     syncs = Syncs(store, monkeypatch)
     assert store.erase("box/m", keep=["box/m/message.json"]) == 2
     assert [path.name for path in (tmp_path / "store/box/m").iterdir()] == ["message.json"]
     assert syncs.seen[-1] == (tmp_path / "store/box/m", ["box/m/message.json"])
-    put(store, "box/m/attachments/1-a", b"octets")
+    put(store, "box/m/attachments/1-a", b"bytes")
 
 
 def test_erasing_again_makes_durable_what_was_removed_before(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who removed it may have been killed before that."""
-    put(store, "box/m/message.json", b"octets")
+    put(store, "box/m/message.json", b"bytes")
     syncs = Syncs(store, monkeypatch)
     assert store.erase("box/m", keep=["box/m/message.json"]) == 0
     assert [path for path, _ in syncs.seen] == [tmp_path / "store/box/m"]
 
 
 def test_a_link_is_erased_and_not_what_it_points_to(store: FolderStore, tmp_path: Path) -> None:
-    put(store, "box/m/a", b"octets")
+    put(store, "box/m/a", b"bytes")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/file").write_bytes(b"of somebody else")
     (tmp_path / "store/box/m/link").symlink_to(tmp_path / "elsewhere")
@@ -158,7 +158,7 @@ def test_a_link_is_erased_and_not_what_it_points_to(store: FolderStore, tmp_path
 def test_files_and_folders_are_private(store: FolderStore, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        put(store, "box/day/key", b"octets")
+        put(store, "box/day/key", b"bytes")
     finally:
         os.umask(before)
     modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "store", *tmp_path.rglob("store/**/*")]}
@@ -187,35 +187,35 @@ def test_a_killed_put_leaves_only_what_is_never_listed(store: FolderStore, tmp_p
     assert store.stat("box/day/key") is None
     with pytest.raises(StoreRefusedError, match="may begin with"):
         store.stat(f"box/day/{left[0].name}")
-    put(store, "box/day/key", b"octets", only_if_absent=True)
+    put(store, "box/day/key", b"bytes", only_if_absent=True)
     assert stored_keys(store, "") == ["box/day/key"]
 
 
 def test_folders_may_be_removed_while_the_store_is_in_use(store: FolderStore, tmp_path: Path) -> None:
-    put(store, "box/day/key", b"octets")
+    put(store, "box/day/key", b"bytes")
     shutil.rmtree(tmp_path / "store/box/day")
-    put(store, "box/day/key", b"octets")
+    put(store, "box/day/key", b"bytes")
     shutil.rmtree(tmp_path / "store")
-    put(store, "box/day/key", b"octets")
+    put(store, "box/day/key", b"bytes")
     assert stored_keys(store, "") == ["box/day/key"]
 
 
 def test_a_segment_may_be_as_long_as_a_file_name(store: FolderStore) -> None:
     longest = "ü" * 127 + "x"
-    put(store, f"box/{longest}", b"octets")
+    put(store, f"box/{longest}", b"bytes")
     assert stored_keys(store, "") == [f"box/{longest}"]
-    with pytest.raises(StoreRefusedError, match="255 octets"):
-        put(store, f"box/{longest}x", b"octets")
+    with pytest.raises(StoreRefusedError, match="255 bytes"):
+        put(store, f"box/{longest}x", b"bytes")
 
 
 def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=256k") as disk:
         store = FolderStore(disk / "store")
-        put(store, "box/small", b"octets")
+        put(store, "box/small", b"bytes")
         with pytest.raises(StoreRefusedError, match="disk is full: free or add space"):
             put(store, "box/large", bytes(2**20))
         assert [path.name for path in files(disk)] == ["small"]
-        put(store, "box/other", b"octets")
+        put(store, "box/other", b"bytes")
 
 
 def test_a_limit_on_file_sizes_is_refused_and_leaves_nothing(store: FolderStore, tmp_path: Path) -> None:
@@ -232,11 +232,11 @@ def test_a_limit_on_file_sizes_is_refused_and_leaves_nothing(store: FolderStore,
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=256k") as disk:
         store = FolderStore(disk / "store")
-        put(store, "box/a", b"octets")
+        put(store, "box/a", b"bytes")
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         for key in ("box/b", "other/c"):
             with pytest.raises(StoreRefusedError, match="read-only: mount it for writing"):
-                put(store, key, b"octets")
+                put(store, key, b"bytes")
         with pytest.raises(StoreRefusedError, match="read-only"):
             store.delete("box/a")
         assert stored_keys(store, "") == ["box/a"]
@@ -246,7 +246,7 @@ def test_a_root_whose_parent_is_missing_is_refused_not_empty(tmp_path: Path) -> 
     """So a volume that is not mounted is no empty store, in which every object would be missing."""
     store = FolderStore(tmp_path / "volume/store")
     calls: list[Callable[[], object]] = [
-        lambda: put(store, "box/a", b"octets"),
+        lambda: put(store, "box/a", b"bytes"),
         lambda: store.stat("box/a"),
         lambda: store.open("box/a").__enter__(),
         lambda: stored_keys(store, ""),
@@ -258,18 +258,18 @@ def test_a_root_whose_parent_is_missing_is_refused_not_empty(tmp_path: Path) -> 
 
 
 def test_a_file_where_a_folder_should_be_is_refused(store: FolderStore, tmp_path: Path) -> None:
-    put(store, "box/a", b"octets")
+    put(store, "box/a", b"bytes")
     with pytest.raises(StoreRefusedError, match="a file is where a folder should be"):
-        put(store, "box/a/b", b"octets")
+        put(store, "box/a/b", b"bytes")
     with pytest.raises(StoreRefusedError, match="a folder is where an object should be"):
-        put(store, "box", b"octets")
+        put(store, "box", b"bytes")
     assert [path.name for path in files(tmp_path)] == ["a"]
 
 
 def test_a_failing_disk_is_worth_another_try_and_leaves_nothing(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(store, "box/a", b"octets")
+    put(store, "box/a", b"bytes")
 
     def fail(descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -277,5 +277,5 @@ def test_a_failing_disk_is_worth_another_try_and_leaves_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fail)
         with pytest.raises(StoreUnavailableError, match="Input/output error"):
-            put(store, "box/b", b"octets")
+            put(store, "box/b", b"bytes")
     assert [path.name for path in files(tmp_path)] == ["a"]

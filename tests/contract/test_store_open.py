@@ -101,8 +101,8 @@ def store(fault: Fault, metrics: Metrics) -> MeteredStore:
 
 
 def put(store: MeteredStore, *, only_if_absent: bool = False) -> None:
-    digest = hashlib.sha256(b"octets").hexdigest()
-    store.put("a", io.BytesIO(b"octets"), size=6, sha256=digest, content_type="a/b", only_if_absent=only_if_absent)
+    digest = hashlib.sha256(b"bytes").hexdigest()
+    store.put("a", io.BytesIO(b"bytes"), size=6, sha256=digest, content_type="a/b", only_if_absent=only_if_absent)
 
 
 def counted(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -126,7 +126,7 @@ def test_each_request_is_counted_by_operation_and_result(store: MeteredStore, me
     with pytest.raises(ObjectExistsError):
         put(store, only_if_absent=True)
     with store.open("a") as body:
-        assert body.read() == b"octets"
+        assert body.read() == b"bytes"
     with pytest.raises(ObjectMissingError), store.open("b"):
         pass
     assert store.stat("a")

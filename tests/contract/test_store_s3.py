@@ -54,8 +54,8 @@ def read(store: S3Store, key: str) -> bytes:
 
 def every_call(store: S3Store) -> list[Callable[[], object]]:
     return [
-        lambda: put(store, "box/a", b"octets"),
-        lambda: put(store, "box/a", b"octets", only_if_absent=True),
+        lambda: put(store, "box/a", b"bytes"),
+        lambda: put(store, "box/a", b"bytes", only_if_absent=True),
         lambda: store.stat("box/a"),
         lambda: read(store, "box/a"),
         lambda: stored_keys(store, ""),
@@ -73,7 +73,7 @@ def bucket(s3_server: S3Server) -> str:
 
 @pytest.mark.parametrize("size", [10, 2 * MIB, 6 * MIB])
 def test_type_disposition_and_checksum_go_with_the_object(s3_server: S3Server, bucket: str, size: int) -> None:
-    store, content = s3_server.open(bucket, single_octets=4 * MIB, part_octets=5 * MIB), b"x" * size
+    store, content = s3_server.open(bucket, single_bytes=4 * MIB, part_bytes=5 * MIB), b"x" * size
     put(store, "box/a", content, content_type="application/pdf", filename="Rechnung Nr. 7/8 'ü'.pdf")
     put(store, "box/raw.eml", content, content_type="message/rfc822")
     client = s3_server.client()
@@ -91,17 +91,17 @@ def test_a_type_that_is_no_header_is_not_sent(s3_server: S3Server, bucket: str) 
     """A sender writes what he likes into a Content-Type; it must not keep his mail from being stored."""
     store = s3_server.open(bucket)
     for number, declared in enumerate(("text/plain\r\nx-evil: 1", "text/größe")):
-        put(store, f"box/{number}", b"octets", content_type=declared)
+        put(store, f"box/{number}", b"bytes", content_type=declared)
     assert len(stored_keys(store, "")) == 2
 
 
 def test_an_object_of_somebody_else_is_read_for_its_checksum(s3_server: S3Server, bucket: str) -> None:
     client = s3_server.client()
-    client.put_object(Bucket=bucket, Key="box/a", Body=b"octets")
+    client.put_object(Bucket=bucket, Key="box/a", Body=b"bytes")
     client.close()
     ref = s3_server.open(bucket).stat("box/a")
     assert ref is not None
-    assert (ref.size, ref.sha256) == (6, hashlib.sha256(b"octets").hexdigest())
+    assert (ref.size, ref.sha256) == (6, hashlib.sha256(b"bytes").hexdigest())
 
 
 def test_more_keys_than_one_page_holds_are_all_listed(s3_server: S3Server, bucket: str) -> None:
@@ -121,7 +121,7 @@ class Breaks(io.BytesIO):
 
 
 def test_an_upload_in_parts_that_is_stopped_leaves_no_parts(s3_server: S3Server, bucket: str) -> None:
-    store = s3_server.open(bucket, single_octets=MIB, part_octets=5 * MIB)
+    store = s3_server.open(bucket, single_bytes=MIB, part_bytes=5 * MIB)
     with pytest.raises(KeyboardInterrupt):
         store.put("box/a", Breaks(bytes(12 * MIB)), size=12 * MIB, sha256="", content_type="text/plain")
     client = s3_server.client()
@@ -174,7 +174,7 @@ def test_credentials_may_come_from_the_environment(
 ) -> None:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    put(s3_server.open(bucket, access_key=None, secret_key=None), "box/a", b"octets")
+    put(s3_server.open(bucket, access_key=None, secret_key=None), "box/a", b"bytes")
 
 
 # --- where there is no server, or an odd one -----------------------------------------------------------------------
@@ -323,7 +323,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
     store = S3Store("bucket", endpoint=endpoint, access_key="key", secret_key="secret")
     with pytest.raises(StoreRefusedError, match="write https://host:port"):
-        put(store, "box/a", b"octets")
+        put(store, "box/a", b"bytes")
 
 
 def test_a_server_that_does_not_answer_is_unavailable(odd: OddServer) -> None:
@@ -353,7 +353,7 @@ def test_a_busy_server_is_asked_as_often_as_configured(odd: OddServer) -> None:
 def test_two_that_create_at_once_may_be_told_to_try_again(odd: OddServer) -> None:
     odd.quirks = {"conflicts"}
     with pytest.raises(StoreUnavailableError, match="ConditionalRequestConflict"):
-        put(odd.open(), "box/a", b"octets", only_if_absent=True)
+        put(odd.open(), "box/a", b"bytes", only_if_absent=True)
 
 
 @pytest.mark.parametrize("quirk", ["refuses conditions", "ignores conditions"])
@@ -386,7 +386,7 @@ def test_what_another_created_while_the_parts_were_sent_stays_as_it_is(odd: OddS
 
     content = bytes(10)
     with pytest.raises(ObjectExistsError):
-        odd.open(single_octets=5, part_octets=5).put(
+        odd.open(single_bytes=5, part_bytes=5).put(
             "box/a",
             Slow(content),
             size=10,
@@ -401,18 +401,18 @@ def test_what_another_created_while_the_parts_were_sent_stays_as_it_is(odd: OddS
 def test_where_the_server_does_not_know_checksums_they_are_left_out(odd: OddServer) -> None:
     odd.quirks = {"refuses checksums", "refuses conditions"}
     store = odd.open()
-    put(store, "box/a", b"octets", only_if_absent=True)
-    assert read(store, "box/a") == b"octets"
+    put(store, "box/a", b"bytes", only_if_absent=True)
+    assert read(store, "box/a") == b"bytes"
     odd.requests.clear()
-    put(store, "box/b", b"octets")
+    put(store, "box/b", b"bytes")
     assert [method for method, _, _ in odd.requests] == ["PUT"]
 
 
 def test_a_put_carries_the_checksum_and_nothing_that_few_servers_know(odd: OddServer) -> None:
-    put(odd.open(kms_key="arn:aws:kms:key"), "box/a", b"octets")
+    put(odd.open(kms_key="arn:aws:kms:key"), "box/a", b"bytes")
     _, headers, _ = odd.requests[-1]
     assert headers["x-amz-checksum-sha256"] == "7KVOvSjaYgTEIQS9ZuZdijOjSvQpWkc+9bJYNnml4uE="
-    assert headers["x-amz-content-sha256"] == hashlib.sha256(b"octets").hexdigest()
+    assert headers["x-amz-content-sha256"] == hashlib.sha256(b"bytes").hexdigest()
     assert headers["x-amz-server-side-encryption"] == "aws:kms"
     assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == "arn:aws:kms:key"
     assert headers["Content-Length"] == "6"
@@ -423,14 +423,14 @@ def test_a_put_carries_the_checksum_and_nothing_that_few_servers_know(odd: OddSe
 def test_connections_are_used_again_but_not_by_a_forked_process(odd: OddServer) -> None:
     """Two processes that write into one connection would read each other's answers."""
     store = odd.open()
-    put(store, "box/a", b"octets")
-    put(store, "box/b", b"octets")
+    put(store, "box/a", b"bytes")
+    put(store, "box/b", b"bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads
         child = os.fork()
     if child == 0:
         try:
-            put(store, "box/c", b"octets")
+            put(store, "box/c", b"bytes")
         except StoreError:
             os._exit(1)
         os._exit(0)

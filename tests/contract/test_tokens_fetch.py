@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from ingest.adapters.tokens.fetch import fetch
-from ingest.adapters.tokens.transport import ANSWER_OCTETS
+from ingest.adapters.tokens.transport import ANSWER_BYTES
 from ingest.errors import MaildropAuthError, TokenUnavailableError
 from tests.support.oauth import REFRESH, TokenServer
 from tests.support.servers import free_port
@@ -146,7 +146,7 @@ def test_seconds_may_be_written_as_text_or_left_out(server: TokenServer) -> None
 
 
 def test_no_more_of_an_answer_is_read_than_a_token_may_have(server: TokenServer) -> None:
-    server.answer = 200, b'{"access_token": "%b"}' % (b"x" * ANSWER_OCTETS)
+    server.answer = 200, b'{"access_token": "%b"}' % (b"x" * ANSWER_BYTES)
     for grant in grants(server):
         with pytest.raises(TokenUnavailableError, match="more than a token"):
             fetch(grant)
@@ -178,7 +178,7 @@ def test_silence_meets_the_deadline(server: TokenServer) -> None:
         b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
     ],
 )
-def test_an_octet_now_and_then_does_not_move_the_deadline(server: TokenServer, beginning: bytes) -> None:
+def test_a_byte_now_and_then_does_not_move_the_deadline(server: TokenServer, beginning: bytes) -> None:
     """In the status line, in the head, in a body with and without a length; and no thread stays behind."""
     server.beginning, server.drip = beginning, b" "
     for grant in grants(server):

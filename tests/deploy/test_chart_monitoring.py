@@ -79,7 +79,7 @@ def test_alerts_carry_more_labels_and_links_to_where_you_keep_things() -> None:
         assert alert["annotations"]["dashboard_url"].startswith("https://g.example/d/mailhaul-")
 
 
-def test_dashboards_arrive_octet_by_octet() -> None:
+def test_dashboards_arrive_byte_for_byte() -> None:
     rendered = render(values(metrics={"dashboards": {"enabled": True, "annotations": {"folder": "Mail"}}}))
     item = rendered.one("ConfigMap", "-dashboards")
     assert item["metadata"]["labels"]["grafana_dashboard"] == "1"

@@ -72,7 +72,7 @@ def test_a_panel_says_what_it_shows_and_in_which_unit(panel: Panel) -> None:
 
 @each_panel
 def test_units_fit_what_is_measured(panel: Panel) -> None:
-    """Seconds are shown as such, and octets too, where a query does nothing else with them."""
+    """Seconds are shown as such, and bytes too, where a query does nothing else with them."""
     for query in panel.queries:
         if re.search(r"(?<!rate)\(mailhaul_\w*_bytes\b", query.expr) and "rate" not in query.expr:
             assert panel.unit == "bytes"

@@ -31,7 +31,7 @@ TOTAL = MAILBOXES * MAILS
 # Long enough that uploads under way meet each of them.
 TROUBLE_SECONDS = 4.0
 # Some sessions come to their end; after those that do not, pauses grow.
-MOST_OCTETS = 400_000
+MOST_BYTES = 400_000
 
 
 class Busy(socketserver.ThreadingTCPServer):
@@ -64,13 +64,13 @@ class Busy(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def cutting(proxies: list[DelayProxy], dice: random.Random) -> Iterator[None]:
-    """Cut every session at an octet of chance, for the length of a `with` block."""
+    """Cut every session at a byte of chance, for the length of a `with` block."""
     over = threading.Event()
 
     def run() -> None:
         while not over.wait(0.02):
             for proxy in proxies:
-                proxy.cut_after(dice.randrange(1, MOST_OCTETS))
+                proxy.cut_after(dice.randrange(1, MOST_BYTES))
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -94,7 +94,7 @@ def test_dkim_is_verified_only_where_that_is_asked_for(tmp_path: Path) -> None:
         config = write_config(tmp_path, [], parse={"dkim": dkim, "dkim_bytes": "1MiB"})
         runtime = build(ConfigSource(config, {}), "redis://127.0.0.1:1/0", Metrics(), RecordedHints())
         assert isinstance(runtime.processor.verdicts.keys, PublishedKeys) == dkim
-        assert runtime.processor.verdicts.dkim_octets == 2**20
+        assert runtime.processor.verdicts.dkim_bytes == 2**20
         runtime.close()
 
 

@@ -23,7 +23,7 @@ FIRST, MORE = 50, 5
 
 
 class Post:
-    """Delivers sample mails to Dovecot users and remembers each octet."""
+    """Delivers sample mails to Dovecot users and remembers each byte."""
 
     def __init__(self, dovecot: Dovecot, prefix: str) -> None:
         self._dovecot = dovecot
@@ -56,7 +56,7 @@ class Post:
         ]
 
     def check(self, events: list[dict[str, Any]], read: Callable[[str], bytes], keys: list[str]) -> None:
-        """Exactly one raw, one manifest and one event for each mail, and every octet as it was delivered."""
+        """Exactly one raw, one manifest and one event for each mail, and every byte as it was delivered."""
         by_mailbox: Mapping[str, list[dict[str, Any]]] = defaultdict(list)
         for event in events:
             by_mailbox[event["data"]["mailbox"]["id"]].append(event)
@@ -96,7 +96,7 @@ def _whole_run(
 
 @pytest.mark.e2e
 @pytest.mark.dovecot
-def test_every_octet_arrives_in_a_folder_and_only_what_is_new_the_second_time(
+def test_every_byte_arrives_in_a_folder_and_only_what_is_new_the_second_time(
     tmp_path: Path, dovecot_server: Dovecot
 ) -> None:
     store = tmp_path / "store"
@@ -112,7 +112,7 @@ def test_every_octet_arrives_in_a_folder_and_only_what_is_new_the_second_time(
 
 @pytest.mark.e2e
 @pytest.mark.dovecot
-def test_every_octet_arrives_in_s3_and_only_what_is_new_the_second_time(
+def test_every_byte_arrives_in_s3_and_only_what_is_new_the_second_time(
     tmp_path: Path, dovecot_server: Dovecot, s3_server: S3Server
 ) -> None:
     client = s3_server.client()

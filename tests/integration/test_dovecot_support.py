@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.dovecot
 
-# What maildir and POP3 might change on the way: bare LF and CR, NUL, 8-bit octets, dots, a missing end.
+# What maildir and POP3 might change on the way: bare LF and CR, NUL, 8-bit bytes, dots, a missing end.
 _STRANGE = (
     b"Subject: crlf\r\n\r\nx\r\n",
     b"Subject: lf\n\nx\ny\n",
@@ -46,7 +46,7 @@ class _Client:
         return self.reader.readline()
 
     def ask_long(self, command: str) -> bytes:
-        """One command, the octets of a multi-line answer, without the first line and without dot-stuffing."""
+        """One command, the bytes of a multi-line answer, without the first line and without dot-stuffing."""
         answer = self.ask(command)
         assert answer.startswith(b"+OK"), answer
         lines = []
@@ -87,24 +87,24 @@ def _trusting(server: Dovecot) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=server.ca_file)
 
 
-def test_every_octet_comes_back_plain_and_over_tls(dovecot_server: Dovecot) -> None:
-    dovecot_server.add_user("octets", "right")
-    delivered = [sample(index, "octets").raw for index in range(2 * len(KINDS))]
+def test_every_byte_comes_back_plain_and_over_tls(dovecot_server: Dovecot) -> None:
+    dovecot_server.add_user("bytes", "right")
+    delivered = [sample(index, "bytes").raw for index in range(2 * len(KINDS))]
     for raw in delivered:
-        dovecot_server.deliver("octets", raw)
-    assert _fetch(dovecot_server.pop3_port, "octets") == delivered
-    assert _fetch(dovecot_server.pop3s_port, "octets", _trusting(dovecot_server)) == delivered
-    assert dovecot_server.maildrop("octets") == delivered
+        dovecot_server.deliver("bytes", raw)
+    assert _fetch(dovecot_server.pop3_port, "bytes") == delivered
+    assert _fetch(dovecot_server.pop3s_port, "bytes", _trusting(dovecot_server)) == delivered
+    assert dovecot_server.maildrop("bytes") == delivered
 
 
-def test_strange_octets_come_back_as_the_helper_says(dovecot_server: Dovecot) -> None:
+def test_strange_bytes_come_back_as_the_helper_says(dovecot_server: Dovecot) -> None:
     dovecot_server.add_user("strange", "right")
     for raw in _STRANGE:
         dovecot_server.deliver("strange", raw)
     assert _fetch(dovecot_server.pop3_port, "strange") == [as_served(raw) for raw in _STRANGE]
 
 
-def test_list_counts_octets_without_the_end_that_is_added(dovecot_server: Dovecot) -> None:
+def test_list_counts_bytes_without_the_end_that_is_added(dovecot_server: Dovecot) -> None:
     dovecot_server.add_user("sizes", "right")
     for raw in _STRANGE:
         dovecot_server.deliver("sizes", raw)

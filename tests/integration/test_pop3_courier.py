@@ -58,13 +58,13 @@ def deleting(server: Courier, user: str) -> Bench:
     return made
 
 
-def test_every_octet_comes_through(courier: Courier, connect: Pop3Connector) -> None:
-    courier.add_user("octets", "secret")
+def test_every_byte_comes_through(courier: Courier, connect: Pop3Connector) -> None:
+    courier.add_user("bytes", "secret")
     mails = [b"N: %d\r\n" % number + NASTY for number in range(150)]
     mails += [b"\r\n" + b"0123456789abcde\r\n" * 2**17, b"\r\n"]
     for raw in mails:
-        courier.deliver("octets", raw)
-    drop = opened(courier, "octets", connect)
+        courier.deliver("bytes", raw)
+    drop = opened(courier, "bytes", connect)
     assert fetched(drop, drop.listing().rows) == mails
     assert drop.quit()
 

@@ -63,12 +63,12 @@ def everything(drop: Pop3Session) -> dict[bytes | None, bytes]:
     return {one.listed.unique_id: one.spool.getvalue() for one in outcomes if isinstance(one, Fetched)}
 
 
-def test_every_octet_comes_through_and_a_missing_line_end_is_added(server: DemoServer, folder: Path) -> None:
+def test_every_byte_comes_through_and_a_missing_line_end_is_added(server: DemoServer, folder: Path) -> None:
     """Beyond one window, with every trap for framing; the listed sizes are exact."""
     mails: dict[bytes, bytes] = {b"%04d" % number: b"%d\r\n" % number + NASTY for number in range(250)}
     mails |= {b"big": b"x" * 3 * 2**20 + b"\r\n", b"empty": b"", b"open": b"no end", b"lf": b"a\n"}
-    for name, octets in mails.items():
-        (folder / "ann" / f"{name.decode()}.eml").write_bytes(octets)
+    for name, data in mails.items():
+        (folder / "ann" / f"{name.decode()}.eml").write_bytes(data)
     drop = opened(server)
     got = everything(drop)
     assert got == {key: value if value.endswith(b"\r\n") else value + b"\r\n" for key, value in mails.items()}

@@ -1,4 +1,4 @@
-"""The POP3 client against a real Dovecot: octets, pipelining, locks, commit."""
+"""The POP3 client against a real Dovecot: bytes, pipelining, locks, commit."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def everything(drop: Pop3Session) -> list[bytes]:
 
 
 @pytest.mark.parametrize("tls", list(Tls))
-def test_every_octet_comes_through(dovecot_server: Dovecot, tls: Tls) -> None:
+def test_every_byte_comes_through(dovecot_server: Dovecot, tls: Tls) -> None:
     """Through more than one window, messages larger than it among them, in all three kinds of TLS."""
-    user = f"octets-{tls}"
+    user = f"bytes-{tls}"
     dovecot_server.add_user(user, "secret")
     mails = [b"N: %d\r\n" % number + NASTY for number in range(150)]
     mails += [b"\r\n" + b"0123456789abcde\n" * 2**17 + b"end"] * 6 + [b"x" * 2**21 + b"\r\n", b"\r\n"]
@@ -144,8 +144,8 @@ def test_top_gives_the_header(dovecot_server: Dovecot) -> None:
 
 def test_a_server_that_dies_ends_the_session_and_deletes_nothing(own_dovecot: Dovecot) -> None:
     own_dovecot.add_user("joe", "secret")
-    for octets in (1, 2**20, 2**25):  # the last is more than the sockets on the way can hold
-        own_dovecot.deliver("joe", b"\r\n" + b"x" * octets)
+    for data in (1, 2**20, 2**25):  # the last is more than the sockets on the way can hold
+        own_dovecot.deliver("joe", b"\r\n" + b"x" * data)
     drop = opened(own_dovecot, "joe")
     listing = drop.listing().rows
     drop.delete(listing[:1])

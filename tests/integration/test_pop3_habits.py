@@ -105,7 +105,7 @@ def qmail(*mails: tuple[bytes, bytes], first: bool = False) -> list[Step]:
 
 
 def test_mail_of_qmail_is_kept_as_it_was_sent_whatever_its_listed_size() -> None:
-    """Sizes without CRs, one empty line too many, and a unique-id of 255 octets."""
+    """Sizes without CRs, one empty line too many, and a unique-id of 255 bytes."""
     one, two = mail("1", "first\r\n.second\r\n" * 40), mail("2")
     assert len(LONG_ID) == 255
     drop = [(LONG_ID, one), (LONG_ID[:-1] + b"y", two)]
@@ -312,7 +312,7 @@ def test_a_fetch_that_stalls_is_taken_up_again_one_message_at_a_time() -> None:
     """What was complete before is registered, and not fetched again."""
     drop = [(b"u1", mail("1")), (b"u2", mail("2")), (b"u3", mail("3"))]
     hello, features = Send(b"+OK ready\r\n"), ("PIPELINING", "UIDL")
-    flight = Send(landed(*features, mails=3).octets)
+    flight = Send(landed(*features, mails=3).data)
     listing = [
         *asked("STAT", b"+OK 3 15\r\n"),
         *asked("UIDL", b"+OK\r\n1 u1\r\n2 u2\r\n3 u3\r\n.\r\n"),

@@ -72,7 +72,7 @@ def counted(made: Bench, what: str) -> float:
     return made.metrics.registry.get_sample_value("mailhaul_messages_total", {"result": what}) or 0.0
 
 
-def test_a_fetch_cut_at_random_octets_is_taken_up_again(dovecot_server: Dovecot) -> None:
+def test_a_fetch_cut_at_random_bytes_is_taken_up_again(dovecot_server: Dovecot) -> None:
     """What was complete is registered and not fetched again; nothing else is kept."""
     mails = filled(dovecot_server, "cut", MESSAGES)
     draw = random.Random(500)  # noqa: S311 - the same cuts each time

@@ -42,7 +42,7 @@ def opened(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("together", [False, True])
-def test_a_session_goes_through_and_no_octet_of_the_greeting_is_lost(
+def test_a_session_goes_through_and_no_byte_of_the_greeting_is_lost(
     kind: type[Relay],
     together: bool,  # noqa: FBT001 - a parameter
 ) -> None:
@@ -91,7 +91,7 @@ def test_a_proxy_that_does_not_connect_us_says_why(kind: type[Relay], refusal: b
 
 @pytest.mark.parametrize("text", ["", "x" * 256, "pässword"])
 def test_what_socks_cannot_carry_is_told_before_it_is_sent(text: str) -> None:
-    """It has one octet for a length, and no character set."""
+    """It has one byte for a length, and no character set."""
     for given in ((text, "s3cret"), ("ann", text)):
         with Socks5() as relay, pytest.raises(MaildropConnectError, match=r"`proxy\.username`"):
             opened(relay, 110, proxy_login=given)

@@ -185,14 +185,14 @@ def test_a_message_listed_above_the_limit_and_asked_for_all_the_same_may_be_as_l
     with session(steps, limits=Limits(message_bytes=100_000)) as (drop, _):
         (one,) = drop.fetch(rows(199_000), Spools())
     assert isinstance(one, Fetched)
-    assert one.octets == 200_002
+    assert one.size == 200_002
 
 
 def test_a_listed_size_that_lies_is_forgiven() -> None:
     steps = [Expect("RETR"), Send(b"+OK\r\n" + b"x" * 98 + b"\r\n.\r\n"), Expect("RETR"), Send(b"+OK\r\n.\r\n")]
     with session(steps) as (drop, _):
         outcomes = list(drop.fetch(rows(50, 10**6), Spools()))
-    assert [outcome.octets for outcome in outcomes if isinstance(outcome, Fetched)] == [100, 0]
+    assert [outcome.size for outcome in outcomes if isinstance(outcome, Fetched)] == [100, 0]
 
 
 def test_silence_inside_a_message_meets_the_idle_deadline() -> None:

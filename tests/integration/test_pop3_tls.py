@@ -149,8 +149,8 @@ def test_a_server_that_is_silent_in_the_handshake_meets_the_deadline() -> None:
         polled([Stall()], deadlines=Deadlines(tls=0.15))
 
 
-def test_a_server_that_answers_the_handshake_octet_by_octet_meets_the_deadline() -> None:
-    """Octets that keep coming do not move it: here two seconds of them, the beginning of one long record."""
+def test_a_server_that_answers_the_handshake_byte_for_byte_meets_the_deadline() -> None:
+    """Bytes that keep coming do not move it: here two seconds of them, the beginning of one long record."""
     trickle = Trickle(b"\x16\x03\x03\x20\x00" + bytes(200), 0.01)
     with pytest.raises(MaildropTimeoutError, match="TLS"):
         polled([trickle, Stall()], deadlines=Deadlines(tls=0.15))

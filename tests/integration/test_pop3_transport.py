@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SOON = Deadline(1000.0, "too late")
-# The first octet of TCP_INFO is the state: TCP_CLOSE of netinet/tcp.h.
+# The first byte of TCP_INFO is the state: TCP_CLOSE of netinet/tcp.h.
 TCP_CLOSED = b"\x07"
 
 
@@ -125,7 +125,7 @@ def test_what_came_before_a_reset_still_counts() -> None:
 
 @pytest.mark.parametrize("where", ["message", "listing"])
 def test_an_answer_that_drips_is_not_waited_for(where: str) -> None:
-    """Each octet comes in time, and the whole would take days."""
+    """Each byte comes in time, and the whole would take days."""
     body = [Expect("RETR 1"), Send(b"+OK\r\n"), Trickle(b"x" * 10_000, 0.01)]
     listing = [
         Expect("STAT"),
@@ -141,7 +141,7 @@ def test_an_answer_that_drips_is_not_waited_for(where: str) -> None:
         take: Callable[[], object] = (
             drop.listing if where == "listing" else lambda: list(drop.fetch(rows(9), Spools()))
         )
-        with pytest.raises(MaildropTimeoutError, match="10000 octets a second"):
+        with pytest.raises(MaildropTimeoutError, match="10000 bytes a second"):
             take()
         drop.close()
 
@@ -210,7 +210,7 @@ for message in drop.fetch([small], spool):
     message.spool.close()
 before = peak()
 for message in drop.fetch([large], spool):
-    assert message.octets == int(sys.argv[2])
+    assert message.bytes == int(sys.argv[2])
     message.spool.close()
 drop.close()
 print(peak() - before)
@@ -226,11 +226,11 @@ def _large_messages(listener: socket.socket) -> None:
         client.sendall(b"+OK\r\n")
         for command in lines:
             if command.startswith(b"RETR"):
-                octets = 2_000_000 // 64 * 64 if command == b"RETR 1\r\n" else LARGE
+                size = 2_000_000 // 64 * 64 if command == b"RETR 1\r\n" else LARGE
                 client.sendall(b"+OK\r\n")
-                for _ in range(octets // 2**16):
+                for _ in range(size // 2**16):
                     client.sendall(line * 2**10)
-                client.sendall(line * (octets % 2**16 // 64) + b".\r\n")
+                client.sendall(line * (size % 2**16 // 64) + b".\r\n")
             else:
                 client.sendall(b"-ERR\r\n" if command == b"CAPA\r\n" else b"+OK\r\n")
 

@@ -24,12 +24,12 @@ _FLOOD = _BLOB * 16  # far more than all buffers on the way hold
 
 
 class _Echo(socketserver.BaseRequestHandler):
-    """Greets with one octet, then sends back what it gets; ends after the client has ended."""
+    """Greets with one byte, then sends back what it gets; ends after the client has ended."""
 
     def handle(self) -> None:
         self.request.sendall(b"!")
-        while octets := self.request.recv(65536):
-            self.request.sendall(octets)
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
 
 
 class _EchoServer(socketserver.ThreadingTCPServer):
@@ -80,10 +80,10 @@ def _connected(proxy: DelayProxy) -> Iterator[socket.socket]:
 
 
 def _read(client: socket.socket, count: int) -> bytes:
-    octets = bytearray()
-    while len(octets) < count and (more := client.recv(65536)):
-        octets += more
-    return bytes(octets)
+    data = bytearray()
+    while len(data) < count and (more := client.recv(65536)):
+        data += more
+    return bytes(data)
 
 
 def _read_all(client: socket.socket) -> bytes:
@@ -91,7 +91,7 @@ def _read_all(client: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.02])
-def test_octets_pass_unchanged_in_both_directions(echo_port: int, delay: float) -> None:
+def test_bytes_pass_unchanged_in_both_directions(echo_port: int, delay: float) -> None:
     with DelayProxy(echo_port, delay) as proxy, _connected(proxy) as client:
         writer = threading.Thread(target=client.sendall, args=(_BLOB,))
         writer.start()
@@ -111,7 +111,7 @@ def test_a_client_that_reads_late_holds_the_server_back_and_gets_everything() ->
         assert _read_all(client) == _FLOOD
 
 
-def test_an_end_of_stream_follows_the_octets_before_it(echo_port: int) -> None:
+def test_an_end_of_stream_follows_the_bytes_before_it(echo_port: int) -> None:
     with DelayProxy(echo_port, 0.02) as proxy, _connected(proxy) as client:
         client.sendall(b"x" * 100_000)
         client.shutdown(socket.SHUT_WR)
@@ -149,7 +149,7 @@ def test_a_narrow_line_is_narrow(echo_port: int) -> None:
         assert time.monotonic() - began >= 0.45
 
 
-def test_a_connection_is_cut_after_so_many_octets_from_the_server(echo_port: int) -> None:
+def test_a_connection_is_cut_after_so_many_bytes_from_the_server(echo_port: int) -> None:
     with DelayProxy(echo_port, 0.01, cut_after=5001) as proxy:
         for _ in range(2):
             with _connected(proxy) as client:

@@ -56,9 +56,9 @@ def test_a_ledger_put_back_to_an_older_state_is_given_back_what_it_lost(
             dovecot_server.deliver(user, mail(f"second of {user}"))
         assert mailhaul("drain", "--config", str(config), env=ENV).returncode == 0
         client.flushall()
-        for key, octets in older.items():
-            assert octets is not None
-            client.restore(key, 0, octets)
+        for key, data in older.items():
+            assert data is not None
+            client.restore(key, 0, data)
 
     done = reconcile(config, "--json")
     assert done.returncode == 0, done.stderr

@@ -87,7 +87,7 @@ def test_events_that_a_sink_refused_are_listed_tried_again_or_dropped(tmp_path: 
         assert "mailhaul sinks refused NAME" in " ".join(run("status").stdout.split())
         (row,) = json.loads(run("sinks", "refused", "erp", "--json").stdout)
         assert row.pop("appended")
-        assert row == {"event_id": "e1", "type": "t", "mailbox": "one", "octets": 11, "tried": True}
+        assert row == {"event_id": "e1", "type": "t", "mailbox": "one", "bytes": 11, "tried": True}
         assert "e1" in run("sinks", "refused", "erp").stdout
 
         assert run("sinks", "retry", "erp").returncode == 2

@@ -1,4 +1,4 @@
-"""A workbench for use cases: every port's in-memory twin, one clock, and mails by the octet."""
+"""A workbench for use cases: every port's in-memory twin, one clock, and mails by the byte."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NOWHERE = Server("pop.example.org", 110, Tls.NONE)
 
 
 def mail(subject: str, text: str = "Hello.", attachment: bytes | None = None) -> bytes:
-    """A small mail with CRLF ends, with one attached file when octets for it are given."""
+    """A small mail with CRLF ends, with one attached file when bytes for it are given."""
     head = (
         "Received: from mx.example.org by pop.example.org; Mon, 23 Nov 2026 08:00:00 +0000\r\n"
         f"From: billing@example.org\r\nTo: in@example.com\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VIRUS = b"This text is the virus that the tests of Mailhaul look for."
 SIGNATURE = "Mailhaul.Test.UNOFFICIAL"  # clamd marks names that are not in its own databases
-# Octets: what clamd takes of one stream, and how much of one file it looks at.
+# Bytes: what clamd takes of one stream, and how much of one file it looks at.
 STREAM_MAX = 256 * 1024
 FILE_MAX = 128 * 1024
 _PATIENCE = 30.0

@@ -1,4 +1,4 @@
-"""CMS by the octet (RFC 5652): BER as the tests want it, and DER that a library has signed."""
+"""CMS by the byte (RFC 5652): BER as the tests want it, and DER that a library has signed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def der(tag: int, content: bytes) -> bytes:
     size = len(content)
     if size < 0x80:
         return bytes([tag, size]) + content
-    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(octets)]) + octets + content
+    data = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(data)]) + data + content
 
 
 def ber(tag: int, *content: bytes) -> bytes:
@@ -56,9 +56,9 @@ def signed(content: bytes, *options: pkcs7.PKCS7Options) -> bytes:
     return builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary, *options])
 
 
-def pem(octets: bytes, label: str = "PKCS7") -> bytes:
+def pem(data: bytes, label: str = "PKCS7") -> bytes:
     """Text between two lines."""
-    return f"-----BEGIN {label}-----\n".encode() + base64.encodebytes(octets) + f"-----END {label}-----\n".encode()
+    return f"-----BEGIN {label}-----\n".encode() + base64.encodebytes(data) + f"-----END {label}-----\n".encode()
 
 
 @lru_cache

@@ -29,7 +29,7 @@ SMIME = "smime.p7m", "application/pkcs7-mime"
 
 @dataclass(frozen=True)
 class Files:
-    """All that a reader said: each file's end with its octets, and the codes of the whole."""
+    """All that a reader said: each file's end with its bytes, and the codes of the whole."""
 
     found: list[tuple[bytes, FileEnd]]
     defects: tuple[str, ...]
@@ -43,24 +43,24 @@ class Files:
         return [end.filename for _, end in self.found]
 
 
-def read_files(reader: Reader, octets: bytes, size: int = 262_144) -> Files:
-    """Read in pieces of `size` octets."""
+def read_files(reader: Reader, data: bytes, size: int = 262_144) -> Files:
+    """Read in pieces of `size` bytes."""
     found: list[tuple[bytes, FileEnd]] = []
     defects: set[Defect] = set()
     content: list[bytes] = []
-    for event in reader((octets[at : at + size] for at in range(0, len(octets), size)), defects):
+    for event in reader((data[at : at + size] for at in range(0, len(data), size)), defects):
         if isinstance(event, bytes):
             content.append(event)
         else:
             found.append((b"".join(content), event))
             content = []
-    assert not content, "octets are followed by their file's end"
+    assert not content, "bytes are followed by their file's end"
     return Files(found, codes(defects))
 
 
-def read_files_alike(reader: Reader, octets: bytes) -> Files:
+def read_files_alike(reader: Reader, data: bytes) -> Files:
     """Read in pieces of every size, which must make no difference."""
-    first, *others = [read_files(reader, octets, size) for size in SIZES]
+    first, *others = [read_files(reader, data, size) for size in SIZES]
     assert all(other == first for other in others)
     return first
 

@@ -96,7 +96,7 @@ class Courier:
         path.rename(self._maildir(user) / "new" / path.name)
 
     def maildrop(self, user: str) -> list[bytes]:
-        """The octets of every message in a maildrop, as they lie there, the oldest first."""
+        """The bytes of every message in a maildrop, as they lie there, the oldest first."""
         files = {path.name: path for part in ("new", "cur") for path in (self._maildir(user) / part).iterdir()}
         return [files[name].read_bytes() for name in sorted(files)]
 
@@ -181,7 +181,7 @@ class Courier:
                         client.sendall(answer)
 
     def _answer(self, client: socket.socket) -> bytes:
-        """A question is some lines NAME=VALUE, then `AUTH octets`, and so many octets with a line for each word."""
+        """A question is some lines NAME=VALUE, then `AUTH bytes`, and so many bytes with a line for each word."""
         with client.makefile("rb") as reader:
             while (line := reader.readline()) and not line.startswith(b"AUTH "):
                 pass

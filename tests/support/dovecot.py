@@ -1,9 +1,9 @@
 """A real Dovecot, run from a folder of its own on loopback, without root's rights.
 
 What RETR gives back of a message as it was delivered (found out on Dovecot 2.3.19, and held by a test):
-- every bare LF becomes CRLF; bare CR, NUL, 8-bit octets and lines that begin with a dot come back as they are;
-- a message whose last octet is not LF gets a CRLF at its end, which LIST does not count.
-So mail with CRLF line ends and a final CRLF comes back octet for octet. `as_served` does the same to octets.
+- every bare LF becomes CRLF; bare CR, NUL, 8-bit bytes and lines that begin with a dot come back as they are;
+- a message whose last byte is not LF gets a CRLF at its end, which LIST does not count.
+So mail with CRLF line ends and a final CRLF comes back byte for byte. `as_served` does the same to bytes.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def find_dovecot() -> Path | None:
 
 
 def as_served(raw: bytes) -> bytes:
-    """What RETR gives back of delivered octets."""
+    """What RETR gives back of delivered bytes."""
     served = re.sub(rb"(?<!\r)\n", b"\r\n", raw)
     return served if served.endswith(b"\n") else served + b"\r\n"
 
@@ -179,7 +179,7 @@ class Dovecot:
         return (signed + b"." + _base64url(hmac.digest(_KEY, signed, "sha256"))).decode()
 
     def deliver(self, user: str, raw: bytes) -> None:
-        """Put a message into a maildrop at once and whole, behind all that are there; octets stay as they are."""
+        """Put a message into a maildrop at once and whole, behind all that are there; bytes stay as they are."""
         name = self._next_name(raw)
         waiting = self._maildir(user) / "tmp" / name
         waiting.write_bytes(raw)
@@ -187,7 +187,7 @@ class Dovecot:
         waiting.rename(self._maildir(user) / "new" / name)
 
     def maildrop(self, user: str) -> list[bytes]:
-        """The octets of every message in a maildrop, as delivered, the oldest first."""
+        """The bytes of every message in a maildrop, as delivered, the oldest first."""
         while True:
             # A client's session moves files from `new` to `cur`: look in this order, and again if one is gone.
             files = [path for part in ("new", "cur") for path in (self._maildir(user) / part).iterdir()]
@@ -306,8 +306,8 @@ class Dovecot:
             os.chown(path, self._account.pw_uid, self._group)
 
 
-def _base64url(octets: bytes) -> bytes:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=")
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 @contextmanager

@@ -45,8 +45,8 @@ class Answer:
         status: of the answer.
         headers: besides the length.
         body: of the answer.
-        raw: octets to send instead of an answer, then hang up.
-        trickle: octets to send, then one more now and then, until the other side has enough.
+        raw: bytes to send instead of an answer, then hang up.
+        trickle: bytes to send, then one more now and then, until the other side has enough.
         silent: say nothing at all, until the other side has enough.
     """
 

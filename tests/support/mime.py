@@ -36,7 +36,7 @@ class Read:
 
 
 def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None, **found_in: Any) -> Read:
-    """Parse a mail in pieces of `size` octets; see `read_pieces`."""
+    """Parse a mail in pieces of `size` bytes; see `read_pieces`."""
     return read_pieces((raw[at : at + size] for at in range(0, len(raw), size)), limits, **found_in)
 
 
@@ -60,7 +60,7 @@ def read_pieces(pieces: Iterable[bytes], limits: MimeLimits | None = None, **fou
                 heads[event.path], contents[event.path] = event, []
             case PartData():
                 assert event.path not in leaves, "no data after a part's end"
-                assert event.data, "no event without octets"
+                assert event.data, "no event without bytes"
                 contents[event.path].append(event.data)
             case PartEnded():
                 leaves[event.path] = Leaf(heads[event.path], b"".join(contents[event.path]), event.defects)

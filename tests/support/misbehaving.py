@@ -41,7 +41,7 @@ def _eat_memory(send: Send) -> None:
 
 def _write_endlessly(send: Send) -> None:
     while True:
-        send(ANSWER, b"x" * confined.FRAME_OCTETS)
+        send(ANSWER, b"x" * confined.FRAME_BYTES)
 
 
 def _crash(send: Send) -> None:

@@ -36,7 +36,7 @@ class TokenServer:
         rotate: it gives out a new refresh token each time, and takes only the last one.
         answer: status and body instead of a token.
         silent: it says nothing.
-        drip: it sends these octets after `beginning`, again and again, and never comes to an end.
+        drip: it sends these bytes after `beginning`, again and again, and never comes to an end.
         beginning: of what drips.
         location: it redirects there.
         tls: it speaks TLS.
@@ -151,9 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.owner.stopped.wait(30)
             return
         status, body = self.owner.decide({name: values[0] for name, values in form.items()})
-        octets = json.dumps(body).encode()
+        data = json.dumps(body).encode()
         if self.owner.answer is not None:
-            status, octets = self.owner.answer
+            status, data = self.owner.answer
         if self.owner.drip:
             self._drip()
             return
@@ -161,9 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.owner.location:
             self.send_header("location", self.owner.location)
         self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(octets)))
+        self.send_header("content-length", str(len(data)))
         self.end_headers()
-        self.wfile.write(octets)
+        self.wfile.write(data)
 
     def _drip(self) -> None:
         """Until the other side has enough."""

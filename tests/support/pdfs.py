@@ -14,7 +14,7 @@ class Holding(NamedTuple):
     """A file to embed; `tree` and `associated` say where it is named."""
 
     name: str
-    octets: bytes
+    data: bytes
     tree: bool = True
     associated: bool = False
 
@@ -31,7 +31,7 @@ def pdf(*holding: Holding, password: str | None = None, algorithm: str = "AES-25
     writer.add_blank_page(72, 72)
     associated = ArrayObject()
     for each in holding:
-        made = writer.add_attachment(each.name, each.octets)
+        made = writer.add_attachment(each.name, each.data)
         if each.associated:
             associated.append(writer._add_object(made.pdf_object))
     names = writer.root_object.get("/Names")
@@ -70,12 +70,12 @@ def written(writer: PdfWriter) -> bytes:
     return into.getvalue()
 
 
-def with_object_streams(name: str, octets: bytes, dictionary: bytes) -> bytes:
+def with_object_streams(name: str, data: bytes, dictionary: bytes) -> bytes:
     """All but streams is compressed (PDF 1.5), as newer writers do.
 
     Args:
         name: of the one file it holds.
-        octets: of that file.
+        data: of that file.
         dictionary: entries of its stream's dictionary.
     """
     inside = {
@@ -89,7 +89,7 @@ def with_object_streams(name: str, octets: bytes, dictionary: bytes) -> bytes:
         body += content + b" "
     made = bytearray(b"%PDF-1.5\n")
     at = {4: len(made)}
-    made += _stream(4, dictionary, zlib.compress(octets))
+    made += _stream(4, dictionary, zlib.compress(data))
     at[5] = len(made)
     made += _stream(5, b"/Type/ObjStm/N 3/First %d" % len(places), zlib.compress(places + body))
     at[6] = len(made)
@@ -99,6 +99,6 @@ def with_object_streams(name: str, octets: bytes, dictionary: bytes) -> bytes:
     return bytes(made + b"startxref\n%d\n%%%%EOF\n" % at[6])
 
 
-def _stream(number: int, dictionary: bytes, octets: bytes) -> bytes:
-    head = b"%d 0 obj<<%s/Filter/FlateDecode/Length %d>>stream\n" % (number, dictionary, len(octets))
-    return head + octets + b"\nendstream endobj\n"
+def _stream(number: int, dictionary: bytes, data: bytes) -> bytes:
+    head = b"%d 0 obj<<%s/Filter/FlateDecode/Length %d>>stream\n" % (number, dictionary, len(data))
+    return head + data + b"\nendstream endobj\n"

@@ -1,4 +1,4 @@
-"""One raw mail processed into memory: its manifest, and the octets of what it names."""
+"""One raw mail processed into memory: its manifest, and the bytes of what it names."""
 
 from __future__ import annotations
 

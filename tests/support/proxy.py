@@ -30,7 +30,7 @@ class DelayProxy:
         target_port: of the server.
         delay: seconds each way. A new connection takes three of them to reach the server, as its handshake would.
         bytes_per_second: for each direction of each connection; None for no limit.
-        cut_after: each connection ends after so many octets from the server; None for never.
+        cut_after: each connection ends after so many bytes from the server; None for never.
         cut_at: a connection ends when a client says this (without TLS, in one piece), before the server hears of it.
         mute_at: the server hears this, but its answer is lost: the connection ends when it comes.
     """
@@ -68,9 +68,9 @@ class DelayProxy:
         self._thread.join()
         self._thread = None
 
-    def cut_after(self, octets: int | None) -> None:
-        """End connections that are opened from now on after so many octets from the server; None for never."""
-        self._line.cut_after = octets
+    def cut_after(self, size: int | None) -> None:
+        """End connections that are opened from now on after so many bytes from the server; None for never."""
+        self._line.cut_after = size
 
     def stall(self) -> None:
         """Let nothing through any more, in neither direction; connections stay open."""
@@ -152,10 +152,10 @@ class _Line:
 
 
 class _Chunk(NamedTuple):
-    """Octets on their way to an end; without octets the other side has finished, or is gone."""
+    """Bytes on their way to an end; without bytes the other side has finished, or is gone."""
 
     due: float
-    octets: bytes
+    data: bytes
     gone: bool = False
 
 
@@ -208,7 +208,7 @@ class _End(asyncio.Protocol):
     # --- called by the peer
 
     def send_later(self, data: bytes, *, gone: bool = False) -> None:
-        """Write octets when their time has come."""
+        """Write bytes when their time has come."""
         now = self.loop.time()
         if self.line.rate is None:
             self._coming.append(_Chunk(now + self.line.delay, data, gone))
@@ -220,7 +220,7 @@ class _End(asyncio.Protocol):
         self._schedule()
 
     def _send_slowly(self, now: float, data: bytes, *, gone: bool) -> None:
-        """Cut octets into slices of 20 ms, each due when the line has become free for it."""
+        """Cut bytes into slices of 20 ms, each due when the line has become free for it."""
         assert self.line.rate is not None
         step = max(1, int(self.line.rate / 50))
         for at in range(0, len(data) or 1, step):
@@ -229,7 +229,7 @@ class _End(asyncio.Protocol):
             self._coming.append(_Chunk(self._free_at + self.line.delay, piece, gone))
 
     def hold(self) -> None:
-        """Leave octets where they are for now."""
+        """Leave bytes where they are for now."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
@@ -255,28 +255,28 @@ class _End(asyncio.Protocol):
         last: _Chunk | None = None
         while self._coming and self._coming[0].due <= now:
             last = self._coming.popleft()
-            due.append(last.octets)
+            due.append(last.data)
         if last is not None:
             self._write(b"".join(due), last)
         self._schedule()
 
-    def _write(self, octets: bytes, last: _Chunk) -> None:
+    def _write(self, data: bytes, last: _Chunk) -> None:
         assert self.transport is not None
-        self._in_flight -= len(octets)
-        if octets and not self.transport.is_closing():
-            self.put(octets)
+        self._in_flight -= len(data)
+        if data and not self.transport.is_closing():
+            self.put(data)
         if last.gone:
             self.transport.close()
-        elif not last.octets and not self.transport.is_closing():
+        elif not last.data and not self.transport.is_closing():
             with suppress(OSError):  # the other side is gone already
                 self.transport.write_eof()
         if self._in_flight <= _IN_FLIGHT and self.peer is not None:
             self.peer.read_on()
 
-    def put(self, octets: bytes) -> None:
-        """Hand octets to the transport."""
+    def put(self, data: bytes) -> None:
+        """Hand bytes to the transport."""
         assert self.transport is not None
-        self.transport.write(octets)
+        self.transport.write(data)
 
     def _schedule(self) -> None:
         if self._timer is None and self._coming and self.transport is not None and not self.line.stalled:
@@ -317,12 +317,12 @@ class _ClientEnd(_End):
         except OSError:
             self.abort()
 
-    def put(self, octets: bytes) -> None:
+    def put(self, data: bytes) -> None:
         assert self.transport is not None
         if self._left is None:
-            self.transport.write(octets)
+            self.transport.write(data)
             return
-        self.transport.write(octets[: self._left])
-        self._left -= min(self._left, len(octets))
+        self.transport.write(data[: self._left])
+        self._left -= min(self._left, len(data))
         if self._left == 0:
             self.transport.close()

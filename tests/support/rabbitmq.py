@@ -34,7 +34,7 @@ ssl_options.cacertfile = {folder}/ca.pem
 ssl_options.certfile = {folder}/server.pem
 ssl_options.keyfile = {folder}/server.pem
 ssl_options.verify = verify_none
-# Octets; far less than by default, so that a test can go above it.
+# Bytes; far less than by default, so that a test can go above it.
 max_message_size = 200000
 num_acceptors.tcp = 2
 num_acceptors.ssl = 2

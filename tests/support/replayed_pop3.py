@@ -1,4 +1,4 @@
-"""The whole POP3 client on octets alone: a connection that plays a server's side from a list, in any pieces."""
+"""The whole POP3 client on bytes alone: a connection that plays a server's side from a list, in any pieces."""
 
 from __future__ import annotations
 

@@ -38,16 +38,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Send(Step):
-    """Send octets in one go."""
+    """Send bytes in one go."""
 
-    octets: bytes
+    data: bytes
 
 
 @dataclass(frozen=True)
 class Trickle(Step):
-    """Send octets one by one, with a pause in seconds after each."""
+    """Send bytes one by one, with a pause in seconds after each."""
 
-    octets: bytes
+    data: bytes
     pause: float = 0.0
 
 
@@ -104,7 +104,7 @@ FLIGHT: list[Step] = [Expect(verb) for verb in ("USER", "PASS", "CAPA", "STAT", 
 
 
 def landed(*capabilities: str, mails: int = 0) -> Send:
-    """All answers to `FLIGHT`; so many messages of 5 octets."""
+    """All answers to `FLIGHT`; so many messages of 5 bytes."""
     unique_ids = b"".join(b"%d u%d\r\n" % (number, number) for number in range(1, mails + 1))
     sizes = b"".join(b"%d 5\r\n" % number for number in range(1, mails + 1))
     listing = b"+OK %d %d\r\n+OK\r\n%b.\r\n+OK\r\n%b.\r\n" % (mails, mails * 5, unique_ids, sizes)
@@ -175,11 +175,11 @@ class ScriptedServer:
 
     def _play(self, step: Step, sock: socket.socket) -> socket.socket:
         match step:
-            case Send(octets):
-                sock.sendall(octets)
-            case Trickle(octets, pause):
-                for index in range(len(octets)):
-                    sock.sendall(octets[index : index + 1])
+            case Send(data):
+                sock.sendall(data)
+            case Trickle(data, pause):
+                for index in range(len(data)):
+                    sock.sendall(data[index : index + 1])
                     self._over.wait(pause)
             case Expect(prefix):
                 self._expect(sock, prefix)
@@ -198,18 +198,18 @@ class ScriptedServer:
 
     def _expect(self, sock: socket.socket, prefix: str) -> None:
         while b"\r\n" not in self._pending:
-            octets = sock.recv(4096)
-            if not octets:
+            data = sock.recv(4096)
+            if not data:
                 raise EOFError
-            self._pending += octets
+            self._pending += data
         line, _, self._pending = self._pending.partition(b"\r\n")
         self.received.append(line)
         self.ahead = max(self.ahead, self._pending.count(b"\r\n"))
         assert line.startswith(prefix.encode()), line
 
     def _drain(self, sock: socket.socket) -> None:
-        while octets := sock.recv(65536):
-            self._pending += octets
+        while data := sock.recv(65536):
+            self._pending += data
         self.received += self._pending.split(b"\r\n")[:-1]
         self._pending = b""
 

@@ -142,12 +142,12 @@ class Service:
 
 
 def check_message(event: Mapping[str, Any], sent: Mapping[bytes, SampleMail], read: Callable[[str], bytes]) -> str:
-    """Check one event against what was delivered, octet by octet; returns the raw message's hex SHA-256.
+    """Check one event against what was delivered, byte for byte; returns the raw message's hex SHA-256.
 
     Args:
         event: a received event.
-        sent: what was delivered to its mailbox, by raw octets.
-        read: the octets of an object by its key.
+        sent: what was delivered to its mailbox, by raw bytes.
+        read: the bytes of an object by its key.
     """
     data = event["data"]
     raw = read(data["raw"]["key"])

@@ -19,11 +19,11 @@ class Relay:
 
     Attributes:
         login: user name and password that it wants.
-        refusal: what it says instead of connecting, octet by octet.
+        refusal: what it says instead of connecting, byte for byte.
         silent: it takes the connection and says nothing.
         hasty: it takes the connection and ends it.
         port: where it listens.
-        together: octets from behind the proxy go out in one packet with the proxy's own answer.
+        together: bytes from behind the proxy go out in one packet with the proxy's own answer.
         asked: hosts and ports that it was asked for, as they were named.
     """
 
@@ -66,9 +66,9 @@ class Relay:
         self._sockets.append(sock)
         return sock
 
-    def answer(self, client: socket.socket, octets: bytes, behind: socket.socket) -> None:
+    def answer(self, client: socket.socket, data: bytes, behind: socket.socket) -> None:
         """Say that the connection is there."""
-        client.sendall(octets + (behind.recv(4096) if self.together else b""))
+        client.sendall(data + (behind.recv(4096) if self.together else b""))
 
     def _start(self, target: object, *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments)  # type: ignore[arg-type]  # callables of our own

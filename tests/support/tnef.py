@@ -1,4 +1,4 @@
-"""winmail.dat by the octet (MS-OXTNEF), good and bad."""
+"""winmail.dat by the byte (MS-OXTNEF), good and bad."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def properties(*made: bytes) -> bytes:
     return attribute(PROPERTIES, pack("<I", len(made)) + b"".join(made))
 
 
-def fixed(kind: int, name: int, octets: bytes) -> bytes:
-    """A property of a type that always takes as many octets."""
-    return pack("<HH", kind, name) + octets
+def fixed(kind: int, name: int, data: bytes) -> bytes:
+    """A property of a type that always takes as many bytes."""
+    return pack("<HH", kind, name) + data
 
 
 def variable(kind: int, name: int, *values: bytes) -> bytes:

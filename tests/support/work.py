@@ -1,7 +1,7 @@
-"""How much work a function does, counted and not timed: lines run, octets that they bring forth or look at.
+"""How much work a function does, counted and not timed: lines run, bytes that they bring forth or look at.
 
 The count is the same on every machine. It sees what Python code does: each line of the code under test counts one;
-each string of octets or text that appears in a local variable counts its length (a slice, a join, a translation);
+each string of bytes or text that appears in a local variable counts its length (a slice, a join, a translation);
 each call of a method of one counts the length of it (a search); and each match of a pattern counts how far it went.
 So a loop that looks at the rest of its input again and again cannot hide.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import FrameType, ModuleType
 
-_OCTETS = (bytes, bytearray, str)
+_BYTES = (bytes, bytearray, str)
 
 
 class Work:
@@ -35,7 +35,7 @@ class Work:
         self.done += 1
         seen = self._seen.setdefault(frame, {})
         for name, value in frame.f_locals.items():
-            if isinstance(value, _OCTETS) and seen.get(name) != id(value):
+            if isinstance(value, _BYTES) and seen.get(name) != id(value):
                 seen[name] = id(value)
                 self.done += len(value)
         if event == "return":
@@ -43,10 +43,10 @@ class Work:
         return self.trace
 
     def profile(self, frame: FrameType, event: str, argument: object) -> None:
-        """For `sys.setprofile`: calls of methods of octets and text."""
+        """For `sys.setprofile`: calls of methods of bytes and text."""
         if event == "c_call" and frame.f_code.co_filename.startswith(self._folder):
             owner = getattr(argument, "__self__", None)
-            if isinstance(owner, _OCTETS) and getattr(argument, "__name__", "") not in ("startswith", "endswith"):
+            if isinstance(owner, _BYTES) and getattr(argument, "__name__", "") not in ("startswith", "endswith"):
                 self.done += len(owner)
 
 

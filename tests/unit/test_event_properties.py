@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.adapters.sinks.signature import signature_headers
-from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_OCTETS, EventType, make_event
+from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_BYTES, EventType, make_event
 from ingest.domain.keys import event_id
 from ingest.domain.manifest import (
     Address,
@@ -36,7 +36,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def long(most: int) -> st.SearchStrategy[str]:
-    """Text of up to so many characters, as the parser hands it out: printable, which some of four octets are too."""
+    """Text of up to so many characters, as the parser hands it out: printable, which some of four bytes are too."""
     printable = st.characters(codec="utf-8", exclude_categories=["C", "Z"])
     return st.one_of(
         st.text(printable, max_size=min(most, 30)),
@@ -147,7 +147,7 @@ def rules(examples: int) -> settings:
 @given(manifest=manifests(), traceparent=st.sampled_from([None, TRACEPARENT]), now=moments)
 def test_every_event_can_be_carried_and_read(manifest: Manifest, traceparent: str | None, now: datetime) -> None:
     event = make_event(EventType.RECEIVED, manifest, now, traceparent)
-    assert len(event.body) <= MAX_EVENT_OCTETS
+    assert len(event.body) <= MAX_EVENT_BYTES
     told = json.loads(event.body)
     EVENTS.validate(told)
     assert told["id"] == event.id == event_id(EventType.RECEIVED, manifest.message_key)
@@ -162,9 +162,9 @@ def test_every_event_can_be_carried_and_read(manifest: Manifest, traceparent: st
 @rules(EXAMPLES)
 @given(manifest=manifests())
 def test_every_manifest_can_be_written_and_read(manifest: Manifest) -> None:
-    octets = manifest.to_json()
-    MANIFESTS.validate(json.loads(octets))
-    assert Manifest.model_validate_json(octets).to_json() == octets
+    data = manifest.to_json()
+    MANIFESTS.validate(json.loads(data))
+    assert Manifest.model_validate_json(data).to_json() == data
 
 
 @rules(EXAMPLES)
@@ -204,6 +204,6 @@ def test_hostile_mail_becomes_such_an_event(head: list[bytes], body: bytes) -> N
     manifest = process(b"".join(head) + b"\r\n" + body).manifest
     event = event_of(manifest, datetime(2026, 11, 23, tzinfo=UTC))
     told: dict[str, Any] = json.loads(event.body)
-    assert len(event.body) <= MAX_EVENT_OCTETS
+    assert len(event.body) <= MAX_EVENT_BYTES
     EVENTS.validate(told)
     MANIFESTS.validate(json.loads(manifest.to_json()))

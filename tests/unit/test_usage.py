@@ -32,12 +32,12 @@ def test_children_of_children_count() -> None:
         assert parent.stdin is not None
         assert parent.stdout.readline() == b"ready\n"
         during = usage_of(os.getpid())
-        assert during.memory_octets - before.memory_octets > 64 << 20
+        assert during.memory_bytes - before.memory_bytes > 64 << 20
         assert during.cpu_seconds > before.cpu_seconds
         parent.stdin.close()
         parent.wait()
     # What has ended is no longer held, and its time is not forgotten: a counter does not fall.
-    assert usage_of(os.getpid()).memory_octets < during.memory_octets
+    assert usage_of(os.getpid()).memory_bytes < during.memory_bytes
     assert usage_of(os.getpid()).cpu_seconds >= during.cpu_seconds
 
 

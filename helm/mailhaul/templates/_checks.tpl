@@ -12,8 +12,8 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Octets of a size (150MiB), or of a quantity of Kubernetes (4Gi). */}}
-{{- define "mailhaul.octets" -}}
+{{/* Bytes of a size (150MiB), or of a quantity of Kubernetes (4Gi). */}}
+{{- define "mailhaul.bytes" -}}
 {{- $text := toString . -}}
 {{- $unit := regexFind "[A-Za-z]*$" $text | trimSuffix "B" -}}
 {{- $factor := get (dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776) $unit | default 1 -}}
@@ -182,16 +182,16 @@
 {{- end -}}
 {{- $needed := mul (int .Values.config.workers.processes) 512 1048576 -}}
 {{- $limit := dig "limits" "memory" "" .Values.processor.resources | toString -}}
-{{- if and $limit (lt (include "mailhaul.octets" $limit | int64) (int64 $needed)) -}}
+{{- if and $limit (lt (include "mailhaul.bytes" $limit | int64) (int64 $needed)) -}}
 {{- $problems = append $problems (printf "processor.resources.limits.memory is %s, and each of the %d processes (config.workers.processes) may take 512Mi: raise it, or take fewer processes" $limit (int .Values.config.workers.processes)) -}}
 {{- end -}}
 {{- $largest := dig "limits" "message_bytes" "150MiB" (default dict .Values.config.defaults) -}}
-{{- $octets := include "mailhaul.octets" $largest | int64 -}}
+{{- $bytes := include "mailhaul.bytes" $largest | int64 -}}
 {{- range .Values.config.mailboxes -}}
-{{- with dig "limits" "message_bytes" nil . }}{{ $octets = max $octets (include "mailhaul.octets" . | int64) }}{{ end -}}
+{{- with dig "limits" "message_bytes" nil . }}{{ $bytes = max $bytes (include "mailhaul.bytes" . | int64) }}{{ end -}}
 {{- end -}}
 {{- range $process := list "poller" "processor" -}}
-{{- if lt (include "mailhaul.octets" (index $.Values $process).scratchSize | int64) (int64 $octets) -}}
+{{- if lt (include "mailhaul.bytes" (index $.Values $process).scratchSize | int64) (int64 $bytes) -}}
 {{- $problems = append $problems (printf "%s.scratchSize is smaller than the largest message (limits.message_bytes): raise it, or lower the limit" $process) -}}
 {{- end -}}
 {{- end -}}

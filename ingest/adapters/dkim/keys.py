@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # RFC 8301 section 3.2: shorter ones do not count, longer ones need not be taken.
 _LEAST_BITS, _MOST_BITS = 1024, 4096
-_RECORD_OCTETS = 4096
+_RECORD_BYTES = 4096
 _FOLDS = bytes(range(0x21))
 
 
@@ -59,7 +59,7 @@ class PublishedKeys:
 
 def _key(record: bytes, claim: Claim) -> RSAPublicKey | Ed25519PublicKey | None:
     """The key of a record, if it is for signatures such as this one."""
-    if len(record) > _RECORD_OCTETS:
+    if len(record) > _RECORD_BYTES:
         return None
     tags = _tags(record)
     fits = (
@@ -77,10 +77,10 @@ def _key(record: bytes, claim: Claim) -> RSAPublicKey | Ed25519PublicKey | None:
         return None
 
 
-def _made(octets: bytes, claim: Claim) -> RSAPublicKey | Ed25519PublicKey | None:
+def _made(data: bytes, claim: Claim) -> RSAPublicKey | Ed25519PublicKey | None:
     if claim.algorithm == "ed25519":
-        return Ed25519PublicKey.from_public_bytes(octets)
-    key = load_der_public_key(octets)
+        return Ed25519PublicKey.from_public_bytes(data)
+    key = load_der_public_key(data)
     return key if isinstance(key, RSAPublicKey) and _LEAST_BITS <= key.key_size <= _MOST_BITS else None
 
 

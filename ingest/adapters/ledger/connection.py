@@ -70,7 +70,7 @@ class RedisConnection:
         self._scripts: dict[str, Script] = {}
 
     def call(self, *command: Argument) -> Any:
-        """Send one command; the answer is redis-py's, with text as octets.
+        """Send one command; the answer is redis-py's, with text as bytes.
 
         Raises:
             LedgerUnavailableError: as for everything here; the text says what to do.

@@ -172,7 +172,7 @@ def _entry(position: bytes, flat: list[bytes]) -> Entry:
 
 
 def _pack(entry: Entry) -> bytes:
-    """A line of JSON, then the body octet by octet, so that it is delivered later as it would have been now."""
+    """A line of JSON, then the body byte for byte, so that it is delivered later as it would have been now."""
     event = entry.event
     head = [entry.position, event.id, event.type, event.mailbox, entry.appended, entry.first_seen]
     return json.dumps(head).encode() + b"\n" + event.body

@@ -24,12 +24,12 @@ PARKING = PREFIX + "parking"
 
 
 def seen(mailbox: str) -> str:
-    """A string: 20 octets for each unique-id, 16 of its digest and 4 of the second (big-endian)."""
+    """A string: 20 bytes for each unique-id, 16 of its digest and 4 of the second (big-endian)."""
     return f"{PREFIX}seen:{mailbox}"
 
 
 def undone(mailbox: str) -> str:
-    """A hash: the key of each open or failed message, and the digests it was registered under, 16 octets each."""
+    """A hash: the key of each open or failed message, and the digests it was registered under, 16 bytes each."""
     return f"{PREFIX}undone:{mailbox}"
 
 

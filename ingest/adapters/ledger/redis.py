@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
-from ingest.domain.keys import DIGEST_OCTETS
+from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Memory, Refusal, Seen
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
     from ingest.ports.ledger import Claim, Registration, WorkSet
 
-_SEEN = struct.Struct(f">{DIGEST_OCTETS}sI")
+_SEEN = struct.Struct(f">{DIGEST_BYTES}sI")
 _STALE = -1
 _STATUS = TypeAdapter(MailboxStatus)
 _REFUSAL = TypeAdapter(Refusal)
@@ -93,9 +93,9 @@ class RedisLedger:
     def undone(self, mailbox: str) -> set[bytes]:
         """See the port."""
         return {
-            digests[start : start + DIGEST_OCTETS]
+            digests[start : start + DIGEST_BYTES]
             for digests in self._connection.call("HVALS", names.undone(mailbox))
-            for start in range(0, len(digests), DIGEST_OCTETS)
+            for start in range(0, len(digests), DIGEST_BYTES)
         }
 
     def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:

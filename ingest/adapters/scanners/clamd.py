@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK = 64 * 1024
-_ANSWER_OCTETS = 4096
+_ANSWER_BYTES = 4096
 _CONNECT_SECONDS = 5.0
 # After a scan that ran out of time no other is tried for so long, so that a scanner that hangs costs seconds and not
 # its whole timeout for each file.
@@ -37,7 +37,7 @@ class ClamdScanner:
     Args:
         url: `unix:///run/clamav/clamd.ctl` or `tcp://host:3310`.
         timeout: seconds for one file as a whole, from connecting to the answer.
-        largest: octets; a larger file is not sent. Not above clamd's own StreamMaxLength and MaxFileSize.
+        largest: bytes; a larger file is not sent. Not above clamd's own StreamMaxLength and MaxFileSize.
         clock: seconds that only grow.
     """
 
@@ -108,17 +108,17 @@ class _Connection:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def send(self, octets: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """All of them; a timeout of `sendall` is for the whole call."""
         self._limit()
-        self._socket.sendall(octets)
+        self._socket.sendall(data)
 
     def answer(self) -> bytes:
         """What came up to the NUL, or to the end of the connection."""
         got = b""
-        while b"\0" not in got and len(got) < _ANSWER_OCTETS:
+        while b"\0" not in got and len(got) < _ANSWER_BYTES:
             self._limit()
-            more = self._socket.recv(_ANSWER_OCTETS)
+            more = self._socket.recv(_ANSWER_BYTES)
             if not more:
                 break
             got += more

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class MemoryScanner:
-    """Finds octets that it was told of.
+    """Finds bytes that it was told of.
 
     Args:
-        signatures: their names by the octets to find.
-        largest: octets; a larger file is not scanned.
+        signatures: their names by the bytes to find.
+        largest: bytes; a larger file is not scanned.
         away: whether it gives no answer; may be changed at any time.
     """
 
@@ -30,8 +30,8 @@ class MemoryScanner:
         """See `ingest.ports.scanner.Scanner`."""
         if self.away or size > self.largest:
             return Scan(status="unscanned")
-        octets = content.read()
-        found = next((name for known, name in self.signatures.items() if known in octets), None)
+        data = content.read()
+        found = next((name for known, name in self.signatures.items() if known in data), None)
         return Scan(status="infected" if found else "clean", signature=found)
 
     def check(self) -> None:

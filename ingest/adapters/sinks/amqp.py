@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
 
 # One event of each mailbox is under way at a time; these are enough to hide the way there and back.
-_LIMITS = Limits(count=100, octets=4 * 2**20, ordered=True)
+_LIMITS = Limits(count=100, max_bytes=4 * 2**20, ordered=True)
 _PERSISTENT = 2
 _NACKED = Outcome(Verdict.UNAVAILABLE, "nacked")
 _GOODBYE_SECONDS = 2.0

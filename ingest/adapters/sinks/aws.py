@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
 
 # All three services took 256 KiB in one request before some of them took more; servers that imitate them still do.
-BATCH_COUNT, BATCH_OCTETS = 10, 256 * 1024
+BATCH_COUNT, BATCH_BYTES = 10, 256 * 1024
 # XML has no place for these two, which JSON may hold as they are or escaped.
 _NOT_IN_XML = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
 
@@ -48,7 +48,7 @@ class Access:
         keys: asked for each batch, so that new ones are used at once; None leaves it to boto3's chain (environment,
             profile, web identity, role).
         connect_timeout: seconds.
-        read_timeout: seconds without an octet while an answer is awaited.
+        read_timeout: seconds without a byte while an answer is awaited.
         attempts: of each request, with pauses of a few seconds at most; longer patience is the relay's.
     """
 
@@ -74,7 +74,7 @@ class Service(Protocol[C_contra]):
     actions: str
 
     def weigh(self, event: Event) -> int:
-        """The octets of an event, with all that goes along with it."""
+        """The bytes of an event, with all that goes along with it."""
         ...
 
     def send(self, client: C_contra, events: Sequence[Event]) -> Sequence[Outcome]:
@@ -90,7 +90,7 @@ class AwsSink(Generic[C]):
     """A `Sink` at one of Amazon's services.
 
     Where an event goes along as text, two characters that XML does not know (U+FFFE, U+FFFF) are escaped, as JSON
-    allows; otherwise it arrives octet by octet.
+    allows; otherwise it arrives byte for byte.
 
     Args:
         name: unique among the sinks.
@@ -187,7 +187,7 @@ def attributes_of(event: Event) -> dict[str, str]:
 
 
 def weigh_text(event: Event) -> int:
-    """The octets of an event as text, and those of its attributes, whose type counts too."""
+    """The bytes of an event as text, and those of its attributes, whose type counts too."""
     attributes = attributes_of(event).items()
     return len(text(event).encode()) + sum(len(name) + len("String") + len(value) for name, value in attributes)
 

@@ -38,13 +38,13 @@ class Limits:
 
     Attributes:
         count: events.
-        octets: of all its events together, as the sink weighs them; one event above it is refused as `too_large`.
+        bytes: of all its events together, as the sink weighs them; one event above it is refused as `too_large`.
         ordered: the sink keeps order, so that of each mailbox one event is under way at a time; otherwise one that
             fails would be overtaken by the next in its batch.
     """
 
     count: int
-    octets: int
+    max_bytes: int
     ordered: bool
 
 
@@ -59,12 +59,12 @@ def hand_over(
     Args:
         events: to be sent.
         send: one batch; returns an outcome for each of its events, or raises `AwayError` or `SpoiltError`.
-        weigh: octets of an event, with all that goes along with it.
+        weigh: bytes of an event, with all that goes along with it.
         limits: of a batch.
     """
     delivery = _Delivery(events, send, limits)
     for place, event in enumerate(events):
-        delivery.octets[place] = weigh(event)
+        delivery.sizes[place] = weigh(event)
     return delivery.run()
 
 
@@ -74,7 +74,7 @@ class _Delivery:
     def __init__(
         self, events: Sequence[Event], send: Callable[[Sequence[Event]], Sequence[Outcome]], limits: Limits
     ) -> None:
-        self.octets = [0] * len(events)
+        self.sizes = [0] * len(events)
         self._events, self._send, self._limits = events, send, limits
         self._outcomes: list[Outcome | None] = [None] * len(events)
         self._away: Outcome | None = None
@@ -94,18 +94,18 @@ class _Delivery:
     def _next(self, rest: Sequence[int]) -> list[int]:
         """The places of the next batch; those that cannot be sent at all get their outcome."""
         batch: list[int] = []
-        octets, taken = 0, set[str]()
+        size, taken = 0, set[str]()
         for place in rest:
             mailbox = self._events[place].mailbox
             if mailbox in self._stopped:
                 self._outcomes[place] = self._stopped[mailbox]
-            elif self.octets[place] > self._limits.octets:
+            elif self.sizes[place] > self._limits.max_bytes:
                 self._outcomes[place] = TOO_LARGE
             elif mailbox not in taken:
-                if octets + self.octets[place] > self._limits.octets:
+                if size + self.sizes[place] > self._limits.max_bytes:
                     break
                 batch.append(place)
-                octets += self.octets[place]
+                size += self.sizes[place]
                 if self._limits.ordered:
                     taken.add(mailbox)
             if len(batch) == self._limits.count:

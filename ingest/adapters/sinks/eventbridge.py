@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from ingest.adapters.sinks.aws import BATCH_COUNT, BATCH_OCTETS, Access, AwsSink
+from ingest.adapters.sinks.aws import BATCH_BYTES, BATCH_COUNT, Access, AwsSink
 from ingest.adapters.sinks.aws_errors import entry_outcome
 from ingest.adapters.sinks.batches import DELIVERED, Limits
 from ingest.ports.sink import Outcome, Verdict
@@ -50,7 +50,7 @@ class EventBridge:
 
     name = "events"
     actions = "events:PutEvents and events:DescribeEventBus"
-    limits = Limits(BATCH_COUNT, BATCH_OCTETS, ordered=False)
+    limits = Limits(BATCH_COUNT, BATCH_BYTES, ordered=False)
 
     def __init__(self, bus: str, monotonic: Callable[[], float]) -> None:
         self._bus = bus

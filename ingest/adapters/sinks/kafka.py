@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
 
 # One event of each mailbox is under way at a time; these are enough to hide the way there and back.
-_LIMITS = Limits(count=100, octets=4 * 2**20, ordered=True)
+_LIMITS = Limits(count=100, max_bytes=4 * 2**20, ordered=True)
 # librdkafka looks for what is overdue once a second.
 _GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.05

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
 # Of an answer's body, read so that the connection can be used again; with more of it, a new one is cheaper.
-_BODY_OCTETS = 16 * 1024
+_BODY_BYTES = 16 * 1024
 
 _PRIVATE = "its name leads to this machine or into a private network; if that is meant, set `allow_private`"
 # What needs no more words than these.
@@ -135,7 +135,7 @@ def _finish(response: BaseHTTPResponse) -> None:
     """
     kept_alive = response.version > 10 and response.headers.get("connection", "").lower() != "close"  # noqa: PLR2004
     try:
-        if kept_alive and len(response.read(_BODY_OCTETS + 1)) <= _BODY_OCTETS:
+        if kept_alive and len(response.read(_BODY_BYTES + 1)) <= _BODY_BYTES:
             response.release_conn()
             return
     except (HTTPError, OSError, ValueError):

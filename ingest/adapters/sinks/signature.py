@@ -9,7 +9,7 @@ import hmac
 
 PREFIX = "whsec_"
 # As the specification asks for.
-MIN_OCTETS, MAX_OCTETS = 24, 64
+MIN_BYTES, MAX_BYTES = 24, 64
 
 
 def signing_key(secret: str) -> bytes:
@@ -22,10 +22,10 @@ def signing_key(secret: str) -> bytes:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not secret.startswith(PREFIX) or not MIN_OCTETS <= len(key) <= MAX_OCTETS:
+    if not secret.startswith(PREFIX) or not MIN_BYTES <= len(key) <= MAX_BYTES:
         raise ValueError(
-            f"the signing secret must be `{PREFIX}` followed by the base64 of {MIN_OCTETS} to {MAX_OCTETS} random "
-            f"octets; make one with: echo {PREFIX}$(openssl rand -base64 32)"
+            f"the signing secret must be `{PREFIX}` followed by the base64 of {MIN_BYTES} to {MAX_BYTES} random "
+            f"bytes; make one with: echo {PREFIX}$(openssl rand -base64 32)"
         )
     return key
 

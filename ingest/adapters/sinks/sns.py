@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ingest.adapters.sinks.aws import (
+    BATCH_BYTES,
     BATCH_COUNT,
-    BATCH_OCTETS,
     Access,
     AwsSink,
     attributes_of,
@@ -51,7 +51,7 @@ class Sns:
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._fifo = topic.endswith(".fifo")
-        self.limits = Limits(BATCH_COUNT, BATCH_OCTETS, ordered=self._fifo)
+        self.limits = Limits(BATCH_COUNT, BATCH_BYTES, ordered=self._fifo)
 
     def weigh(self, event: Event) -> int:
         """See `Service`."""

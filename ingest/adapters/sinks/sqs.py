@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ingest.adapters.sinks.aws import (
+    BATCH_BYTES,
     BATCH_COUNT,
-    BATCH_OCTETS,
     Access,
     AwsSink,
     attributes_of,
@@ -17,7 +17,7 @@ from ingest.adapters.sinks.aws import (
     weigh_text,
 )
 from ingest.adapters.sinks.batches import AwayError, Limits
-from ingest.domain.events import MAX_EVENT_OCTETS
+from ingest.domain.events import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ class Sqs:
     def __init__(self, url: str) -> None:
         self._url = url
         self._fifo = url.endswith(".fifo")
-        self.limits = Limits(BATCH_COUNT, BATCH_OCTETS, ordered=self._fifo)
+        self.limits = Limits(BATCH_COUNT, BATCH_BYTES, ordered=self._fifo)
 
     @property
     def region(self) -> str | None:
@@ -93,9 +93,9 @@ class Sqs:
     def probe(self, client: SQSClient) -> None:
         """See `Service`."""
         names = client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["MaximumMessageSize"])
-        most = int(names.get("Attributes", {}).get("MaximumMessageSize", BATCH_OCTETS))
-        if most <= MAX_EVENT_OCTETS:
-            words = f"the queue takes no more than {most} octets: set its MaximumMessageSize to 65536 or more"
+        most = int(names.get("Attributes", {}).get("MaximumMessageSize", BATCH_BYTES))
+        if most <= MAX_EVENT_BYTES:
+            words = f"the queue takes no more than {most} bytes: set its MaximumMessageSize to 65536 or more"
             raise AwayError("small_queue", words)
 
     def _entry(self, number: int, event: Event) -> SendMessageBatchRequestEntryTypeDef:

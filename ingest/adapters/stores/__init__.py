@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ingest.adapters.stores.folder import FolderStore
-from ingest.adapters.stores.octets import segments
+from ingest.adapters.stores.transfer import segments
 from ingest.errors import ConfigError, StoreRefusedError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from ingest.adapters.stores.octets import guarded, measure, segments, transfer
+from ingest.adapters.stores.transfer import guarded, measure, segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import (
     ObjectExistsError,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TEMPORARY = ".tmp-"
 # Of nearly every file system; a longer name would be refused by the operating system with less to go by.
-NAME_OCTETS = 255
+NAME_BYTES = 255
 # Folders remembered as durable, about 1 MiB of them; then all are forgotten, and met anew.
 _KNOWN_FOLDERS = 4096
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
@@ -155,8 +155,8 @@ class FolderStore:
     def _path(self, key: str) -> Path:
         parts = segments(key)
         for part in parts:
-            if len(part.encode()) > NAME_OCTETS:
-                raise StoreRefusedError(f"in a folder a segment of an object's key may have {NAME_OCTETS} octets")
+            if len(part.encode()) > NAME_BYTES:
+                raise StoreRefusedError(f"in a folder a segment of an object's key may have {NAME_BYTES} bytes")
             if part.startswith(TEMPORARY):
                 raise StoreRefusedError(f"in a folder no segment of an object's key may begin with {TEMPORARY}")
         return self._root.joinpath(*parts)
@@ -264,7 +264,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _fill(descriptor: int, body: BinaryIO, size: int, sha256: str) -> None:
-    """Write all octets, make them durable, close."""
+    """Write all bytes, make them durable, close."""
 
     def write(chunk: bytes) -> None:
         rest = memoryview(chunk)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from ingest.adapters.stores.octets import segments, transfer
+from ingest.adapters.stores.transfer import segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ObjectExistsError, ObjectMissingError
 from ingest.ports.store import Stored

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class MeteredStore:
     """Passes everything on to another store, and counts it by operation and result.
 
-    A `get` is timed until its first octet can be read, for how fast the caller reads on is its own affair, and
+    A `get` is timed until its first byte can be read, for how fast the caller reads on is its own affair, and
     counted when it is closed, for it may still fail in between. A `list` is timed and counted as a whole.
     """
 

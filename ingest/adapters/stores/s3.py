@@ -2,7 +2,7 @@
 
 What servers know beyond the common ground is found out while working, once per process: whether they take a SHA-256
 with the object, and whether they create conditionally. The newer defaults of botocore, CRC checksums in trailers, are
-off, for many servers know nothing of them; the signature of each request covers a SHA-256 of its octets in any case.
+off, for many servers know nothing of them; the signature of each request covers a SHA-256 of its bytes in any case.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ingest.adapters.stores.octets import guarded, measure, segments
 from ingest.adapters.stores.s3_erase import erase
 from ingest.adapters.stores.s3_errors import (
     is_missing,
@@ -29,6 +28,7 @@ from ingest.adapters.stores.s3_errors import (
     translated_erasing,
 )
 from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
+from ingest.adapters.stores.transfer import guarded, measure, segments
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ObjectExistsError, StoreRefusedError
 from ingest.ports.store import Stored
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-    from ingest.adapters.stores.octets import Readable
     from ingest.adapters.stores.s3_upload import Sent, Upload
+    from ingest.adapters.stores.transfer import Readable
 
 # Up to here one request does; it is repeated in seconds when it breaks.
-SINGLE_OCTETS = 64 * 2**20
-PART_OCTETS = 16 * 2**20
+SINGLE_BYTES = 64 * 2**20
+PART_BYTES = 16 * 2**20
 # RFC 8187, section 3.2.1: the attr-char that `quote` would encode.
 _ATTR_CHAR = "!#$&+^`|"
 
@@ -76,7 +76,7 @@ class S3Store:
     An object's SHA-256 is kept as metadata (`x-amz-meta-sha256`), where `stat` finds it; an object that somebody else
     wrote is read for it. A body above 1 MiB has to be seekable.
 
-    A process that is killed while it sends an object above `single_octets` leaves parts behind, which are not listed
+    A process that is killed while it sends an object above `single_bytes` leaves parts behind, which are not listed
     but cost money; a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) removes them.
 
     Args:
@@ -89,10 +89,10 @@ class S3Store:
         secret_key: belongs to `access_key`.
         max_connections: kept open for use again; more threads than that open more and close them.
         connect_timeout: seconds until connected, and for each piece of an upload to be taken.
-        read_timeout: seconds without an octet while an answer is awaited or read.
+        read_timeout: seconds without a byte while an answer is awaited or read.
         attempts: of each request, with pauses of a few seconds at most; longer patience is the caller's.
-        single_octets: larger objects are sent in parts.
-        part_octets: of each part but the last; S3 takes no less than 5 MiB, and no more than 10,000 parts.
+        single_bytes: larger objects are sent in parts.
+        part_bytes: of each part but the last; S3 takes no less than 5 MiB, and no more than 10,000 parts.
     """
 
     def __init__(
@@ -109,8 +109,8 @@ class S3Store:
         connect_timeout: float = 10,
         read_timeout: float = 60,
         attempts: int = 3,
-        single_octets: int = SINGLE_OCTETS,
-        part_octets: int = PART_OCTETS,
+        single_bytes: int = SINGLE_BYTES,
+        part_bytes: int = PART_BYTES,
     ) -> None:
         self.bucket = bucket
         self._endpoint = endpoint
@@ -118,8 +118,8 @@ class S3Store:
         self._kms_key = kms_key
         self._access_key = access_key
         self._secret_key = secret_key
-        self._single_octets = single_octets
-        self._part_octets = part_octets
+        self._single_bytes = single_bytes
+        self._part_bytes = part_bytes
         self._config = Config(
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
@@ -149,10 +149,10 @@ class S3Store:
         with translated():
             target = Target(self._client(), self.bucket, key, self._attributes(content_type, filename, sha256))
             upload: Upload
-            if size > self._single_octets:
+            if size > self._single_bytes:
                 if only_if_absent and self._has(key):  # asked first, so that no parts are sent for nothing
                     raise _exists()
-                upload = PartedUpload(target, body, size, sha256, self._part_octets)
+                upload = PartedUpload(target, body, size, sha256, self._part_bytes)
             else:
                 upload = WholeUpload(target, body, size, sha256)
             sent = self._send(upload, key, only_if_absent=only_if_absent)
@@ -274,7 +274,7 @@ class S3Store:
         return sent
 
     def _heeds_condition(self, upload: WholeUpload) -> bool | None:
-        """Whether the server refuses what was just created; where it does not, the same octets lie there again."""
+        """Whether the server refuses what was just created; where it does not, the same bytes lie there again."""
         try:
             upload.send(checksums=self._dialect.checksums, conditional=True)
         except ClientError as error:

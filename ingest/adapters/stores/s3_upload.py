@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ingest.adapters.stores.octets import CHUNK_OCTETS, mismatch, transfer
+from ingest.adapters.stores.transfer import CHUNK_BYTES, mismatch, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Up to here an object is sent from memory, and at once; for a larger one botocore asks first (Expect: 100-continue),
 # which costs a round trip but no transfer when the answer is no.
-IN_MEMORY_OCTETS = 2**20
+IN_MEMORY_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class WholeUpload:
         self._target = target
         self._sha256 = sha256
         self._body: bytes | BinaryIO
-        if size <= IN_MEMORY_OCTETS:
+        if size <= IN_MEMORY_BYTES:
             content = io.BytesIO()
             transfer(body, content.write, size=size, sha256=sha256)
             self._body = content.getvalue()
@@ -94,13 +94,13 @@ class WholeUpload:
 class PartedUpload:
     """A multipart upload, one part after the other; given up as a whole when anything fails."""
 
-    def __init__(self, target: Target, body: BinaryIO, size: int, sha256: str, part_octets: int) -> None:
+    def __init__(self, target: Target, body: BinaryIO, size: int, sha256: str, part_bytes: int) -> None:
         self._target = target
         self._body = body
         self._start = body.tell()
         self._size = size
         self._sha256 = sha256
-        self._part_octets = part_octets
+        self._part_bytes = part_bytes
 
     def send(self, *, checksums: bool, conditional: bool) -> Sent:
         """See `Upload.send`.
@@ -127,14 +127,14 @@ class PartedUpload:
 
     def _send_parts(self, place: dict[str, Any], *, checksums: bool) -> Iterator[CompletedPartTypeDef]:
         whole = hashlib.sha256()
-        for number, offset in enumerate(range(0, self._size, self._part_octets), start=1):
-            octets = min(self._part_octets, self._size - offset)
-            part = window(self._body, self._start + offset, octets)
+        for number, offset in enumerate(range(0, self._size, self._part_bytes), start=1):
+            size = min(self._part_bytes, self._size - offset)
+            part = window(self._body, self._start + offset, size)
             digest = hashlib.sha256()
-            while chunk := part.read(CHUNK_OCTETS):
+            while chunk := part.read(CHUNK_BYTES):
                 digest.update(chunk)
                 whole.update(chunk)
-            if part.tell() < octets:  # the server would wait for the rest
+            if part.tell() < size:  # the server would wait for the rest
                 raise mismatch()
             part.seek(0)
             checksum: dict[str, Any] = {"ChecksumSHA256": _base64(digest.digest())} if checksums else {}
@@ -163,11 +163,11 @@ class _Window:
         self._size = size
         self._at = 0
 
-    def read(self, octets: int | None = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         """As of files."""
         rest = self._size - self._at
         self._body.seek(self._start + self._at)
-        found = self._body.read(rest if octets is None or octets < 0 else min(octets, rest))
+        found = self._body.read(rest if size is None or size < 0 else min(size, rest))
         self._at += len(found)
         return found
 

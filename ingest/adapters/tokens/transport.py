@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ingest.domain.grant import Grant
 
 # A token of Microsoft's has some 2 KiB, an answer with a refresh token some 6 KiB.
-ANSWER_OCTETS = 64 * 1024
+ANSWER_BYTES = 64 * 1024
 _POOLS = {"http": GuardedPool, "https": GuardedTlsPool}
 _TOO_MANY = 429  # RFC 6585 section 4
 _OUT_OF_ORDER = 500
@@ -108,12 +108,12 @@ class _Adapter(HTTPAdapter):
             request, stream=True, timeout=self._deadline.seconds, verify=True, proxies=kwargs.get("proxies")
         )
         try:
-            content = response.raw.read(ANSWER_OCTETS + 1, decode_content=True)
+            content = response.raw.read(ANSWER_BYTES + 1, decode_content=True)
         finally:
             response.close()
         if self._deadline.over:
             raise TimeoutError
-        if len(content) > ANSWER_OCTETS:
+        if len(content) > ANSWER_BYTES:
             raise _UselessAnswerError("answered with more than a token")
         # Whatever the rest of such an answer says.
         if response.status_code == _TOO_MANY:

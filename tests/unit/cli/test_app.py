@@ -29,7 +29,7 @@ def test_parse_prints_one_manifest_a_line(tmp_path: Path) -> None:
         assert {attachment.filename for attachment in made.attachments} <= named
 
 
-def test_parse_extracts_attachments_octet_by_octet(tmp_path: Path) -> None:
+def test_parse_extracts_attachments_byte_for_byte(tmp_path: Path) -> None:
     made = sample(0, "m", Kind.ZIP_INVOICES)
     (tmp_path / "a.eml").write_bytes(made.raw)
     done = mailhaul("parse", str(tmp_path / "a.eml"), "--extract", str(tmp_path / "out"))

@@ -201,7 +201,7 @@ def test_mistakes_are_one_plain_line_and_the_others_are_shown(
 
 
 def test_large_mail_goes_through_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.cli.mailfile._MEMORY_OCTETS", 1000)
+    monkeypatch.setattr("ingest.cli.mailfile._MEMORY_BYTES", 1000)
     path = tmp_path / "a.eml"
     made = sample(0, "m", Kind.PDF_INVOICE)
     path.write_bytes(made.raw)
@@ -228,7 +228,7 @@ def test_what_is_inside_of_attachments_is_shown_below_them_and_extracted(tmp_pat
         signed_file(b"<?xml version='1.0'?><a/>"),
     )
     names = ("winmail.dat", "application/ms-tnef"), ("smime.p7m", P7M), ("a.xml.p7m", P7M)
-    path.write_bytes(mail_with(*[(*name, octets) for name, octets in zip(names, held, strict=True)], text=None))
+    path.write_bytes(mail_with(*[(*name, data) for name, data in zip(names, held, strict=True)], text=None))
     text = shown(path)
     assert [line.rstrip() for line in text.splitlines()][-6:] == [
         f"├── 1  winmail.dat  application/ms-tnef · {len(held[0])} B",

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from ingest.cli.screen import Places, ago, octets, plain, render
+from ingest.cli.screen import Places, ago, format_size, plain, render
 from ingest.cli.supervisor import ChildState
 from ingest.cli.watch import Snapshot, Totals
 from ingest.ports.eventlog import GroupLag
@@ -43,7 +43,7 @@ def snapshot(mailboxes: int = 5, *, ledger: bool = True) -> Snapshot:
         stored=12,
         processed=10,
         attachments=7,
-        attachment_octets=2**21,
+        attachment_bytes=2**21,
         delivered={"jsonl": 8},
         latency_p50=0.4,
         latency_p95=1.25,
@@ -151,5 +151,5 @@ def test_without_a_terminal_it_is_one_line_of_pairs() -> None:
 
 
 def test_sizes_and_ages_are_for_people() -> None:
-    assert [octets(size) for size in (0, 999, 2048, 5 * 2**30)] == ["0 B", "999 B", "2.0 KiB", "5.0 GiB"]
+    assert [format_size(size) for size in (0, 999, 2048, 5 * 2**30)] == ["0 B", "999 B", "2.0 KiB", "5.0 GiB"]
     assert [ago(seconds) for seconds in (-1, 5, 600, 7300, 200_000)] == ["0 s", "5 s", "10 min", "2 h", "2 d"]

@@ -165,7 +165,7 @@ def test_a_program_that_cannot_be_started_is_tried_again_with_pauses_that_grow()
         bench.time += pause
 
 
-def test_every_line_arrives_whatever_its_octets() -> None:
+def test_every_line_arrives_whatever_its_bytes() -> None:
     bench = Bench(child("a", "import sys\nsys.stdout.buffer.write(b'\\xff bad\\n\\n\\xc3\\xa4 without end')"))
     bench.supervisor.look()
     bench.await_death()

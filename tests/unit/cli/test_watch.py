@@ -60,7 +60,7 @@ def page() -> str:
 
 def test_figures_add_up_over_processes() -> None:
     totals = totals_of(merged([samples_of(page()), samples_of(page())]))
-    assert (totals.stored, totals.attachments, totals.attachment_octets) == (6, 2, 2000)
+    assert (totals.stored, totals.attachments, totals.attachment_bytes) == (6, 2, 2000)
     assert totals.delivered == {"erp": 4}
     assert totals.latency_p50 is not None
     assert 0.5 < totals.latency_p50 <= 1.0

@@ -41,7 +41,7 @@ def test_what_is_no_duration(written: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "octets"),
+    ("written", "bytes"),
     [
         ("150MiB", 157_286_400),
         ("20 MB", 20_000_000),
@@ -54,8 +54,8 @@ def test_what_is_no_duration(written: object) -> None:
         (LARGEST, LARGEST),
     ],
 )
-def test_sizes(written: object, octets: int) -> None:
-    assert parse_size(written) == octets
+def test_sizes(written: object, size: int) -> None:
+    assert parse_size(written) == size
 
 
 @pytest.mark.parametrize("written", ["", "0", 0, -1, "MiB", "5mb", "5 TiB", "9" * 400, 1.5, True, None, LARGEST + 1])

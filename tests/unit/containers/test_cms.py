@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.containers import cms
-from ingest.containers.cms import HEAD_OCTETS, kind_of, read_signed
+from ingest.containers.cms import HEAD_BYTES, kind_of, read_signed
 from ingest.containers.stream import FileEnd
 from tests.support import cms as made
 from tests.support.containers import Files, read_files, read_files_alike
@@ -26,8 +26,8 @@ INVOICE = b"<?xml version='1.0'?>\r\n<p:FatturaElettronica/>" + bytes(range(256)
 BROKEN = ("container_broken",)
 
 
-def files(octets: bytes) -> Files:
-    return read_files_alike(read_signed, octets)
+def files(data: bytes) -> Files:
+    return read_files_alike(read_signed, data)
 
 
 def openssl_segments(content: bytes) -> bytes:
@@ -45,20 +45,20 @@ SIGNED: dict[str, Callable[[bytes], bytes]] = {
 ENCODED: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "PEM": made.pem,
-    "PEM of CMS, CRLF": lambda octets: made.pem(octets, "CMS").replace(b"\n", b"\r\n"),
+    "PEM of CMS, CRLF": lambda data: made.pem(data, "CMS").replace(b"\n", b"\r\n"),
     "base64": base64.encodebytes,
-    "base64 in one line behind blanks": lambda octets: b"\r\n " + base64.b64encode(octets),
-    "PEM in base64": lambda octets: base64.encodebytes(made.pem(octets)),
-    "base64 in base64": lambda octets: base64.encodebytes(base64.encodebytes(octets)),
+    "base64 in one line behind blanks": lambda data: b"\r\n " + base64.b64encode(data),
+    "PEM in base64": lambda data: base64.encodebytes(made.pem(data)),
+    "base64 in base64": lambda data: base64.encodebytes(base64.encodebytes(data)),
 }
 
 
 @pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
 @pytest.mark.parametrize("sign", SIGNED.values(), ids=SIGNED)
 def test_what_was_signed_comes_out(sign: Callable[[bytes], bytes], encode: Callable[[bytes], bytes]) -> None:
-    octets = encode(sign(INVOICE))
-    assert kind_of(octets[:HEAD_OCTETS]) == "signed"
-    found = files(octets)
+    data = encode(sign(INVOICE))
+    assert kind_of(data[:HEAD_BYTES]) == "signed"
+    found = files(data)
     assert found.contents == [INVOICE]
     assert found.names == [None]
     assert found.defects == ()
@@ -66,7 +66,7 @@ def test_what_was_signed_comes_out(sign: Callable[[bytes], bytes], encode: Calla
 
 @pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
 def test_what_is_encrypted_is_told(encode: Callable[[bytes], bytes]) -> None:
-    assert kind_of(encode(made.signed_ber(b"", made.ENVELOPED))[:HEAD_OCTETS]) == "encrypted"
+    assert kind_of(encode(made.signed_ber(b"", made.ENVELOPED))[:HEAD_BYTES]) == "encrypted"
 
 
 def test_a_signature_apart_from_its_content_holds_none() -> None:
@@ -75,7 +75,7 @@ def test_a_signature_apart_from_its_content_holds_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets",
+    "bytes",
     [
         b"",
         b"0",
@@ -90,9 +90,9 @@ def test_a_signature_apart_from_its_content_holds_none() -> None:
         b"\x1f\x80",
     ],
 )
-def test_something_else_is_no_cms(octets: bytes) -> None:
-    assert kind_of(octets) is None
-    assert files(octets) == Files([], BROKEN)
+def test_something_else_is_no_cms(data: bytes) -> None:
+    assert kind_of(data) is None
+    assert files(data) == Files([], BROKEN)
 
 
 def test_of_what_is_cut_off_comes_all_that_is_there() -> None:
@@ -111,7 +111,7 @@ def test_of_what_is_cut_off_comes_all_that_is_there() -> None:
         made.der(0x24, made.der(0x04, b"good") + b"\x04\x84\x7f\xff\xff\xff"),  # longer than what it is in
         made.der(0x24, made.der(0x04, b"good") + b"\x04\x88" + b"\xff" * 8),
         made.der(0x24, made.der(0x04, b"good") + b"\x04\x80"),  # no length, and not constructed
-        made.der(0x24, made.der(0x04, b"good") + made.der(0x02, b"\1")),  # a number among octets
+        made.der(0x24, made.der(0x04, b"good") + made.der(0x02, b"\1")),  # a number among bytes
         made.der(0x24, made.der(0x04, b"good") + b"\x24\x80" * 40),  # deeper than any signature
     ],
 )
@@ -129,13 +129,13 @@ def test_segments_are_inside_of_one_another_down_to_a_limit(depth: int, expected
     assert files(made.signed_ber(content)) == expected
 
 
-def test_other_content_than_octets_is_not_taken_out() -> None:
+def test_other_content_tha_bytes_is_not_taken_out() -> None:
     assert files(made.signed_ber(made.der(0x30, b""))) == Files([], BROKEN)
 
 
-def test_segments_of_one_octet_end_after_a_million_of_them() -> None:
-    octets = made.signed_ber(made.in_segments([b"x"] * 1_000_100))
-    found = read_files(read_signed, octets)
+def test_segments_of_one_byte_end_after_a_million_of_them() -> None:
+    data = made.signed_ber(made.in_segments([b"x"] * 1_000_100))
+    found = read_files(read_signed, data)
     assert 990_000 < len(found.contents[0]) < 1_000_000
     assert found.defects == BROKEN
 
@@ -163,22 +163,22 @@ def test_memory_does_not_grow_with_the_content() -> None:
 
 def test_work_grows_no_faster_than_the_content() -> None:
     def work(n: int) -> int:
-        octets = made.signed_ber(made.in_segments([b"xx"] * n))
+        data = made.signed_ber(made.in_segments([b"xx"] * n))
         with counting_work(str(Path(cms.__file__).parent)) as counted:
-            read_files(read_signed, octets, 256)
+            read_files(read_signed, data, 256)
         return counted.done
 
     assert work(2000) <= 2.2 * work(1000)
 
 
 @given(st.binary(max_size=200))
-def test_any_octets_are_read_without_an_exception(octets: bytes) -> None:
+def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
     for whole in (
-        octets,
-        b"0\x80" + octets,
-        made.signed_ber(octets),
-        b"-----BEGIN X-----\n" + octets,
-        b"MI" + octets,
+        data,
+        b"0\x80" + data,
+        made.signed_ber(data),
+        b"-----BEGIN X-----\n" + data,
+        b"MI" + data,
     ):
         kind_of(whole)
         assert sum(map(len, read_files(read_signed, whole, 7).contents)) <= len(whole)
@@ -186,8 +186,8 @@ def test_any_octets_are_read_without_an_exception(octets: bytes) -> None:
 
 @given(st.data())
 def test_any_damage_is_read_without_an_exception(data: st.DataObject) -> None:
-    octets = bytearray(made.signed_ber(made.in_segments([b"abc" * 9] * 4)))
-    for at in data.draw(st.lists(st.integers(0, len(octets) - 1), max_size=8)):
-        octets[at] = data.draw(st.integers(0, 255))
-    kind_of(bytes(octets))
-    assert sum(map(len, read_files(read_signed, bytes(octets)).contents)) <= len(octets)
+    content = bytearray(made.signed_ber(made.in_segments([b"abc" * 9] * 4)))
+    for at in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=8)):
+        content[at] = data.draw(st.integers(0, 255))
+    kind_of(bytes(content))
+    assert sum(map(len, read_files(read_signed, bytes(content)).contents)) <= len(content)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.queues import SimpleQueue
 
-LIMITS = Confinement(cpu_seconds=20, memory_octets=2**29, seconds=60, output_octets=2**20)
-SHORT = Confinement(cpu_seconds=20, memory_octets=2**29, seconds=4, output_octets=2**20)
-BUSY = Confinement(cpu_seconds=1, memory_octets=2**29, seconds=60, output_octets=2**20)
+LIMITS = Confinement(cpu_seconds=20, memory_bytes=2**29, seconds=60, output_bytes=2**20)
+SHORT = Confinement(cpu_seconds=20, memory_bytes=2**29, seconds=4, output_bytes=2**20)
+BUSY = Confinement(cpu_seconds=1, memory_bytes=2**29, seconds=60, output_bytes=2**20)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_memory_has_an_end(file: BinaryIO) -> None:
 def test_output_has_an_end(file: BinaryIO) -> None:
     outcome, answers, _ = run(file, "write endlessly")
     assert outcome is Outcome.STOPPED
-    assert sum(map(len, answers)) <= LIMITS.output_octets
+    assert sum(map(len, answers)) <= LIMITS.output_bytes
 
 
 def test_a_process_that_may_have_no_children_can_guard_one(tmp_path: Path) -> None:

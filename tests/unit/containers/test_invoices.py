@@ -1,4 +1,4 @@
-"""E-invoices are recognised by content, in every encoding, and hostile files cost no more than their octets."""
+"""E-invoices are recognised by content, in every encoding, and hostile files cost no more than their bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.containers.invoices import HEAD_OCTETS, recognise
+from ingest.containers.invoices import HEAD_BYTES, recognise
 from ingest.domain.manifest import Invoice
 from ingest.mime.defects import Defect
 
@@ -238,7 +238,7 @@ BLOWN_UP = {
 @pytest.mark.parametrize("kind", BLOWN_UP)
 def test_a_large_file_costs_what_its_head_costs(kind: str) -> None:
     """The head is all that counts: what comes behind it changes nothing, and nothing here is raised."""
-    assert recognise(BLOWN_UP[kind]) == recognise(BLOWN_UP[kind][:HEAD_OCTETS])
+    assert recognise(BLOWN_UP[kind]) == recognise(BLOWN_UP[kind][:HEAD_BYTES])
 
 
 PIECES = [
@@ -249,7 +249,7 @@ PIECES = [
 
 
 @given(st.binary(max_size=400) | st.lists(st.sampled_from(PIECES), max_size=40).map(lambda p: "".join(p).encode()))
-def test_no_octets_make_it_raise(content: bytes) -> None:
+def test_no_bytes_make_it_raise(content: bytes) -> None:
     recognise(content, "factur-x.xml")
     recognise(b"<" + content)
     recognise(codecs.BOM_UTF16_LE + content)

@@ -33,7 +33,7 @@ OTHER = Holding("Zeichnung ä.dwg", bytes(range(256)) * 500)
 
 class Held(NamedTuple):
     name: str | None
-    octets: bytes
+    data: bytes
     type: str = "application/octet-stream"
     defects: frozenset[Defect] = frozenset()
 
@@ -44,18 +44,18 @@ class Found(NamedTuple):
     defects: set[Defect]
 
 
-def scanned(octets: bytes, size: int = 4096) -> PdfScan:
+def scanned(data: bytes, size: int = 4096) -> PdfScan:
     scan = PdfScan()
-    for at in range(0, len(octets), size):
-        scan.feed(octets[at : at + size])
+    for at in range(0, len(data), size):
+        scan.feed(data[at : at + size])
     return scan
 
 
-def read(octets: bytes, limits: ContainerLimits = LIMITS, most: int = 2**30, scan: PdfScan | None = None) -> Found:
+def read(data: bytes, limits: ContainerLimits = LIMITS, most: int = 2**30, scan: PdfScan | None = None) -> Found:
     with tempfile.TemporaryFile() as file:
-        file.write(octets)
+        file.write(data)
         file.flush()
-        files = PdfFiles(file.fileno(), scan or scanned(octets), limits, octets=most, seconds=60)
+        files = PdfFiles(file.fileno(), scan or scanned(data), limits, max_bytes=most, seconds=60)
         held: list[Held] = []
         pieces: list[bytes] = []
         for event in files:
@@ -69,7 +69,7 @@ def read(octets: bytes, limits: ContainerLimits = LIMITS, most: int = 2**30, sca
 
 
 def held(*files: Holding) -> Found:
-    return Found([Held(each.name, each.octets) for each in files], encrypted=False, defects=set())
+    return Found([Held(each.name, each.data) for each in files], encrypted=False, defects=set())
 
 
 def test_files_are_given_as_they_are_and_invoices_first() -> None:
@@ -148,16 +148,16 @@ def test_no_process_is_started_for_a_pdf_without_files(no_process: None) -> None
     [b"/Type/EmbeddedFile", b"/Params<</Size 6>>", b"/Subtype/text#2Fxml", b"/Subtype/application#2fxml"],
 )
 def test_files_are_seen_behind_compressed_objects(dictionary: bytes) -> None:
-    made = with_object_streams(XML.name, XML.octets, dictionary)
+    made = with_object_streams(XML.name, XML.data, dictionary)
     assert b"/EmbeddedFiles" not in made
-    assert [(each.name, each.octets) for each in read(made).files] == [(XML.name, XML.octets)]
+    assert [(each.name, each.data) for each in read(made).files] == [(XML.name, XML.data)]
 
 
 def test_the_declared_type_is_the_files_own() -> None:
-    typed = with_object_streams(XML.name, XML.octets, b"/Subtype/text#2Fxml")
-    assert read(typed).files == [Held(XML.name, XML.octets, "text/xml")]
-    odd = with_object_streams(XML.name, XML.octets, b"/Type/EmbeddedFile/Subtype/Text#0A")
-    assert read(odd).files == [Held(XML.name, XML.octets)]
+    typed = with_object_streams(XML.name, XML.data, b"/Subtype/text#2Fxml")
+    assert read(typed).files == [Held(XML.name, XML.data, "text/xml")]
+    odd = with_object_streams(XML.name, XML.data, b"/Type/EmbeddedFile/Subtype/Text#0A")
+    assert read(odd).files == [Held(XML.name, XML.data)]
 
 
 def test_limits_leave_out_what_is_beyond_them() -> None:
@@ -171,21 +171,21 @@ def test_limits_leave_out_what_is_beyond_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "limits"),
+    ("bytes", "limits"),
     [
         (2**21, replace(LIMITS, ratio=100, ratio_free=2**20)),  # compressed a thousandfold
         (80_000_000, LIMITS),  # more than is decoded at all
     ],
 )
-def test_a_bomb_is_not_taken_out(octets: int, limits: ContainerLimits) -> None:
-    bomb = with_object_streams("a.bin", bytes(octets), b"/Type/EmbeddedFile")
+def test_a_bomb_is_not_taken_out(size: int, limits: ContainerLimits) -> None:
+    bomb = with_object_streams("a.bin", bytes(size), b"/Type/EmbeddedFile")
     assert read(bomb, limits) == held()._replace(defects={Defect.CONTAINER_LIMIT})
 
 
 def test_a_process_that_is_stopped_is_told() -> None:
     """Its memory does for reading, and not for what it reads."""
     large = with_object_streams("a.bin", bytes(range(256)) * 2**17, b"/Type/EmbeddedFile")
-    assert read(large, replace(LIMITS, child_octets=2**26, ratio=10**6)).defects == {Defect.CONTAINER_STOPPED}
+    assert read(large, replace(LIMITS, child_bytes=2**26, ratio=10**6)).defects == {Defect.CONTAINER_STOPPED}
 
 
 def test_a_damaged_file_is_given_with_its_defect() -> None:
@@ -229,23 +229,23 @@ def test_a_scan_sees_the_same_in_pieces_of_any_size(data: st.DataObject) -> None
         ]
     )
     noise = st.binary(max_size=90)
-    octets = b"".join(data.draw(st.lists(signs | noise, max_size=6)))
-    whole = scanned(octets, len(octets) + 1)
+    content = b"".join(data.draw(st.lists(signs | noise, max_size=6)))
+    whole = scanned(content, len(content) + 1)
     for size in (1, 2, 7, 64):
-        part = scanned(octets, size)
+        part = scanned(content, size)
         assert (part.holds_files, part.encrypted) == (whole.holds_files, whole.encrypted)
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.data())
-def test_no_octets_make_it_raise(data: st.DataObject) -> None:
-    """Sound PDFs with octets changed here and there. A process for each: few examples."""
+def test_no_bytes_make_it_raise(data: st.DataObject) -> None:
+    """Sound PDFs with bytes changed here and there. A process for each: few examples."""
     made = bytearray(data.draw(st.sampled_from(SOUND)))
     changes: Iterable[tuple[int, bytes]] = data.draw(
         st.lists(st.tuples(st.integers(0, len(made)), st.binary(min_size=1, max_size=8)), max_size=12)
     )
-    for at, octets in changes:
-        made[at : at + len(octets)] = octets
+    for at, content in changes:
+        made[at : at + len(content)] = content
     scan = PdfScan()
     scan.holds_files = True
     assert read(bytes(made), scan=scan).defects <= set(Defect)
@@ -261,7 +261,7 @@ def test_every_hybrid_of_the_corpus_gives_its_invoice() -> None:
     for path in paths:
         found = read(path.read_bytes())
         first = found.files[0]
-        invoice = recognise(first.octets, first.name or "").invoice
+        invoice = recognise(first.data, first.name or "").invoice
         assert invoice is not None
         assert not found.encrypted
         assert not found.defects

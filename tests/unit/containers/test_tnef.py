@@ -18,11 +18,11 @@ from tests.support.work import counting_work
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 300
 
 
-def files(octets: bytes) -> Files:
-    return read_files_alike(read_tnef, octets)
+def files(data: bytes) -> Files:
+    return read_files_alike(read_tnef, data)
 
 
-def test_files_come_out_with_their_octets_under_their_long_names() -> None:
+def test_files_come_out_with_their_bytes_under_their_long_names() -> None:
     found = files(
         made.tnef(
             made.attached("INVOIC~1.PDF", PDF, made.text(made.LONG_NAME, "Rechnung für März.pdf")),
@@ -42,18 +42,18 @@ def test_files_come_out_with_their_octets_under_their_long_names() -> None:
 def test_a_name_is_read_in_the_code_page_that_is_told() -> None:
     page = made.attribute(made.CODE_PAGE, pack("<II", 1251, 0), level=1)
     title = made.attribute(made.TITLE, "счёт.pdf".encode("cp1251") + b"\0rubbish")
-    octets = made.tnef(page, made.attribute(made.BEGIN_FILE, b""), title, made.attribute(made.DATA, b"x"))
-    assert files(octets).names == ["счёт.pdf"]
+    data = made.tnef(page, made.attribute(made.BEGIN_FILE, b""), title, made.attribute(made.DATA, b"x"))
+    assert files(data).names == ["счёт.pdf"]
 
 
 @pytest.mark.parametrize(("page", "name"), [(65001, "ü"), (99999, "Ã¼"), (0, "Ã¼")])
 def test_an_unknown_code_page_is_read_as_western(page: int, name: str) -> None:
-    octets = made.tnef(
+    data = made.tnef(
         made.attribute(made.CODE_PAGE, pack("<I", page), level=1),
         made.attribute(made.TRANSPORT_NAME, "ü\0".encode()),
         made.attribute(made.DATA, b"x"),
     )
-    assert files(octets).names == [name]
+    assert files(data).names == [name]
 
 
 def test_every_type_of_property_is_passed_over_to_the_next_one() -> None:
@@ -91,7 +91,7 @@ def test_a_sentence_in_place_of_an_attached_message_is_not_taken_for_it() -> Non
     assert files(made.tnef(large)).contents == [PDF]
 
 
-def test_octets_that_stand_in_a_property_are_taken_and_only_once() -> None:
+def test_bytes_that_stand_in_a_property_are_taken_and_only_once() -> None:
     again = made.variable(made.BINARY, made.CONTENT, b"again")
     only = made.attribute(made.BEGIN_FILE, b"") + made.properties(made.variable(made.BINARY, made.CONTENT, b"only"))
     found = files(made.tnef(made.attached("a", b"first", again, made.text(made.LONG_NAME, "long")), only))
@@ -108,8 +108,8 @@ def test_the_last_property_may_lack_its_padding() -> None:
 
 
 def test_a_file_that_is_only_referred_to_is_none() -> None:
-    octets = made.tnef(made.attribute(made.BEGIN_FILE, b""), made.attribute(made.TITLE, b"\\\\server\\x\0"))
-    assert files(octets).found == []
+    data = made.tnef(made.attribute(made.BEGIN_FILE, b""), made.attribute(made.TITLE, b"\\\\server\\x\0"))
+    assert files(data).found == []
 
 
 def test_a_wrong_checksum_is_told_of_at_its_file_only() -> None:
@@ -157,8 +157,8 @@ def test_lengths_that_lie_inside_an_attribute_cost_only_what_is_in_it() -> None:
 
 
 def test_something_else_is_broken_and_holds_nothing() -> None:
-    for octets in (b"", b"x", b"%PDF-1.7 and so on", made.tnef()[:5]):
-        assert files(octets) == Files([], ("container_broken",))
+    for data in (b"", b"x", b"%PDF-1.7 and so on", made.tnef()[:5]):
+        assert files(data) == Files([], ("container_broken",))
 
 
 def test_more_elements_than_any_message_has_are_not_read() -> None:
@@ -169,25 +169,25 @@ def test_more_elements_than_any_message_has_are_not_read() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_octets_are_read_without_an_exception(octets: bytes) -> None:
-    for whole in (octets, made.tnef(octets), made.tnef(made.properties(octets), octets)):
+def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
+    for whole in (data, made.tnef(data), made.tnef(made.properties(data), data)):
         found = read_files(read_tnef, whole, 7)
         assert sum(map(len, found.contents)) <= len(whole)
 
 
 @given(st.data())
 def test_any_damage_is_read_without_an_exception(data: st.DataObject) -> None:
-    octets = bytearray(made.tnef(*[made.attached("a.pdf", b"x" * 20, made.text(made.LONG_NAME, "é.pdf"))] * 2))
-    for at in data.draw(st.lists(st.integers(0, len(octets) - 1), max_size=8)):
-        octets[at] = data.draw(st.integers(0, 255))
-    assert sum(map(len, read_files(read_tnef, bytes(octets)).contents)) <= len(octets)
+    content = bytearray(made.tnef(*[made.attached("a.pdf", b"x" * 20, made.text(made.LONG_NAME, "é.pdf"))] * 2))
+    for at in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=8)):
+        content[at] = data.draw(st.integers(0, 255))
+    assert sum(map(len, read_files(read_tnef, bytes(content)).contents)) <= len(content)
 
 
 def test_work_grows_no_faster_than_the_stream() -> None:
     def work(n: int) -> int:
-        octets = made.tnef(made.attached("a", b"x", *[made.text(made.LONG_NAME, "n")] * n) * 2)
+        data = made.tnef(made.attached("a", b"x", *[made.text(made.LONG_NAME, "n")] * n) * 2)
         with counting_work(str(Path(tnef.__file__).parent)) as counted:
-            read_files(read_tnef, octets, 256)
+            read_files(read_tnef, data, 256)
         return counted.done
 
     assert work(400) <= 2.2 * work(200)

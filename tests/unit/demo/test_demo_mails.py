@@ -29,7 +29,7 @@ _UBL = "{urn:oasis:names:specification:ubl:schema:xsd:Invoice-2}Invoice"
 
 
 def _decoded(part: Message) -> bytes:
-    """The octets of a part, however its transfer encoding is spelled."""
+    """The bytes of a part, however its transfer encoding is spelled."""
     raw = part.get_payload()
     assert isinstance(raw, str)
     encoded = raw.encode("ascii", "surrogateescape")
@@ -46,7 +46,7 @@ def _filename(part: Message) -> str:
 
 
 def _files(message: Message) -> dict[tuple[str, str], bytes]:
-    """Octets by name and type of every named leaf, those of nested messages too."""
+    """Bytes by name and type of every named leaf, those of nested messages too."""
     return {
         (_filename(part), part.get_content_type()): _decoded(part)
         for part in message.walk()
@@ -55,7 +55,7 @@ def _files(message: Message) -> dict[tuple[str, str], bytes]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_same_arguments_make_the_same_octets(kind: Kind) -> None:
+def test_same_arguments_make_the_same_bytes(kind: Kind) -> None:
     assert sample(7, "orders", kind) == sample(7, "orders", kind)
 
 
@@ -86,7 +86,7 @@ def test_a_parser_finds_exactly_the_declared_attachments(kind: Kind, index: int)
     assert len({file.filename for file in mail.attachments}) == len(mail.attachments)
 
 
-def test_a_forwarded_mail_holds_the_nested_one_octet_for_octet() -> None:
+def test_a_forwarded_mail_holds_the_nested_one_byte_for_byte() -> None:
     mail = sample(0, "orders", Kind.FORWARDED)
     nested, pdf = mail.attachments
     assert nested.media_type == "message/rfc822"

@@ -17,17 +17,17 @@ def test_what_went_in_comes_out(done: dict[bytes, int]) -> None:
 
 
 @given(DONE)
-def test_the_same_content_makes_the_same_octets(done: dict[bytes, int]) -> None:
+def test_the_same_content_makes_the_same_bytes(done: dict[bytes, int]) -> None:
     assert dump(dict(reversed(done.items()))) == dump(done)
 
 
-def test_an_id_costs_twenty_octets() -> None:
+def test_an_id_costs_twenty_bytes() -> None:
     assert len(dump({b"a" * 16: 1, b"b" * 16: 2})) - len(dump({})) == 40
 
 
 @pytest.mark.parametrize(
-    "octets", [b"", b"mailhaul seen 2\n", dump({b"a" * 16: 1})[:-1], dump({}) + b"x", b"\0" * 100]
+    "bytes", [b"", b"mailhaul seen 2\n", dump({b"a" * 16: 1})[:-1], dump({}) + b"x", b"\0" * 100]
 )
-def test_other_octets_are_refused(octets: bytes) -> None:
+def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a checkpoint"):
-        load(octets)
+        load(data)

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_OCTETS, Event, EventType, make_event, traceparent_of
+from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_BYTES, Event, EventType, make_event, traceparent_of
 from ingest.domain.manifest import Address, Attachment, Headers, MailboxRef, Manifest, ObjectRef, Parse
 
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -76,7 +76,7 @@ def test_no_event_is_larger_than_the_smallest_sink_takes() -> None:
     crowd = [Address(name="ü" * 80, address="someone@example.org")] * 500
     for made in (manifest(32, name="ä" * 2000), manifest(3, to=crowd, cc=crowd)):
         event = make_event(EventType.RECEIVED, made, AT)
-        assert len(event.body) <= MAX_EVENT_OCTETS
+        assert len(event.body) <= MAX_EVENT_BYTES
         assert data_of(event.body)["message_key"] == "0" * 32
 
 
@@ -94,10 +94,10 @@ def test_a_traced_event_names_its_trace_and_is_otherwise_the_same() -> None:
 
 def test_what_an_event_carries_does_not_depend_on_its_trace_however_near_it_is_to_the_limit() -> None:
     carried = set()
-    for octets in range(MAX_EVENT_OCTETS - 2_000, MAX_EVENT_OCTETS, 20):
-        made = manifest(1, name="a" * octets)
+    for size in range(MAX_EVENT_BYTES - 2_000, MAX_EVENT_BYTES, 20):
+        made = manifest(1, name="a" * size)
         plain, traced = (make_event(EventType.RECEIVED, made, AT, trace) for trace in (None, TRACEPARENT))
-        assert len(traced.body) <= MAX_EVENT_OCTETS
+        assert len(traced.body) <= MAX_EVENT_BYTES
         assert data_of(traced.body) == data_of(plain.body)
         carried.add(len(data_of(plain.body)["attachments"]))
     assert carried == {0, 1}
@@ -118,7 +118,7 @@ def test_what_is_left_out_of_a_large_event_goes_one_after_the_other() -> None:
         made = manifest(2, to=people(1), **headers)
         made = made.model_copy(update={"mailbox": MailboxRef(id="a", labels=labels, unique_id="")})
         event = make_event(EventType.RECEIVED, made, AT)
-        assert len(event.body) <= MAX_EVENT_OCTETS
+        assert len(event.body) <= MAX_EVENT_BYTES
         data = data_of(event.body)
         assert data["headers"]["subject"] == "s"
         found = data["headers"]

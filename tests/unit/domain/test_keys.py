@@ -13,7 +13,7 @@ from ingest.domain.keys import Layout, attachment_name, event_id, message_hasher
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=4))
-def test_the_message_key_is_the_same_for_any_split_of_the_octets(raw: bytes, cuts: list[int]) -> None:
+def test_the_message_key_is_the_same_for_any_split_of_the_bytes(raw: bytes, cuts: list[int]) -> None:
     hasher = message_hasher("invoices-de")
     edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     for begin, end in pairwise(edges):
@@ -21,11 +21,11 @@ def test_the_message_key_is_the_same_for_any_split_of_the_octets(raw: bytes, cut
     assert message_key(hasher) == hashlib.sha256(b"invoices-de\0" + raw).hexdigest()[:32]
 
 
-def test_the_same_octets_in_two_mailboxes_are_two_messages() -> None:
+def test_the_same_bytes_in_two_mailboxes_are_two_messages() -> None:
     assert message_key(message_hasher("a")) != message_key(message_hasher("b"))
 
 
-def test_a_unique_id_of_any_length_takes_sixteen_octets() -> None:
+def test_a_unique_id_of_any_length_takes_sixteen_bytes() -> None:
     assert {len(unique_id_digest(b"x" * size)) for size in (1, 70, 255, 10_000)} == {16}
 
 

@@ -29,19 +29,19 @@ def test_memory_does_not_grow_with_an_attachment() -> None:
         for _ in range(25_000_000 // len(whole)):
             yield whole
 
-    octets, hashed, ended = 0, hashlib.sha256(), False
+    size, hashed, ended = 0, hashlib.sha256(), False
     tracemalloc.start()
     try:
         for event in parse(chunks()):
             if isinstance(event, PartData):
-                octets += len(event.data)
+                size += len(event.data)
                 hashed.update(event.data)
             ended = ended or isinstance(event, MessageEnded)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert ended
-    assert octets > 18_000_000
+    assert size > 18_000_000
     assert peak < 4 * 2**20
 
 

@@ -50,7 +50,7 @@ def test_of_two_boundaries_the_one_that_comes_counts(types: list[bytes], boundar
         (["text/plain", "text/html"], b"words", "text/plain"),
     ],
 )
-def test_the_first_of_two_types_counts_unless_the_octets_plainly_say_otherwise(
+def test_the_first_of_two_types_counts_unless_the_bytes_plainly_say_otherwise(
     types: list[str], body: bytes, expected: str
 ) -> None:
     head = "".join(f"Content-Type: {value}\n" for value in types).encode() + b"\n"
@@ -59,7 +59,7 @@ def test_the_first_of_two_types_counts_unless_the_octets_plainly_say_otherwise(
     assert leaf.defects == ("duplicate_content_type",)
 
 
-def test_octets_say_what_they_are_through_their_encoding() -> None:
+def test_bytes_say_what_they_are_through_their_encoding() -> None:
     head = b"Content-Type: text/plain\nContent-Type: application/pdf\nContent-Transfer-Encoding: base64\n\n"
     leaf = read_alike(head + base64.encodebytes(b"%PDF-1.7" + bytes(3000))).leaves["1"]
     assert (leaf.head.declared_type, leaf.head.role) == ("application/pdf", "attachment")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ingest.mime import received_at
-from ingest.mime.detect import DETECT_OCTETS, detect_type
+from ingest.mime.detect import DETECT_BYTES, detect_type
 from ingest.mime.names import display_name
 from tests.support.mime import Leaf, Read, read_alike
 
@@ -35,7 +35,7 @@ def described(found: Read) -> dict[str, Any]:
 
 def leaf_described(leaf: Leaf) -> dict[str, Any]:
     head = leaf.head
-    detected = detect_type(leaf.content[:DETECT_OCTETS], head.declared_type, head.filename)
+    detected = detect_type(leaf.content[:DETECT_BYTES], head.declared_type, head.filename)
     name = display_name(head.path, head.filename, detected)
     said = {
         "path": head.path,

@@ -12,29 +12,29 @@ from hypothesis import strategies as st
 from ingest.mime.decoders import Decoder, decoder_for
 
 
-def decoded(encoding: str, octets: bytes, size: int = 7) -> tuple[bytes, set[str]]:
+def decoded(encoding: str, data: bytes, size: int = 7) -> tuple[bytes, set[str]]:
     decoder: Decoder = decoder_for(encoding)
-    out = b"".join(decoder.feed(octets[at : at + size]) for at in range(0, len(octets), size)) + decoder.close()
+    out = b"".join(decoder.feed(data[at : at + size]) for at in range(0, len(data), size)) + decoder.close()
     return out, {defect.value for defect in decoder.defects}
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
-def test_base64_round_trip(octets: bytes, size: int) -> None:
-    assert decoded("base64", base64.encodebytes(octets).replace(b"\n", b"\r\n"), size) == (octets, set())
+def test_base64_round_trip(data: bytes, size: int) -> None:
+    assert decoded("base64", base64.encodebytes(data).replace(b"\n", b"\r\n"), size) == (data, set())
 
 
-@given(st.binary(max_size=300).map(lambda octets: octets.replace(b"\r", b"")), st.integers(1, 50))
-def test_quoted_printable_round_trip(octets: bytes, size: int) -> None:
-    assert decoded("quoted-printable", quopri.encodestring(octets, quotetabs=True), size) == (octets, set())
+@given(st.binary(max_size=300).map(lambda data: data.replace(b"\r", b"")), st.integers(1, 50))
+def test_quoted_printable_round_trip(data: bytes, size: int) -> None:
+    assert decoded("quoted-printable", quopri.encodestring(data, quotetabs=True), size) == (data, set())
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
-def test_identity_round_trip(octets: bytes, size: int) -> None:
-    assert decoded("binary", octets, size) == (octets, set())
+def test_identity_round_trip(data: bytes, size: int) -> None:
+    assert decoded("binary", data, size) == (data, set())
 
 
 @pytest.mark.parametrize(
-    ("octets", "expected", "defects"),
+    ("bytes", "expected", "defects"),
     [
         (b"SGVsbG8", b"Hello", set()),
         (b"SGVsbG8=", b"Hello", set()),
@@ -47,15 +47,15 @@ def test_identity_round_trip(octets: bytes, size: int) -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_odd_base64(octets: bytes, expected: bytes | None, defects: set[str], size: int) -> None:
+def test_odd_base64(data: bytes, expected: bytes | None, defects: set[str], size: int) -> None:
     """Padding may be missing or stand in the middle; what is not in the alphabet is skipped."""
-    out, found = decoded("base64", octets, size)
+    out, found = decoded("base64", data, size)
     assert found >= defects
     assert expected is None or (out, found) == (expected, defects)
 
 
 @pytest.mark.parametrize(
-    ("octets", "expected", "defects"),
+    ("bytes", "expected", "defects"),
     [
         (b"a=3Db", b"a=b", set()),
         (b"a=3db", b"a=b", set()),
@@ -70,9 +70,9 @@ def test_odd_base64(octets: bytes, expected: bytes | None, defects: set[str], si
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 1000])
-def test_odd_quoted_printable(octets: bytes, expected: bytes, defects: set[str], size: int) -> None:
+def test_odd_quoted_printable(data: bytes, expected: bytes, defects: set[str], size: int) -> None:
     """Bad escapes stay, and no line end is changed."""
-    assert decoded("quoted-printable", octets, size) == (expected, defects)
+    assert decoded("quoted-printable", data, size) == (expected, defects)
 
 
 @pytest.mark.parametrize("spelling", ["base64", "BASE64", '"base64"', "base64;", "base64 (comment)", " Base64 "])
@@ -81,5 +81,5 @@ def test_spellings_of_an_encoding(spelling: str) -> None:
     assert decoded(spelling, b"SGVsbG8=")[0] == b"Hello"
 
 
-def test_an_unknown_encoding_leaves_octets_as_they_are() -> None:
+def test_an_unknown_encoding_leaves_bytes_as_they_are() -> None:
     assert decoded("x-rot13", b"Hello") == (b"Hello", {"unknown_transfer_encoding"})

@@ -16,19 +16,19 @@ from tests.support.mime import SIZES, read, read_alike
 PDF = b"%PDF-1.4\n" + bytes(range(256))
 
 
-def uuencoded(octets: bytes, name: bytes = b"a.pdf", end: bytes = b"`\nend\n") -> bytes:
-    lines = (binascii.b2a_uu(octets[at : at + 45]) for at in range(0, len(octets), 45))
+def uuencoded(data: bytes, name: bytes = b"a.pdf", end: bytes = b"`\nend\n") -> bytes:
+    lines = (binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45))
     return b"begin 644 " + name + b"\n" + b"".join(lines) + end
 
 
-def yencoded(octets: bytes, name: bytes = b"a.pdf", width: int = 64, **said: str) -> bytes:
+def yencoded(data: bytes, name: bytes = b"a.pdf", width: int = 64, **said: str) -> bytes:
     """As the draft says; `said` replaces what the end line tells."""
-    encoded = [bytes([(octet + 42) % 256]) for octet in octets]
+    encoded = [bytes([(byte + 42) % 256]) for byte in data]
     escaped = [b"=" + bytes([(char[0] + 64) % 256]) if char in b"\0\n\r=" else char for char in encoded]
     lines = [b"".join(escaped[at : at + width]) for at in range(0, len(escaped), width)]
-    told = {"size": str(len(octets)), "crc32": f"{crc32(octets):08x}", **said}
+    told = {"size": str(len(data)), "crc32": f"{crc32(data):08x}", **said}
     end = " ".join(f"{name}={value}" for name, value in told.items()).encode()
-    begin = b"=ybegin line=%d size=%d name=%s\n" % (width, len(octets), name)
+    begin = b"=ybegin line=%d size=%d name=%s\n" % (width, len(data), name)
     return begin + b"\n".join(lines) + b"\n=yend " + end + b"\n"
 
 
@@ -38,13 +38,13 @@ def text(body: bytes) -> bytes:
 
 @given(st.binary(max_size=500), st.sampled_from(SIZES), st.booleans(), st.sampled_from([b"\n", b"\r\n", b"\r"]))
 @settings(deadline=None)
-def test_a_file_comes_out_of_a_text_as_it_went_in(octets: bytes, size: int, yenc: bool, end: bytes) -> None:  # noqa: FBT001 - drawn
-    block = yencoded(octets) if yenc else uuencoded(octets)
+def test_a_file_comes_out_of_a_text_as_it_went_in(data: bytes, size: int, yenc: bool, end: bytes) -> None:  # noqa: FBT001 - drawn
+    block = yencoded(data) if yenc else uuencoded(data)
     raw = text(b"before\n\n" + block + b"after\n").replace(b"\n", end)
     found = read(raw, size)
     assert found.leaves.keys() == {"1", "1.1"}
     file = found.leaves["1.1"]
-    assert (file.content, file.head.filename, file.defects) == (octets, "a.pdf", ())
+    assert (file.content, file.head.filename, file.defects) == (data, "a.pdf", ())
     assert (file.head.role, file.head.parent) == ("attachment", "1")
 
 
@@ -108,9 +108,9 @@ def test_a_file_without_an_end_does_not_swallow_the_next() -> None:
 
 
 def test_a_line_longer_than_any_is_taken_in_pieces() -> None:
-    octets = bytes(range(256)) * 100
-    leaf = read_alike(text(yencoded(octets, width=len(octets)))).leaves["1.1"]
-    assert (leaf.content, leaf.defects) == (octets, ())
+    data = bytes(range(256)) * 100
+    leaf = read_alike(text(yencoded(data, width=len(data)))).leaves["1.1"]
+    assert (leaf.content, leaf.defects) == (data, ())
 
 
 def test_a_file_inside_a_nested_text_is_found_too() -> None:

@@ -20,7 +20,7 @@ from tests.support.mime import Read, read, read_pieces
 CORPUS = Path(__file__).parents[2] / "corpus"
 EXAMPLES = int(os.environ.get("MAILHAUL_FUZZ_EXAMPLES", "150"))
 CODES = {defect.value for defect in Defect}
-LIMITS = MimeLimits(depth=6, parts=40, messages=3, header_octets=2000, header_fields=30)
+LIMITS = MimeLimits(depth=6, parts=40, messages=3, header_bytes=2000, header_fields=30)
 
 mails = st.sampled_from(sorted(CORPUS.glob("*.eml"))).map(Path.read_bytes)
 line_ends = st.sampled_from([b"\n", b"\r\n", b"\r"])
@@ -53,7 +53,7 @@ tokens = st.sampled_from(
     ]
 )
 junk = st.one_of(st.binary(max_size=4), tokens)
-# What is done at a place: so many octets go, this comes, and so many of what was before are repeated.
+# What is done at a place: so many bytes go, this comes, and so many of what was before are repeated.
 damage = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), junk, st.integers(0, 60)), min_size=1, max_size=10)
 cuts = st.lists(st.floats(0, 1), max_size=30)
 
@@ -87,13 +87,13 @@ def test_damaged_mail_reads_alike_however_it_is_cut(
         assert re.fullmatch(r"[1-9]\d*(\.[1-9]\d*)*", path)
         assert leaf.head.parent is None or path.startswith(f"{leaf.head.parent}.")
         assert leaf.head.declared_type.isprintable()
-    # Each octet is given out once for each message around it, for a file inside a text again, and as UTF-8 may be
+    # Each byte is given out once for each message around it, for a file inside a text again, and as UTF-8 may be
     # three.
     assert sum(len(leaf.content) for leaf in found.leaves.values()) <= 3 * (LIMITS.messages + 2) * len(raw)
 
 
 @given(st.binary(max_size=3000), cuts)
 @settings(deadline=None, max_examples=EXAMPLES)
-def test_any_octets_read_alike_however_they_are_cut(raw: bytes, places: list[float]) -> None:
+def test_any_bytes_read_alike_however_they_are_cut(raw: bytes, places: list[float]) -> None:
     read_cut(raw, places)
     read_cut(b"Content-Type: multipart/mixed; boundary=\xff\n\n" + raw, places)

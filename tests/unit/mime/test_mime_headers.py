@@ -40,7 +40,7 @@ def name_of(*lines: str | bytes) -> str | None:
     ],
 )
 def test_file_names(lines: list[str | bytes], expected: str | None) -> None:
-    """RFC 2231 and 2047, alone, mixed and wrongly used; quoted or not; raw octets; from the type where need be."""
+    """RFC 2231 and 2047, alone, mixed and wrongly used; quoted or not; raw bytes; from the type where need be."""
     assert name_of(*lines) == expected
 
 
@@ -125,8 +125,8 @@ def test_the_date_of_arrival_follows_from_the_header_alone(head: bytes, expected
 
 
 @given(st.binary(max_size=400))
-def test_no_octets_make_headers_fail(octets: bytes) -> None:
-    for head in (octets, b"Subject: " + octets, b"From: " + octets, b"Content-Type: " + octets, b"Date: " + octets):
+def test_no_bytes_make_headers_fail(data: bytes) -> None:
+    for head in (data, b"Subject: " + data, b"From: " + data, b"Content-Type: " + data, b"Date: " + data):
         headers = parse_headers(head)
         headers.model_dump_json().encode()
         date = received_at(head)

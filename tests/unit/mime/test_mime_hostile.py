@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FOLDER = str(Path(ingest.mime.__file__).parent)
 MODULES = [importlib.import_module(f"ingest.mime.{info.name}") for info in pkgutil.iter_modules(ingest.mime.__path__)]
 LIFTED = MimeLimits(
-    parts=10**9, header_octets=10**9, header_fields=10**9, text=10**9, addresses=10**9, references=10**9
+    parts=10**9, header_bytes=10**9, header_fields=10**9, text=10**9, addresses=10**9, references=10**9
 )
 CHUNK = 256
 PATTERN = re.compile(b"x")
@@ -140,19 +140,19 @@ def test_it_is_read_to_its_end_within_bounds(hostile: Hostile) -> None:
     assert peak < 32 * 2**20
 
 
-def shrinking(octets: bytes) -> None:
-    while octets:
-        octets = octets[1:]
+def shrinking(data: bytes) -> None:
+    while data:
+        data = data[1:]
 
 
-def searching(octets: bytes) -> None:
-    for _ in octets:
-        octets.find(b"x")
+def searching(data: bytes) -> None:
+    for _ in data:
+        data.find(b"x")
 
 
-def matching(octets: bytes) -> None:
-    for _ in octets:
-        PATTERN.search(octets)
+def matching(data: bytes) -> None:
+    for _ in data:
+        PATTERN.search(data)
 
 
 @pytest.mark.parametrize("wasteful", [shrinking, searching, matching])
@@ -165,6 +165,6 @@ def test_the_count_sees_what_is_not_linear(wasteful: Callable[[bytes], None]) ->
     assert counts[1] > 3 * counts[0]
 
 
-@pytest.mark.parametrize("octets", [b"", b"\r\n", b"\0" * 1000, b"no header at all", b"\xff" * 1000])
-def test_octets_that_are_no_mail_read_as_one(octets: bytes) -> None:
-    assert read(octets).status == "complete"
+@pytest.mark.parametrize("bytes", [b"", b"\r\n", b"\0" * 1000, b"no header at all", b"\xff" * 1000])
+def test_bytes_that_are_no_mail_read_as_one(data: bytes) -> None:
+    assert read(data).status == "complete"

@@ -1,4 +1,4 @@
-"""Line ends of all kinds: what ends a line is found out once, and octets come out as they went in."""
+"""Line ends of all kinds: what ends a line is found out once, and bytes come out as they went in."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_boundary_in_a_header_ends_it() -> None:
     ]
 
 
-def test_the_raw_octets_of_a_body_are_not_changed_by_the_way_they_come() -> None:
+def test_the_raw_bytes_of_a_body_are_not_changed_by_the_way_they_come() -> None:
     body = bytes(range(256)) * 20 + b"\r\n\n\r--\r\n-\n--"
     for size in (1, 2, 3, 5, 8, 13, 1000):
         found = read(b"Content-Type: application/x-data\n\n" + body, size)

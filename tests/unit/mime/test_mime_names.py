@@ -1,4 +1,4 @@
-"""Names for people and for object keys; types by their octets."""
+"""Names for people and for object keys; types by their bytes."""
 
 from __future__ import annotations
 
@@ -104,6 +104,6 @@ def test_no_name_leaves_its_folder(filename: str) -> None:
         (b"\r\n rubbish %PDF-1.7", "text/plain", "application/pdf"),
     ],
 )
-def test_types_by_their_octets(first: bytes, declared: str, expected: str) -> None:
-    """What a sender declares is not believed where octets can tell."""
+def test_types_by_their_bytes(first: bytes, declared: str, expected: str) -> None:
+    """What a sender declares is not believed where bytes can tell."""
     assert detect_type(first, declared, None) == expected

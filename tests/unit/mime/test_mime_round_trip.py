@@ -1,4 +1,4 @@
-"""Any tree of parts that the standard library writes comes back with identical octets."""
+"""Any tree of parts that the standard library writes comes back with identical bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CRLF = policy.compat32.clone(linesep="\r\n")
 @dataclass(frozen=True)
 class File:
     name: str
-    octets: bytes
+    data: bytes
     quoted: bool
 
 
@@ -38,7 +38,7 @@ names = st.text(st.characters(categories=["L", "N"], include_characters=" ;'\"%*
     lambda name: f"a{name}z"
 )
 # Quoted-printable as the standard library writes it turns line ends into the message's own.
-quotable = st.binary(max_size=200).map(lambda octets: octets.replace(b"\r", b"").replace(b"\n", b""))
+quotable = st.binary(max_size=200).map(lambda data: data.replace(b"\r", b"").replace(b"\n", b""))
 files = st.one_of(
     st.builds(File, names, st.binary(max_size=2000), st.just(False)),
     st.builds(File, names, quotable, st.just(True)),
@@ -49,7 +49,7 @@ trees = st.recursive(files, lambda inner: st.builds(Folder, st.booleans(), st.li
 def written(tree: File | Folder) -> Message:
     if isinstance(tree, File):
         part = MIMEBase("application", "octet-stream")
-        part.set_payload(tree.octets)
+        part.set_payload(tree.data)
         (encoders.encode_quopri if tree.quoted else encoders.encode_base64)(part)
         part.add_header("Content-Disposition", "attachment", filename=("utf-8", "", tree.name))
         return part
@@ -59,7 +59,7 @@ def written(tree: File | Folder) -> Message:
 
 def leaves_of(tree: File | Folder) -> list[tuple[str, bytes]]:
     if isinstance(tree, File):
-        return [(tree.name, tree.octets)]
+        return [(tree.name, tree.data)]
     return [leaf for member in tree.members for leaf in leaves_of(member)]
 
 
@@ -104,8 +104,8 @@ def test_a_text_comes_back_as_it_was_written(text: str, charset: str, encoding: 
 
 @given(st.binary(max_size=2000), st.sampled_from(SIZES))
 @settings(deadline=None)
-def test_octets_that_are_not_encoded_come_back(octets: bytes, size: int) -> None:
+def test_bytes_that_are_not_encoded_come_back(data: bytes, size: int) -> None:
     """`binary` (RFC 3030): nothing but the boundary ends them."""
     head = b'Content-Type: multipart/mixed; boundary="=_b"\r\n\r\n--=_b\r\nContent-Type: image/png\r\n\r\n'
-    found = read(head + octets + b"\r\n--=_b--\r\n", size)
-    assert [leaf.content for leaf in found.leaves.values()] == [octets]
+    found = read(head + data + b"\r\n--=_b--\r\n", size)
+    assert [leaf.content for leaf in found.leaves.values()] == [data]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from ingest.mime.text import decode_octets
+from ingest.mime.text import decode_bytes
 from tests.support.mime import read
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Part(NamedTuple):
 EXPLAINED = {
     "x-uuencode is a transfer encoding, and is decoded": {"legacy/017", "legacy/026", "legacy/048"},
     "files in uuencode inside a text are taken out": {"legacy/049"},
-    "octets that are no ASCII are read as Windows-1252, not replaced": {"legacy/052"},
+    "bytes that are no ASCII are read as Windows-1252, not replaced": {"legacy/052"},
     "parts without content are parts": {"malformed/000"},
     "a boundary ends all that is deeper": {
         *(f"malformed/{n}" for n in ("009", "011", "012", "016")),
@@ -55,7 +55,7 @@ EXPLAINED = {
     "the first of two types counts": {"malformed/020", "malformed/021"},
     "what is declared as a message is one, however little is in it": {"malformed/022"},
     "what is declared as base64 is decoded, whatever is in it": {"rfc/000", "thirdparty/002"},
-    "texts beside the body are files, and keep their octets": {"thirdparty/005"},
+    "texts beside the body are files, and keep their bytes": {"thirdparty/005"},
 }
 
 
@@ -93,7 +93,7 @@ def read_parts(raw: bytes) -> Iterator[Part]:
 def alike(expected: Part, found: Part) -> bool:
     """The set has bare line feeds, also in what stands in the mail as it is."""
     if isinstance(expected.content, str):
-        text = found.content if isinstance(found.content, str) else decode_octets(found.content, None, set())
+        text = found.content if isinstance(found.content, str) else decode_bytes(found.content, None, set())
         return plain(text) == expected.content
     return isinstance(found.content, bytes) and expected.content in (
         found.content,

@@ -1,4 +1,4 @@
-"""Usual values and octets are read by shortcuts; those must say what the long way says."""
+"""Usual values and bytes are read by shortcuts; those must say what the long way says."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def joined(*pieces: bytes) -> st.SearchStrategy[bytes]:
     return st.lists(st.sampled_from(pieces), max_size=12).map(b"".join)
 
 
-def fed(decoder: Decoder | Utf8Text, octets: bytes, size: int) -> tuple[bytes, set[str]]:
-    out = b"".join(decoder.feed(octets[at : at + size]) for at in range(0, len(octets), size)) + decoder.close()
+def fed(decoder: Decoder | Utf8Text, data: bytes, size: int) -> tuple[bytes, set[str]]:
+    out = b"".join(decoder.feed(data[at : at + size]) for at in range(0, len(data), size)) + decoder.close()
     return out, {defect.value for defect in decoder.defects}
 
 
 @given(joined(b"=3D", b"=", b"=\r\n", b"=\n", b"=\r", b"=4", b"A", b"Z", b" ", b"\r\n", b"=e4", b"=  \r\n", b"\r"))
-def test_quoted_printable_reads_as_one_expression_would(octets: bytes) -> None:
-    whole = fed(decoder_for("quoted-printable"), octets + b".", 1000)
-    expected = ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()) if match[1] else b"", octets) + b"."
+def test_quoted_printable_reads_as_one_expression_would(data: bytes) -> None:
+    whole = fed(decoder_for("quoted-printable"), data + b".", 1000)
+    expected = ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()) if match[1] else b"", data) + b"."
     assert whole[0] == expected
-    assert fed(decoder_for("quoted-printable"), octets + b".", 1) == whole
+    assert fed(decoder_for("quoted-printable"), data + b".", 1) == whole
 
 
 @given(joined(b"QUJD", b"QQ==", b"=", b"\r\n", b"Q", b"!", b"\0", b" ", b"QUI=", b"\xff"), st.integers(1, 9))
-def test_base64_reads_alike_by_the_piece_and_whole(octets: bytes, size: int) -> None:
-    assert fed(decoder_for("base64"), octets, size) == fed(decoder_for("base64"), octets, 1000)
+def test_base64_reads_alike_by_the_piece_and_whole(data: bytes, size: int) -> None:
+    assert fed(decoder_for("base64"), data, size) == fed(decoder_for("base64"), data, 1000)
 
 
 @given(
@@ -53,21 +53,21 @@ def test_base64_reads_alike_by_the_piece_and_whole(octets: bytes, size: int) -> 
 )
 @settings(deadline=None)
 def test_lines_of_one_length_are_joined_exactly(
-    octets: bytes, width: int, end: bytes, disturbed: tuple[int, bytes], size: int
+    data: bytes, width: int, end: bytes, disturbed: tuple[int, bytes], size: int
 ) -> None:
     """Whatever their length and end is, and where something disturbs them."""
     place, put = disturbed
-    text = base64.b64encode(octets)
+    text = base64.b64encode(data)
     lines = b"".join(text[at : at + width] + end for at in range(0, len(text), width))
     lines = lines[:place] + put + lines[place:]
     found = fed(decoder_for("base64"), lines, size)
     assert found == fed(decoder_for("base64"), lines, 100)
-    assert put not in (b"", b"\r\n", b"!", b" ") or found[0] == octets
+    assert put not in (b"", b"\r\n", b"!", b" ") or found[0] == data
 
 
 @given(st.binary(max_size=300), st.sampled_from(["utf-8", None, "x-none", "us-ascii", "latin-1"]), st.integers(1, 9))
-def test_a_body_is_converted_alike_by_the_piece_and_whole(octets: bytes, charset: str | None, size: int) -> None:
-    assert fed(Utf8Text(charset), octets, size) == fed(Utf8Text(charset), octets, 1000)
+def test_a_body_is_converted_alike_by_the_piece_and_whole(data: bytes, charset: str | None, size: int) -> None:
+    assert fed(Utf8Text(charset), data, size) == fed(Utf8Text(charset), data, 1000)
 
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -159,7 +159,7 @@ def test_a_usual_value_reads_as_an_unusual_one(value: bytes) -> None:
     usual, unusual = parse_structured(value, short), parse_structured(value + b' ; z*0="y"', long)
     parameters = {name: text for name, text in unusual.parameters.items() if name != "z"}
     assert (usual.value, usual.parameters, short) == (unusual.value, parameters, long)
-    assert [octets for octets in usual.boundaries if octets] == [octets for octets in unusual.boundaries if octets]
+    assert [data for data in usual.boundaries if data] == [data for data in unusual.boundaries if data]
 
 
 @pytest.mark.parametrize("word", [b"=?utf-8?q?J=C3=B6rg?=", b"=?utf-8*de?B?SsO2cmc=?=", b"=?x-none?q?J=F6rg?="])

@@ -66,7 +66,7 @@ def test_a_boundary_that_no_line_can_equal_is_none() -> None:
 
 
 @pytest.mark.parametrize("boundary", [b"\xe4", b"=?utf-8?q?x?=", b" a"])
-def test_a_boundary_is_octets_and_is_not_decoded(boundary: bytes) -> None:
+def test_a_boundary_is_bytes_and_is_not_decoded(boundary: bytes) -> None:
     head = b'Content-Type: multipart/mixed; boundary="' + boundary + b'"\r\n\r\n'
     found = read_alike(head + b"--" + boundary + b"\r\n\r\nx\r\n--" + boundary + b"--\r\n")
     assert [leaf.content for leaf in found.leaves.values()] == [b"x"]
@@ -100,7 +100,7 @@ INNER = mail(
 @pytest.mark.parametrize("encoded", [False, True])
 def test_a_nested_mail_is_stored_whole_and_its_files_are_taken_out(encoded: bool) -> None:  # noqa: FBT001 - a parameter
     """Also when it is, illegally, in base64."""
-    octets = base64.encodebytes(INNER).replace(b"\n", b"\r\n") if encoded else INNER
+    data = base64.encodebytes(INNER).replace(b"\n", b"\r\n") if encoded else INNER
     encoding = b"Content-Transfer-Encoding: base64\r\n" if encoded else b""
     found = read_alike(
         mail(
@@ -108,7 +108,7 @@ def test_a_nested_mail_is_stored_whole_and_its_files_are_taken_out(encoded: bool
             b"--o\r\n\r\nsee below\r\n--o\r\nContent-Type: message/rfc822\r\n"
             + encoding
             + b"\r\n"
-            + octets
+            + data
             + b"\r\n--o--",
         )
     )
@@ -184,7 +184,7 @@ def test_bodies_come_as_utf8_whatever_they_were() -> None:
 
 
 @pytest.mark.parametrize(
-    ("charset", "octets", "text", "defects"),
+    ("charset", "bytes", "text", "defects"),
     [
         ("", "Größe ".encode() * 20 + b"\xfc", "Größe " * 20 + "ü", ("unknown_charset",)),
         ("us-ascii", "Größe".encode(), "Größe", ("unknown_charset",)),
@@ -197,10 +197,10 @@ def test_bodies_come_as_utf8_whatever_they_were() -> None:
     ],
 )
 def test_a_body_reads_alike_in_any_pieces(
-    charset: str, octets: bytes, text: str | None, defects: tuple[str, ...]
+    charset: str, data: bytes, text: str | None, defects: tuple[str, ...]
 ) -> None:
-    """Also where its octets do not fit its charset: what comes before the first of those is not read again."""
-    leaf = read_alike(mail(f"text/plain; charset={charset}" if charset else "text/plain", octets)).leaves["1"]
+    """Also where its bytes do not fit its charset: what comes before the first of those is not read again."""
+    leaf = read_alike(mail(f"text/plain; charset={charset}" if charset else "text/plain", data)).leaves["1"]
     assert leaf.defects == defects
     assert text is None or leaf.content.decode() == text
 

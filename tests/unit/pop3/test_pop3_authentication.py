@@ -26,11 +26,11 @@ def way(
 
 
 def sent(login: Authentication, timestamp: bytes | None = None) -> list[bytes]:
-    return [command.octets() for command in login.commands(timestamp)]
+    return [command.encode() for command in login.commands(timestamp)]
 
 
-def b64(octets: bytes) -> bytes:
-    return base64.b64encode(octets)
+def b64(data: bytes) -> bytes:
+    return base64.b64encode(data)
 
 
 def test_user_and_pass() -> None:
@@ -171,15 +171,15 @@ def test_two_steps_say_the_same_in_another_order(mechanism: Mechanism) -> None:
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.PLAIN, Mechanism.XOAUTH2])
-def test_an_initial_response_over_255_octets_goes_in_two_steps(mechanism: Mechanism) -> None:
-    """RFC 2449 section 4; the limit itself is kept to the octet."""
+def test_an_initial_response_over_255_bytes_goes_in_two_steps(mechanism: Mechanism) -> None:
+    """RFC 2449 section 4; the limit itself is kept to the byte."""
     lengths = []
-    for octets in range(300):
-        login = way(mechanism, secret="x" * octets)
+    for size in range(300):
+        login = way(mechanism, secret="x" * size)
         (line,) = sent(login)
         lengths.append(len(line))
         if len(line.split()) == 2:
-            assert login.respond(b"").endswith((b"x" * octets, b"x" * octets + b"\x01\x01"))
+            assert login.respond(b"").endswith((b"x" * size, b"x" * size + b"\x01\x01"))
     assert 251 < max(lengths) <= 255
 
 

@@ -29,14 +29,14 @@ def greeted() -> Pop3Protocol:
     return core
 
 
-@pytest.mark.parametrize(("line", "octets"), [(b"+ YWJj", b"YWJj"), (b"+ ", b""), (b"+", b""), (b"+ a b", b"a b")])
-def test_a_challenge_is_answered_in_base64(line: bytes, octets: bytes) -> None:
+@pytest.mark.parametrize(("line", "bytes"), [(b"+ YWJj", b"YWJj"), (b"+ ", b""), (b"+", b""), (b"+ a b", b"a b")])
+def test_a_challenge_is_answered_in_base64(line: bytes, data: bytes) -> None:
     """RFC 5034 section 4, in any pieces; a bare `+` is accepted here."""
     for at in range(len(line) + 2):
         core = greeted()
         core.send(AUTH)
         wire = line + b"\r\n"
-        assert events_of(core, wire[:at], wire[at:]) == [Challenge(octets)]
+        assert events_of(core, wire[:at], wire[at:]) == [Challenge(data)]
         assert core.outstanding == 1
         assert core.respond(b"\0joe\0x") == b"AGpvZQB4\r\n"
         (reply,) = events_of(core, b"+OK\r\n")
@@ -84,9 +84,9 @@ def test_a_second_challenge_before_the_first_was_answered_is_out_of_step() -> No
 
 def test_there_is_no_response_without_a_challenge() -> None:
     core = greeted()
-    for octets in (b"", b"+ \r\n"):
-        events_of(core, octets)
-        if not octets:
+    for data in (b"", b"+ \r\n"):
+        events_of(core, data)
+        if not data:
             with pytest.raises(RuntimeError):
                 core.respond(b"x")
             core.send(AUTH)
@@ -128,7 +128,7 @@ def test_apop_opens_the_maildrop_and_can_be_sent_ahead() -> None:
     ],
 )
 def test_only_a_msg_id_is_a_timestamp(greeting: bytes, timestamp: bytes | None) -> None:
-    """RFC 1939 section 7; one who may choose other octets can learn the password (CVE-2007-1558)."""
+    """RFC 1939 section 7; one who may choose other bytes can learn the password (CVE-2007-1558)."""
     core = Pop3Protocol()
     (event,) = events_of(core, greeting + b"\r\n")
     assert not isinstance(event, Reply)

@@ -74,7 +74,7 @@ def test_a_size_that_makes_no_sense_is_unknown(size: bytes) -> None:
 
 def test_a_scan_listing_may_say_more_than_the_size() -> None:
     """RFC 1939 section 5."""
-    assert put_together(1, [b"1 a"], [b"1 120 octets"]).rows == [Listed(1, b"a", 120)]
+    assert put_together(1, [b"1 a"], [b"1 120 bytes"]).rows == [Listed(1, b"a", 120)]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_scan_listing_may_say_more_than_the_size() -> None:
         (b"3 120", 3),
         (b"0 0", 0),
         (b"3", 3),
-        (b"3 120 octets", 3),
+        (b"3 120 bytes", 3),
         (b"", None),
         (b" ", None),
         (b"-3 1", None),
@@ -119,7 +119,7 @@ def numbers(batch: list[Listed]) -> list[int]:
 
 
 def test_the_window_is_bounded_by_count_and_refilled_by_the_quarter() -> None:
-    window = Window(rows(*[1] * 20), Depth(commands=8, octets=1000))
+    window = Window(rows(*[1] * 20), Depth(commands=8, max_bytes=1000))
     assert len(window.refill()) == 8
     window.answered()
     assert window.refill() == []
@@ -127,22 +127,22 @@ def test_the_window_is_bounded_by_count_and_refilled_by_the_quarter() -> None:
     assert numbers(window.refill()) == [9, 10]
 
 
-def test_the_window_is_bounded_by_octets() -> None:
-    window = Window(rows(40, 40, 40, 40, 40), Depth(commands=100, octets=100))
+def test_the_window_is_bounded_by_bytes() -> None:
+    window = Window(rows(40, 40, 40, 40, 40), Depth(commands=100, max_bytes=100))
     assert numbers(window.refill()) == [1, 2]
     window.answered()
     assert numbers(window.refill()) == [3]
 
 
 def test_two_large_messages_are_always_under_way() -> None:
-    window = Window(rows(500, None, 500, 1), Depth(commands=100, octets=100))
+    window = Window(rows(500, None, 500, 1), Depth(commands=100, max_bytes=100))
     assert numbers(window.refill()) == [1, 2]
     window.answered()
     assert numbers(window.refill()) == [3]
 
 
 def test_a_message_of_unknown_size_takes_up_the_whole_window() -> None:
-    window = Window(rows(None, 1, 1, 1), Depth(commands=100, octets=100))
+    window = Window(rows(None, 1, 1, 1), Depth(commands=100, max_bytes=100))
     assert numbers(window.refill()) == [1, 2]
     window.answered()
     assert numbers(window.refill()) == [3, 4]
@@ -163,8 +163,8 @@ def test_in_lockstep_one_command_is_outstanding() -> None:
     st.integers(1, 10),
     st.integers(1, 100),
 )
-def test_every_message_is_asked_for_once_and_in_order(sizes: list[int | None], depth: int, octets: int) -> None:
-    window = Window(rows(*sizes), Depth(depth, octets))
+def test_every_message_is_asked_for_once_and_in_order(sizes: list[int | None], depth: int, size: int) -> None:
+    window = Window(rows(*sizes), Depth(depth, size))
     asked: list[int] = []
     answered = 0
     while window:

@@ -32,7 +32,7 @@ def test_each_window_counts_by_itself() -> None:
 
 
 @given(st.lists(st.integers(0, 10_000)))
-def test_time_in_which_nothing_is_waited_for_does_not_count(octets: list[int]) -> None:
+def test_time_in_which_nothing_is_waited_for_does_not_count(size: list[int]) -> None:
     """A slow store, not the server, may be why so little was read."""
     pace = Pace(rate=100, window=10)
-    assert all(pace.waited(0, count) for count in octets)
+    assert all(pace.waited(0, count) for count in size)

@@ -37,7 +37,7 @@ def logged_in(limits: WireLimits | None = None) -> Pop3Protocol:
 
 
 def message(events: list[Event]) -> bytes:
-    return b"".join(event.octets for event in events if isinstance(event, Data))
+    return b"".join(event.data for event in events if isinstance(event, Data))
 
 
 def retrieved(*chunks: bytes) -> list[Event]:
@@ -75,7 +75,7 @@ def test_only_crlf_begins_a_line(inside: bytes) -> None:
     assert events[-1] == End(unstuffed=False)
 
 
-def test_split_anywhere_the_octets_are_the_same() -> None:
+def test_split_anywhere_the_bytes_are_the_same() -> None:
     wire = stuffed(NASTY)
     for at in range(len(wire) + 1):
         events = retrieved(wire[:at], wire[at:])
@@ -83,8 +83,8 @@ def test_split_anywhere_the_octets_are_the_same() -> None:
         assert events[-1] == End(unstuffed=False)
 
 
-def test_octet_by_octet_the_octets_are_the_same() -> None:
-    events = retrieved(*(bytes([octet]) for octet in stuffed(NASTY)))
+def test_byte_for_byte_the_bytes_are_the_same() -> None:
+    events = retrieved(*(bytes([byte]) for byte in stuffed(NASTY)))
     assert message(events) == NASTY
 
 
@@ -130,7 +130,7 @@ def test_a_line_of_10_mb_is_passed_on_as_it_comes() -> None:
     events_of(core, b"+OK\r\n")
     chunk = b"x" * 65536
     for _ in range(160):
-        assert sum(len(event.octets) for event in events_of(core, chunk) if isinstance(event, Data)) == len(chunk)
+        assert sum(len(event.data) for event in events_of(core, chunk) if isinstance(event, Data)) == len(chunk)
     assert isinstance(events_of(core, b"\r\n.\r\n")[-1], End)
 
 
@@ -213,7 +213,7 @@ def test_an_endless_row_in_a_listing_is_refused(command: commands.Command) -> No
         core.next_event()
 
 
-def test_a_unique_id_of_255_octets_is_accepted() -> None:
+def test_a_unique_id_of_255_bytes_is_accepted() -> None:
     core = logged_in()
     core.send(commands.UIDL)
     row = b"1 " + b"u" * 255
@@ -370,8 +370,8 @@ def test_however_much_a_server_says_little_of_it_is_kept(command: Command, chunk
     core.send(command)
     given = [b"+OK\r\n"] if command is not commands.STAT else []
     try:
-        for octets in [*given, *[chunk] * 40]:
-            events_of(core, octets)
+        for data in [*given, *[chunk] * 40]:
+            events_of(core, data)
             assert len(core._buffer) - core._at <= 4096
     except MaildropProtocolError:
         assert command.verb is not Verb.RETR

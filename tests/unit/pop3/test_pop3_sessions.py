@@ -1,4 +1,4 @@
-"""Whole sessions as octets: in any pieces the same comes of them, and of broken ones nothing but an error of ours."""
+"""Whole sessions as bytes: in any pieces the same comes of them, and of broken ones nothing but an error of ours."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_with_what_was_remembered_a_session_is_the_same_without_the_first_questi
 
 
 @pytest.mark.parametrize(("turns", "mechanism"), ALL)
-def test_octet_by_octet_the_same_comes_of_a_session(turns: list[bytes], mechanism: Mechanism) -> None:
+def test_byte_for_byte_the_same_comes_of_a_session(turns: list[bytes], mechanism: Mechanism) -> None:
     expected(polled(ReplayedConnection(turns, [1]), mechanism=mechanism))
 
 
@@ -105,8 +105,8 @@ def test_a_session_that_breaks_off_anywhere_commits_nothing(
     """QUIT is said only when every answer before it is complete."""
     turns, mechanism = server
     turn = data.draw(st.integers(0, len(turns) - 1))
-    octets = data.draw(st.integers(0, len(turns[turn]) - 1))
-    connection = ReplayedConnection([*turns[:turn], turns[turn][:octets]])
+    size = data.draw(st.integers(0, len(turns[turn]) - 1))
+    connection = ReplayedConnection([*turns[:turn], turns[turn][:size]])
     try:
         assert not polled(connection, mechanism=mechanism).committed
     except MaildropError:
@@ -129,22 +129,22 @@ def mutated(turns: list[bytes], chance: random.Random) -> list[bytes]:
     damaged = list(turns)
     for _ in range(chance.randint(1, 4)):
         index = chance.randrange(len(damaged))
-        octets = damaged[index]
-        at, to = sorted(chance.choices(range(len(octets) + 1), k=2))
+        data = damaged[index]
+        at, to = sorted(chance.choices(range(len(data) + 1), k=2))
         match chance.randrange(6):
             case 0:
-                octets = octets[:at] + chance.choice(PIECES) + octets[at:]
+                data = data[:at] + chance.choice(PIECES) + data[at:]
             case 1:
-                octets = octets[:at] + octets[min(to, at + 9) :]
+                data = data[:at] + data[min(to, at + 9) :]
             case 2:
-                octets = octets[:at] + octets[at:to] * 2 + octets[to:]
+                data = data[:at] + data[at:to] * 2 + data[to:]
             case 3:
-                octets = octets[:at] + bytes([chance.randrange(256)]) + octets[at + 1 :]
+                data = data[:at] + bytes([chance.randrange(256)]) + data[at + 1 :]
             case 4:
-                octets = octets[:at] + chance.choice(PIECES)
+                data = data[:at] + chance.choice(PIECES)
             case _:
-                octets = chance.choice(damaged)
-        damaged[index] = octets
+                data = chance.choice(damaged)
+        damaged[index] = data
     return damaged
 
 

@@ -41,7 +41,7 @@ def test_a_check_fetches_delivers_and_keeps_nothing() -> None:
         drop.messages[b"u1"] = mail("1")
         findings = check(b)
         assert all(finding.ok for finding in findings.values())
-        assert findings["a"].detail.startswith(f"logged in; 1 messages, {len(mail('1'))} octets")
+        assert findings["a"].detail.startswith(f"logged in; 1 messages, {len(mail('1'))} bytes")
         assert (b.store.objects, drop.retrieved, drop.quits, b.sinks["main"].delivered) == ({}, [], 0, [])
 
 

@@ -1,7 +1,7 @@
 """Whole mails with containers beside what is stored of them: `tests/corpus/containers/*.eml` and `*.json`.
 
 They are processed as the service does it, with every kind of line end. Their signatures were made by OpenSSL. Short
-texts stand in the JSON as they are, bodies with bare line feeds; other octets as their size and SHA-256.
+texts stand in the JSON as they are, bodies with bare line feeds; other bytes as their size and SHA-256.
 """
 
 from __future__ import annotations

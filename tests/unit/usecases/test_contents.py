@@ -207,7 +207,7 @@ def test_a_signed_file_is_no_mail_even_if_it_looks_like_one() -> None:
     assert found.described[1:] == [("2.1", "2", "embedded", "part-2.1.txt")]
 
 
-def test_encrypted_mail_is_told_by_its_octets() -> None:
+def test_encrypted_mail_is_told_by_its_bytes() -> None:
     enveloped = signed_ber(b"", ENVELOPED)
     found = process(mail_with((*SMIME, enveloped), ("x.p7m", "text/plain", pem(enveloped))))
     assert [(part, role) for part, _, role, _ in found.described] == [("2", "encrypted"), ("3", "encrypted")]
@@ -239,9 +239,9 @@ def test_what_is_inside_is_scanned_and_kept_apart_like_others() -> None:
 
 
 def test_a_broken_container_gives_what_it_has_and_is_stored_whole() -> None:
-    octets = tnef(attached("a.pdf", PDF), attached("b.pdf", PDF))[:-100]
-    found = process(mail_with((*WINMAIL, octets)))
-    assert found.contents["2"] == octets
+    data = tnef(attached("a.pdf", PDF), attached("b.pdf", PDF))[:-100]
+    found = process(mail_with((*WINMAIL, data)))
+    assert found.contents["2"] == data
     assert found.contents["2.1"] == PDF
     assert PDF.startswith(found.contents["2.2"])
     assert found.parts["2"].defects == ["container_broken"]

@@ -43,13 +43,15 @@ if TYPE_CHECKING:
 LIMITS = ContainerLimits()
 
 
-def test_all_pdfs_of_a_message_share_its_octets_and_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_pdfs_of_a_message_share_its_bytes_and_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     allowed: list[tuple[int, float]] = []
 
     class Slow(PdfFiles):
-        def __init__(self, file: int, scan: PdfScan, limits: ContainerLimits, *, octets: int, seconds: float) -> None:
-            super().__init__(file, scan, limits, octets=octets, seconds=seconds)
-            allowed.append((octets, seconds))
+        def __init__(
+            self, file: int, scan: PdfScan, limits: ContainerLimits, *, max_bytes: int, seconds: float
+        ) -> None:
+            super().__init__(file, scan, limits, max_bytes=max_bytes, seconds=seconds)
+            allowed.append((max_bytes, seconds))
 
         def __iter__(self) -> Iterator[FileEvent]:
             yield b"x" * 10
@@ -59,7 +61,7 @@ def test_all_pdfs_of_a_message_share_its_octets_and_seconds(monkeypatch: pytest.
     monkeypatch.setattr(contents, "PdfFiles", Slow)
     hybrid = pdf(Holding("a.txt", b"a"))
     found = process(mail_with(*[(f"{number}.pdf", "application/pdf", hybrid) for number in range(4)]))
-    assert allowed == [(LIMITS.octets - 10 * number, 60.0 - 25.0 * number) for number in range(3)]
+    assert allowed == [(LIMITS.max_bytes - 10 * number, 60.0 - 25.0 * number) for number in range(3)]
     assert found.parts["5"].defects == ["container_stopped"]
 
 
@@ -71,10 +73,10 @@ def test_no_time_left_for_guarded_processes_leaves_pdfs_unopened() -> None:
 
 
 def nested(levels: int) -> bytes:
-    octets = b"%PDF"
+    data = b"%PDF"
     for _ in range(levels):
-        octets = tnef(attached("x", octets))
-    return octets
+        data = tnef(attached("x", data))
+    return data
 
 
 def test_containers_in_one_another_are_opened_down_to_a_limit() -> None:
@@ -92,8 +94,8 @@ def test_containers_in_one_another_are_opened_down_to_a_limit() -> None:
     [
         (replace(LIMITS, children=2), ["1", "1.1", "1.2", "2", "2.1", "2.2"]),
         (replace(LIMITS, all_children=4), ["1", "1.1", "1.2", "1.3", "2", "2.1"]),
-        (replace(LIMITS, octets=4 * len(PDF)), ["1", "1.1", "1.2", "1.3", "2", "2.1"]),
-        (replace(LIMITS, octets=4 * len(PDF) + 1), ["1", "1.1", "1.2", "1.3", "2", "2.1"]),
+        (replace(LIMITS, max_bytes=4 * len(PDF)), ["1", "1.1", "1.2", "1.3", "2", "2.1"]),
+        (replace(LIMITS, max_bytes=4 * len(PDF) + 1), ["1", "1.1", "1.2", "1.3", "2", "2.1"]),
         (replace(LIMITS, ratio=0, ratio_free=2 * len(PDF)), ["1", "1.1", "1.2", "2", "2.1", "2.2"]),
         (replace(LIMITS, ratio=1, ratio_free=0), ["1", "1.1", "1.2", "1.3", "2", "2.1", "2.2", "2.3"]),
         (replace(LIMITS, depth=0), ["1", "2"]),
@@ -200,19 +202,19 @@ def test_processing_again_writes_the_same_keys() -> None:
 def test_any_damage_to_containers_in_one_another_loses_no_message(data: st.DataObject) -> None:
     """Damage at any place and any depth: the message is complete, and nothing that is stored was made up."""
     inner = signed_ber(in_segments([OFFER[:60], OFFER[60:]]))
-    octets = bytearray(
+    content = bytearray(
         tnef(attached("a.p7m", inner), attached("b.dat", tnef(attached("c.p7m", signed_ber(der(4, PDF))))))
     )
-    for at in data.draw(st.lists(st.integers(0, len(octets) - 1), max_size=6)):
-        octets[at] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(0, len(octets)))
-    found = process(mail_with((*WINMAIL, bytes(octets[:cut])), ("a.pdf", "application/pdf", PDF)))
-    assert found.contents["2"] == octets[:cut]
+    for at in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=6)):
+        content[at] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(content)))
+    found = process(mail_with((*WINMAIL, bytes(content[:cut])), ("a.pdf", "application/pdf", PDF)))
+    assert found.contents["2"] == content[:cut]
     assert found.contents["3"] == PDF
     assert found.bodies["text"] == b"Hello."
     assert len(set(found.contents)) == len(found.manifest.attachments)
     assert all(each.parent in found.contents for each in found.manifest.attachments[1:] if "." in each.part)
-    assert sum(map(len, found.contents.values())) <= 5 * len(octets) + len(PDF)
+    assert sum(map(len, found.contents.values())) <= 5 * len(content) + len(PDF)
 
 
 def test_memory_does_not_grow_with_what_is_taken_out(tmp_path: Path) -> None:
@@ -220,14 +222,14 @@ def test_memory_does_not_grow_with_what_is_taken_out(tmp_path: Path) -> None:
     content = bytes(range(256)) * 4096 * 24
 
     def peak(size: int) -> int:
-        octets = tnef(attached("a.bin.p7m", signed_ber(der(4, content[:size]))))
+        data = tnef(attached("a.bin.p7m", signed_ber(der(4, content[:size]))))
         store = FolderStore(tmp_path)
         tracemalloc.start()
         with ThreadPoolExecutor(1) as uploads:
             parts = Parts(store, f"{size}", uploads, contents.Contents("k"))
             parts.take(PartBegun("1", None, "attachment", "application/ms-tnef"))
-            for at in range(0, len(octets), 65_536):
-                parts.take(PartData("1", octets[at : at + 65_536]))
+            for at in range(0, len(data), 65_536):
+                parts.take(PartData("1", data[at : at + 65_536]))
             parts.take(PartEnded("1"))
             parts.take(MessageEnded(Headers(), "complete"))
             _, attachments = parts.finish()

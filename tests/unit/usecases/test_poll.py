@@ -10,7 +10,7 @@ from ingest.ports.hints import Queue
 from tests.support.bench import bench, mail, mailbox, message_key, never
 
 
-def test_raw_is_stored_octet_by_octet_and_a_hint_is_sent() -> None:
+def test_raw_is_stored_byte_for_byte_and_a_hint_is_sent() -> None:
     with bench() as b:
         raw = mail("1") + b"\x00\xff bare \r and \n"
         b.maildrops["a"].messages[b"u1"] = raw
@@ -31,7 +31,7 @@ def test_a_unique_id_seen_once_is_not_fetched_again() -> None:
         assert drop.retrieved == [b"u1", b"u2"]
 
 
-def test_the_same_octets_under_a_new_unique_id_make_no_second_event() -> None:
+def test_the_same_bytes_under_a_new_unique_id_make_no_second_event() -> None:
     """Servers reset unique-ids; the message key, not the unique-id, is the identity."""
     with bench() as b:
         drop = b.maildrops["a"]

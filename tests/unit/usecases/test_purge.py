@@ -13,7 +13,7 @@ from ingest.domain import keys
 from ingest.domain.events import EventType
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Deletion, Limits
-from ingest.domain.tombstone import MOST_OCTETS, Tombstone
+from ingest.domain.tombstone import MOST_BYTES, Tombstone
 from ingest.errors import StaleClaimError, StoreRefusedError, StoreUnavailableError
 from ingest.usecases.byhand import MailboxHeldError
 from ingest.usecases.erase import Eraser, NotPurgedError
@@ -83,7 +83,7 @@ def assert_forgotten(b: Bench, number: int) -> None:
     """All that is left is the record and an empty object."""
     told = record(b, number)
     assert names(b, number) == {keys.MANIFEST: len(json.dumps(told, separators=(",", ":"))), keys.RAW: 0}
-    assert set(told) == {"schema", "message_key", "mailbox", "purged", "purged_at", "objects", "octets"}
+    assert set(told) == {"schema", "message_key", "mailbox", "purged", "purged_at", "objects", "size"}
 
 
 def test_a_record_is_left_without_content() -> None:
@@ -99,10 +99,10 @@ def test_a_record_is_left_without_content() -> None:
             "purged": True,
             "purged_at": b.clock.now().isoformat().replace("+00:00", "Z"),
             "objects": 4,
-            "octets": sum(stored.ref.size for stored in before),
+            "size": sum(stored.ref.size for stored in before),
         }
         assert (report.messages, report.objects) == (1, 4)
-        assert report.octets == sum(stored.ref.size for stored in before)
+        assert report.size == sum(stored.ref.size for stored in before)
         assert set(names(b, 2)) == {"raw.eml", "message.json", "body.txt", "attachments/2-i.pdf"}
 
 
@@ -242,7 +242,7 @@ def test_wherever_it_breaks_off_another_try_ends_it(number: int, *, given_up: bo
         (give_up if given_up else fill)(b, 1)
         expected = dict(record(b, 1)) if not given_up else None
         objects = len(names(b, 1))
-        octets = sum(names(b, 1).values())
+        size = sum(names(b, 1).values())
         found = purge_of(b).find([key(1)])
         b.store.fault = FailsAt(number)
         broken = purge_of(b).messages(found, never)
@@ -259,15 +259,15 @@ def test_wherever_it_breaks_off_another_try_ends_it(number: int, *, given_up: bo
         again = purge(b, 1)
         assert (again.messages, again.purged_before) == ((1, 0) if number == 1 else (0, 1))
         assert_forgotten(b, 1)
-        assert (record(b, 1)["objects"], record(b, 1)["octets"]) == (objects, octets)
+        assert (record(b, 1)["objects"], record(b, 1)["size"]) == (objects, size)
         assert record(b, 1) != expected
         assert purge(b, 1).left_over == 0
 
 
 def test_no_record_is_so_large_that_it_would_not_be_read() -> None:
     when = bench_time()
-    told = Tombstone(message_key="0" * 32, mailbox="x" * 512, purged_at=when, objects=10**9, octets=10**15)
-    assert len(told.to_json()) <= MOST_OCTETS
+    told = Tombstone(message_key="0" * 32, mailbox="x" * 512, purged_at=when, objects=10**9, size=10**15)
+    assert len(told.to_json()) <= MOST_BYTES
 
 
 def bench_time() -> datetime:
@@ -393,7 +393,7 @@ def test_a_paused_mailbox_is_purged_whole_and_stays_paused() -> None:
         assert (survey.messages, survey.purged, survey.objects, survey.mailboxes) == (3, 0, 12, ("a",))
         assert (str(survey.first), str(survey.last)) == ("2026-11-23", "2026-11-23")
         report = whole(purge_of(b).mailbox("a", never, heard.append))
-        assert (report.messages, report.objects, report.octets) == (3, 12, survey.octets)
+        assert (report.messages, report.objects, report.size) == (3, 12, survey.size)
         assert (report.unread_events, heard) == (3, [3])
         for number in (1, 2, 3):
             assert_forgotten(b, number)

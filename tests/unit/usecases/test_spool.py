@@ -1,4 +1,4 @@
-"""Where octets wait: a disk without room is a person's to mend, and costs no message anything."""
+"""Where bytes wait: a disk without room is a person's to mend, and costs no message anything."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import SpoolError
-from ingest.usecases.spool import MEMORY_OCTETS, Spool
+from ingest.usecases.spool import MEMORY_BYTES, Spool
 from tests.support.bench import bench, mail, never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LARGE = mail("1", attachment=b"%PDF" + b"x" * 4 * MEMORY_OCTETS)
+LARGE = mail("1", attachment=b"%PDF" + b"x" * 4 * MEMORY_BYTES)
 
 
 @contextmanager
-def full_disk(room: int = MEMORY_OCTETS) -> Iterator[None]:
+def full_disk(room: int = MEMORY_BYTES) -> Iterator[None]:
     """No file grows larger than this; Python ignores the signal that tells of it, so that writing fails."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
@@ -32,7 +32,7 @@ def full_disk(room: int = MEMORY_OCTETS) -> Iterator[None]:
 
 def test_a_disk_without_room_is_told_with_the_folder() -> None:
     spool = Spool()
-    spool.write(b"x" * MEMORY_OCTETS)
+    spool.write(b"x" * MEMORY_BYTES)
     with full_disk(), pytest.raises(SpoolError, match="TMPDIR"):
         spool.write(b"x")
     spool.close()
@@ -40,8 +40,8 @@ def test_a_disk_without_room_is_told_with_the_folder() -> None:
 
 def test_what_is_only_buffered_is_told_of_when_it_is_read() -> None:
     spool = Spool()
-    with full_disk(2 * MEMORY_OCTETS):
-        spool.write(b"x" * 2 * MEMORY_OCTETS)
+    with full_disk(2 * MEMORY_BYTES):
+        spool.write(b"x" * 2 * MEMORY_BYTES)
         spool.write(b"x")
         with pytest.raises(SpoolError):
             spool.reader()

@@ -128,7 +128,7 @@ def test_spans_tell_ids_and_counts(traced: Traced) -> None:
     traced.work.everything()
     (event,) = traced.work.sinks["main"].delivered
     counts = {"listed": 1, "new": 1, "stored": 1, "duplicate": 0, "oversize": 0, "failed": 0, "deleted": 0}
-    polled = {"mailbox": "a", "server": "pop.example.org:110", **counts, "octets": len(HELLO)}
+    polled = {"mailbox": "a", "server": "pop.example.org:110", **counts, "bytes": len(HELLO)}
     expected: dict[Step, dict[str, object]] = {
         Step.POLL: dict(polled),
         Step.FETCH: dict(polled),
@@ -136,7 +136,7 @@ def test_spans_tell_ids_and_counts(traced: Traced) -> None:
             "mailbox": "a",
             "message": message_key("a", HELLO),
             "tries": 1,
-            "octets": len(HELLO),
+            "bytes": len(HELLO),
             "attachments": 1,
             "defects": 0,
         },

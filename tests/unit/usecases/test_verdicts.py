@@ -29,7 +29,7 @@ def message(**changes: Any) -> OpenMessage:
 
 
 def judged(raw: bytes, verdicts: Verdicts, size: int = 65_536) -> Authentication | None:
-    """What is found when a message passes in pieces of `size` octets."""
+    """What is found when a message passes in pieces of `size` bytes."""
     watch = verdicts.watch(message())
     pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
     assert b"".join(watch.through(iter(pieces))) == raw
@@ -40,7 +40,7 @@ def verified(
     raw: bytes, records: dict[str, bytes] | None = None, *, largest: int = 2**20, size: int = 65_536
 ) -> DkimVerification:
     records = {NAME: record()} if records is None else records
-    found = judged(raw, Verdicts(keys=PublishedKeys(records.get), dkim_octets=largest), size)
+    found = judged(raw, Verdicts(keys=PublishedKeys(records.get), dkim_bytes=largest), size)
     assert found is not None
     assert found.dkim_verified is not None
     return found.dkim_verified
@@ -101,7 +101,7 @@ def test_what_was_changed_does_not_hold(old: bytes, new: bytes, reason: str) -> 
 
 
 def test_we_and_the_reference_judge_alike() -> None:
-    """Mutations of a signed mail, in each pair of forms: blanks, letter case, octets, lines at the end."""
+    """Mutations of a signed mail, in each pair of forms: blanks, letter case, bytes, lines at the end."""
     chance = random.Random(6376)  # noqa: S311 - the same mails each time
     for _ in range(400):
         mutated = mutation(signed(forms=chance.choice(FORMS)), chance)
@@ -213,7 +213,7 @@ def test_one_signature_that_holds_is_enough_and_a_silent_dns_says_neither_yes_no
     def silent(name: str) -> bytes | None:
         raise DnsUnavailableError
 
-    found = judged(signed(), Verdicts(keys=PublishedKeys(silent), dkim_octets=2**20))
+    found = judged(signed(), Verdicts(keys=PublishedKeys(silent), dkim_bytes=2**20))
     assert found is not None
     assert found.dkim_verified is not None
     assert found.dkim_verified.result == "error"
@@ -223,7 +223,7 @@ def test_one_signature_that_holds_is_enough_and_a_silent_dns_says_neither_yes_no
 def test_no_more_than_five_signatures_cost_a_look_into_the_dns() -> None:
     asked: list[str] = []
     raw = signed().partition(b"Received:")[0] * 100 + MAIL
-    judged(raw, Verdicts(keys=PublishedKeys(asked.append), dkim_octets=2**24))
+    judged(raw, Verdicts(keys=PublishedKeys(asked.append), dkim_bytes=2**24))
     assert asked == [NAME] * 5
 
 
@@ -233,7 +233,7 @@ def test_of_large_messages_no_signature_is_verified() -> None:
     assert verified(raw, largest=len(raw) - 1).result == "too_large"
     assert verified(b"X: y\r\n" * 100_000 + raw).result == "too_large"
     assert verified(MAIL, largest=1).result == "none"
-    of_top = Verdicts(keys=PublishedKeys(dict[str, bytes]().get), dkim_octets=2**20).watch(message()).of_top(raw)
+    of_top = Verdicts(keys=PublishedKeys(dict[str, bytes]().get), dkim_bytes=2**20).watch(message()).of_top(raw)
     assert of_top == Authentication(dkim_verified=DkimVerification(result="too_large"))
 
 
@@ -281,7 +281,7 @@ def test_keys_are_found_in_the_dns() -> None:
         assert resolver.txt(NAME) == record(), "longer than one string of a record"
         assert resolver.txt("k2._domainkey.shop.example") is None
         assert resolver.txt("x" * 64 + ".example") is None
-        found = judged(signed(), Verdicts(keys=PublishedKeys(resolver.txt), dkim_octets=2**20))
+        found = judged(signed(), Verdicts(keys=PublishedKeys(resolver.txt), dkim_bytes=2**20))
     assert found is not None
     assert found.dkim_verified is not None
     assert found.dkim_verified.result == "pass"

@@ -37,13 +37,13 @@ end
 
 -- APPEND doubles the memory of a string each time it is full; up to here it is worth the copy to take what is needed
 -- and no more. From here on it takes one mebibyte more at most.
-local APPENDED_OCTETS = 4 * 1024 * 1024
+local APPENDED_BYTES = 4 * 1024 * 1024
 
-local function append(key, octets)
-  if redis.call('STRLEN', key) >= APPENDED_OCTETS then
-    return redis.call('APPEND', key, octets)
+local function append(key, bytes)
+  if redis.call('STRLEN', key) >= APPENDED_BYTES then
+    return redis.call('APPEND', key, bytes)
   end
-  local whole_string = (redis.call('GET', key) or '') .. octets
+  local whole_string = (redis.call('GET', key) or '') .. bytes
   redis.call('SET', key, whole_string)
   return #whole_string
 end

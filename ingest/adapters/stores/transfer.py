@@ -1,4 +1,4 @@
-"""What every store asks of a key and of the octets it is given."""
+"""What every store asks of a key and of the bytes it is given."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 # Amazon S3's limit for a key. Held in every store, so that objects can be moved from one to the other.
-KEY_OCTETS = 1024
-CHUNK_OCTETS = 256 * 1024
+KEY_BYTES = 1024
+CHUNK_BYTES = 256 * 1024
 
 
 def segments(key: str) -> list[str]:
@@ -34,27 +34,25 @@ def segments(key: str) -> list[str]:
         raise StoreRefusedError("an object's key must be valid Unicode") from None
     if "\0" in key:
         raise StoreRefusedError("an object's key may not hold a NUL")
-    if length > KEY_OCTETS:
-        raise StoreRefusedError(
-            f"an object's key may have {KEY_OCTETS} octets, this has {length}: shorten the prefix"
-        )
+    if length > KEY_BYTES:
+        raise StoreRefusedError(f"an object's key may have {KEY_BYTES} bytes, this has {length}: shorten the prefix")
     return parts
 
 
 def transfer(body: BinaryIO, write: Callable[[bytes], object], *, size: int, sha256: str) -> None:
-    """Hand all octets of a body to `write`, in chunks, and compare them with what the caller announced.
+    """Hand all bytes of a body to `write`, in chunks, and compare them with what the caller announced.
 
     Args:
         body: read from its current position to its end.
         write: takes each chunk whole.
-        size: octets expected.
+        size: bytes expected.
         sha256: hex digest expected.
 
     Raises:
         StoreUnavailableError: they differ: memory or a temporary file was damaged, or the body was read before.
     """
     digest, length = hashlib.sha256(), 0
-    while chunk := body.read(CHUNK_OCTETS):
+    while chunk := body.read(CHUNK_BYTES):
         digest.update(chunk)
         length += len(chunk)
         write(chunk)
@@ -63,24 +61,24 @@ def transfer(body: BinaryIO, write: Callable[[bytes], object], *, size: int, sha
 
 
 def measure(body: BinaryIO) -> tuple[int, str]:
-    """Size in octets and hex SHA-256 of what is left of a body."""
+    """Size in bytes and hex SHA-256 of what is left of a body."""
     digest, length = hashlib.sha256(), 0
-    while chunk := body.read(CHUNK_OCTETS):
+    while chunk := body.read(CHUNK_BYTES):
         digest.update(chunk)
         length += len(chunk)
     return length, digest.hexdigest()
 
 
 def mismatch() -> StoreUnavailableError:
-    """The octets to be stored are not those whose size or SHA-256 the caller gave."""
-    return StoreUnavailableError("the octets to be stored are not those that were announced; nothing was stored")
+    """The bytes to be stored are not those whose size or SHA-256 the caller gave."""
+    return StoreUnavailableError("the bytes to be stored are not those that were announced; nothing was stored")
 
 
 class Readable(Protocol):
     """What a store's own library gives to read from."""
 
     def readinto(self, buffer: Buffer, /) -> int | None:
-        """Read some octets."""
+        """Read some bytes."""
 
     def close(self) -> None:
         """Let go of file or connection."""
@@ -89,9 +87,9 @@ class Readable(Protocol):
 def guarded(source: Readable, guard: Callable[[], AbstractContextManager[None]]) -> io.BufferedReader:
     """A source whose reads each happen inside `guard()`, which translates the errors of its library.
 
-    Only the reads: an error in what the caller does with the octets is the caller's.
+    Only the reads: an error in what the caller does with the bytes is the caller's.
     """
-    return io.BufferedReader(_Guarded(source, guard), CHUNK_OCTETS)
+    return io.BufferedReader(_Guarded(source, guard), CHUNK_BYTES)
 
 
 class _Guarded(io.RawIOBase):
