@@ -49,7 +49,7 @@ FIELDS = frozenset(
         "message",
         "new",
         "number",
-        "bytes",
+        "fetched_bytes",
         "oversize",
         "problems",
         "queue",
@@ -58,9 +58,10 @@ FIELDS = frozenset(
         "seconds",
         "sink",
         "sinks",
+        "size_bytes",
         "stored",
         "task",
-        "told",
+        "republished",
         "tries",
     }
 )

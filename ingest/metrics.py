@@ -178,9 +178,9 @@ WORKER_SPECS: tuple[Spec, ...] = (
         "Seconds from first seen on the server until a sink acknowledged the event",
         buckets=_LATENCY,
     ),
-    Spec("tasks_total", "counter", "Hints worked off", ("task", "result"), known=_pairs(TASKS, TASK_RESULTS)),
+    Spec("wakeups_total", "counter", "Wakeups worked off", ("task", "result"), known=_pairs(TASKS, TASK_RESULTS)),
     Spec(
-        "task_duration_seconds",
+        "wakeup_duration_seconds",
         "histogram",
         "Seconds that working off a hint took",
         ("task", "result"),
@@ -215,7 +215,7 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         known=_singles(STAGES),
     ),
     Spec("failed_messages", "gauge", "Messages that were given up and wait for a person"),
-    Spec("parked_events", "gauge", "Events that a sink refused and that are kept aside"),
+    Spec("dead_letters", "gauge", "Events that a sink refused and that are kept aside"),
     Spec("sink_waiting_events", "gauge", "Events that a sink has not confirmed yet", ("sink",)),
     Spec(
         "sink_oldest_event_age_seconds",
@@ -229,9 +229,9 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         "1 while a sink, which wanted nothing any more, waits for `mailhaul sinks resume`",
         ("sink",),
     ),
-    Spec("queue_tasks", "gauge", "Hints that wait in a queue", ("queue",), known=_singles(TASKS)),
+    Spec("queue_wakeups", "gauge", "Wakeups that wait in a queue", ("queue",), known=_singles(TASKS)),
     Spec(
-        "queue_oldest_task_age_seconds",
+        "queue_oldest_wakeup_age_seconds",
         "gauge",
         "Seconds that the oldest hint in a queue has waited",
         ("queue",),

@@ -1,4 +1,4 @@
-"""The Celery application. What travels through it are hints; the truth is in the ledger and the store."""
+"""The Celery application. What travels through it are wakeups; the truth is in the ledger and the store."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 def make_app(broker: Broker) -> Celery:
     """A Celery app without results, ETA, priorities, events and remote control.
 
-    Hints are acknowledged when they are taken: a lost one is made good by the next tick, a repeated one finds
+    Wakeups are acknowledged when they are taken: a lost one is made good by the next tick, a repeated one finds
     nothing to claim. So neither late acknowledgement nor a visibility timeout has anything to protect.
 
     Args:
-        broker: where hints travel.
+        broker: where wakeups travel.
     """
     app = Celery("mailhaul", broker=broker.url)
     app.conf.update(

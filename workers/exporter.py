@@ -13,16 +13,16 @@ from prometheus_client.registry import Collector
 from structlog import get_logger
 
 from ingest import __version__
+from ingest.admin.status import read_status
 from ingest.errors import LedgerUnavailableError
 from ingest.metrics import EXPORTER_SPECS, MAILBOX_SERIES, STAGES
-from ingest.ports.hints import Queue
-from ingest.usecases.status import read_status
+from ingest.ports.wakeups import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ingest.runtime import Runtime
-    from ingest.usecases.status import MailboxRow, Status
+    from ingest.admin.status import MailboxRow, Status
+    from ingest.wiring.runtime import Runtime
 
 log = get_logger()
 
@@ -51,7 +51,7 @@ class SystemCollector(Collector):
         try:
             status = read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
         except LedgerUnavailableError as error:
-            log.warning("ledger.away", task="scrape", error=error.code)
+            log.warning("ledger.unavailable", task="scrape", error=error.code)
             gauges["ledger_up"].add_metric([], 0)
             return _filled(gauges)
         gauges["ledger_up"].add_metric([], 1)
@@ -61,8 +61,8 @@ class SystemCollector(Collector):
         _pending(gauges, status, runtime.now().timestamp())
         _ledger(gauges, status)
         for queue in Queue:
-            gauges["queue_tasks"].add_metric([queue], runtime.hints.waiting(queue))
-            gauges["queue_oldest_task_age_seconds"].add_metric([queue], runtime.hints.oldest_age(queue))
+            gauges["queue_wakeups"].add_metric([queue], runtime.wakeups.waiting(queue))
+            gauges["queue_oldest_wakeup_age_seconds"].add_metric([queue], runtime.wakeups.oldest_age(queue))
         return _filled(gauges)
 
 
@@ -114,7 +114,7 @@ def _pending(gauges: Gauges, status: Status, now: float) -> None:
         gauges["sink_waiting_events"].add_metric([sink], lag.entries)
         gauges["sink_oldest_event_age_seconds"].add_metric([sink], lag.oldest_age)
         gauges["sink_disabled"].add_metric([sink], int(sink in status.disabled))
-    gauges["parked_events"].add_metric([], status.counts["parked"])
+    gauges["dead_letter_entries"].add_metric([], status.counts["retrying"])
     gauges["schedule_lag_seconds"].add_metric([], status.schedule.lag)
     gauges["due_mailboxes"].add_metric([], status.schedule.due)
     if status.last_tick is not None:

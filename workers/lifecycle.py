@@ -19,16 +19,16 @@ from ingest import logs
 from ingest.config import ConfigSource
 from ingest.errors import StartError
 from ingest.metrics import Metrics
-from ingest.ports.hints import Queue
-from ingest.runtime import Runtime, broker_of, build, ledger_url
+from ingest.ports.wakeups import Queue
+from ingest.wiring.runtime import Runtime, broker_of, build, ledger_url
 from workers import schedule, tasks
 from workers.app import make_app
 from workers.exporter import SystemCollector
-from workers.hints import CeleryHints
-from workers.pages import Pulse, serving
+from workers.pages import Heartbeat, serving
 from workers.shared_metrics import shared_metrics
 from workers.stopping import StopFlag
 from workers.usage import UsageCollector
+from workers.wakeups import CeleryWakeups
 from workers.watchdog import watch
 
 if TYPE_CHECKING:
@@ -62,22 +62,22 @@ def run_worker(role: str, config_path: Path | None) -> None:
         if queue is Queue.PROCESS:
             stack.enter_context(shared_metrics())
         process = stack.enter_context(_Process.started(config_path))
-        pulse = Pulse()
+        heartbeat = Heartbeat()
         registry = _exposed(queue, process.metrics)
         registry.register(UsageCollector(role))
-        stack.enter_context(serving(process.config, registry, pulse))
+        stack.enter_context(serving(process.config, registry, heartbeat))
         _expect_series(queue, process.config, process.metrics)
-        _consume(process, queue, pulse)
+        _consume(process, queue, heartbeat)
 
 
 def run_scheduler(config_path: Path | None) -> None:
     """Tick every second until SIGTERM. Errors as for `run_worker`."""
-    pulse = Pulse()
+    heartbeat = Heartbeat()
     with _Process.started(config_path) as process:
         registry = process.metrics.registry
         registry.register(UsageCollector("scheduler"))
-        with serving(process.config, registry, pulse):
-            schedule.run(process.app, process.runtime(), pulse)
+        with serving(process.config, registry, heartbeat):
+            schedule.run(process.app, process.runtime(), heartbeat)
 
 
 def run_exporter(config_path: Path | None) -> None:
@@ -121,7 +121,7 @@ class _Process:
         """Made at first use, and made anew after a fork: connections must not be shared between processes."""
         with self._lock:
             if self._made is None or self._made[0] != os.getpid():
-                self._made = (os.getpid(), build(self.source, self.ledger_at, self.metrics, CeleryHints(self.app)))
+                self._made = (os.getpid(), build(self.source, self.ledger_at, self.metrics, CeleryWakeups(self.app)))
             return self._made[1]
 
     def end_child(self) -> None:
@@ -136,7 +136,7 @@ class _Process:
         self.app.close()
 
 
-def _consume(process: _Process, queue: Queue, pulse: Pulse) -> None:
+def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:
     stop = StopFlag()
     tasks.register(process.app, queue, process.runtime, stop)
 
@@ -172,7 +172,7 @@ def _consume(process: _Process, queue: Queue, pulse: Pulse) -> None:
         loglevel="WARNING",
     )
     # Before it is ready: while its broker is away, it waits, and that is no reason to end it.
-    watch(queue, CeleryHints(process.app), pulse)
+    watch(queue, CeleryWakeups(process.app), heartbeat)
     worker.start()
     if worker.exitcode:
         raise StartError(f"the {queue} worker ended with code {worker.exitcode}; its log says why")

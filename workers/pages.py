@@ -23,7 +23,7 @@ ALIVE = "/livez"
 SILENT_FOR = 30.0
 
 
-class Pulse:
+class Heartbeat:
     """When a process last showed that it goes on; a new one has just done so. For any number of threads.
 
     Args:
@@ -44,13 +44,13 @@ class Pulse:
 
 
 @contextmanager
-def serving(config: Config, registry: CollectorRegistry, pulse: Pulse | None = None) -> Iterator[None]:
+def serving(config: Config, registry: CollectorRegistry, heartbeat: Heartbeat | None = None) -> Iterator[None]:
     """Serve for the length of a `with` block.
 
     Args:
         config: says where.
         registry: of the metrics.
-        pulse: of the process; without one, that it answers is all there is to know.
+        heartbeat: of the process; without one, that it answers is all there is to know.
 
     Raises:
         StartError: the port is taken.
@@ -65,7 +65,7 @@ def serving(config: Config, registry: CollectorRegistry, pulse: Pulse | None = N
         ) from error
     metrics = server.get_app()
     assert metrics is not None
-    server.set_app(_with_livez(metrics, pulse))
+    server.set_app(_with_livez(metrics, heartbeat))
     try:
         yield
     finally:
@@ -74,11 +74,11 @@ def serving(config: Config, registry: CollectorRegistry, pulse: Pulse | None = N
         thread.join()
 
 
-def _with_livez(metrics: WSGIApplication, pulse: Pulse | None) -> WSGIApplication:
+def _with_livez(metrics: WSGIApplication, heartbeat: Heartbeat | None) -> WSGIApplication:
     def application(environ: WSGIEnvironment, respond: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] != ALIVE:
             return metrics(environ, respond)
-        alive = pulse is None or pulse.alive()
+        alive = heartbeat is None or heartbeat.alive()
         respond("200 OK" if alive else "503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8")])
         return [b"alive\n" if alive else b"silent for too long\n"]
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from ingest.runtime import Runtime
-    from workers.pages import Pulse
+    from ingest.wiring.runtime import Runtime
+    from workers.pages import Heartbeat
 
 log = get_logger()
 
@@ -28,7 +28,7 @@ class TickScheduler(Scheduler):
     """A beat scheduler whose schedule is the ledger's. Any number may run: claims are atomic."""
 
     runtime: Runtime
-    pulse: Pulse
+    heartbeat: Heartbeat
 
     def setup_schedule(self) -> None:
         """Beat's own entries are not used."""
@@ -39,16 +39,16 @@ class TickScheduler(Scheduler):
         try:
             self.runtime.ticker.tick(self.runtime.schedule())
         except LedgerUnavailableError as error:
-            log.warning("ledger.away", task="tick", error=error.code)
+            log.warning("ledger.unavailable", task="tick", error=error.code)
         except ConfigError as error:
-            log.warning("config.broken", problems=len(error.problems))
-        self.pulse.beat()
+            log.warning("config.invalid", problems=len(error.problems))
+        self.heartbeat.beat()
         return max(0.0, INTERVAL - (time.monotonic() - started))
 
 
-def run(app: Celery, runtime: Runtime, pulse: Pulse) -> None:
+def run(app: Celery, runtime: Runtime, heartbeat: Heartbeat) -> None:
     """Tick until SIGTERM or SIGINT."""
-    scheduler = type("BoundTickScheduler", (TickScheduler,), {"runtime": runtime, "pulse": pulse})
+    scheduler = type("BoundTickScheduler", (TickScheduler,), {"runtime": runtime, "heartbeat": heartbeat})
     service = Service(app, max_interval=int(INTERVAL), scheduler_cls=scheduler)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

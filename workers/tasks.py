@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from ingest.errors import LedgerUnavailableError
-from ingest.ports.hints import Queue
-from workers.hints import task_name
+from ingest.ports.wakeups import Queue
+from workers.wakeups import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery import Celery
 
-    from ingest.runtime import Runtime
+    from ingest.wiring.runtime import Runtime
     from workers.stopping import StopFlag
 
 log = get_logger()
 
 # How long one hint keeps a thread or process at work while there is more to claim. Short enough that a prefork
-# child is recycled in time and a stop is not missed, long enough that hints stay few.
-TIME_PER_HINT = {Queue.POLL: 50.0, Queue.PROCESS: 20.0, Queue.RELAY: 20.0}
+# child is recycled in time and a stop is not missed, long enough that wakeups stay few.
+TIME_PER_WAKEUP = {Queue.POLL: 50.0, Queue.PROCESS: 20.0, Queue.RELAY: 20.0}
 
 
 def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: StopFlag) -> None:
@@ -37,25 +37,25 @@ def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: Sto
     """
 
     @app.task(name=task_name(role), ignore_result=True)
-    def work_off_hint() -> None:
+    def work_off_wakeup() -> None:
         started, result = time.monotonic(), "ok"
         try:
             _run(role, runtime(), stop)
         except LedgerUnavailableError as error:
-            # Nothing is lost: claims expire, and the scheduler hints again when the ledger is back.
+            # Nothing is lost: claims expire, and the scheduler wakeups again when the ledger is back.
             result = "error"
-            log.warning("ledger.away", task=str(role), error=error.code)
+            log.warning("ledger.unavailable", task=str(role), error=error.code)
         except BaseException:
             result = "error"
             raise
         finally:
             metrics = runtime().metrics
-            metrics.count("tasks_total", str(role), result)
-            metrics.observe("task_duration_seconds", time.monotonic() - started, str(role), result)
+            metrics.count("wakeups_total", str(role), result)
+            metrics.observe("wakeup_duration_seconds", time.monotonic() - started, str(role), result)
 
 
 def _run(role: Queue, runtime: Runtime, flag: StopFlag) -> None:
-    stop = flag.within(TIME_PER_HINT[role])
+    stop = flag.within(TIME_PER_WAKEUP[role])
     match role:
         case Queue.POLL:
             # A large mailbox may take longer than a hint has: only the worker's own end cuts it short.

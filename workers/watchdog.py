@@ -1,10 +1,10 @@
-"""A worker that hears no hints any more although some are waiting ends itself, to be started again.
+"""A worker that hears no wakeups any more although some are waiting ends itself, to be started again.
 
-After its broker was away, a Celery worker over Redis sometimes comes back alive but deaf: it is connected, and takes
+After its broker was away, a Celery worker over Redis sometimes comes back alive but stalled: it is connected, and takes
 nothing from its queue. A hint that nobody takes expires within seconds, and an idle worker discards it; so an old
-hint beside an idle worker means that this one is deaf. Whatever it held is due again when its claims run out.
+hint beside an idle worker means that this one is stalled. Whatever it held is due again when its claims run out.
 
-The same thread is the worker's pulse. It beats while the broker is away too: there is nothing to hear then.
+The same thread is the worker's heartbeat. It beats while the broker is away too: there is nothing to hear then.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from celery import signals
 from celery.worker import state
 from structlog import get_logger
 
-from workers.hints import EXPIRES
+from workers.wakeups import EXPIRES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ingest.ports.hints import Hints, Queue
-    from workers.pages import Pulse
+    from ingest.ports.wakeups import Queue, Wakeups
+    from workers.pages import Heartbeat
 
 log = get_logger()
 
 LOOK_EVERY = 5.0
 # As long after a hint has expired as a worker may take to come to it.
-DEAF_AFTER = EXPIRES + 10.0
+STALLED_AFTER = EXPIRES + 10.0
 # Supervisors take any code but 0 for a crash.
 EXIT_CODE = 70
 
 
 @dataclass(slots=True)
-class Hearing:
-    """Decides whether a worker is deaf. Times are of a monotonic clock, in seconds.
+class Consumer:
+    """Decides whether a worker is stalled. Times are of a monotonic clock, in seconds.
 
     Attributes:
         last: when a hint was heard, or the worker was busy, or began.
@@ -53,27 +53,27 @@ class Hearing:
         with self.lock:
             self.last = now
 
-    def deaf(self, now: float, oldest: float) -> bool:
+    def stalled(self, now: float, oldest: float) -> bool:
         """Whether nothing was heard for so long although the oldest hint has waited for `oldest` seconds."""
         with self.lock:
-            return oldest >= DEAF_AFTER and now - self.last >= DEAF_AFTER
+            return oldest >= STALLED_AFTER and now - self.last >= STALLED_AFTER
 
 
-def watch(queue: Queue, hints: Hints, pulse: Pulse, end: Callable[[int], object] = os._exit) -> None:
+def watch(queue: Queue, wakeups: Wakeups, heartbeat: Heartbeat, end: Callable[[int], object] = os._exit) -> None:
     """Watch this worker for as long as it lives, from a thread of its own."""
-    hearing = Hearing(time.monotonic())
+    consumer = Consumer(time.monotonic())
 
     def received(**_: Any) -> None:
-        hearing.heard(time.monotonic())
+        consumer.heard(time.monotonic())
 
     def run() -> None:
         while True:
-            pulse.beat()
+            heartbeat.beat()
             time.sleep(LOOK_EVERY)
             if state.active_requests:
-                hearing.heard(time.monotonic())
-            elif hearing.deaf(time.monotonic(), hints.oldest_age(queue)):
-                log.critical("worker.deaf", queue=str(queue))
+                consumer.heard(time.monotonic())
+            elif consumer.stalled(time.monotonic(), wakeups.oldest_age(queue)):
+                log.critical("worker.stalled", queue=str(queue))
                 end(EXIT_CODE)
 
     signals.task_received.connect(received, weak=False)

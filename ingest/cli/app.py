@@ -17,10 +17,10 @@ from rich.console import Console
 
 from ingest import __version__
 from ingest.cli import failed, mailboxes, purge, sinks
+from ingest.cli.messages import FAILED, INTERRUPTED, Commands
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 from ingest.cli.reconcile import reconcile
 from ingest.cli.replay import replay
-from ingest.cli.saying import FAILED, INTERRUPTED, Commands
 
 app = typer.Typer(
     cls=Commands,

@@ -22,7 +22,7 @@ PROCESSES = {
 }
 # Those whose metrics the live view adds up.
 WORKERS = ("poller", "processor", "relay")
-# No new hints first; the gauges last, so that whoever looks sees the end.
+# No new wakeups first; the gauges last, so that whoever looks sees the end.
 _ORDER = {"scheduler": 0, "exporter": 2}
 _HIGHEST_PORT = 65535
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ingest.cli.messages import UNUSABLE, print_error
 from ingest.cli.options import ConfigOption, JsonOption, print_json
-from ingest.cli.saying import UNUSABLE, say_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ingest.admin.failed import FailedMessages
     from ingest.domain.message import FailedMessage
-    from ingest.usecases.failed import FailedMessages
 
 app = typer.Typer(help="Messages that were given up: list, show, retry, drop.", no_args_is_help=True)
 
@@ -88,6 +88,6 @@ def _chosen(
     messages: FailedMessages, keys: list[str] | None, mailbox: str | None, *, everything: bool
 ) -> Sequence[FailedMessage]:
     if bool(keys) == (everything or mailbox is not None):
-        say_error("name message keys, or choose with --all or --mailbox")
+        print_error("name message keys, or choose with --all or --mailbox")
         raise typer.Exit(UNUSABLE)
     return messages.find(keys) if keys else messages.all(mailbox)

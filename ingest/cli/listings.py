@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from ingest.cli.saying import printable
+from ingest.cli.messages import printable
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from ingest.admin.mailboxes import MailboxState
     from ingest.domain.message import FailedMessage
-    from ingest.ports.eventlog import Parked
-    from ingest.usecases.mailboxes import MailboxState
+    from ingest.ports.eventlog import DeadLetter
 
 
 def mailbox_data(state: MailboxState) -> dict[str, Any]:
@@ -114,22 +114,22 @@ def failed_view(failed: FailedMessage) -> RenderableType:
     return table
 
 
-def parked_data(parked: Parked) -> dict[str, Any]:
+def dead_letter_data(retrying: DeadLetter) -> dict[str, Any]:
     """What is known of an event that a sink refused; nothing of its content."""
-    entry = parked.entry
+    entry = retrying.entry
     return {
         "event_id": entry.event.id,
         "type": entry.event.type,
         "mailbox": entry.event.mailbox,
         "bytes": len(entry.event.body),
         "appended": datetime.fromtimestamp(entry.appended, UTC).isoformat(),
-        "tried": parked.tried,
+        "tried": retrying.tried,
     }
 
 
-def parked_table(parked: Sequence[Parked]) -> RenderableType:
+def dead_letter_table(retrying: Sequence[DeadLetter]) -> RenderableType:
     """A row each."""
-    if not parked:
+    if not retrying:
         return Text("no event waits that this sink refused")
     table = Table(box=None, header_style="bright_black", pad_edge=False)
     for name in ("event", "mailbox", "type"):
@@ -137,7 +137,7 @@ def parked_table(parked: Sequence[Parked]) -> RenderableType:
     table.add_column("bytes", justify="right")
     for name in ("since", "is"):
         table.add_column(name, no_wrap=True)
-    for one in parked:
+    for one in retrying:
         event, since = one.entry.event, f"{ago(time.time() - one.entry.appended)} ago"
         state = "tried again" if one.tried else "set aside"
         table.add_row(event.id, event.mailbox, event.type, f"{len(event.body):,}", since, state)

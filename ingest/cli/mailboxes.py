@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ingest.cli.messages import FAILED, UNUSABLE, print_error
 from ingest.cli.options import ConfigOption, JsonOption, print_json
-from ingest.cli.saying import FAILED, UNUSABLE, say_error
 
 if TYPE_CHECKING:
-    from ingest.usecases.mailboxes import Mailboxes
+    from ingest.admin.mailboxes import Mailboxes
 
 app = typer.Typer(help="Mailboxes: list, pause, resume, poll.", no_args_is_help=True)
 
@@ -80,6 +80,6 @@ def poll(
 
 def _chosen(boxes: Mailboxes, ids: list[str] | None, *, everything: bool) -> list[str]:
     if bool(ids) == everything:
-        say_error("name mailboxes, or choose with --all")
+        print_error("name mailboxes, or choose with --all")
         raise typer.Exit(UNUSABLE)
     return list(dict.fromkeys(ids)) if ids else list(boxes.configured)

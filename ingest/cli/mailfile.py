@@ -19,7 +19,7 @@ from ingest.metrics import Metrics
 from ingest.mime import received_at
 from ingest.mime.fields import split_fields
 from ingest.mime.limits import MimeLimits
-from ingest.usecases.process import Processor
+from ingest.usecases.process.processor import Processor
 from ingest.usecases.spool import CHUNK_BYTES, Spool
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.manifest import Manifest
     from ingest.ports.store import Store
-    from ingest.usecases.verdicts import Verdicts
+    from ingest.usecases.process.authentication import Authenticator
 
 STANDARD_INPUT = Path("-")
 # Stands for the mailbox in the message key of a file.
@@ -56,7 +56,7 @@ class ParsedMail:
 
 
 @contextmanager
-def parsed(file: Path, verdicts: Verdicts) -> Iterator[ParsedMail]:
+def parsed(file: Path, verdicts: Authenticator) -> Iterator[ParsedMail]:
     """Process one file; what its manifest names can be read inside the `with` block.
 
     Args:

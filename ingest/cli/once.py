@@ -8,29 +8,29 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ingest import logs
+from ingest.admin.erase import Eraser
+from ingest.admin.failed import FailedMessages
+from ingest.admin.mailboxes import Mailboxes
+from ingest.admin.purge import Purge
+from ingest.admin.reconcile import Reconciler
+from ingest.admin.replay import Replay
+from ingest.admin.sinks import SinkTroubles
+from ingest.admin.status import Status, read_status
 from ingest.cli.stopping import Stopping
 from ingest.config import ConfigSource
 from ingest.errors import require_configured
 from ingest.metrics import Metrics
-from ingest.ports.hints import NoHints
-from ingest.runtime import Runtime, build, ledger_url
-from ingest.usecases.erase import Eraser
-from ingest.usecases.failed import FailedMessages
-from ingest.usecases.mailboxes import Mailboxes
-from ingest.usecases.purge import Purge
-from ingest.usecases.reconcile import Reconciler
-from ingest.usecases.replay import Replay
-from ingest.usecases.sinks import SinkTroubles
-from ingest.usecases.status import Status, read_status
+from ingest.ports.wakeups import NoWakeups
+from ingest.wiring.runtime import Runtime, build, ledger_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from ingest.admin.check import CheckReport
+    from ingest.admin.drain import DrainReport
     from ingest.domain.mailbox import Mailbox
-    from ingest.usecases.check import CheckReport
-    from ingest.usecases.drain import DrainReport
-    from ingest.usecases.polling import PollOutcome
+    from ingest.usecases.poll.stage import PollOutcome
 
 
 def drain(config: Path | None) -> tuple[DrainReport, bool]:
@@ -132,7 +132,7 @@ def runtime_for(config_path: Path | None) -> Iterator[Runtime]:
     level = config.log.level if config.log.level == "debug" else "error"
     logs.configure(config.log.format, level, sys.stderr)
     with ledger_url(config) as url:
-        runtime = build(source, url, Metrics(), NoHints())
+        runtime = build(source, url, Metrics(), NoWakeups())
         try:
             yield runtime
         finally:

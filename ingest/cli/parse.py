@@ -9,10 +9,10 @@ from rich.console import Console
 
 from ingest.cli.extract import Extraction
 from ingest.cli.mailfile import STANDARD_INPUT, NoMailError, parsed
-from ingest.cli.saying import FAILED, UNUSABLE, say_error
+from ingest.cli.messages import FAILED, UNUSABLE, print_error
 from ingest.cli.tree import mail_tree, written_lines
 from ingest.errors import MailhaulError
-from ingest.usecases.verdicts import Verdicts
+from ingest.usecases.process.authentication import Authenticator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def parse_files(
         authserv_id: whose Authentication-Results count.
         keys: checks DKIM signatures; None where they are not to be verified.
     """
-    verdicts = Verdicts(lambda _: authserv_id, keys, _DKIM_BYTES)
+    verdicts = Authenticator(lambda _: authserv_id, keys, _DKIM_BYTES)
     extraction = Extraction(extract, apart=len(files) > 1) if extract else None
     codes = {0}
     for number, file in enumerate(files):
@@ -52,7 +52,7 @@ def parse_files(
                 _show(name, mail, as_json=as_json, first=number == 0)
                 codes.add(_extract(file, mail, extraction, quiet=as_json))
         except (NoMailError, OSError, MailhaulError) as error:
-            say_error(f"{name}: {_words(error)}")
+            print_error(f"{name}: {_words(error)}")
             codes.add(UNUSABLE)
     return max(codes)
 
@@ -76,7 +76,7 @@ def _extract(file: Path, mail: ParsedMail, extraction: Extraction | None, *, qui
         Console(highlight=False, soft_wrap=True).print(written_lines(written))
     refused = [each for each in written if each.refusal is not None]
     for each in refused:
-        say_error(f"{each.path}: {each.refusal}")
+        print_error(f"{each.path}: {each.refusal}")
     return FAILED if refused else 0
 
 

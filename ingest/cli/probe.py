@@ -21,7 +21,7 @@ from ingest.errors import ConfigError, StartError, StoreUnavailableError, requir
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.runtime import Runtime
+    from ingest.wiring.runtime import Runtime
 
 LOOK_EVERY = 1.0
 

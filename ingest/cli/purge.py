@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingest.cli.messages import INTERRUPTED, UNUSABLE, exit_code, print_error
 from ingest.cli.options import ConfigOption, JsonOption, print_json
-from ingest.cli.saying import INTERRUPTED, UNUSABLE, exit_code, say_error
 
 if TYPE_CHECKING:
-    from ingest.usecases.purgereport import PurgeReport, Survey
+    from ingest.admin.purge_report import PurgeReport, Survey
 
 app = typer.Typer(
     help="Erase for good what is stored, for the right to be forgotten: a message, a mailbox.", no_args_is_help=True
@@ -94,7 +94,7 @@ def mailbox(
 
 def _need_an_answer(*, yes: bool) -> None:
     if not yes and not sys.stdin.isatty():
-        say_error("there is nobody to ask whether to erase this; say so with --yes")
+        print_error("there is nobody to ask whether to erase this; say so with --yes")
         raise typer.Exit(UNUSABLE)
 
 
@@ -124,7 +124,7 @@ def _tell(report: PurgeReport, *, as_json: bool) -> None:
             typer.echo(line)
     if report.error is not None:
         if not as_json:
-            say_error(str(report.error))
+            print_error(str(report.error))
         raise typer.Exit(exit_code(report.error))
     raise typer.Exit(INTERRUPTED if report.stopped else 0)
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ingest.cli.messages import FAILED, INTERRUPTED, print_error
 from ingest.cli.options import ConfigOption, JsonOption, print_json
-from ingest.cli.saying import FAILED, INTERRUPTED, say_error
 from ingest.errors import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ingest.admin.reconcile import Reconciled
     from ingest.domain.mailbox import Mailbox
-    from ingest.usecases.reconcile import Reconciled
 
 
 def reconcile(
@@ -69,7 +69,7 @@ def _chosen(mailboxes: Mapping[str, Mailbox], ids: Sequence[str], first: str | N
 
 def _say(one: Reconciled) -> None:
     if one.error is not None:
-        say_error(f"{one.mailbox}: {one.error}")
+        print_error(f"{one.mailbox}: {one.error}")
         return
     lost = [
         f"{count:,} {what}"

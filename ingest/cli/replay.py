@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from ingest.cli.messages import FAILED, INTERRUPTED, UNUSABLE, print_error
 from ingest.cli.options import ConfigOption, JsonOption, print_json
-from ingest.cli.saying import FAILED, INTERRUPTED, UNUSABLE, say_error
 from ingest.config.units import parse_duration
 from ingest.errors import ConfigError, require_configured
 
 if TYPE_CHECKING:
-    from ingest.usecases.replay import Replayed
+    from ingest.admin.replay import Replayed
 
 # More than so many are asked about.
 MANY = 1_000
@@ -55,7 +55,7 @@ def replay(
     now = time.time()
     begin, end = _when("--since", since, 0.0, now), _when("--until", until, math.inf, now)
     if everything == bool(mailbox or since or until):
-        say_error("say what to tell of: --mailbox, --since, --until, or --all")
+        print_error("say what to tell of: --mailbox, --since, --until, or --all")
         raise typer.Exit(UNUSABLE)
     with once.replay(config) as work:
         require_configured("sink", [sink] if sink else [], work.sinks)
@@ -104,7 +104,7 @@ def _tell(done: Replayed, sink: str | None, *, as_json: bool) -> None:
         for event_id in done.refused:
             typer.echo(f"refused: {event_id}")
         if done.error is not None:
-            say_error(str(done.error))
+            print_error(str(done.error))
         if on is not None:
             typer.echo(f"stopped; go on with: --since {on}", err=True)
     if done.error is not None or done.refused:

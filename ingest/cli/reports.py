@@ -11,15 +11,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ingest.cli.saying import printable
+from ingest.cli.messages import printable
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
-    from ingest.usecases.check import CheckReport
-    from ingest.usecases.drain import DrainReport
-    from ingest.usecases.polling import PollOutcome
-    from ingest.usecases.pollrun import PollReport
-    from ingest.usecases.status import Status
+    from ingest.admin.check import CheckReport
+    from ingest.admin.drain import DrainReport
+    from ingest.admin.status import Status
+    from ingest.usecases.poll.progress import PollReport
+    from ingest.usecases.poll.stage import PollOutcome
 
 _COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "deleted")
 
@@ -142,8 +142,8 @@ def status_view(status: Status) -> RenderableType:
             for sink, lag in status.sinks.items()
         ),
     ]
-    if status.counts["parked"]:
-        kept = f"{status.counts['parked']} events were refused by their sink and are kept aside"
+    if status.counts["retrying"]:
+        kept = f"{status.counts['retrying']} events were refused by their sink and are kept aside"
         lines.append(f"{kept}; list them with: mailhaul sinks refused NAME")
     return Group(table, "", *lines)
 

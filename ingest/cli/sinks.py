@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ingest.cli.messages import UNUSABLE, print_error
 from ingest.cli.options import ConfigOption, JsonOption, print_json
-from ingest.cli.saying import UNUSABLE, say_error
 
 app = typer.Typer(help="Who gets the events: resume; refused, retry, drop.", no_args_is_help=True)
 
@@ -39,11 +39,11 @@ def refused(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption
     from ingest.cli import listings, once
 
     with once.sinks(config) as troubles:
-        parked = troubles.parked(name)
+        retrying = troubles.retrying(name)
     if as_json:
-        print_json([listings.parked_data(one) for one in parked])
+        print_json([listings.dead_letter_data(one) for one in retrying])
     else:
-        Console().print(listings.parked_table(parked))
+        Console().print(listings.dead_letter_table(retrying))
 
 
 @app.command()
@@ -55,7 +55,7 @@ def retry(
 
     chosen = _chosen(events, everything=everything)
     with once.sinks(config) as troubles:
-        ids = [one.entry.event.id for one in troubles.parked(name)] if chosen is None else chosen
+        ids = [one.entry.event.id for one in troubles.retrying(name)] if chosen is None else chosen
         typer.echo(f"{troubles.retry(name, ids)} events are tried again")
 
 
@@ -72,7 +72,7 @@ def drop(
 
     chosen = _chosen(events, everything=everything)
     with once.sinks(config) as troubles:
-        ids = [one.entry.event.id for one in troubles.parked(name)] if chosen is None else chosen
+        ids = [one.entry.event.id for one in troubles.retrying(name)] if chosen is None else chosen
         if ids and not yes:
             typer.confirm(f"Forget {len(ids)} events that {name} refused?", abort=True)
         typer.echo(f"{troubles.drop(name, ids)} events are forgotten")
@@ -81,6 +81,6 @@ def drop(
 def _chosen(events: list[str] | None, *, everything: bool) -> list[str] | None:
     """Ids, or None for all."""
     if bool(events) == everything:
-        say_error("name ids of events, or choose with --all")
+        print_error("name ids of events, or choose with --all")
         raise typer.Exit(UNUSABLE)
     return events or None

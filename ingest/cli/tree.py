@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from ingest.cli.saying import printable
+from ingest.cli.messages import printable
 from ingest.cli.screen import format_size
 from ingest.domain.manifest import Attachment
 from ingest.mime.defects import Defect

@@ -20,8 +20,8 @@ from ingest.adapters.embedded import EmbeddedLedger
 from ingest.adapters.ledger import connect
 from ingest.cli.children import WORKERS, children, free_ports, metrics_ports, url_host
 from ingest.cli.demonstration import Demonstration, demonstration
+from ingest.cli.messages import INTERRUPTED
 from ingest.cli.output import LogFiles, PlainLines
-from ingest.cli.saying import INTERRUPTED
 from ingest.cli.screen import Places, plain, render
 from ingest.cli.stopping import Stopping, swallow_output_errors
 from ingest.cli.supervisor import Supervisor
@@ -83,7 +83,7 @@ class _Ledger:
         """Start an embedded ledger again that died. One that hangs is given a minute, then started anew."""
         if self.embedded is None or self.embedded.alive():
             return
-        log.warning("ledger.away", task="up")
+        log.warning("ledger.unavailable", task="up")
         try:
             self.embedded.start()
         except StartError:

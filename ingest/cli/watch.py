@@ -12,9 +12,9 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 from urllib3.exceptions import HTTPError
 
+from ingest.admin.status import Status, read_status
 from ingest.errors import LedgerUnavailableError
 from ingest.metrics import PREFIX
-from ingest.usecases.status import Status, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

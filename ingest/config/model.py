@@ -272,7 +272,7 @@ class Config(Section):
     ledger: Annotated[LedgerSection, BeforeValidator(_ledger, json_schema_input_type=str | LedgerSection)]
     """`redis://host:6379/0`, `embedded`, `{embedded: folder}`, or where the address is: `env:NAME`, `file:/path`."""
     broker: Annotated[str, _with_scheme(BROKER_SCHEMES, _BROKER_WORDS)] | None = Field(default=None, repr=False)
-    """What Celery's hints travel through; left out, the ledger. May also say where the address is."""
+    """What Celery's wakeups travel through; left out, the ledger. May also say where the address is."""
     sinks: list[SinkSection] = Field(default_factory=list)
     defaults: DefaultsSection = DefaultsSection()
     mailboxes: list[MailboxSection] = Field(default_factory=list)

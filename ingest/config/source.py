@@ -75,7 +75,7 @@ class ConfigSource:
             self._config = load(self.path, self.environ)
         except ConfigError as error:
             self.problems = error.problems
-            log.warning("config.broken", problems=len(error.problems))
+            log.warning("config.invalid", problems=len(error.problems))
         else:
             self.problems = []
             log.info("config.changed", mailboxes=len(self._config.mailboxes))

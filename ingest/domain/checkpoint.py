@@ -1,4 +1,4 @@
-"""The checkpoint of a mailbox: which unique-ids are done, as one object that a lost ledger can be healed from."""
+"""The checkpoint of a mailbox: which unique-ids are done, as one object that a lost ledger can be rebuilt from."""
 
 from __future__ import annotations
 

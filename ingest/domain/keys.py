@@ -72,7 +72,7 @@ class Layout:
 
     def published(self) -> str:
         """The key of the object that says how far the event stream is confirmed."""
-        return self._join("_state", "published.json")
+        return self._join("_state", "watermark.json")
 
     def state(self, mailbox: str, name: str) -> str:
         """The key of an object in the mailbox's `_state` folder."""

@@ -70,8 +70,8 @@ SINK_BACKOFF = Backoff(first=1, cap=300)
 # A sink that wants nothing any more, until a person says so: ten years.
 DISABLED_PAUSE = 3650 * 86_400.0
 # An event that a sink refuses by itself: pauses up to an hour, for three days in all, then set aside.
-PARKED_BACKOFF = Backoff(first=10, cap=3600)
-PARKED_TRIES = 80
+REDELIVERY_BACKOFF = Backoff(first=10, cap=3600)
+REDELIVERY_ATTEMPTS = 80
 
 
 def after_message_error(error: MailhaulError, tries: int, random: float) -> TryAgain | GiveUp:

@@ -41,8 +41,8 @@ from ingest.mime.fields import split_fields
 from ingest.mime.headers import make_headers
 from ingest.mime.leaf import Leaf
 from ingest.mime.lines import LineEnds
-from ingest.mime.margin import Margin
 from ingest.mime.multiparts import Multiparts
+from ingest.mime.outside import OutsideText
 from ingest.mime.tally import Tally
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Scanner:
         self._head_bytes = 0
         self._rivals: tuple[list[Entity], set[Defect]] | None = None
         self._leaf: Leaf | None = None
-        self._margin: Margin | None = None
+        self._outside: OutsideText | None = None
 
     def feed(self, data: bytes) -> list[MimeEvent]:
         """Take bytes; returns what they brought to light."""
@@ -118,7 +118,7 @@ class Scanner:
         if self._multiparts.count and self._state is not _FULL:
             self._tally.defects.add(Defect.TRUNCATED)
             self._close_multiparts(0, events)
-        self._end_margin()
+        self._end_outside()
         if self._nesting == 0:
             defects = codes(self._tally.defects)
             events.append(MessageEnded(self._headers or _NO_HEADERS, self._tally.status, defects))
@@ -286,8 +286,8 @@ class Scanner:
             if self._leaf is not None:
                 self._leaf.feed(data, events)
             else:
-                self._margin = self._margin or Margin()
-                self._margin.feed(data)
+                self._outside = self._outside or OutsideText()
+                self._outside.feed(data)
         return stop
 
     def _boundary(self, found: tuple[int, bool], events: list[MimeEvent]) -> None:
@@ -301,34 +301,34 @@ class Scanner:
             self._close_multiparts(level, events)
             self._state = _SKIP
         else:
-            if self._margin is not None:
-                self._end_margin()
+            if self._outside is not None:
+                self._end_outside()
             self._state = _HEADER if self._tally.take_part() else _FULL
         self._at_line_start = True
 
     def _close_multiparts(self, level: int, events: list[MimeEvent]) -> None:
         if not self._multiparts.met:
-            self._give_out_margin(events)
-        self._end_margin()
+            self._emit_outside(events)
+        self._end_outside()
         self._multiparts.close_to(level)
 
-    def _give_out_margin(self, events: list[MimeEvent]) -> None:
+    def _emit_outside(self, events: list[MimeEvent]) -> None:
         """No part came, so that what was read as a preamble is all that there is."""
         defects = {Defect.BOUNDARY_ABSENT}
-        if self._margin is None or not self._margin.beginning.strip():
+        if self._outside is None or not self._outside.beginning.strip():
             self._tally.defects |= defects
             return
         self._begin_leaf(PLAIN_TEXT, defects, events)
         if self._leaf is not None:
-            self._leaf.feed(bytes(self._margin.beginning), events)
+            self._leaf.feed(bytes(self._outside.beginning), events)
         self._end_leaf(events)
-        self._margin = None
+        self._outside = None
 
-    def _end_margin(self) -> None:
-        if self._margin is not None:
-            if self._margin.holds_fields:
+    def _end_outside(self) -> None:
+        if self._outside is not None:
+            if self._outside.holds_fields:
                 self._tally.defects.add(Defect.HEADERS_OUTSIDE)
-            self._margin = None
+            self._outside = None
 
     # --- leaves -----------------------------------------------------------------------------------------------------
 

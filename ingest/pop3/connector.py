@@ -58,7 +58,7 @@ class Pop3Connector:
         mailbox: Mailbox,
         credentials: Credentials,
         observe: Callable[[str, float], None],
-        admit: Callable[[str], None],
+        acquire_slot: Callable[[str], None],
     ) -> Pop3Session:
         """Connect, protect, log in; see `ingest.ports.maildrop.MaildropFactory`.
 
@@ -66,7 +66,7 @@ class Pop3Connector:
         """
         seconds = mailbox.deadlines.poll
         end = Deadline(self._clock() + seconds, f"The poll as a whole took longer than {seconds:g} s.")
-        attempt = _Attempt(mailbox, observe, admit, self._clock, self._contexts, self._hosts, end)
+        attempt = _Attempt(mailbox, observe, acquire_slot, self._clock, self._contexts, self._hosts, end)
         try:
             return attempt.keeping_up(credentials)
         except MaildropAuthError:
@@ -82,7 +82,7 @@ class _Attempt:
 
     mailbox: Mailbox
     observe: Callable[[str, float], None]
-    admit: Callable[[str], None]
+    acquire_slot: Callable[[str], None]
     clock: Callable[[], float]
     contexts: Contexts
     hosts: HostMemory
@@ -101,7 +101,7 @@ class _Attempt:
             self.mailbox,
             credentials.proxy,
             observe=self.observe,
-            admit=self.admit,
+            acquire_slot=self.acquire_slot,
             clock=self.clock,
             contexts=self.contexts,
             hosts=self.hosts,

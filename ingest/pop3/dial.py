@@ -21,7 +21,7 @@ def dial(
     login: tuple[str, str] | None,
     *,
     resolver: Resolver,
-    admit: Callable[[str], None],
+    acquire_slot: Callable[[str], None],
     clock: Callable[[], float],
     deadline: Deadline,
 ) -> socket.socket:
@@ -31,7 +31,7 @@ def dial(
         server: where, and through which proxy; that looks up the server's name then.
         login: user name and password for the proxy.
         resolver: finds addresses.
-        admit: asked before each address is dialled; its error ends the attempt.
+        acquire_slot: asked before each address is dialled; its error ends the attempt.
         clock: monotonic, in seconds.
         deadline: for all of it.
 
@@ -43,7 +43,7 @@ def dial(
     host, port = (server.host, server.port) if proxy is None else (proxy.host, proxy.port)
     addresses = resolver.addresses(host, port, deadline)
     try:
-        sock = _dialled(addresses, admit, clock, deadline)
+        sock = _dialled(addresses, acquire_slot, clock, deadline)
     except OSError as error:
         # Where nothing answers any more, the addresses may have changed.
         resolver.forget(host, port)
@@ -58,7 +58,7 @@ def dial(
 
 
 def _dialled(
-    addresses: Sequence[Address], admit: Callable[[str], None], clock: Callable[[], float], deadline: Deadline
+    addresses: Sequence[Address], acquire_slot: Callable[[str], None], clock: Callable[[], float], deadline: Deadline
 ) -> socket.socket:
     """IPv6 and IPv4 addresses are tried in turn, each for its share of the time that is left."""
     last: OSError = TimeoutError()
@@ -66,7 +66,7 @@ def _dialled(
         share = (deadline.at - clock()) / (len(addresses) - index)
         if share <= 0:
             break
-        admit(str(address[0]))
+        acquire_slot(str(address[0]))
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.settimeout(share)

@@ -55,7 +55,7 @@ class Opening:
         mailbox: whose server is dialled.
         proxy_login: user name and password for its proxy.
         observe: told of each phase that ended and its seconds.
-        admit: asked before an address is dialled.
+        acquire_slot: asked before an address is dialled.
         clock: monotonic, in seconds.
         contexts: for TLS.
         hosts: what is remembered of servers.
@@ -71,7 +71,7 @@ class Opening:
         proxy_login: tuple[str, str] | None,
         *,
         observe: Callable[[str, float], None],
-        admit: Callable[[str], None],
+        acquire_slot: Callable[[str], None],
         clock: Callable[[], float],
         contexts: Contexts,
         hosts: HostMemory,
@@ -81,7 +81,7 @@ class Opening:
         self._proxy_login = proxy_login
         self._server = mailbox.server
         self._observe = observe
-        self._admit = admit
+        self._acquire_slot = acquire_slot
         self._clock = clock
         self._contexts = contexts
         self._hosts = hosts
@@ -100,7 +100,7 @@ class Opening:
                 self._server,
                 self._proxy_login,
                 resolver=self._hosts.resolver,
-                admit=self._admit,
+                acquire_slot=self._acquire_slot,
                 clock=self._clock,
                 deadline=self._within(seconds, words),
             )

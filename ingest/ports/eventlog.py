@@ -23,7 +23,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class DeadLetter:
     """An event that a sink has refused and not taken since; `tried` until it is set aside for a person."""
 
     entry: Entry
@@ -75,54 +75,54 @@ class EventLog(Protocol):
         """The sink has confirmed these."""
         ...
 
-    def parked(self, sink: str) -> WorkSet:
+    def retrying(self, sink: str) -> WorkSet:
         """The due times of events that this sink refused by themselves. Ids are event ids."""
         ...
 
-    def park(self, sink: str, entry: Entry, delay: float) -> None:
+    def retry_later(self, sink: str, entry: Entry, delay: float) -> None:
         """In one step: keep an event aside, due again after `delay` seconds, and acknowledge it in the group.
 
         So one refused event holds up neither the others nor the trimming of the stream.
         """
         ...
 
-    def parked_events(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
-        """The parked events under these ids."""
+    def dead_letter_entries(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
+        """The retrying events under these ids."""
         ...
 
-    def unpark(self, sink: str, claim: Claim) -> None:
-        """Forget a parked event: it was delivered."""
+    def forget_dead_letter(self, sink: str, claim: Claim) -> None:
+        """Forget a retrying event: it was delivered."""
         ...
 
-    def set_aside(self, sink: str, claim: Claim) -> None:
-        """Keep a parked event, but try it no more: a person decides."""
+    def dead_letter(self, sink: str, claim: Claim) -> None:
+        """Keep a retrying event, but try it no more: a person decides."""
         ...
 
-    def all_parked(self, sink: str, limit: int) -> list[Parked]:
+    def dead_letters(self, sink: str, limit: int) -> list[DeadLetter]:
         """Events that the sink has refused and not taken since, the oldest first; no more than `limit` of them."""
         ...
 
-    def retry_parked(self, sink: str, ids: Sequence[str]) -> int:
-        """Try parked events again, now and with all tries before them; returns how many there were."""
+    def retry_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
+        """Try retrying events again, now and with all tries before them; returns how many there were."""
         ...
 
-    def drop_parked(self, sink: str, ids: Sequence[str]) -> int:
-        """Forget parked events, which the sink will never get then; returns how many there were."""
+    def drop_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
+        """Forget retrying events, which the sink will never get then; returns how many there were."""
         ...
 
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
         """Take events out of the stream, read or not: those with these ids, and all of a mailbox.
 
-        A sink that has not got them never will. Parked events stay. Returns how many there were.
+        A sink that has not got them never will. DeadLetter events stay. Returns how many there were.
         """
         ...
 
-    def oldest_parked(self, sink: str) -> float | None:
-        """When the oldest event that is parked and still tried was appended (seconds since 1970), or None."""
+    def oldest_retrying(self, sink: str) -> float | None:
+        """When the oldest event that is retrying and still tried was appended (seconds since 1970), or None."""
         ...
 
     def lag(self, sink: str) -> GroupLag:
-        """How far the sink is behind, parked events not counted."""
+        """How far the sink is behind, retrying events not counted."""
         ...
 
     def trim(self, sinks: Sequence[str]) -> int:

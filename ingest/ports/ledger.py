@@ -59,7 +59,7 @@ class WorkSet(Protocol):
         """Make items known, due now; those already known keep their place. Returns how many are new."""
         ...
 
-    def hasten(self, item: str) -> bool:
+    def run_now(self, item: str) -> bool:
         """Make a waiting item due now; False when it is claimed or unknown."""
         ...
 
@@ -212,7 +212,7 @@ class Ledger(Protocol):
     def pause(self, mailbox: str) -> bool:
         """Poll a mailbox no more until it is resumed; False when it was paused already.
 
-        Whoever claims a paused mailbox takes it out of the schedule with `shelve`.
+        Whoever claims a paused mailbox takes it out of the schedule with `unschedule`.
         """
         ...
 
@@ -228,7 +228,7 @@ class Ledger(Protocol):
         """Whether one mailbox is paused."""
         ...
 
-    def shelve(self, claim: Claim) -> bool:
+    def unschedule(self, claim: Claim) -> bool:
         """In one step: take a claimed mailbox out of the schedule if it is paused; False when it is not."""
         ...
 
@@ -266,7 +266,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def admit(self, claim: Claim, server: str, address: str, limit: int) -> bool:
+    def acquire_slot(self, claim: Claim, server: str, address: str, limit: int) -> bool:
         """Whether a poll may connect: fewer than `limit` others do, both to the server and to the address.
 
         A place lasts as long as the claim it was taken under, and is the same when taken again.
@@ -288,7 +288,7 @@ class Ledger(Protocol):
         """How many of these mailboxes have no seen set: they are new, or the ledger lost what it knew of them."""
         ...
 
-    def tell_again(self, claim: Claim, events: Sequence[Event]) -> None:
+    def republish(self, claim: Claim, events: Sequence[Event]) -> None:
         """Append events to the stream that may have been in it before; their ids are the same.
 
         Raises:
@@ -343,7 +343,7 @@ class Ledger(Protocol):
         """The status of every mailbox that was ever polled."""
         ...
 
-    def take_turn(self, what: str, seconds: float) -> bool:
+    def throttle(self, what: str, seconds: float) -> bool:
         """Whether to do something that one process should do once in so many seconds."""
         ...
 
@@ -360,7 +360,7 @@ class Ledger(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """`open`, `failed`, `events` (in the stream) and `parked` (over all sinks): how many there are now."""
+        """`open`, `failed`, `events` (in the stream) and `retrying` (over all sinks): how many there are now."""
         ...
 
     def memory(self) -> Memory | None:

@@ -152,7 +152,7 @@ class MaildropFactory(Protocol):
         mailbox: Mailbox,
         credentials: Credentials,
         observe: Callable[[str, float], None],
-        admit: Callable[[str], None],
+        acquire_slot: Callable[[str], None],
     ) -> Maildrop:
         """Connect, protect, log in.
 
@@ -160,11 +160,11 @@ class MaildropFactory(Protocol):
             mailbox: where, and within which deadlines and limits.
             credentials: who; renewed once when the server refuses them and they can be.
             observe: told of each phase that ended and its seconds.
-            admit: asked before a network address (as text; that of the proxy where there is one) is dialled; raises
+            acquire_slot: asked before a network address (as text; that of the proxy where there is one) is dialled; raises
                 `MaildropDeferredError` where there are too many connections already.
 
         Raises:
-            MaildropDeferredError: from `admit`.
+            MaildropDeferredError: from `acquire_slot`.
             MaildropConnectError: unknown host, refused, unreachable, gone.
             MaildropTimeoutError: a phase went past its deadline.
             MaildropTlsError: no TLS that can be trusted; no credentials were sent.

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING
 from ingest.config import ConfigSource
 from ingest.logs import configure
 from ingest.metrics import Metrics
-from ingest.runtime import build
-from ingest.usecases.work import work_off
-from tests.support.bench import RecordedHints, never
+from ingest.usecases.claims import work_off
+from ingest.wiring.runtime import build
+from tests.support.bench import RecordedWakeups, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest.ports.ledger import Claim
-    from ingest.runtime import Runtime
-    from ingest.usecases.polling import PollOutcome
+    from ingest.usecases.poll.stage import PollOutcome
+    from ingest.wiring.runtime import Runtime
 
 
 class Poller:
@@ -66,7 +66,7 @@ class Poller:
 
     def _timed(self, work: Callable[[], int]) -> dict[str, object]:
         for id_ in self._runtime.mailboxes():
-            self._runtime.ledger.mailboxes.hasten(id_)
+            self._runtime.ledger.mailboxes.run_now(id_)
         wall, cpu = time.perf_counter(), time.process_time()
         polled = sum(future.result() for future in [self._pool.submit(work) for _ in range(self._threads)])
         return {
@@ -88,7 +88,7 @@ def main() -> None:
     """Serve standard input to its end."""
     configure("json", "warning", sys.stderr)
     config, ledger, threads = sys.argv[1:]
-    runtime = build(ConfigSource(Path(config), {}), ledger, Metrics(), RecordedHints())
+    runtime = build(ConfigSource(Path(config), {}), ledger, Metrics(), RecordedWakeups())
     poller = Poller(runtime, int(threads))
     runtime.ticker.tick(runtime.schedule())
     for line in sys.stdin:

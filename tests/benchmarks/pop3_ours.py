@@ -76,7 +76,7 @@ class Ours:
 
 def spooled(target: Target) -> Ours:
     """With all that a poll does to a message before it goes to the store."""
-    from ingest.usecases.archive import new_spool  # noqa: PLC0415 - the memory of what it imports is not the client's
+    from ingest.usecases.poll.archive import new_spool  # noqa: PLC0415 - the memory of what it imports is not the client's
 
     return Ours(target, new_spool)
 

@@ -80,7 +80,7 @@ def rows(folder: Path, dovecot: Dovecot, mailboxes: int, messages: int) -> Itera
     with Valkey(folder, PERSISTENT) as valkey, closing(connect(valkey.url)[0]) as ledger:
         config = write_config(folder, boxes, ledger=valkey.url, defaults={"interval": "10s"})
 
-        def healed() -> bool:
+        def rebuilt() -> bool:
             try:
                 return ledger.unknown(names) == 0 and ledger.counts()["open"] == 0
             except LedgerUnavailableError:
@@ -98,8 +98,8 @@ def rows(folder: Path, dovecot: Dovecot, mailboxes: int, messages: int) -> Itera
             yield losing("nothing: the first third", lambda: None, lambda: told.count() >= total / 3)
             yield losing("its last second", lambda: valkey.lose_last(1.0), lambda: told.count() >= total * 2 / 3)
             yield losing("everything, two thirds done", valkey.lose, lambda: told.count() >= total)
-            eventually(healed, LONGEST)
-            yield losing("everything, all done", valkey.lose, lambda: healed() and _quiet(told))
+            eventually(rebuilt, LONGEST)
+            yield losing("everything, all done", valkey.lose, lambda: rebuilt() and _quiet(told))
             service.stop(within=60)
     assert told.count() == total == len(set(told.ids.values())), "each message is told, under one id"
 

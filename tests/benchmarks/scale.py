@@ -22,14 +22,14 @@ from rich.table import Table
 from ingest.adapters.ledger import connect
 from ingest.domain.keys import unique_id_digest
 from ingest.ports.ledger import Registration
-from ingest.usecases.tick import Schedule, Ticker
+from ingest.usecases.schedule import Schedule, Ticker
 from tests.support.valkey import Valkey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ingest.ports.hints import Queue
     from ingest.ports.ledger import Ledger
+    from ingest.ports.wakeups import Queue
 
 MAILBOXES = 100_000
 IDS = 100  # of a mailbox, on average: between 50 and 150
@@ -49,8 +49,8 @@ class Row:
     figure: str
 
 
-class NoHints:
-    """Where a tick's hints go: nowhere."""
+class NoWakeups:
+    """Where a tick's wakeups go: nowhere."""
 
     def waiting(self, queue: Queue) -> int:
         """None wait."""
@@ -74,7 +74,7 @@ def rows(server: Valkey, mailboxes: int) -> Iterator[Row]:
         def memory() -> int:
             return int(client.info("memory")["used_memory"])
 
-        ticker = Ticker(ledger, events, NoHints())
+        ticker = Ticker(ledger, events, NoWakeups())
         schedule = Schedule([f"mailbox-{number:06d}" for number in range(mailboxes)], [], "digest")
         empty = memory()
         yield Row(f"schedule {mailboxes:,} mailboxes, once", f"{_seconds(lambda: ticker.tick(schedule)):.2f} s")

@@ -52,8 +52,8 @@ def read_and_acknowledge(bench: Bench, sink: str, limit: int) -> list[int]:
     return ids(entries)
 
 
-def claim_parked(bench: Bench, sink: str, lease: float = LONG) -> Claim:
-    (claim,) = bench.events.parked(sink).claim(1, lease)
+def claim_retrying(bench: Bench, sink: str, lease: float = LONG) -> Claim:
+    (claim,) = bench.events.retrying(sink).claim(1, lease)
     return claim
 
 
@@ -166,79 +166,79 @@ def test_lag_knows_the_age_of_the_oldest(bench: Bench) -> None:
 def test_a_parked_event_leaves_the_stream_to_the_others(bench: Bench) -> None:
     append(bench, range(2))
     refused, _ = bench.events.read("a", 2)
-    bench.events.park("a", refused, LONG)
+    bench.events.retry_later("a", refused, LONG)
     assert ids(bench.events.read("a", 10)) == [1]
     assert bench.events.lag("a").entries == 1
-    assert bench.events.parked_events("a", ["0", "1"]) == [refused, None]
-    assert bench.ledger.counts()["parked"] == 1
+    assert bench.events.dead_letter_entries("a", ["0", "1"]) == [refused, None]
+    assert bench.ledger.counts()["retrying"] == 1
     assert ids(bench.events.read("b", 10)) == [0, 1]
 
 
 def test_a_parked_event_is_due_after_its_delay(bench: Bench) -> None:
     append(bench, range(1))
     (refused,) = bench.events.read("a", 1)
-    bench.events.park("a", refused, 0.2)
-    assert bench.events.parked("a").claim(1, LONG) == []
-    assert bench.events.parked("a").backlog().waiting == 1
+    bench.events.retry_later("a", refused, 0.2)
+    assert bench.events.retrying("a").claim(1, LONG) == []
+    assert bench.events.retrying("a").backlog().waiting == 1
     bench.pass_time(0.2)
-    assert claim_parked(bench, "a").id == "0"
-    assert bench.events.parked("b").members() == set()
+    assert claim_retrying(bench, "a").id == "0"
+    assert bench.events.retrying("b").members() == set()
 
 
 def test_parking_again_leaves_the_claim_on_a_parked_event(bench: Bench) -> None:
     """The same event may come along in the stream again, with the same id."""
     append(bench, range(1))
     (refused,) = bench.events.read("a", 1)
-    bench.events.park("a", refused, 0.0)
-    claim = claim_parked(bench, "a")
-    bench.events.park("a", refused, 0.0)
-    assert bench.events.parked("a").claim(1, LONG) == []
-    assert bench.events.parked("a").renew(claim, LONG)
+    bench.events.retry_later("a", refused, 0.0)
+    claim = claim_retrying(bench, "a")
+    bench.events.retry_later("a", refused, 0.0)
+    assert bench.events.retrying("a").claim(1, LONG) == []
+    assert bench.events.retrying("a").renew(claim, LONG)
 
 
 def test_an_unparked_event_is_forgotten(bench: Bench) -> None:
     append(bench, range(1))
     (refused,) = bench.events.read("a", 1)
-    bench.events.park("a", refused, 0.0)
-    bench.events.unpark("a", claim_parked(bench, "a"))
-    assert bench.events.parked("a").members() == set()
-    assert bench.events.parked_events("a", ["0"]) == [None]
-    assert bench.ledger.counts()["parked"] == 0
+    bench.events.retry_later("a", refused, 0.0)
+    bench.events.forget_dead_letter("a", claim_retrying(bench, "a"))
+    assert bench.events.retrying("a").members() == set()
+    assert bench.events.dead_letter_entries("a", ["0"]) == [None]
+    assert bench.ledger.counts()["retrying"] == 0
 
 
 def test_a_delivered_event_is_forgotten_even_when_the_claim_ran_out(bench: Bench) -> None:
     append(bench, range(1))
     (refused,) = bench.events.read("a", 1)
-    bench.events.park("a", refused, 0.0)
-    old = claim_parked(bench, "a", SHORT)
+    bench.events.retry_later("a", refused, 0.0)
+    old = claim_retrying(bench, "a", SHORT)
     bench.pass_time(SHORT)
-    new = claim_parked(bench, "a")
-    bench.events.unpark("a", old)
-    assert not bench.events.parked("a").release(new, 0.0)
-    assert bench.events.parked_events("a", ["0"]) == [None]
+    new = claim_retrying(bench, "a")
+    bench.events.forget_dead_letter("a", old)
+    assert not bench.events.retrying("a").release(new, 0.0)
+    assert bench.events.dead_letter_entries("a", ["0"]) == [None]
 
 
 def test_an_event_set_aside_is_kept(bench: Bench) -> None:
     """Dropped from the schedule, yet there for a person to decide."""
     append(bench, range(1))
     (refused,) = bench.events.read("a", 1)
-    bench.events.park("a", refused, 0.0)
-    bench.events.set_aside("a", claim_parked(bench, "a"))
-    assert bench.events.parked("a").members() == set()
-    assert bench.events.parked_events("a", ["0"]) == [refused]
-    assert bench.ledger.counts()["parked"] == 1
+    bench.events.retry_later("a", refused, 0.0)
+    bench.events.dead_letter("a", claim_retrying(bench, "a"))
+    assert bench.events.retrying("a").members() == set()
+    assert bench.events.dead_letter_entries("a", ["0"]) == [refused]
+    assert bench.ledger.counts()["retrying"] == 1
 
 
-def test_asking_for_no_parked_events_is_allowed(bench: Bench) -> None:
-    assert bench.events.parked_events("a", []) == []
+def test_asking_for_no_dead_letters_is_allowed(bench: Bench) -> None:
+    assert bench.events.dead_letter_entries("a", []) == []
 
 
-def test_parked_events_are_counted_over_all_sinks(bench: Bench) -> None:
+def test_dead_letters_are_counted_over_all_sinks(bench: Bench) -> None:
     append(bench, range(2))
     for sink in ("a", "b"):
         for entry in bench.events.read(sink, 2):
-            bench.events.park(sink, entry, LONG)
-    assert bench.ledger.counts()["parked"] == 4
+            bench.events.retry_later(sink, entry, LONG)
+    assert bench.ledger.counts()["retrying"] == 4
 
 
 def test_a_lost_stream_begins_anew(bench: Bench) -> None:
@@ -301,43 +301,43 @@ def test_lag_is_right_after_trimming(bench: Bench, many: int) -> None:
     assert bench.events.lag("new").entries == many - 200
 
 
-def test_parked_events_are_listed_the_oldest_first_whether_still_tried_or_not(bench: Bench) -> None:
+def test_dead_letters_are_listed_the_oldest_first_whether_still_tried_or_not(bench: Bench) -> None:
     append(bench, range(4))
     for entry in reversed(bench.events.read("a", 4)):
-        bench.events.park("a", entry, LONG if entry.event.id != "2" else 0.0)
-    bench.events.set_aside("a", claim_parked(bench, "a"))
-    listed = bench.events.all_parked("a", 10)
+        bench.events.retry_later("a", entry, LONG if entry.event.id != "2" else 0.0)
+    bench.events.dead_letter("a", claim_retrying(bench, "a"))
+    listed = bench.events.dead_letters("a", 10)
     assert [(int(one.entry.event.id), one.tried) for one in listed] == [(0, True), (1, True), (2, False), (3, True)]
     assert listed[2].entry.event == event(2)
-    assert len(bench.events.all_parked("a", 3)) == 3
-    assert bench.events.all_parked("b", 10) == []
+    assert len(bench.events.dead_letters("a", 3)) == 3
+    assert bench.events.dead_letters("b", 10) == []
 
 
-def test_a_person_may_have_parked_events_tried_at_once_also_those_set_aside(bench: Bench) -> None:
+def test_a_person_may_have_dead_letters_tried_at_once_also_those_set_aside(bench: Bench) -> None:
     append(bench, range(3))
     for entry in bench.events.read("a", 3):
-        bench.events.park("a", entry, LONG if entry.event.id == "0" else 0.0)
-    for claim in bench.events.parked("a").claim(2, LONG):
-        bench.events.set_aside("a", claim)
-    assert bench.events.retry_parked("a", ["0", "1", "never"]) == 2
-    claims = bench.events.parked("a").claim(10, LONG)
+        bench.events.retry_later("a", entry, LONG if entry.event.id == "0" else 0.0)
+    for claim in bench.events.retrying("a").claim(2, LONG):
+        bench.events.dead_letter("a", claim)
+    assert bench.events.retry_dead_letters("a", ["0", "1", "never"]) == 2
+    claims = bench.events.retrying("a").claim(10, LONG)
     assert {(claim.id, claim.tries) for claim in claims} == {("0", 1), ("1", 1)}
-    assert [one.tried for one in bench.events.all_parked("a", 10)] == [True, True, False]
+    assert [one.tried for one in bench.events.dead_letters("a", 10)] == [True, True, False]
     # What is tried again counts again for how far everything is published.
-    bench.events.drop_parked("a", ["0"])
-    (_, second, _) = bench.events.parked_events("a", ["0", "1", "2"])
+    bench.events.drop_dead_letters("a", ["0"])
+    (_, second, _) = bench.events.dead_letter_entries("a", ["0", "1", "2"])
     assert second is not None
-    assert bench.events.oldest_parked("a") == second.appended
+    assert bench.events.oldest_retrying("a") == second.appended
 
 
-def test_a_person_may_drop_parked_events(bench: Bench) -> None:
+def test_a_person_may_drop_dead_letters(bench: Bench) -> None:
     append(bench, range(3))
     for entry in bench.events.read("a", 3):
-        bench.events.park("a", entry, LONG)
-    assert bench.events.drop_parked("a", ["0", "2", "never"]) == 2
-    assert [int(one.entry.event.id) for one in bench.events.all_parked("a", 10)] == [1]
-    assert bench.events.parked("a").members() == {"1"}
-    assert bench.ledger.counts()["parked"] == 1
+        bench.events.retry_later("a", entry, LONG)
+    assert bench.events.drop_dead_letters("a", ["0", "2", "never"]) == 2
+    assert [int(one.entry.event.id) for one in bench.events.dead_letters("a", 10)] == [1]
+    assert bench.events.retrying("a").members() == {"1"}
+    assert bench.ledger.counts()["retrying"] == 1
 
 
 def test_erased_events_are_gone_whether_read_or_not(bench: Bench) -> None:
@@ -374,9 +374,9 @@ def test_all_events_of_a_mailbox_can_be_erased(bench: Bench) -> None:
 def test_what_is_parked_stays_when_its_event_is_erased_from_the_stream(bench: Bench) -> None:
     append(bench, range(1))
     (entry,) = bench.events.read("a", 1)
-    bench.events.park("a", entry, LONG)
+    bench.events.retry_later("a", entry, LONG)
     assert bench.events.erase(["0"]) == 1
-    assert bench.events.parked_events("a", ["0"]) == [entry]
+    assert bench.events.dead_letter_entries("a", ["0"]) == [entry]
 
 
 def test_events_that_are_told_again_are_read_like_all_others(bench: Bench) -> None:

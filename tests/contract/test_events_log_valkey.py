@@ -99,7 +99,7 @@ def test_lag_is_counted_where_the_server_cannot_tell(client: Redis, events: Redi
 def test_every_key_lies_in_one_slot_of_a_cluster(client: Redis, events: RedisEventLog) -> None:
     append(client, 1)
     (entry,) = events.read("a", 1)
-    events.park("a", entry, 0.0)
-    events.parked("a").claim(1, 60)
+    events.retry_later("a", entry, 0.0)
+    events.retrying("a").claim(1, 60)
     assert client.dbsize() >= 6
     assert sorted(client.keys("{mailhaul}:*")) == sorted(client.keys("*"))

@@ -24,7 +24,7 @@ def claims(bench: Bench, count: int, lease: float = LONG) -> list[Claim]:
 
 
 def admitted(bench: Bench, claim: Claim, server: str = SERVER, address: str = ADDRESS, limit: int = 2) -> bool:
-    return bench.ledger.admit(claim, server, address, limit)
+    return bench.ledger.acquire_slot(claim, server, address, limit)
 
 
 def test_no_more_polls_connect_to_a_server_than_its_limit(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""What a ledger that lost everything is healed with, on the twin and on Valkey."""
+"""What a ledger that lost everything is rebuilt with, on the twin and on Valkey."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from ingest.domain.events import Event
 from ingest.errors import StaleClaimError
-from tests.contract.test_events_log import append, claim_parked, ids
+from tests.contract.test_events_log import append, claim_retrying, ids
 
 if TYPE_CHECKING:
     from tests.support.valkey import Bench
@@ -35,7 +35,7 @@ def test_events_told_again_stand_at_the_end_of_the_stream(bench: Bench) -> None:
     append(bench, range(1))
     bench.ledger.mailboxes.add(["a"])
     claim = next(claim for claim in bench.ledger.mailboxes.claim(9, LONG) if claim.id == "a")
-    bench.ledger.tell_again(claim, [event(7), event(0)])
+    bench.ledger.republish(claim, [event(7), event(0)])
     entries = bench.events.read("sink", 10)
     assert ids(entries) == [0, 7, 0]
     assert entries[1].event == event(7)
@@ -47,7 +47,7 @@ def test_only_who_holds_the_mailbox_may_tell_again(bench: Bench) -> None:
     (claim,) = bench.ledger.mailboxes.claim(1, LONG)
     bench.ledger.mailboxes.release(claim, 0.0)
     with pytest.raises(StaleClaimError):
-        bench.ledger.tell_again(claim, [event(1)])
+        bench.ledger.republish(claim, [event(1)])
     assert bench.events.read("sink", 10) == []
 
 
@@ -56,29 +56,29 @@ def test_the_oldest_parked_event_is_the_one_that_was_appended_first(bench: Bench
     bench.pass_time(0.05)
     append(bench, range(1, 2))
     first, second = bench.events.read("a", 10)
-    assert bench.events.oldest_parked("a") is None
+    assert bench.events.oldest_retrying("a") is None
     for entry in (second, first):
-        bench.events.park("a", entry, 0.0)
-    assert bench.events.oldest_parked("a") == pytest.approx(first.appended, abs=0.001)
-    assert bench.events.oldest_parked("b") is None
-    claims = {claim.id: claim for claim in bench.events.parked("a").claim(2, LONG)}
-    bench.events.unpark("a", claims[first.event.id])
-    assert bench.events.oldest_parked("a") == pytest.approx(second.appended, abs=0.001)
-    bench.events.unpark("a", claims[second.event.id])
-    assert bench.events.oldest_parked("a") is None
+        bench.events.retry_later("a", entry, 0.0)
+    assert bench.events.oldest_retrying("a") == pytest.approx(first.appended, abs=0.001)
+    assert bench.events.oldest_retrying("b") is None
+    claims = {claim.id: claim for claim in bench.events.retrying("a").claim(2, LONG)}
+    bench.events.forget_dead_letter("a", claims[first.event.id])
+    assert bench.events.oldest_retrying("a") == pytest.approx(second.appended, abs=0.001)
+    bench.events.forget_dead_letter("a", claims[second.event.id])
+    assert bench.events.oldest_retrying("a") is None
 
 
 def test_an_event_set_aside_is_no_longer_waited_for(bench: Bench) -> None:
     append(bench, range(1))
     (refused,) = bench.events.read("a", 1)
-    bench.events.park("a", refused, 0.0)
-    bench.events.set_aside("a", claim_parked(bench, "a"))
-    assert bench.events.oldest_parked("a") is None
+    bench.events.retry_later("a", refused, 0.0)
+    bench.events.dead_letter("a", claim_retrying(bench, "a"))
+    assert bench.events.oldest_retrying("a") is None
 
 
 def test_a_turn_is_taken_once_in_its_time(bench: Bench) -> None:
-    assert bench.ledger.take_turn("x", 0.1)
-    assert not bench.ledger.take_turn("x", 0.1)
-    assert bench.ledger.take_turn("y", 0.1)
+    assert bench.ledger.throttle("x", 0.1)
+    assert not bench.ledger.throttle("x", 0.1)
+    assert bench.ledger.throttle("y", 0.1)
     bench.pass_time(0.1)
-    assert bench.ledger.take_turn("x", LONG)
+    assert bench.ledger.throttle("x", LONG)

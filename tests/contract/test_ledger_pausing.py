@@ -46,7 +46,7 @@ def test_a_paused_mailbox_is_shelved_by_who_claims_it(bench: Bench) -> None:
     ledger = bench.ledger
     claim = claimed(bench, "a")
     ledger.pause("a")
-    assert ledger.shelve(claim)
+    assert ledger.unschedule(claim)
     assert ledger.mailboxes.members() == set()
     assert not ledger.mailboxes.renew(claim, LONG)
 
@@ -56,7 +56,7 @@ def test_a_mailbox_that_was_resumed_meanwhile_is_not_shelved(bench: Bench) -> No
     claim = claimed(bench, "a")
     ledger.pause("a")
     ledger.resume("a")
-    assert not ledger.shelve(claim)
+    assert not ledger.unschedule(claim)
     assert ledger.mailboxes.renew(claim, LONG)
 
 
@@ -65,5 +65,5 @@ def test_a_lost_claim_shelves_nothing(bench: Bench) -> None:
     claim = claimed(bench, "a")
     ledger.mailboxes.release(claim, 0.0)
     ledger.pause("a")
-    assert not ledger.shelve(claim)
+    assert not ledger.unschedule(claim)
     assert ledger.mailboxes.members() == {"a"}

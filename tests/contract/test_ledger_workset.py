@@ -181,15 +181,15 @@ def test_a_claim_that_ran_out_counts_as_a_try(bench: Bench, work: WorkSet) -> No
 def test_hasten_makes_a_waiting_item_due(work: WorkSet) -> None:
     work.add(["a"])
     work.release(claim_one(work), LONG)
-    assert work.hasten("a")
+    assert work.run_now("a")
     assert claim_one(work).id == "a"
 
 
 def test_hasten_leaves_claimed_and_unknown_items_alone(work: WorkSet) -> None:
     work.add(["a"])
     claim = claim_one(work)
-    assert not work.hasten("a")
-    assert not work.hasten("unknown")
+    assert not work.run_now("a")
+    assert not work.run_now("unknown")
     assert work.members() == {"a"}
     assert work.renew(claim, LONG)
 
@@ -199,7 +199,7 @@ def test_hasten_does_not_put_an_overdue_item_behind_others(bench: Bench, work: W
     bench.pass_time(0.02)
     work.add(["second"])
     bench.pass_time(0.02)
-    assert work.hasten("first")
+    assert work.run_now("first")
     assert claim_one(work).id == "first"
 
 
@@ -251,7 +251,7 @@ def test_how_long_an_item_has_to_wait_can_be_asked(work: WorkSet) -> None:
     assert work.due_in("a") is None
     work.release(claim, 1000.0)
     assert 900.0 < (work.due_in("a") or 0.0) <= 1000.0
-    work.hasten("a")
+    work.run_now("a")
     assert work.due_in("a") == 0.0
     assert work.due_in("b") is None
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from ingest.adapters.scanners.clamd import ClamdScanner
-from ingest.adapters.scanners.memory import MemoryScanner
 from ingest.domain.manifest import Scan
 from ingest.errors import ScannerUnavailableError
+from ingest.testing.scanner import MemoryScanner
 from tests.support.clamav import FILE_MAX, SIGNATURE, VIRUS, running_clamd
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def test_a_scanner_that_is_there_says_so(world: World) -> None:
     world.scanner.check()
 
 
-def away_twin() -> Scanner:
+def unavailable_twin() -> Scanner:
     return MemoryScanner(away=True)
 
 
-def away_clamd() -> Scanner:
+def unavailable_clamd() -> Scanner:
     with running_clamd() as server:
         url = server.tcp_url
     return ClamdScanner(url, timeout=5, largest=LARGEST)
@@ -80,7 +80,7 @@ def nobodys_socket() -> Scanner:
     return ClamdScanner("unix:///nonexistent/clamd.ctl", timeout=5, largest=LARGEST)
 
 
-@pytest.mark.parametrize("make", [away_twin, away_clamd, nobodys_socket])
+@pytest.mark.parametrize("make", [unavailable_twin, unavailable_clamd, nobodys_socket])
 def test_a_scanner_that_is_away_says_nothing_of_a_file(make: Callable[[], Scanner]) -> None:
     scanner = make()
     assert scan(scanner, b"an invoice") == Scan(status="unscanned")

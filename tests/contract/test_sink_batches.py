@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, AwayError, Limits, SpoiltError, hand_over
+from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, Limits, SpoiltError, UnavailableError, hand_over
 from ingest.domain.events import Event
 from ingest.ports.sink import Outcome, Verdict
 
@@ -39,7 +39,7 @@ class Service:
 
     limits: Limits
     makes: dict[str, str]
-    away_at: int
+    unavailable_at: int
     taken: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     requests: int = 0
@@ -50,9 +50,9 @@ class Service:
         if self.limits.ordered:
             assert len({event.mailbox for event in batch}) == len(batch)
         self.requests += 1
-        assert self.requests <= self.away_at, "nobody asks once it is away"
-        if self.requests == self.away_at:
-            raise AwayError("away", "it went away")
+        assert self.requests <= self.unavailable_at, "nobody asks once it is away"
+        if self.requests == self.unavailable_at:
+            raise UnavailableError("away", "it went away")
         self.asked += [event.id for event in batch]
         made = [self.makes[event.id] for event in batch]
         if "spoils" in made:
@@ -64,14 +64,14 @@ class Service:
 @given(
     rows=EVENTS,
     limits=st.builds(Limits, count=st.integers(1, 5), max_bytes=st.just(BYTES), ordered=st.booleans()),
-    away_at=st.one_of(st.just(10_000), st.integers(1, 8)),
+    unavailable_at=st.one_of(st.just(10_000), st.integers(1, 8)),
 )
 def test_every_event_has_the_outcome_that_the_service_gave_it(
-    rows: list[tuple[str, int, str]], limits: Limits, away_at: int
+    rows: list[tuple[str, int, str]], limits: Limits, unavailable_at: int
 ) -> None:
     events = [Event(str(n), "t", mailbox, b"x" * size) for n, (mailbox, size, _) in enumerate(rows)]
     makes = {str(n): what for n, (_, _, what) in enumerate(rows)}
-    service = Service(limits, makes, away_at)
+    service = Service(limits, makes, unavailable_at)
     outcomes = hand_over(events, service.send, lambda event: len(event.body), limits)
 
     assert len(outcomes) == len(events)
@@ -79,7 +79,7 @@ def test_every_event_has_the_outcome_that_the_service_gave_it(
     assert sorted(confirmed) == sorted(service.taken), "confirmed is what was taken, and that once"
     for event, outcome in zip(events, outcomes, strict=True):
         if outcome == Outcome(Verdict.UNAVAILABLE, "away"):
-            assert service.requests == away_at
+            assert service.requests == unavailable_at
         elif outcome.verdict is Verdict.REFUSED:
             assert outcome in {TOO_LARGE, SAID["refuses"], Outcome(Verdict.REFUSED, "spoilt")}
             assert (outcome == TOO_LARGE) == (len(event.body) > BYTES)

@@ -12,7 +12,17 @@ from tests.support.dashboards import Panel, panels
 from tests.support.prometheus import find_prometheus
 from tests.support.servers import missing
 from tests.support.waiting import eventually
-from tests.support.watched import AWAY, CONFIRMING, LOCKED_OUT, PAUSED, REFUSING, SLOW, UNREACHABLE, WORKING, Watched
+from tests.support.watched import (
+    CONFIRMING,
+    LOCKED_OUT,
+    PAUSED,
+    REFUSING,
+    SLOW,
+    UNAVAILABLE,
+    UNREACHABLE,
+    WORKING,
+    Watched,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +90,7 @@ def test_every_panel_shows_something_and_the_troubled_ones_are_named(tmp_path: P
         assert {sample.labels["mailbox"] for sample in pending} == {LOCKED_OUT, UNREACHABLE}
         # Which sink?
         oldest = shown("Slowest sinks", prometheus)
-        assert oldest[AWAY] > 5 > oldest[CONFIRMING]
+        assert oldest[UNAVAILABLE] > 5 > oldest[CONFIRMING]
         assert any(legend == f"{REFUSING}: refused" for legend in shown("Events by sink and result", prometheus))
         # Where is it slow? The line costs 0.15 s each way, on top of what the same server takes without it.
         slow, fast = sorted(shown("Slowest servers", prometheus).values(), reverse=True)[:2]

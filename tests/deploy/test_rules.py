@@ -128,4 +128,4 @@ def test_the_search_for_what_is_unknown_finds_it() -> None:
     assert unknown_in('mailhaul_polls_total{phase="list"}') == {"mailhaul_polls_total{phase}"}
     assert unknown_in("sum by (phase) (mailhaul_polls_total)") == {"phase"}
     assert unknown_in("frobnicate(mailhaul_polls_total)") == {"frobnicate"}
-    assert unknown_in('label_replace(mailhaul_queue_tasks, "task", "$1", "queue", "(.+)")') == set()
+    assert unknown_in('label_replace(mailhaul_queue_wakeups, "task", "$1", "queue", "(.+)")') == set()

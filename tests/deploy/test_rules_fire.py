@@ -165,38 +165,38 @@ SCENARIOS = [
     Scenario(
         "MailhaulOldestTaskTooOld",
         "in one queue",
-        one("queue_oldest_task_age_seconds", "150x99", queue="poll")
-        | one("queue_oldest_task_age_seconds", "1x99", queue="relay"),
+        one("queue_oldest_wakeup_age_seconds", "150x99", queue="poll")
+        | one("queue_oldest_wakeup_age_seconds", "1x99", queue="relay"),
         20,
         (Firing("The oldest task in queue poll has waited for 2m 30s", MAIL | {"queue": "poll"}),),
     ),
     Scenario(
         "MailhaulOldestTaskTooOld",
         "as long as a hint is good",
-        one("queue_oldest_task_age_seconds", "15x99", queue="poll"),
+        one("queue_oldest_wakeup_age_seconds", "15x99", queue="poll"),
         20,
     ),
     Scenario(
         "MailhaulWorkersNotConsuming",
         "workers that end no task, beside others that do",
-        one("queue_tasks", "5x99", queue="poll")
-        | one("queue_tasks", "5x99", queue="relay")
-        | one("tasks_total", "7x99", task="poll", result="ok")
-        | one("tasks_total", "0+1x99", task="relay", result="ok"),
+        one("queue_wakeups", "5x99", queue="poll")
+        | one("queue_wakeups", "5x99", queue="relay")
+        | one("wakeups_total", "7x99", task="poll", result="ok")
+        | one("wakeups_total", "0+1x99", task="relay", result="ok"),
         30,
         (Firing("No worker takes tasks from queue poll, where 5 wait", MAIL | {"queue": "poll"}),),
     ),
     Scenario(
         "MailhaulWorkersNotConsuming",
         "no worker at all",
-        one("queue_tasks", "2x99", queue="process"),
+        one("queue_wakeups", "2x99", queue="process"),
         30,
         (Firing("No worker takes tasks from queue process, where 2 wait", MAIL | {"queue": "process"}),),
     ),
     Scenario(
         "MailhaulWorkersNotConsuming",
         "nothing to do",
-        one("queue_tasks", "0x99", queue="poll") | one("tasks_total", "7x99", task="poll", result="ok"),
+        one("queue_wakeups", "0x99", queue="poll") | one("wakeups_total", "7x99", task="poll", result="ok"),
         30,
     ),
     Scenario(
@@ -339,11 +339,11 @@ SCENARIOS = [
     Scenario(
         "MailhaulEventsRefused",
         "two",
-        one("parked_events", "2x99"),
+        one("dead_letter_entries", "2x99"),
         20,
         (Firing("2 events were refused by a sink and are kept aside", MAIL),),
     ),
-    Scenario("MailhaulEventsRefused", "taken at the next try", one("parked_events", "2x5 0x99"), 20),
+    Scenario("MailhaulEventsRefused", "taken at the next try", one("dead_letter_entries", "2x5 0x99"), 20),
     Scenario(
         "MailhaulCertificateExpiring",
         "in less than ten days",

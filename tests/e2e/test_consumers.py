@@ -22,7 +22,7 @@ from ingest.adapters.sinks.sqs import sqs_sink
 from ingest.adapters.sinks.webhook import WebhookSink
 from ingest.demo.mails import sample
 from ingest.ports.sink import Verdict
-from ingest.usecases.process import event_of
+from ingest.usecases.process.processor import event_of
 from tests.support.aws import KEYS, REGION
 from tests.support.http import SECRET
 from tests.support.processing import process

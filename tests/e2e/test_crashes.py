@@ -18,8 +18,8 @@ import pytest
 from ingest.config import ConfigSource
 from ingest.demo.mails import sample
 from ingest.metrics import Metrics
-from ingest.ports.hints import NoHints
-from ingest.runtime import build
+from ingest.ports.wakeups import NoWakeups
+from ingest.wiring.runtime import build
 from tests.support import crashing
 from tests.support.crashing import POINTS, Point
 from tests.support.service import read_events, write_config
@@ -70,7 +70,7 @@ class Place:
     def drain(self) -> bool:
         """Drain in this process; whether all went well."""
         source = ConfigSource(self.config, {**os.environ, "SECRET": "right"})
-        runtime = build(source, source.current().ledger_url, Metrics(), NoHints())
+        runtime = build(source, source.current().ledger_url, Metrics(), NoWakeups())
         try:
             return runtime.drain.run(runtime.schedule(), lambda: False).ok
         finally:

@@ -122,7 +122,7 @@ class Operator:
 def tellers(folder: Path) -> Counter[str]:
     """How often each process has told of a broken configuration."""
     lines = (folder / "up.log").read_text().splitlines()
-    return Counter(line.partition(":")[0] for line in lines if "config.broken" in line)
+    return Counter(line.partition(":")[0] for line in lines if "config.invalid" in line)
 
 
 def wait_until_told(folder: Path, times: int) -> None:

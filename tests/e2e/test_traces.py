@@ -90,4 +90,4 @@ def test_without_its_collector_the_service_does_all_it_does(
     assert len(events) == MAILS
     written = (tmp_path / "up.log").read_text()
     assert "opentelemetry" not in written
-    assert written.count("tracing.away") <= 3
+    assert written.count("tracing.unavailable") <= 3

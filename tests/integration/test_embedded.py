@@ -235,7 +235,7 @@ def test_an_installed_server_does_where_the_wheel_has_none(tmp_path: Path, monke
 
 def test_celery_reaches_it_as_a_broker(tmp_path: Path) -> None:
     with EmbeddedLedger(tmp_path / "with space") as ledger, Connection(broker(ledger.url).url) as connection:
-        queue = connection.SimpleQueue("hints")
+        queue = connection.SimpleQueue("wakeups")
         queue.put("work")
         message = queue.get(timeout=10)
         assert message.payload == "work"

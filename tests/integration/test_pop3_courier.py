@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ingest.ports.maildrop import Listed
 
 # An answer that does not come is given up soon: it costs each connector one wait.
-HASTY = Deadlines(reply=2)
+IMPATIENT = Deadlines(reply=2)
 NASTY = b"Subject: x\r\n\r\n.\r\n..\r\n.x\r\n\r\rbare\r\0\xff\r\n\r\n.\r\n"
 
 
@@ -32,7 +32,7 @@ def connect() -> Pop3Connector:
     return Pop3Connector()
 
 
-def opened(server: Courier, user: str, connect: Pop3Connector, deadlines: Deadlines = HASTY) -> Pop3Session:
+def opened(server: Courier, user: str, connect: Pop3Connector, deadlines: Deadlines = IMPATIENT) -> Pop3Session:
     target = Mailbox("m", Server("127.0.0.1", server.port, Tls.NONE), deadlines=deadlines)
     return connect(target, Credentials(user, "secret"), lambda _phase, _seconds: None, lambda _: None)
 
@@ -53,7 +53,7 @@ def poll(made: Bench) -> tuple[int, int]:
 def deleting(server: Courier, user: str) -> Bench:
     """A workbench whose only mailbox is there, and deletes what is done."""
     where = Server("127.0.0.1", server.port, Tls.NONE)
-    made = Bench(mailbox("a", where, deletion=Deletion(0), deadlines=HASTY))
+    made = Bench(mailbox("a", where, deletion=Deletion(0), deadlines=IMPATIENT))
     made.poll_over_sockets(Credentials(user, "secret"))
     return made
 

@@ -123,14 +123,14 @@ def test_an_expired_token_is_renewed(dovecot_server: Dovecot) -> None:
 
 def test_quit_that_is_not_waited_for_is_read_all_the_same(dovecot_server: Dovecot) -> None:
     """The server ends the session in good order, and the next one finds the maildrop free."""
-    dovecot_server.add_user("hasty", "secret")
+    dovecot_server.add_user("impatient", "secret")
     connect = Pop3Connector()
     for _ in range(5):
-        drop = logged_in(dovecot_server, connect, Credentials("hasty", "secret"))
+        drop = logged_in(dovecot_server, connect, Credentials("impatient", "secret"))
         assert drop.listing().rows == []
         assert drop.quit()
-    eventually(lambda: dovecot_server.log.count("pop3(hasty)") >= 5, 10, lambda: dovecot_server.log)
-    ends = [line for line in dovecot_server.log.splitlines() if "pop3(hasty)" in line]
+    eventually(lambda: dovecot_server.log.count("pop3(impatient)") >= 5, 10, lambda: dovecot_server.log)
+    ends = [line for line in dovecot_server.log.splitlines() if "pop3(impatient)" in line]
     assert all("Logged out" in line for line in ends), ends
 
 

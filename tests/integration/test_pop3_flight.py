@@ -58,7 +58,7 @@ IN_LOCKSTEP: list[Step] = [
     *[step for verb in ("USER", "PASS") for step in (Expect(verb), Send(b"+OK\r\n"))],
 ]
 VERBS = ["USER", "PASS", "CAPA", "STAT", "UIDL", "LIST"]
-HASTY = Deadlines(connect=5, tls=5, reply=SHORT, idle=5, quit=5, poll=30)
+IMPATIENT = Deadlines(connect=5, tls=5, reply=SHORT, idle=5, quit=5, poll=30)
 
 
 def verbs(server: ScriptedServer) -> list[str]:
@@ -137,7 +137,7 @@ def test_a_session_that_breaks_in_the_flight_is_told_as_that() -> None:
 )
 def test_a_memory_that_went_wrong_heals_with_the_next_session(broken: list[Step], kind: type[MaildropError]) -> None:
     with ScriptedServer([*FIRST, Drain()], broken, [*FIRST, Drain()]) as server:
-        connect, target = Pop3Connector(), mailbox(server.port, deadlines=HASTY)
+        connect, target = Pop3Connector(), mailbox(server.port, deadlines=IMPATIENT)
         listed(target, connect)
         with pytest.raises(kind):
             listed(target, connect)
@@ -239,7 +239,7 @@ def test_a_server_that_answers_only_the_first_is_opened_again_in_lockstep_and_re
     stalling = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n"), Drain()]
     careful = [HELLO, *capa("PIPELINING"), *IN_LOCKSTEP[1:], *capa("PIPELINING"), Drain()]
     with ScriptedServer(stalling, careful, [*IN_LOCKSTEP, Drain()]) as server:
-        connect, target = Pop3Connector(), mailbox(server.port, deadlines=HASTY)
+        connect, target = Pop3Connector(), mailbox(server.port, deadlines=IMPATIENT)
         for _ in range(2):
             opened(target, connect=connect).close()
     assert server.stopped_at is None
@@ -250,7 +250,7 @@ def test_a_server_that_falls_silent_while_it_is_fetched_from_is_remembered() -> 
     """Whoever fetches opens another session, which goes in lockstep."""
     stalling = [*FIRST, Expect("RETR 1"), Expect("RETR 2"), Send(b"+OK\r\na\r\n.\r\n"), Drain()]
     with ScriptedServer(stalling, [*IN_LOCKSTEP, *_lockstep_fetch()]) as server:
-        connect, target = Pop3Connector(), mailbox(server.port, deadlines=HASTY)
+        connect, target = Pop3Connector(), mailbox(server.port, deadlines=IMPATIENT)
         with closing(opened(target, connect=connect)) as drop:
             fetched = drop.fetch(rows(3, 3), Spools())
             assert isinstance(next(fetched), Fetched)
@@ -265,7 +265,7 @@ def test_a_server_that_falls_silent_while_it_is_fetched_from_is_remembered() -> 
 def test_a_server_that_falls_silent_while_it_lists_is_remembered() -> None:
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n+OK\r\n" + announced("PIPELINING")), Drain()]
     with ScriptedServer(steps, [*IN_LOCKSTEP, Drain()]) as server:
-        connect, target = Pop3Connector(), mailbox(server.port, deadlines=HASTY)
+        connect, target = Pop3Connector(), mailbox(server.port, deadlines=IMPATIENT)
         with closing(opened(target, connect=connect)) as drop, pytest.raises(PipeliningStalledError):
             drop.listing()
         opened(target, connect=connect).close()
@@ -276,7 +276,7 @@ def test_a_server_that_falls_silent_while_it_lists_is_remembered() -> None:
 def test_other_silence_is_no_stall(answers: bytes) -> None:
     """None was answered, or an answer was begun: then it is the server or the line that is slow."""
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(answers), Drain()]
-    deadlines = replace(HASTY, idle=SHORT)
+    deadlines = replace(IMPATIENT, idle=SHORT)
     with ScriptedServer(steps, [*FIRST, Drain()]) as server:
         connect, target = Pop3Connector(), mailbox(server.port, deadlines=deadlines)
         with pytest.raises(MaildropTimeoutError) as raised:
@@ -292,12 +292,12 @@ def test_silence_after_a_challenge_is_no_stall() -> None:
     well = [*asked, Send(b"+ \r\n"), Expect("c2Vj"), Send(b"+OK\r\n"), *capa(), Drain()]
     credentials = Credentials("joe", "secret", Mechanism.LOGIN)
     with ScriptedServer([*asked, Drain()], well) as server, pytest.raises(MaildropTimeoutError):
-        opened(mailbox(server.port, deadlines=HASTY), credentials)
+        opened(mailbox(server.port, deadlines=IMPATIENT), credentials)
 
 
 def test_the_end_of_the_poll_is_no_stall() -> None:
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n"), Drain()]
-    deadlines = replace(HASTY, reply=5.0, poll=SHORT)
+    deadlines = replace(IMPATIENT, reply=5.0, poll=SHORT)
     with ScriptedServer(steps) as server, pytest.raises(MaildropTimeoutError, match="as a whole"):
         opened(mailbox(server.port, deadlines=deadlines))
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # An answer that does not come is given up soon.
-HASTY = Deadlines(connect=5, tls=5, reply=0.3, idle=5, quit=5, poll=30)
+IMPATIENT = Deadlines(connect=5, tls=5, reply=0.3, idle=5, quit=5, poll=30)
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def polling(
     with ExitStack() as stack:
         server = stack.enter_context(ScriptedServer(*scripts))
         where = Server("127.0.0.1", server.port, Tls.NONE, quirks=quirks or Quirks())
-        made = Bench(mailbox("a", where, deletion=policy or Deletion(), deadlines=HASTY))
+        made = Bench(mailbox("a", where, deletion=policy or Deletion(), deadlines=IMPATIENT))
         stack.callback(made.close)
         made.poll_over_sockets(Credentials("joe", "secret"))
         yield made, server

@@ -30,13 +30,13 @@ def opened(
     proxy_login: tuple[str, str] | None = None,
     host: str = HOST,
     connect: float = 10.0,
-    admit: Callable[[str], None] = lambda _: None,
+    acquire_slot: Callable[[str], None] = lambda _: None,
 ) -> Pop3Session:
     proxy = Proxy("socks5" if isinstance(relay, Socks5) else "http", "127.0.0.1", relay.port)
     server = Server(host, port, Tls.NONE, proxy=proxy)
     credentials = Credentials("joe", "secret", proxy=proxy_login)
     return Pop3Connector()(
-        Mailbox("m", server, deadlines=Deadlines(connect=connect)), credentials, lambda *_: None, admit
+        Mailbox("m", server, deadlines=Deadlines(connect=connect)), credentials, lambda *_: None, acquire_slot
     )
 
 
@@ -121,7 +121,7 @@ def test_a_proxy_that_says_nothing_meets_the_deadline(kind: type[Relay]) -> None
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_proxy_that_hangs_up_is_told_as_that(kind: type[Relay]) -> None:
-    with kind(hasty=True) as relay, pytest.raises(MaildropConnectError, match=r"proxy 127\.0\.0\.1"):
+    with kind(impatient=True) as relay, pytest.raises(MaildropConnectError, match=r"proxy 127\.0\.0\.1"):
         opened(relay, 110)
 
 
@@ -145,6 +145,6 @@ def test_places_are_counted_at_the_proxy() -> None:
         raise MaildropDeferredError
 
     with Socks5() as relay, pytest.raises(MaildropDeferredError):
-        opened(relay, 110, admit=refuse)
+        opened(relay, 110, acquire_slot=refuse)
     assert asked == ["127.0.0.1"]
     assert relay.asked == []

@@ -11,7 +11,7 @@ import structlog
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from ingest.adapters.tracing.otlp import OtlpTracer, TellingExporter, otlp_tracer, provider_over
+from ingest.adapters.tracing.otlp import OtlpTracer, ReportingExporter, otlp_tracer, provider_over
 from ingest.ports.tracing import Step
 from tests.support.collector import Collector, collecting
 
@@ -103,7 +103,7 @@ class Stuck(InMemorySpanExporter):
 def stuck_at_its_end(*, away: bool) -> Stuck:
     """The exporter of a tracer that was closed with a span still to be handed over."""
     inner = Stuck()
-    exporter = TellingExporter(inner)
+    exporter = ReportingExporter(inner)
     exporter.away = away
     tracer = OtlpTracer(provider_over(exporter, None), exporter)
     with tracer.start(Step.POLL):
@@ -132,9 +132,9 @@ class Moody(InMemorySpanExporter):
 
 def test_a_collector_that_goes_and_comes_is_told_of_once_each() -> None:
     inner = Moody()
-    exporter = TellingExporter(inner)
+    exporter = ReportingExporter(inner)
     with structlog.testing.capture_logs() as told:
         for result in "SFFFSSF":
             inner.result = SpanExportResult.SUCCESS if result == "S" else SpanExportResult.FAILURE
             exporter.export([])
-    assert [line["event"] for line in told] == ["tracing.away", "tracing.back", "tracing.away"]
+    assert [line["event"] for line in told] == ["tracing.unavailable", "tracing.available", "tracing.unavailable"]

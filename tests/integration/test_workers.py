@@ -1,4 +1,4 @@
-"""The Celery edge on a real broker: hints that expire and stay few, and an exporter that outlives its ledger."""
+"""The Celery edge on a real broker: wakeups that expire and stay few, and an exporter that outlives its ledger."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from ingest.adapters.ledger.address import broker
 from ingest.config import ConfigSource
 from ingest.metrics import Metrics
-from ingest.ports.hints import NoHints, Queue
-from ingest.runtime import build
+from ingest.ports.wakeups import NoWakeups, Queue
+from ingest.wiring.runtime import build
 from tests.support.servers import free_port
 from tests.support.service import write_config
 from tests.support.waiting import eventually
 from workers.app import make_app
 from workers.exporter import SystemCollector
-from workers.hints import EXPIRES, QUIET, CeleryHints
 from workers.stopping import StopFlag
+from workers.wakeups import EXPIRES, QUIET, CeleryWakeups
 from workers.watchdog import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -50,27 +50,27 @@ def app(valkey: Valkey) -> Iterator[Celery]:
 
 def test_hints_wait_in_their_queue_and_tell_their_age(app: Celery) -> None:
     clock = Clock()
-    hints = CeleryHints(app, clock)
-    assert (hints.waiting(Queue.POLL), hints.oldest_age(Queue.POLL)) == (0, 0.0)
-    hints.send(Queue.POLL, 3)
+    wakeups = CeleryWakeups(app, clock)
+    assert (wakeups.waiting(Queue.POLL), wakeups.oldest_age(Queue.POLL)) == (0, 0.0)
+    wakeups.send(Queue.POLL, 3)
     clock.time += 5
-    assert (hints.waiting(Queue.POLL), hints.oldest_age(Queue.POLL)) == (3, 5.0)
-    assert hints.waiting(Queue.PROCESS) == 0
+    assert (wakeups.waiting(Queue.POLL), wakeups.oldest_age(Queue.POLL)) == (3, 5.0)
+    assert wakeups.waiting(Queue.PROCESS) == 0
 
 
 def test_a_worker_that_commits_much_in_a_row_hints_seldom(app: Celery) -> None:
     clock = Clock()
-    hints = CeleryHints(app, clock)
+    wakeups = CeleryWakeups(app, clock)
     for _ in range(10):
-        hints.send(Queue.PROCESS)
+        wakeups.send(Queue.PROCESS)
     clock.time += 2 * QUIET
-    hints.send(Queue.PROCESS)
-    assert hints.waiting(Queue.PROCESS) == 2
+    wakeups.send(Queue.PROCESS)
+    assert wakeups.waiting(Queue.PROCESS) == 2
 
 
 def test_a_hint_expires(app: Celery, valkey: Valkey) -> None:
-    """Otherwise hints would pile up while workers are away, each good for nothing when they come back."""
-    CeleryHints(app).send(Queue.POLL)
+    """Otherwise wakeups would pile up while workers are away, each good for nothing when they come back."""
+    CeleryWakeups(app).send(Queue.POLL)
     (message,) = valkey.client().lrange("poll", 0, -1)
     assert b'"expires": "' in message
     assert EXPIRES < 60
@@ -78,9 +78,9 @@ def test_a_hint_expires(app: Celery, valkey: Valkey) -> None:
 
 def test_a_broker_that_is_away_costs_hints_and_nothing_else() -> None:
     app = make_app(broker(f"redis://127.0.0.1:{free_port()}/0"))
-    hints = CeleryHints(app)
-    hints.send(Queue.POLL)
-    assert hints.waiting(Queue.POLL) == 0
+    wakeups = CeleryWakeups(app)
+    wakeups.send(Queue.POLL)
+    assert wakeups.waiting(Queue.POLL) == 0
     app.close()
 
 
@@ -91,7 +91,7 @@ def exported(tmp_path: Path, ledger: str) -> str:
         "mailboxes:\n  - {id: a, host: pop.example.org, enabled: false,\n"
         "     auth: {type: password, username: a, password: env:A}}\n"
     )
-    runtime = build(ConfigSource(config, {}), ledger, Metrics(), NoHints())
+    runtime = build(ConfigSource(config, {}), ledger, Metrics(), NoWakeups())
     registry = CollectorRegistry()
     registry.register(SystemCollector(runtime))
     page = generate_latest(registry).decode()
@@ -106,7 +106,7 @@ def test_the_exporter_shows_the_system(tmp_path: Path, valkey: Valkey) -> None:
         "mailhaul_ledger_up 1.0",
         'mailhaul_mailbox_enabled{mailbox="a"} 0.0',
         'mailhaul_pending_messages{stage="process"} 0.0',
-        'mailhaul_queue_tasks{queue="relay"} 0.0',
+        'mailhaul_queue_wakeups{queue="relay"} 0.0',
     ):
         assert line in page.splitlines()
 
@@ -130,9 +130,9 @@ def test_a_sink_added_to_the_file_reaches_the_schedule_with_the_next_start(tmp_p
     """A scheduler that was started before may have noted the file's digest already, without the sink."""
     config = tmp_path / "mailhaul.yaml"
     config.write_text(f"store: file://{tmp_path}/store\nledger: {valkey.url}\n")
-    old = build(ConfigSource(config, {}), valkey.url, Metrics(), NoHints())
+    old = build(ConfigSource(config, {}), valkey.url, Metrics(), NoWakeups())
     config.write_text(config.read_text() + f"sinks: [{{type: jsonl, path: {tmp_path}/events.jsonl}}]\n")
-    new = build(ConfigSource(config, {}), valkey.url, Metrics(), NoHints())
+    new = build(ConfigSource(config, {}), valkey.url, Metrics(), NoWakeups())
     eventually(lambda: old.source.current().sinks, 10, "the file is not read again")
     assert list(new.schedule().sinks) == ["jsonl"]
     assert old.schedule().digest != new.schedule().digest
@@ -140,36 +140,38 @@ def test_a_sink_added_to_the_file_reaches_the_schedule_with_the_next_start(tmp_p
     new.close()
 
 
-_DEAF = """
+_STALLED = """
 import sys
 from celery import signals
 from workers import lifecycle, watchdog
 
-watchdog.LOOK_EVERY, watchdog.DEAF_AFTER = 0.1, 1.0
+watchdog.LOOK_EVERY, watchdog.STALLED_AFTER = 0.1, 1.0
 # As if the broker had been away at the wrong moment: alive, connected, and taking nothing.
 signals.worker_ready.connect(lambda sender, **_: sender.cancel_task_queue("relay"), weak=False)
 lifecycle.run_worker("relay", __import__("pathlib").Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("script", [_DEAF, _DEAF.replace("sender.cancel_task_queue", "str")], ids=["deaf", "well"])
+@pytest.mark.parametrize(
+    "script", [_STALLED, _STALLED.replace("sender.cancel_task_queue", "str")], ids=["stalled", "well"]
+)
 def test_a_worker_that_no_longer_hears_its_hints_ends_and_another_does_not(
     script: str, tmp_path: Path, app: Celery, valkey: Valkey
 ) -> None:
     config = write_config(tmp_path, [], ledger=valkey.url, sinks=[])
-    hints = CeleryHints(app)
+    wakeups = CeleryWakeups(app)
     with (tmp_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen([sys.executable, "-c", script, str(config)], stdout=log, stderr=log)
     try:
-        if script is _DEAF:
-            hints.send(Queue.RELAY)
+        if script is _STALLED:
+            wakeups.send(Queue.RELAY)
             eventually(lambda: worker.poll() is not None, 60, (tmp_path / "worker.log").read_text)
             assert worker.returncode == EXIT_CODE
-            assert "worker.deaf" in (tmp_path / "worker.log").read_text()
+            assert "worker.stalled" in (tmp_path / "worker.log").read_text()
         else:
             for _ in range(5):
-                hints.send(Queue.RELAY)
-                eventually(lambda: hints.waiting(Queue.RELAY) == 0, 60, (tmp_path / "worker.log").read_text)
+                wakeups.send(Queue.RELAY)
+                eventually(lambda: wakeups.waiting(Queue.RELAY) == 0, 60, (tmp_path / "worker.log").read_text)
             assert worker.poll() is None
     finally:
         worker.terminate()

@@ -9,36 +9,36 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ingest.adapters.ledger.memory import MemoryLedger
-from ingest.adapters.ledger.memory_eventlog import MemoryEventLog
-from ingest.adapters.sinks.memory import MemorySink
 from ingest.adapters.stores.memory import MemoryStore
+from ingest.admin.drain import Drain
 from ingest.domain import keys
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
 from ingest.metrics import Metrics
 from ingest.pop3 import Pop3Connector
-from ingest.pop3.memory import MemoryConnector, MemoryMaildrop
-from ingest.ports.hints import Queue
 from ingest.ports.sink import Outcome, Verdict
-from ingest.usecases.archive import Archive
-from ingest.usecases.checkpoint import Checkpoints
-from ingest.usecases.drain import Drain
-from ingest.usecases.heal import Healer
-from ingest.usecases.lease import LeaseKeeper
-from ingest.usecases.poll import Poller
-from ingest.usecases.polling import PollStage
-from ingest.usecases.process import Processor
-from ingest.usecases.processing import ProcessStage
-from ingest.usecases.published import SKEW, Published
-from ingest.usecases.relaying import RelayStage
-from ingest.usecases.take import Taker
-from ingest.usecases.tick import Schedule, Ticker
+from ingest.ports.wakeups import Queue
+from ingest.testing.eventlog import MemoryEventLog
+from ingest.testing.ledger import MemoryLedger
+from ingest.testing.maildrop import MemoryConnector, MemoryMaildrop
+from ingest.testing.sink import MemorySink
+from ingest.usecases.claims import LeaseKeeper
+from ingest.usecases.deliver.stage import RelayStage
+from ingest.usecases.deliver.watermark import SKEW, DeliveryWatermark
+from ingest.usecases.poll.archive import Archive
+from ingest.usecases.poll.fetch import Fetcher
+from ingest.usecases.poll.poller import Poller
+from ingest.usecases.poll.stage import PollStage
+from ingest.usecases.process.processor import Processor
+from ingest.usecases.process.stage import ProcessStage
+from ingest.usecases.recover.checkpoint import Checkpoints
+from ingest.usecases.recover.rebuild import Rebuilder
+from ingest.usecases.schedule import Schedule, Ticker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.usecases.scans import Scanning
+    from ingest.usecases.process.scanning import Scanning
 
 START = 1_764_000_000.0
 _NOWHERE = Server("pop.example.org", 110, Tls.NONE)
@@ -84,8 +84,8 @@ class Clock:
 
 
 @dataclass
-class RecordedHints:
-    """Remembers the hints that were sent."""
+class RecordedWakeups:
+    """Remembers the wakeups that were sent."""
 
     sent: dict[Queue, int] = field(default_factory=lambda: dict.fromkeys(Queue, 0))
     queued: dict[Queue, int] = field(default_factory=lambda: dict.fromkeys(Queue, 0))
@@ -113,7 +113,7 @@ class Bench:
         self.store = MemoryStore(clock=self.clock)
         self.events = MemoryEventLog(self.clock)
         self.ledger = MemoryLedger(self.clock, self.events)
-        self.hints = RecordedHints()
+        self.wakeups = RecordedWakeups()
         self.metrics = Metrics()
         self.keeper = LeaseKeeper()
         self.uploads = ThreadPoolExecutor(4)
@@ -121,22 +121,22 @@ class Bench:
         self.maildrops = {id_: MemoryMaildrop() for id_ in self.mailboxes}
         self.sinks = {"main": MemorySink("main")}
         layout = Layout("mail")
-        self.published_time = Published(self.store, layout, self.ledger, self.events)
+        self.published_time = DeliveryWatermark(self.store, layout, self.ledger, self.events)
         checkpoints = Checkpoints(self.store, layout, self.ledger)
         self.poller = Poller(
             connect=MemoryConnector(self.maildrops),
             credentials=lambda _: Credentials("user", "secret"),
             ledger=self.ledger,
-            taker=Taker(
+            fetcher=Fetcher(
                 archive=Archive(self.store, layout, self.published_time.read),
                 ledger=self.ledger,
-                hints=self.hints,
+                wakeups=self.wakeups,
                 metrics=self.metrics,
                 uploads=self.uploads,
                 now=self.clock.now,
             ),
             checkpoints=checkpoints,
-            healer=Healer(self.store, layout, self.ledger, checkpoints, self.published_time),
+            rebuilder=Rebuilder(self.store, layout, self.ledger, checkpoints, self.published_time),
             metrics=self.metrics,
             keeper=self.keeper,
         )
@@ -145,7 +145,7 @@ class Bench:
         self.process_stage = ProcessStage(
             processor=Processor(self.store, self.metrics, self.uploads),
             ledger=self.ledger,
-            hints=self.hints,
+            wakeups=self.wakeups,
             metrics=self.metrics,
             keeper=self.keeper,
             now=self.clock.now,
@@ -160,7 +160,7 @@ class Bench:
             now=self.clock.now,
             random=lambda: 0.5,
         )
-        self.ticker = Ticker(self.ledger, self.events, self.hints)
+        self.ticker = Ticker(self.ledger, self.events, self.wakeups)
         self.drain = Drain(
             self.ledger,
             self.events,
@@ -186,7 +186,7 @@ class Bench:
         self.clock.time += 10
         self.ticker.tick(self.schedule())
         for id_ in self.mailboxes:
-            self.ledger.mailboxes.hasten(id_)
+            self.ledger.mailboxes.run_now(id_)
         self.poll_stage.run(never)
 
     def scan_with(self, scanning: Scanning) -> None:

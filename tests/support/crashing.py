@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # Times of the product that are shorter here, so that nothing is waited for: how long a claim holds, how long Redis is
 # not trusted, how often is noted what is published.
 SHORTENED: dict[str, object] = {
-    "ingest.usecases.lease.LeaseKeeper.__init__.__defaults__": (1.0, time.monotonic),
-    "ingest.usecases.poll.LAST_SECONDS": 0.0,
-    "ingest.usecases.published.EVERY": 0.0,
+    "ingest.usecases.claims.LeaseKeeper.__init__.__defaults__": (1.0, time.monotonic),
+    "ingest.usecases.poll.poller.LAST_SECONDS": 0.0,
+    "ingest.usecases.deliver.watermark.EVERY": 0.0,
 }
 
 
@@ -73,10 +73,10 @@ POINTS = (
     Point("before a mailbox is claimed", f"{_WORK}.claim", after=False, match=_of("mailboxes")),
     Point("a mailbox was claimed", f"{_WORK}.claim", after=True, match=_of("mailboxes")),
     Point("what was seen was read", f"{_LEDGER}.seen", after=True),
-    Point("a connection was admitted", f"{_LEDGER}.admit", after=True),
+    Point("a connection was admitted", f"{_LEDGER}.acquire_slot", after=True),
     Point("logged in", "ingest.pop3.connector:Pop3Connector.__call__", after=True),
     Point("the mailbox was listed", f"{_SESSION}.listing", after=True),
-    Point("a message was spooled", "ingest.usecases.archive:Archive.whole", after=False),
+    Point("a message was spooled", "ingest.usecases.poll.archive:Archive.whole", after=False),
     Point("raw mail is half written", f"{_STORE}._create", after=True),
     Point("raw mail was stored", f"{_STORE}.put", after=True, match=_key("/raw.eml")),
     Point("the second raw mail was stored", f"{_STORE}.put", after=True, call=2, match=_key("/raw.eml")),
@@ -88,14 +88,14 @@ POINTS = (
     Point("before anything is deleted", f"{_SESSION}.delete", after=False),
     Point("messages were marked for deletion", f"{_SESSION}.delete", after=True),
     Point("the session was ended with QUIT", f"{_SESSION}.quit", after=True),
-    Point("before the checkpoint is written", "ingest.usecases.checkpoint:Checkpoints.write", after=False),
+    Point("before the checkpoint is written", "ingest.usecases.recover.checkpoint:Checkpoints.write", after=False),
     Point("the checkpoint was stored", f"{_STORE}.put", after=True, match=_key("/_state/seen")),
     Point("the checkpoint was noted", f"{_LEDGER}.checkpointed", after=True),
     Point("the poll's outcome was noted", f"{_LEDGER}.put_status", after=True),
     Point("the mailbox was given back", f"{_WORK}.release", after=True, match=_of("mailboxes")),
     Point("messages were claimed", f"{_WORK}.claim", after=True, match=_of("messages")),
     Point("an open message was read", f"{_LEDGER}.open_messages", after=True),
-    Point("before a message is parsed", "ingest.usecases.process:Processor.process", after=False),
+    Point("before a message is parsed", "ingest.usecases.process.processor:Processor.process", after=False),
     Point("an attachment was stored", f"{_STORE}.put", after=True, match=_key("/attachments/")),
     Point("a body was stored", f"{_STORE}.put", after=True, match=_key("/body.")),
     Point("before the manifest is stored", f"{_STORE}.put", after=False, match=_key("/message.json")),

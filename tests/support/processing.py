@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.adapters.stores.memory import MemoryStore
 from ingest.domain.message import OpenMessage
 from ingest.metrics import Metrics
-from ingest.usecases.process import Processor
+from ingest.usecases.process.processor import Processor
 
 if TYPE_CHECKING:
     from ingest.domain.manifest import Attachment, Manifest

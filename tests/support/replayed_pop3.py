@@ -104,7 +104,7 @@ def _opened(connection: ReplayedConnection, hosts: HostMemory, credentials: Cred
         mailbox,
         None,
         observe=lambda _phase, _seconds: None,
-        admit=lambda _: None,
+        acquire_slot=lambda _: None,
         clock=lambda: 0.0,
         contexts=Contexts(),
         hosts=hosts,

@@ -14,10 +14,10 @@ from ingest.adapters.sinks.aws import Access
 from ingest.adapters.sinks.eventbridge import eventbridge_sink
 from ingest.adapters.sinks.jsonl import JsonLinesSink
 from ingest.adapters.sinks.kafka import Cluster, KafkaSink
-from ingest.adapters.sinks.memory import MemorySink
 from ingest.adapters.sinks.sns import sns_sink
 from ingest.adapters.sinks.sqs import sqs_sink
 from ingest.adapters.sinks.webhook import WebhookSink
+from ingest.testing.sink import MemorySink
 from tests.support.aws import KEYS, REGION, MotoServer
 from tests.support.http import SECRET, Receiver
 from tests.support.kafka import PASSWORD, USER, Kafka, KafkaTopic
@@ -102,10 +102,10 @@ class MemoryWorld(World):
         return [event.body for event in self.sink.delivered]
 
     def take_away(self) -> None:
-        self.sink.away = True
+        self.sink.unavailable = True
 
     def bring_back(self) -> None:
-        self.sink.away = False
+        self.sink.unavailable = False
 
 
 class FileWorld(World):

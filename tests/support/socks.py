@@ -21,7 +21,7 @@ class Relay:
         login: user name and password that it wants.
         refusal: what it says instead of connecting, byte for byte.
         silent: it takes the connection and says nothing.
-        hasty: it takes the connection and ends it.
+        impatient: it takes the connection and ends it.
         port: where it listens.
         together: bytes from behind the proxy go out in one packet with the proxy's own answer.
         asked: hosts and ports that it was asked for, as they were named.
@@ -30,7 +30,7 @@ class Relay:
     login: tuple[str, str] | None = None
     refusal: bytes | None = None
     silent: bool = False
-    hasty: bool = False
+    impatient: bool = False
     together: bool = False
     asked: list[tuple[str, int]] = field(default_factory=list)
     port: int = 0
@@ -88,7 +88,7 @@ class Relay:
                 client.recv(65536)
                 client.recv(1)
                 return
-            if self.hasty:
+            if self.impatient:
                 client.close()
                 return
             behind = self.negotiate(client)

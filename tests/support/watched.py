@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 WORKING, SLOW, LOCKED_OUT, UNREACHABLE, PAUSED = "orders", "invoices-it", "invoices-fr", "invoices-pl", "archive"
-CONFIRMING, AWAY, REFUSING = "file", "erp", "dms"
+CONFIRMING, UNAVAILABLE, REFUSING = "file", "erp", "dms"
 # Seconds each way.
 _DELAY = 0.15
 _KINDS = (Kind.PDF_INVOICE, Kind.MALFORMED, Kind.XML_INVOICE, Kind.CSV_LIST, Kind.NEWSLETTER, Kind.ZIP_INVOICES)
@@ -98,7 +98,7 @@ class Watched:
             ],
             sinks=[
                 {"type": "jsonl", "name": CONFIRMING, "path": str(self.folder / "events.jsonl")},
-                _webhook(AWAY, self._erp),
+                _webhook(UNAVAILABLE, self._erp),
                 _webhook(REFUSING, dms),
             ],
             defaults={"interval": "2s"},

@@ -25,7 +25,7 @@ from ingest.domain.manifest import (
     Parse,
 )
 from ingest.mime.defects import Defect
-from ingest.usecases.process import event_of
+from ingest.usecases.process.processor import event_of
 from tests.support.event_schema import event_schema, manifest_schema, validator
 from tests.support.processing import process
 

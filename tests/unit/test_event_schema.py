@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.adapters.dkim.keys import PublishedKeys
-from ingest.adapters.scanners.memory import MemoryScanner
 from ingest.demo.mails import KINDS, sample
 from ingest.domain.events import MAX_EVENT_ATTACHMENTS, EventType, make_event
 from ingest.domain.mailbox import Limits
 from ingest.domain.retry import MESSAGE_TRIES
-from ingest.usecases.process import event_of
-from ingest.usecases.scans import Scanning
-from ingest.usecases.verdicts import Verdicts
+from ingest.testing.scanner import MemoryScanner
+from ingest.usecases.process.authentication import Authenticator
+from ingest.usecases.process.processor import event_of
+from ingest.usecases.process.scanning import Scanning
 from tests.support.bench import bench, mail, mailbox, never
 from tests.support.clamav import SIGNATURE, VIRUS
 from tests.support.dkim import NAME, record, signed
@@ -69,7 +69,7 @@ def test_what_the_demonstration_tells_fits(kind: str) -> None:
 
 def test_verdicts_and_scans_fit() -> None:
     results = b"Authentication-Results: mx.example.org; spf=pass smtp.mailfrom=example.com; dkim=none\r\n"
-    verdicts = Verdicts(lambda _: "mx.example.org", PublishedKeys({NAME: record()}.get), 2**20)
+    verdicts = Authenticator(lambda _: "mx.example.org", PublishedKeys({NAME: record()}.get), 2**20)
     assert check(results + signed(), verdicts=verdicts)["authentication"]["dkim_verified"]["signatures"]
 
     scanning = Scanning(MemoryScanner({VIRUS: SIGNATURE}))

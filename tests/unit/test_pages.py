@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from ingest.cli.health import sick
 from ingest.config import Config, ConfigSource
 from tests.support.servers import free_port
-from workers.pages import SILENT_FOR, Pulse, serving
+from workers.pages import SILENT_FOR, Heartbeat, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def test_metrics_and_life_are_on_one_port(path: Path) -> None:
     registry = CollectorRegistry()
     Counter("hauled", "How much", registry=registry).inc(3)
     config = read(path)
-    with serving(config, registry, Pulse()):
+    with serving(config, registry, Heartbeat()):
         assert got(config, "/livez") == (200, b"alive\n")
         status, page = got(config, "/metrics")
     assert status == 200
@@ -54,14 +54,14 @@ def test_metrics_and_life_are_on_one_port(path: Path) -> None:
 
 def test_who_is_silent_for_too_long_is_told_so_until_its_heart_beats_again(path: Path) -> None:
     clock = Clock()
-    pulse = Pulse(clock)
-    with serving(read(path), CollectorRegistry(), pulse):
+    heartbeat = Heartbeat(clock)
+    with serving(read(path), CollectorRegistry(), heartbeat):
         clock.time += SILENT_FOR - 1
         assert sick(path) is None
         clock.time += 1
         assert "silent" in (sick(path) or "")
         assert got(read(path), "/livez")[0] == 503
-        pulse.beat()
+        heartbeat.beat()
         assert sick(path) is None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.events import Event
-from ingest.ports.eventlog import Entry, GroupLag, Parked
+from ingest.ports.eventlog import DeadLetter, Entry, GroupLag
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -68,64 +68,66 @@ class RedisEventLog:
         if positions:
             self._connection.call("XACK", names.EVENTS, names.group(sink), *positions)
 
-    def parked(self, sink: str) -> RedisWorkSet:
+    def retrying(self, sink: str) -> RedisWorkSet:
         """See the port."""
-        return RedisWorkSet(self._connection, names.parked(sink))
+        return RedisWorkSet(self._connection, names.retrying(sink))
 
-    def park(self, sink: str, entry: Entry, delay: float) -> None:
+    def retry_later(self, sink: str, entry: Entry, delay: float) -> None:
         """See the port."""
-        work = self.parked(sink)
-        kept = (names.parked_events(sink), names.parked_since(sink), names.PARKING)
+        work = self.retrying(sink)
+        kept = (names.dead_letter_entries(sink), names.retrying_since(sink), names.DEAD_LETTER_SINKS)
         keys = [names.EVENTS, work.due, work.claimed, *kept]
         told = (entry.position, entry.event.id, milliseconds(delay), _pack(entry))
         arguments = (names.group(sink), *told, sink, milliseconds(entry.appended))
-        self._connection.run("park", keys, arguments)
+        self._connection.run("retry_later", keys, arguments)
 
-    def parked_events(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
+    def dead_letter_entries(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
         """See the port."""
         if not ids:
             return []
-        found = self._connection.call("HMGET", names.parked_events(sink), *ids)
+        found = self._connection.call("HMGET", names.dead_letter_entries(sink), *ids)
         return [None if packed is None else _unpack(packed) for packed in found]
 
-    def unpark(self, sink: str, claim: Claim) -> None:
+    def forget_dead_letter(self, sink: str, claim: Claim) -> None:
         """See the port. Also when the claim ran out meanwhile: what is delivered is delivered."""
-        keys = [*self.parked(sink).keys, names.parked_since(sink), names.parked_events(sink)]
-        self._connection.run("unpark", keys, [claim.id])
+        keys = [*self.retrying(sink).keys, names.retrying_since(sink), names.dead_letter_entries(sink)]
+        self._connection.run("forget_dead_letter", keys, [claim.id])
 
-    def set_aside(self, sink: str, claim: Claim) -> None:
+    def dead_letter(self, sink: str, claim: Claim) -> None:
         """See the port."""
-        self._connection.run("unpark", [*self.parked(sink).keys, names.parked_since(sink)], [claim.id])
+        self._connection.run(
+            "forget_dead_letter", [*self.retrying(sink).keys, names.retrying_since(sink)], [claim.id]
+        )
 
-    def all_parked(self, sink: str, limit: int) -> list[Parked]:
+    def dead_letters(self, sink: str, limit: int) -> list[DeadLetter]:
         """See the port. Those of the first `limit` that the server happens to find."""
         found: dict[bytes, bytes] = {}
         cursor = b"0"
         while len(found) < limit:
-            cursor, some = self._connection.call("HSCAN", names.parked_events(sink), cursor, "COUNT", _SCANNED)
+            cursor, some = self._connection.call("HSCAN", names.dead_letter_entries(sink), cursor, "COUNT", _SCANNED)
             found.update(some)
             if int(cursor) == 0:
                 break
-        tried = self.parked(sink).members()
-        parked = [Parked(_unpack(packed), event_id.decode() in tried) for event_id, packed in found.items()]
-        return sorted(parked, key=lambda one: order_of(one.entry.position))[:limit]
+        tried = self.retrying(sink).members()
+        retrying = [DeadLetter(_unpack(packed), event_id.decode() in tried) for event_id, packed in found.items()]
+        return sorted(retrying, key=lambda one: order_of(one.entry.position))[:limit]
 
-    def retry_parked(self, sink: str, ids: Sequence[str]) -> int:
+    def retry_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
         """See the port."""
-        work = self.parked(sink)
-        there = [(one, entry) for one, entry in zip(ids, self.parked_events(sink, ids), strict=True) if entry]
+        work = self.retrying(sink)
+        there = [(one, entry) for one, entry in zip(ids, self.dead_letter_entries(sink, ids), strict=True) if entry]
         for event_id, entry in there:
-            self._connection.call("ZADD", names.parked_since(sink), milliseconds(entry.appended), event_id)
+            self._connection.call("ZADD", names.retrying_since(sink), milliseconds(entry.appended), event_id)
             work.add([event_id])
-            work.hasten(event_id)
+            work.run_now(event_id)
         return len(there)
 
-    def drop_parked(self, sink: str, ids: Sequence[str]) -> int:
+    def drop_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
         """See the port."""
-        keys = [*self.parked(sink).keys, names.parked_since(sink), names.parked_events(sink)]
-        there = [one for one, entry in zip(ids, self.parked_events(sink, ids), strict=True) if entry]
+        keys = [*self.retrying(sink).keys, names.retrying_since(sink), names.dead_letter_entries(sink)]
+        there = [one for one, entry in zip(ids, self.dead_letter_entries(sink, ids), strict=True) if entry]
         for event_id in there:
-            self._connection.run("unpark", keys, [event_id])
+            self._connection.run("forget_dead_letter", keys, [event_id])
         return len(there)
 
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
@@ -136,9 +138,9 @@ class RedisEventLog:
             removed += int(count)
         return removed
 
-    def oldest_parked(self, sink: str) -> float | None:
+    def oldest_retrying(self, sink: str) -> float | None:
         """See the port."""
-        first = self._connection.run("oldest", [names.parked_since(sink)])
+        first = self._connection.run("oldest", [names.retrying_since(sink)])
         return None if first is None else int(first) / 1000
 
     def lag(self, sink: str) -> GroupLag:

@@ -20,7 +20,7 @@ LAST_SUCCESS = PREFIX + "status:success"
 SCHEDULE = PREFIX + "schedule"
 PAUSED = PREFIX + "paused"
 LAST_TICK = PREFIX + "tick"
-PARKING = PREFIX + "parking"
+DEAD_LETTER_SINKS = PREFIX + "parking"
 
 
 def seen(mailbox: str) -> str:
@@ -33,9 +33,9 @@ def undone(mailbox: str) -> str:
     return f"{PREFIX}undone:{mailbox}"
 
 
-def places(of: str) -> str:
+def slots(of: str) -> str:
     """A hash: the mailboxes that have a connection to a server or an address, each with its fencing number."""
-    return f"{PREFIX}places:{of}"
+    return f"{PREFIX}slots:{of}"
 
 
 def refusal(mailbox: str) -> str:
@@ -48,19 +48,19 @@ def turn(what: str) -> str:
     return f"{PREFIX}turn:{what}"
 
 
-def parked(sink: str) -> str:
-    """The prefix of the work set of a sink's parked events."""
-    return f"{PREFIX}parked:{sink}"
+def retrying(sink: str) -> str:
+    """The prefix of the work set of a sink's retrying events."""
+    return f"{PREFIX}retrying:{sink}"
 
 
-def parked_since(sink: str) -> str:
-    """A sorted set: ids of parked events that are still tried, by the milliseconds at which they were appended."""
-    return f"{PREFIX}parked:{sink}:since"
+def retrying_since(sink: str) -> str:
+    """A sorted set: ids of retrying events that are still tried, by the milliseconds at which they were appended."""
+    return f"{PREFIX}retrying:{sink}:since"
 
 
-def parked_events(sink: str) -> str:
-    """A hash: event id, and the parked entry."""
-    return f"{PREFIX}parked:{sink}:events"
+def dead_letter_entries(sink: str) -> str:
+    """A hash: event id, and the retrying entry."""
+    return f"{PREFIX}retrying:{sink}:events"
 
 
 def group(sink: str) -> str:

@@ -76,10 +76,10 @@ class RedisLedger:
         """See the port."""
         return bool(self._connection.call("HEXISTS", names.PAUSED, mailbox))
 
-    def shelve(self, claim: Claim) -> bool:
+    def unschedule(self, claim: Claim) -> bool:
         """See the port."""
         keys = [*self._mailboxes.keys, names.PAUSED]
-        return bool(self._connection.run("shelve", keys, (claim.id, claim.fence)))
+        return bool(self._connection.run("unschedule", keys, (claim.id, claim.fence)))
 
     def seen(self, mailbox: str) -> Seen:
         """See the port. A digest that was written twice counts from its first second."""
@@ -153,20 +153,20 @@ class RedisLedger:
             return 0
         return len(mailboxes) - int(self._connection.call("EXISTS", *map(names.seen, mailboxes)))
 
-    def tell_again(self, claim: Claim, events: Sequence[Event]) -> None:
+    def republish(self, claim: Claim, events: Sequence[Event]) -> None:
         """See the port."""
         told = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
-        self._fenced("tell_again", [self._mailboxes.fences, names.EVENTS], (claim.id, claim.fence, *told))
+        self._fenced("republish", [self._mailboxes.fences, names.EVENTS], (claim.id, claim.fence, *told))
 
     def checkpointed(self, mailbox: str, changes: int) -> None:
         """See the port."""
         self._connection.call("HSET", names.CHECKPOINTED, mailbox, changes)
 
-    def admit(self, claim: Claim, server: str, address: str, limit: int) -> bool:
+    def acquire_slot(self, claim: Claim, server: str, address: str, limit: int) -> bool:
         """See the port."""
-        places = [names.places(of) for of in dict.fromkeys((server, address))]
-        keys = [self._mailboxes.fences, self._mailboxes.claimed, *places]
-        return bool(self._fenced("admit", keys, (claim.id, claim.fence, limit)))
+        slots = [names.slots(of) for of in dict.fromkeys((server, address))]
+        keys = [self._mailboxes.fences, self._mailboxes.claimed, *slots]
+        return bool(self._fenced("acquire_slot", keys, (claim.id, claim.fence, limit)))
 
     def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
         """See the port."""
@@ -226,7 +226,7 @@ class RedisLedger:
         )
         return {mailbox.decode(): _status(text, successes.get(mailbox)) for mailbox, text in texts.items()}
 
-    def take_turn(self, what: str, seconds: float) -> bool:
+    def throttle(self, what: str, seconds: float) -> bool:
         """See the port."""
         return bool(self._connection.call("SET", names.turn(what), "1", "NX", "PX", max(1, milliseconds(seconds))))
 
@@ -251,10 +251,10 @@ class RedisLedger:
             ("HLEN", names.OPEN),
             ("HLEN", names.FAILED),
             ("XLEN", names.EVENTS),
-            ("SMEMBERS", names.PARKING),
+            ("SMEMBERS", names.DEAD_LETTER_SINKS),
         )
-        parked = sum(self._connection.call("HLEN", names.parked_events(sink.decode())) for sink in sinks)
-        return {"open": opened, "failed": failed, "events": events, "parked": parked}
+        retrying = sum(self._connection.call("HLEN", names.dead_letter_entries(sink.decode())) for sink in sinks)
+        return {"open": opened, "failed": failed, "events": events, "retrying": retrying}
 
     def memory(self) -> Memory | None:
         """See the port. INFO is often forbidden to users of a shared server, and nothing depends on it."""

@@ -40,9 +40,9 @@ class RedisWorkSet:
         """See the port."""
         return int(self._connection.run("add", [self.due, self.claimed], list(ids)))
 
-    def hasten(self, item: str) -> bool:
+    def run_now(self, item: str) -> bool:
         """See the port."""
-        return bool(self._connection.run("hasten", [self.due, self.claimed], [item]))
+        return bool(self._connection.run("run_now", [self.due, self.claimed], [item]))
 
     def due_in(self, item: str) -> float | None:
         """See the port."""

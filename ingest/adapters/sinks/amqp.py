@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kombu import Connection
 
 from ingest.adapters.sinks.amqp_errors import ERRORS, translated
-from ingest.adapters.sinks.batches import DELIVERED, AwayError, Limits, SpoiltError, hand_over
+from ingest.adapters.sinks.batches import DELIVERED, Limits, SpoiltError, UnavailableError, hand_over
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict
 
@@ -122,7 +122,7 @@ class AmqpSink:
             self._hang_up()
             try:
                 self._attempt(lambda line: line.probe())
-            except AwayError as error:
+            except UnavailableError as error:
                 raise SinkUnavailableError(f"{self._broker.host}: {error}") from error
             except SpoiltError as error:
                 words = f"{self._broker.host}: refuses queue or exchange ({error.reason}): correct its name"
@@ -137,7 +137,7 @@ class AmqpSink:
         idle = self._line is not None
         try:
             return self._attempt(lambda line: line.send(batch))
-        except AwayError as error:
+        except UnavailableError as error:
             if not idle or error.reason not in _BROKEN:
                 raise
             return self._attempt(lambda line: line.send(batch))
@@ -175,7 +175,7 @@ class AmqpSink:
             ssl.create_default_context(cafile=ca_file)
         except OSError as error:
             words = f"the certificates in {ca_file} cannot be read as PEM ({error.strerror}); correct `ca`"
-            raise AwayError("tls", words) from error
+            raise UnavailableError("tls", words) from error
         return {"server_hostname": self._broker.host, "cert_reqs": ssl.CERT_REQUIRED, "ca_certs": ca_file}
 
     def _hang_up(self) -> None:

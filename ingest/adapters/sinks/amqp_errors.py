@@ -10,7 +10,7 @@ import ssl
 
 from kombu.transport.pyamqp import Transport
 
-from ingest.adapters.sinks.batches import AwayError, SpoiltError
+from ingest.adapters.sinks.batches import SpoiltError, UnavailableError
 
 # What py-amqp raises, sockets' own errors included.
 ERRORS: tuple[type[Exception], ...] = (*Transport.connection_errors, *Transport.channel_errors)
@@ -37,16 +37,16 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
 )
 
 
-def translated(error: Exception) -> AwayError | SpoiltError:
+def translated(error: Exception) -> UnavailableError | SpoiltError:
     """One of `ERRORS` as what follows from it."""
     code = getattr(error, "reply_code", None)
     if code in _SPOILT:
         return SpoiltError(_SPOILT[code])
     if code in _ANSWERS:
-        return AwayError(*_ANSWERS[code])
+        return UnavailableError(*_ANSWERS[code])
     if code:
-        return AwayError(f"amqp_{code}", f"refuses ({code}); see the broker's log")
+        return UnavailableError(f"amqp_{code}", f"refuses ({code}); see the broker's log")
     for types, reason, text in _FAILURES:
         if isinstance(error, types):
-            return AwayError(reason, text)
-    return AwayError("connect", "cannot be reached, or hung up; see whether it runs")
+            return UnavailableError(reason, text)
+    return UnavailableError("connect", "cannot be reached, or hung up; see whether it runs")

@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 
 from ingest.adapters.sinks.aws_errors import entry_outcome, translated
-from ingest.adapters.sinks.batches import DELIVERED, AwayError, Limits, SpoiltError, hand_over
+from ingest.adapters.sinks.batches import DELIVERED, Limits, SpoiltError, UnavailableError, hand_over
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict
 
@@ -82,7 +82,7 @@ class Service(Protocol[C_contra]):
         ...
 
     def probe(self, client: C_contra) -> None:
-        """Raise what speaks against sending, or `AwayError`; send nothing."""
+        """Raise what speaks against sending, or `UnavailableError`; send nothing."""
         ...
 
 
@@ -123,7 +123,7 @@ class AwsSink(Generic[C]):
         try:
             with translated(self._service.actions):
                 self._service.probe(self._client(keys))
-        except AwayError as error:
+        except UnavailableError as error:
             raise SinkUnavailableError(f"{self.name}: {error}") from error
         except SpoiltError as error:
             words = f"{self.name}: refuses ({error.reason}): correct the name of the queue, topic or bus"
@@ -153,7 +153,7 @@ class AwsSink(Generic[C]):
                     self._made = (keys, self._open(keys))
                 except ValueError as error:  # so botocore says that an endpoint is no URL, or a region no name
                     words = "the endpoint or the region is not valid: correct it"
-                    raise AwayError("invalid_address", words) from error
+                    raise UnavailableError("invalid_address", words) from error
             return self._made[1]
 
     def _open(self, keys: Keys | None) -> C:

@@ -33,7 +33,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from ingest.adapters.sinks.batches import AwayError, SpoiltError
+from ingest.adapters.sinks.batches import SpoiltError, UnavailableError
 from ingest.ports.sink import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ _NOT_IN_CODES = re.compile(r"[^A-Za-z0-9_.-]")
 
 @contextmanager
 def translated(actions: str) -> Iterator[None]:
-    """Everything that boto3 raises inside becomes an `AwayError` or, where an event may be the reason, `SpoiltError`.
+    """Everything that boto3 raises inside becomes an `UnavailableError` or, where an event may be the reason, `SpoiltError`.
 
     Args:
         actions: what has to be allowed, as policies name it.
@@ -118,10 +118,10 @@ def translated(actions: str) -> Iterator[None]:
     except BotoCoreError as error:
         for types, reason, text in _FAILURES:
             if isinstance(error, types):
-                raise AwayError(reason, text) from error
-        raise AwayError("connect", f"the connection failed ({type(error).__name__})") from error
+                raise UnavailableError(reason, text) from error
+        raise UnavailableError("connect", f"the connection failed ({type(error).__name__})") from error
     except ResponseParserError as error:
-        raise AwayError("protocol", "does not answer as the service does; correct its address") from error
+        raise UnavailableError("protocol", "does not answer as the service does; correct its address") from error
 
 
 def entry_outcome(code: str, *, senders_fault: bool) -> Outcome:
@@ -149,11 +149,13 @@ def plain(code: str) -> str:
     return _NOT_IN_CODES.sub("_", last)[:64] or "unknown"
 
 
-def _answered(error: ClientError, actions: str) -> AwayError | SpoiltError:
+def _answered(error: ClientError, actions: str) -> UnavailableError | SpoiltError:
     code = plain(str(error.response.get("Error", {}).get("Code", "")))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in _CONTENT:
         return SpoiltError(code)
     if code in _REMEDIES:
-        return AwayError(code, f"refuses ({code}): {_REMEDIES[code].format(actions=actions)}")
-    return AwayError(code, f"cannot take events now ({code}, HTTP {status}); see its documentation for this code")
+        return UnavailableError(code, f"refuses ({code}): {_REMEDIES[code].format(actions=actions)}")
+    return UnavailableError(
+        code, f"cannot take events now ({code}, HTTP {status}); see its documentation for this code"
+    )

@@ -16,7 +16,7 @@ DELIVERED = Outcome(Verdict.DELIVERED)
 TOO_LARGE = Outcome(Verdict.REFUSED, "too_large")
 
 
-class AwayError(Exception):
+class UnavailableError(Exception):
     """The sink takes nothing now. `reason` is a short code; the text is for the person who mends it."""
 
     def __init__(self, reason: str, text: str) -> None:
@@ -58,7 +58,7 @@ def hand_over(
 
     Args:
         events: to be sent.
-        send: one batch; returns an outcome for each of its events, or raises `AwayError` or `SpoiltError`.
+        send: one batch; returns an outcome for each of its events, or raises `UnavailableError` or `SpoiltError`.
         weigh: bytes of an event, with all that goes along with it.
         limits: of a batch.
     """
@@ -77,18 +77,18 @@ class _Delivery:
         self.sizes = [0] * len(events)
         self._events, self._send, self._limits = events, send, limits
         self._outcomes: list[Outcome | None] = [None] * len(events)
-        self._away: Outcome | None = None
+        self._unavailable: Outcome | None = None
         # By mailbox, why nothing more of it is tried; only where there is an order to keep.
         self._stopped: dict[str, Outcome] = {}
 
     def run(self) -> list[Outcome]:
         rest = list(range(len(self._events)))
-        while rest and self._away is None:
+        while rest and self._unavailable is None:
             batch = self._next(rest)
             if batch:
                 self._try(batch)
             rest = [place for place in rest if self._outcomes[place] is None]
-        away = self._away or Outcome(Verdict.UNAVAILABLE)
+        away = self._unavailable or Outcome(Verdict.UNAVAILABLE)
         return [outcome or away for outcome in self._outcomes]
 
     def _next(self, rest: Sequence[int]) -> list[int]:
@@ -115,8 +115,8 @@ class _Delivery:
     def _try(self, batch: Sequence[int]) -> None:
         try:
             outcomes = self._send([self._events[place] for place in batch])
-        except AwayError as error:
-            self._away = Outcome(Verdict.UNAVAILABLE, error.reason)
+        except UnavailableError as error:
+            self._unavailable = Outcome(Verdict.UNAVAILABLE, error.reason)
             return
         except SpoiltError as error:
             if len(batch) > 1:
@@ -130,5 +130,5 @@ class _Delivery:
 
     def _one_by_one(self, batch: Sequence[int]) -> None:
         for place in batch:
-            if self._away is None:
+            if self._unavailable is None:
                 self._try([place])

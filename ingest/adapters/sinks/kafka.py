@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from ingest.adapters.sinks.batches import TOO_LARGE, AwayError, Limits, hand_over
+from ingest.adapters.sinks.batches import TOO_LARGE, Limits, UnavailableError, hand_over
 from ingest.adapters.sinks.kafka_errors import DENIED, TIMED_OUT, Trouble, away, outcome
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict
@@ -99,7 +99,7 @@ class KafkaSink:
         """See `Sink.check`. Logs in anew, and asks for the topic and for what the user may do with it."""
         try:
             _probe(self._settings(), self._topic, self._timeout, self._monotonic)
-        except AwayError as error:
+        except UnavailableError as error:
             raise SinkUnavailableError(f"{self._cluster.brokers}: {error}") from error
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class KafkaSink:
         if line.spent:
             self._line = None
         if all(outcome.verdict is Verdict.UNAVAILABLE for outcome in outcomes):
-            raise AwayError(outcomes[0].reason, "took no event")
+            raise UnavailableError(outcomes[0].reason, "took no event")
         return outcomes
 
     def _settings(self) -> dict[str, Any]:
@@ -242,7 +242,7 @@ def _readable(ca_file: Path) -> str:
         ssl.create_default_context(cafile=str(ca_file))
     except OSError as error:
         words = f"the certificates in {ca_file} cannot be read as PEM ({error.strerror}); correct `ca`"
-        raise AwayError("tls", words) from error
+        raise UnavailableError("tls", words) from error
     return str(ca_file)
 
 
@@ -250,7 +250,7 @@ def _probe(settings: dict[str, Any], topic: str, timeout: float, monotonic: Call
     """Ask for a topic.
 
     Raises:
-        AwayError: it cannot be written to now.
+        UnavailableError: it cannot be written to now.
     """
     trouble = Trouble()
     # Asking for the topic is allowed to more users than making an idempotent producer.
@@ -269,4 +269,4 @@ def _probe(settings: dict[str, Any], topic: str, timeout: float, monotonic: Call
     except KafkaException as error:
         raise away(error.args[0], trouble) from error
     if "WRITE" not in {operation.name for operation in found.authorized_operations}:
-        raise AwayError(*DENIED)
+        raise UnavailableError(*DENIED)

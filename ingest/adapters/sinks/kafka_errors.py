@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException
 
-from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, AwayError
+from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, UnavailableError
 from ingest.ports.sink import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -105,14 +105,14 @@ class Trouble:
         self.cause, self.all_down = None, False
 
 
-def away(error: KafkaError, trouble: Trouble) -> AwayError:
+def away(error: KafkaError, trouble: Trouble) -> UnavailableError:
     """What an error means for the sink; a timeout by what caused it, where that is known."""
     if error.code() in _NO_CAUSE and trouble.cause is not None:
         error = trouble.cause
     code = error.code()
     if code in _NO_CAUSE:
-        return AwayError(*_TIMEOUT)
-    return AwayError(*_ANSWERS.get(code, (f"kafka_{code}", f"refuses ({error.name()}); see the broker's log")))
+        return UnavailableError(*_TIMEOUT)
+    return UnavailableError(*_ANSWERS.get(code, (f"kafka_{code}", f"refuses ({error.name()}); see the broker's log")))
 
 
 def outcome(error: KafkaError | None, trouble: Trouble) -> Outcome:

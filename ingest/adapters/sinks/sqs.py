@@ -16,7 +16,7 @@ from ingest.adapters.sinks.aws import (
     text,
     weigh_text,
 )
-from ingest.adapters.sinks.batches import AwayError, Limits
+from ingest.adapters.sinks.batches import Limits, UnavailableError
 from ingest.domain.events import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Sqs:
         most = int(names.get("Attributes", {}).get("MaximumMessageSize", BATCH_BYTES))
         if most <= MAX_EVENT_BYTES:
             words = f"the queue takes no more than {most} bytes: set its MaximumMessageSize to 65536 or more"
-            raise AwayError("small_queue", words)
+            raise UnavailableError("small_queue", words)
 
     def _entry(self, number: int, event: Event) -> SendMessageBatchRequestEntryTypeDef:
         entry: SendMessageBatchRequestEntryTypeDef = {

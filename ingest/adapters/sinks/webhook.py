@@ -143,13 +143,13 @@ class _Batch:
 
     def __init__(self, poster: Poster, key: bytes, clock: Callable[[], float]) -> None:
         self._poster, self._key, self._clock = poster, key, clock
-        self._away: Outcome | None = None
+        self._unavailable: Outcome | None = None
 
     def in_order(self, events: Sequence[Event]) -> list[Outcome]:
         """Post the events of one mailbox, none after one that was not answered or turned away with the sink."""
         outcomes: list[Outcome] = []
         for event in events:
-            outcome = self._away or self._post(event)
+            outcome = self._unavailable or self._post(event)
             outcomes.append(outcome)
             if outcome.verdict in {Verdict.UNAVAILABLE, Verdict.GONE}:
                 outcomes += [outcome] * (len(events) - len(outcomes))
@@ -166,9 +166,9 @@ class _Batch:
         try:
             outcome = _outcome(self._poster.post(event.body, headers))
         except PostError as error:
-            outcome = self._away = Outcome(Verdict.UNAVAILABLE, error.reason)
+            outcome = self._unavailable = Outcome(Verdict.UNAVAILABLE, error.reason)
         if outcome.verdict is Verdict.GONE:
-            self._away = outcome
+            self._unavailable = outcome
         return outcome
 
 

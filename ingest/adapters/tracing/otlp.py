@@ -42,9 +42,9 @@ def otlp_tracer(endpoint: str | None, sample: float | None) -> Tracer:
         sample: share of traces that are kept, 0 to 1; None for what OTEL_TRACES_SAMPLER says. One trace is kept or
             left out as a whole.
     """
-    exporter = TellingExporter(OTLPSpanExporter(endpoint=None if endpoint is None else _traces(endpoint)))
+    exporter = ReportingExporter(OTLPSpanExporter(endpoint=None if endpoint is None else _traces(endpoint)))
     provider = provider_over(exporter, sample)
-    # Each batch that is not taken would be told of several times over; once is enough (`TellingExporter`).
+    # Each batch that is not taken would be told of several times over; once is enough (`ReportingExporter`).
     logging.getLogger("opentelemetry").setLevel(_NEVER)
     return OtlpTracer(provider, exporter)
 
@@ -60,7 +60,7 @@ def provider_over(exporter: SpanExporter, sample: float | None) -> TracerProvide
     return provider
 
 
-class TellingExporter(SpanExporter):
+class ReportingExporter(SpanExporter):
     """Another exporter, with one line in the log when spans are no longer taken and one when they are again."""
 
     def __init__(self, inner: SpanExporter) -> None:
@@ -72,9 +72,9 @@ class TellingExporter(SpanExporter):
         result = self._inner.export(spans)
         away = result is not SpanExportResult.SUCCESS
         if away and not self.away:
-            log.warning("tracing.away")
+            log.warning("tracing.unavailable")
         if self.away and not away:
-            log.info("tracing.back")
+            log.info("tracing.available")
         self.away = away
         return result
 
@@ -90,7 +90,7 @@ class TellingExporter(SpanExporter):
 class OtlpTracer(OtelTracer):
     """A tracer that ends at once where its collector was away before."""
 
-    def __init__(self, provider: TracerProvider, exporter: TellingExporter) -> None:
+    def __init__(self, provider: TracerProvider, exporter: ReportingExporter) -> None:
         super().__init__(provider)
         self._exporter = exporter
 

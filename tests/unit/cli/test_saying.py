@@ -9,9 +9,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from ingest.admin.check import CheckReport, Finding
+from ingest.admin.drain import DrainedMailbox, DrainReport
 from ingest.cli import once, reports
 from ingest.cli.app import app
-from ingest.cli.saying import exit_code, printable
+from ingest.cli.messages import exit_code, printable
 from ingest.errors import (
     ConfigError,
     LedgerUnavailableError,
@@ -20,9 +22,7 @@ from ingest.errors import (
     StartError,
     StoreRefusedError,
 )
-from ingest.usecases.check import CheckReport, Finding
-from ingest.usecases.drain import DrainedMailbox, DrainReport
-from ingest.usecases.pollrun import PollReport
+from ingest.usecases.poll.progress import PollReport
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from ingest.admin.status import MailboxRow, Status
 from ingest.cli.screen import Places, ago, format_size, plain, render
 from ingest.cli.supervisor import ChildState
 from ingest.cli.watch import Snapshot, Totals
 from ingest.ports.eventlog import GroupLag
 from ingest.ports.ledger import Backlog, MailboxStatus
-from ingest.usecases.status import MailboxRow, Status
 
 PLACES = Places([("objects", "/srv/mail"), ("to stop", "Ctrl-C")])
 
@@ -35,7 +35,7 @@ def snapshot(mailboxes: int = 5, *, ledger: bool = True) -> Snapshot:
         backlog,
         backlog,
         None,
-        {"open": 2, "failed": 1, "events": 9, "parked": 0},
+        {"open": 2, "failed": 1, "events": 9, "retrying": 0},
         {"jsonl": GroupLag(4, 1.5)},
         1000.0,
     )
@@ -143,7 +143,7 @@ def test_without_a_terminal_it_is_one_line_of_pairs() -> None:
         "events": "8",
         "pending": "2",
         "undelivered": "4",
-        "parked": "0",
+        "retrying": "0",
         "failed": "1",
         "ledger": "up",
         "down": "relay",

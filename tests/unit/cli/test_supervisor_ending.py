@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STAY = "import signal\nprint('up', flush=True)\nwhile True: signal.pause()\n"
-DEAF = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + STAY
+STALLED = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + STAY
 POLITE = (
     "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit()))\n" + STAY
 )
 # Starts a process of its own that ignores SIGTERM, and prints its id.
 PARENT = (
     "import subprocess, sys\n"
-    f"left = subprocess.Popen([sys.executable, '-c', {DEAF!r}], stdout=subprocess.PIPE)\n"
+    f"left = subprocess.Popen([sys.executable, '-c', {STALLED!r}], stdout=subprocess.PIPE)\n"
     "left.stdout.readline()\nprint(left.pid, flush=True)\n"
 )
 
@@ -96,16 +96,16 @@ def test_children_are_asked_to_end_in_turn_each_after_those_before_have_ended() 
 
 
 def test_one_that_does_not_end_takes_no_more_than_its_turn() -> None:
-    with supervised(child("polite", POLITE, 1), child("deaf", DEAF, 0)) as bench:
-        pids = [bench.pid("deaf"), bench.pid("polite")]
+    with supervised(child("polite", POLITE, 1), child("stalled", STALLED, 0)) as bench:
+        pids = [bench.pid("stalled"), bench.pid("polite")]
         assert not bench.supervisor.stop(4)
         assert bench.lines("polite") == ["up", "bye"]
         assert not any(runs(pid) for pid in pids)
 
 
 def test_who_is_in_a_hurry_does_not_wait() -> None:
-    with supervised(child("deaf", DEAF)) as bench:
-        pid, answers = bench.pid("deaf"), iter([False, False, True])
+    with supervised(child("stalled", STALLED)) as bench:
+        pid, answers = bench.pid("stalled"), iter([False, False, True])
         # With 600 seconds to wait, only the hurry ends this test.
         assert not bench.supervisor.stop(600, hurry=lambda: next(answers, True))
         assert not runs(pid)

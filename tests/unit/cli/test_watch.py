@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import generate_latest, start_http_server
 
-from ingest.adapters.ledger.memory import MemoryLedger
-from ingest.adapters.ledger.memory_eventlog import MemoryEventLog
 from ingest.cli.watch import (
     Totals,
     Watch,
@@ -23,6 +21,8 @@ from ingest.cli.watch import (
     with_latency_of,
 )
 from ingest.metrics import Metrics
+from ingest.testing.eventlog import MemoryEventLog
+from ingest.testing.ledger import MemoryLedger
 from tests.support.servers import free_port
 
 if TYPE_CHECKING:

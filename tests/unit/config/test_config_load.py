@@ -315,7 +315,7 @@ def test_what_is_no_yaml_is_one_line_with_its_place(write: Write, text: str, lin
     assert "hunter2" not in found
 
 
-@pytest.mark.parametrize("bytes", [b"a: \xff\xfe\xfa", b"a: \x00", b"\xff"])
+@pytest.mark.parametrize("data", [b"a: \xff\xfe\xfa", b"a: \x00", b"\xff"])
 def test_what_is_no_text_is_told(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes(data)

@@ -11,7 +11,7 @@ import yaml
 from ingest.config import Secrets, load
 from ingest.config.sinks import AmqpSinkSection
 from ingest.errors import ConfigError
-from ingest.sinks import open_sink
+from ingest.wiring.sinks import open_sink
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -77,7 +77,7 @@ def test_a_broken_file_changes_nothing_is_told_once_and_may_be_mended(tmp_path: 
         for _ in range(5):
             clock.seconds += 1
             assert source.current() is first
-    assert logged == [{"event": "config.broken", "problems": 1, "log_level": "warning"}]
+    assert logged == [{"event": "config.invalid", "problems": 1, "log_level": "warning"}]
     assert len(source.problems) == 1
     path.write_text(BASE + boxes("a", "b", "c"))
     clock.seconds += 1

@@ -41,7 +41,7 @@ def test_what_is_no_duration(written: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "bytes"),
+    ("written", "size"),
     [
         ("150MiB", 157_286_400),
         ("20 MB", 20_000_000),

@@ -75,7 +75,7 @@ def test_a_signature_apart_from_its_content_holds_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "bytes",
+    "data",
     [
         b"",
         b"0",

@@ -171,7 +171,7 @@ def test_limits_leave_out_what_is_beyond_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bytes", "limits"),
+    ("size", "limits"),
     [
         (2**21, replace(LIMITS, ratio=100, ratio_free=2**20)),  # compressed a thousandfold
         (80_000_000, LIMITS),  # more than is decoded at all

@@ -25,9 +25,7 @@ def test_an_id_costs_twenty_bytes() -> None:
     assert len(dump({b"a" * 16: 1, b"b" * 16: 2})) - len(dump({})) == 40
 
 
-@pytest.mark.parametrize(
-    "bytes", [b"", b"mailhaul seen 2\n", dump({b"a" * 16: 1})[:-1], dump({}) + b"x", b"\0" * 100]
-)
+@pytest.mark.parametrize("data", [b"", b"mailhaul seen 2\n", dump({b"a" * 16: 1})[:-1], dump({}) + b"x", b"\0" * 100])
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a checkpoint"):
         load(data)

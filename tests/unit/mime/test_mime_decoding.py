@@ -34,7 +34,7 @@ def test_identity_round_trip(data: bytes, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bytes", "expected", "defects"),
+    ("data", "expected", "defects"),
     [
         (b"SGVsbG8", b"Hello", set()),
         (b"SGVsbG8=", b"Hello", set()),
@@ -55,7 +55,7 @@ def test_odd_base64(data: bytes, expected: bytes | None, defects: set[str], size
 
 
 @pytest.mark.parametrize(
-    ("bytes", "expected", "defects"),
+    ("data", "expected", "defects"),
     [
         (b"a=3Db", b"a=b", set()),
         (b"a=3db", b"a=b", set()),

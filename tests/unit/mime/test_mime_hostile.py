@@ -165,6 +165,6 @@ def test_the_count_sees_what_is_not_linear(wasteful: Callable[[bytes], None]) ->
     assert counts[1] > 3 * counts[0]
 
 
-@pytest.mark.parametrize("bytes", [b"", b"\r\n", b"\0" * 1000, b"no header at all", b"\xff" * 1000])
+@pytest.mark.parametrize("data", [b"", b"\r\n", b"\0" * 1000, b"no header at all", b"\xff" * 1000])
 def test_bytes_that_are_no_mail_read_as_one(data: bytes) -> None:
     assert read(data).status == "complete"

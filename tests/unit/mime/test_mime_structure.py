@@ -184,7 +184,7 @@ def test_bodies_come_as_utf8_whatever_they_were() -> None:
 
 
 @pytest.mark.parametrize(
-    ("charset", "bytes", "text", "defects"),
+    ("charset", "data", "text", "defects"),
     [
         ("", "Größe ".encode() * 20 + b"\xfc", "Größe " * 20 + "ü", ("unknown_charset",)),
         ("us-ascii", "Größe".encode(), "Größe", ("unknown_charset",)),

@@ -29,7 +29,7 @@ def greeted() -> Pop3Protocol:
     return core
 
 
-@pytest.mark.parametrize(("line", "bytes"), [(b"+ YWJj", b"YWJj"), (b"+ ", b""), (b"+", b""), (b"+ a b", b"a b")])
+@pytest.mark.parametrize(("line", "data"), [(b"+ YWJj", b"YWJj"), (b"+ ", b""), (b"+", b""), (b"+ a b", b"a b")])
 def test_a_challenge_is_answered_in_base64(line: bytes, data: bytes) -> None:
     """RFC 5034 section 4, in any pieces; a bare `+` is accepted here."""
     for at in range(len(line) + 2):

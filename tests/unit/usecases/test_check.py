@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.adapters.scanners.memory import MemoryScanner
+from ingest.admin.check import Check, Finding
 from ingest.domain.mailbox import Deletion, Mailbox, Server
 from ingest.errors import MaildropAuthError, StoreRefusedError
 from ingest.ports.maildrop import Terms
-from ingest.usecases.check import Check, Finding
+from ingest.testing.scanner import MemoryScanner
 from tests.support.bench import Bench, bench, mail, mailbox
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def check(b: Bench, scanner: Scanner | None = None) -> dict[str, Finding]:
     tried = Check(
         ledger=b.ledger,
         store=b.store,
-        layout=b.poller.taker.archive.layout,
+        layout=b.poller.fetcher.archive.layout,
         sinks=list(b.sinks.values()),
         scanner=scanner,
         connect=b.poller.connect,

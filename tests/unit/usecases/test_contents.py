@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.adapters.scanners.memory import MemoryScanner
-from ingest.usecases.scans import Scanning
+from ingest.testing.scanner import MemoryScanner
+from ingest.usecases.process.scanning import Scanning
 from tests.support.clamav import SIGNATURE, VIRUS
 from tests.support.cms import ENVELOPED, in_segments, pem, signed, signed_ber
 from tests.support.containers import OFFER, PDF, SMIME, WINMAIL, mail_with, winmail

@@ -21,8 +21,8 @@ from ingest.domain.manifest import Headers
 from ingest.mime import parse
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
 from ingest.mime.limits import MimeLimits
-from ingest.usecases import contents
-from ingest.usecases.assemble import Parts
+from ingest.usecases.process import containers as contents
+from ingest.usecases.process.assembly import Parts
 from tests.support.cms import der, in_segments, pem, signed, signed_ber
 from tests.support.containers import OFFER, PDF, SMIME, WINMAIL, mail_with, winmail
 from tests.support.pdfs import Holding, pdf

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ingest.domain.keys import unique_id_digest
 from ingest.domain.mailbox import Deletion, Limits
 from ingest.errors import StoreUnavailableError
-from ingest.usecases.published import SKEW
+from ingest.usecases.deliver.watermark import SKEW
 from tests.support.bench import Bench, bench, mail, mailbox
 
 
@@ -160,7 +160,7 @@ def test_what_is_published_is_written_once_a_minute_by_whoever_comes_first() -> 
         b.store.fault = lambda operation, key: puts.append(key) if operation == "put" else None
         for _ in range(5):
             b.published_time.write_in_turn(["a"], ["main"], b.clock.time)
-        assert puts == ["mail/_state/published.json"]
+        assert puts == ["mail/_state/watermark.json"]
         b.clock.time += 61
         b.published_time.write_in_turn(["a"], ["main"], b.clock.time)
         assert len(puts) == 2
@@ -204,7 +204,7 @@ def test_a_new_mailbox_costs_one_look_into_an_empty_folder() -> None:
         b.poll_all()
         b.poll_all()
         assert asked == [
-            ("get", "mail/_state/published.json"),
+            ("get", "mail/_state/watermark.json"),
             ("list", "mail/a/"),
             ("get", "mail/a/_state/seen"),
         ]

@@ -6,7 +6,7 @@ import pytest
 
 from ingest.errors import LedgerUnavailableError, StaleClaimError
 from ingest.ports.ledger import Claim
-from ingest.usecases.lease import LeaseKeeper
+from ingest.usecases.claims import LeaseKeeper
 from tests.support.bench import Clock, bench
 
 
@@ -34,7 +34,7 @@ def test_a_claim_in_other_hands_is_noticed() -> None:
                 lease.check()
 
 
-class _Away:
+class _Unavailable:
     """A work set whose ledger does not answer."""
 
     def renew(self, claim: Claim, lease: float) -> bool:
@@ -44,7 +44,7 @@ class _Away:
 def test_a_ledger_that_is_away_is_forgiven_until_the_lease_is_over() -> None:
     clock = Clock()
     keeper = LeaseKeeper(60, clock)
-    with keeper.hold(_Away(), Claim("a", 1, 1, 0.0)) as lease:  # type: ignore[arg-type]  # all that a renewal uses
+    with keeper.hold(_Unavailable(), Claim("a", 1, 1, 0.0)) as lease:  # type: ignore[arg-type]  # all that a renewal uses
         clock.time += 59
         keeper.renew_all()
         lease.check()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ingest.admin.mailboxes import Mailboxes, NotPolledError
 from ingest.errors import ConfigError, MaildropConnectError
 from ingest.ports.ledger import Standing
-from ingest.usecases.mailboxes import Mailboxes, NotPolledError
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ingest.domain.mailbox import Deletion, Limits, Mailbox, Quirks, Server, Tls
 from ingest.errors import MaildropAuthError, MaildropConnectError, StoreRefusedError, StoreUnavailableError
-from ingest.ports.hints import Queue
+from ingest.ports.wakeups import Queue
 from tests.support.bench import bench, mail, mailbox, message_key, never
 
 
@@ -18,7 +18,7 @@ def test_raw_is_stored_byte_for_byte_and_a_hint_is_sent() -> None:
         (key,) = b.keys("raw.eml")
         assert b.store.objects[key].content == raw
         assert key.startswith("mail/a/2026/11/23/")
-        assert b.hints.sent[Queue.PROCESS] == 1
+        assert b.wakeups.sent[Queue.PROCESS] == 1
 
 
 def test_a_unique_id_seen_once_is_not_fetched_again() -> None:

@@ -230,7 +230,7 @@ def test_a_mailbox_without_a_place_is_put_off_by_seconds_and_does_not_count_as_f
         b.ticker.tick(b.schedule())
         claims = b.ledger.mailboxes.claim(3, 60)
         for claim in claims[:2]:
-            assert b.ledger.admit(claim, "pop.example.org:110", "pop.example.org", 2)
+            assert b.ledger.acquire_slot(claim, "pop.example.org:110", "pop.example.org", 2)
         outcome = b.poll_stage.handle(claims[2], never)
         assert outcome is not None
         assert outcome.deferred
@@ -253,7 +253,7 @@ def test_draining_waits_for_places_and_forgets_no_mailbox(monkeypatch: pytest.Mo
         def pass_time(seconds: float) -> None:
             b.clock.time += seconds
 
-        monkeypatch.setattr("ingest.usecases.drain.time.sleep", pass_time)
+        monkeypatch.setattr("ingest.admin.drain.time.sleep", pass_time)
         report = b.drain.run(b.schedule(), never)
         assert report.ok
         assert sorted(row.mailbox for row in report.mailboxes) == sorted(box.id for box in boxes)

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.admin.erase import Eraser, NotPurgedError
+from ingest.admin.mailbox_claim import MailboxBusyError
+from ingest.admin.purge import Purge
+from ingest.admin.purge_report import Survey
 from ingest.domain import keys
 from ingest.domain.events import EventType
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Deletion, Limits
 from ingest.domain.tombstone import MOST_BYTES, Tombstone
 from ingest.errors import StaleClaimError, StoreRefusedError, StoreUnavailableError
-from ingest.usecases.byhand import MailboxHeldError
-from ingest.usecases.erase import Eraser, NotPurgedError
-from ingest.usecases.purge import Purge
-from ingest.usecases.purgereport import Survey
-from ingest.usecases.tick import LOOK_THROUGH_EVERY
+from ingest.usecases.schedule import LOOK_THROUGH_EVERY
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ingest.usecases.purgereport import PurgeReport
+    from ingest.admin.purge_report import PurgeReport
 
 SECRET = b"the words nobody may read again"
 
@@ -142,7 +142,7 @@ def test_healing_tells_nothing_of_it_though_nothing_counts_as_published() -> Non
         b.sinks["main"].delivered.clear()
         b.everything()
         assert b.published() == []
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "parked": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "retrying": 0}
         assert_forgotten(b, 1)
 
 
@@ -215,11 +215,11 @@ def test_its_events_are_taken_from_the_stream_and_from_those_that_a_sink_refused
     with bench() as b:
         b.refuse_everything()
         fill(b, 1, 2)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 2, "parked": 2}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 2, "retrying": 2}
         report = purge(b, 1)
         assert (report.refused_events, report.unread_events) == (1, 1)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "parked": 1}
-        assert b.events.parked_events("main", [keys.event_id(EventType.RECEIVED, key(2))]) != [None]
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "retrying": 1}
+        assert b.events.dead_letter_entries("main", [keys.event_id(EventType.RECEIVED, key(2))]) != [None]
 
 
 class FailsAt:
@@ -358,7 +358,7 @@ def test_a_mailbox_that_is_polled_for_too_long_is_left_alone() -> None:
         found = purge_of(b).find([key(1)])
         assert b.ledger.mailboxes.claim_one("a", 60)
         report = purge_of(b).messages(found, never)
-        assert isinstance(report.error, MailboxHeldError)
+        assert isinstance(report.error, MailboxBusyError)
         assert len(names(b, 1)) == 4
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.admin.mailbox_claim import MailboxBusyError
+from ingest.admin.reconcile import Reconciled, Reconciler
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import LedgerUnavailableError, StoreUnavailableError
-from ingest.usecases.byhand import MailboxHeldError
-from ingest.usecases.reconcile import Reconciled, Reconciler
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def test_a_mailbox_that_fails_holds_up_no_other() -> None:
 
         b.store.fault = trouble
         found = reconcile(b)
-        assert isinstance(found["a"].error, MailboxHeldError)
+        assert isinstance(found["a"].error, MailboxBusyError)
         assert isinstance(found["b"].error, StoreUnavailableError)
         assert found["c"] == Reconciled("c", looked=1, reopened=1)
         assert b.ledger.unknown("abc") == 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.adapters.sinks.memory import MemorySink
-from ingest.domain.retry import PARKED_TRIES
+from ingest.admin.sinks import SinkTroubles, disabled
+from ingest.domain.retry import REDELIVERY_ATTEMPTS
 from ingest.errors import ConfigError
 from ingest.ports.sink import Outcome, Verdict
-from ingest.usecases.sinks import SinkTroubles, disabled
+from ingest.testing.sink import MemorySink
 from tests.support.bench import Bench, bench, mail, never
 
 
@@ -60,7 +60,7 @@ def test_a_sink_that_is_away_for_a_week_is_asked_every_few_minutes_and_loses_not
             b.clock.time += 60
         assert week / 400 < tried < week / 200
         assert longest < 400
-        assert b.ledger.counts()["parked"] == 0
+        assert b.ledger.counts()["retrying"] == 0
         b.sinks["main"].away = False
         b.clock.time += 400
         b.relay_stage.run(never)
@@ -94,7 +94,7 @@ def test_an_event_set_aside_by_a_sink_outlives_the_sinks_end() -> None:
         filled(b, 1)
         b.relay_stage.run(never)
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
-        for _ in range(PARKED_TRIES + 5):
+        for _ in range(REDELIVERY_ATTEMPTS + 5):
             b.clock.time += 7200
             SinkTroubles(b.ledger, b.events, b.sinks).resume(["main"])
             b.relay_stage.run(never)
@@ -121,23 +121,23 @@ def test_a_refused_event_is_parked_and_the_others_pass() -> None:
         )
         b.relay_stage.run(never)
         assert len(b.sinks["main"].delivered) == 2
-        assert b.ledger.counts()["parked"] == 1
+        assert b.ledger.counts()["retrying"] == 1
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
         b.clock.time += 60
         b.relay_stage.run(never)
         assert poison in {event.id for event in b.sinks["main"].delivered}
-        assert b.ledger.counts()["parked"] == 0
+        assert b.ledger.counts()["retrying"] == 0
 
 
 def test_an_event_refused_for_days_is_kept_and_tried_no_more() -> None:
     with bench() as b:
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.REFUSED, "http_422")
         filled(b, 1)
-        for _ in range(PARKED_TRIES + 5):
+        for _ in range(REDELIVERY_ATTEMPTS + 5):
             b.relay_stage.run(never)
             b.clock.time += 2 * 3600
-        assert b.ledger.counts()["parked"] == 1
-        assert b.events.parked("main").members() == set()
+        assert b.ledger.counts()["retrying"] == 1
+        assert b.events.retrying("main").members() == set()
 
 
 def test_a_sink_that_only_newer_processes_know_is_left_to_them() -> None:

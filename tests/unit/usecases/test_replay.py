@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.adapters.sinks.memory import MemorySink
+from ingest.admin import replay
+from ingest.admin.replay import Replay, Replayed
 from ingest.domain.keys import Layout
 from ingest.errors import StoreUnavailableError
 from ingest.ports.sink import Outcome, Verdict
-from ingest.usecases import replay
-from ingest.usecases.replay import Replay, Replayed
+from ingest.testing.sink import MemorySink
 from tests.support.bench import START, Bench, bench, mail, mailbox, never
 
 if TYPE_CHECKING:

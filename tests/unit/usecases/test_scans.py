@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pytest
 
 from ingest.adapters.scanners.clamd import ClamdScanner
-from ingest.adapters.scanners.memory import MemoryScanner
-from ingest.usecases.scans import BUDGET, Scanning
+from ingest.testing.scanner import MemoryScanner
+from ingest.usecases.process.scanning import BUDGET, Scanning
 from ingest.usecases.spool import Spool
 from tests.support.bench import Bench, bench, never
 from tests.support.clamav import SIGNATURE, VIRUS, Clamd
@@ -29,7 +29,7 @@ def processed(b: Bench, raw: bytes = MAIL) -> dict[str, Any]:
     """The event's data after one message was polled and processed."""
     b.maildrops["a"].messages[b"u1"] = raw
     b.everything()
-    assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "parked": 0}
+    assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "retrying": 0}
     data: dict[str, Any] = b.published()[0]["data"]
     assert data["parse"]["status"] == "complete"
     return data

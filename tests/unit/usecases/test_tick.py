@@ -1,35 +1,35 @@
-"""The tick follows the configuration and sends no more hints than are of use."""
+"""The tick follows the configuration and sends no more wakeups than are of use."""
 
 from __future__ import annotations
 
-from ingest.ports.hints import Queue
-from ingest.usecases.tick import LOOK_THROUGH_EVERY, MAX_WAITING, Schedule, Ticker
-from tests.support.bench import Bench, RecordedHints, bench, mail, mailbox, never
+from ingest.ports.wakeups import Queue
+from ingest.usecases.schedule import LOOK_THROUGH_EVERY, MAX_WAITING, Schedule, Ticker
+from tests.support.bench import Bench, RecordedWakeups, bench, mail, mailbox, never
 
 
 def test_there_is_one_hint_for_each_due_mailbox() -> None:
     with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
         b.ticker.tick(b.schedule())
-        assert b.hints.sent[Queue.POLL] == 3
+        assert b.wakeups.sent[Queue.POLL] == 3
 
 
 def test_hints_that_wait_already_are_not_sent_again() -> None:
     with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
-        b.hints.queued[Queue.POLL] = 2
+        b.wakeups.queued[Queue.POLL] = 2
         b.ticker.tick(b.schedule())
-        assert b.hints.sent[Queue.POLL] == 1
+        assert b.wakeups.sent[Queue.POLL] == 1
 
 
 def test_hints_stay_few_however_many_mailboxes_are_due() -> None:
     with bench() as b:
         b.ticker.tick(Schedule([f"m{n}" for n in range(1000)], [], "1000"))
-        assert b.hints.sent[Queue.POLL] == MAX_WAITING[Queue.POLL]
+        assert b.wakeups.sent[Queue.POLL] == MAX_WAITING[Queue.POLL]
 
 
 def test_nothing_due_means_no_hint() -> None:
     with bench() as b:
         b.everything()
-        quiet = RecordedHints()
+        quiet = RecordedWakeups()
         Ticker(b.ledger, b.events, quiet).tick(b.schedule())
         assert quiet.sent == dict.fromkeys(Queue, 0)
 
@@ -43,7 +43,7 @@ def test_mailboxes_come_and_go_with_the_configuration() -> None:
 
 def test_a_second_scheduler_does_no_harm() -> None:
     with bench() as b:
-        other = Ticker(b.ledger, b.events, b.hints)
+        other = Ticker(b.ledger, b.events, b.wakeups)
         b.ticker.tick(b.schedule())
         other.tick(b.schedule())
         b.maildrops["a"].messages[b"u"] = mail("1")
@@ -81,7 +81,7 @@ def test_a_mailbox_that_somebody_took_for_disabled_comes_back_into_the_schedule(
 
 
 def test_mailboxes_that_rest_are_healed_too_when_the_ledger_was_lost() -> None:
-    """Else their messages would stay unprocessed and their events untold until somebody lets them be polled again."""
+    """Else their messages would stay unprocessed and their events unpublished until somebody lets them be polled again."""
     with bench(mailbox("a"), mailbox("b")) as b:
         for id_ in ("a", "b"):
             b.maildrops[id_].messages[b"u"] = mail(id_)

@@ -128,7 +128,7 @@ def test_spans_tell_ids_and_counts(traced: Traced) -> None:
     traced.work.everything()
     (event,) = traced.work.sinks["main"].delivered
     counts = {"listed": 1, "new": 1, "stored": 1, "duplicate": 0, "oversize": 0, "failed": 0, "deleted": 0}
-    polled = {"mailbox": "a", "server": "pop.example.org:110", **counts, "bytes": len(HELLO)}
+    polled = {"mailbox": "a", "server": "pop.example.org:110", **counts, "fetched_bytes": len(HELLO)}
     expected: dict[Step, dict[str, object]] = {
         Step.POLL: dict(polled),
         Step.FETCH: dict(polled),
@@ -136,7 +136,7 @@ def test_spans_tell_ids_and_counts(traced: Traced) -> None:
             "mailbox": "a",
             "message": message_key("a", HELLO),
             "tries": 1,
-            "bytes": len(HELLO),
+            "size_bytes": len(HELLO),
             "attachments": 1,
             "defects": 0,
         },
@@ -284,7 +284,7 @@ def test_the_event_of_a_message_that_was_given_up_belongs_to_its_trace(
     work = traced.work
     give(work, HELLO)
     work.poll_all()
-    monkeypatch.setattr("ingest.usecases.process.parse", lambda *_: 1 / 0)
+    monkeypatch.setattr("ingest.usecases.process.processor.parse", lambda *_: 1 / 0)
     for _ in range(MESSAGE_TRIES):
         work.clock.time += 100_000
         work.process_stage.run(never)

@@ -15,7 +15,7 @@ from ingest.adapters.dkim.resolver import DnsResolver
 from ingest.domain.manifest import Authentication, DkimVerification, ObjectRef
 from ingest.domain.message import OpenMessage
 from ingest.errors import DnsUnavailableError
-from ingest.usecases.verdicts import Verdicts
+from ingest.usecases.process.authentication import Authenticator
 from tests.support.dkim import DOMAIN, MAIL, NAME, SELECTOR, name_server, record, signed
 
 FORMS = (b"simple/simple", b"simple/relaxed", b"relaxed/simple", b"relaxed/relaxed")
@@ -28,7 +28,7 @@ def message(**changes: Any) -> OpenMessage:
     return OpenMessage(**{**fields, "received_at": RECEIVED, **changes})
 
 
-def judged(raw: bytes, verdicts: Verdicts, size: int = 65_536) -> Authentication | None:
+def judged(raw: bytes, verdicts: Authenticator, size: int = 65_536) -> Authentication | None:
     """What is found when a message passes in pieces of `size` bytes."""
     watch = verdicts.watch(message())
     pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
@@ -40,7 +40,7 @@ def verified(
     raw: bytes, records: dict[str, bytes] | None = None, *, largest: int = 2**20, size: int = 65_536
 ) -> DkimVerification:
     records = {NAME: record()} if records is None else records
-    found = judged(raw, Verdicts(keys=PublishedKeys(records.get), dkim_bytes=largest), size)
+    found = judged(raw, Authenticator(keys=PublishedKeys(records.get), dkim_bytes=largest), size)
     assert found is not None
     assert found.dkim_verified is not None
     return found.dkim_verified
@@ -213,7 +213,7 @@ def test_one_signature_that_holds_is_enough_and_a_silent_dns_says_neither_yes_no
     def silent(name: str) -> bytes | None:
         raise DnsUnavailableError
 
-    found = judged(signed(), Verdicts(keys=PublishedKeys(silent), dkim_bytes=2**20))
+    found = judged(signed(), Authenticator(keys=PublishedKeys(silent), dkim_bytes=2**20))
     assert found is not None
     assert found.dkim_verified is not None
     assert found.dkim_verified.result == "error"
@@ -223,7 +223,7 @@ def test_one_signature_that_holds_is_enough_and_a_silent_dns_says_neither_yes_no
 def test_no_more_than_five_signatures_cost_a_look_into_the_dns() -> None:
     asked: list[str] = []
     raw = signed().partition(b"Received:")[0] * 100 + MAIL
-    judged(raw, Verdicts(keys=PublishedKeys(asked.append), dkim_bytes=2**24))
+    judged(raw, Authenticator(keys=PublishedKeys(asked.append), dkim_bytes=2**24))
     assert asked == [NAME] * 5
 
 
@@ -233,7 +233,7 @@ def test_of_large_messages_no_signature_is_verified() -> None:
     assert verified(raw, largest=len(raw) - 1).result == "too_large"
     assert verified(b"X: y\r\n" * 100_000 + raw).result == "too_large"
     assert verified(MAIL, largest=1).result == "none"
-    of_top = Verdicts(keys=PublishedKeys(dict[str, bytes]().get), dkim_bytes=2**20).watch(message()).of_top(raw)
+    of_top = Authenticator(keys=PublishedKeys(dict[str, bytes]().get), dkim_bytes=2**20).watch(message()).of_top(raw)
     assert of_top == Authentication(dkim_verified=DkimVerification(result="too_large"))
 
 
@@ -281,7 +281,7 @@ def test_keys_are_found_in_the_dns() -> None:
         assert resolver.txt(NAME) == record(), "longer than one string of a record"
         assert resolver.txt("k2._domainkey.shop.example") is None
         assert resolver.txt("x" * 64 + ".example") is None
-        found = judged(signed(), Verdicts(keys=PublishedKeys(resolver.txt), dkim_bytes=2**20))
+        found = judged(signed(), Authenticator(keys=PublishedKeys(resolver.txt), dkim_bytes=2**20))
     assert found is not None
     assert found.dkim_verified is not None
     assert found.dkim_verified.result == "pass"
@@ -294,12 +294,12 @@ def test_a_dns_that_is_silent_is_waited_for_no_longer_than_said() -> None:
 
 def test_the_trusted_server_is_that_of_the_mailbox() -> None:
     raw = b"Authentication-Results: mx.example.org; dmarc=pass header.from=a.example\r\nSubject: s\r\n\r\n"
-    found = judged(raw, Verdicts({"a": "mx.example.org"}.get))
+    found = judged(raw, Authenticator({"a": "mx.example.org"}.get))
     assert found is not None
     assert [(each.method, each.result) for each in found.results] == [("dmarc", "pass")]
     assert found.authserv_id == "mx.example.org"
     assert found.dkim_verified is None
-    assert judged(raw, Verdicts({"b": "mx.example.org"}.get)) is None
-    assert Verdicts({"a": "mx.example.org"}.get).watch(message()).of_top(raw) == found
-    other = judged(raw, Verdicts({"a": "mx.example.net"}.get))
+    assert judged(raw, Authenticator({"b": "mx.example.org"}.get)) is None
+    assert Authenticator({"a": "mx.example.org"}.get).watch(message()).of_top(raw) == found
+    other = judged(raw, Authenticator({"a": "mx.example.net"}.get))
     assert other == Authentication()

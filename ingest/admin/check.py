@@ -1,0 +1,140 @@
+"""`mailhaul check`: try each part for real and say in plain words what is wrong and what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ingest.domain.mailbox import Tls
+from ingest.errors import MailhaulError, StoreError
+from ingest.usecases.poll.poller import require_unique_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from ingest.domain.keys import Layout
+    from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.ports.ledger import Ledger
+    from ingest.ports.maildrop import Listing, MaildropFactory, Terms
+    from ingest.ports.scanner import Scanner
+    from ingest.ports.sink import Sink
+    from ingest.ports.store import Store
+
+# Fewer than the default limit of connections to one server.
+PARALLEL_MAILBOXES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What trying one part showed. `detail` is for the person at the terminal: what is wrong and what to do."""
+
+    part: str
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """All findings, in the order they were tried."""
+
+    findings: Sequence[Finding]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every part works."""
+        return all(finding.ok for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Everything a check tries. Nothing is fetched, delivered or kept."""
+
+    ledger: Ledger
+    store: Store
+    layout: Layout
+    sinks: Sequence[Sink]
+    scanner: Scanner | None
+    connect: MaildropFactory
+    credentials: Callable[[str], Credentials]
+
+    def run(self, mailboxes: Iterable[Mailbox]) -> CheckReport:
+        """Try ledger, store, sinks, virus scanner, and the given mailboxes (8 at a time)."""
+        findings = [
+            _try("ledger", "", self._ledger),
+            _try("store", self.store.bucket, self._store),
+            *(_try("sink", sink.name, partial(self._sink, sink)) for sink in self.sinks),
+        ]
+        if self.scanner is not None:
+            findings.append(_try("scan", "", partial(self._scanner, self.scanner)))
+        with ThreadPoolExecutor(PARALLEL_MAILBOXES) as pool:
+            findings += pool.map(self._mailbox, mailboxes)
+        return CheckReport(findings)
+
+    def _ledger(self) -> str:
+        self.ledger.ping()
+        return "answers"
+
+    def _scanner(self, scanner: Scanner) -> str:
+        scanner.check()
+        return "answers"
+
+    def _store(self) -> str:
+        body, key = b"written and deleted by mailhaul check\n", self.layout.probe(uuid.uuid4().hex)
+        self.store.put(
+            key,
+            io.BytesIO(body),
+            size=len(body),
+            sha256=hashlib.sha256(body).hexdigest(),
+            content_type="text/plain",
+        )
+        with self.store.open(key) as probe:
+            if probe.read() != body:
+                raise StoreError("the probe object came back changed: this store cannot be trusted with mail")
+        self.store.delete(key)
+        return "a probe object was written, read and deleted"
+
+    def _sink(self, sink: Sink) -> str:
+        sink.check()
+        return "can be reached"
+
+    def _mailbox(self, mailbox: Mailbox) -> Finding:
+        if not mailbox.enabled:
+            return Finding("mailbox", mailbox.id, ok=True, detail="disabled by the configuration, not tried")
+        return _try("mailbox", mailbox.id, partial(self._log_in, mailbox))
+
+    def _log_in(self, mailbox: Mailbox) -> str:
+        credentials = self.credentials(mailbox.id)
+        with closing(self.connect(mailbox, credentials, lambda _phase, _seconds: None, lambda _: None)) as session:
+            listing = session.listing()
+            require_unique_ids(listing, mailbox)
+            return "; ".join(_found(listing, mailbox, session.terms))
+
+
+def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:
+    size = sum(row.size or 0 for row in listing.rows)
+    yield f"logged in; {len(listing.rows)} messages, {size:,} bytes"
+    if listing.left_out:
+        yield f"{listing.left_out} more are listed in ways that contradict each other, and are left alone"
+    if not listing.unique_ids:
+        yield "no UIDL here: all there is will be fetched at every poll"
+    if terms.login_delay > mailbox.interval:
+        yield f"the server wants {terms.login_delay:g} s between logins, so polls keep to that, not to `interval`"
+    if terms.expires_after is not None and terms.expires_after < mailbox.interval:
+        days = terms.expires_after / 86_400
+        yield f"beware, the server deletes mail by itself after {days:g} days, sooner than `interval` comes round"
+    if mailbox.server.tls is Tls.NONE:
+        yield "beware, password and mail travel unprotected (`tls: none`)"
+
+
+def _try(part: str, name: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(part, name, ok=True, detail=attempt())
+    except MailhaulError as error:
+        return Finding(part, name, ok=False, detail=str(error))

@@ -1,0 +1,191 @@
+"""`mailhaul drain`: every mailbox once, every pending message, every event; the same stages as the workers'."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ingest.admin.sinks import disabled
+from ingest.ports.maildrop import Terms
+from ingest.usecases.poll.progress import PollReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ingest.ports.eventlog import EventLog
+    from ingest.ports.ledger import Ledger, WorkSet
+    from ingest.usecases.deliver.stage import RelayStage
+    from ingest.usecases.deliver.watermark import DeliveryWatermark
+    from ingest.usecases.poll.stage import PollOutcome, PollStage
+    from ingest.usecases.process.stage import ProcessStage
+    from ingest.usecases.schedule import Schedule, Ticker
+
+PARALLEL_MAILBOXES = 32
+PARALLEL_MESSAGES = 2
+LOOK_AGAIN = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class DrainedMailbox:
+    """What became of one mailbox. `error` is None, or the text for the person at the terminal."""
+
+    mailbox: str
+    result: str
+    report: PollReport
+    failed_messages: int = 0
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the poll succeeded and no message of it failed."""
+        return self.result == "success" and not self.report.failed and not self.failed_messages
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """What `drain` did. `events` counts events delivered per sink; `pending` messages wait for another try."""
+
+    mailboxes: Sequence[DrainedMailbox]
+    processed: int
+    pending: int
+    events: dict[str, int]
+    waiting_events: int
+    seconds: float
+
+    @property
+    def totals(self) -> PollReport:
+        """The sums over all mailboxes."""
+        total = sum((row.report for row in self.mailboxes), PollReport())
+        there = ("listed", "backlog_messages", "backlog_bytes")
+        sums = {name: sum(getattr(row.report, name) for row in self.mailboxes) for name in there}
+        return replace(total, terms=Terms(), **sums)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was there is stored, processed and delivered."""
+        return all(row.ok for row in self.mailboxes) and not self.pending and not self.waiting_events
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Runs the three stages to their end, in this process."""
+
+    ledger: Ledger
+    events: EventLog
+    ticker: Ticker
+    poll: PollStage
+    process: ProcessStage
+    relay: RelayStage
+    published: DeliveryWatermark
+
+    def run(self, schedule: Schedule, stop: Callable[[], bool]) -> DrainReport:
+        """Poll every mailbox once, process all that is pending, deliver all events.
+
+        Messages and sinks that failed wait for their next try, which may be the next `drain`.
+        """
+        started = time.monotonic()
+        self.ticker.tick(schedule)
+        outcomes = self._poll_all(schedule, stop)
+        processed = self._process_all(stop)
+        events = self._deliver_all(schedule, stop)
+        known = [*schedule.mailboxes, *schedule.resting]
+        self.published.write_in_turn(known, schedule.sinks, self.poll.poller.fetcher.now().timestamp())
+        failed = Counter(failure.message.mailbox for failure in self.ledger.failed_messages())
+        return DrainReport(
+            mailboxes=[_row(outcome, failed[outcome.mailbox]) for outcome in outcomes],
+            processed=processed,
+            pending=self.ledger.counts()["open"],
+            events=dict(events),
+            waiting_events=sum(self.events.lag(sink).entries for sink in schedule.sinks)
+            + self.ledger.counts()["retrying"],
+            seconds=time.monotonic() - started,
+        )
+
+    def _poll_all(self, schedule: Schedule, stop: Callable[[], bool]) -> list[PollOutcome]:
+        outcomes: dict[str, PollOutcome] = {}
+        finished: set[str] = set()
+        put_off: set[str] = set()
+        for mailbox in schedule.mailboxes:
+            self.ledger.mailboxes.run_now(mailbox)
+
+        def enough() -> bool:
+            return stop() or finished.issuperset(schedule.mailboxes)
+
+        def listen(outcome: PollOutcome) -> None:
+            if outcome.mailbox in finished:
+                return
+            if outcome.deferred:
+                put_off.add(outcome.mailbox)
+                return
+            before = outcomes.get(outcome.mailbox)
+            outcomes[outcome.mailbox] = replace(outcome, report=before.report + outcome.report) if before else outcome
+            if not outcome.report.more:
+                finished.add(outcome.mailbox)
+
+        def work() -> None:
+            self.poll.run(enough, leave=stop, listen=listen)
+
+        while not enough():
+            _in_threads(work, min(PARALLEL_MAILBOXES, max(1, len(schedule.mailboxes))))
+            # A mailbox that was put off is due again by itself, in seconds.
+            if not self._wait_for_others(self.ledger.mailboxes, more=bool(put_off - finished)):
+                break
+        return sorted(outcomes.values(), key=lambda outcome: outcome.mailbox)
+
+    def _process_all(self, stop: Callable[[], bool]) -> int:
+        counts: list[int] = []
+        while not stop():
+            _in_threads(lambda: counts.append(self.process.run(stop)), PARALLEL_MESSAGES)
+            if not self.ledger.messages.backlog().due and not self._wait_for_others(self.ledger.messages):
+                break
+        return sum(counts)
+
+    def _deliver_all(self, schedule: Schedule, stop: Callable[[], bool]) -> Counter[str]:
+        delivered = Counter(dict.fromkeys(schedule.sinks, 0))
+        left_alone = disabled(self.ledger, schedule.sinks)
+        for sink in schedule.sinks:
+            if sink not in left_alone:
+                self.ledger.sinks.run_now(sink)
+        delivered.update(self.relay.run(stop))
+        while not stop() and self._wait_for_others(self.ledger.sinks):
+            delivered.update(self.relay.run(stop))
+        return delivered
+
+    def _wait_for_others(self, work: WorkSet, *, more: bool = False) -> bool:
+        """Whether another process holds items, perhaps one that died: its claims expire, so wait a little.
+
+        Args:
+            work: where the items are.
+            more: wait in any case.
+        """
+        held = more or work.backlog().claimed > 0
+        if held:
+            time.sleep(LOOK_AGAIN)
+        return held
+
+
+def _in_threads(work: Callable[[], object], count: int) -> None:
+    """Run `work` in `count` threads and wait; the first error of any of them is raised."""
+    errors: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, see below
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _row(outcome: PollOutcome, failed_messages: int) -> DrainedMailbox:
+    error = None if outcome.error is None else str(outcome.error)
+    return DrainedMailbox(outcome.mailbox, outcome.result, outcome.report, failed_messages, error)

@@ -1,0 +1,128 @@
+"""Mailboxes one by one, as a person looks at them: how they stand, pause, resume, poll now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.errors import MailhaulError, require_configured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from ingest.domain.mailbox import Mailbox
+    from ingest.ports.ledger import MailboxStatus, Standing
+    from ingest.usecases.poll.stage import PollOutcome, PollStage
+
+
+class NotPolledError(MailhaulError):
+    """A mailbox that cannot be polled now; the text says why, and what to do."""
+
+    code = "not_polled"
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxState:
+    """One configured mailbox.
+
+    Attributes:
+        mailbox: as configured.
+        paused: since when (seconds since 1970) a person has paused it; None where nobody has.
+        standing: in the schedule; None where it is not: paused, disabled, or not yet seen by a scheduler.
+        status: of its last poll; None before the first.
+    """
+
+    mailbox: Mailbox
+    paused: float | None
+    standing: Standing | None
+    status: MailboxStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mailboxes:
+    """What a person may do with mailboxes. Every method may raise `LedgerUnavailableError`.
+
+    Attributes:
+        stage: polls one of them, and knows the ledger.
+        configured: by id, the disabled ones too.
+    """
+
+    stage: PollStage
+    configured: Mapping[str, Mailbox]
+
+    def states(self, ids: Iterable[str] = ()) -> list[MailboxState]:
+        """These mailboxes or, where none is named, all, in the order of the configuration.
+
+        Raises:
+            ConfigError: there is no mailbox of such a name.
+        """
+        chosen = set(self.require(ids))
+        ledger = self.stage.poller.ledger
+        paused, standing, statuses = ledger.paused(), ledger.mailboxes.standing(), ledger.statuses()
+        return [
+            MailboxState(box, paused.get(id_), standing.get(id_), statuses.get(id_))
+            for id_, box in self.configured.items()
+            if id_ in chosen or not chosen
+        ]
+
+    def pause(self, ids: Iterable[str]) -> list[str]:
+        """Have mailboxes polled no more; a poll under way comes to its end. Returns those that were not paused.
+
+        Raises:
+            ConfigError: there is no mailbox of such a name.
+        """
+        ledger = self.stage.poller.ledger
+        new = [id_ for id_ in self.require(ids) if ledger.pause(id_)]
+        for id_ in new:
+            ledger.mailboxes.run_now(id_)  # whoever takes it finds it paused, and takes it out of the schedule
+        return new
+
+    def resume(self, ids: Collection[str]) -> list[str]:
+        """Have paused mailboxes polled again, at once; returns those that were paused.
+
+        One that is no longer configured may be named too.
+
+        Raises:
+            ConfigError: there is no mailbox of such a name, and none is paused under it.
+        """
+        ledger = self.stage.poller.ledger
+        paused = ledger.paused()
+        self.require(id_ for id_ in ids if id_ not in paused)
+        resumed = [id_ for id_ in ids if ledger.resume(id_)]
+        ledger.mailboxes.add(id_ for id_ in resumed if id_ in self.configured)
+        return resumed
+
+    def poll(self, id_: str, leave: Callable[[], bool]) -> PollOutcome:
+        """Poll one mailbox in this process, due or not; its next poll follows after its interval.
+
+        Args:
+            id_: of the mailbox.
+            leave: asked between messages; True ends the poll early, with everything fetched so far registered.
+
+        Raises:
+            ConfigError: there is no mailbox of this name.
+            NotPolledError: it is disabled, paused, or polled by somebody else now.
+        """
+        (id_,) = self.require([id_])
+        if not self.configured[id_].enabled:
+            raise NotPolledError(f"{id_} is disabled; set `enabled: true` in its configuration first")
+        poller = self.stage.poller
+        if poller.ledger.is_paused(id_):
+            raise NotPolledError(f"{id_} is paused; let it be polled with: mailhaul mailboxes resume {id_}")
+        claim = poller.ledger.mailboxes.claim_one(id_, poller.keeper.seconds)
+        outcome = None if claim is None else self.stage.handle(claim, leave)
+        if outcome is None:
+            raise NotPolledError(
+                f"{id_} is being polled by another process; `mailhaul mailboxes list` shows when it is done"
+            )
+        return outcome
+
+    def require(self, ids: Iterable[str]) -> Sequence[str]:
+        """The ids, each of a configured mailbox.
+
+        Raises:
+            ConfigError: there is no mailbox of such a name; all such are named.
+        """
+        ids = list(dict.fromkeys(ids))
+        require_configured("mailbox", ids, self.configured)
+        return ids

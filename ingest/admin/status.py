@@ -1,0 +1,72 @@
+"""`mailhaul status`: what the ledger knows, for a person or a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.admin.sinks import disabled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ingest.domain.mailbox import Mailbox
+    from ingest.ports.eventlog import EventLog, GroupLag
+    from ingest.ports.ledger import Backlog, Ledger, MailboxStatus, Memory
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRow:
+    """One configured mailbox; `status` is None until its first poll.
+
+    `paused` is since when (seconds since 1970) a person has paused it, None where nobody has.
+    """
+
+    id: str
+    enabled: bool
+    interval: float
+    status: MailboxStatus | None
+    paused: float | None = None
+
+    @property
+    def resting(self) -> str:
+        """Why it is not polled, in a word: `disabled` in the configuration, or `paused`; empty where it is polled."""
+        return "disabled" if not self.enabled else "paused" if self.paused is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of the whole system at one moment. `disabled` are the sinks that wait for a person to resume them."""
+
+    mailboxes: Sequence[MailboxRow]
+    schedule: Backlog
+    pending: Backlog
+    oldest_pending: float | None
+    counts: Mapping[str, int]
+    sinks: Mapping[str, GroupLag]
+    last_tick: float | None
+    disabled: Sequence[str] = ()
+    memory: Memory | None = None
+
+
+def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], sinks: Iterable[str]) -> Status:
+    """Read it all from the ledger.
+
+    Raises:
+        LedgerUnavailableError: the ledger is away.
+    """
+    statuses, paused, sinks = ledger.statuses(), ledger.paused(), list(sinks)
+    return Status(
+        mailboxes=[
+            MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id), paused.get(box.id))
+            for box in mailboxes
+        ],
+        schedule=ledger.mailboxes.backlog(),
+        pending=ledger.messages.backlog(),
+        oldest_pending=ledger.oldest_open(),
+        counts=ledger.counts(),
+        sinks={sink: events.lag(sink) for sink in sinks},
+        last_tick=ledger.last_tick(),
+        disabled=disabled(ledger, sinks),
+        memory=ledger.memory(),
+    )

@@ -1,0 +1,296 @@
+"""The ledger in memory: the public twin of `RedisLedger`, for tests and for trying things out."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ingest.errors import StaleClaimError
+from ingest.ports.ledger import NEVER_DELETED, Seen
+from ingest.testing.eventlog import MemoryEventLog
+from ingest.testing.workset import MemoryWorkSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from ingest.domain.events import Event
+    from ingest.domain.message import FailedMessage, OpenMessage
+    from ingest.ports.ledger import Claim, MailboxStatus, Memory, Refusal, Registration, WorkSet
+
+__all__ = ["MemoryEventLog", "MemoryLedger"]
+
+
+class MemoryLedger:
+    """The port's `Ledger` for one process, with the same rules as the real one.
+
+    Args:
+        clock: gives seconds since 1970.
+        events: where completed messages are told of.
+    """
+
+    def __init__(self, clock: Callable[[], float], events: MemoryEventLog) -> None:
+        self._clock = clock
+        self._events = events
+        self._lock = threading.RLock()
+        self._mailboxes, self._messages, self._sinks = (MemoryWorkSet(clock) for _ in range(3))
+        self.mailboxes: WorkSet = self._mailboxes
+        self.messages: WorkSet = self._messages
+        self.sinks: WorkSet = self._sinks
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seen: dict[str, dict[bytes, int]] = {}
+        self._changes: Counter[str] = Counter()
+        self._checkpointed: dict[str, int] = {}
+        self._undone: dict[str, dict[str, set[bytes]]] = {}
+        self._open: dict[str, OpenMessage] = {}
+        self._failed: dict[str, FailedMessage] = {}
+        self._statuses: dict[str, MailboxStatus] = {}
+        self._slots: dict[str, dict[str, Claim]] = {}
+        self._refusals: dict[str, tuple[Refusal, float]] = {}
+        self._paused: dict[str, float] = {}
+        self._turns: dict[str, float] = {}
+        self._schedule = ""
+        self._last_tick: float | None = None
+
+    def lose(self) -> None:
+        """Forget everything, the events too: what happens to a Redis without persistence."""
+        with self._lock:
+            for work in (self._mailboxes, self._messages, self._sinks):
+                work.clear()
+            self._events.clear()
+            self._forget()
+
+    def ping(self) -> None:
+        """See the port."""
+
+    def schedule_digest(self) -> str:
+        """See the port."""
+        return self._schedule
+
+    def set_schedule_digest(self, digest: str) -> None:
+        """See the port."""
+        self._schedule = digest
+
+    def pause(self, mailbox: str) -> bool:
+        """See the port."""
+        with self._lock:
+            new = mailbox not in self._paused
+            self._paused.setdefault(mailbox, self._clock())
+            return new
+
+    def resume(self, mailbox: str) -> bool:
+        """See the port."""
+        with self._lock:
+            return self._paused.pop(mailbox, None) is not None
+
+    def paused(self) -> dict[str, float]:
+        """See the port."""
+        with self._lock:
+            return dict(self._paused)
+
+    def is_paused(self, mailbox: str) -> bool:
+        """See the port."""
+        return mailbox in self._paused
+
+    def unschedule(self, claim: Claim) -> bool:
+        """See the port."""
+        with self._lock:
+            if claim.id not in self._paused or not self._mailboxes.holds(claim):
+                return False
+            self._mailboxes.drop([claim.id])
+            return True
+
+    def seen(self, mailbox: str) -> Seen:
+        """See the port."""
+        with self._lock:
+            return Seen(
+                dict(self._seen.get(mailbox, {})),
+                mailbox in self._seen,
+                self._changes[mailbox],
+                self._checkpointed.get(mailbox, 0),
+            )
+
+    def undone(self, mailbox: str) -> set[bytes]:
+        """See the port."""
+        with self._lock:
+            return {digest for digests in self._undone.get(mailbox, {}).values() for digest in digests}
+
+    def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
+        """See the port."""
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            seen = self._seen.setdefault(claim.id, {})
+            opened = 0
+            self._changes[claim.id] += any(registration.message is None for registration in registrations)
+            for registration in registrations:
+                second = int(self._clock()) if registration.stored else NEVER_DELETED
+                seen.setdefault(registration.unique_id_digest, second)
+                if (message := registration.message) is not None:
+                    undone = self._undone.setdefault(claim.id, {})
+                    undone.setdefault(message.key, set()).add(registration.unique_id_digest)
+                    opened += self._open_up(message)
+            return opened
+
+    def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
+        """See the port."""
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            seen = self._seen.get(claim.id, {})
+            gone = seen.keys() - set(keep)
+            for digest in gone:
+                del seen[digest]
+            self._changes[claim.id] += 1
+            return len(gone)
+
+    def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
+        """See the port."""
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            self._seen[claim.id] = {**digests, **self._seen.get(claim.id, {})}
+
+    def unknown(self, mailboxes: Collection[str]) -> int:
+        """See the port."""
+        with self._lock:
+            return len(set(mailboxes) - self._seen.keys())
+
+    def republish(self, claim: Claim, events: Sequence[Event]) -> None:
+        """See the port."""
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            for event in events:
+                self._events.append(event)
+
+    def checkpointed(self, mailbox: str, changes: int) -> None:
+        """See the port."""
+        with self._lock:
+            self._checkpointed[mailbox] = changes
+
+    def acquire_slot(self, claim: Claim, server: str, address: str, limit: int) -> bool:
+        """See the port."""
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            kinds = [self._slots.setdefault(of, {}) for of in (server, address)]
+            for places in kinds:
+                others = [held for id_, held in places.items() if id_ != claim.id and self._mailboxes.lives(held)]
+                if len(others) >= limit:
+                    return False
+            for places in kinds:
+                places[claim.id] = claim
+            return True
+
+    def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
+        """See the port."""
+        with self._lock:
+            self._refusals[mailbox] = (refusal, self._clock() + seconds)
+
+    def refusal(self, mailbox: str) -> Refusal | None:
+        """See the port."""
+        with self._lock:
+            refusal, until = self._refusals.get(mailbox, (None, 0.0))
+            return refusal if self._clock() < until else None
+
+    def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
+        """See the port."""
+        with self._lock:
+            return [self._open.get(key) for key in keys]
+
+    def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+        """See the port."""
+        with self._lock:
+            self._close(claim, message, event)
+            self._undone.get(message.mailbox, {}).pop(message.key, None)
+            self._changes[message.mailbox] += 1
+
+    def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
+        """See the port."""
+        with self._lock:
+            self._close(claim, failed.message, event)
+            self._failed[failed.message.key] = failed
+
+    def failed_messages(self) -> list[FailedMessage]:
+        """See the port."""
+        with self._lock:
+            return sorted(self._failed.values(), key=lambda failure: failure.failed_at)
+
+    def retry_failed(self, failed: FailedMessage) -> bool:
+        """See the port."""
+        message = failed.message
+        with self._lock:
+            if self._failed.pop(message.key, None) is None:
+                return False
+            self.messages.drop([message.key])
+            return self._open_up(message)
+
+    def drop_failed(self, failed: FailedMessage) -> bool:
+        """See the port."""
+        message = failed.message
+        with self._lock:
+            if self._failed.pop(message.key, None) is None:
+                return False
+            self._undone.get(message.mailbox, {}).pop(message.key, None)
+            self._changes[message.mailbox] += 1
+            return True
+
+    def put_status(self, mailbox: str, status: MailboxStatus) -> None:
+        """See the port."""
+        with self._lock:
+            if status.last_success is None and (before := self._statuses.get(mailbox)) is not None:
+                status = dataclasses.replace(status, last_success=before.last_success)
+            self._statuses[mailbox] = status
+
+    def statuses(self) -> dict[str, MailboxStatus]:
+        """See the port."""
+        with self._lock:
+            return dict(self._statuses)
+
+    def throttle(self, what: str, seconds: float) -> bool:
+        """See the port."""
+        with self._lock:
+            if self._clock() < self._turns.get(what, 0.0):
+                return False
+            self._turns[what] = self._clock() + seconds
+            return True
+
+    def record_tick(self) -> None:
+        """See the port."""
+        self._last_tick = self._clock()
+
+    def last_tick(self) -> float | None:
+        """See the port."""
+        return self._last_tick
+
+    def oldest_open(self) -> float | None:
+        """See the port."""
+        with self._lock:
+            return min((message.first_seen.timestamp() for message in self._open.values()), default=None)
+
+    def counts(self) -> dict[str, int]:
+        """See the port."""
+        with self._lock:
+            events, retrying = self._events.counts()
+            return {"open": len(self._open), "failed": len(self._failed), "events": events, "retrying": retrying}
+
+    def memory(self) -> Memory | None:
+        """See the port; there is no server."""
+        return None
+
+    def _open_up(self, message: OpenMessage) -> bool:
+        if message.key in self._failed:
+            return False
+        new = message.key not in self._open
+        self._open.setdefault(message.key, message)
+        self.messages.add([message.key])
+        return new
+
+    def _close(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+        self._check(self._messages, claim)
+        self._events.append(event, message.first_seen.timestamp())
+        self._open.pop(message.key, None)
+        self.messages.drop([message.key])
+
+    def _check(self, work: MemoryWorkSet, claim: Claim) -> None:
+        if not work.holds(claim):
+            raise StaleClaimError("the claim is no longer ours; nothing was changed")

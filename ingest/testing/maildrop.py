@@ -1,0 +1,147 @@
+"""The in-memory twin of a POP3 server: what `Pop3Connector` is, without sockets, for tests of use cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from ingest.errors import MaildropError, MessageTooLargeError, PipeliningStalledError
+from ingest.ports.maildrop import Fetched, Listed, Listing, NotFetched, Terms, Writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from ingest.domain.mailbox import Credentials, Mailbox
+
+SpoolT = TypeVar("SpoolT", bound=Writable)
+
+
+@dataclass
+class MemoryMaildrop:
+    """One maildrop: messages by unique-id, in order, and what a server may do with them.
+
+    Attributes:
+        messages: raw bytes by unique-id. `MemoryConnector` sessions delete from here at QUIT.
+        sizes: what LIST says, where it lies.
+        refused: unique-ids for which RETR answers -ERR.
+        alias: what the server says in place of a unique-id.
+        window: how many messages that were not fetched before are listed, as Gmail does; None lists all there are.
+        stalls: so many sessions still end in `PipeliningStalledError` while they fetch.
+        error: raised instead of opening a session.
+        unique_ids: whether the server has UIDL.
+        terms: what it says of its rules.
+        quits: how many sessions ended with QUIT.
+        sessions: how many were opened.
+    """
+
+    messages: dict[bytes, bytes] = field(default_factory=dict)
+    sizes: dict[bytes, int] = field(default_factory=dict)
+    refused: set[bytes] = field(default_factory=set)
+    alias: dict[bytes, bytes] = field(default_factory=dict)
+    window: int | None = None
+    stalls: int = 0
+    error: MaildropError | None = None
+    unique_ids: bool = True
+    terms: Terms = field(default_factory=Terms)
+    quits: int = 0
+    sessions: int = 0
+    retrieved: list[bytes] = field(default_factory=list)
+
+
+@dataclass
+class MemoryConnector:
+    """A `MaildropFactory` over maildrops in memory, by mailbox id."""
+
+    maildrops: dict[str, MemoryMaildrop]
+
+    def __call__(
+        self,
+        mailbox: Mailbox,
+        credentials: Credentials,
+        observe: Callable[[str, float], None],
+        acquire_slot: Callable[[str], None],
+    ) -> MemorySession:
+        """Open a session."""
+        del credentials
+        acquire_slot(mailbox.server.host)
+        maildrop = self.maildrops[mailbox.id]
+        if maildrop.error is not None:
+            raise maildrop.error
+        maildrop.sessions += 1
+        observe("connect", 0.0)
+        return MemorySession(maildrop, mailbox.limits.message_bytes)
+
+
+class MemorySession:
+    """A `Maildrop` over a `MemoryMaildrop`."""
+
+    def __init__(self, maildrop: MemoryMaildrop, message_bytes: int) -> None:
+        self.terms = maildrop.terms
+        self._maildrop = maildrop
+        self._most = message_bytes
+        self._by_number: dict[int, bytes] = {}
+        self._marked: set[bytes] = set()
+        self._closed = False
+
+    def listing(self) -> Listing:
+        """Every message, with the size that LIST says."""
+        drop = self._maildrop
+        shown = list(drop.messages)
+        if drop.window is not None:
+            shown = [unique_id for unique_id in shown if unique_id not in drop.retrieved][: drop.window]
+        self._by_number = dict(enumerate(shown, 1))
+        return Listing([self._row(*item) for item in self._by_number.items()], unique_ids=drop.unique_ids)
+
+    def fetch(
+        self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
+    ) -> Generator[Fetched[SpoolT] | NotFetched]:
+        """Hand out each message that is not refused."""
+        if self._maildrop.stalls:
+            self._maildrop.stalls -= 1
+            raise PipeliningStalledError("no answer to the second command")
+        for listed in wanted:
+            assert not self._closed
+            unique_id = self._by_number[listed.number]
+            if unique_id in self._maildrop.refused:
+                yield NotFetched(listed, "refused")
+                continue
+            raw = self._maildrop.messages[unique_id]
+            if len(raw) > self._most:
+                self._closed = True
+                raise MessageTooLargeError("larger than listed", listed)
+            self._maildrop.retrieved.append(unique_id)
+            target = spool(listed)
+            try:
+                target.write(raw)
+            except BaseException:
+                target.close()
+                raise
+            yield Fetched(listed, target, len(raw))
+
+    def top(self, listed: Listed) -> bytes:
+        """The header, with the blank line that ends it."""
+        head, blank, _ = self._maildrop.messages[self._by_number[listed.number]].partition(b"\r\n\r\n")
+        return head + blank
+
+    def delete(self, listed: Sequence[Listed]) -> int:
+        """Mark for deletion."""
+        self._marked.update(self._by_number[row.number] for row in listed)
+        return len(listed)
+
+    def _row(self, number: int, unique_id: bytes) -> Listed:
+        drop = self._maildrop
+        shown = drop.alias.get(unique_id, unique_id) if drop.unique_ids else None
+        return Listed(number, shown, drop.sizes.get(unique_id, len(drop.messages[unique_id])))
+
+    def quit(self) -> bool:
+        """Delete what is marked."""
+        assert not self._closed
+        self._maildrop.quits += 1
+        for unique_id in self._marked:
+            del self._maildrop.messages[unique_id]
+        self._closed = True
+        return True
+
+    def close(self) -> None:
+        """Delete nothing."""
+        self._closed = True

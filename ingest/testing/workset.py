@@ -1,0 +1,155 @@
+"""Items with due times in memory: the twin of `workset`."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.ports.ledger import Backlog, Claim, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+@dataclass(slots=True)
+class _Item:
+    """`at` is the due time, or the deadline while there is a fence; milliseconds, as in Redis."""
+
+    at: int
+    fence: int | None = None
+    tries: int = 0
+
+
+class MemoryWorkSet:
+    """The port's `WorkSet` for one process; `clock` gives seconds since 1970."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._items: dict[str, _Item] = {}
+        self._fence = 0
+
+    def add(self, ids: Iterable[str]) -> int:
+        """See the port."""
+        with self._lock:
+            new = set(ids) - self._items.keys()
+            self._items.update((item, _Item(self._now())) for item in new)
+            return len(new)
+
+    def add_later(self, item: str, delay: float) -> None:
+        """Make an item known, due after `delay` seconds; one already known keeps its place."""
+        with self._lock:
+            self._items.setdefault(item, _Item(self._after(delay)))
+
+    def run_now(self, item: str) -> bool:
+        """See the port."""
+        with self._lock:
+            found, now = self._items.get(item), self._now()
+            if found is None or (found.fence is not None and found.at > now):
+                return False
+            found.at = min(found.at, now)
+            return True
+
+    def due_in(self, item: str) -> float | None:
+        """See the port."""
+        with self._lock:
+            found = self._items.get(item)
+            if found is None or found.fence is not None:
+                return None
+            return max(0.0, (found.at - self._now()) / 1000)
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """See the port."""
+        with self._lock:
+            for item in ids:
+                self._items.pop(item, None)
+
+    def members(self) -> set[str]:
+        """See the port."""
+        with self._lock:
+            return set(self._items)
+
+    def standing(self) -> dict[str, Standing]:
+        """See the port."""
+        with self._lock:
+            now = self._now()
+            return {
+                name: Standing(0.0, claimed=item.at > now)
+                if item.fence is not None
+                else Standing(max(0.0, (item.at - now) / 1000))
+                for name, item in self._items.items()
+            }
+
+    def claim(self, limit: int, lease: float) -> list[Claim]:
+        """See the port."""
+        with self._lock:
+            now = self._now()
+            due = sorted((item.at, name) for name, item in self._items.items() if item.at <= now)
+            for _, name in due:
+                self._items[name].fence = None
+            return [self._claim(name, now, lease) for _, name in due[:limit]]
+
+    def claim_one(self, item: str, lease: float) -> Claim | None:
+        """See the port."""
+        with self._lock:
+            now = self._now()
+            found = self._items.setdefault(item, _Item(now))
+            if found.fence is not None and found.at > now:
+                return None
+            return self._claim(item, now, lease)
+
+    def renew(self, claim: Claim, lease: float) -> bool:
+        """See the port."""
+        with self._lock:
+            if not self.holds(claim):
+                return False
+            self._items[claim.id].at = self._after(lease)
+            return True
+
+    def release(self, claim: Claim, delay: float, tries: int = 0) -> bool:
+        """See the port."""
+        with self._lock:
+            if not self.holds(claim):
+                return False
+            self._items[claim.id] = _Item(self._after(delay), tries=max(0, tries))
+            return True
+
+    def backlog(self) -> Backlog:
+        """See the port."""
+        with self._lock:
+            now = self._now()
+            items = self._items.values()
+            late = [now - item.at for item in items if item.at <= now]
+            claimed = sum(item.at > now and item.fence is not None for item in items)
+            return Backlog(len(late), claimed, len(items) - len(late) - claimed, max(late, default=0) / 1000)
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether a claim is still the one in force."""
+        with self._lock:
+            item = self._items.get(claim.id)
+            return item is not None and item.fence == claim.fence
+
+    def lives(self, claim: Claim) -> bool:
+        """Whether a claim is in force and its time is not up."""
+        with self._lock:
+            return self.holds(claim) and self._items[claim.id].at > self._now()
+
+    def clear(self) -> None:
+        """Forget everything, the last fence too."""
+        with self._lock:
+            self._items.clear()
+            self._fence = 0
+
+    def _claim(self, name: str, now: int, lease: float) -> Claim:
+        item = self._items[name]
+        self._fence = max(self._fence + 1, int(self._clock() * 1_000_000))
+        claim = Claim(name, self._fence, item.tries + 1, (now - item.at) / 1000)
+        self._items[name] = _Item(self._after(lease), claim.fence, claim.tries)
+        return claim
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _after(self, seconds: float) -> int:
+        return self._now() + max(0, round(seconds * 1000))

@@ -1,0 +1,130 @@
+"""Claims: the loop that works off what is due, and the leases that keep a claim alive while its work goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ingest.errors import LedgerUnavailableError, StaleClaimError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ingest.ports.ledger import Claim, WorkSet
+
+
+def work_off(
+    work: WorkSet,
+    handle: Callable[[Claim], None],
+    *,
+    lease: float,
+    stop: Callable[[], bool],
+    batch: int = 1,
+    enough: Callable[[Claim], bool] = lambda _: False,
+) -> int:
+    """Claim due items and handle one after the other; returns how many were handled.
+
+    Args:
+        work: where the items are.
+        handle: does the work and gives the claim back; what it raises ends the loop.
+        lease: seconds each claim holds without being renewed.
+        stop: asked before each item. Claims left over then are given back, due at once.
+        batch: how many to claim in one go.
+        enough: asked of each claim; True gives it back untouched and ends the loop.
+    """
+    handled, over = 0, False
+    while not over and not stop():
+        claims = work.claim(batch, lease)
+        if not claims:
+            break
+        for claim in claims:
+            over = over or stop() or enough(claim)
+            if over:
+                work.release(claim, 0.0, claim.tries - 1)
+                continue
+            handle(claim)
+            handled += 1
+    return handled
+
+
+@dataclass(eq=False)
+class Lease:
+    """A claim under renewal. Times are of the monotonic clock, so that a wall clock that is set does no harm."""
+
+    work: WorkSet
+    claim: Claim
+    expires: float
+    lost: bool = field(default=False)
+
+    def check(self) -> None:
+        """Raise `StaleClaimError` when the claim is no longer ours; called between messages, before commits."""
+        if self.lost:
+            raise StaleClaimError("the claim ran out before the work was done")
+
+
+class LeaseKeeper:
+    """Renews every held claim at a third of its lease.
+
+    When the ledger does not answer, a lease is kept until its time is up and then counts as lost: by then another
+    worker may have the item, and the fencing number would refuse our commit anyway.
+    """
+
+    def __init__(self, seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._monotonic = monotonic
+        self._held: set[Lease] = set()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @contextmanager
+    def hold(self, work: WorkSet, claim: Claim) -> Iterator[Lease]:
+        """Keep a claim alive for the length of a `with` block. The claim was made with a lease of `seconds`."""
+        lease = Lease(work, claim, self._monotonic() + self.seconds)
+        with self._wake:
+            self._held.add(lease)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+                self._thread.start()
+        try:
+            yield lease
+        finally:
+            with self._wake:
+                self._held.discard(lease)
+
+    def close(self) -> None:
+        """Stop renewing; what is still held expires by itself."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def renew_all(self) -> None:
+        """Renew every held claim once."""
+        with self._wake:
+            held = list(self._held)
+        for lease in held:
+            self._renew(lease)
+
+    def _renew(self, lease: Lease) -> None:
+        before = self._monotonic()
+        try:
+            renewed = lease.work.renew(lease.claim, self.seconds)
+        except LedgerUnavailableError:
+            lease.lost = lease.lost or before >= lease.expires
+            return
+        if renewed:
+            lease.expires = before + self.seconds
+        else:
+            lease.lost = True
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                if self._closed or self._wake.wait_for(lambda: self._closed, self.seconds / 3):
+                    return
+            self.renew_all()

@@ -1,0 +1,136 @@
+"""From a spooled message to a raw object in the store and the record that the ledger keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.domain import keys
+from ingest.domain.message import OpenMessage
+from ingest.errors import ObjectExistsError
+from ingest.mime import received_at
+from ingest.ports.ledger import Registration
+from ingest.usecases.recover.republish import event_from_manifest
+from ingest.usecases.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from ingest.domain.events import Event
+    from ingest.domain.keys import Layout
+    from ingest.domain.mailbox import Mailbox
+    from ingest.domain.manifest import ObjectRef
+    from ingest.ports.maildrop import Listed
+    from ingest.ports.store import Store, Stored
+
+_PRINTABLE = range(0x21, 0x7F)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Writes raw messages. Doing it again writes the same keys, so it may be done any number of times.
+
+    Attributes:
+        published: gives the time (seconds since 1970) before which every manifest's event was confirmed.
+    """
+
+    store: Store
+    layout: Layout
+    published: Callable[[], float]
+
+    def whole(self, mailbox: Mailbox, listed: Listed, spool: Spool, first_seen: datetime) -> Registration:
+        """Store a complete message and close its spool.
+
+        Args:
+            mailbox: where it was fetched.
+            listed: its row of the listing.
+            spool: all its bytes, with the message key's hash as `identity`.
+            first_seen: when the listing showed it.
+
+        Returns:
+            What to register: without a message when the same bytes were done before.
+
+        Raises:
+            StoreError: it is not stored.
+        """
+        try:
+            return self._store(mailbox, listed, spool, first_seen, keys.RAW)
+        finally:
+            spool.close()
+
+    def oversize(self, mailbox: Mailbox, listed: Listed, header: bytes, first_seen: datetime) -> Registration:
+        """Store the header of a message that is too large to fetch; arguments and errors as for `whole`.
+
+        Without TOP there is no header: the unique-id then makes the identity, or, without that too, the size.
+        """
+        spool = new_spool(mailbox)
+        try:
+            spool.write(header)
+            if not header and spool.identity is not None:
+                spool.identity.update(listed.unique_id or b"%d" % (listed.size or 0))
+            return self._store(mailbox, listed, spool, first_seen, keys.TOP)
+        finally:
+            spool.close()
+
+    def _store(self, mailbox: Mailbox, listed: Listed, spool: Spool, first_seen: datetime, name: str) -> Registration:
+        key = spool.key
+        received = received_at(spool.head())
+        folder = self.layout.folder(mailbox.folder, received.date() if received else None, key)
+        digest = bytes.fromhex(key) if listed.unique_id is None else keys.unique_id_digest(listed.unique_id)
+        source = self._put_raw(f"{folder}/{name}", spool)
+        if source is None:
+            manifest = next((found for found in self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
+            if manifest is not None:
+                return Registration(digest, None, stored=name == keys.RAW, event=self._unpublished(manifest))
+            source = self.store.stat(f"{folder}/{name}")
+            if source is None:  # gone between two calls: nobody but a person with a broom does that
+                return self._store(mailbox, listed, spool, first_seen, name)
+        return Registration(
+            digest,
+            OpenMessage(
+                key=key,
+                mailbox=mailbox.id,
+                unique_id=printable(listed.unique_id or b""),
+                folder=folder,
+                kind="oversize" if name == keys.TOP else "whole",
+                source=source,
+                listed_size=listed.size,
+                first_seen=first_seen,
+                received_at=received,
+                labels=dict(mailbox.labels),
+            ),
+            stored=name == keys.RAW,
+        )
+
+    def _unpublished(self, manifest: Stored) -> Event | None:
+        """The event of a message that was done before, unless it is known to be published.
+
+        Nobody fetches a message that is registered. So this one came twice, or the ledger lost its registration, and
+        then it may have lost the event too.
+        """
+        return event_from_manifest(self.store, manifest) if manifest.modified >= self.published() else None
+
+    def _put_raw(self, key: str, spool: Spool) -> ObjectRef | None:
+        """The stored object, or None when it was there before."""
+        try:
+            return self.store.put(
+                key,
+                spool.reader(),
+                size=spool.size,
+                sha256=spool.sha256,
+                content_type="message/rfc822",
+                only_if_absent=True,
+            )
+        except ObjectExistsError:
+            return None
+
+
+def new_spool(mailbox: Mailbox) -> Spool:
+    """An empty spool that also computes the message key."""
+    return Spool(keys.message_hasher(mailbox.id))
+
+
+def printable(unique_id: bytes) -> str:
+    r"""A unique-id as text: bytes that are not printable ASCII (RFC 1939 wants 0x21 to 0x7E) as `\xNN`."""
+    return "".join(chr(byte) if byte in _PRINTABLE else f"\\x{byte:02x}" for byte in unique_id)

@@ -1,0 +1,192 @@
+"""From MIME events to stored parts: bodies and attachments, each spooled, looked into, hashed, named and written."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ingest.domain import keys
+from ingest.domain.manifest import Attachment, Body
+from ingest.mime.defects import Defect
+from ingest.mime.detect import DETECT_BYTES, detect_type
+from ingest.mime.events import MessageEnded, MimeEvent
+from ingest.mime.names import display_name
+from ingest.usecases.process.parts import Part, PartCollector
+from ingest.usecases.process.scanning import Scanning, Scans
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+    from ingest.domain.manifest import ObjectRef
+    from ingest.ports.store import Store
+    from ingest.usecases.process.containers import Contents, Opened
+    from ingest.usecases.spool import Spool
+
+# Parts that wait to be stored hold up to a MiB of memory each; a slow store must not make them many.
+_UNDER_WAY = 32
+# What makes the message `partial`; the last two are told of signed messages.
+_LEFT_OUT = frozenset(
+    defect.value
+    for defect in (Defect.CONTAINER_LIMIT, Defect.CONTAINER_STOPPED, Defect.PARTS_LIMIT, Defect.DEPTH_LIMIT)
+)
+
+
+@dataclass
+class Parts:
+    """Takes the events of one message and writes its parts, and what is inside of them, below `folder`.
+
+    Uploads run in `uploads` while parsing goes on; `finish` waits for them. Order is that of the message.
+    """
+
+    store: Store
+    folder: str
+    uploads: Executor
+    contents: Contents
+    scans: Scans = field(default_factory=Scanning().begin)
+    ended: MessageEnded | None = None
+    _collector: PartCollector = field(default_factory=PartCollector)
+    _stack: list[Opened] = field(default_factory=list)  # containers that are being read, each in the one before
+    _waiting: deque[Opened] = field(default_factory=deque)
+    _written: list[tuple[Part, Future[Body | Attachment]]] = field(default_factory=list)
+
+    def take(self, event: MimeEvent) -> None:
+        """Take the next event.
+
+        Raises:
+            SpoolError: there is no room for its bytes.
+            GuardError: no process can be started to look into an attachment.
+        """
+        if isinstance(event, MessageEnded):
+            self.ended = event
+        part = self._collector.take(event)
+        if part is not None:
+            self._add(part)
+            self._read_containers()
+
+    def finish(self) -> tuple[list[Body], list[Attachment]]:
+        """Read the signed messages that had to wait; then wait until all parts are stored.
+
+        Raises:
+            StoreError: one of them is not; the others may be. Doing it again writes the same keys.
+            SpoolError, GuardError: as for `take`.
+        """
+        while self._waiting:
+            self._stack.append(self._waiting.popleft())
+            self._read_containers()
+        done = [future.result() for _, future in self._written]
+        bodies = [part for part in done if isinstance(part, Body)]
+        attachments = [part for part in done if isinstance(part, Attachment)]
+        self._note_limits(attachments)
+        return bodies, sorted(attachments, key=lambda part: _order(part.part))
+
+    def abandon(self) -> None:
+        """Wait for what is under way and let go of everything; after an error."""
+        for part, future in self._written:
+            if future.cancel():
+                part.spool.close()
+            else:
+                future.exception()
+        for opened in (*self._stack, *self._waiting):
+            opened.close()
+        self._collector.close()
+
+    def _read_containers(self) -> None:
+        """Depth first, with a stack: what a container holds may be one."""
+        while self._stack:
+            inside = self._stack[-1].next()
+            if inside is None:
+                self._submit(self._stack.pop().part)
+            else:
+                self._add(inside)
+
+    def _add(self, part: Part) -> None:
+        """A whole part: look at it, and into it."""
+        try:
+            self._look_at(part)
+            opened = self.contents.open(part)
+        except BaseException:
+            part.spool.close()
+            raise
+        if opened is None:
+            self._submit(part)
+        elif opened.waits:
+            self._waiting.append(opened)
+        else:
+            self._stack.append(opened)
+
+    def _look_at(self, part: Part) -> None:
+        head = part.head
+        if head.role == "text" or head.role == "html":  # noqa: PLR1714 - mypy narrows only this form
+            self.contents.bodies.add(head.role)
+            return
+        part.detected = detect_type(part.spool.head(DETECT_BYTES), head.declared_type, head.filename)
+
+    def _submit(self, part: Part) -> None:
+        if self._stack:
+            self._stack[-1].tell(part)
+        under_way = [future for _, future in self._written[-_UNDER_WAY:]]
+        if len(under_way) == _UNDER_WAY:
+            wait(under_way[:1])
+        self._written.append((part, self.uploads.submit(self._write, part)))
+
+    def _note_limits(self, attachments: list[Attachment]) -> None:
+        assert self.ended is not None
+        if any(_LEFT_OUT.intersection(part.defects) for part in attachments):
+            self.ended = self.ended._replace(status="partial")
+
+    def _write(self, part: Part) -> Body | Attachment:
+        try:
+            return self._write_body(part) if part.is_body else self._write_attachment(part)
+        finally:
+            part.spool.close()
+
+    def _write_body(self, part: Part) -> Body:
+        kind, head = part.head.role, part.head
+        assert kind == "text" or kind == "html"  # noqa: PLR1714 - mypy narrows only this form
+        name = keys.BODY_TEXT if kind == "text" else keys.BODY_HTML
+        content_type = "text/plain" if kind == "text" else "text/html"
+        stored = self._put(name, part.spool, f"{content_type}; charset=utf-8")
+        return Body(
+            part=head.path, kind=kind, charset=head.charset or "us-ascii", object=stored, defects=part.defects
+        )
+
+    def _write_attachment(self, part: Part) -> Attachment:
+        head, spool = part.head, part.spool
+        name = display_name(head.path, head.filename, part.detected)
+        scan = self.scans.scan(spool)
+        stored = self._put(self.scans.object_name(head.path, name.safe, scan), spool, part.detected, name.display)
+        assert head.role != "text" and head.role != "html"  # noqa: PT018, PLR1714 - mypy narrows only this form
+        return Attachment(
+            part=head.path,
+            parent=head.parent,
+            filename=name.display,
+            filename_original=name.original,
+            role=head.role,
+            disposition=head.disposition,
+            content_id=head.content_id,
+            declared_type=head.declared_type,
+            detected_type=part.detected,
+            size=spool.size,
+            sha256=spool.sha256,
+            object=stored,
+            defects=[*part.defects, *name.defects],
+            scan=scan,
+            invoice=part.invoice,
+            encrypted=part.encrypted,
+        )
+
+    def _put(self, name: str, spool: Spool, content_type: str, filename: str | None = None) -> ObjectRef:
+        return self.store.put(
+            f"{self.folder}/{name}",
+            spool.reader(),
+            size=spool.size,
+            sha256=spool.sha256,
+            content_type=content_type,
+            filename=filename,
+        )
+
+
+def _order(path: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in path.split("."))

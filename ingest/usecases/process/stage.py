@@ -1,0 +1,118 @@
+"""Claimed messages: process each, publish its event, or decide when to try again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from structlog import get_logger
+
+from ingest.domain.message import FailedMessage
+from ingest.domain.retry import MESSAGE_TRIES, GiveUp, after_message_error
+from ingest.errors import MailhaulError, MessageError, WorkerDiedError
+from ingest.ports.tracing import NO_TRACING, Attributes, Span, Step, Tracer
+from ingest.ports.wakeups import Queue, Wakeups
+from ingest.usecases.claims import work_off
+from ingest.usecases.process.processor import event_of, failed_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from ingest.domain.message import OpenMessage
+    from ingest.metrics import Metrics
+    from ingest.ports.ledger import Claim, Ledger
+    from ingest.usecases.claims import LeaseKeeper
+    from ingest.usecases.process.processor import Processor
+
+log = get_logger()
+
+BATCH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStage:
+    """Works off due messages. One that fails is tried again later, then set aside; the others go on."""
+
+    processor: Processor
+    ledger: Ledger
+    wakeups: Wakeups
+    metrics: Metrics
+    keeper: LeaseKeeper
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+    tracer: Tracer = NO_TRACING
+
+    def run(self, stop: Callable[[], bool]) -> int:
+        """Claim due messages in small batches until none is due; returns how many were handled.
+
+        Raises:
+            LedgerError: the ledger is away; claims expire by themselves.
+        """
+        return work_off(self.ledger.messages, self.handle, lease=self.keeper.seconds, stop=stop, batch=BATCH)
+
+    def handle(self, claim: Claim) -> None:
+        """Process one claimed message, whatever becomes of it."""
+        message = self.ledger.open_messages([claim.id])[0]
+        if message is None:
+            self.ledger.messages.drop([claim.id])
+            return
+        about: Attributes = {"mailbox": message.mailbox, "message": message.key, "tries": claim.tries}
+        with self.tracer.start(Step.PROCESS, message.traceparent, **about) as span:
+            self._handle(claim, message, span)
+
+    def _handle(self, claim: Claim, message: OpenMessage, span: Span) -> None:
+        if claim.tries > MESSAGE_TRIES:
+            # Claims that ended without a word: whoever had them died or was killed.
+            self._after(claim, message, WorkerDiedError("its worker died"), span)
+            return
+        try:
+            with self.keeper.hold(self.ledger.messages, claim) as lease:
+                manifest = self.processor.process(message)
+                lease.check()
+                self.ledger.complete(claim, message, event_of(manifest, self.now(), span.traceparent))
+        except MailhaulError as error:
+            self._after(claim, message, error, span)
+        except Exception:  # the border of one message: a bug that it brings out must not stop the others
+            log.exception("message.bug", mailbox=message.mailbox, message=message.key)
+            self._after(claim, message, MessageError("unexpected error"), span)
+        else:
+            self.metrics.count("messages_total", "processed")
+            self._tell(message, len(manifest.attachments), manifest.parse.defects, span)
+            self.wakeups.send(Queue.RELAY)
+
+    def _after(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
+        span.fail(error.code)
+        decision = after_message_error(error, claim.tries, self.random())
+        if isinstance(decision, GiveUp):
+            self._give_up(claim, message, error, span)
+            return
+        tries = claim.tries if decision.counted else claim.tries - 1
+        self.ledger.messages.release(claim, decision.pause, tries)
+        log.warning(
+            "message.again",
+            mailbox=message.mailbox,
+            message=message.key,
+            error=error.code,
+            tries=claim.tries,
+            seconds=round(decision.pause, 1),
+        )
+
+    def _give_up(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
+        now = self.now()
+        failed = FailedMessage(message=message, reason=error.code, tries=claim.tries, failed_at=now)
+        self.ledger.fail(claim, failed, failed_event(message, error.code, now, span.traceparent))
+        self.metrics.count("messages_total", "failed")
+        log.error("message.failed", mailbox=message.mailbox, message=message.key, error=error.code)
+        self.wakeups.send(Queue.RELAY)
+
+    def _tell(self, message: OpenMessage, attachments: int, defects: list[str], span: Span) -> None:
+        span.note(size_bytes=message.source.size, attachments=attachments, defects=len(defects))
+        log.info(
+            "message.done",
+            mailbox=message.mailbox,
+            message=message.key,
+            size_bytes=message.source.size,
+            attachments=attachments,
+            defects=len(defects),
+        )

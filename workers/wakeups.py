@@ -1,0 +1,88 @@
+"""Wakeups over Celery: small messages that expire, without results, ETA or priorities."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from kombu.exceptions import ChannelError, OperationalError
+from structlog import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celery import Celery
+
+    from ingest.ports.wakeups import Queue
+
+log = get_logger()
+
+# A hint that nobody took within this time has been made good by a later tick.
+EXPIRES = 15.0
+# One worker that commits many messages in a row need not say so each time.
+QUIET = 0.05
+SENT_AT = "mailhaul_sent_at"
+
+
+def task_name(queue: Queue) -> str:
+    """The Celery name of the task that works off a queue's wakeups."""
+    return f"mailhaul.{queue}"
+
+
+class CeleryWakeups:
+    """The wakeups port over a Celery app. The broker may be away: what is not sent, the next tick makes good."""
+
+    def __init__(self, app: Celery, clock: Callable[[], float] = time.time) -> None:
+        self._app = app
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: dict[Queue, float] = {}
+
+    def send(self, queue: Queue, count: int = 1) -> None:
+        """Enqueue wakeups; a second call for the same queue within 50 ms is dropped."""
+        with self._lock:
+            now = self._clock()
+            if now - self._last.get(queue, 0.0) < QUIET:
+                return
+            self._last[queue] = now
+        try:
+            with self._app.producer_pool.acquire(block=True, timeout=1) as producer:
+                for _ in range(count):
+                    self._app.send_task(
+                        task_name(queue),
+                        queue=str(queue),
+                        expires=EXPIRES,
+                        ignore_result=True,
+                        retry=False,
+                        headers={SENT_AT: now},
+                        producer=producer,
+                    )
+        except (OperationalError, OSError) as error:
+            log.warning("wakeup.not_sent", queue=str(queue), error=type(error).__name__)
+
+    def waiting(self, queue: Queue) -> int:
+        """How many wakeups wait in a queue; 0 when the broker does not answer or has no such queue yet."""
+        return int(self._ask(lambda channel: channel.queue_declare(str(queue), passive=True).message_count, 0))
+
+    def oldest_age(self, queue: Queue) -> float:
+        """Seconds the oldest hint has waited; 0 when there is none. Only Redis and Valkey let us look."""
+        return float(self._ask(lambda channel: self._age(channel, queue), 0.0))
+
+    def _age(self, channel: Any, queue: Queue) -> float:
+        if channel.connection.client.transport.driver_type != "redis":
+            return 0.0
+        raw = channel.client.lindex(str(queue), -1)
+        sent_at = json.loads(raw)["headers"].get(SENT_AT) if raw else None
+        return max(0.0, self._clock() - sent_at) if sent_at else 0.0
+
+    def _ask(self, question: Callable[[Any], Any], default: float) -> Any:
+        """Ask a kombu channel, whose kind depends on the broker."""
+        connections: Any = self._app.pool  # celery-types takes it for a pool of producers
+        try:
+            with connections.acquire(block=True, timeout=1) as connection:
+                return question(connection.default_channel)
+        except (ChannelError, OperationalError, OSError) as error:
+            log.debug("broker.no_answer", error=type(error).__name__)
+            return default
