@@ -114,7 +114,7 @@ def _pending(gauges: Gauges, status: Status, now: float) -> None:
         gauges["sink_waiting_events"].add_metric([sink], lag.entries)
         gauges["sink_oldest_event_age_seconds"].add_metric([sink], lag.oldest_age)
         gauges["sink_disabled"].add_metric([sink], int(sink in status.disabled))
-    gauges["dead_letter_entries"].add_metric([], status.counts["retrying"])
+    gauges["dead_letters"].add_metric([], status.counts["dead_letters"])
     gauges["schedule_lag_seconds"].add_metric([], status.schedule.lag)
     gauges["due_mailboxes"].add_metric([], status.schedule.due)
     if status.last_tick is not None:

@@ -100,7 +100,7 @@ class Drain:
             pending=self.ledger.counts()["open"],
             events=dict(events),
             waiting_events=sum(self.events.lag(sink).entries for sink in schedule.sinks)
-            + self.ledger.counts()["retrying"],
+            + self.ledger.counts()["dead_letters"],
             seconds=time.monotonic() - started,
         )
 

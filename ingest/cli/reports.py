@@ -142,7 +142,7 @@ def status_view(status: Status) -> RenderableType:
             for sink, lag in status.sinks.items()
         ),
     ]
-    if status.counts["retrying"]:
+    if status.counts["dead_letters"]:
         kept = f"{status.counts['retrying']} events were refused by their sink and are kept aside"
         lines.append(f"{kept}; list them with: mailhaul sinks refused NAME")
     return Group(table, "", *lines)

@@ -77,7 +77,7 @@ def plain(snapshot: Snapshot) -> str:
         "events": sum(totals.delivered.values()),
         "pending": status.counts["open"] if status else "?",
         "undelivered": max((lag.entries for lag in status.sinks.values()), default=0) if status else "?",
-        "retrying": status.counts["retrying"] if status else "?",
+        "dead_letters": status.counts["dead_letters"] if status else "?",
         "failed": status.counts["failed"] if status else "?",
         "ledger": "up" if status else "away",
         "down": ",".join(process.name for process in snapshot.processes if process.pid is None) or "-",
@@ -176,7 +176,7 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
             disabled = status is not None and sink in status.disabled
             events.append((waiting[sink], "not wanted (410)" if disabled else "waiting", "bold yellow"))
     table.add_row("events", _counts(*events) if events else Text("in the stream; no sink is configured"))
-    backlog, retrying = (status.counts["open"], status.counts["retrying"]) if status else (0, 0)
+    backlog, retrying = (status.counts["open"], status.counts["dead_letters"]) if status else (0, 0)
     table.add_row(
         "backlog", _counts((backlog, "to process", "bold yellow"), (retrying, "refused by their sink", "bold red"))
     )

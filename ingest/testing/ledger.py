@@ -271,7 +271,7 @@ class MemoryLedger:
         """See the port."""
         with self._lock:
             events, retrying = self._events.counts()
-            return {"open": len(self._open), "failed": len(self._failed), "events": events, "retrying": retrying}
+            return {"open": len(self._open), "failed": len(self._failed), "events": events, "dead_letters": retrying}
 
     def memory(self) -> Memory | None:
         """See the port; there is no server."""

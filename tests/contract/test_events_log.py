@@ -170,7 +170,7 @@ def test_a_parked_event_leaves_the_stream_to_the_others(bench: Bench) -> None:
     assert ids(bench.events.read("a", 10)) == [1]
     assert bench.events.lag("a").entries == 1
     assert bench.events.dead_letter_entries("a", ["0", "1"]) == [refused, None]
-    assert bench.ledger.counts()["retrying"] == 1
+    assert bench.ledger.counts()["dead_letters"] == 1
     assert ids(bench.events.read("b", 10)) == [0, 1]
 
 
@@ -203,7 +203,7 @@ def test_an_unparked_event_is_forgotten(bench: Bench) -> None:
     bench.events.forget_dead_letter("a", claim_retrying(bench, "a"))
     assert bench.events.retrying("a").members() == set()
     assert bench.events.dead_letter_entries("a", ["0"]) == [None]
-    assert bench.ledger.counts()["retrying"] == 0
+    assert bench.ledger.counts()["dead_letters"] == 0
 
 
 def test_a_delivered_event_is_forgotten_even_when_the_claim_ran_out(bench: Bench) -> None:
@@ -226,7 +226,7 @@ def test_an_event_set_aside_is_kept(bench: Bench) -> None:
     bench.events.dead_letter("a", claim_retrying(bench, "a"))
     assert bench.events.retrying("a").members() == set()
     assert bench.events.dead_letter_entries("a", ["0"]) == [refused]
-    assert bench.ledger.counts()["retrying"] == 1
+    assert bench.ledger.counts()["dead_letters"] == 1
 
 
 def test_asking_for_no_dead_letters_is_allowed(bench: Bench) -> None:
@@ -238,7 +238,7 @@ def test_dead_letters_are_counted_over_all_sinks(bench: Bench) -> None:
     for sink in ("a", "b"):
         for entry in bench.events.read(sink, 2):
             bench.events.retry_later(sink, entry, LONG)
-    assert bench.ledger.counts()["retrying"] == 4
+    assert bench.ledger.counts()["dead_letters"] == 4
 
 
 def test_a_lost_stream_begins_anew(bench: Bench) -> None:
@@ -337,7 +337,7 @@ def test_a_person_may_drop_dead_letters(bench: Bench) -> None:
     assert bench.events.drop_dead_letters("a", ["0", "2", "never"]) == 2
     assert [int(one.entry.event.id) for one in bench.events.dead_letters("a", 10)] == [1]
     assert bench.events.retrying("a").members() == {"1"}
-    assert bench.ledger.counts()["retrying"] == 1
+    assert bench.ledger.counts()["dead_letters"] == 1
 
 
 def test_erased_events_are_gone_whether_read_or_not(bench: Bench) -> None:

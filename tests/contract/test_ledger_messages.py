@@ -86,7 +86,7 @@ def test_registered_messages_are_seen_open_undone_and_due(bench: Bench) -> None:
         None,
         message(1),
     ]
-    assert bench.ledger.counts() == {"open": 2, "failed": 0, "events": 0, "retrying": 0}
+    assert bench.ledger.counts() == {"open": 2, "failed": 0, "events": 0, "dead_letters": 0}
 
 
 def test_asking_for_no_open_messages_is_allowed(bench: Bench) -> None:
@@ -228,7 +228,7 @@ def test_complete_appends_one_event_and_closes_the_message(bench: Bench) -> None
     assert entry.event == event(number)
     assert entry.first_seen == FIRST_SEEN.timestamp()
     assert abs(entry.appended - bench.now()) < 60
-    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 1, "retrying": 0}
+    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 1, "dead_letters": 0}
     assert bench.ledger.open_messages([work.id]) == [None]
     assert work.id not in bench.ledger.messages.members()
     assert bench.ledger.undone(BOX) == {digest(3 - number)}
@@ -252,7 +252,7 @@ def test_complete_and_fail_under_a_claim_that_ran_out_change_nothing(bench: Benc
         bench.ledger.complete(old, message(1), event(1))
     with pytest.raises(StaleClaimError):
         bench.ledger.fail(old, failed(1), event(1, EventType.FAILED))
-    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 0, "retrying": 0}
+    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 0, "dead_letters": 0}
     assert bench.ledger.messages.renew(new, LONG)
 
 
@@ -262,7 +262,7 @@ def test_a_failed_message_is_kept_told_of_and_undone(bench: Bench) -> None:
     assert bench.ledger.failed_messages() == [failed(1)]
     assert bench.ledger.undone(BOX) == {digest(1)}
     assert bench.ledger.messages.members() == set()
-    assert bench.ledger.counts() == {"open": 0, "failed": 1, "events": 1, "retrying": 0}
+    assert bench.ledger.counts() == {"open": 0, "failed": 1, "events": 1, "dead_letters": 0}
     (entry,) = bench.events.read("sink", 10)
     assert entry.event == event(1, EventType.FAILED)
 
@@ -412,5 +412,5 @@ def test_a_lost_ledger_refuses_claims_from_before(bench: Bench) -> None:
         bench.ledger.register(claim, [registration(2)])
     with pytest.raises(StaleClaimError):
         bench.ledger.complete(work, message(1), event(1))
-    assert bench.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "retrying": 0}
+    assert bench.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0}
     bench.ledger.ping()

@@ -254,7 +254,7 @@ class RedisLedger:
             ("SMEMBERS", names.DEAD_LETTER_SINKS),
         )
         retrying = sum(self._connection.call("HLEN", names.dead_letter_entries(sink.decode())) for sink in sinks)
-        return {"open": opened, "failed": failed, "events": events, "retrying": retrying}
+        return {"open": opened, "failed": failed, "events": events, "dead_letters": retrying}
 
     def memory(self) -> Memory | None:
         """See the port. INFO is often forbidden to users of a shared server, and nothing depends on it."""

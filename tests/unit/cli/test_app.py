@@ -77,7 +77,7 @@ def test_status_of_a_ledger_that_is_new(tmp_path: Path) -> None:
     config.write_text(f"store: file://{tmp_path}/store\nledger: embedded\n")
     done = mailhaul("status", "--config", str(config), "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["counts"] == {"open": 0, "failed": 0, "events": 0, "retrying": 0}
+    assert json.loads(done.stdout)["counts"] == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0}
 
 
 def test_a_second_up_on_the_same_ledger_is_refused(tmp_path: Path) -> None:

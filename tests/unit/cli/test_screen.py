@@ -35,7 +35,7 @@ def snapshot(mailboxes: int = 5, *, ledger: bool = True) -> Snapshot:
         backlog,
         backlog,
         None,
-        {"open": 2, "failed": 1, "events": 9, "retrying": 0},
+        {"open": 2, "failed": 1, "events": 9, "dead_letters": 0},
         {"jsonl": GroupLag(4, 1.5)},
         1000.0,
     )
@@ -143,7 +143,7 @@ def test_without_a_terminal_it_is_one_line_of_pairs() -> None:
         "events": "8",
         "pending": "2",
         "undelivered": "4",
-        "retrying": "0",
+        "dead_letters": "0",
         "failed": "1",
         "ledger": "up",
         "down": "relay",

@@ -53,7 +53,7 @@ def test_each_part_that_fails_is_named_with_its_reason_and_the_others_are_tried(
             raise StoreRefusedError("The bucket does not exist.")
 
         b.store.fault = refuse
-        b.sinks["main"].away = True
+        b.sinks["main"].unavailable = True
         findings = check(b)
         assert {name for name, finding in findings.items() if not finding.ok} == {"store", "sink", "a"}
         assert findings["a"].detail == "The server refused the user name or password."

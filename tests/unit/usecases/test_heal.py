@@ -24,26 +24,26 @@ def ids(b: Bench) -> set[str]:
 
 def test_an_event_that_no_sink_had_when_the_ledger_was_lost_is_told() -> None:
     with bench() as b:
-        b.sinks["main"].away = True
+        b.sinks["main"].unavailable = True
         fill(b, 1, 2)
         b.everything()
         b.poll_all()
         b.ledger.lose()
-        b.sinks["main"].away = False
+        b.sinks["main"].unavailable = False
         b.everything()
         assert told(b) == ["1", "2"]
 
 
 def test_an_event_is_told_even_when_the_server_has_nothing_any_more() -> None:
     with bench(mailbox("a", deletion=Deletion(0.0))) as b:
-        b.sinks["main"].away = True
+        b.sinks["main"].unavailable = True
         fill(b, 1)
         b.everything()
         b.clock.time += 10
         b.poll_all()
         assert b.maildrops["a"].messages == {}
         b.ledger.lose()
-        b.sinks["main"].away = False
+        b.sinks["main"].unavailable = False
         b.everything()
         assert told(b) == ["1"]
 
@@ -92,14 +92,14 @@ def test_a_registration_lost_with_the_last_second_brings_its_event_again() -> No
         b.everything()
         b.settle()
         b.clock.time += 1
-        b.sinks["main"].away = True
+        b.sinks["main"].unavailable = True
         fill(b, 2)
         b.everything()
         del b.ledger._seen["a"][unique_id_digest(b"u2")]
         b.events._entries.pop()
         group = b.events._groups["main"]
         group.read, group.pending = group.read - 1, set()
-        b.sinks["main"].away = False
+        b.sinks["main"].unavailable = False
         b.clock.time += 60
         b.everything()
         assert told(b) == ["1", "2"]
@@ -107,13 +107,13 @@ def test_a_registration_lost_with_the_last_second_brings_its_event_again() -> No
 
 def test_nothing_counts_as_published_while_a_sink_has_not_confirmed_it() -> None:
     with bench() as b:
-        b.sinks["main"].away = True
+        b.sinks["main"].unavailable = True
         fill(b, 1)
         b.everything()
         before = b.clock.time
         b.settle()
         assert b.published_time.read() <= before - SKEW
-        b.sinks["main"].away = False
+        b.sinks["main"].unavailable = False
         b.clock.time += 1000
         b.relay_stage.run(lambda: False)
         b.settle()

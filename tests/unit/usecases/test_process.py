@@ -30,7 +30,7 @@ def test_a_message_gets_body_attachment_manifest_and_one_event() -> None:
         assert attachment["detected_type"] == "application/pdf"
         assert b.store.objects[data["bodies"][0]["object"]["key"]].content.strip() == b"Hello."
         assert json.loads(b.store.objects[data["manifest"]].content) == data
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "retrying": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
 
 
 def test_the_manifest_is_written_after_everything_it_names() -> None:
@@ -74,7 +74,7 @@ def test_a_store_that_is_away_for_days_costs_no_message_its_tries() -> None:
             b.clock.time += 60
         b.store.fault = None
         b.process_stage.run(never)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "retrying": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
 
 
 def test_a_message_that_brings_out_a_bug_is_given_up_with_an_event_and_the_others_pass() -> None:

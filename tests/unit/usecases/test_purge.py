@@ -142,7 +142,7 @@ def test_healing_tells_nothing_of_it_though_nothing_counts_as_published() -> Non
         b.sinks["main"].delivered.clear()
         b.everything()
         assert b.published() == []
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "retrying": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0}
         assert_forgotten(b, 1)
 
 
@@ -215,10 +215,10 @@ def test_its_events_are_taken_from_the_stream_and_from_those_that_a_sink_refused
     with bench() as b:
         b.refuse_everything()
         fill(b, 1, 2)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 2, "retrying": 2}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 2, "dead_letters": 2}
         report = purge(b, 1)
         assert (report.refused_events, report.unread_events) == (1, 1)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "retrying": 1}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 1}
         assert b.events.dead_letter_entries("main", [keys.event_id(EventType.RECEIVED, key(2))]) != [None]
 
 

@@ -51,7 +51,7 @@ def test_pauses_for_a_sink_that_stays_away_grow() -> None:
 def test_a_sink_that_is_away_for_a_week_is_asked_every_few_minutes_and_loses_nothing() -> None:
     week = 7 * 86_400
     with bench() as b:
-        b.sinks["main"].away = True
+        b.sinks["main"].unavailable = True
         filled(b, 3)
         began, tried, longest, last = b.clock.time, 0, 0.0, b.clock.time
         while b.clock.time < began + week:
@@ -60,8 +60,8 @@ def test_a_sink_that_is_away_for_a_week_is_asked_every_few_minutes_and_loses_not
             b.clock.time += 60
         assert week / 400 < tried < week / 200
         assert longest < 400
-        assert b.ledger.counts()["retrying"] == 0
-        b.sinks["main"].away = False
+        assert b.ledger.counts()["dead_letters"] == 0
+        b.sinks["main"].unavailable = False
         b.clock.time += 400
         b.relay_stage.run(never)
         assert len(b.sinks["main"].delivered) == 3
@@ -121,12 +121,12 @@ def test_a_refused_event_is_parked_and_the_others_pass() -> None:
         )
         b.relay_stage.run(never)
         assert len(b.sinks["main"].delivered) == 2
-        assert b.ledger.counts()["retrying"] == 1
+        assert b.ledger.counts()["dead_letters"] == 1
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
         b.clock.time += 60
         b.relay_stage.run(never)
         assert poison in {event.id for event in b.sinks["main"].delivered}
-        assert b.ledger.counts()["retrying"] == 0
+        assert b.ledger.counts()["dead_letters"] == 0
 
 
 def test_an_event_refused_for_days_is_kept_and_tried_no_more() -> None:
@@ -136,7 +136,7 @@ def test_an_event_refused_for_days_is_kept_and_tried_no_more() -> None:
         for _ in range(REDELIVERY_ATTEMPTS + 5):
             b.relay_stage.run(never)
             b.clock.time += 2 * 3600
-        assert b.ledger.counts()["retrying"] == 1
+        assert b.ledger.counts()["dead_letters"] == 1
         assert b.events.retrying("main").members() == set()
 
 

@@ -70,4 +70,4 @@ def test_a_message_is_not_set_aside_for_want_of_room() -> None:
                 b.process_stage.run(never)
                 b.clock.time += 60
         b.process_stage.run(never)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "retrying": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
