@@ -143,7 +143,7 @@ def status_view(status: Status) -> RenderableType:
         ),
     ]
     if status.counts["dead_letters"]:
-        kept = f"{status.counts['retrying']} events were refused by their sink and are kept aside"
+        kept = f"{status.counts['dead_letters']} events were refused by their sink and are kept aside"
         lines.append(f"{kept}; list them with: mailhaul sinks refused NAME")
     return Group(table, "", *lines)
 

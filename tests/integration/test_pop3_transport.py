@@ -210,7 +210,7 @@ for message in drop.fetch([small], spool):
     message.spool.close()
 before = peak()
 for message in drop.fetch([large], spool):
-    assert message.bytes == int(sys.argv[2])
+    assert message.size == int(sys.argv[2])
     message.spool.close()
 drop.close()
 print(peak() - before)

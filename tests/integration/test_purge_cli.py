@@ -256,7 +256,7 @@ def test_it_says_what_will_be_gone_and_goes_on_after_a_yes(haul: Haul) -> None:
     assert told.returncode == 0, told.stderr
     report = json.loads(told.stdout)
     assert report["messages"] == MAILS
-    assert f"{report['objects']} objects, {report['bytes']:,} bytes, received" in told.stderr
+    assert f"{report['objects']} objects, {report['size']:,} bytes, received" in told.stderr
     assert "Not touched: mail on the POP3 server" in told.stderr
     assert "is not fetched again" in told.stderr
 
