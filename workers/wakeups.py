@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import ChannelError, OperationalError
 from structlog import get_logger
+from typing_extensions import override
+
+from ingest.ports.wakeups import Wakeups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +34,7 @@ def task_name(queue: Queue) -> str:
     return f"mailhaul.{queue}"
 
 
-class CeleryWakeups:
+class CeleryWakeups(Wakeups):
     """The wakeups port over a Celery app. The broker may be away: what is not sent, the next tick makes good."""
 
     def __init__(self, app: Celery, clock: Callable[[], float] = time.time) -> None:
@@ -40,6 +43,7 @@ class CeleryWakeups:
         self._lock = threading.Lock()
         self._last: dict[Queue, float] = {}
 
+    @override
     def send(self, queue: Queue, count: int = 1) -> None:
         """Enqueue wakeups; a second call for the same queue within 50 ms is dropped."""
         with self._lock:
@@ -62,10 +66,12 @@ class CeleryWakeups:
         except (OperationalError, OSError) as error:
             log.warning("wakeup.not_sent", queue=str(queue), error=type(error).__name__)
 
+    @override
     def waiting(self, queue: Queue) -> int:
         """How many wakeups wait in a queue; 0 when the broker does not answer or has no such queue yet."""
         return int(self._ask(lambda channel: channel.queue_declare(str(queue), passive=True).message_count, 0))
 
+    @override
     def oldest_age(self, queue: Queue) -> float:
         """Seconds the oldest hint has waited; 0 when there is none. Only Redis and Valkey let us look."""
         return float(self._ask(lambda channel: self._age(channel, queue), 0.0))

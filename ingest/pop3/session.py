@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from typing_extensions import override
+
 from ingest.errors import MaildropError, MessageTooLargeError
 from ingest.pop3 import commands, refusals
 from ingest.pop3.listing import counted, put_together
 from ingest.pop3.window import LOCKSTEP, Depth, Window
-from ingest.ports.maildrop import Fetched, Listed, Listing, NotFetched, Terms, Writable
+from ingest.ports.maildrop import Fetched, Listed, Listing, Maildrop, NotFetched, Terms, Writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -26,7 +28,7 @@ _SLACK_BYTES = 64 * 1024
 _HEADER_BYTES = 2**20
 
 
-class Pop3Session:
+class Pop3Session(Maildrop):
     """One session of one mailbox; not for several threads at once.
 
     Args:
@@ -59,6 +61,7 @@ class Pop3Session:
         self._observe = observe
         self._clock = clock
 
+    @override
     def listing(self) -> Listing:
         """STAT, UIDL and LIST put together; see `ingest.ports.maildrop.Maildrop.listing`."""
         began = self._clock()
@@ -70,6 +73,7 @@ class Pop3Session:
         self._observe("list", self._clock() - began)
         return listing
 
+    @override
     def fetch(
         self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
     ) -> Generator[Fetched[SpoolT] | NotFetched]:
@@ -88,6 +92,7 @@ class Pop3Session:
             self._observe("retr", self._clock() - began)
             yield outcome
 
+    @override
     def top(self, listed: Listed) -> bytes:
         """The header of a message (TOP n 0), unstuffed, cut at 1 MiB; empty where the server refuses TOP."""
         self._hear_out()
@@ -103,6 +108,7 @@ class Pop3Session:
         self._pour(listed, keep)
         return bytes(header)
 
+    @override
     def delete(self, listed: Sequence[Listed]) -> int:
         """DELE each; returns how many the server accepted. They are gone only after `quit`."""
         self._hear_out()
@@ -118,6 +124,7 @@ class Pop3Session:
         self._marked += accepted
         return accepted
 
+    @override
     def quit(self) -> bool:
         """QUIT, which commits deletions, then close. False when the answer was lost or not +OK: in doubt.
 
@@ -140,6 +147,7 @@ class Pop3Session:
             self._observe("quit", self._clock() - began)
         return True
 
+    @override
     def close(self) -> None:
         """End the connection without QUIT, so that nothing is deleted."""
         self._dialogue.close()

@@ -93,12 +93,12 @@ class Maildrop(Protocol):
 
     Every method raises `MaildropError` (a subclass that says why); after one, only `close` may be called.
     Leaving a session without `quit` never deletes anything (RFC 1939, section 6).
+
+    Attributes:
+        terms: the server's rules; complete once `listing` has returned.
     """
 
-    @property
-    def terms(self) -> Terms:
-        """The server's rules; complete once `listing` has returned."""
-        ...
+    terms: Terms
 
     def listing(self) -> Listing:
         """STAT, UIDL and LIST put together: only rows on which they agree.

@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
@@ -99,43 +101,50 @@ class Tracer(Protocol):
         ...
 
 
-class _NoSpan:
+class _NoSpan(Span):
     """A span that nobody sees."""
 
     __slots__ = ()
     traceparent: str | None = None
 
-    def child(self, step: Step, **attributes: Unpack[Attributes]) -> Span:  # noqa: ARG002 - the port's
+    @override
+    def child(self, step: Step, **attributes: Unpack[Attributes]) -> Span:
         return self
 
+    @override
     def note(self, **attributes: Unpack[Attributes]) -> None:
         pass
 
+    @override
     def fail(self, code: str) -> None:
         pass
 
+    @override
     def __enter__(self) -> Self:
         return self
 
+    @override
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
 
 
-class _NoTracing:
+class _NoTracing(Tracer):
     """Traces nothing: what everything works with unless tracing is configured."""
 
     active = False
 
+    @override
     def start(
         self,
-        step: Step,  # noqa: ARG002 - the port's
-        parent: str | None = None,  # noqa: ARG002 - the port's
-        **attributes: Unpack[Attributes],  # noqa: ARG002 - the port's
+        step: Step,
+        parent: str | None = None,
+        **attributes: Unpack[Attributes],
     ) -> Span:
         return NO_SPAN
 
+    @override
     def close(self) -> None:
         pass
 

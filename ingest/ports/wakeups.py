@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
+from typing_extensions import override
+
 
 class Queue(StrEnum):
     """The three queues; each process that works consumes one."""
@@ -30,16 +32,19 @@ class Wakeups(Protocol):
         ...
 
 
-class NoWakeups:
+class NoWakeups(Wakeups):
     """For `mailhaul drain`, which runs every stage by itself."""
 
+    @override
     def send(self, queue: Queue, count: int = 1) -> None:
         """Nobody listens."""
 
-    def waiting(self, queue: Queue) -> int:  # noqa: ARG002 - the port's signature
+    @override
+    def waiting(self, queue: Queue) -> int:
         """None ever do."""
         return 0
 
-    def oldest_age(self, queue: Queue) -> float:  # noqa: ARG002 - the port's signature
+    @override
+    def oldest_age(self, queue: Queue) -> float:
         """There is none."""
         return 0.0

@@ -6,8 +6,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from ingest.adapters.ledger.eventlog import KEPT, order_of
-from ingest.ports.eventlog import DeadLetter, Entry, GroupLag
+from ingest.ports.eventlog import DeadLetter, Entry, EventLog, GroupLag
 from ingest.testing.workset import MemoryWorkSet
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class _DeadLetter:
     entries: dict[str, Entry] = field(default_factory=dict)
 
 
-class MemoryEventLog:
+class MemoryEventLog(EventLog):
     """The port's `EventLog` for one process; `clock` gives seconds since 1970."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -50,30 +52,30 @@ class MemoryEventLog:
             position = f"{now}-{self._trimmed + len(self._entries)}"
             self._entries.append(Entry(position, event, now / 1000, first_seen))
 
+    @override
     def tell(self, events: Sequence[Event]) -> None:
-        """See the port."""
         for event in events:
             self.append(event)
 
+    @override
     def ids(self, behind: str = "") -> tuple[list[str], str]:
-        """See the port."""
         with self._lock:
             last = order_of(behind) if behind else (0, -1)
             found = [entry for entry in self._entries if order_of(entry.position) > last]
             return [entry.event.id for entry in found], found[-1].position if found else behind
 
+    @override
     def begin(self, sink: str, *, now: bool) -> None:
-        """See the port."""
         with self._lock:
             self._begins.setdefault(sink, self._trimmed + len(self._entries) if now else 0)
 
+    @override
     def ensure_group(self, sink: str) -> None:
-        """See the port."""
         with self._lock:
             self._groups.setdefault(sink, self._new_group(sink))
 
+    @override
     def read(self, sink: str, limit: int) -> list[Entry]:
-        """See the port."""
         with self._lock:
             self.ensure_group(sink)
             group = self._groups[sink]
@@ -84,51 +86,51 @@ class MemoryEventLog:
             group.pending.update(entry.position for entry in new)
             return again + new
 
+    @override
     def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
-        """See the port."""
         with self._lock:
             if sink in self._groups:
                 self._groups[sink].pending.difference_update(positions)
 
+    @override
     def retrying(self, sink: str) -> MemoryWorkSet:
-        """See the port."""
         return self._retrying_of(sink).work
 
+    @override
     def retry_later(self, sink: str, entry: Entry, delay: float) -> None:
-        """See the port."""
         with self._lock:
             retrying = self._retrying_of(sink)
             retrying.entries[entry.event.id] = entry
             retrying.work.add_later(entry.event.id, delay)
             self.acknowledge(sink, [entry.position])
 
+    @override
     def dead_letter_entries(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
-        """See the port."""
         with self._lock:
             entries = self._retrying_of(sink).entries
             return [entries.get(event_id) for event_id in ids]
 
+    @override
     def forget_dead_letter(self, sink: str, claim: Claim) -> None:
-        """See the port."""
         with self._lock:
             retrying = self._retrying_of(sink)
             retrying.work.drop([claim.id])
             retrying.entries.pop(claim.id, None)
 
+    @override
     def dead_letter(self, sink: str, claim: Claim) -> None:
-        """See the port."""
         self._retrying_of(sink).work.drop([claim.id])
 
+    @override
     def dead_letters(self, sink: str, limit: int) -> list[DeadLetter]:
-        """See the port."""
         with self._lock:
             retrying = self._retrying_of(sink)
             tried = retrying.work.members()
             found = [DeadLetter(entry, event_id in tried) for event_id, entry in retrying.entries.items()]
             return sorted(found, key=lambda one: order_of(one.entry.position))[:limit]
 
+    @override
     def retry_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
-        """See the port."""
         with self._lock:
             retrying = self._retrying_of(sink)
             there = [event_id for event_id in ids if event_id in retrying.entries]
@@ -137,15 +139,15 @@ class MemoryEventLog:
                 retrying.work.run_now(event_id)
             return len(there)
 
+    @override
     def drop_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
-        """See the port."""
         with self._lock:
             retrying = self._retrying_of(sink)
             retrying.work.drop(ids)
             return sum(retrying.entries.pop(event_id, None) is not None for event_id in ids)
 
+    @override
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
-        """See the port."""
         with self._lock:
             doomed = [entry for entry in self._entries if entry.event.id in ids or entry.event.mailbox == mailbox]
             for entry in doomed:
@@ -162,22 +164,23 @@ class MemoryEventLog:
             group.read += group.read <= place
             group.pending.discard(removed.position)
 
+    @override
     def oldest_retrying(self, sink: str) -> float | None:
-        """See the port."""
         with self._lock:
             retrying = self._retrying_of(sink)
             return min((retrying.entries[id_].appended for id_ in retrying.work.members()), default=None)
 
+    @override
     def lag(self, sink: str) -> GroupLag:
-        """See the port."""
         with self._lock:
             waiting = self._waiting(self._groups.get(sink, _Group(self._trimmed)))
             if not waiting:
                 return GroupLag(0, 0.0)
             return GroupLag(len(waiting), max(0.0, self._clock() - waiting[0].appended))
 
+    @override
     def trim(self, sinks: Sequence[str]) -> int:
-        """See the port. Nobody but our sinks can have a group here."""
+        """Nobody but our sinks can have a group here."""
         with self._lock:
             self._groups = {sink: self._groups.get(sink) or self._new_group(sink) for sink in sinks}
             waiting = [self._waiting(group) for group in self._groups.values()]

@@ -7,8 +7,10 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import NEVER_DELETED, Seen
+from ingest.ports.ledger import NEVER_DELETED, Ledger, Seen
 from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.workset import MemoryWorkSet
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryEventLog", "MemoryLedger"]
 
 
-class MemoryLedger:
+class MemoryLedger(Ledger):
     """The port's `Ledger` for one process, with the same rules as the real one.
 
     Args:
@@ -63,48 +65,49 @@ class MemoryLedger:
             self._events.clear()
             self._forget()
 
+    @override
     def ping(self) -> None:
-        """See the port."""
+        pass
 
+    @override
     def schedule_digest(self) -> str:
-        """See the port."""
         return self._schedule
 
+    @override
     def set_schedule_digest(self, digest: str) -> None:
-        """See the port."""
         self._schedule = digest
 
+    @override
     def pause(self, mailbox: str) -> bool:
-        """See the port."""
         with self._lock:
             new = mailbox not in self._paused
             self._paused.setdefault(mailbox, self._clock())
             return new
 
+    @override
     def resume(self, mailbox: str) -> bool:
-        """See the port."""
         with self._lock:
             return self._paused.pop(mailbox, None) is not None
 
+    @override
     def paused(self) -> dict[str, float]:
-        """See the port."""
         with self._lock:
             return dict(self._paused)
 
+    @override
     def is_paused(self, mailbox: str) -> bool:
-        """See the port."""
         return mailbox in self._paused
 
+    @override
     def unschedule(self, claim: Claim) -> bool:
-        """See the port."""
         with self._lock:
             if claim.id not in self._paused or not self._mailboxes.holds(claim):
                 return False
             self._mailboxes.drop([claim.id])
             return True
 
+    @override
     def seen(self, mailbox: str) -> Seen:
-        """See the port."""
         with self._lock:
             return Seen(
                 dict(self._seen.get(mailbox, {})),
@@ -113,13 +116,13 @@ class MemoryLedger:
                 self._checkpointed.get(mailbox, 0),
             )
 
+    @override
     def undone(self, mailbox: str) -> set[bytes]:
-        """See the port."""
         with self._lock:
             return {digest for digests in self._undone.get(mailbox, {}).values() for digest in digests}
 
+    @override
     def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
-        """See the port."""
         with self._lock:
             self._check(self._mailboxes, claim)
             seen = self._seen.setdefault(claim.id, {})
@@ -134,8 +137,8 @@ class MemoryLedger:
                     opened += self._open_up(message)
             return opened
 
+    @override
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
-        """See the port."""
         with self._lock:
             self._check(self._mailboxes, claim)
             seen = self._seen.get(claim.id, {})
@@ -145,31 +148,31 @@ class MemoryLedger:
             self._changes[claim.id] += 1
             return len(gone)
 
+    @override
     def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
-        """See the port."""
         with self._lock:
             self._check(self._mailboxes, claim)
             self._seen[claim.id] = {**digests, **self._seen.get(claim.id, {})}
 
+    @override
     def unknown(self, mailboxes: Collection[str]) -> int:
-        """See the port."""
         with self._lock:
             return len(set(mailboxes) - self._seen.keys())
 
+    @override
     def republish(self, claim: Claim, events: Sequence[Event]) -> None:
-        """See the port."""
         with self._lock:
             self._check(self._mailboxes, claim)
             for event in events:
                 self._events.append(event)
 
+    @override
     def checkpointed(self, mailbox: str, changes: int) -> None:
-        """See the port."""
         with self._lock:
             self._checkpointed[mailbox] = changes
 
+    @override
     def acquire_slot(self, claim: Claim, server: str, address: str, limit: int) -> bool:
-        """See the port."""
         with self._lock:
             self._check(self._mailboxes, claim)
             kinds = [self._slots.setdefault(of, {}) for of in (server, address)]
@@ -181,42 +184,42 @@ class MemoryLedger:
                 places[claim.id] = claim
             return True
 
+    @override
     def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
-        """See the port."""
         with self._lock:
             self._refusals[mailbox] = (refusal, self._clock() + seconds)
 
+    @override
     def refusal(self, mailbox: str) -> Refusal | None:
-        """See the port."""
         with self._lock:
             refusal, until = self._refusals.get(mailbox, (None, 0.0))
             return refusal if self._clock() < until else None
 
+    @override
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
-        """See the port."""
         with self._lock:
             return [self._open.get(key) for key in keys]
 
+    @override
     def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
-        """See the port."""
         with self._lock:
             self._close(claim, message, event)
             self._undone.get(message.mailbox, {}).pop(message.key, None)
             self._changes[message.mailbox] += 1
 
+    @override
     def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
-        """See the port."""
         with self._lock:
             self._close(claim, failed.message, event)
             self._failed[failed.message.key] = failed
 
+    @override
     def failed_messages(self) -> list[FailedMessage]:
-        """See the port."""
         with self._lock:
             return sorted(self._failed.values(), key=lambda failure: failure.failed_at)
 
+    @override
     def retry_failed(self, failed: FailedMessage) -> bool:
-        """See the port."""
         message = failed.message
         with self._lock:
             if self._failed.pop(message.key, None) is None:
@@ -224,8 +227,8 @@ class MemoryLedger:
             self.messages.drop([message.key])
             return self._open_up(message)
 
+    @override
     def drop_failed(self, failed: FailedMessage) -> bool:
-        """See the port."""
         message = failed.message
         with self._lock:
             if self._failed.pop(message.key, None) is None:
@@ -234,47 +237,48 @@ class MemoryLedger:
             self._changes[message.mailbox] += 1
             return True
 
+    @override
     def put_status(self, mailbox: str, status: MailboxStatus) -> None:
-        """See the port."""
         with self._lock:
             if status.last_success is None and (before := self._statuses.get(mailbox)) is not None:
                 status = dataclasses.replace(status, last_success=before.last_success)
             self._statuses[mailbox] = status
 
+    @override
     def statuses(self) -> dict[str, MailboxStatus]:
-        """See the port."""
         with self._lock:
             return dict(self._statuses)
 
+    @override
     def throttle(self, what: str, seconds: float) -> bool:
-        """See the port."""
         with self._lock:
             if self._clock() < self._turns.get(what, 0.0):
                 return False
             self._turns[what] = self._clock() + seconds
             return True
 
+    @override
     def record_tick(self) -> None:
-        """See the port."""
         self._last_tick = self._clock()
 
+    @override
     def last_tick(self) -> float | None:
-        """See the port."""
         return self._last_tick
 
+    @override
     def oldest_open(self) -> float | None:
-        """See the port."""
         with self._lock:
             return min((message.first_seen.timestamp() for message in self._open.values()), default=None)
 
+    @override
     def counts(self) -> dict[str, int]:
-        """See the port."""
         with self._lock:
             events, retrying = self._events.counts()
             return {"open": len(self._open), "failed": len(self._failed), "events": events, "dead_letters": retrying}
 
+    @override
     def memory(self) -> Memory | None:
-        """See the port; there is no server."""
+        """There is no server."""
         return None
 
     def _open_up(self, message: OpenMessage) -> bool:

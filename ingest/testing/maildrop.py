@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from typing_extensions import override
+
 from ingest.errors import MaildropError, MessageTooLargeError, PipeliningStalledError
-from ingest.ports.maildrop import Fetched, Listed, Listing, NotFetched, Terms, Writable
+from ingest.ports.maildrop import Fetched, Listed, Listing, Maildrop, MaildropFactory, NotFetched, Terms, Writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -49,11 +51,12 @@ class MemoryMaildrop:
 
 
 @dataclass
-class MemoryConnector:
+class MemoryConnector(MaildropFactory):
     """A `MaildropFactory` over maildrops in memory, by mailbox id."""
 
     maildrops: dict[str, MemoryMaildrop]
 
+    @override
     def __call__(
         self,
         mailbox: Mailbox,
@@ -72,7 +75,7 @@ class MemoryConnector:
         return MemorySession(maildrop, mailbox.limits.message_bytes)
 
 
-class MemorySession:
+class MemorySession(Maildrop):
     """A `Maildrop` over a `MemoryMaildrop`."""
 
     def __init__(self, maildrop: MemoryMaildrop, message_bytes: int) -> None:
@@ -83,6 +86,7 @@ class MemorySession:
         self._marked: set[bytes] = set()
         self._closed = False
 
+    @override
     def listing(self) -> Listing:
         """Every message, with the size that LIST says."""
         drop = self._maildrop
@@ -92,6 +96,7 @@ class MemorySession:
         self._by_number = dict(enumerate(shown, 1))
         return Listing([self._row(*item) for item in self._by_number.items()], unique_ids=drop.unique_ids)
 
+    @override
     def fetch(
         self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
     ) -> Generator[Fetched[SpoolT] | NotFetched]:
@@ -118,11 +123,13 @@ class MemorySession:
                 raise
             yield Fetched(listed, target, len(raw))
 
+    @override
     def top(self, listed: Listed) -> bytes:
         """The header, with the blank line that ends it."""
         head, blank, _ = self._maildrop.messages[self._by_number[listed.number]].partition(b"\r\n\r\n")
         return head + blank
 
+    @override
     def delete(self, listed: Sequence[Listed]) -> int:
         """Mark for deletion."""
         self._marked.update(self._by_number[row.number] for row in listed)
@@ -133,6 +140,7 @@ class MemorySession:
         shown = drop.alias.get(unique_id, unique_id) if drop.unique_ids else None
         return Listed(number, shown, drop.sizes.get(unique_id, len(drop.messages[unique_id])))
 
+    @override
     def quit(self) -> bool:
         """Delete what is marked."""
         assert not self._closed
@@ -142,6 +150,7 @@ class MemorySession:
         self._closed = True
         return True
 
+    @override
     def close(self) -> None:
         """Delete nothing."""
         self._closed = True

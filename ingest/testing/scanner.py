@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from typing_extensions import override
+
 from ingest.domain.manifest import Scan
 from ingest.errors import ScannerUnavailableError
+from ingest.ports.scanner import Scanner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 @dataclass
-class MemoryScanner:
+class MemoryScanner(Scanner):
     """Finds bytes that it was told of.
 
     Args:
@@ -26,15 +29,15 @@ class MemoryScanner:
     largest: int = 2**20
     away: bool = False
 
+    @override
     def scan(self, content: BinaryIO, size: int) -> Scan:
-        """See `ingest.ports.scanner.Scanner`."""
         if self.away or size > self.largest:
             return Scan(status="unscanned")
         data = content.read()
         found = next((name for known, name in self.signatures.items() if known in data), None)
         return Scan(status="infected" if found else "clean", signature=found)
 
+    @override
     def check(self) -> None:
-        """See `ingest.ports.scanner.Scanner`."""
         if self.away:
             raise ScannerUnavailableError("the virus scanner is away")

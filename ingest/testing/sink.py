@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from ingest.errors import SinkUnavailableError
-from ingest.ports.sink import Outcome, Verdict
+from ingest.ports.sink import Outcome, Sink, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +19,7 @@ def _delivered(_event: Event) -> Outcome:
     return Outcome(Verdict.DELIVERED)
 
 
-class MemorySink:
+class MemorySink(Sink):
     """A `Sink` whose answers can be set.
 
     Attributes:
@@ -32,8 +34,8 @@ class MemorySink:
         self.verdict: Callable[[Event], Outcome] = _delivered
         self.unavailable = False
 
+    @override
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
-        """See `Sink.deliver`."""
         self.check()
         stopped: dict[str, Outcome] = {}
         outcomes = []
@@ -46,10 +48,11 @@ class MemorySink:
             outcomes.append(outcome)
         return outcomes
 
+    @override
     def check(self) -> None:
-        """See `Sink.check`."""
         if self.unavailable:
             raise SinkUnavailableError("The sink is unavailable; set `away` to False.")
 
+    @override
     def close(self) -> None:
-        """See `Sink.close`."""
+        pass

@@ -6,7 +6,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingest.ports.ledger import Backlog, Claim, Standing
+from typing_extensions import override
+
+from ingest.ports.ledger import Backlog, Claim, Standing, WorkSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,7 +23,7 @@ class _Item:
     tries: int = 0
 
 
-class MemoryWorkSet:
+class MemoryWorkSet(WorkSet):
     """The port's `WorkSet` for one process; `clock` gives seconds since 1970."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -30,8 +32,8 @@ class MemoryWorkSet:
         self._items: dict[str, _Item] = {}
         self._fence = 0
 
+    @override
     def add(self, ids: Iterable[str]) -> int:
-        """See the port."""
         with self._lock:
             new = set(ids) - self._items.keys()
             self._items.update((item, _Item(self._now())) for item in new)
@@ -42,8 +44,8 @@ class MemoryWorkSet:
         with self._lock:
             self._items.setdefault(item, _Item(self._after(delay)))
 
+    @override
     def run_now(self, item: str) -> bool:
-        """See the port."""
         with self._lock:
             found, now = self._items.get(item), self._now()
             if found is None or (found.fence is not None and found.at > now):
@@ -51,27 +53,27 @@ class MemoryWorkSet:
             found.at = min(found.at, now)
             return True
 
+    @override
     def due_in(self, item: str) -> float | None:
-        """See the port."""
         with self._lock:
             found = self._items.get(item)
             if found is None or found.fence is not None:
                 return None
             return max(0.0, (found.at - self._now()) / 1000)
 
+    @override
     def drop(self, ids: Iterable[str]) -> None:
-        """See the port."""
         with self._lock:
             for item in ids:
                 self._items.pop(item, None)
 
+    @override
     def members(self) -> set[str]:
-        """See the port."""
         with self._lock:
             return set(self._items)
 
+    @override
     def standing(self) -> dict[str, Standing]:
-        """See the port."""
         with self._lock:
             now = self._now()
             return {
@@ -81,8 +83,8 @@ class MemoryWorkSet:
                 for name, item in self._items.items()
             }
 
+    @override
     def claim(self, limit: int, lease: float) -> list[Claim]:
-        """See the port."""
         with self._lock:
             now = self._now()
             due = sorted((item.at, name) for name, item in self._items.items() if item.at <= now)
@@ -90,8 +92,8 @@ class MemoryWorkSet:
                 self._items[name].fence = None
             return [self._claim(name, now, lease) for _, name in due[:limit]]
 
+    @override
     def claim_one(self, item: str, lease: float) -> Claim | None:
-        """See the port."""
         with self._lock:
             now = self._now()
             found = self._items.setdefault(item, _Item(now))
@@ -99,24 +101,24 @@ class MemoryWorkSet:
                 return None
             return self._claim(item, now, lease)
 
+    @override
     def renew(self, claim: Claim, lease: float) -> bool:
-        """See the port."""
         with self._lock:
             if not self.holds(claim):
                 return False
             self._items[claim.id].at = self._after(lease)
             return True
 
+    @override
     def release(self, claim: Claim, delay: float, tries: int = 0) -> bool:
-        """See the port."""
         with self._lock:
             if not self.holds(claim):
                 return False
             self._items[claim.id] = _Item(self._after(delay), tries=max(0, tries))
             return True
 
+    @override
     def backlog(self) -> Backlog:
-        """See the port."""
         with self._lock:
             now = self._now()
             items = self._items.values()

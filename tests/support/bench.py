@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from ingest.adapters.stores.memory import MemoryStore
 from ingest.admin.drain import Drain
 from ingest.domain import keys
@@ -17,7 +19,7 @@ from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
 from ingest.metrics import Metrics
 from ingest.pop3 import Pop3Connector
 from ingest.ports.sink import Outcome, Verdict
-from ingest.ports.wakeups import Queue
+from ingest.ports.wakeups import Queue, Wakeups
 from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.ledger import MemoryLedger
 from ingest.testing.maildrop import MemoryConnector, MemoryMaildrop
@@ -84,18 +86,21 @@ class Clock:
 
 
 @dataclass
-class RecordedWakeups:
+class RecordedWakeups(Wakeups):
     """Remembers the wakeups that were sent."""
 
     sent: dict[Queue, int] = field(default_factory=lambda: dict.fromkeys(Queue, 0))
     queued: dict[Queue, int] = field(default_factory=lambda: dict.fromkeys(Queue, 0))
 
+    @override
     def send(self, queue: Queue, count: int = 1) -> None:
         self.sent[queue] += count
 
+    @override
     def waiting(self, queue: Queue) -> int:
         return self.queued[queue]
 
+    @override
     def oldest_age(self, queue: Queue) -> float:
         return 0.0
 

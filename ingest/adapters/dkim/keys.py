@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+from typing_extensions import override
 
 from ingest.errors import DnsUnavailableError
+from ingest.ports.dkim import DkimKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +28,7 @@ _RECORD_BYTES = 4096
 _FOLDS = bytes(range(0x21))
 
 
-class PublishedKeys:
+class PublishedKeys(DkimKeys):
     """Looks a signer's key up and checks a signature with it.
 
     Args:
@@ -36,8 +38,8 @@ class PublishedKeys:
     def __init__(self, lookup: Callable[[str], bytes | None]) -> None:
         self._lookup = lookup
 
+    @override
     def check(self, claim: Claim) -> KeyReason | None:
-        """See `ingest.ports.dkim.DkimKeys`."""
         try:
             record = self._lookup(f"{claim.selector}._domainkey.{claim.domain}")
         except DnsUnavailableError:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.events import Event
-from ingest.ports.eventlog import DeadLetter, Entry, GroupLag
+from ingest.ports.eventlog import DeadLetter, Entry, EventLog, GroupLag
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -26,22 +28,22 @@ _SCAN_BATCH = 200
 _SCANNED = 50
 
 
-class RedisEventLog:
+class RedisEventLog(EventLog):
     """The port's `EventLog`. A group that is gone is made again, from where its sink began."""
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
 
+    @override
     def tell(self, events: Sequence[Event]) -> None:
-        """See the port."""
         if events:
             add = ("XADD", names.EVENTS, "*")
             self._connection.atomically(
                 *((*add, "id", one.id, "type", one.type, "mailbox", one.mailbox, "body", one.body) for one in events)
             )
 
+    @override
     def ids(self, behind: str = "") -> tuple[list[str], str]:
-        """See the port."""
         ids: list[str] = []
         while True:
             found, last = self._connection.run("ids", [names.EVENTS], [behind, _SCAN_BATCH])
@@ -50,30 +52,30 @@ class RedisEventLog:
                 return ids, behind
             ids += [one.decode() for one in found]
 
+    @override
     def begin(self, sink: str, *, now: bool) -> None:
-        """See the port."""
         self._connection.run("begin", [names.EVENTS, names.BEGINS], [names.group(sink), int(now)])
 
+    @override
     def ensure_group(self, sink: str) -> None:
-        """See the port."""
         self._connection.run("ensure_group", [names.EVENTS, names.BEGINS], [names.group(sink)])
 
+    @override
     def read(self, sink: str, limit: int) -> list[Entry]:
-        """See the port."""
         rows = self._connection.run("read", [names.EVENTS, names.BEGINS], [names.group(sink), limit])
         return [_entry(position, fields) for position, fields in rows]
 
+    @override
     def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
-        """See the port."""
         if positions:
             self._connection.call("XACK", names.EVENTS, names.group(sink), *positions)
 
+    @override
     def retrying(self, sink: str) -> RedisWorkSet:
-        """See the port."""
         return RedisWorkSet(self._connection, names.retrying(sink))
 
+    @override
     def retry_later(self, sink: str, entry: Entry, delay: float) -> None:
-        """See the port."""
         work = self.retrying(sink)
         kept = (names.dead_letter_entries(sink), names.retrying_since(sink), names.DEAD_LETTER_SINKS)
         keys = [names.EVENTS, work.due, work.claimed, *kept]
@@ -81,26 +83,28 @@ class RedisEventLog:
         arguments = (names.group(sink), *told, sink, milliseconds(entry.appended))
         self._connection.run("retry_later", keys, arguments)
 
+    @override
     def dead_letter_entries(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
-        """See the port."""
         if not ids:
             return []
         found = self._connection.call("HMGET", names.dead_letter_entries(sink), *ids)
         return [None if packed is None else _unpack(packed) for packed in found]
 
+    @override
     def forget_dead_letter(self, sink: str, claim: Claim) -> None:
-        """See the port. Also when the claim ran out meanwhile: what is delivered is delivered."""
+        """Also when the claim ran out meanwhile: what is delivered is delivered."""
         keys = [*self.retrying(sink).keys, names.retrying_since(sink), names.dead_letter_entries(sink)]
         self._connection.run("forget_dead_letter", keys, [claim.id])
 
+    @override
     def dead_letter(self, sink: str, claim: Claim) -> None:
-        """See the port."""
         self._connection.run(
             "forget_dead_letter", [*self.retrying(sink).keys, names.retrying_since(sink)], [claim.id]
         )
 
+    @override
     def dead_letters(self, sink: str, limit: int) -> list[DeadLetter]:
-        """See the port. Those of the first `limit` that the server happens to find."""
+        """Those of the first `limit` that the server happens to find."""
         found: dict[bytes, bytes] = {}
         cursor = b"0"
         while len(found) < limit:
@@ -112,8 +116,8 @@ class RedisEventLog:
         retrying = [DeadLetter(_unpack(packed), event_id.decode() in tried) for event_id, packed in found.items()]
         return sorted(retrying, key=lambda one: order_of(one.entry.position))[:limit]
 
+    @override
     def retry_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
-        """See the port."""
         work = self.retrying(sink)
         there = [(one, entry) for one, entry in zip(ids, self.dead_letter_entries(sink, ids), strict=True) if entry]
         for event_id, entry in there:
@@ -122,34 +126,35 @@ class RedisEventLog:
             work.run_now(event_id)
         return len(there)
 
+    @override
     def drop_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
-        """See the port."""
         keys = [*self.retrying(sink).keys, names.retrying_since(sink), names.dead_letter_entries(sink)]
         there = [one for one, entry in zip(ids, self.dead_letter_entries(sink, ids), strict=True) if entry]
         for event_id in there:
             self._connection.run("forget_dead_letter", keys, [event_id])
         return len(there)
 
+    @override
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
-        """See the port."""
         removed, start = 0, b"-"
         while start:
             count, start = self._connection.run("erase", [names.EVENTS], [start, _SCAN_BATCH, mailbox or "", *ids])
             removed += int(count)
         return removed
 
+    @override
     def oldest_retrying(self, sink: str) -> float | None:
-        """See the port."""
         first = self._connection.run("oldest", [names.retrying_since(sink)])
         return None if first is None else int(first) / 1000
 
+    @override
     def lag(self, sink: str) -> GroupLag:
-        """See the port. A group that does not exist (yet) is as far behind as the stream is long."""
+        """A group that does not exist (yet) is as far behind as the stream is long."""
         entries, age = self._connection.run("lag", [names.EVENTS], [names.group(sink)])
         return GroupLag(entries, int(age) / 1000)
 
+    @override
     def trim(self, sinks: Sequence[str]) -> int:
-        """See the port."""
         groups = [names.group(sink) for sink in sinks]
         total = 0
         while True:

@@ -7,13 +7,14 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
+from typing_extensions import override
 
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Memory, Refusal, Seen
+from ingest.ports.ledger import NEVER_DELETED, Ledger, MailboxStatus, Memory, Refusal, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ _STATUS = TypeAdapter(MailboxStatus)
 _REFUSAL = TypeAdapter(Refusal)
 
 
-class RedisLedger:
+class RedisLedger(Ledger):
     """The port's `Ledger`. Each step that must be whole is one Lua script; see `names` for the keys."""
 
     def __init__(self, connection: RedisConnection) -> None:
@@ -44,45 +45,46 @@ class RedisLedger:
         """Let go of all connections, those of the event stream too."""
         self._connection.close()
 
+    @override
     def ping(self) -> None:
-        """See the port."""
         self._connection.call("PING")
 
+    @override
     def schedule_digest(self) -> str:
-        """See the port."""
         return (self._connection.call("GET", names.SCHEDULE) or b"").decode()
 
+    @override
     def set_schedule_digest(self, digest: str) -> None:
-        """See the port."""
         self._connection.call("SET", names.SCHEDULE, digest)
 
+    @override
     def pause(self, mailbox: str) -> bool:
-        """See the port."""
         second, _ = self._connection.call("TIME")
         return bool(self._connection.call("HSETNX", names.PAUSED, mailbox, second))
 
+    @override
     def resume(self, mailbox: str) -> bool:
-        """See the port."""
         return bool(self._connection.call("HDEL", names.PAUSED, mailbox))
 
+    @override
     def paused(self) -> dict[str, float]:
-        """See the port."""
         return {
             mailbox.decode(): float(since)
             for mailbox, since in self._connection.call("HGETALL", names.PAUSED).items()
         }
 
+    @override
     def is_paused(self, mailbox: str) -> bool:
-        """See the port."""
         return bool(self._connection.call("HEXISTS", names.PAUSED, mailbox))
 
+    @override
     def unschedule(self, claim: Claim) -> bool:
-        """See the port."""
         keys = [*self._mailboxes.keys, names.PAUSED]
         return bool(self._connection.run("unschedule", keys, (claim.id, claim.fence)))
 
+    @override
     def seen(self, mailbox: str) -> Seen:
-        """See the port. A digest that was written twice counts from its first second."""
+        """A digest that was written twice counts from its first second."""
         records, changes, checkpointed = self._connection.atomically(
             ("GET", names.seen(mailbox)),
             ("HGET", names.CHANGES, mailbox),
@@ -90,16 +92,16 @@ class RedisLedger:
         )
         return Seen(_read_seen(records or b""), records is not None, int(changes or 0), int(checkpointed or 0))
 
+    @override
     def undone(self, mailbox: str) -> set[bytes]:
-        """See the port."""
         return {
             digests[start : start + DIGEST_BYTES]
             for digests in self._connection.call("HVALS", names.undone(mailbox))
             for start in range(0, len(digests), DIGEST_BYTES)
         }
 
+    @override
     def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
-        """See the port."""
         keys = [
             self._mailboxes.fences,
             names.seen(claim.id),
@@ -128,8 +130,9 @@ class RedisLedger:
                 ]
         return int(self._fenced("register", keys, arguments))
 
+    @override
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
-        """See the port. Read, thinned out and written back; only the holder of the claim changes a seen set."""
+        """Read, thinned out and written back; only the holder of the claim changes a seen set."""
         wanted = frozenset(keep)
         while True:
             records = self._connection.call("GET", names.seen(claim.id)) or b""
@@ -140,113 +143,114 @@ class RedisLedger:
             if self._fenced("replace_seen", keys, arguments):
                 return len(seen) - len(kept)
 
+    @override
     def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
-        """See the port."""
         seen = self.seen(claim.id).digests
         records = _write_seen((digest, second) for digest, second in digests.items() if digest not in seen)
         keys = [self._mailboxes.fences, names.seen(claim.id)]
         self._fenced("append_seen", keys, (claim.id, claim.fence, records))
 
+    @override
     def unknown(self, mailboxes: Collection[str]) -> int:
-        """See the port."""
         if not mailboxes:
             return 0
         return len(mailboxes) - int(self._connection.call("EXISTS", *map(names.seen, mailboxes)))
 
+    @override
     def republish(self, claim: Claim, events: Sequence[Event]) -> None:
-        """See the port."""
         told = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
         self._fenced("republish", [self._mailboxes.fences, names.EVENTS], (claim.id, claim.fence, *told))
 
+    @override
     def checkpointed(self, mailbox: str, changes: int) -> None:
-        """See the port."""
         self._connection.call("HSET", names.CHECKPOINTED, mailbox, changes)
 
+    @override
     def acquire_slot(self, claim: Claim, server: str, address: str, limit: int) -> bool:
-        """See the port."""
         slots = [names.slots(of) for of in dict.fromkeys((server, address))]
         keys = [self._mailboxes.fences, self._mailboxes.claimed, *slots]
         return bool(self._fenced("acquire_slot", keys, (claim.id, claim.fence, limit)))
 
+    @override
     def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
-        """See the port."""
         text = _REFUSAL.dump_json(refusal)
         self._connection.call("SET", names.refusal(mailbox), text, "PX", max(1, milliseconds(seconds)))
 
+    @override
     def refusal(self, mailbox: str) -> Refusal | None:
-        """See the port."""
         text = self._connection.call("GET", names.refusal(mailbox))
         return None if text is None else _REFUSAL.validate_json(text)
 
+    @override
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
-        """See the port."""
         if not keys:
             return []
         texts = self._connection.call("HMGET", names.OPEN, *keys)
         return [None if text is None else OpenMessage.model_validate_json(text) for text in texts]
 
+    @override
     def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
-        """See the port."""
         self._close(claim, message, event, "")
 
+    @override
     def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
-        """See the port."""
         self._close(claim, failed.message, event, failed.model_dump_json(exclude_none=True))
 
+    @override
     def failed_messages(self) -> list[FailedMessage]:
-        """See the port."""
         failed = [FailedMessage.model_validate_json(text) for text in self._connection.call("HVALS", names.FAILED)]
         return sorted(failed, key=lambda failure: failure.failed_at)
 
+    @override
     def retry_failed(self, failed: FailedMessage) -> bool:
-        """See the port."""
         message = failed.message
         keys = [*self._messages.keys, names.OPEN, names.OPEN_SINCE, names.FAILED]
         arguments = (message.key, message.model_dump_json(exclude_none=True), _milliseconds(message.first_seen))
         return bool(self._connection.run("retry_failed", keys, arguments))
 
+    @override
     def drop_failed(self, failed: FailedMessage) -> bool:
-        """See the port."""
         message = failed.message
         keys = [names.FAILED, names.undone(message.mailbox), names.CHANGES]
         return bool(self._connection.run("drop_failed", keys, (message.key, message.mailbox)))
 
+    @override
     def put_status(self, mailbox: str, status: MailboxStatus) -> None:
-        """See the port. The last success has a key of its own, so that a failure cannot overwrite it."""
+        """The last success has a key of its own, so that a failure cannot overwrite it."""
         commands: list[tuple[str | bytes, ...]] = [("HSET", names.STATUS, mailbox, _STATUS.dump_json(status))]
         if status.last_success is not None:
             commands.append(("HSET", names.LAST_SUCCESS, mailbox, repr(status.last_success)))
         self._connection.atomically(*commands)
 
+    @override
     def statuses(self) -> dict[str, MailboxStatus]:
-        """See the port."""
         texts, successes = self._connection.atomically(
             ("HGETALL", names.STATUS),
             ("HGETALL", names.LAST_SUCCESS),
         )
         return {mailbox.decode(): _status(text, successes.get(mailbox)) for mailbox, text in texts.items()}
 
+    @override
     def throttle(self, what: str, seconds: float) -> bool:
-        """See the port."""
         return bool(self._connection.call("SET", names.turn(what), "1", "NX", "PX", max(1, milliseconds(seconds))))
 
+    @override
     def record_tick(self) -> None:
-        """See the port."""
         second, microsecond = self._connection.call("TIME")
         self._connection.call("SET", names.LAST_TICK, f"{second}.{microsecond:06}")
 
+    @override
     def last_tick(self) -> float | None:
-        """See the port."""
         tick = self._connection.call("GET", names.LAST_TICK)
         return None if tick is None else float(tick)
 
+    @override
     def oldest_open(self) -> float | None:
-        """See the port."""
         first = self._connection.run("oldest", [names.OPEN_SINCE])
         return None if first is None else int(first) / 1000
 
+    @override
     def counts(self) -> dict[str, int]:
-        """See the port."""
         opened, failed, events, sinks = self._connection.atomically(
             ("HLEN", names.OPEN),
             ("HLEN", names.FAILED),
@@ -256,8 +260,9 @@ class RedisLedger:
         retrying = sum(self._connection.call("HLEN", names.dead_letter_entries(sink.decode())) for sink in sinks)
         return {"open": opened, "failed": failed, "events": events, "dead_letters": retrying}
 
+    @override
     def memory(self) -> Memory | None:
-        """See the port. INFO is often forbidden to users of a shared server, and nothing depends on it."""
+        """INFO is often forbidden to users of a shared server, and nothing depends on it."""
         told = self._connection.call_if_allowed("INFO", "memory")
         return None if told is None else Memory(int(told["used_memory"]), int(told.get("maxmemory", 0)) or None)
 

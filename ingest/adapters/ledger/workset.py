@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from ingest.adapters.ledger import names
-from ingest.ports.ledger import Backlog, Claim, Standing
+from ingest.ports.ledger import Backlog, Claim, Standing, WorkSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +20,7 @@ def milliseconds(seconds: float) -> int:
     return max(0, round(seconds * 1000))
 
 
-class RedisWorkSet:
+class RedisWorkSet(WorkSet):
     """The port's `WorkSet`, over four keys with a common prefix. See `scripts/common.lua`.
 
     A claim that ran out may still be renewed, released and used until somebody claims: nobody else has the item.
@@ -36,35 +38,35 @@ class RedisWorkSet:
         """In the order in which scripts take them."""
         return self.due, self.claimed, self.fences, self.tries
 
+    @override
     def add(self, ids: Iterable[str]) -> int:
-        """See the port."""
         return int(self._connection.run("add", [self.due, self.claimed], list(ids)))
 
+    @override
     def run_now(self, item: str) -> bool:
-        """See the port."""
         return bool(self._connection.run("run_now", [self.due, self.claimed], [item]))
 
+    @override
     def due_in(self, item: str) -> float | None:
-        """See the port."""
         (second, microsecond), score = self._connection.atomically(("TIME",), ("ZSCORE", self.due, item))
         if score is None:
             return None
         return max(0.0, float(score) / 1000 - int(second) - int(microsecond) / 1e6)
 
+    @override
     def drop(self, ids: Iterable[str]) -> None:
-        """See the port."""
         self._connection.run("drop", self.keys, list(ids))
 
+    @override
     def members(self) -> set[str]:
-        """See the port."""
         due, claimed = self._connection.atomically(
             ("ZRANGE", self.due, 0, -1),
             ("ZRANGE", self.claimed, 0, -1),
         )
         return {item.decode() for item in (*due, *claimed)}
 
+    @override
     def standing(self) -> dict[str, Standing]:
-        """See the port."""
         (second, microsecond), due, claimed = self._connection.atomically(
             ("TIME",),
             ("ZRANGE", self.due, 0, -1, "WITHSCORES"),
@@ -76,27 +78,27 @@ class RedisWorkSet:
             **{item: Standing(0.0, claimed=at > now) for item, at in _times(claimed)},
         }
 
+    @override
     def claim(self, limit: int, lease: float) -> list[Claim]:
-        """See the port."""
         rows = self._connection.run("claim", (*self.keys, names.FENCE), [limit, milliseconds(lease)])
         return [Claim(item.decode(), int(fence), tries, int(late) / 1000) for item, fence, tries, late in rows]
 
+    @override
     def claim_one(self, item: str, lease: float) -> Claim | None:
-        """See the port."""
         row = self._connection.run("claim_one", (*self.keys, names.FENCE), [item, milliseconds(lease)])
         return None if row is None else Claim(item, int(row[0]), row[1], int(row[2]) / 1000)
 
+    @override
     def renew(self, claim: Claim, lease: float) -> bool:
-        """See the port."""
         arguments = (claim.id, claim.fence, milliseconds(lease))
         return bool(self._connection.run("renew", [self.claimed, self.fences], arguments))
 
+    @override
     def release(self, claim: Claim, delay: float, tries: int = 0) -> bool:
-        """See the port."""
         return bool(self._connection.run("release", self.keys, (claim.id, claim.fence, milliseconds(delay), tries)))
 
+    @override
     def backlog(self) -> Backlog:
-        """See the port."""
         due, claimed, waiting, lag = self._connection.run("backlog", [self.due, self.claimed])
         return Backlog(due, claimed, waiting, int(lag) / 1000)
 

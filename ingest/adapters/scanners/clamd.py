@@ -14,8 +14,11 @@ import time
 from typing import TYPE_CHECKING, BinaryIO, Self
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from ingest.domain.manifest import Scan
 from ingest.errors import ScannerUnavailableError
+from ingest.ports.scanner import Scanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +34,7 @@ _LIMITS = "Heuristics.Limits.Exceeded"
 UNSCANNED = Scan(status="unscanned")
 
 
-class ClamdScanner:
+class ClamdScanner(Scanner):
     """Scans through one clamd.
 
     Args:
@@ -47,8 +50,8 @@ class ClamdScanner:
         self._url, self._timeout, self._largest, self._clock = url, timeout, largest, clock
         self._silent_until = clock()
 
+    @override
     def scan(self, content: BinaryIO, size: int) -> Scan:
-        """See `ingest.ports.scanner.Scanner`."""
         if size > self._largest or self._clock() < self._silent_until:
             return UNSCANNED
         try:
@@ -59,8 +62,8 @@ class ClamdScanner:
         except OSError:
             return UNSCANNED
 
+    @override
     def check(self) -> None:
-        """See `ingest.ports.scanner.Scanner`."""
         try:
             with self._connected(self._clock() + min(self._timeout, _CONNECT_SECONDS)) as connection:
                 connection.send(b"zPING\0")

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kombu import Connection
+from typing_extensions import override
 
 from ingest.adapters.sinks.amqp_errors import ERRORS, translated
 from ingest.adapters.sinks.batches import DELIVERED, Limits, SpoiltError, UnavailableError, hand_over
 from ingest.errors import ConfigError, SinkUnavailableError
-from ingest.ports.sink import Outcome, Verdict
+from ingest.ports.sink import Outcome, Sink, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +79,7 @@ class Route:
         return Outcome(Verdict.REFUSED if self.routing_key is None else Verdict.UNAVAILABLE, "no_route")
 
 
-class AmqpSink:
+class AmqpSink(Sink):
     """A `Sink` that publishes.
 
     Body and content type are those of a webhook; `message_id` is the event's id, `type` its type, and the header
@@ -109,15 +110,16 @@ class AmqpSink:
         self._lock = threading.Lock()  # a connection serves one thread at a time
         self._line: _Line | None = None
 
+    @override
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
-        """See `Sink.deliver`."""
         if not events:
             return []
         with self._lock:
             return hand_over(events, self._send, lambda event: len(event.body), _LIMITS)
 
+    @override
     def check(self) -> None:
-        """See `Sink.check`. Logs in and asks for queue or exchange."""
+        """Logs in and asks for queue or exchange."""
         with self._lock:
             self._hang_up()
             try:
@@ -128,8 +130,8 @@ class AmqpSink:
                 words = f"{self._broker.host}: refuses queue or exchange ({error.reason}): correct its name"
                 raise SinkUnavailableError(words) from error
 
+    @override
     def close(self) -> None:
-        """See `Sink.close`."""
         with self._lock:
             self._hang_up()
 

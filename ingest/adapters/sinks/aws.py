@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 import boto3
 from botocore.config import Config
+from typing_extensions import override
 
 from ingest.adapters.sinks.aws_errors import entry_outcome, translated
 from ingest.adapters.sinks.batches import DELIVERED, Limits, SpoiltError, UnavailableError, hand_over
 from ingest.errors import ConfigError, SinkUnavailableError
-from ingest.ports.sink import Outcome, Verdict
+from ingest.ports.sink import Outcome, Sink, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -86,7 +87,7 @@ class Service(Protocol[C_contra]):
         ...
 
 
-class AwsSink(Generic[C]):
+class AwsSink(Sink, Generic[C]):
     """A `Sink` at one of Amazon's services.
 
     Where an event goes along as text, two characters that XML does not know (U+FFFE, U+FFFF) are escaped, as JSON
@@ -105,8 +106,8 @@ class AwsSink(Generic[C]):
         self._lock = threading.Lock()
         self._made: tuple[Keys | None, C] | None = None
 
+    @override
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
-        """See `Sink.deliver`."""
         if not events:
             return []
         keys = self._keys()
@@ -117,8 +118,9 @@ class AwsSink(Generic[C]):
 
         return hand_over(events, send, self._service.weigh, self._service.limits)
 
+    @override
     def check(self) -> None:
-        """See `Sink.check`. Asks about queue, topic or bus, which needs a permission of its own."""
+        """Asks about queue, topic or bus, which needs a permission of its own."""
         keys = self._keys()
         try:
             with translated(self._service.actions):
@@ -129,8 +131,8 @@ class AwsSink(Generic[C]):
             words = f"{self.name}: refuses ({error.reason}): correct the name of the queue, topic or bus"
             raise SinkUnavailableError(words) from error
 
+    @override
     def close(self) -> None:
-        """See `Sink.close`."""
         with self._lock:
             made, self._made = self._made, None
         if made is not None:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from ingest.adapters.sinks.aws import BATCH_BYTES, BATCH_COUNT, Access, AwsSink
+from typing_extensions import override
+
+from ingest.adapters.sinks.aws import BATCH_BYTES, BATCH_COUNT, Access, AwsSink, Service
 from ingest.adapters.sinks.aws_errors import entry_outcome
 from ingest.adapters.sinks.batches import DELIVERED, Limits
 from ingest.ports.sink import Outcome, Verdict
@@ -41,7 +43,7 @@ def eventbridge_sink(
     return AwsSink(name, EventBridge(bus, monotonic), access)
 
 
-class EventBridge:
+class EventBridge(Service["EventBridgeClient"]):
     """The `Service` for one bus, which keeps no order.
 
     `detail-type` is the event's type, `detail` the event as a whole, `source` always `dev.mailhaul`. EventBridge may
@@ -57,12 +59,13 @@ class EventBridge:
         self._monotonic = monotonic
         self._believed_until: float | None = None
 
+    @override
     def weigh(self, event: Event) -> int:
-        """See `Service`. The rule is Amazon's ("Calculating PutEvents event entry size")."""
+        """The rule is Amazon's ("Calculating PutEvents event entry size")."""
         return len(SOURCE) + len(event.type) + len(event.body)
 
+    @override
     def send(self, client: EventBridgeClient, events: Sequence[Event]) -> Sequence[Outcome]:
-        """See `Service`."""
         if self._believed_until is None or self._monotonic() >= self._believed_until:
             self.probe(client)
             self._believed_until = self._monotonic() + _BELIEVED
@@ -75,8 +78,8 @@ class EventBridge:
         # In the order of the request, as the API promises; one that is missing is sent again.
         return [_outcome(entry) for entry, _ in zip_longest(answer.get("Entries", [])[: len(events)], events)]
 
+    @override
     def probe(self, client: EventBridgeClient) -> None:
-        """See `Service`."""
         client.describe_event_bus(Name=self._bus)
 
 

@@ -20,8 +20,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from ingest.errors import SinkUnavailableError
-from ingest.ports.sink import Outcome, Verdict
+from ingest.ports.sink import Outcome, Sink, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +48,7 @@ _REMEDIES = {
 }
 
 
-class JsonLinesSink:
+class JsonLinesSink(Sink):
     """A `Sink` that appends to a file, which is made with the first event.
 
     Args:
@@ -63,16 +65,18 @@ class JsonLinesSink:
         # The lock on the file holds between processes; this one holds between threads that share the descriptor.
         self._lock = threading.Lock()
 
+    @override
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
-        """See `Sink.deliver`. All or nothing."""
+        """All or nothing."""
         if events:
             with self._lock, self._translated(), self._locked() as file:
                 _mend(file)
                 _append(file, b"".join(event.body + b"\n" for event in events))
         return [Outcome(Verdict.DELIVERED)] * len(events)
 
+    @override
     def check(self) -> None:
-        """See `Sink.check`. Opens the file, or sees whether it could be made."""
+        """Opens the file, or sees whether it could be made."""
         with self._lock, self._translated():
             if self._path.exists():
                 with self._locked():
@@ -82,8 +86,8 @@ class JsonLinesSink:
             if not os.access(self._path.parent, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, "")
 
+    @override
     def close(self) -> None:
-        """See `Sink.close`."""
         with self._lock:
             self._let_go()
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
+from typing_extensions import override
 
 from ingest.adapters.sinks.batches import TOO_LARGE, Limits, UnavailableError, hand_over
 from ingest.adapters.sinks.kafka_errors import DENIED, TIMED_OUT, Trouble, away, outcome
 from ingest.errors import ConfigError, SinkUnavailableError
-from ingest.ports.sink import Outcome, Verdict
+from ingest.ports.sink import Outcome, Sink, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ class Cluster:
     mechanism: str = "PLAIN"
 
 
-class KafkaSink:
+class KafkaSink(Sink):
     """A `Sink` that produces.
 
     The value of a record is the event, as CloudEvents' Kafka binding has it in structured mode: the header
@@ -88,22 +89,24 @@ class KafkaSink:
         self._lock = threading.Lock()
         self._line: _Line | None = None
 
+    @override
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
-        """See `Sink.deliver`."""
         if not events:
             return []
         with self._lock:
             return hand_over(events, self._send, lambda event: len(event.body), _LIMITS)
 
+    @override
     def check(self) -> None:
-        """See `Sink.check`. Logs in anew, and asks for the topic and for what the user may do with it."""
+        """Logs in anew, and asks for the topic and for what the user may do with it."""
         try:
             _probe(self._settings(), self._topic, self._timeout, self._monotonic)
         except UnavailableError as error:
             raise SinkUnavailableError(f"{self._cluster.brokers}: {error}") from error
 
+    @override
     def close(self) -> None:
-        """See `Sink.close`. Nothing is under way: `deliver` has waited for everything."""
+        """Nothing is under way: `deliver` has waited for everything."""
         with self._lock:
             self._line = None
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from ingest.adapters.sinks.aws import (
     BATCH_BYTES,
     BATCH_COUNT,
     Access,
     AwsSink,
+    Service,
     attributes_of,
     confirmed,
     text,
@@ -38,7 +41,7 @@ def sns_sink(name: str, topic: str, access: Access) -> AwsSink[SNSClient]:
     return AwsSink(name, Sns(topic), replace(access, region=topic.split(":")[3]))
 
 
-class Sns:
+class Sns(Service["SNSClient"]):
     """The `Service` for one topic.
 
     The attributes `type` and `mailbox` are for filter policies. In a FIFO topic the mailbox is the group and the
@@ -53,12 +56,12 @@ class Sns:
         self._fifo = topic.endswith(".fifo")
         self.limits = Limits(BATCH_COUNT, BATCH_BYTES, ordered=self._fifo)
 
+    @override
     def weigh(self, event: Event) -> int:
-        """See `Service`."""
         return weigh_text(event)
 
+    @override
     def send(self, client: SNSClient, events: Sequence[Event]) -> Sequence[Outcome]:
-        """See `Service`."""
         answer = client.publish_batch(
             TopicArn=self._topic,
             PublishBatchRequestEntries=[self._entry(number, event) for number, event in enumerate(events)],
@@ -69,8 +72,8 @@ class Sns:
             [(entry["Id"], entry["Code"], entry["SenderFault"]) for entry in answer.get("Failed", ())],
         )
 
+    @override
     def probe(self, client: SNSClient) -> None:
-        """See `Service`."""
         client.get_topic_attributes(TopicArn=self._topic)
 
     def _entry(self, number: int, event: Event) -> PublishBatchRequestEntryTypeDef:

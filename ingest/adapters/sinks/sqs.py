@@ -6,11 +6,14 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from ingest.adapters.sinks.aws import (
     BATCH_BYTES,
     BATCH_COUNT,
     Access,
     AwsSink,
+    Service,
     attributes_of,
     confirmed,
     text,
@@ -54,7 +57,7 @@ def sqs_sink(
     return AwsSink(name, service, access)
 
 
-class Sqs:
+class Sqs(Service["SQSClient"]):
     """The `Service` for one queue.
 
     A message's body is the event; its attributes `type` and `mailbox` let a consumer choose without reading it. In a
@@ -75,12 +78,12 @@ class Sqs:
         found = _REGION.search(urlsplit(self._url).netloc)
         return found[1] if found else None
 
+    @override
     def weigh(self, event: Event) -> int:
-        """See `Service`."""
         return weigh_text(event)
 
+    @override
     def send(self, client: SQSClient, events: Sequence[Event]) -> Sequence[Outcome]:
-        """See `Service`."""
         answer = client.send_message_batch(
             QueueUrl=self._url, Entries=[self._entry(number, event) for number, event in enumerate(events)]
         )
@@ -90,8 +93,8 @@ class Sqs:
             [(entry["Id"], entry["Code"], entry["SenderFault"]) for entry in answer.get("Failed", ())],
         )
 
+    @override
     def probe(self, client: SQSClient) -> None:
-        """See `Service`."""
         names = client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["MaximumMessageSize"])
         most = int(names.get("Attributes", {}).get("MaximumMessageSize", BATCH_BYTES))
         if most <= MAX_EVENT_BYTES:

@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from ingest import __version__
 from ingest.adapters.sinks.addresses import is_public
 from ingest.adapters.sinks.posting import Poster, PostError
 from ingest.adapters.sinks.signature import signature_headers, signing_key
 from ingest.errors import ConfigError, SinkUnavailableError
-from ingest.ports.sink import Outcome, Verdict
+from ingest.ports.sink import Outcome, Sink, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +31,7 @@ _REFUSALS = frozenset({400, 413, 415, 422})
 _GONE = 410
 
 
-class WebhookSink:
+class WebhookSink(Sink):
     """A `Sink` that posts.
 
     Events of different mailboxes are posted at the same time, those of one mailbox one after the other. `check`
@@ -67,8 +69,8 @@ class WebhookSink:
         self._opened: Poster | None = None
         self._threads: ThreadPoolExecutor | None = None
 
+    @override
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
-        """See `Sink.deliver`."""
         if not events:
             return []
         batch = _Batch(self._poster(), self._key(), self._clock)
@@ -87,16 +89,17 @@ class WebhookSink:
             list(self._pool().map(one_mailbox, places.values()))
         return outcomes
 
+    @override
     def check(self) -> None:
-        """See `Sink.check`. Connects and posts nothing."""
+        """Connects and posts nothing."""
         self._key()
         try:
             self._poster().connect()
         except PostError as error:
             raise SinkUnavailableError(f"{self._where}: {error}") from error
 
+    @override
     def close(self) -> None:
-        """See `Sink.close`."""
         with self._lock:
             threads, poster = self._threads, self._opened
             self._threads = self._opened = None

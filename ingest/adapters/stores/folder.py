@@ -19,6 +19,8 @@ import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
+from typing_extensions import override
+
 from ingest.adapters.stores.transfer import guarded, measure, segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import (
@@ -27,7 +29,7 @@ from ingest.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from ingest.ports.store import Stored
+from ingest.ports.store import Store, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -58,7 +60,7 @@ _REMEDIES = {
 }
 
 
-class FolderStore:
+class FolderStore(Store):
     """A `Store` of files. Files get mode 0600 and folders 0700 (less the umask): they hold private mail.
 
     `stat` reads the object to give its SHA-256: that is asked for rarely, and then it is the truth, not a note of it.
@@ -73,6 +75,7 @@ class FolderStore:
         self._root = root
         self._durable: set[Path] = set()
 
+    @override
     def put(
         self,
         key: str,
@@ -80,11 +83,10 @@ class FolderStore:
         *,
         size: int,
         sha256: str,
-        content_type: str,  # noqa: ARG002 - stands in the manifest
-        filename: str | None = None,  # noqa: ARG002 - stands in the manifest
+        content_type: str,
+        filename: str | None = None,
         only_if_absent: bool = False,
     ) -> ObjectRef:
-        """See `Store.put`."""
         path = self._path(key)
         folder = path.parent
         with _translated():
@@ -105,17 +107,17 @@ class FolderStore:
             _synchronise(folder)
         return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
 
+    @override
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
-        """See `Store.open`."""
         body = self._open(key)
         if body is None:
             raise ObjectMissingError("there is no object under this key")
         with body:
             yield body
 
+    @override
     def stat(self, key: str) -> ObjectRef | None:
-        """See `Store.stat`."""
         body = self._open(key)
         if body is None:
             return None
@@ -123,8 +125,8 @@ class FolderStore:
             size, sha256 = measure(body)
         return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
 
+    @override
     def delete(self, key: str) -> None:
-        """See `Store.delete`."""
         path = self._path(key)
         with _translated():
             try:
@@ -132,16 +134,17 @@ class FolderStore:
             except _NO_PLACE:
                 self._require_root()
 
+    @override
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
-        """See `Store.erase`. What a crash left half written goes too, and folders that are empty then."""
+        """What a crash left half written goes too, and folders that are empty then."""
         path, kept = self._path(folder), {self._path(key) for key in keep}
         with _translated():
             if not path.is_dir():
                 self._require_root()
             return _erase(path, kept)
 
+    @override
     def stored(self, prefix: str) -> Iterator[Stored]:
-        """See `Store.stored`."""
         folder, _, start = prefix.rpartition("/")
         try:
             path = self._path(folder) if folder else self._root

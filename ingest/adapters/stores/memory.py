@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from typing_extensions import override
+
 from ingest.adapters.stores.transfer import segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ObjectExistsError, ObjectMissingError
-from ingest.ports.store import Stored
+from ingest.ports.store import Store, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -29,7 +31,7 @@ class StoredObject:
     modified: float
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """A `Store` that forgets everything with the process; safe between threads.
 
     Attributes:
@@ -50,6 +52,7 @@ class MemoryStore:
         self.objects: dict[str, StoredObject] = {}
         self._lock = threading.Lock()
 
+    @override
     def put(
         self,
         key: str,
@@ -61,7 +64,6 @@ class MemoryStore:
         filename: str | None = None,
         only_if_absent: bool = False,
     ) -> ObjectRef:
-        """See `Store.put`."""
         segments(key)
         self._begin("put", key)
         content = io.BytesIO()
@@ -73,9 +75,9 @@ class MemoryStore:
             self.objects[key] = StoredObject(ref, content.getvalue(), content_type, filename, self._clock())
         return ref
 
+    @override
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
-        """See `Store.open`."""
         segments(key)
         self._begin("get", key)
         found = self.objects.get(key)
@@ -84,21 +86,22 @@ class MemoryStore:
         with io.BytesIO(found.content) as body:
             yield body
 
+    @override
     def stat(self, key: str) -> ObjectRef | None:
-        """See `Store.stat`."""
         segments(key)
         self._begin("stat", key)
         found = self.objects.get(key)
         return found.ref if found else None
 
+    @override
     def delete(self, key: str) -> None:
-        """See `Store.delete`."""
         segments(key)
         self._begin("delete", key)
         self.objects.pop(key, None)
 
+    @override
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
-        """See `Store.erase`; there are no versions. `fault` is asked about the folder, then about each object."""
+        """There are no versions. `fault` is asked about the folder, then about each object."""
         segments(folder)
         self._begin("erase", folder)
         with self._lock:
@@ -108,8 +111,8 @@ class MemoryStore:
             self.objects.pop(key, None)
         return len(gone)
 
+    @override
     def stored(self, prefix: str) -> Iterator[Stored]:
-        """See `Store.stored`."""
         self._begin("list", prefix)
         with self._lock:
             found = [

@@ -6,17 +6,20 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
+from typing_extensions import override
+
 from ingest.errors import ObjectExistsError, ObjectMissingError, StoreError, StoreRefusedError
+from ingest.ports.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ingest.domain.manifest import ObjectRef
     from ingest.metrics import Metrics
-    from ingest.ports.store import Store, Stored
+    from ingest.ports.store import Stored
 
 
-class MeteredStore:
+class MeteredStore(Store):
     """Passes everything on to another store, and counts it by operation and result.
 
     A `get` is timed until its first byte can be read, for how fast the caller reads on is its own affair, and
@@ -28,6 +31,7 @@ class MeteredStore:
         self._metrics = metrics
         self.bucket = inner.bucket
 
+    @override
     def put(
         self,
         key: str,
@@ -39,7 +43,6 @@ class MeteredStore:
         filename: str | None = None,
         only_if_absent: bool = False,
     ) -> ObjectRef:
-        """See `Store.put`."""
         with self._measured("put"):
             return self._inner.put(
                 key,
@@ -51,32 +54,34 @@ class MeteredStore:
                 only_if_absent=only_if_absent,
             )
 
+    @override
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
-        """See `Store.open`."""
         with self._measured("get") as measured, self._inner.open(key) as body:
             measured.stop()
             yield body
 
+    @override
     def stat(self, key: str) -> ObjectRef | None:
-        """See `Store.stat`; nothing there counts as missing."""
+        """Nothing there counts as missing."""
         with self._measured("stat") as measured:
             found = self._inner.stat(key)
             measured.result = "ok" if found else "missing"
             return found
 
+    @override
     def delete(self, key: str) -> None:
-        """See `Store.delete`."""
         with self._measured("delete"):
             self._inner.delete(key)
 
+    @override
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
-        """See `Store.erase`; counted as a whole."""
+        """Counted as a whole."""
         with self._measured("erase"):
             return self._inner.erase(folder, keep)
 
+    @override
     def stored(self, prefix: str) -> Iterator[Stored]:
-        """See `Store.stored`."""
         with self._measured("list"):
             yield from self._inner.stored(prefix)
 

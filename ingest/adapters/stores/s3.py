@@ -17,6 +17,7 @@ from urllib.parse import quote
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from typing_extensions import override
 
 from ingest.adapters.stores.s3_erase import erase
 from ingest.adapters.stores.s3_errors import (
@@ -31,7 +32,7 @@ from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, 
 from ingest.adapters.stores.transfer import guarded, measure, segments
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ObjectExistsError, StoreRefusedError
-from ingest.ports.store import Stored
+from ingest.ports.store import Store, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -70,7 +71,7 @@ class _Dialect:
         return replace(self, checksums=False) if self.checksums else None
 
 
-class S3Store:
+class S3Store(Store):
     """A `Store` in a bucket. Threads share its connections; a forked process makes its own.
 
     An object's SHA-256 is kept as metadata (`x-amz-meta-sha256`), where `stat` finds it; an object that somebody else
@@ -133,6 +134,7 @@ class S3Store:
         self._lock = threading.Lock()
         self._made: tuple[int, S3Client] | None = None
 
+    @override
     def put(
         self,
         key: str,
@@ -144,7 +146,6 @@ class S3Store:
         filename: str | None = None,
         only_if_absent: bool = False,
     ) -> ObjectRef:
-        """See `Store.put`."""
         segments(key)
         with translated():
             target = Target(self._client(), self.bucket, key, self._attributes(content_type, filename, sha256))
@@ -160,9 +161,9 @@ class S3Store:
             bucket=self.bucket, key=key, size=size, sha256=sha256, etag=sent.etag, version_id=sent.version_id
         )
 
+    @override
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
-        """See `Store.open`."""
         segments(key)
         with translated():
             answer = self._client().get_object(Bucket=self.bucket, Key=key)
@@ -170,8 +171,8 @@ class S3Store:
         with guarded(cast("Readable", answer["Body"]), translated) as body:
             yield body
 
+    @override
     def stat(self, key: str) -> ObjectRef | None:
-        """See `Store.stat`."""
         segments(key)
         with translated():
             try:
@@ -191,20 +192,20 @@ class S3Store:
             version_id=version if version != "null" else None,
         )
 
+    @override
     def delete(self, key: str) -> None:
-        """See `Store.delete`."""
         segments(key)
         with translated():
             self._client().delete_object(Bucket=self.bucket, Key=key)
 
+    @override
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
-        """See `Store.erase`."""
         segments(folder)
         with translated_erasing():
             return erase(self._client(), self.bucket, f"{folder}/", keep)
 
+    @override
     def stored(self, prefix: str) -> Iterator[Stored]:
-        """See `Store.stored`."""
         with translated():
             pages = iter(self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix))
         while True:

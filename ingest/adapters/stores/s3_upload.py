@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
+from typing_extensions import override
 
 from ingest.adapters.stores.transfer import CHUNK_BYTES, mismatch, transfer
 
@@ -59,7 +60,7 @@ class Target:
     attributes: dict[str, Any]
 
 
-class WholeUpload:
+class WholeUpload(Upload):
     """One `PutObject` request.
 
     Raises:
@@ -78,8 +79,8 @@ class WholeUpload:
             self._body = window(body, body.tell(), size)
             transfer(body, len, size=size, sha256=sha256)
 
+    @override
     def send(self, *, checksums: bool, conditional: bool) -> Sent:
-        """See `Upload.send`."""
         target, extra = self._target, dict(self._target.attributes)
         if not isinstance(self._body, bytes):
             self._body.seek(0)
@@ -91,8 +92,11 @@ class WholeUpload:
         return _sent(answer.get("ETag"), answer.get("VersionId"))
 
 
-class PartedUpload:
-    """A multipart upload, one part after the other; given up as a whole when anything fails."""
+class PartedUpload(Upload):
+    """A multipart upload, one part after the other; given up as a whole when anything fails.
+
+    `send` raises `StoreUnavailableError` when the body is not what was announced.
+    """
 
     def __init__(self, target: Target, body: BinaryIO, size: int, sha256: str, part_bytes: int) -> None:
         self._target = target
@@ -102,12 +106,8 @@ class PartedUpload:
         self._sha256 = sha256
         self._part_bytes = part_bytes
 
+    @override
     def send(self, *, checksums: bool, conditional: bool) -> Sent:
-        """See `Upload.send`.
-
-        Raises:
-            StoreUnavailableError: the body is not what was announced.
-        """
         target, extra = self._target, dict(self._target.attributes)
         if checksums:
             extra["ChecksumAlgorithm"] = "SHA256"

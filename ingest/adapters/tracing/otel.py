@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from typing_extensions import override
 
 from ingest import __version__
 from ingest.errors import MailhaulError
-from ingest.ports.tracing import Attributes, Span, Step
+from ingest.ports.tracing import Attributes, Span, Step, Tracer
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,7 +36,7 @@ _KINDS = {
 _propagator = TraceContextTextMapPropagator()
 
 
-class OtelTracer:
+class OtelTracer(Tracer):
     """The port's `Tracer`. Made after a fork, never before: its exporter has a thread.
 
     Args:
@@ -48,25 +49,26 @@ class OtelTracer:
         self._provider = provider
         self._tracer = provider.get_tracer("mailhaul", __version__)
 
+    @override
     def start(self, step: Step, parent: str | None = None, **attributes: Unpack[Attributes]) -> Span:
-        """See `Tracer.start`."""
         # Always a context of its own: what else may be traced in this thread is no cause of ours.
         context = _propagator.extract({} if parent is None else {"traceparent": parent}, Context())
         return _OtelSpan(self._tracer, context, step, attributes)
 
+    @override
     def close(self) -> None:
-        """See `Tracer.close`."""
         # The SDK's own limit is half a minute, and a collector that does not answer would use it up.
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(CLOSE_SECONDS)
 
 
-class _OtelSpan:
+class _OtelSpan(Span):
     def __init__(self, tracer: trace.Tracer, context: Context, step: Step, attributes: Attributes) -> None:
         self._tracer = tracer
         self._span = tracer.start_span(step, context, _KINDS[step], _named(attributes))
 
+    @override
     @property
     def traceparent(self) -> str | None:
         found = self._span.get_span_context()
@@ -74,19 +76,24 @@ class _OtelSpan:
             return None
         return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
 
+    @override
     def child(self, step: Step, **attributes: Unpack[Attributes]) -> Span:
         return _OtelSpan(self._tracer, set_span_in_context(self._span, Context()), step, attributes)
 
+    @override
     def note(self, **attributes: Unpack[Attributes]) -> None:
         self._span.set_attributes(_named(attributes))
 
+    @override
     def fail(self, code: str) -> None:
         self._span.set_status(Status(StatusCode.ERROR))
         self._span.set_attribute("error.type", code)
 
+    @override
     def __enter__(self) -> Self:
         return self
 
+    @override
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

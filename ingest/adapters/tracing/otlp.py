@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from structlog import get_logger
+from typing_extensions import override
 
 from ingest import __version__
 from ingest.adapters.tracing.otel import OtelTracer
@@ -67,8 +68,8 @@ class ReportingExporter(SpanExporter):
         self._inner = inner
         self.away = False
 
+    @override
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """See `SpanExporter.export`."""
         result = self._inner.export(spans)
         away = result is not SpanExportResult.SUCCESS
         if away and not self.away:
@@ -78,12 +79,12 @@ class ReportingExporter(SpanExporter):
         self.away = away
         return result
 
+    @override
     def shutdown(self) -> None:
-        """See `SpanExporter.shutdown`."""
         self._inner.shutdown()
 
+    @override
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """See `SpanExporter.force_flush`."""
         return self._inner.force_flush(timeout_millis)
 
 
@@ -94,8 +95,8 @@ class OtlpTracer(OtelTracer):
         super().__init__(provider)
         self._exporter = exporter
 
+    @override
     def close(self) -> None:
-        """See `Tracer.close`."""
         if self._exporter.away:
             # Ends its retries, which the SDK would wait for.
             self._exporter.shutdown()
