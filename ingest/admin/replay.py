@@ -192,7 +192,7 @@ def _one_sink(sink: Sink, done: Replayed, patience: Patience) -> Callable[[Seque
             outcomes = _handed_over(sink, left)
             told = list(zip(left, outcomes, strict=True))
             done.told += sum(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
-            done.refused += [event.id for event, outcome in told if outcome.verdict is Verdict.REFUSED]
+            done.refused += [event.id for event, outcome in told if outcome.verdict is Verdict.REJECTED]
             left = [event for event, outcome in told if outcome.verdict in _UNAVAILABLE]
             if not left:
                 return

@@ -16,7 +16,7 @@ class Verdict(StrEnum):
     """What a sink said of one event."""
 
     DELIVERED = "delivered"  # confirmed: it may be acknowledged
-    REFUSED = "refused"  # this event by itself; the others may pass
+    REJECTED = "rejected"  # this event by itself; the others may pass
     UNAVAILABLE = "unavailable"  # the sink as a whole; nothing after this one was tried in its mailbox
     GONE = "gone"  # as UNAVAILABLE, and the sink has said that it wants nothing any more
 

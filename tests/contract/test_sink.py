@@ -90,7 +90,7 @@ def delivered(sink: Sink, name: str) -> bool:
         (outcome,) = sink.deliver([event(name)])
     except SinkUnavailableError:
         return False
-    assert outcome.verdict is not Verdict.REFUSED
+    assert outcome.verdict is not Verdict.REJECTED
     assert (outcome.verdict is Verdict.DELIVERED) == (outcome.reason == "")
     return outcome.verdict is Verdict.DELIVERED
 
@@ -120,7 +120,7 @@ def made_picky(kind: str, folder: Path, request: pytest.FixtureRequest) -> Itera
         with made_world(kind, folder, request) as world:
             if isinstance(world, MemoryWorld):
                 world.sink.verdict = lambda event: {
-                    "refuse": Outcome(Verdict.REFUSED, "http_422"),
+                    "refuse": Outcome(Verdict.REJECTED, "http_422"),
                     "away": Outcome(Verdict.UNAVAILABLE, "http_503"),
                 }.get(event.id.split("-")[0], DELIVERED)
             elif isinstance(world, WebhookWorld):
@@ -145,7 +145,7 @@ def scripted_fifo(kind: str, endpoint: str) -> Sink:
 
 def test_a_refused_event_does_not_hold_up_those_behind_it(picky: Picky) -> None:
     outcomes = picky.sink.deliver([event("e-1"), event("refuse-2"), event("e-3")])
-    assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED, Verdict.REFUSED, Verdict.DELIVERED]
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED, Verdict.REJECTED, Verdict.DELIVERED]
     assert outcomes[1].reason
 
 

@@ -108,7 +108,7 @@ def test_a_mailbox_without_a_route_holds_up_no_other(rabbitmq: RabbitMq, queue: 
         channel.queue_bind(queue.name, "amq.direct", "routed")
     events = [event("e1", "lost"), event("e2", "routed"), event("e3", "lost"), event("e4", "routed")]
     with sink_to(rabbitmq, Route("amq.direct", None)) as sink:
-        refused = Outcome(Verdict.REFUSED, "no_route")
+        refused = Outcome(Verdict.REJECTED, "no_route")
         assert sink.deliver(events) == [refused, DELIVERED, refused, DELIVERED]
 
 
@@ -129,7 +129,7 @@ def test_a_queue_that_is_full_confirms_nothing_and_nothing_is_lost(rabbitmq: Rab
 def test_a_message_that_is_too_large_for_the_broker_is_refused_alone(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
     large = Event("large", "t", "b", json.dumps({"id": "large", "x": "x" * 300_000}).encode())
     events = [event("e1", "a"), large, event("e3", "c"), event("e4", "b")]
-    refused = Outcome(Verdict.REFUSED, "precondition_failed")
+    refused = Outcome(Verdict.REJECTED, "precondition_failed")
     with sink_to(rabbitmq, Route("", queue.name)) as sink:
         assert sink.deliver(events) == [DELIVERED, refused, DELIVERED, DELIVERED]
     assert {message.properties["message_id"] for message in queue.messages()} == {"e1", "e3", "e4"}

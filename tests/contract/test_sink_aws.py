@@ -30,7 +30,7 @@ SERVICES = ("sqs", "sqs-fifo", "sns", "sns-fifo", "eventbridge")
 
 
 def refused(reason: str) -> Outcome:
-    return Outcome(Verdict.REFUSED, reason)
+    return Outcome(Verdict.REJECTED, reason)
 
 
 def away(reason: str) -> Outcome:
@@ -168,11 +168,11 @@ def test_characters_that_xml_does_not_know_are_escaped_and_mean_the_same(kind: s
 # --- what is answered --------------------------------------------------------------------------------------------
 
 ENTRIES = [
-    (Fault("InvalidMessageContents", senders=True), Verdict.REFUSED),
-    (Fault("InvalidParameterValue", senders=True), Verdict.REFUSED),
-    (Fault("MalformedDetail"), Verdict.REFUSED),
-    (Fault("InvalidArgument"), Verdict.REFUSED),
-    (Fault("RedactionFailure"), Verdict.REFUSED),
+    (Fault("InvalidMessageContents", senders=True), Verdict.REJECTED),
+    (Fault("InvalidParameterValue", senders=True), Verdict.REJECTED),
+    (Fault("MalformedDetail"), Verdict.REJECTED),
+    (Fault("InvalidArgument"), Verdict.REJECTED),
+    (Fault("RedactionFailure"), Verdict.REJECTED),
     (Fault("ThrottlingException"), Verdict.UNAVAILABLE),
     (Fault("RequestThrottled", senders=True), Verdict.UNAVAILABLE),
     (Fault("InternalFailure"), Verdict.UNAVAILABLE),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BYTES = 10
 SAID = {
     "takes": DELIVERED,
-    "refuses": Outcome(Verdict.REFUSED, "no_good"),
+    "refuses": Outcome(Verdict.REJECTED, "no_good"),
     "cannot": Outcome(Verdict.UNAVAILABLE, "busy"),
 }
 
@@ -80,8 +80,8 @@ def test_every_event_has_the_outcome_that_the_service_gave_it(
     for event, outcome in zip(events, outcomes, strict=True):
         if outcome == Outcome(Verdict.UNAVAILABLE, "away"):
             assert service.requests == unavailable_at
-        elif outcome.verdict is Verdict.REFUSED:
-            assert outcome in {TOO_LARGE, SAID["refuses"], Outcome(Verdict.REFUSED, "spoilt")}
+        elif outcome.verdict is Verdict.REJECTED:
+            assert outcome in {TOO_LARGE, SAID["refuses"], Outcome(Verdict.REJECTED, "spoilt")}
             assert (outcome == TOO_LARGE) == (len(event.body) > BYTES)
             assert (outcome.reason == "spoilt") == (makes[event.id] == "spoils" and outcome != TOO_LARGE)
         elif outcome == SAID["cannot"] and limits.ordered:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DELIVERED = Outcome(Verdict.DELIVERED)
-TOO_LARGE = Outcome(Verdict.REFUSED, "too_large")
+TOO_LARGE = Outcome(Verdict.REJECTED, "too_large")
 
 
 def away(reason: str) -> Outcome:
@@ -177,7 +177,7 @@ def test_a_topic_that_is_made_later_gets_what_waited(server: Kafka, topic: Kafka
     [
         (KafkaError.NOT_ENOUGH_REPLICAS, away("replicas")),
         (KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND, away("replicas")),
-        (KafkaError.INVALID_RECORD, Outcome(Verdict.REFUSED, "invalid_record")),
+        (KafkaError.INVALID_RECORD, Outcome(Verdict.REJECTED, "invalid_record")),
         (KafkaError.RECORD_LIST_TOO_LARGE, TOO_LARGE),
         (KafkaError.KAFKA_STORAGE_ERROR, away("kafka_56")),
     ],

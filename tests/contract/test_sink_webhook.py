@@ -124,7 +124,7 @@ def test_every_2xx_confirms(receiver: Receiver, status: int) -> None:
 def test_what_is_wrong_with_one_event_refuses_one_event(receiver: Receiver, status: int) -> None:
     receiver.answer = lambda request: Answer(status if request.headers["webhook-id"] == "e1" else 200)
     with sink_to(receiver.url) as sink:
-        assert sink.deliver([event("e1"), event("e2")]) == [Outcome(Verdict.REFUSED, f"http_{status}"), DELIVERED]
+        assert sink.deliver([event("e1"), event("e2")]) == [Outcome(Verdict.REJECTED, f"http_{status}"), DELIVERED]
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404, 408, 429, 500, 502, 503, 504])

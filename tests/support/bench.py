@@ -207,7 +207,7 @@ class Bench:
 
     def refuse_everything(self) -> None:
         """Let the sink refuse each event by itself."""
-        self.sinks["main"].verdict = lambda _: Outcome(Verdict.REFUSED, "http_400")
+        self.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_400")
 
     def settle(self) -> None:
         """Let so much time pass that all that was delivered is known to be published."""

@@ -76,7 +76,7 @@ class Route:
     @property
     def missing(self) -> Outcome:
         """What it means that no queue takes a message: another mailbox's may have one, where each has its own key."""
-        return Outcome(Verdict.REFUSED if self.routing_key is None else Verdict.UNAVAILABLE, "no_route")
+        return Outcome(Verdict.REJECTED if self.routing_key is None else Verdict.UNAVAILABLE, "no_route")
 
 
 class AmqpSink(Sink):

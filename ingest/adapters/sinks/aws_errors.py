@@ -134,7 +134,7 @@ def entry_outcome(code: str, *, senders_fault: bool) -> Outcome:
     short = plain(code)
     everybodys = short in _REMEDIES or any(word in short for word in _EVERYBODYS)
     refused = short in _CONTENT or (senders_fault and not everybodys)
-    return Outcome(Verdict.REFUSED if refused else Verdict.UNAVAILABLE, short)
+    return Outcome(Verdict.REJECTED if refused else Verdict.UNAVAILABLE, short)
 
 
 def plain(code: str) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
 
 DELIVERED = Outcome(Verdict.DELIVERED)
-TOO_LARGE = Outcome(Verdict.REFUSED, "too_large")
+TOO_LARGE = Outcome(Verdict.REJECTED, "too_large")
 
 
 class UnavailableError(Exception):
@@ -122,7 +122,7 @@ class _Delivery:
             if len(batch) > 1:
                 self._one_by_one(batch)
                 return
-            outcomes = [Outcome(Verdict.REFUSED, error.reason)]
+            outcomes = [Outcome(Verdict.REJECTED, error.reason)]
         for place, outcome in zip(batch, outcomes, strict=True):
             self._outcomes[place] = outcome
             if self._limits.ordered and outcome.verdict is Verdict.UNAVAILABLE:

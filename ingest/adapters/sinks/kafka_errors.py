@@ -62,7 +62,7 @@ TIMED_OUT = KafkaError(KafkaError._TIMED_OUT)
 _REFUSED = {
     KafkaError.MSG_SIZE_TOO_LARGE: TOO_LARGE,
     KafkaError.RECORD_LIST_TOO_LARGE: TOO_LARGE,
-    KafkaError.INVALID_RECORD: Outcome(Verdict.REFUSED, "invalid_record"),
+    KafkaError.INVALID_RECORD: Outcome(Verdict.REJECTED, "invalid_record"),
 }
 
 

@@ -180,4 +180,4 @@ def _outcome(status: int) -> Outcome:
         return Outcome(Verdict.DELIVERED)
     if status == _GONE:
         return Outcome(Verdict.GONE, f"http_{status}")
-    return Outcome(Verdict.REFUSED if status in _REFUSALS else Verdict.UNAVAILABLE, f"http_{status}")
+    return Outcome(Verdict.REJECTED if status in _REFUSALS else Verdict.UNAVAILABLE, f"http_{status}")

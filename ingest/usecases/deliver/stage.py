@@ -121,7 +121,7 @@ class _Turn:
             confirmed = [entry for entry, outcome in outcomes if outcome.verdict is Verdict.DELIVERED]
             events.acknowledge(self.sink.name, [entry.position for entry in confirmed])
             for entry, outcome in outcomes:
-                if outcome.verdict is Verdict.REFUSED:
+                if outcome.verdict is Verdict.REJECTED:
                     events.retry_later(self.sink.name, entry, REDELIVERY_BACKOFF.pause(1, self.stage.random()))
                     self._warn("event.retrying", entry, outcome)
 

@@ -90,7 +90,7 @@ def test_a_sink_that_wants_nothing_any_more_is_left_alone_until_a_person_resumes
 def test_an_event_set_aside_by_a_sink_outlives_the_sinks_end() -> None:
     """A sink that is gone says nothing of the event: its tries do not count."""
     with bench() as b:
-        b.sinks["main"].verdict = lambda _: Outcome(Verdict.REFUSED, "http_422")
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_422")
         filled(b, 1)
         b.relay_stage.run(never)
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
@@ -117,7 +117,7 @@ def test_a_refused_event_is_parked_and_the_others_pass() -> None:
         filled(b, 3)
         poison = b.events.read("main", 10)[1].event.id
         b.sinks["main"].verdict = lambda event: (
-            Outcome(Verdict.REFUSED, "http_400") if event.id == poison else Outcome(Verdict.DELIVERED)
+            Outcome(Verdict.REJECTED, "http_400") if event.id == poison else Outcome(Verdict.DELIVERED)
         )
         b.relay_stage.run(never)
         assert len(b.sinks["main"].delivered) == 2
@@ -131,7 +131,7 @@ def test_a_refused_event_is_parked_and_the_others_pass() -> None:
 
 def test_an_event_refused_for_days_is_kept_and_tried_no_more() -> None:
     with bench() as b:
-        b.sinks["main"].verdict = lambda _: Outcome(Verdict.REFUSED, "http_422")
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_422")
         filled(b, 1)
         for _ in range(REDELIVERY_ATTEMPTS + 5):
             b.relay_stage.run(never)

@@ -275,7 +275,7 @@ def test_what_failed_says_so_with_the_code_of_its_error(traced: Traced, monkeypa
     refused = traced.spans(Step.DELIVER)[-1]
     assert refused.status.status_code is StatusCode.ERROR
     assert attributes(refused)["error.type"] == "http_400"
-    assert attributes(refused)["mailhaul.outcome"] == "refused"
+    assert attributes(refused)["mailhaul.outcome"] == "rejected"
 
 
 def test_the_event_of_a_message_that_was_given_up_belongs_to_its_trace(
