@@ -1,5 +1,6 @@
-"""What is inside of attachments: the files in containers, and which of them are e-invoices.
+"""Readers of containers (files that hold other files), and the recognition of e-invoices.
 
-Readers of our own (TNEF, CMS, XML start tags, EDIFACT) never recurse, touch each byte a bounded number of times and
-keep none; foreign ones (PDF) run in a guarded child process. Nothing here raises for what is in a file.
+Our own readers (TNEF, CMS, XML start tags, EDIFACT) stream: no recursion, a bounded number of passes over each byte,
+no copy of the whole file. Third-party readers (PDF) run in a guarded child process. No reader raises because of the
+content of a file.
 """

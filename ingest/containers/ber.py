@@ -1,8 +1,8 @@
-"""BER (X.690) as a stream: tags and lengths, definite or not, without recursion and without keeping content.
+"""A streaming BER reader (X.690): definite and indefinite lengths, no recursion, one chunk in memory.
 
-Only what CMS needs: one-byte tags, lengths of up to eight bytes. A library that was tried (asn1crypto) reads the
-whole into memory: 2.5 s and 190 MiB for 25 MB in segments of 4 KiB, which is how mail programs sign; this takes a
-hundredth of that, and keeps one chunk.
+It supports what CMS needs: one-byte tags and lengths of up to eight bytes. asn1crypto reads the whole file into
+memory and takes 2.5 s and 190 MiB for 25 MB in segments of 4 KiB, which is how mail programs sign; this reader needs
+a hundredth of that.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ CONSTRUCTED = 0x20
 _LONG_TAG = 0x1F  # a tag that goes on in the next byte (X.690 section 8.1.2.4)
 _INDEFINITE = 0x80  # above it, how many bytes of length follow (section 8.1.3)
 _LENGTH_BYTES = 8
-# Around the content there are five, and OpenSSL puts the content into one more.
+# Five levels surround the content; OpenSSL adds one more.
 _DEPTH = 32
-# Segments of a content, or elements that are passed over. The smallest segments seen hold 1,000 bytes.
+# Segments of the content plus skipped elements. The smallest segments seen in practice hold 1,000 bytes.
 _ELEMENTS = 1_000_000
 _PIECE = 65_536
 
 
 class Element(NamedTuple):
-    """The beginning of an element; `length` is None where an end-of-contents marker ends it."""
+    """The header of an element; `length` is None when an end-of-contents marker ends it."""
 
     tag: int
     length: int | None
 
 
 class BerReader:
-    """Reads elements one after another, as the caller expects them.
+    """Reads elements in document order.
 
     Args:
         chunks: the encoding, in pieces of any size.
@@ -44,15 +44,15 @@ class BerReader:
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._bytes = ByteStream(chunks)
-        # For each element that was entered: where it or one around it ends, and whether a marker ends it.
+        # For each entered element: the offset where it, or an element around it, ends; whether a marker ends it.
         self._open: list[tuple[float, bool]] = []
         self._elements = 0
 
     def next(self) -> Element | None:
-        """The next element inside the one that was entered last; None at its end, which leaves it.
+        """Return the next element of the innermost entered element; None at its end, which also leaves it.
 
         Raises:
-            BrokenError: see there.
+            BrokenError: the encoding is invalid or truncated.
         """
         self._elements += 1
         if self._elements > _ELEMENTS:
@@ -71,17 +71,17 @@ class BerReader:
         return Element(tag, length)
 
     def enter(self, *tags: int) -> Element | None:
-        """Go into the next element, which has to have one of these tags; None at the end of the one around it."""
+        """Enter the next element, which must have one of `tags`; return None at the end of the current one."""
         element = self.next()
         if element is None:
             return None
         if element.tag not in tags:
             raise BrokenError
-        self.go_into(element)
+        self.descend(element)
         return element
 
-    def go_into(self, element: Element) -> None:
-        """Let `next` give what is inside of an element that `next` gave."""
+    def descend(self, element: Element) -> None:
+        """Make `next` return the children of an element that it returned."""
         if len(self._open) >= _DEPTH:
             raise BrokenError
         around = self._open[-1][0] if self._open else inf
@@ -91,18 +91,18 @@ class BerReader:
             self._open.append((self._bytes.position + element.length, False))
 
     def value(self, tag: int, most: int) -> bytes:
-        """The bytes of the next element, a short primitive one.
+        """Return the content of the next element, a short primitive one.
 
         Raises:
-            BrokenError: it has another tag, or more bytes than `most`.
+            BrokenError: it has another tag, or is longer than `most`.
         """
         element = self.next()
         if element is None or element.tag != tag or element.length is None or element.length > most:
             raise BrokenError
         return self._bytes.take(element.length)
 
-    def pass_over(self, tag: int) -> None:
-        """Read the next element, which has to have this tag, without looking at it."""
+    def skip(self, tag: int) -> None:
+        """Skip the next element, which must have this tag."""
         element = self.next()
         if element is None or element.tag != tag:
             raise BrokenError
@@ -112,16 +112,16 @@ class BerReader:
                 for _ in self._bytes.pieces(element.length):
                     pass
             elif element is not None:
-                self.go_into(element)
+                self.descend(element)
             if len(self._open) <= depth:
                 return
             element = self.next()
 
     def octet_string(self, element: Element) -> Iterator[bytes]:
-        """The content of an OCTET STRING that `next` gave, in whatever segments it comes (X.690 section 8.7).
+        """Yield the content of an OCTET STRING that `next` returned, however it is segmented (X.690 section 8.7).
 
         Raises:
-            BrokenError: what came before the error has been given.
+            BrokenError: the encoding is invalid; the content before the error has been yielded.
         """
         pending, broken = bytearray(), False
         try:
@@ -144,7 +144,7 @@ class BerReader:
                 if segment.tag & ~CONSTRUCTED != OCTET_STRING:
                     raise BrokenError
                 if segment.tag & CONSTRUCTED:
-                    self.go_into(segment)
+                    self.descend(segment)
                 else:
                     yield from self._bytes.pieces(segment.length or 0)
             if len(self._open) <= depth:

@@ -87,7 +87,7 @@ def _content(reader: ber.BerReader) -> Iterator[bytes]:
         raise BrokenError
     reader.enter(ber.SEQUENCE)
     reader.value(ber.INTEGER, _VERSION_BYTES)
-    reader.pass_over(ber.SET)
+    reader.skip(ber.SET)
     reader.enter(ber.SEQUENCE)
     reader.value(ber.OID, _OID_BYTES)
     if reader.enter(ber.EXPLICIT_0) is None:

@@ -1,6 +1,6 @@
-"""The inside of a guarded process: limits first, then the foreign code, then one frame that says how it ended.
+"""The entry point of a guarded process: apply limits, run third-party code, send one frame with the outcome.
 
-Started by `ingest.containers.guard`. Imports little, since every guarded process pays for it.
+Started by `ingest.containers.guard`. It imports little, because every guarded process pays for its imports.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     Send = Callable[[int, bytes], None]
 
-# Frames are a kind, the payload's length in four size (big-endian), and the payload. The first says that the work
-# begins, one of the other three is the last; the work has kinds of its own.
+# A frame is a kind (one byte), the length of the payload (four bytes, big-endian) and the payload. STARTED is the
+# first frame; DONE, STOPPED or BROKEN is the last. Kinds from OWN_KINDS on belong to the reader.
 STARTED, DONE, STOPPED, BROKEN = 0, 1, 2, 3
 OWN_KINDS = 16
 FRAME_HEADER = 5
 FRAME_BYTES = 65_536
 
-_FILES = 32  # open at once; importing takes a few
-# Whatever becomes of the process around it, which ends a guarded one much sooner.
+_FILES = 32  # open at the same time; imports need a few
+# A backstop in case the parent dies; a live parent ends the process much sooner.
 _LIFETIME = 900
 
 
 class _Input(io.RawIOBase):
-    """A file read by places: the descriptor's own position is shared with whoever gave it, and stays as it is."""
+    """A file read with pread: the descriptor's position is shared with the parent and must not move."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -41,23 +41,23 @@ class _Input(io.RawIOBase):
         self._size = os.fstat(descriptor).st_size
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As `io` says; a place before the beginning is none."""
+        """See `io.RawIOBase.seek`; raises OSError for a negative offset."""
         at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         if at < 0:
-            raise OSError("a place before the beginning")
+            raise OSError("negative seek offset")
         self._at = at
         return at
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """As `io` says."""
+        """See `io.RawIOBase.readinto`."""
         view = memoryview(buffer)
         data = os.pread(self._descriptor, len(view), self._at)
         view[: len(data)] = data
@@ -66,10 +66,10 @@ class _Input(io.RawIOBase):
 
 
 def run(work: Callable[[io.BufferedReader, Send, list[str]], None]) -> None:
-    """Do work on the file that standard input is, under the limits that the arguments say, and end the process.
+    """Run `work` on the file at standard input, under the limits in the arguments, then end the process.
 
     Args:
-        work: gets the file, what sends a frame, and the arguments after the limits'.
+        work: called with the file, a function that sends a frame, and the arguments after the limits.
     """
     seconds, size = int(sys.argv[1]), int(sys.argv[2])
     _confine(seconds, size)
@@ -78,18 +78,18 @@ def run(work: Callable[[io.BufferedReader, Send, list[str]], None]) -> None:
         work(io.BufferedReader(_Input(0)), _send, sys.argv[3:])
     except MemoryError:
         outcome = STOPPED
-    except Exception:  # noqa: BLE001 - foreign code may raise anything, and this is where the process ends
+    except Exception:  # noqa: BLE001 - third-party code may raise anything, and the process ends here
         outcome = BROKEN
     else:
         outcome = DONE
-    with suppress(OSError):  # nobody waits for it any more
+    with suppress(OSError):  # the parent no longer reads
         _send(outcome, b"")
     os._exit(0)
 
 
 def _confine(seconds: int, size: int) -> None:
-    """Leave the process as little as reading a file takes."""
-    with suppress(OSError):  # Linux only: where memory runs out, this is the process to end
+    """Drop everything that reading one file does not need."""
+    with suppress(OSError):  # Linux only: the first process to kill when memory runs out
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         try:
             os.write(fd, b"1000")

@@ -1,11 +1,12 @@
-"""EDIFACT (ISO 9735): which message an interchange begins with."""
+"""EDIFACT (ISO 9735): the header of the first message of an interchange."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-# UNA tells the separators; without it these hold (ISO 9735-1 section 8): component, element, release, segment end.
+# UNA declares the separators; these are the defaults (ISO 9735-1 section 8): component, element, decimal mark,
+# release, reserved, segment terminator.
 _DEFAULT = b":+.? '"
 _BLANKS = b" \t\r\n"
 _TYPE = re.compile(rb"[A-Z]{6}")
@@ -13,7 +14,7 @@ _CODE = re.compile(rb"[A-Z0-9]{1,6}")
 
 
 class Message(NamedTuple):
-    """What a message's header (UNH) says of it, such as INVOIC, D96A, `INVOIC:D:96A:UN`."""
+    """The fields of a message header (UNH), such as INVOIC, D96A, `INVOIC:D:96A:UN`."""
 
     type: str
     directory: str | None
@@ -22,10 +23,10 @@ class Message(NamedTuple):
 
 
 def first_message(head: bytes) -> Message | None:
-    """The first message of an interchange; None where these bytes are no EDIFACT, or hold no message header.
+    """Return the first message of an interchange; None if the bytes are not EDIFACT or hold no message header.
 
     Args:
-        head: the file's beginning; it may end anywhere.
+        head: the beginning of the file, cut anywhere.
     """
     head = head.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANKS)
     if not head.startswith((b"UNA", b"UNB", b"UNH")):
@@ -36,7 +37,7 @@ def first_message(head: bytes) -> Message | None:
     if len(marks) < len(_DEFAULT) or len(set(different)) < len(different):
         return None
     component, element, release, end = marks[0:1], marks[1:2], marks[3:4], marks[5:6]
-    if release.strip():  # a separator after a release character is text; names of types hold none
+    if release.strip():  # a separator after a release character is text
         rest = rest.replace(release * 2, b"..")
         rest = rest.replace(release + end, b"..").replace(release + element, b"..")
     in_interchange = rest.lstrip(_BLANKS).startswith(b"UNB" + element)
@@ -48,7 +49,7 @@ def first_message(head: bytes) -> Message | None:
 
 
 def _message(elements: list[bytes], component: bytes, *, in_interchange: bool) -> Message | None:
-    """Of `UNH+reference+INVOIC:D:96A:UN:EAN008`."""
+    """Parse `UNH+reference+INVOIC:D:96A:UN:EAN008`."""
     if len(elements) < 3:  # noqa: PLR2004 - tag, reference, identifier
         return None
     parts = elements[2].split(component, 6)[:5]

@@ -1,8 +1,8 @@
-"""Foreign code over hostile bytes, in a process of its own: what becomes of it there becomes of nothing else.
+"""Run third-party parsers on hostile bytes in a separate process, so that a crash or hang affects nothing else.
 
-A fresh interpreter, not a fork: a worker has threads, connections and secrets that a child need not have. Not by
-`multiprocessing`, which lets Celery's processes have no children. Its output is a pipe: it needs no folder, and may
-write no file.
+A fresh interpreter instead of a fork: a worker has threads, connections and secrets that the child must not have.
+Not `multiprocessing`, because Celery's prefork processes are daemonic and may not have children that way. Output
+goes through a pipe, so the child needs no folder and may not write files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # the interpreter may not start without
+_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # the interpreter may not start without them
 _READ_BYTES = 65_536
 _PAUSE = 0.005
 
@@ -35,43 +35,43 @@ class Outcome(Enum):
     """How a guarded process ended."""
 
     DONE = "done"
-    STOPPED = "stopped"  # for its time, its memory, or how much it wrote
-    BROKEN = "broken"  # by an exception or a crash, which the file has to answer for
+    STOPPED = "stopped"  # exceeded its time, memory or output limit
+    BROKEN = "broken"  # an exception or a crash caused by the file
 
 
 _OUTCOMES = {confined.DONE: Outcome.DONE, confined.STOPPED: Outcome.STOPPED, confined.BROKEN: Outcome.BROKEN}
-# What limits and the kernel's want of memory end a process by; any other signal is a crash.
+# Signals sent by resource limits and the out-of-memory killer; any other signal is a crash.
 _STOPPING = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM})
 
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a guarded process may take."""
+    """The limits of a guarded process."""
 
     cpu_seconds: float
     memory_bytes: int  # of address space
-    seconds: float  # that one waits for it; what one does with its output in between does not count
+    seconds: float  # spent waiting for its output; time the caller spends on that output does not count
     output_bytes: int
 
 
 class Guarded:
-    """One guarded process. Use in `with`, iterate over its frames, then look at `outcome`.
+    """One guarded process. Use it in `with`, iterate over its frames, then read `outcome`.
 
-    At the end of `with` neither it nor what it started is left. It gets nothing of the environment, and no open file
-    but the one to read.
+    Leaving `with` kills the process and everything it started. It inherits no environment variables and no open file
+    except the one to read.
 
     Args:
-        module: run as a script; it calls `confined.run`.
-        file: descriptor of a regular file, all written; its position is not touched.
+        module: run as a script; must call `confined.run`.
+        file: descriptor of a complete regular file; its position is not changed.
         confinement: the limits.
-        arguments: for the module.
+        arguments: passed to the module.
 
     Attributes:
-        outcome: how it ended; STOPPED until that is known.
-        waited: seconds spent waiting for it.
+        outcome: how the process ended; STOPPED until known.
+        waited: seconds spent waiting for its output.
 
     Raises:
-        GuardError: no process can be started.
+        GuardError: the process cannot be started.
     """
 
     def __init__(self, module: str, file: int, confinement: Confinement, arguments: tuple[str, ...] = ()) -> None:
@@ -87,7 +87,7 @@ class Guarded:
 
     @property
     def pid(self) -> int:
-        """Of the process, and of its group."""
+        """Return the id of the process, which is also that of its group."""
         return self._process.pid
 
     def __enter__(self) -> Self:
@@ -96,7 +96,7 @@ class Guarded:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Before it is waited for: until then the number is its own. It leads its group and a session.
+        # Kill before reaping: until then the id cannot be reused. The process leads its own group and session.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -104,10 +104,10 @@ class Guarded:
         self._process.stdout.close()
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """Its frames as they come: a kind and at most 64 KiB.
+        """Yield its frames as they arrive: a kind and at most 64 KiB of payload.
 
         Raises:
-            GuardError: it ended before its work began.
+            GuardError: the process ended before its work began.
         """
         started = False
         with selectors.DefaultSelector() as selector:
@@ -123,11 +123,11 @@ class Guarded:
         if not started and self._code is not None:
             raise GuardError(
                 f"A guarded process ended with {self._code} before it began: is Mailhaul installed for "
-                f"{sys.executable}, and is there memory?"
+                f"{sys.executable}, and is there enough memory?"
             )
 
     def _frame(self, selector: selectors.BaseSelector) -> tuple[int, bytes] | None:
-        """The next one; None where its output ends, with the outcome set."""
+        """Return the next frame; None at the end of the output, with `outcome` set."""
         header = self._take(confined.FRAME_HEADER, selector)
         if header is None:
             return None
@@ -161,10 +161,10 @@ class Guarded:
         return self._bytes <= self._confinement.output_bytes
 
     def _note_end(self) -> None:
-        """Its output has ended without saying how; so does the process soon, unless it is up to something."""
+        """Set the outcome from the exit status after the output ended without an outcome frame."""
         began = time.monotonic()
         left = max(0.0, self._confinement.seconds - self.waited)
-        # Left unreaped, so that nobody else gets its number before its group is ended.
+        # WNOWAIT leaves it unreaped, so that its id is not reused before its group is killed.
         flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
         while (ended := os.waitid(os.P_PID, self._process.pid, flags)) is None and time.monotonic() < began + left:
             time.sleep(_PAUSE)
@@ -179,8 +179,8 @@ class Guarded:
 def _start(module: str, file: int, confinement: Confinement, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
     limits = (str(ceil(confinement.cpu_seconds)), str(confinement.memory_bytes))
     try:
-        # Isolated, and without writing byte code: neither folder nor environment can put code into it.
-        return subprocess.Popen(  # noqa: S603 - the interpreter that runs this, and a module of ours
+        # Isolated mode, no byte code written: neither the folder nor the environment can inject code.
+        return subprocess.Popen(  # noqa: S603 - this interpreter, and a module of this package
             [sys.executable, "-I", "-B", "-m", module, *limits, *arguments],
             stdin=file,
             stdout=subprocess.PIPE,
@@ -192,5 +192,5 @@ def _start(module: str, file: int, confinement: Confinement, arguments: tuple[st
         )
     except OSError as error:
         raise GuardError(
-            f"A guarded process cannot be started ({error.strerror}): are memory and processes left?"
+            f"A guarded process cannot be started ({error.strerror}): check the limits on memory and processes"
         ) from error

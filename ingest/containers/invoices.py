@@ -1,4 +1,4 @@
-"""Which e-invoice a file is, by its first 64 KiB. No amounts, account numbers or tax ids are read."""
+"""Recognise e-invoices by the first 64 KiB of a file. No amounts, account numbers or tax ids are read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from ingest.domain.manifest import InvoiceFormat
 
-# The guideline stands within the first elements. What may come before them: the standard's own samples begin with a
-# licence of ten thousand characters.
+# The guideline is within the first elements, but the samples of the standard begin with a licence of ten thousand
+# characters.
 HEAD_BYTES = 65_536
 
-# Factur-X and ZUGFeRD prescribe these names; ZUGFeRD 1 wrote its own with capitals.
+# File names that Factur-X and ZUGFeRD prescribe; ZUGFeRD 1 spells its own with capitals.
 _NAMES: dict[str, InvoiceFormat] = {"factur-x.xml": "cii", "zugferd-invoice.xml": "cii", "xrechnung.xml": "cii"}
 _NAME_OF_ZUGFERD1 = "ZUGFeRD-invoice.xml"
 
@@ -37,9 +37,9 @@ _PATHS: dict[InvoiceFormat, tuple[str, ...]] = {
     "cii": ("ExchangedDocumentContext", *_GUIDELINE),
     "zugferd1": ("SpecifiedExchangedDocumentContext", *_GUIDELINE),
 }
-# Printable, as ids are; what else a sender may have written there goes into no event.
+# Ids are printable; anything else that a sender wrote there must not reach an event.
 _ID = re.compile(r"[!-~]{1,200}")
-# The first that is found in the id counts: a profile is written behind the one that it restricts or extends.
+# The first match wins: a profile is written after the one that it restricts or extends.
 _PROFILES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"kosit:(?:standard:|extension:)?xrechnung"), "xrechnung"),
     (re.compile(r"peppol\.eu:2017:poacc:(?:self)?billing:"), "peppol_bis"),
@@ -55,18 +55,18 @@ _PROFILES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 class Finding(NamedTuple):
-    """What a file's beginning shows; `defect` says why it was not looked into."""
+    """The result for one file; `defect` says why it was not examined."""
 
     invoice: Invoice | None = None
     defect: Defect | None = None
 
 
 def recognise(head: bytes, filename: str = "") -> Finding:
-    """Tell an e-invoice by its content; any bytes are taken, nothing is raised.
+    """Recognise an e-invoice by its content. Never raises, whatever the bytes.
 
     Args:
-        head: the file's first `HEAD_BYTES`, or all of it; more is not looked at.
-        filename: what it is called; XML with a name that the hybrid formats prescribe is likely one.
+        head: the first `HEAD_BYTES` of the file; the rest is ignored.
+        filename: XML with a name that the hybrid formats prescribe is likely an invoice.
     """
     head = head[:HEAD_BYTES]
     text = xmlroot.decoded(head)
@@ -87,7 +87,7 @@ def _xml(root: xmlroot.Root, rest: Iterator[xmlroot.Token]) -> Invoice | None:
         return _fattura(root, certain=_FATTURA.match(namespace) is not None)
     if root.name in {"Invoice", "CreditNote"}:
         found = _with_guideline("ubl", rest, certain=namespace == f"{_UBL}{root.name}-2")
-        # The name alone says little; many files of other kinds have it.
+        # The root name alone is too common.
         return found if found.confidence == "certain" or found.profile or namespace.startswith(_UBL) else None
     if root.name == "CrossIndustryInvoice":
         return _with_guideline("cii", rest, certain=namespace == _CII)
@@ -108,7 +108,7 @@ def _with_guideline(kind: InvoiceFormat, rest: Iterator[xmlroot.Token], *, certa
 
 
 def _profile(guideline: str) -> str | None:
-    # Factur-X was first published with colons in place of the number signs and of the second `urn`.
+    # Early Factur-X ids have colons instead of number signs and lack the second `urn`.
     plain = re.sub(r"(?<=2017):(compliant|conformant):", r"#\1#", guideline)
     return next((profile for pattern, profile in _PROFILES if pattern.search(plain)), None)
 
@@ -137,7 +137,7 @@ def _edifact(head: bytes) -> Invoice | None:
 
 
 def _named(filename: str) -> Invoice | None:
-    """XML that could not be told by its content, or was not looked into, and has the name of an invoice."""
+    """Recognise XML by its prescribed file name when its content did not settle it."""
     if filename == _NAME_OF_ZUGFERD1:
         return Invoice(format="zugferd1", confidence="likely")
     kind = _NAMES.get(filename.lower())

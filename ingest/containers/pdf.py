@@ -1,7 +1,7 @@
-"""Files embedded in PDFs (ISO 32000-2 section 7.11.4): whether there may be any, and the files.
+"""Files embedded in PDFs (ISO 32000-2 section 7.11.4).
 
-Starting a guarded process costs a tenth of a second of CPU, and few PDFs hold files; so that a scan while the bytes
-pass decides whether to start one.
+Starting a guarded process costs a tenth of a second of CPU, and few PDFs hold files, so a cheap scan of the bytes
+decides whether to start one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from ingest.containers.limits import ContainerLimits
     from ingest.containers.stream import FileEvent
 
-# Objects may be compressed into object streams, where no scan sees them, but not streams and their dictionaries
-# (ISO 32000-2 section 7.5.7), nor does encryption hide those. An embedded file is a stream: its dictionary has the
-# type EmbeddedFile or, where a writer left that out, Params or the type of XML. The other two stand in file
-# specifications. What has none of them holds no invoice that a known writer made.
+# Object streams hide objects from a scan, but never streams and their dictionaries (ISO 32000-2 section 7.5.7), and
+# encryption does not hide those either. An embedded file is a stream: its dictionary has the type EmbeddedFile or, if
+# the writer left that out, Params or an XML type. The other two keys are in file specifications. A PDF with none of
+# them holds no invoice of any known writer.
 _SIGNS = re.compile(
     rb"/(?:EmbeddedFile|Params\b|AFRelationship|EF[\s<]|(?:text|application)#2[Ff]xml"
-    # Of the trailer or a cross-reference stream, which are never compressed or encrypted either.
+    # In the trailer or a cross-reference stream, which are never compressed or encrypted either.
     rb"|(Encrypt\s{0,8}(?:[0-9]{1,10}\s{1,8}[0-9]{1,5}\s{1,8}R|<<)))"
 )
-_SEAM_BYTES = 64  # longer than any of them
+_SEAM_BYTES = 64  # longer than any sign
 
 _TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}")
 _OUTCOMES: dict[Outcome, frozenset[Defect]] = {
@@ -44,7 +44,7 @@ _OVERHEAD = 2**20  # frames and names
 
 
 class PdfScan:
-    """Looks for signs while a PDF passes, in pieces of any size.
+    """Scans a PDF for signs of embedded files, in pieces of any size.
 
     Attributes:
         holds_files: whether it seems to hold files.
@@ -57,7 +57,7 @@ class PdfScan:
         self._tail = b""
 
     def feed(self, data: bytes) -> None:
-        """Take some of its bytes."""
+        """Scan the next bytes."""
         if self.holds_files and self.encrypted:
             return
         self._look(self._tail + data[:_SEAM_BYTES])
@@ -75,22 +75,21 @@ class PdfScan:
 
 
 class PdfFiles:
-    """The files that the catalog of a PDF names, read in a guarded process; those that pages name are not looked for.
+    """The files that the catalog of a PDF names, read in a guarded process; files named by pages are ignored.
 
-    Invoices come first, so that limits reach them last. Iterate over it once; nothing is raised for what is in the
-    file.
+    Invoices come first, so that limits cut them last. Iterate once. Nothing is raised because of the content.
 
     Args:
-        file: descriptor of a regular file with the PDF, all written; its position is not touched.
-        scan: was fed all of it. Where it found no sign, no process is started.
-        limits: for the process, and how many files and bytes.
-        bytes: how many may still be taken out of the message.
-        seconds: how long may still be waited.
+        file: descriptor of a complete regular file with the PDF; its position is not changed.
+        scan: fed with all of it. Without a sign no process is started.
+        limits: of the process, and of the number of files and bytes.
+        max_bytes: bytes that may still be extracted from the message.
+        seconds: time that is left for guarded processes of the message.
 
     Attributes:
-        encrypted: whether it is encrypted; it is read nevertheless where no password is needed to open it.
+        encrypted: whether it is encrypted; it is still read if it opens without a password.
         defects: of the PDF.
-        waited: seconds that were waited for the process.
+        waited: seconds spent waiting for the process.
     """
 
     def __init__(self, file: int, scan: PdfScan, limits: ContainerLimits, *, max_bytes: int, seconds: float) -> None:
@@ -102,10 +101,10 @@ class PdfFiles:
         self.waited = 0.0
 
     def __iter__(self) -> Iterator[FileEvent]:
-        """Each file's bytes, then its end.
+        """Yield the bytes of each file, then its end.
 
         Raises:
-            GuardError: no process can be started.
+            GuardError: the process cannot be started.
         """
         if not self._scan.holds_files:
             return

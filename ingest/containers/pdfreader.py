@@ -1,4 +1,4 @@
-"""What reads PDFs, inside a guarded process: pypdf, which may do anything with a hostile one."""
+"""The PDF reader that runs inside a guarded process, because pypdf may misbehave on a hostile file."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ if TYPE_CHECKING:
 
 MODULE = "ingest.containers.pdfreader"
 
-# Frames. OPENED says whether it is encrypted. END comes after a file's BYTES: whether it was damaged, its media
-# type, a NUL, its name. The others tell what was left out: what is beyond a limit, what cannot be read, and all of it
-# for want of a library.
+# Frames. OPENED says whether the PDF is encrypted. END follows the BYTES of a file: a damaged flag, the media type, a
+# NUL, the name. The others report omissions: LIMIT (beyond a limit), DAMAGED (unreadable), UNREAD (pypdf or a cipher
+# library is missing).
 OPENED, BYTES, END, LIMIT, DAMAGED, UNREAD = range(confined.OWN_KINDS, confined.OWN_KINDS + 6)
 NO, YES = b"0", b"1"
 
 INVOICE_NAMES = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml"})
 _NAME_LENGTH, _TYPE_LENGTH = 1000, 100
-# Of the name tree, and entries in them: to look through for those with an invoice's name, before any is decoded.
+# Nodes of the name tree, and entries in them, that are searched for invoice names before any file is decoded.
 _NODES, _ENTRIES = 10_000, 10_000
-# The first that is there names the file (ISO 32000-2 table 43); the last three are of PDF 1.x.
+# Keys in order of preference (ISO 32000-2 table 43); the last three are from PDF 1.x.
 _NAMES = ("/UF", "/F", "/Unix", "/DOS", "/Mac")
 
 
 class _Embedded(NamedTuple):
     name: str
-    stream: Any  # of pypdf; what stands in a PDF has no types to rely on
+    stream: Any  # a pypdf object, untyped
 
 
 class _Damage(logging.Handler):
-    """Notes that pypdf mended something: its log is where it says so."""
+    """Detects repairs by pypdf, which it reports only in its log."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.seen = False
 
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - what it says does not matter
-        """Note it."""
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - the text does not matter
+        """Record that something was logged."""
         self.seen = True
 
 
 class _Sender:
-    """Decodes and sends files within the limits.
+    """Decodes files and sends them, within the limits.
 
     Args:
-        send: a frame.
-        files: how many.
-        bytes: of all of them.
+        send: sends a frame.
+        files: limit on their number.
+        size: limit on their total bytes.
     """
 
     def __init__(self, send: Send, files: int, size: int) -> None:
@@ -63,7 +63,7 @@ class _Sender:
         log.propagate = False
 
     def send(self, found: list[_Embedded]) -> None:
-        """Send those that the limits let through."""
+        """Send the files within the limits."""
         if len(found) > self._files:
             self._send(LIMIT, b"")
         for embedded in found[: self._files]:
@@ -79,7 +79,7 @@ class _Sender:
             self._send(LIMIT, b"")
         except (DependencyError, MemoryError):
             raise
-        except Exception:  # noqa: BLE001 - pypdf raises all kinds; the next file may be sound
+        except Exception:  # noqa: BLE001 - pypdf raises many types; the next file may be intact
             self._send(DAMAGED, b"")
         else:
             if len(data) > self._bytes:
@@ -95,7 +95,7 @@ class _Sender:
 
 
 def _work(file: BufferedReader, send: Send, arguments: list[str]) -> None:
-    try:  # under the limits, and not where the kinds of frames are all that is wanted
+    try:  # imported here, under the limits; the parent imports this module for its constants only
         from pypdf import PdfReader  # noqa: PLC0415
         from pypdf.errors import DependencyError  # noqa: PLC0415
     except ImportError:
@@ -107,15 +107,15 @@ def _work(file: BufferedReader, send: Send, arguments: list[str]) -> None:
         send(OPENED, YES if reader.is_encrypted else NO)
         if not reader.is_encrypted or reader.decrypt(""):
             sender.send(sorted(_files(reader.root_object), key=lambda found: found.name.lower() not in INVOICE_NAMES))
-    except DependencyError:  # for AES it takes one more library
+    except DependencyError:  # AES needs another library
         send(OPENED, YES)
         send(UNREAD, b"")
-    except NotImplementedError:  # for the owners of certificates
+    except NotImplementedError:  # encrypted for certificates
         send(OPENED, YES)
 
 
 def _files(catalog: Any) -> Iterator[_Embedded]:
-    """Each embedded file once, as the name tree and the associated files have it."""
+    """Yield each embedded file of the name tree and the associated files once."""
     from pypdf.generic import DictionaryObject, StreamObject  # noqa: PLC0415 - see _work
 
     seen: set[object] = set()
@@ -135,7 +135,7 @@ def _files(catalog: Any) -> Iterator[_Embedded]:
 
 
 def _specifications(catalog: Any) -> Iterator[tuple[object, Any]]:
-    """The file specifications with their keys: of the name tree, without recursion, then of the associated files."""
+    """Yield keys and file specifications: the name tree, without recursion, then the associated files."""
     names = _resolved(catalog.get("/Names"))
     waiting = [_entry(names, "/EmbeddedFiles")]
     nodes = entries = 0

@@ -1,4 +1,4 @@
-"""Bytes that are taken in the amounts a format says, from chunks of any size; and what readers say of files."""
+"""A forward-only byte reader over chunks of any size, and the events that container readers yield."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class BrokenError(Exception):
-    """What is read is none of its format, ends early, or says that something is longer than what it is in."""
+    """The data is not of the expected format, ends early, or declares a length beyond its container."""
 
 
 class FileEnd(NamedTuple):
-    """The bytes before it were one file. Its name comes last because TNEF writes it behind the bytes.
+    """Ends the file whose bytes came before. The name comes last because TNEF writes it after the bytes.
 
     Attributes:
-        filename: decoded but not yet made safe; None where none was given.
+        filename: decoded but not yet made safe; None if none was given.
         declared_type: lower case `type/subtype`.
         content_id: without angle brackets.
         defects: of the file.
@@ -30,12 +30,12 @@ class FileEnd(NamedTuple):
     defects: frozenset[Defect] = frozenset()
 
 
-# What a reader gives: the bytes of a file in pieces, then its end, then those of the next.
+# What a reader yields: the bytes of a file in pieces, then its end, then the next file.
 FileEvent = bytes | FileEnd
 
 
 class ByteStream:
-    """Reads forward, keeping one chunk.
+    """Reads forward, keeping one chunk in memory.
 
     Args:
         chunks: pieces of any size.
@@ -48,11 +48,11 @@ class ByteStream:
 
     @property
     def position(self) -> int:
-        """How many bytes were taken."""
+        """Return how many bytes have been read."""
         return self._dropped + self._at
 
     def at_end(self) -> bool:
-        """Whether there are no more."""
+        """Return whether no byte is left."""
         try:
             while self._at == len(self._buffer):
                 self._refill()
@@ -61,10 +61,10 @@ class ByteStream:
         return False
 
     def take(self, size: int) -> bytes:
-        """So many of the next bytes, few enough to keep.
+        """Return the next `size` bytes; for small sizes, since they are kept in memory.
 
         Raises:
-            BrokenError: there are not as many.
+            BrokenError: fewer bytes are left.
         """
         while len(self._buffer) - self._at < size:
             self._refill()
@@ -73,10 +73,10 @@ class ByteStream:
         return taken
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """So many of the next bytes, as they come.
+        """Yield the next `size` bytes in pieces.
 
         Raises:
-            BrokenError: there are not as many; those that there are have been given.
+            BrokenError: fewer bytes are left; those have been yielded.
         """
         while size:
             if self._at == len(self._buffer):

@@ -1,8 +1,8 @@
-"""The beginning of an XML file: its root element, and the text of an element near it.
+"""Read the beginning of an XML file: its root element, and the text of an element near it.
 
-A tokenizer of our own instead of a parser, because what is wanted stands in the first tags, and what can hurt in XML
-(entities, DTDs, anything external) is then not there to be switched off. It goes once from left to right, keeps no
-tree, and stops where the file is no XML any more.
+A tokenizer instead of a parser: the data is in the first tags, and the dangerous features of XML (entities, DTDs,
+external references) are then absent rather than switched off. It makes one pass, builds no tree, and stops where the
+input is no longer XML.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Every other encoding in use has ASCII where XML has its marks (XML 1.0 appendix F), so that Latin-1 will do: what is
-# asked for is ASCII. The longer ones come first, since UTF-16's mark is the beginning of UTF-32's.
+# Every other encoding in use is an ASCII superset for markup (XML 1.0 appendix F), so Latin-1 is good enough: the
+# wanted text is ASCII. Longer marks come first, because the mark of UTF-16 begins that of UTF-32.
 _ENCODINGS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -29,17 +29,17 @@ _ENCODINGS: tuple[tuple[bytes, str], ...] = (
 )
 _BOM_UTF8 = codecs.BOM_UTF8.decode("latin-1")
 
-# All repetitions are possessive: what has been passed is never tried again.
+# All repetitions are possessive, so matching never backtracks.
 _START = re.compile(r"""<([^\s/>"'=<!?]++)((?:[^"'<>]++|"[^"<]*+"|'[^'<]*+')*+)>""")
 _END = re.compile(r"</([^\s/>\"'=<]++)\s*+>")
 _ATTRIBUTE = re.compile(r"""\s*+([^\s=/"']++)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""")
 _DOCTYPE = re.compile(r"<!DOCTYPE\s++(html\b)?+", re.IGNORECASE)
-_CLOSED = (("<!--", "-->"), ("<?", "?>"))  # what is passed over, up to where
+_CLOSED = (("<!--", "-->"), ("<?", "?>"))  # skipped constructs and their ends
 _CDATA, _CDATA_END = "<![CDATA[", "]]>"
 
 
 class Token(NamedTuple):
-    """One piece: a tag with its name and attributes as they are written, a text, a DOCTYPE named html or nothing."""
+    """One token: a tag with its name and raw attributes, a text, or a DOCTYPE (name `html`, or empty)."""
 
     kind: Literal["start", "empty", "end", "text", "doctype"]
     name: str = ""
@@ -47,7 +47,7 @@ class Token(NamedTuple):
 
 
 class Root(NamedTuple):
-    """The root element. `namespace` is None where it has none, or a prefix that nothing declares."""
+    """The root element. `namespace` is None if there is none, or its prefix is undeclared."""
 
     name: str
     namespace: str | None
@@ -55,10 +55,10 @@ class Root(NamedTuple):
 
 
 def decoded(head: bytes) -> str | None:
-    """The text of bytes that begin like XML, by their byte order mark or their first character; else None.
+    """Decode bytes that begin like XML, by byte order mark or first character; None for other bytes.
 
     Args:
-        head: the file's beginning; it may end anywhere.
+        head: the beginning of the file, cut anywhere.
     """
     encoding = next((name for mark, name in _ENCODINGS if head.startswith(mark)), "latin-1")
     text = head.decode(encoding, "replace").removeprefix("\ufeff").removeprefix(_BOM_UTF8).lstrip(" \t\r\n\0")
@@ -66,7 +66,7 @@ def decoded(head: bytes) -> str | None:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The pieces of a text in their order, up to its end, its DOCTYPE, or where it is no XML."""
+    """Yield the tokens of a text up to its end, its DOCTYPE, or the first thing that is not XML."""
     at = 0
     while at < len(text):
         if text[at] != "<":
@@ -89,7 +89,7 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def _markup(text: str, at: int) -> tuple[Token | None, int]:
-    """What begins here, None for a comment or an instruction, and where it ends; -1 where nothing comes after it."""
+    """Return the token at `at` (None for a comment or instruction) and its end; -1 if tokenizing stops here."""
     for opening, closing in _CLOSED:
         if text.startswith(opening, at):
             end = text.find(closing, at + len(opening))
@@ -104,7 +104,7 @@ def _markup(text: str, at: int) -> tuple[Token | None, int]:
 
 
 def root_of(token: Token) -> Root:
-    """What the first tag says."""
+    """Parse the root start tag."""
     attributes: dict[str, str] = {}
     at = 0
     while found := _ATTRIBUTE.match(token.content, at):
@@ -115,14 +115,14 @@ def root_of(token: Token) -> Root:
 
 
 def text_at(path: tuple[str, ...], rest: Iterator[Token]) -> str | None:
-    """The text of the first element on a path of names without prefixes, in what comes after the root's start tag.
+    """Return the text of the first element at a path of local names, in the tokens after the root start tag.
 
     Args:
-        path: from the root's children downwards.
+        path: names from the children of the root downwards.
         rest: the tokens after the root's start tag.
 
     Returns:
-        None where there is no such element, or the text ends before the element does.
+        None if there is no such element, or the tokens end before it does.
     """
     depth = matched = 0
     found: list[str] = []

@@ -1,7 +1,7 @@
-"""What the receiving server says of a message's authenticity: Authentication-Results (RFC 8601), read once.
+"""Parse Authentication-Results (RFC 8601), the verdicts of the receiving server on a message.
 
-Anybody can write such a field into a message. It counts only when it names the server that is trusted
-(`authserv-id`), and only where that server puts it: at the top, above the header that the sender wrote.
+Anybody can write such a field into a message. It counts only if it names the trusted server (`authserv-id`), and only
+at the place where that server writes it: at the top, above the header that the sender wrote.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ingest.mime.limits import MimeLimits
 if TYPE_CHECKING:
     from ingest.mime.fields import Fields
 
-# A server writes one field for each of its checks, and relays behind it theirs.
+# A server may write one field per check, and internal relays add their own.
 _FIELDS = 8
 _FIELD_BYTES = 16 * 1024
 _RESULTS = 32
 _LONGEST_WORD = 32
 _LONGEST_VALUE = 253  # bytes of a domain name
-# Whose value is told of, and whether it is told whole; of addresses only the domain is.
+# Properties that are reported, and whether their whole value is; for addresses only the domain is.
 _PROPERTIES = {
     "header.d": True,
     "header.s": True,
@@ -40,15 +40,15 @@ _PAIR = re.compile(rf"\s*+([\w-]++(?:\s*+\.\s*+[\w-]++)?)\s*+=\s*+({_VALUE})", r
 
 
 def authentication_results(head: bytes, authserv_id: str) -> list[AuthenticationResult] | None:
-    """The results that the trusted server wrote, in its order; None where it wrote none.
+    """Return the results of the trusted server, in its order; None if it wrote none.
 
-    Read are the topmost field of that server and those of it that follow before the next Received field, since one
-    server may write several. What a lower field says of a method that a higher one told of does not count. A sender's
-    own field of that name stands below those of the server, which has to remove it (RFC 8601 section 5).
+    Reads the topmost field of that server and its further fields before the next Received field, since a server may
+    write several. A method that a higher field reported is ignored in lower ones. A forged field stands below those of
+    the server, which must remove it (RFC 8601 section 5).
 
     Args:
-        head: the beginning of the raw message; only what it holds of the header is read.
-        authserv_id: as the trusted server names itself; letter case does not count.
+        head: the beginning of the raw message; only its header is read.
+        authserv_id: the name of the trusted server, in any letter case.
     """
     found: list[AuthenticationResult] | None = None
     read = 0
@@ -59,8 +59,8 @@ def authentication_results(head: bytes, authserv_id: str) -> list[Authentication
             continue
         server, *statements = _statements(value.decode("utf-8", "replace"))
         if _is_from(server, authserv_id):
-            told = {result.method for result in found or ()}
-            results = [each for each in map(_result, statements) if each is not None and each.method not in told]
+            seen = {result.method for result in found or ()}
+            results = [each for each in map(_result, statements) if each is not None and each.method not in seen]
             found = [*(found or ()), *results][:_RESULTS]
         read += 1
         if read == _FIELDS:
@@ -74,7 +74,7 @@ def _fields(head: bytes) -> Fields:
 
 
 def _statements(value: str) -> list[str]:
-    """Split at semicolons outside quotes and comments; a comment, nested or not, becomes a blank."""
+    """Split at semicolons outside quotes and comments; comments, also nested, become a blank."""
     statements, pieces, depth, quoted = [], list[str](), 0, False
     for match in _PIECE.finditer(value):
         piece = match[0]
@@ -100,7 +100,7 @@ def _is_from(server: str, authserv_id: str) -> bool:
 
 
 def _result(statement: str) -> AuthenticationResult | None:
-    """`method=result reason=... type.property=...`; None for `none` and for what is no result."""
+    """Parse `method=result reason=... type.property=...`; None for `none` and for anything else."""
     match = _METHOD.match(statement)
     if match is None or match[2] not in (None, "1") or max(len(match[1]), len(match[3])) > _LONGEST_WORD:
         return None
@@ -108,20 +108,20 @@ def _result(statement: str) -> AuthenticationResult | None:
     pair = _PAIR.match(statement, match.end())
     while pair is not None:
         name = re.sub(r"\s", "", pair[1]).lower()
-        value = _told(name, _plain(pair[2]))
+        value = _reported(name, _plain(pair[2]))
         if value:
             properties.setdefault(name, value)
         pair = _PAIR.match(statement, pair.end())
     return AuthenticationResult(method=match[1].lower(), result=match[3].lower(), properties=properties)
 
 
-def _told(name: str, value: str) -> str | None:
+def _reported(name: str, value: str) -> str | None:
     if name not in _PROPERTIES:
         return None
-    told = value if _PROPERTIES[name] else value.rpartition("@")[2]
-    return told.lower() if told.isprintable() and len(told) <= _LONGEST_VALUE else None
+    value = value if _PROPERTIES[name] else value.rpartition("@")[2]
+    return value.lower() if value.isprintable() and len(value) <= _LONGEST_VALUE else None
 
 
 def _plain(value: str) -> str:
-    """Without quotes; a backslash in them stands before a character that is meant as it is."""
+    """Remove quotes and backslash escapes."""
     return re.sub(r'\\(.)|"', lambda match: match[1] or "", value, flags=re.DOTALL) if '"' in value else value

@@ -1,4 +1,4 @@
-"""DKIM's canonical forms of header fields and bodies (RFC 6376 section 3.4), in time linear in their size."""
+"""DKIM canonicalization of header fields and bodies (RFC 6376 section 3.4), in linear time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _BLANKS = re.compile(rb"[ \t]++")
 
 
 class RawField(NamedTuple):
-    """A field as it came, with LF for CRLF: its name, the blanks before the colon, its value, folds and all."""
+    """A raw field with LF line ends: its name, the blanks before the colon, its folded value."""
 
     name: bytes
     gap: bytes
     value: bytes
 
     def canonical(self, form: Form) -> bytes:
-        """With its line end."""
+        """Return the canonical field with its line end."""
         if form == "simple":
             return b"%s%s:%s\r\n" % (self.name, self.gap, self.value.replace(b"\n", b"\r\n"))
         value = _BLANKS.sub(b" ", self.value.replace(b"\n", b"")).strip(b" ")
@@ -28,15 +28,15 @@ class RawField(NamedTuple):
 
 
 def raw_fields(head: bytes) -> list[RawField]:
-    """The fields of a header; lines that belong to none are passed over."""
+    """Return the fields of a header; lines outside of fields are skipped."""
     return [RawField(*match.groups()) for match in _FIELD.finditer(head.replace(b"\r\n", b"\n"))]
 
 
 class BodyHash:
-    """SHA-256 of a body's canonical form, and how long that is; fed the body in pieces of any size.
+    """SHA-256 and length of the canonical form of a body that is fed in pieces of any size.
 
-    Empty lines at the end do not count, so line ends are held back until something follows them; and so are a CR and
-    a blank before it, of which is not yet known whether they end a line.
+    Empty lines at the end do not count, so line ends are held back until content follows them; so are a CR and a blank
+    before it, since they may end a line.
     """
 
     def __init__(self, form: Form) -> None:
@@ -47,7 +47,7 @@ class BodyHash:
         self.length = 0
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of the body."""
+        """Hash the next bytes of the body."""
         data = (self._held + data).replace(b"\r\n", b"\n")
         if self._form == "relaxed":
             data = _BLANKS.sub(b" ", data).replace(b" \n", b"\n")
@@ -58,7 +58,7 @@ class BodyHash:
         self._add(data[:open_end])
 
     def digest(self) -> bytes:
-        """The hash; the body is over."""
+        """Return the hash at the end of the body."""
         held = self._held.rstrip(b" ") if self._form == "relaxed" else self._held
         self._held = b""
         self._add(held)

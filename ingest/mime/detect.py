@@ -1,6 +1,6 @@
-"""What bytes are, by their signature: a table of our own.
+"""Detect the media type of bytes by a signature table.
 
-The libraries that were tried take a plain ZIP for a Word document, which in a mail of invoices it is not.
+The libraries that were tried report a plain ZIP as a Word document, which is wrong too often in business mail.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"-----BEGIN PKCS7-----", "application/pkcs7-mime"),
     (b"\x78\x9f\x3e\x22", "application/ms-tnef"),
 )
-# Inside a ZIP, the first entries' names tell what it is.
+# The names of the first ZIP entries identify these formats.
 _ZIP_ENTRIES: tuple[tuple[bytes, str], ...] = (
     (b"word/", _OOXML + "wordprocessingml.document"),
     (b"xl/", _OOXML + "spreadsheetml.sheet"),
     (b"ppt/", _OOXML + "presentationml.presentation"),
     (b"META-INF/MANIFEST.MF", "application/java-archive"),
 )
-# Object identifiers of CMS content: those of PKCS #7, and authenticated encryption (RFC 5083).
+# Object identifiers of CMS content types: PKCS #7 and S/MIME (RFC 5083, RFC 3274).
 _CMS = (b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07", b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17")
-# Atomic: a comment ends at the first arrow, and is never tried again with the next one.
+# Atomic: a comment ends at the first `-->`, without backtracking.
 _HTML = re.compile(rb"(?i)(?>\s*<!--.*?-->)*+\s*<(!doctype html|html|head|body)\b", re.DOTALL)
 _XML = re.compile(rb"\s*<\?xml\s")
 _ELEMENT = re.compile(rb"\s*<[A-Za-z_!]")
@@ -48,15 +48,15 @@ _CONTROLS = bytes(set(range(0x20)) - {0x09, 0x0A, 0x0C, 0x0D, 0x1B})
 
 
 def detect_type(first: bytes, declared: str, filename: str | None) -> str:
-    """The media type of bytes, by their beginning.
+    """Return the media type of a file by its beginning.
 
     Args:
-        first: up to 4 KiB from the start.
-        declared: what the sender says; believed where bytes alone cannot tell (CSV from other text).
-        filename: likewise.
+        first: the first 4 KiB.
+        declared: the declared type; used where bytes alone do not decide (CSV or other text).
+        filename: used likewise.
 
     Returns:
-        Lower case `type/subtype`; `application/octet-stream` for what is unknown.
+        Lower case `type/subtype`; `application/octet-stream` if unknown.
     """
     if not first:
         return declared if declared in _TEXT_TYPES else "application/octet-stream"
@@ -67,7 +67,7 @@ def detect_type(first: bytes, declared: str, filename: str | None) -> str:
         return _zip(first)
     if first[:1] == b"\x30" and any(kind in first[:64] for kind in _CMS):
         return "application/pkcs7-signature" if "signature" in declared else "application/pkcs7-mime"
-    # PDF readers look for the signature within the first kilobyte. What is above may hold a PDF that early.
+    # PDF readers accept the signature anywhere in the first kilobyte. The formats above may contain a PDF that early.
     return "application/pdf" if b"%PDF-" in first[:1024] else _text(first, declared, filename)
 
 
@@ -107,6 +107,6 @@ def _text(first: bytes, declared: str, filename: str | None) -> str:
 
 
 def _is_bare_xml(plain: bytes, declared: str, filename: str | None) -> bool:
-    """An XML declaration may be missing; then an element at the start is XML where the sender says so."""
+    """Without an XML declaration, a leading element counts as XML only if the sender says so."""
     said = declared.endswith(("/xml", "+xml")) or (filename or "").lower().endswith(".xml")
     return said and _ELEMENT.match(plain) is not None

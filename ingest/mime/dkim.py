@@ -1,7 +1,7 @@
-"""DKIM signatures (RFC 6376, 8301, 8463) of a message, read as it passes; whether a key fits is asked elsewhere.
+"""Read the DKIM signatures (RFC 6376, 8301, 8463) of a message as a stream; keys are checked elsewhere.
 
-Why our own: the usual library takes the body apart by expressions that need quadratic time for long runs of blanks
-(80 KB of them take six seconds), holds it several times in memory, and accepts SHA-1.
+Not dkimpy: its regular expressions take quadratic time on long runs of blanks (80 KB take six seconds), it holds the
+body in memory several times, and it accepts SHA-1.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from ingest.mime.canonical import Form, RawField
 
-# Why a signature does not hold whatever its key is. `partial`: it covers the beginning of the body only, so that
-# anybody may have added to it (RFC 6376 section 8.2); `from`: it does not cover who the message says it is from.
+# Why a signature is invalid whatever its key is. `partial`: it covers only the beginning of the body, so anybody may
+# have appended to it (RFC 6376 section 8.2); `from`: it does not cover every From field.
 Reason = Literal["malformed", "algorithm", "expired", "from", "partial", "body"]
 
-_SIGNATURES = 5  # the author's, its provider's, two of mailing lists; each costs a look into the DNS
+_SIGNATURES = 5  # author, provider, two mailing lists and a spare; each costs a DNS lookup
 _FIELD_BYTES = 16 * 1024
 _HEAD_BYTES = 256 * 1024
 _END_OF_HEADER = re.compile(rb"(?:\A|\n)\r?\n")
@@ -41,7 +41,7 @@ _NEEDED = (b"a", b"b", b"bh", b"d", b"h", b"s")
 
 
 class Signature(NamedTuple):
-    """One signature of a message. `claim` is None where `reason` says why it does not hold."""
+    """One signature of a message. `claim` is None if it is invalid for `reason`."""
 
     domain: str
     selector: str
@@ -50,7 +50,7 @@ class Signature(NamedTuple):
 
 
 class _Pending(NamedTuple):
-    """A signature whose header was read, and what it says of the body; where it has a claim, `form` is known."""
+    """A signature whose header was read, and what it says about the body; `form` is set if it has a claim."""
 
     signature: Signature
     form: Form | None = None
@@ -59,10 +59,10 @@ class _Pending(NamedTuple):
 
 
 class DkimReader:
-    """Takes a raw message in pieces of any size, gives its signatures at the end.
+    """Reads a raw message in pieces of any size and returns its signatures at the end.
 
     Args:
-        largest: bytes of a message; of a larger one nothing is said.
+        largest: bytes of a message; larger ones are not checked.
         at: seconds since 1970 when the message was received, for signatures that expire.
     """
 
@@ -75,7 +75,7 @@ class DkimReader:
         self.too_large = False
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of the message."""
+        """Read the next bytes of the message."""
         self._bytes += len(data)
         if self._head is not None:
             self._read_header(data)
@@ -83,7 +83,7 @@ class DkimReader:
             self._read_body(data)
 
     def close(self) -> list[Signature]:
-        """The message is over; nothing is said where it was `too_large`."""
+        """Return the signatures at the end of the message; none if it was `too_large`."""
         if self._head is not None:
             self._end_header(bytes(self._head))
         if self.too_large:
@@ -140,13 +140,13 @@ def _read(field: RawField, fields: list[RawField], at: float) -> _Pending:
     identity = (tags.get(b"i") or b"@" + tags.get(b"d", b"")).rpartition(b"@")[2].lower().decode("ascii", "replace")
     signature, body_hash = _bytes(tags.get(b"b")), _bytes(tags.get(b"bh"))
     length = _number(tags.get(b"l"))
-    told = Signature(domain, selector, None, "malformed")
+    invalid = Signature(domain, selector, None, "malformed")
     if (
         not all((domain, selector, signature, body_hash, forms, tags.get(b"h"), tags.get(b"v") == b"1"))
         or (b"l" in tags and length is None)
         or not f".{identity}".endswith(f".{domain}")
     ):
-        return _Pending(told)
+        return _Pending(invalid)
     assert forms is not None  # tested above
     algorithm = _ALGORITHMS.get(tags[b"a"].lower()) if b"a" in tags else None
     names = [name.strip().lower() for name in _FOLDS.sub(b"", tags[b"h"]).split(b":")]
@@ -154,7 +154,7 @@ def _read(field: RawField, fields: list[RawField], at: float) -> _Pending:
     if algorithm is None:
         reason = "algorithm"
     if reason is not None or algorithm is None:
-        return _Pending(told._replace(reason=reason))
+        return _Pending(invalid._replace(reason=reason))
     data = _signed(field, names, fields, forms[0])
     claim = Claim(domain, selector, algorithm, identity == domain, data, signature)
     return _Pending(Signature(domain, selector, claim, None), forms[1], body_hash, length)
@@ -164,13 +164,13 @@ def _reason(tags: dict[bytes, bytes], names: list[bytes], fields: list[RawField]
     expires = _number(tags.get(b"x"))
     if b"x" in tags and (expires is None or expires < at):
         return "malformed" if expires is None else "expired"
-    # Each From field has to be signed, or one could be put on top of the signer's.
+    # Every From field must be signed, or an attacker could prepend one.
     authors = sum(field.name.lower() == b"from" for field in fields)
     return None if authors and names.count(b"from") >= authors else "from"
 
 
 def _signed(signature: RawField, names: Iterable[bytes], fields: list[RawField], form: Form) -> bytes:
-    """The named fields, those of one name from the bottom up, and the signature's own without what it is to hold."""
+    """Return the signed bytes: the named fields, equal names bottom-up, then the signature field without `b=`."""
     by_name: dict[bytes, list[RawField]] = {}
     for field in fields:
         by_name.setdefault(field.name.lower(), []).append(field)
@@ -189,7 +189,7 @@ def _without_signature(value: bytes) -> bytes:
 
 
 def tag_list(value: bytes) -> dict[bytes, bytes]:
-    """`name=value; name=value` (RFC 6376 section 3.2), blanks around both taken off; empty where it is malformed."""
+    """Parse `name=value; name=value` (RFC 6376 section 3.2), stripped; empty if malformed."""
     tags: dict[bytes, bytes] = {}
     for spec in value.split(b";"):
         name, equals, text = spec.partition(b"=")
@@ -203,13 +203,13 @@ def tag_list(value: bytes) -> dict[bytes, bytes]:
 
 
 def _name(value: bytes | None) -> str:
-    """A domain name or selector in lower case; empty where it is none."""
+    """Return a domain name or selector in lower case; empty if it is invalid."""
     text = (value or b"").decode("ascii", "replace").lower()
     return text if _DOMAIN.fullmatch(text) else ""
 
 
 def _bytes(value: bytes | None) -> bytes:
-    """Base64 that may be folded; empty where it is none."""
+    """Decode base64 that may be folded; empty if it is invalid."""
     try:
         return b64decode(_FOLDS.sub(b"", value or b""), validate=True)
     except ValueError:

@@ -1,4 +1,4 @@
-"""File names: one to show, one for an object key. Neither can leave its folder or lie about its direction."""
+"""File names for display and for object keys. Neither can escape its folder or reverse its text direction."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from ingest.mime.defects import Defect
 
-_BYTES = 255  # what file systems take
-_SAFE_BYTES = 180  # readable, and room for a folder's own names
-_ORIGINAL = 998  # characters of a name as it was sent, in a manifest: the longest line that RFC 5322 allows
+_BYTES = 255  # limit of common file systems
+_SAFE_BYTES = 180  # readable, with room for the names of folders
+_ORIGINAL = 998  # characters of the original name in a manifest: the longest line that RFC 5322 allows
 _EXTENSION_BYTES = 20
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
 _NOT_JSON = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _OPEN = "application/vnd.oasis.opendocument."
-# A table of our own: the machine's differ, and the same bytes must give the same key everywhere.
+# Not the `mimetypes` module: its tables differ by machine, and equal bytes must give equal keys everywhere.
 _EXTENSIONS = {
     "application/epub+zip": ".epub",
     "application/gzip": ".gz",
@@ -56,7 +56,7 @@ _EXTENSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name to show, the one that was sent where that differs, one for object keys, and what was done to it."""
+    """The display name, the original if different, the name for object keys, and the codes of changes."""
 
     display: str
     original: str | None
@@ -65,12 +65,12 @@ class Name:
 
 
 def display_name(part: str, filename: str | None, detected_type: str) -> Name:
-    """What to call an attachment.
+    """Return the names of an attachment.
 
     Args:
-        part: its path, for one without a name.
-        filename: as it was sent, decoded.
-        detected_type: gives the extension of one without a name.
+        part: its path, which names an attachment without a name.
+        filename: the decoded original name.
+        detected_type: decides the extension of an attachment without a name.
     """
     if not filename:
         made = f"part-{part}{_EXTENSIONS.get(detected_type, '.bin')}"
@@ -82,9 +82,9 @@ def display_name(part: str, filename: str | None, detected_type: str) -> Name:
     base = re.split(r"[/\\]", shown)[-1].strip()
     if base != shown.strip():
         defects.append(Defect.NAME_PATH)
-    display = _whole(base.lstrip("."), part, defects)
+    display = _valid(base.lstrip("."), part, defects)
     original = _NOT_JSON.sub("\ufffd", filename)[:_ORIGINAL]
-    # The object's name is the path, a hyphen and this, and has to fit into a folder.
+    # The object name is the path, a hyphen and this name, and must fit a file system.
     room = min(_SAFE_BYTES, _BYTES - len(part) - 1)
     safe = _shortened(_FORBIDDEN.sub("_", unicodedata.normalize("NFC", display)), room)
     return Name(
@@ -95,8 +95,8 @@ def display_name(part: str, filename: str | None, detected_type: str) -> Name:
     )
 
 
-def _whole(name: str, part: str, defects: list[Defect]) -> str:
-    """Neither empty, nor reserved, nor too long."""
+def _valid(name: str, part: str, defects: list[Defect]) -> str:
+    """Make a name non-empty, not reserved and not too long."""
     stripped = name.rstrip(". ")
     if _RESERVED.fullmatch(stripped):
         defects.append(Defect.NAME_RESERVED)
@@ -108,7 +108,7 @@ def _whole(name: str, part: str, defects: list[Defect]) -> str:
 
 
 def _shortened(name: str, size: int) -> str:
-    """Within so many bytes of UTF-8, the extension kept."""
+    """Shorten a name to `size` bytes of UTF-8, keeping the extension."""
     if len(name.encode("utf-8", "replace")) <= size:
         return name
     stem, dot, extension = name.rpartition(".")

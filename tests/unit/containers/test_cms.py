@@ -1,4 +1,4 @@
-"""CMS: what was signed comes out exactly, in every encoding that is sent; what is encrypted is told apart."""
+"""CMS: signed content is extracted exactly from every encoding in use; encrypted content is recognised."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ENCODED: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
 @pytest.mark.parametrize("sign", SIGNED.values(), ids=SIGNED)
-def test_what_was_signed_comes_out(sign: Callable[[bytes], bytes], encode: Callable[[bytes], bytes]) -> None:
+def test_signed_content_is_extracted(sign: Callable[[bytes], bytes], encode: Callable[[bytes], bytes]) -> None:
     data = encode(sign(INVOICE))
     assert kind_of(data[:HEAD_BYTES]) == "signed"
     found = files(data)
@@ -65,11 +65,11 @@ def test_what_was_signed_comes_out(sign: Callable[[bytes], bytes], encode: Calla
 
 
 @pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
-def test_what_is_encrypted_is_told(encode: Callable[[bytes], bytes]) -> None:
+def test_encrypted_data_is_recognised(encode: Callable[[bytes], bytes]) -> None:
     assert kind_of(encode(made.signed_ber(b"", made.ENVELOPED))[:HEAD_BYTES]) == "encrypted"
 
 
-def test_a_signature_apart_from_its_content_holds_none() -> None:
+def test_detached_signature_has_no_content() -> None:
     assert files(made.signed(INVOICE, pkcs7.PKCS7Options.DetachedSignature)) == Files([], ())
     assert files(made.signed_ber(b"")) == Files([], ())
 
@@ -90,12 +90,12 @@ def test_a_signature_apart_from_its_content_holds_none() -> None:
         b"\x1f\x80",
     ],
 )
-def test_something_else_is_no_cms(data: bytes) -> None:
+def test_other_data_is_not_cms(data: bytes) -> None:
     assert kind_of(data) is None
     assert files(data) == Files([], BROKEN)
 
 
-def test_of_what_is_cut_off_comes_all_that_is_there() -> None:
+def test_truncated_file_yields_everything_up_to_the_cut() -> None:
     whole = made.signed_ber(made.in_segments([b"x" * 100] * 3))
     for end in range(len(whole) - 14):  # where the content's end markers and what follows begin
         found = read_files(read_signed, whole[:end])
@@ -115,25 +115,25 @@ def test_of_what_is_cut_off_comes_all_that_is_there() -> None:
         made.der(0x24, made.der(0x04, b"good") + b"\x24\x80" * 40),  # deeper than any signature
     ],
 )
-def test_lengths_and_types_that_lie_end_the_content_there(content: bytes) -> None:
+def test_wrong_length_or_type_ends_the_content(content: bytes) -> None:
     found = files(made.signed_ber(content))
     assert found.contents == [b"good"]
     assert found.defects == BROKEN
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(20, Files([(b"x", FileEnd())], ())), (40, Files([], BROKEN))])
-def test_segments_are_inside_of_one_another_down_to_a_limit(depth: int, expected: Files) -> None:
+def test_nested_segments_are_read_down_to_a_limit(depth: int, expected: Files) -> None:
     content = made.der(0x04, b"x")
     for _ in range(depth):
         content = made.ber(0x24, content)
     assert files(made.signed_ber(content)) == expected
 
 
-def test_other_content_tha_bytes_is_not_taken_out() -> None:
+def test_content_that_is_no_octet_string_is_not_extracted() -> None:
     assert files(made.signed_ber(made.der(0x30, b""))) == Files([], BROKEN)
 
 
-def test_segments_of_one_byte_end_after_a_million_of_them() -> None:
+def test_reading_stops_after_a_million_segments() -> None:
     data = made.signed_ber(made.in_segments([b"x"] * 1_000_100))
     found = read_files(read_signed, data)
     assert 990_000 < len(found.contents[0]) < 1_000_000
@@ -172,7 +172,7 @@ def test_work_grows_no_faster_than_the_content() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
+def test_arbitrary_bytes_do_not_raise(data: bytes) -> None:
     for whole in (
         data,
         b"0\x80" + data,
@@ -185,7 +185,7 @@ def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
 
 
 @given(st.data())
-def test_any_damage_is_read_without_an_exception(data: st.DataObject) -> None:
+def test_damaged_files_do_not_raise(data: st.DataObject) -> None:
     content = bytearray(made.signed_ber(made.in_segments([b"abc" * 9] * 4)))
     for at in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=8)):
         content[at] = data.draw(st.integers(0, 255))

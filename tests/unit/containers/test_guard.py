@@ -1,4 +1,4 @@
-"""Whatever happens in a guarded process: it ends, the answer is right, and nothing is left of it."""
+"""A guarded process always ends, reports the right outcome and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def file() -> Iterator[BinaryIO]:
 
 
 def is_gone(pid: int) -> bool:
-    """Also where it is still to be reaped by whoever inherited it."""
+    """Return True for a zombie, too."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -49,7 +49,7 @@ def run(file: BinaryIO, deed: str, limits: Confinement = LIMITS) -> tuple[Outcom
     return child.outcome, answers, child
 
 
-def test_it_reads_the_file_and_leaves_its_position(file: BinaryIO) -> None:
+def test_reading_does_not_move_the_file_position(file: BinaryIO) -> None:
     outcome, answers, _ = run(file, "read")
     assert (outcome, answers) == (Outcome.DONE, [b"789", b"12"])
     assert file.read() == b"456789"
@@ -66,33 +66,33 @@ def test_it_reads_the_file_and_leaves_its_position(file: BinaryIO) -> None:
         ("write nonsense", LIMITS, Outcome.BROKEN, []),
     ],
 )
-def test_what_it_gave_before_it_went_wrong_is_kept(
+def test_output_before_a_failure_is_kept(
     file: BinaryIO, deed: str, limits: Confinement, outcome: Outcome, answers: list[bytes]
 ) -> None:
     assert run(file, deed, limits)[:2] == (outcome, answers)
 
 
-def test_computing_has_an_end(file: BinaryIO) -> None:
+def test_cpu_time_is_limited(file: BinaryIO) -> None:
     outcome, answers, child = run(file, "loop", BUSY)
     assert (outcome, answers) == (Outcome.STOPPED, [b"once"])
     assert child.waited < BUSY.seconds, "only the clock stopped it"
 
 
-def test_memory_has_an_end(file: BinaryIO) -> None:
-    """In pieces of 16 MiB, of which 512 MiB hold fewer than 32."""
+def test_memory_is_limited(file: BinaryIO) -> None:
+    """The process allocates 16 MiB at a time; 512 MiB hold fewer than 32 of those."""
     outcome, answers, _ = run(file, "eat memory")
     assert outcome is Outcome.STOPPED
     assert 0 < len(answers) < 32
 
 
-def test_output_has_an_end(file: BinaryIO) -> None:
+def test_output_is_limited(file: BinaryIO) -> None:
     outcome, answers, _ = run(file, "write endlessly")
     assert outcome is Outcome.STOPPED
     assert sum(map(len, answers)) <= LIMITS.output_bytes
 
 
-def test_a_process_that_may_have_no_children_can_guard_one(tmp_path: Path) -> None:
-    """Celery's are such: `multiprocessing` refuses them any."""
+def test_daemonic_process_can_start_a_guarded_one(tmp_path: Path) -> None:
+    """Celery's prefork processes are daemonic: `multiprocessing` refuses them children."""
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     answers = multiprocessing.get_context("spawn").SimpleQueue()
@@ -110,7 +110,7 @@ def _guard_one(path: str, answers: SimpleQueue[tuple[Outcome, list[bytes]]]) -> 
         answers.put(run(file, "read")[:2])
 
 
-def test_what_it_started_ends_with_it(file: BinaryIO) -> None:
+def test_child_processes_are_killed_too(file: BinaryIO) -> None:
     outcome, answers, _ = run(file, "spawn")
     assert outcome is Outcome.DONE
     if os.getuid() == 0:  # whom the limit on processes does not hold
@@ -120,11 +120,11 @@ def test_what_it_started_ends_with_it(file: BinaryIO) -> None:
         assert answers == [b"BlockingIOError"]
 
 
-def test_it_writes_no_file(file: BinaryIO) -> None:
+def test_writing_files_is_refused(file: BinaryIO) -> None:
     assert run(file, "write file")[:2] == (Outcome.DONE, [b"File too large"])
 
 
-def test_it_knows_nothing_of_whoever_started_it(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_and_descriptors_are_not_inherited(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAILHAUL_SECRET", "tiger")
     os.set_inheritable(file.fileno(), True)
     variables, descriptors, folder = run(file, "tell surroundings")[1]
@@ -133,14 +133,14 @@ def test_it_knows_nothing_of_whoever_started_it(file: BinaryIO, monkeypatch: pyt
     assert folder == b"/"
 
 
-def test_whoever_waits_may_leave_at_any_time(file: BinaryIO) -> None:
+def test_leaving_early_kills_the_process(file: BinaryIO) -> None:
     with Guarded(MODULE, file.fileno(), LIMITS, ("loop",)) as child:
         next(iter(child))
         assert not is_gone(child.pid)
     assert is_gone(child.pid)
 
 
-def test_time_spent_on_its_output_does_not_count(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_spent_by_the_caller_does_not_count(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
     with Guarded(MODULE, file.fileno(), LIMITS, ("read",)) as child:
         frames = iter(child)
         next(frames)
@@ -150,7 +150,7 @@ def test_time_spent_on_its_output_does_not_count(file: BinaryIO, monkeypatch: py
     assert child.outcome is Outcome.DONE
 
 
-def test_a_process_that_does_not_begin_says_nothing_of_the_file(file: BinaryIO) -> None:
+def test_process_that_fails_to_start_work_raises_guard_error(file: BinaryIO) -> None:
     with (
         pytest.raises(GuardError, match="ended with 1 before it began"),
         Guarded("tests.support.absent", file.fileno(), LIMITS) as child,
@@ -158,7 +158,7 @@ def test_a_process_that_does_not_begin_says_nothing_of_the_file(file: BinaryIO) 
         list(child)
 
 
-def test_a_process_that_cannot_be_started_says_what_to_do(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_that_cannot_be_started_raises_guard_error(file: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nonexistent/python")
     with pytest.raises(GuardError, match="cannot be started"):
         Guarded(MODULE, file.fileno(), LIMITS)

@@ -1,4 +1,4 @@
-"""E-invoices are recognised by content, in every encoding, and hostile files cost no more than their bytes."""
+"""E-invoices are recognised by content in every encoding; hostile files cost no more than their size."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def found(content: str | bytes, filename: str = "") -> Invoice | None:
         ("urn:of.our.own:1.0", None),
     ],
 )
-def test_the_guideline_tells_the_profile(guideline: str, profile: str | None) -> None:
+def test_guideline_decides_the_profile(guideline: str, profile: str | None) -> None:
     expected = Invoice(format="cii", profile=profile, guideline=guideline, confidence="certain")
     assert found(cii(guideline)) == expected
     assert found(ubl(guideline)) == expected.model_copy(update={"format": "ubl"})
@@ -79,7 +79,7 @@ def test_the_guideline_tells_the_profile(guideline: str, profile: str | None) ->
 
 
 @pytest.mark.parametrize("profile", ["basic", "comfort", "extended"])
-def test_zugferd_1_has_profiles_of_its_own(profile: str) -> None:
+def test_zugferd_1_profiles(profile: str) -> None:
     guideline = f"urn:ferd:CrossIndustryDocument:invoice:1p0:{profile}"
     assert found(zugferd1(guideline)) == Invoice(
         format="zugferd1", profile=profile, guideline=guideline, confidence="certain"
@@ -96,7 +96,7 @@ def test_zugferd_1_has_profiles_of_its_own(profile: str) -> None:
         ("http://www.fatturapa.gov.it/sdi/fatturapa/v1.1", "1.1"),
     ],
 )
-def test_the_version_of_a_fattura_is_its_profile(namespace: str, version: str) -> None:
+def test_fatturapa_version_is_the_profile(namespace: str, version: str) -> None:
     root = "FatturaElettronicaSemplificata" if version == "FSM10" else "FatturaElettronica"
     content = f"<ns2:{root} versione='{version}' xmlns:ns2 = '{namespace}'>"
     assert found(content) == Invoice(format="fatturapa", profile=version, guideline=version, confidence="certain")
@@ -112,7 +112,7 @@ def test_the_version_of_a_fattura_is_its_profile(namespace: str, version: str) -
         (b"UNH+1+INVOIC:D:96A:UN'", "INVOIC:D:96A:UN", "likely"),
     ],
 )
-def test_edifact_is_told_by_its_message_header(content: bytes, guideline: str, confidence: str) -> None:
+def test_edifact_is_recognised_by_its_message_header(content: bytes, guideline: str, confidence: str) -> None:
     assert found(content) == Invoice.model_validate(
         {"format": "edifact", "profile": "D96A", "guideline": guideline, "confidence": confidence}
     )
@@ -134,7 +134,7 @@ def test_edifact_is_told_by_its_message_header(content: bytes, guideline: str, c
         b"%PDF-1.7 <Invoice",
     ],
 )
-def test_other_files_are_none(content: bytes) -> None:
+def test_other_files_are_not_invoices(content: bytes) -> None:
     assert recognise(content) == (None, None)
 
 
@@ -150,11 +150,11 @@ def test_any_encoding_is_read(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF8, b"\r\n \t", codecs.BOM_UTF8 + b"\n"])
-def test_what_stands_before_the_first_tag_does_not_matter(mark: bytes) -> None:
+def test_bytes_before_the_first_tag_are_ignored(mark: bytes) -> None:
     assert found(mark + cii(CORE).removeprefix('<?xml version="1.0"?>').encode()) is not None
 
 
-def test_what_has_the_name_and_not_all_marks_is_likely() -> None:
+def test_root_name_without_all_marks_is_likely() -> None:
     for content in (
         cii(CORE, "urn:another"),
         cii(CORE).replace("xmlns:r", "xmlns:s"),
@@ -169,32 +169,32 @@ def test_what_has_the_name_and_not_all_marks_is_likely() -> None:
         assert invoice.confidence == "likely", content
 
 
-def test_only_the_guideline_in_its_own_place_counts() -> None:
+def test_guideline_counts_only_at_its_path() -> None:
     elsewhere = f"<ext><CustomizationID>{CORE}</CustomizationID></ext><CustomizationID/>"
     invoice = found(ubl("").replace("<c:CustomizationID></c:CustomizationID>", elsewhere))
     assert invoice == Invoice(format="ubl", confidence="certain")
 
 
-def test_a_context_without_a_guideline_does_not_hide_the_next() -> None:
+def test_context_without_guideline_does_not_hide_the_next() -> None:
     invoice = found(cii(CORE).replace("<r:Business", "<Guide><X/></Guide><r:Business").replace("Guide>", f"{GUIDE}>"))
     assert invoice is not None
     assert invoice.guideline == CORE
 
 
 @pytest.mark.parametrize("written", ["<![CDATA[{}]]>", "<!-- a -->\n{}<?b c?>", "<b>DE1</b>{}"])
-def test_a_guideline_is_read_however_it_is_written(written: str) -> None:
+def test_guideline_is_read_in_every_notation(written: str) -> None:
     invoice = found(cii(written.format(CORE)))
     assert invoice is not None
     assert invoice.guideline == CORE
 
 
 @pytest.mark.parametrize("guideline", ["a b", "x" * 201, "ä", "a&#10;\x01b", ""])
-def test_what_is_no_id_goes_into_no_event(guideline: str) -> None:
+def test_invalid_guideline_is_not_reported(guideline: str) -> None:
     invoice = found(cii(guideline))
     assert invoice == Invoice(format="cii", confidence="certain")
 
 
-def test_a_doctype_is_not_looked_into() -> None:
+def test_xml_with_a_doctype_is_not_examined() -> None:
     entities = '<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
     assert recognise((entities + cii("&b;")).encode()) == (None, Defect.DOCTYPE)
     assert recognise(b"<!-- x --><!DOCTYPE r SYSTEM 'http://example.org/r.dtd'><r/>") == (None, Defect.DOCTYPE)
@@ -202,11 +202,11 @@ def test_a_doctype_is_not_looked_into() -> None:
     assert named == (Invoice(format="cii", confidence="likely"), Defect.DOCTYPE)
 
 
-def test_html_is_no_defect() -> None:
+def test_html_doctype_is_not_a_defect() -> None:
     assert recognise(b"\n<!doctype html><html>") == (None, None)
 
 
-def test_xml_with_the_name_of_an_invoice_is_likely_one() -> None:
+def test_xml_with_a_prescribed_file_name_is_likely_an_invoice() -> None:
     for name, expected in {
         "factur-x.xml": "cii",
         "Factur-X.XML": "cii",
@@ -236,7 +236,7 @@ BLOWN_UP = {
 
 
 @pytest.mark.parametrize("kind", BLOWN_UP)
-def test_a_large_file_costs_what_its_head_costs(kind: str) -> None:
+def test_cost_does_not_grow_beyond_the_head(kind: str) -> None:
     """The head is all that counts: what comes behind it changes nothing, and nothing here is raised."""
     assert recognise(BLOWN_UP[kind]) == recognise(BLOWN_UP[kind][:HEAD_BYTES])
 
@@ -249,14 +249,14 @@ PIECES = [
 
 
 @given(st.binary(max_size=400) | st.lists(st.sampled_from(PIECES), max_size=40).map(lambda p: "".join(p).encode()))
-def test_no_bytes_make_it_raise(content: bytes) -> None:
+def test_arbitrary_bytes_do_not_raise(content: bytes) -> None:
     recognise(content, "factur-x.xml")
     recognise(b"<" + content)
     recognise(codecs.BOM_UTF16_LE + content)
 
 
 @given(st.integers(min_value=0, max_value=2000))
-def test_a_file_may_end_anywhere(end: int) -> None:
+def test_truncated_file_does_not_raise(end: int) -> None:
     whole = cii(CORE).encode("utf-16")
     expected = found(whole)
     assert found(whole[:end]) in (None, expected, Invoice(format="cii", confidence="certain"))
@@ -276,7 +276,7 @@ EXPECTED = {
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus is not here")
-def test_every_invoice_of_the_corpus_is_certain() -> None:
+def test_every_corpus_invoice_is_certain() -> None:
     paths = sorted(CORPUS.glob("**/*.xml"))
     assert len(paths) > 50
     for path in paths:

@@ -1,4 +1,4 @@
-"""Files in PDFs are found and given, within limits; whatever is in the PDF, it does no harm."""
+"""Files in PDFs are extracted within limits; a hostile PDF does no harm."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def held(*files: Holding) -> Found:
     return Found([Held(each.name, each.data) for each in files], encrypted=False, defects=set())
 
 
-def test_files_are_given_as_they_are_and_invoices_first() -> None:
+def test_files_are_extracted_exactly_with_invoices_first() -> None:
     assert read(pdf(OTHER, XML)) == held(XML, OTHER)
 
 
@@ -81,38 +81,38 @@ def test_files_are_given_as_they_are_and_invoices_first() -> None:
     [XML, XML._replace(associated=True), XML._replace(associated=True, tree=False)],
     ids=["name tree", "both", "associated"],
 )
-def test_a_file_is_given_once_wherever_it_is_named(holding: Holding) -> None:
+def test_file_named_twice_is_extracted_once(holding: Holding) -> None:
     assert read(pdf(holding)) == held(XML)
 
 
 @pytest.mark.parametrize("cyclic", [False, True])
-def test_a_name_tree_may_have_any_depth(cyclic: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
+def test_name_tree_of_any_depth_is_read(cyclic: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf(XML, OTHER))))
     nested(writer, 40, cyclic=cyclic)
     assert read(written(writer)) == held(XML, OTHER)
 
 
-def test_a_name_tree_without_end_hides_nothing() -> None:
+def test_endless_name_tree_does_not_hide_files() -> None:
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf(XML._replace(associated=True, tree=False)))))
     nested(writer, 1, cyclic=True)
     assert read(written(writer)) == held(XML)
 
 
 @pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256"])
-def test_an_encrypted_pdf_that_opens_by_itself_is_read(algorithm: str) -> None:
+def test_encrypted_pdf_with_empty_password_is_read(algorithm: str) -> None:
     assert read(pdf(XML, password="", algorithm=algorithm)) == held(XML)._replace(encrypted=True)
 
 
-def test_a_pdf_that_takes_a_password_stays_closed() -> None:
+def test_pdf_with_a_password_is_not_opened() -> None:
     assert read(pdf(XML, password="tiger")) == Found([], encrypted=True, defects=set())
 
 
-def test_a_pdf_for_owners_of_certificates_stays_closed() -> None:
+def test_pdf_encrypted_for_certificates_is_not_opened() -> None:
     made = pdf(XML, password="").replace(b"/Standard", b"/Entrust ")
     assert read(made) == Found([], encrypted=True, defects=set())
 
 
-def test_without_ciphers_only_what_they_are_for_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_cipher_library_affects_only_encrypted_pdfs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdfreader, "MODULE", without_ciphers.MODULE)
     assert read(pdf(XML, password="", algorithm="RC4-128")) == held(XML)._replace(encrypted=True)
     unread = Found([], encrypted=True, defects={Defect.PDF_UNREAD})
@@ -121,11 +121,11 @@ def test_without_ciphers_only_what_they_are_for_is_unread(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("password", ["", "tiger"])
-def test_an_encrypted_pdf_without_files_is_told_by_the_scan(password: str, no_process: None) -> None:
+def test_scan_reports_encryption_without_files(password: str, no_process: None) -> None:
     assert read(pdf(password=password)) == Found([], encrypted=True, defects=set())
 
 
-def test_what_stands_in_a_file_does_not_make_the_pdf_encrypted() -> None:
+def test_content_of_a_file_does_not_make_the_pdf_encrypted() -> None:
     inner = Holding("inner.pdf", b"%PDF-1.7 trailer <</Encrypt 1 0 R>>")
     assert scanned(pdf(inner)).encrypted
     assert read(pdf(inner)) == held(inner)
@@ -139,7 +139,7 @@ def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.containers.pdf.Guarded", refuse)
 
 
-def test_no_process_is_started_for_a_pdf_without_files(no_process: None) -> None:
+def test_no_process_is_started_without_files(no_process: None) -> None:
     assert read(pdf()) == held()
 
 
@@ -147,20 +147,20 @@ def test_no_process_is_started_for_a_pdf_without_files(no_process: None) -> None
     "dictionary",
     [b"/Type/EmbeddedFile", b"/Params<</Size 6>>", b"/Subtype/text#2Fxml", b"/Subtype/application#2fxml"],
 )
-def test_files_are_seen_behind_compressed_objects(dictionary: bytes) -> None:
+def test_scan_finds_files_despite_compressed_objects(dictionary: bytes) -> None:
     made = with_object_streams(XML.name, XML.data, dictionary)
     assert b"/EmbeddedFiles" not in made
     assert [(each.name, each.data) for each in read(made).files] == [(XML.name, XML.data)]
 
 
-def test_the_declared_type_is_the_files_own() -> None:
+def test_declared_type_comes_from_the_file() -> None:
     typed = with_object_streams(XML.name, XML.data, b"/Subtype/text#2Fxml")
     assert read(typed).files == [Held(XML.name, XML.data, "text/xml")]
     odd = with_object_streams(XML.name, XML.data, b"/Type/EmbeddedFile/Subtype/Text#0A")
     assert read(odd).files == [Held(XML.name, XML.data)]
 
 
-def test_limits_leave_out_what_is_beyond_them() -> None:
+def test_files_beyond_the_limits_are_left_out() -> None:
     made = pdf(*(Holding(f"{number}.bin", b"x" * 1000) for number in range(5)), XML)
     few = read(made, replace(LIMITS, children=3))
     assert [each.name for each in few.files] == ["factur-x.xml", "0.bin", "1.bin"]
@@ -177,36 +177,36 @@ def test_limits_leave_out_what_is_beyond_them() -> None:
         (80_000_000, LIMITS),  # more than is decoded at all
     ],
 )
-def test_a_bomb_is_not_taken_out(size: int, limits: ContainerLimits) -> None:
+def test_decompression_bomb_is_not_extracted(size: int, limits: ContainerLimits) -> None:
     bomb = with_object_streams("a.bin", bytes(size), b"/Type/EmbeddedFile")
     assert read(bomb, limits) == held()._replace(defects={Defect.CONTAINER_LIMIT})
 
 
-def test_a_process_that_is_stopped_is_told() -> None:
+def test_stopped_process_is_reported() -> None:
     """Its memory does for reading, and not for what it reads."""
     large = with_object_streams("a.bin", bytes(range(256)) * 2**17, b"/Type/EmbeddedFile")
     assert read(large, replace(LIMITS, child_bytes=2**26, ratio=10**6)).defects == {Defect.CONTAINER_STOPPED}
 
 
-def test_a_damaged_file_is_given_with_its_defect() -> None:
+def test_damaged_file_is_extracted_with_a_defect() -> None:
     made = with_object_streams("a.bin", bytes(range(256)) * 40, b"/Type/EmbeddedFile")
     begin = made.index(b"stream\n") + 60
     found = read(made[:begin] + b"\xff\0\xff\0" + made[begin + 4 :])
     assert [each.defects for each in found.files] == [frozenset({Defect.CONTAINER_BROKEN})]
 
 
-def test_a_file_that_is_shorter_than_it_says_is_damaged() -> None:
+def test_file_shorter_than_declared_is_damaged() -> None:
     found = read(with_object_streams("a.bin", b"123456", b"/Params<</Size 7>>"))
     assert found.files == [Held("a.bin", b"123456", defects=frozenset({Defect.CONTAINER_BROKEN}))]
 
 
-def test_a_broken_pdf_is_told() -> None:
+def test_broken_pdf_is_reported() -> None:
     assert read(b"%PDF-1.7\n1 0 obj<</Type/EmbeddedFile>>") == Found(
         [], encrypted=False, defects={Defect.CONTAINER_BROKEN}
     )
 
 
-def test_without_the_library_only_a_pdf_with_files_is_unread(
+def test_missing_library_is_reported_only_for_pdfs_with_files(
     monkeypatch: pytest.MonkeyPatch, no_process: None
 ) -> None:
     monkeypatch.setattr("ingest.containers.pdf.find_spec", {}.get)
@@ -215,7 +215,7 @@ def test_without_the_library_only_a_pdf_with_files_is_unread(
 
 
 @given(st.data())
-def test_a_scan_sees_the_same_in_pieces_of_any_size(data: st.DataObject) -> None:
+def test_scan_result_does_not_depend_on_piece_size(data: st.DataObject) -> None:
     signs = st.sampled_from(
         [
             b"/EmbeddedFile",
@@ -238,7 +238,7 @@ def test_a_scan_sees_the_same_in_pieces_of_any_size(data: st.DataObject) -> None
 
 @settings(max_examples=12, deadline=None)
 @given(st.data())
-def test_no_bytes_make_it_raise(data: st.DataObject) -> None:
+def test_arbitrary_bytes_do_not_raise(data: st.DataObject) -> None:
     """Sound PDFs with bytes changed here and there. A process for each: few examples."""
     made = bytearray(data.draw(st.sampled_from(SOUND)))
     changes: Iterable[tuple[int, bytes]] = data.draw(
@@ -255,7 +255,7 @@ SOUND = [pdf(XML), pdf(XML, password=""), with_object_streams("a.xml", b"<a/>", 
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus is not here")
-def test_every_hybrid_of_the_corpus_gives_its_invoice() -> None:
+def test_every_hybrid_corpus_pdf_yields_its_invoice() -> None:
     paths = sorted(CORPUS.glob("**/*.pdf"))
     assert len(paths) >= 9
     for path in paths:

@@ -1,4 +1,4 @@
-"""winmail.dat: every file comes out whole and under its own name; what is damaged costs only itself."""
+"""winmail.dat: every file is extracted whole and under its own name; damage affects only the damaged file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def files(data: bytes) -> Files:
     return read_files_alike(read_tnef, data)
 
 
-def test_files_come_out_with_their_bytes_under_their_long_names() -> None:
+def test_files_are_extracted_under_their_long_names() -> None:
     found = files(
         made.tnef(
             made.attached("INVOIC~1.PDF", PDF, made.text(made.LONG_NAME, "Rechnung für März.pdf")),
@@ -39,7 +39,7 @@ def test_files_come_out_with_their_bytes_under_their_long_names() -> None:
     assert all(not end.defects for _, end in found.found)
 
 
-def test_a_name_is_read_in_the_code_page_that_is_told() -> None:
+def test_name_is_decoded_in_the_declared_code_page() -> None:
     page = made.attribute(made.CODE_PAGE, pack("<II", 1251, 0), level=1)
     title = made.attribute(made.TITLE, "счёт.pdf".encode("cp1251") + b"\0rubbish")
     data = made.tnef(page, made.attribute(made.BEGIN_FILE, b""), title, made.attribute(made.DATA, b"x"))
@@ -47,7 +47,7 @@ def test_a_name_is_read_in_the_code_page_that_is_told() -> None:
 
 
 @pytest.mark.parametrize(("page", "name"), [(65001, "ü"), (99999, "Ã¼"), (0, "Ã¼")])
-def test_an_unknown_code_page_is_read_as_western(page: int, name: str) -> None:
+def test_unknown_code_page_is_read_as_windows_1252(page: int, name: str) -> None:
     data = made.tnef(
         made.attribute(made.CODE_PAGE, pack("<I", page), level=1),
         made.attribute(made.TRANSPORT_NAME, "ü\0".encode()),
@@ -56,7 +56,7 @@ def test_an_unknown_code_page_is_read_as_western(page: int, name: str) -> None:
     assert files(data).names == [name]
 
 
-def test_every_type_of_property_is_passed_over_to_the_next_one() -> None:
+def test_every_property_type_can_be_skipped() -> None:
     sizes = {2: 4, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 10: 4, 11: 4, 20: 8, 64: 8, 72: 16}
     before = [made.fixed(kind, 0x0E20, b"\x07" * size) for kind, size in sizes.items()]
     before += [made.fixed(kind | 0x1000, 0x0E20, pack("<I", 2) + bytes(2 * size)) for kind, size in sizes.items()]
@@ -69,7 +69,7 @@ def test_every_type_of_property_is_passed_over_to_the_next_one() -> None:
     assert found.defects == ()
 
 
-def test_an_attached_message_is_a_stream_of_its_own_and_a_document_is_not() -> None:
+def test_attached_message_is_typed_as_tnef_and_ole_document_is_not() -> None:
     inner = made.tnef(made.attached("in.pdf", PDF))
 
     def held(interface: bytes, content: bytes) -> bytes:
@@ -83,7 +83,7 @@ def test_an_attached_message_is_a_stream_of_its_own_and_a_document_is_not() -> N
     assert files(found.contents[0]).contents == [PDF]
 
 
-def test_a_sentence_in_place_of_an_attached_message_is_not_taken_for_it() -> None:
+def test_placeholder_text_does_not_replace_an_attached_message() -> None:
     sentence, inner = b"This attachment is a MAPI 1.0 embedded message.\0", made.tnef(made.attached("in.pdf", PDF))
     held = made.attached("Order", sentence, made.variable(made.OBJECT, made.CONTENT, made.MESSAGE + inner))
     assert files(made.tnef(held, made.attached("b", b"y"))).contents == [inner, b"y"]
@@ -91,7 +91,7 @@ def test_a_sentence_in_place_of_an_attached_message_is_not_taken_for_it() -> Non
     assert files(made.tnef(large)).contents == [PDF]
 
 
-def test_bytes_that_stand_in_a_property_are_taken_and_only_once() -> None:
+def test_data_property_is_extracted_once() -> None:
     again = made.variable(made.BINARY, made.CONTENT, b"again")
     only = made.attribute(made.BEGIN_FILE, b"") + made.properties(made.variable(made.BINARY, made.CONTENT, b"only"))
     found = files(made.tnef(made.attached("a", b"first", again, made.text(made.LONG_NAME, "long")), only))
@@ -100,19 +100,19 @@ def test_bytes_that_stand_in_a_property_are_taken_and_only_once() -> None:
     assert found.defects == ()
 
 
-def test_the_last_property_may_lack_its_padding() -> None:
+def test_last_property_may_lack_padding() -> None:
     unpadded = made.variable(made.STRING, made.LONG_NAME, b"a.pdf")[:-3]
     assert files(made.tnef(made.attached("a", b"x", unpadded), made.attached("b", b"y"))) == files(
         made.tnef(made.attached("a", b"x", unpadded + bytes(3)), made.attached("b", b"y"))
     )
 
 
-def test_a_file_that_is_only_referred_to_is_none() -> None:
+def test_attachment_by_reference_yields_no_file() -> None:
     data = made.tnef(made.attribute(made.BEGIN_FILE, b""), made.attribute(made.TITLE, b"\\\\server\\x\0"))
     assert files(data).found == []
 
 
-def test_a_wrong_checksum_is_told_of_at_its_file_only() -> None:
+def test_wrong_checksum_is_reported_at_its_file_only() -> None:
     bad = made.attribute(made.BEGIN_FILE, b"") + made.attribute(made.DATA, b"abc", checksum=1)
     found = files(made.tnef(made.attached("good", b"x"), bad, made.attached("good", b"y")))
     assert found.contents == [b"x", b"abc", b"y"]
@@ -120,13 +120,13 @@ def test_a_wrong_checksum_is_told_of_at_its_file_only() -> None:
     assert found.defects == ()
 
 
-def test_without_its_last_checksum_the_stream_is_broken_and_no_file() -> None:
+def test_missing_last_checksum_breaks_the_stream_but_no_file() -> None:
     found = files(made.tnef(made.attached("a", b"x"))[:-2])
     assert found.defects == ("container_broken",)
     assert [(content, end.defects) for content, end in found.found] == [(b"x", frozenset())]
 
 
-def test_of_a_stream_that_is_cut_off_comes_all_that_is_there() -> None:
+def test_truncated_stream_yields_everything_up_to_the_cut() -> None:
     one, two = b"\xfe" * 50, b"\xfd" * 50
     whole = made.tnef(made.attached("a", one), made.attached("b", two))
     for end in range(len(whole)):
@@ -137,7 +137,7 @@ def test_of_a_stream_that_is_cut_off_comes_all_that_is_there() -> None:
     assert read_files(read_tnef, whole[:-60]).defects == ("container_broken",)
 
 
-def test_lengths_that_lie_inside_an_attribute_cost_only_what_is_in_it() -> None:
+def test_wrong_length_inside_an_attribute_affects_only_that_attribute() -> None:
     lies = [
         made.properties(made.variable(made.UNICODE, made.LONG_NAME, b"abcd")[:-4]),
         made.attribute(made.PROPERTIES, pack("<I", 2**32 - 1) + made.text(made.LONG_NAME, "told")),
@@ -156,12 +156,12 @@ def test_lengths_that_lie_inside_an_attribute_cost_only_what_is_in_it() -> None:
         assert found.defects == ("container_broken",)
 
 
-def test_something_else_is_broken_and_holds_nothing() -> None:
+def test_other_data_yields_no_file() -> None:
     for data in (b"", b"x", b"%PDF-1.7 and so on", made.tnef()[:5]):
         assert files(data) == Files([], ("container_broken",))
 
 
-def test_more_elements_than_any_message_has_are_not_read() -> None:
+def test_number_of_elements_is_limited() -> None:
     many = made.attribute(0x00068020, b"") * 100_001
     found = read_files(read_tnef, made.tnef(made.attached("a", b"x"), many, made.attached("b", b"y")))
     assert found.contents == [b"x"]
@@ -169,14 +169,14 @@ def test_more_elements_than_any_message_has_are_not_read() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
+def test_arbitrary_bytes_do_not_raise(data: bytes) -> None:
     for whole in (data, made.tnef(data), made.tnef(made.properties(data), data)):
         found = read_files(read_tnef, whole, 7)
         assert sum(map(len, found.contents)) <= len(whole)
 
 
 @given(st.data())
-def test_any_damage_is_read_without_an_exception(data: st.DataObject) -> None:
+def test_damaged_streams_do_not_raise(data: st.DataObject) -> None:
     content = bytearray(made.tnef(*[made.attached("a.pdf", b"x" * 20, made.text(made.LONG_NAME, "é.pdf"))] * 2))
     for at in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=8)):
         content[at] = data.draw(st.integers(0, 255))

@@ -1,4 +1,4 @@
-"""Authentication-Results count only from the server that is trusted, and only where that server writes them."""
+"""Authentication-Results count only from the trusted server, and only where that server writes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def says(statements: bytes, server: bytes = b"mx.example.org") -> bytes:
     return b"Authentication-Results: " + server + b"; " + statements
 
 
-def test_methods_results_and_the_properties_of_use_are_read() -> None:
+def test_methods_results_and_properties_are_read() -> None:
     field = says(
         b'spf=pass reason="sender is listed" smtp.mailfrom=ann@Shop.example smtp.helo=out.shop.example;\r\n'
         b"\tdkim=pass header.d=shop.example header.i=@shop.example header.s=k1 header.b=AbC1;\r\n"
@@ -37,28 +37,28 @@ def test_methods_results_and_the_properties_of_use_are_read() -> None:
 @pytest.mark.parametrize(
     "server", [b"mx.example.org.evil.example", b"evil.example", b"mx.example.org@evil", b"", b'"']
 )
-def test_a_field_of_another_server_is_as_good_as_none(server: bytes) -> None:
+def test_field_of_another_server_is_ignored(server: bytes) -> None:
     assert results(says(b"dmarc=pass", server)) is None
 
 
 @pytest.mark.parametrize(
     "server", [b"MX.Example.ORG", b'"mx.example.org"', b"mx.example.org 1", b"(by) mx.example.org (us)"]
 )
-def test_letter_case_quotes_version_and_comments_do_not_matter(server: bytes) -> None:
+def test_case_quotes_version_and_comments_are_ignored(server: bytes) -> None:
     assert results(says(b"dmarc=pass", server)) == [("dmarc", "pass", {})]
 
 
-def test_a_later_version_of_the_field_is_not_guessed_at() -> None:
+def test_later_version_of_the_field_is_ignored() -> None:
     assert results(says(b"dmarc=pass", b"mx.example.org 2")) is None
     assert results(says(b"dmarc/2=pass; spf/1=pass")) == [("spf", "pass", {})]
 
 
-def test_a_senders_own_field_below_the_received_line_does_not_count() -> None:
+def test_field_below_the_received_line_is_ignored() -> None:
     forged = says(b"dmarc=pass header.from=bank.example")
     assert results(says(b"spf=fail"), b"Received: from x", forged) == [("spf", "fail", {})]
 
 
-def test_several_fields_at_the_top_are_read_and_a_higher_one_wins() -> None:
+def test_higher_of_several_fields_wins() -> None:
     fields = [says(b"dmarc=fail"), says(b"dkim=pass; dkim=fail"), says(b"dmarc=pass; dkim=pass; spf=pass")]
     assert results(*fields) == [
         ("dmarc", "fail", {}),
@@ -68,12 +68,12 @@ def test_several_fields_at_the_top_are_read_and_a_higher_one_wins() -> None:
     ]
 
 
-def test_the_trusted_servers_field_is_found_below_those_of_relays_behind_it() -> None:
+def test_trusted_field_is_found_below_those_of_internal_relays() -> None:
     inner = says(b"dmarc=pass", b"relay.internal")
     assert results(b"Received: by relay", inner, b"Received: by mx", says(b"spf=pass")) == [("spf", "pass", {})]
 
 
-def test_no_checks_done_is_not_the_same_as_no_field() -> None:
+def test_field_without_results_differs_from_no_field() -> None:
     assert results(says(b"none")) == []
     assert results() is None
 
@@ -93,18 +93,18 @@ def test_no_checks_done_is_not_the_same_as_no_field() -> None:
         (b"dmarc=pass header.from=" + b"a" * 300, {}),
     ],
 )
-def test_quotes_and_comments_are_no_place_to_hide_a_property(statement: bytes, expected: dict[str, str]) -> None:
+def test_quotes_and_comments_cannot_hide_a_property(statement: bytes, expected: dict[str, str]) -> None:
     assert results(says(statement)) == [("dmarc", "pass", expected)]
 
 
 @pytest.mark.parametrize(
     "statement", [b"(dmarc=pass", b'"; dmarc=pass', b"dmarc", b"=pass", b"dmarc=", b";;;", b"\xff\x00"]
 )
-def test_what_is_no_result_is_passed_over(statement: bytes) -> None:
+def test_invalid_results_are_skipped(statement: bytes) -> None:
     assert results(says(statement)) == []
 
 
-def test_addresses_are_told_by_their_domain_only() -> None:
+def test_addresses_are_reported_by_domain_only() -> None:
     found = authentication_results(
         says(b"spf=pass smtp.mailfrom=ann@a.example; x=pass header.from=bob@b.example"), TRUSTED
     )

@@ -1,4 +1,4 @@
-"""Headers: decoded, capped, and never a reason to fail."""
+"""Headers are decoded and capped, and never raise."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_addresses(value: bytes, expected: list[Address]) -> None:
         (b"Content-Type: multipart/mixed; boundary=x\r\n", None),
     ],
 )
-def test_what_nobody_wrote_is_known_by_its_header(head: bytes, expected: str | None) -> None:
+def test_automatic_messages_are_recognised(head: bytes, expected: str | None) -> None:
     """Also where it does not say so by the field that is meant for it (RFC 3834 section 5)."""
     assert parse_headers(head).auto_submitted == expected
 
@@ -118,14 +118,14 @@ def test_lists_are_capped() -> None:
         (b"Subject: x\rDate: Mon, 23 Nov 2026 10:00:00 GMT\r\r", "2026-11-23T10"),
     ],
 )
-def test_the_date_of_arrival_follows_from_the_header_alone(head: bytes, expected: str | None) -> None:
+def test_date_of_arrival_comes_from_the_header(head: bytes, expected: str | None) -> None:
     found = received_at(head)
     assert (found.isoformat()[:13] if found else None) == expected
     assert found is None or found.tzinfo is UTC
 
 
 @given(st.binary(max_size=400))
-def test_no_bytes_make_headers_fail(data: bytes) -> None:
+def test_arbitrary_bytes_do_not_raise(data: bytes) -> None:
     for head in (data, b"Subject: " + data, b"From: " + data, b"Content-Type: " + data, b"Date: " + data):
         headers = parse_headers(head)
         headers.model_dump_json().encode()

@@ -1,4 +1,4 @@
-"""Names for people and for object keys; types by their bytes."""
+"""Names for display and for object keys; types detected from bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ P7M = "application/pkcs7-mime"
         ("ü" * 300 + ".pdf", "ü" * 125 + ".pdf", ("name_shortened",)),
     ],
 )
-def test_names_to_show(filename: str, display: str, defects: tuple[str, ...]) -> None:
+def test_display_names(filename: str, display: str, defects: tuple[str, ...]) -> None:
     """No folder, no device, no control or invisible character, no more than file systems take; extensions stay."""
     name = display_name("2", filename, "application/pdf")
     assert (name.display, name.defects) == (display, defects)
@@ -40,26 +40,26 @@ def test_names_to_show(filename: str, display: str, defects: tuple[str, ...]) ->
     ("detected_type", "expected"),
     [("application/pdf", "part-2.1.pdf"), ("application/x-perl", "part-2.1.bin"), ("text/plain", "part-2.1.txt")],
 )
-def test_a_part_without_a_name_is_called_after_its_place_and_type(detected_type: str, expected: str) -> None:
+def test_unnamed_part_is_named_after_its_path_and_type(detected_type: str, expected: str) -> None:
     """From a table of our own: the machine's would give other keys elsewhere."""
     assert display_name("2.1", None, detected_type).display == expected
 
 
-def test_path_and_safe_name_fit_into_a_folder_together() -> None:
+def test_path_and_safe_name_fit_a_file_system() -> None:
     path = ".".join(["10"] * 50)
     name = display_name(path, "ü" * 300 + ".pdf", "application/pdf")
     assert len(f"{path}-{name.safe}".encode()) <= 255
     assert name.safe.endswith(".pdf")
 
 
-def test_a_name_as_it_was_sent_is_kept_in_part_where_it_has_no_end() -> None:
+def test_overlong_original_name_is_cut() -> None:
     original = display_name("1", "x" * 100_000 + ".pdf", "application/pdf").original
     assert original is not None
     assert len(original) == 998
 
 
 @given(st.text(max_size=400))
-def test_no_name_leaves_its_folder(filename: str) -> None:
+def test_names_cannot_escape_their_folder(filename: str) -> None:
     safe = display_name("2", filename, "application/pdf").safe
     assert safe
     assert safe not in (".", "..")
@@ -104,6 +104,6 @@ def test_no_name_leaves_its_folder(filename: str) -> None:
         (b"\r\n rubbish %PDF-1.7", "text/plain", "application/pdf"),
     ],
 )
-def test_types_by_their_bytes(first: bytes, declared: str, expected: str) -> None:
+def test_types_are_detected_from_bytes(first: bytes, declared: str, expected: str) -> None:
     """What a sender declares is not believed where bytes can tell."""
     assert detect_type(first, declared, None) == expected
