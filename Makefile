@@ -5,10 +5,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONFIG ?=
+export NO_MKDOCS_2_WARNING := 1
 # Most of the time the tests wait for servers.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
-.PHONY: run test lint format lock docs bench servers clean
+.PHONY: run test lint format lock docs site bench servers clean
 
 run: $(VENV)/run.stamp  ## the demonstration, or with CONFIG=my.yaml the real thing
 	@exec $(BIN)/mailhaul up $(if $(CONFIG),--config $(CONFIG))
@@ -23,6 +24,7 @@ lint: $(VENV)/dev.stamp  ## format, style, types, import direction, Dockerfile, 
 	$(BIN)/lint-imports
 	$(BIN)/hadolint deploy/Dockerfile
 	tests/check-lock $(BIN)/uv
+	$(MAKE) --no-print-directory site
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
@@ -42,6 +44,9 @@ lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
 
 docs: $(VENV)/dev.stamp  ## the pages that are made from the code
 	$(BIN)/python -m tests.support.documents
+
+site: $(VENV)/dev.stamp  ## the documents as a site in site/; fails on dead links
+	$(BIN)/mkdocs build --strict
 
 servers:
 	@tests/install-servers dovecot prometheus clamav rabbitmq redis || true  # their tests skip and say so, or fail with CI=true
@@ -64,4 +69,4 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .tools mailhaul-demo
+	rm -rf $(VENV) .tools site mailhaul-demo
