@@ -1,4 +1,4 @@
-"""What docs/kubernetes.md shows works."""
+"""What docs/kubernetes.md and the how-to for Microsoft 365 show works."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import yaml
 
 from tests.support.chart import KUBERNETES, render, validate
 
-PAGE = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text()
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "kubernetes.md").read_text()
+MICROSOFT = (DOCS / "howto" / "microsoft365-on-kubernetes.md").read_text()
+EXAMPLES = [text for page in (PAGE, MICROSOFT) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
 
 
 def _first_steps() -> str:
@@ -33,4 +35,4 @@ def test_there_are_examples_to_try() -> None:
 
 def test_commands_name_objects_of_the_release() -> None:
     names = {item["metadata"]["name"] for item in render(yaml.safe_load(_first_steps()), name="mailhaul").objects}
-    assert set(re.findall(r"deploy/([a-z-]+)", PAGE)) <= names
+    assert set(re.findall(r"deploy/([a-z-]+)", PAGE + MICROSOFT)) <= names
