@@ -1,4 +1,4 @@
-"""MIME without I/O: bytes in, values out. See `events` for what comes, `defects` for what is told of it."""
+"""MIME parsing without I/O: bytes in, values out. `events` lists the values, `defects` the defect codes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ingest.domain.manifest import BodyKind
     from ingest.mime.events import MimeEvent
 
-# Bytes to work on at a time. The C library gives memory of larger buffers back to the system each time they are let
-# go of, and gets it again for the next ones; that took more than half of the time of a large attachment.
+# Bytes to process at a time. The C library returns the memory of larger buffers to the system each time they are
+# freed and requests it again for the next ones; that took more than half of the time of a large attachment.
 _PIECE = 65_536
 
 __all__ = ["MimeLimits", "parse", "parse_headers", "received_at"]
@@ -29,15 +29,14 @@ def parse(
     parent: str | None = None,
     bodies: Collection[BodyKind] = (),
 ) -> Iterator[MimeEvent]:
-    """Read a message as it comes; never raises, whatever the bytes.
+    """Parse a message from a stream of chunks. Never raises, whatever the bytes.
 
     Args:
-        chunks: the raw message in pieces of any size; a few hundred KiB each are best.
-        limits: how much to take on.
-        parent: path of the container, such as an S/MIME signature around its content, in which this entity was found;
-            None for the message itself. Paths begin with it: below `2` there are `2.1`, `2.2`, and so on, whose
-            `parent` it is.
-        bodies: the kinds of body that the message has already; a text of another kind is its body, wherever it was.
+        chunks: the raw message in chunks of any size; a few hundred KiB each work best.
+        limits: when to stop reading.
+        parent: path of the container that holds this entity (an S/MIME signature around its content, for example);
+            None for the message itself. Paths of the parts begin with it: `2.1` and `2.2` below `2`.
+        bodies: the kinds of body that the message already has; a text of another kind becomes a body.
     """
     scanner = Scanner(limits or MimeLimits(), parent, bodies=bodies, depth=parent.count(".") + 1 if parent else 0)
     for chunk in chunks:

@@ -1,4 +1,4 @@
-"""Files inside text: uuencode (POSIX) and yEnc (draft 1.3), found by their first line and read line by line."""
+"""Files inside text: uuencode (POSIX) and yEnc (draft 1.3), found by their first line and decoded line by line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIRST_LINE = re.compile(
 _MARKS = (b"begin ", b"=ybegin ")
 _FIRST_BYTES = (b"b", b"=")
 _LONGEST_FIRST_LINE = 1024
-# A uuencoded line has 62 bytes at most, those of yEnc have 128 or 256; what is longer is taken in pieces.
+# A uuencoded line has 62 bytes at most, a yEnc line 128 or 256; longer lines are decoded in pieces.
 _LINE = re.compile(rb"([^\r\n]{0,4096}+)(\r?\n|\r(?=.))?", re.DOTALL)
 _LONGEST_PIECE = 4096
 _FULL_LINE = 61  # 45 bytes, as most lines have
@@ -30,14 +30,14 @@ _YENC_PARAMETER = re.compile(rb"([a-z0-9]+)=([^\s=]+)")
 
 @dataclass(frozen=True, slots=True)
 class BlockBegun:
-    """A file begins; its name is decoded, not cleaned."""
+    """The start of a file; `name` is decoded but not made safe."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class BlockEnded:
-    """It is complete, or the text is over."""
+    """The end of a file: its end line, or the end of the text."""
 
     defects: frozenset[Defect]
 
@@ -46,7 +46,7 @@ Found = BlockBegun | bytes | BlockEnded
 
 
 def may_hold_block(text: bytes) -> bool:
-    """Whether a file may begin in a piece of text, or in its last line if that goes on; quickly, and rather yes."""
+    """Return True if a file may begin in a piece of text or in its unfinished last line; may be wrong."""
     if b"begin " in text:
         return True
     last = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
@@ -54,22 +54,22 @@ def may_hold_block(text: bytes) -> bool:
 
 
 class Blocks:
-    """Takes a text in any pieces and gives the files in it: for each its begin, its bytes, its end.
+    """Extracts the files from a text that is fed in pieces of any size: for each its start, its bytes, its end.
 
     Args:
-        before: the byte before the text; at its very beginning, a line end.
+        before: the byte before the text; a line end where there is none.
     """
 
     __slots__ = ("_begun", "_block", "_rest")
 
     def __init__(self, before: bytes = b"\n") -> None:
-        # What has not been read, and the byte before it, which tells whether a line begins.
+        # The unread rest and the byte before it, which shows whether the rest begins a line.
         self._rest = before
         self._block: _Block | None = None
         self._begun = False
 
     def feed(self, data: bytes) -> list[Found]:
-        """What whole lines hold."""
+        """Decode all complete lines."""
         found: list[Found] = []
         data, at, going = self._rest + data, 1, True
         while going:
@@ -78,7 +78,7 @@ class Blocks:
         return found
 
     def close(self) -> list[Found]:
-        """What the last line holds; a file that has no end ends here."""
+        """Decode the last line and end a file that has no end line."""
         if self._block is None and len(self._rest) == 1:
             return []
         found = self.feed(b"\n")
@@ -87,7 +87,7 @@ class Blocks:
         return found
 
     def _search(self, data: bytes, at: int) -> tuple[int, bool]:
-        """Look for a first line from `at`; returns where to go on, and whether a block begins there."""
+        """Search for a first line from `at`; return where to continue and whether a block begins there."""
         match = _FIRST_LINE.search(data, at - 1) if data.find(b"begin ", at) >= 0 else None
         if match is not None:
             self._block = _Uuencoded(match[1]) if match[1] is not None else _YEncoded(match[2])
@@ -100,12 +100,12 @@ class Blocks:
         return len(data), False
 
     def _may_begin(self, line: bytes) -> bool:
-        """Whether a line that has not ended may still become a first line."""
+        """Return True if an incomplete line may still become a first line."""
         marked = any(mark.startswith(line) or line.startswith(mark) for mark in _MARKS)
         return marked and len(line) <= _LONGEST_FIRST_LINE
 
     def _read(self, data: bytes, at: int, found: list[Found]) -> tuple[int, bool]:
-        """Read lines from `at`; returns where to go on, and whether the block is over."""
+        """Decode lines from `at`; return where to continue and whether the block has ended."""
         assert self._block is not None
         content: list[bytes] = []
         over = False
@@ -118,7 +118,7 @@ class Blocks:
             again = line.startswith(self._block.mark) and _FIRST_LINE.match(data, at - 1) is not None
             decoded = None if again else self._block.line(line)
             if decoded is None:
-                # Another file begins; or what should be the first line of one is none, so that there was just text.
+                # Another file begins here; or the first line was not followed by a file, so it was plain text.
                 self._block.defects.add(Defect.BLOCK_TRUNCATED)
                 over = True
                 break
@@ -144,7 +144,7 @@ class _Block(Protocol):
     defects: set[Defect]
 
     def line(self, line: bytes) -> bytes | None:
-        """The bytes of a line without its end; None where the first one shows that there is no file."""
+        """Decode a line without its line end; None if the first line shows that there is no file."""
         ...
 
 
@@ -173,7 +173,7 @@ class _Uuencoded:
 
 
 def _uudecoded(line: bytes) -> bytes | None:
-    """A line's first byte says how many bytes it holds; blanks that were cut off its end are filled up."""
+    """Decode one line. Its first byte gives its length; blanks that were stripped from its end are restored."""
     if not line:
         return None
     length = ((line[0] - 32) % 64 + 2) // 3 * 4
@@ -192,8 +192,8 @@ class _YEncoded:
     def __init__(self, first_line: bytes) -> None:
         self.defects: set[Defect] = set()
         parameters, named, name = first_line.partition(b"name=")
-        self._said = dict(_YENC_PARAMETER.findall(parameters))
-        self._valid = bool(named) and b"line" in self._said and b"size" in self._said
+        self._declared = dict(_YENC_PARAMETER.findall(parameters))
+        self._valid = bool(named) and b"line" in self._declared and b"size" in self._declared
         self.name, self.ended = decode_bytes(name.strip(), None, set()), False
         self._escaped, self._size, self._crc = b"", 0, 0
 
@@ -217,14 +217,14 @@ class _YEncoded:
         self._crc = crc32(decoded, self._crc)
         return decoded
 
-    def _end(self, said: dict[bytes, bytes]) -> None:
-        """The end line gives size and CRC-32, `pcrc32` where this is one of several parts."""
+    def _end(self, declared: dict[bytes, bytes]) -> None:
+        """Check size and CRC-32 against the end line; a part of a split file has `pcrc32`."""
         self.ended = True
-        crc = said.get(b"pcrc32") or (None if Defect.PARTIAL in self.defects else said.get(b"crc32"))
-        if said.get(b"size") != b"%d" % self._size or (crc is not None and _number(crc) != self._crc):
+        crc = declared.get(b"pcrc32") or (None if Defect.PARTIAL in self.defects else declared.get(b"crc32"))
+        if declared.get(b"size") != b"%d" % self._size or (crc is not None and _number(crc) != self._crc):
             self.defects.add(Defect.YENC_MISMATCH)
 
 
 def _number(data: bytes) -> int | None:
-    """Hexadecimal; some encoders write 64 bits, of which the upper half is the sign."""
+    """Parse a hexadecimal CRC; some encoders sign-extend it to 64 bits."""
     return int(data, 16) % 2**32 if _HEXADECIMAL.fullmatch(data) else None

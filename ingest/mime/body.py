@@ -1,4 +1,4 @@
-"""A body's bytes as UTF-8, whatever their charset."""
+"""Conversion of a body to UTF-8."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ingest.mime.text import known_charset
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Where a line of ISO-2022 is cut that is longer than any mail may have (RFC 5322 section 2.1.1: 998).
+# ISO-2022 lines longer than this are split (RFC 5322 section 2.1.1 allows 998).
 _LONGEST_LINE = 4096
 
 
 class Utf8Text:
-    """Takes a body in any pieces, which make no difference to what comes out.
+    """Converts a body that is fed in pieces of any size; the piece size does not affect the output.
 
-    Without a charset that is known, text is taken for UTF-8 up to the first byte that cannot be, and from there for
-    Windows-1252. In a known one, bytes that do not fit are replaced.
+    Without a known charset, text is read as UTF-8 up to the first invalid byte and as Windows-1252 from there. In a
+    known charset, invalid bytes are replaced.
     """
 
     __slots__ = ("_by_line", "_decoder", "_guessing", "_line", "_name", "defects")
@@ -31,17 +31,17 @@ class Utf8Text:
             self.defects.add(Defect.UNKNOWN_CHARSET)
         self._guessing = name in (None, "ascii")
         self._name = "utf-8" if name is None or self._guessing else name
-        # None as long as all bytes have been UTF-8 already, and whole.
+        # None as long as all bytes have been complete, valid UTF-8.
         self._decoder: codecs.IncrementalDecoder | None = (
             None if self._name == "utf-8" else self._new_decoder("strict")
         )
-        # Python's decoders of ISO-2022 keep no more than eight bytes of an escape sequence between two pieces, and
-        # raise on a broken one that is longer; so they are given whole lines, which no sequence may leave (RFC 1468).
+        # Python's ISO-2022 decoders keep at most eight bytes of an escape sequence between two pieces and raise on a
+        # longer broken one, so they get whole lines, which no sequence may cross (RFC 1468).
         self._by_line = self._name.startswith("iso2022")
         self._line = b""
 
     def feed(self, data: bytes) -> bytes:
-        """What is whole so far."""
+        """Convert all complete characters."""
         if self._decoder is None and data.isascii():
             return data
         if self._by_line:
@@ -49,7 +49,7 @@ class Utf8Text:
         return self._decode(data, final=False)
 
     def close(self) -> bytes:
-        """The rest."""
+        """Convert the rest."""
         if self._decoder is None:
             return b""
         rest, self._line = self._line, b""
@@ -80,14 +80,14 @@ class Utf8Text:
         return text.encode("utf-8", "replace")
 
     def _guess_again(self, error: UnicodeDecodeError, *, final: bool) -> str:
-        """`error.object` holds the bytes that were kept back, too."""
+        """Continue as Windows-1252. `error.object` includes the bytes the decoder had kept."""
         self._guessing = False
         decoder = self._decoder = codecs.getincrementaldecoder("cp1252")("replace")
         good, bad = error.object[: error.start], error.object[error.start :]
         return good.decode("utf-8") + decoder.decode(bad, final)
 
     def _replace(self, state: tuple[bytes, int], data: bytes, *, final: bool) -> str:
-        """The same bytes again, from where the decoder stood, by one that does not stop."""
+        """Decode the same bytes again, from the same state, with a decoder that replaces invalid bytes."""
         self.defects.add(Defect.BAD_CHARSET)
         decoder = self._decoder = self._new_decoder("replace")
         decoder.setstate(state)

@@ -1,4 +1,4 @@
-"""Transfer decoders: encoded bytes in, in any pieces; exactly what the sender encoded out."""
+"""Transfer decoders: encoded bytes in, in pieces of any size; exactly the bytes that the sender encoded out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ingest.mime.blocks import Found
 
-# Blanks between an equals sign and the line end are tolerated, not without end. The line end may be a bare CR, too.
+# Up to 250 blanks between an equals sign and the line end are tolerated. The line end may be a bare CR.
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}(?:\r\n?|\n))")
 _OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
 _LONGEST_ESCAPE = 256
@@ -23,12 +23,12 @@ _HEX = {b"%02X" % byte: bytes([byte]) for byte in range(256)}
 
 
 class Decoder(Protocol):
-    """Takes encoded bytes and gives decoded ones; `defects` grows as it meets oddities."""
+    """Decodes a stream of bytes and collects `defects`."""
 
     defects: set[Defect]
 
     def feed(self, data: bytes) -> bytes:
-        """Decode what can be decoded so far."""
+        """Decode as much as possible."""
         ...
 
     def close(self) -> bytes:
@@ -37,7 +37,7 @@ class Decoder(Protocol):
 
 
 class Identity:
-    """7bit, 8bit, binary, and whatever is unknown."""
+    """7bit, 8bit, binary and unknown encodings: the bytes are not changed."""
 
     __slots__ = ("defects",)
 
@@ -45,16 +45,16 @@ class Identity:
         self.defects = set(defects)
 
     def feed(self, data: bytes) -> bytes:
-        """The same bytes."""
+        """Return the same bytes."""
         return data
 
     def close(self) -> bytes:
-        """Nothing is left."""
+        """Return nothing: no bytes are held back."""
         return b""
 
 
 class QuotedPrintable:
-    """RFC 2045 section 6.7; escapes that are none stay as they are, and no line end is changed."""
+    """RFC 2045 section 6.7. Invalid escapes are kept as they are; line ends are not changed."""
 
     __slots__ = ("_carry", "defects")
 
@@ -63,16 +63,16 @@ class QuotedPrintable:
         self._carry = b""
 
     def feed(self, data: bytes) -> bytes:
-        """All but an escape that may go on in the next piece."""
+        """Decode all but an escape that may continue in the next piece."""
         data = self._carry + data
-        # Only the last line can hold an open escape, and only its end has to be looked at.
+        # Only the end of the last line can hold an incomplete escape.
         equals = data.rfind(b"=")
         held = equals >= max(0, len(data) - _LONGEST_ESCAPE) and _OPEN_ESCAPE.match(data, equals) is not None
         data, self._carry = (data[:equals], data[equals:]) if held else (data, b"")
         return self._decode(data)
 
     def close(self) -> bytes:
-        """An escape at the very end: a soft line break without a line end, or literal bytes."""
+        """Decode an escape at the very end: a soft line break without a line end, or literal bytes."""
         rest, self._carry = self._carry, b""
         if rest.strip(b"= \t\r\n"):
             self.defects.add(Defect.BAD_ESCAPE)
@@ -80,10 +80,10 @@ class QuotedPrintable:
         return b""
 
     def _decode(self, data: bytes) -> bytes:
-        """By the standard library's decoder, unless it would guess.
+        """Decode with the standard library if all escapes are valid, else with a regular expression.
 
-        The bytes are as many fewer as valid escapes make them only if all are valid: of any other it takes fewer
-        away. One before a CR without LF, after which it drops bytes, is looked for first.
+        The output has the length that valid escapes give it only if all are valid. An escape before a CR without LF,
+        after which the standard library drops bytes, is excluded first.
         """
         escapes = data.count(b"=")
         if not escapes:
@@ -110,11 +110,11 @@ class EncodedFile:
         self._empty = True
 
     def feed(self, data: bytes) -> bytes:
-        """The bytes of all lines that are whole."""
+        """Decode all complete lines."""
         return self._bytes(self._blocks.feed(data))
 
     def close(self) -> bytes:
-        """Those of the last line."""
+        """Decode the last line."""
         data = self._bytes(self._blocks.close())
         if self._empty:
             self.defects.add(Defect.NO_BLOCK)
@@ -132,7 +132,7 @@ class EncodedFile:
 
 
 def decoder_for(encoding: str) -> Decoder:
-    """The decoder for a Content-Transfer-Encoding as it was written, quotes, comments and semicolons included."""
+    """Return the decoder for a Content-Transfer-Encoding as written; quotes, comments and semicolons are ignored."""
     name = encoding.lower()
     make = _DECODERS.get(name) or _DECODERS.get(_AROUND.sub("", name))
     return make() if make is not None else Identity(Defect.UNKNOWN_ENCODING)

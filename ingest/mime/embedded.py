@@ -1,4 +1,4 @@
-"""Files that stand inside a text, given out as parts of their own; the text itself stays as it is."""
+"""Files inside a text, emitted as parts of their own; the text itself is not changed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class EmbeddedFiles:
-    """Takes a text as it was encoded, gives the events of the files in it.
+    """Extracts the files from a text and returns their events.
 
     Args:
         path: of the text; its files are `path.1`, `path.2`, and so on.
-        parent: the part they are said to be in.
-        tally: counts them.
+        parent: path that the files get as `parent`.
+        tally: counts the parts.
     """
 
     __slots__ = ("_before", "_blocks", "_current", "_files", "_parent", "_path", "_tally")
@@ -28,12 +28,12 @@ class EmbeddedFiles:
     def __init__(self, path: str, parent: str, tally: Tally) -> None:
         self._path, self._parent, self._tally = path, parent, tally
         self._before = b"\n"
-        self._blocks: Blocks | None = None  # as long as no line can be the first of a file
+        self._blocks: Blocks | None = None  # until a line may be the first of a file
         self._files = 0
         self._current: str | None = None
 
     def feed(self, data: bytes) -> list[MimeEvent]:
-        """Take bytes of the text."""
+        """Scan bytes of the text; return the events of the files in them."""
         if self._blocks is None:
             if not may_hold_block(data):
                 self._before = data[-1:]
@@ -42,14 +42,14 @@ class EmbeddedFiles:
         return self._events(self._blocks.feed(data))
 
     def close(self) -> list[MimeEvent]:
-        """The text is over."""
+        """Return the last events."""
         return self._events(self._blocks.close()) if self._blocks is not None else []
 
     def _events(self, found: list[Found]) -> list[MimeEvent]:
         events: list[MimeEvent] = []
         for item in found:
             if isinstance(item, BlockBegun):
-                self._current = self._next() if self._tally.take_part() else None
+                self._current = self._next() if self._tally.count_part() else None
                 if self._current is not None:
                     events.append(self._begun(self._current, item.name))
             elif self._current is None:

@@ -1,4 +1,4 @@
-"""What the header of one entity says: its type, its encoding, its name, and what role it plays."""
+"""The MIME fields of one entity: type, transfer encoding, file name, and the role that follows from them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _ROLES: dict[str, Role] = {
 }
 _PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _ENVELOPED = frozenset({"enveloped-data", "authenveloped-data"})
-# RFC 2045 section 5.1; blanks around the slash are old (RFC 822) and seen.
+# RFC 2045 section 5.1; blanks around the slash come from RFC 822 and still occur.
 _MEDIA_TYPE = re.compile(r"([\w!#$&^.+-]{1,127})\s*/\s*([\w!#$&^.+-]{1,127})", re.ASCII)
 _DISPOSITION = re.compile(r"[\w!#$&^.+-]{1,127}", re.ASCII)
-# Most parts have one of these, which need no closer look.
+# Most parts have one of these, which need no further parsing.
 _USUAL_TYPES = frozenset(
     {
         *("text/plain", "text/html", "text/xml", "image/png", "image/jpeg", "image/gif", "message/rfc822"),
@@ -39,17 +39,17 @@ _USUAL_TYPES = frozenset(
 )
 _USUAL_DISPOSITIONS = frozenset({"attachment", "inline"})
 _TEXT = 998  # characters of a charset or an id: the longest line that RFC 5322 allows
-# RFC 2046 section 5.1.1 allows 70; longer ones are seen, and a whole boundary line has to fit into what is held back.
+# RFC 2046 section 5.1.1 allows 70; longer ones occur, and a whole delimiter line has to fit into what is held back.
 _BOUNDARY = 900
 _NAMES = (b"content-disposition", b"content-transfer-encoding", b"content-id")
-_TYPES = 8  # declarations of one part's type, or boundaries in one of them, that are looked at
+_TYPES = 8  # type declarations of one part, or boundaries in one of them, that are considered
 
 
 class Entity(NamedTuple):
-    """One entity's header, read. `container` is the subtype of the multipart around it, empty at the top.
+    """The parsed header of one entity. `container` is the subtype of the multipart around it, empty at the top.
 
-    `boundaries` holds more than one where the header names several; the first that comes is the one. `body_kind` is
-    what body it could be, if it is the first of its kind.
+    `boundaries` holds several candidates if the header names several; the first one that occurs counts. `body_kind`
+    is the kind of body the entity becomes if it is the first of its kind.
     """
 
     media_type: str
@@ -65,12 +65,12 @@ class Entity(NamedTuple):
 
     @property
     def is_message(self) -> bool:
-        """Whether it is a nested message."""
+        """Whether the entity is a nested message."""
         return self.media_type in _NESTED
 
     @property
     def role(self) -> Role:
-        """What it is, if it is no body."""
+        """The role of an entity that is not a body."""
         known = _ROLES.get(self.media_type)
         if known is not None:
             return known
@@ -84,9 +84,9 @@ class Entity(NamedTuple):
 
     @property
     def _is_shown(self) -> bool:
-        """Whether a reader sees it inside the body.
+        """Whether a mail program shows it inside the body.
 
-        Apple Mail sends every file with the disposition `inline`, so for other files than images that says nothing.
+        Apple Mail sends every file with the disposition `inline`, so it counts for images only.
         """
         if self.media_type.startswith("image/"):
             return bool(self.content_id) or self.disposition == "inline"
@@ -97,15 +97,15 @@ PLAIN_TEXT = Entity("text/plain", (), None, "", "", None, None, None, "", "text"
 
 
 def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[Entity]:
-    """Read the fields that say what an entity is.
+    """Parse the MIME fields of an entity.
 
     Args:
         fields: of its header.
         container: subtype of the multipart around it.
-        defects: grows.
+        defects: receives what was repaired.
 
     Returns:
-        The entity; where its type is declared more than once, all that it may be. See `choose`.
+        The entity; if its type is declared more than once, one candidate for each. See `choose`.
     """
     declared = fields.every(b"content-type")
     if not declared:
@@ -126,7 +126,7 @@ def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[
 
 
 def choose(entities: list[Entity], beginning: bytes) -> Entity:
-    """The first, unless the bytes are plainly what another says: parts behind its boundary, a file of its type."""
+    """Return the first candidate, unless the content clearly matches another: its boundary, or its file signature."""
     content = beginning.partition(b"\n--")[0]
     for entity in entities:
         if any(beginning.lstrip().startswith(b"--" + boundary) for boundary in entity.boundaries):
@@ -148,7 +148,7 @@ def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]
     if media_type.startswith("multipart/"):
         boundaries = _boundaries(kind)
         if not boundaries:
-            # It says that it holds parts, and not where they begin.
+            # A multipart without a boundary cannot be divided.
             defects.add(Defect.NO_BOUNDARY)
             body_kind = "text"
     charset, disposed_as = parameters.get("charset"), _disposition(disposition) if disposition.value else None
@@ -168,7 +168,7 @@ def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]
 
 
 def _media_type(kind: Structured, container: str) -> str:
-    """RFC 2045 section 5.2: without a type that makes sense, plain text; in a digest, a message."""
+    """Return the media type; without a valid one, plain text (RFC 2045 section 5.2), or a message in a digest."""
     match = _MEDIA_TYPE.match(kind.value)
     if match is not None:
         return f"{match[1]}/{match[2]}"
@@ -183,6 +183,6 @@ def _disposition(disposition: Structured) -> str | None:
 
 
 def _boundaries(kind: Structured) -> tuple[bytes, ...]:
-    """What lines are compared with: bytes, not decoded, and without blanks at the end, which gateways cut off."""
+    """Return the boundaries as bytes, not decoded and without trailing blanks, which gateways strip."""
     stripped = {boundary.rstrip(): None for boundary in kind.boundaries}
     return tuple([boundary for boundary in stripped if 0 < len(boundary) <= _BOUNDARY][:_TYPES])

@@ -1,11 +1,11 @@
-"""What the MIME parser says while it reads a message: values only, no I/O.
+"""The events of the MIME parser: values only, no I/O.
 
-The order: for each leaf part `PartBegun`, any number of `PartData`, `PartEnded`; a nested message is a leaf of its
-own (its raw bytes) whose parts come between its begin and its end, and so do files that stand inside a text.
-`MessageEnded` is last, always.
+Each leaf part gives `PartBegun`, any number of `PartData`, and `PartEnded`. A nested message is a leaf too (its raw
+bytes); the events of its parts come between its `PartBegun` and `PartEnded`, as do those of files inside a text.
+`MessageEnded` is always the last event.
 
-They are named tuples and not dataclasses because a mail of many small parts is made of them: a frozen dataclass takes
-three times as long to make.
+Events are named tuples because a frozen dataclass takes three times as long to create, and a mail of many small parts
+creates many.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class PartBegun(NamedTuple):
     """The header of a leaf part has been read.
 
     Attributes:
-        path: the part's place, `1`, `2.1`, and below a nested message `2.1.1`; digits and dots only.
+        path: position of the part: `1`, `2.1`, and below a nested message `2.1.1`; digits and dots only.
         parent: path of the nested message, text or other container that holds it; None at the top.
-        role: `text` and `html` are bodies of the message itself; everything else is an attachment.
-        declared_type: lower case `type/subtype`, `text/plain` where none was declared.
-        charset: of a body, as declared; None where none was.
-        filename: decoded but not yet made safe; None where none was given.
-        disposition: lower case, `attachment` or `inline` or what else was sent; None where none was.
+        role: `text` and `html` are bodies of the message itself; all others are attachments.
+        declared_type: lower case `type/subtype`, `text/plain` if undeclared.
+        charset: of a body, as declared; None if undeclared.
+        filename: decoded but not made safe; None if there is none.
+        disposition: lower case: `attachment`, `inline` or another value; None if there is none.
         content_id: without angle brackets.
     """
 
@@ -41,14 +41,14 @@ class PartBegun(NamedTuple):
 
 
 class PartData(NamedTuple):
-    """Decoded bytes of a part; a body's are UTF-8 already, an attachment's exactly what the sender encoded."""
+    """Decoded bytes of a part: UTF-8 for a body, exactly what the sender encoded for an attachment."""
 
     path: str
     data: bytes
 
 
 class PartEnded(NamedTuple):
-    """The part is complete; `defects` are the codes of everything that was repaired in it."""
+    """The end of a part; `defects` are the codes of all repairs in it."""
 
     path: str
     defects: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The headers that a manifest holds, decoded and capped."""
+"""The header fields of a manifest, decoded and capped."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _RESPONDERS = frozenset({b"x-autoreply", b"x-autorespond", b"x-autoresponse"})
 
 
 def parse_headers(head: bytes) -> Headers:
-    """The headers of a message of which no more is known."""
+    """Return the headers of a message of which only the header was fetched."""
     limits = MimeLimits()
     defects: set[Defect] = set()
     return make_headers(split_fields(head[: limits.header_bytes], limits, defects), limits, defects)
 
 
 def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:
-    """What a manifest says of a message's fields. The first of each name counts."""
+    """Return the manifest's headers. The first field of each name counts."""
     date, message_id, subject, from_, to, cc, reply_to, in_reply_to, references, automatic, list_id, content_type = (
         fields.firsts(_NAMES)
     )
@@ -66,9 +66,9 @@ def _ids(value: bytes, limits: MimeLimits) -> list[str]:
 
 
 def _automatic(fields: Fields, content_type: bytes | None) -> str | None:
-    """What RFC 3834 section 5 calls a reply that nobody wrote, of software that does not say so itself.
+    """Return `auto-replied` for an automatic reply without an Auto-Submitted field (RFC 3834 section 5).
 
-    That is a report (RFC 6522), or what older responders put into other fields.
+    These are reports (RFC 6522) and replies of older responders, which mark them in other fields.
     """
     report = content_type is not None and content_type[:16].lower() == b"multipart/report"
     precedence = fields.first(b"precedence")

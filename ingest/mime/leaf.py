@@ -1,4 +1,4 @@
-"""One leaf part: its encoded bytes in, its events out."""
+"""One leaf part: encoded bytes in, events out."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 
 class Inner(Protocol):
-    """What reads a leaf's decoded bytes in turn: a nested message's scanner, or one for files inside text."""
+    """Reads the decoded bytes of a leaf: the scanner of a nested message, or the extraction of files from a text."""
 
     def feed(self, data: bytes) -> list[MimeEvent]:
-        """Take decoded bytes."""
+        """Read decoded bytes."""
         ...
 
     def close(self) -> list[MimeEvent]:
-        """They are over."""
+        """Return the last events."""
         ...
 
 
 class Leaf:
-    """The part that bytes go to.
+    """The current part.
 
     Args:
-        path: None for a text of a nested message, which stays inside its .eml.
+        path: None for a text of a nested message, which is not emitted: it stays inside the .eml.
         decoder: of its transfer encoding.
-        text: makes UTF-8 of a body.
-        inner: reads what is inside it.
-        defects: of its header.
+        text: converts a body to UTF-8; None for other parts.
+        inner: reads the decoded content; None for most parts.
+        defects: those of its header.
     """
 
     __slots__ = ("_decoder", "_defects", "_inner", "_path", "_text")
@@ -51,13 +51,13 @@ class Leaf:
         self._defects = defects
 
     def feed(self, data: bytes, events: list[MimeEvent]) -> None:
-        """Take encoded bytes."""
+        """Decode bytes and append their events."""
         data = self._decoder.feed(data)
         if data:
             self._emit(data, events)
 
     def close(self, events: list[MimeEvent]) -> None:
-        """The part is over; `PartEnded` is the last event."""
+        """End the part; `PartEnded` is the last event."""
         rest = self._decoder.close()
         if rest:
             self._emit(rest, events)

@@ -1,4 +1,4 @@
-"""How much of a message is read. Each default has its reason beside it."""
+"""The limits of the MIME parser. Each default has its reason beside it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MimeLimits:
-    """What the parser takes on before it stops and says so."""
+    """Where the parser stops reading; it reports each limit that was reached as a defect."""
 
     depth: int = 50  # real mail stays below ten; forwards of forwards reach twenty
     parts: int = 1000  # a digest of a busy list has a few hundred
-    messages: int = 10  # nested inside one another; each one is scanned again, so this bounds the work
+    messages: int = 10  # nested in one another; each is scanned again, so this bounds the work
     header_bytes: int = 2**20  # ten thousand recipients fit
-    header_fields: int = 1000  # thirty hops leave some three hundred
+    header_fields: int = 1000  # thirty hops add about three hundred
     text: int = 998  # characters of a subject or an id: the longest line that RFC 5322 allows
     addresses: int = 100  # of one field, in a manifest; all of them are in the raw message
     references: int = 100

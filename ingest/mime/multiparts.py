@@ -1,4 +1,4 @@
-"""The multiparts that are open, and the lines that part and end them."""
+"""The stack of open multiparts and their delimiter lines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class _Multipart:
 
 
 class Multiparts:
-    """A stack, outermost first. A line is looked up as a whole, in the same time however many are open.
+    """The open multiparts, outermost first. Looking up a line takes constant time, however many are open.
 
-    `count` is how many are open, `subtype` that of the innermost, empty where there is none.
+    `count` is the number of open multiparts, `subtype` that of the innermost; empty if none is open.
 
     Args:
-        root: what the path of a part begins with that is in none of them: that of the message's own container.
+        root: path of the container that holds the message; None for the message itself.
     """
 
     __slots__ = ("_delimiters", "_root", "_stack", "count", "subtype")
@@ -32,14 +32,14 @@ class Multiparts:
         self.count, self.subtype = 0, ""
 
     def open(self, media_type: str, boundaries: tuple[bytes, ...]) -> None:
-        """Put one on top. At the root it lends its children its own place, so that they are 1, 2, 3."""
+        """Push a multipart. The outermost has no path of its own, so its children are 1, 2, 3."""
         path = self.next_path() if self._stack else (self._root or "")
         self._stack.append(_Multipart(path and f"{path}.", media_type.partition("/")[2], boundaries))
-        self._note(self.count)
-        self._look()
+        self._register(self.count)
+        self._update()
 
     def next_path(self) -> str:
-        """The place of the next part."""
+        """Return the path of the next part."""
         if not self._stack:
             return f"{self._root}.1" if self._root else "1"
         innermost = self._stack[-1]
@@ -61,7 +61,7 @@ class Multiparts:
                     for boundary in multipart.boundaries
                     if line in (b"--" + boundary, b"--" + boundary + b"--")
                 )[:1]
-                self._note_all()
+                self._register_all()
             multipart.met = True
         return found
 
@@ -71,22 +71,22 @@ class Multiparts:
         return self._stack[-1].met
 
     def close_to(self, level: int) -> None:
-        """Keep so many."""
+        """Pop all but the `level` outermost."""
         del self._stack[level:]
-        self._note_all()
-        self._look()
+        self._register_all()
+        self._update()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         self.count = len(self._stack)
         self.subtype = self._stack[-1].subtype if self._stack else ""
 
-    def _note_all(self) -> None:
+    def _register_all(self) -> None:
         self._delimiters = {}
         for level in range(len(self._stack)):
-            self._note(level)
+            self._register(level)
 
-    def _note(self, level: int) -> None:
-        """The innermost of those with the same boundary is the one that counts."""
+    def _register(self, level: int) -> None:
+        """Register the delimiters of a multipart; with equal boundaries the innermost counts."""
         for boundary in self._stack[level].boundaries:
             self._delimiters[b"--" + boundary] = (level, False)
             self._delimiters[b"--" + boundary + b"--"] = (level, True)

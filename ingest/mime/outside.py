@@ -1,4 +1,4 @@
-"""What stands outside of all parts: before the first, and after the last."""
+"""The text outside of all parts: preambles and epilogues."""
 
 from __future__ import annotations
 

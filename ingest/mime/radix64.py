@@ -1,4 +1,4 @@
-"""Base64 in any pieces and any condition."""
+"""A forgiving streaming decoder for base64."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ingest.mime.defects import Defect
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BLANKS = b"\r\n\t "
 _NOISE = bytes(set(range(256)) - set(_ALPHABET) - {ord("=")})
-# From this size on, lines of one length are worth a look of their own.
+# From this size on, checking for lines of equal length pays off.
 _MANY_LINES = 4096
 
 
 class Base64:
-    """RFC 2045 section 6.8, forgivingly: noise is skipped, padding may be missing or stand in the middle."""
+    """RFC 2045 section 6.8. Other bytes are skipped; padding may be missing or stand in the middle."""
 
     __slots__ = ("_carry", "_padded", "defects")
 
@@ -26,14 +26,14 @@ class Base64:
         self._padded = False
 
     def feed(self, data: bytes) -> bytes:
-        """All whole groups of four."""
+        """Decode all complete groups of four."""
         data = _one_line(data) if len(data) >= _MANY_LINES else data.translate(None, _BLANKS)
         if not data:
             return b""
         data = self._carry + data
         odd = len(data) % 4
         padded = data.find(b"=")
-        # As it should be: the alphabet alone, or padding at the very end.
+        # The usual case: the alphabet alone, or padding at the very end.
         if not self._padded and (padded < 0 or (padded >= len(data) - 2 and not odd)):
             try:
                 decoded = pybase64.b64decode(memoryview(data)[: len(data) - odd], validate=True)
@@ -44,11 +44,11 @@ class Base64:
         return self._forgiving(data)
 
     def close(self) -> bytes:
-        """The last group, padded or not."""
+        """Decode the last group, padded or not."""
         return self._forgiving(self._carry) + self._end_segment() if self._carry else b""
 
     def _forgiving(self, data: bytes) -> bytes:
-        """What was carried and what came, whatever it is. Padding ends a segment; what follows begins a new one."""
+        """Decode any bytes, the carried ones included. Padding ends a segment; a new one begins after it."""
         data = data.translate(None, _BLANKS)
         clean = data.translate(None, _NOISE)
         if len(clean) != len(data):
@@ -73,20 +73,20 @@ class Base64:
     def _end_segment(self) -> bytes:
         rest, self._carry = self._carry, b""
         if len(rest) % 4 == 1:
-            # Six bits are no byte.
+            # Six bits are not a whole byte.
             self.defects.add(Defect.BASE64_TRUNCATED)
             rest = rest[:-1]
         return pybase64.b64decode(rest + b"=" * (-len(rest) % 4))
 
 
 def _one_line(data: bytes) -> bytes:
-    """Without line ends. Where lines are all of one length, as encoders write them, their ends are cut out in steps.
+    """Remove line ends. If all lines have one length, as encoders write them, strided deletion removes the line ends.
 
-    That takes an eighth of the time of looking at each byte.
+    That takes an eighth of the time of examining each byte.
     """
     begin = data.find(b"\n") + 1
     width = data.find(b"\n", begin) + 1 - begin
-    lines = (len(data) - begin) // width if begin and width > 2 else 0  # noqa: PLR2004 - a line has bytes
+    lines = (len(data) - begin) // width if begin and width > 2 else 0  # noqa: PLR2004 - a line is not empty
     stop = begin + lines * width
     if not lines or data[begin + width - 1 : stop : width].count(b"\n") != lines:
         return data.translate(None, _BLANKS)

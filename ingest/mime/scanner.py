@@ -303,7 +303,7 @@ class Scanner:
         else:
             if self._outside is not None:
                 self._end_outside()
-            self._state = _HEADER if self._tally.take_part() else _FULL
+            self._state = _HEADER if self._tally.count_part() else _FULL
         self._at_line_start = True
 
     def _close_multiparts(self, level: int, events: list[MimeEvent]) -> None:

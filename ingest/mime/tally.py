@@ -1,4 +1,4 @@
-"""What a message and all messages nested in it share."""
+"""State shared by a message and all messages nested in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """The parts so far, the bodies that have been found, and what is told of the message as a whole."""
+    """The number of parts, the bodies found so far, and defects and status of the whole message."""
 
     __slots__ = ("_most_parts", "_parts", "bodies", "defects", "status")
 
@@ -23,8 +23,8 @@ class Tally:
         self.defects: set[Defect] = set()
         self.status: Status = "complete"
 
-    def take_part(self) -> bool:
-        """Count a part; False when there are too many."""
+    def count_part(self) -> bool:
+        """Count a part; False if the limit is reached."""
         if self._parts < self._most_parts:
             self._parts += 1
             return True
@@ -32,6 +32,6 @@ class Tally:
         return False
 
     def stop_at(self, limit: Defect, defects: set[Defect]) -> None:
-        """Something is left unread because of a limit; `defects` are those of the part, or of the message."""
+        """Record that a limit left something unread, in the `defects` of the part or of the message."""
         defects.add(limit)
         self.status = "partial"

@@ -1,4 +1,4 @@
-"""Reading a mail in pieces of a chosen size, and its leaves as plain values."""
+"""Parsing a mail in chunks of a chosen size into plain values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = (1, 7, 4096, 262_144)
 
 @dataclass(frozen=True)
 class Leaf:
-    """One part, complete."""
+    """One complete part."""
 
     head: PartBegun
     content: bytes
@@ -27,7 +27,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Read:
-    """All that the parser said of a mail; leaves by path."""
+    """Everything the parser returned for a mail; leaves by path."""
 
     leaves: dict[str, Leaf]
     headers: Headers
@@ -36,17 +36,17 @@ class Read:
 
 
 def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None, **found_in: Any) -> Read:
-    """Parse a mail in pieces of `size` bytes; see `read_pieces`."""
+    """Parse a mail in chunks of `size` bytes; see `read_pieces`."""
     return read_pieces((raw[at : at + size] for at in range(0, len(raw), size)), limits, **found_in)
 
 
 def read_pieces(pieces: Iterable[bytes], limits: MimeLimits | None = None, **found_in: Any) -> Read:
-    """Parse a mail; checks that events come in their order.
+    """Parse a mail and check the order of events.
 
     Args:
-        pieces: the mail.
-        limits: how much to take on.
-        found_in: what else `parse` takes, for an entity inside a container.
+        pieces: the chunks of the mail.
+        limits: when to stop reading.
+        found_in: other arguments of `parse`, for an entity inside a container.
     """
     heads: dict[str, PartBegun] = {}
     contents: dict[str, list[bytes]] = {}
@@ -72,7 +72,7 @@ def read_pieces(pieces: Iterable[bytes], limits: MimeLimits | None = None, **fou
 
 
 def read_alike(raw: bytes, **how: Any) -> Read:
-    """Parse in pieces of every size, which must make no difference."""
+    """Parse in chunks of every size, which must make no difference."""
     first, *others = [read(raw, size, **how) for size in SIZES]
     for other in others:
         assert other == first

@@ -1,4 +1,4 @@
-"""What a message may cost: memory does not follow its size, and no name it holds is looked up on its word."""
+"""Memory does not grow with the size of a message, and charset names from mail are never imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\
 
 
 def test_memory_does_not_grow_with_an_attachment() -> None:
-    """25 MB of it cost less than 4 MiB, what it is cut in pieces of included."""
+    """25 MB take less than 4 MiB, the chunks included."""
     lines = base64.encodebytes(bytes(range(256)) * 750).replace(b"\n", b"\r\n")[:CHUNK]
     whole = lines[: len(lines) - len(lines) % 78]
 
@@ -45,8 +45,8 @@ def test_memory_does_not_grow_with_an_attachment() -> None:
     assert peak < 4 * 2**20
 
 
-def test_a_charset_that_no_list_knows_is_not_looked_up() -> None:
-    """Python would import a module of that name, and remember for ever that there is none."""
+def test_an_unknown_charset_is_not_looked_up_in_the_codec_registry() -> None:
+    """Python would import a module of that name and cache the failure for ever."""
     asked: list[str] = []
 
     def search(name: str) -> None:

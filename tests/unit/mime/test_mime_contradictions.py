@@ -1,4 +1,4 @@
-"""Headers that say two things, parts that say nothing, and lines outside of all parts."""
+"""Contradictory headers, parts without headers, and text outside of all parts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def roles(found: Read) -> dict[str, tuple[str, bytes]]:
     ],
 )
 @pytest.mark.parametrize("preamble", [b"", b"before\n\n"])
-def test_of_two_boundaries_the_one_that_comes_counts(types: list[bytes], boundary: bytes, preamble: bytes) -> None:
-    """And from then on only that one: the other is content."""
+def test_of_two_boundaries_the_first_that_occurs_counts(types: list[bytes], boundary: bytes, preamble: bytes) -> None:
+    """From then on the other one is content."""
     other = b"b" if boundary == b"a" else b"a"
     head = b"".join(b"Content-Type: " + value + b"\n" for value in types) + b"\n"
     if types[0] == b"text/plain":
@@ -50,7 +50,7 @@ def test_of_two_boundaries_the_one_that_comes_counts(types: list[bytes], boundar
         (["text/plain", "text/html"], b"words", "text/plain"),
     ],
 )
-def test_the_first_of_two_types_counts_unless_the_bytes_plainly_say_otherwise(
+def test_the_first_of_two_types_counts_unless_the_content_matches_the_other(
     types: list[str], body: bytes, expected: str
 ) -> None:
     head = "".join(f"Content-Type: {value}\n" for value in types).encode() + b"\n"
@@ -59,31 +59,31 @@ def test_the_first_of_two_types_counts_unless_the_bytes_plainly_say_otherwise(
     assert leaf.defects == ("duplicate_content_type",)
 
 
-def test_bytes_say_what_they_are_through_their_encoding() -> None:
+def test_two_types_are_compared_with_the_decoded_content() -> None:
     head = b"Content-Type: text/plain\nContent-Type: application/pdf\nContent-Transfer-Encoding: base64\n\n"
     leaf = read_alike(head + base64.encodebytes(b"%PDF-1.7" + bytes(3000))).leaves["1"]
     assert (leaf.head.declared_type, leaf.head.role) == ("application/pdf", "attachment")
 
 
-def test_what_follows_a_part_says_nothing_of_it() -> None:
+def test_the_next_part_does_not_decide_between_two_types() -> None:
     body = b"--o\nContent-Type: text/plain\nContent-Type: application/pdf\n\nwords\n--o\n\n%PDF-1.7\n--o--\n"
     found = read_alike(b"Content-Type: multipart/mixed; boundary=o\n\n" + body)
     assert found.leaves["1"].head.declared_type == "text/plain"
 
 
-def test_the_same_boundary_twice_is_no_contradiction() -> None:
+def test_repeating_the_same_boundary_is_not_a_defect() -> None:
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a; boundary=a\n\n--a\n" + PART + b"x\n--a--\n")
     assert (roles(found), found.defects) == ({"1": ("text", b"x")}, ())
 
 
 @pytest.mark.parametrize("body", [b"--a\n\nwords\n--a--\n", b"--a\nno header at all\n\nwords\n--a--\n"])
-def test_a_part_without_headers_is_text_and_told_of(body: bytes) -> None:
+def test_a_part_without_headers_is_text_with_a_defect(body: bytes) -> None:
     leaf = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body).leaves["1"]
     assert (leaf.head.role, leaf.content, leaf.defects) == ("text", b"words", ("no_headers",))
 
 
 def test_a_message_of_a_digest_needs_no_headers() -> None:
-    """RFC 2046 section 5.1.5: that is how its messages are meant to stand there."""
+    """RFC 2046 section 5.1.5."""
     found = read_alike(b"Content-Type: multipart/digest; boundary=d\n\n--d\n\nSubject: s\n\nwords\n--d--\n")
     assert (found.leaves["1"].head.role, found.leaves["1"].defects, found.defects) == ("message", (), ())
 
@@ -92,8 +92,8 @@ def test_a_message_of_a_digest_needs_no_headers() -> None:
     "field", [b"Content-Type: text/plain", b"content-disposition : x", b"Content-Transfer-Encoding:"]
 )
 @pytest.mark.parametrize("place", ["preamble", "epilogue", "inner epilogue"])
-def test_headers_outside_of_parts_are_told_of(field: bytes, place: str) -> None:
-    """What stands there is read by nobody, and may be meant to be seen by somebody else."""
+def test_headers_outside_of_parts_are_a_defect(field: bytes, place: str) -> None:
+    """They are not read as a part, but another program might read them."""
     hidden = field + b"\n\nhidden\n"
     inner = b"--a\nContent-Type: multipart/mixed; boundary=i\n\n--i\n" + PART + b"x\n--i--\n"
     body = {
@@ -107,20 +107,20 @@ def test_headers_outside_of_parts_are_told_of(field: bytes, place: str) -> None:
 
 
 def test_plain_words_outside_of_parts_are_passed_over() -> None:
-    margin = b"This is a multi-part message in MIME format.\nIts Content-Type: mixed\n"
-    body = margin + b"--a\n" + PART + b"x\n--a--\n" + margin
+    outside = b"This is a multi-part message in MIME format.\nIts Content-Type: mixed\n"
+    body = outside + b"--a\n" + PART + b"x\n--a--\n" + outside
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body)
     assert (roles(found), found.defects) == ({"1": ("text", b"x")}, ())
 
 
 @pytest.mark.parametrize("body", [b"--other\n" + PART + b"x\n--other--\n", b"just text\n"])
-def test_a_multipart_whose_boundary_never_comes_is_text(body: bytes) -> None:
+def test_a_multipart_whose_boundary_never_occurs_is_text(body: bytes) -> None:
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body)
     assert roles(found) == {"1": ("text", body)}
     assert (found.leaves["1"].defects, found.defects) == (("boundary_absent",), ("truncated",))
 
 
-def test_an_inner_multipart_whose_boundary_never_comes_is_text_in_its_place() -> None:
+def test_an_inner_multipart_whose_boundary_never_occurs_is_text_in_its_place() -> None:
     inner = b"--a\nContent-Type: multipart/mixed; boundary=i\n\nwords\n--a\n" + PART + b"x\n--a--\n"
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + inner)
     assert roles(found) == {"1.1": ("text", b"words"), "2": ("inline", b"x")}
@@ -132,11 +132,11 @@ def test_only_the_beginning_of_one_is_kept_for_that() -> None:
     assert len(found.leaves["1"].content) == 65_536
 
 
-def test_an_empty_multipart_whose_boundary_never_comes_is_told_of() -> None:
+def test_an_empty_multipart_whose_boundary_never_occurs_is_a_defect() -> None:
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n")
     assert (found.leaves, found.defects) == ({}, ("boundary_absent", "truncated"))
 
 
-def test_a_multipart_that_closes_at_once_is_empty_and_whole() -> None:
+def test_a_multipart_that_closes_at_once_is_empty_and_complete() -> None:
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n--a--\n")
     assert (found.leaves, found.defects) == ({}, ())

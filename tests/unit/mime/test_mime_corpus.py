@@ -1,7 +1,7 @@
-"""Whole mails beside what is to be read in them: `tests/corpus/*.eml`, written for this, and `*.json`.
+"""Whole mails with their expected reading: `tests/corpus/*.eml`, written for this project, and `*.json`.
 
 The mails are kept with bare line feeds and read with all kinds of line end. A leaf's content stands in the JSON as
-size and SHA-256, save for text, which has bare line feeds there and stands as it is where it is short.
+size and SHA-256; short text stands there itself, with bare line feeds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def leaf_described(leaf: Leaf) -> dict[str, Any]:
     head = leaf.head
     detected = detect_type(leaf.content[:DETECT_BYTES], head.declared_type, head.filename)
     name = display_name(head.path, head.filename, detected)
-    said = {
+    values = {
         "path": head.path,
         "parent": head.parent,
         "role": head.role,
@@ -52,7 +52,7 @@ def leaf_described(leaf: Leaf) -> dict[str, Any]:
         "defects": [*leaf.defects, *name.defects],
         **content_described(leaf.content),
     }
-    return {key: value for key, value in said.items() if value or key == "text"}
+    return {key: value for key, value in values.items() if value or key == "text"}
 
 
 def content_described(content: bytes) -> dict[str, Any]:
@@ -68,13 +68,13 @@ def content_described(content: bytes) -> dict[str, Any]:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def test_the_corpus_is_there() -> None:
+def test_the_corpus_is_complete() -> None:
     assert len(MAILS) >= 22
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
 @pytest.mark.parametrize("mail", MAILS, ids=lambda mail: mail.stem)
-def test_a_mail_reads_as_its_json_says(mail: Path, line_end: bytes) -> None:
+def test_a_mail_reads_as_its_json_file_states(mail: Path, line_end: bytes) -> None:
     """With every kind of line end, and in pieces of every size."""
     raw = mail.read_bytes()
     assert b"\r" not in raw

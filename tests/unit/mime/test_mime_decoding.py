@@ -1,4 +1,4 @@
-"""Transfer encodings: exactly what the sender encoded comes out, and every repair is told of."""
+"""Transfer encodings: exactly what the sender encoded comes out, and every repair is a defect."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_identity_round_trip(data: bytes, size: int) -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_odd_base64(data: bytes, expected: bytes | None, defects: set[str], size: int) -> None:
+def test_damaged_base64(data: bytes, expected: bytes | None, defects: set[str], size: int) -> None:
     """Padding may be missing or stand in the middle; what is not in the alphabet is skipped."""
     out, found = decoded("base64", data, size)
     assert found >= defects
@@ -70,14 +70,14 @@ def test_odd_base64(data: bytes, expected: bytes | None, defects: set[str], size
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 1000])
-def test_odd_quoted_printable(data: bytes, expected: bytes, defects: set[str], size: int) -> None:
-    """Bad escapes stay, and no line end is changed."""
+def test_damaged_quoted_printable(data: bytes, expected: bytes, defects: set[str], size: int) -> None:
+    """Invalid escapes are kept, and line ends are not changed."""
     assert decoded("quoted-printable", data, size) == (expected, defects)
 
 
 @pytest.mark.parametrize("spelling", ["base64", "BASE64", '"base64"', "base64;", "base64 (comment)", " Base64 "])
 def test_spellings_of_an_encoding(spelling: str) -> None:
-    """Letter case, quotes, semicolons and comments say nothing else."""
+    """Letter case, quotes, semicolons and comments are ignored."""
     assert decoded(spelling, b"SGVsbG8=")[0] == b"Hello"
 
 

@@ -1,4 +1,4 @@
-"""uuencode and yEnc: files inside text are taken out, the text stays; as transfer encodings they are decoded."""
+"""uuencode and yEnc: files inside a text are extracted, the text is kept; as transfer encodings they are decoded."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def uuencoded(data: bytes, name: bytes = b"a.pdf", end: bytes = b"`\nend\n") -> 
     return b"begin 644 " + name + b"\n" + b"".join(lines) + end
 
 
-def yencoded(data: bytes, name: bytes = b"a.pdf", width: int = 64, **said: str) -> bytes:
-    """As the draft says; `said` replaces what the end line tells."""
+def yencoded(data: bytes, name: bytes = b"a.pdf", width: int = 64, **declared: str) -> bytes:
+    """Encode as the draft specifies; `declared` replaces values of the end line."""
     encoded = [bytes([(byte + 42) % 256]) for byte in data]
     escaped = [b"=" + bytes([(char[0] + 64) % 256]) if char in b"\0\n\r=" else char for char in encoded]
     lines = [b"".join(escaped[at : at + width]) for at in range(0, len(escaped), width)]
-    told = {"size": str(len(data)), "crc32": f"{crc32(data):08x}", **said}
-    end = " ".join(f"{name}={value}" for name, value in told.items()).encode()
+    values = {"size": str(len(data)), "crc32": f"{crc32(data):08x}", **declared}
+    end = " ".join(f"{name}={value}" for name, value in values.items()).encode()
     begin = b"=ybegin line=%d size=%d name=%s\n" % (width, len(data), name)
     return begin + b"\n".join(lines) + b"\n=yend " + end + b"\n"
 
@@ -38,7 +38,7 @@ def text(body: bytes) -> bytes:
 
 @given(st.binary(max_size=500), st.sampled_from(SIZES), st.booleans(), st.sampled_from([b"\n", b"\r\n", b"\r"]))
 @settings(deadline=None)
-def test_a_file_comes_out_of_a_text_as_it_went_in(data: bytes, size: int, yenc: bool, end: bytes) -> None:  # noqa: FBT001 - drawn
+def test_a_file_in_a_text_is_extracted_exactly(data: bytes, size: int, yenc: bool, end: bytes) -> None:  # noqa: FBT001 - drawn
     block = yencoded(data) if yenc else uuencoded(data)
     raw = text(b"before\n\n" + block + b"after\n").replace(b"\n", end)
     found = read(raw, size)
@@ -94,12 +94,12 @@ def test_a_line_that_only_looks_like_a_first_line_is_text(line: bytes) -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told_of_it(block: bytes, content: bytes, defects: tuple[str, ...]) -> None:
+def test_damage_to_a_file_is_a_defect_of_that_file(block: bytes, content: bytes, defects: tuple[str, ...]) -> None:
     leaf = read_alike(text(block)).leaves["1.1"]
     assert (leaf.content, leaf.defects) == (content, defects)
 
 
-def test_a_file_without_an_end_does_not_swallow_the_next() -> None:
+def test_a_file_without_an_end_line_ends_at_the_next_file() -> None:
     found = read_alike(text(uuencoded(b"one", end=b"") + uuencoded(b"two")))
     assert [(leaf.content, leaf.defects) for path, leaf in found.leaves.items() if path != "1"] == [
         (b"one", ("embedded_truncated",)),
@@ -107,14 +107,14 @@ def test_a_file_without_an_end_does_not_swallow_the_next() -> None:
     ]
 
 
-def test_a_line_longer_than_any_is_taken_in_pieces() -> None:
+def test_a_very_long_line_is_decoded_in_pieces() -> None:
     data = bytes(range(256)) * 100
     leaf = read_alike(text(yencoded(data, width=len(data)))).leaves["1.1"]
     assert (leaf.content, leaf.defects) == (data, ())
 
 
 def test_a_file_inside_a_nested_text_is_found_too() -> None:
-    """Its text stays in the nested message, which is its parent."""
+    """The text stays in the nested message, which is the file's parent."""
     found = read_alike(b"Content-Type: message/rfc822\n\n" + text(uuencoded(PDF)))
     assert found.leaves.keys() == {"1", "1.1.1"}
     assert (found.leaves["1.1.1"].content, found.leaves["1.1.1"].head.parent) == (PDF, "1")
@@ -125,7 +125,7 @@ def test_files_inside_text_count_as_parts() -> None:
     assert (found.status, found.defects, len(found.leaves)) == ("partial", ("parts_limit",), 6)
 
 
-def test_an_attached_text_is_left_alone() -> None:
+def test_files_in_an_attached_text_are_not_extracted() -> None:
     head = b'Content-Type: text/plain; name="a.txt"\n\n'
     assert read_alike(head + uuencoded(PDF)).leaves.keys() == {"1"}
 
@@ -143,6 +143,6 @@ def test_yenc_as_a_transfer_encoding() -> None:
     assert not decoder.defects
 
 
-def test_an_encoding_without_a_file_in_it_is_told_of() -> None:
+def test_uuencode_without_a_file_is_a_defect() -> None:
     raw = b"Content-Type: application/pdf\nContent-Transfer-Encoding: x-uuencode\n\nno such thing\n"
     assert read_alike(raw).leaves["1"].defects == ("embedded_absent",)

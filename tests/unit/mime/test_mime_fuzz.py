@@ -1,6 +1,6 @@
-"""Mail that was damaged at random: it never raises, ends, and reads the same however it is cut.
+"""Randomly damaged mail: the parser never raises, always ends, and the chunk size makes no difference.
 
-`MAILHAUL_FUZZ_EXAMPLES` says how many mails to try; the few hundred that run each time take some seconds.
+`MAILHAUL_FUZZ_EXAMPLES` is the number of mails to try; the default takes some seconds.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ tokens = st.sampled_from(
     ]
 )
 junk = st.one_of(st.binary(max_size=4), tokens)
-# What is done at a place: so many bytes go, this comes, and so many of what was before are repeated.
+# At a place: the number of bytes to remove, the bytes to insert, and how many of the preceding bytes to repeat.
 damage = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), junk, st.integers(0, 60)), min_size=1, max_size=10)
 cuts = st.lists(st.floats(0, 1), max_size=30)
 
@@ -66,7 +66,7 @@ def damaged(raw: bytes, done: list[tuple[float, int, bytes, int]]) -> bytes:
 
 
 def read_cut(raw: bytes, places: list[float]) -> Read:
-    """Read it whole, and in pieces that end at these places."""
+    """Read a mail whole and in chunks that end at these places; both must give the same."""
     ends = sorted({int(place * len(raw)) for place in places} | {0, len(raw)})
     whole = read(raw, limits=LIMITS)
     assert read_pieces((raw[begin:end] for begin, end in pairwise(ends)), LIMITS) == whole
@@ -75,7 +75,7 @@ def read_cut(raw: bytes, places: list[float]) -> Read:
 
 @given(mails, line_ends, damage, cuts)
 @settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
-def test_damaged_mail_reads_alike_however_it_is_cut(
+def test_damaged_mail_reads_alike_in_any_chunks(
     raw: bytes, end: bytes, done: list[tuple[float, int, bytes, int]], places: list[float]
 ) -> None:
     raw = damaged(raw.replace(b"\n", end), done)
@@ -87,13 +87,13 @@ def test_damaged_mail_reads_alike_however_it_is_cut(
         assert re.fullmatch(r"[1-9]\d*(\.[1-9]\d*)*", path)
         assert leaf.head.parent is None or path.startswith(f"{leaf.head.parent}.")
         assert leaf.head.declared_type.isprintable()
-    # Each byte is given out once for each message around it, for a file inside a text again, and as UTF-8 may be
-    # three.
+    # Each byte is emitted once for each message around it, again for a file inside a text, and takes up to three
+    # bytes as UTF-8.
     assert sum(len(leaf.content) for leaf in found.leaves.values()) <= 3 * (LIMITS.messages + 2) * len(raw)
 
 
 @given(st.binary(max_size=3000), cuts)
 @settings(deadline=None, max_examples=EXAMPLES)
-def test_any_bytes_read_alike_however_they_are_cut(raw: bytes, places: list[float]) -> None:
+def test_any_bytes_read_alike_in_any_chunks(raw: bytes, places: list[float]) -> None:
     read_cut(raw, places)
     read_cut(b"Content-Type: multipart/mixed; boundary=\xff\n\n" + raw, places)

@@ -14,7 +14,7 @@ from tests.support.mime import read
 
 
 def name_of(*lines: str | bytes) -> str | None:
-    """The file name that these lines of a part's header give."""
+    """Return the file name that these header lines give."""
     head = b"\r\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
     return read(head + b"\r\n\r\nx").leaves["1"].head.filename
 
@@ -40,7 +40,7 @@ def name_of(*lines: str | bytes) -> str | None:
     ],
 )
 def test_file_names(lines: list[str | bytes], expected: str | None) -> None:
-    """RFC 2231 and 2047, alone, mixed and wrongly used; quoted or not; raw bytes; from the type where need be."""
+    """RFC 2231 and 2047, alone, mixed and misused; quoted or not; raw bytes; the type's `name` as a fallback."""
     assert name_of(*lines) == expected
 
 
@@ -92,7 +92,7 @@ def test_addresses(value: bytes, expected: list[Address]) -> None:
     ],
 )
 def test_automatic_messages_are_recognised(head: bytes, expected: str | None) -> None:
-    """Also where it does not say so by the field that is meant for it (RFC 3834 section 5)."""
+    """Also without the field meant for it (RFC 3834 section 5)."""
     assert parse_headers(head).auto_submitted == expected
 
 

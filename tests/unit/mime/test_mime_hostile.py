@@ -1,7 +1,7 @@
-"""Mail that broke other parsers. It costs time in step with its size, memory within bounds, and is read to the end.
+"""Mail that broke other parsers is read to its end in linear time and bounded memory.
 
-Work is counted, not timed (`tests.support.work`), at sizes that no limit cuts off: limits are lifted for it, save for
-those that keep the work in bounds (levels, nested messages). The same mails in full size are read under the limits.
+Work is counted, not timed (`tests.support.work`), with the limits lifted, except for those that bound the work
+(levels, nested messages). The same mails are also read in full size under the default limits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MIXED = b'Content-Type: multipart/mixed; boundary="a"\r\n\r\n'
 
 @dataclass(frozen=True)
 class Hostile:
-    """A mail of `n` of something: `few` to count its work, `many` to read it as it came to others."""
+    """A mail of `n` repetitions: `few` to count the work, `many` as in the attack on other parsers."""
 
     name: str
     make: Callable[[int], bytes]
@@ -119,14 +119,14 @@ def work_of(raw: bytes) -> int:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
-def test_twice_the_mail_is_at_most_twice_the_work(hostile: Hostile) -> None:
+def test_work_grows_linearly_with_the_mail(hostile: Hostile) -> None:
     once, twice = work_of(hostile.make(hostile.few)), work_of(hostile.make(2 * hostile.few))
     assert twice <= 2.05 * once + 2000
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
-def test_it_is_read_to_its_end_within_bounds(hostile: Hostile) -> None:
-    """In full size, as it comes from a store: 256 KiB at a time."""
+def test_memory_is_bounded_at_full_size(hostile: Hostile) -> None:
+    """Read 256 KiB at a time, as from a store."""
     raw = hostile.make(hostile.many)
     ended = None
     tracemalloc.start()
@@ -156,7 +156,7 @@ def matching(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("wasteful", [shrinking, searching, matching])
-def test_the_count_sees_what_is_not_linear(wasteful: Callable[[bytes], None]) -> None:
+def test_the_count_detects_quadratic_work(wasteful: Callable[[bytes], None]) -> None:
     counts = []
     for size in (200, 400):
         with counting_work(__file__, [sys.modules[__name__]]) as work:
@@ -166,5 +166,5 @@ def test_the_count_sees_what_is_not_linear(wasteful: Callable[[bytes], None]) ->
 
 
 @pytest.mark.parametrize("data", [b"", b"\r\n", b"\0" * 1000, b"no header at all", b"\xff" * 1000])
-def test_bytes_that_are_no_mail_read_as_one(data: bytes) -> None:
+def test_any_bytes_read_as_a_complete_mail(data: bytes) -> None:
     assert read(data).status == "complete"

@@ -1,4 +1,4 @@
-"""Line ends of all kinds: what ends a line is found out once, and bytes come out as they went in."""
+"""Line ends of all kinds are accepted, and content keeps the line ends it came with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAIL = (
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
-def test_a_mail_may_end_its_lines_with_any_of_them(end: bytes) -> None:
+def test_a_mail_may_use_any_line_end(end: bytes) -> None:
     found = read_alike(MAIL.replace(b"\n", end))
     assert [leaf.content for leaf in found.leaves.values()] == [b"one" + end + b"two", b"%PDF-", b"x=y"]
     assert (found.headers.subject, found.defects) == ("s", ())
@@ -33,7 +33,7 @@ def test_other_line_ends_in_a_mail_of_bare_cr_end_lines_too() -> None:
 
 
 def test_several_cr_before_lf_are_one_line_end() -> None:
-    """What some programs make of CRLF when they write it as text."""
+    """Some programs produce this when they write CRLF in text mode."""
     found = read_alike(MAIL.replace(b"\n", b"\r\r\n"))
     assert found.headers.subject == "s"
     assert [leaf.head.declared_type for leaf in found.leaves.values()] == [
@@ -48,7 +48,7 @@ def test_a_nested_mail_has_line_ends_of_its_own() -> None:
     assert found.leaves["1.2"].content == b"%PDF-"
 
 
-def test_fields_may_be_parted_by_bare_cr_where_all_else_is_not() -> None:
+def test_fields_may_be_separated_by_bare_cr_in_a_crlf_mail() -> None:
     found = read_alike(b"Subject: s\r\nContent-Type: application/pdf\rContent-Disposition: inline\r\n\r\nx")
     assert found.leaves["1"].head.disposition == "inline"
 
@@ -59,13 +59,13 @@ def test_any_number_of_cr_reads_alike_in_any_pieces(count: int) -> None:
         assert read_alike(raw).status == "complete"
 
 
-def test_a_long_line_in_a_header_is_no_boundary_however_it_is_cut() -> None:
+def test_a_long_line_in_a_header_is_not_a_delimiter_in_any_chunks() -> None:
     long = b"--a" + b"x" * 3000 + b"\n"
     found = read_alike(b"Subject: s\n" + long + b"Content-Type: application/pdf\n\n%PDF-")
     assert (found.headers.subject, found.leaves["1"].content) == ("s", b"%PDF-")
 
 
-def test_a_boundary_in_a_header_ends_it() -> None:
+def test_a_delimiter_ends_a_header() -> None:
     raw = b"Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: application/pdf\n--a\n" + b"\nx\n--a--"
     found = read_alike(raw)
     assert [(leaf.head.declared_type, leaf.content) for leaf in found.leaves.values()] == [
@@ -74,7 +74,7 @@ def test_a_boundary_in_a_header_ends_it() -> None:
     ]
 
 
-def test_the_raw_bytes_of_a_body_are_not_changed_by_the_way_they_come() -> None:
+def test_chunk_sizes_do_not_change_the_bytes_of_a_body() -> None:
     body = bytes(range(256)) * 20 + b"\r\n\n\r--\r\n-\n--"
     for size in (1, 2, 3, 5, 8, 13, 1000):
         found = read(b"Content-Type: application/x-data\n\n" + body, size)

@@ -1,4 +1,4 @@
-"""Any tree of parts that the standard library writes comes back with identical bytes."""
+"""Any tree of parts that the standard library writes is read back with identical bytes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def leaves_of(tree: File | Folder) -> list[tuple[str, bytes]]:
 
 @given(trees, st.sampled_from(SIZES))
 @settings(deadline=None)
-def test_what_the_standard_library_writes_comes_back(tree: File | Folder, size: int) -> None:
+def test_files_are_read_back_as_the_standard_library_wrote_them(tree: File | Folder, size: int) -> None:
     found = read(written(tree).as_bytes(policy=CRLF), size)
     files_found = [leaf for leaf in found.leaves.values() if leaf.head.role == "attachment"]
     assert [(leaf.head.filename, leaf.content) for leaf in files_found] == leaves_of(tree)
@@ -75,7 +75,7 @@ def test_what_the_standard_library_writes_comes_back(tree: File | Folder, size: 
 
 @given(trees)
 @settings(deadline=None, max_examples=30)
-def test_a_nested_mail_comes_back_as_it_was_written(tree: File | Folder) -> None:
+def test_a_nested_mail_is_read_back_as_it_was_written(tree: File | Folder) -> None:
     inner = MIMEMultipart("mixed", _subparts=[written(tree)])
     outer = MIMEMultipart("mixed", _subparts=[MIMEMessage(inner)])
     found = read(outer.as_bytes(policy=CRLF))
@@ -90,8 +90,8 @@ encodings = st.sampled_from(["base64", "quoted-printable", "8bit"])
 
 @given(texts, charsets, encodings, st.sampled_from(["\n", "\r\n"]), st.sampled_from(SIZES))
 @settings(deadline=None)
-def test_a_text_comes_back_as_it_was_written(text: str, charset: str, encoding: str, end: str, size: int) -> None:
-    """In any charset and encoding; what the charset lacks is left out before."""
+def test_a_text_is_read_back_as_it_was_written(text: str, charset: str, encoding: str, end: str, size: int) -> None:
+    """In any charset and encoding; characters that the charset lacks are removed first."""
     text = text.encode(charset, "ignore").decode(charset)
     message = EmailMessage(policy=policy.SMTP.clone(linesep=end))
     message.set_content(text, charset=charset, cte=encoding)
@@ -104,8 +104,8 @@ def test_a_text_comes_back_as_it_was_written(text: str, charset: str, encoding: 
 
 @given(st.binary(max_size=2000), st.sampled_from(SIZES))
 @settings(deadline=None)
-def test_bytes_that_are_not_encoded_come_back(data: bytes, size: int) -> None:
-    """`binary` (RFC 3030): nothing but the boundary ends them."""
+def test_unencoded_bytes_are_read_back(data: bytes, size: int) -> None:
+    """`binary` (RFC 3030): only the delimiter ends them."""
     head = b'Content-Type: multipart/mixed; boundary="=_b"\r\n\r\n--=_b\r\nContent-Type: image/png\r\n\r\n'
     found = read(head + data + b"\r\n--=_b--\r\n", size)
     assert [leaf.content for leaf in found.leaves.values()] == [data]

@@ -1,4 +1,4 @@
-"""Real and broken mail of other projects, which is not part of this one: read where it lies beside the checkout."""
+"""Real and broken mail of other projects, read from beside the checkout; skipped if it is not there."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def test_every_mail_reads_alike_in_any_pieces() -> None:
 
 
 class Part(NamedTuple):
-    """A leaf as both describe it; of a nested message only that it is there."""
+    """A leaf as both sides describe it; the content of a nested message is not compared."""
 
     content: str | bytes
 
 
-# Where the stalwart set expects something else, and why it is not done.
+# Where the stalwart set expects another reading, and why ours differs.
 EXPLAINED = {
     "x-uuencode is a transfer encoding, and is decoded": {"legacy/017", "legacy/026", "legacy/048"},
     "files in uuencode inside a text are taken out": {"legacy/049"},
     "bytes that are no ASCII are read as Windows-1252, not replaced": {"legacy/052"},
-    "parts without content are parts": {"malformed/000"},
-    "a boundary ends all that is deeper": {
+    "parts without content are emitted": {"malformed/000"},
+    "an outer delimiter ends all inner multiparts": {
         *(f"malformed/{n}" for n in ("009", "011", "012", "016")),
         "thirdparty/015",
     },
     "no boundary is guessed: where it never comes, all is text": {"malformed/001", "malformed/004", "malformed/017"},
-    "a boundary counts from the end of the header that names it": {"malformed/007"},
+    "a boundary counts from the end of the header that declares it": {"malformed/007"},
     "the first of two types counts": {"malformed/020", "malformed/021"},
     "what is declared as a message is one, however little is in it": {"malformed/022"},
     "what is declared as base64 is decoded, whatever is in it": {"rfc/000", "thirdparty/002"},
@@ -91,7 +91,7 @@ def read_parts(raw: bytes) -> Iterator[Part]:
 
 
 def alike(expected: Part, found: Part) -> bool:
-    """The set has bare line feeds, also in what stands in the mail as it is."""
+    """The set has bare line feeds, also in unencoded content."""
     if isinstance(expected.content, str):
         text = found.content if isinstance(found.content, str) else decode_bytes(found.content, None, set())
         return plain(text) == expected.content
@@ -106,7 +106,7 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.skipif(not STALWART.is_dir(), reason="the stalwart set is not beside this checkout")
-def test_the_stalwart_set_reads_as_it_says_but_for_what_is_explained() -> None:
+def test_the_stalwart_set_reads_as_expected_except_where_explained() -> None:
     different = set()
     for file in sorted(STALWART.rglob("*.json")):
         expected = list(expected_parts(json.loads(file.read_text("utf-8"))))

@@ -1,4 +1,4 @@
-"""Usual values and bytes are read by shortcuts; those must say what the long way says."""
+"""The fast paths for common input give the same results as the general code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fed(decoder: Decoder | Utf8Text, data: bytes, size: int) -> tuple[bytes, set
 
 
 @given(joined(b"=3D", b"=", b"=\r\n", b"=\n", b"=\r", b"=4", b"A", b"Z", b" ", b"\r\n", b"=e4", b"=  \r\n", b"\r"))
-def test_quoted_printable_reads_as_one_expression_would(data: bytes) -> None:
+def test_quoted_printable_decodes_as_one_regular_expression_does(data: bytes) -> None:
     whole = fed(decoder_for("quoted-printable"), data + b".", 1000)
     expected = ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()) if match[1] else b"", data) + b"."
     assert whole[0] == expected
@@ -40,7 +40,7 @@ def test_quoted_printable_reads_as_one_expression_would(data: bytes) -> None:
 
 
 @given(joined(b"QUJD", b"QQ==", b"=", b"\r\n", b"Q", b"!", b"\0", b" ", b"QUI=", b"\xff"), st.integers(1, 9))
-def test_base64_reads_alike_by_the_piece_and_whole(data: bytes, size: int) -> None:
+def test_base64_decodes_alike_in_pieces_and_whole(data: bytes, size: int) -> None:
     assert fed(decoder_for("base64"), data, size) == fed(decoder_for("base64"), data, 1000)
 
 
@@ -55,7 +55,7 @@ def test_base64_reads_alike_by_the_piece_and_whole(data: bytes, size: int) -> No
 def test_lines_of_one_length_are_joined_exactly(
     data: bytes, width: int, end: bytes, disturbed: tuple[int, bytes], size: int
 ) -> None:
-    """Whatever their length and end is, and where something disturbs them."""
+    """For any line length, any line end and any disturbance."""
     place, put = disturbed
     text = base64.b64encode(data)
     lines = b"".join(text[at : at + width] + end for at in range(0, len(text), width))
@@ -66,7 +66,7 @@ def test_lines_of_one_length_are_joined_exactly(
 
 
 @given(st.binary(max_size=300), st.sampled_from(["utf-8", None, "x-none", "us-ascii", "latin-1"]), st.integers(1, 9))
-def test_a_body_is_converted_alike_by_the_piece_and_whole(data: bytes, charset: str | None, size: int) -> None:
+def test_a_body_is_converted_alike_in_pieces_and_whole(data: bytes, charset: str | None, size: int) -> None:
     assert fed(Utf8Text(charset), data, size) == fed(Utf8Text(charset), data, 1000)
 
 

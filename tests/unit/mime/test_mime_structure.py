@@ -1,4 +1,4 @@
-"""Where parts begin and end, what role they play, and what is told of mail that is broken."""
+"""Where parts begin and end, their roles, and the defects of broken structure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_bare_line_feeds_read_like_line_ends() -> None:
     ]
 
 
-def test_a_boundary_that_begins_like_another_is_another() -> None:
+def test_a_line_that_only_begins_like_a_delimiter_is_content() -> None:
     found = read_alike(
         mail('multipart/mixed; boundary="a"', b"--a\r\n\r\n--ab\r\n--a \r\n\r\ntwo\r\n--a-\r\n--a--\r\n")
     )
@@ -59,7 +59,7 @@ def test_a_multipart_without_a_boundary_is_text() -> None:
     assert "no_boundary" in found.leaves["1"].defects
 
 
-def test_a_boundary_that_no_line_can_equal_is_none() -> None:
+def test_a_boundary_longer_than_a_line_is_ignored() -> None:
     found = read_alike(mail(f'multipart/mixed; boundary="{"a" * 2000}"', b"hello"))
     assert found.leaves["1"].content == b"hello"
     assert "no_boundary" in found.leaves["1"].defects
@@ -72,7 +72,7 @@ def test_a_boundary_is_bytes_and_is_not_decoded(boundary: bytes) -> None:
     assert [leaf.content for leaf in found.leaves.values()] == [b"x"]
 
 
-def test_a_long_line_is_neither_blank_nor_a_boundary_however_it_is_cut() -> None:
+def test_a_long_line_is_neither_blank_nor_a_delimiter_in_any_chunks() -> None:
     odd = b"\r" * 3000 + b"\n"
     found = read_alike(b"Subject: s\r\n" + odd + b"Date: x\r\n\r\nbody")
     assert found.leaves["1"].content == b"body"
@@ -98,8 +98,8 @@ INNER = mail(
 
 
 @pytest.mark.parametrize("encoded", [False, True])
-def test_a_nested_mail_is_stored_whole_and_its_files_are_taken_out(encoded: bool) -> None:  # noqa: FBT001 - a parameter
-    """Also when it is, illegally, in base64."""
+def test_a_nested_mail_is_kept_whole_and_its_files_are_extracted(encoded: bool) -> None:  # noqa: FBT001 - a parameter
+    """Also if it is base64, which RFC 2046 forbids."""
     data = base64.encodebytes(INNER).replace(b"\n", b"\r\n") if encoded else INNER
     encoding = b"Content-Transfer-Encoding: base64\r\n" if encoded else b""
     found = read_alike(
@@ -119,8 +119,8 @@ def test_a_nested_mail_is_stored_whole_and_its_files_are_taken_out(encoded: bool
     assert found.leaves.keys() == {"1", "2", "2.2"}, "the nested text stays inside the nested mail"
 
 
-def test_an_entity_inside_a_container_has_its_place_below_it() -> None:
-    """A signed message's content: nothing else holds its text, so that it is the body where there is none yet."""
+def test_parts_of_an_entity_inside_a_container_have_paths_below_it() -> None:
+    """The text of a signed message becomes the body if there is none yet."""
     found = read_alike(INNER, parent="2")
     assert {path: (leaf.head.role, leaf.head.parent) for path, leaf in found.leaves.items()} == {
         "2.1": ("text", "2"),
@@ -173,7 +173,7 @@ def test_the_first_text_is_the_body_and_a_second_one_is_kept_beside_it() -> None
     assert [leaf.head.role for leaf in found.leaves.values()] == ["text", "inline"]
 
 
-def test_bodies_come_as_utf8_whatever_they_were() -> None:
+def test_bodies_are_converted_to_utf8() -> None:
     latin = mail("text/plain; charset=iso-8859-1", "Größe".encode("latin-1"))
     utf16 = mail("text/plain; charset=utf-16le", "Größe".encode("utf-16le"))
     unknown = mail("text/plain; charset=x-none", "Größe".encode("cp1252"))
@@ -196,33 +196,33 @@ def test_bodies_come_as_utf8_whatever_they_were() -> None:
         ("rot13", b"abc", "abc", ("unknown_charset",)),
     ],
 )
-def test_a_body_reads_alike_in_any_pieces(
+def test_a_body_reads_alike_in_any_chunks(
     charset: str, data: bytes, text: str | None, defects: tuple[str, ...]
 ) -> None:
-    """Also where its bytes do not fit its charset: what comes before the first of those is not read again."""
+    """Also if bytes are invalid in its charset: valid text before them is unaffected."""
     leaf = read_alike(mail(f"text/plain; charset={charset}" if charset else "text/plain", data)).leaves["1"]
     assert leaf.defects == defects
     assert text is None or leaf.content.decode() == text
 
 
-def test_control_characters_of_a_name_reach_the_one_who_tells_of_them() -> None:
+def test_control_characters_in_a_name_are_passed_on() -> None:
     assert read_alike(mail('application/pdf; name="a\0b.pdf"', b"x")).leaves["1"].head.filename == "a\0b.pdf"
 
 
-def test_what_is_read_past_is_told_of_at_the_message_where_no_part_is_given_out() -> None:
+def test_defects_of_a_multipart_header_are_defects_of_the_message() -> None:
     multipart = 'multipart/mixed; boundary="a"\r\nContent-Type: text/plain'
     assert "duplicate_content_type" in read_alike(mail(multipart, b"--a\r\n\r\nx\r\n--a--")).defects
     many = "application/pdf" + "".join(f"; p{number}=x" for number in range(200))
     assert "header_capped" in read_alike(mail(many, b"x")).leaves["1"].defects
 
 
-def test_a_header_at_the_limit_is_not_beyond_it() -> None:
+def test_a_header_at_the_limit_is_read_completely() -> None:
     assert read(b"X: y\r\n" * 1000 + b"\r\nbody").defects == ()
     assert read(b"X: y\r\n" * 1001 + b"\r\nbody").defects == ("header_capped",)
 
 
 def test_levels_are_counted_through_nested_messages() -> None:
-    """So that a path, which becomes part of an object's name, stays short."""
+    """Paths are part of object keys and must stay short."""
     level = b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n'
     deep = b"".join(level % (n, n) for n in range(8))
     nested = deep + b"Content-Type: message/rfc822\r\n\r\n" + deep.replace(b'="', b'="n').replace(b"--", b"--n")
@@ -236,7 +236,7 @@ def test_levels_are_counted_through_nested_messages() -> None:
     assert max(path.count(".") for path in limited.leaves) <= 12
 
 
-def test_a_reader_that_stopped_at_a_limit_does_not_call_the_message_cut_off() -> None:
+def test_a_message_stopped_at_a_limit_is_not_truncated() -> None:
     many = mail('multipart/mixed; boundary="a"', b"--a\r\n\r\nx\r\n" * 50 + b"--a--")
     assert read(many, limits=MimeLimits(parts=10)).defects == ("parts_limit",)
 
@@ -246,7 +246,7 @@ def test_multiparts_count_as_parts() -> None:
     assert read(mail('multipart/mixed; boundary="a"', inner * 50), limits=MimeLimits(parts=10)).status == "partial"
 
 
-def test_limits_end_the_reading_and_not_the_message() -> None:
+def test_a_limit_gives_a_partial_message() -> None:
     many = mail('multipart/mixed; boundary="a"', b"--a\r\n\r\nx\r\n" * 50 + b"--a--")
     assert read(many, limits=MimeLimits(parts=10)).status == "partial"
     assert len(read(many, limits=MimeLimits(parts=10)).leaves) == 10
