@@ -215,7 +215,7 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         known=_singles(STAGES),
     ),
     Spec("failed_messages", "gauge", "Messages that were given up and wait for a person"),
-    Spec("dead_letters", "gauge", "Events that a sink refused and that are kept aside"),
+    Spec("dead_letters", "gauge", "Events that a sink rejected and has not taken since, retrying or dead-lettered"),
     Spec("sink_waiting_events", "gauge", "Events that a sink has not confirmed yet", ("sink",)),
     Spec(
         "sink_oldest_event_age_seconds",

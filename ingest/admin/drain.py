@@ -145,7 +145,7 @@ class Drain:
 
     def _deliver_all(self, schedule: Schedule, stop: Callable[[], bool]) -> Counter[str]:
         delivered = Counter(dict.fromkeys(schedule.sinks, 0))
-        left_alone = disabled(self.ledger, schedule.sinks)
+        left_alone = disabled(self.ledger.sinks, schedule.sinks)
         for sink in schedule.sinks:
             if sink not in left_alone:
                 self.ledger.sinks.run_now(sink)

@@ -75,8 +75,8 @@ class Eraser:
         kept = [f"{stored.folder}/{keys.MANIFEST}", *self._empty(stored)]
         dropped = failed is not None and self.ledger.drop_failed(failed)
         events = event_ids([stored.key])
-        refused = sum(self.events.drop_dead_letters(sink, events) for sink in self.sinks)
-        done = PurgeReport(failed=int(dropped), refused_events=refused)
+        rejected = sum(self.events.drop_rejected(sink, events) for sink in self.sinks)
+        done = PurgeReport(failed=int(dropped), rejected_events=rejected)
         erased = self.store.erase(stored.folder, kept)
         if before is not None:
             done.purged_before, done.left_over = 1, erased

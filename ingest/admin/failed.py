@@ -41,7 +41,7 @@ class FailedMessages:
         return [_only(key, [one for one in failed if one.message.key.startswith(key)]) for key in keys]
 
     def retry(self, failed: Sequence[FailedMessage]) -> int:
-        """Open them again, with all their tries before them; returns how many."""
+        """Process them again, with a fresh attempt budget; return how many of them there were."""
         return sum(self.ledger.retry_failed(one) for one in failed)
 
     def drop(self, failed: Sequence[FailedMessage]) -> int:

@@ -18,7 +18,7 @@ _COUNTS = (
     "size",
     "left_over",
     "failed",
-    "refused_events",
+    "rejected_events",
     "unread_events",
 )
 
@@ -57,7 +57,7 @@ class PurgeReport:
         bytes: of these objects.
         left_over: objects, and earlier versions of objects, that were still there of those.
         failed: messages among them that had been given up.
-        refused_events: events of them that a sink had refused, and that are not tried again.
+        rejected_events: events of them that were in dead-letter queues and were dropped.
         unread_events: events of them that were in the event stream.
         stopped: whether there was more to do when it was asked to stop.
         error: what broke it off.
@@ -69,7 +69,7 @@ class PurgeReport:
     size: int = 0
     left_over: int = 0
     failed: int = 0
-    refused_events: int = 0
+    rejected_events: int = 0
     unread_events: int = 0
     stopped: bool = False
     error: MailhaulError | None = None

@@ -52,14 +52,14 @@ class Replayed:
     Attributes:
         told: events.
         skipped: messages without an event to tell: purged, or their manifest is none.
-        refused: ids of events that the sink refused by themselves.
+        rejected: ids of events that the sink rejected.
         resume_at: from when to go on (seconds since 1970), where it ended early. Some of then may be out.
         error: why it ended early; None where it was asked to, or did not.
     """
 
     told: int = 0
     skipped: int = 0
-    refused: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
     resume_at: float | None = None
     error: MailhaulError | None = None
 
@@ -164,7 +164,7 @@ class Replay:
     def _stream(self, done: Replayed, patience: Patience) -> Callable[[Sequence[Event]], None]:
         def tell(events: Sequence[Event]) -> None:
             self._wait_for_room(patience)
-            self.events.tell(events)
+            self.events.republish(events)
             done.told += len(events)
 
         return tell
@@ -192,7 +192,7 @@ def _one_sink(sink: Sink, done: Replayed, patience: Patience) -> Callable[[Seque
             outcomes = _handed_over(sink, left)
             told = list(zip(left, outcomes, strict=True))
             done.told += sum(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
-            done.refused += [event.id for event, outcome in told if outcome.verdict is Verdict.REJECTED]
+            done.rejected += [event.id for event, outcome in told if outcome.verdict is Verdict.REJECTED]
             left = [event for event, outcome in told if outcome.verdict in _UNAVAILABLE]
             if not left:
                 return

@@ -1,4 +1,4 @@
-"""Sinks that are disabled, and events that a sink has refused: `mailhaul sinks`."""
+"""Sinks that are disabled, and the dead-letter queues: `mailhaul sinks`."""
 
 from __future__ import annotations
 
@@ -11,73 +11,62 @@ from ingest.errors import require_configured
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from ingest.ports.eventlog import DeadLetter, EventLog
-    from ingest.ports.ledger import Ledger
+    from ingest.ports.ledger import WorkSet
+    from ingest.ports.rejected import RejectedEvent, RejectedEvents
 
-# Events quote mail and may have 60 KiB each; a person looks at some of them.
-SHOWN = 1_000
+# Each event may be 60 KiB, and nobody reads more than this many.
+LISTED = 1_000
 
 
-def disabled(ledger: Ledger, sinks: Iterable[str]) -> list[str]:
-    """Those of these sinks that have said that they want nothing any more, and that nobody has resumed.
+def disabled(schedule: WorkSet, sinks: Iterable[str]) -> list[str]:
+    """The sinks that answered 410 Gone and that nobody has resumed.
+
+    Args:
+        schedule: the work set of sinks.
+        sinks: the names to look at.
 
     Raises:
-        LedgerUnavailableError: the ledger is away.
+        LedgerUnavailableError: the ledger does not answer.
     """
-    # No other pause comes near half of this one.
-    return [sink for sink in sinks if (ledger.sinks.due_in(sink) or 0.0) > DISABLED_PAUSE / 2]
+    # Every other pause is shorter than half of this one.
+    return [sink for sink in sinks if (schedule.due_in(sink) or 0.0) > DISABLED_PAUSE / 2]
 
 
 @dataclass(frozen=True, slots=True)
-class SinkTroubles:
-    """What a person may do about sinks. Every method may raise `LedgerUnavailableError`.
+class SinkAdmin:
+    """What an operator may do about sinks.
+
+    Every method raises `ConfigError` if a sink is not configured, and `LedgerUnavailableError`.
 
     Attributes:
-        ledger: knows when sinks are tried.
-        events: knows what they refused.
+        schedule: the work set of sinks.
+        events: their dead-letter queues.
         configured: the names of all sinks.
     """
 
-    ledger: Ledger
-    events: EventLog
+    schedule: WorkSet
+    events: RejectedEvents
     configured: Collection[str]
 
     def resume(self, sinks: Collection[str]) -> list[str]:
-        """Let sinks be tried at once, whether they are disabled or wait for their pause; returns those that waited.
+        """Make sinks due now, whether they are disabled or backing off; return those that were waiting."""
+        self._require(sinks)
+        return [sink for sink in sinks if self.schedule.run_now(sink)]
 
-        Raises:
-            ConfigError: there is no sink of such a name.
-        """
-        for sink in sinks:
-            self._require(sink)
-        return [sink for sink in sinks if self.ledger.sinks.run_now(sink)]
-
-    def retrying(self, sink: str) -> list[DeadLetter]:
-        """Events that a sink refused and has not taken since, the oldest first; no more than `SHOWN` of them.
-
-        Raises:
-            ConfigError: there is no sink of this name.
-        """
-        self._require(sink)
-        return self.events.dead_letters(sink, SHOWN)
+    def rejected(self, sink: str) -> list[RejectedEvent]:
+        """Up to `LISTED` events that the sink rejected and has not taken since, oldest first."""
+        self._require([sink])
+        return self.events.rejected(sink, LISTED)
 
     def retry(self, sink: str, events: Sequence[str]) -> int:
-        """Try refused events again, now and with all tries before them; returns how many there were.
-
-        Raises:
-            ConfigError: there is no sink of this name.
-        """
-        self._require(sink)
-        return self.events.retry_dead_letters(sink, events)
+        """Retry rejected events now, with a fresh attempt budget; return how many of them there were."""
+        self._require([sink])
+        return self.events.retry_rejected(sink, events)
 
     def drop(self, sink: str, events: Sequence[str]) -> int:
-        """Forget refused events, which the sink will never get then; returns how many there were.
+        """Remove rejected events, which the sink will never receive; return how many of them there were."""
+        self._require([sink])
+        return self.events.drop_rejected(sink, events)
 
-        Raises:
-            ConfigError: there is no sink of this name.
-        """
-        self._require(sink)
-        return self.events.drop_dead_letters(sink, events)
-
-    def _require(self, sink: str) -> None:
-        require_configured("sink", [sink], self.configured)
+    def _require(self, sinks: Collection[str]) -> None:
+        require_configured("sink", sinks, self.configured)

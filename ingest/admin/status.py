@@ -67,6 +67,6 @@ def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], 
         counts=ledger.counts(),
         sinks={sink: events.lag(sink) for sink in sinks},
         last_tick=ledger.last_tick(),
-        disabled=disabled(ledger, sinks),
+        disabled=disabled(ledger.sinks, sinks),
         memory=ledger.memory(),
     )

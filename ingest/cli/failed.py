@@ -58,7 +58,7 @@ def retry(
     everything: AllOption = False,
     mailbox: MailboxOption = None,
 ) -> None:
-    """Try them again, with all tries before them."""
+    """Process them again, with a fresh attempt budget."""
     from ingest.cli import once
 
     with once.failed(config) as messages:

@@ -1,4 +1,4 @@
-"""What commands list: mailboxes, messages that were given up, events that were refused; as tables or plain data."""
+"""What commands list: mailboxes, messages that were given up, rejected events; as tables or plain data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ingest.admin.mailboxes import MailboxState
     from ingest.domain.message import FailedMessage
-    from ingest.ports.eventlog import DeadLetter
+    from ingest.ports.rejected import RejectedEvent
 
 
 def mailbox_data(state: MailboxState) -> dict[str, Any]:
@@ -114,31 +114,34 @@ def failed_view(failed: FailedMessage) -> RenderableType:
     return table
 
 
-def dead_letter_data(retrying: DeadLetter) -> dict[str, Any]:
-    """What is known of an event that a sink refused; nothing of its content."""
-    entry = retrying.entry
+def rejected_data(rejected: RejectedEvent) -> dict[str, Any]:
+    """What is known of a rejected event, without its content."""
+    entry = rejected.entry
     return {
         "event_id": entry.event.id,
         "type": entry.event.type,
         "mailbox": entry.event.mailbox,
         "bytes": len(entry.event.body),
         "appended": datetime.fromtimestamp(entry.appended, UTC).isoformat(),
-        "tried": retrying.tried,
+        "state": _rejected_state(rejected),
     }
 
 
-def dead_letter_table(retrying: Sequence[DeadLetter]) -> RenderableType:
+def rejected_table(rejected: Sequence[RejectedEvent]) -> RenderableType:
     """A row each."""
-    if not retrying:
-        return Text("no event waits that this sink refused")
+    if not rejected:
+        return Text("the dead-letter queue of this sink is empty")
     table = Table(box=None, header_style="bright_black", pad_edge=False)
     for name in ("event", "mailbox", "type"):
         table.add_column(name, no_wrap=True)
     table.add_column("bytes", justify="right")
-    for name in ("since", "is"):
+    for name in ("since", "state"):
         table.add_column(name, no_wrap=True)
-    for one in retrying:
+    for one in rejected:
         event, since = one.entry.event, f"{ago(time.time() - one.entry.appended)} ago"
-        state = "tried again" if one.tried else "set aside"
-        table.add_row(event.id, event.mailbox, event.type, f"{len(event.body):,}", since, state)
+        table.add_row(event.id, event.mailbox, event.type, f"{len(event.body):,}", since, _rejected_state(one))
     return table
+
+
+def _rejected_state(rejected: RejectedEvent) -> str:
+    return "retrying" if rejected.retrying else "dead-lettered"

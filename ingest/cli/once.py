@@ -14,7 +14,7 @@ from ingest.admin.mailboxes import Mailboxes
 from ingest.admin.purge import Purge
 from ingest.admin.reconcile import Reconciler
 from ingest.admin.replay import Replay
-from ingest.admin.sinks import SinkTroubles
+from ingest.admin.sinks import SinkAdmin
 from ingest.admin.status import Status, read_status
 from ingest.cli.stopping import Stopping
 from ingest.config import ConfigSource
@@ -102,10 +102,10 @@ def replay(config: Path | None) -> Iterator[Replay]:
 
 
 @contextmanager
-def sinks(config: Path | None) -> Iterator[SinkTroubles]:
-    """What may be done about sinks."""
+def sinks(config: Path | None) -> Iterator[SinkAdmin]:
+    """Administration of sinks and their dead-letter queues."""
     with runtime_for(config) as runtime:
-        yield SinkTroubles(runtime.ledger, runtime.events, runtime.sinks)
+        yield SinkAdmin(runtime.ledger.sinks, runtime.events, runtime.sinks)
 
 
 @contextmanager

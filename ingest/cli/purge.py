@@ -22,7 +22,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 _WHAT_GOES = (
     "Every object is erased, earlier versions in the bucket too; a record without content is left of each message."
-    " Events of it leave the event stream and are not tried again where a sink refused them."
+    " Events of it leave the event stream and the dead-letter queues of sinks."
 )
 _WHAT_STAYS = "Not touched: mail on the POP3 server, what sinks have got, backups of the store and the ledger."
 _NOT_AGAIN = (
@@ -138,10 +138,10 @@ def _lines(report: PurgeReport) -> list[str]:
         lines.append(f"{report.purged_before:,} were purged before{left}")
     if report.failed:
         lines.append(f"{report.failed:,} had been given up, and are no longer listed by `mailhaul failed`")
-    if report.unread_events or report.refused_events:
+    if report.unread_events or report.rejected_events:
         lines.append(
-            f"{report.unread_events:,} events are gone from the event stream, {report.refused_events:,} from those"
-            " that sinks refused"
+            f"{report.unread_events:,} events are gone from the event stream,"
+            f" {report.rejected_events:,} from the dead-letter queues of sinks"
         )
     if report.stopped or (report.error is not None and report.done):
         lines.append("stopped; run this again for the rest")

@@ -95,18 +95,24 @@ def _tell(done: Replayed, sink: str | None, *, as_json: bool) -> None:
     on = None if done.resume_at is None else datetime.fromtimestamp(int(done.resume_at), UTC).isoformat()
     if as_json:
         error = str(done.error) if done.error else None
-        data = {"told": done.told, "skipped": done.skipped, "refused": done.refused, "resume_at": on, "error": error}
+        data = {
+            "told": done.told,
+            "skipped": done.skipped,
+            "rejected": done.rejected,
+            "resume_at": on,
+            "error": error,
+        }
         print_json(data)
     else:
         typer.echo(f"{done.told:,} events went to {sink or 'the event stream'}")
         if done.skipped:
             typer.echo(f"{done.skipped:,} messages have none: they were purged, or their manifest cannot be read")
-        for event_id in done.refused:
-            typer.echo(f"refused: {event_id}")
+        for event_id in done.rejected:
+            typer.echo(f"rejected: {event_id}")
         if done.error is not None:
             print_error(str(done.error))
         if on is not None:
             typer.echo(f"stopped; go on with: --since {on}", err=True)
-    if done.error is not None or done.refused:
+    if done.error is not None or done.rejected:
         sys.exit(FAILED)
     sys.exit(INTERRUPTED if done.resume_at is not None else 0)

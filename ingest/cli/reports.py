@@ -143,8 +143,8 @@ def status_view(status: Status) -> RenderableType:
         ),
     ]
     if status.counts["dead_letters"]:
-        kept = f"{status.counts['dead_letters']} events were refused by their sink and are kept aside"
-        lines.append(f"{kept}; list them with: mailhaul sinks refused NAME")
+        rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
+        lines.append(f"{rejected}; list them with: mailhaul sinks dead-letters list NAME")
     return Group(table, "", *lines)
 
 

@@ -176,9 +176,9 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
             disabled = status is not None and sink in status.disabled
             events.append((waiting[sink], "not wanted (410)" if disabled else "waiting", "bold yellow"))
     table.add_row("events", _counts(*events) if events else Text("in the stream; no sink is configured"))
-    backlog, retrying = (status.counts["open"], status.counts["dead_letters"]) if status else (0, 0)
+    backlog, rejected = (status.counts["open"], status.counts["dead_letters"]) if status else (0, 0)
     table.add_row(
-        "backlog", _counts((backlog, "to process", "bold yellow"), (retrying, "refused by their sink", "bold red"))
+        "backlog", _counts((backlog, "to process", "bold yellow"), (rejected, "rejected by their sink", "bold red"))
     )
     table.add_row("latency", _latency(totals.latency_p50, totals.latency_p95))
     if with_processes:

@@ -1,8 +1,8 @@
-"""`mailhaul sinks`: who gets the events, and what they refused."""
+"""`mailhaul sinks`: resume sinks, and work through their dead-letter queues."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,7 +10,14 @@ from rich.console import Console
 from ingest.cli.messages import UNUSABLE, print_error
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 
-app = typer.Typer(help="Who gets the events: resume; refused, retry, drop.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from ingest.admin.sinks import SinkAdmin
+
+app = typer.Typer(help="Resume sinks, and manage the events that they rejected.", no_args_is_help=True)
+dead_letters = typer.Typer(
+    help="Events that a sink rejected, retrying or dead-lettered: list, retry, drop.", no_args_is_help=True
+)
+app.add_typer(dead_letters, name="dead-letters")
 
 SinkArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of a sink in the configuration.")]
 EventsArgument = Annotated[
@@ -24,42 +31,41 @@ def resume(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Of sinks in the configuration.")],
     config: ConfigOption = None,
 ) -> None:
-    """Deliver again to sinks that wanted no more events, or at once to those that wait for their next try."""
+    """Deliver again to sinks that answered 410 Gone, and at once to sinks that are backing off."""
     from ingest.cli import once
 
-    with once.sinks(config) as troubles:
-        resumed = troubles.resume(names)
+    with once.sinks(config) as sinks:
+        resumed = sinks.resume(names)
     for name in names:
-        typer.echo(f"{name} is tried now" if name in resumed else f"{name} was not waiting")
+        typer.echo(f"{name} is due now" if name in resumed else f"{name} was not waiting")
 
 
-@app.command()
-def refused(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List events that a sink refused and has not taken since, the oldest first."""
+@dead_letters.command("list")
+def list_(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List events that a sink rejected and has not taken since, oldest first."""
     from ingest.cli import listings, once
 
-    with once.sinks(config) as troubles:
-        retrying = troubles.retrying(name)
+    with once.sinks(config) as sinks:
+        rejected = sinks.rejected(name)
     if as_json:
-        print_json([listings.dead_letter_data(one) for one in retrying])
+        print_json([listings.rejected_data(one) for one in rejected])
     else:
-        Console().print(listings.dead_letter_table(retrying))
+        Console().print(listings.rejected_table(rejected))
 
 
-@app.command()
+@dead_letters.command()
 def retry(
     name: SinkArgument, events: EventsArgument = None, config: ConfigOption = None, everything: AllOption = False
 ) -> None:
-    """Try refused events again, also those that were set aside, with all tries before them."""
+    """Retry rejected events now, dead-lettered ones too, with a fresh attempt budget."""
     from ingest.cli import once
 
     chosen = _chosen(events, everything=everything)
-    with once.sinks(config) as troubles:
-        ids = [one.entry.event.id for one in troubles.retrying(name)] if chosen is None else chosen
-        typer.echo(f"{troubles.retry(name, ids)} events are tried again")
+    with once.sinks(config) as sinks:
+        typer.echo(f"{sinks.retry(name, _ids(sinks, name, chosen))} events are due now")
 
 
-@app.command()
+@dead_letters.command()
 def drop(
     name: SinkArgument,
     events: EventsArgument = None,
@@ -67,15 +73,15 @@ def drop(
     everything: AllOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Forget refused events: this sink will never get them. Their messages stay in the store."""
+    """Drop rejected events: this sink will never receive them. Their messages stay in the store."""
     from ingest.cli import once
 
     chosen = _chosen(events, everything=everything)
-    with once.sinks(config) as troubles:
-        ids = [one.entry.event.id for one in troubles.retrying(name)] if chosen is None else chosen
+    with once.sinks(config) as sinks:
+        ids = _ids(sinks, name, chosen)
         if ids and not yes:
-            typer.confirm(f"Forget {len(ids)} events that {name} refused?", abort=True)
-        typer.echo(f"{troubles.drop(name, ids)} events are forgotten")
+            typer.confirm(f"Drop {len(ids)} events that {name} rejected?", abort=True)
+        typer.echo(f"{sinks.drop(name, ids)} events were dropped")
 
 
 def _chosen(events: list[str] | None, *, everything: bool) -> list[str] | None:
@@ -84,3 +90,7 @@ def _chosen(events: list[str] | None, *, everything: bool) -> list[str] | None:
         print_error("name ids of events, or choose with --all")
         raise typer.Exit(UNUSABLE)
     return events or None
+
+
+def _ids(sinks: SinkAdmin, name: str, chosen: list[str] | None) -> list[str]:
+    return [one.entry.event.id for one in sinks.rejected(name)] if chosen is None else chosen

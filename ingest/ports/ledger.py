@@ -325,7 +325,7 @@ class Ledger(Protocol):
         ...
 
     def retry_failed(self, failed: FailedMessage) -> bool:
-        """Open a message again that was given up, due now, with all its tries before it; False when there is none."""
+        """Open a failed message again, due now, with a fresh attempt budget; False if it is not there."""
         ...
 
     def drop_failed(self, failed: FailedMessage) -> bool:

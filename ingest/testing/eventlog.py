@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from ingest.adapters.ledger.eventlog import KEPT, order_of
-from ingest.ports.eventlog import DeadLetter, Entry, EventLog, GroupLag
+from ingest.ports.eventlog import Entry, EventLog, GroupLag
+from ingest.ports.rejected import RejectedEvent
 from ingest.testing.workset import MemoryWorkSet
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ class _Group:
 
 
 @dataclass(slots=True)
-class _DeadLetter:
-    work: MemoryWorkSet
+class _DeadLetters:
+    """A sink's dead-letter queue."""
+
+    retrying: MemoryWorkSet
     entries: dict[str, Entry] = field(default_factory=dict)
 
 
@@ -43,7 +46,7 @@ class MemoryEventLog(EventLog):
         self._trimmed = 0
         self._groups: dict[str, _Group] = {}
         self._begins: dict[str, int] = {}
-        self._retrying: dict[str, _DeadLetter] = {}
+        self._rejected: dict[str, _DeadLetters] = {}
 
     def append(self, event: Event, first_seen: float | None = None) -> None:
         """Add an event at the end; `MemoryLedger` does. `first_seen` is seconds since 1970."""
@@ -53,7 +56,7 @@ class MemoryEventLog(EventLog):
             self._entries.append(Entry(position, event, now / 1000, first_seen))
 
     @override
-    def tell(self, events: Sequence[Event]) -> None:
+    def republish(self, events: Sequence[Event]) -> None:
         for event in events:
             self.append(event)
 
@@ -94,57 +97,54 @@ class MemoryEventLog(EventLog):
 
     @override
     def retrying(self, sink: str) -> MemoryWorkSet:
-        return self._retrying_of(sink).work
+        return self._dead_letters(sink).retrying
 
     @override
-    def retry_later(self, sink: str, entry: Entry, delay: float) -> None:
+    def reject(self, sink: str, entry: Entry, delay: float) -> None:
         with self._lock:
-            retrying = self._retrying_of(sink)
-            retrying.entries[entry.event.id] = entry
-            retrying.work.add_later(entry.event.id, delay)
+            queue = self._dead_letters(sink)
+            queue.entries[entry.event.id] = entry
+            queue.retrying.add_later(entry.event.id, delay)
             self.acknowledge(sink, [entry.position])
 
     @override
-    def dead_letter_entries(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
+    def rejected_entries(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
         with self._lock:
-            entries = self._retrying_of(sink).entries
+            entries = self._dead_letters(sink).entries
             return [entries.get(event_id) for event_id in ids]
 
     @override
-    def forget_dead_letter(self, sink: str, claim: Claim) -> None:
-        with self._lock:
-            retrying = self._retrying_of(sink)
-            retrying.work.drop([claim.id])
-            retrying.entries.pop(claim.id, None)
+    def mark_delivered(self, sink: str, claim: Claim) -> None:
+        self.drop_rejected(sink, [claim.id])
 
     @override
     def dead_letter(self, sink: str, claim: Claim) -> None:
-        self._retrying_of(sink).work.drop([claim.id])
+        self.retrying(sink).drop([claim.id])
 
     @override
-    def dead_letters(self, sink: str, limit: int) -> list[DeadLetter]:
+    def rejected(self, sink: str, limit: int) -> list[RejectedEvent]:
         with self._lock:
-            retrying = self._retrying_of(sink)
-            tried = retrying.work.members()
-            found = [DeadLetter(entry, event_id in tried) for event_id, entry in retrying.entries.items()]
-            return sorted(found, key=lambda one: order_of(one.entry.position))[:limit]
+            queue = self._dead_letters(sink)
+            retrying = queue.retrying.members()
+            rejected = [RejectedEvent(entry, event_id in retrying) for event_id, entry in queue.entries.items()]
+            return sorted(rejected, key=lambda one: order_of(one.entry.position))[:limit]
 
     @override
-    def retry_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
+    def retry_rejected(self, sink: str, ids: Sequence[str]) -> int:
         with self._lock:
-            retrying = self._retrying_of(sink)
-            there = [event_id for event_id in ids if event_id in retrying.entries]
-            retrying.work.add(there)
-            for event_id in there:
-                retrying.work.run_now(event_id)
-            return len(there)
+            queue = self._dead_letters(sink)
+            present = [event_id for event_id in ids if event_id in queue.entries]
+            queue.retrying.add(present)
+            for event_id in present:
+                queue.retrying.run_now(event_id)
+            return len(present)
 
     @override
-    def drop_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
+    def drop_rejected(self, sink: str, ids: Sequence[str]) -> int:
         with self._lock:
-            retrying = self._retrying_of(sink)
-            retrying.work.drop(ids)
-            return sum(retrying.entries.pop(event_id, None) is not None for event_id in ids)
+            queue = self._dead_letters(sink)
+            queue.retrying.drop(ids)
+            return sum(queue.entries.pop(event_id, None) is not None for event_id in ids)
 
     @override
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
@@ -167,8 +167,8 @@ class MemoryEventLog(EventLog):
     @override
     def oldest_retrying(self, sink: str) -> float | None:
         with self._lock:
-            retrying = self._retrying_of(sink)
-            return min((retrying.entries[id_].appended for id_ in retrying.work.members()), default=None)
+            queue = self._dead_letters(sink)
+            return min((queue.entries[id_].appended for id_ in queue.retrying.members()), default=None)
 
     @override
     def lag(self, sink: str) -> GroupLag:
@@ -192,9 +192,9 @@ class MemoryEventLog(EventLog):
             return removed
 
     def counts(self) -> tuple[int, int]:
-        """How many events are in the stream, and how many retrying over all sinks."""
+        """How many events are in the stream, and in the dead-letter queues of all sinks."""
         with self._lock:
-            return len(self._entries), sum(len(retrying.entries) for retrying in self._retrying.values())
+            return len(self._entries), sum(len(queue.entries) for queue in self._rejected.values())
 
     def clear(self) -> None:
         """Forget everything."""
@@ -202,7 +202,7 @@ class MemoryEventLog(EventLog):
             self._entries.clear()
             self._groups.clear()
             self._begins.clear()
-            self._retrying.clear()
+            self._rejected.clear()
             self._trimmed = 0
 
     def _new_group(self, sink: str) -> _Group:
@@ -213,6 +213,6 @@ class MemoryEventLog(EventLog):
         again = [entry for entry in self._entries[:start] if entry.position in group.pending]
         return again + self._entries[start:]
 
-    def _retrying_of(self, sink: str) -> _DeadLetter:
+    def _dead_letters(self, sink: str) -> _DeadLetters:
         with self._lock:
-            return self._retrying.setdefault(sink, _DeadLetter(MemoryWorkSet(self._clock)))
+            return self._rejected.setdefault(sink, _DeadLetters(MemoryWorkSet(self._clock)))

@@ -273,8 +273,8 @@ class MemoryLedger(Ledger):
     @override
     def counts(self) -> dict[str, int]:
         with self._lock:
-            events, retrying = self._events.counts()
-            return {"open": len(self._open), "failed": len(self._failed), "events": events, "dead_letters": retrying}
+            events, rejected = self._events.counts()
+            return {"open": len(self._open), "failed": len(self._failed), "events": events, "dead_letters": rejected}
 
     @override
     def memory(self) -> Memory | None:

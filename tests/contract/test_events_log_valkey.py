@@ -1,4 +1,4 @@
-"""What only the real event stream can show: consumers and accidents from outside."""
+"""The event stream on a real server: foreign consumers, and changes from outside."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_all(events: RedisEventLog, sink: str) -> None:
     events.acknowledge(sink, [entry.position for entry in entries])
 
 
-def test_trimming_waits_for_a_group_that_a_consumer_made_itself(client: Redis, events: RedisEventLog) -> None:
+def test_trimming_waits_for_a_group_that_a_consumer_created(client: Redis, events: RedisEventLog) -> None:
     append(client, 1_300)
     client.xgroup_create(names.EVENTS, "warehouse", "0")
     read_all(events, "a")
@@ -56,19 +56,19 @@ def test_trimming_waits_for_a_group_that_a_consumer_made_itself(client: Redis, e
     assert events.trim(["a"]) == 30
 
 
-def test_trimming_removes_more_than_one_script_does(client: Redis, events: RedisEventLog) -> None:
+def test_trimming_removes_more_than_one_script_call_does(client: Redis, events: RedisEventLog) -> None:
     append(client, 3_700)
     read_all(events, "a")
     assert events.trim(["a"]) == 2_700
     assert client.xlen(names.EVENTS) == 1_000
 
 
-def test_trimming_without_any_sink_keeps_the_last_thousand(client: Redis, events: RedisEventLog) -> None:
+def test_trimming_without_sinks_keeps_the_last_thousand(client: Redis, events: RedisEventLog) -> None:
     append(client, 1_001)
     assert events.trim([]) == 1
 
 
-def test_a_group_that_was_lost_alone_is_made_again(client: Redis, events: RedisEventLog) -> None:
+def test_destroyed_group_is_recreated(client: Redis, events: RedisEventLog) -> None:
     append(client, 2)
     read_all(events, "a")
     client.xgroup_destroy(names.EVENTS, names.group("a"))
@@ -76,7 +76,7 @@ def test_a_group_that_was_lost_alone_is_made_again(client: Redis, events: RedisE
     assert [entry.event.id for entry in events.read("a", 10)] == ["0", "1"]
 
 
-def test_an_entry_that_somebody_deleted_holds_up_nothing(client: Redis, events: RedisEventLog) -> None:
+def test_deleted_entry_is_skipped(client: Redis, events: RedisEventLog) -> None:
     positions = append(client, 3)
     events.read("a", 2)
     client.xdel(names.EVENTS, positions[0])
@@ -86,8 +86,8 @@ def test_an_entry_that_somebody_deleted_holds_up_nothing(client: Redis, events: 
     assert events.lag("a") == GroupLag(0, 0.0)
 
 
-def test_lag_is_counted_where_the_server_cannot_tell(client: Redis, events: RedisEventLog) -> None:
-    """After an entry in the middle was deleted, XINFO has no number."""
+def test_lag_is_counted_when_the_server_does_not_know_it(client: Redis, events: RedisEventLog) -> None:
+    """XINFO has no lag after an entry in the middle was deleted."""
     positions = append(client, 350)
     events.read("a", 10)
     client.xdel(names.EVENTS, positions[200])
@@ -96,10 +96,10 @@ def test_lag_is_counted_where_the_server_cannot_tell(client: Redis, events: Redi
     assert events.lag("a").entries == 349
 
 
-def test_every_key_lies_in_one_slot_of_a_cluster(client: Redis, events: RedisEventLog) -> None:
+def test_all_keys_are_in_one_cluster_slot(client: Redis, events: RedisEventLog) -> None:
     append(client, 1)
     (entry,) = events.read("a", 1)
-    events.retry_later("a", entry, 0.0)
+    events.reject("a", entry, 0.0)
     events.retrying("a").claim(1, 60)
     assert client.dbsize() >= 6
     assert sorted(client.keys("{mailhaul}:*")) == sorted(client.keys("*"))

@@ -58,20 +58,20 @@ def test_the_oldest_parked_event_is_the_one_that_was_appended_first(bench: Bench
     first, second = bench.events.read("a", 10)
     assert bench.events.oldest_retrying("a") is None
     for entry in (second, first):
-        bench.events.retry_later("a", entry, 0.0)
+        bench.events.reject("a", entry, 0.0)
     assert bench.events.oldest_retrying("a") == pytest.approx(first.appended, abs=0.001)
     assert bench.events.oldest_retrying("b") is None
     claims = {claim.id: claim for claim in bench.events.retrying("a").claim(2, LONG)}
-    bench.events.forget_dead_letter("a", claims[first.event.id])
+    bench.events.mark_delivered("a", claims[first.event.id])
     assert bench.events.oldest_retrying("a") == pytest.approx(second.appended, abs=0.001)
-    bench.events.forget_dead_letter("a", claims[second.event.id])
+    bench.events.mark_delivered("a", claims[second.event.id])
     assert bench.events.oldest_retrying("a") is None
 
 
 def test_an_event_set_aside_is_no_longer_waited_for(bench: Bench) -> None:
     append(bench, range(1))
     (refused,) = bench.events.read("a", 1)
-    bench.events.retry_later("a", refused, 0.0)
+    bench.events.reject("a", refused, 0.0)
     bench.events.dead_letter("a", claim_retrying(bench, "a"))
     assert bench.events.oldest_retrying("a") is None
 

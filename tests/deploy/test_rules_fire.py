@@ -337,13 +337,13 @@ SCENARIOS = [
     ),
     Scenario("MailhaulSinkDisabled", "resumed", one("sink_disabled", "1x5 0x20", sink="erp"), 15),
     Scenario(
-        "MailhaulEventsRefused",
+        "MailhaulDeadLetters",
         "two",
-        one("dead_letter_entries", "2x99"),
+        one("dead_letters", "2x99"),
         20,
-        (Firing("2 events were refused by a sink and are kept aside", MAIL),),
+        (Firing("2 events were rejected by a sink and have not been delivered since", MAIL),),
     ),
-    Scenario("MailhaulEventsRefused", "taken at the next try", one("dead_letter_entries", "2x5 0x99"), 20),
+    Scenario("MailhaulDeadLetters", "taken at the next try", one("dead_letters", "2x5 0x99"), 20),
     Scenario(
         "MailhaulCertificateExpiring",
         "in less than ten days",

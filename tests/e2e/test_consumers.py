@@ -114,13 +114,13 @@ def test_the_stream_is_consumed_each_event_once(tmp_path: Path, valkey: Valkey) 
     consumer = Consumer("stream", tmp_path, valkey.url)
     ledger, log = connect(valkey.url)
     with closing(ledger):
-        log.tell(told[:2])
+        log.republish(told[:2])
         with consumer.running(dying=True) as dead:
             assert dead.wait(30) == -signal.SIGKILL
         assert len(consumer.handled()) == 1
         with consumer.running():
             consumer.wait_for(told[:2])
-            log.tell(told)
+            log.republish(told)
             consumer.wait_for(told)
 
 

@@ -29,7 +29,7 @@ WHEN = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 
 
 def append_event(url: str) -> None:
-    """One event in the stream, by giving a message up."""
+    """Append one event to the stream, that of a failed message."""
     ledger, _ = connect(url)
     with closing(ledger):
         source = ObjectRef(bucket="b", key="one/raw.eml", size=1234, sha256="0" * 64)
@@ -43,7 +43,7 @@ def append_event(url: str) -> None:
         ledger.fail(claim, failed, Event("e1", "t", "one", b'{"id":"e1"}'))
 
 
-def test_a_receiver_that_is_gone_gets_nothing_until_a_person_resumes_it(tmp_path: Path, valkey: Valkey) -> None:
+def test_sink_that_answered_410_gets_nothing_until_it_is_resumed(tmp_path: Path, valkey: Valkey) -> None:
     valkey.flush()
     with Receiver() as receiver:
         sink = {"type": "webhook", "name": "erp", "url": receiver.url, "secret": "env:HOOK", "allow_private": True}
@@ -60,19 +60,19 @@ def test_a_receiver_that_is_gone_gets_nothing_until_a_person_resumes_it(tmp_path
         assert data["disabled"] == ["erp"]
 
         receiver.answer = lambda _: Answer(204)
-        assert "erp is tried now" in mailhaul("sinks", "resume", "erp", "--config", config, env=environment).stdout
+        assert "erp is due now" in mailhaul("sinks", "resume", "erp", "--config", config, env=environment).stdout
         assert mailhaul("drain", "--config", config, env=environment).returncode == 0
         assert [request.headers["webhook-id"] for request in receiver.requests] == ["e1", "e1"]
 
 
-def test_a_sink_that_is_not_configured_is_told_of(tmp_path: Path, valkey: Valkey) -> None:
+def test_resuming_an_unknown_sink_is_an_error(tmp_path: Path, valkey: Valkey) -> None:
     config = str(write_config(tmp_path, [], ledger=valkey.url))
     done = mailhaul("sinks", "resume", "erp", "--config", config)
     assert done.returncode == 2
     assert "there is no sink erp" in done.stderr
 
 
-def test_events_that_a_sink_refused_are_listed_tried_again_or_dropped(tmp_path: Path, valkey: Valkey) -> None:
+def test_rejected_events_can_be_listed_retried_and_dropped(tmp_path: Path, valkey: Valkey) -> None:
     valkey.flush()
     with Receiver() as receiver:
         sink = {"type": "webhook", "name": "erp", "url": receiver.url, "secret": "env:HOOK", "allow_private": True}
@@ -84,19 +84,19 @@ def test_events_that_a_sink_refused_are_listed_tried_again_or_dropped(tmp_path: 
         append_event(valkey.url)
         receiver.answer = lambda _: Answer(422)
         run("drain")
-        assert "mailhaul sinks refused NAME" in " ".join(run("status").stdout.split())
-        (row,) = json.loads(run("sinks", "refused", "erp", "--json").stdout)
+        assert "mailhaul sinks dead-letters list NAME" in " ".join(run("status").stdout.split())
+        (row,) = json.loads(run("sinks", "dead-letters", "list", "erp", "--json").stdout)
         assert row.pop("appended")
-        assert row == {"event_id": "e1", "type": "t", "mailbox": "one", "bytes": 11, "tried": True}
-        assert "e1" in run("sinks", "refused", "erp").stdout
+        assert row == {"event_id": "e1", "type": "t", "mailbox": "one", "bytes": 11, "state": "retrying"}
+        assert "e1" in run("sinks", "dead-letters", "list", "erp").stdout
 
-        assert run("sinks", "retry", "erp").returncode == 2
-        assert run("sinks", "retry", "erp", "--all").stdout == "1 events are tried again\n"
+        assert run("sinks", "dead-letters", "retry", "erp").returncode == 2
+        assert run("sinks", "dead-letters", "retry", "erp", "--all").stdout == "1 events are due now\n"
         receiver.answer = lambda _: Answer(204)
         assert run("drain").returncode == 0
-        assert "no event waits" in run("sinks", "refused", "erp").stdout
-        assert run("sinks", "drop", "erp", "e1", "--yes").stdout == "0 events are forgotten\n"
-        assert "there is no sink none" in run("sinks", "refused", "none").stderr
+        assert "is empty" in run("sinks", "dead-letters", "list", "erp").stdout
+        assert run("sinks", "dead-letters", "drop", "erp", "e1", "--yes").stdout == "0 events were dropped\n"
+        assert "there is no sink none" in run("sinks", "dead-letters", "list", "none").stderr
 
 
 def test_check_tries_every_kind_of_sink_and_says_what_is_wrong(

@@ -10,7 +10,8 @@ from typing_extensions import override
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.events import Event
-from ingest.ports.eventlog import DeadLetter, Entry, EventLog, GroupLag
+from ingest.ports.eventlog import Entry, EventLog, GroupLag
+from ingest.ports.rejected import RejectedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -35,7 +36,7 @@ class RedisEventLog(EventLog):
         self._connection = connection
 
     @override
-    def tell(self, events: Sequence[Event]) -> None:
+    def republish(self, events: Sequence[Event]) -> None:
         if events:
             add = ("XADD", names.EVENTS, "*")
             self._connection.atomically(
@@ -75,64 +76,58 @@ class RedisEventLog(EventLog):
         return RedisWorkSet(self._connection, names.retrying(sink))
 
     @override
-    def retry_later(self, sink: str, entry: Entry, delay: float) -> None:
+    def reject(self, sink: str, entry: Entry, delay: float) -> None:
         work = self.retrying(sink)
-        kept = (names.dead_letter_entries(sink), names.retrying_since(sink), names.DEAD_LETTER_SINKS)
+        kept = (names.rejected(sink), names.retrying_appended(sink), names.REJECTING_SINKS)
         keys = [names.EVENTS, work.due, work.claimed, *kept]
-        told = (entry.position, entry.event.id, milliseconds(delay), _pack(entry))
-        arguments = (names.group(sink), *told, sink, milliseconds(entry.appended))
-        self._connection.run("retry_later", keys, arguments)
+        rejected = (entry.position, entry.event.id, milliseconds(delay), _pack(entry))
+        self._connection.run("reject", keys, (names.group(sink), *rejected, sink, milliseconds(entry.appended)))
 
     @override
-    def dead_letter_entries(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
+    def rejected_entries(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
         if not ids:
             return []
-        found = self._connection.call("HMGET", names.dead_letter_entries(sink), *ids)
+        found = self._connection.call("HMGET", names.rejected(sink), *ids)
         return [None if packed is None else _unpack(packed) for packed in found]
 
     @override
-    def forget_dead_letter(self, sink: str, claim: Claim) -> None:
-        """Also when the claim ran out meanwhile: what is delivered is delivered."""
-        keys = [*self.retrying(sink).keys, names.retrying_since(sink), names.dead_letter_entries(sink)]
-        self._connection.run("forget_dead_letter", keys, [claim.id])
+    def mark_delivered(self, sink: str, claim: Claim) -> None:
+        self._stop_retrying(sink, claim.id, remove=True)
 
     @override
     def dead_letter(self, sink: str, claim: Claim) -> None:
-        self._connection.run(
-            "forget_dead_letter", [*self.retrying(sink).keys, names.retrying_since(sink)], [claim.id]
-        )
+        self._stop_retrying(sink, claim.id, remove=False)
 
     @override
-    def dead_letters(self, sink: str, limit: int) -> list[DeadLetter]:
-        """Those of the first `limit` that the server happens to find."""
+    def rejected(self, sink: str, limit: int) -> list[RejectedEvent]:
+        """Sorts the first `limit` events that HSCAN returns: where there are more, older ones may be left out."""
         found: dict[bytes, bytes] = {}
         cursor = b"0"
         while len(found) < limit:
-            cursor, some = self._connection.call("HSCAN", names.dead_letter_entries(sink), cursor, "COUNT", _SCANNED)
+            cursor, some = self._connection.call("HSCAN", names.rejected(sink), cursor, "COUNT", _SCANNED)
             found.update(some)
             if int(cursor) == 0:
                 break
-        tried = self.retrying(sink).members()
-        retrying = [DeadLetter(_unpack(packed), event_id.decode() in tried) for event_id, packed in found.items()]
-        return sorted(retrying, key=lambda one: order_of(one.entry.position))[:limit]
+        retrying = self.retrying(sink).members()
+        rejected = [RejectedEvent(_unpack(packed), id_.decode() in retrying) for id_, packed in found.items()]
+        return sorted(rejected, key=lambda one: order_of(one.entry.position))[:limit]
 
     @override
-    def retry_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
+    def retry_rejected(self, sink: str, ids: Sequence[str]) -> int:
         work = self.retrying(sink)
-        there = [(one, entry) for one, entry in zip(ids, self.dead_letter_entries(sink, ids), strict=True) if entry]
-        for event_id, entry in there:
-            self._connection.call("ZADD", names.retrying_since(sink), milliseconds(entry.appended), event_id)
+        present = self._present(sink, ids)
+        for event_id, entry in present:
+            self._connection.call("ZADD", names.retrying_appended(sink), milliseconds(entry.appended), event_id)
             work.add([event_id])
             work.run_now(event_id)
-        return len(there)
+        return len(present)
 
     @override
-    def drop_dead_letters(self, sink: str, ids: Sequence[str]) -> int:
-        keys = [*self.retrying(sink).keys, names.retrying_since(sink), names.dead_letter_entries(sink)]
-        there = [one for one, entry in zip(ids, self.dead_letter_entries(sink, ids), strict=True) if entry]
-        for event_id in there:
-            self._connection.run("forget_dead_letter", keys, [event_id])
-        return len(there)
+    def drop_rejected(self, sink: str, ids: Sequence[str]) -> int:
+        present = self._present(sink, ids)
+        for event_id, _ in present:
+            self._stop_retrying(sink, event_id, remove=True)
+        return len(present)
 
     @override
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
@@ -144,7 +139,7 @@ class RedisEventLog(EventLog):
 
     @override
     def oldest_retrying(self, sink: str) -> float | None:
-        first = self._connection.run("oldest", [names.retrying_since(sink)])
+        first = self._connection.run("oldest", [names.retrying_appended(sink)])
         return None if first is None else int(first) / 1000
 
     @override
@@ -162,6 +157,14 @@ class RedisEventLog(EventLog):
             total += removed
             if removed < TRIM_BATCH:
                 return total
+
+    def _present(self, sink: str, ids: Sequence[str]) -> list[tuple[str, Entry]]:
+        found = zip(ids, self.rejected_entries(sink, ids), strict=True)
+        return [(event_id, entry) for event_id, entry in found if entry is not None]
+
+    def _stop_retrying(self, sink: str, event_id: str, *, remove: bool) -> None:
+        keys = [*self.retrying(sink).keys, names.retrying_appended(sink)]
+        self._connection.run("stop_retrying", [*keys, names.rejected(sink)] if remove else keys, [event_id])
 
 
 def order_of(position: str) -> tuple[int, int]:

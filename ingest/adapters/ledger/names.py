@@ -20,7 +20,7 @@ LAST_SUCCESS = PREFIX + "status:success"
 SCHEDULE = PREFIX + "schedule"
 PAUSED = PREFIX + "paused"
 LAST_TICK = PREFIX + "tick"
-DEAD_LETTER_SINKS = PREFIX + "parking"
+REJECTING_SINKS = PREFIX + "rejecting"
 
 
 def seen(mailbox: str) -> str:
@@ -48,19 +48,19 @@ def turn(what: str) -> str:
     return f"{PREFIX}turn:{what}"
 
 
+def rejected(sink: str) -> str:
+    """A hash, the sink's dead-letter queue: rejected events by event id, both retrying and dead-lettered."""
+    return f"{PREFIX}rejected:{sink}"
+
+
 def retrying(sink: str) -> str:
     """The prefix of the work set of a sink's retrying events."""
     return f"{PREFIX}retrying:{sink}"
 
 
-def retrying_since(sink: str) -> str:
-    """A sorted set: ids of retrying events that are still tried, by the milliseconds at which they were appended."""
-    return f"{PREFIX}retrying:{sink}:since"
-
-
-def dead_letter_entries(sink: str) -> str:
-    """A hash: event id, and the retrying entry."""
-    return f"{PREFIX}retrying:{sink}:events"
+def retrying_appended(sink: str) -> str:
+    """A sorted set: ids of retrying events, by the milliseconds at which they were appended to the stream."""
+    return f"{PREFIX}retrying:{sink}:appended"
 
 
 def group(sink: str) -> str:

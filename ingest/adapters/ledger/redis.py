@@ -255,10 +255,10 @@ class RedisLedger(Ledger):
             ("HLEN", names.OPEN),
             ("HLEN", names.FAILED),
             ("XLEN", names.EVENTS),
-            ("SMEMBERS", names.DEAD_LETTER_SINKS),
+            ("SMEMBERS", names.REJECTING_SINKS),
         )
-        retrying = sum(self._connection.call("HLEN", names.dead_letter_entries(sink.decode())) for sink in sinks)
-        return {"open": opened, "failed": failed, "events": events, "dead_letters": retrying}
+        rejected = sum(self._connection.call("HLEN", names.rejected(sink.decode())) for sink in sinks)
+        return {"open": opened, "failed": failed, "events": events, "dead_letters": rejected}
 
     @override
     def memory(self) -> Memory | None:

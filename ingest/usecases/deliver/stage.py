@@ -1,8 +1,9 @@
-"""Claimed sinks: hand each the events it has not confirmed, in order, and acknowledge what it confirms.
+"""Deliver to each due sink the events that it has not confirmed, in order, and acknowledge what it confirms.
 
-A sink is claimed by one relay at a time, so that order holds. One that is away waits with growing pauses and holds up
-no other. One that wants nothing any more waits until a person resumes it (`ingest.admin.sinks`); its events are
-kept. An event that a sink refuses by itself is retrying: it is tried again on its own, while the others pass.
+One relay at a time claims a sink, which keeps the order. A sink that is unavailable is retried with growing pauses
+and delays no other sink. A sink that answered 410 Gone is disabled until an operator resumes it
+(`ingest.admin.sinks`); its events are kept. An event that a sink rejects goes to the sink's dead-letter queue and is
+retried there, while the sink receives the events after it.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# Events handed over together: few to begin with, more and more to a sink that is quick. A relay can be told to end
-# only between two batches, and what was delivered in one is repeated if it dies.
+# Events per batch: few at first, then doubled for as long as the sink is fast. A relay stops only between two
+# batches, and events that were delivered but not acknowledged when it dies are delivered twice.
 FIRST_BATCH, BATCH = 10, 100
-# A sink that takes longer for a batch gets smaller ones.
+# Batches are halved for a sink that takes longer than this (seconds).
 SLOW = 5.0
+# Seconds after which another process may try a sink that this one does not know.
 UNKNOWN_PAUSE = 10.0
 _UNAVAILABLE = frozenset({Verdict.UNAVAILABLE, Verdict.GONE})
 
@@ -55,10 +57,10 @@ class RelayStage:
     tracer: Tracer = NO_TRACING
 
     def run(self, stop: Callable[[], bool]) -> dict[str, int]:
-        """Claim each due sink once and deliver what waits for it; returns the events delivered, by sink.
+        """Claim each due sink once and deliver its events; return the number of events delivered, by sink.
 
         Raises:
-            LedgerError: the ledger is away; events that were delivered and not acknowledged are delivered again.
+            LedgerError: the ledger is unavailable. Events that were delivered and not acknowledged will be repeated.
         """
         delivered: dict[str, int] = {}
 
@@ -66,40 +68,43 @@ class RelayStage:
             delivered[claim.id] = self.handle(claim, stop)
 
         def round_over(claim: Claim) -> bool:
-            # A sink that has nothing left is due again at once, for whoever hears of the next event.
+            # A sink without further events is due again at once, so that any relay can deliver the next event.
             return claim.id in delivered
 
         work_off(self.ledger.sinks, handle, lease=self.keeper.seconds, stop=stop, enough=round_over)
         return delivered
 
     def handle(self, claim: Claim, stop: Callable[[], bool]) -> int:
-        """Deliver to one claimed sink until nothing waits, it fails, or `stop` says so; returns how many events."""
+        """Deliver to one claimed sink until no event is left, it fails, or `stop` is true; return how many events."""
         sink = self.sinks.get(claim.id)
         if sink is None:
-            # This process was started before the sink was configured; another one knows it.
+            # This process started before the sink was configured; another one knows it.
             self.ledger.sinks.release(claim, UNKNOWN_PAUSE)
             return 0
         with self.keeper.hold(self.ledger.sinks, claim) as lease:
-            turn = _Turn(self, sink, lease, stop)
-            turn.retry_rejected()
-            turn.follow_stream()
-        if turn.trouble is None:
+            delivery = _Delivery(self, sink, lease, stop)
+            delivery.retry_rejected()
+            delivery.follow_stream()
+        if delivery.trouble is None:
             self.ledger.sinks.release(claim, 0.0)
-        elif turn.disabled:
+        elif delivery.disabled:
             self.ledger.sinks.release(claim, DISABLED_PAUSE)
-            log.error("sink.disabled", sink=sink.name, error=turn.trouble)
+            log.error("sink.disabled", sink=sink.name, error=delivery.trouble)
         else:
             pause = SINK_BACKOFF.pause(claim.tries, self.random())
             self.ledger.sinks.release(claim, pause, claim.tries)
             log.warning(
-                "sink.unavailable", sink=sink.name, error=turn.trouble, tries=claim.tries, seconds=round(pause, 1)
+                "sink.unavailable", sink=sink.name, error=delivery.trouble, tries=claim.tries, seconds=round(pause, 1)
             )
-        return turn.delivered
+        return delivery.delivered
 
 
 @dataclass
-class _Turn:
-    """One sink's turn. `trouble` is the reason code once the sink turned out to be away, or, if `disabled`, gone."""
+class _Delivery:
+    """What one relay delivers to one sink under one claim.
+
+    `trouble` is the reason code once the sink was unavailable, or, if `disabled`, answered 410 Gone.
+    """
 
     stage: RelayStage
     sink: Sink
@@ -111,7 +116,7 @@ class _Turn:
     batch: int = FIRST_BATCH
 
     def follow_stream(self) -> None:
-        """Deliver what the sink has not confirmed, oldest first."""
+        """Deliver the events that the sink has not confirmed, oldest first."""
         events = self.stage.events
         while self._goes_on():
             entries = events.read(self.sink.name, self.batch)
@@ -122,18 +127,18 @@ class _Turn:
             events.acknowledge(self.sink.name, [entry.position for entry in confirmed])
             for entry, outcome in outcomes:
                 if outcome.verdict is Verdict.REJECTED:
-                    events.retry_later(self.sink.name, entry, REDELIVERY_BACKOFF.pause(1, self.stage.random()))
+                    events.reject(self.sink.name, entry, REDELIVERY_BACKOFF.pause(1, self.stage.random()))
                     self._warn("event.retrying", entry, outcome)
 
     def retry_rejected(self) -> None:
-        """Deliver events that the sink refused before and whose pause is over."""
+        """Deliver the retrying events that are due."""
         events = self.stage.events
         retrying = events.retrying(self.sink.name)
         while self._goes_on():
             claims = retrying.claim(self.batch, self.stage.keeper.seconds)
             if not claims:
                 return
-            found = events.dead_letter_entries(self.sink.name, [claim.id for claim in claims])
+            found = events.rejected_entries(self.sink.name, [claim.id for claim in claims])
             present = [(claim, entry) for claim, entry in zip(claims, found, strict=True) if entry is not None]
             retrying.drop({claim.id for claim in claims} - {claim.id for claim, _ in present})
             outcomes = self._deliver([entry for _, entry in present])
@@ -143,18 +148,17 @@ class _Turn:
     def _finish_retry(self, claim: Claim, entry: Entry, outcome: Outcome) -> None:
         retrying = self.stage.events.retrying(self.sink.name)
         if outcome.verdict is Verdict.DELIVERED:
-            self.stage.events.forget_dead_letter(self.sink.name, claim)
+            self.stage.events.mark_delivered(self.sink.name, claim)
         elif outcome.verdict in _UNAVAILABLE:
             retrying.release(claim, 0.0, claim.tries - 1)
         elif claim.tries >= REDELIVERY_ATTEMPTS:
-            # Out of the schedule, yet kept: a person decides.
             self.stage.events.dead_letter(self.sink.name, claim)
             self._warn("event.dead_lettered", entry, outcome)
         else:
             retrying.release(claim, REDELIVERY_BACKOFF.pause(claim.tries + 1, self.stage.random()), claim.tries)
 
     def _deliver(self, entries: Sequence[Entry]) -> list[Outcome]:
-        """One verdict for each, counted; remembers when the sink is away."""
+        """Hand over entries, count the outcomes, and note whether the sink is unavailable; one outcome per entry."""
         began = self.stage.now().timestamp()
         outcomes = self._hand_over([entry.event for entry in entries]) if entries else []
         metrics, now = self.stage.metrics, self.stage.now().timestamp()
@@ -172,12 +176,12 @@ class _Turn:
         return outcomes
 
     def _hand_over(self, events: Sequence[Event]) -> list[Outcome]:
-        """One verdict for each. The sink takes them together, so each one's span lasts as long as for all."""
+        """One outcome per event. The sink receives them together, so every span lasts as long as the whole batch."""
         with ExitStack() as stack:
             spans = [stack.enter_context(self._span(event)) for event in events]
             if self.stage.tracer.active:
-                told = zip(events, spans, strict=True)
-                events = [replace(event, traceparent=span.traceparent) for event, span in told]
+                traced = zip(events, spans, strict=True)
+                events = [replace(event, traceparent=span.traceparent) for event, span in traced]
             try:
                 outcomes = self.sink.deliver(events)
             except SinkUnavailableError as error:

@@ -1,7 +1,7 @@
-"""How far the event stream is known to be confirmed: a time, kept in the store for the day the ledger is lost.
+"""The delivery watermark: a time in the store up to which every event was delivered, for a ledger that is lost.
 
-Every manifest written before it belongs to an event that each sink has confirmed. Whoever heals a lost ledger need
-only tell of younger manifests again.
+Every manifest written before the watermark belongs to an event that each sink has confirmed. Whoever rebuilds a lost
+ledger republishes events only from later manifests.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ EVERY = 60.0
 
 
 class _Record(BaseModel):
-    """What the object holds: seconds since 1970."""
+    """The content of the object; seconds since 1970."""
 
     published_until: float
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWatermark:
-    """Writes and reads the time up to which everything was published."""
+    """Writes and reads the watermark."""
 
     store: Store
     layout: Layout
@@ -48,10 +48,10 @@ class DeliveryWatermark:
     events: EventLog
 
     def write_in_turn(self, mailboxes: Collection[str], sinks: Collection[str], now: float) -> None:
-        """`write`, if nobody has tried in the last minute; a store that is away is tried again in the next one.
+        """Call `write`, unless some process did within the last minute; log it if the store does not answer.
 
         Raises:
-            LedgerUnavailableError: the ledger is away.
+            LedgerUnavailableError: the ledger does not answer.
         """
         if not self.ledger.throttle("published", EVERY):
             return
@@ -61,19 +61,18 @@ class DeliveryWatermark:
             log.warning("watermark.not_written", error=error.code)
 
     def write(self, mailboxes: Collection[str], sinks: Collection[str], now: float) -> bool:
-        """Write how far all these sinks have come; False while the ledger does not know all mailboxes.
+        """Write the time up to which all sinks have confirmed; return False if a mailbox has not been rebuilt.
 
-        Such a ledger may have lost events that nobody has told again yet, so that the last time that was written
-        must stay.
+        Such a ledger may have lost events that have not been republished yet, so the last watermark must stay.
 
         Args:
-            mailboxes: the ids of all that are configured.
-            sinks: the names of all that are configured.
+            mailboxes: the ids of all configured mailboxes.
+            sinks: the names of all configured sinks.
             now: seconds since 1970.
 
         Raises:
-            LedgerUnavailableError: the ledger is away.
-            StoreError: the store does not take it.
+            LedgerUnavailableError: the ledger does not answer.
+            StoreError: the store does not take the object.
         """
         if self.ledger.unknown(mailboxes):
             return False
@@ -88,10 +87,10 @@ class DeliveryWatermark:
         return True
 
     def read(self) -> float:
-        """The time that was written last (seconds since 1970); 0 when there is none, or none that can be read.
+        """The last watermark (seconds since 1970); 0 if there is none, or if it cannot be parsed.
 
         Raises:
-            StoreError: the store is away.
+            StoreError: the store does not answer.
         """
         try:
             with self.store.open(self.layout.published()) as body:
@@ -103,7 +102,7 @@ class DeliveryWatermark:
             return 0.0
 
     def recently(self, clock: Callable[[], float]) -> Callable[[], float]:
-        """What `read` returns, asked of the store at most once a minute.
+        """A cached `read`, which asks the store at most once a minute.
 
         Args:
             clock: monotonic, in seconds.
@@ -119,7 +118,7 @@ class DeliveryWatermark:
         return read
 
     def _until(self, sinks: Collection[str], now: float) -> float:
-        """A manifest is younger than its message's first sight, and older than its event in the stream."""
+        """A manifest is written after its message was first seen, and before its event was appended to the stream."""
         times = [now, self.ledger.oldest_open()]
         for sink in sinks:
             times += [now - self.events.lag(sink).oldest_age, self.events.oldest_retrying(sink)]

@@ -217,9 +217,9 @@ def test_its_events_are_taken_from_the_stream_and_from_those_that_a_sink_refused
         fill(b, 1, 2)
         assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 2, "dead_letters": 2}
         report = purge(b, 1)
-        assert (report.refused_events, report.unread_events) == (1, 1)
+        assert (report.rejected_events, report.unread_events) == (1, 1)
         assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 1}
-        assert b.events.dead_letter_entries("main", [keys.event_id(EventType.RECEIVED, key(2))]) != [None]
+        assert b.events.rejected_entries("main", [keys.event_id(EventType.RECEIVED, key(2))]) != [None]
 
 
 class FailsAt:

@@ -148,7 +148,7 @@ def test_a_sink_that_wants_nothing_any_more_is_not_asked_twice(b: Bench) -> None
 def test_events_that_a_sink_refuses_are_named_and_the_others_pass(b: Bench) -> None:
     odd = told(b, "main")[2]
     b.sinks["late"].verdict = lambda event: Outcome(Verdict.REJECTED if event.id == odd else Verdict.DELIVERED)
-    assert run(b) == Replayed(told=4, refused=[odd])
+    assert run(b) == Replayed(told=4, rejected=[odd])
 
 
 def test_it_ends_between_batches_when_asked_to(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,10 @@
-"""Relaying: every sink gets every event, in order, at its own pace."""
+"""The deliver stage: every sink receives every event, in order, at its own pace."""
 
 from __future__ import annotations
 
 import pytest
 
-from ingest.admin.sinks import SinkTroubles, disabled
+from ingest.admin.sinks import SinkAdmin, disabled
 from ingest.domain.retry import REDELIVERY_ATTEMPTS
 from ingest.errors import ConfigError
 from ingest.ports.sink import Outcome, Verdict
@@ -13,13 +13,13 @@ from tests.support.bench import Bench, bench, mail, never
 
 
 def filled(b: Bench, count: int) -> None:
-    """Messages processed, their events in the stream, nothing delivered yet."""
+    """Put the events of processed messages into the stream, and deliver none."""
     b.maildrops["a"].messages = {f"u{n}".encode(): mail(str(n)) for n in range(count)}
     b.poll_all()
     b.process_stage.run(never)
 
 
-def test_a_sink_that_is_away_holds_up_no_other_and_gets_everything_later() -> None:
+def test_unavailable_sink_delays_no_other_and_receives_everything_later() -> None:
     with bench() as b:
         b.sinks["other"] = MemorySink("other")
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_503")
@@ -30,14 +30,14 @@ def test_a_sink_that_is_away_holds_up_no_other_and_gets_everything_later() -> No
         assert b.events.lag("main").entries == 5
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
         b.relay_stage.run(never)
-        assert b.sinks["main"].delivered == [], "it waits for its pause"
+        assert b.sinks["main"].delivered == [], "it is backing off"
         b.clock.time += 10
         b.relay_stage.run(never)
         assert [event.id for event in b.sinks["main"].delivered] == [event.id for event in b.sinks["other"].delivered]
         assert b.events.lag("main").entries == 0
 
 
-def test_pauses_for_a_sink_that_stays_away_grow() -> None:
+def test_pauses_for_an_unavailable_sink_grow() -> None:
     with bench() as b:
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "connect")
         filled(b, 1)
@@ -48,7 +48,7 @@ def test_pauses_for_a_sink_that_stays_away_grow() -> None:
         assert 5 < tried < 20
 
 
-def test_a_sink_that_is_away_for_a_week_is_asked_every_few_minutes_and_loses_nothing() -> None:
+def test_sink_that_is_unavailable_for_a_week_is_tried_every_few_minutes_and_loses_nothing() -> None:
     week = 7 * 86_400
     with bench() as b:
         b.sinks["main"].unavailable = True
@@ -68,27 +68,27 @@ def test_a_sink_that_is_away_for_a_week_is_asked_every_few_minutes_and_loses_not
         assert b.events.lag("main").entries == 0
 
 
-def test_a_sink_that_wants_nothing_any_more_is_left_alone_until_a_person_resumes_it() -> None:
+def test_sink_that_answered_410_gets_nothing_until_it_is_resumed() -> None:
     with bench() as b:
         b.sinks["other"] = MemorySink("other")
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
         filled(b, 3)
         b.relay_stage.run(never)
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
-        assert disabled(b.ledger, b.sinks) == ["main"]
+        assert disabled(b.ledger.sinks, b.sinks) == ["main"]
         for _ in range(100):
             b.clock.time += 86_400
             b.relay_stage.run(never)
         assert b.sinks["main"].delivered == []
         assert b.events.lag("main").entries == len(b.sinks["other"].delivered) == 3
-        assert SinkTroubles(b.ledger, b.events, b.sinks).resume(["main"]) == ["main"]
-        assert disabled(b.ledger, b.sinks) == []
+        assert SinkAdmin(b.ledger.sinks, b.events, b.sinks).resume(["main"]) == ["main"]
+        assert disabled(b.ledger.sinks, b.sinks) == []
         b.relay_stage.run(never)
         assert len(b.sinks["main"].delivered) == 3
 
 
-def test_an_event_set_aside_by_a_sink_outlives_the_sinks_end() -> None:
-    """A sink that is gone says nothing of the event: its tries do not count."""
+def test_rejected_event_survives_a_disabled_sink() -> None:
+    """A sink that answers 410 does not judge the event, so these attempts do not count."""
     with bench() as b:
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_422")
         filled(b, 1)
@@ -96,23 +96,23 @@ def test_an_event_set_aside_by_a_sink_outlives_the_sinks_end() -> None:
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
         for _ in range(REDELIVERY_ATTEMPTS + 5):
             b.clock.time += 7200
-            SinkTroubles(b.ledger, b.events, b.sinks).resume(["main"])
+            SinkAdmin(b.ledger.sinks, b.events, b.sinks).resume(["main"])
             b.relay_stage.run(never)
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
         b.clock.time += 7200
-        SinkTroubles(b.ledger, b.events, b.sinks).resume(["main"])
+        SinkAdmin(b.ledger.sinks, b.events, b.sinks).resume(["main"])
         b.relay_stage.run(never)
         assert len(b.sinks["main"].delivered) == 1
 
 
-def test_only_sinks_that_are_configured_can_be_resumed() -> None:
+def test_only_configured_sinks_can_be_resumed() -> None:
     with bench() as b:
         with pytest.raises(ConfigError, match="there is no sink nowhere"):
-            SinkTroubles(b.ledger, b.events, b.sinks).resume(["main", "nowhere"])
-        assert disabled(b.ledger, ["nowhere"]) == []
+            SinkAdmin(b.ledger.sinks, b.events, b.sinks).resume(["main", "nowhere"])
+        assert disabled(b.ledger.sinks, ["nowhere"]) == []
 
 
-def test_a_refused_event_is_parked_and_the_others_pass() -> None:
+def test_rejected_event_is_retried_and_the_others_pass() -> None:
     with bench() as b:
         filled(b, 3)
         poison = b.events.read("main", 10)[1].event.id
@@ -129,19 +129,20 @@ def test_a_refused_event_is_parked_and_the_others_pass() -> None:
         assert b.ledger.counts()["dead_letters"] == 0
 
 
-def test_an_event_refused_for_days_is_kept_and_tried_no_more() -> None:
+def test_rejected_event_is_retried_then_dead_lettered() -> None:
     with bench() as b:
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_422")
         filled(b, 1)
         for _ in range(REDELIVERY_ATTEMPTS + 5):
             b.relay_stage.run(never)
             b.clock.time += 2 * 3600
+        (rejected,) = b.events.rejected("main", 10)
+        assert not rejected.retrying
         assert b.ledger.counts()["dead_letters"] == 1
-        assert b.events.retrying("main").members() == set()
 
 
-def test_a_sink_that_only_newer_processes_know_is_left_to_them() -> None:
-    """During a rolling restart an old relay must not take a new sink out of the schedule."""
+def test_sink_that_only_newer_processes_know_is_left_to_them() -> None:
+    """During a rolling restart an old relay must not remove a new sink from the schedule."""
     with bench() as b:
         b.ledger.sinks.add(["new"])
         filled(b, 1)
@@ -151,7 +152,7 @@ def test_a_sink_that_only_newer_processes_know_is_left_to_them() -> None:
         assert len(b.sinks["main"].delivered) == 1
 
 
-def test_a_relay_that_died_after_delivery_repeats_with_the_same_id() -> None:
+def test_relay_that_died_after_delivery_repeats_the_event_with_the_same_id() -> None:
     with bench() as b:
         filled(b, 1)
         (entry,) = b.events.read("main", 10)
@@ -162,11 +163,11 @@ def test_a_relay_that_died_after_delivery_repeats_with_the_same_id() -> None:
 
 
 def batches(count: int, seconds: float) -> list[int]:
-    """How many events a sink gets at once when each takes it so long."""
+    """The batch sizes for a sink that takes this many seconds per event."""
     with bench() as b:
         sizes = [0]
 
-        def take(_: object) -> Outcome:
+        def accept(_: object) -> Outcome:
             b.clock.time += seconds
             sizes[-1] += 1
             return Outcome(Verdict.DELIVERED)
@@ -175,15 +176,15 @@ def batches(count: int, seconds: float) -> list[int]:
             sizes.append(0)
             return False
 
-        b.sinks["main"].verdict = take
+        b.sinks["main"].verdict = accept
         filled(b, count)
         b.relay_stage.run(between)
         return [size for size in sizes if size]
 
 
-def test_a_slow_sink_gets_few_events_at_once_so_that_a_relay_can_be_told_to_end() -> None:
+def test_slow_sink_gets_small_batches_so_that_a_relay_can_stop_soon() -> None:
     assert batches(60, 8.0) == [10, 5, 2] + [1] * 43
 
 
-def test_a_quick_sink_gets_many_events_at_once() -> None:
+def test_fast_sink_gets_large_batches() -> None:
     assert batches(300, 0.0) == [10, 20, 40, 80, 100, 50]
