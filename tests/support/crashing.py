@@ -108,7 +108,7 @@ POINTS = (
     Point("events were delivered", _SINK, after=True),
     Point("events were acknowledged", f"{_EVENTS}.acknowledge", after=True),
     Point("the sink was given back", f"{_WORK}.release", after=True, match=_of("sinks")),
-    Point("what is published was noted", f"{_STORE}.put", after=True, match=_key("_state/published")),
+    Point("the delivery watermark was stored", f"{_STORE}.put", after=True, match=_key("_state/watermark.json")),
 )
 
 
