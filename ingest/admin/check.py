@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Credentials, Mailbox
-    from ingest.ports.ledger import Ledger
+    from ingest.ports.ledger import LedgerConnection
     from ingest.ports.maildrop import Listing, MaildropFactory, Terms
     from ingest.ports.scanner import Scanner
     from ingest.ports.sink import Sink
@@ -56,7 +56,7 @@ class CheckReport:
 class Check:
     """Everything a check tries. Nothing is fetched, delivered or kept."""
 
-    ledger: Ledger
+    ledger: LedgerConnection
     store: Store
     layout: Layout
     sinks: Sequence[Sink]

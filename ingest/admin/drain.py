@@ -15,8 +15,9 @@ from ingest.usecases.poll.progress import PollReport
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ingest.ports.claims import WorkSet
     from ingest.ports.eventlog import EventLog
-    from ingest.ports.ledger import Ledger, WorkSet
+    from ingest.ports.ledger import Ledger
     from ingest.usecases.deliver.stage import RelayStage
     from ingest.usecases.deliver.watermark import DeliveryWatermark
     from ingest.usecases.poll.stage import PollOutcome, PollStage

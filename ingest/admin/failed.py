@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ingest.domain.message import FailedMessage
-    from ingest.ports.ledger import Ledger
+    from ingest.ports import messages
 
 
 class UnknownMessageError(MailhaulError):
@@ -24,7 +24,7 @@ class UnknownMessageError(MailhaulError):
 class FailedMessages:
     """What a person may do with messages that were given up."""
 
-    ledger: Ledger
+    ledger: messages.FailedMessages
 
     def all(self, mailbox: str | None = None) -> list[FailedMessage]:
         """All of them, or those of one mailbox, the oldest first."""

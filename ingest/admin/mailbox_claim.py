@@ -11,7 +11,8 @@ from ingest.errors import LedgerUnavailableError, MailhaulError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ingest.ports.ledger import Claim, Ledger
+    from ingest.ports.claims import Claim
+    from ingest.ports.schedule import Schedule
     from ingest.usecases.claims import Lease, LeaseKeeper
 
 # Seconds to wait for a poll that is under way, and between two looks.
@@ -31,7 +32,7 @@ class MailboxBusyError(MailhaulError):
 
 @contextmanager
 def claim_mailbox(
-    ledger: Ledger,
+    ledger: Schedule,
     keeper: LeaseKeeper,
     mailbox: str,
     stop: Callable[[], bool],
@@ -61,7 +62,7 @@ def claim_mailbox(
                 ledger.mailboxes.release(claim, max(0.0, -claim.late), claim.tries - 1)
 
 
-def _claimed(ledger: Ledger, keeper: LeaseKeeper, mailbox: str, stop: Callable[[], bool], patience: float) -> Claim:
+def _claimed(ledger: Schedule, keeper: LeaseKeeper, mailbox: str, stop: Callable[[], bool], patience: float) -> Claim:
     until = time.monotonic() + patience
     while (claim := ledger.mailboxes.claim_one(mailbox, keeper.seconds)) is None:
         if stop():

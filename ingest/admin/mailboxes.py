@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from ingest.domain.mailbox import Mailbox
-    from ingest.ports.ledger import MailboxStatus, Standing
+    from ingest.ports.claims import Standing
+    from ingest.ports.status import MailboxStatus
     from ingest.usecases.poll.stage import PollOutcome, PollStage
 
 

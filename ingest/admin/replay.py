@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.eventlog import EventLog
-    from ingest.ports.ledger import Ledger
     from ingest.ports.sink import Sink
+    from ingest.ports.status import StatusRecords
     from ingest.ports.store import Store, Stored
 
 BATCH = 100
@@ -90,7 +90,7 @@ class Replay:
 
     store: Store
     layout: Layout
-    ledger: Ledger
+    ledger: StatusRecords
     events: EventLog
     configured: Mapping[str, Mailbox]
     sinks: Mapping[str, Sink]

@@ -11,7 +11,7 @@ from ingest.errors import require_configured
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from ingest.ports.ledger import WorkSet
+    from ingest.ports.claims import WorkSet
     from ingest.ports.rejected import RejectedEvent, RejectedEvents
 
 # Each event may be 60 KiB, and nobody reads more than this many.

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ingest.domain.mailbox import Mailbox
+    from ingest.ports.claims import Backlog
     from ingest.ports.eventlog import EventLog, GroupLag
-    from ingest.ports.ledger import Backlog, Ledger, MailboxStatus, Memory
+    from ingest.ports.ledger import Ledger
+    from ingest.ports.status import MailboxStatus, Memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ingest.ports.claims import Claim, WorkSet
     from ingest.ports.eventlog import Entry
-    from ingest.ports.ledger import Claim, WorkSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from ingest.domain.events import Event
-    from ingest.ports.ledger import Claim
+    from ingest.ports.claims import Claim
 
 
 @dataclass(slots=True)

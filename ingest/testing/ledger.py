@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import NEVER_DELETED, Ledger, Seen
+from ingest.ports.ledger import Ledger
+from ingest.ports.seen import NEVER_DELETED, Seen
 from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.workset import MemoryWorkSet
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
     from ingest.domain.message import FailedMessage, OpenMessage
-    from ingest.ports.ledger import Claim, MailboxStatus, Memory, Refusal, Registration, WorkSet
+    from ingest.ports.claims import Claim, WorkSet
+    from ingest.ports.seen import Registration
+    from ingest.ports.slots import Refusal
+    from ingest.ports.status import MailboxStatus, Memory
 
 __all__ = ["MemoryEventLog", "MemoryLedger"]
 
@@ -64,6 +68,10 @@ class MemoryLedger(Ledger):
                 work.clear()
             self._events.clear()
             self._forget()
+
+    @override
+    def close(self) -> None:
+        pass
 
     @override
     def ping(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from ingest.ports.ledger import Backlog, Claim, Standing, WorkSet
+from ingest.ports.claims import Backlog, Claim, Standing, WorkSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

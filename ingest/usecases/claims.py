@@ -13,7 +13,7 @@ from ingest.errors import LedgerUnavailableError, StaleClaimError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ingest.ports.ledger import Claim, WorkSet
+    from ingest.ports.claims import Claim, WorkSet
 
 
 def work_off(

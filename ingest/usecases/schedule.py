@@ -13,8 +13,9 @@ from ingest.usecases.process.stage import BATCH
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from ingest.ports.claims import WorkSet
     from ingest.ports.eventlog import EventLog
-    from ingest.ports.ledger import Ledger, WorkSet
+    from ingest.ports.ledger import Ledger
 
 log = get_logger()
 

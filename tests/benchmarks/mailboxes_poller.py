@@ -26,7 +26,7 @@ from tests.support.bench import RecordedWakeups, never
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ingest.ports.ledger import Claim
+    from ingest.ports.claims import Claim
     from ingest.usecases.poll.stage import PollOutcome
     from ingest.wiring.runtime import Runtime
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from ingest.adapters.ledger import connect
 from ingest.domain.keys import unique_id_digest
-from ingest.ports.ledger import Registration
+from ingest.ports.seen import Registration
 from ingest.usecases.schedule import Schedule, Ticker
 from tests.support.valkey import Valkey
 

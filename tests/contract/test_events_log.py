@@ -11,11 +11,11 @@ from ingest.domain.events import Event
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
 from ingest.ports.eventlog import GroupLag
-from ingest.ports.ledger import Registration
+from ingest.ports.seen import Registration
 
 if TYPE_CHECKING:
+    from ingest.ports.claims import Claim
     from ingest.ports.eventlog import Entry
-    from ingest.ports.ledger import Claim
     from tests.support.valkey import Bench
 
 BOX = "invoices-de"

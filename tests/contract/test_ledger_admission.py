@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import Refusal
+from ingest.ports.slots import Refusal
 
 if TYPE_CHECKING:
-    from ingest.ports.ledger import Claim
+    from ingest.ports.claims import Claim
     from tests.support.valkey import Bench
 
 LONG, SHORT = 600.0, 0.05

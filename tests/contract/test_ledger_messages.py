@@ -12,10 +12,11 @@ from ingest.domain.keys import event_id, unique_id_digest
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import NEVER_DELETED, MailboxStatus, Registration, Seen
+from ingest.ports.seen import NEVER_DELETED, Registration, Seen
+from ingest.ports.status import MailboxStatus
 
 if TYPE_CHECKING:
-    from ingest.ports.ledger import Claim
+    from ingest.ports.claims import Claim
     from tests.support.valkey import Bench
 
 BOX = "invoices-de"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ingest.ports.ledger import Claim
+    from ingest.ports.claims import Claim
     from tests.support.valkey import Bench
 
 LONG = 600.0

@@ -10,7 +10,7 @@ from ingest.adapters.ledger import connect, names
 from ingest.domain.events import Event
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
-from ingest.ports.ledger import Registration
+from ingest.ports.seen import Registration
 
 if TYPE_CHECKING:
     from ingest.ports.ledger import Ledger

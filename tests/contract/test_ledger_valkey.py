@@ -13,14 +13,14 @@ from ingest.adapters.ledger.connection import RedisConnection
 from ingest.adapters.ledger.redis import RedisLedger
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
-from ingest.ports.ledger import Registration
+from ingest.ports.seen import Registration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from redis import Redis
 
-    from ingest.ports.ledger import Claim
+    from ingest.ports.claims import Claim
     from tests.support.valkey import Valkey
 
 BOX = "invoices-de"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.ports.ledger import Backlog, Standing
+from ingest.ports.claims import Backlog, Standing
 
 if TYPE_CHECKING:
-    from ingest.ports.ledger import Claim, WorkSet
+    from ingest.ports.claims import Claim, WorkSet
     from tests.support.valkey import Bench
 
 LONG, SHORT = 600.0, 0.05

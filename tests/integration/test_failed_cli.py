@@ -13,7 +13,7 @@ from ingest.adapters.ledger import connect
 from ingest.domain.events import Event
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
-from ingest.ports.ledger import Registration
+from ingest.ports.seen import Registration
 from tests.support.service import mailhaul, write_config
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ingest.adapters.ledger import connect
 from ingest.domain.events import Event
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
-from ingest.ports.ledger import Registration
+from ingest.ports.seen import Registration
 from tests.support.aws import KEYS, REGION
 from tests.support.http import SECRET, Answer, Receiver
 from tests.support.kafka import PASSWORD, USER, Kafka, KafkaTopic

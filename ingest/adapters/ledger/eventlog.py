@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ingest.adapters.ledger.connection import RedisConnection
-    from ingest.ports.ledger import Claim
+    from ingest.ports.claims import Claim
 
 # What stays in the stream for readers without a group.
 KEPT = 1_000

@@ -14,7 +14,10 @@ from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import NEVER_DELETED, Ledger, MailboxStatus, Memory, Refusal, Seen
+from ingest.ports.ledger import Ledger
+from ingest.ports.seen import NEVER_DELETED, Seen
+from ingest.ports.slots import Refusal
+from ingest.ports.status import MailboxStatus, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
 
     from ingest.adapters.ledger.connection import RedisConnection
     from ingest.domain.events import Event
-    from ingest.ports.ledger import Claim, Registration, WorkSet
+    from ingest.ports.claims import Claim, WorkSet
+    from ingest.ports.seen import Registration
 
 _SEEN = struct.Struct(f">{DIGEST_BYTES}sI")
 _STALE = -1
@@ -41,8 +45,8 @@ class RedisLedger(Ledger):
         self.messages: WorkSet = self._messages
         self.sinks: WorkSet = RedisWorkSet(connection, names.SINKS)
 
+    @override
     def close(self) -> None:
-        """Let go of all connections, those of the event stream too."""
         self._connection.close()
 
     @override

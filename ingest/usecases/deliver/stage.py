@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
     from ingest.metrics import Metrics
+    from ingest.ports.claims import Claim, WorkSets
     from ingest.ports.eventlog import Entry, EventLog
-    from ingest.ports.ledger import Claim, Ledger
     from ingest.usecases.claims import Lease, LeaseKeeper
 
 log = get_logger()
@@ -47,7 +47,7 @@ _UNAVAILABLE = frozenset({Verdict.UNAVAILABLE, Verdict.GONE})
 class RelayStage:
     """Delivers the event stream to every sink."""
 
-    ledger: Ledger
+    ledger: WorkSets
     events: EventLog
     sinks: Mapping[str, Sink]
     metrics: Metrics

@@ -9,7 +9,7 @@ from ingest.domain import keys
 from ingest.domain.message import OpenMessage
 from ingest.errors import ObjectExistsError
 from ingest.mime import received_at
-from ingest.ports.ledger import Registration
+from ingest.ports.seen import Registration
 from ingest.usecases.recover.republish import event_from_manifest
 from ingest.usecases.spool import Spool
 

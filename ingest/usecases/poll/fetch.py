@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ingest.metrics import Metrics
-    from ingest.ports.ledger import Ledger, Registration
+    from ingest.ports.seen import Registration, SeenMessages
     from ingest.usecases.poll.progress import PollRun
     from ingest.usecases.spool import Spool
 
@@ -45,7 +45,7 @@ class Fetcher:
     """Everything that taking needs, passed in."""
 
     archive: Archive
-    ledger: Ledger
+    ledger: SeenMessages
     wakeups: Wakeups
     metrics: Metrics
     uploads: Executor

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.metrics import Metrics
-    from ingest.ports.ledger import Claim, Ledger
+    from ingest.ports.claims import Claim
+    from ingest.ports.ledger import Ledger
     from ingest.ports.maildrop import Listing, Maildrop, MaildropFactory
     from ingest.usecases.claims import LeaseKeeper
     from ingest.usecases.poll.fetch import Fetcher

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
     from ingest.domain.mailbox import Mailbox
     from ingest.errors import Row
-    from ingest.ports.ledger import Registration
     from ingest.ports.maildrop import Listed, Listing
+    from ingest.ports.seen import Registration
     from ingest.ports.tracing import Attributes, Span
     from ingest.usecases.claims import Lease
 

@@ -22,7 +22,8 @@ from ingest.errors import (
     SpoolError,
     StoreError,
 )
-from ingest.ports.ledger import MailboxStatus, Refusal
+from ingest.ports.slots import Refusal
+from ingest.ports.status import MailboxStatus
 from ingest.usecases.claims import work_off
 from ingest.usecases.poll.progress import PollReport
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ingest.domain.mailbox import Mailbox
-    from ingest.ports.ledger import Claim
+    from ingest.ports.claims import Claim
     from ingest.usecases.poll.poller import Poller
 
 log = get_logger()

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from ingest.domain.message import OpenMessage
     from ingest.metrics import Metrics
-    from ingest.ports.ledger import Claim, Ledger
+    from ingest.ports.claims import Claim
+    from ingest.ports.messages import OpenMessages
     from ingest.usecases.claims import LeaseKeeper
     from ingest.usecases.process.processor import Processor
 
@@ -35,7 +36,7 @@ class ProcessStage:
     """Works off due messages. One that fails is tried again later, then set aside; the others go on."""
 
     processor: Processor
-    ledger: Ledger
+    ledger: OpenMessages
     wakeups: Wakeups
     metrics: Metrics
     keeper: LeaseKeeper

@@ -15,7 +15,8 @@ from ingest.errors import ObjectMissingError, StoreError
 if TYPE_CHECKING:
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
-    from ingest.ports.ledger import Claim, Ledger
+    from ingest.ports.claims import Claim
+    from ingest.ports.seen import SeenMessages
     from ingest.ports.store import Store
 
 log = get_logger()
@@ -27,7 +28,7 @@ class Checkpoints:
 
     store: Store
     layout: Layout
-    ledger: Ledger
+    ledger: SeenMessages
 
     def restore(self, mailbox: Mailbox, claim: Claim) -> dict[bytes, int]:
         """Give a ledger that does not know a mailbox what its checkpoint says; returns that.

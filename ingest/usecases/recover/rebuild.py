@@ -17,7 +17,7 @@ from structlog import get_logger
 from ingest.domain import keys
 from ingest.domain.message import OpenMessage
 from ingest.mime import received_at
-from ingest.ports.ledger import Registration
+from ingest.ports.seen import Registration
 from ingest.usecases.batches import batches
 from ingest.usecases.recover.republish import event_from_manifest
 from ingest.usecases.spool import HEAD_BYTES

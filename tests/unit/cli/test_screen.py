@@ -12,8 +12,9 @@ from ingest.admin.status import MailboxRow, Status
 from ingest.cli.screen import Places, ago, format_size, plain, render
 from ingest.cli.supervisor import ChildState
 from ingest.cli.watch import Snapshot, Totals
+from ingest.ports.claims import Backlog
 from ingest.ports.eventlog import GroupLag
-from ingest.ports.ledger import Backlog, MailboxStatus
+from ingest.ports.status import MailboxStatus
 
 PLACES = Places([("objects", "/srv/mail"), ("to stop", "Ctrl-C")])
 

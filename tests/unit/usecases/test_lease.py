@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ingest.errors import LedgerUnavailableError, StaleClaimError
-from ingest.ports.ledger import Claim
+from ingest.ports.claims import Claim
 from ingest.usecases.claims import LeaseKeeper
 from tests.support.bench import Clock, bench
 

@@ -6,7 +6,7 @@ import pytest
 
 from ingest.admin.mailboxes import Mailboxes, NotPolledError
 from ingest.errors import ConfigError, MaildropConnectError
-from ingest.ports.ledger import Standing
+from ingest.ports.claims import Standing
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 

@@ -1,0 +1,64 @@
+"""The ports to messages that are stored and not processed yet, and to those that failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingest.domain.events import Event
+    from ingest.domain.message import FailedMessage, OpenMessage
+    from ingest.ports.claims import Claim, WorkSet
+
+
+class OpenMessages(Protocol):
+    """Messages to process.
+
+    Every method raises `LedgerUnavailableError` when the ledger does not answer. Methods that take a claim raise
+    `StaleClaimError` if it is stale, and change nothing then.
+
+    Attributes:
+        messages: their due times, by message key.
+    """
+
+    messages: WorkSet
+
+    def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
+        """The open messages with these keys, None for each that is not open."""
+        ...
+
+    def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+        """In one step: append the event to the stream, and close the claimed message."""
+        ...
+
+    def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
+        """In one step: append the event to the stream, and move the claimed message from open to failed."""
+        ...
+
+    def oldest_open(self) -> float | None:
+        """When the oldest open message was first seen (seconds since 1970), or None."""
+        ...
+
+
+class FailedMessages(Protocol):
+    """Messages that could not be processed. Every method raises `LedgerUnavailableError`."""
+
+    def failed_messages(self) -> list[FailedMessage]:
+        """All failed messages, oldest failure first."""
+        ...
+
+    def retry_failed(self, failed: FailedMessage) -> bool:
+        """Open a failed message again, due now, with a fresh attempt budget; return False if it is not there."""
+        ...
+
+    def drop_failed(self, failed: FailedMessage) -> bool:
+        """Remove a failed message; return False if it is not there.
+
+        It counts as processed from then on, so the mailbox's policy may delete it on the server.
+        """
+        ...
+
+
+class Messages(OpenMessages, FailedMessages, Protocol):
+    """Open and failed messages."""

@@ -1,0 +1,96 @@
+"""The port to the seen sets: which messages of a mailbox need not be fetched again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from ingest.domain.events import Event
+    from ingest.domain.message import OpenMessage
+    from ingest.ports.claims import Claim
+
+# In place of the second in a seen set: later than any time from which a deletion may count.
+NEVER_DELETED = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A message that need not be fetched again.
+
+    Attributes:
+        unique_id_digest: 16 bytes, the digest of its unique-id, or of its key if the server has no unique-ids.
+        message: what is to be processed; None if it was processed before (same bytes, another unique-id).
+        stored: whether its bytes are in the store. False for a message that is too large to fetch: only the server
+            has it, so it must never be deleted there.
+        event: to be republished, for a message that was processed before and whose event may have been lost with the
+            ledger.
+    """
+
+    unique_id_digest: bytes
+    message: OpenMessage | None
+    stored: bool = True
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The seen set of a mailbox.
+
+    Attributes:
+        digests: of every registered unique-id (16 bytes), with the second of its registration (since 1970), or
+            `NEVER_DELETED` if the message is not stored.
+        known: False if the ledger has no seen set for the mailbox: it is new, or the ledger was lost.
+        changes: how many times the set of processed messages has changed.
+        checkpointed: the value of `changes` at the last checkpoint.
+    """
+
+    digests: dict[bytes, int]
+    known: bool = True
+    changes: int = 0
+    checkpointed: int = 0
+
+
+class SeenMessages(Protocol):
+    """The seen sets. Whoever writes to one holds the claim on its mailbox.
+
+    Every method raises `LedgerUnavailableError` when the ledger does not answer. Methods that take a claim raise
+    `StaleClaimError` if it is stale, and change nothing then.
+    """
+
+    def seen(self, mailbox: str) -> Seen:
+        """The seen set of a mailbox, read with one call."""
+        ...
+
+    def undone(self, mailbox: str) -> set[bytes]:
+        """The digests of messages that are open or failed, and so must not be deleted on the server."""
+        ...
+
+    def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
+        """In one step: add digests to the seen set, and open messages, due for processing. Return how many opened.
+
+        A message that is open or failed already stays as it is.
+        """
+        ...
+
+    def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
+        """Remove the digests that are not in `keep`; return how many."""
+        ...
+
+    def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
+        """Add digests, with their seconds, from a checkpoint. The seen set exists from then on."""
+        ...
+
+    def unknown(self, mailboxes: Collection[str]) -> int:
+        """How many of these mailboxes have no seen set: they are new, or the ledger was lost."""
+        ...
+
+    def checkpointed(self, mailbox: str, changes: int) -> None:
+        """Record that a checkpoint was written, of a seen set that had changed this many times."""
+        ...
+
+    def republish(self, claim: Claim, events: Sequence[Event]) -> None:
+        """Append events to the stream that may have been published before, with the ids they had."""
+        ...

@@ -1,0 +1,64 @@
+"""The port to what people and gauges read; no decision depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxStatus:
+    """The result of a mailbox's last poll.
+
+    Times are seconds since 1970.
+
+    Attributes:
+        last_poll: when it ended.
+        result: a value of the label `result` of `mailhaul_polls_total`.
+        last_success: when the last successful poll ended.
+        listed: messages on the server.
+        backlog_messages: those of them that have not been fetched.
+        backlog_bytes: their bytes, as the server lists them.
+        certificate_not_after: when the server's certificate expires; None without TLS.
+        expires_after: seconds after which the server deletes mail; None if it does not announce it.
+    """
+
+    last_poll: float
+    result: str
+    last_success: float | None = None
+    listed: int = 0
+    backlog_messages: int = 0
+    backlog_bytes: int = 0
+    certificate_not_after: float | None = None
+    expires_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Memory of the ledger's server in bytes: used, for whatever data, and the limit, None if there is none."""
+
+    used: int
+    limit: int | None
+
+
+class StatusRecords(Protocol):
+    """The last results, and totals. Every method raises `LedgerUnavailableError` when the ledger does not answer."""
+
+    def put_status(self, mailbox: str, status: MailboxStatus) -> None:
+        """Replace a mailbox's status; if `last_success` is None, the previous one stays."""
+        ...
+
+    def statuses(self) -> dict[str, MailboxStatus]:
+        """The status of every mailbox that was ever polled."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """The numbers of `open` and `failed` messages, `events` in the stream, and `dead_letters` over all sinks.
+
+        `dead_letters` are the rejected events, both retrying and dead-lettered.
+        """
+        ...
+
+    def memory(self) -> Memory | None:
+        """How full the server is; None if it does not tell."""
+        ...
