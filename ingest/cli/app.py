@@ -1,7 +1,7 @@
-"""`mailhaul`: every command, thin. What they need is imported when they run, so that `--help` is quick.
+"""`mailhaul`: the root of the command line.
 
-Exit codes: 0 all is well; 1 something failed, and the output says what; 2 the command or the configuration cannot be
-used; 130 interrupted.
+Commands import what they need when they run: importing boto3, celery, pydantic and rich takes a second, which
+`mailhaul --help` does not need.
 """
 
 from __future__ import annotations
@@ -10,37 +10,55 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from ingest import __version__
 from ingest.cli import failed, mailboxes, purge, sinks
-from ingest.cli.messages import FAILED, INTERRUPTED, Commands
+from ingest.cli.messages import EXIT_CODES, FAILED, INTERRUPTED, Commands
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 from ingest.cli.reconcile import reconcile
 from ingest.cli.replay import replay
 
+_RUN = "Run the service"
+_OPERATE = "Operate it"
+_INSPECT = "Inspect"
+_PROCESSES = "Single processes, for containers"
+# The order of `mailhaul --help`: what a new user needs first.
+ORDER = (
+    *("up", "check", "drain", "status"),
+    *("failed", "mailboxes", "sinks", "replay", "reconcile", "purge"),
+    *("parse", "config", "version"),
+    *("worker", "scheduler", "exporter", "health", "probe"),
+)
+
+
+class _Root(Commands):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
 app = typer.Typer(
-    cls=Commands,
-    help="Hauls business mail out of POP3 mailboxes into object storage, with an event for each message.",
+    cls=_Root,
+    help="Fetch business mail from POP3 mailboxes into object storage, and publish an event for each message.",
+    epilog="Exit codes: " + " ".join(f"{code}: {meaning}" for code, meaning in EXIT_CODES.items()),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-config_app = typer.Typer(help="About the configuration.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
-app.add_typer(mailboxes.app, name="mailboxes")
-app.add_typer(failed.app, name="failed")
-app.add_typer(sinks.app, name="sinks")
-app.add_typer(purge.app, name="purge")
-app.command()(replay)
-app.command()(reconcile)
+config_app = typer.Typer(help="The configuration's JSON Schema.", no_args_is_help=True)
+app.add_typer(config_app, name="config", rich_help_panel=_INSPECT)
+app.add_typer(mailboxes.app, name="mailboxes", rich_help_panel=_OPERATE)
+app.add_typer(failed.app, name="failed", rich_help_panel=_OPERATE)
+app.add_typer(sinks.app, name="sinks", rich_help_panel=_OPERATE)
+app.add_typer(purge.app, name="purge", rich_help_panel=_OPERATE)
+app.command(rich_help_panel=_OPERATE)(replay)
+app.command(rich_help_panel=_OPERATE)(reconcile)
 
 
 class Role(StrEnum):
-    """What a worker does."""
+    """What a worker process does."""
 
     POLL = "poll"
     PROCESS = "process"
@@ -48,46 +66,57 @@ class Role(StrEnum):
 
 
 def main() -> None:
-    """Run the command line; never shows a traceback for a mistake of the user's (`MAILHAUL_DEBUG=1` shows it)."""
+    """Run the command line. A user's mistake prints no traceback; `MAILHAUL_DEBUG=1` shows it."""
     app()
 
 
-@app.command()
+def _print_version(value: bool) -> None:  # noqa: FBT001 - typer's signature
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(rich_help_panel=_RUN)
 def up(
     config: ConfigOption = None,
     folder: Annotated[
-        Path, typer.Option(help="Where the demonstration keeps everything; without --config only.")
+        Path, typer.Option(metavar="DIR", help="Where the demonstration keeps its data; only without --config.")
     ] = Path("mailhaul-demo"),
 ) -> None:
-    """Run every process on this machine. Without --config: a demonstration."""
+    """Run every process of the service on this machine; without --config, a demonstration with made-up mail."""
     from ingest.cli.up import run_up
 
     sys.exit(run_up(config, folder))
 
 
-@app.command()
-def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Poll every mailbox once, process and deliver everything, print a summary."""
-    from ingest.cli import once, reports
-
-    report, interrupted = once.drain(config)
-    if as_json:
-        print_json(reports.drain_data(report))
-    else:
-        Console().print(reports.drain_table(report))
-    sys.exit(INTERRUPTED if interrupted else 0 if report.ok else FAILED)
-
-
-@app.command()
+@app.command(rich_help_panel=_RUN)
 def check(
-    only: Annotated[list[str] | None, typer.Argument(metavar="[MAILBOX]...", help="Only these.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MAILBOX]...", help="Check these mailboxes only.", show_default=False),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try each part for real, without fetching or delivering, and say what is wrong and what to do."""
-    from ingest.cli import once, reports
+    """Try each part for real, without fetching or delivering mail; print what is wrong and how to fix it.
 
-    report = once.check(config, only or [])
+    Logs in to each mailbox and lists it, writes, reads and deletes a probe object in the store, asks the ledger, and
+    connects to each sink.
+    """
+    from rich.console import Console
+
+    from ingest.cli import reports, runtime
+
+    report = runtime.check(config, only or [])
     if as_json:
         print_json(reports.check_data(report))
     else:
@@ -95,46 +124,55 @@ def check(
     sys.exit(0 if report.ok else FAILED)
 
 
-@app.command()
-def probe(
-    mailbox: Annotated[str, typer.Argument(help="One whose server this machine is.")],
-    config: ConfigOption = None,
-    address: Annotated[str, typer.Option(help="To serve on; the port is the mailbox's.")] = "127.0.0.1",
-    seconds: Annotated[float, typer.Option(min=1, help="How long to wait.")] = 300,
-) -> None:
-    """Serve a made-up mail to a mailbox, and wait until the running service has hauled it."""
-    from ingest.cli.probe import run_probe
+@app.command(rich_help_panel=_RUN)
+def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Poll every mailbox once, process and deliver everything, print a summary. For cron, tests and a first try."""
+    from rich.console import Console
 
-    sys.exit(0 if run_probe(config, mailbox, address, seconds) else FAILED)
+    from ingest.cli import reports, runtime
+
+    report, interrupted = runtime.drain(config)
+    if as_json:
+        print_json(reports.drain_data(report))
+    else:
+        Console().print(reports.drain_table(report))
+    sys.exit(INTERRUPTED if interrupted else 0 if report.ok else FAILED)
 
 
-@app.command()
+@app.command(rich_help_panel=_RUN)
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show mailboxes, backlog, last success, open and failed messages, from the ledger."""
-    from ingest.cli import once, reports
+    """Show mailboxes, backlog, last successful polls, open and failed messages, as recorded in the ledger."""
+    from rich.console import Console
 
-    found = once.status(config)
+    from ingest.admin.status import read_status
+    from ingest.cli import reports
+    from ingest.cli.runtime import open_runtime
+
+    with open_runtime(config) as runtime:
+        found = read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
     if as_json:
         print_json(reports.status_data(found))
     else:
         Console().print(reports.status_view(found))
 
 
-@app.command()
+@app.command(rich_help_panel=_INSPECT)
 def parse(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Mail as it travels (.eml); - is standard input.")
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Raw mail (.eml); - is standard input.")],
     extract: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write attachments there, never over anything.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write attachments to this folder; never overwrites.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
     authserv_id: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Believe Authentication-Results of this mail server.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Trust Authentication-Results fields of this mail server.", show_default=False
+        ),
     ] = None,
-    dkim: Annotated[bool, typer.Option("--dkim", help="Verify DKIM signatures; asks the DNS.")] = False,
+    dkim: Annotated[bool, typer.Option("--dkim", help="Verify DKIM signatures; queries the DNS.")] = False,
 ) -> None:
-    """Show what is in mail files: a tree, or with --json the manifest of each on one line."""
+    """Show what mail files contain, as a tree, or with --json as one manifest a line. Needs no configuration."""
     from ingest.adapters.dkim import published_keys
     from ingest.cli.parse import parse_files
 
@@ -142,60 +180,76 @@ def parse(
     sys.exit(parse_files(files, extract, as_json=as_json, authserv_id=authserv_id, keys=keys))
 
 
-@app.command()
-def worker(role: Role, config: ConfigOption = None) -> None:
-    """Run one worker process: poll, process or relay."""
-    _as_a_child()
-    from workers.lifecycle import run_worker
-
-    run_worker(role, config)
-
-
-@app.command()
-def scheduler(config: ConfigOption = None) -> None:
-    """Run the scheduler. Any number may run at once."""
-    _as_a_child()
-    from workers.lifecycle import run_scheduler
-
-    run_scheduler(config)
-
-
-@app.command()
-def exporter(config: ConfigOption = None) -> None:
-    """Serve the gauges about the whole system."""
-    _as_a_child()
-    from workers.lifecycle import run_exporter
-
-    run_exporter(config)
-
-
-@app.command()
-def health(config: ConfigOption = None) -> None:
-    """Say whether the one process on this machine's metrics port does its work; for health checks of containers."""
-    from ingest.cli.health import sick
-
-    trouble = sick(config)
-    if trouble is not None:
-        typer.echo(trouble, err=True)
-        sys.exit(FAILED)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
-
-
 @config_app.command("schema")
 def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors."""
+    """Print the JSON Schema of the configuration; editors complete and check with it."""
     from ingest.config import config_schema
 
     typer.echo(json.dumps(config_schema(), indent=2))
 
 
-def _as_a_child() -> None:
-    """Where `mailhaul up` started this: end when it is gone."""
+@app.command(rich_help_panel=_INSPECT)
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+@app.command(rich_help_panel=_PROCESSES)
+def worker(
+    role: Annotated[Role, typer.Argument(help="What it does.")],
+    config: ConfigOption = None,
+) -> None:
+    """Run one worker process: poll mailboxes, process messages, or relay events to sinks."""
+    _end_with_supervisor()
+    from workers.lifecycle import run_worker
+
+    run_worker(role, config)
+
+
+@app.command(rich_help_panel=_PROCESSES)
+def scheduler(config: ConfigOption = None) -> None:
+    """Run the scheduler. Any number may run at once."""
+    _end_with_supervisor()
+    from workers.lifecycle import run_scheduler
+
+    run_scheduler(config)
+
+
+@app.command(rich_help_panel=_PROCESSES)
+def exporter(config: ConfigOption = None) -> None:
+    """Serve the metrics of the whole system: mailboxes, backlog, sinks."""
+    _end_with_supervisor()
+    from workers.lifecycle import run_exporter
+
+    run_exporter(config)
+
+
+@app.command(rich_help_panel=_PROCESSES)
+def health(config: ConfigOption = None) -> None:
+    """Ask the process on this machine's metrics port whether it works; for health checks of containers."""
+    from ingest.cli.health import problem
+
+    found = problem(config)
+    if found is not None:
+        typer.echo(found, err=True)
+        sys.exit(FAILED)
+
+
+@app.command(rich_help_panel=_PROCESSES)
+def probe(
+    mailbox: Annotated[str, typer.Argument(help="A mailbox whose configured server is this machine, without TLS.")],
+    config: ConfigOption = None,
+    address: Annotated[str, typer.Option(help="Address to serve on; the port is the mailbox's.")] = "127.0.0.1",
+    seconds: Annotated[float, typer.Option(min=1, help="How long to wait, in seconds.")] = 300,
+) -> None:
+    """Serve a made-up message to a mailbox, and wait until the running service has stored it. Used by `helm test`."""
+    from ingest.cli.probe import run_probe
+
+    sys.exit(0 if run_probe(config, mailbox, address, seconds) else FAILED)
+
+
+def _end_with_supervisor() -> None:
+    """Where `mailhaul up` started this process: end when it is gone."""
     from ingest.cli.supervisor import end_with_parent
 
     end_with_parent()

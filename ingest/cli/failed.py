@@ -1,14 +1,13 @@
-"""`mailhaul failed`: messages that were given up."""
+"""`mailhaul failed`: messages that could not be processed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from ingest.cli.messages import UNUSABLE, print_error
-from ingest.cli.options import ConfigOption, JsonOption, print_json
+from ingest.cli.options import ConfigOption, JsonOption, YesOption, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,22 +15,29 @@ if TYPE_CHECKING:
     from ingest.admin.failed import FailedMessages
     from ingest.domain.message import FailedMessage
 
-app = typer.Typer(help="Messages that were given up: list, show, retry, drop.", no_args_is_help=True)
+app = typer.Typer(help="Failed messages: list, show, retry, drop.", no_args_is_help=True)
 
 KeysArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY]...", help="Message keys, or how they begin.", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="[KEY]...", help="Message keys, or unambiguous beginnings of them.", show_default=False),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
-MailboxOption = Annotated[str | None, typer.Option("--mailbox", metavar="ID", help="Of this mailbox only.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All failed messages.")]
+MailboxOption = Annotated[
+    str | None, typer.Option("--mailbox", metavar="ID", help="Only messages of this mailbox.", show_default=False)
+]
 
 
 @app.command("list")
 def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: JsonOption = False) -> None:
-    """List them, the oldest first."""
-    from ingest.cli import listings, once
+    """List failed messages, oldest first."""
+    from rich.console import Console
 
-    with once.failed(config) as messages:
-        failed = messages.all(mailbox)
+    from ingest.admin.failed import FailedMessages
+    from ingest.cli import listings
+    from ingest.cli.runtime import open_runtime
+
+    with open_runtime(config) as runtime:
+        failed = FailedMessages(runtime.ledger).all(mailbox)
     if as_json:
         print_json([listings.failed_data(one) for one in failed])
     else:
@@ -39,12 +45,20 @@ def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: J
 
 
 @app.command()
-def show(key: str, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show one: what went wrong, how often it was tried, and where its raw mail lies."""
-    from ingest.cli import listings, once
+def show(
+    key: Annotated[str, typer.Argument(help="A message key, or an unambiguous beginning of one.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one failed message: the reason, the number of attempts, and where its raw mail is stored."""
+    from rich.console import Console
 
-    with once.failed(config) as messages:
-        (one,) = messages.find([key])
+    from ingest.admin.failed import FailedMessages
+    from ingest.cli import listings
+    from ingest.cli.runtime import open_runtime
+
+    with open_runtime(config) as runtime:
+        (one,) = FailedMessages(runtime.ledger).find([key])
     if as_json:
         print_json(listings.failed_data(one))
     else:
@@ -58,12 +72,14 @@ def retry(
     everything: AllOption = False,
     mailbox: MailboxOption = None,
 ) -> None:
-    """Process them again, with a fresh attempt budget."""
-    from ingest.cli import once
+    """Process failed messages again, now and with a fresh attempt budget."""
+    from ingest.admin.failed import FailedMessages
+    from ingest.cli.runtime import open_runtime
 
-    with once.failed(config) as messages:
+    with open_runtime(config) as runtime:
+        messages = FailedMessages(runtime.ledger)
         count = messages.retry(_chosen(messages, keys, mailbox, everything=everything))
-    typer.echo(f"{count} messages are due again")
+    typer.echo(f"{count} messages will be processed again")
 
 
 @app.command()
@@ -72,16 +88,18 @@ def drop(
     config: ConfigOption = None,
     everything: AllOption = False,
     mailbox: MailboxOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YesOption = False,
 ) -> None:
-    """Forget them. Raw mail stays in the store; on the server the mailbox's policy may delete it."""
-    from ingest.cli import once
+    """Remove failed messages from the list. Raw mail stays in the store; the policy may delete it on the server."""
+    from ingest.admin.failed import FailedMessages
+    from ingest.cli.runtime import open_runtime
 
-    with once.failed(config) as messages:
+    with open_runtime(config) as runtime:
+        messages = FailedMessages(runtime.ledger)
         chosen = _chosen(messages, keys, mailbox, everything=everything)
         if chosen and not yes:
-            typer.confirm(f"Forget {len(chosen)} messages that were given up?", abort=True)
-        typer.echo(f"{messages.drop(chosen)} messages are forgotten")
+            typer.confirm(f"Drop {len(chosen)} failed messages?", abort=True)
+        typer.echo(f"{messages.drop(chosen)} messages dropped")
 
 
 def _chosen(

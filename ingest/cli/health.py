@@ -1,4 +1,4 @@
-"""Asks the process on this machine's metrics port whether it still does its work."""
+"""Ask the process on this machine's metrics port whether it works."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 5.0
-_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - addresses to be replaced, nothing listens
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - replaced, not listened on
 
 
-def sick(config_path: Path | None) -> str | None:
-    """What is wrong with the process; None when it is alive.
+def problem(config_path: Path | None) -> str | None:
+    """Return what is wrong with the process; None if it is alive.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -30,5 +30,11 @@ def sick(config_path: Path | None) -> str | None:
         try:
             answer = pool.request("GET", url)
         except urllib3.exceptions.HTTPError:
-            return f"nothing answers at {url}: no process of ours runs here, or metrics.port is another one"
-    return None if answer.status == HTTPStatus.OK else f"the process at {url} is silent for too long"
+            return (
+                f"nothing answers at {url}: no Mailhaul process runs here, or metrics.port differs from the process's"
+            )
+    return (
+        None
+        if answer.status == HTTPStatus.OK
+        else f"the process at {url} reports that it has made no progress for too long"
+    )

@@ -1,31 +1,45 @@
-"""`mailhaul mailboxes`: how each stands; pause, resume, poll."""
+"""`mailhaul mailboxes`: list, pause, resume and poll mailboxes."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from ingest.cli.messages import FAILED, UNUSABLE, print_error
 from ingest.cli.options import ConfigOption, JsonOption, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from ingest.admin.mailboxes import Mailboxes
 
 app = typer.Typer(help="Mailboxes: list, pause, resume, poll.", no_args_is_help=True)
 
-IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Of mailboxes.", show_default=False)]
-AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
+IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Mailbox ids.", show_default=False)]
+AllOption = Annotated[bool, typer.Option("--all", help="All mailboxes.")]
+
+
+@contextmanager
+def _open(config: Path | None) -> Iterator[Mailboxes]:
+    from ingest.admin.mailboxes import Mailboxes
+    from ingest.cli.runtime import open_runtime
+
+    with open_runtime(config) as runtime:
+        yield Mailboxes(runtime.poll_stage, runtime.mailboxes())
 
 
 @app.command("list")
 def list_(ids: IdsArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List them: when each is polled next, or why it is not; what its last poll said."""
-    from ingest.cli import listings, once
+    """List mailboxes: when each is polled next, or why it is not, and the result of its last poll."""
+    from rich.console import Console
 
-    with once.mailboxes(config) as boxes:
+    from ingest.cli import listings
+
+    with _open(config) as boxes:
         states = boxes.states(ids or [])
     if as_json:
         print_json([listings.mailbox_data(one) for one in states])
@@ -35,26 +49,22 @@ def list_(ids: IdsArgument = None, config: ConfigOption = None, as_json: JsonOpt
 
 @app.command()
 def pause(ids: IdsArgument = None, config: ConfigOption = None, everything: AllOption = False) -> None:
-    """Poll them no more until they are resumed. Mail that was fetched is processed and delivered all the same.
+    """Stop polling mailboxes until they are resumed. Mail that was fetched is still processed and delivered.
 
-    The ledger remembers it: if all of the ledger is lost, they are polled again. To stop a mailbox for good, set
-    `enabled: false` in its configuration.
+    The pause is kept in the ledger: if the ledger is lost, the mailbox is polled again. To stop polling a mailbox
+    permanently, set `enabled: false` in its configuration.
     """
-    from ingest.cli import once
-
-    with once.mailboxes(config) as boxes:
+    with _open(config) as boxes:
         chosen = _chosen(boxes, ids, everything=everything)
         new = boxes.pause(chosen)
     for id_ in chosen:
-        typer.echo(f"{id_} is paused" if id_ in new else f"{id_} was paused already")
+        typer.echo(f"{id_} is paused" if id_ in new else f"{id_} was already paused")
 
 
 @app.command()
 def resume(ids: IdsArgument = None, config: ConfigOption = None, everything: AllOption = False) -> None:
-    """Poll paused mailboxes again, at once."""
-    from ingest.cli import once
-
-    with once.mailboxes(config) as boxes:
+    """Poll paused mailboxes again, starting now."""
+    with _open(config) as boxes:
         chosen = _chosen(boxes, ids, everything=everything)
         resumed = boxes.resume(chosen)
     for id_ in chosen:
@@ -63,14 +73,21 @@ def resume(ids: IdsArgument = None, config: ConfigOption = None, everything: All
 
 @app.command()
 def poll(
-    id_: Annotated[str, typer.Argument(metavar="ID", help="Of a mailbox.")],
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Mailbox id.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Poll one now, in this process, and say what came of it. What it fetches, the service processes."""
-    from ingest.cli import once, reports
+    """Poll one mailbox now, in this process, and print the result. The service processes what it fetches.
 
-    outcome = once.poll(config, id_)
+    The first Ctrl-C stops after the message in progress, the second at once.
+    """
+    from rich.console import Console
+
+    from ingest.cli import reports
+    from ingest.cli.stopping import Stopping
+
+    with Stopping() as stopping, _open(config) as boxes:
+        outcome = boxes.poll(id_, lambda: stopping.asked)
     if as_json:
         print_json(reports.poll_data(outcome))
     else:

@@ -1,4 +1,4 @@
-"""What several commands have in common."""
+"""Options that several commands share, and their JSON output."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ import typer
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="A YAML file, or a folder of them.", show_default=False),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="A YAML file, or a folder of them. Without it, MAILHAUL_* variables are the whole configuration.",
+        show_default=False,
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 def print_json(data: object) -> None:
-    """One line on standard output."""
+    """Print data as one line of JSON on standard output."""
     typer.echo(json.dumps(data, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`mailhaul probe`: a made-up mail through the running service, from a POP3 server of ours to the manifest."""
+"""`mailhaul probe`: send a made-up message through the running service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ingest.cli.once import runtime_for
+from ingest.cli.runtime import open_runtime
 from ingest.demo.mails import Kind, sample
 from ingest.demo.server import DemoServer
 from ingest.domain.keys import MANIFEST, message_hasher, message_key
@@ -23,40 +23,40 @@ if TYPE_CHECKING:
 
     from ingest.wiring.runtime import Runtime
 
-LOOK_EVERY = 1.0
+_CHECK_EVERY = 1.0
 
 
 def run_probe(config: Path | None, mailbox: str, address: str, seconds: float) -> bool:
-    """Serve one mail that nobody has seen, and wait for its manifest; says whether it came.
+    """Serve one new message and wait for its manifest; return whether it appeared.
 
     Args:
-        config: of the running service.
-        mailbox: its server has to be this process: no TLS, and a port that is free here.
-        address: to serve on, perhaps for other machines.
-        seconds: to wait at most.
+        config: that of the running service.
+        mailbox: one whose server is this process: no TLS, and a port that is free here.
+        address: to serve on; other machines may need to reach it.
+        seconds: maximum time to wait.
 
     Raises:
-        ConfigError: there is no such mailbox, or its server cannot be this process.
-        StartError: its port is taken.
+        ConfigError: the mailbox is not configured, or its server cannot be this process.
+        StartError: the port is taken.
     """
     console = Console(soft_wrap=True, highlight=False)
-    with runtime_for(config) as runtime, tempfile.TemporaryDirectory(prefix="mailhaul-probe-") as folder:
+    with open_runtime(config) as runtime, tempfile.TemporaryDirectory(prefix="mailhaul-probe-") as folder:
         port = _port(runtime, mailbox)
         login = runtime.credentials(mailbox)
         key = _write_mail(Path(folder) / login.username, mailbox)
         passwords = {login.username: login.password}
         with _serving(DemoServer(Path(folder), passwords, host=address, port=port, reachable=True)):
-            console.print(f"serving one mail on {address}:{port}, waiting for the service to haul it …")
+            console.print(f"serving one message on {address}:{port}, waiting for the service to store it …")
             found = _wait(runtime, mailbox, key, seconds)
     if found is None:
-        console.print(f"not hauled within {seconds:g} s; see the logs of poller and processor, and `mailhaul check`")
+        console.print(f"not stored within {seconds:g} s; see the logs of poller and processor, and `mailhaul check`")
         return False
-    console.print(f"hauled: {found}")
+    console.print(f"stored: {found}")
     return True
 
 
 def _write_mail(home: Path, mailbox: str) -> str:
-    """Put one mail that nobody has seen into a maildrop; returns its message key."""
+    """Write one new message into a maildrop; return its message key."""
     raw = sample(time.time_ns(), mailbox, Kind.PDF_INVOICE, datetime.now(UTC)).raw
     hasher = message_hasher(mailbox)
     hasher.update(raw)
@@ -72,7 +72,7 @@ def _serving(server: DemoServer) -> Iterator[None]:
         server.start()
     except OSError as error:
         raise StartError(
-            f"{server.host}:{server.port} cannot be served ({error.strerror}); end what uses it, or take another"
+            f"{server.host}:{server.port} cannot be served on ({error.strerror}); stop what uses it"
         ) from error
     try:
         yield
@@ -84,12 +84,12 @@ def _port(runtime: Runtime, mailbox: str) -> int:
     require_configured("mailbox", [mailbox], runtime.mailboxes())
     box = runtime.mailboxes()[mailbox]
     if box.server.tls is not Tls.NONE:
-        raise ConfigError([f"mailbox {mailbox}: write `tls: none`, and this machine as `host`, to probe it"])
+        raise ConfigError([f"mailbox {mailbox}: to probe it, write `tls: none` and this machine as `host`"])
     return box.server.port
 
 
 def _wait(runtime: Runtime, mailbox: str, key: str, seconds: float) -> str | None:
-    """The key of the manifest, or None when there is none in time."""
+    """Return the key of the manifest; None if it does not appear in time."""
     ends = time.monotonic() + seconds
     folder = runtime.layout.mailbox(runtime.mailboxes()[mailbox].folder)
     while time.monotonic() < ends:
@@ -98,6 +98,6 @@ def _wait(runtime: Runtime, mailbox: str, key: str, seconds: float) -> str | Non
                 if stored.key.endswith(f"/{key}/{MANIFEST}"):
                     return stored.key
         except StoreUnavailableError:
-            pass  # away for now; the service waits for it too
-        time.sleep(LOOK_EVERY)
+            pass  # unavailable for now; the service waits for it too
+        time.sleep(_CHECK_EVERY)
     return None

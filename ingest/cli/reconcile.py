@@ -1,4 +1,4 @@
-"""`mailhaul reconcile`: give the ledger back what the store knows."""
+"""`mailhaul reconcile`: restore in the ledger what the store has and the ledger has lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from ingest.cli.messages import FAILED, INTERRUPTED, print_error
 from ingest.cli.options import ConfigOption, JsonOption, print_json
@@ -21,42 +20,50 @@ if TYPE_CHECKING:
 
 def reconcile(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Of mailboxes.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Mailbox ids; without any, all mailboxes.", show_default=False),
     ] = None,
     config: ConfigOption = None,
     first: Annotated[
         str | None,
-        typer.Option("--from", metavar="ID", help="Begin with this mailbox, in the configuration's order."),
+        typer.Option(
+            "--from", metavar="ID", help="Start at this mailbox, in the configuration's order.", show_default=False
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the ledger with the store, and give it back what it has lost; without IDs, of every mailbox.
+    """Compare the ledger with the store, and restore what the ledger has lost.
 
-    Opens mail again that is stored, not processed, and unknown to the ledger; tells events again that it may have
-    lost, with the same ids; and makes unique-ids known again that are done. An empty ledger heals by itself: this is
-    for one that was put back to an older state, or that failed over to a replica far behind. Nothing is asked of mail
-    servers. Safe beside the running service, and to run again at any time; Ctrl-C ends it after the mailbox at hand.
+    Reopens messages that are stored, not processed, and unknown to the ledger; republishes events that the ledger may
+    have lost, with the same ids; and restores the unique-ids of messages that are done. An empty ledger is rebuilt
+    without this command: use it after restoring the ledger from an older backup, or after a failover to a replica
+    that was far behind. Does not contact mail servers. Safe while the service runs, and safe to repeat. Ctrl-C stops
+    after the current mailbox.
     """
-    from ingest.cli import once
+    from rich.console import Console
+
+    from ingest.admin.reconcile import Reconciler
+    from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
 
     found: list[Reconciled] = []
     with (
         Stopping() as stopping,
-        once.reconciler(config) as (reconciler, mailboxes),
+        open_runtime(config) as runtime,
         Console(stderr=True, highlight=False).status("") as shown,
     ):
-        chosen = _chosen(mailboxes, ids or [], first)
+        reconciler = Reconciler(runtime.poll_stage.poller, runtime.events)
+        chosen = _chosen(runtime.mailboxes(), ids or [], first)
         for one in reconciler.run(
             chosen, lambda: stopping.asked, lambda mailbox, looked: shown.update(f"{mailbox}: {looked:,} messages")
         ):
             found.append(one)
             if not as_json:
-                _say(one)
+                _report(one)
     if as_json:
         print_json([_data(one) for one in found])
     if len(found) < len(chosen):
-        typer.echo(f"stopped; go on with: mailhaul reconcile --from {chosen[len(found)].id}", err=True)
+        typer.echo(f"stopped; continue with: mailhaul reconcile --from {chosen[len(found)].id}", err=True)
         sys.exit(INTERRUPTED)
     sys.exit(FAILED if any(one.error for one in found) else 0)
 
@@ -67,16 +74,16 @@ def _chosen(mailboxes: Mapping[str, Mailbox], ids: Sequence[str], first: str | N
     return [box for id_, box in list(mailboxes.items())[begins:] if not ids or id_ in ids]
 
 
-def _say(one: Reconciled) -> None:
+def _report(one: Reconciled) -> None:
     if one.error is not None:
         print_error(f"{one.mailbox}: {one.error}")
         return
     lost = [
         f"{count:,} {what}"
         for count, what in (
-            (one.reopened, "opened again"),
-            (one.told, "events told again"),
-            (one.restored, "unique-ids known again"),
+            (one.reopened, "reopened"),
+            (one.told, "events republished"),
+            (one.restored, "unique-ids restored"),
         )
         if count
     ]
@@ -88,7 +95,7 @@ def _data(one: Reconciled) -> dict[str, object]:
         "mailbox": one.mailbox,
         "looked": one.looked,
         "reopened": one.reopened,
-        "told": one.told,
+        "republished": one.told,
         "restored": one.restored,
         "error": str(one.error) if one.error else None,
     }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from ingest.cli.messages import UNUSABLE, print_error
-from ingest.cli.options import ConfigOption, JsonOption, print_json
+from ingest.cli.options import ConfigOption, JsonOption, YesOption, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from ingest.admin.sinks import SinkAdmin
 
 app = typer.Typer(help="Resume sinks, and manage the events that they rejected.", no_args_is_help=True)
@@ -19,22 +22,29 @@ dead_letters = typer.Typer(
 )
 app.add_typer(dead_letters, name="dead-letters")
 
-SinkArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of a sink in the configuration.")]
+SinkArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a sink in the configuration.")]
 EventsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[EVENT]...", help="Ids of events.", show_default=False)
+    list[str] | None, typer.Argument(metavar="[EVENT]...", help="Event ids.", show_default=False)
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All rejected events of the sink.")]
+
+
+@contextmanager
+def _open(config: Path | None) -> Iterator[SinkAdmin]:
+    from ingest.admin.sinks import SinkAdmin
+    from ingest.cli.runtime import open_runtime
+
+    with open_runtime(config) as runtime:
+        yield SinkAdmin(runtime.ledger.sinks, runtime.events, runtime.sinks)
 
 
 @app.command()
 def resume(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Of sinks in the configuration.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of sinks in the configuration.")],
     config: ConfigOption = None,
 ) -> None:
     """Deliver again to sinks that answered 410 Gone, and at once to sinks that are backing off."""
-    from ingest.cli import once
-
-    with once.sinks(config) as sinks:
+    with _open(config) as sinks:
         resumed = sinks.resume(names)
     for name in names:
         typer.echo(f"{name} is due now" if name in resumed else f"{name} was not waiting")
@@ -43,9 +53,11 @@ def resume(
 @dead_letters.command("list")
 def list_(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List events that a sink rejected and has not taken since, oldest first."""
-    from ingest.cli import listings, once
+    from rich.console import Console
 
-    with once.sinks(config) as sinks:
+    from ingest.cli import listings
+
+    with _open(config) as sinks:
         rejected = sinks.rejected(name)
     if as_json:
         print_json([listings.rejected_data(one) for one in rejected])
@@ -58,10 +70,8 @@ def retry(
     name: SinkArgument, events: EventsArgument = None, config: ConfigOption = None, everything: AllOption = False
 ) -> None:
     """Retry rejected events now, dead-lettered ones too, with a fresh attempt budget."""
-    from ingest.cli import once
-
     chosen = _chosen(events, everything=everything)
-    with once.sinks(config) as sinks:
+    with _open(config) as sinks:
         typer.echo(f"{sinks.retry(name, _ids(sinks, name, chosen))} events are due now")
 
 
@@ -71,13 +81,11 @@ def drop(
     events: EventsArgument = None,
     config: ConfigOption = None,
     everything: AllOption = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Drop rejected events: this sink will never receive them. Their messages stay in the store."""
-    from ingest.cli import once
-
     chosen = _chosen(events, everything=everything)
-    with once.sinks(config) as sinks:
+    with _open(config) as sinks:
         ids = _ids(sinks, name, chosen)
         if ids and not yes:
             typer.confirm(f"Drop {len(ids)} events that {name} rejected?", abort=True)
@@ -85,9 +93,9 @@ def drop(
 
 
 def _chosen(events: list[str] | None, *, everything: bool) -> list[str] | None:
-    """Ids, or None for all."""
+    """Return event ids, or None for all."""
     if bool(events) == everything:
-        print_error("name ids of events, or choose with --all")
+        print_error("name event ids, or choose with --all")
         raise typer.Exit(UNUSABLE)
     return events or None
 

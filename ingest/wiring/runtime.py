@@ -19,7 +19,6 @@ from ingest.adapters.ledger.address import Broker, broker
 from ingest.adapters.scanners.clamd import ClamdScanner
 from ingest.adapters.stores import open_store
 from ingest.adapters.stores.metered import MeteredStore
-from ingest.adapters.tokens import TokenCache
 from ingest.admin.check import Check
 from ingest.admin.drain import Drain
 from ingest.config import Secrets
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from ingest.adapters.ledger.redis import RedisLedger
+    from ingest.adapters.tokens import TokenCache
     from ingest.config import Config, ConfigSource
     from ingest.domain.grant import TokenLogin
     from ingest.domain.mailbox import Mailbox
@@ -111,6 +111,9 @@ class Runtime:
     @cached_property
     def tokens(self) -> TokenCache:
         """OAuth2 access tokens, shared by the whole process."""
+        # Imported here: authlib and cryptography take 0.2 s, and only mailboxes that log in with tokens need them.
+        from ingest.adapters.tokens import TokenCache  # noqa: PLC0415
+
         return TokenCache(time.monotonic)
 
     def fingerprint(self, mailbox: str) -> bytes:

@@ -1,13 +1,14 @@
-"""Sinks as the configuration describes them."""
+"""Sinks as the configuration describes them.
+
+Each adapter is imported where a sink of its type is configured: boto3 takes 40 MB and half a second, kombu a tenth of
+a second, and confluent-kafka is an extra that may not be installed.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from ingest.adapters.sinks.amqp import AmqpSink, Broker, Route
-from ingest.adapters.sinks.jsonl import JsonLinesSink
-from ingest.adapters.sinks.webhook import WebhookSink
 from ingest.config.sinks import (
     AmqpSinkSection,
     EventBridgeSinkSection,
@@ -27,6 +28,8 @@ def open_sink(section: SinkSection, secrets: Secrets) -> Sink:
     """One sink. Nothing is connected to yet; secrets are read when they are needed, so that new ones are used."""
     match section:
         case JsonlSinkSection():
+            from ingest.adapters.sinks.jsonl import JsonLinesSink
+
             return JsonLinesSink(section.name, section.path)
         case WebhookSinkSection():
             return _webhook(section, secrets)
@@ -39,6 +42,8 @@ def open_sink(section: SinkSection, secrets: Secrets) -> Sink:
 
 
 def _webhook(section: WebhookSinkSection, secrets: Secrets) -> Sink:
+    from ingest.adapters.sinks.webhook import WebhookSink
+
     return WebhookSink(
         section.name,
         section.url,
@@ -51,6 +56,8 @@ def _webhook(section: WebhookSinkSection, secrets: Secrets) -> Sink:
 
 
 def _amqp(section: AmqpSinkSection, secrets: Secrets) -> Sink:
+    from ingest.adapters.sinks.amqp import AmqpSink, Broker, Route
+
     reference = section.password
     broker = Broker(
         section.host,
@@ -71,8 +78,7 @@ def _amqp(section: AmqpSinkSection, secrets: Secrets) -> Sink:
 
 
 def _kafka(section: KafkaSinkSection, secrets: Secrets) -> Sink:
-    # Imported here, for it needs a package that comes with an extra; without it no such section is valid.
-    from ingest.adapters.sinks.kafka import Cluster, KafkaSink  # noqa: PLC0415
+    from ingest.adapters.sinks.kafka import Cluster, KafkaSink
 
     reference = section.password
     cluster = Cluster(
@@ -93,8 +99,7 @@ def _kafka(section: KafkaSinkSection, secrets: Secrets) -> Sink:
 
 
 def _aws(section: SqsSinkSection | SnsSinkSection | EventBridgeSinkSection, secrets: Secrets) -> Sink:
-    # Imported here, for boto3 takes 40 MB and half a second, which those without such a sink need not pay.
-    from ingest.adapters.sinks import aws, eventbridge, sns, sqs  # noqa: PLC0415
+    from ingest.adapters.sinks import aws, eventbridge, sns, sqs
 
     access_key, secret_key = section.access_key, section.secret_key
 

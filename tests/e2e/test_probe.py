@@ -34,16 +34,16 @@ def test_a_running_service_hauls_the_mail(tmp_path: Path) -> None:
         for _ in range(2):  # another mail each time
             done = mailhaul("probe", "helm-test", "--config", str(config), "--seconds", "60", env=ENVIRONMENT)
             assert done.returncode == 0, done.stdout + done.stderr
-            assert "hauled: helm-test/" in done.stdout
+            assert "stored: helm-test/" in done.stdout
             assert "/message.json" in done.stdout
 
 
-def test_without_a_service_nothing_is_hauled(tmp_path: Path) -> None:
+def test_without_a_service_nothing_is_stored(tmp_path: Path) -> None:
     config = write_config(tmp_path, [_mailbox()])
     everywhere = ("--address", "0.0.0.0")  # noqa: S104 - as in a pod
     done = mailhaul("probe", "helm-test", "--config", str(config), "--seconds", "1", *everywhere, env=ENVIRONMENT)
     assert done.returncode == 1
-    assert "not hauled within 1 s" in done.stdout
+    assert "not stored within 1 s" in done.stdout
 
 
 @pytest.mark.parametrize(

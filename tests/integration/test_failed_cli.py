@@ -76,8 +76,8 @@ def test_they_are_listed_and_shown(run: Run) -> None:
 
 
 def test_what_is_retried_or_dropped_is_no_longer_there(run: Run, valkey: Valkey) -> None:
-    assert run("retry", KEYS[0]).stdout == "1 messages are due again\n"
-    assert run("drop", "--mailbox", "two", "--yes").stdout == "1 messages are forgotten\n"
+    assert run("retry", KEYS[0]).stdout == "1 messages will be processed again\n"
+    assert run("drop", "--mailbox", "two", "--yes").stdout == "1 messages dropped\n"
     assert keys(run) == [KEYS[1]]
     assert run("retry", "--all").returncode == 0
     assert keys(run) == []

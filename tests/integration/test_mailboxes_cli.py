@@ -50,7 +50,7 @@ def states(run: Run) -> dict[str, str]:
 def test_a_person_sees_pauses_resumes_and_polls_mailboxes(run: Run, dovecot_server: Dovecot) -> None:
     assert states(run) == {"one": "unscheduled", "two": "unscheduled", "off": "disabled"}
     assert run("mailboxes", "pause", "one").stdout == "one is paused\n"
-    assert run("mailboxes", "pause", "one").stdout == "one was paused already\n"
+    assert run("mailboxes", "pause", "one").stdout == "one was already paused\n"
     assert run("drain").returncode == 0
     assert states(run) == {"one": "paused", "two": "waiting", "off": "disabled"}
     assert "paused" in run("status").stdout

@@ -172,7 +172,7 @@ def test_a_purged_message_is_gone_and_does_not_come_back(anywhere: Haul) -> None
 
     again = anywhere.run("purge", "message", wanted, "--yes")
     assert again.returncode == 0
-    assert "1 were purged before" in again.stdout
+    assert "1 were already purged" in again.stdout
 
 
 def test_a_purged_mailbox_is_gone_and_is_not_fetched_again(anywhere: Haul) -> None:
@@ -184,8 +184,8 @@ def test_a_purged_mailbox_is_gone_and_is_not_fetched_again(anywhere: Haul) -> No
     assert anywhere.run("mailboxes", "pause", "invoices").returncode == 0
     done = anywhere.run("purge", "mailbox", "invoices", "--yes")
     assert done.returncode == 0, done.stderr
-    assert f"{MAILS} messages are purged" in done.stdout
-    assert f"{MAILS} events are gone from the event stream" in done.stdout
+    assert f"{MAILS} messages purged" in done.stdout
+    assert f"{MAILS} events removed from the event stream" in done.stdout
     for key in anywhere.events():
         assert len(anywhere.left_of(key)) == LEFT
     left = b"".join(content for _, content in anywhere.store.everything())
@@ -209,15 +209,15 @@ def test_what_the_bucket_holds_on_to_is_told_and_goes_once_it_may(
         assert told.returncode == 1
         (line,) = told.stderr.splitlines()
         assert "Object Lock or a legal hold" in line
-        assert "run this again for the rest" in told.stdout
+        assert "run the command again to erase the rest" in told.stdout
         assert held in [key for key, _ in store.everything()]
 
         client.put_object_legal_hold(Bucket=store.bucket, Key=held, LegalHold={"Status": "OFF"})
         client.close()
         told = made.run("purge", "mailbox", "invoices", "--yes")
         assert told.returncode == 0, told.stderr
-        assert f"{MAILS} were purged before; " in told.stdout
-        assert "left over of them are gone now" in told.stdout
+        assert f"{MAILS} were already purged; " in told.stdout
+        assert "leftover objects of them erased now" in told.stdout
         assert all(len(made.left_of(key)) == LEFT for key in made.events())
 
 
@@ -246,7 +246,7 @@ def test_nothing_is_purged_without_a_clear_yes(haul: Haul, answer: bytes) -> Non
     told = asked(haul, answer, "purge", "message", haul.events()[0])
     assert told.returncode == 1
     assert "1 messages of invoices" in told.stderr
-    assert "Erase this for good? [y/N]" in told.stderr
+    assert "Erase this permanently? [y/N]" in told.stderr
     assert haul.store.everything() == before
 
 
@@ -257,7 +257,7 @@ def test_it_says_what_will_be_gone_and_goes_on_after_a_yes(haul: Haul) -> None:
     report = json.loads(told.stdout)
     assert report["messages"] == MAILS
     assert f"{report['objects']} objects, {report['size']:,} bytes, received" in told.stderr
-    assert "Not touched: mail on the POP3 server" in told.stderr
+    assert "Not erased: mail on the POP3 server" in told.stderr
     assert "is not fetched again" in told.stderr
 
 

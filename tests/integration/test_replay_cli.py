@@ -108,8 +108,8 @@ def test_times_and_a_dry_run(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "say what to tell of"),
-        (["--all", "--since", "1h"], "say what to tell of"),
+        ([], "choose messages"),
+        (["--all", "--since", "1h"], "choose messages"),
         (["--since", "yesterday"], "--since yesterday: write a day"),
         (["--all", "--sink", "nobody"], "there is no sink nobody"),
     ],

@@ -8,7 +8,7 @@ import pytest
 import urllib3
 from prometheus_client import CollectorRegistry, Counter
 
-from ingest.cli.health import sick
+from ingest.cli.health import problem
 from ingest.config import Config, ConfigSource
 from tests.support.servers import free_port
 from workers.pages import SILENT_FOR, Heartbeat, serving
@@ -57,18 +57,18 @@ def test_who_is_silent_for_too_long_is_told_so_until_its_heart_beats_again(path:
     heartbeat = Heartbeat(clock)
     with serving(read(path), CollectorRegistry(), heartbeat):
         clock.time += SILENT_FOR - 1
-        assert sick(path) is None
+        assert problem(path) is None
         clock.time += 1
-        assert "silent" in (sick(path) or "")
+        assert "no progress" in (problem(path) or "")
         assert got(read(path), "/livez")[0] == 503
         heartbeat.beat()
-        assert sick(path) is None
+        assert problem(path) is None
 
 
 def test_who_has_no_pulse_lives_while_it_answers(path: Path) -> None:
     with serving(read(path), CollectorRegistry()):
-        assert sick(path) is None
+        assert problem(path) is None
 
 
 def test_where_nothing_answers_the_port_is_told(path: Path) -> None:
-    assert f":{read(path).metrics.port}/livez" in (sick(path) or "")
+    assert f":{read(path).metrics.port}/livez" in (problem(path) or "")

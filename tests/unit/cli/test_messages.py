@@ -6,12 +6,15 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 from rich.console import Console
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from ingest import __version__
 from ingest.admin.check import CheckReport, Finding
 from ingest.admin.drain import DrainedMailbox, DrainReport
-from ingest.cli import once, reports
+from ingest.cli import reports, runtime
 from ingest.cli.app import app
 from ingest.cli.messages import exit_code, printable
 from ingest.errors import (
@@ -57,7 +60,7 @@ def test_an_error_is_a_line_for_each_problem_and_no_traceback(monkeypatch: pytes
         raise ConfigError([f"first: {'long ' * 40}", "second [bold]: \x1b[2J"])
 
     monkeypatch.delenv("MAILHAUL_DEBUG", raising=False)
-    monkeypatch.setattr(once, "status", fail)
+    monkeypatch.setattr(runtime, "open_runtime", fail)
     code, stdout, stderr = run("status")
     assert (code, stdout) == (2, "")
     assert stderr.splitlines() == [f"error: first: {'long ' * 40}", "error: second [bold]: \ufffd[2J"]
@@ -68,7 +71,7 @@ def test_who_debugs_gets_the_error_itself(monkeypatch: pytest.MonkeyPatch) -> No
         raise StartError("no")
 
     monkeypatch.setenv("MAILHAUL_DEBUG", "1")
-    monkeypatch.setattr(once, "status", fail)
+    monkeypatch.setattr(runtime, "open_runtime", fail)
     assert isinstance(CliRunner().invoke(app, ["status"]).exception, StartError)
 
 
@@ -90,14 +93,14 @@ def test_bad_usage_is_2(arguments: list[str]) -> None:
 def test_the_exit_code_of_a_drain(
     monkeypatch: pytest.MonkeyPatch, report: DrainReport, *, interrupted: bool, code: int, form: list[str]
 ) -> None:
-    monkeypatch.setattr(once, "drain", lambda _config: (report, interrupted))
+    monkeypatch.setattr(runtime, "drain", lambda _config: (report, interrupted))
     assert run("drain", *form)[0] == code
 
 
 @pytest.mark.parametrize(("ok", "code"), [(True, 0), (False, 1)])
 def test_the_exit_code_of_a_check(monkeypatch: pytest.MonkeyPatch, *, ok: bool, code: int) -> None:
     report = CheckReport([Finding("store", "memory", ok=ok, detail="words")])
-    monkeypatch.setattr(once, "check", lambda _config, _only: report)
+    monkeypatch.setattr(runtime, "check", lambda _config, _only: report)
     assert run("check")[0] == code
 
 
@@ -105,7 +108,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_config: Path | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(once, "status", interrupt)
+    monkeypatch.setattr(runtime, "open_runtime", interrupt)
     assert run("status")[0] == 130
 
 
@@ -129,3 +132,17 @@ def test_what_a_sender_writes_cannot_steer_the_terminal(tmp_path: Path) -> None:
     assert "red [bold]" in stdout
     for steering in "\x1b\x07\u202e":
         assert steering not in stdout
+
+
+def test_help_lists_commands_in_the_order_a_new_user_needs_them() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    names = group.list_commands(typer.Context(group))
+    assert names[:4] == ["up", "check", "drain", "status"]
+    assert set(names) == set(group.commands)
+    assert names.index("failed") < names.index("replay") < names.index("parse") < names.index("worker")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["version"]])
+def test_version_is_an_option_and_a_command(arguments: list[str]) -> None:
+    assert run(*arguments) == (0, f"{__version__}\n", "")
