@@ -1,8 +1,8 @@
 """Every metric, declared once: name, type, labels, unit and meaning.
 
 Workers expose counters and histograms. Gauges about the whole system come from the exporter alone, which reads the
-ledger when it is scraped; a gauge in every worker would count the same thing many times. What a process uses, each
-says of itself.
+ledger when it is scraped; a gauge in every worker would count the same thing many times. Each process reports its
+own use of CPU and memory.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ SCAN_RESULTS = ("clean", "infected", "unscanned")
 STORE_OPERATIONS = ("put", "get", "stat", "delete", "erase", "list")
 STORE_RESULTS = ("ok", "exists", "missing", "refused", "unavailable")
 SINK_RESULTS = ("delivered", "rejected", "unavailable", "gone")
-TASKS = ("poll", "process", "relay")
-TASK_RESULTS = ("ok", "error")
+QUEUES = ("poll", "process", "relay")
+WAKEUP_RESULTS = ("ok", "error")
 STAGES = ("process", "publish")
 
-# Types that get a label of their own; all others count as "other", so that a sender cannot make series.
+# Types with a label of their own; all others count as "other", so that a sender cannot create series.
 ATTACHMENT_TYPES = frozenset(
     {
         "application/pdf",
@@ -79,19 +79,19 @@ _SIZES = (1024, 4096, 16384, 65536, 262144, 2**20, 2**22, 2**24, 2**26, 2**28)
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One metric. `name` is as it is exported (counters end in `_total`), without the prefix."""
+    """One metric; `name` is the exported name (counters end in `_total`) without the prefix."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    # The label combinations that are known beforehand, which start at 0.
+    # Label combinations that are known in advance and start at 0.
     known: tuple[tuple[str, ...], ...] = ()
 
     @property
     def full_name(self) -> str:
-        """With the prefix."""
+        """The name with the prefix."""
         return PREFIX + self.name
 
 
@@ -104,11 +104,11 @@ def _singles(values: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 
 
 WORKER_SPECS: tuple[Spec, ...] = (
-    Spec("polls_total", "counter", "Polls that ended, by mailbox and result", ("mailbox", "result")),
+    Spec("polls_total", "counter", "Finished polls, by mailbox and result", ("mailbox", "result")),
     Spec(
         "fetch_duration_seconds",
         "histogram",
-        "Seconds that one phase of a POP3 session took; retr and dele count one message each",
+        "Duration of one phase of a POP3 session; retr and dele count one message each",
         ("server", "phase"),
         _FAST,
     ),
@@ -116,25 +116,25 @@ WORKER_SPECS: tuple[Spec, ...] = (
     Spec(
         "polls_deferred_total",
         "counter",
-        "Polls put off because our own limit of connections to the server was reached",
+        "Polls deferred because no connection slot for the server was free",
         ("server",),
     ),
     Spec(
         "unique_id_resets_total",
         "counter",
-        "Times that a server gave all messages of a mailbox new unique-ids",
+        "How often the server gave all messages of a mailbox new unique-ids",
         ("mailbox",),
     ),
     Spec(
         "messages_total",
         "counter",
-        "Messages by what became of them; a message counts once under each result it reaches",
+        "Messages by result; a message counts once under each result it reaches",
         ("result",),
         known=_singles(MESSAGE_RESULTS),
     ),
     Spec("message_size_bytes", "histogram", "Bytes of the raw message", buckets=_SIZES),
-    Spec("parse_duration_seconds", "histogram", "Seconds to parse a message, storing not counted", buckets=_FAST),
-    Spec("parse_defects_total", "counter", "Repairs and oddities found in messages, by code", ("code",)),
+    Spec("parse_duration_seconds", "histogram", "Seconds to parse a message, without storing it", buckets=_FAST),
+    Spec("parse_defects_total", "counter", "Defects found in messages, by code", ("code",)),
     Spec(
         "attachments_total",
         "counter",
@@ -152,7 +152,7 @@ WORKER_SPECS: tuple[Spec, ...] = (
     Spec(
         "scans_total",
         "counter",
-        "Attachments shown to the virus scanner, by what it said; unscanned: no answer, or too large",
+        "Attachments sent to the virus scanner, by result; unscanned: no answer, or too large",
         ("result",),
         known=_singles(SCAN_RESULTS),
     ),
@@ -166,26 +166,26 @@ WORKER_SPECS: tuple[Spec, ...] = (
     Spec(
         "store_request_duration_seconds",
         "histogram",
-        "Seconds that a request to the object store took",
+        "Duration of a request to the object store",
         ("operation", "result"),
         _FAST,
         known=_pairs(STORE_OPERATIONS, STORE_RESULTS),
     ),
-    Spec("events_published_total", "counter", "Events handed to a sink, by what it said", ("sink", "result")),
+    Spec("events_published_total", "counter", "Events sent to a sink, by result", ("sink", "result")),
     Spec(
         "end_to_end_latency_seconds",
         "histogram",
         "Seconds from first seen on the server until a sink acknowledged the event",
         buckets=_LATENCY,
     ),
-    Spec("wakeups_total", "counter", "Wakeups worked off", ("task", "result"), known=_pairs(TASKS, TASK_RESULTS)),
+    Spec("wakeups_total", "counter", "Wake-ups handled", ("queue", "result"), known=_pairs(QUEUES, WAKEUP_RESULTS)),
     Spec(
         "wakeup_duration_seconds",
         "histogram",
-        "Seconds that working off a hint took",
-        ("task", "result"),
+        "Seconds to handle a wake-up",
+        ("queue", "result"),
         _SLOW,
-        known=_pairs(TASKS, TASK_RESULTS),
+        known=_pairs(QUEUES, WAKEUP_RESULTS),
     ),
 )
 
@@ -193,7 +193,7 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
     Spec(
         "mailbox_last_success_timestamp_seconds",
         "gauge",
-        "When the mailbox was last polled successfully",
+        "Time of the last successful poll of the mailbox",
         ("mailbox",),
     ),
     Spec("mailbox_poll_interval_seconds", "gauge", "The configured interval", ("mailbox",)),
@@ -201,11 +201,11 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
     Spec(
         "mailbox_server_retention_seconds",
         "gauge",
-        "Seconds after which the server deletes mail by itself, where it says so (EXPIRE)",
+        "Seconds after which the server deletes mail by itself, if it announces it (EXPIRE)",
         ("mailbox",),
     ),
-    Spec("mailbox_backlog_messages", "gauge", "Messages on the server that are not yet stored", ("mailbox",)),
-    Spec("mailbox_backlog_bytes", "gauge", "Bytes on the server that are not yet stored", ("mailbox",)),
+    Spec("mailbox_backlog_messages", "gauge", "Messages on the server that are not stored", ("mailbox",)),
+    Spec("mailbox_backlog_bytes", "gauge", "Bytes on the server that are not stored", ("mailbox",)),
     Spec("pending_messages", "gauge", "Messages that wait for a stage", ("stage",), known=_singles(STAGES)),
     Spec(
         "pending_oldest_age_seconds",
@@ -214,61 +214,73 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         ("stage",),
         known=_singles(STAGES),
     ),
-    Spec("failed_messages", "gauge", "Messages that were given up and wait for a person"),
-    Spec("dead_letters", "gauge", "Events that a sink rejected and has not taken since, retrying or dead-lettered"),
-    Spec("sink_waiting_events", "gauge", "Events that a sink has not confirmed yet", ("sink",)),
+    Spec("failed_messages", "gauge", "Failed messages, which wait for a decision"),
+    Spec(
+        "dead_letters",
+        "gauge",
+        "Events that a sink rejected and has not accepted since: retrying events and dead letters",
+    ),
+    Spec("sink_waiting_events", "gauge", "Events that a sink has not acknowledged", ("sink",)),
     Spec(
         "sink_oldest_event_age_seconds",
         "gauge",
-        "Age of the oldest event that a sink has not confirmed yet, 0 when there is none",
+        "Age of the oldest event that a sink has not acknowledged, 0 when there is none",
         ("sink",),
     ),
     Spec(
         "sink_disabled",
         "gauge",
-        "1 while a sink, which wanted nothing any more, waits for `mailhaul sinks resume`",
+        "1 while a sink that answered 410 Gone is disabled, until `mailhaul sinks resume`",
         ("sink",),
     ),
-    Spec("queue_wakeups", "gauge", "Wakeups that wait in a queue", ("queue",), known=_singles(TASKS)),
+    Spec("queue_wakeups", "gauge", "Wake-ups that wait in a queue", ("queue",), known=_singles(QUEUES)),
     Spec(
         "queue_oldest_wakeup_age_seconds",
         "gauge",
-        "Seconds that the oldest hint in a queue has waited",
+        "Age of the oldest wake-up in a queue",
         ("queue",),
-        known=_singles(TASKS),
+        known=_singles(QUEUES),
     ),
-    Spec("scheduler_last_tick_timestamp_seconds", "gauge", "When a scheduler last ticked"),
-    Spec("schedule_lag_seconds", "gauge", "How late the most overdue mailbox is"),
-    Spec("due_mailboxes", "gauge", "Mailboxes that are due and that no poller has taken yet"),
+    Spec("scheduler_last_tick_timestamp_seconds", "gauge", "Time of the last tick of a scheduler"),
+    Spec("schedule_lag_seconds", "gauge", "Delay of the most overdue mailbox"),
+    Spec("due_mailboxes", "gauge", "Mailboxes that are due and not claimed"),
     Spec(
         "tls_certificate_not_after_timestamp_seconds",
         "gauge",
-        "When the certificate of a POP3 server ends",
+        "Expiry of the certificate of a POP3 server",
         ("server",),
     ),
-    Spec("ledger_up", "gauge", "1 when the ledger answered this scrape; without it the other gauges are missing"),
+    Spec("ledger_up", "gauge", "1 when the ledger answered this scrape; otherwise the other gauges are missing"),
     Spec(
         "ledger_memory_bytes",
         "gauge",
-        "Memory that the ledger's server uses, for whatever else is in it too; missing where INFO is forbidden",
+        "Memory that the ledger's server uses, for all its databases; missing if INFO is forbidden",
     ),
-    Spec("ledger_memory_limit_bytes", "gauge", "What it may use (maxmemory); missing where there is no limit"),
-    Spec("event_stream_entries", "gauge", "Events in the ledger's stream, kept until every sink has confirmed them"),
+    Spec(
+        "ledger_memory_limit_bytes",
+        "gauge",
+        "Memory limit of the ledger's server (maxmemory); missing if there is none",
+    ),
+    Spec(
+        "event_stream_entries",
+        "gauge",
+        "Events in the ledger's stream, which are kept until every sink has acknowledged them",
+    ),
     Spec(
         "configuration_problems",
         "gauge",
-        "What is wrong with the configuration's files as they are now, above 0 while the last good one is in use",
+        "Mistakes in the current files of the configuration; above 0 the last valid configuration is in use",
     ),
-    Spec("build_info", "gauge", "Always 1; the labels say what runs", ("version", "revision")),
+    Spec("build_info", "gauge", "Always 1; the labels name what runs", ("version", "revision")),
 )
 
 PROCESS_SPECS: tuple[Spec, ...] = (
-    Spec("process_start_timestamp_seconds", "gauge", "When the process began to serve", ("role",)),
-    Spec("process_cpu_seconds_total", "counter", "Processor time used, that of child processes included", ("role",)),
+    Spec("process_start_timestamp_seconds", "gauge", "Start time of the process", ("role",)),
+    Spec("process_cpu_seconds_total", "counter", "CPU time used, child processes included", ("role",)),
     Spec(
         "process_resident_memory_bytes",
         "gauge",
-        "Memory in use, that of child processes included; what they share counts for each",
+        "Memory used, child processes included; shared memory counts for each",
         ("role",),
     ),
 )
@@ -278,7 +290,7 @@ SPECS: tuple[Spec, ...] = WORKER_SPECS + EXPORTER_SPECS + PROCESS_SPECS
 
 @dataclass
 class Metrics:
-    """The counters and histograms of one worker process, made from the declarations above."""
+    """The counters and histograms of one worker process, created from the declarations above."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     mailbox_label: bool = True
@@ -307,7 +319,7 @@ class Metrics:
         (histogram.labels(*labels) if labels else histogram).observe(value)
 
     def poll_ended(self, mailbox: str, result: str) -> None:
-        """Count a poll under its mailbox; series are capped, and can be switched off."""
+        """Count a finished poll of a mailbox; the number of series is capped, and the label can be disabled."""
         self.count("polls_total", self._capped(mailbox), result)
 
     def ids_reset(self, mailbox: str) -> None:
@@ -315,7 +327,7 @@ class Metrics:
         self.count("unique_id_resets_total", self._capped(mailbox))
 
     def expect_polls(self, mailboxes: Iterable[str], servers: Iterable[str]) -> None:
-        """Start their counters at 0, so that the first failure is already an increase."""
+        """Start the counters of these mailboxes and servers at 0, so that the first failure is an increase."""
         for server in servers:
             self._counters["polls_deferred_total"].labels(server)
         for mailbox in mailboxes:
@@ -331,7 +343,7 @@ class Metrics:
                 self._counters["events_published_total"].labels(sink, result)
 
     def defect(self, code: str) -> None:
-        """Count one defect. Codes are ours, yet capped: a bug that makes codes must not make series."""
+        """Count one defect. Codes are fixed, yet capped: a bug that creates codes must not create series."""
         if code not in self._codes and len(self._codes) >= DEFECT_SERIES:
             code = "other"
         self._codes.add(code)

@@ -25,19 +25,19 @@ SCENARIOS = [
     ),
     Scenario(
         "MailhaulPollBudgetBurnFast",
-        "a spike of five minutes is over soon",
+        "a spike of five minutes",
         polls("success", "0+100x99") | polls("timeout", "0x60 0+20x9"),
         66,
     ),
     Scenario(
         "MailhaulPollBudgetBurnFast",
-        "it is over: the hour was bad, the last minutes are good",
+        "the hour was bad, the last minutes are good",
         polls("success", "0+90x99") | polls("timeout", "0+10x50 500x49"),
         65,
     ),
     Scenario(
         "MailhaulPollBudgetBurnFast",
-        "refused credentials and paused mailboxes do not count",
+        "rejected credentials and paused mailboxes do not count",
         polls("success", "0+50x99") | polls("auth_error", "0+50x99") | polls("disabled", "0+50x99"),
         65,
     ),
@@ -59,20 +59,16 @@ SCENARIOS = [
         "three of ten",
         mailboxes(3, 7),
         20,
-        (Firing("30% of the mailboxes have not been polled for three of their intervals", MAIL),),
+        (Firing("30% of the mailboxes have had no successful poll for three intervals", MAIL),),
     ),
-    Scenario("MailhaulManyMailboxesStale", "two of ten are no mass", mailboxes(2, 8), 20),
-    Scenario("MailhaulManyMailboxesStale", "three of forty are a few", mailboxes(3, 37), 20),
+    Scenario("MailhaulManyMailboxesStale", "two of ten are too few", mailboxes(2, 8), 20),
+    Scenario("MailhaulManyMailboxesStale", "three of forty are too few", mailboxes(3, 37), 20),
     Scenario(
         "MailhaulMailboxStale",
         "one of ten",
         mailboxes(1, 9),
         20,
-        (
-            Firing(
-                "Mailbox stale-0 was last polled successfully 20 of its intervals ago", MAIL | {"mailbox": "stale-0"}
-            ),
-        ),
+        (Firing("Mailbox stale-0 had its last successful poll 20 intervals ago", MAIL | {"mailbox": "stale-0"}),),
     ),
     Scenario(
         "MailhaulMailboxStale",
@@ -86,7 +82,7 @@ SCENARIOS = [
         "where series have no namespace",
         mailbox("a", "0x99", where=""),
         20,
-        (Firing("Mailbox a was last polled successfully 20 of its intervals ago", {"mailbox": "a"}),),
+        (Firing("Mailbox a had its last successful poll 20 intervals ago", {"mailbox": "a"}),),
     ),
     Scenario("MailhaulMailboxStale", "many are stale, which has an alert of its own", mailboxes(5, 5), 30),
     Scenario(
@@ -96,14 +92,14 @@ SCENARIOS = [
         30,
         (
             Firing(
-                "Mailbox x was last polled successfully 30 of its intervals ago",
+                "Mailbox x had its last successful poll 30 intervals ago",
                 {"namespace": "other", "mailbox": "x"},
             ),
         ),
     ),
     Scenario(
         "MailhaulMailboxStale",
-        "its credentials are refused, which has an alert of its own",
+        "its credentials are rejected, which has an alert of its own",
         mailbox("a", "0x99") | polls("auth_error", "0+1x99") | polls("success", "0x99"),
         30,
     ),
@@ -112,14 +108,14 @@ SCENARIOS = [
     Scenario("MailhaulMailboxStale", "stale for no more than some minutes", mailbox("a", "0x99"), 12),
     Scenario(
         "MailhaulAuthenticationFailing",
-        "refused at each turn",
+        "rejected at each poll",
         polls("auth_error", "0+1x99") | polls("success", "0x99"),
         30,
-        (Firing("The server refuses the credentials of mailbox a", MAIL | {"mailbox": "a"}),),
+        (Firing("The server rejects the credentials of mailbox a", MAIL | {"mailbox": "a"}),),
     ),
     Scenario(
         "MailhaulAuthenticationFailing",
-        "refused until the secret was mended",
+        "rejected until the secret was fixed",
         polls("auth_error", "0+1x20 20x79") | polls("success", "0x20 0+1x79"),
         30,
     ),
@@ -131,10 +127,10 @@ SCENARIOS = [
     ),
     Scenario(
         "MailhaulMailExpiresUnread",
-        "three quarters of the time are over",
+        "three quarters of the time have passed",
         mailbox("a", "0x99") | one("mailbox_server_retention_seconds", "1200x99", mailbox="a"),
         16,
-        (Firing("The server will delete mail of a that was not read yet", MAIL | {"mailbox": "a"}),),
+        (Firing("The server will delete unread mail of a", MAIL | {"mailbox": "a"}),),
     ),
     Scenario(
         "MailhaulMailExpiresUnread",
@@ -144,13 +140,13 @@ SCENARIOS = [
     ),
     Scenario(
         "MailhaulMailExpiresUnread",
-        "EXPIRE 0: mail goes when it was read, whatever we do",
+        "EXPIRE 0: mail is deleted when it was read, whatever Mailhaul does",
         mailbox("a", "0x99") | one("mailbox_server_retention_seconds", "0x99", mailbox="a"),
         90,
     ),
     Scenario(
         "MailhaulMailExpiresUnread",
-        "a paused mailbox is somebody's decision",
+        "the mailbox is paused",
         mailbox("a", "0x99", enabled=0) | one("mailbox_server_retention_seconds", "1200x99", mailbox="a"),
         30,
     ),
@@ -159,44 +155,44 @@ SCENARIOS = [
         "overdue by minutes",
         one("schedule_lag_seconds", "400x99"),
         20,
-        (Firing("The most overdue mailbox waits for a poller since 6m 40s", MAIL),),
+        (Firing("The most overdue mailbox has waited for a poller for 6m 40s", MAIL),),
     ),
     Scenario("MailhaulPollersBehind", "overdue by seconds", one("schedule_lag_seconds", "20x99"), 20),
     Scenario(
-        "MailhaulOldestTaskTooOld",
+        "MailhaulOldestWakeupTooOld",
         "in one queue",
         one("queue_oldest_wakeup_age_seconds", "150x99", queue="poll")
         | one("queue_oldest_wakeup_age_seconds", "1x99", queue="relay"),
         20,
-        (Firing("The oldest task in queue poll has waited for 2m 30s", MAIL | {"queue": "poll"}),),
+        (Firing("The oldest wake-up in queue poll has waited for 2m 30s", MAIL | {"queue": "poll"}),),
     ),
     Scenario(
-        "MailhaulOldestTaskTooOld",
-        "as long as a hint is good",
+        "MailhaulOldestWakeupTooOld",
+        "younger than the expiry of a wake-up",
         one("queue_oldest_wakeup_age_seconds", "15x99", queue="poll"),
         20,
     ),
     Scenario(
         "MailhaulWorkersNotConsuming",
-        "workers that end no task, beside others that do",
+        "workers that handle no wake-up, beside others that do",
         one("queue_wakeups", "5x99", queue="poll")
         | one("queue_wakeups", "5x99", queue="relay")
-        | one("wakeups_total", "7x99", task="poll", result="ok")
-        | one("wakeups_total", "0+1x99", task="relay", result="ok"),
+        | one("wakeups_total", "7x99", queue="poll", result="ok")
+        | one("wakeups_total", "0+1x99", queue="relay", result="ok"),
         30,
-        (Firing("No worker takes tasks from queue poll, where 5 wait", MAIL | {"queue": "poll"}),),
+        (Firing("No worker takes wake-ups from queue poll, where 5 wait", MAIL | {"queue": "poll"}),),
     ),
     Scenario(
         "MailhaulWorkersNotConsuming",
         "no worker at all",
         one("queue_wakeups", "2x99", queue="process"),
         30,
-        (Firing("No worker takes tasks from queue process, where 2 wait", MAIL | {"queue": "process"}),),
+        (Firing("No worker takes wake-ups from queue process, where 2 wait", MAIL | {"queue": "process"}),),
     ),
     Scenario(
         "MailhaulWorkersNotConsuming",
         "nothing to do",
-        one("queue_wakeups", "0x99", queue="poll") | one("wakeups_total", "7x99", task="poll", result="ok"),
+        one("queue_wakeups", "0x99", queue="poll") | one("wakeups_total", "7x99", queue="poll", result="ok"),
         30,
     ),
     Scenario(
@@ -217,17 +213,17 @@ SCENARIOS = [
         "two mistakes",
         one("configuration_problems", "0x5 2x20"),
         15,
-        (Firing("The configuration has 2 mistakes, and is not used", MAIL),),
+        (Firing("The configuration has 2 mistakes and is not used", MAIL),),
     ),
-    Scenario("MailhaulConfigurationBroken", "mended at once", one("configuration_problems", "0x5 2x2 0x20"), 15),
+    Scenario("MailhaulConfigurationBroken", "fixed at once", one("configuration_problems", "0x5 2x2 0x20"), 15),
     Scenario(
         "MailhaulLedgerDown",
-        "away",
+        "unavailable",
         one("ledger_up", "1x5 0x20"),
         15,
         (Firing("The ledger (Redis or Valkey) does not answer", MAIL),),
     ),
-    Scenario("MailhaulLedgerDown", "there again", one("ledger_up", "0x5 1x20"), 15),
+    Scenario("MailhaulLedgerDown", "available again", one("ledger_up", "0x5 1x20"), 15),
     Scenario(
         "MailhaulLedgerMemoryHigh",
         "nine tenths are used",
@@ -244,22 +240,22 @@ SCENARIOS = [
     Scenario("MailhaulLedgerMemoryHigh", "there is no limit", one("ledger_memory_bytes", "900x99"), 20),
     Scenario(
         "MailhaulExporterAbsent",
-        "away",
+        "unavailable",
         one("ledger_up", "1x5 stale"),
         15,
-        (Firing("Nothing is heard from any exporter of Mailhaul"),),
+        (Firing("Prometheus scrapes no exporter of Mailhaul"),),
     ),
-    Scenario("MailhaulExporterAbsent", "there, if without a ledger", one("ledger_up", "0x20"), 15),
+    Scenario("MailhaulExporterAbsent", "running, without a ledger", one("ledger_up", "0x20"), 15),
     Scenario(
         "MailhaulBacklogGrowing",
-        "five messages a minute more",
+        "five more messages per minute",
         one("mailbox_backlog_messages", "0+5x99", mailbox="a") | one("pending_messages", "0x99", stage="process"),
         95,
-        (Firing("The backlog grows by 300 messages an hour", MAIL),),
+        (Firing("The backlog grows by 300 messages per hour", MAIL),),
     ),
     Scenario(
         "MailhaulBacklogGrowing",
-        "large, and getting smaller",
+        "large and shrinking",
         one("mailbox_backlog_messages", "9000-5x99", mailbox="a") | one("pending_messages", "0x99", stage="process"),
         95,
     ),
@@ -272,19 +268,19 @@ SCENARIOS = [
     ),
     Scenario(
         "MailhaulProcessingStuck",
-        "what waits for a sink is another matter",
+        "only events for a sink wait",
         one("pending_oldest_age_seconds", "5x99", stage="process")
         | one("pending_oldest_age_seconds", "1000x99", stage="publish"),
         20,
     ),
     Scenario(
         "MailhaulDeliverySlow",
-        "a fifth comes late",
+        "a fifth is late",
         in_time("0+80x99", "0+100x99"),
         90,
-        (Firing("20% of messages took more than two minutes to arrive at a sink", MAIL),),
+        (Firing("20% of messages took more than two minutes to reach a sink", MAIL),),
     ),
-    Scenario("MailhaulDeliverySlow", "one of a hundred comes late", in_time("0+99x99", "0+100x99"), 90),
+    Scenario("MailhaulDeliverySlow", "one of a hundred is late", in_time("0+99x99", "0+100x99"), 90),
     Scenario(
         "MailhaulStoreErrors",
         "a tenth fails",
@@ -294,7 +290,7 @@ SCENARIOS = [
     ),
     Scenario(
         "MailhaulStoreErrors",
-        "that an object is there already, or is not, is an answer",
+        "an existing or missing object is a valid answer",
         store("put", "ok", "0+90x99")
         | store("put", "exists", "0+50x99")
         | store("get", "missing", "0+50x99")
@@ -306,7 +302,7 @@ SCENARIOS = [
         "two",
         one("messages_total", "0x60 2x30", result="failed"),
         70,
-        (Firing("2 messages were given up within an hour", MAIL),),
+        (Firing("Processing of 2 messages failed within an hour", MAIL),),
     ),
     Scenario(
         "MailhaulFailedMessagesGrowing",
@@ -320,7 +316,7 @@ SCENARIOS = [
         one("sink_oldest_event_age_seconds", "700x99", sink="erp")
         | one("sink_oldest_event_age_seconds", "3x99", sink="archive"),
         20,
-        (Firing("Sink erp has not confirmed an event that is 11m 40s old", MAIL | {"sink": "erp"}),),
+        (Firing("Sink erp has not acknowledged an event that is 11m 40s old", MAIL | {"sink": "erp"}),),
     ),
     Scenario(
         "MailhaulPublicationStuck",
@@ -333,7 +329,7 @@ SCENARIOS = [
         "one that answered 410",
         one("sink_disabled", "0x5 1x20", sink="erp"),
         15,
-        (Firing("Sink erp wants no more events (410) and waits for a person", MAIL | {"sink": "erp"}),),
+        (Firing("Sink erp answered 410 Gone and is disabled", MAIL | {"sink": "erp"}),),
     ),
     Scenario("MailhaulSinkDisabled", "resumed", one("sink_disabled", "1x5 0x20", sink="erp"), 15),
     Scenario(
@@ -341,15 +337,15 @@ SCENARIOS = [
         "two",
         one("dead_letters", "2x99"),
         20,
-        (Firing("2 events were rejected by a sink and have not been delivered since", MAIL),),
+        (Firing("Sinks have rejected 2 events, and not accepted them since", MAIL),),
     ),
-    Scenario("MailhaulDeadLetters", "taken at the next try", one("dead_letters", "2x5 0x99"), 20),
+    Scenario("MailhaulDeadLetters", "accepted at the next attempt", one("dead_letters", "2x5 0x99"), 20),
     Scenario(
         "MailhaulCertificateExpiring",
         "in less than ten days",
         one("tls_certificate_not_after_timestamp_seconds", "864000x199", server="pop.example:995"),
         120,
-        (Firing("The certificate of pop.example:995 ends in 9.9 days", MAIL | {"server": "pop.example:995"}),),
+        (Firing("The certificate of pop.example:995 expires in 9.9 days", MAIL | {"server": "pop.example:995"}),),
     ),
     Scenario(
         "MailhaulCertificateExpiring",
