@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ingest.admin.status import MailboxRow, Status
+    from ingest.config import ConfigSource
     from ingest.wiring.runtime import Runtime
 
 log = get_logger()
@@ -32,8 +33,9 @@ Gauges = dict[str, GaugeMetricFamily]
 class SystemCollector(Collector):
     """Reads the state of the system at each scrape."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, source: ConfigSource) -> None:
         self._runtime = runtime
+        self._source = source
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Nothing: a registry would otherwise collect at registration, when the ledger may be away."""
@@ -46,8 +48,8 @@ class SystemCollector(Collector):
         }
         gauges["build_info"].add_metric([__version__, os.environ.get("MAILHAUL_REVISION", "unknown")], 1)
         runtime = self._runtime
-        config = runtime.source.current()
-        gauges["configuration_problems"].add_metric([], len(runtime.source.problems))
+        config = self._source.current()
+        gauges["configuration_problems"].add_metric([], len(self._source.problems))
         try:
             status = read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
         except LedgerUnavailableError as error:

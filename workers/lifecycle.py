@@ -20,7 +20,7 @@ from ingest.config import ConfigSource
 from ingest.errors import StartError
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import Queue
-from ingest.wiring.runtime import Runtime, broker_of, build, ledger_url
+from ingest.wiring.build import broker_of, build, ledger_url
 from workers import schedule, tasks
 from workers.app import make_app
 from workers.exporter import SystemCollector
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from ingest.config import Config
+    from ingest.wiring.runtime import Runtime
 
 # A message that takes longer than this to process is interrupted, and counts as tried.
 PROCESS_SOFT_LIMIT = 300
@@ -84,7 +85,7 @@ def run_exporter(config_path: Path | None) -> None:
     """Serve gauges about the whole system until SIGTERM. Errors as for `run_worker`."""
     with _Process.started(config_path) as process:
         registry = CollectorRegistry()
-        registry.register(SystemCollector(process.runtime()))
+        registry.register(SystemCollector(process.runtime(), process.source))
         registry.register(UsageCollector("exporter"))
         with serving(process.config, registry):
             stopped = threading.Event()
@@ -127,7 +128,7 @@ class _Process:
     def end_child(self) -> None:
         """What a child of a prefork pool has to do before it ends: its connections end with it."""
         if self._made is not None and self._made[0] == os.getpid():
-            self._made[1].end_tracing()
+            self._made[1].close_tracer()
 
     def close(self) -> None:
         """Let go of the runtime and the broker."""

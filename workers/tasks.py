@@ -64,4 +64,4 @@ def _run(role: Queue, runtime: Runtime, flag: StopFlag) -> None:
             runtime.process_stage.run(stop)
         case Queue.RELAY:
             runtime.relay_stage.run(stop)
-            runtime.publish()
+            runtime.write_watermark()

@@ -1,10 +1,10 @@
-"""A worker that hears no wakeups any more although some are waiting ends itself, to be started again.
+"""End a stalled worker, one that receives no wake-ups although some are waiting, so that it is restarted.
 
-After its broker was away, a Celery worker over Redis sometimes comes back alive but stalled: it is connected, and takes
-nothing from its queue. A hint that nobody takes expires within seconds, and an idle worker discards it; so an old
-hint beside an idle worker means that this one is stalled. Whatever it held is due again when its claims run out.
+After its broker was unavailable, a Celery worker over Redis sometimes stays alive but stalled: it is connected, and
+takes nothing from its queue. A waiting wake-up expires within seconds, and an idle worker discards it. So an old
+wake-up in the queue of an idle worker means that the worker is stalled. Its claims expire, and the work is due again.
 
-The same thread is the worker's heartbeat. It beats while the broker is away too: there is nothing to hear then.
+The same thread is the worker's heartbeat. It beats while the broker is unavailable too: restarting would not help.
 """
 
 from __future__ import annotations

@@ -14,14 +14,15 @@ from ingest.usecases.poll.progress import PollReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from ingest.ports.claims import WorkSet
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
     from ingest.usecases.deliver.stage import RelayStage
-    from ingest.usecases.deliver.watermark import DeliveryWatermark
     from ingest.usecases.poll.stage import PollOutcome, PollStage
     from ingest.usecases.process.stage import ProcessStage
+    from ingest.usecases.recover.watermark import DeliveryWatermark
     from ingest.usecases.schedule import Schedule, Ticker
 
 PARALLEL_MAILBOXES = 32
@@ -80,7 +81,8 @@ class Drain:
     poll: PollStage
     process: ProcessStage
     relay: RelayStage
-    published: DeliveryWatermark
+    watermark: DeliveryWatermark
+    now: Callable[[], datetime]
 
     def run(self, schedule: Schedule, stop: Callable[[], bool]) -> DrainReport:
         """Poll every mailbox once, process all that is pending, deliver all events.
@@ -92,8 +94,7 @@ class Drain:
         outcomes = self._poll_all(schedule, stop)
         processed = self._process_all(stop)
         events = self._deliver_all(schedule, stop)
-        known = [*schedule.mailboxes, *schedule.resting]
-        self.published.write_in_turn(known, schedule.sinks, self.poll.poller.fetcher.now().timestamp())
+        self.watermark.write_if_due(schedule.configured, schedule.sinks, self.now().timestamp())
         failed = Counter(failure.message.mailbox for failure in self.ledger.failed_messages())
         return DrainReport(
             mailboxes=[_row(outcome, failed[outcome.mailbox]) for outcome in outcomes],

@@ -1,9 +1,9 @@
 """Erase one message, and leave a record that it was here, without its content.
 
 The record takes the manifest's place, and an empty object the place of the raw mail. So everybody who would store or
-tell of the message again (a poll that meets it on the server, rebuilding) finds it done, and nobody has to ask for more
-than before. It is written first: where this breaks off, the message counts as purged, and doing it again takes away
-what is left.
+tell of the message again (a poll that meets it on the server, rebuilding) finds it done, and nobody has to ask for
+more than before. It is written first: where this breaks off, the message counts as purged, and doing it again takes
+away what is left.
 """
 
 from __future__ import annotations

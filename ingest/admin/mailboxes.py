@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.claims import Standing
+    from ingest.ports.ledger import Ledger
     from ingest.ports.status import MailboxStatus
     from ingest.usecases.poll.stage import PollOutcome, PollStage
 
@@ -44,11 +45,15 @@ class Mailboxes:
     """What a person may do with mailboxes. Every method may raise `LedgerUnavailableError`.
 
     Attributes:
-        stage: polls one of them, and knows the ledger.
-        configured: by id, the disabled ones too.
+        ledger: the schedule, and what is paused.
+        stage: polls one mailbox.
+        lease: seconds that a claim holds without being renewed.
+        configured: all mailboxes by id, including disabled ones.
     """
 
+    ledger: Ledger
     stage: PollStage
+    lease: float
     configured: Mapping[str, Mailbox]
 
     def states(self, ids: Iterable[str] = ()) -> list[MailboxState]:
@@ -58,8 +63,7 @@ class Mailboxes:
             ConfigError: there is no mailbox of such a name.
         """
         chosen = set(self.require(ids))
-        ledger = self.stage.poller.ledger
-        paused, standing, statuses = ledger.paused(), ledger.mailboxes.standing(), ledger.statuses()
+        paused, standing, statuses = self.ledger.paused(), self.ledger.mailboxes.standing(), self.ledger.statuses()
         return [
             MailboxState(box, paused.get(id_), standing.get(id_), statuses.get(id_))
             for id_, box in self.configured.items()
@@ -72,10 +76,9 @@ class Mailboxes:
         Raises:
             ConfigError: there is no mailbox of such a name.
         """
-        ledger = self.stage.poller.ledger
-        new = [id_ for id_ in self.require(ids) if ledger.pause(id_)]
+        new = [id_ for id_ in self.require(ids) if self.ledger.pause(id_)]
         for id_ in new:
-            ledger.mailboxes.run_now(id_)  # whoever takes it finds it paused, and takes it out of the schedule
+            self.ledger.mailboxes.run_now(id_)  # whoever takes it finds it paused, and takes it out of the schedule
         return new
 
     def resume(self, ids: Collection[str]) -> list[str]:
@@ -86,11 +89,10 @@ class Mailboxes:
         Raises:
             ConfigError: there is no mailbox of such a name, and none is paused under it.
         """
-        ledger = self.stage.poller.ledger
-        paused = ledger.paused()
+        paused = self.ledger.paused()
         self.require(id_ for id_ in ids if id_ not in paused)
-        resumed = [id_ for id_ in ids if ledger.resume(id_)]
-        ledger.mailboxes.add(id_ for id_ in resumed if id_ in self.configured)
+        resumed = [id_ for id_ in ids if self.ledger.resume(id_)]
+        self.ledger.mailboxes.add(id_ for id_ in resumed if id_ in self.configured)
         return resumed
 
     def poll(self, id_: str, leave: Callable[[], bool]) -> PollOutcome:
@@ -107,10 +109,9 @@ class Mailboxes:
         (id_,) = self.require([id_])
         if not self.configured[id_].enabled:
             raise NotPolledError(f"{id_} is disabled; set `enabled: true` in its configuration first")
-        poller = self.stage.poller
-        if poller.ledger.is_paused(id_):
+        if self.ledger.is_paused(id_):
             raise NotPolledError(f"{id_} is paused; let it be polled with: mailhaul mailboxes resume {id_}")
-        claim = poller.ledger.mailboxes.claim_one(id_, poller.keeper.seconds)
+        claim = self.ledger.mailboxes.claim_one(id_, self.lease)
         outcome = None if claim is None else self.stage.handle(claim, leave)
         if outcome is None:
             raise NotPolledError(

@@ -1,8 +1,8 @@
-"""Compare the ledger with the store, mailbox by mailbox, and give it back what it has lost.
+"""Compare the ledger with the store, mailbox by mailbox, and restore what the ledger has lost.
 
-A poll does this by itself where the ledger knows nothing of a mailbox (`ingest.usecases.recover.rebuild`). By hand it also finds
-what a ledger lost that knows most: one put back to an older state, or one that failed over to a replica far behind.
-Nothing is asked of mail servers.
+A poll does this by itself if the ledger does not know the mailbox at all (`ingest.usecases.recover.rebuild`). This
+command also repairs a ledger that lost only a part: one restored from an older snapshot, or one that failed over to a
+replica that lagged behind. Mail servers are not contacted.
 """
 
 from __future__ import annotations
@@ -21,64 +21,66 @@ if TYPE_CHECKING:
 
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.eventlog import EventLog
-    from ingest.usecases.claims import Lease
-    from ingest.usecases.poll.poller import Poller
+    from ingest.ports.ledger import Ledger
+    from ingest.usecases.claims import Lease, LeaseKeeper
+    from ingest.usecases.recover.rebuild import Rebuilder
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What was found of one mailbox.
+    """The result for one mailbox.
 
     Attributes:
         mailbox: its id.
-        looked: messages that the store has of it.
-        reopened: messages that were stored and not processed, and that the ledger did not know.
-        told: events that the ledger may have lost, and that are told again.
-        restored: unique-ids that are done, and that the ledger did not know.
-        error: why it was left alone; None where it was not.
+        messages: how many messages the store holds of it.
+        reopened: how many messages were stored and not processed, and unknown to the ledger.
+        republished: how many events the ledger may have lost, and were published again.
+        restored: how many unique-ids are done, and were unknown to the ledger.
+        error: why the mailbox could not be reconciled, None if it was.
     """
 
     mailbox: str
-    looked: int = 0
+    messages: int = 0
     reopened: int = 0
-    told: int = 0
+    republished: int = 0
     restored: int = 0
     error: MailhaulError | None = None
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """Everything that reconciling needs, passed in.
+    """Reconciles mailboxes.
 
     Attributes:
-        poller: knows how to hold and rebuild a mailbox.
-        events: the stream, whose events need not be told again.
-        patience: seconds to wait for a poll that is under way.
+        events: the event stream; what it holds need not be republished.
+        patience: seconds to wait for a poll in progress.
     """
 
-    poller: Poller
+    ledger: Ledger
+    keeper: LeaseKeeper
+    rebuilder: Rebuilder
     events: EventLog
     patience: float = PATIENCE
-    _told: set[str] = field(default_factory=set)
+    _in_stream: set[str] = field(default_factory=set)
     _position: str = ""
 
     def run(
         self,
         mailboxes: Iterable[Mailbox],
         stop: Callable[[], bool],
-        listen: Callable[[str, int], None] = lambda _mailbox, _looked: None,
+        listen: Callable[[str, int], None] = lambda _mailbox, _messages: None,
     ) -> Iterator[Reconciled]:
-        """One after the other; a mailbox that fails holds up none.
+        """Reconcile one mailbox after the other and yield each result; one that fails does not affect the others.
 
         Args:
-            mailboxes: disabled and paused ones too.
+            mailboxes: what to reconcile; disabled and paused ones may be among them.
             stop: asked between mailboxes.
-            listen: told now and then how many messages of which mailbox have been looked at.
+            listen: called now and then with the mailbox and the number of its messages examined so far.
 
         Raises:
-            LedgerUnavailableError: the ledger is away; mailboxes that were handed out are done.
+            LedgerUnavailableError: the ledger is unavailable; mailboxes that were yielded are done.
         """
         for mailbox in mailboxes:
             if stop():
@@ -92,24 +94,23 @@ class Reconciler:
     def _reconciled(
         self, mailbox: Mailbox, stop: Callable[[], bool], listen: Callable[[str, int], None]
     ) -> Reconciled:
-        ledger, keeper = self.poller.ledger, self.poller.keeper
         try:
-            with claim_mailbox(ledger, keeper, mailbox.id, stop, self.patience) as lease:
+            with claim_mailbox(self.ledger, self.keeper, mailbox.id, stop, self.patience) as lease:
                 return self._rebuild(lease, mailbox, listen)
         except (StoreError, StaleClaimError, MailboxBusyError) as error:
             log.warning("mailbox.not_rebuilt", mailbox=mailbox.id, error=error.code)
             return Reconciled(mailbox.id, error=error)
 
     def _rebuild(self, lease: Lease, mailbox: Mailbox, listen: Callable[[str, int], None]) -> Reconciled:
-        before = self.poller.ledger.seen(mailbox.id).digests.keys()
-        rebuilt = self.poller.rebuilder.rebuild(
-            mailbox, lease, told=self._ids, listen=lambda looked: listen(mailbox.id, looked)
+        before = self.ledger.seen(mailbox.id).digests.keys()
+        rebuilt = self.rebuilder.rebuild(
+            mailbox, lease, in_stream=self._ids, listen=lambda messages: listen(mailbox.id, messages)
         )
         restored = len(rebuilt.done.keys() - before)
-        return Reconciled(mailbox.id, rebuilt.looked, rebuilt.reopened, len(rebuilt.told), restored)
+        return Reconciled(mailbox.id, rebuilt.messages, rebuilt.reopened, len(rebuilt.republished), restored)
 
     def _ids(self) -> AbstractSet[str]:
-        """Of all events in the stream now, and of those that were in it when it was read before."""
+        """Return the ids of all events in the stream now, and of those that were in it when it was read before."""
         more, self._position = self.events.ids(self._position)
-        self._told.update(more)
-        return self._told
+        self._in_stream.update(more)
+        return self._in_stream

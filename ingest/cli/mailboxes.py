@@ -29,7 +29,7 @@ def _open(config: Path | None) -> Iterator[Mailboxes]:
     from ingest.cli.runtime import open_runtime
 
     with open_runtime(config) as runtime:
-        yield Mailboxes(runtime.poll_stage, runtime.mailboxes())
+        yield Mailboxes(runtime.ledger, runtime.poll_stage, runtime.keeper.seconds, runtime.mailboxes())
 
 
 @app.command("list")

@@ -56,12 +56,12 @@ class ParsedMail:
 
 
 @contextmanager
-def parsed(file: Path, verdicts: Authenticator) -> Iterator[ParsedMail]:
+def parsed(file: Path, authenticator: Authenticator) -> Iterator[ParsedMail]:
     """Process one file; what its manifest names can be read inside the `with` block.
 
     Args:
         file: mail as it travels; `-` is standard input.
-        verdicts: what is to be found out about its authenticity.
+        authenticator: finds out what is known about its authenticity.
 
     Raises:
         NoMailError: it holds none.
@@ -79,7 +79,7 @@ def parsed(file: Path, verdicts: Authenticator) -> Iterator[ParsedMail]:
         if spool.size > _MEMORY_BYTES:
             store = FolderStore(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailhaul-"))).resolve())
         uploads = stack.enter_context(ThreadPoolExecutor(4))
-        processor = Processor(store, Metrics(), uploads, verdicts=verdicts)
+        processor = Processor(store, Metrics(), uploads, authenticator=authenticator)
         yield ParsedMail(processor.process(_stored(spool, store)), store)
 
 

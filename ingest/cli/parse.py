@@ -42,13 +42,13 @@ def parse_files(
         authserv_id: whose Authentication-Results count.
         keys: checks DKIM signatures; None where they are not to be verified.
     """
-    verdicts = Authenticator(lambda _: authserv_id, keys, _DKIM_BYTES)
+    authenticator = Authenticator(lambda _: authserv_id, keys, _DKIM_BYTES)
     extraction = Extraction(extract, apart=len(files) > 1) if extract else None
     codes = {0}
     for number, file in enumerate(files):
         name = "standard input" if file == STANDARD_INPUT else str(file)
         try:
-            with parsed(file, verdicts) as mail:
+            with parsed(file, authenticator) as mail:
                 _show(name, mail, as_json=as_json, first=number == 0)
                 codes.add(_extract(file, mail, extraction, quiet=as_json))
         except (NoMailError, OSError, MailhaulError) as error:

@@ -52,10 +52,12 @@ def reconcile(
         open_runtime(config) as runtime,
         Console(stderr=True, highlight=False).status("") as shown,
     ):
-        reconciler = Reconciler(runtime.poll_stage.poller, runtime.events)
+        reconciler = Reconciler(runtime.ledger, runtime.keeper, runtime.rebuilder, runtime.events)
         chosen = _chosen(runtime.mailboxes(), ids or [], first)
         for one in reconciler.run(
-            chosen, lambda: stopping.asked, lambda mailbox, looked: shown.update(f"{mailbox}: {looked:,} messages")
+            chosen,
+            lambda: stopping.asked,
+            lambda mailbox, messages: shown.update(f"{mailbox}: {messages:,} messages"),
         ):
             found.append(one)
             if not as_json:
@@ -82,20 +84,20 @@ def _report(one: Reconciled) -> None:
         f"{count:,} {what}"
         for count, what in (
             (one.reopened, "reopened"),
-            (one.told, "events republished"),
+            (one.republished, "events republished"),
             (one.restored, "unique-ids restored"),
         )
         if count
     ]
-    typer.echo(f"{one.mailbox}: {one.looked:,} messages in the store; {', '.join(lost) or 'nothing was missing'}")
+    typer.echo(f"{one.mailbox}: {one.messages:,} messages in the store; {', '.join(lost) or 'nothing was missing'}")
 
 
 def _data(one: Reconciled) -> dict[str, object]:
     return {
         "mailbox": one.mailbox,
-        "looked": one.looked,
+        "messages": one.messages,
         "reopened": one.reopened,
-        "republished": one.told,
+        "republished": one.republished,
         "restored": one.restored,
         "error": str(one.error) if one.error else None,
     }

@@ -13,7 +13,7 @@ from ingest.config import ConfigSource
 from ingest.errors import require_configured
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import NoWakeups
-from ingest.wiring.runtime import Runtime, build, ledger_url
+from ingest.wiring.build import build, ledger_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ingest.admin.check import CheckReport
     from ingest.admin.drain import DrainReport
+    from ingest.wiring.runtime import Runtime
 
 
 @contextmanager

@@ -14,21 +14,24 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ingest.domain.keys import event_id
-from ingest.domain.manifest import Manifest, Record
+from ingest.domain.manifest import Headers, Manifest, Parse, Record
+from ingest.domain.message import manifest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# SQS, SNS and EventBridge end at 64 or 256 KiB with everything around the event; 60 KiB fits all of them.
+    from ingest.domain.message import OpenMessage
+
+# SQS, SNS and EventBridge accept 64 or 256 KiB, including everything around the event; 60 KiB fits all of them.
 MAX_EVENT_BYTES = 60 * 1024
 MAX_EVENT_ATTACHMENTS = 32
-# Kept free for a traceparent, so that what an event carries does not depend on whether it is traced.
+# Reserved for a traceparent, so that the content of an event does not depend on whether it is traced.
 _TRACEPARENT_BYTES = 128
 _ROOM = MAX_EVENT_BYTES - _TRACEPARENT_BYTES
 
 
 class EventType(StrEnum):
-    """What can have happened to a message. The version is part of the type."""
+    """What can happen to a message. The version is part of the type."""
 
     RECEIVED = "dev.mailhaul.message.received.v1"
     OVERSIZE = "dev.mailhaul.message.oversize.v1"
@@ -36,7 +39,7 @@ class EventType(StrEnum):
 
 
 class Envelope(Record):
-    """CloudEvents 1.0 in JSON, as every sink gets it; a `traceparent` may stand beside these fields."""
+    """CloudEvents 1.0 in JSON, as every sink gets it; a `traceparent` may be added to these fields."""
 
     specversion: Literal["1.0"] = Field(default="1.0", description="Of CloudEvents")
     id: str = Field(description="32 hex digits that follow from type and message key; the same on every repeat")
@@ -50,9 +53,9 @@ class Envelope(Record):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, ready to be sent: its id, the mailbox that orders it, and its JSON text in UTF-8.
+    """One event, ready to be sent: its id, its mailbox (events of one mailbox are ordered), and its JSON in UTF-8.
 
-    `traceparent` is that of its hand-over to a sink, while that is under way and traced; the stream does not keep it.
+    `traceparent` is that of a traced hand-over to a sink in progress; the stream does not keep it.
     """
 
     id: str
@@ -63,36 +66,56 @@ class Event:
 
     @property
     def trace_headers(self) -> dict[str, str]:
-        """What goes along with its body where it is traced (W3C Trace Context section 3.2), by name."""
+        """Return the headers to send with the body if the hand-over is traced (W3C Trace Context section 3.2)."""
         return {} if self.traceparent is None else {"traceparent": self.traceparent}
 
 
 def make_event(event_type: EventType, manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
-    """The event that tells of a manifest, cut to what every sink can carry.
+    """Return the event of a manifest, cut to the size that every sink can carry.
 
     Args:
         event_type: what happened.
-        manifest: becomes `data`; above 32 attachments, or 60 KiB in all, only its beginning does, with
-            `attachments_truncated` set: the whole is the object named by `manifest`. What is still too large loses
-            recipients, references and bodies, then all authors but one and what others said of it, then labels.
+        manifest: becomes `data`. Above 32 attachments, or 60 KiB in all, only the first attachments are kept, and
+            `attachments_truncated` is set; the object named by `manifest` has all of them. An event that is still too
+            large loses recipients, references and bodies, then all authors but the first and the authentication
+            results, then labels.
         time: when it happened (timezone-aware).
-        traceparent: of the step that made it, for CloudEvents' distributed tracing extension; it tells nothing of the
-            message, and a repeat may have another one or none.
+        traceparent: of the step that made the event, for CloudEvents' distributed tracing extension. It says nothing
+            about the message; a repeated event may have another one or none.
     """
     bodies = (_encode(event_type, cut, time) for cut in _cuts(manifest))
     body = next(body for body in bodies if len(body) <= _ROOM)
     if traceparent is not None:
-        # All the rest is byte for byte what it would be without.
+        # The rest is byte for byte the same as without it.
         body = b'{"traceparent":%b,%b' % (json.dumps(traceparent).encode(), body[1:])
     return Event(event_id(event_type, manifest.message_key), event_type, manifest.mailbox.id, body)
 
 
+def event_of(manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
+    """Return the event of a manifest that was written; `time` and `traceparent` as for `make_event`."""
+    oversize = manifest.parse.status == "oversize"
+    return make_event(EventType.OVERSIZE if oversize else EventType.RECEIVED, manifest, time, traceparent)
+
+
+def failed_event(message: OpenMessage, reason: str, time: datetime, traceparent: str | None = None) -> Event:
+    """Return the event of a message that failed; its raw mail is stored, a manifest is not.
+
+    Args:
+        message: the message.
+        reason: the code of its last error.
+        time: when it failed (timezone-aware).
+        traceparent: as for `make_event`.
+    """
+    manifest = manifest_of(message, Headers(), Parse(status="failed", reason=reason))
+    return make_event(EventType.FAILED, manifest.model_copy(update={"manifest": None}), time, traceparent)
+
+
 def traceparent_of(event: Event) -> str | None:
-    """The traceparent that an event was made with, None without."""
+    """Return the traceparent that an event was made with, None if it has none."""
     try:
         found = json.loads(event.body).get("traceparent")
     except (ValueError, AttributeError):
-        return None  # none that we have made; that is its sinks' business
+        return None  # not an event of ours
     return found if isinstance(found, str) else None
 
 
@@ -110,7 +133,7 @@ def _encode(event_type: EventType, manifest: Manifest, time: datetime) -> bytes:
 
 
 def _cuts(manifest: Manifest) -> Iterator[Manifest]:
-    """The manifest, then less and less of it; all that can be long in the last is capped, and fits."""
+    """Yield the manifest, then ever smaller versions of it; the last one always fits, since its fields are capped."""
     keep = min(len(manifest.attachments), MAX_EVENT_ATTACHMENTS)
     while True:
         yield _with_attachments(manifest, keep)

@@ -1,4 +1,4 @@
-"""What is known of a message before it is parsed."""
+"""Messages that are not done: open ones, which are still to be processed, and failed ones."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from ingest.domain.manifest import ObjectRef, Record
+from ingest.domain import keys
+from ingest.domain.manifest import Headers, MailboxRef, Manifest, ObjectRef, Parse, Record
 
 
 class OpenMessage(Record):
-    """A message whose raw is stored and whose event is not yet published, as the ledger keeps it."""
+    """A message whose raw mail is stored and whose event is not yet published, as the ledger keeps it."""
 
     key: str
     mailbox: str
@@ -24,14 +25,28 @@ class OpenMessage(Record):
     first_seen: datetime
     received_at: datetime | None = None
     labels: dict[str, str] = Field(default_factory=dict)
-    # W3C Trace Context of the fetch, where that was traced
+    # W3C Trace Context of the fetch, if that was traced
     traceparent: str | None = None
 
 
 class FailedMessage(Record):
-    """A message that was given up, until a person retries or drops it."""
+    """A message that failed: it is kept until a person retries or drops it."""
 
     message: OpenMessage
     reason: str
     tries: int
     failed_at: datetime
+
+
+def manifest_of(message: OpenMessage, headers: Headers, parse: Parse) -> Manifest:
+    """Return the manifest of a message, without what parsing has found besides its headers."""
+    return Manifest(
+        message_key=message.key,
+        mailbox=MailboxRef(id=message.mailbox, labels=message.labels, unique_id=message.unique_id),
+        received_at=message.received_at,
+        raw=message.source if message.kind == "whole" else None,
+        listed_size=message.listed_size,
+        headers=headers,
+        parse=parse,
+        manifest=f"{message.folder}/{keys.MANIFEST}",
+    )

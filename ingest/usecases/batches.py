@@ -1,4 +1,4 @@
-"""Work in steps of a bounded size."""
+"""Split work into batches of a bounded size."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """As many lists of `size` items as there are, and the rest; read as they are asked for.
+    """Yield lists of `size` items, and a last one with the rest; items are read lazily.
 
-    `itertools.batched` does the same from Python 3.12 on.
+    From Python 3.12 on, `itertools.batched` does the same.
     """
     rest = iter(items)
     while batch := list(islice(rest, size)):

@@ -1,4 +1,4 @@
-"""Claims: the loop that works off what is due, and the leases that keep a claim alive while its work goes on."""
+"""Claims: the loop that handles due items, and the leases that keep a claim alive while its item is worked on."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from ingest.ports.claims import Claim, WorkSet
 
+# Messages that a processor claims at once; the scheduler sends one wake-up for so many.
+MESSAGES_PER_CLAIM = 4
+
 
 def work_off(
     work: WorkSet,
@@ -25,15 +28,15 @@ def work_off(
     batch: int = 1,
     enough: Callable[[Claim], bool] = lambda _: False,
 ) -> int:
-    """Claim due items and handle one after the other; returns how many were handled.
+    """Claim due items and handle one after the other until none is due; returns how many were handled.
 
     Args:
-        work: where the items are.
-        handle: does the work and gives the claim back; what it raises ends the loop.
+        work: the work set of the items.
+        handle: does the work and releases the claim; an exception it raises ends the loop.
         lease: seconds each claim holds without being renewed.
-        stop: asked before each item. Claims left over then are given back, due at once.
-        batch: how many to claim in one go.
-        enough: asked of each claim; True gives it back untouched and ends the loop.
+        stop: asked before each item; True ends the loop, and unhandled claims are released, due at once.
+        batch: how many items to claim at once.
+        enough: asked about each claim; True ends the loop in the same way.
     """
     handled, over = 0, False
     while not over and not stop():
@@ -52,7 +55,7 @@ def work_off(
 
 @dataclass(eq=False)
 class Lease:
-    """A claim under renewal. Times are of the monotonic clock, so that a wall clock that is set does no harm."""
+    """A claim that is kept renewed. `expires` is a time of the monotonic clock, which nobody can set."""
 
     work: WorkSet
     claim: Claim
@@ -60,16 +63,16 @@ class Lease:
     lost: bool = field(default=False)
 
     def check(self) -> None:
-        """Raise `StaleClaimError` when the claim is no longer ours; called between messages, before commits."""
+        """Raise `StaleClaimError` if the claim is no longer ours; called between messages, and before commits."""
         if self.lost:
             raise StaleClaimError("the claim ran out before the work was done")
 
 
 class LeaseKeeper:
-    """Renews every held claim at a third of its lease.
+    """Renews every held claim after a third of its lease.
 
-    When the ledger does not answer, a lease is kept until its time is up and then counts as lost: by then another
-    worker may have the item, and the fencing number would refuse our commit anyway.
+    If the ledger does not answer, a lease is kept until it expires and then counts as lost: another worker may have
+    claimed the item by then, and the fencing token would reject our commit anyway.
     """
 
     def __init__(self, seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -82,7 +85,7 @@ class LeaseKeeper:
 
     @contextmanager
     def hold(self, work: WorkSet, claim: Claim) -> Iterator[Lease]:
-        """Keep a claim alive for the length of a `with` block. The claim was made with a lease of `seconds`."""
+        """Keep a claim renewed during a `with` block. The claim was made with a lease of `seconds`."""
         lease = Lease(work, claim, self._monotonic() + self.seconds)
         with self._wake:
             self._held.add(lease)
@@ -96,7 +99,7 @@ class LeaseKeeper:
                 self._held.discard(lease)
 
     def close(self) -> None:
-        """Stop renewing; what is still held expires by itself."""
+        """Stop renewing; claims that are still held expire."""
         with self._wake:
             self._closed = True
             self._wake.notify_all()

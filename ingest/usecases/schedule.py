@@ -1,4 +1,4 @@
-"""The scheduler's second: keep the schedule true to the configuration, and send no more wakeups than are of use."""
+"""The scheduler's tick, once a second: make the schedule follow the configuration, send wake-ups for what is due."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from ingest.ports.wakeups import Queue, Wakeups
-from ingest.usecases.process.stage import BATCH
+from ingest.usecases.claims import MESSAGES_PER_CLAIM
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,34 +19,44 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# A hint sets one worker thread or process to work until nothing is due; more than the largest fleet has are no use.
+# A wake-up keeps one worker thread or process busy until nothing is due, so more than the largest fleet has threads
+# are useless.
 MAX_WAITING = {Queue.POLL: 200, Queue.PROCESS: 100, Queue.RELAY: 20}
-# Trimming the stream costs little, yet need not be done every second.
+# In ticks. Trimming the stream is cheap, but need not be done every second.
 TRIM_EVERY = 10
-# A relay that has nothing to deliver still writes down, once in a while, how far everything is published.
+# In ticks. A relay with nothing to deliver still has to write the delivery watermark now and then.
 RELAY_EVERY = 60
-# Who has not read yet that a mailbox is enabled again may take it out of the schedule; so that is looked through.
-LOOK_THROUGH_EVERY = 60
+# In ticks. A poller that has not read yet that a mailbox was enabled again may unschedule it; this repairs that.
+REPAIR_EVERY = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What the configuration asks for: ids of enabled mailboxes, names of sinks, and a digest of it all.
+    """What the configuration wants scheduled.
 
-    `from_now` are those of the sinks that want no event from before they were added. `resting` are ids of mailboxes
-    that are configured and not enabled.
+    Attributes:
+        mailboxes: ids of the enabled mailboxes.
+        sinks: names of all sinks.
+        digest: changes when anything else here does.
+        from_now: names of the sinks that get no events from before they were added.
+        disabled: ids of the mailboxes that are configured and not enabled.
     """
 
     mailboxes: Collection[str]
     sinks: Collection[str]
     digest: str
     from_now: Collection[str] = ()
-    resting: Collection[str] = ()
+    disabled: Collection[str] = ()
+
+    @property
+    def configured(self) -> list[str]:
+        """The ids of all configured mailboxes."""
+        return [*self.mailboxes, *self.disabled]
 
 
 @dataclass(slots=True)
 class Ticker:
-    """One tick a second. Any number of schedulers may tick at once: claims are atomic, wakeups carry no truth."""
+    """Ticks once a second. Any number of schedulers may run at once: claims are atomic, wake-ups carry no state."""
 
     ledger: Ledger
     events: EventLog
@@ -54,18 +64,18 @@ class Ticker:
     ticks: int = 0
 
     def tick(self, schedule: Schedule) -> None:
-        """Follow the configuration where it changed or the ledger was lost, then hint at what is due.
+        """Follow the configuration if it changed or the ledger was lost, then send wake-ups for what is due.
 
         Raises:
-            LedgerUnavailableError: the ledger is away; the next tick tries again.
+            LedgerUnavailableError: the ledger is unavailable; the next tick tries again.
         """
         if self.ledger.schedule_digest() != schedule.digest:
             self._follow(schedule)
-        elif self.ticks % LOOK_THROUGH_EVERY == LOOK_THROUGH_EVERY - 1:
+        elif self.ticks % REPAIR_EVERY == REPAIR_EVERY - 1:
             self._follow_mailboxes(schedule)
         self.ledger.record_tick()
         self._wake_up(Queue.POLL, self.ledger.mailboxes.backlog().due)
-        self._wake_up(Queue.PROCESS, -(-self.ledger.messages.backlog().due // BATCH))
+        self._wake_up(Queue.PROCESS, -(-self.ledger.messages.backlog().due // MESSAGES_PER_CLAIM))
         self._wake_up(Queue.RELAY, max(self._lagging(schedule), self.ticks % RELAY_EVERY == RELAY_EVERY - 1))
         if self.ticks % TRIM_EVERY == 0:
             self.events.trim(sorted(schedule.sinks))
@@ -81,20 +91,20 @@ class Ticker:
         log.info("schedule.changed", mailboxes=len(schedule.mailboxes), sinks=len(schedule.sinks))
 
     def _follow_mailboxes(self, schedule: Schedule) -> None:
-        """Those that are polled, and those that rest, where the ledger has lost what it knew of one of them.
+        """Schedule the mailboxes to poll, and, after a loss of the ledger, those that are disabled or paused too.
 
-        Whoever claims one that rests heals it and takes it out again; so it does not lose its events either.
+        A poller that claims one of the latter rebuilds it and unschedules it again, so that its events are not lost.
         """
         polled = set(schedule.mailboxes) - self.ledger.paused().keys()
-        resting = {*schedule.mailboxes, *schedule.resting} - polled
-        unknown = resting if self.ledger.unknown(resting) else set[str]()
-        _replace(self.ledger.mailboxes, keep=polled | resting, add=polled | unknown)
+        not_polled = set(schedule.configured) - polled
+        lost = not_polled if self.ledger.unknown(not_polled) else set[str]()
+        _replace(self.ledger.mailboxes, keep=polled | not_polled, add=polled | lost)
 
     def _begin(self, schedule: Schedule) -> None:
-        """Before anybody makes their groups, say where new sinks begin.
+        """Set where new sinks begin in the stream, before any process creates their consumer groups.
 
-        To a ledger without a schedule every sink is new. It has no events yet, or it was lost and is told again those
-        that some sink may not have: then nobody begins behind them.
+        To a ledger without a schedule every sink is new. Either it has no events yet, or it was lost and gets those
+        events republished that some sink may not have: then no sink may begin behind them.
         """
         lost = not self.ledger.schedule_digest()
         for sink in set(schedule.sinks) - self.ledger.sinks.members():
@@ -116,7 +126,7 @@ class Ticker:
 
 
 def _replace(work: WorkSet, *, keep: set[str], add: set[str]) -> None:
-    """Drop what is not to be kept, and add what is missing."""
+    """Drop the items not in `keep`, and add the missing ones of `add`."""
     known = work.members()
     work.drop(known - keep)
     work.add(sorted(add - known))

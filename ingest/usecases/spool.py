@@ -1,4 +1,4 @@
-"""Where bytes wait between two places: memory at first, then a temporary file, hashed as they pass."""
+"""Temporary storage for a message or a part: in memory at first, then in a file; hashes bytes as they are written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.keys import Hasher
 
-# Below this a message stays in memory. Fifty pollers with four messages under way each stay within 200 MiB.
+# A smaller message stays in memory. Fifty pollers with four messages in progress each stay within 200 MiB.
 MEMORY_BYTES = 2**20
 HEAD_BYTES = 256 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -26,8 +26,8 @@ CHUNK_BYTES = 256 * 1024
 class Spool:
     """Write-then-read storage of one message or part.
 
-    `size`, `sha256` and `key` hold for what was written so far; `identity` is a second hash that is fed the same
-    bytes (the message key's). All methods but `close` raise `SpoolError` where the temporary folder has no room.
+    `size`, `sha256` and `key` describe the bytes written so far; `identity` is a second hash that gets the same bytes
+    (the message key's). All methods but `close` raise `SpoolError` if the temporary folder is full.
     """
 
     def __init__(self, identity: Hasher | None = None) -> None:
@@ -38,7 +38,7 @@ class Spool:
         self.size = 0
 
     def write(self, data: Buffer) -> int:
-        """Append bytes."""
+        """Append bytes; returns how many."""
         self._sha256.update(data)
         if self.identity is not None:
             self.identity.update(data)
@@ -54,12 +54,12 @@ class Spool:
 
     @property
     def key(self) -> str:
-        """The message key; only for a spool with an identity."""
+        """The message key; only for a spool with an `identity`."""
         assert self.identity is not None
         return message_key(self.identity)
 
     def head(self, size: int = HEAD_BYTES) -> bytes:
-        """The first bytes; the position is at the start afterwards."""
+        """Return the first bytes; the position is at the start afterwards."""
         with _translated():
             self._file.seek(0)
             first = self._file.read(size)
@@ -67,27 +67,27 @@ class Spool:
         return first
 
     def reader(self) -> BinaryIO:
-        """The bytes from the start; `close` of this object closes it too."""
+        """Return a reader positioned at the start; closing the spool closes it too."""
         with _translated():
             self._file.seek(0)
         return self._file
 
     def descriptor(self) -> int:
-        """Of a regular file that holds all bytes, for another process; it is moved out of memory for that."""
+        """Return the descriptor of a regular file with all bytes, for another process; moves them out of memory."""
         with _translated():
             number = self._file.fileno()
             self._file.flush()
         return number
 
     def close(self) -> None:
-        """Let go of memory and file."""
-        with suppress(OSError):  # it writes what is left, of a file that nobody reads any more
+        """Release the memory and the file."""
+        with suppress(OSError):  # closing flushes, into a file that nobody reads any more
             self._file.close()
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    # Any of them may write: what is buffered, or the whole where it grows out of memory.
+    # Each operation may write: buffered bytes, or everything when the spool outgrows its memory.
     try:
         yield
     except OSError as error:

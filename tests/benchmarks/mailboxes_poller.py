@@ -20,7 +20,7 @@ from ingest.config import ConfigSource
 from ingest.logs import configure
 from ingest.metrics import Metrics
 from ingest.usecases.claims import work_off
-from ingest.wiring.runtime import build
+from ingest.wiring.build import build
 from tests.support.bench import RecordedWakeups, never
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ingest.config import ConfigSource
 from ingest.demo.mails import sample
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import NoWakeups
-from ingest.wiring.runtime import build
+from ingest.wiring.build import build
 from tests.support import crashing
 from tests.support.crashing import POINTS, Point
 from tests.support.service import read_events, write_config

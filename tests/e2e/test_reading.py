@@ -10,7 +10,7 @@ from ingest.adapters.dkim.keys import PublishedKeys
 from ingest.config import ConfigSource
 from ingest.demo.server import DemoServer
 from ingest.metrics import Metrics
-from ingest.wiring.runtime import build
+from ingest.wiring.build import build
 from tests.support.bench import RecordedWakeups
 from tests.support.clamav import FILE_MAX, SIGNATURE, VIRUS, Clamd
 from tests.support.service import mailhaul, read_events, write_config
@@ -93,8 +93,8 @@ def test_dkim_is_verified_only_where_that_is_asked_for(tmp_path: Path) -> None:
     for dkim in (False, True):
         config = write_config(tmp_path, [], parse={"dkim": dkim, "dkim_bytes": "1MiB"})
         runtime = build(ConfigSource(config, {}), "redis://127.0.0.1:1/0", Metrics(), RecordedWakeups())
-        assert isinstance(runtime.processor.verdicts.keys, PublishedKeys) == dkim
-        assert runtime.processor.verdicts.dkim_bytes == 2**20
+        assert isinstance(runtime.processor.authenticator.keys, PublishedKeys) == dkim
+        assert runtime.processor.authenticator.dkim_bytes == 2**20
         runtime.close()
 
 

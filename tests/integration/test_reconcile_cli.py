@@ -63,7 +63,7 @@ def test_a_ledger_put_back_to_an_older_state_is_given_back_what_it_lost(
     done = reconcile(config, "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert [(row["mailbox"], row["looked"], row["reopened"], row["republished"]) for row in rows] == [
+    assert [(row["mailbox"], row["messages"], row["reopened"], row["republished"]) for row in rows] == [
         (user, 2, 0, 1) for user in users
     ]
     again = reconcile(config, "--from", users[1])

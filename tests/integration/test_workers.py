@@ -13,7 +13,8 @@ from ingest.adapters.ledger.address import broker
 from ingest.config import ConfigSource
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import NoWakeups, Queue
-from ingest.wiring.runtime import build
+from ingest.wiring.build import build
+from tests.support.clock import Clock
 from tests.support.servers import free_port
 from tests.support.service import write_config
 from tests.support.waiting import eventually
@@ -30,14 +31,6 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from tests.support.valkey import Valkey
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_764_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
 
 
 @pytest.fixture
@@ -91,9 +84,10 @@ def exported(tmp_path: Path, ledger: str) -> str:
         "mailboxes:\n  - {id: a, host: pop.example.org, enabled: false,\n"
         "     auth: {type: password, username: a, password: env:A}}\n"
     )
-    runtime = build(ConfigSource(config, {}), ledger, Metrics(), NoWakeups())
+    source = ConfigSource(config, {})
+    runtime = build(source, ledger, Metrics(), NoWakeups())
     registry = CollectorRegistry()
-    registry.register(SystemCollector(runtime))
+    registry.register(SystemCollector(runtime, source))
     page = generate_latest(registry).decode()
     runtime.close()
     return page
@@ -130,10 +124,11 @@ def test_a_sink_added_to_the_file_reaches_the_schedule_with_the_next_start(tmp_p
     """A scheduler that was started before may have noted the file's digest already, without the sink."""
     config = tmp_path / "mailhaul.yaml"
     config.write_text(f"store: file://{tmp_path}/store\nledger: {valkey.url}\n")
-    old = build(ConfigSource(config, {}), valkey.url, Metrics(), NoWakeups())
+    source = ConfigSource(config, {})
+    old = build(source, valkey.url, Metrics(), NoWakeups())
     config.write_text(config.read_text() + f"sinks: [{{type: jsonl, path: {tmp_path}/events.jsonl}}]\n")
     new = build(ConfigSource(config, {}), valkey.url, Metrics(), NoWakeups())
-    eventually(lambda: old.source.current().sinks, 10, "the file is not read again")
+    eventually(lambda: source.current().sinks, 10, "the file is not read again")
     assert list(new.schedule().sinks) == ["jsonl"]
     assert old.schedule().digest != new.schedule().digest
     old.close()
@@ -144,6 +139,7 @@ _STALLED = """
 import sys
 from celery import signals
 from workers import lifecycle, watchdog
+from tests.support.clock import Clock
 
 watchdog.LOOK_EVERY, watchdog.STALLED_AFTER = 0.1, 1.0
 # As if the broker had been away at the wrong moment: alive, connected, and taking nothing.

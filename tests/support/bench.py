@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from ingest.adapters.stores.memory import MemoryStore
-from ingest.admin.drain import Drain
 from ingest.domain import keys
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
@@ -24,25 +21,16 @@ from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.ledger import MemoryLedger
 from ingest.testing.maildrop import MemoryConnector, MemoryMaildrop
 from ingest.testing.sink import MemorySink
-from ingest.usecases.claims import LeaseKeeper
-from ingest.usecases.deliver.stage import RelayStage
-from ingest.usecases.deliver.watermark import SKEW, DeliveryWatermark
-from ingest.usecases.poll.archive import Archive
-from ingest.usecases.poll.fetch import Fetcher
-from ingest.usecases.poll.poller import Poller
-from ingest.usecases.poll.stage import PollStage
-from ingest.usecases.process.processor import Processor
-from ingest.usecases.process.stage import ProcessStage
-from ingest.usecases.recover.checkpoint import Checkpoints
-from ingest.usecases.recover.rebuild import Rebuilder
-from ingest.usecases.schedule import Schedule, Ticker
+from ingest.usecases.recover.watermark import SKEW
+from ingest.usecases.schedule import Schedule
+from ingest.wiring.runtime import Runtime
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ingest.usecases.process.scanning import Scanning
 
-START = 1_764_000_000.0
 _NOWHERE = Server("pop.example.org", 110, Tls.NONE)
 
 
@@ -72,19 +60,6 @@ def message_key(mailbox_id: str, raw: bytes) -> str:
     return keys.message_key(hasher)
 
 
-class Clock:
-    """Seconds since 1970 that pass only when told to."""
-
-    def __init__(self) -> None:
-        self.time = START
-
-    def __call__(self) -> float:
-        return self.time
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.time, UTC)
-
-
 @dataclass
 class RecordedWakeups(Wakeups):
     """Remembers the wakeups that were sent."""
@@ -111,7 +86,10 @@ def never() -> bool:
 
 
 class Bench:
-    """Mailboxes `a`, `b`, ... on in-memory twins, and the three stages over them."""
+    """The product's object graph over in-memory twins, for mailboxes `a`, `b`, ...
+
+    The clock stands still unless a test moves it. Stages may be replaced by changed copies.
+    """
 
     def __init__(self, *mailboxes: Mailbox) -> None:
         self.clock = Clock()
@@ -120,61 +98,34 @@ class Bench:
         self.ledger = MemoryLedger(self.clock, self.events)
         self.wakeups = RecordedWakeups()
         self.metrics = Metrics()
-        self.keeper = LeaseKeeper()
-        self.uploads = ThreadPoolExecutor(4)
         self.mailboxes = {box.id: box for box in mailboxes or (mailbox("a"),)}
         self.maildrops = {id_: MemoryMaildrop() for id_ in self.mailboxes}
         self.sinks = {"main": MemorySink("main")}
-        layout = Layout("mail")
-        self.published_time = DeliveryWatermark(self.store, layout, self.ledger, self.events)
-        checkpoints = Checkpoints(self.store, layout, self.ledger)
-        self.poller = Poller(
-            connect=MemoryConnector(self.maildrops),
-            credentials=lambda _: Credentials("user", "secret"),
-            ledger=self.ledger,
-            fetcher=Fetcher(
-                archive=Archive(self.store, layout, self.published_time.read),
-                ledger=self.ledger,
-                wakeups=self.wakeups,
-                metrics=self.metrics,
-                uploads=self.uploads,
-                now=self.clock.now,
-            ),
-            checkpoints=checkpoints,
-            rebuilder=Rebuilder(self.store, layout, self.ledger, checkpoints, self.published_time),
-            metrics=self.metrics,
-            keeper=self.keeper,
-        )
         self.secret = b"secret"
-        self.poll_stage = PollStage(self.poller, lambda: self.mailboxes, lambda _: self.secret, lambda: 0.5)
-        self.process_stage = ProcessStage(
-            processor=Processor(self.store, self.metrics, self.uploads),
-            ledger=self.ledger,
-            wakeups=self.wakeups,
-            metrics=self.metrics,
-            keeper=self.keeper,
-            now=self.clock.now,
-            random=lambda: 0.5,
-        )
-        self.relay_stage = RelayStage(
+        self.runtime = Runtime(
             ledger=self.ledger,
             events=self.events,
+            store=self.store,
+            layout=Layout("mail"),
             sinks=self.sinks,
+            wakeups=self.wakeups,
             metrics=self.metrics,
-            keeper=self.keeper,
+            connect=MemoryConnector(self.maildrops),
+            mailboxes=lambda: self.mailboxes,
+            credentials=lambda _: Credentials("user", "secret"),
+            fingerprint=lambda _: self.secret,
+            schedule=self.schedule,
             now=self.clock.now,
+            monotonic=self.clock,
             random=lambda: 0.5,
+            upload_threads=4,
         )
-        self.ticker = Ticker(self.ledger, self.events, self.wakeups)
-        self.drain = Drain(
-            self.ledger,
-            self.events,
-            self.ticker,
-            self.poll_stage,
-            self.process_stage,
-            self.relay_stage,
-            self.published_time,
-        )
+        self.layout, self.keeper, self.uploads = self.runtime.layout, self.runtime.keeper, self.runtime.uploads
+        self.poller, self.rebuilder = self.runtime.poller, self.runtime.rebuilder
+        self.poll_stage = self.runtime.poll_stage
+        self.process_stage = self.runtime.process_stage
+        self.relay_stage = self.runtime.relay_stage
+        self.ticker, self.drain, self.watermark = self.runtime.ticker, self.runtime.drain, self.runtime.watermark
 
     def poll_over_sockets(self, credentials: Credentials) -> None:
         """From now on mailboxes are where their servers say, not in memory."""
@@ -183,8 +134,8 @@ class Bench:
 
     def schedule(self) -> Schedule:
         boxes = self.mailboxes.values()
-        enabled, resting = ([box.id for box in boxes if box.enabled is wanted] for wanted in (True, False))
-        return Schedule(enabled, list(self.sinks), f"{enabled} {resting} {list(self.sinks)}", resting=resting)
+        enabled, disabled = ([box.id for box in boxes if box.enabled is wanted] for wanted in (True, False))
+        return Schedule(enabled, list(self.sinks), f"{enabled} {disabled} {list(self.sinks)}", disabled=disabled)
 
     def poll_all(self) -> None:
         """Every mailbox once, due or not, some seconds after the poll before."""
@@ -212,7 +163,7 @@ class Bench:
     def settle(self) -> None:
         """Let so much time pass that all that was delivered is known to be published."""
         self.clock.time += SKEW + 1
-        assert self.published_time.write(list(self.mailboxes), list(self.sinks), self.clock.time)
+        assert self.watermark.write(list(self.mailboxes), list(self.sinks), self.clock.time)
 
     def keys(self, name: str) -> list[str]:
         return [key for key in self.store.objects if key.endswith("/" + name)]
@@ -226,8 +177,7 @@ class Bench:
         return [json.loads(event.body) for event in self.sinks["main"].delivered]
 
     def close(self) -> None:
-        self.keeper.close()
-        self.uploads.shutdown()
+        self.runtime.close()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHORTENED: dict[str, object] = {
     "ingest.usecases.claims.LeaseKeeper.__init__.__defaults__": (1.0, time.monotonic),
     "ingest.usecases.poll.poller.LAST_SECONDS": 0.0,
-    "ingest.usecases.deliver.watermark.EVERY": 0.0,
+    "ingest.usecases.recover.watermark.EVERY": 0.0,
 }
 
 

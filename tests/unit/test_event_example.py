@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ingest.adapters.stores.memory import MemoryStore
+from ingest.domain.events import event_of
 from ingest.domain.keys import RAW, Layout, message_hasher, message_key
 from ingest.domain.message import OpenMessage
 from ingest.metrics import Metrics
-from ingest.usecases.process.processor import Processor, event_of
+from ingest.usecases.process.processor import Processor
 from tests.support.event_schema import event_schema, validator
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.adapters.sinks.signature import signature_headers
-from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_BYTES, EventType, make_event
+from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_BYTES, EventType, event_of, make_event
 from ingest.domain.keys import event_id
 from ingest.domain.manifest import (
     Address,
@@ -25,7 +25,6 @@ from ingest.domain.manifest import (
     Parse,
 )
 from ingest.mime.defects import Defect
-from ingest.usecases.process.processor import event_of
 from tests.support.event_schema import event_schema, manifest_schema, validator
 from tests.support.processing import process
 

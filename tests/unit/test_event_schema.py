@@ -11,12 +11,11 @@ import pytest
 
 from ingest.adapters.dkim.keys import PublishedKeys
 from ingest.demo.mails import KINDS, sample
-from ingest.domain.events import MAX_EVENT_ATTACHMENTS, EventType, make_event
+from ingest.domain.events import MAX_EVENT_ATTACHMENTS, EventType, event_of, make_event
 from ingest.domain.mailbox import Limits
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.testing.scanner import MemoryScanner
 from ingest.usecases.process.authentication import Authenticator
-from ingest.usecases.process.processor import event_of
 from ingest.usecases.process.scanning import Scanning
 from tests.support.bench import bench, mail, mailbox, never
 from tests.support.clamav import SIGNATURE, VIRUS
@@ -69,8 +68,8 @@ def test_what_the_demonstration_tells_fits(kind: str) -> None:
 
 def test_verdicts_and_scans_fit() -> None:
     results = b"Authentication-Results: mx.example.org; spf=pass smtp.mailfrom=example.com; dkim=none\r\n"
-    verdicts = Authenticator(lambda _: "mx.example.org", PublishedKeys({NAME: record()}.get), 2**20)
-    assert check(results + signed(), verdicts=verdicts)["authentication"]["dkim_verified"]["signatures"]
+    authenticator = Authenticator(lambda _: "mx.example.org", PublishedKeys({NAME: record()}.get), 2**20)
+    assert check(results + signed(), authenticator=authenticator)["authentication"]["dkim_verified"]["signatures"]
 
     scanning = Scanning(MemoryScanner({VIRUS: SIGNATURE}))
     assert check(mail("s", attachment=VIRUS), scanning=scanning)["scan"]["infected"] == 1

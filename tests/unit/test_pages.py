@@ -10,18 +10,12 @@ from prometheus_client import CollectorRegistry, Counter
 
 from ingest.cli.health import problem
 from ingest.config import Config, ConfigSource
+from tests.support.clock import Clock
 from tests.support.servers import free_port
 from workers.pages import SILENT_FOR, Heartbeat, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Clock:
-    time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ingest.ports.wakeups import NoWakeups, Queue
+from tests.support.clock import Clock
 from tests.support.waiting import eventually
 from workers.pages import SILENT_FOR, Heartbeat
 from workers.watchdog import STALLED_AFTER, Consumer, watch
@@ -35,10 +36,3 @@ def test_a_worker_whose_broker_is_away_has_a_pulse() -> None:
     watch(Queue.POLL, NoWakeups(), heartbeat, ended.append)
     eventually(heartbeat.alive, 10, "its heart beats")
     assert ended == []
-
-
-class Clock:
-    time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time

@@ -1,4 +1,4 @@
-"""From a spooled message to a raw object in the store and the record that the ledger keeps of it."""
+"""Store a spooled message as a raw object, and make the registration that the ledger keeps of it."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ _PRINTABLE = range(0x21, 0x7F)
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Writes raw messages. Doing it again writes the same keys, so it may be done any number of times.
+    """Writes raw messages. Keys follow from content, so storing a message again writes the same keys.
 
     Attributes:
-        published: gives the time (seconds since 1970) before which every manifest's event was confirmed.
+        watermark: returns the delivery watermark (seconds since 1970): the events of older manifests are confirmed.
     """
 
     store: Store
     layout: Layout
-    published: Callable[[], float]
+    watermark: Callable[[], float]
 
     def whole(self, mailbox: Mailbox, listed: Listed, spool: Spool, first_seen: datetime) -> Registration:
         """Store a complete message and close its spool.
 
         Args:
-            mailbox: where it was fetched.
+            mailbox: where the message was fetched.
             listed: its row of the listing.
             spool: all its bytes, with the message key's hash as `identity`.
             first_seen: when the listing showed it.
 
         Returns:
-            What to register: without a message when the same bytes were done before.
+            What to register; without a message if the same bytes were processed before.
 
         Raises:
-            StoreError: it is not stored.
+            StoreError: the message is not stored.
         """
         try:
             return self._store(mailbox, listed, spool, first_seen, keys.RAW)
@@ -62,7 +62,7 @@ class Archive:
     def oversize(self, mailbox: Mailbox, listed: Listed, header: bytes, first_seen: datetime) -> Registration:
         """Store the header of a message that is too large to fetch; arguments and errors as for `whole`.
 
-        Without TOP there is no header: the unique-id then makes the identity, or, without that too, the size.
+        A server without TOP gives no header: then the unique-id is the identity, or, without UIDL, the size.
         """
         spool = new_spool(mailbox)
         try:
@@ -84,7 +84,7 @@ class Archive:
             if manifest is not None:
                 return Registration(digest, None, stored=name == keys.RAW, event=self._unpublished(manifest))
             source = self.store.stat(f"{folder}/{name}")
-            if source is None:  # gone between two calls: nobody but a person with a broom does that
+            if source is None:  # deleted between two calls, which only a person does
                 return self._store(mailbox, listed, spool, first_seen, name)
         return Registration(
             digest,
@@ -104,15 +104,15 @@ class Archive:
         )
 
     def _unpublished(self, manifest: Stored) -> Event | None:
-        """The event of a message that was done before, unless it is known to be published.
+        """Return the event of a message that was processed before, or None if it is known to be published.
 
-        Nobody fetches a message that is registered. So this one came twice, or the ledger lost its registration, and
-        then it may have lost the event too.
+        A registered message is not fetched again. So this one was sent twice, or the ledger has lost its
+        registration, and may then have lost the event too.
         """
-        return event_from_manifest(self.store, manifest) if manifest.modified >= self.published() else None
+        return event_from_manifest(self.store, manifest) if manifest.modified >= self.watermark() else None
 
     def _put_raw(self, key: str, spool: Spool) -> ObjectRef | None:
-        """The stored object, or None when it was there before."""
+        """Return the stored object, or None if the key was there before."""
         try:
             return self.store.put(
                 key,
@@ -127,10 +127,10 @@ class Archive:
 
 
 def new_spool(mailbox: Mailbox) -> Spool:
-    """An empty spool that also computes the message key."""
+    """Return an empty spool that also computes the message key."""
     return Spool(keys.message_hasher(mailbox.id))
 
 
 def printable(unique_id: bytes) -> str:
-    r"""A unique-id as text: bytes that are not printable ASCII (RFC 1939 wants 0x21 to 0x7E) as `\xNN`."""
+    r"""Return a unique-id as text; bytes outside 0x21 to 0x7E (which RFC 1939 does not allow) become `\xNN`."""
     return "".join(chr(byte) if byte in _PRINTABLE else f"\\x{byte:02x}" for byte in unique_id)

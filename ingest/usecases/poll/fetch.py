@@ -1,24 +1,23 @@
-"""Take what is new in a maildrop: fetch, archive, register.
+"""Fetch what is new in a maildrop: download, archive, register.
 
-A message is registered only when its raw object is durable. Several are on their way to the store at once, while the
-next ones arrive; how many bounds the memory and slows the server down to the store's pace.
+A message is registered only when its raw object is durable. Several messages are uploaded at once while the next ones
+are downloaded; the number of uploads bounds the memory and slows the download to the store's pace.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
 from ingest.errors import StoreRefusedError
 from ingest.ports.maildrop import Fetched, Listed, Maildrop, NotFetched
-from ingest.ports.tracing import Attributes, Step
+from ingest.ports.tracing import Attributes, Span, Step
 from ingest.ports.wakeups import Queue, Wakeups
 from ingest.usecases.poll.archive import Archive, new_spool
-from ingest.usecases.poll.progress import id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,22 +26,25 @@ if TYPE_CHECKING:
 
     from ingest.metrics import Metrics
     from ingest.ports.seen import Registration, SeenMessages
-    from ingest.usecases.poll.progress import PollRun
+    from ingest.usecases.poll.progress import PollInput, PollProgress
     from ingest.usecases.spool import Spool
-
-    UnderWay = dict[Future[Registration], Listed]
 
 log = get_logger()
 
-# Messages of one mailbox that are on their way to the store at once: hides the store's latency, bounds the memory.
+# Messages of one mailbox that are uploaded at once: enough to hide the store's latency, few enough to bound memory.
 UPLOADS_PER_POLL = 8
-# A store that refuses this many messages and takes none refuses them all.
+# A store that has refused this many messages and taken none is assumed to refuse them all.
 STORE_REFUSALS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Everything that taking needs, passed in."""
+    """Fetches, archives and registers new messages.
+
+    Attributes:
+        uploads: runs the uploads; shared by all polls of a process.
+        now: the wall clock, in UTC.
+    """
 
     archive: Archive
     ledger: SeenMessages
@@ -51,121 +53,130 @@ class Fetcher:
     uploads: Executor
     now: Callable[[], datetime]
 
-    def take(self, session: Maildrop, run: PollRun) -> None:
-        """Fetch and register what is new, up to the mailbox's limit of messages for one poll.
+    def fetch(self, session: Maildrop, poll: PollInput, progress: PollProgress) -> None:
+        """Fetch and register new messages, up to the mailbox's limit of messages for one poll.
 
-        Messages that the server refuses to hand out make room for those behind them.
+        A message that the server or the store refuses does not count towards the limit.
 
         Raises:
             MaildropError: the session failed; what was complete before is registered.
             StoreError: the store did not take a message and is not likely to take the others.
-            LedgerError: the ledger is away, or the claim is lost.
+            LedgerError: the ledger is unavailable, or the claim is lost.
         """
-        waiting = deque(run.new_rows())
-        run.new = max(run.new, len(waiting))
+        waiting = deque(progress.new_rows())
+        progress.begin_fetch(len(waiting))
         first_seen = self.now()
         if waiting:
-            about: Attributes = {"mailbox": run.mailbox.id, "server": run.mailbox.server.label}
-            with run.span.child(Step.FETCH, **about) as run.fetching:
+            about: Attributes = {"mailbox": poll.mailbox.id, "server": poll.mailbox.server.label}
+            with poll.span.child(Step.FETCH, **about) as span:
                 try:
-                    self._take_all(session, run, waiting, first_seen)
+                    _SessionFetch(self, session, poll, progress, span, first_seen).run(waiting)
                 finally:
-                    run.fetching.note(**run.counted())
-        run.unfetched = bool(waiting)
+                    span.note(**progress.attributes())
+        progress.end_fetch(len(waiting))
 
-    def _take_all(self, session: Maildrop, run: PollRun, waiting: deque[Listed], first_seen: datetime) -> None:
-        room = run.mailbox.limits.messages_per_poll
-        while room and waiting and not run.cut_short:
+
+@dataclass(frozen=True, slots=True)
+class _SessionFetch:
+    """The fetching of one session. `_uploading` are the uploads under way, with the row each belongs to."""
+
+    fetcher: Fetcher
+    session: Maildrop
+    poll: PollInput
+    progress: PollProgress
+    span: Span
+    first_seen: datetime
+    _uploading: dict[Future[Registration], Listed] = field(default_factory=dict)
+
+    def run(self, waiting: deque[Listed]) -> None:
+        """Fetch from the left of `waiting` until the limit is reached; what is left there was not tried."""
+        room = self.poll.mailbox.limits.messages_per_poll
+        while room and waiting and not self.progress.is_stopped:
             batch = [waiting.popleft() for _ in range(min(room, len(waiting)))]
-            failed = run.counts["failed"]
-            self._take(session, run, batch, first_seen)
-            room = run.counts["failed"] - failed
+            failed = self.progress.counts.failed
+            self._fetch_batch(batch)
+            room = self.progress.counts.failed - failed
 
-    def _take(self, session: Maildrop, run: PollRun, batch: list[Listed], first_seen: datetime) -> None:
-        most = run.mailbox.limits.message_bytes
+    def _fetch_batch(self, batch: list[Listed]) -> None:
         wanted: list[Listed] = []
         oversize: list[Listed] = []
         for row in batch:
-            (oversize if (row.size or 0) > most or id_of(row) in run.too_large else wanted).append(row)
-        self._fetch(session, run, wanted, first_seen)
+            (oversize if self.progress.is_oversize(row) else wanted).append(row)
+        self._retrieve(wanted)
         for row in oversize:
-            if run.cut_short:
+            if self.progress.is_stopped:
                 return
-            done = self.archive.oversize(run.mailbox, row, session.top(row), first_seen)
-            self._register(run, [(row, done)])
+            header = self.session.top(row)
+            self._register([(row, self.fetcher.archive.oversize(self.poll.mailbox, row, header, self.first_seen))])
 
-    def _fetch(self, session: Maildrop, run: PollRun, wanted: list[Listed], first_seen: datetime) -> None:
-        """RETR what is wanted while earlier messages are being stored; registers what got stored, come what may."""
-        under_way: UnderWay = {}
-        messages = session.fetch(wanted, lambda _: new_spool(run.mailbox))
+    def _retrieve(self, rows: list[Listed]) -> None:
+        """Download messages while earlier ones are uploaded. However this ends, what got stored is registered."""
+        messages = self.session.fetch(rows, lambda _: new_spool(self.poll.mailbox))
         try:
             for message in messages:
                 if isinstance(message, NotFetched):
-                    run.counts["failed"] += 1
-                    log.warning("message.refused", mailbox=run.mailbox.id, number=message.listed.number)
+                    self.progress.refused_by_server()
+                    log.warning("message.refused", mailbox=self.poll.mailbox.id, number=message.listed.number)
                     continue
-                under_way[self._submit(run, message, first_seen)] = message.listed
-                if len(under_way) >= UPLOADS_PER_POLL:
-                    self._register_stored(run, under_way, FIRST_COMPLETED)
-                run.lease.check()
-                if run.stop():
-                    run.cut_short = True
+                self._upload(message)
+                if len(self._uploading) >= UPLOADS_PER_POLL:
+                    self._register_stored(FIRST_COMPLETED)
+                self.poll.lease.check()
+                if self.poll.stop():
+                    self.progress.stopped()
                     return
         finally:
             messages.close()
-            self._register_stored(run, under_way, ALL_COMPLETED)
+            self._register_stored(ALL_COMPLETED)
 
-    def _submit(self, run: PollRun, message: Fetched[Spool], first_seen: datetime) -> Future[Registration]:
-        self.metrics.observe("message_size_bytes", message.size)
-        run.counts["fetched_bytes"] += message.size
-        return self.uploads.submit(self.archive.whole, run.mailbox, message.listed, message.spool, first_seen)
+    def _upload(self, message: Fetched[Spool]) -> None:
+        fetcher, mailbox = self.fetcher, self.poll.mailbox
+        fetcher.metrics.observe("message_size_bytes", message.size)
+        self.progress.fetched(message.size)
+        upload = fetcher.uploads.submit(
+            fetcher.archive.whole, mailbox, message.listed, message.spool, self.first_seen
+        )
+        self._uploading[upload] = message.listed
 
-    def _register_stored(self, run: PollRun, under_way: UnderWay, until: str) -> None:
-        """Register the messages whose upload has ended, then raise the first error that concerns them all."""
-        if not under_way:
+    def _register_stored(self, until: str) -> None:
+        """Register the messages whose upload has ended, then raise the first error that concerns more than one."""
+        if not self._uploading:
             return
-        ended = {future: under_way.pop(future) for future in wait(under_way, return_when=until).done}
-        stored = [(row, future.result()) for future, row in ended.items() if future.exception() is None]
+        ended = {upload: self._uploading.pop(upload) for upload in wait(self._uploading, return_when=until).done}
+        stored = [(row, upload.result()) for upload, row in ended.items() if upload.exception() is None]
         if stored:
-            self._register(run, stored)
-        for future, row in ended.items():
-            self._raise_unless_single(run, row, future)
+            self._register(stored)
+        for upload, row in ended.items():
+            self._raise_unless_single(row, upload)
 
-    def _raise_unless_single(self, run: PollRun, row: Listed, upload: Future[Registration]) -> None:
-        """Raise the error of an upload, unless the store may have refused this one message only."""
+    def _raise_unless_single(self, row: Listed, upload: Future[Registration]) -> None:
+        """Raise the error of an upload, unless the store may have refused only this message."""
         try:
             upload.result()
         except StoreRefusedError:
-            run.unstored += 1
-            run.counts["failed"] += 1
-            log.warning("message.not_stored", mailbox=run.mailbox.id, number=row.number)
-            if run.unstored >= STORE_REFUSALS and not run.took_any():
+            self.progress.refused_by_store()
+            log.warning("message.not_stored", mailbox=self.poll.mailbox.id, number=row.number)
+            if self.progress.store_refuses_all(STORE_REFUSALS):
                 raise
 
-    def _register(self, run: PollRun, stored: list[tuple[Listed, Registration]]) -> None:
-        run.lease.check()
-        unpublished = [event for _, done in stored if (event := run.unpublished(done)) is not None]
-        if unpublished:
-            self.ledger.republish(run.lease.claim, unpublished)
-        traceparent = run.fetching.traceparent
-        opened = self.ledger.register(run.lease.claim, [_traced(done, traceparent) for _, done in stored])
+    def _register(self, stored: list[tuple[Listed, Registration]]) -> None:
+        lease, fetcher = self.poll.lease, self.fetcher
+        lease.check()
+        lost = (self.progress.event_to_republish(registration) for _, registration in stored)
+        events = [event for event in lost if event is not None]
+        if events:
+            fetcher.ledger.republish(lease.claim, events)
+        opened = fetcher.ledger.register(
+            lease.claim, [_traced(registration, self.span.traceparent) for _, registration in stored]
+        )
         for row, registration in stored:
-            run.mark_registered(row, registration)
-            result = _result(registration)
-            run.counts[result] += 1
-            self.metrics.count("messages_total", result)
+            fetcher.metrics.count("messages_total", self.progress.registered(row, registration))
         if opened:
-            self.wakeups.send(Queue.PROCESS, min(opened, UPLOADS_PER_POLL))
+            fetcher.wakeups.send(Queue.PROCESS, min(opened, UPLOADS_PER_POLL))
 
 
 def _traced(registration: Registration, traceparent: str | None) -> Registration:
-    """With the trace that its message's further steps belong to."""
+    """Return the registration with the trace context that processing its message will continue."""
     if registration.message is None or traceparent is None:
         return registration
     return replace(registration, message=registration.message.model_copy(update={"traceparent": traceparent}))
-
-
-def _result(registration: Registration) -> str:
-    if registration.message is None:
-        return "duplicate"
-    return "oversize" if registration.message.kind == "oversize" else "stored"

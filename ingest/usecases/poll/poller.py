@@ -1,8 +1,8 @@
-"""Poll one mailbox: connect, list, take what is new, delete what is done, quit.
+"""Poll one mailbox: connect, list, fetch what is new, delete what is done, quit.
 
-The order is the promise. A message is deleted on the server only in a later session than the one that fetched it, and
-only when its manifest is written; a session that holds fetched but unstored mail ends without QUIT, because some
-servers (Gmail) take RETR and QUIT for consent to delete.
+The order of these steps keeps the promise that no mail is lost. A message is deleted on the server only in a later
+session than the one that fetched it, and only when its manifest is written. A session that holds fetched but unstored
+mail ends without QUIT, because some servers (Gmail) take RETR and QUIT for consent to delete.
 """
 
 from __future__ import annotations
@@ -22,29 +22,32 @@ from ingest.errors import (
 )
 from ingest.ports.maildrop import Terms
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
-from ingest.usecases.poll.progress import PollReport, PollRun, id_of
+from ingest.usecases.poll.progress import PollInput, PollProgress, PollReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
     from ingest.ports.ledger import Ledger
     from ingest.ports.maildrop import Listing, Maildrop, MaildropFactory
-    from ingest.usecases.claims import LeaseKeeper
+    from ingest.ports.seen import Seen
+    from ingest.ports.tracing import Span
+    from ingest.usecases.claims import Lease, LeaseKeeper
     from ingest.usecases.poll.fetch import Fetcher
     from ingest.usecases.recover.checkpoint import Checkpoints
     from ingest.usecases.recover.rebuild import Rebuilder
 
 log = get_logger()
 
-# Sessions in one poll: each one more skips a message that went past the limit after the server had lied about it, or
-# goes in lockstep where the server cannot do what it announces.
+# Sessions in one poll. Another session is opened to skip a message that exceeded the limit although the server had
+# listed a smaller size, or to send one command at a time where the announced pipelining does not work.
 SESSIONS_PER_POLL = 4
-# A seen set is rewritten when this share of it is gone from the server.
+# A seen set is rewritten when one in so many of its unique-ids is gone from the server.
 COMPACT_SHARE = 4
-# Redis may forget its last second (`appendfsync everysec`): what it has known for so long, it will not.
+# Redis may lose its last second of writes (`appendfsync everysec`). What was registered longer ago is safe to delete.
 LAST_SECONDS = 5.0
 
 _NO_UNIQUE_IDS = (
@@ -56,7 +59,12 @@ _REFUSED_ALL = "The store refused every message of this poll; nothing was delete
 
 @dataclass(frozen=True, slots=True)
 class Poller:
-    """Everything that polling needs, passed in."""
+    """Polls mailboxes.
+
+    Attributes:
+        credentials: returns how to log in to a mailbox, by its id.
+        now: the wall clock, in UTC.
+    """
 
     connect: MaildropFactory
     credentials: Callable[[str], Credentials]
@@ -66,12 +74,13 @@ class Poller:
     rebuilder: Rebuilder
     metrics: Metrics
     keeper: LeaseKeeper
+    now: Callable[[], datetime]
     tracer: Tracer = NO_TRACING
-    # What servers said last, by mailbox: for what follows a poll, however it ended.
+    # What each server announced last, by mailbox: needed after a poll, however the poll ended.
     _terms: dict[str, Terms] = field(default_factory=dict)
 
     def terms(self, mailbox: str) -> Terms:
-        """What the server said of its rules when this process last polled the mailbox."""
+        """Return what the server announced when this process last polled the mailbox."""
         return self._terms.get(mailbox, Terms())
 
     def poll(self, claim: Claim, mailbox: Mailbox, stop: Callable[[], bool]) -> PollReport:
@@ -85,7 +94,7 @@ class Poller:
         Raises:
             MaildropError: the session failed; what was complete before is registered.
             StoreError: the store did not take a message; the session was left without QUIT.
-            LedgerError: the ledger is away, or the claim is lost; nothing more was committed.
+            LedgerError: the ledger is unavailable, or the claim is lost; nothing more was committed.
             ConfigError: a secret is missing.
         """
         with (
@@ -93,119 +102,121 @@ class Poller:
             self.keeper.hold(self.ledger.mailboxes, claim) as lease,
         ):
             seen = self.ledger.seen(mailbox.id)
-            run = PollRun(mailbox, lease, stop, seen.digests, span=span)
-            if not seen.known:
-                rebuilt = self.rebuilder.rebuild(mailbox, lease)
-                run.seen, run.told = rebuilt.done, rebuilt.told
+            poll = self._input(mailbox, lease, stop, span, seen)
+            progress = PollProgress(poll)
             for _ in range(SESSIONS_PER_POLL):
-                if self._session_ended(run):
+                if self._session_ended(poll, progress):
                     break
-            if run.unstored and not run.took_any():
+            if progress.store_refuses_all():
                 raise StoreRefusedError(_REFUSED_ALL)
-            self._compact(run)
+            self._compact(poll, progress)
             if seen.changes != seen.checkpointed:
                 self.checkpoints.write(mailbox)
-            span.note(**run.counted())
-            return run.report()
+            span.note(**progress.attributes())
+            return progress.report()
 
     def rebuild(self, claim: Claim, mailbox: Mailbox) -> None:
-        """Give the ledger back what it has lost of a claimed mailbox that is not to be polled.
+        """Rebuild what the ledger has lost of a claimed mailbox that is not to be polled.
 
         Raises:
-            StoreError: the store is away.
-            LedgerError: the ledger is away, or the claim is lost.
+            StoreError: the store is unavailable.
+            LedgerError: the ledger is unavailable, or the claim is lost.
         """
         if not self.ledger.unknown([mailbox.id]):
             return
         with self.keeper.hold(self.ledger.mailboxes, claim) as lease:
             self.rebuilder.rebuild(mailbox, lease)
 
-    def _session_ended(self, run: PollRun) -> bool:
-        """One session; False when it met what the next one can go around."""
+    def _input(self, mailbox: Mailbox, lease: Lease, stop: Callable[[], bool], span: Span, seen: Seen) -> PollInput:
+        """Return what the poll works with; a mailbox that the ledger does not know is rebuilt first."""
+        if seen.known:
+            return PollInput(mailbox, lease, stop, seen.digests, frozenset(), span)
+        rebuilt = self.rebuilder.rebuild(mailbox, lease)
+        return PollInput(mailbox, lease, stop, rebuilt.done, rebuilt.republished, span)
+
+    def _session_ended(self, poll: PollInput, progress: PollProgress) -> bool:
+        """Run one session; returns False if it failed in a way that another session can avoid."""
         try:
-            self._session(run)
+            self._session(poll, progress)
         except MessageTooLargeError as error:
             if error.listed is None:
                 raise
-            run.too_large.add(id_of(error.listed))
-            run.unfetched = True
+            progress.too_large(error.listed)
             return False
         except PipeliningStalledError:
-            if run.stalled:
+            if progress.pipelining_stalled():
                 raise
-            run.stalled = True
             return False
         return True
 
-    def _session(self, run: PollRun) -> None:
-        """One session, from connecting to QUIT."""
-        with closing(self._connect(run)) as session:
+    def _session(self, poll: PollInput, progress: PollProgress) -> None:
+        """Run one session, from connecting to QUIT."""
+        with closing(self._connect(poll)) as session:
             listing = session.listing()
-            require_unique_ids(listing, run.mailbox)
-            run.begin_session(listing)
-            run.terms = session.terms
-            deletable = self._deletable(run)
-            self._look(run, listing.left_out, deletable)
-            self.fetcher.take(session, run)
-            if run.cut_short or run.unstored:
-                return  # answers may be under way, or mail is fetched and not stored: nothing may be committed
-            self._delete(session, run, deletable)
-            session.quit()
+            require_unique_ids(listing, poll.mailbox)
+            progress.begin_session(listing, session.terms)
+            deletable = self._deletable(poll)
+            self._warn(poll.mailbox, listing, reset=progress.unique_ids_were_reset(deletable))
+            self._remember_terms(poll.mailbox, session.terms)
+            self.fetcher.fetch(session, poll, progress)
+            if progress.may_commit:
+                self._delete(session, poll, progress, deletable)
+                session.quit()
 
-    def _connect(self, run: PollRun) -> Maildrop:
-        mailbox = run.mailbox
+    def _connect(self, poll: PollInput) -> Maildrop:
+        mailbox = poll.mailbox
         server = mailbox.server.label
 
         def observe(phase: str, seconds: float) -> None:
             self.metrics.observe("fetch_duration_seconds", seconds, server, phase)
 
         def acquire_slot(address: str) -> None:
-            if not self.ledger.acquire_slot(run.lease.claim, server, address, mailbox.limits.connections):
+            if not self.ledger.acquire_slot(poll.lease.claim, server, address, mailbox.limits.connections):
                 raise MaildropDeferredError(
                     f"{server} has {mailbox.limits.connections} connections of ours already; this mailbox waits."
                 )
 
         return self.connect(mailbox, self.credentials(mailbox.id), observe, acquire_slot)
 
-    def _look(self, run: PollRun, left_out: int, deletable: set[bytes]) -> None:
-        """Say what is odd about a listing, and about the server's rules."""
-        mailbox, terms = run.mailbox.id, run.terms
-        if left_out:
-            log.warning("listing.disagrees", mailbox=mailbox, left_out=left_out)
-        if not run.registered and run.ids_were_reset(deletable):
-            log.warning("unique_ids.reset", mailbox=mailbox, listed=len(run.rows))
-            self.metrics.ids_reset(mailbox)
-        if self._terms.get(mailbox) != terms:
-            self._terms[mailbox] = terms
-            if terms.expires_after is not None and terms.expires_after < run.mailbox.interval:
-                log.warning("server.expires_mail", mailbox=mailbox, seconds=terms.expires_after)
+    def _warn(self, mailbox: Mailbox, listing: Listing, *, reset: bool) -> None:
+        if listing.left_out:
+            log.warning("listing.disagrees", mailbox=mailbox.id, left_out=listing.left_out)
+        if reset:
+            log.warning("unique_ids.reset", mailbox=mailbox.id, listed=len(listing.rows))
+            self.metrics.ids_reset(mailbox.id)
 
-    def _deletable(self, run: PollRun) -> set[bytes]:
-        """Digests that were registered in an earlier poll, are old enough for the policy, and are done."""
-        after = run.mailbox.deletion.after
-        if after is None or not run.seen:
-            return set()
-        undone = self.ledger.undone(run.mailbox.id)
-        until = self.fetcher.now().timestamp() - max(after, LAST_SECONDS)
-        return {digest for digest, registered in run.seen.items() if registered <= until and digest not in undone}
-
-    def _delete(self, session: Maildrop, run: PollRun, deletable: set[bytes]) -> None:
-        """DELE what is done."""
-        if run.mailbox.deletion.after is None:
+    def _remember_terms(self, mailbox: Mailbox, terms: Terms) -> None:
+        if self._terms.get(mailbox.id) == terms:
             return
-        run.lease.check()
-        run.counts["deleted"] += session.delete(run.done_rows(deletable))
+        self._terms[mailbox.id] = terms
+        if terms.expires_after is not None and terms.expires_after < mailbox.interval:
+            log.warning("server.expires_mail", mailbox=mailbox.id, seconds=terms.expires_after)
 
-    def _compact(self, run: PollRun) -> None:
-        """Let the seen set forget ids that are gone from the server, when they have become many."""
-        kept = run.listed_ids() | run.contents
-        gone = len(run.seen.keys() - kept)
-        if gone and gone * COMPACT_SHARE >= len(run.seen):
-            run.lease.check()
-            self.ledger.compact(run.lease.claim, kept)
+    def _deletable(self, poll: PollInput) -> set[bytes]:
+        """Return the digests that were registered in an earlier poll, are old enough for the policy, and are done."""
+        after = poll.mailbox.deletion.after
+        if after is None or not poll.seen:
+            return set()
+        undone = self.ledger.undone(poll.mailbox.id)
+        until = self.now().timestamp() - max(after, LAST_SECONDS)
+        return {digest for digest, registered in poll.seen.items() if registered <= until and digest not in undone}
+
+    def _delete(self, session: Maildrop, poll: PollInput, progress: PollProgress, deletable: set[bytes]) -> None:
+        if poll.mailbox.deletion.after is None:
+            return
+        poll.lease.check()
+        progress.deleted(session.delete(progress.done_rows(deletable)))
+
+    def _compact(self, poll: PollInput, progress: PollProgress) -> None:
+        """Drop unique-ids that are gone from the server from the seen set, once there are many of them."""
+        kept = progress.digests_to_keep()
+        gone = len(poll.seen.keys() - kept)
+        if gone and gone * COMPACT_SHARE >= len(poll.seen):
+            poll.lease.check()
+            self.ledger.compact(poll.lease.claim, kept)
 
 
 def require_unique_ids(listing: Listing, mailbox: Mailbox) -> None:
-    """Raise `NoUniqueIdsError` where mail would stay on a server without UIDL."""
+    """Raise `NoUniqueIdsError` if mail would stay on a server without UIDL."""
     if not listing.unique_ids and mailbox.deletion.after != 0:
         raise NoUniqueIdsError(_NO_UNIQUE_IDS)

@@ -1,17 +1,16 @@
-"""One poll under way, over all its sessions, and what is told of it at its end."""
+"""One poll in progress: what it was given, what it has found and done over all its sessions, and its final report."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from ingest.domain import keys
 from ingest.ports.maildrop import Terms
-from ingest.ports.tracing import NO_SPAN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ingest.domain.events import Event
     from ingest.domain.mailbox import Mailbox
@@ -21,21 +20,17 @@ if TYPE_CHECKING:
     from ingest.ports.tracing import Attributes, Span
     from ingest.usecases.claims import Lease
 
-_COUNTED = ("stored", "duplicate", "oversize", "failed", "deleted", "fetched_bytes")
-# All ids that should be there are gone, and about as many others are: within this share, the count counts as alike.
-_ALIKE = 0.2
+# If every expected unique-id is gone and the number of listed ones differs by at most this share, the ids were reset.
+_RESET_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class PollReport:
-    """What one poll found and did; counts are messages, but `fetched_bytes` and `backlog_bytes`.
+class PollCounts:
+    """What a poll has done, in messages, except for `fetched_bytes`.
 
-    Attributes:
-        terms: what the server says of its rules.
-        more: another poll at once would get more of what waits on the server.
+    This is the only list of these counts: reports, log lines and spans take their fields from it.
     """
 
-    listed: int = 0
     new: int = 0
     stored: int = 0
     duplicate: int = 0
@@ -43,137 +38,246 @@ class PollReport:
     failed: int = 0
     deleted: int = 0
     fetched_bytes: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts by name, in the order in which they are reported."""
+        return {name: getattr(self, name) for name in _COUNTS}
+
+    @property
+    def registered(self) -> int:
+        """How many messages were registered, with whatever result."""
+        return self.stored + self.duplicate + self.oversize
+
+
+_COUNTS = tuple(count.name for count in fields(PollCounts))
+
+
+@dataclass(frozen=True, slots=True)
+class PollReport(PollCounts):
+    """What one poll found and did; counts are messages, except for `fetched_bytes` and `backlog_bytes`.
+
+    Attributes:
+        listed: messages in the last session's listing.
+        backlog_messages: listed messages that are still to be fetched.
+        backlog_bytes: the sum of their listed sizes.
+        terms: what the server announced about its rules.
+        more: whether polling again at once would fetch more.
+    """
+
+    listed: int = 0
     backlog_messages: int = 0
     backlog_bytes: int = 0
     terms: Terms = field(default_factory=Terms)
     more: bool = False
 
     def __add__(self, later: PollReport) -> PollReport:
-        """Two polls of one mailbox as one: what was done adds up, what is there is the later poll's."""
-        done = ("new", *_COUNTED)
-        return replace(later, **{name: getattr(self, name) + getattr(later, name) for name in done})
+        """Combine two polls of one mailbox: counts are summed, everything else is the later poll's."""
+        sums: dict[str, Any] = {name: count + getattr(later, name) for name, count in self.counts().items()}
+        return replace(later, **sums)
 
 
-@dataclass
-class PollRun:
-    """What a poll was given, and what happened so far.
+@dataclass(frozen=True, slots=True)
+class PollInput:
+    """What a poll works with; it does not change while the poll runs.
 
     Attributes:
-        seen: digests registered in earlier polls, with their seconds.
-        rows: those of the last session's listing, each with what stands for it (see `id_of`).
-        contents: digests, made from its content, of what was fetched without a unique-id.
-        told: ids of events that this poll has told again.
-        registered: ids of rows that were registered in this poll.
-        recognised: rows of this session without a unique-id whose content turned out to be done already.
-        too_large: ids of rows that went past the limit although the server had listed less.
-        unfetched: there are rows that this poll did not get to.
-        progress: a row was registered that need not be fetched again.
-        stalled: the server stopped answering pipelined commands.
-        cut_short: `stop` ended the poll.
-        unstored: messages that were fetched and that the store refused.
-        span: of the poll.
-        fetching: the span under which messages are taken just now.
+        mailbox: the mailbox to poll.
+        lease: our claim on it.
+        stop: asked between messages; True ends the poll early.
+        seen: digests registered in earlier polls, with the second each was registered at (since 1970).
+        republished: ids of events that were republished when the mailbox was rebuilt, just before this poll.
+        span: the poll's span.
     """
 
     mailbox: Mailbox
     lease: Lease
     stop: Callable[[], bool]
-    seen: dict[bytes, int]
-    rows: list[tuple[bytes, Listed]] = field(default_factory=list)
-    terms: Terms = field(default_factory=Terms)
-    new: int = 0
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED, 0))
-    contents: set[bytes] = field(default_factory=set)
-    told: frozenset[str] = frozenset()
-    registered: set[bytes] = field(default_factory=set)
-    recognised: list[Listed] = field(default_factory=list)
-    too_large: set[bytes] = field(default_factory=set)
-    unfetched: bool = False
-    progress: bool = False
-    stalled: bool = False
-    cut_short: bool = False
-    unstored: int = 0
-    span: Span = NO_SPAN
-    fetching: Span = NO_SPAN
+    seen: Mapping[bytes, int]
+    republished: frozenset[str]
+    span: Span
 
-    def begin_session(self, listing: Listing) -> None:
-        """Take a new session's listing.
 
-        A unique-id that stands for several messages tells nothing: they are fetched each time, as from a server
-        without UIDL, and their content decides.
+class PollProgress:
+    """What a poll has found and done so far. The poller and the fetcher report to it; nothing else writes here."""
+
+    def __init__(self, poll: PollInput) -> None:
+        self._poll = poll
+        self._counts = PollCounts()
+        self._terms = Terms()
+        self._rows: list[tuple[bytes, Listed]] = []  # of the current session, each with its `row_id`
+        self._recognised: list[Listed] = []  # rows of this session without a unique-id whose content was done before
+        self._content_digests: set[bytes] = set()  # of messages that were fetched without a unique-id
+        self._registered: set[bytes] = set()  # row ids
+        self._too_large: set[bytes] = set()  # row ids
+        self._refused_by_store = 0
+        self._registered_unique_id = False
+        self._pipelining_stalled = False
+        self._left_unfetched = False
+        self._stopped = False
+
+    # --- what happened -------------------------------------------------------------------------------------------
+
+    def begin_session(self, listing: Listing, terms: Terms) -> None:
+        """Start over with a new session's listing.
+
+        A unique-id that is listed for several messages does not identify any of them. Such rows are treated as rows
+        of a server without UIDL: fetched in each poll, and compared by content.
         """
         counted = Counter(row.unique_id for row in listing.rows)
         rows = (row if counted[row.unique_id] == 1 else replace(row, unique_id=None) for row in listing.rows)
-        self.rows = [(id_of(row), row) for row in rows]
-        self.recognised.clear()
+        self._rows = [(row_id(row), row) for row in rows]
+        self._recognised.clear()
+        self._terms = terms
+
+    def begin_fetch(self, new: int) -> None:
+        """Note how many new messages this session's listing has; a poll counts the most that one session had."""
+        self._counts = replace(self._counts, new=max(self._counts.new, new))
+
+    def end_fetch(self, left: int) -> None:
+        """Note how many new messages were left on the server because of the limit of messages for one poll."""
+        self._left_unfetched = left > 0
+
+    def fetched(self, size: int) -> None:
+        """Count a message that was downloaded completely; `size` is in bytes."""
+        self._count(fetched_bytes=size)
+
+    def registered(self, row: Listed, registration: Registration) -> str:
+        """Count a registered message; returns its result, a label of `mailhaul_messages_total`."""
+        self._registered.add(row_id(row))
+        if row.unique_id is not None:
+            self._registered_unique_id = True
+        else:
+            self._content_digests.add(registration.unique_id_digest)
+            if registration.message is None and registration.stored:
+                self._recognised.append(row)
+        result = _result(registration)
+        self._count(**{result: 1})
+        return result
+
+    def refused_by_server(self) -> None:
+        """Count a message that the server listed and did not hand out."""
+        self._count(failed=1)
+
+    def refused_by_store(self) -> None:
+        """Count a message that was downloaded and that the store refused."""
+        self._refused_by_store += 1
+        self._count(failed=1)
+
+    def too_large(self, row: Row) -> None:
+        """Remember a message that exceeded the limit although the server had listed a smaller size."""
+        self._too_large.add(row_id(row))
+        self._left_unfetched = True
+
+    def pipelining_stalled(self) -> bool:
+        """Note that the server stopped answering pipelined commands; returns whether it had done so before."""
+        before, self._pipelining_stalled = self._pipelining_stalled, True
+        return before
+
+    def stopped(self) -> None:
+        """Note that `stop` ended the poll early."""
+        self._stopped = True
+
+    def deleted(self, count: int) -> None:
+        """Count messages that were deleted on the server."""
+        self._count(deleted=count)
+
+    def _count(self, **more: int) -> None:
+        self._counts = replace(self._counts, **{name: getattr(self._counts, name) + more[name] for name in more})
+
+    # --- what follows from it ------------------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> PollCounts:
+        """The counts so far."""
+        return self._counts
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` ended the poll early."""
+        return self._stopped
+
+    @property
+    def may_commit(self) -> bool:
+        """Whether this session may delete and QUIT.
+
+        It may not after an early end, when answers may still be under way, nor when a message was fetched and not
+        stored: some servers take RETR and QUIT for consent to delete.
+        """
+        return not self._stopped and not self._refused_by_store
+
+    def store_refuses_all(self, refusals: int = 1) -> bool:
+        """Whether the store has refused at least so many messages and taken none."""
+        return self._refused_by_store >= refusals and not self._counts.registered
 
     def new_rows(self) -> list[Listed]:
-        """What is listed and neither seen before nor registered in this poll."""
-        return [row for id_, row in self.rows if id_ not in self.seen and id_ not in self.registered]
+        """Return the listed messages that were neither seen in earlier polls nor registered in this one."""
+        return [row for id_, row in self._rows if id_ not in self._poll.seen and id_ not in self._registered]
+
+    def is_oversize(self, row: Listed) -> bool:
+        """Whether a message is too large to fetch, by its listed size or because it turned out to be."""
+        return (row.size or 0) > self._poll.mailbox.limits.message_bytes or row_id(row) in self._too_large
 
     def done_rows(self, done: set[bytes]) -> list[Listed]:
-        """The rows of messages that are done: by their unique-ids, or by the content that was just fetched."""
-        return [row for id_, row in self.rows if id_ in done] + self.recognised
+        """Return the rows of messages that are done: by their unique-ids, or by the content just fetched."""
+        return [row for id_, row in self._rows if id_ in done] + self._recognised
 
-    def mark_registered(self, row: Listed, registration: Registration) -> None:
-        """A row was registered."""
-        self.registered.add(id_of(row))
-        if row.unique_id is not None:
-            self.progress = True
-            return
-        self.contents.add(registration.unique_id_digest)
-        if registration.message is None and registration.stored:
-            self.recognised.append(row)
+    def event_to_republish(self, registration: Registration) -> Event | None:
+        """Return the event of a message that was done before and that the ledger did not know, None if there is none.
 
-    def unpublished(self, registration: Registration) -> Event | None:
-        """The event of a registration that has to be told again: of a message that the ledger did not know."""
+        Such a ledger may have lost the event too. What the rebuild has just republished is not repeated.
+        """
         event = registration.event
-        if event is None or event.id in self.told or registration.unique_id_digest in self.seen:
+        if event is None or event.id in self._poll.republished or registration.unique_id_digest in self._poll.seen:
             return None
         return event
 
-    def counted(self) -> Attributes:
-        """What was found and done so far, as a span tells it."""
-        return cast("Attributes", {"listed": len(self.rows), "new": self.new, **self.counts})
-
-    def took_any(self) -> bool:
-        """Whether a message was registered."""
-        return any(self.counts[result] for result in ("stored", "duplicate", "oversize"))
-
-    def ids_were_reset(self, deletable: set[bytes]) -> bool:
+    def unique_ids_were_reset(self, deletable: set[bytes]) -> bool:
         """Whether every unique-id that should be listed is gone while about as many others are there.
 
-        Servers do that after a migration, or when UIDVALIDITY changes.
+        Servers do that after a migration, or when UIDVALIDITY changes. Asked before anything was registered: once a
+        message of the new listing is registered, the question has been answered.
 
         Args:
             deletable: digests whose messages we may have deleted ourselves.
         """
-        expected = self.seen.keys() - deletable
-        listed = self.listed_ids()
-        if not expected or not listed or not listed.isdisjoint(expected):
+        expected = self._poll.seen.keys() - deletable
+        listed = self._listed_digests()
+        if self._registered or not expected or not listed or not listed.isdisjoint(expected):
             return False
-        return abs(len(listed) - len(expected)) <= _ALIKE * len(expected)
+        return abs(len(listed) - len(expected)) <= _RESET_TOLERANCE * len(expected)
 
-    def listed_ids(self) -> set[bytes]:
-        """The digests of all unique-ids that are listed and tell messages apart."""
-        return {id_ for id_, row in self.rows if row.unique_id is not None}
+    def digests_to_keep(self) -> set[bytes]:
+        """Return the digests the seen set must keep: of what is listed, and of content fetched without unique-id."""
+        return self._listed_digests() | self._content_digests
+
+    def _listed_digests(self) -> set[bytes]:
+        return {id_ for id_, row in self._rows if row.unique_id is not None}
+
+    def attributes(self) -> Attributes:
+        """Return the counts so far as attributes of a span."""
+        return cast("Attributes", {"listed": len(self._rows), **self._counts.counts()})
 
     def report(self) -> PollReport:
-        """The sums at the end."""
-        left = self.new_rows()
-        progress = self.progress or self.counts["deleted"] > 0
-        window = self.mailbox.server.quirks.lists_window and self.counts["stored"] > 0
+        """Return the final report."""
+        backlog = self.new_rows()
+        advanced = self._registered_unique_id or self._counts.deleted > 0
+        window = self._poll.mailbox.server.quirks.lists_window and self._counts.stored > 0
         return PollReport(
-            listed=len(self.rows),
-            new=self.new,
-            backlog_messages=len(left),
-            backlog_bytes=sum(row.size or 0 for row in left),
-            terms=self.terms,
-            more=self.cut_short or (progress and self.unfetched) or window,
-            **self.counts,
+            **self._counts.counts(),
+            listed=len(self._rows),
+            backlog_messages=len(backlog),
+            backlog_bytes=sum(row.size or 0 for row in backlog),
+            terms=self._terms,
+            more=self._stopped or (advanced and self._left_unfetched) or window,
         )
 
 
-def id_of(row: Row) -> bytes:
-    """What stands for a row: the digest of its unique-id, or, for one session, its number."""
+def row_id(row: Row) -> bytes:
+    """Return what identifies a row: the digest of its unique-id, or, within one session only, its number."""
     return b"%d" % row.number if row.unique_id is None else keys.unique_id_digest(row.unique_id)
+
+
+def _result(registration: Registration) -> str:
+    if registration.message is None:
+        return "duplicate"
+    return "oversize" if registration.message.kind == "oversize" else "stored"

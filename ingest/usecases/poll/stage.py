@@ -1,4 +1,4 @@
-"""Claimed mailboxes: poll each, say what became of it, give it back with its next due time."""
+"""Poll claimed mailboxes: poll each, record how the poll ended, release the mailbox with its next due time."""
 
 from __future__ import annotations
 
@@ -29,22 +29,26 @@ from ingest.usecases.poll.progress import PollReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from ingest.domain.mailbox import Mailbox
+    from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
+    from ingest.ports.ledger import Ledger
+    from ingest.usecases.claims import LeaseKeeper
     from ingest.usecases.poll.poller import Poller
 
 log = get_logger()
 
-# A claim on a mailbox this process does not know: its configuration is older than the scheduler's.
+# Seconds until a mailbox is due again whose configuration this process has not read yet, but the scheduler has.
 UNKNOWN_PAUSE = 10.0
-# Servers that mean it want minutes between two logins.
+# The longest announced pause between two logins that is followed, in seconds.
 LONGEST_LOGIN_DELAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class PollOutcome:
-    """A poll as `drain` reports it: `result` is a label of `mailhaul_polls_total`, or `deferred`: no poll at all."""
+    """How a poll ended. `result` is a label of `mailhaul_polls_total`, or `deferred` if no poll took place."""
 
     mailbox: str
     result: str
@@ -53,21 +57,29 @@ class PollOutcome:
 
     @property
     def deferred(self) -> bool:
-        """Whether our own limit of connections put the poll off."""
+        """Whether our own limit of connections deferred the poll."""
         return isinstance(self.error, MaildropDeferredError)
 
 
 @dataclass(frozen=True, slots=True)
 class PollStage:
-    """Works off due mailboxes. One that fails never holds up the others.
+    """Polls due mailboxes. A mailbox that fails never delays the others.
 
     Attributes:
-        fingerprint: of everything that a mailbox's login depends on, by its id: changes when its credentials do.
+        mailboxes: returns the configured mailboxes by id.
+        fingerprint: returns a digest of everything a mailbox's login depends on, by its id; it changes when the
+            credentials change.
+        now: the wall clock, in UTC.
+        random: returns a number in [0, 1).
     """
 
     poller: Poller
+    ledger: Ledger
+    keeper: LeaseKeeper
+    metrics: Metrics
     mailboxes: Callable[[], Mapping[str, Mailbox]]
     fingerprint: Callable[[str], bytes]
+    now: Callable[[], datetime]
     random: Callable[[], float]
 
     def run(
@@ -77,107 +89,107 @@ class PollStage:
         leave: Callable[[], bool] | None = None,
         listen: Callable[[PollOutcome], None] = lambda _: None,
     ) -> int:
-        """Claim one due mailbox at a time until none is due; returns how many were polled.
+        """Claim one due mailbox at a time until none is due; returns how many were claimed.
 
         Args:
             stop: asked between mailboxes.
-            leave: asked between messages too, for an end that cannot wait for a large mailbox; `stop` by default.
-            listen: told of every poll that ended.
+            leave: asked between messages too, for a stop that cannot wait for a large mailbox; `stop` by default.
+            listen: called with every poll that ended.
         """
-        ledger, keeper = self.poller.ledger, self.poller.keeper
 
         def handle(claim: Claim) -> None:
             outcome = self.handle(claim, leave or stop)
             if outcome is not None:
                 listen(outcome)
 
-        return work_off(ledger.mailboxes, handle, lease=keeper.seconds, stop=stop)
+        return work_off(self.ledger.mailboxes, handle, lease=self.keeper.seconds, stop=stop)
 
     def handle(self, claim: Claim, leave: Callable[[], bool]) -> PollOutcome | None:
-        """Poll one claimed mailbox and release it; None when it is not to be polled."""
-        work = self.poller.ledger.mailboxes
+        """Poll one claimed mailbox and release it; returns None if it is not to be polled."""
         mailbox = self.mailboxes().get(claim.id)
         if mailbox is None:
-            work.release(claim, UNKNOWN_PAUSE)
+            self.ledger.mailboxes.release(claim, UNKNOWN_PAUSE)
             return None
-        if not mailbox.enabled or self.poller.ledger.is_paused(mailbox.id):
-            self._rest(claim, mailbox)
+        if not mailbox.enabled or self.ledger.is_paused(mailbox.id):
+            self._unschedule(claim, mailbox)
             return None
         started = time.monotonic()
         outcome = self._poll(claim, mailbox, leave)
-        self._count(mailbox, outcome, time.monotonic() - started)
-        self._give_back(claim, mailbox, outcome)
+        self._record(mailbox, outcome, time.monotonic() - started)
+        self._release(claim, mailbox, outcome)
         return outcome
 
-    def _rest(self, claim: Claim, mailbox: Mailbox) -> None:
-        """Take a mailbox that is disabled or paused out of the schedule, once its part of a lost ledger is rebuilt."""
-        ledger = self.poller.ledger
-        self.poller.metrics.poll_ended(claim.id, "disabled")
+    def _unschedule(self, claim: Claim, mailbox: Mailbox) -> None:
+        """Take a mailbox that is disabled or paused out of the schedule.
+
+        If the ledger was lost, the mailbox is rebuilt first: nobody else would do it, and its events would be lost.
+        """
+        self.metrics.poll_ended(claim.id, "disabled")
         try:
             self.poller.rebuild(claim, mailbox)
         except StoreError as error:
             log.warning("mailbox.not_rebuilt", mailbox=mailbox.id, error=error.code)
-            ledger.mailboxes.release(claim, after_mailbox_error(error, claim.tries, self.random()), claim.tries)
+            pause = after_mailbox_error(error, claim.tries, self.random())
+            self.ledger.mailboxes.release(claim, pause, claim.tries)
             return
         if not mailbox.enabled:
-            ledger.mailboxes.drop([claim.id])
-        elif not ledger.unschedule(claim):
-            ledger.mailboxes.release(claim, 0.0)  # it was resumed just now
+            self.ledger.mailboxes.drop([claim.id])
+        elif not self.ledger.unschedule(claim):
+            self.ledger.mailboxes.release(claim, 0.0)  # it was resumed just now
 
     def _poll(self, claim: Claim, mailbox: Mailbox, leave: Callable[[], bool]) -> PollOutcome:
         try:
             if claim.tries > 1:
-                self._spare_the_account(mailbox)
+                self._raise_if_refused_before(mailbox)
             report = self.poller.poll(claim, mailbox, leave)
         except MailhaulError as error:
             return PollOutcome(mailbox.id, result_of(error), PollReport(), error)
-        except Exception as bug:  # the border of one mailbox: a bug that it brings out must not stop the others
+        except Exception as bug:  # one mailbox must not stop the others, not even through a bug
             log.exception("poll.bug", mailbox=mailbox.id)
             return PollOutcome(mailbox.id, "internal_error", PollReport(), _UnexpectedError(type(bug).__name__))
         return PollOutcome(mailbox.id, "success", report)
 
-    def _spare_the_account(self, mailbox: Mailbox) -> None:
-        """Do not try credentials again that were refused; servers lock accounts for it."""
-        refusal = self.poller.ledger.refusal(mailbox.id)
+    def _raise_if_refused_before(self, mailbox: Mailbox) -> None:
+        """Do not log in with credentials that were refused: servers lock accounts for that."""
+        refusal = self.ledger.refusal(mailbox.id)
         if refusal is not None and refusal.check == _check(refusal.salt, self.fingerprint(mailbox.id)):
-            raise CredentialsSparedError(
+            raise CredentialsNotRetriedError(
                 "The server refused these credentials before. They are not tried again for a while, "
                 "to spare the account a lock-out; once they are changed, they are tried at the next poll."
             )
 
-    def _count(self, mailbox: Mailbox, outcome: PollOutcome, seconds: float) -> None:
-        metrics = self.poller.metrics
+    def _record(self, mailbox: Mailbox, outcome: PollOutcome, seconds: float) -> None:
+        """Count and log a poll that ended."""
         if outcome.deferred:
-            metrics.count("polls_deferred_total", mailbox.server.label)
+            self.metrics.count("polls_deferred_total", mailbox.server.label)
             return
-        metrics.observe("poll_duration_seconds", seconds, mailbox.server.label)
-        metrics.poll_ended(mailbox.id, outcome.result)
-        self._tell(outcome, seconds)
+        self.metrics.observe("poll_duration_seconds", seconds, mailbox.server.label)
+        self.metrics.poll_ended(mailbox.id, outcome.result)
+        _log_outcome(outcome, seconds)
 
-    def _give_back(self, claim: Claim, mailbox: Mailbox, outcome: PollOutcome) -> None:
-        ledger = self.poller.ledger
+    def _release(self, claim: Claim, mailbox: Mailbox, outcome: PollOutcome) -> None:
         delay, tries = self._next(claim, mailbox, outcome)
         try:
             if not outcome.deferred:
-                ledger.put_status(mailbox.id, self._status(outcome))
-            ledger.mailboxes.release(claim, delay, tries)
+                self.ledger.put_status(mailbox.id, self._status(outcome))
+            self.ledger.mailboxes.release(claim, delay, tries)
         except LedgerUnavailableError:
             log.warning("poll.not_released", mailbox=mailbox.id)  # the claim expires by itself
 
     def _next(self, claim: Claim, mailbox: Mailbox, outcome: PollOutcome) -> tuple[float, int]:
-        """In how many seconds the mailbox is due again, and what its next claim counts on from."""
+        """Return in how many seconds the mailbox is due again, and how many tries its next claim counts on from."""
         error = outcome.error
         login_delay = min(self.poller.terms(mailbox.id).login_delay, LONGEST_LOGIN_DELAY)
         if error is None:
-            # What has more is due again at once, behind the mailboxes that are due already.
+            # With more to fetch, the mailbox is due again at once, behind those that are due already.
             return max(0.0 if outcome.report.more else mailbox.interval, login_delay), 0
-        if isinstance(error, CredentialsSparedError):
+        if isinstance(error, CredentialsNotRetriedError):
             return mailbox.interval, claim.tries - 1
         pause = after_mailbox_error(error, claim.tries, self.random())
         if isinstance(error, MaildropDeferredError):
             return pause, claim.tries - 1
         if isinstance(error, MaildropAuthError):
-            # Due at its interval nevertheless: to see whether the credentials have changed.
+            # Due at its interval nevertheless, to notice when the credentials have changed.
             self._remember_refusal(mailbox, pause)
             return mailbox.interval, claim.tries
         return max(pause, mailbox.interval, login_delay), claim.tries
@@ -186,12 +198,12 @@ class PollStage:
         salt = secrets.token_hex(8)
         try:
             refusal = Refusal(salt, _check(salt, self.fingerprint(mailbox.id)))
-            self.poller.ledger.put_refusal(mailbox.id, refusal, seconds)
-        except (ConfigError, LedgerUnavailableError):
-            log.warning("poll.refusal_not_kept", mailbox=mailbox.id)  # a secret went away, or the ledger did
+            self.ledger.put_refusal(mailbox.id, refusal, seconds)
+        except (ConfigError, LedgerUnavailableError):  # a secret or the ledger has gone meanwhile
+            log.warning("poll.refusal_not_kept", mailbox=mailbox.id)
 
     def _status(self, outcome: PollOutcome) -> MailboxStatus:
-        now, report = self.poller.fetcher.now().timestamp(), outcome.report
+        now, report = self.now().timestamp(), outcome.report
         return MailboxStatus(
             last_poll=now,
             result=outcome.result,
@@ -203,47 +215,42 @@ class PollStage:
             expires_after=report.terms.expires_after,
         )
 
-    def _tell(self, outcome: PollOutcome, seconds: float) -> None:
-        report, error = outcome.report, outcome.error
-        if error is not None:
-            # What was not even tried has been told of when it was.
-            tell = log.debug if isinstance(error, CredentialsSparedError) else log.warning
-            tell("poll.failed", mailbox=outcome.mailbox, result=outcome.result, error=error.code)
-            return
-        tell = log.info if report.new or report.deleted else log.debug
-        tell(
-            "poll.done",
-            mailbox=outcome.mailbox,
-            listed=report.listed,
-            new=report.new,
-            stored=report.stored,
-            duplicate=report.duplicate,
-            oversize=report.oversize,
-            failed=report.failed,
-            deleted=report.deleted,
-            fetched_bytes=report.fetched_bytes,
-            seconds=round(seconds, 3),
-        )
+
+def _log_outcome(outcome: PollOutcome, seconds: float) -> None:
+    report, error = outcome.report, outcome.error
+    if error is not None:
+        # A login that was not even tried is no news: its refusal was logged when it happened.
+        write = log.debug if isinstance(error, CredentialsNotRetriedError) else log.warning
+        write("poll.failed", mailbox=outcome.mailbox, result=outcome.result, error=error.code)
+        return
+    write = log.info if report.new or report.deleted else log.debug
+    write(
+        "poll.done",
+        mailbox=outcome.mailbox,
+        listed=report.listed,
+        **report.counts(),
+        seconds=round(seconds, 3),
+    )
 
 
-class CredentialsSparedError(MaildropAuthError):
-    """Credentials that were refused before and have not changed since: they were not tried again."""
+class CredentialsNotRetriedError(MaildropAuthError):
+    """The credentials were refused before and have not changed since, so that they were not tried again."""
 
-    code = "auth_spared"
+    code = "auth_not_retried"
 
 
 class _UnexpectedError(MailhaulError):
-    """A bug of ours that one mailbox or message brought out; the text is the type's name only."""
+    """A bug in this program that one mailbox triggered; the text is the exception type's name only."""
 
     code = "internal"
 
 
 def result_of(error: MailhaulError) -> str:
-    """The label of `mailhaul_polls_total` for an error."""
+    """Return the label of `mailhaul_polls_total` for an error."""
     if isinstance(error, MaildropError):
         return error.result
     if isinstance(error, ConfigError):
-        return "auth_error"  # the secret it points to is missing
+        return "auth_error"  # the configuration names a secret that is missing
     if isinstance(error, StoreError):
         return "store_error"
     if isinstance(error, LedgerError):
@@ -254,5 +261,5 @@ def result_of(error: MailhaulError) -> str:
 
 
 def _check(salt: str, fingerprint: bytes) -> str:
-    """16 bits that change, as good as always, when the fingerprint does; see `Refusal`."""
+    """Return 16 bits that almost certainly change when the fingerprint does; see `Refusal`."""
     return hashlib.sha256(salt.encode() + fingerprint).hexdigest()[:4]

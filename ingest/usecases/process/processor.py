@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from ingest.containers.limits import ContainerLimits
-from ingest.domain import keys
-from ingest.domain.events import Event, EventType, make_event
-from ingest.domain.manifest import Headers, MailboxRef, Manifest, Parse
+from ingest.domain.manifest import Manifest, Parse
+from ingest.domain.message import manifest_of
 from ingest.mime import MimeLimits, parse, parse_headers
 from ingest.usecases.process.assembly import Parts
 from ingest.usecases.process.authentication import Authenticator
@@ -26,7 +25,6 @@ from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Executor
-    from datetime import datetime
 
     from ingest.domain.message import OpenMessage
     from ingest.metrics import Metrics
@@ -41,7 +39,7 @@ class Processor:
     store: Store
     metrics: Metrics
     uploads: Executor
-    verdicts: Authenticator = field(default_factory=Authenticator)
+    authenticator: Authenticator = field(default_factory=Authenticator)
     scanning: Scanning = field(default_factory=Scanning)
     limits: MimeLimits = field(default_factory=MimeLimits)
     containers: ContainerLimits = field(default_factory=ContainerLimits)
@@ -67,7 +65,7 @@ class Processor:
         return manifest
 
     def _whole(self, message: OpenMessage) -> Manifest:
-        scans, watch = self.scanning.begin(), self.verdicts.watch(message)
+        scans, watch = self.scanning.begin(), self.authenticator.watch(message)
         contents = Contents(message.key, self.containers, self.limits)
         parts = Parts(self.store, message.folder, self.uploads, contents, scans)
         clock = _ParseClock()
@@ -82,7 +80,9 @@ class Processor:
         self.metrics.observe("parse_duration_seconds", clock.seconds)
         ended = parts.ended
         assert ended is not None
-        return _manifest(message, ended.headers, Parse(status=ended.status, defects=list(ended.defects))).model_copy(
+        return manifest_of(
+            message, ended.headers, Parse(status=ended.status, defects=list(ended.defects))
+        ).model_copy(
             update={
                 "authentication": watch.authentication(),
                 "bodies": bodies,
@@ -95,8 +95,8 @@ class Processor:
     def _oversize(self, message: OpenMessage) -> Manifest:
         with self.store.open(message.source.key) as top:
             head = top.read(HEAD_BYTES)
-        return _manifest(message, parse_headers(head), Parse(status="oversize")).model_copy(
-            update={"authentication": self.verdicts.watch(message).of_top(head)}
+        return manifest_of(message, parse_headers(head), Parse(status="oversize")).model_copy(
+            update={"authentication": self.authenticator.watch(message).of_top(head)}
         )
 
     def _write(self, manifest: Manifest) -> None:
@@ -109,31 +109,6 @@ class Processor:
             sha256=hashlib.sha256(body).hexdigest(),
             content_type="application/json",
         )
-
-
-def event_of(manifest: Manifest, now: datetime, traceparent: str | None = None) -> Event:
-    """The event that tells of a manifest that was written."""
-    oversize = manifest.parse.status == "oversize"
-    return make_event(EventType.OVERSIZE if oversize else EventType.RECEIVED, manifest, now, traceparent)
-
-
-def failed_event(message: OpenMessage, reason: str, now: datetime, traceparent: str | None = None) -> Event:
-    """The event of a message that was given up; its raw is stored, a manifest is not."""
-    manifest = _manifest(message, Headers(), Parse(status="failed", reason=reason))
-    return make_event(EventType.FAILED, manifest.model_copy(update={"manifest": None}), now, traceparent)
-
-
-def _manifest(message: OpenMessage, headers: Headers, outcome: Parse) -> Manifest:
-    return Manifest(
-        message_key=message.key,
-        mailbox=MailboxRef(id=message.mailbox, labels=message.labels, unique_id=message.unique_id),
-        received_at=message.received_at,
-        raw=message.source if message.kind == "whole" else None,
-        listed_size=message.listed_size,
-        headers=headers,
-        parse=outcome,
-        manifest=f"{message.folder}/{keys.MANIFEST}",
-    )
 
 
 class _ParseClock:

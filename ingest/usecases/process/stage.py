@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
+from ingest.domain.events import event_of, failed_event
 from ingest.domain.message import FailedMessage
 from ingest.domain.retry import MESSAGE_TRIES, GiveUp, after_message_error
 from ingest.errors import MailhaulError, MessageError, WorkerDiedError
 from ingest.ports.tracing import NO_TRACING, Attributes, Span, Step, Tracer
 from ingest.ports.wakeups import Queue, Wakeups
-from ingest.usecases.claims import work_off
-from ingest.usecases.process.processor import event_of, failed_event
+from ingest.usecases.claims import MESSAGES_PER_CLAIM, work_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ingest.usecases.process.processor import Processor
 
 log = get_logger()
-
-BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,9 @@ class ProcessStage:
         Raises:
             LedgerError: the ledger is away; claims expire by themselves.
         """
-        return work_off(self.ledger.messages, self.handle, lease=self.keeper.seconds, stop=stop, batch=BATCH)
+        return work_off(
+            self.ledger.messages, self.handle, lease=self.keeper.seconds, stop=stop, batch=MESSAGES_PER_CLAIM
+        )
 
     def handle(self, claim: Claim) -> None:
         """Process one claimed message, whatever becomes of it."""

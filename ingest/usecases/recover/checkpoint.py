@@ -1,4 +1,4 @@
-"""Checkpoints: what a mailbox has done, kept in the store, so that a lost ledger does not fetch everything again."""
+"""Checkpoints: each mailbox's processed unique-ids, kept in the store, so that a lost ledger refetches little."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Checkpoints:
     ledger: SeenMessages
 
     def restore(self, mailbox: Mailbox, claim: Claim) -> dict[bytes, int]:
-        """Give a ledger that does not know a mailbox what its checkpoint says; returns that.
+        """Restore the seen set of a mailbox from its checkpoint; returns the digests, with their seconds.
 
         Messages that are not in the checkpoint are fetched again and recognised by their content.
 
         Raises:
-            StoreError: the checkpoint cannot be read just now.
-            LedgerError: the ledger is away, or the claim is lost.
+            StoreError: the checkpoint cannot be read now.
+            LedgerError: the ledger is unavailable, or the claim is lost.
         """
         done = self._read(mailbox)
         self.ledger.restore_seen(claim, done)
@@ -46,10 +46,10 @@ class Checkpoints:
         return done
 
     def write(self, mailbox: Mailbox) -> None:
-        """Write what is done; a store that does not take it is tried again by the next poll.
+        """Write which messages are done; if the store does not take it, the next poll tries again.
 
         Raises:
-            LedgerUnavailableError: the ledger is away.
+            LedgerUnavailableError: the ledger is unavailable.
         """
         seen = self.ledger.seen(mailbox.id)
         undone = self.ledger.undone(mailbox.id)

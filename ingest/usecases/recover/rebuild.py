@@ -1,8 +1,8 @@
-"""Heal what the ledger lost of one mailbox, from the store: what is done, what is open, what was told.
+"""Rebuild what the ledger lost of one mailbox from the store: what is done, what is open, what to republish.
 
-The store is the system of record. A manifest proves that a message is done; raw mail without one is still to be
-processed; manifests younger than what is known to be published belong to events that the lost stream may have held.
-Doing it again is safe: what is open stays open once, and events that are told again have the same ids.
+The store is the system of record. A manifest proves that a message is done; raw mail without a manifest is still to
+be processed; manifests younger than the delivery watermark belong to events that the lost stream may have held.
+Rebuilding twice is safe: an open message is opened only once, and republished events have the same ids.
 """
 
 from __future__ import annotations
@@ -31,115 +31,125 @@ if TYPE_CHECKING:
     from ingest.ports.ledger import Ledger
     from ingest.ports.store import Store, Stored
     from ingest.usecases.claims import Lease
-    from ingest.usecases.deliver.watermark import DeliveryWatermark
     from ingest.usecases.recover.checkpoint import Checkpoints
+    from ingest.usecases.recover.watermark import DeliveryWatermark
 
 log = get_logger()
 
-# Committed in one step; between steps the claim is looked at.
+# Messages committed in one step; the lease is checked between steps.
 BATCH = 100
-# Messages looked at between two words about it.
+# Messages between two progress reports.
 PROGRESS_EVERY = 1_000
 _OBJECT = re.compile(r"(?:\d{4}/\d\d/\d\d|undated)/[0-9a-f]{32}/(message\.json|raw\.eml|top\.eml)")
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What the ledger knows again: digests that are done, ids of events that were told again, messages reopened.
+    """What was given back to the ledger.
 
-    `looked` is how many messages the store has of the mailbox.
+    Attributes:
+        done: digests of messages that are done, with the second each was registered at (since 1970).
+        republished: ids of events that were republished.
+        reopened: how many messages were opened again.
+        messages: how many messages the store holds of the mailbox.
     """
 
     done: dict[bytes, int]
-    told: frozenset[str] = frozenset()
+    republished: frozenset[str] = frozenset()
     reopened: int = 0
-    looked: int = 0
+    messages: int = 0
 
 
 @dataclass(slots=True)
-class _Unfinished:
-    """Manifests whose events may be lost, and messages without a manifest, of so many that were looked at."""
+class _Survey:
+    """What the store holds of a mailbox.
 
-    looked: int = 0
-    manifests: list[Stored] = field(default_factory=list)
-    messages: list[Stored] = field(default_factory=list)
+    Attributes:
+        messages: how many messages.
+        young_manifests: manifests whose events may be lost.
+        unprocessed: raw mail, or headers of oversize mail, without a manifest.
+    """
+
+    messages: int = 0
+    young_manifests: list[Stored] = field(default_factory=list)
+    unprocessed: list[Stored] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilder:
-    """Everything that rebuilding needs, passed in."""
+    """Rebuilds the ledger's knowledge of a mailbox from the store."""
 
     store: Store
     layout: Layout
     ledger: Ledger
     checkpoints: Checkpoints
-    published: DeliveryWatermark
+    watermark: DeliveryWatermark
 
     def rebuild(
         self,
         mailbox: Mailbox,
         lease: Lease,
         *,
-        told: Callable[[], Collection[str]] = tuple,
+        in_stream: Callable[[], Collection[str]] = tuple,
         listen: Callable[[int], None] = lambda _: None,
     ) -> Rebuilt:
-        """Give the ledger back what the store knows of a claimed mailbox, which is known only when all is done.
+        """Give back to the ledger what the store knows of a mailbox. The mailbox counts as known only at the end.
 
         Args:
-            mailbox: whose claim is held.
+            mailbox: the mailbox whose claim is held.
             lease: on that claim.
-            told: asks for the ids of events that need not be told again: the stream holds them now.
-            listen: told now and then how many messages have been looked at.
+            in_stream: returns the ids of events that the stream holds now, which need not be republished.
+            listen: called now and then with the number of messages examined so far.
 
         Raises:
-            StoreError: the store is away; nothing is lost, and another poll begins anew.
-            LedgerError: the ledger is away, or the claim is lost.
+            StoreError: the store is unavailable; nothing is lost, and another poll starts over.
+            LedgerError: the ledger is unavailable, or the claim is lost.
         """
-        unfinished = self._look_through(mailbox, self.published.read(), listen)
-        again: set[str] = set()
-        for manifests in batches(unfinished.manifests, BATCH):
-            events = list(self._unpublished(manifests, told))
+        survey = self._survey(mailbox, self.watermark.read(), listen)
+        republished: set[str] = set()
+        for manifests in batches(survey.young_manifests, BATCH):
+            events = list(self._unpublished(manifests, in_stream))
             lease.check()
             self.ledger.republish(lease.claim, events)
-            again.update(event.id for event in events)
+            republished.update(event.id for event in events)
         reopened = 0
-        for messages in batches(unfinished.messages, BATCH):
-            registrations = [self._reopened(mailbox, message) for message in self._lost(messages)]
+        for unprocessed in batches(survey.unprocessed, BATCH):
+            registrations = [self._registration(mailbox, raw) for raw in self._lost(unprocessed)]
             lease.check()
             reopened += self.ledger.register(lease.claim, registrations)
-        if again or reopened:
-            log.warning("mailbox.rebuilt", mailbox=mailbox.id, republished=len(again), reopened=reopened)
+        if republished or reopened:
+            log.warning("mailbox.rebuilt", mailbox=mailbox.id, republished=len(republished), reopened=reopened)
         done = self.checkpoints.restore(mailbox, lease.claim)
-        return Rebuilt(done, frozenset(again), reopened, unfinished.looked)
+        return Rebuilt(done, frozenset(republished), reopened, survey.messages)
 
-    def _unpublished(self, manifests: Sequence[Stored], told: Callable[[], Collection[str]]) -> Iterator[Event]:
-        """Of manifests whose messages are not open: those are told of when they have been processed.
+    def _unpublished(self, manifests: Sequence[Stored], in_stream: Callable[[], Collection[str]]) -> Iterator[Event]:
+        """Yield the events of manifests whose messages are not open: an open message is published when it is done.
 
-        The stream is asked afterwards: it has the events of messages that were finished up to that moment.
+        The stream is read after the open messages: so it holds the events of messages that were done in between.
         """
         closed = list(self._closed(manifests))
-        ids = told()
+        ids = in_stream()
         for manifest in closed:
             if (event := event_from_manifest(self.store, manifest)) is not None and event.id not in ids:
                 yield event
 
-    def _lost(self, mails: Sequence[Stored]) -> Iterator[Stored]:
-        """Those that are neither open nor done.
+    def _lost(self, unprocessed: Sequence[Stored]) -> Iterator[Stored]:
+        """Yield the raw mail of messages that are neither open nor done.
 
-        Their manifests are asked for afterwards: some may have been finished since the store was looked through.
+        The manifest is looked up after the open messages: the message may have been done since the survey.
         """
-        for mail in self._closed(mails):
-            if self.store.stat(f"{mail.key.rpartition('/')[0]}/{keys.MANIFEST}") is None:
-                yield mail
+        for raw in self._closed(unprocessed):
+            if self.store.stat(f"{raw.key.rpartition('/')[0]}/{keys.MANIFEST}") is None:
+                yield raw
 
     def _closed(self, objects: Sequence[Stored]) -> Iterator[Stored]:
-        """Those of messages that are not open."""
-        open_messages = self.ledger.open_messages([_key_of(stored) for stored in objects])
+        """Yield the objects of messages that are not open."""
+        open_messages = self.ledger.open_messages([_message_key(stored) for stored in objects])
         return (stored for stored, message in zip(objects, open_messages, strict=True) if message is None)
 
-    def _look_through(self, mailbox: Mailbox, published: float, listen: Callable[[int], None]) -> _Unfinished:
-        """Every message of the mailbox, by what is missing of it. A manifest comes before its mail in a listing."""
-        found, done, last = _Unfinished(), "", ""
+    def _survey(self, mailbox: Mailbox, watermark: float, listen: Callable[[int], None]) -> _Survey:
+        """List the mailbox's messages. In a listing, a message's manifest comes before its raw mail."""
+        survey, done, last = _Survey(), "", ""
         root = self.layout.mailbox(mailbox.folder)
         for stored in self.store.stored(root):
             match = _OBJECT.fullmatch(stored.key, len(root))
@@ -147,22 +157,22 @@ class Rebuilder:
                 continue
             folder = stored.key.rpartition("/")[0]
             if folder != last:
-                found.looked, last = found.looked + 1, folder
-                if found.looked % PROGRESS_EVERY == 0:
-                    listen(found.looked)
+                survey.messages, last = survey.messages + 1, folder
+                if survey.messages % PROGRESS_EVERY == 0:
+                    listen(survey.messages)
             if match[1] == keys.MANIFEST:
                 done = folder
-                if stored.modified >= published:
-                    found.manifests.append(stored)
+                if stored.modified >= watermark:
+                    survey.young_manifests.append(stored)
             elif folder != done:
-                found.messages.append(stored)
-        return found
+                survey.unprocessed.append(stored)
+        return survey
 
-    def _reopened(self, mailbox: Mailbox, mail: Stored) -> Registration:
-        folder, _, name = mail.key.rpartition("/")
-        key = _key_of(mail)
-        source = self.store.stat(mail.key)
-        with self.store.open(mail.key) as body:
+    def _registration(self, mailbox: Mailbox, raw: Stored) -> Registration:
+        folder, _, name = raw.key.rpartition("/")
+        key = _message_key(raw)
+        source = self.store.stat(raw.key)
+        with self.store.open(raw.key) as body:
             received = received_at(body.read(HEAD_BYTES))
         assert source is not None  # it was just read
         message = OpenMessage(
@@ -172,13 +182,13 @@ class Rebuilder:
             folder=folder,
             kind="whole" if name == keys.RAW else "oversize",
             source=source,
-            first_seen=datetime.fromtimestamp(mail.modified, UTC),
+            first_seen=datetime.fromtimestamp(raw.modified, UTC),
             received_at=received,
             labels=dict(mailbox.labels),
         )
         return Registration(bytes.fromhex(key), message, stored=name == keys.RAW)
 
 
-def _key_of(stored: Stored) -> str:
-    """The message key of an object in a message's folder."""
+def _message_key(stored: Stored) -> str:
+    """Return the message key of an object in a message's folder."""
     return stored.key.split("/")[-2]

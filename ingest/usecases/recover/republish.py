@@ -1,4 +1,4 @@
-"""The event of a message that was done before, made again from its manifest."""
+"""Rebuild the event of a processed message from its manifest, to publish it again."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from ingest.domain.events import event_of
 from ingest.domain.manifest import Manifest
-from ingest.usecases.process.processor import event_of
 
 if TYPE_CHECKING:
     from ingest.domain.events import Event
     from ingest.ports.store import Store, Stored
 
 
-def event_from_manifest(store: Store, manifest: Stored) -> Event | None:
-    """The event that told, or should have told, of a manifest; None when its bytes are not those of a manifest.
+def event_from_manifest(store: Store, stored: Stored) -> Event | None:
+    """Return the event of a stored manifest, with the same id as when it was first published.
+
+    Returns None if the object is not a manifest: the tombstone of a purged message, or damaged.
 
     Raises:
-        StoreError: the store is away, or the manifest is gone.
+        StoreError: the store is unavailable, or the manifest is gone.
     """
-    with store.open(manifest.key) as body:
+    with store.open(stored.key) as body:
         data = body.read()
     try:
-        read = Manifest.model_validate_json(data)
+        manifest = Manifest.model_validate_json(data)
     except ValidationError:
         return None
-    return event_of(read, datetime.fromtimestamp(manifest.modified, UTC))
+    return event_of(manifest, datetime.fromtimestamp(stored.modified, UTC))

@@ -42,9 +42,9 @@ def mail(tmp_path: Path) -> Path:
     return path
 
 
-def shown(path: Path, width: int = 120, verdicts: Authenticator | None = None) -> str:
+def shown(path: Path, width: int = 120, authenticator: Authenticator | None = None) -> str:
     console = Console(width=width, file=io.StringIO(), highlight=False)
-    with parsed(path, verdicts or Authenticator()) as found:
+    with parsed(path, authenticator or Authenticator()) as found:
         console.print(mail_tree(path.name, found.manifest))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -122,7 +122,7 @@ def test_who_vouches_for_a_message_is_shown(tmp_path: Path) -> None:
     said = b"spf=pass smtp.mailfrom=ann@shop.example; dmarc=fail"
     path.write_bytes(b"Authentication-Results: mx.example.org; " + said + b"\r\n" + signed())
     keys = PublishedKeys({NAME: record()}.get)
-    text = shown(path, verdicts=Authenticator(lambda _: "mx.example.org", keys, 2**20))
+    text = shown(path, authenticator=Authenticator(lambda _: "mx.example.org", keys, 2**20))
     assert "checked by  mx.example.org: spf pass (shop.example) · dmarc fail" in text
     assert "DKIM  pass · shop.example pass" in text
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ingest.cli.supervisor import SUPERVISED, Child, Supervisor
 from ingest.domain.retry import Backoff
+from tests.support.clock import Clock
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -22,14 +23,6 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 )
 PATIENT = "import time; print('ready', flush=True); time.sleep(60)"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def __call__(self) -> float:
-        return self.time
 
 
 @contextmanager

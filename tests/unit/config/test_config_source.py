@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from ingest.config import ConfigSource
 from ingest.errors import ConfigError
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,23 +22,15 @@ def boxes(*names: str) -> str:
     return "mailboxes:\n" + "".join(f"  - {{id: {name}, host: {name}, {auth}}}\n" for name in names)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 def test_a_change_is_seen_within_a_second(tmp_path: Path) -> None:
     path, clock = tmp_path / "c.yaml", Clock()
     path.write_text(BASE + boxes("a"))
     source = ConfigSource(path, {}, clock)
     first = source.current()
     path.write_text(BASE + boxes("a", "b"))
-    clock.seconds += 0.9
+    clock.time += 0.9
     assert source.current() is first
-    clock.seconds += 0.1
+    clock.time += 0.1
     assert list(source.current().mailboxes_by_id()) == ["a", "b"]
 
 
@@ -46,7 +39,7 @@ def test_without_a_change_it_is_the_same_object(tmp_path: Path) -> None:
     path.write_text(BASE + boxes("a"))
     source = ConfigSource(path, {}, clock)
     first = source.current()
-    clock.seconds += 60
+    clock.time += 60
     assert source.current() is first
 
 
@@ -56,10 +49,10 @@ def test_files_come_and_go_in_a_folder(tmp_path: Path) -> None:
     source = ConfigSource(tmp_path, {}, clock)
     assert source.folder == tmp_path
     (tmp_path / "b.yaml").write_text(boxes("b"))
-    clock.seconds += 1
+    clock.time += 1
     assert list(source.current().mailboxes_by_id()) == ["a", "b"]
     (tmp_path / "b.yaml").unlink()
-    clock.seconds += 1
+    clock.time += 1
     assert list(source.current().mailboxes_by_id()) == ["a"]
 
 
@@ -75,12 +68,12 @@ def test_a_broken_file_changes_nothing_is_told_once_and_may_be_mended(tmp_path: 
         path.unlink()
     with capture_logs() as logged:
         for _ in range(5):
-            clock.seconds += 1
+            clock.time += 1
             assert source.current() is first
     assert logged == [{"event": "config.invalid", "problems": 1, "log_level": "warning"}]
     assert len(source.problems) == 1
     path.write_text(BASE + boxes("a", "b", "c"))
-    clock.seconds += 1
+    clock.time += 1
     assert len(source.current().mailboxes) == 3
     assert source.problems == []
 

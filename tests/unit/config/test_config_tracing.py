@@ -73,7 +73,7 @@ def test_without_the_section_the_adapter_and_its_exporter_are_not_imported() -> 
     """What redis-py imports of OpenTelemetry by itself, where it finds it, is its own."""
     program = (
         "import sys, ingest.cli.app, workers.lifecycle, ingest.cli.up, ingest.cli.runtime;"
-        "from ingest.config.model import Config; from ingest.wiring.runtime import _open_tracer;"
+        "from ingest.config.model import Config; from ingest.wiring.build import _open_tracer;"
         "from ingest.ports.tracing import NO_TRACING;"
         "config = Config.model_validate({'store': 'file:///s', 'ledger': 'embedded'});"
         "assert _open_tracer(config) is NO_TRACING;"

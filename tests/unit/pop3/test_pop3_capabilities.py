@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ingest.domain.mailbox import Quirks, Server
 from ingest.pop3 import capabilities
 from ingest.pop3.hosts import HostMemory
+from tests.support.clock import Clock
 
 DAY = 86_400.0
 
@@ -77,13 +78,6 @@ SERVER = Server("pop.example.org", 995)
 SOME = capabilities.read([b"PIPELINING"])
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_capabilities_are_remembered_for_an_hour_and_by_the_whole_server_value() -> None:
     hosts = HostMemory(clock := Clock())
     hosts.learned(SERVER, SOME)
@@ -92,7 +86,7 @@ def test_capabilities_are_remembered_for_an_hour_and_by_the_whole_server_value()
     assert hosts.capabilities_of(SERVER, "a") == SOME
     assert hosts.capabilities_of(SERVER, "b") is None
     assert hosts.capabilities(Server("pop.example.org", 995, quirks=Quirks(two_step_auth=True))) is None
-    clock.now += 3600
+    clock.time += 3600
     assert hosts.capabilities(SERVER) is None
     assert hosts.capabilities_of(SERVER, "a") is None
 
@@ -110,9 +104,9 @@ def test_a_stalled_server_goes_in_lockstep_for_a_day() -> None:
     assert not hosts.in_lockstep(SERVER)
     hosts.stalled(SERVER)
     hosts.forget(SERVER)
-    clock.now += DAY - 1
+    clock.time += DAY - 1
     assert hosts.in_lockstep(SERVER)
-    clock.now += 1
+    clock.time += 1
     assert not hosts.in_lockstep(SERVER)
 
 

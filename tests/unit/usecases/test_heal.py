@@ -5,7 +5,7 @@ from __future__ import annotations
 from ingest.domain.keys import unique_id_digest
 from ingest.domain.mailbox import Deletion, Limits
 from ingest.errors import StoreUnavailableError
-from ingest.usecases.deliver.watermark import SKEW
+from ingest.usecases.recover.watermark import SKEW
 from tests.support.bench import Bench, bench, mail, mailbox
 
 
@@ -112,12 +112,12 @@ def test_nothing_counts_as_published_while_a_sink_has_not_confirmed_it() -> None
         b.everything()
         before = b.clock.time
         b.settle()
-        assert b.published_time.read() <= before - SKEW
+        assert b.watermark.read() <= before - SKEW
         b.sinks["main"].unavailable = False
         b.clock.time += 1000
         b.relay_stage.run(lambda: False)
         b.settle()
-        assert b.published_time.read() == b.clock.time - SKEW
+        assert b.watermark.read() == b.clock.time - SKEW
 
 
 def test_nothing_counts_as_published_while_a_sink_has_refused_it() -> None:
@@ -127,7 +127,7 @@ def test_nothing_counts_as_published_while_a_sink_has_refused_it() -> None:
         b.everything()
         before = b.clock.time
         b.settle()
-        assert b.published_time.read() <= before - SKEW
+        assert b.watermark.read() <= before - SKEW
 
 
 def test_nothing_counts_as_published_while_it_is_being_processed() -> None:
@@ -137,20 +137,20 @@ def test_nothing_counts_as_published_while_it_is_being_processed() -> None:
         b.poll_all()
         before = b.clock.time
         b.settle()
-        assert b.published_time.read() <= before - SKEW
+        assert b.watermark.read() <= before - SKEW
 
 
 def test_a_ledger_that_is_not_healed_does_not_forget_how_far_everything_was_published() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         b.everything()
         b.settle()
-        before = b.published_time.read()
+        before = b.watermark.read()
         b.ledger.lose()
         b.clock.time += 1000
-        assert not b.published_time.write(["a", "b"], ["main"], b.clock.time)
-        assert b.published_time.read() == before
+        assert not b.watermark.write(["a", "b"], ["main"], b.clock.time)
+        assert b.watermark.read() == before
         b.everything()
-        assert b.published_time.write(["a", "b"], ["main"], b.clock.time)
+        assert b.watermark.write(["a", "b"], ["main"], b.clock.time)
 
 
 def test_what_is_published_is_written_once_a_minute_by_whoever_comes_first() -> None:
@@ -159,10 +159,10 @@ def test_what_is_published_is_written_once_a_minute_by_whoever_comes_first() -> 
         puts = []
         b.store.fault = lambda operation, key: puts.append(key) if operation == "put" else None
         for _ in range(5):
-            b.published_time.write_in_turn(["a"], ["main"], b.clock.time)
+            b.watermark.write_if_due(["a"], ["main"], b.clock.time)
         assert puts == ["mail/_state/watermark.json"]
         b.clock.time += 61
-        b.published_time.write_in_turn(["a"], ["main"], b.clock.time)
+        b.watermark.write_if_due(["a"], ["main"], b.clock.time)
         assert len(puts) == 2
 
 
@@ -174,7 +174,7 @@ def test_a_store_that_is_away_when_it_is_time_to_write_does_no_harm() -> None:
             raise StoreUnavailableError("away")
 
         b.store.fault = fault
-        b.published_time.write_in_turn(["a"], ["main"], b.clock.time)
+        b.watermark.write_if_due(["a"], ["main"], b.clock.time)
 
 
 def test_healing_that_broke_off_begins_anew() -> None:

@@ -7,7 +7,8 @@ import pytest
 from ingest.errors import LedgerUnavailableError, StaleClaimError
 from ingest.ports.claims import Claim
 from ingest.usecases.claims import LeaseKeeper
-from tests.support.bench import Clock, bench
+from tests.support.bench import bench
+from tests.support.clock import Clock
 
 
 def test_a_held_claim_outlives_its_lease() -> None:

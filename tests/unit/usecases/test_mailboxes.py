@@ -11,7 +11,7 @@ from tests.support.bench import Bench, bench, mail, mailbox, never
 
 
 def by_hand(b: Bench) -> Mailboxes:
-    return Mailboxes(b.poll_stage, b.mailboxes)
+    return Mailboxes(b.ledger, b.poll_stage, b.keeper.seconds, b.mailboxes)
 
 
 def test_a_paused_mailbox_leaves_the_schedule_and_is_polled_at_once_when_it_is_resumed() -> None:

@@ -19,7 +19,7 @@ from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Deletion, Limits
 from ingest.domain.tombstone import MOST_BYTES, Tombstone
 from ingest.errors import StaleClaimError, StoreRefusedError, StoreUnavailableError
-from ingest.usecases.schedule import LOOK_THROUGH_EVERY
+from ingest.usecases.schedule import REPAIR_EVERY
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 
 if TYPE_CHECKING:
@@ -431,7 +431,7 @@ def test_a_mailbox_that_is_disabled_or_not_configured_any_more_is_purged(how: st
         assert_forgotten(b, 1)
         b.clock.time += 60
         b.poll_stage.run(never)
-        for _ in range(LOOK_THROUGH_EVERY):
+        for _ in range(REPAIR_EVERY):
             b.ticker.tick(b.schedule())
         assert "a" not in b.ledger.mailboxes.members()
 

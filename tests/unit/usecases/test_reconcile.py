@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def reconcile(b: Bench) -> dict[str, Reconciled]:
     """Every mailbox, without patience."""
-    reconciler = Reconciler(b.poller, b.events, patience=0.0)
+    reconciler = Reconciler(b.ledger, b.keeper, b.rebuilder, b.events, patience=0.0)
     return {one.mailbox: one for one in reconciler.run(b.mailboxes.values(), never)}
 
 
@@ -37,7 +37,7 @@ def test_where_nothing_is_missing_nothing_is_done() -> None:
         b.process_stage.run(never)
         fetched(b, 5)  # two of them open
         found = reconcile(b)
-        assert found == {"a": Reconciled("a", looked=5), "b": Reconciled("b")}
+        assert found == {"a": Reconciled("a", messages=5), "b": Reconciled("b")}
         b.everything()
         assert len(b.published()) == 5
         assert reconcile(b) == found
@@ -51,9 +51,9 @@ def test_what_an_empty_ledger_lost_comes_back_without_asking_the_server() -> Non
         told = b.published()
         b.ledger.lose()
         sessions = b.maildrops["a"].sessions
-        assert reconcile(b)["a"] == Reconciled("a", looked=6, reopened=2, told=4, restored=4)
+        assert reconcile(b)["a"] == Reconciled("a", messages=6, reopened=2, republished=4, restored=4)
         assert b.maildrops["a"].sessions == sessions
-        assert reconcile(b)["a"] == Reconciled("a", looked=6)
+        assert reconcile(b)["a"] == Reconciled("a", messages=6)
         b.everything()
         assert len({event["id"] for event in b.published()}) == 6
         assert {event["id"] for event in told} <= {event["id"] for event in b.published()}
@@ -73,8 +73,8 @@ def test_what_a_ledger_lost_that_knows_most_comes_back() -> None:
         b.ledger.restore_seen(claim, seen)
         b.ledger.mailboxes.release(claim, 0.0)
         found = reconcile(b)["a"]
-        assert (found.looked, found.reopened) == (4, 0)
-        assert found.told >= 2
+        assert (found.messages, found.reopened) == (4, 0)
+        assert found.republished >= 2
         b.everything()
         assert len({event["id"] for event in b.published()}) == 4
 
@@ -94,7 +94,7 @@ def test_what_is_finished_meanwhile_is_neither_told_nor_opened_again(
             return before if listed == "before" else list(look_through(prefix))
 
         monkeypatch.setattr(b.store, "stored", finishing)
-        assert reconcile(b)["a"] == Reconciled("a", looked=3)
+        assert reconcile(b)["a"] == Reconciled("a", messages=3)
         assert b.ledger.counts()["open"] == 0
         b.everything()
         assert len(b.published()) == 3
@@ -139,7 +139,7 @@ def test_a_mailbox_that_fails_holds_up_no_other() -> None:
         found = reconcile(b)
         assert isinstance(found["a"].error, MailboxBusyError)
         assert isinstance(found["b"].error, StoreUnavailableError)
-        assert found["c"] == Reconciled("c", looked=1, reopened=1)
+        assert found["c"] == Reconciled("c", messages=1, reopened=1)
         assert b.ledger.unknown("abc") == 2
 
 
@@ -162,8 +162,8 @@ def test_what_was_healed_before_the_ledger_went_away_stays_so(monkeypatch: pytes
         for id_ in "ab":
             fetched(b, 1, id_)
         b.ledger.lose()
-        run = Reconciler(b.poller, b.events, patience=0.0).run(b.mailboxes.values(), never)
-        assert next(run) == Reconciled("a", looked=1, reopened=1)
+        run = Reconciler(b.ledger, b.keeper, b.rebuilder, b.events, patience=0.0).run(b.mailboxes.values(), never)
+        assert next(run) == Reconciled("a", messages=1, reopened=1)
 
         def away(_keys: Sequence[str]) -> NoReturn:
             raise LedgerUnavailableError("The ledger is away.")
@@ -172,13 +172,13 @@ def test_what_was_healed_before_the_ledger_went_away_stays_so(monkeypatch: pytes
         with pytest.raises(LedgerUnavailableError):
             next(run)
         monkeypatch.undo()
-        assert reconcile(b) == {"a": Reconciled("a", looked=1), "b": Reconciled("b", looked=1, reopened=1)}
+        assert reconcile(b) == {"a": Reconciled("a", messages=1), "b": Reconciled("b", messages=1, reopened=1)}
 
 
 def test_it_can_be_told_to_end_between_mailboxes() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         asked = iter([False, True])
-        reconciler = Reconciler(b.poller, b.events)
+        reconciler = Reconciler(b.ledger, b.keeper, b.rebuilder, b.events)
         assert [one.mailbox for one in reconciler.run(b.mailboxes.values(), lambda: next(asked))] == ["a"]
 
 
@@ -191,7 +191,7 @@ def test_large_mailboxes_tell_how_far_they_are() -> None:
         for number in range(2_500):
             b.store.objects[f"{folder}/{number:032x}/message.json"] = replace(b.store.objects[manifest])
         heard: list[int] = []
-        for _ in Reconciler(b.poller, b.events).run(
+        for _ in Reconciler(b.ledger, b.keeper, b.rebuilder, b.events).run(
             b.mailboxes.values(), never, lambda _, looked: heard.append(looked)
         ):
             pass

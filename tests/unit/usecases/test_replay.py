@@ -15,7 +15,8 @@ from ingest.domain.keys import Layout
 from ingest.errors import StoreUnavailableError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.sink import MemorySink
-from tests.support.bench import START, Bench, bench, mail, mailbox, never
+from tests.support.bench import Bench, bench, mail, mailbox, never
+from tests.support.clock import START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

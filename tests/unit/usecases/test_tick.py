@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingest.ports.wakeups import Queue
-from ingest.usecases.schedule import LOOK_THROUGH_EVERY, MAX_WAITING, Schedule, Ticker
+from ingest.usecases.schedule import MAX_WAITING, REPAIR_EVERY, Schedule, Ticker
 from tests.support.bench import Bench, RecordedWakeups, bench, mail, mailbox, never
 
 
@@ -75,13 +75,13 @@ def test_a_mailbox_that_somebody_took_for_disabled_comes_back_into_the_schedule(
     with bench() as b:
         b.ticker.tick(b.schedule())
         b.ledger.mailboxes.drop(["a"])
-        for _ in range(LOOK_THROUGH_EVERY):
+        for _ in range(REPAIR_EVERY):
             b.ticker.tick(b.schedule())
         assert b.ledger.mailboxes.members() == {"a"}
 
 
 def test_mailboxes_that_rest_are_healed_too_when_the_ledger_was_lost() -> None:
-    """Else their messages would stay unprocessed and their events unpublished until somebody lets them be polled again."""
+    """Otherwise their messages would stay unprocessed and their events unpublished until they are resumed."""
     with bench(mailbox("a"), mailbox("b")) as b:
         for id_ in ("a", "b"):
             b.maildrops[id_].messages[b"u"] = mail(id_)

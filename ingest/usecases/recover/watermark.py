@@ -1,7 +1,7 @@
-"""The delivery watermark: a time in the store up to which every event was delivered, for a ledger that is lost.
+"""The delivery watermark: a time up to which every event is confirmed, kept in the store in case the ledger is lost.
 
-Every manifest written before the watermark belongs to an event that each sink has confirmed. Whoever rebuilds a lost
-ledger republishes events only from later manifests.
+Every manifest written before it belongs to an event that each sink has confirmed. After a loss of the ledger, only
+younger manifests have to be republished.
 """
 
 from __future__ import annotations
@@ -33,25 +33,27 @@ EVERY = 60.0
 
 
 class _Record(BaseModel):
-    """The content of the object; seconds since 1970."""
+    """The content of the object: seconds since 1970."""
 
     published_until: float
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWatermark:
-    """Writes and reads the watermark."""
+    """Writes and reads the delivery watermark."""
 
     store: Store
     layout: Layout
     ledger: Ledger
     events: EventLog
 
-    def write_in_turn(self, mailboxes: Collection[str], sinks: Collection[str], now: float) -> None:
-        """Call `write`, unless some process did within the last minute; log it if the store does not answer.
+    def write_if_due(self, mailboxes: Collection[str], sinks: Collection[str], now: float) -> None:
+        """Do what `write` does, unless any process has tried it within the last minute.
+
+        If the store is unavailable, the next minute's call tries again. Arguments as for `write`.
 
         Raises:
-            LedgerUnavailableError: the ledger does not answer.
+            LedgerUnavailableError: the ledger is unavailable.
         """
         if not self.ledger.throttle("published", EVERY):
             return
@@ -61,9 +63,9 @@ class DeliveryWatermark:
             log.warning("watermark.not_written", error=error.code)
 
     def write(self, mailboxes: Collection[str], sinks: Collection[str], now: float) -> bool:
-        """Write the time up to which all sinks have confirmed; return False if a mailbox has not been rebuilt.
+        """Write the watermark; returns False, and leaves the last one, while the ledger does not know all mailboxes.
 
-        Such a ledger may have lost events that have not been republished yet, so the last watermark must stay.
+        Such a ledger may have lost events that nobody has republished yet.
 
         Args:
             mailboxes: the ids of all configured mailboxes.
@@ -71,8 +73,8 @@ class DeliveryWatermark:
             now: seconds since 1970.
 
         Raises:
-            LedgerUnavailableError: the ledger does not answer.
-            StoreError: the store does not take the object.
+            LedgerUnavailableError: the ledger is unavailable.
+            StoreError: the store did not take the object.
         """
         if self.ledger.unknown(mailboxes):
             return False
@@ -87,10 +89,10 @@ class DeliveryWatermark:
         return True
 
     def read(self) -> float:
-        """The last watermark (seconds since 1970); 0 if there is none, or if it cannot be parsed.
+        """Return the watermark (seconds since 1970), or 0 if there is none or it cannot be parsed.
 
         Raises:
-            StoreError: the store does not answer.
+            StoreError: the store is unavailable.
         """
         try:
             with self.store.open(self.layout.published()) as body:
@@ -101,8 +103,8 @@ class DeliveryWatermark:
             log.warning("watermark.unreadable")
             return 0.0
 
-    def recently(self, clock: Callable[[], float]) -> Callable[[], float]:
-        """A cached `read`, which asks the store at most once a minute.
+    def cached(self, clock: Callable[[], float]) -> Callable[[], float]:
+        """Return a function that returns what `read` does and asks the store at most once a minute.
 
         Args:
             clock: monotonic, in seconds.
@@ -118,7 +120,10 @@ class DeliveryWatermark:
         return read
 
     def _until(self, sinks: Collection[str], now: float) -> float:
-        """A manifest is written after its message was first seen, and before its event was appended to the stream."""
+        """Return the time before which nothing is open, waiting for a sink, or retrying.
+
+        A manifest is written after its message was first seen and before its event is in the stream.
+        """
         times = [now, self.ledger.oldest_open()]
         for sink in sinks:
             times += [now - self.events.lag(sink).oldest_age, self.events.oldest_retrying(sink)]

@@ -1,0 +1,146 @@
+"""Build a runtime from the configuration: open each adapter that it asks for."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ingest.adapters.dkim import published_keys
+from ingest.adapters.embedded import EmbeddedLedger
+from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.address import Broker, broker
+from ingest.adapters.scanners.clamd import ClamdScanner
+from ingest.adapters.stores import open_store
+from ingest.adapters.stores.metered import MeteredStore
+from ingest.config import Secrets
+from ingest.domain.keys import Layout
+from ingest.mime import MimeLimits
+from ingest.pop3 import Pop3Connector
+from ingest.ports.tracing import NO_TRACING
+from ingest.usecases.process.authentication import Authenticator
+from ingest.usecases.process.scanning import Scanning
+from ingest.usecases.schedule import Schedule
+from ingest.wiring.accounts import Accounts
+from ingest.wiring.runtime import Runtime
+from ingest.wiring.sinks import open_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from ingest.config import Config, ConfigSource
+    from ingest.metrics import Metrics
+    from ingest.ports.scanner import Scanner
+    from ingest.ports.store import Store
+    from ingest.ports.tracing import Tracer
+    from ingest.ports.wakeups import Wakeups
+
+
+def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeups) -> Runtime:
+    """Build a runtime. No connection is made yet, so that an unavailable part fails where it is used.
+
+    Mailboxes and secrets follow their files while the process runs; everything else is as configured now.
+
+    Args:
+        source: the configuration.
+        ledger_at: URL of the ledger, from `ledger_url`.
+        metrics: of this process.
+        wakeups: sends wake-ups to other processes.
+
+    Raises:
+        StartError: DKIM signatures are to be verified, and the packages for that are not installed.
+    """
+    config = source.current()
+    secrets = Secrets(source.folder, source.environ)
+    accounts = Accounts(source, secrets)
+    store, prefix = _open_store(config, secrets)
+    ledger, events = connect(ledger_at)
+    sinks = [open_sink(section, secrets) for section in config.sinks]
+    return Runtime(
+        ledger=ledger,
+        events=events,
+        store=MeteredStore(store, metrics),
+        layout=Layout(prefix),
+        sinks={sink.name: sink for sink in sinks},
+        wakeups=wakeups,
+        metrics=metrics,
+        connect=Pop3Connector(),
+        mailboxes=accounts.mailboxes,
+        credentials=accounts.credentials,
+        fingerprint=accounts.fingerprint,
+        schedule=_schedule(source, [sink.name for sink in sinks]),
+        authenticator=_authenticator(config, accounts),
+        scanning=Scanning(
+            _open_scanner(config), quarantine=config.scan is not None and config.scan.policy == "quarantine"
+        ),
+        mime_limits=MimeLimits(parts=config.parse.parts, depth=config.parse.depth),
+        open_tracer=lambda: _open_tracer(config),
+    )
+
+
+def _schedule(source: ConfigSource, sinks: Collection[str]) -> Callable[[], Schedule]:
+    """Return a function that returns the current schedule.
+
+    Its sinks are always those that the process was started with, whatever the files say by now.
+    """
+    from_now = frozenset(section.name for section in source.current().sinks if section.start == "now")
+
+    def schedule() -> Schedule:
+        config = source.current()
+        mailboxes = config.mailboxes_by_id().values()
+        enabled, disabled = ([box.id for box in mailboxes if box.enabled is wanted] for wanted in (True, False))
+        digest = f"{config.schedule_digest()} {' '.join(sorted(sinks))}"
+        return Schedule(enabled, sinks, digest, from_now, disabled)
+
+    return schedule
+
+
+@contextmanager
+def ledger_url(config: Config) -> Iterator[str]:
+    """Yield the URL of the ledger; an embedded ledger runs until the `with` block ends.
+
+    Raises:
+        StartError: the embedded ledger does not start.
+    """
+    if config.ledger_folder is None:
+        yield config.ledger_url
+        return
+    with EmbeddedLedger(config.ledger_folder) as embedded:
+        yield embedded.url
+
+
+def broker_of(config: Config, ledger_at: str) -> Broker:
+    """Return where wake-ups are sent: the configured broker, or else the ledger."""
+    return broker(config.broker_url(ledger_at))
+
+
+def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
+    section = config.store
+    return open_store(
+        section.url,
+        endpoint=section.endpoint,
+        region=section.region,
+        path_style=section.path_style,
+        kms_key=section.kms_key,
+        access_key=secrets.read(section.access_key) if section.access_key else None,
+        secret_key=secrets.read(section.secret_key) if section.secret_key else None,
+    )
+
+
+def _authenticator(config: Config, accounts: Accounts) -> Authenticator:
+    keys = published_keys() if config.parse.dkim else None
+    return Authenticator(accounts.authserv_id, keys, config.parse.dkim_bytes)
+
+
+def _open_scanner(config: Config) -> Scanner | None:
+    scan = config.scan
+    return None if scan is None else ClamdScanner(scan.url, timeout=scan.timeout, largest=scan.max_bytes)
+
+
+def _open_tracer(config: Config) -> Tracer:
+    section = config.tracing
+    if section is None:
+        return NO_TRACING
+    # Imported here because it needs packages of an extra; the configuration was rejected if they are missing.
+    from ingest.adapters.tracing.otlp import otlp_tracer  # noqa: PLC0415
+
+    return otlp_tracer(section.endpoint, section.sample)
