@@ -1,4 +1,4 @@
-"""How full the ledger is, as far as its server tells."""
+"""The memory that the ledger's server reports."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def client(valkey: Valkey) -> Iterator[Redis]:
         client.acl_deluser("tenant")
 
 
-def test_a_ledger_tells_at_most_what_it_can(bench: Bench) -> None:
+def test_memory_is_reported_or_unknown(bench: Bench) -> None:
     memory = bench.ledger.memory()
     assert memory is None or (memory.used > 0 and memory.limit is None)
 
 
-def test_the_server_tells_what_it_uses_and_may_use(valkey: Valkey, client: Redis) -> None:
+def test_memory_has_use_and_limit(valkey: Valkey, client: Redis) -> None:
     client.config_set("maxmemory", LIMIT)
     with closing(connect(valkey.url)[0]) as ledger:
         memory = ledger.memory()
@@ -41,7 +41,7 @@ def test_the_server_tells_what_it_uses_and_may_use(valkey: Valkey, client: Redis
     assert memory.limit == LIMIT
 
 
-def test_a_user_who_may_not_ask_is_told_nothing_and_works_nevertheless(valkey: Valkey, client: Redis) -> None:
+def test_user_without_permission_for_info_works_and_has_no_memory(valkey: Valkey, client: Redis) -> None:
     client.execute_command("ACL", "SETUSER", "tenant", "on", ">secret", "~*", "&*", "+@all", "-info")  # type: ignore[no-untyped-call] # redis-py has no types here
     url = valkey.url.replace("redis://", "redis://tenant:secret@")
     with closing(connect(url)[0]) as ledger:

@@ -1,4 +1,4 @@
-"""The rules of pausing a mailbox, on the twin and on Valkey."""
+"""Pausing and resuming mailboxes, on the twin and on Valkey."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def claimed(bench: Bench, mailbox: str) -> Claim:
     return claim
 
 
-def test_a_mailbox_is_paused_until_it_is_resumed(bench: Bench) -> None:
+def test_mailbox_is_paused_until_it_is_resumed(bench: Bench) -> None:
     ledger, before = bench.ledger, bench.now()
     assert ledger.pause("a")
     assert ledger.is_paused("a")
@@ -30,7 +30,7 @@ def test_a_mailbox_is_paused_until_it_is_resumed(bench: Bench) -> None:
     assert not ledger.is_paused("a")
 
 
-def test_pausing_again_keeps_the_time_of_the_first(bench: Bench) -> None:
+def test_pausing_again_keeps_the_first_time(bench: Bench) -> None:
     bench.ledger.pause("a")
     since = bench.ledger.paused()
     bench.pass_time(1.1)
@@ -38,11 +38,11 @@ def test_pausing_again_keeps_the_time_of_the_first(bench: Bench) -> None:
     assert bench.ledger.paused() == since
 
 
-def test_what_was_not_paused_cannot_be_resumed(bench: Bench) -> None:
+def test_resuming_a_mailbox_that_is_not_paused_changes_nothing(bench: Bench) -> None:
     assert not bench.ledger.resume("a")
 
 
-def test_a_paused_mailbox_is_shelved_by_who_claims_it(bench: Bench) -> None:
+def test_claimed_mailbox_is_unscheduled_if_it_is_paused(bench: Bench) -> None:
     ledger = bench.ledger
     claim = claimed(bench, "a")
     ledger.pause("a")
@@ -51,7 +51,7 @@ def test_a_paused_mailbox_is_shelved_by_who_claims_it(bench: Bench) -> None:
     assert not ledger.mailboxes.renew(claim, LONG)
 
 
-def test_a_mailbox_that_was_resumed_meanwhile_is_not_shelved(bench: Bench) -> None:
+def test_mailbox_that_was_resumed_meanwhile_stays_scheduled(bench: Bench) -> None:
     ledger = bench.ledger
     claim = claimed(bench, "a")
     ledger.pause("a")
@@ -60,7 +60,7 @@ def test_a_mailbox_that_was_resumed_meanwhile_is_not_shelved(bench: Bench) -> No
     assert ledger.mailboxes.renew(claim, LONG)
 
 
-def test_a_lost_claim_shelves_nothing(bench: Bench) -> None:
+def test_stale_claim_unschedules_nothing(bench: Bench) -> None:
     ledger = bench.ledger
     claim = claimed(bench, "a")
     ledger.mailboxes.release(claim, 0.0)

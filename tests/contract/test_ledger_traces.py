@@ -1,4 +1,4 @@
-"""The ledger keeps the trace of an open message, on the twin and on Valkey, and holds no trace of tracing without."""
+"""The ledger keeps the trace of an open message, and nothing of it without tracing; on the twin and on Valkey."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def fail(ledger: Ledger) -> FailedMessage:
     return failed
 
 
-def test_an_open_message_keeps_its_trace_until_a_person_retries_it(bench: Bench) -> None:
+def test_open_message_keeps_its_trace_until_it_is_retried(bench: Bench) -> None:
     open_up(bench.ledger, TRACED)
     assert bench.ledger.open_messages([TRACED.key]) == [TRACED]
     failed = fail(bench.ledger)
@@ -56,12 +56,12 @@ def test_an_open_message_keeps_its_trace_until_a_person_retries_it(bench: Bench)
     assert bench.ledger.open_messages([TRACED.key]) == [TRACED]
 
 
-def test_a_message_that_is_registered_again_stays_in_its_first_trace(bench: Bench) -> None:
+def test_message_that_is_registered_again_keeps_its_first_trace(bench: Bench) -> None:
     open_up(bench.ledger, TRACED, OTHER)
     assert bench.ledger.open_messages([TRACED.key]) == [TRACED]
 
 
-def test_without_tracing_nothing_of_it_is_written(valkey: Valkey) -> None:
+def test_no_trace_is_written_without_tracing(valkey: Valkey) -> None:
     valkey.flush()
     with closing(valkey.client()) as client, closing(connect(valkey.url)[0]) as ledger:
         open_up(ledger, PLAIN)

@@ -1,7 +1,8 @@
-"""The border to Redis: one pool of connections; every exception of redis-py is translated here and nowhere else."""
+"""The connection to Redis: one pool; every exception of redis-py is translated here, and nowhere else."""
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 Argument = str | bytes | int
 
-# More than the threads of any of our processes; one more waits for a connection instead of failing.
+# More than the threads of any process. A thread that finds all of them in use waits instead of failing.
 MAX_CONNECTIONS = 128
 POOL_WAIT_SECONDS = 20
 CONNECT_SECONDS = 5
@@ -32,32 +33,35 @@ SENTINEL_SECONDS = 2
 REPLY_SECONDS = 15
 HEALTH_CHECK_SECONDS = 30
 
+_SCRIPTS = resources.files("ingest.adapters.ledger") / "scripts"
+_INCLUDE = re.compile(r"^-- Include: (.+)$", re.MULTILINE)
+
 _REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     (
         redis_errors.AuthenticationError,
-        "the ledger refuses the user or the password; correct them in the address of the ledger",
+        "the ledger rejects the user or the password; correct them in the address of the ledger",
     ),
     (
         redis_errors.NoPermissionError,
-        "this user may not do what Mailhaul needs; let it run scripts and all commands on keys {{mailhaul}}:*",
+        "the ledger's user has too few permissions; allow it scripts, and all commands on keys {{mailhaul}}:*",
     ),
-    (redis_errors.BusyLoadingError, "the ledger is loading its data after a start; wait until it has"),
+    (redis_errors.BusyLoadingError, "the ledger is loading its data after a restart; wait until it has finished"),
     (redis_errors.OutOfMemoryError, "the ledger is out of memory; give it more (maxmemory)"),
-    (redis_errors.ReadOnlyError, "this ledger is a replica that takes no writes; set the address of the primary"),
-    (redis_errors.MaxConnectionsError, "all connections to the ledger are in use; it answers too slowly"),
-    (redis_errors.TimeoutError, "the ledger does not answer in time; look at its load, or at the network"),
+    (redis_errors.ReadOnlyError, "the ledger is a read-only replica; set the address of the primary"),
+    (redis_errors.MaxConnectionsError, "all connections to the ledger are in use; it responds too slowly"),
+    (redis_errors.TimeoutError, "the ledger does not respond in time; check its load and the network"),
     (redis_errors.ConnectionError, "the ledger cannot be reached; start it, or correct its address ({error})"),
 )
 
 
 class RedisConnection:
-    """Sends commands and scripts, from any number of threads."""
+    """Sends commands and scripts; threads may share it."""
 
     def __init__(self, url: str) -> None:
-        """Take an address as `redis_url` knows it; nothing is sent yet.
+        """Parse an address, in a form that `redis_url` knows. Nothing is sent yet.
 
         Raises:
-            StartError: this is no such address.
+            StartError: the address is invalid.
         """
         try:
             self._pool = _pool(url)
@@ -70,16 +74,16 @@ class RedisConnection:
         self._scripts: dict[str, Script] = {}
 
     def call(self, *command: Argument) -> Any:
-        """Send one command; the answer is redis-py's, with text as bytes.
+        """Send one command; return redis-py's reply, with text as bytes.
 
         Raises:
-            LedgerUnavailableError: as for everything here; the text says what to do.
+            LedgerUnavailableError: as every method here; the text says what to do.
         """
         with _translated():
             return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types here
 
     def call_if_allowed(self, *command: Argument) -> Any:
-        """As `call`, but None where this user may not send this command."""
+        """`call`, but return None if the user may not send this command."""
         try:
             return self.call(*command)
         except LedgerUnavailableError as error:
@@ -88,29 +92,29 @@ class RedisConnection:
             raise
 
     def atomically(self, *commands: Sequence[Argument]) -> list[Any]:
-        """Send several commands that no other client's can come between."""
+        """Send several commands as one transaction."""
         with _translated(), self._redis.pipeline(transaction=True) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # as above
             return pipeline.execute()
 
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
-        """Run a script of `scripts/`; it is loaded (again) when the server does not know it."""
+        """Run a script of `scripts/`, which is loaded if the server does not have it."""
         with _translated():
             return self._script(name)(keys, arguments)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._pool.disconnect()
 
     def _script(self, name: str) -> Script:
         if name not in self._scripts:
-            self._scripts[name] = self._redis.register_script(_source(name))
+            self._scripts[name] = self._redis.register_script(script_source(name))
         return self._scripts[name]
 
 
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to the primary that Sentinels name; one more than there may be waits, as with other pools."""
+    """Connections to the primary that the Sentinels name. A thread waits for one if all are in use."""
 
 
 def _pool(url: str) -> ConnectionPool:
@@ -120,8 +124,8 @@ def _pool(url: str) -> ConnectionPool:
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": REPLY_SECONDS,
         "health_check_interval": HEALTH_CHECK_SECONDS,
-        # One more try mends a connection that a restart broke. Every script may run twice: a fence lets the second
-        # change nothing.
+        # One retry replaces a connection that a restart broke. Scripts may therefore run twice; the fence keeps the
+        # second run from changing anything.
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
         "protocol": 2,
         "decode_responses": False,
@@ -131,7 +135,7 @@ def _pool(url: str) -> ConnectionPool:
         return BlockingConnectionPool.from_url(redis_url(url), **options)
     tls = tls_options(sentinels)
     asked = {**login_options(sentinels.sentinel_login), **tls, "protocol": 2}
-    # A Sentinel that is down must not take the time of those that are up.
+    # Short timeouts, so that a Sentinel that is down does not delay the others.
     manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
         sentinels.hosts,
         sentinel_kwargs={"socket_connect_timeout": SENTINEL_SECONDS, "socket_timeout": SENTINEL_SECONDS, **asked},
@@ -140,13 +144,24 @@ def _pool(url: str) -> ConnectionPool:
     return _SentinelPool(sentinels.service, manager, **options, **served)  # type: ignore[no-untyped-call]  # as above
 
 
-_OF_THE_STREAM = {"begin", "ensure_group", "erase", "ids", "read", "lag", "trim"}
+def script_source(name: str) -> str:
+    """A script of `scripts/`, behind the files that it includes, and those that they include, each once.
 
+    A file names what it includes in a line such as `-- Include: claims, append`.
+    """
+    sources: dict[str, str] = {}
 
-def _source(name: str) -> str:
-    files = ("common", "stream", name) if name in _OF_THE_STREAM else ("common", name)
-    scripts = resources.files("ingest.adapters.ledger") / "scripts"
-    return "\n".join((scripts / f"{file}.lua").read_text("utf-8") for file in files)
+    def add(file: str) -> None:
+        if file in sources:
+            return
+        text = (_SCRIPTS / f"{file}.lua").read_text("utf-8")
+        if (found := _INCLUDE.search(text)) is not None:
+            for included in found[1].split(", "):
+                add(included)
+        sources[file] = text
+
+    add(name)
+    return "\n".join(sources.values())
 
 
 @contextmanager
@@ -159,8 +174,8 @@ def _translated() -> Iterator[None]:
 
 def _remedy(error: redis_errors.RedisError) -> str:
     if str(error).startswith("MISCONF"):
-        return "the ledger cannot write to its disk; make room there, and look into its log"
+        return "the ledger cannot write to its disk; free space there, and check its log"
     for kind, text in _REMEDIES:
         if isinstance(error, kind):
             return text.format(error=error)
-    return f"the ledger refused a command: {error}"
+    return f"the ledger rejected a command: {error}"

@@ -1,12 +1,17 @@
--- KEYS: fences of mailboxes, claimed mailboxes; then the slots of each thing that has a limit (hashes: mailbox, fence).
--- ARGV: mailbox, fence, limit. Returns whether the poll may connect.
--- A place is as good as the claim it was taken under, so nobody has to give one back.
+-- KEYS: mailbox fences, claimed mailboxes, slots...
+-- ARGV: mailbox, fence, limit
+-- Returns 1 if the poll may connect, 0 if the slots of the server or the address are taken, -1 if its claim is stale.
+-- Slots are a hash for each server and address: mailbox, and the fence of the claim that took the slot. A slot is
+-- valid for as long as that claim, so nobody has to release it.
+-- Atomic, because two polls that count at the same time would both find the last slot free; and a slot taken for the
+-- server alone would be wasted when the address has none.
+-- Include: claims
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
 end
 local now, limit = milliseconds(), tonumber(ARGV[3])
 
-local function lives(id, fence)
+local function valid(id, fence)
   local deadline = redis.call('ZSCORE', KEYS[2], id)
   return holds(KEYS[1], id, fence) and deadline and tonumber(deadline) > now
 end
@@ -15,7 +20,7 @@ local function taken_by_others(slots)
   local taken, held = 0, redis.call('HGETALL', slots)
   for i = 1, #held, 2 do
     if held[i] ~= ARGV[1] then
-      if lives(held[i], held[i + 1]) then
+      if valid(held[i], held[i + 1]) then
         taken = taken + 1
       else
         redis.call('HDEL', slots, held[i])
@@ -26,7 +31,7 @@ local function taken_by_others(slots)
 end
 
 for i = 3, #KEYS do
-  -- Looking at each place costs, so it is only done when they seem to have run out.
+  -- Checking every slot is slow, so it is done only if all slots seem to be taken.
   if redis.call('HLEN', KEYS[i]) >= limit and taken_by_others(KEYS[i]) >= limit then
     return 0
   end

@@ -1,4 +1,9 @@
--- KEYS: fences of mailboxes, seen. ARGV: mailbox, fence, records.
+-- KEYS: mailbox fences, seen set
+-- ARGV: mailbox, fence, records
+-- Returns the length of the seen set in bytes, -1 if the claim is stale.
+-- Atomic, because a worker whose claim expires after the check could write beside its successor, and one append would
+-- be lost between the GET and the SET of the other.
+-- Include: claims, append
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
 end

@@ -1,4 +1,9 @@
--- KEYS: due, claimed. Returns due (claims that ran out among them), claimed, waiting, and the greatest lag.
+-- KEYS: due, claimed
+-- ARGV:
+-- Returns how many items are due (with those whose claims have expired), claimed and waiting, and the lag in
+-- milliseconds.
+-- Atomic, because an item that moves between two counts would be counted twice, or not at all.
+-- Include: clock
 local now = milliseconds()
 local at, later = whole(now), '(' .. whole(now)
 local lag = 0

@@ -1,5 +1,8 @@
--- KEYS: events, where sinks begin. ARGV: group, '1' to begin behind the last entry.
--- Once: a group that is made again, after another configuration had destroyed it, must not pass over what came between.
+-- KEYS: events, begins
+-- ARGV: group, '1' to begin after the last entry
+-- Only the first call for a group counts: a group that is recreated, after a process with another configuration
+-- destroyed it, must not skip the entries appended in between.
+-- Atomic, because an entry appended between the look at the stream and the HSETNX would be skipped or not, by chance.
 local from = '0'
 if ARGV[2] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then
   local flat = redis.call('XINFO', 'STREAM', KEYS[1])

@@ -1,7 +1,12 @@
--- KEYS: due, claimed, fences, tries, last fence. ARGV: limit, lease. Returns id, fence, tries, lateness of each claim.
+-- KEYS: due, claimed, fences, tries, last fence
+-- ARGV: limit, lease in milliseconds
+-- Returns id, fence, tries and lateness in milliseconds of each claim.
+-- Atomic, because two workers that read the same due items would both claim them, and two claims with one fence could
+-- not be told apart.
+-- Include: claims
 local now = milliseconds()
 
--- Claims that ran out are due since their deadline. Bounded, so that a mass of them does not hold up the server.
+-- Items whose claims have expired are due since their deadline. Bounded, so that many do not block the server.
 local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, 1000)
 for i = 1, #expired, 2 do
   redis.call('ZADD', KEYS[1], expired[i + 1], expired[i])

@@ -1,5 +1,8 @@
--- KEYS: due, claimed, fences, tries, last fence. ARGV: id, lease.
--- Returns fence, tries, and lateness, which is negative where it was not due yet; nothing while another holds the item.
+-- KEYS: due, claimed, fences, tries, last fence
+-- ARGV: id, lease in milliseconds
+-- Returns fence, tries and lateness in milliseconds (negative if the item was not due yet); nil while it is claimed.
+-- Atomic, for the same reasons as `claim`.
+-- Include: claims
 local now = milliseconds()
 local deadline = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if deadline and tonumber(deadline) > now then

@@ -1,6 +1,10 @@
--- KEYS: due, claimed, fences, tries of messages; open, open since, failed; undone of the mailbox; events; changes.
--- ARGV: key, fence; id, type, mailbox, body of the event; milliseconds of first sight; JSON when the message failed.
--- The event goes first: were this to break off, it would be told twice, with the same id, never not at all.
+-- KEYS: due, claimed, fences, tries, open, open since, failed, undone, events, changes
+-- ARGV: message key, fence, event id, event type, mailbox, event body, first seen in milliseconds, JSON if it failed
+-- Returns 1, or -1 if the claim is stale.
+-- Atomic, because a message that is closed without its event would never be published, and an event without the
+-- message being closed would be published once more for every further attempt. Redis does not undo a script that
+-- fails halfway, so the event is appended first: at worst it is repeated, with the same id.
+-- Include: claims
 if not holds(KEYS[3], ARGV[1], ARGV[2]) then
   return -1
 end

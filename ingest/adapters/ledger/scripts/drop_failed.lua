@@ -1,4 +1,8 @@
--- KEYS: failed, undone of the mailbox, changes. ARGV: key, mailbox. Returns whether the message was given up.
+-- KEYS: failed, undone, changes
+-- ARGV: message key, mailbox
+-- Returns whether the message was failed.
+-- Atomic, because a message that left `failed` alone would stay undone forever: never deleted on the server, and in
+-- no checkpoint. A second caller must not count the change again.
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then
   return 0
 end

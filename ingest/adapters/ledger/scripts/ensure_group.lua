@@ -1,2 +1,5 @@
--- KEYS: events, where sinks begin. ARGV: group.
+-- KEYS: events, begins
+-- ARGV: group
+-- Atomic, because XGROUP CREATE fails when another process creates the group after the look.
+-- Include: stream
 ensure(KEYS[1], KEYS[2], ARGV[1])

@@ -1,6 +1,10 @@
--- KEYS: events. ARGV: from where on, how many to look at, a mailbox or nothing, ids of events.
--- Takes those of the mailbox and those with these ids out of the stream. Returns how many, and from where to go on:
--- nothing at its end. Whoever has read one and not acknowledged it does that when he reads again (`read`).
+-- KEYS: events
+-- ARGV: position to start at, entries to look at, mailbox or '', event id...
+-- Deletes the events of the mailbox, and those with these ids. Returns how many, and the position to continue at, ''
+-- at the end. A sink that has read a deleted entry and not acknowledged it does so at its next read (`read`).
+-- One script, because otherwise whole events would travel to the client only to have their ids compared. Bounded, so
+-- that it does not block the server.
+-- Include: stream
 local wanted = {}
 for i = 4, #ARGV do
   wanted[ARGV[i]] = true

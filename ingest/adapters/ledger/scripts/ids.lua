@@ -1,4 +1,8 @@
--- KEYS: events. ARGV: behind which id (or nothing), how many. Returns ids of events, and the stream's id of the last one.
+-- KEYS: events
+-- ARGV: position to start after or '', entries to look at
+-- Returns the ids of the events, and the position of the last entry.
+-- One script, because otherwise whole events would travel to the client for their ids.
+-- Include: stream
 local from = ARGV[1] == '' and '-' or after(ARGV[1])
 local found, last = {}, ARGV[1]
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[2])) do

@@ -1,10 +1,15 @@
--- KEYS: events. ARGV: group. Returns entries not acknowledged, and the age of the oldest.
+-- KEYS: events
+-- ARGV: group
+-- Returns how many entries are not acknowledged, and the age of the oldest in milliseconds.
+-- Atomic, because an entry that is read between two commands would be counted twice, and one that is acknowledged in
+-- between would count as the oldest.
+-- Include: stream
 local group = groups_of(KEYS[1])[ARGV[1]]
   or { name = ARGV[1], pending = 0, ['last-delivered-id'] = '0-0' }
 local read = group['last-delivered-id']
 
--- The server cannot tell how many entries follow an id when somebody deleted some of them, nor can one older than
--- Redis 7. They are counted then, up to ten thousand.
+-- The server does not know how many entries follow a position after one of them was deleted, nor before Redis 7. Then
+-- they are counted, up to ten thousand.
 local function count_unread()
   local count, from = 0, after(read)
   while count < 10000 do

@@ -1,9 +1,14 @@
--- KEYS: events, where sinks begin. ARGV: group, limit. Returns entries, each as id and fields.
--- One consumer name serves, because a sink is claimed by one relay at a time.
+-- KEYS: events, begins
+-- ARGV: group, limit
+-- Returns entries, each as position and fields: those read before and not acknowledged, then new ones.
+-- One consumer name serves all relays, because a sink is claimed by one relay at a time.
+-- Atomic, because another process may destroy the group (`trim`) after it was ensured, and XREADGROUP would then
+-- fail.
+-- Include: stream
 ensure(KEYS[1], KEYS[2], ARGV[1])
 local found = {}
 
-local function take(from, count)
+local function fetch(from, count)
   local reply = redis.call(
     'XREADGROUP', 'GROUP', ARGV[1], 'relay', 'COUNT', count, 'STREAMS', KEYS[1], from
   )
@@ -11,15 +16,15 @@ local function take(from, count)
     if entry[2] then
       table.insert(found, entry)
     else
-      -- Somebody deleted it from the stream.
+      -- It was deleted from the stream.
       redis.call('XACK', KEYS[1], ARGV[1], entry[1])
     end
   end
 end
 
 local limit = tonumber(ARGV[2])
-take('0', limit)
+fetch('0', limit)
 if #found < limit then
-  take('>', limit - #found)
+  fetch('>', limit - #found)
 end
 return found

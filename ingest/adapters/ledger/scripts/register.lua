@@ -1,7 +1,10 @@
--- KEYS: fences of mailboxes; seen, undone of this one; open, open since, failed; due, claimed messages; changes.
--- ARGV: mailbox, fence, digests in one string, whole records of what is not stored; then key, JSON, milliseconds of
--- first sight, digest of each message.
--- The seen set grows last: were this to break off, the messages would be fetched again and recognised by their keys.
+-- KEYS: mailbox fences, seen set, undone, open, open since, failed, due messages, claimed messages, changes
+-- ARGV: mailbox, fence, digests, records not stored, (message key, JSON, first seen in milliseconds, digest)...
+-- Returns how many messages were opened, -1 if the claim is stale.
+-- Atomic, because a digest in the seen set without its open message would be mail that is never processed, and would
+-- be deleted on the server although nobody has its event. Redis does not undo a script that fails halfway, so the
+-- seen set grows last: at worst the messages are fetched again and recognised by their keys.
+-- Include: claims, append
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
 end
@@ -16,7 +19,7 @@ local function contains(digests, digest)
 end
 
 local now, opened = milliseconds(), 0
--- Those that come without a message are done already.
+-- Digests that come without a message belong to messages that were processed before.
 if #ARGV[3] / 16 + #ARGV[4] / 20 > (#ARGV - 4) / 4 then
   redis.call('HINCRBY', KEYS[9], ARGV[1], 1)
 end

@@ -1,4 +1,8 @@
--- KEYS: fences of mailboxes, events. ARGV: mailbox, fence; then id, type, mailbox and body of each event.
+-- KEYS: mailbox fences, events
+-- ARGV: mailbox, fence, (id, type, mailbox, body)...
+-- Returns 1, or -1 if the claim is stale.
+-- Atomic, because a worker whose claim expires after the check would publish the events that its successor publishes.
+-- Include: claims
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
 end

@@ -1,5 +1,9 @@
--- KEYS: due, claimed, fences, tries of messages; open, open since, failed. ARGV: key, JSON, milliseconds of first sight.
--- Returns whether the message was given up; it is due now, with all its tries before it.
+-- KEYS: due, claimed, fences, tries, open, open since, failed
+-- ARGV: message key, JSON, first seen in milliseconds
+-- Returns whether the message was failed. It is due now, with a fresh attempt budget.
+-- Atomic, because a message that left `failed` and is not open yet would be lost with the caller, and the next poll
+-- might delete it on the server.
+-- Include: claims
 if redis.call('HDEL', KEYS[7], ARGV[1]) == 0 then
   return 0
 end

@@ -1,8 +1,9 @@
--- KEYS: due, claimed, fences, tries, append times of the sink's retrying events; its rejected events, to remove it.
--- ARGV: event id.
--- Atomic, because the delivery watermark waits for every event with an append time: an event that kept it after leaving
--- the work set would hold back the watermark forever.
+-- KEYS: due, claimed, fences, tries, appended, rejected unless the event is to stay
+-- ARGV: event id
+-- Atomic, because the delivery watermark waits for every event with an append time: an event that kept it after
+-- leaving the work set would hold back the watermark forever.
 -- No fence is checked: an event that the sink has confirmed is delivered, whoever holds the claim now.
+-- Include: claims
 redis.call('ZREM', KEYS[5], ARGV[1])
 if KEYS[6] then
   redis.call('HDEL', KEYS[6], ARGV[1])

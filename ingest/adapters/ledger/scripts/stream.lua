@@ -1,6 +1,7 @@
--- Stands before the scripts of the event stream.
+-- Consumer groups and positions of the event stream.
+-- Include: clock
 
--- The groups of a stream by name, each as a table of what XINFO tells; none where there is no stream.
+-- The groups of a stream by name, each as a table of its XINFO fields; empty if there is no stream.
 local function groups_of(stream)
   local groups = {}
   if redis.call('EXISTS', stream) == 1 then
@@ -15,14 +16,14 @@ local function groups_of(stream)
   return groups
 end
 
--- Where there is no such group, make it: from where its sink begins, which is the beginning unless it is remembered.
+-- Create a group if there is none: at the recorded position of its sink, or at the start of the stream.
 local function ensure(stream, begins, name)
   if not groups_of(stream)[name] then
     redis.call('XGROUP', 'CREATE', stream, name, redis.call('HGET', begins, name) or '0', 'MKSTREAM')
   end
 end
 
--- Milliseconds and sequence of an id such as 1763881200000-3.
+-- Milliseconds and sequence number of a position such as 1763881200000-3.
 local function split(id)
   local ms, seq = id:match('^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(seq)
@@ -34,13 +35,13 @@ local function precedes(one, other)
   return ms < other_ms or (ms == other_ms and seq < other_seq)
 end
 
--- The lowest id that comes after this one.
+-- The lowest position after this one.
 local function after(id)
   local ms, seq = split(id)
   return whole(ms) .. '-' .. whole(seq + 1)
 end
 
--- Entries up to this id (not included) were acknowledged by the group.
+-- The group has acknowledged all entries before this position.
 local function floor_of(stream, group)
   if tonumber(group.pending) > 0 then
     return redis.call('XPENDING', stream, group.name)[2]

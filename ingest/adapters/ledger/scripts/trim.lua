@@ -1,5 +1,9 @@
--- KEYS: events, where sinks begin. ARGV: how many to keep in any case, how many to remove at most; names of configured groups.
--- Returns how many were removed.
+-- KEYS: events, begins
+-- ARGV: entries that always stay, entries to remove at most, configured group...
+-- Returns how many entries were removed. Bounded, so that it does not block the server.
+-- Atomic, because a group that is created after the slowest one was determined would find its first entries gone, and
+-- XTRIM by length would remove one entry more for each that is appended in between.
+-- Include: stream
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0
 end
@@ -21,24 +25,24 @@ for name, group in pairs(groups_of(KEYS[1])) do
   end
 end
 
--- By number, from the oldest on: XTRIM by id could reach into those that are kept in any case, and reading their ids
+-- By length, from the oldest on: XTRIM by position could remove entries that always stay, and finding their positions
 -- would mean reading them all.
 local length = redis.call('XLEN', KEYS[1])
 local removable, removed = math.min(length - tonumber(ARGV[1]), tonumber(ARGV[2])), 0
 while removed < removable do
   local batch = math.min(100, removable - removed)
-  local free = 0
+  local acknowledged = 0
   for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', batch)) do
     if floor and not precedes(entry[1], floor) then
       break
     end
-    free = free + 1
+    acknowledged = acknowledged + 1
   end
-  if free > 0 then
-    redis.call('XTRIM', KEYS[1], 'MAXLEN', '=', length - removed - free)
-    removed = removed + free
+  if acknowledged > 0 then
+    redis.call('XTRIM', KEYS[1], 'MAXLEN', '=', length - removed - acknowledged)
+    removed = removed + acknowledged
   end
-  if free < batch then
+  if acknowledged < batch then
     break
   end
 end

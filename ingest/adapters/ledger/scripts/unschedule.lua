@@ -1,5 +1,8 @@
--- KEYS: due, claimed, fences, tries of mailboxes; paused. ARGV: mailbox, fence.
--- Takes a claimed mailbox out of the schedule if it is paused; returns whether.
+-- KEYS: due, claimed, fences, tries, paused
+-- ARGV: mailbox, fence
+-- Returns 1 if the mailbox was removed from the schedule; 0 if it is not paused, or the claim is stale.
+-- Atomic, because a mailbox that is resumed between the look and the removal would be neither paused nor scheduled.
+-- Include: claims
 if not holds(KEYS[3], ARGV[1], ARGV[2]) or redis.call('HEXISTS', KEYS[5], ARGV[1]) == 0 then
   return 0
 end

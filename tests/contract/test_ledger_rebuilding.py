@@ -1,4 +1,4 @@
-"""What a ledger that lost everything is rebuilt with, on the twin and on Valkey."""
+"""What rebuilding a lost ledger needs, and the throttle, on the twin and on Valkey."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def event(number: int) -> Event:
     return Event(str(number), "dev.mailhaul.message.received.v1", "a", b'{"n":%d,"odd":"\xff"}' % number)
 
 
-def test_a_mailbox_is_unknown_until_something_is_known_of_it(bench: Bench) -> None:
+def test_mailbox_is_unknown_until_its_seen_set_exists(bench: Bench) -> None:
     bench.ledger.mailboxes.add(["a", "b"])
     first, _ = bench.ledger.mailboxes.claim(2, LONG)
     assert bench.ledger.unknown(["a", "b"]) == 2
@@ -31,7 +31,7 @@ def test_a_mailbox_is_unknown_until_something_is_known_of_it(bench: Bench) -> No
     assert bench.ledger.unknown(["a", "b"]) == 2
 
 
-def test_events_told_again_stand_at_the_end_of_the_stream(bench: Bench) -> None:
+def test_republished_events_are_appended_to_the_stream(bench: Bench) -> None:
     append(bench, range(1))
     bench.ledger.mailboxes.add(["a"])
     claim = next(claim for claim in bench.ledger.mailboxes.claim(9, LONG) if claim.id == "a")
@@ -39,10 +39,10 @@ def test_events_told_again_stand_at_the_end_of_the_stream(bench: Bench) -> None:
     entries = bench.events.read("sink", 10)
     assert ids(entries) == [0, 7, 0]
     assert entries[1].event == event(7)
-    assert entries[1].first_seen is None, "so that an old message does not count as a slow one"
+    assert entries[1].first_seen is None, "an old message must not count as a slow one"
 
 
-def test_only_who_holds_the_mailbox_may_tell_again(bench: Bench) -> None:
+def test_stale_claim_cannot_republish(bench: Bench) -> None:
     bench.ledger.mailboxes.add(["a"])
     (claim,) = bench.ledger.mailboxes.claim(1, LONG)
     bench.ledger.mailboxes.release(claim, 0.0)
@@ -51,7 +51,7 @@ def test_only_who_holds_the_mailbox_may_tell_again(bench: Bench) -> None:
     assert bench.events.read("sink", 10) == []
 
 
-def test_the_oldest_parked_event_is_the_one_that_was_appended_first(bench: Bench) -> None:
+def test_oldest_retrying_event_is_the_one_that_was_appended_first(bench: Bench) -> None:
     append(bench, range(1))
     bench.pass_time(0.05)
     append(bench, range(1, 2))
@@ -68,15 +68,15 @@ def test_the_oldest_parked_event_is_the_one_that_was_appended_first(bench: Bench
     assert bench.events.oldest_retrying("a") is None
 
 
-def test_an_event_set_aside_is_no_longer_waited_for(bench: Bench) -> None:
+def test_dead_lettered_event_does_not_count_as_retrying(bench: Bench) -> None:
     append(bench, range(1))
-    (refused,) = bench.events.read("a", 1)
-    bench.events.reject("a", refused, 0.0)
+    (rejected,) = bench.events.read("a", 1)
+    bench.events.reject("a", rejected, 0.0)
     bench.events.dead_letter("a", claim_retrying(bench, "a"))
     assert bench.events.oldest_retrying("a") is None
 
 
-def test_a_turn_is_taken_once_in_its_time(bench: Bench) -> None:
+def test_throttle_allows_one_call_per_period(bench: Bench) -> None:
     assert bench.ledger.throttle("x", 0.1)
     assert not bench.ledger.throttle("x", 0.1)
     assert bench.ledger.throttle("y", 0.1)

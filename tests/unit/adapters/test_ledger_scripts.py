@@ -1,0 +1,76 @@
+"""The ledger's Lua scripts name their keys and arguments, say why they are atomic, and include what they share."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import pytest
+
+from ingest.adapters.ledger.connection import script_source
+
+FILES = {
+    file.name.removesuffix(".lua"): file.read_text("utf-8")
+    for file in (resources.files("ingest.adapters.ledger") / "scripts").iterdir()
+    if file.name.endswith(".lua")
+}
+INCLUDES = [line for text in FILES.values() for line in re.findall(r"^-- Include: (.+)$", text, re.MULTILINE)]
+INCLUDED = {name for line in INCLUDES for name in line.split(", ")}
+SCRIPTS = sorted(FILES.keys() - INCLUDED)
+
+
+def names(text: str, what: str) -> tuple[list[str], bool]:
+    """The names in a script's line of KEYS or ARGV, and whether the last one repeats. Groups in brackets repeat."""
+    (line,) = re.findall(rf"^-- {what}:(.*)$", text, re.MULTILINE)
+    repeats = line.endswith("...")
+    fixed = re.sub(r"\(.*\)\.\.\.$", "...", line).removesuffix("...")
+    return [name.strip() for name in fixed.split(",") if name.strip()], repeats
+
+
+def code(text: str) -> str:
+    return re.sub(r"--.*", "", text)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_begins_with_its_keys_and_arguments(name: str) -> None:
+    first, second, *_ = FILES[name].splitlines()
+    assert first.startswith("-- KEYS:")
+    assert second.startswith("-- ARGV:")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("what", ["KEYS", "ARGV"])
+def test_every_key_and_argument_is_named_and_used(name: str, what: str) -> None:
+    named, repeats = names(FILES[name], what)
+    used = {int(index) for index in re.findall(rf"{what}\[(\d+)\]", code(FILES[name]))}
+    loops = re.search(rf"\b{what}\[[a-z]|#{what}|ipairs\({what}\)", code(FILES[name])) is not None
+    assert used <= set(range(1, len(named) + 1))
+    assert loops if repeats else loops or len(used) == len(named)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_says_why_it_is_one_script(name: str) -> None:
+    assert re.search(r"^-- (Atomic, (because|for the same)|One script, )", FILES[name], re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_includes_what_it_calls_and_nothing_else(name: str) -> None:
+    source = script_source(name)
+    shared = {
+        function: file
+        for file in INCLUDED
+        for function in re.findall(r"^local function (\w+)", FILES[file], re.MULTILINE)
+    }
+    called = {function for function in shared if re.search(rf"\b{function}\(", code(FILES[name]))}
+    assert all(source.count(f"local function {function}(") == 1 for function in called)
+    includes = re.findall(r"^-- Include: (.+)$", FILES[name], re.MULTILINE)
+    included = [file for line in includes for file in line.split(", ")]
+    assert all(file in {shared[function] for function in called} for file in included)
+
+
+@pytest.mark.parametrize("file", sorted(INCLUDED))
+def test_shared_functions_are_defined_once(file: str) -> None:
+    defined = re.findall(r"^local function (\w+)", FILES[file], re.MULTILINE)
+    others = [text for name, text in FILES.items() if name != file]
+    assert defined
+    assert not [function for function in defined for text in others if f"local function {function}(" in text]
