@@ -1,8 +1,8 @@
 """HTTP requests with one deadline each.
 
-urllib3 bounds each wait by itself, so that a server which sends a byte now and then holds a request for ever. Here
-a timer shuts the connection's socket down when the time of the whole request is up, in whichever phase it is. Only
-the name resolver keeps its own time (`resolv.conf`).
+urllib3 limits each wait separately, so a server that sends a byte now and then can hold a request for ever. Here a
+timer shuts down the connection's socket when the time of the whole request is up, in whichever phase it is. Only name
+resolution has its own timeout (`resolv.conf`).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class Deadline:
-    """The time of one request. Whoever opens or uses a socket hands it over, to be shut down when time is up.
+class RequestDeadline:
+    """The deadline of one request. Sockets it uses are registered with `guard` and shut down when time is up.
 
     Args:
         seconds: for the request as a whole, connecting included.
 
     Attributes:
         seconds: as given.
-        over: time is up. A head or body that was cut off then may count as whole with http.client.
+        over: whether time is up. http.client may take a head or body that was cut off then for a complete one.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -42,7 +42,7 @@ class Deadline:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """The time of the request that this thread makes in the `with` block."""
+        """Run the deadline for the request that this thread makes in the `with` block."""
         token = _current.set(self)
         self._timer.start()
         try:
@@ -54,14 +54,14 @@ class Deadline:
             _current.reset(token)
 
     def guard(self, handle: socket.socket | None) -> None:
-        """Take a socket in, None where it is yet to be opened; raises `TimeoutError` when it comes too late."""
+        """Register a socket, None if it is yet to be opened. Raises `TimeoutError` if time is already up."""
         with self._lock:
             if self.over:
                 raise TimeoutError("the time for this request is up")
             self._keep(handle)
 
     def _keep(self, handle: socket.socket | None) -> None:
-        # One of our own: http.client closes a connection before its body is read, where the body ends with it.
+        # A duplicate: http.client closes a connection before its body is read if the body ends with it.
         if self._socket is not None:
             self._socket.close()
         self._socket = None if handle is None else handle.dup()
@@ -74,25 +74,25 @@ class Deadline:
                     self._socket.shutdown(socket.SHUT_RDWR)
 
 
-_current: ContextVar[Deadline] = ContextVar("mailhaul_request_deadline")
+_current: ContextVar[RequestDeadline] = ContextVar("mailhaul_request_deadline")
 
 
 class ForbiddenAddressError(OSError):
-    """The name of a server has an address that must not be connected to; nothing was."""
+    """The host name resolves to an address that must not be connected to; no connection was made."""
 
 
 class _Guarded(HTTPConnection):
     """A connection whose socket the current request's deadline can shut down.
 
-    It keeps a second descriptor of the socket for that: wrapping a socket in TLS makes the first object useless, and
-    there is no other until the handshake is over.
+    It keeps a duplicate descriptor of the socket for that: wrapping a socket in TLS detaches the first object, and
+    there is no other until the handshake is complete.
 
     Args:
-        args: as urllib3 gives them.
-        permitted: asked about every address that a name has, each time it is resolved; one that is not permitted
-            forbids them all. What is connected to is an address that was asked about, so that a name which resolves
-            otherwise a moment later changes nothing.
-        options: as urllib3 gives them.
+        args: passed on to urllib3.
+        permitted: called with every address that the name resolves to, each time it is resolved; if one is not
+            permitted, no connection is made. Only addresses that were checked are connected to, so a name that
+            resolves differently a moment later (DNS rebinding) changes nothing.
+        options: passed on to urllib3.
     """
 
     _handle: socket.socket | None = None
@@ -117,7 +117,7 @@ class _Guarded(HTTPConnection):
                 attempt.connect(address)
             except (BrokenPipeError, ConnectionResetError) as error:
                 attempt.close()
-                # urllib3 takes these two for a server that has answered and gone, and looks for its answer.
+                # urllib3 reads these two as a server that has already answered, and looks for the answer.
                 failed = ConnectionAbortedError(errno.ECONNABORTED, error.strerror)
             except OSError as error:
                 attempt.close()
@@ -128,12 +128,12 @@ class _Guarded(HTTPConnection):
         raise failed or OSError("the name has no address")
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """As urllib3 does, under the current deadline also where the connection was open already."""
+        """Send a request like urllib3, under the current deadline even if the connection was open already."""
         _current.get().guard(self._handle)
         super().request(*args, **kwargs)
 
     def close(self) -> None:
-        """Both descriptors."""
+        """Close both descriptors."""
         self._keep(None)
         super().close()
 
@@ -148,7 +148,7 @@ class _GuardedTls(_Guarded, HTTPSConnection):
 
 
 class GuardedPool(HTTPConnectionPool):
-    """Connections that are used under the current `Deadline` only."""
+    """A pool whose connections may only be used under a running `RequestDeadline`."""
 
     ConnectionCls = _Guarded
 

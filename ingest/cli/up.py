@@ -16,7 +16,7 @@ from rich.live import Live
 from structlog import get_logger
 
 from ingest import logs
-from ingest.adapters.embedded import EmbeddedLedger
+from ingest.adapters.ledger.embedded import EmbeddedLedger
 from ingest.adapters.ledger import connect
 from ingest.cli.children import WORKERS, children, free_ports, metrics_ports, url_host
 from ingest.cli.demonstration import Demonstration, demonstration

@@ -1,4 +1,4 @@
-"""The POP3 client. `Pop3Connector` opens sessions; all else serves it."""
+"""The POP3 client. `Pop3Connector` opens sessions; the other modules are its parts."""
 
 from ingest.pop3.connector import Pop3Connector
 

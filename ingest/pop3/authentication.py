@@ -1,4 +1,4 @@
-"""From credentials to what is said at login: USER and PASS, APOP, or AUTH with a SASL mechanism."""
+"""The login commands for given credentials: USER and PASS, APOP, or AUTH with a SASL mechanism."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ingest.domain.mailbox import Credentials, Server
     from ingest.pop3.capabilities import Capabilities
 
-# RFC 2449 section 4: of a command, with its CRLF. What does not fit goes into a response, which has no such limit.
+# RFC 2449 section 4: the limit of a command, CRLF included. Responses to challenges have no such limit.
 _COMMAND_BYTES = 255
 
 
@@ -25,31 +25,31 @@ class Authentication(Protocol):
 
     @property
     def mechanism(self) -> str | None:
-        """Of SASL; None where the login is made of commands alone."""
+        """The SASL mechanism; None if the login consists of commands alone."""
         ...
 
     def commands(self, timestamp: bytes | None, /) -> tuple[Command, ...]:
-        """What to send; `timestamp` is the greeting's.
+        """Return the commands to send; `timestamp` is the greeting's.
 
         Raises:
-            MaildropRefusedError: APOP, and the greeting has none.
+            MaildropRefusedError: the login is APOP and the greeting has no timestamp.
         """
         ...
 
     def respond(self, challenge: bytes, /) -> bytes:
-        """The answer to a challenge; see `ingest.pop3.sasl.Exchange`."""
+        """Return the answer to a challenge; see `ingest.pop3.sasl.Exchange`."""
         ...
 
     def accepted(self) -> None:
-        """The server said +OK; see `ingest.pop3.sasl.Exchange`."""
+        """Handle +OK; see `ingest.pop3.sasl.Exchange`."""
         ...
 
 
 def authentication(credentials: Credentials, server: Server) -> Authentication:
-    """The login that the credentials ask for.
+    """Return the login for the given credentials.
 
     Raises:
-        MaildropAuthError: a line break or NUL in them, which would let them inject commands (CVE-2025-15367).
+        MaildropAuthError: they contain a line break or NUL, which could inject commands (CVE-2025-15367).
     """
     user = _bytes(credentials.username, "user name")
     secret = _bytes(credentials.password, "password")
@@ -63,17 +63,17 @@ def authentication(credentials: Credentials, server: Server) -> Authentication:
 
 
 def require_offered(mechanism: str | None, capabilities: Capabilities, server: Server) -> None:
-    """A server that says which mechanisms it has is asked for no other.
+    """Check that a server which announces its mechanisms offers this one.
 
     Raises:
-        MaildropRefusedError: it does not offer this one; nothing secret was sent.
+        MaildropRefusedError: it does not offer it; no credentials were sent.
     """
     if mechanism is None or not capabilities.announced or mechanism in capabilities.mechanisms:
         return
     offered = ", ".join(sorted(capabilities.mechanisms)) or "no AUTH at all"
     passwords = " USER and PASS work too." if "USER" in capabilities.names else ""
     raise MaildropRefusedError(
-        f"{server.label} does not offer AUTH {mechanism}; nothing secret was sent. "
+        f"{server.label} does not offer AUTH {mechanism}; no credentials were sent. "
         f"It offers {offered}.{passwords} Set `auth` to one of those."
     )
 
@@ -90,14 +90,14 @@ class _UserPass:
         return self._commands
 
     def respond(self, _: bytes) -> bytes:
-        raise sasl.one_too_many("PASS")
+        raise sasl.unexpected_challenge("PASS")
 
     def accepted(self) -> None:
         """As it should be."""
 
 
 class _Apop:
-    """RFC 1939 section 7. MD5 is what the RFC says; it keeps the password off the line, not safe for ever."""
+    """RFC 1939 section 7, which prescribes MD5. It keeps the password off the line, but is not strong."""
 
     mechanism = None
 
@@ -109,21 +109,21 @@ class _Apop:
     def commands(self, timestamp: bytes | None) -> tuple[Command, ...]:
         if timestamp is None:
             raise MaildropRefusedError(
-                f"{self._label} does not offer APOP: its greeting has no timestamp; nothing secret was sent. "
+                f"{self._label} does not offer APOP: its greeting has no timestamp; no credentials were sent. "
                 "Set `auth` to `password` or `sasl-plain`, over TLS."
             )
         digest = hashlib.md5(timestamp + self._password, usedforsecurity=False).hexdigest()
         return (Command(Verb.APOP, b"%b %b" % (self._user, digest.encode())),)
 
     def respond(self, _: bytes) -> bytes:
-        raise sasl.one_too_many("APOP")
+        raise sasl.unexpected_challenge("APOP")
 
     def accepted(self) -> None:
         """As it should be."""
 
 
 class _Sasl:
-    """AUTH (RFC 5034 section 4), with the initial response in the command where it fits and the server takes it."""
+    """AUTH (RFC 5034 section 4). The initial response goes into the command if it fits and the server accepts that."""
 
     def __init__(self, exchange: sasl.Exchange, *, two_step: bool) -> None:
         self.mechanism = exchange.name
@@ -172,21 +172,21 @@ def _exchange(credentials: Credentials, user: bytes, secret: bytes, server: Serv
 
 
 def _bytes(text: str, what: str) -> bytes:
-    """UTF-8, as RFC 6856 has it; ASCII stays what it is."""
+    """Encode as UTF-8 (RFC 6856); ASCII stays as it is."""
     try:
         data = text.encode()
     except UnicodeEncodeError:
         data = b"\0"
     if any(byte in data for byte in b"\r\n\0"):
         raise MaildropAuthError(
-            f"The {what} contains a line break, a NUL or a broken character; nothing was sent. "
-            "If it comes from a file, take the line end out of it."
+            f"The {what} contains a line break, a NUL or an invalid character; nothing was sent. "
+            "If it comes from a file, remove the line break from the file."
         )
     return data
 
 
 def _without_separator(data: bytes) -> bytes:
-    """What goes between the control-A of a bearer message may hold none."""
+    """Check that a field of a bearer message holds no control-A, its separator."""
     if b"\x01" in data:
         raise MaildropAuthError("The user name or token contains a control character; nothing was sent.")
     return data

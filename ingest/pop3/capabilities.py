@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What else a server may say, at length, is not kept.
+# Other capabilities are dropped, however long the list.
 _NAMES = frozenset({"PIPELINING", "SASL", "STLS", "USER"})
 _MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")
 _MECHANISMS = 64
 _DAY = 86_400.0
-# Thirty years of seconds; what is longer is an overflow or a lie.
+# Thirty years in seconds; a longer number is an overflow or invented.
 _NUMBER_DIGITS = 9
 
 
@@ -24,11 +24,12 @@ class Capabilities:
     """One answer to CAPA.
 
     Attributes:
-        announced: whether the server knows CAPA; one that does not may still be able to do anything.
-        names: those that we have a use for.
-        mechanisms: those of SASL, as RFC 4422 section 3.1 spells them, in upper case.
-        login_delay: seconds between two logins (section 6.5); 0 where none are named.
-        expires_after: seconds after which it deletes mail by itself (section 6.7); None for NEVER, or no word of it.
+        announced: whether the server supports CAPA; one that does not may still support anything.
+        names: the capabilities we use.
+        mechanisms: SASL mechanisms in upper case (RFC 4422 section 3.1).
+        login_delay: seconds between two logins (section 6.5); 0 if not announced.
+        expires_after: seconds after which the server deletes mail by itself (section 6.7); None for NEVER or if not
+            announced.
     """
 
     announced: bool = False
@@ -43,19 +44,19 @@ class Capabilities:
         return "PIPELINING" in self.names
 
     def without_pipelining(self) -> Capabilities:
-        """The same, but for that."""
+        """Return a copy without PIPELINING."""
         return replace(self, names=self.names - {"PIPELINING"})
 
 
-# Of a server that refuses CAPA.
+# For a server that refuses CAPA.
 UNKNOWN = Capabilities()
 
 
 def read(rows: Iterable[bytes]) -> Capabilities:
-    """The rows of an answer. What makes no sense in them is passed over.
+    """Parse the rows of an answer; malformed rows are ignored.
 
-    LOGIN-DELAY and EXPIRE may say `USER` before the login, where the number is only a bound: what each user gets is
-    announced after it.
+    Before the login, LOGIN-DELAY and EXPIRE may be followed by `USER`; the number is then only a bound, and each
+    user's own value is announced after the login.
     """
     words = [row.decode("ascii", "replace").upper().split() for row in rows]
     arguments: dict[str, list[str]] = {}

@@ -44,15 +44,15 @@ LISTING = (STAT, UIDL, LIST)
 
 
 def retr(number: int) -> Command:
-    """The whole message."""
+    """Return the command that fetches a whole message."""
     return Command(Verb.RETR, b"%d" % number)
 
 
 def top(number: int) -> Command:
-    """The header of a message and no line of its body (RFC 1939 section 7)."""
+    """Return the command that fetches the header of a message and no body lines (RFC 1939 section 7)."""
     return Command(Verb.TOP, b"%d 0" % number)
 
 
 def dele(number: int) -> Command:
-    """Mark a message; it is removed at QUIT."""
+    """Return the command that marks a message for removal at QUIT."""
     return Command(Verb.DELE, b"%d" % number)

@@ -1,7 +1,7 @@
-"""The bytes of one session: a socket that never blocks longer than its deadline allows.
+"""The byte stream of one session: a socket that never blocks beyond its deadline.
 
-Reading goes on while something is still to be written. A server that stops reading until its answers are taken
-(Dovecot does at 4 KiB of queued output) can therefore never hold us up.
+Reading continues while data is still to be written, so a server that stops reading until its answers are taken
+(Dovecot does at 4 KiB of queued output) cannot cause a deadlock.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 # Seconds; 0 would mean not to wait at all.
 _SHORTEST = 0.001
 _RECORD_BYTES = 4 * 1024
-# With more, the bytes have left the CPU's cache by the time they are hashed.
+# With a larger buffer, the bytes have left the CPU's cache by the time they are hashed.
 _BUFFER_BYTES = 64 * 1024
-_GONE = "The server ended the connection during the TLS handshake: is TLS spoken on this port?"
+_GONE = "The server closed the connection during the TLS handshake: check that this port uses TLS."
 
 
 class Connection:
-    """A connected socket, at first without TLS. `clock` is monotonic, in seconds."""
+    """A connected socket, initially without TLS. `clock` is monotonic, in seconds."""
 
     def __init__(self, sock: socket.socket, clock: Callable[[], float]) -> None:
         sock.setblocking(False)
@@ -39,13 +39,13 @@ class Connection:
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
 
     def send(self, data: bytes) -> None:
-        """Queue bytes and write what can be written at once; `receive` writes the rest."""
+        """Queue bytes and write what the socket accepts at once; `receive` writes the rest."""
         self._outgoing += data
         self._asked = True
         self._flush()
 
     def receive(self, deadline: Deadline) -> memoryview:
-        """What has arrived, at least one byte, or nothing at the end of the stream. Valid until the next call.
+        """Return what has arrived, at least one byte, or nothing at end of stream. Valid until the next call.
 
         Raises:
             MaildropTimeoutError: the deadline has passed, even if bytes keep coming.
@@ -56,7 +56,7 @@ class Connection:
             if self._outgoing:
                 self._flush()
             if self._asked and not self._held():
-                # An answer takes its time; to look for it at once would only cost, with TLS more than the wait.
+                # The answer takes a round trip; trying to read at once would only cost CPU, especially with TLS.
                 self._asked = False
                 self._wait(select.POLLIN, deadline)
                 continue
@@ -70,11 +70,11 @@ class Connection:
                 raise MaildropConnectError(f"The connection broke: {error.strerror or error}.") from error
 
     def _read(self) -> int:
-        """Fill the buffer with what is there; returns how many bytes.
+        """Fill the buffer with the available bytes; return how many.
 
-        TLS hands out one record at a time, and Dovecot makes them of 4 KiB. Where one that large came, more are
-        likely there, and to go through each by itself costs more than to gather them. Where the connection breaks
-        behind a record, what came before it still counts; the next call finds it broken or ended.
+        TLS returns one record at a time, and Dovecot's have 4 KiB. After one that large, more are likely available,
+        and collecting them costs less than handling each by itself. If the connection breaks after a record, the
+        bytes before it still count; the next call reports the error.
         """
         size = last = self._sock.recv_into(self._buffer)
         while last >= _RECORD_BYTES and size < _BUFFER_BYTES:
@@ -86,26 +86,26 @@ class Connection:
         return size
 
     def arrived(self) -> memoryview:
-        """What has arrived, without waiting; nothing also at the end of the stream. Valid until the next call."""
+        """Return what has arrived, without waiting; nothing also at end of stream. Valid until the next call."""
         try:
             if not self._held() and not self._poll(select.POLLIN).poll(0):
                 return self._buffer[:0]
             return self._buffer[: self._sock.recv_into(self._buffer)]
-        except OSError:  # nothing is there, or the connection broke, which the next `receive` will tell
+        except OSError:  # nothing is there, or the connection broke, which the next `receive` reports
             return self._buffer[:0]
 
     def secure(self, context: ssl.SSLContext, host: str, deadline: Deadline) -> ssl.SSLSocket:
-        """Put TLS on the connection; returns the socket for a look at its certificate.
+        """Do the TLS handshake; return the socket, so that its certificate can be inspected.
 
         Raises:
             MaildropTimeoutError: the deadline has passed.
-            ssl.SSLError: the handshake failed; the caller knows the words for it.
-            MaildropConnectError: the server went away.
+            ssl.SSLError: the handshake failed; the caller translates it.
+            MaildropConnectError: the server closed the connection.
         """
         try:
             sock = context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
-            self._sock = sock  # which has taken the descriptor over
-            # One wait in C, until the deadline of the whole handshake: each step out here would cost an exception,
+            self._sock = sock  # it owns the descriptor now
+            # One blocking call in C until the deadline: a non-blocking handshake costs an exception per step,
             # together a twentieth of an empty poll.
             sock.settimeout(max(_SHORTEST, deadline.at - self._clock()))
             sock.do_handshake()
@@ -121,7 +121,7 @@ class Connection:
         return sock
 
     def close(self) -> None:
-        """End the connection; again does no harm."""
+        """Close the connection; may be called again."""
         self._sock.close()
 
     def _flush(self) -> None:
@@ -131,7 +131,7 @@ class Connection:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except OSError:
-                # The server may have said why before it went: reading will tell.
+                # The server may have sent the reason before it closed: reading will show it.
                 self._outgoing.clear()
                 return
             del self._outgoing[:sent]
@@ -141,7 +141,7 @@ class Connection:
             raise MaildropTimeoutError(deadline.words)
 
     def _wait(self, events: int, deadline: Deadline) -> None:
-        """Sleep until the socket is ready or the deadline is there."""
+        """Sleep until the socket is ready or the deadline is reached."""
         events |= select.POLLOUT if self._outgoing else 0
         self._poll(events).poll(math.ceil(max(0.0, deadline.at - self._clock()) * 1000))
 
@@ -151,5 +151,5 @@ class Connection:
         return poll
 
     def _held(self) -> bool:
-        """Whether TLS holds bytes of ours that the socket will not tell of."""
+        """Whether TLS has buffered bytes that polling the socket does not show."""
         return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.mailbox import Credentials, Mailbox
 
-# What may come of a memory that is wrong; refused credentials, or a request for patience, do not.
+# Errors that an outdated memory of the server may cause; refused credentials and throttling are not among them.
 _DOUBTFUL = (
     MaildropConnectError,
     MaildropProtocolError,
@@ -40,12 +40,10 @@ _DOUBTFUL = (
 
 
 class Pop3Connector:
-    """Opens sessions. One for a whole process: it keeps TLS contexts, and what it learns about servers.
-
-    May be used by several threads.
+    """Opens sessions. One per process: it keeps TLS contexts and what it learns about servers. Thread-safe.
 
     Args:
-        clock: monotonic, in seconds; every deadline is counted on it.
+        clock: monotonic, in seconds; used for every deadline.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,25 +58,25 @@ class Pop3Connector:
         observe: Callable[[str, float], None],
         acquire_slot: Callable[[str], None],
     ) -> Pop3Session:
-        """Connect, protect, log in; see `ingest.ports.maildrop.MaildropFactory`.
+        """Connect, start TLS, log in; see `ingest.ports.maildrop.MaildropFactory`.
 
-        Refused credentials are renewed once, where they can be, and tried on a new connection.
+        Refused credentials are renewed once, if possible, and tried on a new connection.
         """
         seconds = mailbox.deadlines.poll
         end = Deadline(self._clock() + seconds, f"The poll as a whole took longer than {seconds:g} s.")
         attempt = _Attempt(mailbox, observe, acquire_slot, self._clock, self._contexts, self._hosts, end)
         try:
-            return attempt.keeping_up(credentials)
+            return attempt.open_session(credentials)
         except MaildropAuthError:
             renewed = credentials if credentials.renew is None else credentials.renew()
             if renewed == credentials:
                 raise
-        return attempt.keeping_up(renewed)
+        return attempt.open_session(renewed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """All that a session is opened with but the credentials."""
+    """Everything needed to open a session except the credentials."""
 
     mailbox: Mailbox
     observe: Callable[[str, float], None]
@@ -88,15 +86,15 @@ class _Attempt:
     hosts: HostMemory
     end: Deadline
 
-    def keeping_up(self, credentials: Credentials) -> Pop3Session:
-        """Open; a server that fell silent at commands sent ahead is remembered, and gets one at a time."""
+    def open_session(self, credentials: Credentials) -> Pop3Session:
+        """Open a session; if the server stalls on pipelined commands, try again with one command at a time."""
         try:
             return self._opened(credentials)
         except PipeliningStalledError:
             return self._opened(credentials)
 
     def _opened(self, credentials: Credentials) -> Pop3Session:
-        way = authentication(credentials, self.mailbox.server)
+        method = authentication(credentials, self.mailbox.server)
         opening = Opening(
             self.mailbox,
             credentials.proxy,
@@ -111,7 +109,7 @@ class _Attempt:
             stack.callback(opening.connect().close)
             try:
                 not_after = opening.protect()
-                login = opening.log_in(way, credentials)
+                login = opening.log_in(method, credentials)
             except _DOUBTFUL:
                 self.hosts.forget(self.mailbox.server)
                 raise

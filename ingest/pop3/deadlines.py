@@ -1,4 +1,4 @@
-"""When waiting ends: points on a monotonic clock, so that no trickle of bytes can move them, and a least pace."""
+"""Limits of waiting: deadlines on a monotonic clock, which a trickle of bytes cannot extend, and a minimum rate."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A point in time and what is to be said when it has passed.
+    """A point in time and the error message for when it has passed.
 
     Attributes:
-        at: seconds of the connection's clock.
-        words: a sentence for the person at the terminal.
+        at: seconds on the connection's clock.
+        words: the error message, a whole sentence.
     """
 
     at: float
     words: str
 
     def or_sooner(self, other: Deadline) -> Deadline:
-        """The earlier of the two."""
+        """Return the earlier of the two."""
         return other if other.at < self.at else self
 
 
 @dataclass(slots=True)
 class Pace:
-    """Whether bytes come fast enough while we wait for them.
+    """Checks that bytes arrive fast enough while we wait for them.
 
-    Only waiting counts: while we are busy, with a slow store for instance, the server may wait for us.
+    Only waiting counts: time that we spend elsewhere, for instance on a slow store, is not the server's fault.
 
     Attributes:
-        rate: bytes a second that are the least.
-        window: seconds of waiting after which they are counted.
+        rate: minimum bytes per second.
+        window: seconds of waiting after which the rate is checked.
     """
 
     rate: float
@@ -39,7 +39,7 @@ class Pace:
     received: int = 0
 
     def waited(self, seconds: float, size: int) -> bool:
-        """Note a wait and what it brought; False when too little came in the last window."""
+        """Record a wait and the bytes it yielded; return False if too few arrived in the last window."""
         self.seconds += seconds
         self.received += size
         if self.seconds < self.window:

@@ -1,4 +1,4 @@
-"""From a server to a connected socket, through a proxy where one is configured, within a deadline."""
+"""Connect to a server, through a proxy if one is configured, within a deadline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from ingest.errors import MaildropConnectError, MaildropTimeoutError
-from ingest.pop3.proxy import through
+from ingest.pop3.proxy import connect_through_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,15 +28,15 @@ def dial(
     """Connect to a server.
 
     Args:
-        server: where, and through which proxy; that looks up the server's name then.
+        server: the server and its proxy; with a proxy, the proxy looks up the server's name.
         login: user name and password for the proxy.
-        resolver: finds addresses.
-        acquire_slot: asked before each address is dialled; its error ends the attempt.
+        resolver: looks up addresses.
+        acquire_slot: called before each address is dialled; its error ends the attempt.
         clock: monotonic, in seconds.
-        deadline: for all of it.
+        deadline: for the whole operation.
 
     Raises:
-        MaildropConnectError: unknown host, no address takes the connection, or the proxy refuses.
+        MaildropConnectError: the host is unknown, no address accepts the connection, or the proxy refuses.
         MaildropTimeoutError: the deadline has passed.
     """
     proxy = server.proxy
@@ -45,14 +45,14 @@ def dial(
     try:
         sock = _dialled(addresses, acquire_slot, clock, deadline)
     except OSError as error:
-        # Where nothing answers any more, the addresses may have changed.
+        # If nothing answers any more, the addresses may have changed.
         resolver.forget(host, port)
         if isinstance(error, TimeoutError):
             raise MaildropTimeoutError(deadline.words) from error
         raise _translated(error, server) from error
     if proxy is not None:
-        through(sock, server, login, clock, deadline)
-    # Commands are small and each of them is waited for.
+        connect_through_proxy(sock, server, login, clock, deadline)
+    # Commands are small and latency matters.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -60,7 +60,7 @@ def dial(
 def _dialled(
     addresses: Sequence[Address], acquire_slot: Callable[[str], None], clock: Callable[[], float], deadline: Deadline
 ) -> socket.socket:
-    """IPv6 and IPv4 addresses are tried in turn, each for its share of the time that is left."""
+    """Try the IPv6 and IPv4 addresses in turn, each for its share of the remaining time."""
     last: OSError = TimeoutError()
     for index, (family, address) in enumerate(addresses):
         share = (deadline.at - clock()) / (len(addresses) - index)

@@ -1,4 +1,4 @@
-"""The protocol core put on a connection: commands out, answers in, each within its deadline."""
+"""Runs the protocol core on a connection: sends commands and reads answers, each within its deadline."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from ingest.pop3.events import Event
     from ingest.pop3.protocol import Pop3Protocol
 
-# A server that has answered as many commands that were sent ahead is one that can; if it falls silent now, the
-# connection has died.
+# A server that has answered this many pipelined commands does support pipelining; if it falls silent now, the
+# connection is dead.
 _PROVEN = 100
 
 
 class Dialogue:
-    """One session's talk. After an error only `close` may be called.
+    """The command/response exchange of one session. After an error only `close` may be called.
 
     Args:
-        connection: open.
-        protocol: new.
-        deadlines: the mailbox's.
-        clock: monotonic, in seconds; the connection's.
-        pace: at which bytes of answers have to come.
-        end: when the whole session must be over.
-        stalled: told when the server falls silent though commands were sent ahead, before the error is raised.
+        connection: an open connection.
+        protocol: a new protocol core.
+        deadlines: the mailbox's deadlines.
+        clock: monotonic, in seconds; the same as the connection's.
+        pace: the minimum rate of answers.
+        end: the deadline of the whole session.
+        stalled: called when the server falls silent after commands were pipelined, before the error is raised.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Dialogue:
         return not self._protocol.outstanding
 
     def greeting(self) -> Greeting:
-        """What the server says first."""
+        """Return the server's greeting."""
         words = (
             "The server did not greet within {:g} s. "
             "If this is a port for TLS from the start (mostly 995), set `tls: implicit`."
@@ -75,7 +75,7 @@ class Dialogue:
         """Send commands in one go, without waiting for their answers.
 
         Raises:
-            MaildropConnectError: the server has ended the session meanwhile; its -ERR is not taken for an answer.
+            MaildropConnectError: the server has ended the session meanwhile; its -ERR is not read as an answer.
         """
         if self.idle:
             self._answered = 0
@@ -84,34 +84,34 @@ class Dialogue:
         self._connection.send(b"".join([self._protocol.send(command) for command in batch]))
 
     def respond(self, response: bytes) -> None:
-        """Answer a challenge."""
+        """Send the response to a challenge."""
         self._connection.send(self._protocol.respond(response))
 
     def reply(self) -> Reply:
-        """The status line that answers the oldest outstanding command.
+        """Return the status line that answers the oldest outstanding command.
 
         Raises:
             MaildropTimeoutError: it was not complete in time.
-            PipeliningStalledError: nor was it begun, though the command was sent ahead because the server allows it.
+            PipeliningStalledError: not even its beginning arrived in time, and the command was pipelined.
         """
         event = self._answer()
         assert isinstance(event, Reply)
         return event
 
     def verdict(self) -> Reply | Challenge:
-        """What the server says to AUTH, or to the response to a challenge."""
+        """Return the server's answer to AUTH, or to the response to a challenge."""
         event = self._answer()
         assert isinstance(event, (Reply, Challenge))
         return event
 
     def body(self) -> Iterator[bytes]:
-        """The bytes of the message that the last reply announced."""
+        """Yield the bytes of the message that the last reply announced."""
         while not isinstance(event := self._more(), End):
             assert isinstance(event, Data)
             yield event.data
 
     def rows(self) -> list[bytes]:
-        """The rows of the listing that the last reply announced."""
+        """Return the rows of the listing that the last reply announced."""
         rows: list[bytes] = []
         while not isinstance(event := self._more(), End):
             assert isinstance(event, Rows)
@@ -124,27 +124,27 @@ class Dialogue:
         return self.reply()
 
     def begin_tls(self) -> None:
-        """STLS was accepted; see `Pop3Protocol.begin_tls`."""
+        """Continue after +OK to STLS; see `Pop3Protocol.begin_tls`."""
         self._protocol.begin_tls()
 
     def quit(self) -> bool:
-        """QUIT; whether the server said +OK."""
+        """Send QUIT and return whether the server answered +OK."""
         self.send(commands.QUIT)
         event = self._event(self._deadlines.quit, "The server did not answer QUIT within {:g} s.")
         assert isinstance(event, Reply)
         return event.ok
 
     def leave(self) -> None:
-        """QUIT, for a session whose end decides nothing: what the server says to it is not waited for.
+        """Send QUIT and close without waiting for the answer, for a session that marked nothing.
 
-        Nothing that has arrived is unread, so closing sends the end of the stream behind QUIT, not a reset, and the
-        server reads both. Its +OK meets a closed door, when QUIT has done its work.
+        Everything that arrived has been read, so closing sends FIN behind QUIT, not a reset, and the server reads
+        both. Its +OK is lost, but QUIT has taken effect by then.
         """
         self.send(commands.QUIT)
         self.close()
 
     def close(self) -> None:
-        """End the connection as it is."""
+        """Close the connection without QUIT."""
         self._connection.close()
 
     def _answer(self) -> Event:
@@ -155,8 +155,8 @@ class Dialogue:
                 raise
             self._stalled()
             raise PipeliningStalledError(
-                "The server announces PIPELINING, but fell silent when commands were sent ahead. "
-                "From now on it gets one at a time."
+                "The server announces PIPELINING, but fell silent when commands were pipelined. "
+                "From now on it gets one command at a time."
             ) from error
         self._answered += isinstance(event, Reply)
         return event
@@ -165,12 +165,12 @@ class Dialogue:
         return self._event(self._deadlines.idle, "The server fell silent for {:g} s inside an answer.", self._pace)
 
     def _event(self, seconds: float, words: str, pace: Pace | None = None) -> Event:
-        """The next event, within so many seconds, but not after the end of the whole session.
+        """Return the next event, within some seconds and before the end of the whole session.
 
         Args:
-            seconds: from when there is need to wait.
-            words: with a place for the seconds.
-            pace: at which bytes have to come meanwhile.
+            seconds: counted from when the wait begins.
+            words: the error's text, with a placeholder for the seconds.
+            pace: the minimum rate of bytes meanwhile.
         """
         event = self._protocol.next_event()
         if event is None:
@@ -188,8 +188,8 @@ class Dialogue:
                 self._protocol.end_of_stream()
             if pace is not None and not pace.waited(self._clock() - began, len(data)):
                 raise MaildropTimeoutError(
-                    f"The server sends less than {pace.rate:g} bytes a second: is the line that bad? "
-                    "`limits.minimum_rate` says how little is enough."
+                    f"The server sends less than {pace.rate:g} bytes a second. "
+                    "If the network really is that slow, lower `limits.minimum_rate`."
                 )
             self._protocol.receive(data)
         return event

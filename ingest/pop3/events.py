@@ -1,4 +1,4 @@
-"""What the protocol core makes of the server's bytes."""
+"""The events that the protocol core produces from the server's bytes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ingest.pop3.commands import Command
 
 _STATUS = re.compile(rb"(\+OK|-ERR)(?:[ \t]+|$)")
-# RFC 1939 section 7: a msg-id of RFC 822. That it is one is looked at because whoever may choose the bytes freely
-# can learn the password from the answers (CVE-2007-1558).
+# RFC 1939 section 7: a msg-id of RFC 822. The syntax is checked because a server that may choose the bytes freely
+# can learn the password from the digests (CVE-2007-1558).
 _TIMESTAMP = re.compile(rb"<[!-;=?A-~]+@[!-;=?A-~]+>")
 # RFC 2449 section 8: levels separated by slashes, no blanks and no brackets.
 _CODE = re.compile(r"\[([!-Z\\^-~]{1,64})\]")
@@ -26,7 +26,7 @@ class Status:
 
     Attributes:
         ok: +OK, not -ERR.
-        bytes: what follows. Thousands of these lines come and few are read, so reading waits until it is asked for.
+        data: the rest of the line. It is decoded only on demand: thousands of these lines arrive and few are read.
     """
 
     ok: bool
@@ -34,32 +34,32 @@ class Status:
 
     @property
     def text(self) -> str:
-        """The server's words, printable and cut to 200 characters; for people only."""
+        """The server's text, printable and cut to 200 characters; for display only."""
         return shown(self.data)
 
     @property
     def code(self) -> str:
-        """The response code in upper case without brackets (RFC 2449 section 8), empty where there is none."""
+        """The response code in upper case without brackets (RFC 2449 section 8), or an empty string."""
         match = _CODE.match(self.text)
         return match[1].upper() if match else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """The server has spoken first, as it must."""
+    """The server's greeting."""
 
     status: Status
 
     @property
     def timestamp(self) -> bytes | None:
-        """What APOP is reckoned from (RFC 1939 section 7), angle brackets and all; None where there is none."""
+        """The timestamp for APOP (RFC 1939 section 7), angle brackets included, or None."""
         match = _TIMESTAMP.search(self.status.data)
         return match[0] if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to the oldest outstanding command; after +OK to a multi-line one, data and `End` follow."""
+    """The answer to the oldest outstanding command. After +OK to a multi-line command, data and `End` follow."""
 
     command: Command
     status: Status
@@ -72,7 +72,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """The server wants to know more before it answers AUTH (RFC 5034 section 4). `bytes` are as sent, in base64."""
+    """A challenge to AUTH (RFC 5034 section 4). `data` is base64, as sent."""
 
     data: bytes = field(repr=False)
 
@@ -93,14 +93,14 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A multi-line answer is complete. `unstuffed` says that a line's single dot was lost (see `DotFraming`)."""
+    """The end of a multi-line answer. `unstuffed`: a line lost its single leading dot (see `DotFraming`)."""
 
     unstuffed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    """-ERR that answers no command: the server is about to close, for idleness or to shut down."""
+    """An -ERR that answers no command: the server is about to close the session (idle timeout or shutdown)."""
 
     status: Status
 
@@ -109,10 +109,10 @@ Event = Greeting | Reply | Challenge | Data | Rows | End | Farewell
 
 
 def parse_status(line: bytes) -> Status:
-    """A status line without its CRLF.
+    """Parse a status line without its CRLF.
 
     Raises:
-        MaildropProtocolError: neither +OK nor -ERR.
+        MaildropProtocolError: the line begins with neither +OK nor -ERR.
     """
     match = _STATUS.match(line)
     if match is None:
@@ -121,6 +121,6 @@ def parse_status(line: bytes) -> Status:
 
 
 def shown(data: bytes) -> str:
-    """A server's words, safe to print."""
+    """Return a server's text, safe to print."""
     text = data[:_SHOWN].decode(errors="replace")
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -1,8 +1,8 @@
-r"""Multi-line answers: where they end, and which dots are the server's.
+r"""Multi-line answers: finding their end and removing the stuffed dots.
 
 Only CRLF ends a line (RFC 1939 section 3). `\n.\n` and `\r.\n` are therefore data; poplib and others end a message
-there and lose the rest. Nothing is split into lines: one search finds the next dot that begins a line, one the end,
-and one replace takes out the dots of a whole chunk.
+there and lose the rest. Data is not split into lines: one search finds the next leading dot, another the end, and a
+single replace removes all stuffed dots of a chunk.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ _STUFFED = b"\r\n.."
 
 
 class DotFraming:
-    """Takes the bytes of one multi-line answer out of a buffer.
+    """Extracts the bytes of one multi-line answer from a buffer.
 
-    The CRLF of the status line counts as the CRLF before the first line, so an answer without lines ends like any
-    other: the buffer given first begins with that CRLF, which is not handed out.
+    The CRLF of the status line counts as the CRLF before the first line, so an empty answer ends like any other: the
+    first buffer begins with that CRLF, which is not returned as data.
 
     Attributes:
-        ended: the end has been taken.
-        unstuffed: a line began with a single dot, which the server should have doubled. The dot is lost: it cannot
-            be told from a stuffed one.
+        ended: the terminating line has been read.
+        unstuffed: a line began with a single dot that the server should have doubled. The dot is removed, because it
+            cannot be distinguished from a stuffed one.
     """
 
     __slots__ = ("_owed", "ended", "unstuffed")
@@ -34,9 +34,9 @@ class DotFraming:
         self._owed = len(b"\r\n")
 
     def take(self, buffer: bytes, at: int) -> tuple[bytes, int]:
-        """Unstuffed bytes from `buffer[at:]`, and the position up to which the buffer is used up.
+        """Return unstuffed bytes from `buffer[at:]` and the position up to which the buffer was consumed.
 
-        At most four bytes are left, when they may be the beginning of the end; give them again, followed by more.
+        Up to four bytes remain if they may begin the terminator; pass them again, followed by more.
         """
         dot = buffer.find(_DOT, at)
         end = buffer.find(_END, dot) if dot >= 0 else -1
@@ -59,7 +59,7 @@ class DotFraming:
 
 
 def _held_back(buffer: bytes, at: int) -> int:
-    """How many bytes at the buffer's end may be the beginning of `_END`."""
+    """Return how many bytes at the end of the buffer may be the beginning of `_END`."""
     for count in range(len(_END) - 1, 0, -1):
         if buffer.endswith(_END[:count], at):
             return count
@@ -67,11 +67,11 @@ def _held_back(buffer: bytes, at: int) -> int:
 
 
 class RowSplitter:
-    """Rows of a listing out of its chunks, within limits.
+    """Splits the chunks of a listing into rows, within limits.
 
     Args:
-        rows: how many there may be.
-        bytes: how long each may be.
+        rows: maximum number of rows.
+        size: maximum length of a row in bytes.
     """
 
     __slots__ = ("_bytes", "_count", "_rest", "_rows")
@@ -83,10 +83,10 @@ class RowSplitter:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The rows that are complete, without their CRLF.
+        """Return the complete rows, without their CRLF.
 
         Raises:
-            MaildropProtocolError: a row, or the listing, is longer than it may be.
+            MaildropProtocolError: a row or the listing exceeds its limit.
         """
         *rows, self._rest = (self._rest + chunk).split(b"\r\n")
         self._count += len(rows)

@@ -1,4 +1,4 @@
-"""What sessions have learned about servers, for those that follow in this process."""
+"""What sessions learned about servers, for later sessions of this process."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ KeyT = TypeVar("KeyT", bound="Hashable")
 ValueT = TypeVar("ValueT")
 
 _HOUR = 3600.0
-# Servers are upgraded by the month. Most of what is remembered is seen again after each login and corrected there.
+# Servers change rarely, and most of what is remembered is seen again and corrected after each login.
 _CAPABILITIES_LAST = _HOUR
-# One wait for an answer that does not come is lost when it has run out.
+# Once this has expired, finding out again costs one timeout.
 _STALLS_LAST = 24 * _HOUR
-# A thousand bytes each; who has more mailboxes in one process loses a round trip now and then.
+# About a thousand bytes each; a process with more mailboxes pays an occasional extra round trip.
 _MOST = 10_000
 
 
-class _Recall(Generic[KeyT, ValueT]):
-    """Values that expire; of too many, those that were not asked for the longest are forgotten."""
+class _ExpiringMap(Generic[KeyT, ValueT]):
+    """Values that expire; when there are too many, the least recently used are dropped."""
 
     def __init__(self, seconds: float, clock: Callable[[], float], most: int) -> None:
         self._seconds = seconds
@@ -37,7 +37,7 @@ class _Recall(Generic[KeyT, ValueT]):
         self._kept: OrderedDict[KeyT, tuple[float, ValueT]] = OrderedDict()
 
     def get(self, key: KeyT) -> ValueT | None:
-        """The value, None where there is none or it has expired."""
+        """Return the value, or None if there is none or it has expired."""
         until, value = self._kept.get(key, (0.0, None))
         if value is None:
             return None
@@ -48,71 +48,71 @@ class _Recall(Generic[KeyT, ValueT]):
         return value
 
     def put(self, key: KeyT, value: ValueT) -> None:
-        """Keep a value, from now on for its time."""
+        """Keep a value; its lifetime starts now."""
         self._kept[key] = (self._clock() + self._seconds, value)
         self._kept.move_to_end(key)
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
     def drop(self, key: KeyT) -> None:
-        """Forget it."""
+        """Remove a value."""
         self._kept.pop(key, None)
 
 
 class HostMemory:
-    """What is known of servers. One for each process; may be used by several threads.
+    """What is known about servers. One per process; thread-safe.
 
-    Before the login, capabilities are a server's; after it they may be a user's (RFC 2449 sections 6.5 and 6.7), so
-    those are kept for each mailbox.
+    Capabilities before the login belong to the server; after it they may differ by user (RFC 2449 sections 6.5 and
+    6.7), so those are kept per mailbox.
 
     Args:
         clock: monotonic, in seconds.
-        most: servers, and mailboxes, that are remembered.
+        most: maximum number of servers, and of mailboxes, remembered.
 
     Attributes:
-        resolver: knows their addresses.
-        certificates: knows when theirs end.
+        resolver: caches their addresses.
+        certificates: caches the expiry of their certificates.
     """
 
     def __init__(self, clock: Callable[[], float], most: int = _MOST) -> None:
         self.resolver = Resolver(clock)
         self.certificates = Certificates()
         self._lock = threading.Lock()
-        self._servers: _Recall[Server, Capabilities] = _Recall(_CAPABILITIES_LAST, clock, most)
-        self._mailboxes: _Recall[tuple[Server, str], Capabilities] = _Recall(_CAPABILITIES_LAST, clock, most)
-        self._stalled: _Recall[Server, bool] = _Recall(_STALLS_LAST, clock, most)
+        self._servers: _ExpiringMap[Server, Capabilities] = _ExpiringMap(_CAPABILITIES_LAST, clock, most)
+        self._mailboxes: _ExpiringMap[tuple[Server, str], Capabilities] = _ExpiringMap(_CAPABILITIES_LAST, clock, most)
+        self._stalled: _ExpiringMap[Server, bool] = _ExpiringMap(_STALLS_LAST, clock, most)
 
     def capabilities(self, server: Server) -> Capabilities | None:
-        """What it announced before a login; None where it has to be asked."""
+        """Return what the server announced before a login; None if unknown."""
         with self._lock:
             return self._servers.get(server)
 
-    def capabilities_of(self, server: Server, mailbox: str) -> Capabilities | None:
-        """What it announced after the last login to a mailbox; None where it has to be asked."""
+    def capabilities_for_mailbox(self, server: Server, mailbox: str) -> Capabilities | None:
+        """Return what the server announced after the last login to a mailbox; None if unknown."""
         with self._lock:
             return self._mailboxes.get((server, mailbox))
 
-    def learned(self, server: Server, before: Capabilities) -> None:
-        """A login that was built on these capabilities went well."""
+    def remember(self, server: Server, before: Capabilities) -> None:
+        """Remember the capabilities before a login that succeeded."""
         with self._lock:
             self._servers.put(server, before)
 
-    def learned_of(self, server: Server, mailbox: str, after: Capabilities) -> None:
-        """It announced these after the login to a mailbox."""
+    def remember_for_mailbox(self, server: Server, mailbox: str, after: Capabilities) -> None:
+        """Remember the capabilities announced after the login to a mailbox."""
         with self._lock:
             self._mailboxes.put((server, mailbox), after)
 
     def forget(self, server: Server) -> None:
-        """A login went wrong: the next one asks again."""
+        """Forget a server's capabilities after a failed login, so that the next one asks again."""
         with self._lock:
             self._servers.drop(server)
 
     def stalled(self, server: Server) -> None:
-        """It fell silent when commands were sent ahead of their answers."""
+        """Remember that the server fell silent when commands were pipelined."""
         with self._lock:
             self._stalled.put(server, value=True)
 
     def in_lockstep(self, server: Server) -> bool:
-        """Whether one command at a time is all that it can be trusted with."""
+        """Whether to send the server only one command at a time."""
         with self._lock:
             return server.quirks.lockstep or self._stalled.get(server) is not None

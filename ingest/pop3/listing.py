@@ -1,4 +1,4 @@
-"""What STAT, UIDL and LIST mean together. Rows that make no sense are left out, never guessed at."""
+"""Combine the answers to STAT, UIDL and LIST. Malformed rows are left out, never guessed at."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NUMBER_DIGITS = 10
-# No message is larger than a pebibyte; what is above is an overflow or a lie.
+# No message is larger than a pebibyte; a larger number is an overflow or invented.
 _LARGEST = 2**50
 _PRINTABLE = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 
 
-def put_together(count: int | None, uidl: Iterable[bytes] | None, scan: Iterable[bytes]) -> Listing:
-    """The rows on which STAT, UIDL and LIST agree, by number.
+def combine_listing(count: int | None, uidl: Iterable[bytes] | None, scan: Iterable[bytes]) -> Listing:
+    """Return the rows on which STAT, UIDL and LIST agree, by number.
 
     Args:
-        count: of STAT, above which there is nothing; None where it said nonsense.
-        uidl: rows `number unique-id` (RFC 1939 section 7); None where the server has none.
-        scan: rows `number bytes`, which may go on with anything (section 5).
+        count: message count from STAT, which bounds the numbers; None if STAT's answer was malformed.
+        uidl: rows `number unique-id` (RFC 1939 section 7); None if the server has no UIDL.
+        scan: rows `number size`; anything may follow the size (section 5).
     """
     sizes = _by_number(scan)
     ids = _by_number(uidl or ())
@@ -36,14 +36,14 @@ def put_together(count: int | None, uidl: Iterable[bytes] | None, scan: Iterable
     return Listing(rows, unique_ids=uidl is not None, left_out=len(spoken_of) + unspoken - len(rows))
 
 
-def counted(text: bytes) -> int | None:
-    """The number of messages in the answer to STAT, `count bytes` (RFC 1939 section 5); None where it is none."""
+def parse_count(text: bytes) -> int | None:
+    """Return the message count from the answer to STAT, `count size` (RFC 1939 section 5), or None if malformed."""
     digits = text.split(maxsplit=1)[0] if text.strip() else b""
     return int(digits) if digits.isdigit() and len(digits) <= _NUMBER_DIGITS else None
 
 
 def _by_number(rows: Iterable[bytes]) -> dict[int | bytes, bytes | None]:
-    """The rest of each row under its number, None where it was said twice; nonsense stands under itself, as None."""
+    """Map each row's number to the rest of the row, or to None if it was repeated; a malformed row maps to None."""
     found: dict[int | bytes, bytes | None] = {}
     for row in rows:
         digits, _, rest = row.partition(b" ")
@@ -57,7 +57,7 @@ def _by_number(rows: Iterable[bytes]) -> dict[int | bytes, bytes | None]:
 
 
 def _is_unique_id(data: bytes | None) -> bool:
-    """Anything but control characters: servers put blanks and 8-bit bytes into them, and they are only compared."""
+    """Accept anything but control characters: servers use blanks and 8-bit bytes, and the ids are only compared."""
     return bool(data) and not (data or b"").translate(None, _PRINTABLE)
 
 

@@ -1,4 +1,4 @@
-"""The steps of opening one session, in the order of life: connect, protect, log in."""
+"""The steps of opening one session, in order: connect, start TLS, log in."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from ingest.pop3.hosts import HostMemory
     from ingest.pop3.tls import Contexts
 
-# What follows a login in one flight. CAPA is in each of them: it costs no round trip there, LOGIN-DELAY and EXPIRE
-# may have changed with the login (RFC 2449 section 5), and what is remembered of PIPELINING is put right.
+# The commands pipelined behind a login. CAPA is always among them: it costs no extra round trip, LOGIN-DELAY and
+# EXPIRE may change with the login (RFC 2449 section 5), and the remembered PIPELINING is corrected.
 _FOLLOWING = (commands.CAPA, *commands.LISTING)
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """How a login ended.
+    """The result of a login.
 
     Attributes:
-        capabilities: that hold now.
+        capabilities: those valid after the login.
         pipelining: whether several commands may be sent at once.
-        listing: whether `commands.LISTING` has been sent, so that its answers are what comes next.
+        listing: whether `commands.LISTING` has been sent, so that its answers come next.
     """
 
     capabilities: Capabilities
@@ -49,17 +49,17 @@ class LoggedIn:
 
 
 class Opening:
-    """One opening.
+    """Opens one session.
 
     Args:
-        mailbox: whose server is dialled.
+        mailbox: the mailbox whose server is dialled.
         proxy_login: user name and password for its proxy.
-        observe: told of each phase that ended and its seconds.
-        acquire_slot: asked before an address is dialled.
+        observe: called with each completed phase and its seconds.
+        acquire_slot: called before an address is dialled.
         clock: monotonic, in seconds.
-        contexts: for TLS.
-        hosts: what is remembered of servers.
-        end: when the whole session must be over.
+        contexts: TLS contexts.
+        hosts: what is remembered about servers.
+        end: the deadline of the whole session.
     """
 
     dialogue: Dialogue
@@ -90,10 +90,10 @@ class Opening:
         self._timestamp: bytes | None = None
 
     def connect(self) -> Connection:
-        """TCP. The caller closes the connection if anything fails from here on."""
+        """Connect over TCP. The caller closes the connection if a later step fails."""
         seconds = self._mailbox.deadlines.connect
         words = (
-            f"{self._server.label} did not take the connection within {seconds:g} s: check `host`, `port`, firewall."
+            f"{self._server.label} did not accept the connection within {seconds:g} s: check `host`, `port`, firewall."
         )
         with self._timed("connect"):
             sock = dial(
@@ -119,7 +119,7 @@ class Opening:
         return self._connection
 
     def protect(self) -> float | None:
-        """TLS as configured; returns when the server's certificate ends."""
+        """Start TLS as configured; return the expiry time of the server's certificate (seconds since 1970)."""
         if self._server.tls is Tls.NONE:
             return None
         with self._timed("tls"):
@@ -127,30 +127,30 @@ class Opening:
                 self._start_tls()
             return self._handshake()
 
-    def log_in(self, way: Authentication, credentials: Credentials) -> LoggedIn:
-        """Prove who we are, and ask for what follows as far ahead as the server allows.
+    def log_in(self, method: Authentication, credentials: Credentials) -> LoggedIn:
+        """Log in, pipelining the commands that follow as far as the server allows.
 
-        With capabilities that are remembered, all of it is one flight behind the greeting.
+        With remembered capabilities, everything is sent in one flight after the greeting.
         """
         with self._timed("auth"):
             if self._server.tls is not Tls.STARTTLS:
                 self._greeting()
-            # After STLS the first answer to CAPA no longer counts (RFC 2595 section 4).
+            # Capabilities announced before STLS are void (RFC 2595 section 4).
             before = self._known or self._capabilities()
-            require_offered(way.mechanism, before, self._server)
+            require_offered(method.mechanism, before, self._server)
             ahead = self._ahead(before)
-            self._authenticate(way, credentials, ahead=ahead)
+            self._authenticate(method, credentials, ahead=ahead)
             after = self._announced_now(before, ahead=ahead)
         if not after.pipelining:
             before = before.without_pipelining()
         if before != self._known:
-            self._hosts.learned(self._server, before)
+            self._hosts.remember(self._server, before)
         return LoggedIn(after, pipelining=self._ahead(after), listing=ahead)
 
     def _greeting(self) -> None:
         greeting = self.dialogue.greeting()
         if not greeting.status.ok:
-            raise refusals.in_session(greeting.status, "the connection")
+            raise refusals.command_refused(greeting.status, "the connection")
         self._timestamp = greeting.timestamp
 
     def _capabilities(self) -> Capabilities:
@@ -158,52 +158,52 @@ class Opening:
         return self._read_capabilities() or capabilities.UNKNOWN
 
     def _read_capabilities(self) -> Capabilities | None:
-        """CAPA is optional: None from a server that refuses it."""
+        """Return the capabilities, or None if the server refuses CAPA, which is optional."""
         return capabilities.read(self.dialogue.rows()) if self.dialogue.reply().ok else None
 
     def _ahead(self, announced: Capabilities) -> bool:
         return announced.pipelining and not self._hosts.in_lockstep(self._server)
 
-    def _authenticate(self, way: Authentication, credentials: Credentials, *, ahead: bool) -> None:
-        """The commands of the login, one by one or with all that follows in one go.
+    def _authenticate(self, method: Authentication, credentials: Credentials, *, ahead: bool) -> None:
+        """Send the login's commands, one by one or pipelined with what follows.
 
-        Answers are heard in order, so a refusal is told as what it is, whatever is said to the rest of the flight.
-        Behind AUTH nothing may be sent: the server may answer with a challenge.
+        Answers are read in order, so a refused login is reported as such, whatever the answers to the commands behind
+        it. Nothing may be sent behind AUTH, because the server may answer with a challenge.
         """
-        login = way.commands(self._timestamp)
-        together = ahead and way.mechanism is None
+        login = method.commands(self._timestamp)
+        together = ahead and method.mechanism is None
         if together:
             self.dialogue.send(*login, *_FOLLOWING)
         for command in login:
             if not together:
                 self.dialogue.send(command)
             while not isinstance(verdict := self.dialogue.verdict(), Reply):
-                self.dialogue.respond(way.respond(verdict.data))
+                self.dialogue.respond(method.respond(verdict.data))
             if not verdict.ok:
-                raise refusals.at_login(verdict.status, credentials.mechanism)
-        way.accepted()
+                raise refusals.login_refused(verdict.status, credentials.mechanism)
+        method.accepted()
         if ahead and not together:
             self.dialogue.send(*_FOLLOWING)
 
     def _announced_now(self, before: Capabilities, *, ahead: bool) -> Capabilities:
-        """The capabilities after the login. Where commands go one at a time they are asked for once an hour."""
+        """Return the capabilities after the login. Without pipelining they are requested once an hour only."""
         server, mailbox = self._server, self._mailbox.id
         if not ahead:
             if not before.announced:
                 return before
-            if (known := self._hosts.capabilities_of(server, mailbox)) is not None:
+            if (known := self._hosts.capabilities_for_mailbox(server, mailbox)) is not None:
                 return known
             self.dialogue.send(commands.CAPA)
         after = self._read_capabilities() or before
-        self._hosts.learned_of(server, mailbox, after)
+        self._hosts.remember_for_mailbox(server, mailbox, after)
         return after
 
     def _start_tls(self) -> None:
         self._greeting()
         if self._known is None and "STLS" not in self._capabilities().names:
             raise MaildropTlsError(
-                f"{self._server.label} does not offer STARTTLS; nothing secret was sent. "
-                "Use its port for TLS from the start (mostly 995) with `tls: implicit`."
+                f"{self._server.label} does not offer STARTTLS; no credentials were sent. "
+                "Use its port for implicit TLS (usually 995) with `tls: implicit`."
             )
         reply = self.dialogue.ask(commands.STLS)
         if not reply.ok:
@@ -212,7 +212,7 @@ class Opening:
 
     def _handshake(self) -> float | None:
         seconds = self._mailbox.deadlines.tls
-        words = f"The TLS handshake took longer than {seconds:g} s: is TLS spoken on this port?"
+        words = f"The TLS handshake took longer than {seconds:g} s: check that this port uses TLS."
         context = self._contexts.context(self._server)
         try:
             sock = self._connection.secure(context, self._server.host, self._within(seconds, words))
@@ -225,7 +225,7 @@ class Opening:
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
-        """Tell the observer of a phase that went well."""
+        """Report a phase to the observer if it succeeds."""
         began = self._clock()
         yield
         self._observe(phase, self._clock() - began)

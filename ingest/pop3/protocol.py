@@ -1,7 +1,7 @@
 """The protocol core: commands become bytes, bytes become events. No I/O and no clock.
 
-Give `receive` whatever has arrived, in any pieces, and take events from `next_event` until it has none. Every command
-goes into a queue when it is sent and leaves it with its answer, so any number may be outstanding.
+Pass everything that arrives to `receive`, in any pieces, and call `next_event` until it returns None. A command enters
+a queue when it is sent and leaves it with its answer, so any number may be outstanding.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # alert and handshake, TLS 1.x
 
 @dataclass(frozen=True, slots=True)
 class WireLimits:
-    """What a server may say before we stop listening. There is none on the lines and the length of a message here."""
+    """Limits on what a server may send. The lines and the length of a message are not limited here."""
 
     status_bytes: int = 4096  # RFC 2449 allows 512; servers quote web addresses and whole policies
     row_bytes: int = 512  # RFC 2449's limit; holds the unique-ids of 255 bytes that qmail makes
@@ -35,10 +35,10 @@ class WireLimits:
 
 
 class Pop3Protocol:
-    """One session, seen from the client.
+    """The client's side of one session.
 
     Attributes:
-        state: as the server's answers prove it.
+        state: as confirmed by the server's answers.
     """
 
     def __init__(self, limits: WireLimits | None = None) -> None:
@@ -54,19 +54,19 @@ class Pop3Protocol:
 
     @property
     def outstanding(self) -> int:
-        """Commands whose answer is not complete."""
+        """Number of commands whose answer is not complete."""
         return len(self._outstanding) + (self._framing is not None)
 
     @property
     def begun(self) -> bool:
-        """Whether something has arrived of which no event could be made yet."""
+        """Whether bytes have arrived that do not yet form an event."""
         return self._at != len(self._buffer)
 
     def send(self, command: Command) -> bytes:
-        """The bytes to write for a command, which is outstanding from now on.
+        """Register a command as outstanding and return the bytes to write.
 
         Raises:
-            RuntimeError: the command is not allowed in this state: a mistake of the caller.
+            RuntimeError: the command is not allowed in this state; a bug in the caller.
         """
         if (self._ahead, command.verb) not in TRANSITIONS:
             raise RuntimeError(f"{command.verb} is not allowed in the state {self._ahead}")
@@ -77,10 +77,10 @@ class Pop3Protocol:
         return command.encode()
 
     def respond(self, response: bytes) -> bytes:
-        """The bytes to write in answer to a challenge.
+        """Return the bytes to write in answer to a challenge.
 
         Raises:
-            RuntimeError: there is none to answer: a mistake of the caller.
+            RuntimeError: there is no challenge to answer; a bug in the caller.
         """
         if not self._challenged:
             raise RuntimeError("there is no challenge to respond to")
@@ -88,16 +88,16 @@ class Pop3Protocol:
         return base64.b64encode(response) + b"\r\n"
 
     def receive(self, data: Buffer) -> None:
-        """Take what has arrived; it is copied."""
+        """Append received bytes to the buffer; they are copied."""
         rest = self._buffer[self._at :]
         self._buffer, self._at = b"".join((rest, data)), 0
 
     def next_event(self) -> Event | None:
-        """The next event, or None until more has arrived.
+        """Return the next event, or None until more bytes arrive.
 
         Raises:
-            MaildropProtocolError: the server broke the protocol or went past a limit; close the connection.
-            MaildropTlsError: it greeted with a TLS record.
+            MaildropProtocolError: the server broke the protocol or exceeded a limit; close the connection.
+            MaildropTlsError: the greeting is a TLS record.
         """
         if self._framing is not None:
             return self._next_of_answer(self._framing)
@@ -106,16 +106,16 @@ class Pop3Protocol:
         if not self._outstanding and self.state is not State.GREETING:
             return self._unsolicited()
         if self.state is State.GREETING and self._buffer.startswith(_TLS_RECORDS, self._at):
-            raise MaildropTlsError("The server speaks TLS on this port from the start: set `tls: implicit`.")
+            raise MaildropTlsError("The server expects TLS from the start on this port: set `tls: implicit`.")
         line = self._line()
         return None if line is None else self._status(line)
 
     def begin_tls(self) -> None:
-        """STLS was answered +OK: to be called before the handshake; the session goes on as after a greeting.
+        """Continue as after a greeting. To be called after +OK to STLS and before the handshake.
 
         Raises:
-            MaildropTlsError: something followed the answer in plain text. Whoever sits on the line may have put it
-                there, to be taken for what the server says under TLS (RFC 2595 section 4, CVE-2011-0411).
+            MaildropTlsError: plain text followed the answer. An attacker on the line may have injected it, to be read
+                as if it had come over TLS (RFC 2595 section 4, CVE-2011-0411).
         """
         if self.state is not State.SECURING:
             raise RuntimeError(f"TLS cannot begin in the state {self.state}")
@@ -124,10 +124,10 @@ class Pop3Protocol:
         self.state = self._ahead = State.AUTHORIZATION
 
     def end_of_stream(self) -> NoReturn:
-        """The server has closed its side.
+        """Handle the end of the stream: the server has closed its side.
 
         Raises:
-            MaildropConnectError: always, as the client ends a session itself; what was incomplete stays so.
+            MaildropConnectError: always, because it is the client that ends a session.
         """
         if self._framing is not None:
             raise MaildropConnectError("The server closed the connection in the middle of an answer.")
@@ -136,7 +136,7 @@ class Pop3Protocol:
         raise MaildropConnectError("The server closed the connection.")
 
     def _line(self) -> bytes | None:
-        """The next status line, taken but for its CRLF, which begins a multi-line answer."""
+        """Consume the next status line, but not its CRLF, which begins a multi-line answer."""
         end = self._buffer.find(b"\n", self._at)
         length = (len(self._buffer) if end < 0 else end) - self._at - len(b"\r")
         if length > self._limits.status_bytes:
@@ -144,7 +144,7 @@ class Pop3Protocol:
         if end < 0:
             return None
         if length < 0 or self._buffer[end - 1] != ord("\r"):
-            raise MaildropProtocolError("The server ends its lines with LF alone; POP3 wants CRLF.")
+            raise MaildropProtocolError("The server ends its lines with LF alone; POP3 requires CRLF.")
         line = self._buffer[self._at : end - 1]
         self._at = end - 1
         return line
@@ -174,7 +174,7 @@ class Pop3Protocol:
         return Greeting(status)
 
     def _challenge(self, line: bytes) -> Challenge:
-        """A lone `+` is an empty one: some servers leave out the blank."""
+        """Parse a challenge; a lone `+` is an empty one, because some servers omit the blank."""
         if self._challenged:
             raise MaildropProtocolError("The server sent a second challenge before the first was answered.")
         self._challenged = True
@@ -201,10 +201,10 @@ class Pop3Protocol:
         return End(framing.unstuffed)
 
     def _unsolicited(self) -> Event | None:
-        """-ERR may come at any time before a server closes; anything else means that we are out of step."""
+        """Read a farewell: -ERR may come at any time before a server closes. Anything else is out of step."""
         begin = self._buffer[self._at : self._at + len(b"-ERR")]
         if not b"-ERR".startswith(begin):
-            raise MaildropProtocolError(f"The server said something it was not asked: {shown(begin)!r}")
+            raise MaildropProtocolError(f"The server sent an answer to no command: {shown(begin)!r}")
         line = self._line()
         if line is None:
             return None

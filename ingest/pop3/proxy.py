@@ -1,7 +1,7 @@
-"""Through a SOCKS5 or HTTP CONNECT proxy, which looks up the server's name.
+"""Connect through a SOCKS5 or HTTP CONNECT proxy, which looks up the server's name.
 
-A POP3 server speaks first, so not a byte behind the proxy's answer may be taken for part of it. The common clients
-read CONNECT's answer a buffer at a time, and lose greetings; here it is read up to its blank line and no further.
+A POP3 server speaks first, so no byte after the proxy's answer may be consumed with it. Common clients read the answer
+to CONNECT a buffer at a time and lose greetings; here it is read up to its blank line and no further.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ingest.domain.mailbox import Server
     from ingest.pop3.deadlines import Deadline
 
-# Of the answer to CONNECT, with its header. Proxies that say why they refuse do so in a body, which is not read.
+# Maximum size of the answer to CONNECT with its header. A body, which may explain a refusal, is not read.
 _ANSWER_BYTES = 16 * 1024
 _BLANK_LINE = b"\r\n\r\n"
 _SOCKS_TEXT = 255
@@ -36,8 +36,8 @@ _SOCKS_REASONS = {
 }
 
 
-class _Punctual:
-    """A socket whose every wait ends with the deadline; with what python-socks uses of one."""
+class _DeadlineSocket:
+    """A socket whose every wait ends at the deadline; implements only what python-socks uses."""
 
     def __init__(self, sock: socket.socket, clock: Callable[[], float], deadline: Deadline) -> None:
         self._sock = sock
@@ -45,20 +45,20 @@ class _Punctual:
         self._deadline = deadline
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """As a socket's."""
-        self._hurry()
+        """Like `socket.recv`."""
+        self._limit_wait()
         return self._sock.recv(size, flags)
 
     def sendall(self, data: bytes) -> None:
-        """As a socket's."""
-        self._hurry()
+        """Like `socket.sendall`."""
+        self._limit_wait()
         self._sock.sendall(data)
 
     def close(self) -> None:
-        """As a socket's."""
+        """Like `socket.close`."""
         self._sock.close()
 
-    def _hurry(self) -> None:
+    def _limit_wait(self) -> None:
         left = self._deadline.at - self._clock()
         if left <= 0:
             raise TimeoutError
@@ -66,31 +66,31 @@ class _Punctual:
 
 
 class _Dialled:
-    """Stands where python-socks expects a proxy before the proxy: the connection is there already."""
+    """Takes the place of the upstream proxy in python-socks and returns the existing connection."""
 
-    def __init__(self, sock: _Punctual) -> None:
+    def __init__(self, sock: _DeadlineSocket) -> None:
         self._sock = sock
 
-    def connect(self, **_: Any) -> _Punctual:
-        """The connection."""
+    def connect(self, **_: Any) -> _DeadlineSocket:
+        """Return the connection."""
         return self._sock
 
 
-def through(
+def connect_through_proxy(
     sock: socket.socket,
     server: Server,
     login: tuple[str, str] | None,
     clock: Callable[[], float],
     deadline: Deadline,
 ) -> None:
-    """Have the proxy at the other end connect us to the server; the socket is closed when it does not.
+    """Ask the proxy at the other end of `sock` to connect to the server; the socket is closed on failure.
 
     Raises:
-        MaildropConnectError: it refuses, cannot reach the server, or is no such proxy.
+        MaildropConnectError: it refuses, cannot reach the server, or is not such a proxy.
         MaildropTimeoutError: the deadline has passed.
     """
     assert server.proxy is not None
-    punctual = _Punctual(sock, clock, deadline)
+    punctual = _DeadlineSocket(sock, clock, deadline)
     with _translated(sock, server, deadline):
         if server.proxy.kind == "http":
             _connect(punctual, server, login)
@@ -98,11 +98,11 @@ def through(
             _socks5(punctual, server, login)
 
 
-def _socks5(sock: _Punctual, server: Server, login: tuple[str, str] | None) -> None:
-    # RFC 1929 section 2 has one byte for each length, and names no character set.
+def _socks5(sock: _DeadlineSocket, server: Server, login: tuple[str, str] | None) -> None:
+    # RFC 1929 section 2 has one byte for each length and names no character set.
     if login is not None and not all(text.isascii() and 0 < len(text) <= _SOCKS_TEXT for text in login):
         raise MaildropConnectError(
-            f"A SOCKS5 proxy takes 1 to {_SOCKS_TEXT} ASCII characters only: correct `proxy.username` and "
+            f"A SOCKS5 proxy accepts only 1 to {_SOCKS_TEXT} ASCII characters: correct `proxy.username` and "
             "`proxy.password`."
         )
     user, password = login or (None, None)
@@ -118,11 +118,11 @@ def _socks5(sock: _Punctual, server: Server, login: tuple[str, str] | None) -> N
     host = _ascii(server.host)
     try:
         proxy.connect(host, server.port)
-    except ValueError as error:  # an answer whose parts make no sense to it
+    except ValueError as error:  # python-socks cannot parse the answer
         raise MaildropConnectError(f"{_named(server)} does not speak SOCKS5: check `proxy`.") from error
 
 
-def _connect(sock: _Punctual, server: Server, login: tuple[str, str] | None) -> None:
+def _connect(sock: _DeadlineSocket, server: Server, login: tuple[str, str] | None) -> None:
     """CONNECT, RFC 9110 section 9.3.6."""
     host = f"[{server.host}]" if ":" in server.host else _ascii(server.host)
     lines = [f"CONNECT {host}:{server.port} HTTP/1.1", f"Host: {host}:{server.port}"]
@@ -136,20 +136,20 @@ def _connect(sock: _Punctual, server: Server, login: tuple[str, str] | None) -> 
         raise MaildropConnectError(f"{_named(server)} does not speak HTTP: check `proxy`.")
     if code == "407":
         raise MaildropConnectError(
-            f"{_named(server)} wants another user name or password: set `proxy.username` and `proxy.password`."
+            f"{_named(server)} asks for a user name and password: set `proxy.username` and `proxy.password`."
         )
     if not code.startswith("2"):
-        raise MaildropConnectError(f"{_named(server)} does not connect us to {server.label}: it answered {code}.")
+        raise MaildropConnectError(f"{_named(server)} refuses to connect to {server.label}: it answered {code}.")
 
 
-def _answer(sock: _Punctual) -> bytes:
-    """The status line and header, up to the blank line, and nothing behind it."""
+def _answer(sock: _DeadlineSocket) -> bytes:
+    """Read the status line and header, up to the blank line and no further."""
     taken = b""
     while True:
         shown = sock.recv(_ANSWER_BYTES, socket.MSG_PEEK)
         if not shown:
             raise ConnectionResetError
-        # The blank line may be split between what was taken and what is shown.
+        # The blank line may be split between what was consumed and what was peeked at.
         end = (taken[-3:] + shown).find(_BLANK_LINE)
         wanted = len(shown) if end < 0 else end + len(_BLANK_LINE) - len(taken[-3:])
         taken += sock.recv(wanted)
@@ -158,11 +158,11 @@ def _answer(sock: _Punctual) -> bytes:
 
 
 def _ascii(host: str) -> str:
-    """A host name as it goes over the wire."""
+    """Return a host name as it is sent over the wire."""
     try:
         return host.encode("idna").decode("ascii")
     except UnicodeError as error:  # a label of no or over 63 characters
-        raise MaildropConnectError(f"The host {host} is not known: check `host`.") from error
+        raise MaildropConnectError(f"The host {host} is unknown: check `host`.") from error
 
 
 def _named(server: Server) -> str:
@@ -181,14 +181,14 @@ def _translated(sock: socket.socket, server: Server, deadline: Deadline) -> Iter
         if isinstance(error, ProxyError):
             raise MaildropConnectError(_socks_words(error, server)) from error
         if isinstance(error, OSError):
-            raise MaildropConnectError(f"{_named(server)} ended the connection: check `proxy`.") from error
+            raise MaildropConnectError(f"{_named(server)} closed the connection: check `proxy`.") from error
         raise
 
 
 def _socks_words(error: ProxyError, server: Server) -> str:
     reason = _SOCKS_REASONS.get(error.error_code or 0)
     if reason is not None:
-        return f"{_named(server)} does not connect us to {server.label}: {reason}."
+        return f"{_named(server)} refuses to connect to {server.label}: {reason}."
     if "auth" in str(error).lower():
-        return f"{_named(server)} wants another user name or password: set `proxy.username` and `proxy.password`."
-    return f"{_named(server)} does not connect us to {server.label}: {error}."
+        return f"{_named(server)} asks for a user name and password: set `proxy.username` and `proxy.password`."
+    return f"{_named(server)} refuses to connect to {server.label}: {error}."

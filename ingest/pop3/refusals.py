@@ -1,4 +1,4 @@
-"""What a server means by -ERR."""
+"""The meaning of -ERR, by response code or by the server's text."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _REMEDIES: dict[type[MaildropError], str] = {
 }
 
 
-def at_login(status: Status, mechanism: Mechanism) -> MaildropError:
+def login_refused(status: Status, mechanism: Mechanism) -> MaildropError:
     """The error for -ERR to what a login is made of; without a reason that is known it is the credentials."""
     kind = _kind(status) or MaildropAuthError
     if kind is MaildropAuthError:
@@ -65,12 +65,12 @@ def at_login(status: Status, mechanism: Mechanism) -> MaildropError:
     return _error(kind, status, "the login")
 
 
-def in_session(status: Status, command: str) -> MaildropError:
+def command_refused(status: Status, command: str) -> MaildropError:
     """The error for -ERR to the greeting, or to a command that every server must know."""
     return _error(_kind(status) or MaildropRefusedError, status, command)
 
 
-def says_why(status: Status) -> bool:
+def has_known_reason(status: Status) -> bool:
     """Whether a refusal has a reason of its own, so that it does not mean that the server lacks the command."""
     return _kind(status) is not None
 

@@ -1,4 +1,4 @@
-"""From host names to addresses, within a deadline; what was found is remembered for a minute."""
+"""Look up host names within a deadline; results are cached for a minute."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 
-# Hundreds of mailboxes are on one host, and a thread for each look-up costs more CPU than the rest of an empty poll.
+# Hundreds of mailboxes share a host, and the thread for a look-up costs more CPU than the rest of an empty poll.
 _LASTS = 60.0
 
 
 class Resolver:
-    """One for a whole process; may be used by several threads.
+    """A caching resolver. One per process; thread-safe.
 
     Args:
         clock: monotonic, in seconds.
@@ -31,10 +31,10 @@ class Resolver:
         self._found: dict[tuple[str, int], tuple[float, list[Address]]] = {}
 
     def addresses(self, host: str, port: int, deadline: Deadline) -> list[Address]:
-        """All addresses of a host, in the order in which they are to be tried.
+        """Return all addresses of a host, in the order in which to try them.
 
         Raises:
-            MaildropConnectError: the host is not known, or cannot be looked up just now.
+            MaildropConnectError: the host is unknown, or cannot be looked up at present.
             MaildropTimeoutError: the deadline has passed.
         """
         until, found = self._found.get((host, port), (0.0, []))
@@ -45,12 +45,12 @@ class Resolver:
         return found
 
     def forget(self, host: str, port: int) -> None:
-        """Look it up anew the next time."""
+        """Drop a cached result."""
         self._found.pop((host, port), None)
 
 
 def _looked_up(host: str, port: int, deadline: Deadline, clock: Callable[[], float]) -> list[Address]:
-    """Look up in a thread of its own, because getaddrinfo has no timeout."""
+    """Look up in a separate thread, because getaddrinfo has no timeout."""
     found: list[Address] = []
     failed: list[OSError] = []
 
@@ -68,11 +68,11 @@ def _looked_up(host: str, port: int, deadline: Deadline, clock: Callable[[], flo
     if failed:
         raise _translated(failed[0], host) from failed[0]
     if not found:
-        raise MaildropTimeoutError(f"Looking up {host} took too long: is the name server reachable?")
+        raise MaildropTimeoutError(f"Looking up {host} took too long: check that the name server is reachable.")
     return list(found)
 
 
 def _translated(error: OSError, host: str) -> MaildropConnectError:
     if error.errno == socket.EAI_AGAIN:
-        return MaildropConnectError(f"The host {host} could not be looked up just now.")
-    return MaildropConnectError(f"The host {host} is not known: check `host`.")
+        return MaildropConnectError(f"The host {host} cannot be looked up at present: check the name server.")
+    return MaildropConnectError(f"The host {host} is unknown: check `host`.")

@@ -51,12 +51,12 @@ class Plain:
         self._message = b"\0%b\0%b" % (username, password)
 
     def initial(self) -> bytes:
-        """All there is to say."""
+        """Return the whole message."""
         return self._message
 
     def respond(self, _: bytes) -> bytes:
-        """There is nothing more to say."""
-        raise one_too_many(self.name)
+        """Raise: PLAIN has no challenges."""
+        raise unexpected_challenge(self.name)
 
     def accepted(self) -> None:
         """As it should be."""
@@ -65,7 +65,7 @@ class Plain:
 class Login:
     """LOGIN (draft-murchison-sasl-login): the server asks for the user name, then for the password.
 
-    What it calls them is not looked at: servers write `Username:`, `User Name`, and what they like.
+    The prompts are ignored, because servers word them differently (`Username:`, `User Name`, ...).
     """
 
     name = "LOGIN"
@@ -78,19 +78,19 @@ class Login:
         return
 
     def respond(self, _: bytes) -> bytes:
-        """First the user name, then the password."""
+        """Return first the user name, then the password."""
         if not self._answers:
-            raise one_too_many(self.name)
+            raise unexpected_challenge(self.name)
         return self._answers.pop()
 
     def accepted(self) -> None:
-        """Some servers know enough with the user name."""
+        """Accept at any time: some servers are satisfied with the user name alone."""
 
 
 class Bearer:
     """A token instead of a password: XOAUTH2 (Google's, Microsoft's) and OAUTHBEARER (RFC 7628).
 
-    A challenge is how both say no: it holds a reason in JSON, and -ERR comes only when it was answered.
+    Both refuse a token with a challenge that holds a reason in JSON; -ERR follows once the challenge is answered.
     """
 
     def __init__(self, name: str, message: bytes, response: bytes) -> None:
@@ -100,13 +100,13 @@ class Bearer:
         self._refused = False
 
     def initial(self) -> bytes:
-        """User name and token."""
+        """Return user name and token."""
         return self._message
 
     def respond(self, _: bytes) -> bytes:
-        """Take note of the refusal."""
+        """Record the refusal and answer it."""
         if self._refused:
-            raise one_too_many(self.name)
+            raise unexpected_challenge(self.name)
         self._refused = True
         return self._response
 
@@ -114,36 +114,36 @@ class Bearer:
         """The server said +OK.
 
         Raises:
-            MaildropProtocolError: after it had said no.
+            MaildropProtocolError: it had refused the token before.
         """
         if self._refused:
             raise MaildropProtocolError(f"The server refused the token of {self.name} and then accepted it.")
 
 
 def xoauth2(username: bytes, token: bytes) -> Bearer:
-    """Google's form (developers.google.com/workspace/gmail/imap/xoauth2-protocol); after a refusal, nothing."""
+    """Build Google's form (developers.google.com/workspace/gmail/imap/xoauth2-protocol); a refusal gets an empty answer."""
     return Bearer("XOAUTH2", b"user=%b\x01auth=Bearer %b\x01\x01" % (username, token), b"")
 
 
 def oauthbearer(username: bytes, token: bytes, host: bytes, port: int) -> Bearer:
-    """RFC 7628 section 3.1; a refusal is answered with a lone control-A (section 3.2.3)."""
+    """Build the form of RFC 7628 section 3.1; a refusal is answered with a lone control-A (section 3.2.3)."""
     escaped = username.replace(b"=", b"=3D").replace(b",", b"=2C")
     message = b"n,a=%b,\x01host=%b\x01port=%d\x01auth=Bearer %b\x01\x01" % (escaped, host, port, token)
     return Bearer("OAUTHBEARER", message, b"\x01")
 
 
 def decoded(challenge: bytes) -> str:
-    """A challenge's text.
+    """Decode a challenge.
 
     Raises:
-        MaildropProtocolError: it is not base64, or not UTF-8.
+        MaildropProtocolError: it is not base64 or not UTF-8.
     """
     try:
         return base64.b64decode(challenge, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise MaildropProtocolError("The server's challenge is not base64, or no text.") from error
+        raise MaildropProtocolError("The server's challenge is not base64-encoded text.") from error
 
 
-def one_too_many(mechanism: str) -> MaildropProtocolError:
-    """The error for a challenge that the mechanism does not have."""
-    return MaildropProtocolError(f"The server challenged once more than {mechanism} allows.")
+def unexpected_challenge(mechanism: str) -> MaildropProtocolError:
+    """Return the error for a challenge that the mechanism does not define."""
+    return MaildropProtocolError(f"The server sent one challenge more than {mechanism} allows.")

@@ -42,15 +42,15 @@ class Scram:
         self._proven = False
 
     def initial(self) -> bytes:
-        """The client's first message."""
+        """Return the client's first message."""
         message: str = self._client.get_client_first()
         return message.encode()
 
     def respond(self, challenge: bytes) -> bytes:
-        """To the server's first message our proof, to its final one nothing.
+        """Answer the server's first message with our proof, and its final message with nothing.
 
         Raises:
-            MaildropProtocolError: a message that makes no sense, or a signature that is not that of this password.
+            MaildropProtocolError: the message is malformed, or the signature does not match the password.
         """
         self._answered += 1
         message = decoded(challenge)
@@ -65,18 +65,17 @@ class Scram:
         """The server said +OK.
 
         Raises:
-            MaildropProtocolError: it did so without a proof that it knows the password.
+            MaildropProtocolError: it did so without proving that it knows the password.
         """
         if not self._proven:
             raise MaildropProtocolError(
-                "The server accepted the login without proving that it knows the password; "
-                "it may not be the one it says it is."
+                "The server accepted the login without proving that it knows the password; it may be an impostor."
             )
 
     def _proof(self, message: str) -> bytes:
         self._client.set_server_first(message)
         if int(self._client.iterations) > _MOST_ITERATIONS:
-            raise MaildropProtocolError(f"The server wants more than {_MOST_ITERATIONS} iterations of SCRAM.")
+            raise MaildropProtocolError(f"The server asks for more than {_MOST_ITERATIONS} iterations of SCRAM.")
         proof: str = self._client.get_client_final()
         return proof.encode()
 
@@ -86,4 +85,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except ScramException as error:
-        raise MaildropProtocolError(f"The server's side of SCRAM makes no sense: {error.args[0]}.") from error
+        raise MaildropProtocolError(f"The server sent an invalid SCRAM message: {error.args[0]}.") from error

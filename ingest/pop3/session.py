@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from ingest.errors import MaildropError, MessageTooLargeError
 from ingest.pop3 import commands, refusals
-from ingest.pop3.listing import counted, put_together
+from ingest.pop3.listing import parse_count, combine_listing
 from ingest.pop3.window import LOCKSTEP, Depth, Window
 from ingest.ports.maildrop import Fetched, Listed, Listing, Maildrop, NotFetched, Terms, Writable
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 SpoolT = TypeVar("SpoolT", bound=Writable)
 
-# Listed sizes are off by a little (Dovecot: by 2 on a body without a final line end), headers added on the way out.
+# Listed sizes are slightly off (Dovecot: by 2 for a body without a final line end), and servers add headers.
 _SLACK_BYTES = 64 * 1024
-# Of a header that is kept; real ones end below 100 KiB.
+# Maximum header size kept by TOP; real headers stay below 100 KiB.
 _HEADER_BYTES = 2**20
 
 
 class Pop3Session(Maildrop):
-    """One session of one mailbox; not for several threads at once.
+    """One session of one mailbox; not thread-safe.
 
     Args:
-        dialogue: logged in.
-        limits: the mailbox's.
+        dialogue: a dialogue that has logged in.
+        limits: the mailbox's limits.
         pipelining: whether several commands may be sent at once (RFC 2449 section 6.6).
-        asked: whether `commands.LISTING` was sent behind the login, so that its answers are what comes next.
-        terms: what the server has said of its rules.
-        observe: told of each phase and its seconds.
+        asked: whether `commands.LISTING` was pipelined behind the login, so that its answers come next.
+        terms: the server's rules as announced.
+        observe: called with each phase and its seconds.
         clock: monotonic, in seconds.
     """
 
@@ -63,7 +63,7 @@ class Pop3Session(Maildrop):
 
     @override
     def listing(self) -> Listing:
-        """STAT, UIDL and LIST put together; see `ingest.ports.maildrop.Maildrop.listing`."""
+        """Combine STAT, UIDL and LIST; see `ingest.ports.maildrop.Maildrop.listing`."""
         began = self._clock()
         one_by_one = not self._asked and self._depth is LOCKSTEP
         if not self._asked and not one_by_one:
@@ -81,7 +81,7 @@ class Pop3Session(Maildrop):
 
         The window is refilled when the caller asks for the next message, so a slow caller slows the server down.
         """
-        self._hear_out()
+        self._read_pending_listing()
         window = Window(wanted, self._depth)
         while window:
             began = self._clock()
@@ -94,8 +94,8 @@ class Pop3Session(Maildrop):
 
     @override
     def top(self, listed: Listed) -> bytes:
-        """The header of a message (TOP n 0), unstuffed, cut at 1 MiB; empty where the server refuses TOP."""
-        self._hear_out()
+        """Return the header of a message (TOP n 0), unstuffed, cut at 1 MiB; empty if the server refuses TOP."""
+        self._read_pending_listing()
         self._dialogue.send(commands.top(listed.number))
         if not self._dialogue.reply().ok:
             return b""
@@ -110,8 +110,8 @@ class Pop3Session(Maildrop):
 
     @override
     def delete(self, listed: Sequence[Listed]) -> int:
-        """DELE each; returns how many the server accepted. They are gone only after `quit`."""
-        self._hear_out()
+        """Send DELE for each; return how many the server accepted. They are removed only by `quit`."""
+        self._read_pending_listing()
         window = Window([Listed(row.number, row.unique_id, 0) for row in listed], self._depth)
         accepted = 0
         while window:
@@ -126,15 +126,14 @@ class Pop3Session(Maildrop):
 
     @override
     def quit(self) -> bool:
-        """QUIT, which commits deletions, then close. False when the answer was lost or not +OK: in doubt.
+        """Send QUIT, which commits deletions, and close. Return False if the answer was lost or not +OK (in doubt).
 
-        Where nothing was marked, the answer would decide nothing and is not waited for. A session that was left in
-        the middle of a fetch ends without QUIT, and False: some servers (Gmail) take RETR and QUIT for leave to
-        delete.
+        If nothing was marked, the answer does not matter and is not awaited. A session abandoned in the middle of a
+        fetch ends without QUIT and returns False: some servers (Gmail) delete or hide mail after RETR and QUIT.
         """
         began = self._clock()
         try:
-            self._hear_out()
+            self._read_pending_listing()
             if not self._dialogue.idle:
                 return False
             if self._marked:
@@ -149,26 +148,26 @@ class Pop3Session(Maildrop):
 
     @override
     def close(self) -> None:
-        """End the connection without QUIT, so that nothing is deleted."""
+        """Close the connection without QUIT, so that nothing is deleted."""
         self._dialogue.close()
 
-    def _hear_out(self) -> None:
-        """Take the answers to what was asked behind the login, where nobody wanted the listing."""
+    def _read_pending_listing(self) -> None:
+        """Read the answers to the listing pipelined behind the login if nobody has asked for it."""
         if self._asked:
             self.listing()
 
     def _listed(self, *, one_by_one: bool) -> Listing:
-        """Ask for, or only hear, STAT, UIDL and LIST; of an empty maildrop STAT says enough."""
+        """Read, and first send if `one_by_one`, STAT, UIDL and LIST; STAT is enough for an empty maildrop."""
         stat = self._reply_to(commands.STAT, ask=one_by_one)
-        count = counted(stat.status.data) if stat.ok else None
+        count = parse_count(stat.status.data) if stat.ok else None
         if one_by_one and count == 0:
             return Listing([])
         ids = self._unique_ids(self._reply_to(commands.UIDL, ask=one_by_one))
         scan = self._reply_to(commands.LIST, ask=one_by_one)
         if not scan.ok and count != 0:
-            raise refusals.in_session(scan.status, "LIST")
+            raise refusals.command_refused(scan.status, "LIST")
         sizes = self._dialogue.rows() if scan.ok else []
-        return put_together(count, ids if ids is not None or count != 0 else [], sizes)
+        return combine_listing(count, ids if ids is not None or count != 0 else [], sizes)
 
     def _reply_to(self, command: Command, *, ask: bool) -> Reply:
         if ask:
@@ -176,11 +175,11 @@ class Pop3Session(Maildrop):
         return self._dialogue.reply()
 
     def _unique_ids(self, reply: Reply) -> list[bytes] | None:
-        """None where the server does not know UIDL; one that says why it refuses does."""
+        """Return the rows of UIDL, or None if the server has no UIDL; a refusal with a known reason is raised."""
         if reply.ok:
             return self._dialogue.rows()
-        if refusals.says_why(reply.status):
-            raise refusals.in_session(reply.status, "UIDL")
+        if refusals.has_known_reason(reply.status):
+            raise refusals.command_refused(reply.status, "UIDL")
         return None
 
     def _retrieve(self, listed: Listed, spool: Callable[[Listed], SpoolT]) -> Fetched[SpoolT] | NotFetched:
@@ -196,13 +195,13 @@ class Pop3Session(Maildrop):
         return Fetched(listed, target, data)
 
     def _pour(self, listed: Listed, write: Callable[[bytes], int]) -> int:
-        """Write a message as it arrives; returns its bytes."""
+        """Write a message as it arrives; return its size in bytes."""
         most = max(self._limits.message_bytes, (listed.size or 0) + _SLACK_BYTES)
         total = 0
         for data in self._dialogue.body():
             total += len(data)
             if total > most:
                 self.close()
-                raise MessageTooLargeError(f"A message went on past {most} bytes.", listed)
+                raise MessageTooLargeError(f"A message exceeded {most} bytes.", listed)
             write(data)
         return total

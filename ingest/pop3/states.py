@@ -1,23 +1,23 @@
-"""The states of a POP3 session and what leads from one to another.
+"""The states of a POP3 session and the transitions between them.
 
 Theory of operation
 -------------------
-RFC 1939 section 3 knows three states. The server greets (GREETING, ours: nothing may be sent before the greeting,
-because what it says decides whether anything is). In AUTHORIZATION the client proves who it is; +OK to PASS, APOP or
-AUTH opens the maildrop and begins TRANSACTION. Here DELE only marks. QUIT in TRANSACTION begins UPDATE, in which the
-server removes what was marked; a session that ends in any other way removes nothing (section 6). STLS (RFC 2595
-section 4) adds SECURING: between +OK to STLS and the end of the TLS handshake neither side may say anything in plain
-text. AUTH (RFC 5034 section 4) is the one command whose answer may be put off: the server may challenge, with `+ `,
-and what the client says next is no command but the response to it.
+RFC 1939 section 3 defines three states. We add GREETING: nothing may be sent before the server's greeting, because
+the greeting decides whether the session continues. In AUTHORIZATION the client logs in; +OK to PASS, APOP or AUTH
+opens the maildrop and begins TRANSACTION. There DELE only marks a message. QUIT in TRANSACTION begins UPDATE, in
+which the server removes the marked messages; a session that ends in any other way removes nothing (section 6). STLS
+(RFC 2595 section 4) adds SECURING: between +OK to STLS and the end of the TLS handshake neither side may send plain
+text. AUTH (RFC 5034 section 4) is the only command whose answer may be preceded by challenges (`+ `); the client's
+next line is then the response to the challenge, not a command.
 
-Each pair of state and command that is allowed stands once in `TRANSITIONS`, with the state after +OK and the state
-after -ERR. What is not in the table is not allowed.
+`TRANSITIONS` holds each allowed pair of state and command once, with the state after +OK and the state after -ERR. A
+pair that is not in the table is not allowed.
 
-Replies come in the order of the commands (RFC 2449 section 6.6), so the protocol keeps two states: the one that the
-replies so far prove, and the one that will hold if every outstanding command is answered +OK. A command is checked
-against the second when it is sent, and moves the first when it is answered. When a login is refused, what was sent
-behind it is answered in a state that it was not meant for; such answers move nothing. Behind STLS and AUTH nothing
-may be sent until they are answered, because the server would take it for something else than a command.
+Replies arrive in the order of the commands (RFC 2449 section 6.6), so the protocol tracks two states: the one the
+replies so far have confirmed, and the one that will hold if every outstanding command is answered +OK. A command is
+checked against the second when it is sent, and advances the first when it is answered. If a login is refused, the
+commands pipelined behind it are answered in the wrong state; those answers change nothing. Nothing may be sent behind
+STLS or AUTH until they are answered, because the server would not read it as a command.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a session is."""
+    """The state of a session."""
 
     GREETING = "greeting"
     AUTHORIZATION = "authorization"
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 
 class Verb(StrEnum):
-    """The commands we use. The value is what goes over the wire."""
+    """The commands we use. The value is the text sent over the wire."""
 
     CAPA = "CAPA"
     STLS = "STLS"
@@ -77,10 +77,10 @@ TRANSITIONS: dict[tuple[State, Verb], tuple[State, State]] = {
 
 ALONE = frozenset({Verb.STLS, Verb.AUTH})
 
-# After QUIT was answered nothing more is read: qmail-pop3d says -ERR and then +OK, and the first counts.
+# Nothing is read after the answer to QUIT: qmail-pop3d sends -ERR and then +OK, and the first one counts.
 FINAL = frozenset({State.UPDATE, State.CLOSED})
 
 
 def after(state: State, verb: Verb, *, ok: bool) -> State:
-    """The state that an answer leads to; a command refused because an earlier one failed changes nothing."""
+    """Return the state after an answer; a command answered in a state it was not meant for changes nothing."""
     return TRANSITIONS.get((state, verb), (state, state))[0 if ok else 1]

@@ -1,4 +1,4 @@
-"""TLS: contexts that verify by default, and failures in plain words."""
+"""TLS contexts that verify by default, and error messages for failed handshakes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ _EXPIRED = 10
 _SELF_SIGNED = frozenset({18, 19})
 _UNKNOWN_ISSUER = frozenset({2, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
-# Remembered at once; they are replaced every few months.
+# Maximum number of certificates cached; servers replace theirs every few months.
 _CERTIFICATES = 10_000
 _NO_TLS_REASONS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
 
 
 class Contexts:
-    """One context for each CA file, made when it is first asked for (which costs about 30 ms of CPU) and kept.
+    """One context per CA file, made on first use (about 30 ms of CPU) and kept.
 
-    A CA file that has changed is read again, so that it can be replaced under a running service. May be used by
-    several threads.
+    A CA file that has changed is read again, so that it can be replaced without a restart. Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -41,7 +40,7 @@ class Contexts:
         self._pinned: ssl.SSLContext | None = None
 
     def context(self, server: Server) -> ssl.SSLContext:
-        """The context for a server; with a pinned fingerprint nothing but the fingerprint counts.
+        """Return the context for a server; with a pinned fingerprint only the fingerprint is checked.
 
         Raises:
             MaildropTlsError: the CA file cannot be used.
@@ -58,13 +57,13 @@ class Contexts:
 
 
 class Certificates:
-    """When the certificates of servers end. Reading one costs as much as the rest of a poll, so each is read once."""
+    """Expiry times of server certificates. Parsing one costs as much as the rest of a poll, so each is parsed once."""
 
     def __init__(self) -> None:
         self._ends: dict[bytes, float] = {}
 
     def check(self, sock: ssl.SSLSocket, server: Server) -> float:
-        """When the server's certificate ends (seconds since 1970).
+        """Return when the server's certificate expires (seconds since 1970).
 
         Raises:
             MaildropTlsError: it is not the pinned one.
@@ -74,7 +73,7 @@ class Certificates:
         if server.fingerprint is not None and fingerprint.hexdigest() != server.fingerprint.replace(":", "").lower():
             raise MaildropTlsError(
                 f"The certificate of {server.label} has the SHA-256 fingerprint {fingerprint.hexdigest()}, not the "
-                "one configured. If the server has a new certificate, check that and set the new `fingerprint`."
+                "configured one. If the server has a new certificate, verify that and set the new `fingerprint`."
             )
         end = self._ends.get(fingerprint.digest())
         if end is None:
@@ -85,7 +84,7 @@ class Certificates:
 
 
 def translated(error: ssl.SSLError, server: Server) -> MaildropTlsError:
-    """What a failed handshake means to the person who has to mend it."""
+    """Translate a failed handshake into an error that names the remedy."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return MaildropTlsError(_certificate_words(error, server))
     if error.reason in _NO_TLS_REASONS:
@@ -114,18 +113,18 @@ def _certificate_words(error: ssl.SSLCertVerificationError, server: Server) -> s
 
 
 def _version(ca_file: str | None) -> _Version:
-    """What changes when a file does; Kubernetes swaps links, so that the inode is another."""
+    """Return a value that changes with the file. Kubernetes swaps symlinks, which changes the inode."""
     if ca_file is None:
         return None
     try:
-        stat = os.stat(ca_file)  # noqa: PTH116 - a Path would cost more than the look
+        stat = os.stat(ca_file)  # noqa: PTH116 - making a Path costs more than the call
     except OSError:
-        return None  # reading it will tell
+        return None  # reading it reports the error
     return stat.st_mtime_ns, stat.st_ino, stat.st_size
 
 
 def _end_of(certificate: bytes) -> float:
-    """The end of a certificate that OpenSSL has accepted, in DER; ssl tells it only of those that it has verified."""
+    """Return the expiry of a DER certificate; `ssl` parses only certificates that it has verified."""
     return float(x509.Certificate.load(certificate).not_valid_after.timestamp())
 
 

@@ -1,4 +1,4 @@
-"""How many commands are sent ahead of their answers."""
+"""The pipelining window: how many commands are sent ahead of their answers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ class Depth:
     """The bounds of a window.
 
     Attributes:
-        commands: outstanding at once. Dovecot stops reading at 4 KiB of queued output; a hundred is all that any
-            round trip needs.
-        bytes: of listed messages outstanding at once: what is thrown away, or read in vain, when the session is
-            given up.
+        commands: maximum outstanding. Dovecot stops reading at 4 KiB of queued output; a hundred hides any round
+            trip.
+        max_bytes: maximum listed size of the outstanding messages: what is wasted when the session is abandoned.
     """
 
     commands: int = 100
@@ -33,9 +32,9 @@ _AT_LEAST = 2
 
 
 class Window:
-    """The messages still to be asked for, in order, and those asked for and not answered.
+    """The messages still to be requested, in order, and those requested but not yet answered.
 
-    It is refilled by the quarter: single commands, each in a packet of its own, cost more than they gain.
+    The window is refilled a quarter at a time: single commands, each in its own packet, cost more than they gain.
     """
 
     def __init__(self, wanted: Sequence[Listed], depth: Depth) -> None:
@@ -48,7 +47,7 @@ class Window:
         return bool(self._sent or self._waiting)
 
     def refill(self) -> list[Listed]:
-        """What to ask for now; nothing while more than three quarters of the window are outstanding."""
+        """Return the messages to request now; none while more than three quarters of the window are outstanding."""
         if self._well_filled():
             return []
         batch: list[Listed] = []
@@ -60,11 +59,11 @@ class Window:
         return batch
 
     def head(self) -> Listed:
-        """The message whose answer comes next."""
+        """Return the message whose answer comes next."""
         return self._sent[0]
 
     def answered(self) -> None:
-        """The answer for the head is complete."""
+        """Remove the head: its answer is complete."""
         self._bytes -= self._weight(self._sent.popleft())
 
     def _well_filled(self) -> bool:
@@ -80,5 +79,5 @@ class Window:
         return count < _AT_LEAST or self._bytes + size <= self._depth.max_bytes
 
     def _weight(self, listed: Listed) -> int:
-        """A message of unknown size may be any: it takes up the whole window."""
+        """Return the listed size; a message of unknown size fills the whole window."""
         return self._depth.max_bytes if listed.size is None else listed.size

@@ -56,10 +56,10 @@ def _webhook(section: WebhookSinkSection, secrets: Secrets) -> Sink:
 
 
 def _amqp(section: AmqpSinkSection, secrets: Secrets) -> Sink:
-    from ingest.adapters.sinks.amqp import AmqpSink, Broker, Route
+    from ingest.adapters.sinks.amqp import AmqpBroker, AmqpSink, Route
 
     reference = section.password
-    broker = Broker(
+    broker = AmqpBroker(
         section.host,
         section.port,
         tls=section.tls,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from ingest.adapters.sinks.amqp import AmqpSink, Broker, Route
+from ingest.adapters.sinks.amqp import AmqpSink, AmqpBroker, Route
 from ingest.domain.events import Event
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict
@@ -45,7 +45,7 @@ def guest() -> str:
 @contextmanager
 def sink_to(server: RabbitMq, route: Route, *, timeout: float = 10, **changes: Any) -> Iterator[AmqpSink]:
     password = changes.pop("password", guest)
-    broker = Broker(**{"host": "127.0.0.1", "port": server.port, "tls": False, **changes})
+    broker = AmqpBroker(**{"host": "127.0.0.1", "port": server.port, "tls": False, **changes})
     with closing(AmqpSink("mq", broker, route, password, timeout=timeout, monotonic=time.monotonic)) as sink:
         yield sink
 

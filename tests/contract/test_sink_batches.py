@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, Limits, SpoiltError, UnavailableError, hand_over
+from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, BatchLimits, BatchRefusedError, UnavailableError, deliver_in_batches
 from ingest.domain.events import Event
 from ingest.ports.sink import Outcome, Verdict
 
@@ -37,7 +37,7 @@ EVENTS = st.lists(
 class Service:
     """Takes batches, and goes away at the given request; `taken` and `asked` are ids."""
 
-    limits: Limits
+    limits: BatchLimits
     makes: dict[str, str]
     unavailable_at: int
     taken: list[str] = field(default_factory=list)
@@ -56,23 +56,23 @@ class Service:
         self.asked += [event.id for event in batch]
         made = [self.makes[event.id] for event in batch]
         if "spoils" in made:
-            raise SpoiltError("spoilt")
+            raise BatchRefusedError("spoilt")
         self.taken += [event.id for event, what in zip(batch, made, strict=True) if what == "takes"]
         return [SAID[what] for what in made]
 
 
 @given(
     rows=EVENTS,
-    limits=st.builds(Limits, count=st.integers(1, 5), max_bytes=st.just(BYTES), ordered=st.booleans()),
+    limits=st.builds(BatchLimits, count=st.integers(1, 5), max_bytes=st.just(BYTES), ordered=st.booleans()),
     unavailable_at=st.one_of(st.just(10_000), st.integers(1, 8)),
 )
 def test_every_event_has_the_outcome_that_the_service_gave_it(
-    rows: list[tuple[str, int, str]], limits: Limits, unavailable_at: int
+    rows: list[tuple[str, int, str]], limits: BatchLimits, unavailable_at: int
 ) -> None:
     events = [Event(str(n), "t", mailbox, b"x" * size) for n, (mailbox, size, _) in enumerate(rows)]
     makes = {str(n): what for n, (_, _, what) in enumerate(rows)}
     service = Service(limits, makes, unavailable_at)
-    outcomes = hand_over(events, service.send, lambda event: len(event.body), limits)
+    outcomes = deliver_in_batches(events, service.send, lambda event: len(event.body), limits)
 
     assert len(outcomes) == len(events)
     confirmed = [event.id for event, outcome in zip(events, outcomes, strict=True) if outcome == DELIVERED]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.adapters.sinks.amqp import AmqpSink, Broker, Route
+from ingest.adapters.sinks.amqp import AmqpSink, AmqpBroker, Route
 from ingest.adapters.sinks.aws import Access, weigh_text
 from ingest.adapters.sinks.sns import sns_sink
 from ingest.adapters.sinks.sqs import sqs_sink
@@ -57,7 +57,7 @@ def test_queues_and_topics_get_an_attribute_which_counts_for_the_size(kind: str)
 
 def test_a_message_of_a_broker_gets_a_header(rabbitmq: RabbitMq) -> None:
     queue = AmqpQueue(rabbitmq)
-    broker = Broker("127.0.0.1", rabbitmq.port, tls=False)
+    broker = AmqpBroker("127.0.0.1", rabbitmq.port, tls=False)
     route = Route("", queue.name)
     with closing(AmqpSink("s", broker, route, lambda: "guest", timeout=10, monotonic=time.monotonic)) as sink:
         sink.deliver([TRACED, event("e2")])

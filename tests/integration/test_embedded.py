@@ -15,8 +15,8 @@ import pytest
 from kombu import Connection
 from redis import Redis
 
-from ingest.adapters import embedded
-from ingest.adapters.embedded import EmbeddedLedger, find_server
+from ingest.adapters.ledger import embedded
+from ingest.adapters.ledger.embedded import EmbeddedLedger, find_server
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.address import broker
 from ingest.errors import StartError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _OWNER = """
 import sys
 from pathlib import Path
-from ingest.adapters.embedded import EmbeddedLedger
+from ingest.adapters.ledger.embedded import EmbeddedLedger
 with EmbeddedLedger(Path(sys.argv[1])) as ledger:
     print("owned" if ledger.owned else "shared", flush=True)
     sys.stdin.read()

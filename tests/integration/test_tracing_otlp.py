@@ -104,7 +104,7 @@ def stuck_at_its_end(*, away: bool) -> Stuck:
     """The exporter of a tracer that was closed with a span still to be handed over."""
     inner = Stuck()
     exporter = ReportingExporter(inner)
-    exporter.away = away
+    exporter.unavailable = away
     tracer = OtlpTracer(provider_over(exporter, None), exporter)
     with tracer.start(Step.POLL):
         pass

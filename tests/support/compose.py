@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import yaml
 
-from ingest.adapters.embedded import find_server
+from ingest.adapters.ledger.embedded import find_server
 from ingest.adapters.stores.s3 import S3Store
 from tests.support.rules import ROOT
 from tests.support.s3 import REGION, Account, S3Server, chosen

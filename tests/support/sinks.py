@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from ingest.adapters.sinks.amqp import AmqpSink, Broker, Route
+from ingest.adapters.sinks.amqp import AmqpSink, AmqpBroker, Route
 from ingest.adapters.sinks.aws import Access
 from ingest.adapters.sinks.eventbridge import eventbridge_sink
 from ingest.adapters.sinks.jsonl import JsonLinesSink
@@ -252,7 +252,7 @@ class AmqpWorld(World):
         self.queue = AmqpQueue(server)
         stack.callback(self.queue.delete)
         ca_file = server.ca_file if tls else None
-        broker = Broker("127.0.0.1", self.proxy.port, tls=tls, ca_file=ca_file)
+        broker = AmqpBroker("127.0.0.1", self.proxy.port, tls=tls, ca_file=ca_file)
         route = Route("", self.queue.name)
         self.sink = AmqpSink("mq", broker, route, lambda: "guest", timeout=10, monotonic=time.monotonic)
 

@@ -1,1 +1,1 @@
-"""Sinks: where events go."""
+"""Sinks: the destinations of events."""

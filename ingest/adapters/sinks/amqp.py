@@ -1,8 +1,8 @@
-"""Events as persistent messages of an AMQP 0-9-1 broker, confirmed by it.
+"""Events as persistent messages to an AMQP 0-9-1 broker, with publisher confirms.
 
-A message is delivered once the broker has confirmed it (https://www.rabbitmq.com/docs/confirms), which for a
-persistent one in a durable queue means that it is on disk. It is sent as `mandatory`: one that no queue takes is
-returned before its confirmation (AMQP 0-9-1, basic.return), and counts as not delivered.
+A message counts as delivered once the broker has confirmed it (https://www.rabbitmq.com/docs/confirms); for a
+persistent message in a durable queue that means it is on disk. Messages are sent as `mandatory`: one that cannot be
+routed to a queue is returned before its confirmation (AMQP 0-9-1, basic.return) and counts as not delivered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kombu import Connection
 from typing_extensions import override
 
 from ingest.adapters.sinks.amqp_errors import ERRORS, translated
-from ingest.adapters.sinks.batches import DELIVERED, Limits, SpoiltError, UnavailableError, hand_over
+from ingest.adapters.sinks.batches import DELIVERED, BatchLimits, BatchRefusedError, UnavailableError, deliver_in_batches
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Sink, Verdict
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
 
-# One event of each mailbox is under way at a time; these are enough to hide the way there and back.
-_LIMITS = Limits(count=100, max_bytes=4 * 2**20, ordered=True)
+# At most one event per mailbox is in flight at a time; this many hide the round trip.
+_LIMITS = BatchLimits(count=100, max_bytes=4 * 2**20, ordered=True)
 _PERSISTENT = 2
 _NACKED = Outcome(Verdict.UNAVAILABLE, "nacked")
-_GOODBYE_SECONDS = 2.0
-# What a connection says that broke, or that a broker ended, while it lay idle.
+_CLOSE_SECONDS = 2.0
+# Reasons of a connection that broke, or was closed by the broker, while idle.
 _BROKEN = frozenset({"connect", "connection_forced"})
 
 
 @dataclass(frozen=True, slots=True)
-class Broker:
-    """Where the broker is.
+class AmqpBroker:
+    """Address and login of the broker.
 
     Attributes:
         host: name or address.
-        port: its port.
-        tls: speak TLS, and check the certificate and its name.
+        port: TCP port.
+        tls: use TLS, and verify the certificate and its name.
         virtual_host: `/` unless the broker has more than one.
-        username: who writes.
+        username: the login.
         ca_file: PEM certificates to trust instead of the system's.
     """
 
@@ -59,45 +59,45 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where messages go. The empty exchange takes them to the queue that `routing_key` names.
+    """Destination of messages. The empty exchange routes them to the queue named by `routing_key`.
 
     Attributes:
-        exchange: its name.
-        routing_key: of every message; None for the id of its mailbox.
+        exchange: name of the exchange.
+        routing_key: routing key of every message; None for the id of its mailbox.
     """
 
     exchange: str
     routing_key: str | None
 
     def key(self, event: Event) -> str:
-        """The routing key of an event."""
+        """Return the routing key of an event."""
         return event.mailbox if self.routing_key is None else self.routing_key
 
     @property
     def missing(self) -> Outcome:
-        """What it means that no queue takes a message: another mailbox's may have one, where each has its own key."""
+        """The outcome of an unroutable message; with a key per mailbox, other mailboxes may still have a queue."""
         return Outcome(Verdict.REJECTED if self.routing_key is None else Verdict.UNAVAILABLE, "no_route")
 
 
 class AmqpSink(Sink):
-    """A `Sink` that publishes.
+    """A `Sink` that publishes to an AMQP broker.
 
     Body and content type are those of a webhook; `message_id` is the event's id, `type` its type, and the header
-    `mailbox` its mailbox. One connection is kept open; one that broke while it lay idle is replaced without a pause.
+    `mailbox` its mailbox. One connection is kept open; one that broke while idle is replaced without a pause.
 
     Args:
         name: unique among the sinks.
-        broker: where it is.
-        route: where messages go; exchange and queue have to exist.
-        password: asked for with each new connection.
+        broker: address and login.
+        route: exchange and routing key; exchange and queue have to exist.
+        password: called for each new connection.
         timeout: seconds for connecting, and for the confirmation of a batch.
-        monotonic: seconds.
+        monotonic: monotonic clock, in seconds.
     """
 
     def __init__(
         self,
         name: str,
-        broker: Broker,
+        broker: AmqpBroker,
         route: Route,
         password: Callable[[], str],
         *,
@@ -108,55 +108,55 @@ class AmqpSink(Sink):
         self._broker, self._route, self._password = broker, route, password
         self._timeout, self._monotonic = timeout, monotonic
         self._lock = threading.Lock()  # a connection serves one thread at a time
-        self._line: _Line | None = None
+        self._channel: _Channel | None = None
 
     @override
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
         if not events:
             return []
         with self._lock:
-            return hand_over(events, self._send, lambda event: len(event.body), _LIMITS)
+            return deliver_in_batches(events, self._send, lambda event: len(event.body), _LIMITS)
 
     @override
     def check(self) -> None:
         """Logs in and asks for queue or exchange."""
         with self._lock:
-            self._hang_up()
+            self._disconnect()
             try:
-                self._attempt(lambda line: line.probe())
+                self._attempt(lambda channel: channel.probe())
             except UnavailableError as error:
                 raise SinkUnavailableError(f"{self._broker.host}: {error}") from error
-            except SpoiltError as error:
-                words = f"{self._broker.host}: refuses queue or exchange ({error.reason}): correct its name"
+            except BatchRefusedError as error:
+                words = f"{self._broker.host}: refuses the queue or exchange ({error.reason}): correct its name"
                 raise SinkUnavailableError(words) from error
 
     @override
     def close(self) -> None:
         with self._lock:
-            self._hang_up()
+            self._disconnect()
 
     def _send(self, batch: Sequence[Event]) -> Sequence[Outcome]:
-        idle = self._line is not None
+        idle = self._channel is not None
         try:
-            return self._attempt(lambda line: line.send(batch))
+            return self._attempt(lambda channel: channel.send(batch))
         except UnavailableError as error:
             if not idle or error.reason not in _BROKEN:
                 raise
-            return self._attempt(lambda line: line.send(batch))
+            return self._attempt(lambda channel: channel.send(batch))
 
-    def _attempt(self, do: Callable[[_Line], Sequence[Outcome]]) -> Sequence[Outcome]:
-        """Do it over the open line, or a new one; after any error the line is given up."""
+    def _attempt(self, do: Callable[[_Channel], Sequence[Outcome]]) -> Sequence[Outcome]:
+        """Run `do` on the open channel, or a new one; after any error the channel is discarded."""
         try:
-            if self._line is None:
-                self._line = self._connect()
-            return do(self._line)
+            if self._channel is None:
+                self._channel = self._connect()
+            return do(self._channel)
         except ConfigError as error:
             raise SinkUnavailableError(f"{self._broker.host}: {error}") from error
         except ERRORS as error:
             self._drop()
             raise translated(error) from error
 
-    def _connect(self) -> _Line:
+    def _connect(self) -> _Channel:
         broker = self._broker
         connection = Connection(
             hostname=broker.host,
@@ -169,7 +169,7 @@ class AmqpSink(Sink):
             connect_timeout=self._timeout,
             transport_options={"write_timeout": self._timeout},
         ).transport.establish_connection()
-        return _Line(connection, self._route, self._timeout, self._monotonic)
+        return _Channel(connection, self._route, self._timeout, self._monotonic)
 
     def _tls(self) -> dict[str, Any]:
         ca_file = None if self._broker.ca_file is None else str(self._broker.ca_file)
@@ -180,19 +180,19 @@ class AmqpSink(Sink):
             raise UnavailableError("tls", words) from error
         return {"server_hostname": self._broker.host, "cert_reqs": ssl.CERT_REQUIRED, "ca_certs": ca_file}
 
-    def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.say_goodbye()
+    def _disconnect(self) -> None:
+        if self._channel is not None:
+            self._channel.close_gracefully()
         self._drop()
 
     def _drop(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.cut()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.abort()
 
 
-class _Line:
-    """A connection with one channel, on which every message is confirmed or not."""
+class _Channel:
+    """A connection with one channel in confirm mode."""
 
     def __init__(self, connection: Any, route: Route, timeout: float, monotonic: Callable[[], float]) -> None:
         self._connection, self._route = connection, route
@@ -208,7 +208,7 @@ class _Line:
         events["basic_return"].add(self._on_return)
 
     def send(self, events: Sequence[Event]) -> Sequence[Outcome]:
-        """Publish events of different mailboxes, and wait for what the broker says of each."""
+        """Publish events of different mailboxes and wait for the broker's answer to each."""
         self._outcomes.clear()
         ends = self._monotonic() + self._timeout
         for event in events:
@@ -223,22 +223,22 @@ class _Line:
         return [self._outcomes[event.id] for event in events]
 
     def probe(self) -> Sequence[Outcome]:
-        """Raise the broker's answer where exchange or queue do not exist."""
+        """Raise the broker's error if the exchange or queue does not exist."""
         if self._route.exchange:
-            # In a passive declaration the type is not looked at.
+            # A passive declaration ignores the type.
             self._channel.exchange_declare(exchange=self._route.exchange, type="direct", passive=True)
         elif self._route.routing_key is not None:
             self._channel.queue_declare(queue=self._route.routing_key, passive=True)
         return ()
 
-    def say_goodbye(self) -> None:
-        """End the connection in order, if the broker listens."""
+    def close_gracefully(self) -> None:
+        """Close the connection with a handshake, if the broker responds."""
         with suppress(*ERRORS):
-            self._connection.transport.sock.settimeout(_GOODBYE_SECONDS)
+            self._connection.transport.sock.settimeout(_CLOSE_SECONDS)
             self._connection.close()
 
-    def cut(self) -> None:
-        """End the connection on our side."""
+    def abort(self) -> None:
+        """Close the connection on our side only."""
         self._connection.collect()
 
     def _publish(self, event: Event) -> None:
@@ -257,16 +257,16 @@ class _Line:
         key = self._route.key(event)
         self._channel.basic_publish(message, exchange=self._route.exchange, routing_key=key, mandatory=True)
 
-    def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - py-amqp calls it so
-        self._settle(tag, DELIVERED, multiple=multiple)
+    def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - the signature is py-amqp's
+        self._record(tag, DELIVERED, multiple=multiple)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - as above
-        self._settle(tag, _NACKED, multiple=multiple)
+        self._record(tag, _NACKED, multiple=multiple)
 
     def _on_return(self, _error: Exception, _exchange: str, _key: str, message: Any) -> None:
-        """Comes before the confirmation of the same message."""
+        """Record an unroutable message; this arrives before its confirmation."""
         self._outcomes[message.properties["message_id"]] = self._route.missing
 
-    def _settle(self, tag: int, outcome: Outcome, *, multiple: bool) -> None:
-        for settled in [number for number in self._waiting if number == tag or (multiple and number < tag)]:
-            self._outcomes.setdefault(self._waiting.pop(settled).id, outcome)
+    def _record(self, tag: int, outcome: Outcome, *, multiple: bool) -> None:
+        for number in [sent for sent in self._waiting if sent == tag or (multiple and sent < tag)]:
+            self._outcomes.setdefault(self._waiting.pop(number).id, outcome)

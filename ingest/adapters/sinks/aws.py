@@ -1,4 +1,4 @@
-"""What the sinks at Amazon's services, and at servers that speak their language, have in common."""
+"""The common part of the sinks for AWS services and compatible servers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botocore.config import Config
 from typing_extensions import override
 
 from ingest.adapters.sinks.aws_errors import entry_outcome, translated
-from ingest.adapters.sinks.batches import DELIVERED, Limits, SpoiltError, UnavailableError, hand_over
+from ingest.adapters.sinks.batches import DELIVERED, BatchLimits, BatchRefusedError, UnavailableError, deliver_in_batches
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Sink, Verdict
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
 
-# All three services took 256 KiB in one request before some of them took more; servers that imitate them still do.
+# The services' original limit of 256 KiB per request; some accept more today, compatible servers often do not.
 BATCH_COUNT, BATCH_BYTES = 10, 256 * 1024
-# XML has no place for these two, which JSON may hold as they are or escaped.
+# XML cannot represent these two; JSON can hold them escaped.
 _NOT_IN_XML = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
 
 C = TypeVar("C", bound="BaseClient")
@@ -33,7 +33,7 @@ C_contra = TypeVar("C_contra", bound="BaseClient", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What requests are signed with."""
+    """The access key that signs requests."""
 
     access_key: str
     secret_key: str
@@ -41,16 +41,16 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a service is reached.
+    """How to reach a service.
 
     Attributes:
-        region: left out, where the AWS tools take it from.
-        endpoint: URL of the service; left out, Amazon's.
-        keys: asked for each batch, so that new ones are used at once; None leaves it to boto3's chain (environment,
+        region: if None, from the environment or the AWS profile.
+        endpoint: URL of the service; if None, Amazon's.
+        keys: called for each batch, so that new keys are used at once; None means boto3's chain (environment,
             profile, web identity, role).
         connect_timeout: seconds.
         read_timeout: seconds without a byte while an answer is awaited.
-        attempts: of each request, with pauses of a few seconds at most; longer patience is the relay's.
+        attempts: per request, with pauses of a few seconds at most; longer retries are the deliver stage's.
     """
 
     region: str | None = None
@@ -62,41 +62,41 @@ class Access:
 
 
 class Service(Protocol[C_contra]):
-    """One of the services, as `AwsSink` speaks with it. All methods let boto3's errors pass.
+    """One service, as `AwsSink` uses it. All methods let boto3's errors pass.
 
     Attributes:
-        name: as boto3 calls it.
-        limits: of one batch.
-        actions: what has to be allowed, as policies name it.
+        name: boto3's name for it.
+        limits: limits of one batch.
+        actions: the permissions needed, as policies name them.
     """
 
     name: str
-    limits: Limits
+    limits: BatchLimits
     actions: str
 
     def weigh(self, event: Event) -> int:
-        """The bytes of an event, with all that goes along with it."""
+        """Return the size of an event in bytes, its attributes included."""
         ...
 
     def send(self, client: C_contra, events: Sequence[Event]) -> Sequence[Outcome]:
-        """Send one batch, an outcome for each."""
+        """Send one batch; return an outcome for each event."""
         ...
 
     def probe(self, client: C_contra) -> None:
-        """Raise what speaks against sending, or `UnavailableError`; send nothing."""
+        """Raise an error if events could not be sent; send nothing."""
         ...
 
 
 class AwsSink(Sink, Generic[C]):
-    """A `Sink` at one of Amazon's services.
+    """A `Sink` for one of Amazon's services.
 
-    Where an event goes along as text, two characters that XML does not know (U+FFFE, U+FFFF) are escaped, as JSON
-    allows; otherwise it arrives byte for byte.
+    Where an event is sent as text, two characters that XML does not allow (U+FFFE, U+FFFF) are escaped as in JSON;
+    otherwise it arrives byte for byte.
 
     Args:
         name: unique among the sinks.
-        service: which one, and what there.
-        access: how it is reached.
+        service: the service and the destination there.
+        access: how to reach it.
     """
 
     def __init__(self, name: str, service: Service[C], access: Access) -> None:
@@ -116,7 +116,7 @@ class AwsSink(Sink, Generic[C]):
             with translated(self._service.actions):
                 return self._service.send(self._client(keys), batch)
 
-        return hand_over(events, send, self._service.weigh, self._service.limits)
+        return deliver_in_batches(events, send, self._service.weigh, self._service.limits)
 
     @override
     def check(self) -> None:
@@ -127,7 +127,7 @@ class AwsSink(Sink, Generic[C]):
                 self._service.probe(self._client(keys))
         except UnavailableError as error:
             raise SinkUnavailableError(f"{self.name}: {error}") from error
-        except SpoiltError as error:
+        except BatchRefusedError as error:
             words = f"{self.name}: refuses ({error.reason}): correct the name of the queue, topic or bus"
             raise SinkUnavailableError(words) from error
 
@@ -145,7 +145,7 @@ class AwsSink(Sink, Generic[C]):
             raise SinkUnavailableError(f"{self.name}: {error}") from error
 
     def _client(self, keys: Keys | None) -> C:
-        """The client with these keys. Making one costs 0.2 s."""
+        """Return a client with these keys. Making one takes 0.2 s."""
         with self._lock:
             if self._made is None or self._made[0] != keys:
                 if self._made is not None:
@@ -153,7 +153,7 @@ class AwsSink(Sink, Generic[C]):
                     self._made = None
                 try:
                     self._made = (keys, self._open(keys))
-                except ValueError as error:  # so botocore says that an endpoint is no URL, or a region no name
+                except ValueError as error:  # botocore's error for an endpoint that is no URL, or an invalid region
                     words = "the endpoint or the region is not valid: correct it"
                     raise UnavailableError("invalid_address", words) from error
             return self._made[1]
@@ -165,11 +165,11 @@ class AwsSink(Sink, Generic[C]):
             read_timeout=access.read_timeout,
             retries={"mode": "standard", "total_max_attempts": access.attempts},
         )
-        # The types know the names of all services; here one is passed in, with its client's type.
+        # The stubs are overloaded by literal service names; here the name is a variable.
         make = cast("Callable[..., C]", session.client)
         return make(
             self._service.name,
-            # A server of one's own mostly does not care, yet has to be told one.
+            # Compatible servers mostly ignore the region, but boto3 needs one.
             region_name=access.region or session.region_name or ("us-east-1" if access.endpoint else None),
             endpoint_url=access.endpoint,
             aws_access_key_id=keys.access_key if keys else None,
@@ -179,30 +179,30 @@ class AwsSink(Sink, Generic[C]):
 
 
 def text(event: Event) -> str:
-    """An event as text that XML can carry."""
+    """Return an event as text that XML can carry."""
     return event.body.decode().translate(_NOT_IN_XML)
 
 
 def attributes_of(event: Event) -> dict[str, str]:
-    """What goes along with an event as text, by name."""
+    """Return an event's message attributes."""
     return {"type": event.type, "mailbox": event.mailbox, **event.trace_headers}
 
 
 def weigh_text(event: Event) -> int:
-    """The bytes of an event as text, and those of its attributes, whose type counts too."""
+    """Return the size of an event as text plus its attributes, whose type names count too."""
     attributes = attributes_of(event).items()
     return len(text(event).encode()) + sum(len(name) + len("String") + len(value) for name, value in attributes)
 
 
 def confirmed(batch: Sequence[Event], taken: Iterable[str], failed: Iterable[tuple[str, str, bool]]) -> list[Outcome]:
-    """The outcome of each event of a batch whose entries are numbered from 0.
+    """Return the outcome of each event of a batch whose entries are numbered from 0.
 
     Args:
-        batch: as it was sent.
+        batch: the events as sent.
         taken: numbers of entries that the service has confirmed.
-        failed: number, code, and whether the service lays it to the sender.
+        failed: number, code, and whether the service calls it the sender's fault.
     """
     said = dict.fromkeys(taken, DELIVERED)
     said |= {number: entry_outcome(code, senders_fault=senders_fault) for number, code, senders_fault in failed}
-    # What is neither confirmed nor refused is sent again.
+    # Entries neither confirmed nor refused are sent again.
     return [said.get(str(number), Outcome(Verdict.UNAVAILABLE, "unconfirmed")) for number in range(len(batch))]

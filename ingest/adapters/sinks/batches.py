@@ -1,4 +1,4 @@
-"""Events in batches: how many go together, what order asks for, and finding the one that spoils its batch."""
+"""Deliver events in batches: size limits, order per mailbox, and isolating the event that gets its batch refused."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ TOO_LARGE = Outcome(Verdict.REJECTED, "too_large")
 
 
 class UnavailableError(Exception):
-    """The sink takes nothing now. `reason` is a short code; the text is for the person who mends it."""
+    """The sink accepts nothing now. `reason` is a short code; the message names the remedy."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
         self.reason = reason
 
 
-class SpoiltError(Exception):
-    """An event of this batch will never be taken as it is, and the answer does not say which. `reason` is a code."""
+class BatchRefusedError(Exception):
+    """The sink will never accept some event of this batch, and does not say which. `reason` is a short code."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -33,14 +33,14 @@ class SpoiltError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one batch may hold.
+class BatchLimits:
+    """Limits of one batch.
 
     Attributes:
-        count: events.
-        bytes: of all its events together, as the sink weighs them; one event above it is refused as `too_large`.
-        ordered: the sink keeps order, so that of each mailbox one event is under way at a time; otherwise one that
-            fails would be overtaken by the next in its batch.
+        count: maximum number of events.
+        max_bytes: maximum total size as the sink counts it; a single larger event is refused as `too_large`.
+        ordered: the sink keeps order, so only one event per mailbox is in flight at a time; otherwise a failed event
+            would be overtaken by the next one in its batch.
     """
 
     count: int
@@ -48,19 +48,19 @@ class Limits:
     ordered: bool
 
 
-def hand_over(
+def deliver_in_batches(
     events: Sequence[Event],
     send: Callable[[Sequence[Event]], Sequence[Outcome]],
     weigh: Callable[[Event], int],
-    limits: Limits,
+    limits: BatchLimits,
 ) -> list[Outcome]:
-    """Send events batch by batch; one outcome for each, as `Sink.deliver` promises them.
+    """Send events batch by batch; return one outcome for each, as `Sink.deliver` promises.
 
     Args:
-        events: to be sent.
-        send: one batch; returns an outcome for each of its events, or raises `UnavailableError` or `SpoiltError`.
-        weigh: bytes of an event, with all that goes along with it.
-        limits: of a batch.
+        events: the events to send.
+        send: sends one batch; returns an outcome per event, or raises `UnavailableError` or `BatchRefusedError`.
+        weigh: returns the size of an event in bytes, its attributes included.
+        limits: limits of a batch.
     """
     delivery = _Delivery(events, send, limits)
     for place, event in enumerate(events):
@@ -69,16 +69,16 @@ def hand_over(
 
 
 class _Delivery:
-    """One call of `hand_over`; events are known by their places."""
+    """One call of `deliver_in_batches`; events are identified by their index."""
 
     def __init__(
-        self, events: Sequence[Event], send: Callable[[Sequence[Event]], Sequence[Outcome]], limits: Limits
+        self, events: Sequence[Event], send: Callable[[Sequence[Event]], Sequence[Outcome]], limits: BatchLimits
     ) -> None:
         self.sizes = [0] * len(events)
         self._events, self._send, self._limits = events, send, limits
         self._outcomes: list[Outcome | None] = [None] * len(events)
         self._unavailable: Outcome | None = None
-        # By mailbox, why nothing more of it is tried; only where there is an order to keep.
+        # By mailbox, the outcome that stopped it; used only if order has to be kept.
         self._stopped: dict[str, Outcome] = {}
 
     def run(self) -> list[Outcome]:
@@ -88,11 +88,11 @@ class _Delivery:
             if batch:
                 self._try(batch)
             rest = [place for place in rest if self._outcomes[place] is None]
-        away = self._unavailable or Outcome(Verdict.UNAVAILABLE)
-        return [outcome or away for outcome in self._outcomes]
+        unavailable = self._unavailable or Outcome(Verdict.UNAVAILABLE)
+        return [outcome or unavailable for outcome in self._outcomes]
 
     def _next(self, rest: Sequence[int]) -> list[int]:
-        """The places of the next batch; those that cannot be sent at all get their outcome."""
+        """Return the indexes of the next batch; events that cannot be sent at all get their outcome."""
         batch: list[int] = []
         size, taken = 0, set[str]()
         for place in rest:
@@ -118,7 +118,7 @@ class _Delivery:
         except UnavailableError as error:
             self._unavailable = Outcome(Verdict.UNAVAILABLE, error.reason)
             return
-        except SpoiltError as error:
+        except BatchRefusedError as error:
             if len(batch) > 1:
                 self._one_by_one(batch)
                 return

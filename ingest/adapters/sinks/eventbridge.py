@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from ingest.adapters.sinks.aws import BATCH_BYTES, BATCH_COUNT, Access, AwsSink, Service
 from ingest.adapters.sinks.aws_errors import entry_outcome
-from ingest.adapters.sinks.batches import DELIVERED, Limits
+from ingest.adapters.sinks.batches import DELIVERED, BatchLimits
 from ingest.ports.sink import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
 
-# The `source` that rules look for.
+# The `source` that rules match.
 SOURCE = "dev.mailhaul"
-# Seconds for which a bus is believed to exist.
-_BELIEVED = 60.0
+# Seconds between checks that the bus exists.
+_CHECK_SECONDS = 60.0
 
 
 def eventbridge_sink(
     name: str, bus: str, access: Access, monotonic: Callable[[], float]
 ) -> AwsSink[EventBridgeClient]:
-    """A sink at the bus with this name or ARN.
+    """Return a sink for the bus with this name or ARN.
 
     Args:
         name: unique among the sinks.
-        bus: `default`, or another; the region in an ARN goes over that of `access`.
-        access: how it is reached.
-        monotonic: seconds.
+        bus: `default`, or another; the region in an ARN overrides that of `access`.
+        access: how to reach it.
+        monotonic: monotonic clock, in seconds.
     """
     if bus.startswith("arn:"):
         access = replace(access, region=bus.split(":")[3])
@@ -46,18 +46,18 @@ def eventbridge_sink(
 class EventBridge(Service["EventBridgeClient"]):
     """The `Service` for one bus, which keeps no order.
 
-    `detail-type` is the event's type, `detail` the event as a whole, `source` always `dev.mailhaul`. EventBridge may
-    take events for a bus that does not exist and drop them, so it is asked about the bus before, once a minute.
+    `detail-type` is the event's type, `detail` the whole event, `source` always `dev.mailhaul`. EventBridge may accept
+    events for a bus that does not exist and drop them, so the bus is looked up once a minute.
     """
 
     name = "events"
     actions = "events:PutEvents and events:DescribeEventBus"
-    limits = Limits(BATCH_COUNT, BATCH_BYTES, ordered=False)
+    limits = BatchLimits(BATCH_COUNT, BATCH_BYTES, ordered=False)
 
     def __init__(self, bus: str, monotonic: Callable[[], float]) -> None:
         self._bus = bus
         self._monotonic = monotonic
-        self._believed_until: float | None = None
+        self._next_check: float | None = None
 
     @override
     def weigh(self, event: Event) -> int:
@@ -66,16 +66,16 @@ class EventBridge(Service["EventBridgeClient"]):
 
     @override
     def send(self, client: EventBridgeClient, events: Sequence[Event]) -> Sequence[Outcome]:
-        if self._believed_until is None or self._monotonic() >= self._believed_until:
+        if self._next_check is None or self._monotonic() >= self._next_check:
             self.probe(client)
-            self._believed_until = self._monotonic() + _BELIEVED
+            self._next_check = self._monotonic() + _CHECK_SECONDS
         answer = client.put_events(
             Entries=[
                 {"EventBusName": self._bus, "Source": SOURCE, "DetailType": event.type, "Detail": event.body.decode()}
                 for event in events
             ]
         )
-        # In the order of the request, as the API promises; one that is missing is sent again.
+        # In the order of the request, as the API promises; a missing entry is sent again.
         return [_outcome(entry) for entry, _ in zip_longest(answer.get("Entries", [])[: len(events)], events)]
 
     @override

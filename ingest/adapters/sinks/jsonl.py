@@ -1,11 +1,11 @@
-"""Events as lines of a file: one JSON text each.
+"""Events as lines of a file, one JSON text each.
 
 Several processes may append to one file, and it may be rotated by renaming or by truncating: each batch is written
-under a lock, to the file that has the name at that moment, and synchronised before it is confirmed.
+under a lock, to the file that has the name at that moment, and synced before it is confirmed.
 
-A crash may leave a line without its end. Its event was not confirmed, so it is delivered again; before the next batch
-the torn line is cut off, or, where only the end of line is missing, that is added. So no event is lost, and every
-line can be read.
+A crash may leave an incomplete last line. Its event was not confirmed and is delivered again; before the next batch
+the incomplete line is cut off, or completed if only the newline is missing. So no event is lost, and every line can be
+parsed.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _REMEDIES = {
 
 
 class JsonLinesSink(Sink):
-    """A `Sink` that appends to a file, which is made with the first event.
+    """A `Sink` that appends to a file, which is created with the first event.
 
     Args:
         name: unique among the sinks.
-        path: of the file; its folder exists.
+        path: path of the file; its folder has to exist.
         patience: seconds to wait for another process that is writing.
     """
 
@@ -62,7 +62,7 @@ class JsonLinesSink(Sink):
         self._path = path
         self._patience = patience
         self._file: int | None = None
-        # The lock on the file holds between processes; this one holds between threads that share the descriptor.
+        # The file lock works between processes; this one between threads that share the descriptor.
         self._lock = threading.Lock()
 
     @override
@@ -70,7 +70,7 @@ class JsonLinesSink(Sink):
         """All or nothing."""
         if events:
             with self._lock, self._translated(), self._locked() as file:
-                _mend(file)
+                _repair_last_line(file)
                 _append(file, b"".join(event.body + b"\n" for event in events))
         return [Outcome(Verdict.DELIVERED)] * len(events)
 
@@ -89,23 +89,23 @@ class JsonLinesSink(Sink):
     @override
     def close(self) -> None:
         with self._lock:
-            self._let_go()
+            self._close_file()
 
-    def _let_go(self) -> None:
+    def _close_file(self) -> None:
         if self._file is not None:
             file, self._file = self._file, None
             os.close(file)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        """The descriptor of the file that has the name now, locked."""
+        """Yield the locked descriptor of the file that currently has the name."""
         ends = time.monotonic() + self._patience
         while True:
             file = self._open()
             self._wait_for_lock(file, ends)
             if self._is_current(file):
                 break
-            self._let_go()  # which unlocks it
+            self._close_file()  # which unlocks it
         try:
             yield file
         finally:
@@ -120,7 +120,7 @@ class JsonLinesSink(Sink):
             self._file = os.open(self._path, _FLAGS | os.O_CREAT, _MODE)
             _synchronise_folder(self._path.parent)
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            self._let_go()
+            self._close_file()
             raise OSError(errno.ENXIO, "")
         return self._file
 
@@ -132,14 +132,14 @@ class JsonLinesSink(Sink):
                 if time.monotonic() >= ends:
                     raise SinkUnavailableError(
                         f"{self._path}: another process has kept it locked for {self._patience:g} s; "
-                        "see what holds it (`lsof`), or choose another path"
+                        "find the process with `lsof`, or choose another path"
                     ) from None
                 time.sleep(_PAUSE)
             else:
                 return
 
     def _is_current(self, file: int) -> bool:
-        """Whether the name still is this file's; otherwise it was rotated."""
+        """Whether the path still names this file; if not, it was rotated."""
         ours = os.fstat(file)
         try:
             named = self._path.stat()
@@ -152,13 +152,13 @@ class JsonLinesSink(Sink):
         try:
             yield
         except OSError as error:
-            self._let_go()
-            remedy = _REMEDIES.get(error.errno or 0, f"{error.strerror}; see to the disk, or choose another path")
+            self._close_file()
+            remedy = _REMEDIES.get(error.errno or 0, f"{error.strerror}; check the disk, or choose another path")
             raise SinkUnavailableError(f"{self._path}: events cannot be appended: {remedy}") from error
 
 
 def _append(file: int, lines: bytes) -> None:
-    """All of them, durable; or none of them, as far as the file can still be cut."""
+    """Append all lines durably, or none of them if the file can still be truncated."""
     start = os.fstat(file).st_size
     try:
         rest = memoryview(lines)
@@ -170,8 +170,8 @@ def _append(file: int, lines: bytes) -> None:
         raise
 
 
-def _mend(file: int) -> None:
-    """Make the file end with a whole line."""
+def _repair_last_line(file: int) -> None:
+    """Make the file end with a complete line."""
     size = os.fstat(file).st_size
     if size == 0 or os.pread(file, 1, size - 1) == b"\n":
         return
@@ -201,7 +201,7 @@ def _is_json(line: bytes) -> bool:
 
 
 def _synchronise_folder(folder: Path) -> None:
-    """Make the name of a new file durable."""
+    """Sync a folder, which makes the name of a new file durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

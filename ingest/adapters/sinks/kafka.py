@@ -1,8 +1,8 @@
-"""Events as records of a Kafka topic, confirmed by all replicas that are in sync.
+"""Events as records of a Kafka topic, confirmed by all in-sync replicas.
 
-The key of a record is its mailbox, so that all of a mailbox lie in one partition, in order. The producer is
-idempotent: what it sends again by itself is stored once (KIP-98). What we hand over again, after it was given up, may
-be stored twice: a broker that fell silent may have stored it before. Such a repeat has the same id.
+The key of a record is its mailbox, so all events of a mailbox are in one partition, in order. The producer is
+idempotent: its own retries are stored once (KIP-98). An event that timed out and is delivered again by us may be stored
+twice, because a broker that fell silent may have stored it. Such a duplicate has the same id.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from confluent_kafka import KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 from typing_extensions import override
 
-from ingest.adapters.sinks.batches import TOO_LARGE, Limits, UnavailableError, hand_over
-from ingest.adapters.sinks.kafka_errors import DENIED, TIMED_OUT, Trouble, away, outcome
+from ingest.adapters.sinks.batches import TOO_LARGE, BatchLimits, UnavailableError, deliver_in_batches
+from ingest.adapters.sinks.kafka_errors import DENIED, TIMED_OUT, Trouble, outcome, unavailable
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Sink, Verdict
 
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
 
-# One event of each mailbox is under way at a time; these are enough to hide the way there and back.
-_LIMITS = Limits(count=100, max_bytes=4 * 2**20, ordered=True)
-# librdkafka looks for what is overdue once a second.
+# At most one event per mailbox is in flight at a time; this many hide the round trip.
+_LIMITS = BatchLimits(count=100, max_bytes=4 * 2**20, ordered=True)
+# librdkafka checks for timeouts once a second.
 _GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where the brokers are.
+    """Addresses and login of the brokers.
 
     Attributes:
-        brokers: `host:port`, separated by commas; any of them tells of the others.
-        tls: speak TLS, and check certificates and their names.
+        brokers: `host:port`, separated by commas; any of them lists the others.
+        tls: use TLS, and verify certificates and their names.
         ca_file: PEM certificates to trust instead of the system's.
-        username: who writes; None where the brokers ask for nobody.
-        mechanism: of SASL, as `PLAIN` or `SCRAM-SHA-512`; says nothing without a user.
+        username: the login; None if the brokers require none.
+        mechanism: SASL mechanism such as `PLAIN` or `SCRAM-SHA-512`; ignored without a user name.
     """
 
     brokers: str
@@ -59,18 +59,18 @@ class Cluster:
 
 
 class KafkaSink(Sink):
-    """A `Sink` that produces.
+    """A `Sink` that produces to a Kafka topic.
 
-    The value of a record is the event, as CloudEvents' Kafka binding has it in structured mode: the header
-    `content-type` says so. The headers `id` and `type` let a consumer choose without reading the value.
+    The value of a record is the event in the structured mode of CloudEvents' Kafka binding, as the header
+    `content-type` says. The headers `id` and `type` let a consumer filter without parsing the value.
 
     Args:
         name: unique among the sinks.
-        cluster: where it is.
-        topic: has to exist; it is never created.
-        password: asked for with each new producer: at first, and after a login that failed.
-        timeout: seconds until an event that is not confirmed is given up; 1 to 300.
-        monotonic: seconds.
+        cluster: addresses and login.
+        topic: name of an existing topic; it is never created.
+        password: called for each new producer: the first, and after a failed login.
+        timeout: seconds until an unconfirmed event counts as failed; 1 to 300.
+        monotonic: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class KafkaSink(Sink):
         self._cluster, self._topic, self._password = cluster, topic, password
         self._timeout, self._monotonic = timeout, monotonic
         self._lock = threading.Lock()
-        self._line: _Line | None = None
+        self._session: _ProducerSession | None = None
 
     @override
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
         if not events:
             return []
         with self._lock:
-            return hand_over(events, self._send, lambda event: len(event.body), _LIMITS)
+            return deliver_in_batches(events, self._send, lambda event: len(event.body), _LIMITS)
 
     @override
     def check(self) -> None:
@@ -108,33 +108,33 @@ class KafkaSink(Sink):
     def close(self) -> None:
         """Nothing is under way: `deliver` has waited for everything."""
         with self._lock:
-            self._line = None
+            self._session = None
 
     def _send(self, batch: Sequence[Event]) -> Sequence[Outcome]:
-        """Keeps its producer over an outage: to the broker, what comes late of it is then outdated."""
-        if self._line is None:
-            self._line = _Line(self._settings(), self._topic, self._timeout, self._monotonic)
-        line = self._line
-        outcomes = line.send(batch)
-        if line.spent:
-            self._line = None
+        """Send a batch. The producer is kept over an outage, so the broker can discard its late duplicates."""
+        if self._session is None:
+            self._session = _ProducerSession(self._settings(), self._topic, self._timeout, self._monotonic)
+        session = self._session
+        outcomes = session.send(batch)
+        if session.spent:
+            self._session = None
         if all(outcome.verdict is Verdict.UNAVAILABLE for outcome in outcomes):
             raise UnavailableError(outcomes[0].reason, "took no event")
         return outcomes
 
     def _settings(self) -> dict[str, Any]:
-        """For librdkafka (https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md)."""
+        """Return librdkafka's settings (https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md)."""
         milliseconds = round(self._timeout * 1000)
         return {
             "bootstrap.servers": self._cluster.brokers,
             "client.id": "mailhaul",
-            "enable.idempotence": True,  # brings acks=all, and order
+            "enable.idempotence": True,  # implies acks=all and keeps order
             "allow.auto.create.topics": False,
-            "partitioner": "murmur2_random",  # that of the Java clients: one mailbox, one partition, whoever writes
+            "partitioner": "murmur2_random",  # the Java clients' default: other producers pick the same partition
             "linger.ms": 0,
             "delivery.timeout.ms": milliseconds,
             "socket.timeout.ms": milliseconds,
-            "topic.metadata.propagation.max.ms": min(milliseconds, 1000),  # topics are older than that
+            "topic.metadata.propagation.max.ms": min(milliseconds, 1000),  # the topic is not brand new
             "reconnect.backoff.ms": 100,
             "reconnect.backoff.max.ms": 1000,
             "logger": _silent(),
@@ -158,28 +158,28 @@ class KafkaSink(Sink):
         return settings
 
 
-class _Line:
-    """A producer, and what it reported."""
+class _ProducerSession:
+    """A producer and the errors it reported."""
 
     def __init__(self, settings: dict[str, Any], topic: str, timeout: float, monotonic: Callable[[], float]) -> None:
         self._topic, self._timeout, self._monotonic = topic, timeout, monotonic
-        # An object of its own, for a method would tie producer and line into a cycle, and keep its threads running.
+        # A separate object: a bound method would create a reference cycle and keep the producer's threads running.
         self._trouble = Trouble()
         try:
             self._producer = Producer({**settings, "error_cb": self._trouble})
         except KafkaException as error:
-            raise away(error.args[0], self._trouble) from error
+            raise unavailable(error.args[0], self._trouble) from error
 
     @property
     def spent(self) -> bool:
-        """Whether it will deliver nothing more."""
+        """Whether this producer can no longer deliver."""
         return self._trouble.final
 
     def send(self, events: Sequence[Event]) -> list[Outcome]:
-        """Produce events of different mailboxes, and wait until each is confirmed or given up.
+        """Produce events of different mailboxes and wait until each is confirmed or has failed.
 
-        Records of one partition travel together, and a broker that finds them too large together refuses them all; so
-        these are tried again by themselves.
+        Records of one partition are sent together, and a broker that finds the set too large refuses all of them; so
+        these are tried again one by one.
         """
         outcomes = self._produce(events)
         suspects = [place for place, found in enumerate(outcomes) if found == TOO_LARGE]
@@ -219,9 +219,9 @@ class _Line:
         )
 
     def _wait(self, reports: dict[int, KafkaError | None], count: int) -> None:
-        """Until everything is reported on; what is still on its way when the time is up is thrown away."""
+        """Wait until every event has a delivery report; purge what is still in flight when time is up."""
         ends = self._monotonic() + self._timeout + _GRACE_SECONDS
-        self._trouble.listen(self._producer.poll, 0)  # also where nothing could be produced: it says why
+        self._trouble.listen(self._producer.poll, 0)  # even if nothing could be produced: it reports why
         while len(reports) < count and not self._trouble.final and (left := ends - self._monotonic()) > 0:
             self._trouble.listen(self._producer.poll, left)
         if len(reports) < count:
@@ -234,8 +234,8 @@ def _note(reports: dict[int, KafkaError | None], place: int, error: KafkaError |
 
 
 def _silent() -> logging.Logger:
-    """For librdkafka would write addresses to the standard error; what matters comes as errors, too."""
-    logger = logging.Logger("librdkafka")  # noqa: LOG001 - one of the process's would hand on to its handlers
+    """Return a logger that discards librdkafka's lines, which hold addresses; errors are reported separately."""
+    logger = logging.Logger("librdkafka")  # noqa: LOG001 - a registered logger would propagate to the root's handlers
     logger.addHandler(logging.NullHandler())
     return logger
 
@@ -250,16 +250,16 @@ def _readable(ca_file: Path) -> str:
 
 
 def _probe(settings: dict[str, Any], topic: str, timeout: float, monotonic: Callable[[], float]) -> None:
-    """Ask for a topic.
+    """Look up a topic.
 
     Raises:
         UnavailableError: it cannot be written to now.
     """
     trouble = Trouble()
-    # Asking for the topic is allowed to more users than making an idempotent producer.
-    told: dict[str, Any] = {**settings, "error_cb": trouble, "enable.idempotence": False}
+    # Describing a topic needs fewer permissions than an idempotent producer.
+    admin_settings: dict[str, Any] = {**settings, "error_cb": trouble, "enable.idempotence": False}
     try:
-        admin = AdminClient(told)
+        admin = AdminClient(admin_settings)
         asked: Future[Any] = admin.describe_topics(
             TopicCollection([topic]), include_authorized_operations=True, request_timeout=timeout
         )[topic]
@@ -267,9 +267,9 @@ def _probe(settings: dict[str, Any], topic: str, timeout: float, monotonic: Call
         while not (asked.done() or trouble.all_down or trouble.final) and monotonic() < ends:
             trouble.listen(admin.poll, _POLL_SECONDS)
         if not asked.done():
-            raise away(TIMED_OUT, trouble)
+            raise unavailable(TIMED_OUT, trouble)
         found = asked.result()
     except KafkaException as error:
-        raise away(error.args[0], trouble) from error
+        raise unavailable(error.args[0], trouble) from error
     if "WRITE" not in {operation.name for operation in found.authorized_operations}:
         raise UnavailableError(*DENIED)

@@ -1,8 +1,8 @@
 # ruff: noqa: SLF001 - the names of librdkafka's own codes begin with an underscore
-"""What librdkafka says when something fails, in our words.
+"""Translate librdkafka's errors.
 
 Its codes are those of the Kafka protocol (https://kafka.apache.org/protocol#protocol_error_codes) and, with an
-underscore, its own. All of them are the sink's trouble but those that speak of one record.
+underscore, its own. All of them concern the sink as a whole, except those about a single record.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 
 _LOGIN = (
     "login",
-    "does not let the user in: correct username and password, and see whether it has this mechanism on this port",
+    "refuses the login: correct username and password, and check that it offers this mechanism on this port",
 )
 DENIED = ("denied", "the user may not write to the topic: let them Describe and Write it")
 _NO_TOPIC = ("no_topic", "there is no such topic: create it, or correct its name")
-_REPLICAS = ("replicas", "too few replicas of the topic are in sync; see which brokers are down")
-_TLS = ("tls", "its certificate cannot be trusted, or is another host's: correct it, or set `ca`")
-_UNKNOWN_HOST = ("connect", "no such host is known: correct `brokers`")
-_CONNECT = ("connect", "cannot be reached, or hung up; see whether it runs, and whether `tls` fits the port")
-_TIMEOUT = ("timeout", "did not answer in time; see whether it runs, and whether `tls` fits the port")
+_REPLICAS = ("replicas", "too few replicas of the topic are in sync; check which brokers are down")
+_TLS = ("tls", "its certificate cannot be trusted, or is for another host: correct it, or set `ca`")
+_UNKNOWN_HOST = ("connect", "the host is unknown: correct `brokers`")
+_CONNECT = (
+    "connect",
+    "cannot be reached, or closed the connection; check that it is running and that `tls` fits the port",
+)
+_TIMEOUT = ("timeout", "did not answer in time; check that it is running and that `tls` fits the port")
 
 _ANSWERS = {
     KafkaError._AUTHENTICATION: _LOGIN,
@@ -48,7 +51,7 @@ _ANSWERS = {
     KafkaError._TIMED_OUT: _TIMEOUT,
     KafkaError.REQUEST_TIMED_OUT: _TIMEOUT,
 }
-# Codes that say only that we or the client gave up, or when; why is known from its reports.
+# Codes that only mean that a time-out expired; the cause is known from the client's earlier reports.
 _NO_CAUSE = frozenset(
     {
         KafkaError._MSG_TIMED_OUT,
@@ -67,9 +70,9 @@ _REFUSED = {
 
 
 class Trouble:
-    """Remembers what librdkafka reports of its connections (`error_cb`), until a record has passed.
+    """Remembers librdkafka's reports about its connections (`error_cb`) until a record is delivered.
 
-    It goes on trying by itself; these reports only tell why it has not succeeded yet, and not each time again.
+    librdkafka retries by itself; these reports only say why it has not succeeded yet, and are not repeated.
 
     Attributes:
         cause: the latest report that names a cause.
@@ -81,7 +84,7 @@ class Trouble:
         self.all_down = False
 
     def __call__(self, error: KafkaError) -> None:
-        """Take a report."""
+        """Record a report."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self.cause = error
             return
@@ -90,23 +93,23 @@ class Trouble:
 
     @property
     def final(self) -> bool:
-        """Whether this client will never succeed: its login was refused, or it has failed for good."""
+        """Whether this client cannot recover: its login was refused, or it has a fatal error."""
         return self.cause is not None and (self.cause.fatal() or _ANSWERS.get(self.cause.code()) == _LOGIN)
 
     def listen(self, poll: Callable[[float], object], seconds: float) -> None:
-        """Let a client report; what it has to say of its end it raises instead."""
+        """Let a client report its errors; a fatal one is raised by `poll` instead."""
         try:
             poll(seconds)
         except KafkaException as error:
             self.cause = error.args[0]
 
     def forget(self) -> None:
-        """A record has passed."""
+        """Forget all reports after a record was delivered."""
         self.cause, self.all_down = None, False
 
 
-def away(error: KafkaError, trouble: Trouble) -> UnavailableError:
-    """What an error means for the sink; a timeout by what caused it, where that is known."""
+def unavailable(error: KafkaError, trouble: Trouble) -> UnavailableError:
+    """Translate an error; a time-out is translated by its cause, if that is known."""
     if error.code() in _NO_CAUSE and trouble.cause is not None:
         error = trouble.cause
     code = error.code()
@@ -116,9 +119,9 @@ def away(error: KafkaError, trouble: Trouble) -> UnavailableError:
 
 
 def outcome(error: KafkaError | None, trouble: Trouble) -> Outcome:
-    """What a delivery report means for its event."""
+    """Return the outcome for an event from its delivery report."""
     if error is None:
         return DELIVERED
     if error.code() in _REFUSED:
         return _REFUSED[error.code()]
-    return Outcome(Verdict.UNAVAILABLE, away(error, trouble).reason)
+    return Outcome(Verdict.UNAVAILABLE, unavailable(error, trouble).reason)

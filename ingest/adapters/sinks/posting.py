@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import HTTPError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
-from ingest.adapters.deadline import Deadline, ForbiddenAddressError, GuardedPool, GuardedTlsPool
+from ingest.adapters.deadline import RequestDeadline, ForbiddenAddressError, GuardedPool, GuardedTlsPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
-# Of an answer's body, read so that the connection can be used again; with more of it, a new one is cheaper.
+# Maximum size of an answer's body to read so that the connection can be reused; beyond it a new one is cheaper.
 _BODY_BYTES = 16 * 1024
 
-_PRIVATE = "its name leads to this machine or into a private network; if that is meant, set `allow_private`"
-# What needs no more words than these.
+_PRIVATE = "its name leads to this machine or into a private network; if that is intended, set `allow_private`"
+# Errors with a fixed message.
 _PLAIN: tuple[tuple[type[OSError], str, str], ...] = (
     (ForbiddenAddressError, "private_address", _PRIVATE),
-    (socket.gaierror, "connect", "its name is unknown; correct `url`, or see to name resolution"),
+    (socket.gaierror, "connect", "its name is unknown; correct `url`, or check name resolution"),
 )
 
 
 class PostError(Exception):
-    """No answer. `reason` is a short code (`connect`, `timeout`, ...); the text is for the person who mends it."""
+    """No answer. `reason` is a short code (`connect`, `timeout`, ...); the message names the remedy."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -38,14 +38,14 @@ class PostError(Exception):
 
 
 class Poster:
-    """Posts to one address.
+    """Posts to one URL.
 
     Args:
         url: `https://` or `http://`.
         timeout: seconds for one request as a whole, connecting included.
         ca_file: PEM certificates to trust instead of the system's.
-        connections: how many are kept open.
-        permitted: asked about every address of the host; one that is not permitted forbids the request.
+        connections: number of connections kept open.
+        permitted: called with every address of the host; if one is not permitted, no request is made.
 
     Raises:
         PostError: `ca_file` cannot be used.
@@ -77,7 +77,7 @@ class Poster:
         Raises:
             PostError: no answer came in time.
         """
-        deadline = Deadline(self._timeout)
+        deadline = RequestDeadline(self._timeout)
         with deadline.running():
             try:
                 response = self._pool.urlopen(
@@ -100,13 +100,13 @@ class Poster:
             return response.status
 
     def connect(self) -> None:
-        """Connect, with TLS where there is any, and send nothing.
+        """Connect, with TLS for `https://`, and send nothing.
 
         Raises:
-            PostError: that is not possible.
+            PostError: connecting failed.
         """
-        deadline = Deadline(self._timeout)
-        connection = self._pool._new_conn()  # noqa: SLF001 - made as for a request, yet none is sent
+        deadline = RequestDeadline(self._timeout)
+        connection = self._pool._new_conn()  # noqa: SLF001 - the same connection as for a request, but none is sent
         with deadline.running():
             try:
                 connection.connect()
@@ -116,7 +116,7 @@ class Poster:
                 connection.close()
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._pool.close()
 
 
@@ -129,9 +129,9 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _finish(response: BaseHTTPResponse) -> None:
-    """Read what is left of an answer, so that its connection can be used again; else close it.
+    """Read the rest of an answer so that its connection can be reused, or close it.
 
-    The status has been given: whatever goes wrong here changes nothing.
+    The status is already known, so errors here are ignored.
     """
     kept_alive = response.version > 10 and response.headers.get("connection", "").lower() != "close"  # noqa: PLR2004
     try:
@@ -143,10 +143,10 @@ def _finish(response: BaseHTTPResponse) -> None:
     response.close()
 
 
-def _translated(error: Exception, deadline: Deadline) -> PostError:
+def _translated(error: Exception, deadline: RequestDeadline) -> PostError:
     causes = list(_causes(error))
     if deadline.over or any(isinstance(cause, TimeoutError | Urllib3TimeoutError) for cause in causes):
-        return PostError("timeout", f"did not answer within {deadline.seconds:g} s; see whether it is overloaded")
+        return PostError("timeout", f"did not answer within {deadline.seconds:g} s; check whether it is overloaded")
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             words = f"its certificate cannot be trusted ({cause.verify_message}); correct it, or set `ca`"
@@ -155,15 +155,16 @@ def _translated(error: Exception, deadline: Deadline) -> PostError:
             if isinstance(cause, kind):
                 return PostError(reason, words)
     if any(isinstance(cause, ssl.SSLError | SSLError) for cause in causes):
-        return PostError("tls", "TLS failed; see whether it speaks TLS 1.2 or later on this port")
+        return PostError("tls", "TLS failed; check that it supports TLS 1.2 or later on this port")
     found = next((cause for cause in causes if isinstance(cause, OSError)), None)
     if found is not None:
-        return PostError("connect", f"cannot be reached ({found.strerror or 'it hung up'}); see whether it runs")
+        why = found.strerror or "it closed the connection"
+        return PostError("connect", f"cannot be reached ({why}); check that it is running")
     return PostError("protocol", "did not answer in HTTP; correct the port in `url`")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what it wraps: urllib3 keeps that among the arguments."""
+    """Yield an exception and those it wraps, which urllib3 keeps among the arguments."""
     yield error
     if isinstance(error, ProtocolError | SSLError):
         for inner in error.args:

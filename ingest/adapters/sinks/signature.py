@@ -8,15 +8,15 @@ import hashlib
 import hmac
 
 PREFIX = "whsec_"
-# As the specification asks for.
+# The bounds of the specification.
 MIN_BYTES, MAX_BYTES = 24, 64
 
 
 def signing_key(secret: str) -> bytes:
-    """The key in a secret of the form `whsec_` and base64.
+    """Return the key from a secret of the form `whsec_` plus base64.
 
     Raises:
-        ValueError: it has not that form; the text says how to make one and does not quote it.
+        ValueError: it does not have that form; the message says how to make one and does not quote it.
     """
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
@@ -31,13 +31,13 @@ def signing_key(secret: str) -> bytes:
 
 
 def signature_headers(key: bytes, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers that sign a request.
+    """Return the three headers that sign a request.
 
     Args:
         key: from `signing_key`.
-        event_id: the same for every try of one event.
-        timestamp: seconds since 1970 of this try; receivers refuse old ones.
-        body: as it is sent.
+        event_id: the same for every attempt to deliver an event.
+        timestamp: time of this attempt, seconds since 1970; receivers refuse old ones.
+        body: the request's body.
     """
     digest = hmac.digest(key, f"{event_id}.{timestamp}.".encode() + body, hashlib.sha256)
     return {

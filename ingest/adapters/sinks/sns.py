@@ -18,7 +18,7 @@ from ingest.adapters.sinks.aws import (
     text,
     weigh_text,
 )
-from ingest.adapters.sinks.batches import Limits
+from ingest.adapters.sinks.batches import BatchLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 def sns_sink(name: str, topic: str, access: Access) -> AwsSink[SNSClient]:
-    """A sink at the topic with this ARN; one whose name ends in `.fifo` keeps each mailbox's order.
+    """Return a sink for the topic with this ARN; one whose name ends in `.fifo` keeps each mailbox's order.
 
     Args:
         name: unique among the sinks.
         topic: its ARN, which names the region too.
-        access: how it is reached; its region is not needed.
+        access: how to reach it; its region is ignored.
     """
     return AwsSink(name, Sns(topic), replace(access, region=topic.split(":")[3]))
 
@@ -44,8 +44,8 @@ def sns_sink(name: str, topic: str, access: Access) -> AwsSink[SNSClient]:
 class Sns(Service["SNSClient"]):
     """The `Service` for one topic.
 
-    The attributes `type` and `mailbox` are for filter policies. In a FIFO topic the mailbox is the group and the
-    event's id tells repeats within five minutes.
+    The attributes `type` and `mailbox` are for filter policies. In a FIFO topic the mailbox is the message group and
+    the event's id is the deduplication id (effective for five minutes).
     """
 
     name = "sns"
@@ -54,7 +54,7 @@ class Sns(Service["SNSClient"]):
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._fifo = topic.endswith(".fifo")
-        self.limits = Limits(BATCH_COUNT, BATCH_BYTES, ordered=self._fifo)
+        self.limits = BatchLimits(BATCH_COUNT, BATCH_BYTES, ordered=self._fifo)
 
     @override
     def weigh(self, event: Event) -> int:

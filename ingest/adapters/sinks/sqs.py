@@ -19,7 +19,7 @@ from ingest.adapters.sinks.aws import (
     text,
     weigh_text,
 )
-from ingest.adapters.sinks.batches import Limits, UnavailableError
+from ingest.adapters.sinks.batches import BatchLimits, UnavailableError
 from ingest.domain.events import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def sqs_sink(
     keys: Callable[[], Keys | None] = lambda: None,
     attempts: int = 3,
 ) -> AwsSink[SQSClient]:
-    """A sink at the queue with this URL; one whose name ends in `.fifo` keeps each mailbox's order.
+    """Return a sink for the queue with this URL; one whose name ends in `.fifo` keeps each mailbox's order.
 
     Args:
         name: unique among the sinks.
-        url: as SQS shows it; requests go to its host, whether that is Amazon's or another.
-        region: left out, the one in the host's name, else where the AWS tools take it from.
+        url: as SQS shows it; requests go to its host, Amazon's or another.
+        region: if None, the one in the host name, else from the environment or the AWS profile.
         keys: see `Access`.
         attempts: see `Access`.
     """
@@ -60,8 +60,8 @@ def sqs_sink(
 class Sqs(Service["SQSClient"]):
     """The `Service` for one queue.
 
-    A message's body is the event; its attributes `type` and `mailbox` let a consumer choose without reading it. In a
-    FIFO queue the mailbox is the group and the event's id tells repeats within five minutes.
+    A message's body is the event; its attributes `type` and `mailbox` let a consumer filter without parsing it. In a
+    FIFO queue the mailbox is the message group and the event's id the deduplication id (effective for five minutes).
     """
 
     name = "sqs"
@@ -70,11 +70,11 @@ class Sqs(Service["SQSClient"]):
     def __init__(self, url: str) -> None:
         self._url = url
         self._fifo = url.endswith(".fifo")
-        self.limits = Limits(BATCH_COUNT, BATCH_BYTES, ordered=self._fifo)
+        self.limits = BatchLimits(BATCH_COUNT, BATCH_BYTES, ordered=self._fifo)
 
     @property
     def region(self) -> str | None:
-        """The one in the address, None where it names none."""
+        """The region in the host name, or None."""
         found = _REGION.search(urlsplit(self._url).netloc)
         return found[1] if found else None
 
@@ -98,7 +98,7 @@ class Sqs(Service["SQSClient"]):
         names = client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["MaximumMessageSize"])
         most = int(names.get("Attributes", {}).get("MaximumMessageSize", BATCH_BYTES))
         if most <= MAX_EVENT_BYTES:
-            words = f"the queue takes no more than {most} bytes: set its MaximumMessageSize to 65536 or more"
+            words = f"the queue accepts no more than {most} bytes: set its MaximumMessageSize to 65536 or more"
             raise UnavailableError("small_queue", words)
 
     def _entry(self, number: int, event: Event) -> SendMessageBatchRequestEntryTypeDef:

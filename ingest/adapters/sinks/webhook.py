@@ -1,4 +1,4 @@
-"""Events as signed POST requests, by Standard Webhooks."""
+"""Events as signed POST requests according to Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
 
-# Enough to hide the round trip from a hundred events, few enough for a small receiver.
+# Enough to hide the round trip for a hundred events, few enough for a small receiver.
 CONCURRENCY = 8
 
-# The receiver has read this event and will never take it as it is.
+# Status codes by which the receiver refuses this event for good.
 _REFUSALS = frozenset({400, 413, 415, 422})
-# "The consumer has disabled the endpoint": Standard Webhooks asks that nothing more is sent then.
+# "The consumer has disabled the endpoint": Standard Webhooks asks senders to stop then.
 _GONE = 410
 
 
 class WebhookSink(Sink):
-    """A `Sink` that posts.
+    """A `Sink` that posts to a webhook.
 
-    Events of different mailboxes are posted at the same time, those of one mailbox one after the other. `check`
-    connects, with TLS where there is any, and posts nothing: whether the receiver takes events shows with the first.
+    Events of different mailboxes are posted concurrently, those of one mailbox one after the other. `check` connects
+    and posts nothing: whether the receiver accepts events shows with the first one.
 
     Args:
         name: unique among the sinks.
         url: `https://` or `http://`.
-        secret: asked for each batch, so that a new secret is used at once.
+        secret: called for each batch, so that a new secret is used at once.
         timeout: seconds for one request as a whole.
-        clock: seconds since 1970; the receiver compares them with its own.
+        clock: seconds since 1970; the receiver compares timestamps with its own clock.
         ca_file: PEM certificates to trust instead of the system's.
-        allow_private: connect also where the internet could not: to this machine, or into private networks.
+        allow_private: allow connections to this machine and to private networks.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class WebhookSink(Sink):
 
     @property
     def _where(self) -> str:
-        """The receiver, without what may be secret in the rest of the address."""
+        """Host and port of the receiver; the rest of the URL may be secret."""
         return urlsplit(self._url).netloc
 
     def _key(self) -> bytes:
@@ -142,14 +142,14 @@ class WebhookSink(Sink):
 
 
 class _Batch:
-    """One call of `deliver`. `away` is set once nobody answers, or wants anything: then no other mailbox tries."""
+    """One call of `deliver`. `_unavailable` is set once the receiver does not answer, or answered 410 Gone."""
 
     def __init__(self, poster: Poster, key: bytes, clock: Callable[[], float]) -> None:
         self._poster, self._key, self._clock = poster, key, clock
         self._unavailable: Outcome | None = None
 
     def in_order(self, events: Sequence[Event]) -> list[Outcome]:
-        """Post the events of one mailbox, none after one that was not answered or turned away with the sink."""
+        """Post the events of one mailbox, none after one for which the sink was unavailable or gone."""
         outcomes: list[Outcome] = []
         for event in events:
             outcome = self._unavailable or self._post(event)
@@ -176,7 +176,7 @@ class _Batch:
 
 
 def _outcome(status: int) -> Outcome:
-    if 200 <= status < 300:  # noqa: PLR2004 - as HTTP counts
+    if 200 <= status < 300:  # noqa: PLR2004 - HTTP's success class
         return Outcome(Verdict.DELIVERED)
     if status == _GONE:
         return Outcome(Verdict.GONE, f"http_{status}")

@@ -1,4 +1,4 @@
-"""The object stores, by URL."""
+"""Object stores, opened by URL."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def open_store(
     access_key: str | None = None,
     secret_key: str | None = None,
 ) -> tuple[Store, str]:
-    """The store that a URL names, and the prefix of all keys in it (without slashes at its ends, or empty).
+    """Return the store that a URL names, and the prefix of all its keys (without outer slashes, may be empty).
 
-    Nothing is connected or made yet. All arguments but the first are for `s3://`, see `S3Store`.
+    Nothing is connected or created yet. All arguments but the first are for `s3://`; see `S3Store`.
 
     Args:
-        url: `s3://bucket/prefix`, the prefix not URL-encoded, or `file:///folder`, URL-encoded where it holds a `%`.
-        endpoint: see `S3Store`, as all that follow.
-        region: the server's.
-        path_style: the bucket in the path.
-        kms_key: to encrypt with.
+        url: `s3://bucket/prefix`, the prefix not URL-encoded, or `file:///folder`, with `%` URL-encoded.
+        endpoint: see `S3Store`, like all that follow.
+        region: the server's region.
+        path_style: put the bucket into the path.
+        kms_key: encryption key.
         access_key: with `secret_key`.
-        secret_key: belongs to `access_key`.
+        secret_key: of `access_key`.
 
     Raises:
         ConfigError: the URL has neither form.
@@ -50,7 +50,7 @@ def open_store(
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
         raise ConfigError([f"store: {url!r} is not the address of a store: {_FORMS}"])
-    # Imported here, for boto3 takes 40 MB and half a second, which those with a folder need not pay.
+    # Imported here because boto3 takes 40 MB and half a second, which a folder does not need.
     from ingest.adapters.stores.s3 import S3Store  # noqa: PLC0415
 
     store = S3Store(

@@ -1,14 +1,13 @@
 """Objects as files in a folder: `file:///dir`.
 
-An object is written under a temporary name beside its place, made durable, then given its name; so a crash at any
-moment leaves at most a file whose name begins with `.tmp-`, which is never listed and may be deleted at any time.
+An object is written under a temporary name in the same folder, synced, then renamed. A crash at any moment leaves at
+most a file whose name begins with `.tmp-`, which is never listed and may be deleted at any time.
 
-A new name is durable only when the folder that holds it was synchronised, and that folder's own name likewise, up to
-the root. What is known to be durable is remembered, so that the usual put costs one synchronised file and one
-synchronised folder. A folder that another process made is synchronised once more when it is first met: that it is
-there does not tell whether its maker has come to synchronise it.
+A new name is durable only once the folder that holds it has been synced, and that folder's own name likewise, up to
+the root. Folders known to be durable are remembered, so the usual put syncs one file and one folder. A folder made by
+another process is synced once more on first use, because that process may not have synced it yet.
 
-Content type and file name are not kept; they stand in the manifest.
+Content type and file name are not kept; the manifest has them.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEMPORARY = ".tmp-"
-# Of nearly every file system; a longer name would be refused by the operating system with less to go by.
+# The limit of nearly every file system; checking it here gives a clearer error than the operating system's.
 NAME_BYTES = 255
-# Folders remembered as durable, about 1 MiB of them; then all are forgotten, and met anew.
+# Folders remembered as durable, about 1 MiB; beyond that all are forgotten and synced again.
 _KNOWN_FOLDERS = 4096
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _NO_PLACE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
-# What a person has to mend, in plain words. Everything else (EIO, ESTALE, EMFILE, ...) is worth trying again.
+# Errors that a person has to fix. Everything else (EIO, ESTALE, EMFILE, ...) is worth retrying.
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free or add space",
     errno.EDQUOT: "the disk quota is used up: free space or raise the quota",
@@ -56,18 +55,18 @@ _REMEDIES = {
     errno.ENOTDIR: "a file is where a folder should be: move it away, or choose another folder",
     errno.EISDIR: "a folder is where an object should be: move it away, or choose another folder",
     errno.ENAMETOOLONG: "the path is too long: choose a folder with a shorter path",
-    errno.ELOOP: "symbolic links go round in a circle: mend them, or choose another folder",
+    errno.ELOOP: "symbolic links form a loop: fix them, or choose another folder",
 }
 
 
 class FolderStore(Store):
-    """A `Store` of files. Files get mode 0600 and folders 0700 (less the umask): they hold private mail.
+    """A `Store` of files. Files get mode 0600 and folders 0700 (less the umask), because they hold private mail.
 
-    `stat` reads the object to give its SHA-256: that is asked for rarely, and then it is the truth, not a note of it.
+    `stat` reads the object to compute its SHA-256: it is called rarely, and then the real bytes are wanted.
 
     Args:
-        root: absolute. It is made with the first object, but not its parent: that catches a volume that is not
-            mounted where the root is a folder on it.
+        root: absolute path. It is created with the first object, but its parent is not: that detects a volume that
+            is not mounted, if the root is a folder on it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -91,8 +90,8 @@ class FolderStore(Store):
         folder = path.parent
         with _translated():
             if only_if_absent and path.exists():
-                self._settle(folder)
-                self._exists(folder)
+                self._ensure_durable(folder)
+                self._raise_exists(folder)
             descriptor, temporary = self._create(folder)
             try:
                 _fill(descriptor, body, size, sha256)
@@ -101,7 +100,7 @@ class FolderStore(Store):
                 else:
                     temporary.rename(path)
             except FileExistsError:
-                self._exists(folder)
+                self._raise_exists(folder)
             finally:
                 temporary.unlink(missing_ok=True)
             _synchronise(folder)
@@ -165,25 +164,25 @@ class FolderStore(Store):
         return self._root.joinpath(*parts)
 
     def _create(self, folder: Path) -> tuple[int, Path]:
-        """A new file under a temporary name, in a folder that is durable: its descriptor and path."""
+        """Create a file under a temporary name in a durable folder; return its descriptor and path."""
         temporary = folder / f"{TEMPORARY}{secrets.token_hex(12)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            self._settle(folder)
+            self._ensure_durable(folder)
             return os.open(temporary, flags, _FILE_MODE), temporary
-        except FileNotFoundError:  # somebody removed a folder that we remember
+        except FileNotFoundError:  # a remembered folder was removed by another process
             self._durable = set()
-            self._settle(folder)
+            self._ensure_durable(folder)
             return os.open(temporary, flags, _FILE_MODE), temporary
 
-    def _settle(self, folder: Path) -> None:
-        """Make a folder where it is missing, and its name durable."""
+    def _ensure_durable(self, folder: Path) -> None:
+        """Create a folder if it is missing, and make its name durable."""
         if folder in self._durable:
             return
         if folder == self._root:
             self._make_root()
         else:
-            self._settle(folder.parent)
+            self._ensure_durable(folder.parent)
             with suppress(FileExistsError):
                 folder.mkdir(_FOLDER_MODE)
             _synchronise(folder.parent)
@@ -198,12 +197,12 @@ class FolderStore(Store):
             _synchronise(self._root.parent)
 
     def _require_root(self) -> None:
-        """Tell a store that is still empty from one that is not there."""
+        """Distinguish an empty store from one that is not mounted."""
         if not self._root.parent.is_dir():
             raise StoreRefusedError("the store's folder and its parent do not exist: make them, or mount the volume")
 
-    def _exists(self, folder: Path) -> NoReturn:
-        """Whoever wrote the object may not have come to this, and the caller relies on what it finds."""
+    def _raise_exists(self, folder: Path) -> NoReturn:
+        """Sync the folder and raise: the object's writer may not have synced yet, and the caller relies on it."""
         _synchronise(folder)
         raise ObjectExistsError("there is an object under this key already")
 
@@ -217,10 +216,10 @@ class FolderStore(Store):
                 return None
 
     def _walk(self, path: Path, base: str, start: str) -> Iterator[Stored]:
-        """Objects below a folder whose next segment begins with `start`."""
+        """Yield the objects below a folder whose next segment begins with `start`."""
         try:
             with os.scandir(path) as entries:
-                # With the slash, `a-b` comes before `a/b`: as the whole keys would be sorted.
+                # With the slash, `a-b` sorts before `a/b`, as the whole keys do.
                 found = {
                     f"{entry.name}/" if entry.is_dir() else entry.name: entry
                     for entry in entries
@@ -234,12 +233,12 @@ class FolderStore(Store):
                 yield from self._walk(path / name[:-1], base + name, "")
                 continue
             with suppress(FileNotFoundError):  # deleted since
-                told = found[name].stat()
-                yield Stored(base + name, told.st_mtime, told.st_size)
+                status = found[name].stat()
+                yield Stored(base + name, status.st_mtime, status.st_size)
 
 
 def _erase(folder: Path, kept: Collection[Path]) -> int:
-    """Remove the files below a folder, then the folders in it that are empty, and make that durable."""
+    """Remove the files below a folder, then its empty folders, and make that durable; return the number of objects."""
     removed = 0
     try:
         with os.scandir(folder) as entries:
@@ -253,7 +252,7 @@ def _erase(folder: Path, kept: Collection[Path]) -> int:
         elif path not in kept:
             path.unlink(missing_ok=True)
             removed += not path.name.startswith(TEMPORARY)
-    # Also where nothing was found: who removed it may have died before this.
+    # Even if nothing was found: the process that removed it may have died before syncing.
     _synchronise(folder)
     return removed
 

@@ -1,4 +1,4 @@
-"""The store's twin in memory: the same promises, for tests and for trying things out."""
+"""The in-memory store: the same contract, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """All that `MemoryStore` keeps of one object."""
+    """Everything that `MemoryStore` keeps of one object."""
 
     ref: ObjectRef
     content: bytes
@@ -32,12 +32,12 @@ class StoredObject:
 
 
 class MemoryStore(Store):
-    """A `Store` that forgets everything with the process; safe between threads.
+    """A thread-safe `Store` that lives as long as the process.
 
     Attributes:
-        objects: what is stored, by key; tests may look at it and take things away.
+        objects: the stored objects by key; tests may inspect and remove them.
         fault: called with the operation (`put`, `get`, `stat`, `delete`, `erase`, `list`) and the key before anything
-            is done. What it raises is what the caller gets, so a test makes the store fail, or lets it wait.
+            is done. What it raises reaches the caller, so a test can make the store fail or wait.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Any store, with every request counted and timed."""
+"""A store wrapper that counts and times every request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class MeteredStore(Store):
-    """Passes everything on to another store, and counts it by operation and result.
+    """Passes every call on to another store and counts it by operation and result.
 
-    A `get` is timed until its first byte can be read, for how fast the caller reads on is its own affair, and
-    counted when it is closed, for it may still fail in between. A `list` is timed and counted as a whole.
+    A `get` is timed until its first byte can be read, because how fast the caller reads is up to the caller, and
+    counted when it is closed, because it may still fail in between. A `list` is timed and counted as a whole.
     """
 
     def __init__(self, inner: Store, metrics: Metrics) -> None:
@@ -100,7 +100,7 @@ class MeteredStore(Store):
 
 
 class _Measured:
-    """One request under way."""
+    """One request in progress."""
 
     def __init__(self) -> None:
         self.result = "ok"
@@ -108,7 +108,7 @@ class _Measured:
         self._begun = time.perf_counter()
 
     def stop(self) -> None:
-        """Stop the clock; a second time changes nothing."""
+        """Stop the clock; later calls have no effect."""
         if self.seconds is None:
             self.seconds = time.perf_counter() - self._begun
 

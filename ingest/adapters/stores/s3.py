@@ -1,8 +1,8 @@
-"""Objects in a bucket of any server that speaks Amazon's S3 API.
+"""Objects in a bucket of any server with the S3 API.
 
-What servers know beyond the common ground is found out while working, once per process: whether they take a SHA-256
-with the object, and whether they create conditionally. The newer defaults of botocore, CRC checksums in trailers, are
-off, for many servers know nothing of them; the signature of each request covers a SHA-256 of its bytes in any case.
+Optional features are detected at run time, once per process: SHA-256 checksum headers and conditional creation.
+botocore's newer default, CRC checksums in trailers, is off because many servers do not support it; the signature of
+each request covers a SHA-256 of its bytes in any case.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ if TYPE_CHECKING:
     from ingest.adapters.stores.s3_upload import Sent, Upload
     from ingest.adapters.stores.transfer import Readable
 
-# Up to here one request does; it is repeated in seconds when it breaks.
+# Up to this size one request is used; repeating it after a failure takes seconds.
 SINGLE_BYTES = 64 * 2**20
 PART_BYTES = 16 * 2**20
-# RFC 8187, section 3.2.1: the attr-char that `quote` would encode.
+# RFC 8187 section 3.2.1: the attr-char characters that `quote` would encode.
 _ATTR_CHAR = "!#$&+^`|"
 
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """What the server is known to understand.
+    """Optional features that the server supports.
 
     Attributes:
         checksums: `x-amz-checksum-sha256`; Backblaze B2 refuses it.
-        conditional: `If-None-Match: *` in a put; None as long as it was not tried. Some servers refuse it (501), and
-            some, which is worse, take no notice of it.
+        conditional: `If-None-Match: *` in a put; None until tried. Some servers refuse it (501) and some, which is
+            worse, ignore it.
     """
 
     checksums: bool = True
     conditional: bool | None = None
 
     def reduced(self, error: ClientError, *, conditional: bool) -> _Dialect | None:
-        """What to try next after a refusal, None when that was not about a header of ours."""
+        """Return the features to try next after a refusal, None if it was not about one of our headers."""
         if not not_understood(error):
             return None
         if conditional and not names_checksum(error):
@@ -74,26 +74,26 @@ class _Dialect:
 class S3Store(Store):
     """A `Store` in a bucket. Threads share its connections; a forked process makes its own.
 
-    An object's SHA-256 is kept as metadata (`x-amz-meta-sha256`), where `stat` finds it; an object that somebody else
-    wrote is read for it. A body above 1 MiB has to be seekable.
+    An object's SHA-256 is kept as metadata (`x-amz-meta-sha256`), from which `stat` takes it; an object written by
+    another program is read to compute it. A body above 1 MiB has to be seekable.
 
     A process that is killed while it sends an object above `single_bytes` leaves parts behind, which are not listed
     but cost money; a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) removes them.
 
     Args:
-        bucket: its name; it has to exist.
-        endpoint: URL of the server; AWS where there is none.
-        region: as the server wants it in signatures; else the environment's, else us-east-1.
-        path_style: the bucket goes into the path (`endpoint/bucket/key`), as many servers other than AWS need it.
-        kms_key: id or ARN of the KMS key to encrypt with; else as the bucket does by default.
-        access_key: with `secret_key`; else boto3's chain is asked (environment, profile, web identity, role).
-        secret_key: belongs to `access_key`.
-        max_connections: kept open for use again; more threads than that open more and close them.
-        connect_timeout: seconds until connected, and for each piece of an upload to be taken.
+        bucket: name of an existing bucket.
+        endpoint: URL of the server; AWS if None.
+        region: the region for signatures; else the environment's, else us-east-1.
+        path_style: put the bucket into the path (`endpoint/bucket/key`), as many servers other than AWS need.
+        kms_key: id or ARN of the KMS key to encrypt with; else the bucket's default.
+        access_key: with `secret_key`; else boto3's chain (environment, profile, web identity, role).
+        secret_key: of `access_key`.
+        max_connections: connections kept open; further threads open and close their own.
+        connect_timeout: seconds for connecting, and for each piece of an upload to be accepted.
         read_timeout: seconds without a byte while an answer is awaited or read.
-        attempts: of each request, with pauses of a few seconds at most; longer patience is the caller's.
+        attempts: per request, with pauses of a few seconds at most; longer retries are the caller's.
         single_bytes: larger objects are sent in parts.
-        part_bytes: of each part but the last; S3 takes no less than 5 MiB, and no more than 10,000 parts.
+        part_bytes: size of each part but the last; S3 requires at least 5 MiB and at most 10,000 parts.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class S3Store(Store):
             target = Target(self._client(), self.bucket, key, self._attributes(content_type, filename, sha256))
             upload: Upload
             if size > self._single_bytes:
-                if only_if_absent and self._has(key):  # asked first, so that no parts are sent for nothing
+                if only_if_absent and self._has(key):  # checked first, so that no parts are sent in vain
                     raise _exists()
                 upload = PartedUpload(target, body, size, sha256, self._part_bytes)
             else:
@@ -178,10 +178,10 @@ class S3Store(Store):
             try:
                 head = self._client().head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
-                told = self._asked_again(key, error)
-                if is_missing(told):
+                explained = self._explain_head_error(key, error)
+                if is_missing(explained):
                     return None
-                raise told from error
+                raise explained from error
         version = head.get("VersionId")
         return ObjectRef(
             bucket=self.bucket,
@@ -217,7 +217,7 @@ class S3Store(Store):
                 yield Stored(entry["Key"], entry["LastModified"].timestamp(), entry["Size"])
 
     def _client(self) -> S3Client:
-        """The client of this process. Making one costs 0.2 s, and a fork must not use its parent's connections."""
+        """Return this process's client. Making one takes 0.2 s, and a fork must not use its parent's connections."""
         with self._lock:
             if self._made is None or self._made[0] != os.getpid():
                 self._made = (os.getpid(), self._make_client())
@@ -235,13 +235,13 @@ class S3Store(Store):
                 aws_secret_access_key=self._secret_key,
                 config=self._config,
             )
-        except ValueError as error:  # so botocore says that an endpoint is no URL, or a region no name
+        except ValueError as error:  # botocore's error for an endpoint that is no URL, or an invalid region
             raise StoreRefusedError("the store's endpoint or region is not valid: write https://host:port") from error
         client.meta.events.register_last("before-call.s3", spare_round_trip)
         return client
 
     def _attributes(self, content_type: str, filename: str | None, sha256: str) -> dict[str, Any]:
-        # A header takes printable ASCII; a sender's type may hold anything.
+        # A header accepts printable ASCII; the sender's content type may hold anything.
         printable = content_type.isascii() and content_type.isprintable()
         attributes: dict[str, Any] = {
             "ContentType": content_type if printable else "application/octet-stream",
@@ -254,9 +254,9 @@ class S3Store(Store):
         return attributes
 
     def _send(self, upload: Upload, key: str, *, only_if_absent: bool) -> Sent:
-        """Send in the words that the server knows; a word it refuses is left out from then on.
+        """Send with the features the server supports; one that it refuses is left out from then on.
 
-        Where it cannot create conditionally, a look beforehand has to do, though another may come in between.
+        Without conditional creation a check beforehand has to do, although another writer may come in between.
         """
         dialect = self._dialect
         conditional = only_if_absent and dialect.conditional is not False
@@ -275,7 +275,7 @@ class S3Store(Store):
         return sent
 
     def _heeds_condition(self, upload: WholeUpload) -> bool | None:
-        """Whether the server refuses what was just created; where it does not, the same bytes lie there again."""
+        """Whether the server refuses to create the same object again; if not, it has stored the same bytes again."""
         try:
             upload.send(checksums=self._dialect.checksums, conditional=True)
         except ClientError as error:
@@ -293,12 +293,12 @@ class S3Store(Store):
             raise
         return True
 
-    def _asked_again(self, key: str, error: ClientError) -> ClientError:
-        """HEAD is refused without a word: 404 may mean object or bucket, 403 anything. GET says what it is."""
+    def _explain_head_error(self, key: str, error: ClientError) -> ClientError:
+        """Repeat a refused HEAD as GET: HEAD has no body, so its 404 may mean object or bucket, and its 403 anything."""
         try:
             self._client().get_object(Bucket=self.bucket, Key=key)["Body"].close()
-        except ClientError as told:
-            return told
+        except ClientError as explained:
+            return explained
         return error
 
     def _read_sha256(self, key: str) -> str:
@@ -307,7 +307,7 @@ class S3Store(Store):
 
 
 def content_disposition(filename: str) -> str:
-    """The header that has a browser save an object under this name (RFC 6266, section 4; RFC 8187, section 3.2)."""
+    """Return the header that makes a browser save an object under this name (RFC 6266 section 4, RFC 8187 section 3.2)."""
     return f"attachment; filename*=UTF-8''{quote(filename, safe=_ATTR_CHAR, errors='replace')}"
 
 

@@ -1,4 +1,4 @@
-"""Erasing objects of a bucket for good: a bucket that keeps versions only hides what is deleted."""
+"""Erase objects of a bucket for good: in a versioned bucket a plain DELETE only hides an object."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class _Version:
     """One version of an object, or the marker that hides it.
 
     Attributes:
-        id: None where the server knows no versions.
-        latest: whether it is what a reader gets now.
+        id: None if the server has no versions.
+        latest: whether readers get this version.
     """
 
     key: str
@@ -30,31 +30,31 @@ class _Version:
 
 
 def erase(client: S3Client, bucket: str, prefix: str, keep: Collection[str]) -> int:
-    """Remove every version of the objects whose key begins so; of those in `keep` all but the latest.
+    """Remove every version of the objects whose key begins with `prefix`; of those in `keep` all but the latest.
 
-    Each by a request of its own: servers differ in the checksum that DeleteObjects has to carry, and its answer hides
-    refusals. Returns how many were removed.
+    One request each: servers differ in the checksum that DeleteObjects must carry, and its answer hides refusals.
+    Return how many were removed.
 
     Raises:
-        ClientError, BotoCoreError: as the server or botocore said it.
+        ClientError, BotoCoreError: untranslated.
     """
-    doomed = [
+    versions = [
         version for version in _versions(client, bucket, prefix) if not (version.latest and version.key in keep)
     ]
-    # The latest last, so that nothing comes to light again when this breaks off.
-    for version in sorted(doomed, key=lambda version: version.latest):
+    # The latest last, so that no earlier version becomes visible if this is interrupted.
+    for version in sorted(versions, key=lambda version: version.latest):
         _remove(client, bucket, version)
-    return len(doomed)
+    return len(versions)
 
 
 def _versions(client: S3Client, bucket: str, prefix: str) -> Iterable[_Version]:
-    """All of them, each once: a page may begin with what the one before ended with."""
+    """List all versions, each once: a page may begin with the last entry of the page before."""
     try:
         return dict.fromkeys(_listed_versions(client, bucket, prefix))
     except ClientError as error:
         if not not_understood(error):
             raise
-        return list(_listed_objects(client, bucket, prefix))  # as of Cloudflare R2, which keeps none
+        return list(_listed_objects(client, bucket, prefix))  # Cloudflare R2 has no versions
 
 
 def _listed_versions(client: S3Client, bucket: str, prefix: str) -> Iterator[_Version]:
@@ -74,5 +74,5 @@ def _remove(client: S3Client, bucket: str, version: _Version) -> None:
     try:
         client.delete_object(Bucket=bucket, Key=version.key, **which)
     except ClientError as error:
-        if not is_missing(error):  # somebody else erases it too
+        if not is_missing(error):  # another process erased it
             raise

@@ -1,6 +1,6 @@
-"""What S3 servers and botocore say when something fails, in our words.
+"""Translate errors of S3 servers and botocore into store errors.
 
-The texts name what to do and quote only the error's code: servers put access keys and signed strings into theirs.
+The messages name the remedy and quote only the error's code: servers put access keys and signed strings into theirs.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ _REMEDIES = {
     "InvalidBucketName": "this is no bucket name: correct `store`",
     "AccessDenied": (
         "permission denied: allow s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on the"
-        " objects, s3:ListBucket on the bucket (without it S3 denies what is merely missing), and use of the KMS key"
+        " objects, s3:ListBucket on the bucket (without it S3 denies access to missing objects), and use of the KMS key"
     ),
-    "InvalidAccessKeyId": "the access key is not known here: correct the credentials, or the endpoint",
+    "InvalidAccessKeyId": "the server does not know the access key: correct the credentials or the endpoint",
     "SignatureDoesNotMatch": "the secret key does not belong to the access key: correct the credentials",
     "ExpiredToken": "the credentials have expired: renew them",
     "InvalidToken": "the session token is not valid: renew the credentials",
     "RequestTimeTooSkewed": "this machine's clock and the server's differ too much: set the clock",
-    "PermanentRedirect": "the bucket lies in another region: correct region or endpoint",
-    "AuthorizationHeaderMalformed": "the bucket lies in another region: correct the region",
-    "IllegalLocationConstraintException": "the bucket lies in another region: correct the region",
+    "PermanentRedirect": "the bucket is in another region: correct region or endpoint",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: correct the region",
+    "IllegalLocationConstraintException": "the bucket is in another region: correct the region",
     "QuotaExceeded": "the quota is used up: raise it or free space",
     "XMinioStorageFull": "the server's disks are full: add space",
     "InsufficientStorage": "the server's disks are full: add space",
-    "MethodNotAllowed": "the server does not allow this here: correct endpoint and bucket",
-    "NotImplemented": "the server lacks something that is needed here: use another server",
+    "MethodNotAllowed": "the server does not allow this request: correct endpoint and bucket",
+    "NotImplemented": "the server lacks a feature that is needed: use another server",
 }
-# HEAD has no body, so its errors have the status for a code.
+# HEAD has no body, so botocore uses the status as the code.
 _ALIASES = {"403": "AccessDenied", "301": "PermanentRedirect", "AllAccessDisabled": "AccessDenied"}
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
-# AWS denies to remove what is locked; MinIO calls the request invalid.
+# AWS denies removal of a locked object; MinIO calls the request invalid.
 _KEPT = frozenset({"AccessDenied", "InvalidRequest", "ObjectLocked"})
-# 4xx that a repetition may mend: the server or the network was at fault.
+# 4xx errors that a repetition may fix: the server or the network was at fault.
 _TRANSIENT = frozenset(
     {
         "BadDigest",
@@ -70,7 +70,7 @@ _TRANSIENT = frozenset(
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 _PRECONDITION_FAILED = 412
 _SERVER_ERRORS = 500
-# What never came to an answer; the first line that fits counts.
+# Failures without an answer; the first match counts.
 _FAILURES: tuple[tuple[tuple[type[BotoCoreError], ...], type[StoreError], str], ...] = (
     (
         (NoCredentialsError, PartialCredentialsError),
@@ -82,7 +82,7 @@ _FAILURES: tuple[tuple[tuple[type[BotoCoreError], ...], type[StoreError], str], 
     (
         (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError),
         StoreUnavailableError,
-        "the object store cannot be reached: look at endpoint, network and server",
+        "the object store cannot be reached: check endpoint, network and server",
     ),
     ((ReadTimeoutError,), StoreUnavailableError, "the object store did not answer in time"),
 )
@@ -90,7 +90,7 @@ _FAILURES: tuple[tuple[tuple[type[BotoCoreError], ...], type[StoreError], str], 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Everything that boto3 raises inside becomes one of the errors of `ingest.ports.store`."""
+    """Translate everything that boto3 raises inside the block into one of the errors of `ingest.ports.store`."""
     try:
         yield
     except ClientError as error:
@@ -101,7 +101,7 @@ def translated() -> Iterator[None]:
 
 @contextmanager
 def translated_erasing() -> Iterator[None]:
-    """`translated`, with other words for what a server refuses to erase."""
+    """Like `translated`, with a different message for objects that a server refuses to erase."""
     try:
         with translated():
             yield
@@ -111,29 +111,29 @@ def translated_erasing() -> Iterator[None]:
             raise
         raise StoreRefusedError(
             f"the object store refuses to erase ({code}): allow s3:ListBucketVersions on the bucket and"
-            " s3:DeleteObject and s3:DeleteObjectVersion on the objects; what Object Lock or a legal hold keeps can"
+            " s3:DeleteObject and s3:DeleteObjectVersion on the objects; objects under Object Lock or a legal hold can"
             " be erased once that has ended or was lifted"
         ) from error.__cause__
 
 
 def is_missing(error: ClientError) -> bool:
-    """Whether there is no such object (or, in the answer to a HEAD, no such bucket)."""
+    """Whether the object (or, in the answer to a HEAD, the bucket) does not exist."""
     return _code(error) in _MISSING
 
 
 def is_present(error: ClientError) -> bool:
-    """Whether `If-None-Match: *` did not hold."""
+    """Whether the request failed because `If-None-Match: *` did not hold."""
     return _status(error) == _PRECONDITION_FAILED
 
 
 def not_understood(error: ClientError) -> bool:
-    """Whether the server refused a header because it does not know it (501, or Backblaze B2's 400)."""
+    """Whether the server refused a header that it does not support (501, or Backblaze B2's 400)."""
     code, status = _code(error), _status(error)
     return code == "NotImplemented" or status == 501 or "unsupported header" in _message(error)  # noqa: PLR2004
 
 
 def names_checksum(error: ClientError) -> bool:
-    """Whether the server says that the checksum header is what it does not know."""
+    """Whether the server names the checksum header as unsupported."""
     return "checksum" in _message(error)
 
 
@@ -159,14 +159,14 @@ def _answered(error: ClientError) -> StoreError:
     if code in _REMEDIES:
         return StoreRefusedError(f"the object store refuses ({code}): {_REMEDIES[code]}")
     if code in _TRANSIENT or status in _TRANSIENT_STATUS or status >= _SERVER_ERRORS:
-        return StoreUnavailableError(f"the object store cannot do it now ({code}, HTTP {status})")
+        return StoreUnavailableError(f"the object store cannot serve the request now ({code}, HTTP {status})")
     return StoreRefusedError(f"the object store refuses ({code}, HTTP {status}): see its documentation for this code")
 
 
 def _failed(error: BotoCoreError) -> StoreError:
     if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return StoreRefusedError(
-            "the store's certificate is not trusted: correct the endpoint, or name the CA's file in AWS_CA_BUNDLE"
+            "the store's certificate is not trusted: correct the endpoint, or set AWS_CA_BUNDLE to the CA's file"
         )
     for types, kind, text in _FAILURES:
         if isinstance(error, types):

@@ -1,4 +1,4 @@
-"""One object on its way into a bucket: whole, or in parts, always of bounded memory, and repeatable."""
+"""Upload one object to a bucket, whole or in parts, with bounded memory and repeatable."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
-# Up to here an object is sent from memory, and at once; for a larger one botocore asks first (Expect: 100-continue),
-# which costs a round trip but no transfer when the answer is no.
+# Up to this size an object is sent from memory, immediately; for a larger one botocore asks first
+# (Expect: 100-continue), which costs a round trip but saves the transfer if the server refuses.
 IN_MEMORY_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a server answers to a put, as far as it is told on."""
+    """The parts of a server's answer to a put that are recorded."""
 
     etag: str | None
     version_id: str | None
 
 
 class Upload(Protocol):
-    """An object that can be sent, again if need be. Raises what boto3 raises."""
+    """An object that can be sent, repeatedly if necessary. Raises what boto3 raises."""
 
     def send(self, *, checksums: bool, conditional: bool) -> Sent:
         """Send it.
 
         Args:
-            checksums: say its SHA-256 in a header, which the server then compares and keeps.
-            conditional: only where there is no object under the key (`If-None-Match: *`).
+            checksums: send its SHA-256 in a header, which the server compares and keeps.
+            conditional: only if there is no object under the key (`If-None-Match: *`).
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an object goes.
+    """The destination of an object.
 
     Attributes:
-        attributes: boto3's arguments for type, disposition, metadata and encryption.
+        attributes: boto3's arguments for content type, disposition, metadata and encryption.
     """
 
     client: S3Client
@@ -64,7 +64,7 @@ class WholeUpload(Upload):
     """One `PutObject` request.
 
     Raises:
-        StoreUnavailableError: the body is not what was announced.
+        StoreUnavailableError: the body does not have the announced size and hash.
     """
 
     def __init__(self, target: Target, body: BinaryIO, size: int, sha256: str) -> None:
@@ -120,7 +120,7 @@ class PartedUpload(Upload):
             answer = target.client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
         except BaseException:
             place.pop("IfNoneMatch", None)
-            with contextlib.suppress(ClientError, BotoCoreError):  # the first error is the one that tells something
+            with contextlib.suppress(ClientError, BotoCoreError):  # the first error is the informative one
                 target.client.abort_multipart_upload(**place)
             raise
         return _sent(answer.get("ETag"), answer.get("VersionId"))
@@ -146,14 +146,14 @@ class PartedUpload(Upload):
 
 
 def spare_round_trip(params: dict[str, Any], **_: Any) -> None:
-    """Have small bodies sent without asking first (`Expect: 100-continue`), as botocore would for each of them."""
-    if isinstance(params.get("body"), io.BytesIO):  # so botocore wraps what `WholeUpload` sends from memory
+    """Remove `Expect: 100-continue`, which botocore adds to every put, from requests with a small body."""
+    if isinstance(params.get("body"), io.BytesIO):  # botocore wraps bodies sent from memory like this
         params["headers"].pop("Expect", None)
 
 
 def window(body: BinaryIO, start: int, size: int) -> BinaryIO:
-    """A stretch of a seekable body as a file of its own; botocore reads it to sign, to send, and to send again."""
-    return cast("BinaryIO", _Window(body, start, size))  # of files it has what botocore and we use
+    """Return a slice of a seekable body as a file; botocore reads it to sign, to send, and to send again."""
+    return cast("BinaryIO", _Window(body, start, size))  # it has the file methods that botocore and we use
 
 
 class _Window:
@@ -164,7 +164,7 @@ class _Window:
         self._at = 0
 
     def read(self, size: int | None = -1) -> bytes:
-        """As of files."""
+        """Like a file's."""
         rest = self._size - self._at
         self._body.seek(self._start + self._at)
         found = self._body.read(rest if size is None or size < 0 else min(size, rest))
@@ -172,18 +172,18 @@ class _Window:
         return found
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As of files."""
+        """Like a file's."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = max(0, min(base + offset, self._size))
         return self._at
 
     def tell(self) -> int:
-        """As of files."""
+        """Like a file's."""
         return self._at
 
 
 def _sent(etag: str | None, version_id: str | None) -> Sent:
-    # `null` is the version of objects in buckets that once kept versions and do no more.
+    # `null` is the version id of objects in buckets whose versioning is suspended.
     return Sent((etag or "").strip('"') or None, version_id if version_id != "null" else None)
 
 

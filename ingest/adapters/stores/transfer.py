@@ -1,4 +1,4 @@
-"""What every store asks of a key and of the bytes it is given."""
+"""Checks that all stores share: of keys, and of the bytes they are given."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-# Amazon S3's limit for a key. Held in every store, so that objects can be moved from one to the other.
+# Amazon S3's limit for a key. Enforced in every store, so that objects can be moved between them.
 KEY_BYTES = 1024
 CHUNK_BYTES = 256 * 1024
 
 
 def segments(key: str) -> list[str]:
-    """The parts of a key between its slashes.
+    """Return the segments of a key.
 
     Raises:
-        StoreRefusedError: a part is empty, `.` or `..`, or the key cannot be stored everywhere as it stands.
+        StoreRefusedError: a segment is empty, `.` or `..`, or some store could not hold the key unchanged.
     """
     parts = key.split("/")
     if any(part in ("", ".", "..") for part in parts):
-        raise StoreRefusedError("an object's key may not hold empty, '.' or '..' segments; look at the prefixes")
+        raise StoreRefusedError("an object's key may not hold empty, '.' or '..' segments; check the prefixes")
     try:
         length = len(key.encode())
     except UnicodeEncodeError:
@@ -40,16 +40,16 @@ def segments(key: str) -> list[str]:
 
 
 def transfer(body: BinaryIO, write: Callable[[bytes], object], *, size: int, sha256: str) -> None:
-    """Hand all bytes of a body to `write`, in chunks, and compare them with what the caller announced.
+    """Pass all bytes of a body to `write`, in chunks, and compare them with the announced size and hash.
 
     Args:
         body: read from its current position to its end.
-        write: takes each chunk whole.
-        size: bytes expected.
-        sha256: hex digest expected.
+        write: must accept each chunk whole.
+        size: expected bytes.
+        sha256: expected hex digest.
 
     Raises:
-        StoreUnavailableError: they differ: memory or a temporary file was damaged, or the body was read before.
+        StoreUnavailableError: they differ: memory or a temporary file was damaged, or the body was already read.
     """
     digest, length = hashlib.sha256(), 0
     while chunk := body.read(CHUNK_BYTES):
@@ -61,7 +61,7 @@ def transfer(body: BinaryIO, write: Callable[[bytes], object], *, size: int, sha
 
 
 def measure(body: BinaryIO) -> tuple[int, str]:
-    """Size in bytes and hex SHA-256 of what is left of a body."""
+    """Return size in bytes and hex SHA-256 of the rest of a body."""
     digest, length = hashlib.sha256(), 0
     while chunk := body.read(CHUNK_BYTES):
         digest.update(chunk)
@@ -70,24 +70,24 @@ def measure(body: BinaryIO) -> tuple[int, str]:
 
 
 def mismatch() -> StoreUnavailableError:
-    """The bytes to be stored are not those whose size or SHA-256 the caller gave."""
-    return StoreUnavailableError("the bytes to be stored are not those that were announced; nothing was stored")
+    """Return the error for a body that does not have the announced size and SHA-256."""
+    return StoreUnavailableError("the bytes to store do not have the announced size and SHA-256; nothing was stored")
 
 
 class Readable(Protocol):
-    """What a store's own library gives to read from."""
+    """The readable object that a store's library returns."""
 
     def readinto(self, buffer: Buffer, /) -> int | None:
         """Read some bytes."""
 
     def close(self) -> None:
-        """Let go of file or connection."""
+        """Release the file or connection."""
 
 
 def guarded(source: Readable, guard: Callable[[], AbstractContextManager[None]]) -> io.BufferedReader:
-    """A source whose reads each happen inside `guard()`, which translates the errors of its library.
+    """Wrap a source so that each read runs inside `guard()`, which translates the errors of its library.
 
-    Only the reads: an error in what the caller does with the bytes is the caller's.
+    Only reads are wrapped: an error while the caller handles the bytes is the caller's.
     """
     return io.BufferedReader(_Guarded(source, guard), CHUNK_BYTES)
 

@@ -59,8 +59,8 @@ def fetch(grant: Grant, seconds: float = SECONDS) -> Fetched:
 
 def _session(grant: Grant) -> Any:
     if isinstance(grant, ClientCredentials | RefreshToken):
-        way = "none" if grant.client_secret is None else "client_secret_post"
-        return OAuth2Session(grant.client_id, grant.client_secret, token_endpoint_auth_method=way, scope=grant.scope)
+        method = "none" if grant.client_secret is None else "client_secret_post"
+        return OAuth2Session(grant.client_id, grant.client_secret, token_endpoint_auth_method=method, scope=grant.scope)
     issuer, key, key_id = _key(grant)
     return AssertionSession(
         token_endpoint=grant.token_url,

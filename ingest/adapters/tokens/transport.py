@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import ProxyError
 from urllib3.exceptions import HTTPError
 
-from ingest.adapters.deadline import Deadline, GuardedPool, GuardedTlsPool
+from ingest.adapters.deadline import RequestDeadline, GuardedPool, GuardedTlsPool
 from ingest.errors import TokenUnavailableError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def reaching(session: Session, grant: Grant, seconds: float) -> Iterator[None]:
     Raises:
         TokenUnavailableError: no answer, or none that says anything of the grant.
     """
-    deadline = Deadline(seconds)
+    deadline = RequestDeadline(seconds)
     with session, deadline.running():
         try:
             _prepare(session, _Adapter(_context(grant.ca_file), deadline))
@@ -84,7 +84,7 @@ def _context(ca_file: str | None) -> ssl.SSLContext:
 class _Adapter(HTTPAdapter):
     """For one request, and no other after it."""
 
-    def __init__(self, context: ssl.SSLContext, deadline: Deadline) -> None:
+    def __init__(self, context: ssl.SSLContext, deadline: RequestDeadline) -> None:
         self._context, self._deadline = context, deadline
         super().__init__()
 
@@ -122,11 +122,11 @@ class _Adapter(HTTPAdapter):
         return response
 
 
-def _words(error: Exception, grant: Grant, deadline: Deadline) -> str:
+def _words(error: Exception, grant: Grant, deadline: RequestDeadline) -> str:
     return f"{grant.token_url} {_reason(error, deadline)}. It is asked again."
 
 
-def _reason(error: Exception, deadline: Deadline) -> str:
+def _reason(error: Exception, deadline: RequestDeadline) -> str:
     if deadline.over:
         return f"did not give a token within {deadline.seconds:g} s"
     causes = list(_causes(error))

@@ -66,17 +66,17 @@ class ReportingExporter(SpanExporter):
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
-        self.away = False
+        self.unavailable = False
 
     @override
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._inner.export(spans)
-        away = result is not SpanExportResult.SUCCESS
-        if away and not self.away:
+        unavailable = result is not SpanExportResult.SUCCESS
+        if unavailable and not self.unavailable:
             log.warning("tracing.unavailable")
-        if self.away and not away:
+        if self.unavailable and not unavailable:
             log.info("tracing.available")
-        self.away = away
+        self.unavailable = unavailable
         return result
 
     @override
@@ -89,7 +89,7 @@ class ReportingExporter(SpanExporter):
 
 
 class OtlpTracer(OtelTracer):
-    """A tracer that ends at once where its collector was away before."""
+    """A tracer that ends at once where its collector was unavailable before."""
 
     def __init__(self, provider: TracerProvider, exporter: ReportingExporter) -> None:
         super().__init__(provider)
@@ -97,7 +97,7 @@ class OtlpTracer(OtelTracer):
 
     @override
     def close(self) -> None:
-        if self._exporter.away:
+        if self._exporter.unavailable:
             # Ends its retries, which the SDK would wait for.
             self._exporter.shutdown()
         super().close()

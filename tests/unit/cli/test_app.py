@@ -81,7 +81,7 @@ def test_status_of_a_ledger_that_is_new(tmp_path: Path) -> None:
 
 
 def test_a_second_up_on_the_same_ledger_is_refused(tmp_path: Path) -> None:
-    from ingest.adapters.embedded import EmbeddedLedger  # noqa: PLC0415 - only here
+    from ingest.adapters.ledger.embedded import EmbeddedLedger  # noqa: PLC0415 - only here
 
     config = tmp_path / "mailhaul.yaml"
     config.write_text(f"store: file://{tmp_path}/store\nledger: {{embedded: {tmp_path}/ledger}}\n")

@@ -80,20 +80,20 @@ SOME = capabilities.read([b"PIPELINING"])
 
 def test_capabilities_are_remembered_for_an_hour_and_by_the_whole_server_value() -> None:
     hosts = HostMemory(clock := Clock())
-    hosts.learned(SERVER, SOME)
-    hosts.learned_of(SERVER, "a", SOME)
+    hosts.remember(SERVER, SOME)
+    hosts.remember_for_mailbox(SERVER, "a", SOME)
     assert hosts.capabilities(SERVER) == SOME
-    assert hosts.capabilities_of(SERVER, "a") == SOME
-    assert hosts.capabilities_of(SERVER, "b") is None
+    assert hosts.capabilities_for_mailbox(SERVER, "a") == SOME
+    assert hosts.capabilities_for_mailbox(SERVER, "b") is None
     assert hosts.capabilities(Server("pop.example.org", 995, quirks=Quirks(two_step_auth=True))) is None
     clock.time += 3600
     assert hosts.capabilities(SERVER) is None
-    assert hosts.capabilities_of(SERVER, "a") is None
+    assert hosts.capabilities_for_mailbox(SERVER, "a") is None
 
 
 def test_a_server_is_forgotten_when_asked() -> None:
     hosts = HostMemory(Clock())
-    hosts.learned(SERVER, SOME)
+    hosts.remember(SERVER, SOME)
     hosts.forget(SERVER)
     hosts.forget(SERVER)
     assert hosts.capabilities(SERVER) is None
@@ -118,7 +118,7 @@ def test_the_memory_is_bounded_and_keeps_what_is_used() -> None:
     hosts = HostMemory(Clock(), most=3)
     servers = [Server("h", port) for port in range(4)]
     for server in servers[:3]:
-        hosts.learned(server, SOME)
+        hosts.remember(server, SOME)
     hosts.capabilities(servers[0])
-    hosts.learned(servers[3], SOME)
+    hosts.remember(servers[3], SOME)
     assert [hosts.capabilities(server) is not None for server in servers] == [True, False, True, True]

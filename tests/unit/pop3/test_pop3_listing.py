@@ -6,75 +6,75 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.pop3.listing import counted, put_together
+from ingest.pop3.listing import parse_count, combine_listing
 from ingest.pop3.window import LOCKSTEP, Depth, Window
 from ingest.ports.maildrop import Listed, Listing
 
 
 def test_only_rows_on_which_uidl_and_list_agree_are_listed() -> None:
     """The others are counted."""
-    listing = put_together(3, [b"1 a", b"3 c"], [b"1 10", b"2 20", b"3 30"])
+    listing = combine_listing(3, [b"1 a", b"3 c"], [b"1 10", b"2 20", b"3 30"])
     assert listing == Listing([Listed(1, b"a", 10), Listed(3, b"c", 30)], left_out=1)
-    assert put_together(2, [b"1 a", b"2 b"], [b"2 5"]) == Listing([Listed(2, b"b", 5)], left_out=1)
+    assert combine_listing(2, [b"1 a", b"2 b"], [b"2 5"]) == Listing([Listed(2, b"b", 5)], left_out=1)
 
 
 @pytest.mark.parametrize("row", [b"0 a", b"-1 a", b"x a", b" ", b"1", b"1 ", b"99999999999 a", b"1 a\tb", b"1 \0"])
 def test_rows_that_make_no_sense_are_left_out(row: bytes) -> None:
     scan = [b"0 1", b"-1 1", b"x 1", b"1 1", b"2 5", b"99999999999 1"]
-    assert put_together(2, [row, b"2 b"], scan).rows == [Listed(2, b"b", 5)]
+    assert combine_listing(2, [row, b"2 b"], scan).rows == [Listed(2, b"b", 5)]
 
 
 def test_a_row_of_nonsense_is_counted_once_though_both_lists_show_it() -> None:
-    assert put_together(1, [b"0 a", b"1 b"], [b"0 7", b"1 5"]).left_out == 1
-    assert put_together(1, [b"x", b"1 b"], [b"y", b"1 5"]).left_out == 2
+    assert combine_listing(1, [b"0 a", b"1 b"], [b"0 7", b"1 5"]).left_out == 1
+    assert combine_listing(1, [b"x", b"1 b"], [b"y", b"1 5"]).left_out == 2
 
 
 def test_what_is_above_the_count_of_stat_is_left_out() -> None:
     """There can be no such message."""
-    assert put_together(1, [b"1 a", b"2 b"], [b"1 1", b"2 2"]) == Listing([Listed(1, b"a", 1)], left_out=1)
+    assert combine_listing(1, [b"1 a", b"2 b"], [b"1 1", b"2 2"]) == Listing([Listed(1, b"a", 1)], left_out=1)
 
 
 def test_a_message_that_only_stat_counts_is_left_out() -> None:
-    assert put_together(3, [b"2 b"], [b"2 2"]) == Listing([Listed(2, b"b", 2)], left_out=2)
-    assert put_together(10**9, [], []) == Listing([], left_out=10**9)
+    assert combine_listing(3, [b"2 b"], [b"2 2"]) == Listing([Listed(2, b"b", 2)], left_out=2)
+    assert combine_listing(10**9, [], []) == Listing([], left_out=10**9)
 
 
 def test_a_count_that_makes_no_sense_bounds_nothing() -> None:
-    assert put_together(None, [b"7 a"], [b"7 1"]) == Listing([Listed(7, b"a", 1)])
+    assert combine_listing(None, [b"7 a"], [b"7 1"]) == Listing([Listed(7, b"a", 1)])
 
 
 def test_a_number_said_twice_is_never_fetched() -> None:
     """Nobody knows which of the two it is."""
     expected = Listing([Listed(2, b"d", 2)], left_out=1)
-    assert put_together(2, [b"1 a", b"1 b", b"1 c", b"2 d"], [b"1 1", b"2 2"]) == expected
-    assert put_together(2, [b"1 a", b"2 d"], [b"1 1", b"1 3", b"2 2"]) == expected
-    assert put_together(2, [b"1 a", b"1 a", b"2 d"], [b"1 1", b"2 2"]) == expected
+    assert combine_listing(2, [b"1 a", b"1 b", b"1 c", b"2 d"], [b"1 1", b"2 2"]) == expected
+    assert combine_listing(2, [b"1 a", b"2 d"], [b"1 1", b"1 3", b"2 2"]) == expected
+    assert combine_listing(2, [b"1 a", b"1 a", b"2 d"], [b"1 1", b"2 2"]) == expected
 
 
 def test_a_unique_id_said_twice_is_listed_twice() -> None:
-    assert [row.number for row in put_together(2, [b"1 a", b"2 a"], [b"1 1", b"2 2"]).rows] == [1, 2]
+    assert [row.number for row in combine_listing(2, [b"1 a", b"2 a"], [b"1 1", b"2 2"]).rows] == [1, 2]
 
 
 def test_unique_ids_are_opaque() -> None:
     """Blanks, 8-bit, length."""
     long = b"u" * 255
-    listing = put_together(3, [b"1 a b ", b"2 \xe4\xff", b"3 " + long], [b"1 1", b"2 2", b"3 3"])
+    listing = combine_listing(3, [b"1 a b ", b"2 \xe4\xff", b"3 " + long], [b"1 1", b"2 2", b"3 3"])
     assert [row.unique_id for row in listing.rows] == [b"a b ", b"\xe4\xff", long]
 
 
 def test_without_uidl_everything_that_list_shows_is_listed() -> None:
-    listing = put_together(2, None, [b"1 5", b"2 x", b"3 9"])
+    listing = combine_listing(2, None, [b"1 5", b"2 x", b"3 9"])
     assert listing == Listing([Listed(1, None, 5), Listed(2, None, None)], unique_ids=False, left_out=1)
 
 
 @pytest.mark.parametrize("size", [b"-5", b"x", b"", b"1e3", b"0x10", b"9" * 30, b"9" * 400, b"1_000"])
 def test_a_size_that_makes_no_sense_is_unknown(size: bytes) -> None:
-    assert put_together(1, [b"1 a"], [b"1 " + size]).rows == [Listed(1, b"a", None)]
+    assert combine_listing(1, [b"1 a"], [b"1 " + size]).rows == [Listed(1, b"a", None)]
 
 
 def test_a_scan_listing_may_say_more_than_the_size() -> None:
     """RFC 1939 section 5."""
-    assert put_together(1, [b"1 a"], [b"1 120 bytes"]).rows == [Listed(1, b"a", 120)]
+    assert combine_listing(1, [b"1 a"], [b"1 120 bytes"]).rows == [Listed(1, b"a", 120)]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_scan_listing_may_say_more_than_the_size() -> None:
     ],
 )
 def test_stat_is_read_with_care(text: bytes, count: int | None) -> None:
-    assert counted(text) == count
+    assert parse_count(text) == count
 
 
 @given(
@@ -101,7 +101,7 @@ def test_stat_is_read_with_care(text: bytes, count: int | None) -> None:
     st.lists(st.one_of(st.binary(max_size=20), st.from_regex(rb"\d{1,2} \d", fullmatch=True))),
 )
 def test_no_rows_at_all_can_upset_the_listing(count: int | None, uidl: list[bytes] | None, scan: list[bytes]) -> None:
-    listing = put_together(count, uidl, scan)
+    listing = combine_listing(count, uidl, scan)
     numbers = [row.number for row in listing.rows]
     assert numbers == sorted(set(numbers))
     assert 0 not in numbers

