@@ -16,8 +16,8 @@ from rich.live import Live
 from structlog import get_logger
 
 from ingest import logs
-from ingest.adapters.ledger.embedded import EmbeddedLedger
 from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.embedded import EmbeddedLedger
 from ingest.cli.children import WORKERS, children, free_ports, metrics_ports, url_host
 from ingest.cli.demonstration import Demonstration, demonstration
 from ingest.cli.messages import INTERRUPTED

@@ -20,7 +20,7 @@ from ingest.demo.server import DemoServer
 
 
 def main(words: list[str] | None = None) -> None:
-    """Serve until asked to end, with a mail more now and then."""
+    """Serve until terminated, and deliver a new mail at intervals."""
     parser = ArgumentParser(prog="python -m ingest.demo", description="A POP3 server with made-up business mail.")
     parser.add_argument("--address", default="127.0.0.1", help="to serve on, perhaps for other containers")
     parser.add_argument("--port", type=int, default=1110)

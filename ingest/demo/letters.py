@@ -33,7 +33,7 @@ _LAST_NAMES = ("Becker", "Conti", "Dubois", "Evans", "Fischer", "Greco", "Novak"
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What a writer gets: `to` is an address, `at` the time of arrival, `invoice` what the mail may be about."""
+    """The input of a writer: `to` is an address, `at` the time of arrival, `invoice` a possible subject."""
 
     seed: Seed
     to: str
@@ -70,7 +70,7 @@ class SampleAttachment:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What a writer gives back; `sender` and `subject` are ready to be header values.
+    """The result of a writer; `sender` and `subject` are ready-made header values.
 
     `envelope_sender` is empty in reports and automatic replies (RFC 5321 section 4.5.5).
     """
@@ -214,7 +214,7 @@ def newsletter(occasion: Occasion) -> Letter:
 
 
 def auto_reply(occasion: Occasion) -> Letter:
-    """Somebody is away (RFC 3834)."""
+    """An out-of-office reply (RFC 3834)."""
     back = occasion.at.date() + timedelta(days=7)
     text = f"Thank you for your message. I am out of office and back on {back}.\n\n{occasion.person}\n"
     headers = (
@@ -227,7 +227,7 @@ def auto_reply(occasion: Occasion) -> Letter:
 
 
 def delivery_report(occasion: Occasion) -> Letter:
-    """A mail of ours came back (RFC 3464), with all that was in it; none of the report's own parts bears a name."""
+    """A bounce (RFC 3464) with the whole original mail; none of the report's own parts has a name."""
     pdf = _pdf(occasion.other("returned"))
     lost = f"{occasion.seed.hex('lost', 8)}@{occasion.invoice.seller.domain}"
     status = (
@@ -255,7 +255,7 @@ def delivery_report(occasion: Occasion) -> Letter:
 
 
 def malformed(occasion: Occasion) -> Letter:
-    """An old invoicing program's mail: raw 8-bit headers, a strange transfer encoding, and no final boundary."""
+    """A mail from an old invoicing program: raw 8-bit headers, an odd transfer encoding, and no final boundary."""
     invoice = occasion.invoice
     pdf = _pdf(invoice)
     encoding = occasion.seed.pick("encoding", ("BASE64", "base64;", '"Base64"'))

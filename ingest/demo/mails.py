@@ -1,4 +1,4 @@
-"""Realistic business mail, made by code: what is in it is known to the byte.
+"""Realistic generated business mail whose content is known to the byte.
 
 The same arguments always give the same mail, and any two different ones give different mails. Line ends are CRLF, and
 a mail ends with CRLF. All addresses lie in domains reserved for examples.
@@ -26,7 +26,7 @@ _PAUSE = timedelta(minutes=11)
 
 
 class Kind(StrEnum):
-    """What a mail is like."""
+    """The kinds of mail."""
 
     PDF_INVOICE = "pdf-invoice"
     XML_INVOICE = "xml-invoice"
@@ -76,7 +76,7 @@ class SampleMail:
 
 
 def sample(index: int, mailbox: str, kind: Kind | None = None, at: datetime | None = None) -> SampleMail:
-    """The mail that follows from its arguments.
+    """Return a mail, determined by the arguments.
 
     Args:
         index: counts the mails of a mailbox.
@@ -96,7 +96,7 @@ def sample(index: int, mailbox: str, kind: Kind | None = None, at: datetime | No
 
 
 def _trace(occasion: letters.Occasion, letter: Letter) -> tuple[str, ...]:
-    """What the servers on the way wrote, the last one on top (RFC 5321 section 4.4)."""
+    """Return the Received headers of the servers on the way, the last one on top (RFC 5321 section 4.4)."""
     seed, at = occasion.seed, occasion.at
     domain = letter.sender_domain
     relay = f"192.0.2.{seed.number('relay', 1, 254)}"

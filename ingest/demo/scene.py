@@ -1,4 +1,4 @@
-"""The demonstration's mailboxes: a few mails each to begin with, then one more now and then.
+"""The demonstration's mailboxes: a few mails each at first, then a new one at intervals.
 
 They lie as `<folder>/<user>/<number>-<digest>.eml`, as `ingest.demo.server` serves them. The digest follows from the
 mail, so that a number used twice is no unique-id used twice.
@@ -27,7 +27,7 @@ _PAUSE = timedelta(hours=3)
 
 @dataclass(frozen=True, slots=True)
 class DemoMailbox:
-    """A user of the demonstration server, and the kinds of mail that come in turn."""
+    """A user of the demonstration server, and the kinds of mail delivered in turn."""
 
     user: str
     kinds: tuple[Kind, ...]
@@ -43,7 +43,7 @@ DEMO_MAILBOXES: tuple[DemoMailbox, ...] = (
 
 
 def write_demo(folder: Path, now: datetime) -> None:
-    """Give each mailbox its first mails, those that are not yet there.
+    """Create each mailbox's first mails, unless they exist.
 
     Args:
         folder: one folder in it for each mailbox; made where missing.
@@ -58,7 +58,7 @@ def write_demo(folder: Path, now: datetime) -> None:
 
 
 def deliver_one(folder: Path, n: int, now: datetime) -> Path:
-    """Drop one more mail into one mailbox; a reader sees the whole file or none.
+    """Deliver one more mail to one mailbox; a reader sees the whole file or none.
 
     Args:
         folder: as `write_demo` left it.

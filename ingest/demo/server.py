@@ -64,14 +64,14 @@ class DemoServer:
         self._acceptor = threading.Thread(target=self._accept, name="demo-pop3", daemon=True)
 
     def start(self) -> None:
-        """Listen, and serve in threads of our own. A server starts once."""
+        """Listen, and serve in background threads. A server can be started once."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._listener = socket.create_server((self.host, self.port), family=family)
         self.port = self._listener.getsockname()[1]
         self._acceptor.start()
 
     def stop(self) -> None:
-        """End every session, without UPDATE, and wait for the threads."""
+        """End all sessions, without UPDATE, and wait for the threads."""
         if self._listener is None:
             return
         self._stopping.set()
@@ -171,7 +171,7 @@ class _Mail:
 
 
 def _size(path: Path) -> int:
-    """Bytes as they are sent: with the final CRLF, which a file may lack."""
+    """Return the bytes as sent: with the final CRLF, which a file may lack."""
     with path.open("rb") as file:
         end = file.seek(0, 2)
         file.seek(max(0, end - 2))
@@ -179,12 +179,12 @@ def _size(path: Path) -> int:
 
 
 class _RefusedError(Exception):
-    """-ERR, with its text."""
+    """A refusal, answered as -ERR with this text."""
 
 
 @dataclass
 class _Session:
-    """One client, from greeting to QUIT."""
+    """One client session, from greeting to QUIT."""
 
     accounts: _Accounts
     sock: socket.socket

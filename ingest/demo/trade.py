@@ -1,4 +1,4 @@
-"""Who writes to whom about what in the demonstration: invented companies, goods and invoices.
+"""The content of the demonstration's mail: invented companies, goods and invoices.
 
 Everything follows from a seed, so that whoever knows the seed can make the same invoice again.
 """
@@ -19,12 +19,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """Answers questions always in the same way: a hash of its text and the question, the same in every Python."""
+    """A deterministic source of choices: a hash of its text and the question, equal in every Python version."""
 
     text: str
 
     def noise(self, question: str, size: int) -> bytes:
-        """As many bytes as asked for, without a pattern."""
+        """Return the given number of pseudo-random bytes."""
         return hashlib.shake_256(f"{self.text}\0{question}".encode()).digest(size)
 
     def hex(self, question: str, digits: int) -> str:
@@ -81,12 +81,12 @@ class Invoice:
 
     @property
     def due(self) -> date:
-        """When it has to be paid."""
+        """The due date."""
         return self.issued + timedelta(days=30)
 
     @property
     def net_cents(self) -> int:
-        """Without tax."""
+        """The net total."""
         return sum(line.cents for line in self.lines)
 
     @property
@@ -96,12 +96,12 @@ class Invoice:
 
     @property
     def gross_cents(self) -> int:
-        """What has to be paid."""
+        """The total to pay."""
         return self.net_cents + self.tax_cents
 
 
 def money(cents: int) -> str:
-    """Cents as XML and CSV want them: `1234.56`."""
+    """Format cents for XML and CSV: `1234.56`."""
     return f"{cents // 100}.{cents % 100:02d}"
 
 
@@ -132,7 +132,7 @@ _GOODS = (
 
 
 def make_invoice(seed: Seed, issued: date) -> Invoice:
-    """The invoice that follows from a seed: 3 to 12 lines, any seller, the one buyer.
+    """Return an invoice, determined by a seed: 3 to 12 lines, any seller, the one buyer.
 
     Args:
         seed: one invoice each.

@@ -1,4 +1,4 @@
-"""Writes MIME by hand, so that every byte is ours and stays the same from one Python to the next.
+"""Writes MIME by hand, so that every byte is determined here and does not change with the Python version.
 
 Line ends are CRLF. Header lines are given as text and written in ISO 8859-1: what is not ASCII goes out as raw 8-bit
 bytes, as old mailers send it; who wants it right uses `encoded_words`.

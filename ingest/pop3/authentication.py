@@ -123,7 +123,7 @@ class _Apop:
 
 
 class _Sasl:
-    """AUTH (RFC 5034 section 4). The initial response goes into the command if it fits and the server accepts that."""
+    """AUTH (RFC 5034 section 4); the initial response goes into the command if it fits and the server accepts it."""
 
     def __init__(self, exchange: sasl.Exchange, *, two_step: bool) -> None:
         self.mechanism = exchange.name

@@ -27,7 +27,7 @@ _STALLS_LAST = 24 * _HOUR
 _MOST = 10_000
 
 
-class _ExpiringMap(Generic[KeyT, ValueT]):
+class _Expiring(Generic[KeyT, ValueT]):
     """Values that expire; when there are too many, the least recently used are dropped."""
 
     def __init__(self, seconds: float, clock: Callable[[], float], most: int) -> None:
@@ -78,9 +78,9 @@ class HostMemory:
         self.resolver = Resolver(clock)
         self.certificates = Certificates()
         self._lock = threading.Lock()
-        self._servers: _ExpiringMap[Server, Capabilities] = _ExpiringMap(_CAPABILITIES_LAST, clock, most)
-        self._mailboxes: _ExpiringMap[tuple[Server, str], Capabilities] = _ExpiringMap(_CAPABILITIES_LAST, clock, most)
-        self._stalled: _ExpiringMap[Server, bool] = _ExpiringMap(_STALLS_LAST, clock, most)
+        self._servers: _Expiring[Server, Capabilities] = _Expiring(_CAPABILITIES_LAST, clock, most)
+        self._mailboxes: _Expiring[tuple[Server, str], Capabilities] = _Expiring(_CAPABILITIES_LAST, clock, most)
+        self._stalled: _Expiring[Server, bool] = _Expiring(_STALLS_LAST, clock, most)
 
     def capabilities(self, server: Server) -> Capabilities | None:
         """Return what the server announced before a login; None if unknown."""

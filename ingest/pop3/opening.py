@@ -93,7 +93,7 @@ class Opening:
         """Connect over TCP. The caller closes the connection if a later step fails."""
         seconds = self._mailbox.deadlines.connect
         words = (
-            f"{self._server.label} did not accept the connection within {seconds:g} s: check `host`, `port`, firewall."
+            f"{self._server.label} did not accept a connection within {seconds:g} s: check `host`, `port`, firewall."
         )
         with self._timed("connect"):
             sock = dial(

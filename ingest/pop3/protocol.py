@@ -1,7 +1,7 @@
 """The protocol core: commands become bytes, bytes become events. No I/O and no clock.
 
-Pass everything that arrives to `receive`, in any pieces, and call `next_event` until it returns None. A command enters
-a queue when it is sent and leaves it with its answer, so any number may be outstanding.
+Pass everything that arrives to `receive`, in any pieces, and call `next_event` until it returns None. A command
+enters a queue when it is sent and leaves it with its answer, so any number may be outstanding.
 """
 
 from __future__ import annotations

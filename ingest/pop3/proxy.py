@@ -1,7 +1,7 @@
 """Connect through a SOCKS5 or HTTP CONNECT proxy, which looks up the server's name.
 
-A POP3 server speaks first, so no byte after the proxy's answer may be consumed with it. Common clients read the answer
-to CONNECT a buffer at a time and lose greetings; here it is read up to its blank line and no further.
+A POP3 server speaks first, so no byte after the proxy's answer may be consumed with it. Common clients read the
+answer to CONNECT a buffer at a time and lose greetings; here it is read up to its blank line and no further.
 """
 
 from __future__ import annotations

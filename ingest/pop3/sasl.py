@@ -121,7 +121,7 @@ class Bearer:
 
 
 def xoauth2(username: bytes, token: bytes) -> Bearer:
-    """Build Google's form (developers.google.com/workspace/gmail/imap/xoauth2-protocol); a refusal gets an empty answer."""
+    """Build Google's form (developers.google.com/workspace/gmail/imap/xoauth2-protocol)."""
     return Bearer("XOAUTH2", b"user=%b\x01auth=Bearer %b\x01\x01" % (username, token), b"")
 
 

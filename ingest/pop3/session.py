@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from ingest.errors import MaildropError, MessageTooLargeError
 from ingest.pop3 import commands, refusals
-from ingest.pop3.listing import parse_count, combine_listing
+from ingest.pop3.listing import combine_listing, parse_count
 from ingest.pop3.window import LOCKSTEP, Depth, Window
 from ingest.ports.maildrop import Fetched, Listed, Listing, Maildrop, NotFetched, Terms, Writable
 

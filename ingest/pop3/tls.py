@@ -57,7 +57,7 @@ class Contexts:
 
 
 class Certificates:
-    """Expiry times of server certificates. Parsing one costs as much as the rest of a poll, so each is parsed once."""
+    """Expiry times of server certificates. Parsing one costs as much as the rest of a poll, so results are kept."""
 
     def __init__(self) -> None:
         self._ends: dict[bytes, float] = {}

@@ -96,7 +96,7 @@ def test_what_is_neither_clean_nor_a_name_is_unscanned(answer: bytes) -> None:
 
 
 def test_something_else_that_answers_is_no_scanner() -> None:
-    with answering(b"+OK POP3 ready\r\n") as (url, _), pytest.raises(ScannerUnavailableError, match="no clamd"):
+    with answering(b"+OK POP3 ready\r\n") as (url, _), pytest.raises(ScannerUnavailableError, match="not clamd"):
         ClamdScanner(url, timeout=10, largest=1000).check()
 
 

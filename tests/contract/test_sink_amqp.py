@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from ingest.adapters.sinks.amqp import AmqpSink, AmqpBroker, Route
+from ingest.adapters.sinks.amqp import AmqpBroker, AmqpSink, Route
 from ingest.domain.events import Event
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict

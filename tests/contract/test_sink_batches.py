@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.adapters.sinks.batches import DELIVERED, TOO_LARGE, BatchLimits, BatchRefusedError, UnavailableError, deliver_in_batches
+from ingest.adapters.sinks.batches import (
+    DELIVERED,
+    TOO_LARGE,
+    BatchLimits,
+    BatchRefusedError,
+    UnavailableError,
+    deliver_in_batches,
+)
 from ingest.domain.events import Event
 from ingest.ports.sink import Outcome, Verdict
 

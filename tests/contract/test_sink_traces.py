@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.adapters.sinks.amqp import AmqpSink, AmqpBroker, Route
+from ingest.adapters.sinks.amqp import AmqpBroker, AmqpSink, Route
 from ingest.adapters.sinks.aws import Access, weigh_text
 from ingest.adapters.sinks.sns import sns_sink
 from ingest.adapters.sinks.sqs import sqs_sink

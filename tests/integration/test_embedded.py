@@ -15,10 +15,9 @@ import pytest
 from kombu import Connection
 from redis import Redis
 
-from ingest.adapters.ledger import embedded
-from ingest.adapters.ledger.embedded import EmbeddedLedger, find_server
-from ingest.adapters.ledger import connect
+from ingest.adapters.ledger import connect, embedded
 from ingest.adapters.ledger.address import broker
+from ingest.adapters.ledger.embedded import EmbeddedLedger, find_server
 from ingest.errors import StartError
 from tests.support.waiting import eventually
 

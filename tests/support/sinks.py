@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from ingest.adapters.sinks.amqp import AmqpSink, AmqpBroker, Route
+from ingest.adapters.sinks.amqp import AmqpBroker, AmqpSink, Route
 from ingest.adapters.sinks.aws import Access
 from ingest.adapters.sinks.eventbridge import eventbridge_sink
 from ingest.adapters.sinks.jsonl import JsonLinesSink

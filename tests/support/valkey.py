@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ingest.adapters.ledger.embedded import find_server
 from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.embedded import find_server
 from ingest.testing.ledger import MemoryEventLog, MemoryLedger
 from tests.support.servers import free_port
 from tests.support.waiting import eventually

@@ -1,4 +1,4 @@
-"""Keys of DKIM signers, from the DNS."""
+"""Public keys of DKIM signers, from the DNS."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ingest.errors import DnsUnavailableError, StartError
 if TYPE_CHECKING:
     from ingest.ports.dkim import DkimKeys
 
-# A resolver asks a server again after two seconds, and then another one.
+# A resolver repeats a query after two seconds, then asks another server.
 _DNS_SECONDS = 5.0
 
 
 def published_keys() -> DkimKeys:
-    """What checks signatures with keys from the DNS.
+    """Return a checker of signatures with keys from the DNS.
 
     Raises:
-        StartError: what it needs is not installed, or the system names no name server.
+        StartError: a needed package is not installed, or the system has no name server configured.
     """
     try:
-        # Imported here, for both need packages that come with an extra.
+        # Imported here because both need packages of an extra.
         from ingest.adapters.dkim.keys import PublishedKeys  # noqa: PLC0415
         from ingest.adapters.dkim.resolver import DnsResolver  # noqa: PLC0415
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Checks DKIM signatures with the keys that their signers publish (RFC 6376 section 3.6, RFC 8301, RFC 8463)."""
+"""Check DKIM signatures with the keys that signers publish (RFC 6376 section 3.6, RFC 8301, RFC 8463)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ingest.ports.dkim import Claim, KeyReason
 
-# RFC 8301 section 3.2: shorter ones do not count, longer ones need not be taken.
+# RFC 8301 section 3.2: shorter keys must be refused, longer ones need not be supported.
 _LEAST_BITS, _MOST_BITS = 1024, 4096
 _RECORD_BYTES = 4096
 _FOLDS = bytes(range(0x21))
@@ -32,7 +32,7 @@ class PublishedKeys(DkimKeys):
     """Looks a signer's key up and checks a signature with it.
 
     Args:
-        lookup: the TXT record of a name, its strings joined; None where there is none. Raises DnsUnavailableError.
+        lookup: returns the TXT record of a name, its strings joined, or None. Raises DnsUnavailableError.
     """
 
     def __init__(self, lookup: Callable[[str], bytes | None]) -> None:
@@ -60,7 +60,7 @@ class PublishedKeys(DkimKeys):
 
 
 def _key(record: bytes, claim: Claim) -> RSAPublicKey | Ed25519PublicKey | None:
-    """The key of a record, if it is for signatures such as this one."""
+    """Return the key of a record if it is valid for this signature."""
     if len(record) > _RECORD_BYTES:
         return None
     tags = _tags(record)

@@ -1,4 +1,4 @@
-"""TXT records from the DNS, through dnspython."""
+"""Look up TXT records through dnspython."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import dns.resolver
 
 from ingest.errors import DnsUnavailableError
 
-_NAMES = 4096  # whose answers are remembered for as long as these say
+_NAMES = 4096  # answers cached, for their TTL
 
 
 class DnsResolver:
-    """Asks the system's name servers.
+    """A resolver that asks the system's name servers.
 
     Args:
-        timeout: seconds for one question as a whole.
-        server: address and port to ask instead.
+        timeout: seconds for one lookup as a whole.
+        server: address and port of another server to ask.
 
     Raises:
-        DnsUnavailableError: the system names no server.
+        DnsUnavailableError: the system has no name server configured.
     """
 
     def __init__(self, timeout: float, server: tuple[str, int] | None = None) -> None:
@@ -33,10 +33,10 @@ class DnsResolver:
             self._resolver.nameservers, self._resolver.port = [server[0]], server[1]
 
     def txt(self, name: str) -> bytes | None:
-        """The first TXT record of a name, its strings joined; None where there is none.
+        """Return the first TXT record of a name, its strings joined, or None if there is none.
 
         Raises:
-            DnsUnavailableError: no answer in time, or none that says yes or no.
+            DnsUnavailableError: no answer in time, or an error.
         """
         try:
             answer = self._resolver.resolve(f"{name}.", "TXT", raise_on_no_answer=False, search=False)

@@ -4,8 +4,8 @@ Several processes may use the same folder at once. Two lock files coordinate the
 
 - `lock` is held by the process that owns the server: it starts the server, and stops it when it ends itself. Another
   process that finds the lock taken uses the running server.
-- `server.lock` is inherited by the server and held for exactly its lifetime. A server whose owner was killed may still
-  hold it: the next owner takes that server over instead of starting a second one on the same files.
+- `server.lock` is inherited by the server and held for exactly its lifetime. A server whose owner was killed may
+  still hold it: the next owner takes that server over instead of starting a second one on the same files.
 """
 
 from __future__ import annotations

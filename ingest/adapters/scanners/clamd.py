@@ -1,9 +1,9 @@
-"""ClamAV's daemon, through its INSTREAM command (clamd(8)): the file goes through a socket, nothing is shared.
+"""ClamAV's daemon through its INSTREAM command (clamd(8)): the file is sent over a socket, no folder is shared.
 
 Quirks:
-- it ends a stream that is longer than its `StreamMaxLength` with an ERROR, or closes the connection in the middle;
-- of a file above its `MaxFileSize`, `MaxScanSize` and the like it scans a part, or nothing, and says OK, unless
-  `AlertExceedsMax` is on: then it finds `Heuristics.Limits.Exceeded…`, which is no virus.
+- it answers a stream longer than its `StreamMaxLength` with an ERROR, or closes the connection in the middle;
+- it scans a file above its `MaxFileSize`, `MaxScanSize` and the like only in part, or not at all, and answers OK,
+  unless `AlertExceedsMax` is on: then it reports `Heuristics.Limits.Exceeded…`, which is not a virus.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 _ANSWER_BYTES = 4096
 _CONNECT_SECONDS = 5.0
-# After a scan that ran out of time no other is tried for so long, so that a scanner that hangs costs seconds and not
-# its whole timeout for each file.
+# Seconds without scans after one timed out, so that a scanner that hangs does not cost a whole timeout per file.
 _PAUSE = 30.0
 _FOUND = re.compile(rb"stream: ([!-~]{1,256}) FOUND")
 _LIMITS = "Heuristics.Limits.Exceeded"
@@ -41,7 +40,7 @@ class ClamdScanner(Scanner):
         url: `unix:///run/clamav/clamd.ctl` or `tcp://host:3310`.
         timeout: seconds for one file as a whole, from connecting to the answer.
         largest: bytes; a larger file is not sent. Not above clamd's own StreamMaxLength and MaxFileSize.
-        clock: seconds that only grow.
+        clock: monotonic, in seconds.
     """
 
     def __init__(
@@ -70,9 +69,11 @@ class ClamdScanner(Scanner):
                 answer = connection.answer()
         except OSError as error:
             why = error.strerror or "no answer in time"
-            raise ScannerUnavailableError(f"clamd does not answer at {self._url} ({why}); is it running?") from error
+            raise ScannerUnavailableError(
+                f"clamd does not answer at {self._url} ({why}); check that it is running"
+            ) from error
         if answer != b"PONG":
-            raise ScannerUnavailableError(f"what answers at {self._url} is no clamd")
+            raise ScannerUnavailableError(f"the server at {self._url} is not clamd; correct the address")
 
     def _stream(self, content: BinaryIO) -> bytes:
         with self._connected(self._clock() + self._timeout) as connection:
@@ -100,7 +101,7 @@ class ClamdScanner(Scanner):
 
 
 class _Connection:
-    """A socket whose every step ends before one deadline; raises OSError, TimeoutError among them."""
+    """A socket whose operations all end before one deadline; raises OSError, TimeoutError included."""
 
     def __init__(self, connected: socket.socket, deadline: float, clock: Callable[[], float]) -> None:
         self._socket, self._deadline, self._clock = connected, deadline, clock
@@ -112,20 +113,20 @@ class _Connection:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
-        """All of them; a timeout of `sendall` is for the whole call."""
+        """Send all bytes; the timeout of `sendall` covers the whole call."""
         self._limit()
         self._socket.sendall(data)
 
     def answer(self) -> bytes:
-        """What came up to the NUL, or to the end of the connection."""
-        got = b""
-        while b"\0" not in got and len(got) < _ANSWER_BYTES:
+        """Return what arrives up to the NUL, or to the end of the connection."""
+        received = b""
+        while b"\0" not in received and len(received) < _ANSWER_BYTES:
             self._limit()
             more = self._socket.recv(_ANSWER_BYTES)
             if not more:
                 break
-            got += more
-        return got.partition(b"\0")[0]
+            received += more
+        return received.partition(b"\0")[0]
 
     def _limit(self) -> None:
         left = self._deadline - self._clock()

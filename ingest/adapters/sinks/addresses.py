@@ -1,9 +1,9 @@
 """Tell public internet addresses from private ones (protection against server-side request forgery).
 
 A URL chosen by somebody else must not direct a request to a place that only we can reach: this machine, our network,
-or the metadata service that gives out a cloud machine's credentials. The data are IANA's registries of special-purpose
-addresses (https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry), as implemented
-in Python's `ipaddress`.
+or the metadata service that gives out a cloud machine's credentials. The data are IANA's registries of
+special-purpose addresses (https://www.iana.org/assignments/iana-ipv4-special-registry and
+iana-ipv6-special-registry), as implemented in Python's `ipaddress`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,13 @@ from kombu import Connection
 from typing_extensions import override
 
 from ingest.adapters.sinks.amqp_errors import ERRORS, translated
-from ingest.adapters.sinks.batches import DELIVERED, BatchLimits, BatchRefusedError, UnavailableError, deliver_in_batches
+from ingest.adapters.sinks.batches import (
+    DELIVERED,
+    BatchLimits,
+    BatchRefusedError,
+    UnavailableError,
+    deliver_in_batches,
+)
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Sink, Verdict
 
@@ -119,7 +125,7 @@ class AmqpSink(Sink):
 
     @override
     def check(self) -> None:
-        """Logs in and asks for queue or exchange."""
+        """See `Sink.check`. Logs in and checks that the queue or exchange exists."""
         with self._lock:
             self._disconnect()
             try:

@@ -11,7 +11,13 @@ from botocore.config import Config
 from typing_extensions import override
 
 from ingest.adapters.sinks.aws_errors import entry_outcome, translated
-from ingest.adapters.sinks.batches import DELIVERED, BatchLimits, BatchRefusedError, UnavailableError, deliver_in_batches
+from ingest.adapters.sinks.batches import (
+    DELIVERED,
+    BatchLimits,
+    BatchRefusedError,
+    UnavailableError,
+    deliver_in_batches,
+)
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Sink, Verdict
 
@@ -120,7 +126,7 @@ class AwsSink(Sink, Generic[C]):
 
     @override
     def check(self) -> None:
-        """Asks about queue, topic or bus, which needs a permission of its own."""
+        """See `Sink.check`. Looks up the queue, topic or bus, which needs a permission of its own."""
         keys = self._keys()
         try:
             with translated(self._service.actions):

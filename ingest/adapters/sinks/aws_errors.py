@@ -1,8 +1,8 @@
 """Translate errors of SQS, SNS, EventBridge and botocore.
 
 Two kinds are distinguished. An event that the service will never accept is refused by itself. A fault of the service,
-throttling, and everything a person has to fix (permission, key, name) make the sink unavailable as a whole, so that no
-event is skipped. An unclear answer counts as unavailable unless the service calls it the sender's fault
+throttling, and everything a person has to fix (permission, key, name) make the sink unavailable as a whole, so that
+no event is skipped. An unclear answer counts as unavailable unless the service calls it the sender's fault
 (`SenderFault`), because then the next event may succeed.
 
 Sources, all below https://docs.aws.amazon.com: AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html,

@@ -46,8 +46,8 @@ def eventbridge_sink(
 class EventBridge(Service["EventBridgeClient"]):
     """The `Service` for one bus, which keeps no order.
 
-    `detail-type` is the event's type, `detail` the whole event, `source` always `dev.mailhaul`. EventBridge may accept
-    events for a bus that does not exist and drop them, so the bus is looked up once a minute.
+    `detail-type` is the event's type, `detail` the whole event, `source` always `dev.mailhaul`. EventBridge may
+    accept events for a bus that does not exist and drop them, so the bus is looked up once a minute.
     """
 
     name = "events"
@@ -61,7 +61,7 @@ class EventBridge(Service["EventBridgeClient"]):
 
     @override
     def weigh(self, event: Event) -> int:
-        """The rule is Amazon's ("Calculating PutEvents event entry size")."""
+        """Return the size by Amazon's formula ("Calculating PutEvents event entry size")."""
         return len(SOURCE) + len(event.type) + len(event.body)
 
     @override

@@ -4,8 +4,8 @@ Several processes may append to one file, and it may be rotated by renaming or b
 under a lock, to the file that has the name at that moment, and synced before it is confirmed.
 
 A crash may leave an incomplete last line. Its event was not confirmed and is delivered again; before the next batch
-the incomplete line is cut off, or completed if only the newline is missing. So no event is lost, and every line can be
-parsed.
+the incomplete line is cut off, or completed if only the newline is missing. So no event is lost, and every line can
+be parsed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class JsonLinesSink(Sink):
 
     @override
     def check(self) -> None:
-        """Opens the file, or sees whether it could be made."""
+        """See `Sink.check`. Opens the file, or checks whether it could be created."""
         with self._lock, self._translated():
             if self._path.exists():
                 with self._locked():

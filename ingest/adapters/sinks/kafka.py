@@ -1,8 +1,8 @@
 """Events as records of a Kafka topic, confirmed by all in-sync replicas.
 
 The key of a record is its mailbox, so all events of a mailbox are in one partition, in order. The producer is
-idempotent: its own retries are stored once (KIP-98). An event that timed out and is delivered again by us may be stored
-twice, because a broker that fell silent may have stored it. Such a duplicate has the same id.
+idempotent: its own retries are stored once (KIP-98). An event that timed out and is delivered again by us may be
+stored twice, because a broker that fell silent may have stored it. Such a duplicate has the same id.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class KafkaSink(Sink):
 
     @override
     def check(self) -> None:
-        """Logs in anew, and asks for the topic and for what the user may do with it."""
+        """See `Sink.check`. Logs in and looks up the topic and the user's permissions on it."""
         try:
             _probe(self._settings(), self._topic, self._timeout, self._monotonic)
         except UnavailableError as error:
@@ -106,7 +106,7 @@ class KafkaSink(Sink):
 
     @override
     def close(self) -> None:
-        """Nothing is under way: `deliver` has waited for everything."""
+        """See `Sink.close`. Nothing is in flight: `deliver` has waited for everything."""
         with self._lock:
             self._session = None
 

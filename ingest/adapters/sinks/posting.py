@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import HTTPError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
-from ingest.adapters.deadline import RequestDeadline, ForbiddenAddressError, GuardedPool, GuardedTlsPool
+from ingest.adapters.deadline import ForbiddenAddressError, GuardedPool, GuardedTlsPool, RequestDeadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -135,7 +135,7 @@ class FolderStore(Store):
 
     @override
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
-        """What a crash left half written goes too, and folders that are empty then."""
+        """See `Store.erase`. Temporary files left by a crash and emptied folders are removed too."""
         path, kept = self._path(folder), {self._path(key) for key in keep}
         with _translated():
             if not path.is_dir():
@@ -238,7 +238,7 @@ class FolderStore(Store):
 
 
 def _erase(folder: Path, kept: Collection[Path]) -> int:
-    """Remove the files below a folder, then its empty folders, and make that durable; return the number of objects."""
+    """Remove the files below a folder and its empty folders, durably; return the number of objects."""
     removed = 0
     try:
         with os.scandir(folder) as entries:

@@ -294,7 +294,7 @@ class S3Store(Store):
         return True
 
     def _explain_head_error(self, key: str, error: ClientError) -> ClientError:
-        """Repeat a refused HEAD as GET: HEAD has no body, so its 404 may mean object or bucket, and its 403 anything."""
+        """Repeat a refused HEAD as GET, whose answer has a body: HEAD's 404 may mean the bucket, its 403 anything."""
         try:
             self._client().get_object(Bucket=self.bucket, Key=key)["Body"].close()
         except ClientError as explained:
@@ -307,7 +307,7 @@ class S3Store(Store):
 
 
 def content_disposition(filename: str) -> str:
-    """Return the header that makes a browser save an object under this name (RFC 6266 section 4, RFC 8187 section 3.2)."""
+    """Return the header that makes browsers save an object under this name (RFC 6266 section 4, RFC 8187)."""
     return f"attachment; filename*=UTF-8''{quote(filename, safe=_ATTR_CHAR, errors='replace')}"
 
 

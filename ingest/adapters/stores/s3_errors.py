@@ -32,7 +32,7 @@ _REMEDIES = {
     "InvalidBucketName": "this is no bucket name: correct `store`",
     "AccessDenied": (
         "permission denied: allow s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on the"
-        " objects, s3:ListBucket on the bucket (without it S3 denies access to missing objects), and use of the KMS key"
+        " objects, s3:ListBucket on the bucket (else S3 answers 403 for missing objects), and use of the KMS key"
     ),
     "InvalidAccessKeyId": "the server does not know the access key: correct the credentials or the endpoint",
     "SignatureDoesNotMatch": "the secret key does not belong to the access key: correct the credentials",
@@ -111,8 +111,8 @@ def translated_erasing() -> Iterator[None]:
             raise
         raise StoreRefusedError(
             f"the object store refuses to erase ({code}): allow s3:ListBucketVersions on the bucket and"
-            " s3:DeleteObject and s3:DeleteObjectVersion on the objects; objects under Object Lock or a legal hold can"
-            " be erased once that has ended or was lifted"
+            " s3:DeleteObject and s3:DeleteObjectVersion on the objects; what Object Lock or a legal hold protects"
+            " can be erased once that has ended or was lifted"
         ) from error.__cause__
 
 

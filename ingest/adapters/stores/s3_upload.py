@@ -93,9 +93,9 @@ class WholeUpload(Upload):
 
 
 class PartedUpload(Upload):
-    """A multipart upload, one part after the other; given up as a whole when anything fails.
+    """A multipart upload, one part after the other; aborted as a whole if anything fails.
 
-    `send` raises `StoreUnavailableError` when the body is not what was announced.
+    `send` raises `StoreUnavailableError` if the body does not have the announced size and hash.
     """
 
     def __init__(self, target: Target, body: BinaryIO, size: int, sha256: str, part_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""OAuth2 access tokens: fetched through Authlib, kept until they end."""
+"""OAuth2 access tokens, fetched through Authlib and cached until they expire."""
 
 from ingest.adapters.tokens.cache import TokenCache
 

@@ -1,4 +1,4 @@
-"""Access tokens of one process: each is fetched by one thread for all, and kept until shortly before it ends."""
+"""Access tokens of one process: each is fetched by one thread for all, and cached until shortly before it expires."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from ingest.adapters.tokens.fetch import Fetched
     from ingest.domain.grant import Grant
 
-# A token is renewed so many seconds before it ends, or in the last quarter of a shorter life. Gmail ends a session
-# with the token that opened it (developers.google.com/workspace/gmail/imap/imap-smtp); a poll may take 15 minutes.
+# Seconds before expiry at which a token is renewed, or the last quarter of a shorter lifetime. Gmail ends a session
+# when its token expires (developers.google.com/workspace/gmail/imap/imap-smtp); a poll may take 15 minutes.
 _EARLY = 900.0
 _EARLY_SHARE = 0.25
-# It is still given out, where there is no newer one, until so many seconds, or this share, before its end.
+# Without a newer one it is still used until this many seconds, or this share of its lifetime, before expiry.
 _LAST = 60.0
 _LAST_SHARE = 0.1
-# After a failure nobody asks for so long, doubled with each further one: a server that hangs must not cost every
-# mailbox the time of its deadline, one after the other. Shorter than a mailbox's own pauses, so none waits longer.
+# Pause after a failure, doubled with each further one: a server that hangs must not cost every mailbox a time-out,
+# one after the other. Shorter than a mailbox's own backoff, so no mailbox waits longer because of it.
 _PAUSE = 10.0
 _LONGEST_PAUSE = 300.0
-# Grants that changed leave their tokens behind; who has more mailboxes fetches some of them again.
+# Maximum number of grants kept; tokens of changed grants would pile up otherwise.
 _MOST = 10_000
 
 
@@ -42,7 +42,7 @@ class _Token:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """How the last try ended. Kept as kind and text: an exception would keep alive whatever its frames hold."""
+    """The last failure. Kept as class and text: an exception would keep alive whatever its frames hold."""
 
     kind: type[MaildropAuthError | TokenUnavailableError]
     text: str
@@ -52,7 +52,7 @@ class _Failure:
 
 @dataclass(slots=True)
 class _Kept:
-    """What there is of a grant. Who holds `lock` asks; token and failure are replaced as a whole."""
+    """The state of one grant. The holder of `lock` fetches; token and failure are replaced as a whole."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     token: _Token | None = None
@@ -61,10 +61,10 @@ class _Kept:
 
 
 class TokenCache:
-    """One for a whole process; may be used by several threads.
+    """A token cache. One per process; thread-safe.
 
-    A token belongs to a grant, not to a mailbox: an application's serves all mailboxes that it may open. A grant with
-    another secret is another grant.
+    A token belongs to a grant, not to a mailbox: an application's token serves all mailboxes it may open. A grant
+    with another secret is another grant.
 
     Args:
         clock: monotonic, in seconds.
@@ -78,18 +78,18 @@ class TokenCache:
         self._kept: dict[Grant, _Kept] = {}
 
     def token(self, grant: Grant, refused: str | None = None) -> str:
-        """An access token that is good for now.
+        """Return a valid access token.
 
-        Where there is none, one thread asks and the others wait for what it gets, token or error. Where the one that
-        is held comes to its end, one thread asks and the others go on with it.
+        Without one, one thread fetches it and the others wait for the token or the error. When the cached one is
+        about to expire, one thread renews it and the others continue with it.
 
         Args:
-            grant: how to get one.
-            refused: one that a server did not take; it is given out no more.
+            grant: how to obtain a token.
+            refused: a token that a server refused; it is not returned again.
 
         Raises:
             MaildropAuthError: the grant is refused.
-            TokenUnavailableError: no token can be had just now.
+            TokenUnavailableError: no token can be obtained at present.
         """
         kept = self._of(grant)
         now = self._clock()
@@ -132,7 +132,7 @@ class TokenCache:
             pause = min(_PAUSE * 2 ** min(number - 1, 16), _LONGEST_PAUSE)
             kept.failure = _Failure(type(error), str(error), self._clock() + pause, number)
             if isinstance(error, MaildropAuthError):
-                # The configured one may still be taken.
+                # The configured refresh token may still be valid.
                 kept.refresh_token = None
             raise
         kept.failure = None

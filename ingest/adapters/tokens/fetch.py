@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0
 _LONGEST = 86_400.0
-# RFC 6749 section 5.1 lets servers leave it out; this is what the large providers say.
+# RFC 6749 section 5.1 lets servers omit it; this is what the large providers use.
 _USUAL = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A token and its life in seconds. `refresh_token`: a new one, where the server changed it."""
+    """A token and its lifetime in seconds. `refresh_token`: a new one if the server rotated it."""
 
     access_token: str = field(repr=False)
     lives: float
@@ -38,15 +38,15 @@ class Fetched:
 
 
 def fetch(grant: Grant, seconds: float = SECONDS) -> Fetched:
-    """Ask for a token.
+    """Request a token.
 
     Args:
-        grant: how to get one.
+        grant: how to obtain one.
         seconds: for the request as a whole.
 
     Raises:
-        MaildropAuthError: the grant is refused; the text says who has to do what.
-        TokenUnavailableError: no answer in time, or none that makes sense.
+        MaildropAuthError: the grant is refused; the message says who has to do what.
+        TokenUnavailableError: no answer in time, or an unusable one.
     """
     session = _session(grant)
     try:
@@ -60,7 +60,9 @@ def fetch(grant: Grant, seconds: float = SECONDS) -> Fetched:
 def _session(grant: Grant) -> Any:
     if isinstance(grant, ClientCredentials | RefreshToken):
         method = "none" if grant.client_secret is None else "client_secret_post"
-        return OAuth2Session(grant.client_id, grant.client_secret, token_endpoint_auth_method=method, scope=grant.scope)
+        return OAuth2Session(
+            grant.client_id, grant.client_secret, token_endpoint_auth_method=method, scope=grant.scope
+        )
     issuer, key, key_id = _key(grant)
     return AssertionSession(
         token_endpoint=grant.token_url,
@@ -82,32 +84,32 @@ def _ask(session: Any, grant: Grant) -> dict[str, Any]:
 
 
 def _key(grant: ServiceAccount) -> tuple[str, RSAKey, str | None]:
-    """Issuer, private key and its id, from a key file as Google gives it out."""
+    """Return issuer, private key and key id from a key file as Google issues it."""
     try:
         file = json.loads(grant.key)
         return str(file["client_email"]), RSAKey.import_key(file["private_key"]), file.get("private_key_id")
     except (ValueError, KeyError, TypeError, JoseError) as error:
         raise MaildropAuthError(
-            "`auth.service_account` is no key of a service account: it has to be the JSON file that Google gives "
-            "out, with client_email and private_key."
+            "`auth.service_account` is not a service account key: it has to be the JSON file that Google issues, "
+            "with client_email and private_key."
         ) from error
 
 
 def _read(grant: Grant, answer: dict[str, Any]) -> Fetched:
     token, lives = answer.get("access_token"), _seconds(answer.get("expires_in", _USUAL))
-    # RFC 6750 section 2.1: neither blanks nor control characters, which would break the login they go into.
+    # RFC 6750 section 2.1: neither blanks nor control characters, which would break the login command.
     if not isinstance(token, str) or not (token.isascii() and token.isprintable()) or " " in token or not token:
         lives = 0.0
     if not lives > 0:
         raise TokenUnavailableError(
-            f"{grant.token_url} answered without a token that makes sense. It is asked again."
+            f"{grant.token_url} answered without a usable token. The request is repeated later."
         )
     rotated = answer.get("refresh_token")
     return Fetched(str(token), lives, rotated if isinstance(rotated, str) and rotated else None)
 
 
 def _seconds(written: object) -> float:
-    """The life of a token; some servers write the number as text."""
+    """Return the lifetime of a token; some servers write the number as text."""
     try:
         return min(float(written), _LONGEST)  # type: ignore[arg-type]  # what is no number raises
     except (TypeError, ValueError):

@@ -1,7 +1,8 @@
-"""What a token server means by its error codes, and who has to do what.
+"""The meaning of a token server's error codes, and who has to do what.
 
-RFC 6749 section 5.2 has the codes; Microsoft adds those of consent (learn.microsoft.com/entra/identity-platform/
-reference-error-codes), Google some of its own (developers.google.com/identity/protocols/oauth2/service-account).
+RFC 6749 section 5.2 defines the codes; Microsoft adds codes about consent (learn.microsoft.com/entra/
+identity-platform/reference-error-codes), Google some of its own (developers.google.com/identity/protocols/oauth2/
+service-account).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _CODE_LETTERS = 64
 _WORDS_LETTERS = 200
-# After these it may go better next time.
+# Temporary errors.
 _LATER = frozenset({"temporarily_unavailable", "server_error", "slow_down", "internal_failure"})
 
 _OF_ALL = {
@@ -24,7 +25,7 @@ _OF_ALL = {
     "secret; secrets expire.",
     "invalid_scope": "Check `scope`.",
     "invalid_request": "Check `tenant`, `token_url` and `scope`.",
-    "unsupported_grant_type": "Check `token_url`: this server does not know this way to get a token.",
+    "unsupported_grant_type": "Check `token_url`: this server does not support this grant type.",
 }
 _OF_APPLICATIONS = {
     "unauthorized_client": "Check `client_id` and `tenant`: whoever administers the tenant has to register the "
@@ -32,8 +33,8 @@ _OF_APPLICATIONS = {
     "access_denied": "Whoever administers the accounts has to consent to this application's permission to read mail.",
 }
 _CONSENT = (
-    "The consent has expired, was withdrawn, or asks for more: its user has to consent again, and the new refresh "
-    "token be set."
+    "The consent has expired, was withdrawn, or does not cover the scope: the user has to consent again, and the new "
+    "refresh token has to be configured."
 )
 _OF_USERS = {
     "invalid_grant": _CONSENT,
@@ -41,7 +42,7 @@ _OF_USERS = {
     "consent_required": _CONSENT,
     "login_required": _CONSENT,
     "access_denied": _CONSENT,
-    "unauthorized_client": "Check that the refresh token was given out for this `client_id`.",
+    "unauthorized_client": "Check that the refresh token was issued for this `client_id`.",
 }
 _DELEGATION = (
     "Whoever administers the domain has to give the service account's client id domain-wide delegation for "
@@ -56,18 +57,18 @@ _OF_SERVICE_ACCOUNTS = {
 
 
 def refused(grant: Grant, code: object, description: object) -> MaildropAuthError | TokenUnavailableError:
-    """The error for an answer with a code.
+    """Return the error for an answer with an error code.
 
     Args:
-        grant: that was refused.
-        code: `error` of the answer, as it was read from JSON.
+        grant: the refused grant.
+        code: `error` of the answer, as parsed from JSON.
         description: `error_description` of the answer.
     """
-    said = ": ".join(filter(None, (_plain(code, _CODE_LETTERS), _plain(description, _WORDS_LETTERS))))
-    told = f"{grant.token_url} refused a token: {said.rstrip(' .') or 'it did not say why'}."
+    reason = ": ".join(filter(None, (_plain(code, _CODE_LETTERS), _plain(description, _WORDS_LETTERS))))
+    message = f"{grant.token_url} refused a token: {reason.rstrip(' .') or 'it did not say why'}."
     if str(code) in _LATER:
-        return TokenUnavailableError(f"{told} It is asked again.")
-    return MaildropAuthError(f"{told} {_remedy(grant, str(code))}")
+        return TokenUnavailableError(f"{message} The request is repeated later.")
+    return MaildropAuthError(f"{message} {_remedy(grant, str(code))}")
 
 
 def _remedy(grant: Grant, code: str) -> str:
@@ -81,6 +82,6 @@ def _remedy(grant: Grant, code: str) -> str:
 
 
 def _plain(said: object, letters: int) -> str:
-    """What may be shown on a terminal of what a server said."""
+    """Return a server's text, safe to show on a terminal."""
     text = said if isinstance(said, str) else ""
     return "".join(char if char.isprintable() else " " for char in text)[:letters].strip()

@@ -1,1 +1,1 @@
-"""Tracing over OpenTelemetry, which only the modules in here import: with an extra, and where it is configured."""
+"""Tracing with OpenTelemetry, which only these modules import: it comes with an extra and has to be configured."""

@@ -1,6 +1,6 @@
-"""The tracer over the OpenTelemetry SDK.
+"""The tracer on the OpenTelemetry SDK.
 
-Only ids, counts and codes are told: an exception's text and trace, which the SDK would add by itself, are not.
+Only ids, counts and codes are recorded, not the text and traceback of exceptions, which the SDK would add by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
-# A process that ends gives its last spans this long (seconds); then they are lost.
+# Seconds that a terminating process gives its last spans; then they are lost.
 CLOSE_SECONDS = 3.0
 _PREFIX = "mailhaul."
 _KINDS = {
@@ -37,10 +37,10 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class OtelTracer(Tracer):
-    """The port's `Tracer`. Made after a fork, never before: its exporter has a thread.
+    """The port's `Tracer`. To be created after a fork, never before, because its exporter has a thread.
 
     Args:
-        provider: makes spans and hands them over; ends with this tracer.
+        provider: creates and exports spans; shut down with this tracer.
     """
 
     active = True
@@ -51,13 +51,13 @@ class OtelTracer(Tracer):
 
     @override
     def start(self, step: Step, parent: str | None = None, **attributes: Unpack[Attributes]) -> Span:
-        # Always a context of its own: what else may be traced in this thread is no cause of ours.
+        # Always a new context: other traces in this thread are not our parent.
         context = _propagator.extract({} if parent is None else {"traceparent": parent}, Context())
         return _OtelSpan(self._tracer, context, step, attributes)
 
     @override
     def close(self) -> None:
-        # The SDK's own limit is half a minute, and a collector that does not answer would use it up.
+        # The SDK's own limit is half a minute, which a collector that does not answer would use up.
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(CLOSE_SECONDS)

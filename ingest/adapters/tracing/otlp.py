@@ -1,6 +1,6 @@
-"""Spans to a collector over OTLP/HTTP, in batches, from a thread of its own.
+"""Export spans to a collector over OTLP/HTTP, in batches, from a separate thread.
 
-What the collector does not take is lost, and nothing else: at most as many spans wait as the SDK's queue holds.
+Spans that the collector does not accept are lost, without other effects: the SDK's queue is bounded.
 """
 
 from __future__ import annotations
@@ -33,36 +33,34 @@ _NEVER = logging.CRITICAL + 1
 
 
 def otlp_tracer(endpoint: str | None, sample: float | None) -> Tracer:
-    """A tracer whose spans go to a collector. Nothing is connected to yet.
+    """Return a tracer that exports to a collector. Nothing is connected yet.
 
-    Everything else is as OpenTelemetry's own variables say: OTEL_EXPORTER_OTLP_HEADERS, OTEL_RESOURCE_ATTRIBUTES, ...
+    Everything else follows OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_HEADERS, OTEL_RESOURCE_ATTRIBUTES, ...
 
     Args:
-        endpoint: base address of the collector, to which `/v1/traces` is added; None for what
-            OTEL_EXPORTER_OTLP_ENDPOINT says.
-        sample: share of traces that are kept, 0 to 1; None for what OTEL_TRACES_SAMPLER says. One trace is kept or
-            left out as a whole.
+        endpoint: base URL of the collector, to which `/v1/traces` is added; None for OTEL_EXPORTER_OTLP_ENDPOINT.
+        sample: share of traces to keep, 0 to 1; None for OTEL_TRACES_SAMPLER. A trace is kept or dropped as a whole.
     """
     exporter = ReportingExporter(OTLPSpanExporter(endpoint=None if endpoint is None else _traces(endpoint)))
     provider = provider_over(exporter, sample)
-    # Each batch that is not taken would be told of several times over; once is enough (`ReportingExporter`).
+    # The SDK would log every failed batch several times; `ReportingExporter` logs once.
     logging.getLogger("opentelemetry").setLevel(_NEVER)
     return OtlpTracer(provider, exporter)
 
 
 def provider_over(exporter: SpanExporter, sample: float | None) -> TracerProvider:
-    """What makes spans and gives them to an exporter in batches; `sample` is as for `otlp_tracer`."""
+    """Return a provider that passes spans to an exporter in batches; `sample` is as for `otlp_tracer`."""
     provider = TracerProvider(
         sampler=None if sample is None else ParentBased(TraceIdRatioBased(sample)),
         resource=_resource(),
-        shutdown_on_exit=False,  # it would wait longer than a process that is to end has
+        shutdown_on_exit=False,  # it would wait longer than a terminating process can
     )
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
 
 
 class ReportingExporter(SpanExporter):
-    """Another exporter, with one line in the log when spans are no longer taken and one when they are again."""
+    """Wraps an exporter; logs one line when spans are no longer accepted and one when they are again."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
@@ -89,7 +87,7 @@ class ReportingExporter(SpanExporter):
 
 
 class OtlpTracer(OtelTracer):
-    """A tracer that ends at once where its collector was unavailable before."""
+    """A tracer that shuts down at once if its collector was unavailable."""
 
     def __init__(self, provider: TracerProvider, exporter: ReportingExporter) -> None:
         super().__init__(provider)
@@ -98,7 +96,7 @@ class OtlpTracer(OtelTracer):
     @override
     def close(self) -> None:
         if self._exporter.unavailable:
-            # Ends its retries, which the SDK would wait for.
+            # This ends the retries, which the SDK would wait for.
             self._exporter.shutdown()
         super().close()
 
@@ -109,6 +107,6 @@ def _traces(endpoint: str) -> str:
 
 
 def _resource() -> Resource:
-    """Who we are, under what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say."""
+    """Return our resource, overridden by OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES."""
     ours = Resource.create({"service.name": "mailhaul", "service.version": __version__})
     return ours.merge(OTELResourceDetector().detect())

@@ -54,7 +54,7 @@ def test_plain_says_all_in_the_command() -> None:
     login = way(Mechanism.PLAIN, secret="tanstaaftanstaaf")
     assert sent(login) == [b"AUTH PLAIN " + b64(b"\0tim\0tanstaaftanstaaf") + b"\r\n"]
     login.accepted()
-    with pytest.raises(MaildropProtocolError, match="once more"):
+    with pytest.raises(MaildropProtocolError, match="one challenge more"):
         login.respond(b"")
 
 
@@ -64,7 +64,7 @@ def test_login_answers_two_questions_whatever_they_are_called() -> None:
     assert login.respond(b64(b"User Name\0")) == b"tim"
     assert login.respond(b"not base64") == b"tanstaaf"
     login.accepted()
-    with pytest.raises(MaildropProtocolError, match="once more"):
+    with pytest.raises(MaildropProtocolError, match="one challenge more"):
         login.respond(b"")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.pop3.listing import parse_count, combine_listing
+from ingest.pop3.listing import combine_listing, parse_count
 from ingest.pop3.window import LOCKSTEP, Depth, Window
 from ingest.ports.maildrop import Listed, Listing
 
