@@ -102,7 +102,7 @@ def store(fault: Fault, metrics: Metrics) -> MeteredStore:
 
 def put(store: MeteredStore, *, only_if_absent: bool = False) -> None:
     digest = hashlib.sha256(b"bytes").hexdigest()
-    store.put("a", io.BytesIO(b"bytes"), size=6, sha256=digest, content_type="a/b", only_if_absent=only_if_absent)
+    store.put("a", io.BytesIO(b"bytes"), size=5, sha256=digest, content_type="a/b", only_if_absent=only_if_absent)
 
 
 def counted(metrics: Metrics) -> dict[tuple[str, str], float]:

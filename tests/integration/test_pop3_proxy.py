@@ -80,7 +80,7 @@ def test_a_proxy_that_refuses_the_password_is_told_with_the_remedy(
         (HttpConnect, b"SSH-2.0-OpenSSH\r\n\r\n", "does not speak HTTP"),
         (HttpConnect, b"HTTP/1.1 \r\n\r\n", "does not speak HTTP"),
         (Socks5, b"\x05\x00\x00\x03\x02\xff\xfe\x00\x00", "does not speak SOCKS5"),
-        (Socks5, b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not connect us"),
+        (Socks5, b"HTTP/1.1 400 Bad Request\r\n\r\n", "refuses to connect"),
     ],
 )
 def test_a_proxy_that_does_not_connect_us_says_why(kind: type[Relay], refusal: bytes, words: str) -> None:
