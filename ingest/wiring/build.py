@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ingest.adapters.dkim import published_keys
-from ingest.adapters.embedded import EmbeddedLedger
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.address import Broker, broker
+from ingest.adapters.ledger.embedded import EmbeddedLedger
 from ingest.adapters.scanners.clamd import ClamdScanner
 from ingest.adapters.stores import open_store
 from ingest.adapters.stores.metered import MeteredStore
