@@ -1,6 +1,6 @@
-"""When to try again: pure functions of what went wrong and how often.
+"""When to try again: pure functions of the error and the number of tries.
 
-Pauses live in the ledger as due times, never in Celery's ETA (which Redis loses).
+Pauses are kept in the ledger as due times, never as Celery's ETA (which Redis loses).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ingest.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Pauses that grow: `first * factor ** (tries - 1)` seconds, never above `cap`, spread by `jitter`."""
+    """Growing pauses: `first * factor ** (tries - 1)` seconds, at most `cap`, spread by plus or minus `jitter`."""
 
     first: float
     cap: float
@@ -28,13 +28,13 @@ class Backoff:
     jitter: float = 0.2
 
     def pause(self, tries: int, random: float) -> float:
-        """Seconds to wait after the given number of failed tries.
+        """Return the seconds to wait after the given number of failed tries.
 
         Args:
-            tries: how many tries have failed so far, 1 or more.
+            tries: how many tries have failed so far, at least 1.
             random: a number in [0, 1), passed in so that the function stays pure.
         """
-        # The exponent is bounded before the power is taken: 2.0 ** 2000 overflows.
+        # The exponent is bounded because 2.0 ** 2000 overflows.
         grown = self.first * self.factor ** min(max(tries - 1, 0), 64)
         spread = 1.0 + self.jitter * (2.0 * random - 1.0)
         return min(grown, self.cap) * spread
@@ -42,15 +42,15 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """Try again after `pause` seconds; `counted` says whether this try brings the last one nearer."""
+    """Try again after `pause` seconds; `counted` says whether this try counts towards the maximum."""
 
     pause: float
     counted: bool
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    """No further try by itself: the message is set aside for a person."""
+class Fail:
+    """The message has failed: it is not tried again until a person retries it."""
 
 
 MESSAGE_TRIES = 6
@@ -58,36 +58,36 @@ MESSAGE_BACKOFF = Backoff(first=5, cap=1800)
 INFRASTRUCTURE_PAUSE = Backoff(first=10, cap=10)
 MAILBOX_BACKOFF = Backoff(first=15, cap=900)
 IN_USE_BACKOFF = Backoff(first=30, cap=600)
-# Who is told of too many logins makes it worse by logging in again.
+# A server that reports too many logins must not get more of them.
 THROTTLED_BACKOFF = Backoff(first=60, cap=1800)
-# Only a person can mend it.
+# Only a person can fix it.
 REFUSED_BACKOFF = Backoff(first=300, cap=3600)
 # A wrong password tried too often locks the account: three tries in the first hour, then at most three a day.
 AUTH_PAUSES = (600.0, 1800.0, 8 * 3600.0)
-# Our own limit of connections: a place is free as soon as some poll ends.
+# Our own limit of connections: a slot becomes free as soon as another poll ends.
 DEFERRED_PAUSE = Backoff(first=4, cap=4, jitter=0.5)
 SINK_BACKOFF = Backoff(first=1, cap=300)
-# A sink that wants nothing any more, until a person says so: ten years.
+# A sink that is disabled until a person resumes it: ten years.
 DISABLED_PAUSE = 3650 * 86_400.0
-# An event that a sink refuses by itself: pauses up to an hour, for three days in all, then set aside.
+# An event that its sink rejected: pauses up to an hour, for three days in all, then it is dead-lettered.
 REDELIVERY_BACKOFF = Backoff(first=10, cap=3600)
 REDELIVERY_ATTEMPTS = 80
 
 
-def after_message_error(error: MailhaulError, tries: int, random: float) -> TryAgain | GiveUp:
-    """What follows when a message could not be processed.
+def after_message_error(error: MailhaulError, tries: int, random: float) -> TryAgain | Fail:
+    """Decide what to do with a message that could not be processed.
 
-    A message is only given up for a fault of its own. While the store or the ledger is away, tries do not count.
+    A message only fails for a fault of its own. While the store or the ledger is unavailable, tries do not count.
 
     Args:
-        error: what went wrong.
+        error: why it could not be processed.
         tries: how many times the message has been claimed, this one included.
         random: a number in [0, 1).
     """
     if error.fault is not Fault.MESSAGE:
         return TryAgain(INFRASTRUCTURE_PAUSE.pause(1, random), counted=False)
     if tries >= MESSAGE_TRIES:
-        return GiveUp()
+        return Fail()
     return TryAgain(MESSAGE_BACKOFF.pause(tries, random), counted=True)
 
 
@@ -100,7 +100,7 @@ _BY_ERROR: tuple[tuple[type[MailhaulError], Backoff], ...] = (
 
 
 def after_mailbox_error(error: MailhaulError, tries: int, random: float) -> float:
-    """Seconds until a mailbox whose poll failed is tried again.
+    """Return the seconds until a mailbox whose poll failed is tried again.
 
     Args:
         error: why it failed.
@@ -108,7 +108,7 @@ def after_mailbox_error(error: MailhaulError, tries: int, random: float) -> floa
         random: a number in [0, 1).
     """
     if isinstance(error, MaildropAuthError):
-        # Spread upwards only: the pause is a promise.
+        # Spread upwards only, so that no pause is shorter than promised.
         return AUTH_PAUSES[min(tries, len(AUTH_PAUSES)) - 1] * (1 + 0.1 * random)
     backoff = next((backoff for kind, backoff in _BY_ERROR if isinstance(error, kind)), MAILBOX_BACKOFF)
     return backoff.pause(tries, random)

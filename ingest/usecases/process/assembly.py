@@ -1,4 +1,4 @@
-"""From MIME events to stored parts: bodies and attachments, each spooled, looked into, hashed, named and written."""
+"""Assemble the stored parts of a message from MIME events: each is spooled, inspected, named and written."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from ingest.domain.manifest import ObjectRef
     from ingest.ports.store import Store
-    from ingest.usecases.process.containers import Contents, Opened
+    from ingest.usecases.process.containers import Containers, OpenContainer
     from ingest.usecases.spool import Spool
 
-# Parts that wait to be stored hold up to a MiB of memory each; a slow store must not make them many.
-_UNDER_WAY = 32
-# What makes the message `partial`; the last two are told of signed messages.
+# Parts that are being stored hold up to a MiB of memory each; a slow store must not make them many.
+_MOST_UPLOADS = 32
+# Defects that make the message `partial`; signed messages have the last two.
 _LEFT_OUT = frozenset(
     defect.value
     for defect in (Defect.CONTAINER_LIMIT, Defect.CONTAINER_STOPPED, Defect.PARTS_LIMIT, Defect.DEPTH_LIMIT)
@@ -34,66 +34,66 @@ _LEFT_OUT = frozenset(
 
 
 @dataclass
-class Parts:
-    """Takes the events of one message and writes its parts, and what is inside of them, below `folder`.
+class PartAssembler:
+    """Writes the parts of one message, and the files inside of its containers, to keys below `folder`.
 
-    Uploads run in `uploads` while parsing goes on; `finish` waits for them. Order is that of the message.
+    Uploads run in `uploads` while parsing continues; `finish` waits for them. Parts keep the message's order.
     """
 
     store: Store
     folder: str
     uploads: Executor
-    contents: Contents
+    containers: Containers
     scans: Scans = field(default_factory=Scanning().begin)
     ended: MessageEnded | None = None
     _collector: PartCollector = field(default_factory=PartCollector)
-    _stack: list[Opened] = field(default_factory=list)  # containers that are being read, each in the one before
-    _waiting: deque[Opened] = field(default_factory=deque)
+    _stack: list[OpenContainer] = field(default_factory=list)  # containers being read, each nested in the one before
+    _deferred: deque[OpenContainer] = field(default_factory=deque)
     _written: list[tuple[Part, Future[Body | Attachment]]] = field(default_factory=list)
 
-    def take(self, event: MimeEvent) -> None:
-        """Take the next event.
+    def feed(self, event: MimeEvent) -> None:
+        """Process the next event.
 
         Raises:
             SpoolError: there is no room for its bytes.
-            GuardError: no process can be started to look into an attachment.
+            GuardError: no process can be started to read an attachment.
         """
         if isinstance(event, MessageEnded):
             self.ended = event
-        part = self._collector.take(event)
+        part = self._collector.feed(event)
         if part is not None:
             self._add(part)
             self._read_containers()
 
     def finish(self) -> tuple[list[Body], list[Attachment]]:
-        """Read the signed messages that had to wait; then wait until all parts are stored.
+        """Read the signed messages that were deferred, then wait until all parts are stored; returns what was stored.
 
         Raises:
-            StoreError: one of them is not; the others may be. Doing it again writes the same keys.
-            SpoolError, GuardError: as for `take`.
+            StoreError: a part could not be stored. Processing the message again writes the same keys.
+            SpoolError, GuardError: as for `feed`.
         """
-        while self._waiting:
-            self._stack.append(self._waiting.popleft())
+        while self._deferred:
+            self._stack.append(self._deferred.popleft())
             self._read_containers()
         done = [future.result() for _, future in self._written]
         bodies = [part for part in done if isinstance(part, Body)]
         attachments = [part for part in done if isinstance(part, Attachment)]
-        self._note_limits(attachments)
+        self._mark_partial(attachments)
         return bodies, sorted(attachments, key=lambda part: _order(part.part))
 
     def abandon(self) -> None:
-        """Wait for what is under way and let go of everything; after an error."""
+        """After an error: cancel uploads or wait for them, and release everything."""
         for part, future in self._written:
             if future.cancel():
                 part.spool.close()
             else:
                 future.exception()
-        for opened in (*self._stack, *self._waiting):
-            opened.close()
+        for container in (*self._stack, *self._deferred):
+            container.close()
         self._collector.close()
 
     def _read_containers(self) -> None:
-        """Depth first, with a stack: what a container holds may be one."""
+        """Read depth first: a file in a container may be a container too."""
         while self._stack:
             inside = self._stack[-1].next()
             if inside is None:
@@ -102,36 +102,36 @@ class Parts:
                 self._add(inside)
 
     def _add(self, part: Part) -> None:
-        """A whole part: look at it, and into it."""
+        """Add a complete part: inspect it, and open it if it is a container."""
         try:
-            self._look_at(part)
-            opened = self.contents.open(part)
+            self._detect(part)
+            container = self.containers.open(part)
         except BaseException:
             part.spool.close()
             raise
-        if opened is None:
+        if container is None:
             self._submit(part)
-        elif opened.waits:
-            self._waiting.append(opened)
+        elif container.deferred:
+            self._deferred.append(container)
         else:
-            self._stack.append(opened)
+            self._stack.append(container)
 
-    def _look_at(self, part: Part) -> None:
+    def _detect(self, part: Part) -> None:
         head = part.head
         if head.role == "text" or head.role == "html":  # noqa: PLR1714 - mypy narrows only this form
-            self.contents.bodies.add(head.role)
+            self.containers.bodies.add(head.role)
             return
         part.detected = detect_type(part.spool.head(DETECT_BYTES), head.declared_type, head.filename)
 
     def _submit(self, part: Part) -> None:
         if self._stack:
-            self._stack[-1].tell(part)
-        under_way = [future for _, future in self._written[-_UNDER_WAY:]]
-        if len(under_way) == _UNDER_WAY:
-            wait(under_way[:1])
+            self._stack[-1].note_invoice(part)
+        uploading = [future for _, future in self._written[-_MOST_UPLOADS:]]
+        if len(uploading) == _MOST_UPLOADS:
+            wait(uploading[:1])
         self._written.append((part, self.uploads.submit(self._write, part)))
 
-    def _note_limits(self, attachments: list[Attachment]) -> None:
+    def _mark_partial(self, attachments: list[Attachment]) -> None:
         assert self.ended is not None
         if any(_LEFT_OUT.intersection(part.defects) for part in attachments):
             self.ended = self.ended._replace(status="partial")

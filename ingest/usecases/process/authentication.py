@@ -1,4 +1,4 @@
-"""Who vouches for a message: the trusted server's results, and DKIM signatures that are verified here."""
+"""Authentication of a message: the trusted server's results, and DKIM signatures that are verified here."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
     from ingest.mime.dkim import Signature
     from ingest.ports.dkim import DkimKeys
 
-# What says that a signature could not be verified; all other reasons say that it does not hold.
+# Reasons for which a signature could not be verified; with any other reason it is invalid.
 _ERRORS = frozenset({"malformed", "algorithm", "no_key", "key", "dns"})
 
 
-def _nobody(_mailbox: str) -> None:
+def _no_server(_mailbox: str) -> None:
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """What is to be found out, passed in.
+    """What is checked about messages.
 
     Attributes:
-        authserv_id: the server that is trusted in a mailbox; None where none is.
-        keys: checks DKIM signatures; None where they are not to be verified.
-        dkim_bytes: of larger messages no signature is verified.
+        authserv_id: returns the server that is trusted in a mailbox, None if there is none.
+        keys: checks DKIM signatures; None if they are not to be verified.
+        dkim_bytes: signatures of messages larger than this are not verified.
     """
 
-    authserv_id: Callable[[str], str | None] = _nobody
+    authserv_id: Callable[[str], str | None] = _no_server
     keys: DkimKeys | None = None
     dkim_bytes: int = 0
 
-    def watch(self, message: OpenMessage) -> Watch:
-        """Something that finds it out for one message."""
+    def begin(self, message: OpenMessage) -> AuthenticationCheck:
+        """Return the check of one message."""
         received = message.received_at or message.first_seen
         reader = DkimReader(self.dkim_bytes, received.timestamp()) if self.keys is not None else None
-        return Watch(self.authserv_id(message.mailbox), self.keys, reader)
+        return AuthenticationCheck(self.authserv_id(message.mailbox), self.keys, reader)
 
 
-class Watch:
-    """Sees one message pass."""
+class AuthenticationCheck:
+    """Checks one message, whose bytes are passed through it while they are parsed."""
 
     def __init__(self, authserv_id: str | None, keys: DkimKeys | None, reader: DkimReader | None) -> None:
         self._authserv_id, self._keys, self._reader = authserv_id, keys, reader
         self._head: bytes | None = None
 
-    def through(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The same chunks; the first holds the header, or so much of it as counts."""
+    def pass_through(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the same chunks. The header is read from the first, up to `HEAD_BYTES`."""
         for chunk in chunks:
             if self._head is None:
                 self._head = chunk[:HEAD_BYTES]
@@ -62,15 +62,15 @@ class Watch:
                 self._reader.feed(chunk)
             yield chunk
 
-    def authentication(self) -> Authentication | None:
-        """What was found, after all chunks; looks keys up. None where nothing was to be found out."""
-        return self._told(self._head or b"", self._verified())
+    def result(self) -> Authentication | None:
+        """Return the result once all chunks have passed, None if nothing was to be checked; looks up DKIM keys."""
+        return self._authentication(self._head or b"", self._verified())
 
-    def of_top(self, head: bytes) -> Authentication | None:
-        """The same for a message of which only this beginning is there."""
-        return self._told(head, DkimVerification(result="too_large") if self._keys is not None else None)
+    def result_of_header(self, head: bytes) -> Authentication | None:
+        """Return the result for a message of which only the header is stored."""
+        return self._authentication(head, DkimVerification(result="too_large") if self._keys is not None else None)
 
-    def _told(self, head: bytes, verified: DkimVerification | None) -> Authentication | None:
+    def _authentication(self, head: bytes, verified: DkimVerification | None) -> Authentication | None:
         if self._authserv_id is None and verified is None:
             return None
         results = authentication_results(head, self._authserv_id) if self._authserv_id else None
@@ -88,7 +88,7 @@ class Watch:
             return DkimVerification(result="too_large")
         checked = [_checked(signature, self._keys) for signature in signatures]
         results = {signature.result for signature in checked}
-        # One that holds is enough (RFC 6376 section 4.2); one that could not be checked might have.
+        # One valid signature is enough (RFC 6376 section 4.2); one that could not be checked might be valid.
         result = next((result for result in ("pass", "error", "fail") if result in results), "none")
         return DkimVerification(result=result, signatures=checked)
 

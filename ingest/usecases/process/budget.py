@@ -1,4 +1,4 @@
-"""How much is taken out of the containers of one message, and how much of each: counted while it is taken."""
+"""Limits on what is extracted from the containers of one message, and from each one, enforced while extracting."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ if TYPE_CHECKING:
 
 
 class BudgetExceededError(Exception):
-    """More is inside than is taken out."""
+    """A container holds more than may be extracted."""
 
 
 @dataclass
 class ExtractionBudget:
-    """What may still be taken out of the message; all its containers share it."""
+    """What was extracted from all containers of a message.
+
+    Attributes:
+        files: how many files.
+        size: their bytes.
+        messages: how many signed messages were opened.
+        waited: seconds spent waiting for guarded processes.
+    """
 
     limits: ContainerLimits
-    children: int = 0
+    files: int = 0
     size: int = 0
     messages: int = 0
     waited: float = 0.0
@@ -26,27 +33,35 @@ class ExtractionBudget:
 
 @dataclass
 class ContainerBudget:
-    """One container's part of it."""
+    """What was extracted from one container; counted in the message's budget too."""
 
-    budget: ExtractionBudget
+    message: ExtractionBudget
     container_size: int
-    children: int = 0
+    files: int = 0
     size: int = 0
 
-    def take_child(self) -> int:
-        """Count a file; returns its number, from 1."""
-        budget, limits = self.budget, self.budget.limits
-        if self.children >= limits.children or budget.children >= limits.all_children:
-            raise BudgetExceededError
-        self.children += 1
-        budget.children += 1
-        return self.children
+    def count_file(self) -> int:
+        """Count a file; returns its number in the container, from 1.
 
-    def take_bytes(self, size: int) -> None:
-        """Count bytes of files."""
-        limits = self.budget.limits
+        Raises:
+            BudgetExceededError: it is one too many.
+        """
+        limits = self.message.limits
+        if self.files >= limits.children or self.message.files >= limits.all_children:
+            raise BudgetExceededError
+        self.files += 1
+        self.message.files += 1
+        return self.files
+
+    def count_bytes(self, size: int) -> None:
+        """Count bytes of files.
+
+        Raises:
+            BudgetExceededError: they are too many, for the message or in proportion to the container's size.
+        """
+        limits = self.message.limits
         self.size += size
-        self.budget.size += size
+        self.message.size += size
         most = max(limits.ratio_free, limits.ratio * self.container_size)
-        if self.size > most or self.budget.size > limits.max_bytes:
+        if self.size > most or self.message.size > limits.max_bytes:
             raise BudgetExceededError

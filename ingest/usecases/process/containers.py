@@ -1,7 +1,7 @@
-"""What is inside of a message's attachments: which of them are containers, and the files in those, within limits.
+"""Extract files from attachments that are containers (TNEF, CMS, PDF), within limits, and recognise e-invoices.
 
-A container is read from where its bytes wait to be stored. It is stored in any case: whatever becomes of reading it
-becomes of its content only, and is told of by a defect.
+A container is read from its spool, before it is stored. It is stored in any case: an error while reading it only
+affects what is extracted from it, and is reported as a defect.
 """
 
 from __future__ import annotations
@@ -40,80 +40,80 @@ log = get_logger()
 _CHUNK_BYTES = 65_536
 _CMS_TYPE = "application/pkcs7-mime"
 _CMS_TYPES = frozenset({_CMS_TYPE, "application/x-pkcs7-mime"})
-# The header of an entity that was signed (RFC 8551 section 3.1) says what its content is; other texts with colons do
-# not.
+# The header of a signed entity (RFC 8551 section 3.1) has one of these fields; other texts with colons do not.
 _ENTITY = re.compile(
     rb"(?i)(?>[!-9;-~]{1,77}:[^\r\n]*\r?\n(?>[ \t][^\r\n]*\r?\n)*)*?(?:content-[a-z-]{1,40}|mime-version):"
 )
-# `invoice.xml.p7m` is a signed file of the name before; `smime.p7m` says nothing.
+# `invoice.xml.p7m` is the signed file `invoice.xml`; `smime.p7m` tells nothing about its content.
 _SIGNED_NAME = re.compile(r"(.*\.[^.\s/\\]{1,10})\.p7m", re.IGNORECASE | re.DOTALL)
-# What a bug in a reader of ours shows itself by. Named one by one, so that nothing else stops here: neither an error
-# of the spool or the guard, nor the interrupt of a worker whose time is up.
+# The exceptions by which a bug in a reader shows. Listed one by one, so that nothing else is caught: neither an error
+# of the spool or the guard, nor the interrupt of a worker that exceeded its time limit.
 _BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def _within_border(part: Part, message: str, look: Callable[[], _T]) -> _T | None:
-    """Look into a part; what goes wrong there is told of at that part, and ends here."""
+def _guarded(part: Part, message: str, read: Callable[[], _T]) -> _T | None:
+    """Read a part, and turn what goes wrong into a defect of that part."""
     try:
-        return look()
+        return read()
     except BudgetExceededError:
-        part.add(Defect.CONTAINER_LIMIT.value)
+        part.add_defect(Defect.CONTAINER_LIMIT.value)
     except MemoryError:
-        part.add(Defect.CONTAINER_STOPPED.value)
+        part.add_defect(Defect.CONTAINER_STOPPED.value)
     except _BUGS:
         log.exception("container.bug", message=message)
-        part.add(Defect.CONTAINER_BROKEN.value)
+        part.add_defect(Defect.CONTAINER_BROKEN.value)
     return None
 
 
 @dataclass
-class Opened:
+class OpenContainer:
     """A container that is being read.
 
     Attributes:
         part: the container.
-        waits: whether it is a signed message. Its texts are the bodies of a message that has none of its own; so that
-            it waits until all of the message was read.
+        carrier: what kind of container it is, if it may carry an invoice.
+        deferred: whether it is a signed message. Its texts become the bodies of a message that has none of its own,
+            so it is read only when all of the message has been parsed.
     """
 
     part: Part
     _files: Generator[Part]
     _message: str
     carrier: Literal["pdf", "p7m"] | None = None
-    waits: bool = False
+    deferred: bool = False
 
     def next(self) -> Part | None:
-        """The next file in it, whole; None where there is none.
+        """Return the next file in it, complete; None at the end.
 
         Raises:
             SpoolError: there is no room for it.
-            GuardError: no process can be started to read it.
+            GuardError: no process can be started to read the container.
         """
-        return _within_border(self.part, self._message, lambda: next(self._files, None))
+        return _guarded(self.part, self._message, lambda: next(self._files, None))
 
-    def tell(self, inside: Part) -> None:
-        """A file in it was looked at: what carries an invoice is one."""
-        invoice, known = inside.invoice, self.part.invoice
-        if self.carrier is None or invoice is None or inside.head.role != "embedded":
+    def note_invoice(self, file: Part) -> None:
+        """Mark the container as the carrier of an invoice if this file of it is one."""
+        invoice, known = file.invoice, self.part.invoice
+        if self.carrier is None or invoice is None or file.head.role != "embedded":
             return
         if known is None or (known.confidence == "likely" and invoice.confidence == "certain"):
             self.part.invoice = invoice.model_copy(update={"carrier": self.carrier})
 
     def close(self) -> None:
-        """Let go of it and of what was read of it."""
+        """Stop reading, and release its bytes."""
         self._files.close()
         self.part.spool.close()
 
 
 @dataclass
-class Contents:
+class Containers:
     """Opens the containers of one message.
 
     Args:
-        message: its key.
-        limits: how much is taken out of them.
-        mime: how much is read of a signed message.
-        bodies: the kinds of body that the message has; grows while it is read.
+        message: the message key.
+        limits: how much is extracted.
+        mime: how much is parsed of a signed message.
+        bodies: the kinds of body that the message has; grows while the message is parsed.
     """
 
     message: str
@@ -122,46 +122,46 @@ class Contents:
     bodies: set[BodyKind] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._budget = ExtractionBudget(self.limits)
+        self._extracted = ExtractionBudget(self.limits)
         self._parents: set[str] = set()
 
-    def open(self, part: Part) -> Opened | None:
-        """Look at a part whose type was detected: whether it is an invoice, and whether it is a container.
+    def open(self, part: Part) -> OpenContainer | None:
+        """Find out whether a part, whose type was detected, is an invoice, and whether it is a container.
 
         Returns:
-            The container; None where it is none, or is not opened.
+            The container; None if the part is none, or is not opened because of a limit.
 
         Raises:
             SpoolError: its bytes cannot be read.
         """
         self._parents.add(part.head.path.rpartition(".")[0])
-        return None if part.is_body else _within_border(part, self.message, lambda: self._look_into(part))
+        return None if part.is_body else _guarded(part, self.message, lambda: self._open(part))
 
-    def _look_into(self, part: Part) -> Opened | None:
+    def _open(self, part: Part) -> OpenContainer | None:
         found = recognise(part.spool.head(INVOICE_BYTES), part.head.filename or "")
         part.invoice = found.invoice
         part.defects += codes([found.defect] if found.defect is not None else [])
-        # What the parser has found parts in gets no others: their paths would be the same.
+        # The parser has found parts in it already, and the paths of other parts would be the same.
         if part.head.path in self._parents:
             return None
         if part.detected == TNEF:
-            return self._opened(part, lambda share: _files(part, read_tnef, share))
+            return self._open_container(part, lambda budget: _files(part, read_tnef, budget))
         if part.detected == "application/pdf":
             return self._pdf(part)
-        return self._cms(part) if _is_called_cms(part) else None
+        return self._cms(part) if _is_declared_cms(part) else None
 
-    def _opened(
+    def _open_container(
         self,
         part: Part,
         read: Callable[[ContainerBudget], Generator[Part]],
         carrier: Literal["pdf", "p7m"] | None = None,
-    ) -> Opened | None:
+    ) -> OpenContainer | None:
         if part.level >= self.limits.depth:
-            part.add(Defect.CONTAINER_LIMIT.value)
+            part.add_defect(Defect.CONTAINER_LIMIT.value)
             return None
-        return Opened(part, read(ContainerBudget(self._budget, part.spool.size)), self.message, carrier)
+        return OpenContainer(part, read(ContainerBudget(self._extracted, part.spool.size)), self.message, carrier)
 
-    def _cms(self, part: Part) -> Opened | None:
+    def _cms(self, part: Part) -> OpenContainer | None:
         kind = kind_of(part.spool.head(HEAD_BYTES))
         if kind is None:
             return None
@@ -170,18 +170,20 @@ class Contents:
             part.head = part.head._replace(role="encrypted")
             return None
         if not _is_message(part):
-            return self._opened(part, lambda share: _files(part, read_signed, share, _signed_name(part)), "p7m")
-        opened = self._opened(part, lambda share: self._message(part, share))
+            return self._open_container(
+                part, lambda budget: _files(part, read_signed, budget, _signed_name(part)), "p7m"
+            )
+        opened = self._open_container(part, lambda budget: self._message(part, budget))
         if opened is not None:
-            opened.waits = True
-            self._budget.messages += 1
-            if self._budget.messages > self.limits.messages:
-                part.add(Defect.CONTAINER_LIMIT.value)
+            opened.deferred = True
+            self._extracted.messages += 1
+            if self._extracted.messages > self.limits.messages:
+                part.add_defect(Defect.CONTAINER_LIMIT.value)
                 return None
         return opened
 
-    def _message(self, part: Part, share: ContainerBudget) -> Generator[Part]:
-        """The parts of a signed message, as if they were the message's own (RFC 8551 section 3.1)."""
+    def _message(self, part: Part, budget: ContainerBudget) -> Generator[Part]:
+        """Yield the parts of a signed message as if they were parts of the message (RFC 8551 section 3.1)."""
         path = part.head.path
         bodies: Iterable[BodyKind] = self.bodies if part.own else ("text", "html")
         defects: set[Defect] = set()
@@ -190,39 +192,39 @@ class Contents:
         try:
             for event in parse(content, self.mime, parent=path, bodies=frozenset(bodies)):
                 if isinstance(event, PartBegun):
-                    share.take_child()
+                    budget.count_file()
                 elif isinstance(event, PartData):
-                    share.take_bytes(len(event.data))
+                    budget.count_bytes(len(event.data))
                 elif isinstance(event, MessageEnded):
                     part.defects += [code for code in event.defects if code not in part.defects]
-                if (whole := collector.take(event)) is not None:
+                if (whole := collector.feed(event)) is not None:
                     yield whole
         finally:
             collector.close()
             part.defects += codes(defects)
 
-    def _pdf(self, part: Part) -> Opened | None:
+    def _pdf(self, part: Part) -> OpenContainer | None:
         scan = PdfScan()
         for chunk in _chunks(part.spool):
             scan.feed(chunk)
         part.encrypted = scan.encrypted
         if not scan.holds_files:
             return None
-        return self._opened(part, lambda share: self._pdf_files(part, scan, share), "pdf")
+        return self._open_container(part, lambda budget: self._pdf_files(part, scan, budget), "pdf")
 
-    def _pdf_files(self, part: Part, scan: PdfScan, share: ContainerBudget) -> Generator[Part]:
-        budget, limits = self._budget, self.limits
-        size, seconds = limits.max_bytes - budget.size, limits.seconds - budget.waited
-        if size <= 0 or budget.children >= limits.all_children:
+    def _pdf_files(self, part: Part, scan: PdfScan, budget: ContainerBudget) -> Generator[Part]:
+        extracted, limits = self._extracted, self.limits
+        size, seconds = limits.max_bytes - extracted.size, limits.seconds - extracted.waited
+        if size <= 0 or extracted.files >= limits.all_children:
             raise BudgetExceededError
         if seconds <= 0:
-            part.add(Defect.CONTAINER_STOPPED.value)
+            part.add_defect(Defect.CONTAINER_STOPPED.value)
             return
         found = PdfFiles(part.spool.descriptor(), scan, limits, max_bytes=size, seconds=seconds)
         try:
-            yield from _gathered(part, found, share)
+            yield from _as_parts(part, found, budget)
         finally:
-            budget.waited += found.waited
+            extracted.waited += found.waited
             part.encrypted = found.encrypted
             part.defects += codes(found.defects)
 
@@ -230,29 +232,29 @@ class Contents:
 def _files(
     part: Part,
     read: Callable[[Iterable[bytes], set[Defect]], Iterator[FileEvent]],
-    share: ContainerBudget,
+    budget: ContainerBudget,
     filename: str | None = None,
 ) -> Generator[Part]:
     defects: set[Defect] = set()
     try:
-        yield from _gathered(part, read(_chunks(part.spool), defects), share, filename)
+        yield from _as_parts(part, read(_chunks(part.spool), defects), budget, filename)
     finally:
         part.defects += codes(defects)
 
 
-def _gathered(
-    part: Part, events: Iterable[FileEvent], share: ContainerBudget, filename: str | None = None
+def _as_parts(
+    part: Part, events: Iterable[FileEvent], budget: ContainerBudget, filename: str | None = None
 ) -> Generator[Part]:
-    """What a reader gives as parts below `part`; `filename` is for those that have none."""
+    """Yield the files that a reader finds as parts below `part`; files without a name get `filename`."""
     spool: Spool | None = None
     try:
         for event in events:
             spool = spool or Spool()
             if isinstance(event, bytes):
-                share.take_bytes(len(event))
+                budget.count_bytes(len(event))
                 spool.write(event)
                 continue
-            path = f"{part.head.path}.{share.take_child()}"
+            path = f"{part.head.path}.{budget.count_file()}"
             about = event.declared_type, None, event.filename or filename, None, event.content_id
             whole = Part(PartBegun(path, part.head.path, "embedded", *about), spool, part.level + 1)
             whole.defects += codes(event.defects)
@@ -269,23 +271,23 @@ def _chunks(spool: Spool) -> Iterator[bytes]:
         yield chunk
 
 
-def _is_called_cms(part: Part) -> bool:
-    """CMS in base64 is text, and is a container only where it is said to be one."""
+def _is_declared_cms(part: Part) -> bool:
+    """Whether a part is declared to be CMS. CMS in base64 looks like text, so its content alone does not tell."""
     head = part.head
     named = (head.filename or "").lower().endswith(".p7m")
     return named or part.detected == _CMS_TYPE or head.declared_type in _CMS_TYPES
 
 
 def _is_message(part: Part) -> bool:
-    """Whether what was signed is a MIME entity, and not a file."""
+    """Whether the signed content is a MIME entity, and not a file."""
     if _signed_name(part) is not None:
         return False
-    beginning = b""
+    start = b""
     for piece in read_signed(_chunks(part.spool), set()):
-        if not isinstance(piece, bytes) or len(beginning) >= DETECT_BYTES:
+        if not isinstance(piece, bytes) or len(start) >= DETECT_BYTES:
             break
-        beginning += piece
-    return _ENTITY.match(beginning[:DETECT_BYTES]) is not None
+        start += piece
+    return _ENTITY.match(start[:DETECT_BYTES]) is not None
 
 
 def _signed_name(part: Part) -> str | None:

@@ -1,4 +1,4 @@
-"""One part of a message, with its bytes; and MIME events gathered into such parts."""
+"""One part of a message, with its bytes, and the collector that makes such parts from MIME events."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Part:
-    """A body or an attachment, wherever it was found. It grows until it is stored.
+    """A body or an attachment, of the message or of a container in it. Fields are filled in until it is stored.
 
     Attributes:
-        head: what its header, or its container, says of it.
+        head: what its header, or its container, says about it.
         spool: its bytes.
-        level: how many containers are around it; nested messages do not count.
-        own: whether it belongs to the message itself, and not to a nested one or a file, so that texts that are
-            signed inside of it can be the message's bodies.
+        level: how many containers it is nested in; nested messages do not count.
+        own: whether it belongs to the message itself, not to a nested message or a file. Texts of a signed message
+            that is such a part can become the message's bodies.
         defects: codes.
-        detected: its media type by its bytes; empty until it was looked at.
+        detected: the media type detected from its bytes; empty until detection has run.
     """
 
     head: PartBegun
@@ -38,30 +38,30 @@ class Part:
 
     @property
     def is_body(self) -> bool:
-        """Whether it is a text of the message itself."""
+        """Whether it is a body of the message."""
         return self.head.role in ("text", "html")
 
-    def add(self, code: str) -> None:
-        """Tell of a defect, once."""
+    def add_defect(self, code: str) -> None:
+        """Add the code of a defect, unless it is there already."""
         if code not in self.defects:
             self.defects.append(code)
 
 
 class PartCollector:
-    """MIME events in, whole parts out.
+    """Collects the bytes of parts from MIME events.
 
     Args:
-        level: of the parts.
-        parent: the part in which the events' message is; None for the message itself.
-        own: whether that message is the one that was received, or signed content of it.
+        level: how many containers the parts are nested in.
+        parent: the path of the part that contains the parsed message; None for the message itself.
+        own: whether the parsed message is the received one, or its signed content.
     """
 
     def __init__(self, level: int = 0, parent: str | None = None, *, own: bool = True) -> None:
         self._level, self._parent, self._own = level, parent, own
         self._open: dict[str, Part] = {}
 
-    def take(self, event: MimeEvent) -> Part | None:
-        """Take the next event; returns the part that it ends."""
+    def feed(self, event: MimeEvent) -> Part | None:
+        """Process the next event; returns the part if the event completes one."""
         match event:
             case PartBegun():
                 own = self._own and event.parent == self._parent
@@ -75,7 +75,7 @@ class PartCollector:
         return None
 
     def close(self) -> None:
-        """Let go of the parts that have not ended."""
+        """Release the parts that are not complete."""
         for part in self._open.values():
             part.spool.close()
         self._open.clear()

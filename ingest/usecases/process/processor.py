@@ -1,7 +1,7 @@
 """Process one open message: read raw, parse, store bodies and attachments, write the manifest, publish the event.
 
-Every write goes to a key that follows from content, so that a second try repairs a first one that died anywhere. The
-manifest is written last: that it exists proves that everything it names does.
+Every key follows from content, so that a second try repairs a first one that died anywhere. The manifest is written
+last: its existence proves that every object it names exists.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ingest.containers.limits import ContainerLimits
 from ingest.domain.manifest import Manifest, Parse
 from ingest.domain.message import manifest_of
 from ingest.mime import MimeLimits, parse, parse_headers
-from ingest.usecases.process.assembly import Parts
+from ingest.usecases.process.assembly import PartAssembler
 from ingest.usecases.process.authentication import Authenticator
-from ingest.usecases.process.containers import Contents
+from ingest.usecases.process.containers import Containers
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
 
@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """Everything that processing one message needs, passed in."""
+    """Processes messages.
+
+    Attributes:
+        uploads: runs the uploads of parts; shared by all that write to the store.
+        limits: of the MIME parser.
+        containers: limits on what is extracted from attachments.
+    """
 
     store: Store
     metrics: Metrics
@@ -45,12 +51,12 @@ class Processor:
     containers: ContainerLimits = field(default_factory=ContainerLimits)
 
     def process(self, message: OpenMessage) -> Manifest:
-        """Parse a stored message, store its parts, write its manifest.
+        """Parse a stored message, store its parts, write its manifest; returns the manifest.
 
         Raises:
-            StoreError: something could not be read or written.
+            StoreError: an object could not be read or written.
             SpoolError: there is no room for temporary files.
-            GuardError: no process can be started to look into an attachment.
+            GuardError: no process can be started to read an attachment.
         """
         manifest = self._oversize(message) if message.kind == "oversize" else self._whole(message)
         self._write(manifest)
@@ -65,26 +71,26 @@ class Processor:
         return manifest
 
     def _whole(self, message: OpenMessage) -> Manifest:
-        scans, watch = self.scanning.begin(), self.authenticator.watch(message)
-        contents = Contents(message.key, self.containers, self.limits)
-        parts = Parts(self.store, message.folder, self.uploads, contents, scans)
-        clock = _ParseClock()
+        scans, check = self.scanning.begin(), self.authenticator.begin(message)
+        containers = Containers(message.key, self.containers, self.limits)
+        parts = PartAssembler(self.store, message.folder, self.uploads, containers, scans)
+        timer = _ParseTimer()
         try:
             with self.store.open(message.source.key) as raw:
-                for event in clock.time(parse(clock.leave_out(watch.through(_chunks(raw))), self.limits)):
-                    parts.take(event)
+                for event in timer.time(parse(timer.exclude(check.pass_through(_chunks(raw))), self.limits)):
+                    parts.feed(event)
             bodies, attachments = parts.finish()
         except BaseException:
             parts.abandon()
             raise
-        self.metrics.observe("parse_duration_seconds", clock.seconds)
+        self.metrics.observe("parse_duration_seconds", timer.seconds)
         ended = parts.ended
         assert ended is not None
         return manifest_of(
             message, ended.headers, Parse(status=ended.status, defects=list(ended.defects))
         ).model_copy(
             update={
-                "authentication": watch.authentication(),
+                "authentication": check.result(),
                 "bodies": bodies,
                 "attachments": attachments,
                 "attachments_total": len(attachments),
@@ -96,7 +102,7 @@ class Processor:
         with self.store.open(message.source.key) as top:
             head = top.read(HEAD_BYTES)
         return manifest_of(message, parse_headers(head), Parse(status="oversize")).model_copy(
-            update={"authentication": self.authenticator.watch(message).of_top(head)}
+            update={"authentication": self.authenticator.begin(message).result_of_header(head)}
         )
 
     def _write(self, manifest: Manifest) -> None:
@@ -111,14 +117,14 @@ class Processor:
         )
 
 
-class _ParseClock:
-    """Seconds spent in the parser: what the store takes to give and take bytes is left out."""
+class _ParseTimer:
+    """Measures the seconds spent in the parser, without the time to read the raw mail from the store."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def time(self, events: Iterator[MimeEvent]) -> Iterator[MimeEvent]:
-        """The same events; the time to make each is added."""
+        """Yield the same events, and add the time to produce each."""
         while True:
             started = time.perf_counter()
             event = next(events, None)
@@ -127,8 +133,8 @@ class _ParseClock:
                 return
             yield event
 
-    def leave_out(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The same chunks; the time to get each is taken off, since the parser pulls them."""
+    def exclude(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the same chunks, and subtract the time to read each, since the parser pulls them."""
         while True:
             started = time.perf_counter()
             chunk = next(chunks, None)

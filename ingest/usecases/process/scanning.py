@@ -1,4 +1,4 @@
-"""The virus scanner's part in processing a message: each attachment is shown to it before it is stored."""
+"""Virus scanning: each attachment is scanned before it is stored."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from ingest.ports.scanner import Scanner
     from ingest.usecases.spool import Spool
 
-# After so many seconds no further scan of a message begins: with the last one, which takes at most as long again, the
-# message stays below the 300 seconds after which it would be interrupted, and tried again, and be interrupted again.
+# Seconds after which no further scan of a message begins. The last scan takes at most as long again, so that the
+# message stays below the 300 seconds after which it would be interrupted, at every try.
 BUDGET = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scanning:
-    """Who scans, and what becomes of what is infected.
+    """How attachments are scanned.
 
     Attributes:
-        scanner: None where nothing is scanned.
-        quarantine: whether infected attachments are stored in a folder of their own.
-        clock: seconds that only grow.
+        scanner: None if nothing is scanned.
+        quarantine: whether infected attachments are stored in a separate folder.
+        clock: monotonic, in seconds.
     """
 
     scanner: Scanner | None = None
@@ -36,12 +36,12 @@ class Scanning:
     clock: Callable[[], float] = time.monotonic
 
     def begin(self) -> Scans:
-        """The scans of one message."""
+        """Return the scans of one message."""
         return Scans(self.scanner, self.clock() + BUDGET, self.clock, quarantine=self.quarantine)
 
 
 class Scans:
-    """The scans of one message; used by all threads that store its parts."""
+    """The scans of one message. Shared by the threads that store its parts."""
 
     def __init__(
         self, scanner: Scanner | None, deadline: float, clock: Callable[[], float], *, quarantine: bool
@@ -49,7 +49,7 @@ class Scans:
         self._scanner, self._deadline, self._clock, self._quarantine = scanner, deadline, clock, quarantine
 
     def scan(self, spool: Spool) -> Scan | None:
-        """What the scanner says of a file; None where there is no scanner."""
+        """Return the scanner's result for a file, None if there is no scanner."""
         if self._scanner is None:
             return None
         if self._clock() >= self._deadline:
@@ -57,16 +57,16 @@ class Scans:
         return self._scanner.scan(spool.reader(), spool.size)
 
     def object_name(self, part: str, safe_name: str, scan: Scan | None) -> str:
-        """Where an attachment is stored in its message's folder; arguments as for `keys.attachment_name`."""
+        """Return an attachment's key relative to its message's folder; arguments as for `keys.attachment_name`."""
         apart = self._quarantine and scan is not None and scan.status == "infected"
         return (keys.quarantine_name if apart else keys.attachment_name)(part, safe_name)
 
     def summary(self, attachments: Iterable[Attachment]) -> ScanSummary | None:
-        """What was said of all of them; None where there is no scanner."""
+        """Return the summary of all results, None if there is no scanner."""
         if self._scanner is None:
             return None
-        said = [attachment.scan.status for attachment in attachments if attachment.scan is not None]
-        infected, unscanned = said.count("infected"), said.count("unscanned")
+        statuses = [attachment.scan.status for attachment in attachments if attachment.scan is not None]
+        infected, unscanned = statuses.count("infected"), statuses.count("unscanned")
         return ScanSummary(
             status="infected" if infected else "unscanned" if unscanned else "clean",
             infected=infected,

@@ -1,4 +1,4 @@
-"""Claimed messages: process each, publish its event, or decide when to try again."""
+"""Process claimed messages: process each and publish its event, or decide when to try again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from structlog import get_logger
 
 from ingest.domain.events import event_of, failed_event
 from ingest.domain.message import FailedMessage
-from ingest.domain.retry import MESSAGE_TRIES, GiveUp, after_message_error
+from ingest.domain.retry import MESSAGE_TRIES, Fail, after_message_error
 from ingest.errors import MailhaulError, MessageError, WorkerDiedError
 from ingest.ports.tracing import NO_TRACING, Attributes, Span, Step, Tracer
 from ingest.ports.wakeups import Queue, Wakeups
@@ -31,7 +31,7 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ProcessStage:
-    """Works off due messages. One that fails is tried again later, then set aside; the others go on."""
+    """Processes due messages. A message that cannot be processed is tried again, and fails after the last try."""
 
     processor: Processor
     ledger: OpenMessages
@@ -46,14 +46,14 @@ class ProcessStage:
         """Claim due messages in small batches until none is due; returns how many were handled.
 
         Raises:
-            LedgerError: the ledger is away; claims expire by themselves.
+            LedgerError: the ledger is unavailable; claims that are held expire.
         """
         return work_off(
             self.ledger.messages, self.handle, lease=self.keeper.seconds, stop=stop, batch=MESSAGES_PER_CLAIM
         )
 
     def handle(self, claim: Claim) -> None:
-        """Process one claimed message, whatever becomes of it."""
+        """Process one claimed message, and complete it, release it for another try, or fail it."""
         message = self.ledger.open_messages([claim.id])[0]
         if message is None:
             self.ledger.messages.drop([claim.id])
@@ -64,8 +64,8 @@ class ProcessStage:
 
     def _handle(self, claim: Claim, message: OpenMessage, span: Span) -> None:
         if claim.tries > MESSAGE_TRIES:
-            # Claims that ended without a word: whoever had them died or was killed.
-            self._after(claim, message, WorkerDiedError("its worker died"), span)
+            # Earlier claims expired: each time the process that held it died or was killed.
+            self._retry_or_fail(claim, message, WorkerDiedError("its worker died"), span)
             return
         try:
             with self.keeper.hold(self.ledger.messages, claim) as lease:
@@ -73,25 +73,25 @@ class ProcessStage:
                 lease.check()
                 self.ledger.complete(claim, message, event_of(manifest, self.now(), span.traceparent))
         except MailhaulError as error:
-            self._after(claim, message, error, span)
-        except Exception:  # the border of one message: a bug that it brings out must not stop the others
+            self._retry_or_fail(claim, message, error, span)
+        except Exception:  # one message must not stop the others, not even through a bug
             log.exception("message.bug", mailbox=message.mailbox, message=message.key)
-            self._after(claim, message, MessageError("unexpected error"), span)
+            self._retry_or_fail(claim, message, MessageError("unexpected error"), span)
         else:
             self.metrics.count("messages_total", "processed")
-            self._tell(message, len(manifest.attachments), manifest.parse.defects, span)
+            self._log_done(message, len(manifest.attachments), manifest.parse.defects, span)
             self.wakeups.send(Queue.RELAY)
 
-    def _after(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
+    def _retry_or_fail(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
         span.fail(error.code)
         decision = after_message_error(error, claim.tries, self.random())
-        if isinstance(decision, GiveUp):
-            self._give_up(claim, message, error, span)
+        if isinstance(decision, Fail):
+            self._fail(claim, message, error, span)
             return
         tries = claim.tries if decision.counted else claim.tries - 1
         self.ledger.messages.release(claim, decision.pause, tries)
         log.warning(
-            "message.again",
+            "message.retrying",
             mailbox=message.mailbox,
             message=message.key,
             error=error.code,
@@ -99,7 +99,7 @@ class ProcessStage:
             seconds=round(decision.pause, 1),
         )
 
-    def _give_up(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
+    def _fail(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
         now = self.now()
         failed = FailedMessage(message=message, reason=error.code, tries=claim.tries, failed_at=now)
         self.ledger.fail(claim, failed, failed_event(message, error.code, now, span.traceparent))
@@ -107,7 +107,7 @@ class ProcessStage:
         log.error("message.failed", mailbox=message.mailbox, message=message.key, error=error.code)
         self.wakeups.send(Queue.RELAY)
 
-    def _tell(self, message: OpenMessage, attachments: int, defects: list[str], span: Span) -> None:
+    def _log_done(self, message: OpenMessage, attachments: int, defects: list[str], span: Span) -> None:
         span.note(size_bytes=message.source.size, attachments=attachments, defects=len(defects))
         log.info(
             "message.done",

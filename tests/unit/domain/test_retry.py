@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ingest.domain.retry import (
     MESSAGE_TRIES,
     Backoff,
-    GiveUp,
+    Fail,
     TryAgain,
     after_mailbox_error,
     after_message_error,
@@ -54,7 +54,7 @@ def test_a_message_is_tried_again_until_its_last_try(tries: int, random: float) 
 
 
 def test_after_the_last_try_a_message_is_given_up() -> None:
-    assert after_message_error(MessageError("broken"), MESSAGE_TRIES, 0.5) == GiveUp()
+    assert after_message_error(MessageError("broken"), MESSAGE_TRIES, 0.5) == Fail()
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from ingest.domain.manifest import Headers
 from ingest.mime import parse
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
 from ingest.mime.limits import MimeLimits
-from ingest.usecases.process import containers as contents
-from ingest.usecases.process.assembly import Parts
+from ingest.usecases.process import containers
+from ingest.usecases.process.assembly import PartAssembler
 from tests.support.cms import der, in_segments, pem, signed, signed_ber
 from tests.support.containers import OFFER, PDF, SMIME, WINMAIL, mail_with, winmail
 from tests.support.pdfs import Holding, pdf
@@ -58,7 +58,7 @@ def test_all_pdfs_of_a_message_share_its_bytes_and_seconds(monkeypatch: pytest.M
             yield FileEnd("a.txt")
             self.waited = 25.0
 
-    monkeypatch.setattr(contents, "PdfFiles", Slow)
+    monkeypatch.setattr(containers, "PdfFiles", Slow)
     hybrid = pdf(Holding("a.txt", b"a"))
     found = process(mail_with(*[(f"{number}.pdf", "application/pdf", hybrid) for number in range(4)]))
     assert allowed == [(LIMITS.max_bytes - 10 * number, 60.0 - 25.0 * number) for number in range(3)]
@@ -152,7 +152,7 @@ def test_a_bug_in_a_reader_loses_neither_message_nor_container(
         yield b"half of a file"
         raise bug
 
-    monkeypatch.setattr(contents, "read_tnef", read)
+    monkeypatch.setattr(containers, "read_tnef", read)
     found = process(mail_with(winmail(attached("a", PDF)), ("a.pdf", "application/pdf", PDF)))
     assert [(each.part, each.defects) for each in found.manifest.attachments] == [("2", [defect]), ("3", [])]
 
@@ -162,7 +162,7 @@ def test_a_bug_in_looking_at_an_attachment_leaves_it_as_it_is(monkeypatch: pytes
     def look(*_: object) -> None:
         raise IndexError
 
-    monkeypatch.setattr(contents, name, look)
+    monkeypatch.setattr(containers, name, look)
     found = process(
         mail_with(
             ("a.pdf", "application/pdf", PDF),
@@ -183,7 +183,7 @@ def test_the_interrupt_of_a_worker_whose_time_is_up_is_no_bug(monkeypatch: pytes
         yield b"half of a file"
         raise TimeIsUpError
 
-    monkeypatch.setattr(contents, "read_tnef", read)
+    monkeypatch.setattr(containers, "read_tnef", read)
     with pytest.raises(TimeIsUpError):
         process(mail_with(winmail(attached("a", PDF)), (*SMIME, signed(OFFER))))
 
@@ -226,12 +226,12 @@ def test_memory_does_not_grow_with_what_is_taken_out(tmp_path: Path) -> None:
         store = FolderStore(tmp_path)
         tracemalloc.start()
         with ThreadPoolExecutor(1) as uploads:
-            parts = Parts(store, f"{size}", uploads, contents.Contents("k"))
-            parts.take(PartBegun("1", None, "attachment", "application/ms-tnef"))
+            parts = PartAssembler(store, f"{size}", uploads, containers.Containers("k"))
+            parts.feed(PartBegun("1", None, "attachment", "application/ms-tnef"))
             for at in range(0, len(data), 65_536):
-                parts.take(PartData("1", data[at : at + 65_536]))
-            parts.take(PartEnded("1"))
-            parts.take(MessageEnded(Headers(), "complete"))
+                parts.feed(PartData("1", data[at : at + 65_536]))
+            parts.feed(PartEnded("1"))
+            parts.feed(MessageEnded(Headers(), "complete"))
             _, attachments = parts.finish()
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -262,11 +262,11 @@ def test_parts_wait_in_memory_for_a_slow_store_in_small_number(tmp_path: Path) -
 
     store = MemoryStore(fault=slow)
     with Uploads(1) as uploads, ThreadPoolExecutor(1) as reading:
-        parts = Parts(store, "m", uploads, contents.Contents("k"))
+        parts = PartAssembler(store, "m", uploads, containers.Containers("k"))
 
         def read() -> None:
             for event in parse([mail_with(*[("a.txt", "text/plain", b"x")] * 200)]):
-                parts.take(event)
+                parts.feed(event)
 
         whole = reading.submit(read)
         try:

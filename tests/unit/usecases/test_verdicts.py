@@ -28,12 +28,12 @@ def message(**changes: Any) -> OpenMessage:
     return OpenMessage(**{**fields, "received_at": RECEIVED, **changes})
 
 
-def judged(raw: bytes, verdicts: Authenticator, size: int = 65_536) -> Authentication | None:
+def judged(raw: bytes, authenticator: Authenticator, size: int = 65_536) -> Authentication | None:
     """What is found when a message passes in pieces of `size` bytes."""
-    watch = verdicts.watch(message())
+    check = authenticator.begin(message())
     pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
-    assert b"".join(watch.through(iter(pieces))) == raw
-    return watch.authentication()
+    assert b"".join(check.pass_through(iter(pieces))) == raw
+    return check.result()
 
 
 def verified(
@@ -233,7 +233,11 @@ def test_of_large_messages_no_signature_is_verified() -> None:
     assert verified(raw, largest=len(raw) - 1).result == "too_large"
     assert verified(b"X: y\r\n" * 100_000 + raw).result == "too_large"
     assert verified(MAIL, largest=1).result == "none"
-    of_top = Authenticator(keys=PublishedKeys(dict[str, bytes]().get), dkim_bytes=2**20).watch(message()).of_top(raw)
+    of_top = (
+        Authenticator(keys=PublishedKeys(dict[str, bytes]().get), dkim_bytes=2**20)
+        .begin(message())
+        .result_of_header(raw)
+    )
     assert of_top == Authentication(dkim_verified=DkimVerification(result="too_large"))
 
 
@@ -300,6 +304,6 @@ def test_the_trusted_server_is_that_of_the_mailbox() -> None:
     assert found.authserv_id == "mx.example.org"
     assert found.dkim_verified is None
     assert judged(raw, Authenticator({"b": "mx.example.org"}.get)) is None
-    assert Authenticator({"a": "mx.example.org"}.get).watch(message()).of_top(raw) == found
+    assert Authenticator({"a": "mx.example.org"}.get).begin(message()).result_of_header(raw) == found
     other = judged(raw, Authenticator({"a": "mx.example.net"}.get))
     assert other == Authentication()
