@@ -1,23 +1,23 @@
-"""The seam to the keys that sign mail (DKIM, RFC 6376), which their owners publish in the DNS."""
+"""The port to DKIM keys (RFC 6376), which signers publish in the DNS."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol
 
-# Why a signature does not hold: it is another's; there is no key; the key cannot be used for it; the DNS is silent.
+# Why a signature is not valid: it does not match; there is no key; the key does not fit; the DNS did not answer.
 KeyReason = Literal["signature", "no_key", "key", "dns"]
 
 
 class Claim(NamedTuple):
-    """What one signature says, ready to be checked against the signer's key.
+    """One signature, with what its verification needs.
 
     Attributes:
-        domain: who signed, lower case.
-        selector: which of its keys, lower case.
+        domain: of the signer, lower case.
+        selector: of its key, lower case.
         algorithm: `rsa` or `ed25519`, both over SHA-256.
-        for_itself: whether the signer speaks for the very domain and not for one below it.
-        signed: the bytes that were signed.
-        signature: over them.
+        for_itself: whether the identity is in the domain itself, not in a subdomain (RFC 6376 section 3.6.1, `t=s`).
+        signed: the signed bytes.
+        signature: over `signed`.
     """
 
     domain: str
@@ -29,8 +29,8 @@ class Claim(NamedTuple):
 
 
 class DkimKeys(Protocol):
-    """Checks signatures. Used by several threads at once."""
+    """Verifies signatures; threads may share it."""
 
     def check(self, claim: Claim) -> KeyReason | None:
-        """Why a signature does not hold; None where it does. Never raises, and ends within a time that is set."""
+        """None if the signature is valid, else the reason. Never raises; ends within a configured time."""
         ...

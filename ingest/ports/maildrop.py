@@ -1,4 +1,4 @@
-"""The seam to a POP3 server: one session, from login to QUIT."""
+"""The port to a POP3 server: one session, from login to QUIT."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Writable(Protocol):
-    """What a message is written to as it arrives."""
+    """A spool for one message."""
 
     def write(self, data: Buffer, /) -> int:
-        """Append bytes, all of them."""
+        """Append all of these bytes."""
         ...
 
     def close(self) -> None:
-        """Throw away what was written."""
+        """Discard what was written."""
         ...
 
 
@@ -30,9 +30,12 @@ SpoolT = TypeVar("SpoolT", bound=Writable)
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One row of the listing: number in this session, unique-id, bytes.
+    """One row of the listing.
 
-    `unique_id` is None where the server has no UIDL, `size` where it said nonsense.
+    Attributes:
+        number: of the message in this session.
+        unique_id: None if the server has no UIDL.
+        size: bytes, as listed; None if the server reported no valid size.
     """
 
     number: int
@@ -42,12 +45,12 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is in the maildrop.
+    """The content of the maildrop.
 
     Attributes:
         rows: those on which STAT, LIST and UIDL agree, by number.
-        unique_ids: False where the server has no UIDL; then no row has a unique-id.
-        left_out: rows that only one of them showed, or that made no sense; they are never fetched.
+        unique_ids: False if the server has no UIDL; then no row has a unique-id.
+        left_out: rows in only one of the answers, or invalid; they are never fetched.
     """
 
     rows: list[Listed]
@@ -57,13 +60,13 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a server says of itself and of its rules.
+    """The server's certificate, and the rules that it announces.
 
     Attributes:
-        certificate_not_after: when its certificate ends (seconds since 1970); None without TLS.
-        login_delay: seconds that must lie between two logins (RFC 2449 section 6.5); 0 where it names none.
-        expires_after: seconds after which it deletes mail by itself (RFC 2449 section 6.7, EXPIRE, in whole days; 0:
-            once it was fetched); None where it says NEVER or nothing.
+        certificate_not_after: when its certificate expires (seconds since 1970); None without TLS.
+        login_delay: minimum seconds between two logins (RFC 2449 section 6.5); 0 if none is announced.
+        expires_after: seconds after which the server deletes mail (RFC 2449 section 6.7, EXPIRE, in whole days; 0:
+            once it was fetched); None for NEVER, or if none is announced.
     """
 
     certificate_not_after: float | None = None
@@ -73,7 +76,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Fetched(Generic[SpoolT]):
-    """One message, complete. `bytes` counts the unstuffed bytes that were written to `spool`."""
+    """One complete message. `size` is how many unstuffed bytes were written to `spool`."""
 
     listed: Listed
     spool: SpoolT
@@ -82,7 +85,7 @@ class Fetched(Generic[SpoolT]):
 
 @dataclass(frozen=True, slots=True)
 class NotFetched:
-    """The server answered -ERR for this message; the session goes on."""
+    """The server answered -ERR for this message; the session continues."""
 
     listed: Listed
     reason: str
@@ -91,7 +94,7 @@ class NotFetched:
 class Maildrop(Protocol):
     """A session in the TRANSACTION state.
 
-    Every method raises `MaildropError` (a subclass that says why); after one, only `close` may be called.
+    Every method raises a subclass of `MaildropError`; after that, only `close` may be called.
     Leaving a session without `quit` never deletes anything (RFC 1939, section 6).
 
     Attributes:
@@ -101,10 +104,10 @@ class Maildrop(Protocol):
     terms: Terms
 
     def listing(self) -> Listing:
-        """STAT, UIDL and LIST put together: only rows on which they agree.
+        """Combine the answers to STAT, UIDL and LIST into the rows on which they agree.
 
         Raises:
-            MaildropProtocolError: more rows than the mailbox's limit, or nonsense.
+            MaildropProtocolError: there are more rows than the mailbox's limit, or the answers are invalid.
             MaildropRefusedError: the server refuses LIST.
         """
         ...
@@ -112,40 +115,40 @@ class Maildrop(Protocol):
     def fetch(
         self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
     ) -> Generator[Fetched[SpoolT] | NotFetched, None, None]:
-        """RETR each, in the order given. Nothing is read ahead of what the caller takes, beyond a bounded window.
+        """RETR each, in the order given, reading at most a bounded window ahead of the caller.
 
-        `spool` makes the empty spool for one message; whoever receives it in `Fetched` closes it. A message that
-        breaks off is never yielded, and its spool is closed. Memory does not grow with the size of a message.
-        After closing the generator early, answers may still be under way: only `close` may follow.
+        `spool` creates an empty spool for one message; whoever receives it in `Fetched` closes it. An incomplete
+        message is never yielded, and its spool is closed. Memory does not grow with the size of a message. If the
+        generator is closed early, answers may be outstanding, so only `close` may follow.
 
         Raises:
-            MessageTooLargeError: a message went past the mailbox's limit; `listed` says which.
+            MessageTooLargeError: the message `listed` exceeds the mailbox's limit.
             MaildropConnectError: the connection ended inside a message.
         """
         ...
 
     def top(self, listed: Listed) -> bytes:
-        """The header of a message (TOP n 0), unstuffed; empty where the server refuses TOP."""
+        """The header of a message (TOP n 0), unstuffed; empty if the server refuses TOP."""
         ...
 
     def delete(self, listed: Sequence[Listed]) -> int:
-        """DELE each; returns how many the server accepted. They are gone only after `quit`."""
+        """DELE each; return how many the server accepted. They are deleted only by `quit`."""
         ...
 
     def quit(self) -> bool:
-        """QUIT, which commits deletions, then close. False when the answer was lost or not +OK: in doubt.
+        """Send QUIT, which commits deletions, then close; return False if the answer was lost or not +OK.
 
-        Where nothing was marked, the answer would decide nothing and is not waited for.
+        If no message was marked for deletion, the answer does not matter and is not awaited.
         """
         ...
 
     def close(self) -> None:
-        """End the connection without QUIT, so that nothing is deleted. May be called at any time, and again."""
+        """Close the connection without QUIT, so that nothing is deleted. May be called at any time, and again."""
         ...
 
 
 class MaildropFactory(Protocol):
-    """Opens sessions; one factory per process, so that costly things (the TLS context) are shared."""
+    """Opens sessions; one factory per process, which shares what is expensive, such as the TLS context."""
 
     def __call__(
         self,
@@ -154,25 +157,25 @@ class MaildropFactory(Protocol):
         observe: Callable[[str, float], None],
         acquire_slot: Callable[[str], None],
     ) -> Maildrop:
-        """Connect, protect, log in.
+        """Connect, establish TLS, and log in.
 
         Args:
-            mailbox: where, and within which deadlines and limits.
-            credentials: who; renewed once when the server refuses them and they can be.
-            observe: told of each phase that ended and its seconds.
-            acquire_slot: asked before a network address (as text; that of the proxy where there is one) is dialled; raises
-                `MaildropDeferredError` where there are too many connections already.
+            mailbox: the server, with its deadlines and limits.
+            credentials: renewed once if the server refuses them and they are renewable.
+            observe: called with the name and the seconds of each phase that ended.
+            acquire_slot: called with a network address (that of the proxy, if there is one) before it is dialled;
+                raises `MaildropDeferredError` if there are too many connections to it.
 
         Raises:
             MaildropDeferredError: from `acquire_slot`.
-            MaildropConnectError: unknown host, refused, unreachable, gone.
-            MaildropTimeoutError: a phase went past its deadline.
-            MaildropTlsError: no TLS that can be trusted; no credentials were sent.
+            MaildropConnectError: unknown host, connection refused, unreachable, or closed.
+            MaildropTimeoutError: a phase exceeded its deadline.
+            MaildropTlsError: there is no trusted TLS; no credentials were sent.
             MaildropAuthError: the credentials were refused.
             MaildropInUseError: another session holds the maildrop.
-            MaildropThrottledError, MaildropTemporaryError: the server asks for patience.
-            MaildropRefusedError: it refuses for good.
-            MaildropProtocolError: this is no POP3 server, or a broken one.
-            TokenUnavailableError: no token for it could be had (from `credentials.renew`).
+            MaildropThrottledError, MaildropTemporaryError: the server asks to try again later.
+            MaildropRefusedError: the server refuses permanently.
+            MaildropProtocolError: the answers are not POP3.
+            TokenUnavailableError: no access token could be obtained (from `credentials.renew`).
         """
         ...

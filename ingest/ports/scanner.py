@@ -1,4 +1,4 @@
-"""The seam to a virus scanner."""
+"""The port to a virus scanner."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ if TYPE_CHECKING:
 
 
 class Scanner(Protocol):
-    """Looks for what is harmful in files. Used by several threads at once."""
+    """Scans files for malware; threads may share it."""
 
     def scan(self, content: BinaryIO, size: int) -> Scan:
-        """Scan one file, from its current position to its end; never raises, and ends within a time that is set.
+        """Scan one file, from its current position to its end, within a configured time. Never raises.
 
-        `clean` means that the scanner has seen all of it and said so. Whatever else happens, it is `unscanned`.
+        The result is `clean` only if the scanner has read the whole file and reported it as clean. It is `unscanned`
+        after any failure.
 
         Args:
             content: read once.
@@ -23,9 +24,9 @@ class Scanner(Protocol):
         ...
 
     def check(self) -> None:
-        """Ask the scanner whether it is there.
+        """Check that the scanner answers.
 
         Raises:
-            ScannerUnavailableError: it is not; the text says what to do.
+            ScannerUnavailableError: it does not; the text says what to do.
         """
         ...

@@ -1,4 +1,4 @@
-"""The seam to whoever consumes events."""
+"""The port to a consumer of events."""
 
 from __future__ import annotations
 
@@ -13,46 +13,50 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """What a sink said of one event."""
+    """The outcome of delivering one event."""
 
-    DELIVERED = "delivered"  # confirmed: it may be acknowledged
-    REJECTED = "rejected"  # this event by itself; the others may pass
-    UNAVAILABLE = "unavailable"  # the sink as a whole; nothing after this one was tried in its mailbox
-    GONE = "gone"  # as UNAVAILABLE, and the sink has said that it wants nothing any more
+    DELIVERED = "delivered"  # the receiver confirmed it: it may be acknowledged
+    REJECTED = "rejected"  # the receiver will not take this event; others may pass
+    UNAVAILABLE = "unavailable"  # the receiver does not work; no later event of this mailbox was tried
+    GONE = "gone"  # as UNAVAILABLE, and the receiver wants no more events (410 Gone)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The verdict on one event, and a short code why (`http_503`, `timeout`); no text of the consumer's."""
+    """A verdict and its reason, a short code such as `http_503` or `timeout`, never the receiver's text."""
 
     verdict: Verdict
     reason: str = ""
 
 
 class Sink(Protocol):
-    """Takes events at least once each. `name` is unique among the configured sinks and names its consumer group."""
+    """Delivers events, at least once each; threads may share it.
+
+    Attributes:
+        name: unique among the configured sinks; names the consumer group.
+    """
 
     name: str
 
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
-        """Hand over events and wait until each is confirmed or not; one outcome per event, in the same order.
+        """Deliver events and wait for their confirmations; return one outcome per event, in the same order.
 
-        Where the sink keeps order, events of one mailbox are handed over in the order given, and none after one that
-        was UNAVAILABLE.
+        If the sink keeps order, the events of a mailbox are delivered in the order given, and none after one that is
+        UNAVAILABLE.
 
         Raises:
-            SinkUnavailableError: nothing was handed over at all; the text says what to do.
+            SinkUnavailableError: no event was delivered; the text says what to do.
         """
         ...
 
     def check(self) -> None:
-        """Try the sink without delivering an event.
+        """Test the sink without delivering an event.
 
         Raises:
-            SinkUnavailableError: it would not take events now; the text says what to do.
+            SinkUnavailableError: it does not accept events; the text says what to do.
         """
         ...
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""
         ...

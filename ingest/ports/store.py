@@ -1,4 +1,4 @@
-"""The seam to the object store, the system of record."""
+"""The port to the object store, the system of record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object as a listing shows it. `modified`: seconds since 1970, by the store's clock; `size`: bytes."""
+    """An object in a listing. `modified` is seconds since 1970 by the store's clock, `size` is bytes."""
 
     key: str
     modified: float
@@ -22,14 +22,16 @@ class Stored:
 
 
 class Store(Protocol):
-    """Whole objects under keys. A put that returned is durable; a put that failed left no partial object behind.
+    """Objects by key. After `put` returns, the object is durable; a failed `put` leaves no partial object.
 
-    Every method raises `StoreUnavailableError` (away or busy, worth trying again) or `StoreRefusedError` (no bucket,
+    Every method raises `StoreUnavailableError` (no answer, or busy: worth a retry) or `StoreRefusedError` (no bucket,
     no permission, no space).
+
+    Attributes:
+        bucket: the value of `ObjectRef.bucket` for objects of this store.
     """
 
     bucket: str
-    """What `ObjectRef.bucket` says for objects of this store."""
 
     def put(
         self,
@@ -42,56 +44,55 @@ class Store(Protocol):
         filename: str | None = None,
         only_if_absent: bool = False,
     ) -> ObjectRef:
-        """Write one object, from the body's current position to its end.
+        """Write one object: the body from its current position to its end.
 
         Args:
             key: slash-separated; no empty, `.` or `..` segment.
-            body: `size` bytes whose hex SHA-256 is `sha256`; both were computed by the caller.
+            body: `size` bytes with the hex SHA-256 `sha256`, both computed by the caller.
             size: bytes.
-            sha256: checked by the store where it can, recorded in any case.
-            content_type: of the bytes, as detected.
-            filename: given for attachments: they are served with `Content-Disposition: attachment`.
-            only_if_absent: leave an object that exists under this key as it is.
+            sha256: recorded with the object, and verified by stores that can.
+            content_type: as detected from the bytes.
+            filename: of an attachment, which is then served with `Content-Disposition: attachment`.
+            only_if_absent: do not replace an existing object.
 
         Raises:
-            ObjectExistsError: `only_if_absent` and there is one.
+            ObjectExistsError: `only_if_absent`, and the object exists.
         """
         ...
 
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
-        """The bytes of an object, to be read in order and closed.
+        """Open an object for sequential reading.
 
         Raises:
-            ObjectMissingError: there is none.
+            ObjectMissingError: there is no object with this key.
         """
         ...
 
     def stat(self, key: str) -> ObjectRef | None:
-        """What is known of an object, or None where there is none."""
+        """The reference of an object, or None if there is none."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove an object; no error when there is none. Only probes are ever deleted by a running service."""
+        """Delete an object, if there is one. A running service deletes only its probes."""
         ...
 
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
-        """Remove everything below a folder for good: every object, and whatever the store holds of earlier ones.
+        """Delete everything below a folder permanently: every object and its earlier versions.
 
-        May be repeated after it broke off; what is gone is not missed.
+        It may be repeated after an interruption.
 
         Args:
-            folder: what the keys begin with, without the slash at its end.
-            keep: keys of objects that stay as they are now; versions before that go too.
+            folder: the prefix of the keys, without the final slash.
+            keep: keys of objects that stay; their earlier versions are deleted.
 
         Returns:
-            How many objects and earlier versions were removed.
+            How many objects and earlier versions were deleted.
 
         Raises:
-            StoreRefusedError: as ever, and where the store holds on to something (a lock, a legal hold); what could
-                not be removed is still there.
+            StoreRefusedError: also if a lock or a legal hold protects an object, which then stays.
         """
         ...
 
     def stored(self, prefix: str) -> Iterator[Stored]:
-        """Every object whose key begins with `prefix`, in the order of their keys' bytes."""
+        """Every object whose key begins with `prefix`, in byte order of the keys."""
         ...

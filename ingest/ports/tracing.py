@@ -1,8 +1,8 @@
-"""The seam to distributed tracing: what was done to a message, by whom and for how long, over all processes.
+"""The port to distributed tracing: what each process did to a message, and for how long.
 
-A span is one step. A step names the one it follows by a traceparent (W3C Trace Context section 3.2), which travels
-with the message: in the ledger while it is open, then in its event. Spans say nothing of what mail says: `Attributes`
-is all they can hold.
+A span is one step. A step refers to the one before it by a traceparent (W3C Trace Context section 3.2), which travels
+with the message: in the ledger while it is open, then in its event. Spans hold nothing of the content of mail, only
+`Attributes`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Step(StrEnum):
     """The name of a span."""
 
     POLL = "poll"  # one poll of a mailbox
-    FETCH = "fetch"  # the messages that one of its sessions fetched, until they were registered
+    FETCH = "fetch"  # the messages that one of its sessions fetched, until they are registered
     PROCESS = "process"  # one message
     DELIVER = "deliver"  # one event to one sink
 
 
 class Attributes(TypedDict, total=False):
-    """Everything that a span may tell. Ids are ours, or the configuration's; counts are messages, but `bytes`."""
+    """All attributes of spans. Ids are Mailhaul's or the configuration's; counts are messages, unless named bytes."""
 
     mailbox: str
     server: str
@@ -50,23 +50,23 @@ class Attributes(TypedDict, total=False):
 
 
 class Span(Protocol):
-    """A step that is under way; it ends with its `with` block, and what leaves that as an exception made it fail."""
+    """A running step. It ends with its `with` block, and has failed if an exception leaves the block."""
 
     @property
     def traceparent(self) -> str | None:
-        """What the steps that follow have to know of this one; None when nothing is traced."""
+        """The reference for the steps that follow; None if nothing is traced."""
         ...
 
     def child(self, step: Step, **attributes: Unpack[Attributes]) -> Span:
-        """Begin a step that is a part of this one."""
+        """Start a step that is part of this one."""
         ...
 
     def note(self, **attributes: Unpack[Attributes]) -> None:
-        """Add what is known by now."""
+        """Add attributes."""
         ...
 
     def fail(self, code: str) -> None:
-        """The step did not do what it was to do; `code` is that of an error, no text."""
+        """Mark the step as failed, with an error's code, never its text."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -77,32 +77,31 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    """Begins spans. Nothing here raises, waits for a network, or holds up the work that is traced.
+    """Starts spans. No method raises, or waits for a network, except `close`.
 
     Attributes:
-        active: whether anything is traced; asked before what takes time to find out for a span.
+        active: whether anything is traced; to be checked before computing expensive attributes.
     """
 
     active: bool
 
     def start(self, step: Step, parent: str | None = None, **attributes: Unpack[Attributes]) -> Span:
-        """Begin a step.
+        """Start a step.
 
         Args:
             step: its name.
-            parent: the traceparent of the step it follows; without one, or with one that cannot be read, it begins a
-                trace.
-            attributes: what is known already.
+            parent: the traceparent of the step before it. If it is None or invalid, the step starts a trace.
+            attributes: those that are known already.
         """
         ...
 
     def close(self) -> None:
-        """Hand over the spans that have ended, if that takes a few seconds at most."""
+        """Export the spans that have ended, within a few seconds at most."""
         ...
 
 
 class _NoSpan(Span):
-    """A span that nobody sees."""
+    """A span that is not recorded."""
 
     __slots__ = ()
     traceparent: str | None = None
@@ -131,7 +130,7 @@ class _NoSpan(Span):
 
 
 class _NoTracing(Tracer):
-    """Traces nothing: what everything works with unless tracing is configured."""
+    """Traces nothing; the default unless tracing is configured."""
 
     active = False
 

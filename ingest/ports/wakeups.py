@@ -1,4 +1,4 @@
-"""The seam to Celery: wakeups that there is work. They carry no truth and may be lost or repeated."""
+"""The port to Celery: wake-ups, which say only that there is work. They may be lost or repeated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing_extensions import override
 
 
 class Queue(StrEnum):
-    """The three queues; each process that works consumes one."""
+    """The three queues, one for each kind of worker."""
 
     POLL = "poll"
     PROCESS = "process"
@@ -17,34 +17,32 @@ class Queue(StrEnum):
 
 
 class Wakeups(Protocol):
-    """Sends wakeups. Never raises: a hint that cannot be sent is made good by the next tick."""
+    """Sends wake-ups. Never raises: the next tick replaces a wake-up that could not be sent."""
 
     def send(self, queue: Queue, count: int = 1) -> None:
-        """Enqueue wakeups, each of which lets one worker claim until nothing is due."""
+        """Send wake-ups, each of which makes one worker claim until nothing is due."""
         ...
 
     def waiting(self, queue: Queue) -> int:
-        """How many wakeups wait in a queue; 0 when the broker does not answer."""
+        """How many wake-ups are queued; 0 if the broker does not answer."""
         ...
 
     def oldest_age(self, queue: Queue) -> float:
-        """Seconds that the oldest waiting hint has waited; 0 when there is none or the broker cannot tell."""
+        """The age of the oldest queued wake-up in seconds; 0 if there is none, or the broker does not know it."""
         ...
 
 
 class NoWakeups(Wakeups):
-    """For `mailhaul drain`, which runs every stage by itself."""
+    """For `mailhaul drain`, which runs every stage itself."""
 
     @override
     def send(self, queue: Queue, count: int = 1) -> None:
-        """Nobody listens."""
+        pass
 
     @override
     def waiting(self, queue: Queue) -> int:
-        """None ever do."""
         return 0
 
     @override
     def oldest_age(self, queue: Queue) -> float:
-        """There is none."""
         return 0.0

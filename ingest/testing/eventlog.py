@@ -1,4 +1,4 @@
-"""The event stream in memory: the twin of `eventlog`."""
+"""The in-memory twin of `RedisEventLog`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Group:
-    """`read` counts entries from the beginning of all time; `pending` are the positions not acknowledged."""
+    """`read` is how many entries, ever appended, the group has read; `pending` are unacknowledged positions."""
 
     read: int = 0
     pending: set[str] = field(default_factory=set)
@@ -37,7 +37,11 @@ class _DeadLetters:
 
 
 class MemoryEventLog(EventLog):
-    """The port's `EventLog` for one process; `clock` gives seconds since 1970."""
+    """An `EventLog` for one process.
+
+    Args:
+        clock: returns seconds since 1970.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -49,7 +53,7 @@ class MemoryEventLog(EventLog):
         self._rejected: dict[str, _DeadLetters] = {}
 
     def append(self, event: Event, first_seen: float | None = None) -> None:
-        """Add an event at the end; `MemoryLedger` does. `first_seen` is seconds since 1970."""
+        """Append an event, as `MemoryLedger` does for a completed message. `first_seen` is seconds since 1970."""
         with self._lock:
             now = int(self._clock() * 1000)
             position = f"{now}-{self._trimmed + len(self._entries)}"
@@ -149,19 +153,19 @@ class MemoryEventLog(EventLog):
     @override
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
         with self._lock:
-            doomed = [entry for entry in self._entries if entry.event.id in ids or entry.event.mailbox == mailbox]
-            for entry in doomed:
+            erased = [entry for entry in self._entries if entry.event.id in ids or entry.event.mailbox == mailbox]
+            for entry in erased:
                 self._remove(self._entries.index(entry))
-            return len(doomed)
+            return len(erased)
 
     def _remove(self, index: int) -> None:
-        """As if what comes before had been appended one later, so that numbers are given once only."""
+        """Shift the numbers of the entries before it up by one, so that no number is given twice."""
         removed = self._entries.pop(index)
-        place = self._trimmed + index
+        number = self._trimmed + index
         self._trimmed += 1
-        self._begins = {sink: begin + (begin <= place) for sink, begin in self._begins.items()}
+        self._begins = {sink: begin + (begin <= number) for sink, begin in self._begins.items()}
         for group in self._groups.values():
-            group.read += group.read <= place
+            group.read += group.read <= number
             group.pending.discard(removed.position)
 
     @override
@@ -180,7 +184,7 @@ class MemoryEventLog(EventLog):
 
     @override
     def trim(self, sinks: Sequence[str]) -> int:
-        """Nobody but our sinks can have a group here."""
+        """Only sinks have groups here: consumers cannot create their own."""
         with self._lock:
             self._groups = {sink: self._groups.get(sink) or self._new_group(sink) for sink in sinks}
             waiting = [self._waiting(group) for group in self._groups.values()]
@@ -197,7 +201,7 @@ class MemoryEventLog(EventLog):
             return len(self._entries), sum(len(queue.entries) for queue in self._rejected.values())
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Lose everything."""
         with self._lock:
             self._entries.clear()
             self._groups.clear()

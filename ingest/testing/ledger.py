@@ -1,4 +1,4 @@
-"""The ledger in memory: the public twin of `RedisLedger`, for tests and for trying things out."""
+"""The in-memory twin of `RedisLedger`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing_extensions import override
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger
 from ingest.ports.seen import NEVER_DELETED, Seen
-from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.workset import MemoryWorkSet
 
 if TYPE_CHECKING:
@@ -24,16 +23,15 @@ if TYPE_CHECKING:
     from ingest.ports.seen import Registration
     from ingest.ports.slots import Refusal
     from ingest.ports.status import MailboxStatus, Memory
-
-__all__ = ["MemoryEventLog", "MemoryLedger"]
+    from ingest.testing.eventlog import MemoryEventLog
 
 
 class MemoryLedger(Ledger):
-    """The port's `Ledger` for one process, with the same rules as the real one.
+    """A `Ledger` for one process.
 
     Args:
-        clock: gives seconds since 1970.
-        events: where completed messages are told of.
+        clock: returns seconds since 1970.
+        events: receives the events of completed and failed messages.
     """
 
     def __init__(self, clock: Callable[[], float], events: MemoryEventLog) -> None:
@@ -57,12 +55,12 @@ class MemoryLedger(Ledger):
         self._slots: dict[str, dict[str, Claim]] = {}
         self._refusals: dict[str, tuple[Refusal, float]] = {}
         self._paused: dict[str, float] = {}
-        self._turns: dict[str, float] = {}
+        self._throttled: dict[str, float] = {}
         self._schedule = ""
         self._last_tick: float | None = None
 
     def lose(self) -> None:
-        """Forget everything, the events too: what happens to a Redis without persistence."""
+        """Lose everything, the events too, as a Redis without persistence does."""
         with self._lock:
             for work in (self._mailboxes, self._messages, self._sinks):
                 work.clear()
@@ -183,13 +181,13 @@ class MemoryLedger(Ledger):
     def acquire_slot(self, claim: Claim, server: str, address: str, limit: int) -> bool:
         with self._lock:
             self._check(self._mailboxes, claim)
-            kinds = [self._slots.setdefault(of, {}) for of in (server, address)]
-            for places in kinds:
-                others = [held for id_, held in places.items() if id_ != claim.id and self._mailboxes.lives(held)]
+            limited = [self._slots.setdefault(of, {}) for of in (server, address)]
+            for slots in limited:
+                others = [held for id_, held in slots.items() if id_ != claim.id and self._mailboxes.lives(held)]
                 if len(others) >= limit:
                     return False
-            for places in kinds:
-                places[claim.id] = claim
+            for slots in limited:
+                slots[claim.id] = claim
             return True
 
     @override
@@ -260,9 +258,9 @@ class MemoryLedger(Ledger):
     @override
     def throttle(self, what: str, seconds: float) -> bool:
         with self._lock:
-            if self._clock() < self._turns.get(what, 0.0):
+            if self._clock() < self._throttled.get(what, 0.0):
                 return False
-            self._turns[what] = self._clock() + seconds
+            self._throttled[what] = self._clock() + seconds
             return True
 
     @override
@@ -305,4 +303,4 @@ class MemoryLedger(Ledger):
 
     def _check(self, work: MemoryWorkSet, claim: Claim) -> None:
         if not work.holds(claim):
-            raise StaleClaimError("the claim is no longer ours; nothing was changed")
+            raise StaleClaimError("the claim is stale; nothing was changed")

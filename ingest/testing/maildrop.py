@@ -1,4 +1,4 @@
-"""The in-memory twin of a POP3 server: what `Pop3Connector` is, without sockets, for tests of use cases."""
+"""The in-memory twin of `Pop3Connector`, and of the server behind it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ SpoolT = TypeVar("SpoolT", bound=Writable)
 
 @dataclass
 class MemoryMaildrop:
-    """One maildrop: messages by unique-id, in order, and what a server may do with them.
+    """A maildrop, and how its server behaves.
 
     Attributes:
-        messages: raw bytes by unique-id. `MemoryConnector` sessions delete from here at QUIT.
-        sizes: what LIST says, where it lies.
-        refused: unique-ids for which RETR answers -ERR.
-        alias: what the server says in place of a unique-id.
-        window: how many messages that were not fetched before are listed, as Gmail does; None lists all there are.
-        stalls: so many sessions still end in `PipeliningStalledError` while they fetch.
+        messages: raw bytes by unique-id, in order. Sessions delete from here at QUIT.
+        sizes: sizes that LIST reports instead of the real ones, by unique-id.
+        refused: unique-ids for which RETR is answered by -ERR.
+        alias: unique-ids that UIDL reports instead of the real ones.
+        window: lists only this many messages that were not fetched before, as Gmail does; None lists all.
+        stalls: the next so many sessions raise `PipeliningStalledError` when they fetch.
         error: raised instead of opening a session.
         unique_ids: whether the server has UIDL.
-        terms: what it says of its rules.
+        terms: the rules that it announces.
         quits: how many sessions ended with QUIT.
-        sessions: how many were opened.
+        sessions: how many sessions were opened.
+        retrieved: the unique-ids of all messages that were fetched, in order.
     """
 
     messages: dict[bytes, bytes] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class MemoryMaildrop:
 
 @dataclass
 class MemoryConnector(MaildropFactory):
-    """A `MaildropFactory` over maildrops in memory, by mailbox id."""
+    """A `MaildropFactory` over these maildrops, by mailbox id."""
 
     maildrops: dict[str, MemoryMaildrop]
 
@@ -64,7 +65,6 @@ class MemoryConnector(MaildropFactory):
         observe: Callable[[str, float], None],
         acquire_slot: Callable[[str], None],
     ) -> MemorySession:
-        """Open a session."""
         del credentials
         acquire_slot(mailbox.server.host)
         maildrop = self.maildrops[mailbox.id]
@@ -88,7 +88,6 @@ class MemorySession(Maildrop):
 
     @override
     def listing(self) -> Listing:
-        """Every message, with the size that LIST says."""
         drop = self._maildrop
         shown = list(drop.messages)
         if drop.window is not None:
@@ -100,7 +99,6 @@ class MemorySession(Maildrop):
     def fetch(
         self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
     ) -> Generator[Fetched[SpoolT] | NotFetched]:
-        """Hand out each message that is not refused."""
         if self._maildrop.stalls:
             self._maildrop.stalls -= 1
             raise PipeliningStalledError("no answer to the second command")
@@ -125,13 +123,11 @@ class MemorySession(Maildrop):
 
     @override
     def top(self, listed: Listed) -> bytes:
-        """The header, with the blank line that ends it."""
         head, blank, _ = self._maildrop.messages[self._by_number[listed.number]].partition(b"\r\n\r\n")
         return head + blank
 
     @override
     def delete(self, listed: Sequence[Listed]) -> int:
-        """Mark for deletion."""
         self._marked.update(self._by_number[row.number] for row in listed)
         return len(listed)
 
@@ -142,7 +138,6 @@ class MemorySession(Maildrop):
 
     @override
     def quit(self) -> bool:
-        """Delete what is marked."""
         assert not self._closed
         self._maildrop.quits += 1
         for unique_id in self._marked:
@@ -152,5 +147,4 @@ class MemorySession(Maildrop):
 
     @override
     def close(self) -> None:
-        """Delete nothing."""
         self._closed = True

@@ -1,4 +1,4 @@
-"""The twin of a virus scanner: knows a few texts, for tests."""
+"""The in-memory twin of `ClamdScanner`: finds the bytes that it is given."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class MemoryScanner(Scanner):
-    """Finds bytes that it was told of.
+    """A `Scanner` that finds known bytes.
 
-    Args:
-        signatures: their names by the bytes to find.
+    Attributes:
+        signatures: names by the bytes to find.
         largest: bytes; a larger file is not scanned.
-        away: whether it gives no answer; may be changed at any time.
+        unavailable: whether it does not answer; may be changed at any time.
     """
 
     signatures: Mapping[bytes, str] = field(default_factory=dict)
     largest: int = 2**20
-    away: bool = False
+    unavailable: bool = False
 
     @override
     def scan(self, content: BinaryIO, size: int) -> Scan:
-        if self.away or size > self.largest:
+        if self.unavailable or size > self.largest:
             return Scan(status="unscanned")
         data = content.read()
         found = next((name for known, name in self.signatures.items() if known in data), None)
@@ -39,5 +39,5 @@ class MemoryScanner(Scanner):
 
     @override
     def check(self) -> None:
-        if self.away:
-            raise ScannerUnavailableError("the virus scanner is away")
+        if self.unavailable:
+            raise ScannerUnavailableError("the virus scanner is unavailable")

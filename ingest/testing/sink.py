@@ -1,4 +1,4 @@
-"""A sink that remembers: the public twin of the real ones."""
+"""The in-memory twin of the sinks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _delivered(_event: Event) -> Outcome:
 
 
 class MemorySink(Sink):
-    """A `Sink` whose answers can be set.
+    """A `Sink` whose outcomes a test decides.
 
     Attributes:
-        delivered: what was confirmed, in that order.
-        verdict: asked about each event that is tried.
-        unavailable: while it is set, nothing can be handed over at all.
+        delivered: the confirmed events, in order.
+        verdict: decides about each event.
+        unavailable: whether `deliver` and `check` raise; may be changed at any time.
     """
 
     def __init__(self, name: str) -> None:
@@ -51,7 +51,7 @@ class MemorySink(Sink):
     @override
     def check(self) -> None:
         if self.unavailable:
-            raise SinkUnavailableError("The sink is unavailable; set `away` to False.")
+            raise SinkUnavailableError("the sink is unavailable; set `unavailable` to False")
 
     @override
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Items with due times in memory: the twin of `workset`."""
+"""The in-memory twin of `RedisWorkSet`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Item:
-    """`at` is the due time, or the deadline while there is a fence; milliseconds, as in Redis."""
+    """`at` is the due time, or the deadline of a claim if there is a fence; in milliseconds, as in Redis."""
 
     at: int
     fence: int | None = None
@@ -24,7 +24,11 @@ class _Item:
 
 
 class MemoryWorkSet(WorkSet):
-    """The port's `WorkSet` for one process; `clock` gives seconds since 1970."""
+    """A `WorkSet` for one process.
+
+    Args:
+        clock: returns seconds since 1970.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -40,7 +44,7 @@ class MemoryWorkSet(WorkSet):
             return len(new)
 
     def add_later(self, item: str, delay: float) -> None:
-        """Make an item known, due after `delay` seconds; one already known keeps its place."""
+        """Add an item, due after `delay` seconds; an item that is known already stays as it is."""
         with self._lock:
             self._items.setdefault(item, _Item(self._after(delay)))
 
@@ -127,18 +131,18 @@ class MemoryWorkSet(WorkSet):
             return Backlog(len(late), claimed, len(items) - len(late) - claimed, max(late, default=0) / 1000)
 
     def holds(self, claim: Claim) -> bool:
-        """Whether a claim is still the one in force."""
+        """Whether this is the last claim on its item, expired or not."""
         with self._lock:
             item = self._items.get(claim.id)
             return item is not None and item.fence == claim.fence
 
     def lives(self, claim: Claim) -> bool:
-        """Whether a claim is in force and its time is not up."""
+        """Whether this is the last claim on its item, and has not expired."""
         with self._lock:
             return self.holds(claim) and self._items[claim.id].at > self._now()
 
     def clear(self) -> None:
-        """Forget everything, the last fence too."""
+        """Lose everything, the last fence too."""
         with self._lock:
             self._items.clear()
             self._fence = 0

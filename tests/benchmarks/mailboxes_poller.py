@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from ingest.config import ConfigSource
 from ingest.logs import configure
 from ingest.metrics import Metrics
+from ingest.testing.wakeups import MemoryWakeups
 from ingest.usecases.claims import work_off
 from ingest.wiring.build import build
-from tests.support.bench import RecordedWakeups, never
+from tests.support.bench import never
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ def main() -> None:
     """Serve standard input to its end."""
     configure("json", "warning", sys.stderr)
     config, ledger, threads = sys.argv[1:]
-    runtime = build(ConfigSource(Path(config), {}), ledger, Metrics(), RecordedWakeups())
+    runtime = build(ConfigSource(Path(config), {}), ledger, Metrics(), MemoryWakeups())
     poller = Poller(runtime, int(threads))
     runtime.ticker.tick(runtime.schedule())
     for line in sys.stdin:

@@ -67,7 +67,7 @@ def test_a_scanner_that_is_there_says_so(world: World) -> None:
 
 
 def unavailable_twin() -> Scanner:
-    return MemoryScanner(away=True)
+    return MemoryScanner(unavailable=True)
 
 
 def unavailable_clamd() -> Scanner:

@@ -10,8 +10,8 @@ from ingest.adapters.dkim.keys import PublishedKeys
 from ingest.config import ConfigSource
 from ingest.demo.server import DemoServer
 from ingest.metrics import Metrics
+from ingest.testing.wakeups import MemoryWakeups
 from ingest.wiring.build import build
-from tests.support.bench import RecordedWakeups
 from tests.support.clamav import FILE_MAX, SIGNATURE, VIRUS, Clamd
 from tests.support.service import mailhaul, read_events, write_config
 
@@ -92,7 +92,7 @@ def test_only_the_mailboxs_own_mail_server_is_believed_and_limits_hold(tmp_path:
 def test_dkim_is_verified_only_where_that_is_asked_for(tmp_path: Path) -> None:
     for dkim in (False, True):
         config = write_config(tmp_path, [], parse={"dkim": dkim, "dkim_bytes": "1MiB"})
-        runtime = build(ConfigSource(config, {}), "redis://127.0.0.1:1/0", Metrics(), RecordedWakeups())
+        runtime = build(ConfigSource(config, {}), "redis://127.0.0.1:1/0", Metrics(), MemoryWakeups())
         assert isinstance(runtime.processor.authenticator.keys, PublishedKeys) == dkim
         assert runtime.processor.authenticator.dkim_bytes == 2**20
         runtime.close()

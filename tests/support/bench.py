@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-from typing_extensions import override
 
 from ingest.adapters.stores.memory import MemoryStore
 from ingest.domain import keys
@@ -16,11 +14,11 @@ from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
 from ingest.metrics import Metrics
 from ingest.pop3 import Pop3Connector
 from ingest.ports.sink import Outcome, Verdict
-from ingest.ports.wakeups import Queue, Wakeups
 from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.ledger import MemoryLedger
 from ingest.testing.maildrop import MemoryConnector, MemoryMaildrop
 from ingest.testing.sink import MemorySink
+from ingest.testing.wakeups import MemoryWakeups
 from ingest.usecases.recover.watermark import SKEW
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.runtime import Runtime
@@ -60,26 +58,6 @@ def message_key(mailbox_id: str, raw: bytes) -> str:
     return keys.message_key(hasher)
 
 
-@dataclass
-class RecordedWakeups(Wakeups):
-    """Remembers the wakeups that were sent."""
-
-    sent: dict[Queue, int] = field(default_factory=lambda: dict.fromkeys(Queue, 0))
-    queued: dict[Queue, int] = field(default_factory=lambda: dict.fromkeys(Queue, 0))
-
-    @override
-    def send(self, queue: Queue, count: int = 1) -> None:
-        self.sent[queue] += count
-
-    @override
-    def waiting(self, queue: Queue) -> int:
-        return self.queued[queue]
-
-    @override
-    def oldest_age(self, queue: Queue) -> float:
-        return 0.0
-
-
 def never() -> bool:
     """For `stop`: go on."""
     return False
@@ -96,7 +74,7 @@ class Bench:
         self.store = MemoryStore(clock=self.clock)
         self.events = MemoryEventLog(self.clock)
         self.ledger = MemoryLedger(self.clock, self.events)
-        self.wakeups = RecordedWakeups()
+        self.wakeups = MemoryWakeups()
         self.metrics = Metrics()
         self.mailboxes = {box.id: box for box in mailboxes or (mailbox("a"),)}
         self.maildrops = {id_: MemoryMaildrop() for id_ in self.mailboxes}

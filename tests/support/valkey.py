@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.embedded import find_server
-from ingest.testing.ledger import MemoryEventLog, MemoryLedger
+from ingest.testing import MemoryEventLog, MemoryLedger
 from tests.support.servers import free_port
 from tests.support.waiting import eventually
 

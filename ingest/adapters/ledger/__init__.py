@@ -1,4 +1,4 @@
-"""The ledger in Redis or Valkey, and its twins in memory."""
+"""The ledger in Redis or Valkey."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from ingest.adapters.ledger.redis import RedisLedger
 
 
 def connect(url: str) -> tuple[RedisLedger, RedisEventLog]:
-    """The ledger and its event stream, over one pool of connections.
+    """Build the ledger and its event log over one pool of connections. Nothing is sent yet.
 
-    Nothing is sent yet. Threads may share both; a process that forks builds them afterwards, in each child.
+    Threads may share both. A process that forks builds them after the fork, in each child.
 
     Args:
         url: `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix:///path.sock?db=0`.
 
     Raises:
-        StartError: this is no such address.
+        StartError: the address is invalid.
     """
     connection = RedisConnection(url)
     return RedisLedger(connection), RedisEventLog(connection)

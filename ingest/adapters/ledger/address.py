@@ -1,4 +1,4 @@
-"""Addresses of a ledger, in the forms that redis-py and kombu ask for."""
+"""Addresses of ledgers and brokers, converted for redis-py and kombu."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SAME_PROTOCOL = {"valkey": "redis", "valkeys": "rediss"}
 
 
 def redis_url(url: str) -> str:
-    """The address as redis-py takes it: `valkey://` is `redis://`, `valkeys://` is `rediss://`."""
+    """The address for redis-py: `valkey://` becomes `redis://`, `valkeys://` becomes `rediss://`."""
     scheme, separator, rest = url.partition("://")
     return _SAME_PROTOCOL.get(scheme, scheme) + separator + rest
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker as kombu takes it: address, options of the transport, and of TLS where the address cannot say them."""
+    """A broker for kombu: address, transport options, and TLS options that do not fit into the address."""
 
     url: str = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -32,10 +32,10 @@ class Broker:
 
 
 def broker(url: str) -> Broker:
-    """The broker at an address: Redis, Valkey, Sentinels or AMQP.
+    """The broker at an address of Redis, Valkey, Sentinels or AMQP.
 
     Raises:
-        ValueError: an address of Sentinels that is not whole.
+        ValueError: an address of Sentinels is incomplete.
     """
     sentinels = read_sentinels(url)
     return Broker(_kombu_url(url)) if sentinels is None else _of_sentinels(sentinels)
@@ -44,7 +44,7 @@ def broker(url: str) -> Broker:
 def _kombu_url(url: str) -> str:
     """`redis+socket:///path?virtual_host=0` for a unix socket.
 
-    For `rediss://`, kombu verifies nothing it is not told to (`ssl_cert_reqs`), so it is told to.
+    Without `ssl_cert_reqs`, kombu would not verify the certificate of a `rediss://` address.
     """
     url = redis_url(url)
     parts = urlsplit(url)
@@ -61,7 +61,7 @@ def _of_sentinels(sentinels: Sentinels) -> Broker:
     user = quote(login.username or "", safe="")
     password = "" if login.password is None else f":{quote(login.password, safe='')}"
     before = f"{user}{password}@" if user or password else ""
-    # kombu takes login and database from the first, and only hosts and ports from all of them.
+    # kombu takes login and database from the first address, and only hosts and ports from the others.
     path = f"/{sentinels.database}"
     urls = [f"sentinel://{before}{_in_url(host)}:{port}{path}" for host, port in sentinels.hosts]
     tls = tls_options(sentinels)
@@ -73,13 +73,13 @@ def _of_sentinels(sentinels: Sentinels) -> Broker:
 
 
 def login_options(login: Login) -> dict[str, str]:
-    """A login in redis-py's words."""
+    """The options of redis-py for a login."""
     given = {"username": login.username, "password": login.password}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def tls_options(sentinels: Sentinels) -> dict[str, Any]:
-    """TLS in redis-py's words; empty without it."""
+    """The options of redis-py for TLS; empty without TLS."""
     if not sentinels.tls:
         return {}
     trusted = {} if sentinels.ca_file is None else {"ssl_ca_certs": sentinels.ca_file}

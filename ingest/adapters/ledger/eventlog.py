@@ -1,4 +1,4 @@
-"""The event stream in Redis or Valkey: the outbox, with one consumer group per sink."""
+"""The event log in Redis or Valkey: a stream with one consumer group per sink, and dead-letter queues."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from ingest.adapters.ledger.connection import RedisConnection
     from ingest.ports.claims import Claim
 
-# What stays in the stream for readers without a group.
+# Entries that stay in the stream, for readers without a group.
 KEPT = 1_000
-# One script removes no more than this, so that it does not hold up the server.
+# Entries that one script call removes, so that it does not block the server.
 TRIM_BATCH = 1_000
-# One script looks at no more than this; each may be 60 KiB large.
+# Entries that one script call looks at; each may be 60 KiB.
 _SCAN_BATCH = 200
-# Of an event that is 60 KiB large, so that one answer stays a few MiB.
+# Rejected events in one reply, which at 60 KiB each stays within a few MiB.
 _SCANNED = 50
 
 
 class RedisEventLog(EventLog):
-    """The port's `EventLog`. A group that is gone is made again, from where its sink began."""
+    """An `EventLog` in Redis or Valkey. A group that was destroyed is recreated where its sink began."""
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
@@ -144,7 +144,7 @@ class RedisEventLog(EventLog):
 
     @override
     def lag(self, sink: str) -> GroupLag:
-        """A group that does not exist (yet) is as far behind as the stream is long."""
+        """A group that does not exist is behind by the whole stream."""
         entries, age = self._connection.run("lag", [names.EVENTS], [names.group(sink)])
         return GroupLag(entries, int(age) / 1000)
 
@@ -168,7 +168,7 @@ class RedisEventLog(EventLog):
 
 
 def order_of(position: str) -> tuple[int, int]:
-    """By which positions in the stream can be sorted."""
+    """A key to sort positions by."""
     milliseconds_, _, sequence = position.partition("-")
     return int(milliseconds_), int(sequence)
 
@@ -182,7 +182,7 @@ def _entry(position: bytes, flat: list[bytes]) -> Entry:
 
 
 def _pack(entry: Entry) -> bytes:
-    """A line of JSON, then the body byte for byte, so that it is delivered later as it would have been now."""
+    """A line of JSON, then the body unchanged, so that a retry delivers the same bytes."""
     event = entry.event
     head = [entry.position, event.id, event.type, event.mailbox, entry.appended, entry.first_seen]
     return json.dumps(head).encode() + b"\n" + event.body

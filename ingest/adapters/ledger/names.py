@@ -1,4 +1,4 @@
-"""The names of all keys. Their common hash tag keeps them in one slot of a cluster, where scripts may join them."""
+"""The names of all keys. Their common hash tag keeps them in one cluster slot, so that a script may use several."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ REJECTING_SINKS = PREFIX + "rejecting"
 
 
 def seen(mailbox: str) -> str:
-    """A string: 20 bytes for each unique-id, 16 of its digest and 4 of the second (big-endian)."""
+    """A string: 20 bytes per unique-id, 16 of its digest and 4 of the second of its registration (big-endian)."""
     return f"{PREFIX}seen:{mailbox}"
 
 
 def undone(mailbox: str) -> str:
-    """A hash: the key of each open or failed message, and the digests it was registered under, 16 bytes each."""
+    """A hash: keys of open and failed messages, with the digests they were registered under, 16 bytes each."""
     return f"{PREFIX}undone:{mailbox}"
 
 
-def slots(of: str) -> str:
-    """A hash: the mailboxes that have a connection to a server or an address, each with its fencing number."""
-    return f"{PREFIX}slots:{of}"
+def slots(limited: str) -> str:
+    """A hash for a server or an address: the mailboxes that have a connection slot, each with its fencing token."""
+    return f"{PREFIX}slots:{limited}"
 
 
 def refusal(mailbox: str) -> str:
@@ -43,9 +43,9 @@ def refusal(mailbox: str) -> str:
     return f"{PREFIX}refusal:{mailbox}"
 
 
-def turn(what: str) -> str:
-    """A string, which expires: somebody has done this lately."""
-    return f"{PREFIX}turn:{what}"
+def throttle(what: str) -> str:
+    """A string, which expires: some process has done this within the period."""
+    return f"{PREFIX}throttle:{what}"
 
 
 def rejected(sink: str) -> str:
@@ -64,5 +64,5 @@ def retrying_appended(sink: str) -> str:
 
 
 def group(sink: str) -> str:
-    """A sink's consumer group. The script that trims knows groups of ours by how they begin."""
+    """A sink's consumer group. The script `trim` recognises Mailhaul's groups by this prefix."""
     return f"sink:{sink}"

@@ -35,7 +35,7 @@ _REFUSAL = TypeAdapter(Refusal)
 
 
 class RedisLedger(Ledger):
-    """The port's `Ledger`. Each step that must be whole is one Lua script; see `names` for the keys."""
+    """A `Ledger` in Redis or Valkey. Every step that must be atomic is one Lua script; `names` lists the keys."""
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
@@ -88,7 +88,7 @@ class RedisLedger(Ledger):
 
     @override
     def seen(self, mailbox: str) -> Seen:
-        """A digest that was written twice counts from its first second."""
+        """A digest that was appended twice has its first second."""
         records, changes, checkpointed = self._connection.atomically(
             ("GET", names.seen(mailbox)),
             ("HGET", names.CHANGES, mailbox),
@@ -136,7 +136,7 @@ class RedisLedger(Ledger):
 
     @override
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
-        """Read, thinned out and written back; only the holder of the claim changes a seen set."""
+        """Reads the seen set and replaces it, again if other uploads of this poll appended to it meanwhile."""
         wanted = frozenset(keep)
         while True:
             records = self._connection.call("GET", names.seen(claim.id)) or b""
@@ -162,8 +162,8 @@ class RedisLedger(Ledger):
 
     @override
     def republish(self, claim: Claim, events: Sequence[Event]) -> None:
-        told = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
-        self._fenced("republish", [self._mailboxes.fences, names.EVENTS], (claim.id, claim.fence, *told))
+        parts = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
+        self._fenced("republish", [self._mailboxes.fences, names.EVENTS], (claim.id, claim.fence, *parts))
 
     @override
     def checkpointed(self, mailbox: str, changes: int) -> None:
@@ -171,7 +171,7 @@ class RedisLedger(Ledger):
 
     @override
     def acquire_slot(self, claim: Claim, server: str, address: str, limit: int) -> bool:
-        slots = [names.slots(of) for of in dict.fromkeys((server, address))]
+        slots = [names.slots(limited) for limited in dict.fromkeys((server, address))]
         keys = [self._mailboxes.fences, self._mailboxes.claimed, *slots]
         return bool(self._fenced("acquire_slot", keys, (claim.id, claim.fence, limit)))
 
@@ -220,7 +220,7 @@ class RedisLedger(Ledger):
 
     @override
     def put_status(self, mailbox: str, status: MailboxStatus) -> None:
-        """The last success has a key of its own, so that a failure cannot overwrite it."""
+        """The last success has a key of its own, so that a failed poll does not overwrite it."""
         commands: list[tuple[str | bytes, ...]] = [("HSET", names.STATUS, mailbox, _STATUS.dump_json(status))]
         if status.last_success is not None:
             commands.append(("HSET", names.LAST_SUCCESS, mailbox, repr(status.last_success)))
@@ -236,7 +236,9 @@ class RedisLedger(Ledger):
 
     @override
     def throttle(self, what: str, seconds: float) -> bool:
-        return bool(self._connection.call("SET", names.turn(what), "1", "NX", "PX", max(1, milliseconds(seconds))))
+        return bool(
+            self._connection.call("SET", names.throttle(what), "1", "NX", "PX", max(1, milliseconds(seconds)))
+        )
 
     @override
     def record_tick(self) -> None:
@@ -266,9 +268,9 @@ class RedisLedger(Ledger):
 
     @override
     def memory(self) -> Memory | None:
-        """INFO is often forbidden to users of a shared server, and nothing depends on it."""
-        told = self._connection.call_if_allowed("INFO", "memory")
-        return None if told is None else Memory(int(told["used_memory"]), int(told.get("maxmemory", 0)) or None)
+        """None if the user may not call INFO, as is common on shared servers."""
+        info = self._connection.call_if_allowed("INFO", "memory")
+        return None if info is None else Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)) or None)
 
     def _close(self, claim: Claim, message: OpenMessage, event: Event, failed: str) -> None:
         keys = [
@@ -280,13 +282,13 @@ class RedisLedger(Ledger):
             names.EVENTS,
             names.CHANGES,
         ]
-        told = (event.id, event.type, event.mailbox, event.body, _milliseconds(message.first_seen))
-        self._fenced("complete", keys, (claim.id, claim.fence, *told, failed))
+        parts = (event.id, event.type, event.mailbox, event.body, _milliseconds(message.first_seen))
+        self._fenced("complete", keys, (claim.id, claim.fence, *parts, failed))
 
     def _fenced(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
         answer = self._connection.run(script, keys, arguments)
         if answer == _STALE:
-            raise StaleClaimError("the claim is no longer ours; nothing was changed")
+            raise StaleClaimError("the claim is stale; nothing was changed")
         return answer
 
 

@@ -1,4 +1,4 @@
-"""Items with due times in Redis: claimed under a lease and a fencing number, one Lua script for each step."""
+"""Work sets in Redis or Valkey: one Lua script for each step."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def milliseconds(seconds: float) -> int:
-    """As the scripts count time; nothing is due in the past by request."""
+    """Convert to the scripts' unit; negative delays become 0."""
     return max(0, round(seconds * 1000))
 
 
 class RedisWorkSet(WorkSet):
-    """The port's `WorkSet`, over four keys with a common prefix. See `scripts/common.lua`.
+    """A `WorkSet` of four keys with a common prefix; see `scripts/claims.lua`.
 
-    A claim that ran out may still be renewed, released and used until somebody claims: nobody else has the item.
+    An expired claim may still be renewed, released and used until somebody claims, because nobody else has the item.
     """
 
     def __init__(self, connection: RedisConnection, prefix: str) -> None:
@@ -35,7 +35,7 @@ class RedisWorkSet(WorkSet):
 
     @property
     def keys(self) -> tuple[str, str, str, str]:
-        """In the order in which scripts take them."""
+        """All four keys, in the order in which scripts take them."""
         return self.due, self.claimed, self.fences, self.tries
 
     @override
@@ -104,6 +104,6 @@ class RedisWorkSet(WorkSet):
 
 
 def _times(reply: Sequence[bytes]) -> Iterator[tuple[str, float]]:
-    """Items with their times (seconds since 1970), which a sorted set answers one after the other."""
+    """Items and times (seconds since 1970) from the flat reply of ZRANGE WITHSCORES."""
     for item, score in zip(reply[::2], reply[1::2], strict=True):
         yield item.decode(), float(score) / 1000

@@ -65,9 +65,9 @@ def test_a_virus_scanner_is_tried_where_there_is_one() -> None:
     with bench() as b:
         assert "scan" not in check(b)
         assert check(b, MemoryScanner())["scan"].ok
-        away = check(b, MemoryScanner(away=True))["scan"]
+        away = check(b, MemoryScanner(unavailable=True))["scan"]
         assert not away.ok
-        assert away.detail == "the virus scanner is away"
+        assert away.detail == "the virus scanner is unavailable"
 
 
 def test_a_disabled_mailbox_is_not_tried() -> None:

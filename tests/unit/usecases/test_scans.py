@@ -72,7 +72,7 @@ def test_an_infected_attachment_is_told_of_and_kept_apart_only_if_asked_for(*, q
 
 def test_with_a_scanner_that_is_away_the_message_is_complete_and_not_clean() -> None:
     with bench() as b:
-        b.scan_with(Scanning(MemoryScanner(away=True), quarantine=True))
+        b.scan_with(Scanning(MemoryScanner(unavailable=True), quarantine=True))
         data = processed(b)
         assert {scan["status"] for scan in said(data).values()} == {"unscanned"}
         assert data["scan"] == {"status": "unscanned", "infected": 0, "unscanned": 2}

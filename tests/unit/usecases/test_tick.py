@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ingest.ports.wakeups import Queue
+from ingest.testing.wakeups import MemoryWakeups
 from ingest.usecases.schedule import MAX_WAITING, REPAIR_EVERY, Schedule, Ticker
-from tests.support.bench import Bench, RecordedWakeups, bench, mail, mailbox, never
+from tests.support.bench import Bench, bench, mail, mailbox, never
 
 
 def test_there_is_one_hint_for_each_due_mailbox() -> None:
@@ -29,7 +30,7 @@ def test_hints_stay_few_however_many_mailboxes_are_due() -> None:
 def test_nothing_due_means_no_hint() -> None:
     with bench() as b:
         b.everything()
-        quiet = RecordedWakeups()
+        quiet = MemoryWakeups()
         Ticker(b.ledger, b.events, quiet).tick(b.schedule())
         assert quiet.sent == dict.fromkeys(Queue, 0)
 
