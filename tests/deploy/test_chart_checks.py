@@ -61,7 +61,7 @@ CONTRADICTIONS: dict[str, tuple[Object, str]] = {
     "a mailbox twice": ({"config": _mailboxes(MAILBOX)}, "config.mailboxes has invoices twice"),
     "a password": (
         {"config": _mailboxes(auth={"type": "password", "username": "u", "password": "hunter2"})},
-        "a password under config is not the name of a place",
+        "a password under config is not a reference",
     ),
     "a secret of a name that cannot be": (
         {"config": _mailboxes(auth={"type": "password", "username": "u", "password": "secret:Upper/key"})},
@@ -112,7 +112,7 @@ CONTRADICTIONS: dict[str, tuple[Object, str]] = {
         {"config": {"store": "file:///store"}},
         "config.store is a folder that no volume of poller",
     ),
-    "a file in the pod": ({"config": {"sinks": [{"type": "jsonl", "path": "/events"}]}}, "no volume of relay holds"),
+    "a file in the pod": ({"config": {"sinks": [{"type": "jsonl", "path": "/events"}]}}, "no volume of relay contains"),
     "little memory": (
         {"config": {"workers": {"processes": 8}}},
         "processor.resources.limits.memory is 2Gi, and each of the 8 processes",

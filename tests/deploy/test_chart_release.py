@@ -107,7 +107,7 @@ def test_notes_say_what_to_do_next() -> None:
         (COMBINATIONS["trial"], "The ledger is the trial Valkey"),
         ({"metrics": {"podMonitor": {"enabled": True}}}, "alerts and dashboards need both"),
         ({"metrics": {"prometheusRule": {"enabled": True}}}, "Alerts need the exporter's metrics"),
-        ({}, "Pods may talk to anybody"),
+        ({}, "Pods may connect to anything"),
     ],
 )
 def test_notes_say_what_is_missing(over: Object, words: str) -> None:

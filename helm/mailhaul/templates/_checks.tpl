@@ -1,4 +1,4 @@
-{{/* Seconds of a duration as the configuration writes it: 15m, 1h30m, 900. */}}
+{{/* Seconds of a duration of the configuration: 15m, 1h30m, 900. */}}
 {{- define "mailhaul.seconds" -}}
 {{- $text := toString . -}}
 {{- if regexMatch "^[0-9.]+s?$" $text -}}
@@ -20,7 +20,7 @@
 {{- mulf (regexFind "^[0-9.]+" $text | float64) (float64 $factor) | int64 -}}
 {{- end -}}
 
-{{/* What no schema can say: all contradictions at once, each with what to do. Values are never quoted from secrets. */}}
+{{/* Contradictions that a schema cannot express: all at once, each with a remedy. Values of secrets are never quoted. */}}
 {{- define "mailhaul.check" -}}
 {{- $problems := list -}}
 {{- range list "Parts" "Secrets" "Grace" "Scaling" "Connections" "Room" -}}
@@ -60,7 +60,7 @@
 {{- $keys := "\"(password|secret|client_secret|refresh_token|service_account|access_key|secret_key)\":\"" -}}
 {{- $json := regexReplaceAll (printf "%s%s\"" $keys $where) (toJson .Values.config) "" -}}
 {{- range regexFindAll $keys $json -1 | uniq -}}
-{{- $problems = append $problems (printf "a %s under config is not the name of a place: secrets are not written into values, only where they are; write secret:NAME/KEY (a Secret in this namespace), env:NAME or file:/path" (trimSuffix ":" (replace "\"" "" .))) -}}
+{{- $problems = append $problems (printf "a %s under config is not a reference: values must not contain secrets, only references to them; write secret:NAME/KEY (a Secret in this namespace), env:NAME or file:/path" (trimSuffix ":" (replace "\"" "" .))) -}}
 {{- end -}}
 {{- range $name := list "ledger" "broker" -}}
 {{- $address := get $.Values.config $name | toString -}}
@@ -73,7 +73,7 @@
 {{- toJson $problems -}}
 {{- end -}}
 
-{{/* A pod that is killed in the middle of a step does it again elsewhere; time to finish it costs less. */}}
+{{/* A step of a killed pod is repeated elsewhere; letting it finish costs less. */}}
 {{- define "mailhaul.checkGrace" -}}
 {{- $problems := list -}}
 {{- $session := dig "deadlines" "poll" "15m" (default dict .Values.config.defaults) -}}
@@ -86,7 +86,7 @@
 {{- with .timeout }}{{ $slowest = max $slowest (include "mailhaul.seconds" . | int) }}{{ end -}}
 {{- end -}}
 {{- $steps := dict
-  "poller" (list (add $longest 30) "a mail session may take config.defaults.deadlines.poll (15m unless told otherwise)")
+  "poller" (list (add $longest 30) "a mail session may take config.defaults.deadlines.poll (15m by default)")
   "processor" (list 345 "a message may take 330 seconds")
   "relay" (list (add (mul 3 $slowest) 30) "a sink may take three times its timeout")
 -}}
@@ -129,7 +129,7 @@
 {{- toJson $problems -}}
 {{- end -}}
 
-{{/* Of Redis, and of mail servers: workers that can never have one do nothing. */}}
+{{/* Connections to Redis and to mail servers: workers that can never get one are useless. */}}
 {{- define "mailhaul.checkConnections" -}}
 {{- $problems := list -}}
 {{- $workers := .Values.config.workers -}}
@@ -142,9 +142,9 @@
 {{- $wanted = add $wanted (mul 5 (int .Values.scheduler.replicas)) 10 -}}
 {{- if and $allowed (gt $wanted $allowed) -}}
 {{- $option := .Values.valkey.enabled | ternary "valkey.maxClients" "ledgerConnections" -}}
-{{- $problems = append $problems (printf "all pods together may open %d connections to the ledger, and %s is %d: take fewer replicas or threads (config.workers), or allow more" $wanted $option $allowed) -}}
+{{- $problems = append $problems (printf "all pods together may open %d connections to the ledger, and %s is %d: use fewer replicas or threads (config.workers), or allow more" $wanted $option $allowed) -}}
 {{- end -}}
-{{- /* Two pods ride out the loss of a node; a third has to have something to do. */ -}}
+{{- /* Two pods survive the loss of a node; a third must have work. */ -}}
 {{- if and (gt $pollers 2) (not .Values.mailboxConfigMaps) .Values.config.mailboxes -}}
 {{- $servers := dict -}}
 {{- $usual := dig "limits" "connections" nil (default dict .Values.config.defaults) -}}
@@ -155,10 +155,10 @@
 {{- $known := get $servers $server | default (dict "mailboxes" 0 "most" 0) -}}
 {{- $_ := set $servers $server (dict "mailboxes" (add1 $known.mailboxes) "most" (max $known.most $most)) -}}
 {{- end -}}
-{{- $places := 0 -}}
-{{- range $servers }}{{ $places = add $places (min .mailboxes .most) }}{{ end -}}
-{{- if ge (mul (sub $pollers 1) $threads) $places -}}
-{{- $problems = append $problems (printf "%d pollers with %d threads each, yet limits.connections lets mailboxes be polled %d at a time: take fewer replicas or poll_threads, or raise limits.connections where the servers allow it" $pollers $threads $places) -}}
+{{- $slots := 0 -}}
+{{- range $servers }}{{ $slots = add $slots (min .mailboxes .most) }}{{ end -}}
+{{- if ge (mul (sub $pollers 1) $threads) $slots -}}
+{{- $problems = append $problems (printf "%d pollers with %d threads each, but limits.connections allows %d polls at a time: use fewer replicas or poll_threads, or raise limits.connections where the servers allow it" $pollers $threads $slots) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $problems -}}
@@ -171,19 +171,19 @@
 {{- $folder := trimPrefix "file://" $store -}}
 {{- range $process := list "poller" "processor" "relay" -}}
 {{- if not (include "mailhaul.mounted" (list $ $process $folder)) -}}
-{{- $problems = append $problems (printf "config.store is a folder that no volume of %s holds: add one that all pods can write to at once (ReadWriteMany) to pods.volumes and pods.volumeMounts, or use s3://bucket/prefix" $process) -}}
+{{- $problems = append $problems (printf "config.store is a folder that no volume of %s contains: add one that all pods can write to at once (ReadWriteMany) to pods.volumes and pods.volumeMounts, or use s3://bucket/prefix" $process) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.config.sinks -}}
 {{- if and (eq .type "jsonl") (not (include "mailhaul.mounted" (list $ "relay" .path))) -}}
-{{- $problems = append $problems "a sink of type jsonl writes to a file that no volume of relay holds: add one to relay.pod.volumes and relay.pod.volumeMounts" -}}
+{{- $problems = append $problems "a sink of type jsonl writes to a file that no volume of relay contains: add one to relay.pod.volumes and relay.pod.volumeMounts" -}}
 {{- end -}}
 {{- end -}}
 {{- $needed := mul (int .Values.config.workers.processes) 512 1048576 -}}
 {{- $limit := dig "limits" "memory" "" .Values.processor.resources | toString -}}
 {{- if and $limit (lt (include "mailhaul.bytes" $limit | int64) (int64 $needed)) -}}
-{{- $problems = append $problems (printf "processor.resources.limits.memory is %s, and each of the %d processes (config.workers.processes) may take 512Mi: raise it, or take fewer processes" $limit (int .Values.config.workers.processes)) -}}
+{{- $problems = append $problems (printf "processor.resources.limits.memory is %s, and each of the %d processes (config.workers.processes) may use 512Mi: raise it, or use fewer processes" $limit (int .Values.config.workers.processes)) -}}
 {{- end -}}
 {{- $largest := dig "limits" "message_bytes" "150MiB" (default dict .Values.config.defaults) -}}
 {{- $bytes := include "mailhaul.bytes" $largest | int64 -}}
@@ -198,7 +198,7 @@
 {{- toJson $problems -}}
 {{- end -}}
 
-{{/* Something where a volume of the user's holds this path. Takes a list: the root, the process, the path. */}}
+{{/* Non-empty if a volume of the user contains this path. Takes a list: the root, the process, the path. */}}
 {{- define "mailhaul.mounted" -}}
 {{- $root := index . 0 -}}
 {{- $path := index . 2 -}}

@@ -1,9 +1,9 @@
 {{/*
-Where `secret:NAME/KEY` stands for a file. `ca` takes a plain path, everything else a reference.
+Where the file of `secret:NAME/KEY` is mounted. `ca` takes a plain path, everything else a reference.
 */}}
 {{- define "mailhaul.secretsFolder" -}}/run/secrets/mailhaul{{- end -}}
 
-{{/* A part of the configuration, as JSON, with `secret:NAME/KEY` turned into the file that it is mounted as. */}}
+{{/* A part of the configuration, as JSON, with `secret:NAME/KEY` replaced by the mounted file. */}}
 {{- define "mailhaul.resolved" -}}
 {{- $reference := "secret:([a-z0-9]([-a-z0-9.]*[a-z0-9])?)/([-._a-zA-Z0-9]+)\"" -}}
 {{- $folder := include "mailhaul.secretsFolder" . -}}
@@ -21,7 +21,7 @@ Where `secret:NAME/KEY` stands for a file. `ca` takes a plain path, everything e
 {{- $names | uniq | sortAlpha | toJson -}}
 {{- end -}}
 
-{{/* What a process takes at its start: everything but mailboxes and their defaults. */}}
+{{/* What a process reads at its start: everything but mailboxes and their defaults. */}}
 {{- define "mailhaul.fixed" -}}
 {{- $config := omit (deepCopy .Values.config) "defaults" "mailboxes" -}}
 {{- if .Values.valkey.enabled -}}
@@ -30,13 +30,13 @@ Where `secret:NAME/KEY` stands for a file. `ca` takes a plain path, everything e
 {{- $metrics := dict "address" .Values.metrics.address "port" (int .Values.metrics.port) -}}
 {{- $_ := set $config "metrics" (mergeOverwrite (default dict $config.metrics) $metrics) -}}
 {{- range $name, $value := $config -}}
-{{- /* An empty mapping switches tracing on. */ -}}
+{{- /* An empty mapping enables tracing. */ -}}
 {{- if and (not $value) (or (ne $name "tracing") (kindIs "invalid" $value)) }}{{ $_ := unset $config $name }}{{ end -}}
 {{- end -}}
 {{- toJson $config -}}
 {{- end -}}
 
-{{/* What processes follow while they run. */}}
+{{/* What processes read while they run. */}}
 {{- define "mailhaul.live" -}}
 {{- pick .Values.config "defaults" "mailboxes" | toJson -}}
 {{- end -}}
@@ -58,7 +58,7 @@ Where `secret:NAME/KEY` stands for a file. `ca` takes a plain path, everything e
 {{- $result := list -}}
 {{- range $needed }}{{ $result = append $result (dict "name" . "optional" false) }}{{ end -}}
 {{- range $mail -}}
-{{- /* A mailbox whose Secret is missing must not hold up the others. */ -}}
+{{- /* A missing Secret of one mailbox must not affect the others. */ -}}
 {{- if not (has . $needed) }}{{ $result = append $result (dict "name" . "optional" true) }}{{ end -}}
 {{- end -}}
 {{- toJson $result -}}

@@ -1,4 +1,4 @@
-{{/* The beginning of all names, short enough that what is added fits into 63 characters. */}}
+{{/* The prefix of all names, short enough that a suffix fits into 63 characters. */}}
 {{- define "mailhaul.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
@@ -10,7 +10,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Labels by which objects are chosen; they never change. */}}
+{{/* Labels for selectors; they never change. */}}
 {{- define "mailhaul.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -32,7 +32,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* An image's full name. Takes a list: the root, the image's values, the tag for want of another. */}}
+{{/* An image's full name. Takes a list: the root, the image's values, the default tag. */}}
 {{- define "mailhaul.image" -}}
 {{- $root := index . 0 -}}
 {{- $image := index . 1 -}}

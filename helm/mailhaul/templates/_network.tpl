@@ -1,4 +1,4 @@
-{{/* Ports of an address, as a JSON list; several hosts for sentinels. Takes a list: the address, ports for want of any. */}}
+{{/* Ports of an address, as a JSON list; several hosts for Sentinels. Takes a list: the address, the default ports. */}}
 {{- define "mailhaul.ports" -}}
 {{- $address := index . 0 | toString -}}
 {{- $usual := dict "http" 80 "https" 443 "amqp" 5672 "amqps" 5671 "redis" 6379 "rediss" 6379 "valkey" 6379 "valkeys" 6379 "redis+sentinel" 26379 "rediss+sentinel" 26379 "valkey+sentinel" 26379 "valkeys+sentinel" 26379 -}}
@@ -11,7 +11,7 @@
 {{- range splitList "," $hosts -}}
 {{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default (get $usual $scheme) | int) -}}
 {{- end -}}
-{{- /* Sentinels say where the servers are. */ -}}
+{{- /* Sentinels report where the servers are. */ -}}
 {{- if contains "sentinel" $scheme }}{{ $ports = concat $ports (index . 1) }}{{ end -}}
 {{- end -}}
 {{- $ports | uniq | toJson -}}
@@ -32,7 +32,7 @@
 {{- $ports | uniq | toJson -}}
 {{- end -}}
 
-{{/* Of the object store, and of the service that hands out credentials for it. */}}
+{{/* Of the object store. */}}
 {{- define "mailhaul.storePorts" -}}
 {{- $ports := list -}}
 {{- if hasPrefix "s3://" (include "mailhaul.address" (list .Values.config.store "url")) -}}
@@ -44,7 +44,7 @@
 {{- toJson $ports -}}
 {{- end -}}
 
-{{/* Of mail servers, of proxies in front of them, and of those who hand out tokens. */}}
+{{/* Of mail servers, their proxies, and token servers. */}}
 {{- define "mailhaul.mailPorts" -}}
 {{- $defaults := default dict .Values.config.defaults -}}
 {{- $ports := list -}}
@@ -85,7 +85,7 @@
 {{- include "mailhaul.ports" (list $url list) -}}
 {{- end -}}
 
-{{/* Of the collector of traces; OTLP/HTTP's own where the configuration names none. */}}
+{{/* Of the collector of traces; by default that of OTLP/HTTP. */}}
 {{- define "mailhaul.tracingPorts" -}}
 {{- $tracing := .Values.config.tracing -}}
 {{- $ports := list -}}
@@ -93,7 +93,7 @@
 {{- toJson $ports -}}
 {{- end -}}
 
-{{/* One rule of egress. Takes a list: peers, ports. */}}
+{{/* One egress rule. Takes a list: peers, ports. */}}
 {{- define "mailhaul.egress" -}}
 {{- $ports := index . 1 -}}
 {{- if $ports }}

@@ -7,17 +7,17 @@ scheduler: [scheduler]
 exporter: [exporter]
 {{- end -}}
 
-{{/* The most pods that a process may have. Takes its values. */}}
+{{/* The maximal number of pods of a process. Takes its values. */}}
 {{- define "mailhaul.most" -}}
 {{- if eq (dig "autoscaling" "type" "none" .) "none" }}{{ dig "replicas" 1 . }}{{ else }}{{ .autoscaling.maxReplicas }}{{ end -}}
 {{- end -}}
 
-{{/* The fewest pods that a process may have. Takes its values. */}}
+{{/* The minimal number of pods of a process. Takes its values. */}}
 {{- define "mailhaul.fewest" -}}
 {{- if eq (dig "autoscaling" "type" "none" .) "none" }}{{ dig "replicas" 1 . }}{{ else }}{{ .autoscaling.minReplicas }}{{ end -}}
 {{- end -}}
 
-{{/* Volumes that hold configuration and secrets. Whole folders, no subPath: only those follow changes. */}}
+{{/* Volumes that hold configuration and secrets. Whole folders, no subPath: only those are updated. */}}
 {{- define "mailhaul.volumes" -}}
 {{- $root := index . 0 -}}
 - name: config
@@ -52,12 +52,12 @@ exporter: [exporter]
 httpGet: {path: /livez, port: metrics}
 {{- end -}}
 
-{{/* What a process's pods are like: `pods`, with the process's own `pod` over it. Takes a list: the root, its values. */}}
+{{/* Settings of a process's pods: `pods`, overridden by the process's own `pod`. Takes a list: the root, its values. */}}
 {{- define "mailhaul.podValues" -}}
 {{- mustMergeOverwrite (deepCopy (index . 0).Values.pods) (deepCopy (default dict (index . 1).pod)) | toJson -}}
 {{- end -}}
 
-{{/* Where pods run, and how their image is had. Takes a list: the root, what the pods are like. */}}
+{{/* Placement and image pull secrets. Takes a list: the root, the settings of the pods. */}}
 {{- define "mailhaul.placement" -}}
 {{- $pod := index . 1 -}}
 serviceAccountName: {{ include "mailhaul.serviceAccount" (index . 0) }}
@@ -86,7 +86,7 @@ securityContext:
   {{- toYaml $pod.securityContext | nindent 2 }}
 {{- end -}}
 
-{{/* How the container of a pod begins. Takes a list: the root, what the pods are like. */}}
+{{/* The common part of a container. Takes a list: the root, the settings of the pods. */}}
 {{- define "mailhaul.container" -}}
 {{- $root := index . 0 -}}
 {{- $pod := index . 1 -}}

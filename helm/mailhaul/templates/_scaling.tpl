@@ -1,4 +1,4 @@
-{{/* Up at once, down one pod at a time after a while of calm: each pod that goes finishes what it has under way. */}}
+{{/* Up at once, down one pod at a time after a quiet period: each removed pod finishes its current step. */}}
 {{- define "mailhaul.scaleBehavior" -}}
 scaleUp:
   stabilizationWindowSeconds: 0
@@ -8,7 +8,7 @@ scaleDown:
   policies: [{type: Pods, value: 1, periodSeconds: 60}]
 {{- end -}}
 
-{{/* Queries and how much of each one pod is for. Takes a list: the root, the process, its autoscaling. */}}
+{{/* Queries, and the target of each per pod. Takes a list: the root, the process, its autoscaling. */}}
 {{- define "mailhaul.scaleMetrics" -}}
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}
