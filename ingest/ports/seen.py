@@ -64,7 +64,7 @@ class SeenMessages(Protocol):
         """The seen set of a mailbox, read with one call."""
         ...
 
-    def undone(self, mailbox: str) -> set[bytes]:
+    def unprocessed(self, mailbox: str) -> set[bytes]:
         """The digests of messages that are open or failed, and so must not be deleted on the server."""
         ...
 
@@ -87,7 +87,7 @@ class SeenMessages(Protocol):
         """How many of these mailboxes have no seen set: they are new, or the ledger was lost."""
         ...
 
-    def checkpointed(self, mailbox: str, changes: int) -> None:
+    def record_checkpoint(self, mailbox: str, changes: int) -> None:
         """Record that a checkpoint was written, of a seen set that had changed this many times."""
         ...
 

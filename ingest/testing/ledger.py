@@ -48,7 +48,7 @@ class MemoryLedger(Ledger):
         self._seen: dict[str, dict[bytes, int]] = {}
         self._changes: Counter[str] = Counter()
         self._checkpointed: dict[str, int] = {}
-        self._undone: dict[str, dict[str, set[bytes]]] = {}
+        self._unprocessed: dict[str, dict[str, set[bytes]]] = {}
         self._open: dict[str, OpenMessage] = {}
         self._failed: dict[str, FailedMessage] = {}
         self._statuses: dict[str, MailboxStatus] = {}
@@ -123,9 +123,9 @@ class MemoryLedger(Ledger):
             )
 
     @override
-    def undone(self, mailbox: str) -> set[bytes]:
+    def unprocessed(self, mailbox: str) -> set[bytes]:
         with self._lock:
-            return {digest for digests in self._undone.get(mailbox, {}).values() for digest in digests}
+            return {digest for digests in self._unprocessed.get(mailbox, {}).values() for digest in digests}
 
     @override
     def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
@@ -138,8 +138,8 @@ class MemoryLedger(Ledger):
                 second = int(self._clock()) if registration.stored else NEVER_DELETED
                 seen.setdefault(registration.unique_id_digest, second)
                 if (message := registration.message) is not None:
-                    undone = self._undone.setdefault(claim.id, {})
-                    undone.setdefault(message.key, set()).add(registration.unique_id_digest)
+                    unprocessed = self._unprocessed.setdefault(claim.id, {})
+                    unprocessed.setdefault(message.key, set()).add(registration.unique_id_digest)
                     opened += self._open_up(message)
             return opened
 
@@ -173,7 +173,7 @@ class MemoryLedger(Ledger):
                 self._events.append(event)
 
     @override
-    def checkpointed(self, mailbox: str, changes: int) -> None:
+    def record_checkpoint(self, mailbox: str, changes: int) -> None:
         with self._lock:
             self._checkpointed[mailbox] = changes
 
@@ -210,7 +210,7 @@ class MemoryLedger(Ledger):
     def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
         with self._lock:
             self._close(claim, message, event)
-            self._undone.get(message.mailbox, {}).pop(message.key, None)
+            self._unprocessed.get(message.mailbox, {}).pop(message.key, None)
             self._changes[message.mailbox] += 1
 
     @override
@@ -239,7 +239,7 @@ class MemoryLedger(Ledger):
         with self._lock:
             if self._failed.pop(message.key, None) is None:
                 return False
-            self._undone.get(message.mailbox, {}).pop(message.key, None)
+            self._unprocessed.get(message.mailbox, {}).pop(message.key, None)
             self._changes[message.mailbox] += 1
             return True
 

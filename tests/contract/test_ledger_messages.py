@@ -1,4 +1,4 @@
-"""What the ledger promises about messages, on the twin and on Valkey."""
+"""Seen sets, open and failed messages, status and schedule digest, on the twin and on Valkey."""
 
 from __future__ import annotations
 
@@ -67,20 +67,20 @@ def failed(number: int, failed_at: datetime = FIRST_SEEN) -> FailedMessage:
 
 @pytest.fixture
 def stale(bench: Bench) -> Claim:
-    """A claim on the mailbox that ran out, and that somebody else took over."""
+    """An expired claim on the mailbox, which has been claimed again since."""
     old = claim_box(bench, SHORT)
     bench.pass_time(SHORT)
     claim_box(bench)
     return old
 
 
-def test_registered_messages_are_seen_open_undone_and_due(bench: Bench) -> None:
+def test_registered_messages_are_seen_open_unprocessed_and_due(bench: Bench) -> None:
     before = int(bench.now())
     assert bench.ledger.register(claim_box(bench), [registration(1), registration(2)]) == 2
     seen = bench.ledger.seen(BOX).digests
     assert seen.keys() == {digest(1), digest(2)}
     assert all(before <= second <= bench.now() for second in seen.values())
-    assert bench.ledger.undone(BOX) == {digest(1), digest(2)}
+    assert bench.ledger.unprocessed(BOX) == {digest(1), digest(2)}
     assert bench.ledger.messages.backlog().due == 2
     assert bench.ledger.open_messages([message(2).key, "no such key", message(1).key]) == [
         message(2),
@@ -90,18 +90,18 @@ def test_registered_messages_are_seen_open_undone_and_due(bench: Bench) -> None:
     assert bench.ledger.counts() == {"open": 2, "failed": 0, "events": 0, "dead_letters": 0}
 
 
-def test_asking_for_no_open_messages_is_allowed(bench: Bench) -> None:
+def test_asking_for_no_open_messages_returns_none(bench: Bench) -> None:
     assert bench.ledger.open_messages([]) == []
 
 
-def test_a_message_done_before_is_only_seen(bench: Bench) -> None:
+def test_message_that_was_processed_before_is_only_seen(bench: Bench) -> None:
     assert bench.ledger.register(claim_box(bench), [Registration(digest(1), None)]) == 0
     assert bench.ledger.seen(BOX).digests.keys() == {digest(1)}
-    assert bench.ledger.undone(BOX) == set()
+    assert bench.ledger.unprocessed(BOX) == set()
     assert bench.ledger.messages.members() == set()
 
 
-def test_a_mailbox_is_known_once_something_was_registered_or_restored(bench: Bench) -> None:
+def test_mailbox_is_known_after_a_registration_or_a_restored_checkpoint(bench: Bench) -> None:
     claim = claim_box(bench)
     assert not bench.ledger.seen(BOX).known
     bench.ledger.restore_seen(claim, {})
@@ -112,15 +112,15 @@ def test_a_mailbox_is_known_once_something_was_registered_or_restored(bench: Ben
     assert bench.ledger.seen(BOX).known
 
 
-def test_a_seen_set_that_lost_all_its_ids_is_still_known(bench: Bench) -> None:
+def test_empty_seen_set_is_known(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     assert bench.ledger.compact(claim, []) == 1
     assert bench.ledger.seen(BOX).known
 
 
-def test_changes_count_what_changes_the_done_ids_and_nothing_else(bench: Bench) -> None:
-    """They tell when a checkpoint is due."""
+def test_changes_count_only_changes_of_the_processed_messages(bench: Bench) -> None:
+    """They decide when a checkpoint is due."""
     claim = claim_box(bench)
 
     def changes() -> int:
@@ -142,17 +142,17 @@ def test_changes_count_what_changes_the_done_ids_and_nothing_else(bench: Bench) 
     assert changes() == 3, "it comes from the checkpoint"
 
 
-def test_a_checkpoint_that_was_written_is_remembered(bench: Bench) -> None:
+def test_checkpoint_is_recorded(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [Registration(digest(3), None)])
     assert bench.ledger.seen(BOX).checkpointed == 0
-    bench.ledger.checkpointed(BOX, 1)
+    bench.ledger.record_checkpoint(BOX, 1)
     assert bench.ledger.seen(BOX).checkpointed == 1
     assert bench.ledger.seen("other").checkpointed == 0
 
 
-def test_what_is_not_stored_is_seen_with_a_time_at_which_nothing_is_deleted(bench: Bench) -> None:
-    """Only the server has a message that was too large to fetch."""
+def test_message_that_is_not_stored_is_never_deleted(bench: Bench) -> None:
+    """Only the server has a message that is too large to fetch."""
     header_only = Registration(digest(2), message(2), stored=False)
     claim = claim_box(bench)
     assert bench.ledger.register(claim, [registration(1), header_only]) == 2
@@ -163,19 +163,19 @@ def test_what_is_not_stored_is_seen_with_a_time_at_which_nothing_is_deleted(benc
     assert bench.ledger.seen(BOX).digests == {digest(2): NEVER_DELETED}
 
 
-def test_a_stale_claim_changes_nothing(bench: Bench, stale: Claim) -> None:
+def test_stale_claim_registers_nothing(bench: Bench, stale: Claim) -> None:
     ledger = bench.ledger
     with pytest.raises(StaleClaimError):
         ledger.register(stale, [registration(1)])
     with pytest.raises(StaleClaimError):
         ledger.restore_seen(stale, {digest(1): 5})
     assert ledger.seen(BOX).digests == {}
-    assert ledger.undone(BOX) == set()
+    assert ledger.unprocessed(BOX) == set()
     assert ledger.messages.members() == set()
     assert ledger.counts()["open"] == 0
 
 
-def test_a_stale_claim_forgets_nothing(bench: Bench) -> None:
+def test_stale_claim_compacts_nothing(bench: Bench) -> None:
     old = claim_box(bench, SHORT)
     bench.ledger.register(old, [registration(1)])
     bench.pass_time(SHORT)
@@ -185,18 +185,18 @@ def test_a_stale_claim_forgets_nothing(bench: Bench) -> None:
     assert bench.ledger.seen(BOX).digests.keys() == {digest(1)}
 
 
-def test_registering_again_opens_nothing_twice(bench: Bench) -> None:
+def test_registering_a_message_again_opens_it_once(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     work = claim_message(bench)
     assert bench.ledger.register(claim, [registration(1), registration(2)]) == 1
     assert bench.ledger.messages.renew(work, LONG)
     assert bench.ledger.counts()["open"] == 2
-    assert bench.ledger.undone(BOX) == {digest(1), digest(2)}
+    assert bench.ledger.unprocessed(BOX) == {digest(1), digest(2)}
 
 
-def test_seen_is_remembered_from_its_first_second(bench: Bench) -> None:
-    """Deletion counts from when the message was first stored."""
+def test_seen_digest_keeps_its_first_second(bench: Bench) -> None:
+    """The time until deletion counts from the first registration."""
     claim = claim_box(bench)
     bench.ledger.restore_seen(claim, {digest(1): 1_000})
     bench.ledger.register(claim, [registration(1)])
@@ -204,20 +204,20 @@ def test_seen_is_remembered_from_its_first_second(bench: Bench) -> None:
     assert bench.ledger.seen(BOX).digests == {digest(1): 1_000}
 
 
-def test_one_message_under_two_unique_ids_is_undone_under_both(bench: Bench) -> None:
-    """A server that resets its unique-ids lists a message anew while we still work on it."""
+def test_message_with_two_unique_ids_is_unprocessed_under_both(bench: Bench) -> None:
+    """A server that resets its unique-ids lists a message anew while it is still open."""
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1), Registration(digest(7), message(1))])
-    assert bench.ledger.undone(BOX) == {digest(1), digest(7)}
+    assert bench.ledger.unprocessed(BOX) == {digest(1), digest(7)}
     bench.ledger.complete(claim_message(bench), message(1), event(1))
-    assert bench.ledger.undone(BOX) == set()
+    assert bench.ledger.unprocessed(BOX) == set()
     assert bench.ledger.seen(BOX).digests.keys() == {digest(1), digest(7)}
 
 
-def test_seen_sets_of_mailboxes_are_apart(bench: Bench) -> None:
+def test_mailboxes_have_separate_seen_sets(bench: Bench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
     assert bench.ledger.seen("other").digests == {}
-    assert bench.ledger.undone("other") == set()
+    assert bench.ledger.unprocessed("other") == set()
 
 
 def test_complete_appends_one_event_and_closes_the_message(bench: Bench) -> None:
@@ -232,7 +232,7 @@ def test_complete_appends_one_event_and_closes_the_message(bench: Bench) -> None
     assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 1, "dead_letters": 0}
     assert bench.ledger.open_messages([work.id]) == [None]
     assert work.id not in bench.ledger.messages.members()
-    assert bench.ledger.undone(BOX) == {digest(3 - number)}
+    assert bench.ledger.unprocessed(BOX) == {digest(3 - number)}
 
 
 def test_complete_appends_no_second_event(bench: Bench) -> None:
@@ -244,7 +244,7 @@ def test_complete_appends_no_second_event(bench: Bench) -> None:
     assert bench.ledger.counts()["events"] == 1
 
 
-def test_complete_and_fail_under_a_claim_that_ran_out_change_nothing(bench: Bench) -> None:
+def test_stale_claim_neither_completes_nor_fails_a_message(bench: Bench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
     old = claim_message(bench, SHORT)
     bench.pass_time(SHORT)
@@ -257,29 +257,29 @@ def test_complete_and_fail_under_a_claim_that_ran_out_change_nothing(bench: Benc
     assert bench.ledger.messages.renew(new, LONG)
 
 
-def test_a_failed_message_is_kept_told_of_and_undone(bench: Bench) -> None:
+def test_failed_message_is_kept_has_an_event_and_is_unprocessed(bench: Bench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
     bench.ledger.fail(claim_message(bench), failed(1), event(1, EventType.FAILED))
     assert bench.ledger.failed_messages() == [failed(1)]
-    assert bench.ledger.undone(BOX) == {digest(1)}
+    assert bench.ledger.unprocessed(BOX) == {digest(1)}
     assert bench.ledger.messages.members() == set()
     assert bench.ledger.counts() == {"open": 0, "failed": 1, "events": 1, "dead_letters": 0}
     (entry,) = bench.events.read("sink", 10)
     assert entry.event == event(1, EventType.FAILED)
 
 
-def test_a_failed_message_stays_failed_when_it_is_registered_again(bench: Bench) -> None:
+def test_failed_message_stays_failed_when_it_is_registered_again(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     bench.ledger.fail(claim_message(bench), failed(1), event(1, EventType.FAILED))
     assert bench.ledger.register(claim, [Registration(digest(9), message(1))]) == 0
     assert bench.ledger.messages.members() == set()
     assert bench.ledger.counts()["open"] == 0
-    assert bench.ledger.undone(BOX) == {digest(1), digest(9)}
+    assert bench.ledger.unprocessed(BOX) == {digest(1), digest(9)}
 
 
-def give_up(bench: Bench, number: int) -> FailedMessage:
-    """A message that was tried more than once before."""
+def process_until_failed(bench: Bench, number: int) -> FailedMessage:
+    """A message that failed after several tries."""
     bench.ledger.register(claim_box(bench), [registration(number)])
     for _ in range(2):
         claim = claim_message(bench)
@@ -289,39 +289,39 @@ def give_up(bench: Bench, number: int) -> FailedMessage:
     return failed
 
 
-def test_a_failed_message_that_is_retried_is_due_at_once_with_all_its_tries(bench: Bench) -> None:
-    failed = give_up(bench, 1)
+def test_retried_message_is_due_now_with_a_fresh_attempt_budget(bench: Bench) -> None:
+    failed = process_until_failed(bench, 1)
     assert bench.ledger.retry_failed(failed)
     assert bench.ledger.failed_messages() == []
     claim = claim_message(bench)
     assert (claim.id, claim.tries) == (message(1).key, 1)
     assert bench.ledger.open_messages([claim.id]) == [message(1)]
-    assert bench.ledger.undone(BOX) == {digest(1)}, "still not to be deleted"
+    assert bench.ledger.unprocessed(BOX) == {digest(1)}, "still not to be deleted"
     bench.ledger.complete(claim, message(1), event(1))
-    assert bench.ledger.undone(BOX) == set()
+    assert bench.ledger.unprocessed(BOX) == set()
 
 
-def test_a_failed_message_that_is_dropped_counts_as_done(bench: Bench) -> None:
-    failed = give_up(bench, 1)
+def test_dropped_message_counts_as_processed(bench: Bench) -> None:
+    failed = process_until_failed(bench, 1)
     before = bench.ledger.seen(BOX).changes
     assert bench.ledger.drop_failed(failed)
     assert bench.ledger.failed_messages() == []
-    assert bench.ledger.undone(BOX) == set()
+    assert bench.ledger.unprocessed(BOX) == set()
     assert bench.ledger.seen(BOX).changes == before + 1
     assert bench.ledger.counts()["open"] == 0
 
 
 @pytest.mark.parametrize("what", ["retry_failed", "drop_failed"])
-def test_nothing_happens_to_a_message_that_is_not_failed(bench: Bench, what: str) -> None:
-    """Somebody else was quicker."""
-    failed = give_up(bench, 1)
+def test_message_that_is_not_failed_can_neither_be_retried_nor_dropped(bench: Bench, what: str) -> None:
+    """Another operator may have been faster."""
+    failed = process_until_failed(bench, 1)
     assert getattr(bench.ledger, what)(failed)
     assert not bench.ledger.retry_failed(failed)
     assert not bench.ledger.drop_failed(failed)
     assert bench.ledger.counts()["open"] == (1 if what == "retry_failed" else 0)
 
 
-def test_failed_messages_come_oldest_first(bench: Bench) -> None:
+def test_failed_messages_are_listed_oldest_first(bench: Bench) -> None:
     bench.ledger.register(claim_box(bench), [registration(number) for number in (1, 2, 3)])
     for claim in bench.ledger.messages.claim(3, LONG):
         number = int(claim.id, 16)
@@ -331,7 +331,7 @@ def test_failed_messages_come_oldest_first(bench: Bench) -> None:
     assert [int(failure.message.key, 16) for failure in bench.ledger.failed_messages()] == [3, 2, 1]
 
 
-def test_compact_forgets_what_is_not_kept(bench: Bench) -> None:
+def test_compact_removes_all_other_digests(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(number) for number in range(10)])
     before = bench.ledger.seen(BOX).digests
@@ -342,7 +342,7 @@ def test_compact_forgets_what_is_not_kept(bench: Bench) -> None:
     assert bench.ledger.seen(BOX).digests == {}
 
 
-def test_a_digest_registered_after_compaction_is_seen(bench: Bench) -> None:
+def test_digest_that_is_registered_after_compaction_is_seen(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1), registration(2)])
     bench.ledger.compact(claim, {digest(1)})
@@ -350,16 +350,16 @@ def test_a_digest_registered_after_compaction_is_seen(bench: Bench) -> None:
     assert bench.ledger.seen(BOX).digests.keys() == {digest(1), digest(3)}
 
 
-def test_restored_digests_keep_their_seconds_and_what_was_there(bench: Bench) -> None:
+def test_restored_digests_have_their_seconds_and_replace_none(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     there = bench.ledger.seen(BOX).digests
     bench.ledger.restore_seen(claim, {digest(2): 2_000_000_000, digest(3): 17})
     assert bench.ledger.seen(BOX).digests == {**there, digest(2): 2_000_000_000, digest(3): 17}
-    assert bench.ledger.undone(BOX) == {digest(1)}
+    assert bench.ledger.unprocessed(BOX) == {digest(1)}
 
 
-def test_the_oldest_open_message_is_known(bench: Bench) -> None:
+def test_oldest_open_message_has_the_first_time_of_all(bench: Bench) -> None:
     assert bench.ledger.oldest_open() is None
     older = message(1, FIRST_SEEN - timedelta(days=2))
     bench.ledger.register(claim_box(bench), [Registration(digest(1), older), registration(2)])
@@ -370,7 +370,7 @@ def test_the_oldest_open_message_is_known(bench: Bench) -> None:
     assert bench.ledger.oldest_open() == FIRST_SEEN.timestamp()
 
 
-def test_a_failed_poll_keeps_the_last_success(bench: Bench) -> None:
+def test_failed_poll_keeps_the_last_success(bench: Bench) -> None:
     success = MailboxStatus(
         last_poll=1000.5,
         result="success",
@@ -387,7 +387,7 @@ def test_a_failed_poll_keeps_the_last_success(bench: Bench) -> None:
     }
 
 
-def test_the_schedule_digest_is_remembered_until_the_ledger_is_lost(bench: Bench) -> None:
+def test_schedule_digest_is_kept_until_the_ledger_is_lost(bench: Bench) -> None:
     assert bench.ledger.schedule_digest() == ""
     bench.ledger.set_schedule_digest("abc")
     assert bench.ledger.schedule_digest() == "abc"
@@ -395,7 +395,7 @@ def test_the_schedule_digest_is_remembered_until_the_ledger_is_lost(bench: Bench
     assert bench.ledger.schedule_digest() == ""
 
 
-def test_the_last_tick_is_by_the_ledgers_clock(bench: Bench) -> None:
+def test_last_tick_has_the_time_of_the_ledger(bench: Bench) -> None:
     assert bench.ledger.last_tick() is None
     before = bench.now()
     bench.ledger.record_tick()
@@ -404,7 +404,7 @@ def test_the_last_tick_is_by_the_ledgers_clock(bench: Bench) -> None:
     assert before <= tick <= bench.now()
 
 
-def test_a_lost_ledger_refuses_claims_from_before(bench: Bench) -> None:
+def test_claims_are_stale_after_the_ledger_was_lost(bench: Bench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     work = claim_message(bench)

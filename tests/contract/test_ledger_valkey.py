@@ -1,4 +1,4 @@
-"""What only the real ledger can show: what it costs, and what happens between two of its steps."""
+"""The ledger on a real server: memory, and other workers between two of its steps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MESSAGE = OpenMessage(
 
 
 class InterruptedConnection(RedisConnection):
-    """Lets something happen right after the next GET, as another worker might."""
+    """Calls `between` right after the next GET, as another worker might act then."""
 
     between: Callable[[], object] | None = None
 
@@ -74,16 +74,16 @@ def done(count: int) -> list[Registration]:
     return [Registration(digest, None) for digest in digests(count)]
 
 
-def test_a_seen_id_costs_twenty_bytes(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
+def test_seen_unique_id_takes_twenty_bytes(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
     ledger.register(claim, done(10_000))
     assert client.strlen(names.seen(BOX)) == 200_000
 
 
 @pytest.mark.parametrize("ids", [130, 1_050, 300_000])
-def test_a_seen_set_that_grew_by_and_by_has_little_spare_room(
+def test_seen_set_that_grew_slowly_has_little_unused_memory(
     client: Redis, ledger: RedisLedger, claim: Claim, ids: int
 ) -> None:
-    """25 bytes an id at most; a string that is appended to takes up to twice what it holds."""
+    """At most 25 bytes per id; a string that APPEND grows takes up to twice its length."""
     registrations, batch = done(ids), max(10, ids // 100)
     for start in range(0, ids, batch):
         ledger.register(claim, registrations[start : start + batch])
@@ -91,22 +91,20 @@ def test_a_seen_set_that_grew_by_and_by_has_little_spare_room(
     assert client.memory_usage(names.seen(BOX)) <= 25 * ids  # type: ignore[operator]  # a number, says the server
 
 
-def test_restoring_what_is_there_adds_nothing(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
+def test_restoring_known_digests_adds_nothing(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
     ledger.restore_seen(claim, dict.fromkeys(digests(5), 1))
     ledger.restore_seen(claim, dict.fromkeys(digests(6), 2))
     assert client.strlen(names.seen(BOX)) == 6 * 20
     assert ledger.seen(BOX).digests == {**dict.fromkeys(digests(6), 2), **dict.fromkeys(digests(5), 1)}
 
 
-def test_a_digest_is_noted_once_for_a_message(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
+def test_digest_is_recorded_once_per_message(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
     for _ in range(3):
         ledger.register(claim, [Registration(b"d" * 16, MESSAGE)])
-    assert client.hstrlen(names.undone(BOX), MESSAGE.key) == 16
+    assert client.hstrlen(names.unprocessed(BOX), MESSAGE.key) == 16
 
 
-def test_compaction_loses_nothing_that_was_registered_meanwhile(
-    valkey: Valkey, ledger: RedisLedger, claim: Claim
-) -> None:
+def test_compaction_keeps_what_is_registered_meanwhile(valkey: Valkey, ledger: RedisLedger, claim: Claim) -> None:
     """Uploads of the same poll may still be registered under the same claim."""
     ledger.register(claim, done(3))
     connection = InterruptedConnection(valkey.url)

@@ -1,4 +1,4 @@
-"""The rules of a work set, on the twin and on Valkey: who may work on what, and until when."""
+"""Work sets and claims, on the twin and on Valkey."""
 
 from __future__ import annotations
 
@@ -35,43 +35,43 @@ def test_adding_twice_changes_nothing(work: WorkSet) -> None:
     assert {found.id for found in work.claim(9, LONG)} == {"b", "c"}
 
 
-def test_adding_nothing_is_allowed(work: WorkSet) -> None:
+def test_adding_no_items_changes_nothing(work: WorkSet) -> None:
     assert work.add([]) == 0
     work.drop([])
     assert work.members() == set()
 
 
-def test_a_claimed_item_is_not_claimed_again(work: WorkSet) -> None:
+def test_claimed_item_is_not_claimed_again(work: WorkSet) -> None:
     work.add(["a"])
     claim_one(work)
     assert work.claim(9, LONG) == []
 
 
-def test_no_more_are_claimed_than_asked_for(work: WorkSet) -> None:
+def test_no_more_items_are_claimed_than_the_limit(work: WorkSet) -> None:
     work.add(["a", "b", "c"])
     assert len(work.claim(2, LONG)) == 2
 
 
-def test_claimers_at_the_same_time_never_hold_the_same_item(work: WorkSet) -> None:
+def test_concurrent_claims_never_share_an_item(work: WorkSet) -> None:
     ids = {f"box-{number:03}" for number in range(200)}
     work.add(ids)
 
-    def take(_: int) -> list[str]:
+    def claim_some(_: int) -> list[str]:
         return [claim.id for _ in range(25) for claim in work.claim(3, LONG)]
 
     with ThreadPoolExecutor(8) as threads:
-        taken = [item for items in threads.map(take, range(8)) for item in items]
-    assert sorted(taken) == sorted(ids)
+        claimed = [item for items in threads.map(claim_some, range(8)) for item in items]
+    assert sorted(claimed) == sorted(ids)
 
 
-def test_the_longest_overdue_comes_first(bench: Bench, work: WorkSet) -> None:
+def test_most_overdue_item_is_claimed_first(bench: Bench, work: WorkSet) -> None:
     work.add(["late"])
     bench.pass_time(0.02)
     work.add(["early"])
     assert [claim.id for claim in work.claim(2, LONG)] == ["late", "early"]
 
 
-def test_a_claim_tells_how_late_it_is(bench: Bench, work: WorkSet) -> None:
+def test_claim_has_its_lateness(bench: Bench, work: WorkSet) -> None:
     work.add(["a"])
     before = bench.now()
     bench.pass_time(0.1)
@@ -80,7 +80,7 @@ def test_a_claim_tells_how_late_it_is(bench: Bench, work: WorkSet) -> None:
     assert late <= bench.now() - before + 0.1
 
 
-def test_a_released_item_waits_for_its_delay(bench: Bench, work: WorkSet) -> None:
+def test_released_item_is_due_after_its_delay(bench: Bench, work: WorkSet) -> None:
     work.add(["a"])
     assert work.release(claim_one(work), 0.2)
     assert work.claim(1, LONG) == []
@@ -88,7 +88,7 @@ def test_a_released_item_waits_for_its_delay(bench: Bench, work: WorkSet) -> Non
     assert claim_one(work).id == "a"
 
 
-def test_a_claim_that_ran_out_is_due_again_and_its_holder_is_refused(bench: Bench, work: WorkSet) -> None:
+def test_item_of_an_expired_claim_is_due_again_and_the_claim_is_stale(bench: Bench, work: WorkSet) -> None:
     work.add(["a"])
     old = claim_one(work, SHORT)
     bench.pass_time(SHORT)
@@ -99,8 +99,8 @@ def test_a_claim_that_ran_out_is_due_again_and_its_holder_is_refused(bench: Benc
     assert work.renew(new, LONG)
 
 
-def test_a_claim_that_ran_out_is_due_since_its_deadline(bench: Bench, work: WorkSet) -> None:
-    """So it comes before items that became due after it died."""
+def test_item_of_an_expired_claim_is_due_since_its_deadline(bench: Bench, work: WorkSet) -> None:
+    """So it is claimed before items that became due later."""
     work.add(["z-dead"])
     claim_one(work, SHORT)
     bench.pass_time(SHORT * 2)
@@ -109,13 +109,13 @@ def test_a_claim_that_ran_out_is_due_since_its_deadline(bench: Bench, work: Work
     assert [claim.id for claim in work.claim(2, LONG)] == ["z-dead", "a-young"]
 
 
-def test_a_claim_that_ran_out_cannot_come_back_once_it_was_seen(bench: Bench, work: WorkSet) -> None:
-    """It is due again, though nobody has taken it yet: renewing it would have it claimed and due at once."""
+def test_expired_claim_cannot_be_renewed_after_the_next_claim(bench: Bench, work: WorkSet) -> None:
+    """Its item is due again, though nobody has claimed it yet; a renewal would make it claimed and due at once."""
     work.add(["a", "b"])
     first, second = work.claim(2, SHORT)
     bench.pass_time(SHORT)
-    taken = claim_one(work)
-    left = second if taken.id == first.id else first
+    claimed = claim_one(work)
+    left = second if claimed.id == first.id else first
     assert not work.renew(left, LONG)
     assert not work.release(left, LONG)
     assert claim_one(work).id == left.id
@@ -129,7 +129,7 @@ def test_renewing_moves_the_deadline(bench: Bench, work: WorkSet) -> None:
     assert work.claim(1, LONG) == []
 
 
-def test_a_claim_can_be_released_once(work: WorkSet) -> None:
+def test_claim_can_be_released_once(work: WorkSet) -> None:
     work.add(["a"])
     claim = claim_one(work)
     assert work.release(claim, 0.0)
@@ -145,7 +145,7 @@ def test_fences_grow(work: WorkSet) -> None:
 
 
 def test_fences_grow_even_after_the_ledger_was_lost(bench: Bench, work: WorkSet) -> None:
-    """Otherwise a holder from before the loss could commit under a fence that was given out anew."""
+    """Otherwise a claim from before the loss could be valid under a fence that was given out twice."""
     work.add(["a", *(f"other-{number}" for number in range(50))])
     before = work.claim(51, LONG)
     bench.lose()
@@ -156,7 +156,7 @@ def test_fences_grow_even_after_the_ledger_was_lost(bench: Bench, work: WorkSet)
     assert not any(work.renew(claim, LONG) for claim in before)
 
 
-def test_tries_count_from_what_the_release_says(work: WorkSet) -> None:
+def test_tries_count_on_from_the_release(work: WorkSet) -> None:
     work.add(["a"])
     first = claim_one(work)
     assert first.tries == 1
@@ -170,22 +170,22 @@ def test_tries_count_from_what_the_release_says(work: WorkSet) -> None:
     assert claim_one(work).tries == 1
 
 
-def test_a_claim_that_ran_out_counts_as_a_try(bench: Bench, work: WorkSet) -> None:
-    """Whoever dies over an item says nothing; the next holder must learn of it."""
+def test_expired_claim_counts_as_a_try(bench: Bench, work: WorkSet) -> None:
+    """A worker that dies cannot record its try, so the claim does."""
     work.add(["a"])
     claim_one(work, SHORT)
     bench.pass_time(SHORT)
     assert claim_one(work).tries == 2
 
 
-def test_hasten_makes_a_waiting_item_due(work: WorkSet) -> None:
+def test_run_now_makes_a_waiting_item_due(work: WorkSet) -> None:
     work.add(["a"])
     work.release(claim_one(work), LONG)
     assert work.run_now("a")
     assert claim_one(work).id == "a"
 
 
-def test_hasten_leaves_claimed_and_unknown_items_alone(work: WorkSet) -> None:
+def test_run_now_does_not_change_claimed_and_unknown_items(work: WorkSet) -> None:
     work.add(["a"])
     claim = claim_one(work)
     assert not work.run_now("a")
@@ -194,7 +194,7 @@ def test_hasten_leaves_claimed_and_unknown_items_alone(work: WorkSet) -> None:
     assert work.renew(claim, LONG)
 
 
-def test_hasten_does_not_put_an_overdue_item_behind_others(bench: Bench, work: WorkSet) -> None:
+def test_run_now_keeps_the_due_time_of_an_overdue_item(bench: Bench, work: WorkSet) -> None:
     work.add(["first"])
     bench.pass_time(0.02)
     work.add(["second"])
@@ -203,7 +203,7 @@ def test_hasten_does_not_put_an_overdue_item_behind_others(bench: Bench, work: W
     assert claim_one(work).id == "first"
 
 
-def test_a_dropped_item_is_forgotten_with_its_claim_and_its_tries(work: WorkSet) -> None:
+def test_dropped_item_loses_its_claim_and_its_tries(work: WorkSet) -> None:
     work.add(["a", "b"])
     claim = claim_one(work)
     work.drop(["a", "b"])
@@ -213,7 +213,7 @@ def test_a_dropped_item_is_forgotten_with_its_claim_and_its_tries(work: WorkSet)
     assert claim_one(work).tries == 1
 
 
-def test_the_backlog_counts_due_claimed_and_waiting(bench: Bench, work: WorkSet) -> None:
+def test_backlog_counts_due_claimed_and_waiting_items(bench: Bench, work: WorkSet) -> None:
     assert work.backlog() == Backlog(0, 0, 0, 0.0)
     work.add(["waiting", "claimed", "due"])
     claims = {claim.id: claim for claim in work.claim(3, LONG)}
@@ -225,7 +225,7 @@ def test_the_backlog_counts_due_claimed_and_waiting(bench: Bench, work: WorkSet)
     assert found.lag >= 0.099
 
 
-def test_a_claim_that_ran_out_counts_as_due(bench: Bench, work: WorkSet) -> None:
+def test_item_of_an_expired_claim_counts_as_due(bench: Bench, work: WorkSet) -> None:
     work.add(["a"])
     claim_one(work, SHORT)
     assert work.backlog().due == 0
@@ -235,7 +235,7 @@ def test_a_claim_that_ran_out_counts_as_due(bench: Bench, work: WorkSet) -> None
     assert found.lag >= 0.099
 
 
-def test_work_sets_do_not_know_of_each_other(bench: Bench) -> None:
+def test_work_sets_are_separate(bench: Bench) -> None:
     ledger = bench.ledger
     ledger.mailboxes.add(["a"])
     assert ledger.messages.members() == ledger.sinks.members() == set()
@@ -244,7 +244,7 @@ def test_work_sets_do_not_know_of_each_other(bench: Bench) -> None:
     assert not ledger.sinks.renew(claim, LONG)
 
 
-def test_how_long_an_item_has_to_wait_can_be_asked(work: WorkSet) -> None:
+def test_due_in_is_the_time_until_an_item_is_due(work: WorkSet) -> None:
     work.add(["a"])
     assert work.due_in("a") == 0.0
     claim = claim_one(work)
@@ -256,27 +256,27 @@ def test_how_long_an_item_has_to_wait_can_be_asked(work: WorkSet) -> None:
     assert work.due_in("b") is None
 
 
-def test_one_item_can_be_taken_before_its_time_and_given_back_to_it(work: WorkSet) -> None:
+def test_item_can_be_claimed_early_and_released_with_its_due_time(work: WorkSet) -> None:
     work.add(["a", "b"])
     for claim in work.claim(2, LONG):
         work.release(claim, 1000.0, claim.tries)
-    taken = work.claim_one("a", LONG)
-    assert taken is not None
-    assert (taken.id, taken.tries) == ("a", 2)
-    assert -1000.0 <= taken.late < -900.0
-    assert work.renew(taken, LONG)
-    assert work.release(taken, -taken.late, taken.tries - 1)
+    claimed = work.claim_one("a", LONG)
+    assert claimed is not None
+    assert (claimed.id, claimed.tries) == ("a", 2)
+    assert -1000.0 <= claimed.late < -900.0
+    assert work.renew(claimed, LONG)
+    assert work.release(claimed, -claimed.late, claimed.tries - 1)
     assert 900.0 < (work.due_in("a") or 0.0) <= 1000.0
 
 
-def test_an_item_that_nobody_knew_can_be_taken(work: WorkSet) -> None:
+def test_unknown_item_can_be_claimed(work: WorkSet) -> None:
     claim = work.claim_one("new", LONG)
     assert claim is not None
     assert 0.0 <= claim.late < 1.0
     assert work.members() == {"new"}
 
 
-def test_one_item_is_not_taken_from_who_has_it(bench: Bench, work: WorkSet) -> None:
+def test_claimed_item_cannot_be_claimed_by_name(bench: Bench, work: WorkSet) -> None:
     work.add(["a"])
     holder = claim_one(work, SHORT)
     assert work.claim_one("a", LONG) is None
@@ -289,7 +289,7 @@ def test_one_item_is_not_taken_from_who_has_it(bench: Bench, work: WorkSet) -> N
     assert work.claim(1, LONG) == []
 
 
-def test_a_fence_is_higher_than_all_before_it_however_the_item_was_taken(work: WorkSet) -> None:
+def test_fence_is_higher_than_all_before_it_in_both_kinds_of_claim(work: WorkSet) -> None:
     work.add(["a", "b", "c"])
     (first,) = work.claim(1, LONG)
     second = work.claim_one("new", LONG)
@@ -298,7 +298,7 @@ def test_a_fence_is_higher_than_all_before_it_however_the_item_was_taken(work: W
     assert first.fence < second.fence < third.fence
 
 
-def test_how_all_items_stand_can_be_asked(bench: Bench, work: WorkSet) -> None:
+def test_standing_has_the_state_of_every_item(bench: Bench, work: WorkSet) -> None:
     assert work.standing() == {}
     work.add(["due", "waiting", "held", "let-go"])
     claims = {claim.id: claim for claim in work.claim(4, LONG)}

@@ -1,4 +1,4 @@
-"""A process dies, with SIGKILL, after each step of the way: nothing is lost, no event missed, nothing deleted undone.
+"""A process dies, with SIGKILL, after each step of the way: nothing is lost, no event missed, nothing deleted unprocessed.
 
 Before the crash some messages are done and are about to be deleted, others are new, one is too large to fetch and one
 came twice. After it `drain` runs again, as cron would, until all is settled.

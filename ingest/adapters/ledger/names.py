@@ -28,9 +28,9 @@ def seen(mailbox: str) -> str:
     return f"{PREFIX}seen:{mailbox}"
 
 
-def undone(mailbox: str) -> str:
+def unprocessed(mailbox: str) -> str:
     """A hash: keys of open and failed messages, with the digests they were registered under, 16 bytes each."""
-    return f"{PREFIX}undone:{mailbox}"
+    return f"{PREFIX}unprocessed:{mailbox}"
 
 
 def slots(limited: str) -> str:

@@ -97,10 +97,10 @@ class RedisLedger(Ledger):
         return Seen(_read_seen(records or b""), records is not None, int(changes or 0), int(checkpointed or 0))
 
     @override
-    def undone(self, mailbox: str) -> set[bytes]:
+    def unprocessed(self, mailbox: str) -> set[bytes]:
         return {
             digests[start : start + DIGEST_BYTES]
-            for digests in self._connection.call("HVALS", names.undone(mailbox))
+            for digests in self._connection.call("HVALS", names.unprocessed(mailbox))
             for start in range(0, len(digests), DIGEST_BYTES)
         }
 
@@ -109,7 +109,7 @@ class RedisLedger(Ledger):
         keys = [
             self._mailboxes.fences,
             names.seen(claim.id),
-            names.undone(claim.id),
+            names.unprocessed(claim.id),
             names.OPEN,
             names.OPEN_SINCE,
             names.FAILED,
@@ -166,7 +166,7 @@ class RedisLedger(Ledger):
         self._fenced("republish", [self._mailboxes.fences, names.EVENTS], (claim.id, claim.fence, *parts))
 
     @override
-    def checkpointed(self, mailbox: str, changes: int) -> None:
+    def record_checkpoint(self, mailbox: str, changes: int) -> None:
         self._connection.call("HSET", names.CHECKPOINTED, mailbox, changes)
 
     @override
@@ -215,7 +215,7 @@ class RedisLedger(Ledger):
     @override
     def drop_failed(self, failed: FailedMessage) -> bool:
         message = failed.message
-        keys = [names.FAILED, names.undone(message.mailbox), names.CHANGES]
+        keys = [names.FAILED, names.unprocessed(message.mailbox), names.CHANGES]
         return bool(self._connection.run("drop_failed", keys, (message.key, message.mailbox)))
 
     @override
@@ -278,7 +278,7 @@ class RedisLedger(Ledger):
             names.OPEN,
             names.OPEN_SINCE,
             names.FAILED,
-            names.undone(message.mailbox),
+            names.unprocessed(message.mailbox),
             names.EVENTS,
             names.CHANGES,
         ]

@@ -197,9 +197,11 @@ class Poller:
         after = poll.mailbox.deletion.after
         if after is None or not poll.seen:
             return set()
-        undone = self.ledger.undone(poll.mailbox.id)
+        unprocessed = self.ledger.unprocessed(poll.mailbox.id)
         until = self.now().timestamp() - max(after, LAST_SECONDS)
-        return {digest for digest, registered in poll.seen.items() if registered <= until and digest not in undone}
+        return {
+            digest for digest, registered in poll.seen.items() if registered <= until and digest not in unprocessed
+        }
 
     def _delete(self, session: Maildrop, poll: PollInput, progress: PollProgress, deletable: set[bytes]) -> None:
         if poll.mailbox.deletion.after is None:

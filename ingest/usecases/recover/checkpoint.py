@@ -52,8 +52,8 @@ class Checkpoints:
             LedgerUnavailableError: the ledger is unavailable.
         """
         seen = self.ledger.seen(mailbox.id)
-        undone = self.ledger.undone(mailbox.id)
-        done = {digest: second for digest, second in seen.digests.items() if digest not in undone}
+        unprocessed = self.ledger.unprocessed(mailbox.id)
+        done = {digest: second for digest, second in seen.digests.items() if digest not in unprocessed}
         body = checkpoint.dump(done)
         try:
             self.store.put(
@@ -66,7 +66,7 @@ class Checkpoints:
         except StoreError as error:
             log.warning("checkpoint.not_written", mailbox=mailbox.id, error=error.code)
         else:
-            self.ledger.checkpointed(mailbox.id, seen.changes)
+            self.ledger.record_checkpoint(mailbox.id, seen.changes)
 
     def _read(self, mailbox: Mailbox) -> dict[bytes, int]:
         try:

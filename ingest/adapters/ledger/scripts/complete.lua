@@ -1,4 +1,4 @@
--- KEYS: due, claimed, fences, tries, open, open since, failed, undone, events, changes
+-- KEYS: due, claimed, fences, tries, open, open since, failed, unprocessed, events, changes
 -- ARGV: message key, fence, event id, event type, mailbox, event body, first seen in milliseconds, JSON if it failed
 -- Returns 1, or -1 if the claim is stale.
 -- Atomic, because a message that is closed without its event would never be published, and an event without the

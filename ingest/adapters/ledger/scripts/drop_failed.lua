@@ -1,7 +1,7 @@
--- KEYS: failed, undone, changes
+-- KEYS: failed, unprocessed, changes
 -- ARGV: message key, mailbox
 -- Returns whether the message was failed.
--- Atomic, because a message that left `failed` alone would stay undone forever: never deleted on the server, and in
+-- Atomic, because a message that left `failed` alone would stay unprocessed forever: never deleted on the server, and in
 -- no checkpoint. A second caller must not count the change again.
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then
   return 0

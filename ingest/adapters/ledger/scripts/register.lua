@@ -1,4 +1,4 @@
--- KEYS: mailbox fences, seen set, undone, open, open since, failed, due messages, claimed messages, changes
+-- KEYS: mailbox fences, seen set, unprocessed, open, open since, failed, due messages, claimed messages, changes
 -- ARGV: mailbox, fence, digests, records not stored, (message key, JSON, first seen in milliseconds, digest)...
 -- Returns how many messages were opened, -1 if the claim is stale.
 -- Atomic, because a digest in the seen set without its open message would be mail that is never processed, and would
