@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from tests.support.valkey import Bench, MemoryBench, Valkey, ValkeyBench
 
@@ -21,6 +22,15 @@ pytest_plugins = [
     "tests.support.rabbitmq",
     "tests.support.s3",
 ]
+
+# Unless told otherwise structlog renders an exception with rich: a frame's source and variables, seconds for each.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(default=repr),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def rows(folder: Path, dovecot: Dovecot, mailboxes: int, messages: int) -> Itera
         def losing(name: str, lose: Callable[[], object], done: Callable[[], bool]) -> Loss:
             before, entries, began = told.count(), told.entries, time.monotonic()
             lose()
-            eventually(done, LONGEST)
+            eventually(done, timeout=LONGEST)
             seconds = time.monotonic() - began
             new = told.count() - before
             return Loss(name, seconds, new, told.entries - entries - new)
@@ -98,7 +98,7 @@ def rows(folder: Path, dovecot: Dovecot, mailboxes: int, messages: int) -> Itera
             yield losing("nothing: the first third", lambda: None, lambda: told.count() >= total / 3)
             yield losing("its last second", lambda: valkey.lose_last(1.0), lambda: told.count() >= total * 2 / 3)
             yield losing("everything, two thirds done", valkey.lose, lambda: told.count() >= total)
-            eventually(rebuilt, LONGEST)
+            eventually(rebuilt, timeout=LONGEST)
             yield losing("everything, all done", valkey.lose, lambda: rebuilt() and _quiet(told))
             service.stop(within=60)
     assert told.count() == total == len(set(told.ids.values())), "each message is told, under one id"

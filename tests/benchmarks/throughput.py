@@ -60,8 +60,8 @@ def run(
         with Service(paused, env or {}) as service:
             assert service.process is not None
             pid = service.process.pid
-            eventually(lambda: len(usage_by_role(pid)) >= len(ROLES), 60, lambda: usage_by_role(pid))
-            eventually(lambda: _idle(pid), 60, "the service does not come to rest")
+            eventually(lambda: len(usage_by_role(pid)) >= len(ROLES), lambda: usage_by_role(pid))
+            eventually(lambda: _idle(pid), "the service does not come to rest")
             before, started = usage_by_role(pid), time.monotonic()
             write_config(path, boxes, **sections)
             service.wait_for_events(MESSAGES, within=600)

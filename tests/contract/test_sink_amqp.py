@@ -91,7 +91,7 @@ def test_what_was_confirmed_outlives_the_broker() -> None:
             assert sink.deliver([event("e50")]) == [away("connect")]
             server.start()
             # As the relay does: a broker that has just come back may not know all of its queues yet.
-            eventually(lambda: sink.deliver([event("e50")]) == [DELIVERED], 30, lambda: server.log[-4000:])
+            eventually(lambda: sink.deliver([event("e50")]) == [DELIVERED], lambda: server.log[-4000:])
         ids = [message.properties["message_id"] for message in queue.messages()]
         assert ids == [f"e{n}" for n in range(51)]
 

@@ -114,7 +114,7 @@ def test_an_outage_loses_nothing_and_what_waited_arrives_with_the_same_ids(serve
             assert sink.deliver(events[2:]) == [away("connect")] * 4
         finally:
             server.start()
-        eventually(lambda: sink.deliver(events[2:]) == [DELIVERED] * 4, 60)
+        eventually(lambda: sink.deliver(events[2:]) == [DELIVERED] * 4)
     assert set(ids(topic)) == {event.id for event in events}
     for mailbox in "ab":
         mine = [json.loads(record.value)["id"] for record in topic.records() if record.key == mailbox.encode()]
@@ -131,7 +131,7 @@ def test_a_broker_that_falls_silent_is_given_up_in_time_and_repeats_are_in_order
         server.proxy.stall()
         assert sink.deliver(rest) == [away("timeout")] * 3
         server.proxy.resume()
-        eventually(lambda: sink.deliver(rest) == [DELIVERED] * 3, 60)
+        eventually(lambda: sink.deliver(rest) == [DELIVERED] * 3)
     assert list(dict.fromkeys(reversed(ids(topic)))) == ["e3", "e2", "e1", "e0"]
 
 
@@ -168,7 +168,7 @@ def test_a_topic_that_is_made_later_gets_what_waited(server: Kafka, topic: Kafka
     with sink_to(plain(server), topic.name) as sink:
         assert sink.deliver([event("e1")]) == [away("no_topic")]
         topic.create()
-        eventually(lambda: sink.deliver([event("e1")]) == [DELIVERED], 30)
+        eventually(lambda: sink.deliver([event("e1")]) == [DELIVERED])
     assert set(ids(topic)) == {"e1"}
 
 
@@ -271,7 +271,7 @@ def test_nothing_is_written_to_the_standard_error_and_closing_ends_every_thread(
         assert sink.deliver([event("e2")]) == [away("connect")]
         server.proxy.start()
     assert capfd.readouterr() == ("", "")
-    eventually(lambda: not rdkafka_threads(), 10, "librdkafka goes on")
+    eventually(lambda: not rdkafka_threads(), "librdkafka goes on")
 
 
 def rdkafka_threads() -> list[str]:

@@ -423,4 +423,4 @@ def test_no_timer_outlives_its_request(receiver: Receiver) -> None:
     with sink_to(receiver.url, timeout=600) as sink:
         sink.deliver([event("e1")])
         sink.check()
-        eventually(lambda: not timers(), 10, timers)
+        eventually(lambda: not timers(), timers)

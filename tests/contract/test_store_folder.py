@@ -179,7 +179,7 @@ def test_a_killed_put_leaves_only_what_is_never_listed(store: FolderStore, tmp_p
         assert process.stdin is not None
         process.stdin.write(b"x" * 2**20)
         process.stdin.flush()
-        eventually(lambda: [path for path in files(tmp_path) if path.stat().st_size], 20)
+        eventually(lambda: [path for path in files(tmp_path) if path.stat().st_size])
         process.kill()
     left = files(tmp_path)
     assert [path.name[:5] for path in left] == [".tmp-"]

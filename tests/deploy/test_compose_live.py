@@ -23,7 +23,6 @@ def test_the_mail_of_the_demonstration_arrives_as_objects_and_events(tmp_path: P
     with Stack(tmp_path) as stack:
         eventually(
             lambda: len(read_events(stack.events)) >= _FIRST,
-            120,
             lambda: f"{len(read_events(stack.events))} of {_FIRST} events",
         )
         events = read_events(stack.events)

@@ -100,7 +100,6 @@ def test_it_does_the_whole_work_and_ends_when_asked_to(image: Image, tmp_path: P
     with Stack(tmp_path, launch) as stack:
         eventually(
             lambda: len(read_events(stack.events)) >= _FIRST,
-            120,
             lambda: f"{len(read_events(stack.events))} of {_FIRST} events",
         )
         for name in PROCESSES:
@@ -129,7 +128,7 @@ def test_one_container_is_enough_for_the_demonstration(image: Image, tmp_path: P
     events = state / "demo" / "events.jsonl"
     with container:
         try:
-            eventually(lambda: len(read_events(events)) >= _FIRST, 120, (tmp_path / "log").read_text)
+            eventually(lambda: len(read_events(events)) >= _FIRST, (tmp_path / "log").read_text)
             container.terminate()
             assert container.wait(60) == 0
         finally:

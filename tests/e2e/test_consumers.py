@@ -96,7 +96,7 @@ class Consumer:
     def wait_for(self, told: Sequence[Event]) -> None:
         """Every event handled, its work done once."""
         wanted = {event.id for event in told}
-        eventually(lambda: wanted <= set(self.handled()), 30, lambda: f"{self.handled()} {self._log.read_text()}")
+        eventually(lambda: wanted <= set(self.handled()), lambda: f"{self.handled()} {self._log.read_text()}")
         assert sorted(self.handled()) == sorted(wanted)
         assert len(self.attachments()) == len(set(self.attachments())) > 0
 
@@ -160,11 +160,11 @@ def test_webhooks_are_received_each_event_once(receiver: tuple[Consumer, str]) -
     consumer, url = receiver
     told = events(3)
     with consumer.running(dying=True) as dead:
-        eventually(lambda: deliver(url, told[:1]) and dead.poll() is not None, 30)
+        eventually(lambda: deliver(url, told[:1]) and dead.poll() is not None)
         assert dead.wait(30) == -signal.SIGKILL
     assert consumer.handled() == [told[0].id]
     with consumer.running():
-        eventually(lambda: deliver(url, told) == [Verdict.DELIVERED] * 3, 30)
+        eventually(lambda: deliver(url, told) == [Verdict.DELIVERED] * 3)
         assert deliver(url, told[:2]) == [Verdict.DELIVERED] * 2
         consumer.wait_for(told)
 
@@ -190,7 +190,7 @@ def test_webhooks_that_are_not_signed_or_are_played_back_are_refused(receiver: t
         "nothing": {},
     }
     with consumer.running():
-        eventually(lambda: listens(url), 30)
+        eventually(lambda: listens(url))
         assert {what: post(url, event.body, headers) for what, headers in bad.items()} == dict.fromkeys(bad, 401)
         assert post(url, b"x" * 70_000, good) == 413
         assert consumer.handled() == []

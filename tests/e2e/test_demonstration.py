@@ -28,7 +28,6 @@ def run_until(folder: Path, mails: int, number: signal.Signals) -> tuple[int, st
     try:
         eventually(
             lambda: len(read_events(folder / "events.jsonl")) >= mails,
-            90,
             lambda: f"{len(read_events(folder / 'events.jsonl'))} of {mails} events",
         )
         process.send_signal(number)

@@ -90,10 +90,10 @@ class Operator:
 
     def wait_until_scheduled(self, *ids: str) -> None:
         """These mailboxes and no others."""
-        eventually(lambda: self._ledger.mailboxes.members() == set(ids), 60, self._ledger.mailboxes.members)
+        eventually(lambda: self._ledger.mailboxes.members() == set(ids), self._ledger.mailboxes.members)
 
     def wait_for(self, subject: str) -> None:
-        eventually(lambda: subject in self.hauled(), 60, lambda: f"{subject} is not among {self.hauled()}")
+        eventually(lambda: subject in self.hauled(), lambda: f"{subject} is not among {self.hauled()}")
 
     def left_alone(self, user: str, subject: str, other: str) -> None:
         """A mail to this user stays where it is, while others are polled several times."""
@@ -127,7 +127,7 @@ def tellers(folder: Path) -> Counter[str]:
 
 def wait_until_told(folder: Path, times: int) -> None:
     """By those who always have something to do."""
-    eventually(lambda: all(tellers(folder)[process] >= times for process in ("scheduler", "poller")), 30)
+    eventually(lambda: all(tellers(folder)[process] >= times for process in ("scheduler", "poller")))
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_secret_is_rotated(operator: Operator) -> None:
     operator.edit()
     operator.expect("two", "with the old password")
     operator.dovecot.set_password("two", "another")
-    eventually(lambda: operator.state("two")["status"]["result"] == "auth_error", 60)
+    eventually(lambda: operator.state("two")["status"]["result"] == "auth_error")
     operator.left_alone("two", "locked out", other="one")
     operator.write_secret("two", "another")
     operator.wait_for("locked out")

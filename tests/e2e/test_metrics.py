@@ -104,7 +104,6 @@ def test_prometheus_reads_every_process_and_the_figures_are_right_even_after_a_c
                     {"process", "poll"}
                     <= {role for role, pid in service.children().items() if pid != before.get(role)}
                 ),
-                60,
                 "killed children were not started again",
             )
             deliver(tmp_path / "drops", MAILS, MAILS)

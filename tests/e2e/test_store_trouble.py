@@ -50,7 +50,7 @@ def trouble_then_mended(folder: Path, service: Service, mend: Any) -> None:
     def told() -> bool:
         return "store_refused" in service.output.read_text()
 
-    eventually(told, 60, "no log line says that the store refuses")
+    eventually(told, "no log line says that the store refuses")
     assert drop_size(folder) == MAILS
     assert len(read_events(folder / "events.jsonl")) < MAILS
     checked = mailhaul("check", "--config", str(service.config), env={**ENV, **service.env})
@@ -59,7 +59,7 @@ def trouble_then_mended(folder: Path, service: Service, mend: Any) -> None:
     mend()
     events = service.wait_for_events(MAILS)
     assert len({event["id"] for event in events}) == MAILS
-    eventually(lambda: drop_size(folder) == 0, 60, lambda: f"{drop_size(folder)} mails still on the server")
+    eventually(lambda: drop_size(folder) == 0, lambda: f"{drop_size(folder)} mails still on the server")
     assert service.stop() == 0
     assert "Traceback" not in service.output.read_text()
 

@@ -136,14 +136,13 @@ def test_troubled_mailboxes_and_sinks_are_told_of_and_hold_up_nobody(tmp_path: P
             poller, relay = port + 1, port + 3
             for name, result in TROUBLES.items():
                 series = f'mailhaul_polls_total{{mailbox="{name}",result="{result}"}}'
-                eventually(partial(counted, poller, series), 30, f"no {series}")
-                eventually(partial(logged, service, name, result), 10, f"no log line for {name}")
+                eventually(partial(counted, poller, series), f"no {series}")
+                eventually(partial(logged, service, name, result), f"no log line for {name}")
             eventually(
                 lambda: (
                     'mailhaul_events_published_total{result="unavailable",sink="erp"} 0.0' not in scrape(relay)
                     and 'sink="erp"' in scrape(relay)
                 ),
-                30,
                 "the broken webhook is not counted",
             )
             assert service.stop() == 0

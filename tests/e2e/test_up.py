@@ -90,7 +90,7 @@ def _whole_run(
         post.check(events, read, keys())
         assert len({event["id"] for event in events} - before) == MAILBOXES * MORE
 
-        assert service.stop(within=10) == 0
+        assert service.stop() == 0
     assert len(read_events(tmp_path / "events.jsonl")) == MAILBOXES * (FIRST + MORE)
 
 

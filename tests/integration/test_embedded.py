@@ -155,7 +155,7 @@ def test_after_everything_was_killed_it_starts_again(tmp_path: Path) -> None:
         killed.kill()
         killed.wait()
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not runs(pid), 10)
+    eventually(lambda: not runs(pid))
     assert (tmp_path / "valkey.sock").exists()
     with EmbeddedLedger(tmp_path) as mine:
         assert mine.owned
@@ -167,7 +167,7 @@ def test_a_supervisor_brings_back_a_server_that_died(tmp_path: Path) -> None:
         pid = server_pid(ledger)
         add_mailbox(ledger, "a")
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not ledger.alive(), 10)
+        eventually(lambda: not ledger.alive())
         ledger.restart()
         assert ledger.owned
         assert server_pid(ledger) != pid

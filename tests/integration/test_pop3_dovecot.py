@@ -129,7 +129,7 @@ def test_quit_that_is_not_waited_for_is_read_all_the_same(dovecot_server: Doveco
         drop = logged_in(dovecot_server, connect, Credentials("impatient", "secret"))
         assert drop.listing().rows == []
         assert drop.quit()
-    eventually(lambda: dovecot_server.log.count("pop3(impatient)") >= 5, 10, lambda: dovecot_server.log)
+    eventually(lambda: dovecot_server.log.count("pop3(impatient)") >= 5, lambda: dovecot_server.log)
     ends = [line for line in dovecot_server.log.splitlines() if "pop3(impatient)" in line]
     assert all("Logged out" in line for line in ends), ends
 
@@ -167,4 +167,4 @@ def test_a_server_that_dies_ends_the_session_and_deletes_nothing(own_dovecot: Do
             return drop.quit()
         return False
 
-    eventually(polled_again, 20, "the maildrop stayed locked")
+    eventually(polled_again, "the maildrop stayed locked")

@@ -122,7 +122,7 @@ def test_a_lost_answer_to_quit_is_settled_by_the_next_listing(dovecot_server: Do
     ):
         made.everything()
         through(made, proxy)
-        eventually(lambda: not dovecot_server.maildrop("quit"), 10, "QUIT was heard")
+        eventually(lambda: not dovecot_server.maildrop("quit"), "QUIT was heard")
         dovecot_server.deliver("quit", late)
         for _ in range(3):
             made.everything()

@@ -50,7 +50,7 @@ def test_a_session_goes_through_and_no_byte_of_the_greeting_is_lost(
     script = [*login(), Expect("QUIT"), Send(b"+OK\r\n")]
     with ScriptedServer(script) as server, kind(together=together) as relay:
         assert opened(relay, server.port).quit()
-        eventually(lambda: server.received[-1:] == [b"QUIT"], 10, "QUIT arrives, though nobody waits for its answer")
+        eventually(lambda: server.received[-1:] == [b"QUIT"], "QUIT arrives, though nobody waits for its answer")
         assert relay.asked == [(HOST, server.port)]
 
 

@@ -118,7 +118,7 @@ def test_what_came_before_a_reset_still_counts() -> None:
         server.sendall(sent)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         server.close()
-        eventually(lambda: client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == TCP_CLOSED, 10, "the reset")
+        eventually(lambda: client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == TCP_CLOSED, "the reset")
         assert bytes(connection.receive(SOON)) == sent
         connection.close()
 

@@ -34,7 +34,7 @@ def test_values_of_a_target_come_back_with_their_labels(
         assert sample.value == 12.5
         assert sample.labels == {"__name__": "depth", "well": "old", "instance": target, "job": "test"}
         gauge.labels("old").set(13)
-        eventually(lambda: prometheus.query("depth == 13"), 30, lambda: prometheus.query("depth"))
+        eventually(lambda: prometheus.query("depth == 13"), lambda: prometheus.query("depth"))
     finally:
         server.shutdown()
         server.server_close()
@@ -43,7 +43,7 @@ def test_values_of_a_target_come_back_with_their_labels(
 
 def test_a_target_that_is_away_is_not_up(prometheus_for: Callable[[Sequence[str]], Prometheus]) -> None:
     prometheus = prometheus_for([f"127.0.0.1:{free_port()}"])
-    eventually(lambda: prometheus.query("up == 0"), 30)
+    eventually(lambda: prometheus.query("up == 0"))
     with pytest.raises(AssertionError, match="not within"):
         prometheus.wait_until_up(timeout=0.1)
 

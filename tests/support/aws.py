@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 REGION = "eu-central-1"
 KEYS = Keys("mailhaul", "secret-of-the-tests")
-_START_SECONDS = 30
 
 
 @dataclass
@@ -67,7 +66,7 @@ class MotoServer:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            eventually(self._answers, _START_SECONDS, lambda: self._log.read_text()[-2000:])
+            eventually(self._answers, lambda: self._log.read_text()[-2000:])
         except BaseException:
             self._stop()
             raise

@@ -14,7 +14,7 @@ import pytest
 from ingest.adapters.scanners.clamd import ClamdScanner
 from ingest.errors import ScannerUnavailableError
 from tests.support.servers import find_program, free_port, missing
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,6 @@ SIGNATURE = "Mailhaul.Test.UNOFFICIAL"  # clamd marks names that are not in its 
 # Bytes: what clamd takes of one stream, and how much of one file it looks at.
 STREAM_MAX = 256 * 1024
 FILE_MAX = 128 * 1024
-_PATIENCE = 30.0
 
 _CONFIG = """\
 Foreground yes
@@ -87,13 +86,13 @@ class Clamd:
                 cwd=self.folder,
                 env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
             )
-        eventually(self._answers, _PATIENCE, lambda: self.log)
+        eventually(self._answers, lambda: self.log)
 
     def stop(self) -> None:
         """End it."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(_PATIENCE)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def _answers(self) -> bool:

@@ -29,14 +29,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PROGRAMS = Path(__file__).parents[2] / ".tools" / "courier" / "usr" / "lib"
 _RUN = Path("/run/courier/authdaemon")
-_PATIENCE = 20.0
 
 
 def _missing(why: str) -> NoReturn:
@@ -134,7 +133,7 @@ class Courier:
             thread.join()
         for session in self._sessions:
             session.kill()
-            session.wait(_PATIENCE)
+            session.wait(PATIENCE)
         self._listener.close()
         self._doorman.close()
         (_RUN / "socket").unlink(missing_ok=True)
@@ -175,7 +174,7 @@ class Courier:
                 if self._over.is_set():
                     return
                 with suppress(OSError, ValueError):  # a client that went away
-                    client.settimeout(_PATIENCE)
+                    client.settimeout(PATIENCE)
                     answer = self._answer(client)  # who hangs up on a question that is still written ends Courier
                     if self.passwords_known:
                         client.sendall(answer)
@@ -220,4 +219,4 @@ def courier() -> Iterator[Courier]:
 
 def at_rest(server: Courier) -> None:
     """Wait until every session has ended."""
-    eventually(lambda: not server.sessions(), _PATIENCE, "a session of Courier goes on")
+    eventually(lambda: not server.sessions(), "a session of Courier goes on")

@@ -29,7 +29,7 @@ import pytest
 import trustme
 
 from tests.support.servers import find_program, free_port, missing
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 _UNPRIVILEGED = "nobody"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 _PROGRAM_FOLDERS = ("/usr/lib/dovecot", "/usr/libexec/dovecot")
-_PATIENCE = 20.0
 
 # Everything runs as one user: Dovecot's own documentation calls it a rootless installation. The limits leave room for
 # some hundred sessions at once; the penalty for wrong passwords is off, since all clients share one address.
@@ -212,7 +211,7 @@ class Dovecot:
                 group=self._group if root else None,
                 extra_groups=[] if root else None,
             )
-        eventually(self._greets, _PATIENCE, lambda: self.log)
+        eventually(self._greets, lambda: self.log)
 
     def stop(self) -> None:
         """End it and all sessions, in good order."""
@@ -238,12 +237,12 @@ class Dovecot:
             return
         self._process.send_signal(how)
         if how is not signal.SIGKILL:
-            self._process.wait(_PATIENCE)
+            self._process.wait(PATIENCE)
         with suppress(ProcessLookupError):  # nobody is left, as it should be
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(_PATIENCE)
+        self._process.wait(PATIENCE)
         self._process = None
-        eventually(lambda: not self._listens(), _PATIENCE, "Dovecot's port is still open")
+        eventually(lambda: not self._listens(), "Dovecot's port is still open")
 
     def _listens(self) -> bool:
         # A connection that was waiting when the port closed is reset.

@@ -26,16 +26,13 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.support.proxy import DelayProxy
 from tests.support.servers import find_program, free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
 _LIBRARIES = Path(__file__).resolve().parents[2] / ".tools" / "kafka"
-_START_SECONDS = 90.0
-_STOP_SECONDS = 60.0
-_ANSWER_SECONDS = 30.0
 USER, PASSWORD = "hauler", "sesame"
 # May see topics, but not write to them.
 READER, READER_PASSWORD = "reader", "open"
@@ -130,7 +127,7 @@ class Kafka:
         number = "bWFpbGhhdWx0ZXN0Y2x1cw"
         config = str(self.folder / "server.properties")
         done = self._run("kafka.tools.StorageTool", "format", "-t", number, "-S", secret, "-c", config)
-        assert done.wait(_START_SECONDS) == 0, self.log[-4000:]
+        assert done.wait(PATIENCE) == 0, self.log[-4000:]
         self.start()
         return self
 
@@ -146,7 +143,7 @@ class Kafka:
         assert self._process is None
         self._process = self._run("kafka.Kafka", str(self.folder / "server.properties"))
         try:
-            eventually(self._answers, _START_SECONDS, lambda: self.log[-4000:])
+            eventually(self._answers, lambda: self.log[-4000:])
         except BaseException:
             self.kill()
             raise
@@ -155,7 +152,7 @@ class Kafka:
         """`kill -9`; no harm when it has ended."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(_STOP_SECONDS)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def admin(self) -> AdminClient:
@@ -164,7 +161,7 @@ class Kafka:
 
     def topics(self) -> set[str]:
         """Names of those there are."""
-        return set(self.admin().list_topics(timeout=_ANSWER_SECONDS).topics)
+        return set(self.admin().list_topics(timeout=PATIENCE).topics)
 
     def let_describe(self, user: str, topic: str) -> None:
         """Let a user see a topic; it may take a moment until the broker knows."""
@@ -178,7 +175,7 @@ class Kafka:
             AclPermissionType.ALLOW,
         )
         admin = self.admin()
-        admin.create_acls([granted])[granted].result(_ANSWER_SECONDS)
+        admin.create_acls([granted])[granted].result(PATIENCE)
 
     def _certify(self) -> None:
         """Java reads keys in PKCS 8 only."""
@@ -241,14 +238,14 @@ class KafkaTopic:
         """Make it, and wait until its partitions can be read, which is after Kafka has confirmed it."""
         wanted = NewTopic(self.name, self._partitions, 1, config=self._config)
         admin = self._server.admin()  # what it was asked for ends with it
-        admin.create_topics([wanted])[self.name].result(_ANSWER_SECONDS)
-        eventually(self._is_led, _ANSWER_SECONDS)
+        admin.create_topics([wanted])[self.name].result(PATIENCE)
+        eventually(self._is_led)
 
     def delete(self) -> None:
         """Remove it, and wait until the broker has forgotten it."""
         admin = self._server.admin()
-        admin.delete_topics([self.name])[self.name].result(_ANSWER_SECONDS)
-        eventually(lambda: self.name not in self._server.topics(), _ANSWER_SECONDS)
+        admin.delete_topics([self.name])[self.name].result(PATIENCE)
+        eventually(lambda: self.name not in self._server.topics())
 
     def records(self) -> list[Record]:
         """All that arrived, partition by partition, in order."""
@@ -257,7 +254,7 @@ class KafkaTopic:
             consumer.assign(self._places)
             found: list[Record] = []
             while len(found) < count:
-                (message,) = consumer.consume(1, timeout=_ANSWER_SECONDS)
+                (message,) = consumer.consume(1, timeout=PATIENCE)
                 found.append(_record(message))
         return sorted(found, key=lambda record: record.partition)
 
@@ -281,7 +278,7 @@ class KafkaTopic:
 
 
 def _count(consumer: Consumer, place: TopicPartition) -> int:
-    ends: Any = consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
+    ends: Any = consumer.get_watermark_offsets(place, timeout=PATIENCE)
     return int(ends[1] - ends[0])
 
 

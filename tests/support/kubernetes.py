@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 PROGRAMS = ("etcd", "kube-apiserver")
 TOKEN = "an-administrator"
-_PATIENCE = 60.0
 
 
 def assets() -> Path:
@@ -64,7 +63,7 @@ class Kubernetes:
             self._stack.enter_context(self._session)
             self._stack.enter_context(self._running("etcd", self._etcd_options()))
             self._stack.enter_context(self._running("kube-apiserver", self._server_options()))
-            eventually(self._ready, _PATIENCE, lambda: (self._folder / "kube-apiserver.log").read_text()[-3000:])
+            eventually(self._ready, lambda: (self._folder / "kube-apiserver.log").read_text()[-3000:])
             self._stack = self._stack.pop_all()
         return self
 

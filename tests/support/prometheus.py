@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import pytest
 
 from tests.support.servers import find_program, free_port, missing
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
-
-_PATIENCE = 30.0
 
 
 class Sample(NamedTuple):
@@ -87,13 +85,13 @@ class Prometheus:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        eventually(self._is_ready, _PATIENCE, lambda: self.log)
+        eventually(self._is_ready, lambda: self.log)
 
     def stop(self) -> None:
         """End it."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(_PATIENCE)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def __enter__(self) -> Self:
@@ -127,9 +125,9 @@ class Prometheus:
         assert rules, "there are no rules"
         return {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] == "err"}
 
-    def wait_until_up(self, timeout: float = _PATIENCE) -> None:
+    def wait_until_up(self, timeout: float = PATIENCE) -> None:
         """Wait until the last scrape of every target has succeeded."""
-        eventually(self._all_up, timeout, lambda: f"{self.query('up')}; {self.log}")
+        eventually(self._all_up, lambda: f"{self.query('up')}; {self.log}", timeout=timeout)
 
     def _all_up(self) -> bool:
         up = {sample.labels["instance"] for sample in self.query("up == 1")}

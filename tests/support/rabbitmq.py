@@ -16,7 +16,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from tests.support.servers import find_program, free_port, missing
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 # Debian's programs on PATH run as nobody but root or rabbitmq; these are what they call.
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
-_START_SECONDS = 90.0
-_STOP_SECONDS = 60.0
 
 _CONFIG = """\
 listeners.tcp.default = 127.0.0.1:{port}
@@ -104,7 +102,7 @@ class RabbitMq:
         try:
             self._start_port_mapper()
             self._process = self._run(str(_PROGRAMS / "rabbitmq-server"))
-            eventually(self._answers, _START_SECONDS, lambda: self.log[-4000:])
+            eventually(self._answers, lambda: self.log[-4000:])
         except BaseException:
             self.kill()
             raise
@@ -166,7 +164,7 @@ class RabbitMq:
         program = find_program("epmd")
         assert program is not None
         self._epmd = self._run(str(program))
-        eventually(lambda: self._mapper_answers(str(program)), _START_SECONDS, lambda: self.log[-4000:])
+        eventually(lambda: self._mapper_answers(str(program)), lambda: self.log[-4000:])
 
     def _mapper_answers(self, program: str) -> bool:
         assert self._epmd is not None
@@ -184,11 +182,11 @@ class RabbitMq:
 
     def _wait(self) -> None:
         if self._process is not None:
-            self._process.wait(_STOP_SECONDS)
+            self._process.wait(PATIENCE)
             self._process = None
         if self._epmd is not None:
             self._epmd.terminate()
-            self._epmd.wait(_STOP_SECONDS)
+            self._epmd.wait(PATIENCE)
             self._epmd = None
 
 

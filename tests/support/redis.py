@@ -76,7 +76,7 @@ class Watched:
         try:
             for server in (self.primary, self.replica, self._sentinel):
                 server.start()
-            eventually(self._knows_the_replica, 30, "the Sentinel does not find the replica")
+            eventually(self._knows_the_replica, "the Sentinel does not find the replica")
         except BaseException:
             self._stop()
             raise
@@ -90,7 +90,7 @@ class Watched:
     def fail_over(self) -> None:
         """Kill the primary; returns when the replica has taken its place."""
         self.primary.kill()
-        eventually(self._promoted, 60, "the replica was not made the primary")
+        eventually(self._promoted, "the replica was not made the primary")
 
     def _stop(self) -> None:
         for server in (self._sentinel, self.replica, self.primary):

@@ -31,7 +31,6 @@ VARIABLE = "MAILHAUL_TEST_S3"
 REGION = "us-east-1"
 BUCKET = "mail"
 _INSTALLED = Path(__file__).parents[2] / ".tools" / "bin" / "versitygw"
-_START_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class S3Server:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
         try:
-            eventually(self._answers, _START_SECONDS, lambda: self._log.read_text()[-2000:])
+            eventually(self._answers, lambda: self._log.read_text()[-2000:])
             self._make_accounts(program)
             self.make_bucket(BUCKET)
         except BaseException:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from ingest.domain.mailbox import Credentials, Deadlines, Limits, Mailbox, Server, Tls
 from ingest.pop3.connector import Pop3Connector
 from ingest.ports.maildrop import Listed
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     import ssl
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ingest.pop3.session import Pop3Session
-
-_PATIENCE = 10.0  # seconds; no step of a test takes as long
 
 
 class Step:
@@ -139,7 +138,7 @@ class ScriptedServer:
         self._over = threading.Event()
         self._pending = b""
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(_PATIENCE)
+        self._listener.settimeout(PATIENCE)
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._run, name="scripted-pop3", daemon=True)
 
@@ -163,7 +162,7 @@ class ScriptedServer:
 
     def _serve(self, steps: Sequence[Step]) -> None:
         sock, _ = self._listener.accept()
-        sock.settimeout(_PATIENCE)
+        sock.settimeout(PATIENCE)
         self._pending = b""
         for step in steps:
             try:
@@ -186,7 +185,7 @@ class ScriptedServer:
             case Secure(context):
                 return context.wrap_socket(sock, server_side=True)
             case Stall():
-                self._over.wait(_PATIENCE)
+                self._over.wait(PATIENCE)
             case Drain():
                 self._drain(sock)
             case Reset():

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
+from tests.support.commands import run_command
 from tests.support.servers import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,17 +26,10 @@ if TYPE_CHECKING:
 
 
 def mailhaul(
-    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "ingest.cli", *arguments],
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return run_command(list(arguments), {**os.environ, **(env or {})}, timeout)
 
 
 def write_config(folder: Path, mailboxes: Sequence[dict[str, Any]], **sections: Any) -> Path:
@@ -98,7 +92,7 @@ class Service:
                 start_new_session=True,
             )
 
-    def stop(self, within: float = 10.0) -> int:
+    def stop(self, within: float = PATIENCE) -> int:
         """SIGTERM, and its exit code; raises `TimeoutExpired` when it takes longer."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
@@ -125,7 +119,7 @@ class Service:
                 found[words[words.index("--config") - 1]] = int(entry.name)
         return found
 
-    def wait_for_events(self, count: int, within: float = 180.0) -> list[dict[str, Any]]:
+    def wait_for_events(self, count: int, within: float = PATIENCE) -> list[dict[str, Any]]:
         """Every event in the JSON Lines sink once there are `count` of them."""
         path = self.config.parent / "events.jsonl"
         assert self.process is not None
@@ -136,7 +130,9 @@ class Service:
             return len(read_events(path)) >= count
 
         eventually(
-            enough, within, lambda: f"{len(read_events(path))} of {count} events; {self.output.read_text()[-3000:]}"
+            enough,
+            lambda: f"{len(read_events(path))} of {count} events; {self.output.read_text()[-3000:]}",
+            timeout=within,
         )
         return read_events(path)
 

@@ -70,7 +70,7 @@ class Valkey:
                 stderr=log,
                 cwd=self.folder,
             )
-        eventually(self._answers, 30, lambda: (self.folder / "valkey-test.log").read_text()[-2000:])
+        eventually(self._answers, lambda: (self.folder / "valkey-test.log").read_text()[-2000:])
 
     def stop(self) -> None:
         """End it; no harm when it has ended."""
@@ -188,7 +188,7 @@ class ValkeyBench:
 
     def pass_time(self, seconds: float) -> None:
         until = self.now() + seconds
-        eventually(lambda: self.now() > until, seconds + 30)
+        eventually(lambda: self.now() > until)
 
     def lose(self) -> None:
         self._server.flush()

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, instead of sleeping and hoping."""
+"""Wait for a condition instead of sleeping."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Seconds. Only a broken test waits this long; a busy machine must never be the reason for a failure.
+PATIENCE = 300.0
 _T = TypeVar("_T")
 _PAUSE = 0.05
 
 
-def eventually(condition: Callable[[], _T], timeout: float, describe: Callable[[], object] | str | None = None) -> _T:
-    """Ask again and again until the answer is true, and return it.
+def eventually(
+    condition: Callable[[], _T], describe: Callable[[], object] | str | None = None, *, timeout: float = PATIENCE
+) -> _T:
+    """Call `condition` until it returns something true, and return that.
 
     Args:
-        condition: asked at least once; what it raises is not caught.
-        timeout: seconds.
-        describe: what to say when it never became true, or a function that says it then; None for the last answer.
+        condition: is called at least once; its exceptions are not caught.
+        describe: the error message, or a function that makes it; the last value returned if None.
+        timeout: seconds; only for tests of the waiting itself.
 
     Raises:
-        AssertionError: the time is up.
+        AssertionError: the condition is still false after `timeout`.
     """
     deadline = time.monotonic() + timeout
     while True:

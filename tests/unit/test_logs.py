@@ -30,13 +30,14 @@ def stream() -> Iterator[io.StringIO]:
     """JSON lines from debug on; everything as it was afterwards."""
     loggers = [logging.getLogger(name) for name in (None, "mailhaul", "celery.task", "multiprocessing")]
     before = [(logger, logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
+    configured = structlog.get_config()
     hooks, raising = (sys.excepthook, threading.excepthook), logging.raiseExceptions
     written = io.StringIO()
     # So that `force=True` closes no handler of pytest's.
     loggers[0].handlers = []
     logs.configure("json", "debug", written)
     yield written
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     sys.excepthook, threading.excepthook = hooks
     logging.raiseExceptions = raising
     for logger, level, handlers, propagate in before:

@@ -46,7 +46,7 @@ def until_dead(supervisor: Supervisor) -> None:
         supervisor.look()
         return supervisor.states()[0].pid is None
 
-    eventually(dead, 20)
+    eventually(dead)
 
 
 def test_a_child_that_dies_is_started_again_with_pauses_that_grow() -> None:
@@ -72,7 +72,7 @@ def test_a_child_that_stayed_up_is_forgiven() -> None:
         for _ in range(3):
             supervisor.look()
             clock.time += 100
-            eventually(lambda: supervisor.states()[0].pid is not None, 5)
+            eventually(lambda: supervisor.states()[0].pid is not None)
             subprocess.run(["kill", "-9", str(supervisor.states()[0].pid)], check=True)
             until_dead(supervisor)
             clock.time += 1
@@ -82,13 +82,13 @@ def test_a_child_that_stayed_up_is_forgiven() -> None:
 def test_what_a_child_prints_is_passed_on_under_its_name() -> None:
     with supervised("print('one'); import sys; print('two', file=sys.stderr)") as (supervisor, heard):
         supervisor.look()
-        eventually(lambda: ("child-0", "two") in heard and ("child-0", "one") in heard, 20, lambda: heard)
+        eventually(lambda: ("child-0", "two") in heard and ("child-0", "one") in heard, lambda: heard)
 
 
 def test_children_end_when_asked() -> None:
     with supervised(PATIENT, PATIENT) as (supervisor, heard):
         supervisor.look()
-        eventually(lambda: len([line for line in heard if line[1] == "ready"]) == 2, 20)
+        eventually(lambda: len([line for line in heard if line[1] == "ready"]) == 2)
         assert supervisor.stop(20)
         assert [state.pid for state in supervisor.states()] == [None, None]
 
@@ -96,7 +96,7 @@ def test_children_end_when_asked() -> None:
 def test_one_that_does_not_end_is_killed_and_said_to_have_been() -> None:
     with supervised(STUBBORN) as (supervisor, heard):
         supervisor.look()
-        eventually(lambda: ("child-0", "ready") in heard, 20)
+        eventually(lambda: ("child-0", "ready") in heard)
         assert not supervisor.stop(0.2)
         assert supervisor.states()[0].pid is None
 
@@ -113,11 +113,11 @@ def test_a_child_ends_when_its_supervisor_was_killed(tmp_path: Path) -> None:
         f"s = Supervisor([Child('c', [sys.executable, '-c', {child!r}], {{}})], print); s.look(); time.sleep(60)"
     )
     supervisor = subprocess.Popen([sys.executable, "-c", parent])
-    eventually(lambda: pid_file.exists() and pid_file.read_text(), 20)
+    eventually(lambda: pid_file.exists() and pid_file.read_text())
     supervisor.send_signal(signal.SIGKILL)
     supervisor.wait()
     pid = int(pid_file.read_text())
-    eventually(lambda: not _runs(pid), 20, "the child lives on")
+    eventually(lambda: not _runs(pid), "the child lives on")
 
 
 def _runs(pid: int) -> bool:
@@ -131,13 +131,13 @@ def _runs(pid: int) -> bool:
 def test_children_know_that_they_are_supervised() -> None:
     with supervised(f"import os; print(os.environ[{SUPERVISED!r}])") as (supervisor, heard):
         supervisor.look()
-        eventually(lambda: ("child-0", str(os.getpid())) in heard, 20, lambda: heard)
+        eventually(lambda: ("child-0", str(os.getpid())) in heard, lambda: heard)
 
 
 def test_stopping_takes_no_longer_than_it_may() -> None:
     with supervised(STUBBORN, STUBBORN) as (supervisor, heard):
         supervisor.look()
-        eventually(lambda: len(heard) == 2, 20)
+        eventually(lambda: len(heard) == 2)
         began = time.monotonic()
         supervisor.stop(0.5)
         assert time.monotonic() - began < 30, (

@@ -60,7 +60,7 @@ class Bench:
             self.supervisor.look()
             return all(state.pid is None for state in self.supervisor.states())
 
-        eventually(gone, 30, "a child still runs")
+        eventually(gone, "a child still runs")
 
     def pid(self, name: str) -> int:
         (pid,) = [state.pid for state in self.supervisor.states() if state.name == name]
@@ -74,7 +74,7 @@ def supervised(*children: Child) -> Iterator[Bench]:
     try:
         bench.supervisor.look()
         for each in children:
-            eventually(lambda: "up" in bench.lines(each.name), 30, f"{each.name} did not come up")  # noqa: B023 - now
+            eventually(lambda: "up" in bench.lines(each.name), f"{each.name} did not come up")  # noqa: B023 - now
         yield bench
     finally:
         bench.supervisor.kill()
@@ -121,7 +121,7 @@ def test_what_a_child_leaves_behind_is_killed_with_its_group(way: str) -> None:
         else:
             os.kill(bench.pid("a"), signal.SIGKILL)
             bench.await_death()
-        eventually(lambda: not runs(left), 30, "the child's own child still runs")
+        eventually(lambda: not runs(left), "the child's own child still runs")
 
 
 def test_a_signal_to_the_group_of_the_terminal_does_not_reach_children() -> None:
@@ -148,7 +148,7 @@ def test_an_orphan_that_does_not_end_by_itself_is_killed_with_its_group() -> Non
         with process.stdout as lines:
             left = int(lines.readline())
             assert process.wait(30) == -signal.SIGKILL
-        eventually(lambda: not runs(left), 30, "the orphan's own child still runs")
+        eventually(lambda: not runs(left), "the orphan's own child still runs")
     finally:
         if process.poll() is None:
             process.kill()

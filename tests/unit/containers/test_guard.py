@@ -115,7 +115,7 @@ def test_child_processes_are_killed_too(file: BinaryIO) -> None:
     assert outcome is Outcome.DONE
     if os.getuid() == 0:  # whom the limit on processes does not hold
         pid = int(answers[0])
-        eventually(lambda: is_gone(pid), timeout=10)
+        eventually(lambda: is_gone(pid))
     else:
         assert answers == [b"BlockingIOError"]
 

@@ -18,7 +18,7 @@ def test_the_error_says_what_was_seen_last() -> None:
     with pytest.raises(AssertionError, match=r"last seen: \[\]"):
         eventually(list[int], timeout=0)
     with pytest.raises(AssertionError, match="3 of 4"):
-        eventually(lambda: False, timeout=0, describe=lambda: "3 of 4")
+        eventually(lambda: False, describe=lambda: "3 of 4", timeout=0)
 
 
 def test_an_error_in_the_condition_is_not_waited_out() -> None:

@@ -270,7 +270,7 @@ def test_parts_wait_in_memory_for_a_slow_store_in_small_number(tmp_path: Path) -
 
         whole = reading.submit(read)
         try:
-            eventually(lambda: under_way >= 32, 30)
+            eventually(lambda: under_way >= 32)
         finally:
             go.set()
         whole.result(30)
