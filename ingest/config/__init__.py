@@ -1,10 +1,9 @@
-"""Configuration: YAML files and variables, checked, with secrets by reference."""
+"""The configuration: YAML files and environment variables, validated, with secrets by reference."""
 
 from __future__ import annotations
 
 from ingest.config.load import load
-from ingest.config.model import Config
-from ingest.config.schema import config_schema
+from ingest.config.model import Config, config_schema
 from ingest.config.secrets import Secrets
 from ingest.config.sinks import SinkSection
 from ingest.config.source import ConfigSource

@@ -1,4 +1,7 @@
-"""What options may hold beyond numbers and words. Errors say how to write it, never what was written."""
+"""The base of all sections, and the types of options that hold more than numbers and words.
+
+Errors say how to write a value and never quote it: it may be a secret.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +11,63 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from ingest.config.units import parse_duration
 from ingest.domain.mailbox import Deletion
+from ingest.domain.sentinels import read_sentinels
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 PREFIX_PATTERN = rf"^{_SEGMENT}(/{_SEGMENT}){{0,7}}$"
 _NOT_IN_HOSTS = re.compile(r"[\x00-\x20\x7f/@\[\]?#]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_POLICY_WORDS = "write `keep`, `delete`, or {delete_after: 30d}"
+_POLICY_FORMS = "write `keep`, `delete`, or {delete_after: 30d}"
 REDIS_SCHEMES = frozenset({"redis", "rediss", "valkey", "valkeys", "unix"})
 BROKER_SCHEMES = REDIS_SCHEMES | {"amqp", "amqps"}
 
 
+class Section(BaseModel):
+    """A section of the configuration. Closed, so that a misspelt option is an error.
+
+    The docstring below an option is its description: in the JSON Schema, which editors show, and in
+    `docs/configuration-reference.md`. It gives the unit, the meaning, and the reason for the default.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True, validate_default=True
+    )
+
+
 def split_url(value: str) -> SplitResult:
-    """The parts of an address.
+    """Split an address into its parts.
 
     Raises:
-        ValueError: it is none; the text does not quote it, for it may hold a password.
+        ValueError: it is not an address. The text does not quote it: it may hold a password.
     """
     try:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
-        raise ValueError("is not an address that can be read; check brackets and port") from None
+        raise ValueError("is not a valid address; check brackets and port") from None
     return parts
 
 
-def _beside(value: Path, info: ValidationInfo) -> Path:
+def with_scheme(schemes: frozenset[str], remedy: str) -> AfterValidator:
+    """Accept addresses of these schemes, and of Sentinels; the error is `remedy`."""
+
+    def check(value: str) -> str:
+        if read_sentinels(value) is not None:
+            return value
+        parts = split_url(value)
+        if parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.hostname):
+            raise ValueError(remedy)
+        return value
+
+    return AfterValidator(check)
+
+
+def _absolute(value: Path, info: ValidationInfo) -> Path:
     folder: Path = (info.context or {}).get("folder", Path())
     return (folder / value).absolute()
 
@@ -49,13 +79,13 @@ def _host(value: str) -> str:
         try:
             ipaddress.IPv6Address(value.partition("%")[0])
         except ValueError:
-            raise ValueError("write the port by itself, as `port`") from None
+            raise ValueError("write the port separately, as `port`") from None
     return value
 
 
-def _plain(value: str) -> str:
+def _one_line(value: str) -> str:
     if _CONTROL.search(value):
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not contain control characters")
     return value
 
 
@@ -73,7 +103,7 @@ def _policy(value: object) -> Deletion:
         return Deletion(0.0)
     if isinstance(value, dict) and value.keys() == {"delete_after"}:
         return Deletion(parse_duration(value["delete_after"]))
-    raise ValueError(_POLICY_WORDS)
+    raise ValueError(_POLICY_FORMS)
 
 
 def _http_url(value: str) -> str:
@@ -81,7 +111,7 @@ def _http_url(value: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or _CONTROL.search(value) or " " in value:
         raise ValueError("write an address that begins with https:// or http://")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must hold no user and no password")
+        raise ValueError("must contain neither user nor password")
     return value
 
 
@@ -96,11 +126,11 @@ def _policy_schema() -> dict[str, Any]:
     return {"anyOf": [{"enum": ["keep", "delete"]}, after]}
 
 
-FilePath = Annotated[Path, AfterValidator(_beside)]
+FilePath = Annotated[Path, AfterValidator(_absolute)]
 Host = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Line = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_plain)]
+Line = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_one_line)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -1,4 +1,4 @@
-"""From configuration and secrets to who logs in to a mailbox."""
+"""Read the credentials of mailboxes: login sections and secrets combined."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingest.config.auth import OAuth2Auth, PasswordAuth
+from ingest.config.mailbox import OAuth2Auth, PasswordAuth
 from ingest.config.providers import PRESETS
 from ingest.config.secrets import is_reference
 from ingest.domain.grant import ClientCredentials, Grant, RefreshToken, ServiceAccount, TokenLogin
@@ -15,38 +15,44 @@ from ingest.domain.mailbox import Credentials, Mechanism
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ingest.config.model import Config, ProxySection
+    from ingest.config.mailbox import MailboxSection, ProxySection
     from ingest.config.providers import Preset
     from ingest.config.secrets import Secrets
 
-# The same for all service accounts, whatever provider the mailbox is said to be at.
+# Token server of all Google service accounts, whatever the mailbox's provider.
 _GOOGLE = "https://oauth2.googleapis.com/token"
 
 
-def login(config: Config, mailbox: str, secrets: Secrets) -> Credentials | TokenLogin:
-    """Who logs in to a mailbox.
+def login(section: MailboxSection, proxy: ProxySection | None, secrets: Secrets) -> Credentials | TokenLogin:
+    """Read the credentials of a mailbox.
+
+    Args:
+        section: of the mailbox.
+        proxy: that of the mailbox, or of the defaults.
+        secrets: read now.
 
     Raises:
-        ConfigError: a secret is missing, or there is no such mailbox.
+        ConfigError: a secret is missing.
     """
-    section = config.section(mailbox)
-    read = _Reader(mailbox, secrets)
-    proxy = _proxy_login(section.proxy or config.defaults.proxy, read)
+    read = _SecretReader(section.id, secrets)
+    proxy_login = _proxy_login(proxy, read)
     auth = section.auth
     if isinstance(auth, PasswordAuth):
-        return Credentials(auth.username, read("auth.password", auth.password), Mechanism(auth.type), proxy=proxy)
+        return Credentials(
+            auth.username, read("auth.password", auth.password), Mechanism(auth.type), proxy=proxy_login
+        )
     preset = PRESETS[section.provider]
     mechanism = preset.mechanism if auth.mechanism is None else Mechanism(auth.mechanism)
-    return TokenLogin(auth.username, mechanism, _grant(auth, preset, read), proxy)
+    return TokenLogin(auth.username, mechanism, _grant(auth, preset, read), proxy_login)
 
 
-def _grant(auth: OAuth2Auth, preset: Preset, read: _Reader) -> Grant:
+def _grant(auth: OAuth2Auth, preset: Preset, read: _SecretReader) -> Grant:
     url = token_url(auth, preset).replace("{tenant}", auth.tenant or "")
     ca_file = None if auth.ca is None else str(auth.ca)
     if auth.service_account is not None:
         key = read("auth.service_account", auth.service_account)
         return ServiceAccount(url, key, auth.username, auth.scope or preset.application_scope, ca_file)
-    assert auth.client_id is not None  # the section has checked it
+    assert auth.client_id is not None  # OAuth2Auth has checked it
     secret = None if auth.client_secret is None else read("auth.client_secret", auth.client_secret)
     if auth.refresh_token is not None:
         refresh = read("auth.refresh_token", auth.refresh_token)
@@ -56,19 +62,19 @@ def _grant(auth: OAuth2Auth, preset: Preset, read: _Reader) -> Grant:
 
 
 def token_url(auth: OAuth2Auth, preset: Preset) -> str:
-    """Where tokens are had, `{tenant}` as it is written; empty where nobody knows (see `rules`)."""
+    """Return the token URL with `{tenant}` unreplaced; empty where neither login nor provider has one (`rules`)."""
     return auth.token_url or preset.token_url or (_GOOGLE if auth.service_account is not None else "")
 
 
-def _proxy_login(section: ProxySection | None, read: _Reader) -> tuple[str, str] | None:
+def _proxy_login(section: ProxySection | None, read: _SecretReader) -> tuple[str, str] | None:
     if section is None or section.username is None or section.password is None:
         return None
     return section.username, read("proxy.password", section.password)
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads secrets of one mailbox; a mistake names it and the option."""
+class _SecretReader:
+    """Reads secrets of one mailbox; errors name the mailbox and the option."""
 
     mailbox: str
     secrets: Secrets
@@ -81,12 +87,12 @@ class _Reader:
             raise ConfigError(problems) from error
 
 
-def fingerprint(config: Config, mailbox: str, secrets: Secrets) -> bytes:
-    """SHA-256 over everything that a mailbox's login depends on, its secrets as they are now.
+def fingerprint(section: MailboxSection, secrets: Secrets) -> bytes:
+    """Return the SHA-256 of everything that the mailbox's login depends on, including the secrets as they are now.
 
     Raises:
-        ConfigError: a secret is missing, or there is no such mailbox.
+        ConfigError: a secret is missing.
     """
-    written = config.section(mailbox).auth.model_dump(mode="json")
+    written = section.auth.model_dump(mode="json")
     read = {name: secrets.read(value) if is_reference(value) else value for name, value in written.items()}
     return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).digest()

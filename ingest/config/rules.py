@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ingest.config import logins, translate
-from ingest.config.auth import OAuth2Auth
 from ingest.config.fields import split_url
+from ingest.config.mailbox import OAuth2Auth
 from ingest.config.providers import PRESETS
 from ingest.config.sinks import KafkaSinkSection
 from ingest.domain.mailbox import Tls

@@ -1,4 +1,4 @@
-"""The options of sinks. The docstring below an option is what editors show of it."""
+"""The options of sinks. The docstring below an option is its documentation."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ingest.config.fields import FilePath, HttpUrl, Line, Name, split_url
+from ingest.config.fields import FilePath, HttpUrl, Line, Name, Section, split_url
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
-from ingest.config.section import Section
-from ingest.config.units import Deadline  # noqa: TC001 - as above
+from ingest.config.units import Duration  # noqa: TC001 - as above
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,251}(\.fifo)?")
 _BUS = re.compile(r"arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/.\w-]{1,256}|[/.\w-]{1,256}", re.ASCII)
@@ -50,48 +49,55 @@ def _amqp_url(value: str) -> str:
 def _brokers(value: str) -> str:
     parts = value.split(",")
     if not all(_BROKER.fullmatch(part) and 1 <= int(part.rpartition(":")[2]) <= _LARGEST_PORT for part in parts):
-        raise ValueError("write host:port of one broker or more, with commas between them")
+        raise ValueError("write host:port of one or more brokers, separated by commas")
     return value
 
 
 class _Sink(Section):
-    """What all sinks may have."""
+    """The options of every sink."""
 
     name: Name
-    """Left out: the type, numbered from the second on. It names the sink's place in the stream, so keep it."""
+    """Identifies the sink's position in the event stream, and the sink in metrics. Keep it: under a new name the sink
+    starts over, as `start` says."""
     start: Literal["beginning", "now"] = "beginning"
-    """For a sink that is added later: from the oldest event that the stream still has, or from now on."""
+    """Where a new sink starts: at the oldest event that the stream still holds, which loses nothing, or `now`."""
 
 
 class JsonlSinkSection(_Sink):
-    """A file to which each event is appended as one line."""
+    """A file to which each event is appended as one line of JSON."""
 
     type: Literal["jsonl"]
+    """Append to a file."""
     path: FilePath
+    """The file; its folder is created."""
 
 
 class WebhookSinkSection(_Sink):
-    """An address to which each event is posted, signed as Standard Webhooks says."""
+    """An HTTP endpoint to which each event is posted, signed according to Standard Webhooks."""
 
     type: Literal["webhook"]
+    """Post to an HTTP endpoint."""
     url: HttpUrl
+    """The endpoint."""
     secret: SecretRef
-    """`whsec_` and base64 of 24 to 64 bytes."""
-    timeout: Deadline = 10.0
-    """For one request as a whole."""
+    """Where the signing secret is: `env:NAME` or `file:/path`. The secret is `whsec_` and 24 to 64 bytes in
+    base64."""
+    timeout: Duration = 10.0
+    """For one request. A receiver should store the event, answer, and work on it later."""
     ca: FilePath | None = None
-    """PEM certificates to trust instead of the system's."""
+    """PEM file of the CA certificates to trust instead of the system's: for a private CA."""
     allow_private: bool = False
-    """`true` lets the address lead into private networks or to this machine."""
+    """Allow the endpoint to be in a private network or on this machine. Off, so that an address from outside cannot
+    make Mailhaul send requests into your network."""
 
 
 class _AwsSink(_Sink):
-    """What is needed to sign requests to Amazon."""
+    """The options of every sink at Amazon."""
 
     access_key: SecretRef | None = None
-    """Left out, credentials are taken from where the AWS tools take them."""
+    """Where the access key id is: `env:NAME` or `file:/path`. Goes with `secret_key`."""
     secret_key: SecretRef | None = None
-    """Belongs to the access key."""
+    """Where the secret access key is: `env:NAME` or `file:/path`."""
 
     @model_validator(mode="after")
     def _both_keys(self) -> _AwsSink:
@@ -104,53 +110,58 @@ class SqsSinkSection(_AwsSink):
     """A queue of SQS to which each event is sent as a message."""
 
     type: Literal["sqs"]
+    """Send to an SQS queue."""
     url: Annotated[HttpUrl, AfterValidator(_queue_url)]
-    """Of the queue, as SQS shows it. One that ends in `.fifo` keeps the order of each mailbox."""
+    """URL of the queue, as SQS shows it. A queue that ends in `.fifo` keeps the order of each mailbox's events."""
     region: Line | None = None
-    """Left out, the one in the address, else where the AWS tools take it from."""
+    """Region of the queue."""
 
 
 class SnsSinkSection(_AwsSink):
     """A topic of SNS to which each event is published."""
 
     type: Literal["sns"]
+    """Publish to an SNS topic."""
     topic: Annotated[str, AfterValidator(_topic)]
-    """Its ARN. One that ends in `.fifo` keeps the order of each mailbox."""
+    """ARN of the topic. A topic that ends in `.fifo` keeps the order of each mailbox's events."""
     endpoint: HttpUrl | None = None
-    """Of a server other than Amazon's."""
+    """Address of a server other than Amazon's."""
 
 
 class EventBridgeSinkSection(_AwsSink):
     """A bus of EventBridge on which each event is put."""
 
     type: Literal["eventbridge"]
+    """Put on an EventBridge bus."""
     bus: Annotated[str, AfterValidator(_bus)] = "default"
-    """Its name or ARN."""
+    """Name or ARN of the bus. Every account has one named `default`."""
     region: Line | None = None
-    """Left out, the one in the ARN, else where the AWS tools take it from."""
+    """Region of the bus."""
     endpoint: HttpUrl | None = None
-    """Of a server other than Amazon's."""
+    """Address of a server other than Amazon's."""
 
 
 class AmqpSinkSection(_Sink):
-    """An AMQP 0-9-1 broker, as RabbitMQ, to which each event is published as a persistent message."""
+    """An AMQP 0-9-1 broker such as RabbitMQ, to which each event is published as a persistent message."""
 
     type: Literal["amqp"]
+    """Publish to an AMQP broker."""
     url: Annotated[str, AfterValidator(_amqp_url)]
-    """`amqps://host:5671/virtual-host`; `amqp://` sends mail and password in the clear."""
+    """`amqps://host:5671/virtual-host`. `amqp://` sends mail and password in clear text. The port may be left out."""
     queue: Annotated[Line, Field(max_length=255)] | None = None
-    """Publish to this queue; it has to exist."""
+    """Existing queue to publish to. Write either `queue` or `exchange`."""
     exchange: Annotated[Line, Field(max_length=127)] | None = None
-    """Publish to this exchange instead; it has to exist, and a queue has to be bound to it."""
+    """Existing exchange to publish to; a queue must be bound to it, or the broker returns the event as unroutable."""
     routing_key: Annotated[Line, Field(max_length=255)] | None = None
-    """With `exchange`: of every message. Left out, the id of its mailbox."""
+    """Routing key of every message; only with `exchange`."""
     username: Line | None = None
-    """Left out: guest, which RabbitMQ lets in from its own machine only."""
+    """User name at the broker, with `password`. RabbitMQ accepts `guest` from its own machine only."""
     password: SecretRef | None = None
-    timeout: Deadline = 10.0
-    """For connecting, and for the confirmation of a batch."""
+    """Where the password for the broker is: `env:NAME` or `file:/path`."""
+    timeout: Duration = 10.0
+    """For connecting, and for the broker's confirmation of a batch of events."""
     ca: FilePath | None = None
-    """PEM certificates to trust instead of the system's."""
+    """PEM file of the CA certificates to trust instead of the system's: for a private CA."""
 
     @model_validator(mode="after")
     def _fits(self) -> AmqpSinkSection:
@@ -166,45 +177,47 @@ class AmqpSinkSection(_Sink):
 
     @property
     def tls(self) -> bool:
-        """Whether to speak TLS."""
+        """Whether the connection uses TLS."""
         return split_url(self.url).scheme == "amqps"
 
     @property
     def host(self) -> str:
-        """Of the broker."""
+        """Name or address of the broker."""
         return split_url(self.url).hostname or ""
 
     @property
     def port(self) -> int:
-        """Of the broker."""
+        """Port of the broker; the scheme's where the URL has none."""
         parts = split_url(self.url)
         return parts.port or _PORTS[parts.scheme]
 
     @property
     def virtual_host(self) -> str:
-        """`/` where the address names none."""
+        """Virtual host in the URL; `/` where it has none."""
         return unquote(split_url(self.url).path[1:]) or "/"
 
 
 class KafkaSinkSection(_Sink):
-    """A topic of Kafka to which each event is written as a record. Needs the extra: pip install 'mailhaul[kafka]'."""
+    """A Kafka topic to which each event is written as a record. Needs an extra: `pip install 'mailhaul[kafka]'`."""
 
     type: Literal["kafka"]
+    """Write to a Kafka topic."""
     brokers: Annotated[str, AfterValidator(_brokers)]
-    """`host:port` of one or more, with commas between them; any of them tells of the others."""
+    """`host:port` of one or more bootstrap brokers, separated by commas. Each of them names all others."""
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-    """It has to exist."""
+    """Existing topic to write to."""
     tls: bool = True
-    """`false` sends mail and password in the clear."""
+    """Use TLS. `false` sends mail and password in clear text."""
     ca: FilePath | None = None
-    """PEM certificates to trust instead of the system's."""
+    """PEM file of the CA certificates to trust instead of the system's: for a private CA."""
     mechanism: Literal["plain", "scram-sha-256", "scram-sha-512"] = "plain"
-    """How to log in, with a username."""
+    """SASL mechanism; only with `username`."""
     username: Line | None = None
-    """Left out: nobody logs in."""
+    """User name at the brokers, with `password`."""
     password: SecretRef | None = None
-    timeout: Annotated[Deadline, Field(ge=1, le=300)] = 10.0
-    """Until an event that is not confirmed is given up; from 1s to 5m."""
+    """Where the password for the brokers is: `env:NAME` or `file:/path`."""
+    timeout: Annotated[Duration, Field(ge=1, le=300)] = 10.0
+    """For the confirmation of an event, from 1s to 5m. An unconfirmed event is sent again."""
 
     @model_validator(mode="after")
     def _fits(self) -> KafkaSinkSection:
@@ -239,7 +252,7 @@ SinkSection = Annotated[
 
 
 def named(sinks: object) -> object:
-    """Sinks as they were written, with a name each, `webhook`, `webhook-2`, where they were given none."""
+    """Return the sinks as written, and name those without a name after their type: `webhook`, `webhook-2`."""
     if not isinstance(sinks, list):
         return sinks
     taken = {sink.get("name") for sink in sinks if isinstance(sink, dict) and isinstance(sink.get("name"), str)}

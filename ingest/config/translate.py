@@ -1,4 +1,4 @@
-"""From configuration to the domain's own values."""
+"""Translate mailbox sections into the domain's values: defaults, provider and mailbox combined."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from ingest.domain.mailbox import Deadlines, Deletion, Limits, Mailbox, Proxy, S
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ingest.config.model import (
-        Config,
+    from ingest.config.mailbox import (
         DeadlinesSection,
         DefaultsSection,
         LimitsSection,
@@ -28,9 +27,9 @@ PORTS = {Tls.IMPLICIT: 995, Tls.STARTTLS: 110, Tls.NONE: 110}
 INTERVAL = 60.0
 
 
-def mailboxes(config: Config) -> Mapping[str, Mailbox]:
-    """Every mailbox by id, in the order of the configuration."""
-    return {section.id: _mailbox(section, config.defaults) for section in config.mailboxes}
+def mailboxes(sections: Iterable[MailboxSection], defaults: DefaultsSection) -> Mapping[str, Mailbox]:
+    """Return every mailbox by id, in the order of the configuration."""
+    return {section.id: _mailbox(section, defaults) for section in sections}
 
 
 def _mailbox(section: MailboxSection, defaults: DefaultsSection) -> Mailbox:
@@ -54,12 +53,12 @@ def _limits(section: MailboxSection, defaults: DefaultsSection) -> Limits:
 
 
 def host(section: MailboxSection) -> str:
-    """The POP3 server's; empty where nobody knows it (see `rules`)."""
+    """Return the name of the POP3 server; empty where neither mailbox nor provider has one (`rules` reports that)."""
     return section.host or PRESETS[section.provider].host or ""
 
 
 def tls(section: MailboxSection, defaults: DefaultsSection) -> Tls:
-    """How a mailbox's connection is protected."""
+    """Return how a mailbox's connection is protected."""
     if PRESETS[section.provider].host is not None:
         return section.tls or Tls.IMPLICIT
     return section.tls or defaults.tls or Tls.IMPLICIT
@@ -68,7 +67,7 @@ def tls(section: MailboxSection, defaults: DefaultsSection) -> Tls:
 def _server(section: MailboxSection, defaults: DefaultsSection) -> Server:
     preset = PRESETS[section.provider]
     protection = tls(section, defaults)
-    # A mailbox with a `tls` of its own, or a provider, would seldom want the port that goes with another.
+    # The port of `defaults` belongs to the `tls` of `defaults`, not to another one and not to a provider.
     inherited = defaults.port if protection is (defaults.tls or Tls.IMPLICIT) and preset.host is None else None
     ca = section.ca or (defaults.ca if preset.host is None else None)
     return Server(
@@ -86,7 +85,7 @@ def _proxy(section: ProxySection | None) -> Proxy | None:
     if section is None:
         return None
     parts = split_url(section.url)
-    assert parts.hostname is not None  # the section has checked all of them
+    assert parts.hostname is not None  # ProxySection has checked both
     assert parts.port is not None
     return Proxy(cast("ProxyKind", parts.scheme), parts.hostname, parts.port)
 
@@ -96,6 +95,6 @@ def _set(section: LimitsSection | DeadlinesSection) -> dict[str, Any]:
 
 
 def schedule_digest(boxes: Iterable[Mailbox], sinks: Iterable[str]) -> str:
-    """Hex digits that follow from what is scheduled: mailboxes with their intervals (0 for a disabled one), sinks."""
+    """Return 32 hex digits over what is scheduled: mailboxes with their intervals (0 if disabled), and sinks."""
     scheduled = sorted((box.id, box.interval if box.enabled else 0.0) for box in boxes)
     return hashlib.sha256(json.dumps([scheduled, sorted(sinks)]).encode()).hexdigest()[:32]

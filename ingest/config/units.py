@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations and sizes, as people write them in the configuration."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pydantic import BeforeValidator, Field
 
 SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-# Ten years: far above any use, far below what overflows a due time.
+# Ten years: above any use, and below what overflows a due time in the ledger.
 LONGEST = 3650 * SECONDS["d"]
 LARGEST = 2**50
 
 _DURATION = re.compile(r"(?=\d)(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,9})?) ?(B|kB|MB|GB|KiB|MiB|GiB)?", re.ASCII)
-_DURATION_WORDS = "write a duration such as 60s, 5m, 1h30m or 30d, at most 3650d (a plain number counts seconds)"
-_SIZE_WORDS = "write a size such as 500KiB or 150MiB (a plain number counts bytes)"
+_DURATION_FORMS = "write a duration such as 60s, 5m, 1h30m or 30d, at most 3650d (a plain number counts seconds)"
+_SIZE_FORMS = "write a size such as 500KiB or 150MiB (a plain number counts bytes)"
 
 
 def parse_duration(value: object) -> float:
-    """Seconds, from `60s`, `5m`, `1h30m`, `30d`, or a number of seconds.
+    """Return seconds from `60s`, `5m`, `1h30m`, `30d`, or a number of seconds.
 
     Raises:
-        ValueError: it is none of these; the text says how to write it.
+        ValueError: it has another form; the text says how to write it.
     """
     if isinstance(value, str) and (found := _DURATION.fullmatch(value.strip())):
         seconds = sum(
@@ -33,36 +33,36 @@ def parse_duration(value: object) -> float:
     elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(min(value, LONGEST + 1)):
         seconds = float(min(value, LONGEST + 1))
     else:
-        raise ValueError(_DURATION_WORDS)
+        raise ValueError(_DURATION_FORMS)
     if not 0 <= seconds <= LONGEST:
-        raise ValueError(_DURATION_WORDS)
+        raise ValueError(_DURATION_FORMS)
     return seconds
 
 
 def parse_size(value: object) -> int:
-    """Bytes, from `150MiB`, `20 MB`, or a number of bytes.
+    """Return bytes from `150MiB`, `20 MB`, or a number of bytes.
 
     Raises:
-        ValueError: it is none of these; the text says how to write it.
+        ValueError: it has another form; the text says how to write it.
     """
     if isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
         size = round(float(found[1]) * BYTES[found[2] or "B"])
     elif isinstance(value, int) and not isinstance(value, bool):
         size = value
     else:
-        raise ValueError(_SIZE_WORDS)
+        raise ValueError(_SIZE_FORMS)
     if not 1 <= size <= LARGEST:
-        raise ValueError(_SIZE_WORDS)
+        raise ValueError(_SIZE_FORMS)
     return size
 
 
-def _some_time(seconds: float) -> float:
+def _positive(seconds: float) -> float:
     if seconds <= 0:
-        raise ValueError("must be longer than nothing; write a duration such as 15s")
+        raise ValueError("must be longer than 0s; write a duration such as 15s")
     return seconds
 
 
-def _interval(seconds: float) -> float:
+def _at_least_a_second(seconds: float) -> float:
     if seconds < 1:
         raise ValueError("must be 1s or longer")
     return seconds
@@ -76,10 +76,13 @@ _WRITTEN_SIZE = (
     Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?(B|kB|MB|GB|KiB|MiB|GiB)?$")]
 )
 
-Deadline = Annotated[
-    float, BeforeValidator(lambda value: _some_time(parse_duration(value)), json_schema_input_type=_WRITTEN_DURATION)
+Duration = Annotated[
+    float, BeforeValidator(lambda value: _positive(parse_duration(value)), json_schema_input_type=_WRITTEN_DURATION)
 ]
 Interval = Annotated[
-    float, BeforeValidator(lambda value: _interval(parse_duration(value)), json_schema_input_type=_WRITTEN_DURATION)
+    float,
+    BeforeValidator(
+        lambda value: _at_least_a_second(parse_duration(value)), json_schema_input_type=_WRITTEN_DURATION
+    ),
 ]
 Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=_WRITTEN_SIZE)]

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from ingest.config import config_schema, load
 from ingest.config.model import Config
-from ingest.config.reading import ScanSection
+from ingest.config.sections import ScanSection
 from ingest.domain.mailbox import Deadlines, Limits
 from ingest.mime import MimeLimits
 

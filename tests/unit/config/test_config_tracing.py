@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ingest.config import Config, load
-from ingest.config.model import TracingSection
+from ingest.config.sections import TracingSection
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_without_the_extra_it_says_what_to_install(
         ({"sample": 1.5}, "must be 1.0 or less"),
         ({"sample": -0.1}, "must be 0.0 or more"),
         ({"endpoint": "collector:4318"}, "https:// or http://"),
-        ({"endpoint": "http://user:hunter2@collector:4318"}, "no user and no password"),
+        ({"endpoint": "http://user:hunter2@collector:4318"}, "neither user nor password"),
         ({"protocol": "grpc"}, "is no option"),
     ],
 )

@@ -1,0 +1,189 @@
+"""The options of everything but mailboxes and sinks. The docstring below an option is its documentation."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ingest.config.fields import (
+    REDIS_SCHEMES,
+    FilePath,
+    Host,
+    HttpUrl,
+    Line,
+    Port,
+    Section,
+    split_url,
+    with_scheme,
+)
+from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
+from ingest.config.units import Duration, Size  # noqa: TC001 - as above
+
+EMBEDDED_FOLDER = "mailhaul-ledger"
+_LEDGER_FORMS = (
+    "write `embedded`, {embedded: folder}, or an address: redis://host:6379/0, rediss://host:6379/0, "
+    "redis+sentinel://host:26379,host:26379/service or unix:///path.sock"
+)
+# Processing a message may take 300 seconds, and the last of its files may take this much of them to scan.
+_LONGEST_SCAN = 120.0
+
+
+class StoreSection(Section):
+    """The object store."""
+
+    url: str
+    """`s3://bucket/prefix`, or `file:///folder` with an absolute path. The bucket must exist; the folder is
+    created."""
+    endpoint: HttpUrl | None = None
+    """Address of an S3 server other than Amazon's."""
+    region: Line | None = None
+    """Region of the bucket."""
+    path_style: bool = False
+    """Name the bucket in the path instead of the host name. Amazon wants the host name; many other servers the
+    path."""
+    kms_key: Line | None = None
+    """Id, ARN or alias of a KMS key that objects are encrypted with."""
+    access_key: SecretRef | None = None
+    """Where the access key id is: `env:NAME` or `file:/path`. Goes with `secret_key`."""
+    secret_key: SecretRef | None = None
+    """Where the secret access key is: `env:NAME` or `file:/path`."""
+
+    @model_validator(mode="after")
+    def _is_store(self) -> StoreSection:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("write both access_key and secret_key, or neither")
+        parts = split_url(self.url)
+        if parts.query or parts.fragment:
+            raise ValueError("a store's address ends with its path; write ? and # as %3F and %23 in a folder's name")
+        if parts.scheme == "s3" and parts.netloc and "@" not in parts.netloc:
+            return self
+        if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
+            raise ValueError("write s3://bucket/prefix or file:///folder (three slashes, the whole path)")
+        if self.model_fields_set != {"url"}:
+            raise ValueError("a file:/// store has no option besides url; the others are for s3://")
+        return self
+
+
+def store_section(value: object) -> object:
+    """Return the section for what was written: a string is the URL."""
+    return {"url": value} if isinstance(value, str) else value
+
+
+class LedgerSection(Section):
+    """The ledger, which keeps schedule, claims and the event stream."""
+
+    url: Annotated[str, with_scheme(REDIS_SCHEMES, _LEDGER_FORMS)] | None = Field(default=None, repr=False)
+    """Address of a Redis or Valkey server: `redis://host:6379/0`, `rediss://…` for TLS,
+    `redis+sentinel://host:26379,host:26379/service`, or `unix:///path.sock`."""
+    embedded: FilePath | None = None
+    """Run a Valkey server of Mailhaul's own, which keeps its data in this folder: for one machine."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> LedgerSection:
+        if (self.url is None) == (self.embedded is None):
+            raise ValueError(_LEDGER_FORMS)
+        return self
+
+
+def ledger_section(value: object) -> object:
+    """Return the section for what was written: `embedded`, or a string that is the URL."""
+    if not isinstance(value, str):
+        return value
+    return {"embedded": EMBEDDED_FOLDER} if value == "embedded" else {"url": value}
+
+
+class ParseSection(Section):
+    """How messages are read. The limits bound what one hostile message can cost."""
+
+    parts: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Maximum number of MIME parts of a message. Further parts are kept in the raw message only."""
+    depth: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Maximum nesting of MIME parts and containers. What is nested deeper stays inside its container."""
+    dkim: bool = False
+    """Verify DKIM signatures. Off, as it queries the DNS and needs an extra: `pip install 'mailhaul[dkim]'`."""
+    dkim_bytes: Size = 32 * 2**20
+    """Maximum size of a message whose signatures are verified: hashing a few huge ones would delay all others."""
+
+
+def _scanner_url(value: str) -> str:
+    parts = split_url(value)
+    if parts.scheme == "unix" and parts.path and not parts.netloc:
+        return value
+    if parts.scheme == "tcp" and parts.hostname and parts.port and parts.username is None and not parts.path:
+        return value
+    raise ValueError("write unix:///run/clamav/clamd.ctl or tcp://host:3310")
+
+
+def _at_most_longest_scan(seconds: float) -> float:
+    if seconds > _LONGEST_SCAN:
+        raise ValueError("must be 2m or shorter")
+    return seconds
+
+
+class ScanSection(Section):
+    """A ClamAV daemon that scans every attachment."""
+
+    url: Annotated[str, AfterValidator(_scanner_url)]
+    """Address of clamd: `unix:///run/clamav/clamd.ctl` or `tcp://host:3310`."""
+    policy: Literal["report", "quarantine"] = "report"
+    """`report` marks an infected attachment in manifest and event; `quarantine` also stores it in a separate
+    folder."""
+    max_bytes: Size = 25 * 2**20
+    """Maximum size of an attachment that is scanned. Keep it at or below clamd's own StreamMaxLength (25 MB by
+    default) and MaxFileSize."""
+    timeout: Annotated[Duration, AfterValidator(_at_most_longest_scan)] = 30.0
+    """For one attachment; at most 2m. One that takes longer is recorded as `unscanned`, so that it cannot stop the
+    message."""
+
+
+def scan_section(value: object) -> object:
+    """Return the section for what was written: a string is the URL."""
+    return {"url": value} if isinstance(value, str) else value
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+class WorkersSection(Section):
+    """The concurrency of each worker process."""
+
+    poll_threads: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Number of mailboxes that a poller polls at once. Polling is mostly waiting, so threads are cheap."""
+    processes: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_processors)
+    """Number of messages that a processor parses at once. Parsing is computing, so more processes than CPUs gain
+    nothing."""
+    relay_threads: Annotated[int, Field(ge=1, le=256)] = 4
+    """Number of sinks that a relay serves at once."""
+
+
+class MetricsSection(Section):
+    """Where each process serves its Prometheus metrics and its health check."""
+
+    address: Host = "127.0.0.1"
+    """Address to listen on. This machine only by default, as metrics have no password; containers need `0.0.0.0`."""
+    port: Port = 9464
+    """Port to listen on. `mailhaul up` uses this one and the next four. The default is that of OpenTelemetry's
+    Prometheus exporters."""
+    mailbox_label: bool = True
+    """Label metrics with the mailbox's id. `false` where thousands of mailboxes would make too many series."""
+
+
+class LogSection(Section):
+    """The log of each process, on standard error."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto` is text on a terminal, else JSON."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is logged. `debug` adds polls that found nothing new."""
+
+
+class TracingSection(Section):
+    """Traces to an OpenTelemetry collector over OTLP/HTTP. `OTEL_*` variables set what is not written here."""
+
+    endpoint: HttpUrl | None = None
+    """Address of the collector; `/v1/traces` is appended."""
+    sample: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of traces to keep, from 0 to 1, decided once per poll."""
