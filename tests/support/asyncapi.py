@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document: where events go out, and what they look like there."""
+"""The AsyncAPI 3.0 document: every channel of events, and the messages in it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
     from tests.support.event_schema import Kind, Schema
 
-# Of the events, whose minor versions only add fields; not of the program.
+# The version of the events, whose minor versions only add fields; not that of the program.
 VERSION = "1.0.0"
 PAGE = FOLDER.parent / "asyncapi.json"
 
 _ID = "The event's id; the same on every repeat"
 _TYPE = "The event's type"
 _MAILBOX = "The mailbox's id"
-_TRACE = "W3C Trace Context; only where tracing is on"
+_TRACE = "W3C Trace Context; only if tracing is enabled"
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One way out.
+    """A channel of events.
 
     Attributes:
         name: the type of the sink in a configuration, or `stream`.
-        headers: what goes beside the event, by name: what it is, and whether it is always there.
-        bindings: of the protocol, for the operation.
-        content_type: of the event.
+        headers: the meaning of each header beside the event, by name.
+        bindings: bindings of the protocol, for the operation.
+        content_type: the content type of the event.
     """
 
     name: str
@@ -50,30 +50,31 @@ CHANNELS = (
     Channel(
         "stream",
         "The Redis stream {mailhaul}:events",
-        "Always there: it is the outbox. Read it with a consumer group of your own (XREADGROUP, XACK); the field "
-        "`body` of an entry is the event, the others are told here as headers. It is trimmed only behind the slowest "
-        "group.",
+        "Always present: it is the outbox. Read it with a consumer group of your own (XREADGROUP, XACK); the field "
+        "`body` of an entry is the event, the others are listed here as headers. It is trimmed only behind the "
+        "slowest group.",
         {
             "id": _ID,
             "type": _TYPE,
             "mailbox": _MAILBOX,
-            "first_seen": "Milliseconds since 1970; of first tellings only",
+            "first_seen": "Milliseconds since 1970; missing in a republished event",
         },
         frozenset({"first_seen"}),
     ),
     Channel(
         "jsonl",
         "A file of JSON Lines",
-        "An event is a line. The file may be rotated.",
+        "Each event is a line. The file may be rotated.",
     ),
     Channel(
         "webhook",
-        "A signed POST to an address of yours",
-        "Signed by Standard Webhooks (https://www.standardwebhooks.com). Any 2xx answer confirms; 400, 413, 415 and "
-        "422 refuse the event; 410 wants no more; everything else is tried again, with pauses up to five minutes.",
+        "A signed POST to your URL",
+        "Signed by Standard Webhooks (https://www.standardwebhooks.com). Any 2xx response acknowledges; 400, 413, "
+        "415 and 422 reject the event; 410 disables the sink; everything else is retried, with delays of up to five "
+        "minutes.",
         {
             "webhook-id": _ID,
-            "webhook-timestamp": "Seconds since 1970, of this try; refuse what is older than some minutes",
+            "webhook-timestamp": "Seconds since 1970, of this attempt; reject what is older than some minutes",
             "webhook-signature": "v1, and base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`",
             "traceparent": _TRACE,
         },
@@ -111,7 +112,7 @@ CHANNELS = (
     Channel(
         "kafka",
         "A topic of Kafka",
-        "The mailbox is the record's key, so that all of a mailbox lie in one partition, in order.",
+        "The mailbox is the record's key, so that all events of a mailbox are in one partition, in order.",
         {"content-type": "application/cloudevents+json", "id": _ID, "type": _TYPE, "traceparent": _TRACE},
         _TRACED,
     ),
@@ -125,9 +126,9 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Mailhaul",
             "version": VERSION,
-            "description": "An event for each message that was hauled out of a mailbox, at least once to every sink. "
-            "A repeated event has the same id: remember those you have handled. Within `v1` of a type, fields are "
-            "only added.",
+            "description": "An event for each message that was fetched from a mailbox, delivered at least once to "
+            "every sink. A repeated event has the same id, which is the idempotency key. Within `v1` of a type, "
+            "fields are only added.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/cloudevents+json",
@@ -142,9 +143,9 @@ def asyncapi_page() -> dict[Path, str]:
 
 
 def _channel(channel: Channel) -> dict[str, Any]:
-    # Addresses are the configuration's: none of them is known here.
-    told = {"address": None, "title": channel.title, "description": channel.description}
-    return {**told, "messages": {kind.name: _message(kind, channel) for kind in KINDS}}
+    # Addresses are part of the configuration: none of them is known here.
+    about = {"address": None, "title": channel.title, "description": channel.description}
+    return {**about, "messages": {kind.name: _message(kind, channel) for kind in KINDS}}
 
 
 def _message(kind: Kind, channel: Channel) -> dict[str, Any]:
@@ -169,6 +170,7 @@ def _headers(channel: Channel) -> Schema:
 
 
 def _operation(channel: Channel) -> dict[str, Any]:
-    place = {"$ref": f"#/channels/{channel.name}"}
-    operation: dict[str, Any] = {"action": "send", "channel": place, "summary": f"Tell of a message: {channel.title}"}
+    reference = {"$ref": f"#/channels/{channel.name}"}
+    summary = f"Publish an event: {channel.title}"
+    operation: dict[str, Any] = {"action": "send", "channel": reference, "summary": summary}
     return {**operation, "bindings": channel.bindings} if channel.bindings else operation

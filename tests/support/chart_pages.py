@@ -1,4 +1,4 @@
-"""Files of the chart that are made from others: its schema, its README, and copies of rules and dashboards."""
+"""Generated files of the chart: its schema, its README, and copies of rules and dashboards."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _README = """\
 # Mailhaul's Helm chart
 
 Runs [Mailhaul](../../README.md) on Kubernetes 1.25 or later: pollers, processors, relays, schedulers and an exporter.
-[docs/kubernetes.md](../../docs/kubernetes.md) leads from nothing to a running release, and tells of sizes, scaling,
+[docs/kubernetes.md](../../docs/kubernetes.md) leads from nothing to a running release, and covers sizes, scaling,
 upgrades and security.
 
     helm install mailhaul helm/mailhaul -n mail --create-namespace -f my-values.yaml
     helm test mailhaul -n mail
 
-What cannot work is refused with words that say what to do. `values.schema.json` lets editors complete and check;
-under `config` it is [Mailhaul's own](../../docs/configuration.md). Made from `values.yaml` by `make docs`.
+Values that cannot work are rejected with a remedy. `values.schema.json` lets editors complete and check; under
+`config` it is [Mailhaul's own](../../docs/configuration.md). Generated from `values.yaml` by `make docs`.
 
 ## Values
 
-| value | default | meaning |
+| Value | Default | Meaning |
 |---|---|---|
 {values}
 
@@ -35,14 +35,14 @@ under `config` it is [Mailhaul's own](../../docs/configuration.md). Made from `v
 
 With `metrics.prometheusRule.enabled`. What to do about each: [docs/runbooks](../../docs/runbooks).
 
-| alert | fires when | for | severity |
+| Alert | Fires when | For | Severity |
 |---|---|---|---|
 {alerts}
 """
 
 
 def chart_pages() -> dict[Path, str]:
-    """Every file and its content."""
+    """Return every file and its content."""
     return {
         CHART / "values.schema.json": schema_text(alerts=[alert["alert"] for alert in alerts()]),
         CHART / "README.md": _README.format(
@@ -57,7 +57,7 @@ def chart_pages() -> dict[Path, str]:
 
 
 def alerts() -> list[dict[str, Any]]:
-    """Every alert, as it stands in its source."""
+    """Return every alert of the rules."""
     groups = yaml.safe_load((OBSERVABILITY / "rules.yaml").read_text())["groups"]
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
@@ -74,7 +74,7 @@ def _alert_row(alert: dict[str, Any]) -> str:
 
 
 def _rows(values: list[Value]) -> list[str]:
-    """One for each value; a section only where there is something to say about it."""
+    """Return a row for each value, and for each section that has a comment."""
     meanings = {value.name: value.meaning for value in values}
     rows = []
     for value in values:
@@ -87,7 +87,7 @@ def _rows(values: list[Value]) -> list[str]:
 
 
 def _as_elsewhere(value: Value, meanings: dict[str, str]) -> str:
-    """Where the same value of another section is explained."""
+    """Return a reference to the same value of another section."""
     rest = ".".join(value.path[1:])
     return next(
         (f"as `{name}`" for name in (f"poller.{rest}", rest) if meanings.get(name) and name != value.name), ""

@@ -1,4 +1,4 @@
-"""The documents that are made from the code: `make docs` writes them, a test compares."""
+"""Documents that are generated from the code: `make docs` writes them, a test compares."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _METRICS = """\
 
 Every process serves Prometheus metrics on `metrics.address` and `metrics.port` (with `mailhaul up`: the exporter on
 that port, poller, processor, relay and scheduler on the next four). Counters and histograms come from the workers,
-gauges about the whole system from the exporter alone. `mailbox` is the configured id and can be switched off with
-`metrics.mailbox_label: false`. What to make of them: [observability.md](observability.md). Made from
-`ingest/metrics.py` by `make docs`.
+gauges about the whole system from the exporter alone. `mailbox` is the configured id; `metrics.mailbox_label: false`
+disables that label. Rules and dashboards: [Observability](observability.md). Generated from `ingest/metrics.py` by
+`make docs`.
 
 ## From poller, processor and relay
 
@@ -31,8 +31,8 @@ gauges about the whole system from the exporter alone. `mailbox` is the configur
 
 ## From each process, about itself
 
-`role` is `poll`, `process`, `relay`, `scheduler` or `exporter`. Read from `/proc`; where there is none, only the
-start is told.
+`role` is `poll`, `process`, `relay`, `scheduler` or `exporter`. Read from `/proc`; without it only the start time is
+reported.
 
 {process}
 """
@@ -40,18 +40,18 @@ start is told.
 _DEFECTS = """\
 # Defects
 
-What was odd about a message and how it was read nevertheless. The codes stand in the manifest, at the message, its
-bodies or its attachments, and are counted by `mailhaul_parse_defects_total`. The raw message is stored untouched in
-any case. Made from `ingest/mime/defects.py` by `make docs`.
+Irregularities in messages, and how they were read nevertheless. The codes are in the manifest, at the message, its
+bodies or its attachments, and are counted by `mailhaul_parse_defects_total`. The raw message is always stored
+unchanged. Generated from `ingest/mime/defects.py` by `make docs`.
 
-| code | meaning |
+| Code | Meaning |
 |---|---|
 {rows}
 """
 
 
 def pages() -> dict[Path, str]:
-    """Every generated page and its content."""
+    """Return every generated page and its content."""
     return {
         DOCS / "metrics.md": _METRICS.format(
             workers=_table(WORKER_SPECS), exporter=_table(EXPORTER_SPECS), process=_table(PROCESS_SPECS)
@@ -70,7 +70,7 @@ def _table(specs: tuple[Spec, ...]) -> str:
         f"| `{spec.full_name}` | {spec.kind} | {', '.join(f'`{label}`' for label in spec.labels)} | {spec.help} |"
         for spec in specs
     ]
-    return "\n".join(["| name | type | labels | meaning |", "|---|---|---|---|", *rows])
+    return "\n".join(["| Name | Type | Labels | Meaning |", "|---|---|---|---|", *rows])
 
 
 if __name__ == "__main__":

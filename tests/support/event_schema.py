@@ -1,6 +1,6 @@
-"""JSON Schemas of event and manifest, made from the models that Mailhaul writes them with.
+"""JSON Schemas of event and manifest, generated from the models that write them.
 
-They are closed on nothing, because minor versions add fields; what this version always writes is required.
+Additional fields are allowed, because minor versions add them; what this version always writes is required.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OBJECT: Schema = {"$ref": "#/$defs/ObjectRef"}
 _TEXT: Schema = {"type": "string"}
 _NULL: Schema = {"type": "null"}
 _KEY: Schema = {"pattern": "^[0-9a-f]{32}$"}
-# The models leave open what follows from how they are filled.
+# Constraints that the models do not express.
 _ENVELOPE: dict[str, Schema] = {
     "id": _KEY,
     "subject": _KEY,
@@ -38,7 +38,7 @@ _ENVELOPE: dict[str, Schema] = {
 }
 _MANIFEST: dict[str, Schema] = {"schema": {"const": SCHEMA}, "message_key": _KEY}
 _TRACEPARENT: Schema = {
-    "description": "CloudEvents' distributed tracing extension (W3C Trace Context); only where tracing is on",
+    "description": "CloudEvents' distributed tracing extension (W3C Trace Context); only if tracing is enabled",
     "type": "string",
     "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
 }
@@ -46,11 +46,11 @@ _TRACEPARENT: Schema = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One type of event, and what is special about its manifest.
+    """A type of event, and the constraints on its manifest.
 
     Attributes:
-        name: of its definition in the schema.
-        manifest: what it demands of the manifest's fields.
+        name: the name of its definition in the schema.
+        manifest: constraints on fields of the manifest.
     """
 
     type: EventType
@@ -67,26 +67,26 @@ KINDS = (
     Kind(
         EventType.RECEIVED,
         "MessageReceived",
-        "A message is in the store, with everything that was in it",
+        "A message is stored, with all of its parts",
         {"raw": _OBJECT, "manifest": _TEXT, "parse": _status("complete", "partial")},
     ),
     Kind(
         EventType.OVERSIZE,
         "MessageOversize",
-        "A message is larger than allowed: only its header was fetched",
+        "A message exceeds the size limit: only its header was fetched",
         {"raw": _NULL, "manifest": _TEXT, "parse": _status("oversize")},
     ),
     Kind(
         EventType.FAILED,
         "MessageFailed",
-        "A message was given up; what was fetched of it is stored",
+        "Processing of a message failed; what was fetched of it is stored",
         {"manifest": _NULL, "parse": _status("failed")},
     ),
 )
 
 
 class _Written(GenerateJsonSchema):
-    """Of what is written: every field is there, so none has a default; names need no second name as a title."""
+    """The schema of written documents: every field is present, so none has a default; titles would repeat names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -99,7 +99,7 @@ class _Written(GenerateJsonSchema):
 
 
 def manifest_schema() -> Schema:
-    """Of `message.json`, and of an event's `data`."""
+    """Return the schema of `message.json` and of an event's `data`."""
     schema = _schema_of(Manifest)
     _refine(schema, _MANIFEST)
     title = {"$schema": _DIALECT, "title": "Mailhaul manifest", "description": _first_line(Manifest)}
@@ -107,7 +107,7 @@ def manifest_schema() -> Schema:
 
 
 def event_schema() -> Schema:
-    """Of an event of any type; each type is a definition of its own."""
+    """Return the schema of an event of any type; each type is a definition of its own."""
     envelope = _schema_of(Envelope)
     definitions = envelope.pop("$defs")
     _refine(envelope, _ENVELOPE)
@@ -116,20 +116,20 @@ def event_schema() -> Schema:
     return {
         "$schema": _DIALECT,
         "title": "Mailhaul event",
-        "description": "CloudEvents 1.0 in JSON, at most 60 KiB, around a manifest; a repeat has the same id",
+        "description": "CloudEvents 1.0 in JSON, at most 60 KiB, around a manifest; a repeated event has the same id",
         "oneOf": [{"$ref": f"#/$defs/{kind.name}"} for kind in KINDS],
         "$defs": {**{kind.name: _of_kind(kind) for kind in KINDS}, "Envelope": envelope, **definitions},
     }
 
 
 def validator(schema: Schema) -> Draft202012Validator:
-    """What checks against a schema that is itself a good one."""
+    """Return a validator for a schema, after checking the schema itself."""
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 
 
 def schema_pages() -> dict[Path, str]:
-    """The generated files and their content."""
+    """Return the generated files and their content."""
     return {
         FOLDER / "event.json": _text(event_schema()),
         FOLDER / "manifest.json": _text(manifest_schema()),
