@@ -75,7 +75,7 @@ def _filled(gauges: Gauges) -> list[GaugeMetricFamily]:
 def _mailboxes(gauges: Gauges, rows: Iterable[MailboxRow]) -> None:
     for row in rows:
         gauges["mailbox_poll_interval_seconds"].add_metric([row.id], row.interval)
-        gauges["mailbox_enabled"].add_metric([row.id], int(not row.resting))
+        gauges["mailbox_enabled"].add_metric([row.id], int(not row.inactive))
         last_success = row.status.last_success if row.status else None
         gauges["mailbox_last_success_timestamp_seconds"].add_metric([row.id], last_success or 0)
         if row.status and row.status.expires_after is not None:

@@ -1,4 +1,4 @@
-"""`mailhaul check`: try each part for real and say in plain words what is wrong and what to do."""
+"""`mailhaul check`: try each part of the configuration for real, and report what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PARALLEL_MAILBOXES = 8
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What trying one part showed. `detail` is for the person at the terminal: what is wrong and what to do."""
+    """The result of trying one part. `detail` tells the person at the terminal what is wrong and what to do."""
 
     part: str
     name: str
@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """All findings, in the order they were tried."""
+    """All findings, in the order in which the parts were tried."""
 
     findings: Sequence[Finding]
 
@@ -54,7 +54,7 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Everything a check tries. Nothing is fetched, delivered or kept."""
+    """Tries each part. Nothing is fetched, delivered or kept."""
 
     ledger: LedgerConnection
     store: Store
@@ -65,7 +65,7 @@ class Check:
     credentials: Callable[[str], Credentials]
 
     def run(self, mailboxes: Iterable[Mailbox]) -> CheckReport:
-        """Try ledger, store, sinks, virus scanner, and the given mailboxes (8 at a time)."""
+        """Try the ledger, the store, the sinks, the virus scanner, and the given mailboxes (8 at a time)."""
         findings = [
             _try("ledger", "", self._ledger),
             _try("store", self.store.bucket, self._store),
@@ -96,17 +96,17 @@ class Check:
         )
         with self.store.open(key) as probe:
             if probe.read() != body:
-                raise StoreError("the probe object came back changed: this store cannot be trusted with mail")
+                raise StoreError("the probe object was changed: do not use this store for mail")
         self.store.delete(key)
         return "a probe object was written, read and deleted"
 
     def _sink(self, sink: Sink) -> str:
         sink.check()
-        return "can be reached"
+        return "reachable"
 
     def _mailbox(self, mailbox: Mailbox) -> Finding:
         if not mailbox.enabled:
-            return Finding("mailbox", mailbox.id, ok=True, detail="disabled by the configuration, not tried")
+            return Finding("mailbox", mailbox.id, ok=True, detail="disabled in the configuration, not tried")
         return _try("mailbox", mailbox.id, partial(self._log_in, mailbox))
 
     def _log_in(self, mailbox: Mailbox) -> str:
@@ -121,16 +121,16 @@ def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:
     size = sum(row.size or 0 for row in listing.rows)
     yield f"logged in; {len(listing.rows)} messages, {size:,} bytes"
     if listing.left_out:
-        yield f"{listing.left_out} more are listed in ways that contradict each other, and are left alone"
+        yield f"{listing.left_out} more are skipped because UIDL and LIST contradict each other"
     if not listing.unique_ids:
-        yield "no UIDL here: all there is will be fetched at every poll"
+        yield "the server has no UIDL: everything on it is fetched at every poll"
     if terms.login_delay > mailbox.interval:
-        yield f"the server wants {terms.login_delay:g} s between logins, so polls keep to that, not to `interval`"
+        yield f"the server requires {terms.login_delay:g} s between logins, which is used instead of `interval`"
     if terms.expires_after is not None and terms.expires_after < mailbox.interval:
         days = terms.expires_after / 86_400
-        yield f"beware, the server deletes mail by itself after {days:g} days, sooner than `interval` comes round"
+        yield f"warning: the server deletes mail by itself after {days:g} days, which is shorter than `interval`"
     if mailbox.server.tls is Tls.NONE:
-        yield "beware, password and mail travel unprotected (`tls: none`)"
+        yield "warning: password and mail are sent unencrypted (`tls: none`)"
 
 
 def _try(part: str, name: str, attempt: Callable[[], str]) -> Finding:

@@ -1,4 +1,4 @@
-"""`mailhaul drain`: every mailbox once, every pending message, every event; the same stages as the workers'."""
+"""`mailhaul drain`: poll every mailbox once, process every open message, deliver every event, in this process."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 PARALLEL_MAILBOXES = 32
 PARALLEL_MESSAGES = 2
-LOOK_AGAIN = 0.2
+# Seconds between two looks whether another process still holds claims.
+LOOK_EVERY = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class DrainedMailbox:
-    """What became of one mailbox. `error` is None, or the text for the person at the terminal."""
+    """The result for one mailbox. `error` is the text for the person at the terminal, None if there was no error."""
 
     mailbox: str
     result: str
@@ -42,13 +43,13 @@ class DrainedMailbox:
 
     @property
     def ok(self) -> bool:
-        """Whether the poll succeeded and no message of it failed."""
+        """Whether the poll succeeded and no message failed."""
         return self.result == "success" and not self.report.failed and not self.failed_messages
 
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """What `drain` did. `events` counts events delivered per sink; `pending` messages wait for another try."""
+    """What `drain` did. `events` counts delivered events by sink; `pending` messages wait for another try."""
 
     mailboxes: Sequence[DrainedMailbox]
     processed: int
@@ -61,19 +62,19 @@ class DrainReport:
     def totals(self) -> PollReport:
         """The sums over all mailboxes."""
         total = sum((row.report for row in self.mailboxes), PollReport())
-        there = ("listed", "backlog_messages", "backlog_bytes")
-        sums = {name: sum(getattr(row.report, name) for row in self.mailboxes) for name in there}
+        current = ("listed", "backlog_messages", "backlog_bytes")
+        sums = {name: sum(getattr(row.report, name) for row in self.mailboxes) for name in current}
         return replace(total, terms=Terms(), **sums)
 
     @property
     def ok(self) -> bool:
-        """Whether everything that was there is stored, processed and delivered."""
+        """Whether every message is stored and processed and every event delivered."""
         return all(row.ok for row in self.mailboxes) and not self.pending and not self.waiting_events
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Runs the three stages to their end, in this process."""
+    """Runs the three stages until nothing is left to do."""
 
     ledger: Ledger
     events: EventLog
@@ -87,7 +88,7 @@ class Drain:
     def run(self, schedule: Schedule, stop: Callable[[], bool]) -> DrainReport:
         """Poll every mailbox once, process all that is pending, deliver all events.
 
-        Messages and sinks that failed wait for their next try, which may be the next `drain`.
+        Messages and sinks that have to wait for another try are tried by the next `drain`, or later.
         """
         started = time.monotonic()
         self.ticker.tick(schedule)
@@ -109,7 +110,7 @@ class Drain:
     def _poll_all(self, schedule: Schedule, stop: Callable[[], bool]) -> list[PollOutcome]:
         outcomes: dict[str, PollOutcome] = {}
         finished: set[str] = set()
-        put_off: set[str] = set()
+        deferred: set[str] = set()
         for mailbox in schedule.mailboxes:
             self.ledger.mailboxes.run_now(mailbox)
 
@@ -120,7 +121,7 @@ class Drain:
             if outcome.mailbox in finished:
                 return
             if outcome.deferred:
-                put_off.add(outcome.mailbox)
+                deferred.add(outcome.mailbox)
                 return
             before = outcomes.get(outcome.mailbox)
             outcomes[outcome.mailbox] = replace(outcome, report=before.report + outcome.report) if before else outcome
@@ -132,8 +133,8 @@ class Drain:
 
         while not enough():
             _in_threads(work, min(PARALLEL_MAILBOXES, max(1, len(schedule.mailboxes))))
-            # A mailbox that was put off is due again by itself, in seconds.
-            if not self._wait_for_others(self.ledger.mailboxes, more=bool(put_off - finished)):
+            # A deferred mailbox is due again within seconds.
+            if not self._wait_for_others(self.ledger.mailboxes, more=bool(deferred - finished)):
                 break
         return sorted(outcomes.values(), key=lambda outcome: outcome.mailbox)
 
@@ -147,9 +148,9 @@ class Drain:
 
     def _deliver_all(self, schedule: Schedule, stop: Callable[[], bool]) -> Counter[str]:
         delivered = Counter(dict.fromkeys(schedule.sinks, 0))
-        left_alone = disabled(self.ledger.sinks, schedule.sinks)
+        skipped = disabled(self.ledger.sinks, schedule.sinks)
         for sink in schedule.sinks:
-            if sink not in left_alone:
+            if sink not in skipped:
                 self.ledger.sinks.run_now(sink)
         delivered.update(self.relay.run(stop))
         while not stop() and self._wait_for_others(self.ledger.sinks):
@@ -157,26 +158,26 @@ class Drain:
         return delivered
 
     def _wait_for_others(self, work: WorkSet, *, more: bool = False) -> bool:
-        """Whether another process holds items, perhaps one that died: its claims expire, so wait a little.
+        """Wait a little if another process holds claims, which expire if it died; returns whether it waited.
 
         Args:
-            work: where the items are.
+            work: the work set of the claims.
             more: wait in any case.
         """
         held = more or work.backlog().claimed > 0
         if held:
-            time.sleep(LOOK_AGAIN)
+            time.sleep(LOOK_EVERY)
         return held
 
 
 def _in_threads(work: Callable[[], object], count: int) -> None:
-    """Run `work` in `count` threads and wait; the first error of any of them is raised."""
+    """Run `work` in `count` threads and wait for all; raise the first error of any of them."""
     errors: list[BaseException] = []
 
     def guarded() -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, see below
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread, see below
             errors.append(error)
 
     threads = [threading.Thread(target=guarded) for _ in range(count)]

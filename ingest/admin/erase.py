@@ -1,9 +1,9 @@
-"""Erase one message, and leave a record that it was here, without its content.
+"""Erase one message, and leave a tombstone: a record without content that the message was here.
 
-The record takes the manifest's place, and an empty object the place of the raw mail. So everybody who would store or
-tell of the message again (a poll that meets it on the server, rebuilding) finds it done, and nobody has to ask for
-more than before. It is written first: where this breaks off, the message counts as purged, and doing it again takes
-away what is left.
+The tombstone takes the manifest's key, and an empty object the raw mail's key. So whatever would store or publish the
+message again (a poll that finds it on the server, a rebuild) takes it for done, without any further look-up. The
+tombstone is written first: if the purge breaks off there, the message counts as purged, and purging it again erases
+what is left.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ log = get_logger()
 
 
 class NotPurgedError(MailhaulError):
-    """What cannot be purged now, or is not there; the text says why, and what to do."""
+    """A message or mailbox cannot be purged now, or does not exist; the text says why, and what to do."""
 
     code = "not_purged"
 
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """Everything that erasing needs, passed in; safe between threads.
+    """Erases messages. Safe to use from several threads.
 
     Attributes:
         sinks: the names of all sinks.
@@ -56,23 +56,23 @@ class Eraser:
     now: Callable[[], datetime]
 
     def erase(self, stored: StoredMessage, mailbox: str, failed: FailedMessage | None) -> PurgeReport:
-        """One message. The record first, its content last; in between whatever would make somebody ask for it.
+        """Erase one message: write the tombstone, then remove its failed record and dead letters, then its content.
 
         Args:
             stored: the message.
-            mailbox: whose record is left.
-            failed: the message as it was given up, if it was.
+            mailbox: the id of its mailbox, for the tombstone.
+            failed: its record, if the message failed.
 
         Raises:
             NotPurgedError: it is still being processed.
-            StoreError, LedgerError: doing it again goes on from there.
+            StoreError, LedgerError: erasing it again continues from there.
         """
         if self.ledger.open_messages([stored.key])[0] is not None:
             raise still_open(1)
-        before = self.record(stored)
+        before = self.tombstone(stored)
         if before is None:
-            self._leave_record(stored, mailbox)
-        kept = [f"{stored.folder}/{keys.MANIFEST}", *self._empty(stored)]
+            self._write_tombstone(stored, mailbox)
+        kept = [f"{stored.folder}/{keys.MANIFEST}", *self._write_empty(stored)]
         dropped = failed is not None and self.ledger.drop_failed(failed)
         events = event_ids([stored.key])
         rejected = sum(self.events.drop_rejected(sink, events) for sink in self.sinks)
@@ -85,18 +85,18 @@ class Eraser:
         log.info("message.purged", mailbox=mailbox, message=stored.key)
         return done
 
-    def _leave_record(self, stored: StoredMessage, mailbox: str) -> None:
-        record = Tombstone(
+    def _write_tombstone(self, stored: StoredMessage, mailbox: str) -> None:
+        tombstone = Tombstone(
             message_key=stored.key,
             mailbox=mailbox,
             purged_at=self.now(),
             objects=len(stored.objects),
             size=stored.size,
         )
-        self._put(f"{stored.folder}/{keys.MANIFEST}", record.to_json(), "application/json")
+        self._put(f"{stored.folder}/{keys.MANIFEST}", tombstone.to_json(), "application/json")
 
-    def _empty(self, stored: StoredMessage) -> list[str]:
-        """Leave nothing in the place of the mail; returns its key."""
+    def _write_empty(self, stored: StoredMessage) -> list[str]:
+        """Replace the raw mail by an empty object; returns its key, or keys."""
         sources = [stored.key for stored in stored.sources] or [f"{stored.folder}/{keys.RAW}"]
         empty = {stored.key for stored in stored.sources if stored.size == 0}
         for key in sources:
@@ -108,8 +108,8 @@ class Eraser:
         digest = hashlib.sha256(body).hexdigest()
         self.store.put(key, io.BytesIO(body), size=len(body), sha256=digest, content_type=content_type)
 
-    def record(self, stored: StoredMessage) -> Tombstone | None:
-        """The record that was left of it, None where it was not purged."""
+    def tombstone(self, stored: StoredMessage) -> Tombstone | None:
+        """Return the message's tombstone, None if the message was not purged."""
         manifest = stored.manifest
         if manifest is None or manifest.size > MOST_BYTES:
             return None
@@ -121,13 +121,13 @@ class Eraser:
 
 
 def still_open(count: int) -> NotPurgedError:
-    """The error about messages that are still being processed."""
+    """Return the error about messages that are still being processed."""
     return NotPurgedError(
         f"still being processed: {count} of these messages; wait until `mailhaul status` shows none, or until they"
-        " are given up"
+        " fail"
     )
 
 
 def event_ids(message_keys: Iterable[str]) -> list[str]:
-    """The ids of all events that there can be of these messages."""
+    """Return the ids of all events that these messages can have."""
     return [keys.event_id(event_type, key) for key in message_keys for event_type in EventType]

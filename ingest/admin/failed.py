@@ -1,4 +1,4 @@
-"""Messages that were given up: a person looks at them, and lets them be tried again or drops them."""
+"""Failed messages: list them, retry them, or drop them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 
 class UnknownMessageError(MailhaulError):
-    """No message that was given up has this key, or several begin so; the text says which."""
+    """No failed message has this key, or several begin with it; the text says which."""
 
     code = "unknown_message"
 
 
 @dataclass(frozen=True, slots=True)
 class FailedMessages:
-    """What a person may do with messages that were given up."""
+    """What a person may do with failed messages. Every method may raise `LedgerUnavailableError`."""
 
     ledger: messages.FailedMessages
 
     def all(self, mailbox: str | None = None) -> list[FailedMessage]:
-        """All of them, or those of one mailbox, the oldest first."""
+        """Return the failed messages, of one mailbox or of all, the oldest first."""
         failed = self.ledger.failed_messages()
         return [one for one in failed if mailbox is None or one.message.mailbox == mailbox]
 
     def find(self, keys: Sequence[str]) -> list[FailedMessage]:
-        """Those with these keys, each given whole or by a beginning that no other has.
+        """Return the failed messages with these keys, each given in full or by an unambiguous beginning.
 
         Raises:
-            UnknownMessageError: one of them is not there, or stands for several.
+            UnknownMessageError: no failed message has this key, or several begin with it.
         """
         failed = self.all()
         return [_only(key, [one for one in failed if one.message.key.startswith(key)]) for key in keys]
@@ -45,12 +45,12 @@ class FailedMessages:
         return sum(self.ledger.retry_failed(one) for one in failed)
 
     def drop(self, failed: Sequence[FailedMessage]) -> int:
-        """Forget them; their raw mail stays in the store. Returns how many."""
+        """Drop their records, and keep their raw mail in the store; returns how many."""
         return sum(self.ledger.drop_failed(one) for one in failed)
 
 
 def _only(key: str, found: Sequence[FailedMessage]) -> FailedMessage:
     if len(found) != 1:
-        what = f"{len(found)} messages that were given up begin with" if found else "no message was given up under"
-        raise UnknownMessageError(f"{what} {key}; `mailhaul failed list` shows them all")
+        what = f"{len(found)} failed messages begin with" if found else "no failed message begins with"
+        raise UnknownMessageError(f"{what} {key}; `mailhaul failed list` lists them")
     return found[0]

@@ -1,4 +1,4 @@
-"""What commands share that a person runs beside the service: to hold a mailbox, and to come to an end when asked."""
+"""Claim a mailbox for a command that runs beside the service, so that nobody polls it meanwhile."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from ingest.ports.schedule import Schedule
     from ingest.usecases.claims import Lease, LeaseKeeper
 
-# Seconds to wait for a poll that is under way, and between two looks.
+# Seconds to wait for a poll in progress, and between two attempts to claim.
 PATIENCE = 60.0
-_LOOK_AGAIN = 0.2
+_RETRY_EVERY = 0.2
 
 
 class StopRequestedError(Exception):
-    """Somebody wants a command to end; no error to tell anybody."""
+    """The command was asked to stop; not an error to report."""
 
 
 class MailboxBusyError(MailhaulError):
-    """Another process has held a mailbox for too long to wait for it."""
+    """Another process has held the mailbox for longer than the command waits."""
 
     code = "mailbox_busy"
 
@@ -38,18 +38,18 @@ def claim_mailbox(
     stop: Callable[[], bool],
     patience: float = PATIENCE,
 ) -> Iterator[Lease]:
-    """Hold a mailbox for the length of a `with` block, so that nobody polls it, and give it back as it was found.
+    """Hold the claim on a mailbox during a `with` block, then release it with the due time it had before.
 
     Args:
-        ledger: knows who holds what.
-        keeper: keeps the claim alive.
+        ledger: the schedule.
+        keeper: renews the claim.
         mailbox: its id.
-        stop: asked while somebody else holds it.
-        patience: seconds to wait for somebody else.
+        stop: asked while another process holds the claim.
+        patience: seconds to wait for another process.
 
     Raises:
-        StopRequestedError: `stop` said so.
-        MailboxBusyError: somebody else holds it.
+        StopRequestedError: `stop` returned True.
+        MailboxBusyError: another process still holds the claim.
     """
     claim = _claimed(ledger, keeper, mailbox, stop, patience)
     try:
@@ -57,7 +57,7 @@ def claim_mailbox(
             yield lease
     finally:
         with suppress(LedgerUnavailableError):  # the claim expires by itself
-            # One that is disabled or not configured is taken out of the schedule by a poller or the scheduler.
+            # A mailbox that is disabled or not configured is unscheduled by a poller or the scheduler.
             if not ledger.unschedule(claim):
                 ledger.mailboxes.release(claim, max(0.0, -claim.late), claim.tries - 1)
 
@@ -71,5 +71,5 @@ def _claimed(ledger: Schedule, keeper: LeaseKeeper, mailbox: str, stop: Callable
             raise MailboxBusyError(
                 f"{mailbox} is being polled by another process; `mailhaul mailboxes list` shows when that is over"
             )
-        time.sleep(_LOOK_AGAIN)
+        time.sleep(_RETRY_EVERY)
     return claim

@@ -1,4 +1,4 @@
-"""Mailboxes one by one, as a person looks at them: how they stand, pause, resume, poll now."""
+"""Look at single mailboxes, pause and resume them, and poll one at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class NotPolledError(MailhaulError):
-    """A mailbox that cannot be polled now; the text says why, and what to do."""
+    """The mailbox cannot be polled now; the text says why, and what to do."""
 
     code = "not_polled"
 
@@ -29,8 +29,8 @@ class MailboxState:
 
     Attributes:
         mailbox: as configured.
-        paused: since when (seconds since 1970) a person has paused it; None where nobody has.
-        standing: in the schedule; None where it is not: paused, disabled, or not yet seen by a scheduler.
+        paused: when a person paused it (seconds since 1970); None if it is not paused.
+        standing: in the schedule; None if it is not scheduled: paused, disabled, or not yet seen by a scheduler.
         status: of its last poll; None before the first.
     """
 
@@ -57,10 +57,10 @@ class Mailboxes:
     configured: Mapping[str, Mailbox]
 
     def states(self, ids: Iterable[str] = ()) -> list[MailboxState]:
-        """These mailboxes or, where none is named, all, in the order of the configuration.
+        """Return the states of these mailboxes, or of all if none is named, in the order of the configuration.
 
         Raises:
-            ConfigError: there is no mailbox of such a name.
+            ConfigError: a mailbox is not configured.
         """
         chosen = set(self.require(ids))
         paused, standing, statuses = self.ledger.paused(), self.ledger.mailboxes.standing(), self.ledger.statuses()
@@ -71,23 +71,23 @@ class Mailboxes:
         ]
 
     def pause(self, ids: Iterable[str]) -> list[str]:
-        """Have mailboxes polled no more; a poll under way comes to its end. Returns those that were not paused.
+        """Pause mailboxes; a poll in progress continues to its end. Returns those that were not paused before.
 
         Raises:
-            ConfigError: there is no mailbox of such a name.
+            ConfigError: a mailbox is not configured.
         """
         new = [id_ for id_ in self.require(ids) if self.ledger.pause(id_)]
         for id_ in new:
-            self.ledger.mailboxes.run_now(id_)  # whoever takes it finds it paused, and takes it out of the schedule
+            self.ledger.mailboxes.run_now(id_)  # the poller that claims it finds it paused and unschedules it
         return new
 
     def resume(self, ids: Collection[str]) -> list[str]:
-        """Have paused mailboxes polled again, at once; returns those that were paused.
+        """Resume paused mailboxes, due at once; returns those that were paused.
 
-        One that is no longer configured may be named too.
+        A paused mailbox that is no longer configured may be named too.
 
         Raises:
-            ConfigError: there is no mailbox of such a name, and none is paused under it.
+            ConfigError: a mailbox is neither configured nor paused.
         """
         paused = self.ledger.paused()
         self.require(id_ for id_ in ids if id_ not in paused)
@@ -99,12 +99,12 @@ class Mailboxes:
         """Poll one mailbox in this process, due or not; its next poll follows after its interval.
 
         Args:
-            id_: of the mailbox.
+            id_: the mailbox.
             leave: asked between messages; True ends the poll early, with everything fetched so far registered.
 
         Raises:
-            ConfigError: there is no mailbox of this name.
-            NotPolledError: it is disabled, paused, or polled by somebody else now.
+            ConfigError: the mailbox is not configured.
+            NotPolledError: it is disabled, paused, or being polled by another process.
         """
         (id_,) = self.require([id_])
         if not self.configured[id_].enabled:
@@ -120,10 +120,10 @@ class Mailboxes:
         return outcome
 
     def require(self, ids: Iterable[str]) -> Sequence[str]:
-        """The ids, each of a configured mailbox.
+        """Return the ids without repetitions.
 
         Raises:
-            ConfigError: there is no mailbox of such a name; all such are named.
+            ConfigError: a mailbox is not configured; the text names all such.
         """
         ids = list(dict.fromkeys(ids))
         require_configured("mailbox", ids, self.configured)

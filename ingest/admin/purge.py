@@ -1,6 +1,6 @@
-"""Purge messages, for the right to be forgotten: some that a person names, or all of a mailbox.
+"""Purge messages, for the right to erasure: messages that a person names, or all messages of a mailbox.
 
-Nobody polls a mailbox while its messages are purged, so that none is opened or told of behind our back.
+The mailbox is claimed meanwhile, so that no poll opens or publishes its messages again.
 """
 
 from __future__ import annotations
@@ -30,26 +30,32 @@ if TYPE_CHECKING:
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.message import FailedMessage
+    from ingest.ports.eventlog import EventLog
+    from ingest.ports.ledger import Ledger
+    from ingest.ports.store import Store
     from ingest.usecases.claims import Lease, LeaseKeeper
 
-# The ledger is asked about so many messages at once, and so many are purged at once: of a store far away each request
-# takes its time, and each message takes several.
-_ASKED = 100
-_AT_ONCE = 8
+# Messages that the ledger is asked about in one request.
+_LOOKUP_BATCH = 100
+# Messages that are purged at once: each takes several requests, which are slow if the store is far away.
+_PARALLEL = 8
 _KEY_DIGITS = 2 * DIGEST_BYTES
 
 
 @dataclass(frozen=True)
 class Purge:
-    """Everything that purging needs, passed in.
+    """Finds and purges messages.
 
     Attributes:
-        eraser: erases one message, and knows store and ledger.
-        configured: mailboxes by id, the disabled ones too.
+        eraser: erases one message.
+        configured: all mailboxes by id, including disabled ones.
         workers: purge several messages at once.
-        patience: seconds to wait for somebody who polls a mailbox.
+        patience: seconds to wait for a poll in progress.
     """
 
+    store: Store
+    ledger: Ledger
+    events: EventLog
     eraser: Eraser
     layout: Layout
     configured: Mapping[str, Mailbox]
@@ -58,21 +64,23 @@ class Purge:
     patience: float = PATIENCE
 
     def find(self, wanted: Sequence[str], mailbox: str | None = None) -> list[StoredMessage]:
-        """The messages with these keys, each given whole or by a beginning that no other has.
+        """Return the stored messages with these keys, each given in full or by an unambiguous beginning.
 
-        One message is there twice when the mailbox's folder was changed and it was fetched again.
+        A message is stored twice if the mailbox's folder was changed and the message was fetched again.
 
         Args:
-            wanted: message keys, hex digits.
-            mailbox: where to look, which is faster than to look everywhere.
+            wanted: message keys, or beginnings of them, in hex digits.
+            mailbox: search only this mailbox, which is faster.
 
         Raises:
-            NotPurgedError: one of them is not there, or stands for several.
-            StoreError: the store is away.
+            NotPurgedError: no stored message has this key, or several begin with it.
+            StoreError: the store is unavailable.
         """
         for beginning in wanted:
             if not 1 <= len(beginning) <= _KEY_DIGITS or set(beginning) - set("0123456789abcdef"):
-                raise NotPurgedError(f"{beginning} is no message key: write its {_KEY_DIGITS} digits, or the first")
+                raise NotPurgedError(
+                    f"{beginning} is not a message key: write its {_KEY_DIGITS} hex digits, or the first"
+                )
         found: dict[str, dict[str, list[StoredMessage]]] = {beginning: {} for beginning in wanted}
         for stored in self._stored_messages(None if mailbox is None else self._folders(mailbox)):
             for beginning, matches in found.items():
@@ -81,37 +89,35 @@ class Purge:
         return list({one.folder: one for beginning in wanted for one in _only(beginning, found[beginning])}.values())
 
     def survey_mailbox(self, mailbox: str) -> Survey:
-        """Look at what would be purged of a whole mailbox.
+        """Return what would be purged of a whole mailbox.
 
         Raises:
-            NotPurgedError: it is still polled, some of it is still being processed, or nobody knows of it.
-            StoreError, LedgerError: the store or the ledger is away.
+            NotPurgedError: it is still polled, some of it is still being processed, or it is unknown.
+            StoreError, LedgerError: the store or the ledger is unavailable.
         """
         survey = self.survey(self._of_mailbox(mailbox))
         if not survey.mailboxes and mailbox not in self.configured:
             raise NotPurgedError(
-                f"nothing is stored under {mailbox}, and no mailbox of this name is configured; one that had a prefix"
-                " is called by that"
+                f"nothing is stored under {mailbox}, and no mailbox of this name is configured; a mailbox that had"
+                " a prefix is named by it"
             )
         return survey
 
     def survey(self, found: Iterable[StoredMessage]) -> Survey:
-        """Look at what would be purged.
+        """Return what would be purged.
 
         Raises:
             NotPurgedError: some of it is still being processed.
-            StoreError, LedgerError: the store or the ledger is away.
+            StoreError, LedgerError: the store or the ledger is unavailable.
         """
         messages = purged = objects = size = opened = 0
         days: set[date] = set()
         mailboxes: set[str] = set()
-        for batch in batches(found, _ASKED):
-            opened += sum(
-                one is not None for one in self.eraser.ledger.open_messages([stored.key for stored in batch])
-            )
+        for batch in batches(found, _LOOKUP_BATCH):
+            opened += sum(one is not None for one in self.ledger.open_messages([stored.key for stored in batch]))
             for stored in batch:
                 mailboxes.add(self._mailbox(stored))
-                if self.eraser.record(stored) is not None:
+                if self.eraser.tombstone(stored) is not None:
                     purged += 1
                     continue
                 messages, objects, size = messages + 1, objects + len(stored.objects), size + stored.size
@@ -123,93 +129,93 @@ class Purge:
         return Survey(messages, purged, objects, size, first, last, tuple(sorted(mailboxes)))
 
     def messages(self, found: Sequence[StoredMessage], stop: Callable[[], bool]) -> PurgeReport:
-        """Purge messages, which may belong to several mailboxes; none is polled while its messages are purged.
+        """Purge messages, which may belong to several mailboxes; each mailbox is claimed while this happens.
 
         Args:
-            found: as `find` gave them.
-            stop: asked now and then, between messages.
+            found: from `find`.
+            stop: asked between batches of messages.
 
         Returns:
-            What was done, with the error that broke it off, if any; then it may be done again.
+            What was done, with the error that ended it early, if any; purging again does the rest.
         """
         report = PurgeReport()
-        with _noted(report):
+        with _recording_errors(report):
             failed = self._failed()
             for mailbox, of_one in groupby(sorted(found, key=self._mailbox), self._mailbox):
                 chosen = list(of_one)
-                with self._held(mailbox, stop) as lease:
-                    self._purge_all(chosen, _Course(lease, failed, stop, report))
-                    report.unread_events += self.eraser.events.erase(event_ids(stored.key for stored in chosen))
+                with self._claimed(mailbox, stop) as lease:
+                    self._purge_all(chosen, _Run(lease, failed, stop, report))
+                    report.unread_events += self.events.erase(event_ids(stored.key for stored in chosen))
         return report
 
     def mailbox(
         self, mailbox: str, stop: Callable[[], bool], listen: Callable[[int], None] = lambda _: None
     ) -> PurgeReport:
-        """Purge every message of a mailbox that is polled no more, and that nobody can poll meanwhile.
+        """Purge every message of a mailbox that is not polled any more; the mailbox is claimed while this happens.
 
-        Its checkpoint stays: it holds digests only, and keeps mail that is still on the server from being fetched.
+        Its checkpoint is kept: it holds digests only, and prevents mail still on the server from being fetched again.
 
         Args:
-            mailbox: its id, or the name of its folder where it is not configured any more.
-            stop: asked now and then, between messages.
-            listen: told now and then how many messages there were.
+            mailbox: its id, or the name of its folder if it is not configured any more.
+            stop: asked between batches of messages.
+            listen: called now and then with the number of messages handled.
 
         Returns:
             As for `messages`.
         """
         report = PurgeReport()
-        with _noted(report), self._held(mailbox, stop) as lease:
-            self._purge_all(self._of_mailbox(mailbox), _Course(lease, self._failed(), stop, report, listen))
-            report.unread_events += self.eraser.events.erase(mailbox=mailbox)
+        with _recording_errors(report), self._claimed(mailbox, stop) as lease:
+            self._purge_all(self._of_mailbox(mailbox), _Run(lease, self._failed(), stop, report, listen))
+            report.unread_events += self.events.erase(mailbox=mailbox)
         return report
 
-    def _purge_all(self, found: Iterable[StoredMessage], course: _Course) -> None:
-        """Several at once. Where one fails, those beside it come to their end and are counted.
+    def _purge_all(self, found: Iterable[StoredMessage], run: _Run) -> None:
+        """Purge several messages at once. If one fails, the others of its batch are completed and counted first.
 
         Raises:
-            StopRequestedError: it was asked to stop.
+            StopRequestedError: `stop` returned True.
         """
-        for batch in batches(found, _AT_ONCE):
-            if course.stop():
+        for batch in batches(found, _PARALLEL):
+            if run.stop():
                 raise StopRequestedError
-            course.lease.check()
-            under_way = [self.workers.submit(self._erase, stored, course.failed) for stored in batch]
-            wait(under_way)
-            for future in under_way:
+            run.lease.check()
+            erasures = [self.workers.submit(self._erase, stored, run.failed) for stored in batch]
+            wait(erasures)
+            for future in erasures:
                 if future.exception() is None:
-                    course.report.add(future.result())
-            for future in under_way:
+                    run.report.add(future.result())
+            for future in erasures:
                 future.result()
-            course.listen(course.report.done)
+            run.listen(run.report.done)
 
     def _erase(self, stored: StoredMessage, failed: Mapping[str, FailedMessage]) -> PurgeReport:
         return self.eraser.erase(stored, self._mailbox(stored), failed.get(stored.key))
 
     def _failed(self) -> dict[str, FailedMessage]:
-        return {one.message.key: one for one in self.eraser.ledger.failed_messages()}
+        return {one.message.key: one for one in self.ledger.failed_messages()}
 
-    def _held(self, mailbox: str, stop: Callable[[], bool]) -> AbstractContextManager[Lease]:
-        return claim_mailbox(self.eraser.ledger, self.keeper, mailbox, stop, self.patience)
+    def _claimed(self, mailbox: str, stop: Callable[[], bool]) -> AbstractContextManager[Lease]:
+        return claim_mailbox(self.ledger, self.keeper, mailbox, stop, self.patience)
 
     def _of_mailbox(self, mailbox: str) -> Iterator[StoredMessage]:
         box = self.configured.get(mailbox)
-        if box is not None and box.enabled and not self.eraser.ledger.is_paused(mailbox):
+        if box is not None and box.enabled and not self.ledger.is_paused(mailbox):
             raise NotPurgedError(
-                f"{mailbox} is still polled; stop that first with: mailhaul mailboxes pause {mailbox}"
+                f"{mailbox} is still polled; pause it first with: mailhaul mailboxes pause {mailbox}"
             )
         return self._stored_messages(self._folders(mailbox))
 
     def _stored_messages(self, folders: Iterable[str] | None) -> Iterator[StoredMessage]:
         for folder in [None] if folders is None else folders:
-            yield from stored_messages(self.eraser.store, self.layout.everything(), folder)
+            yield from stored_messages(self.store, self.layout.everything(), folder)
 
     def _folders(self, mailbox: str) -> Sequence[str]:
-        """The folders of a mailbox. One that has a prefix has not always had it: then its mail lay under its id.
+        """Return the folders of a mailbox: its prefix, and its id, which was used before it had a prefix.
 
-        One that is not configured any more is called as its folder is.
+        A mailbox that is not configured any more is named by its folder.
 
         Raises:
-            NotPurgedError: this is the folder of a mailbox with another name.
+            NotPurgedError: this is the folder of a configured mailbox with another id.
         """
         if mailbox in self.configured:
             return sorted({mailbox, self.configured[mailbox].folder})
@@ -218,18 +224,18 @@ class Purge:
         return [mailbox]
 
     def _mailbox(self, stored: StoredMessage) -> str:
-        """The mailbox whose folder it is, else the folder's name."""
+        """Return the id of the mailbox that has this folder, or else the folder's name."""
         return self._owners.get(stored.root, stored.root)
 
     @cached_property
     def _owners(self) -> dict[str, str]:
-        """Ids of mailboxes by their folders."""
+        """The ids of configured mailboxes by their folders."""
         return {box.folder: box.id for box in self.configured.values()}
 
 
 @dataclass(frozen=True, slots=True)
-class _Course:
-    """What a purge of several messages goes by, and the report it writes."""
+class _Run:
+    """What is needed to purge the messages of one claimed mailbox, and the report to update."""
 
     lease: Lease
     failed: Mapping[str, FailedMessage]
@@ -239,8 +245,8 @@ class _Course:
 
 
 @contextmanager
-def _noted(report: PurgeReport) -> Iterator[None]:
-    """What goes wrong becomes part of the report: it tells what was done before."""
+def _recording_errors(report: PurgeReport) -> Iterator[None]:
+    """Record an error in the report instead of raising it, so that what was done before is reported too."""
     try:
         yield
     except StopRequestedError:
@@ -251,7 +257,7 @@ def _noted(report: PurgeReport) -> Iterator[None]:
 
 def _only(beginning: str, found: Mapping[str, list[StoredMessage]]) -> list[StoredMessage]:
     if len(found) != 1:
-        what = f"{len(found)} messages begin with" if found else "no message is stored under"
+        what = f"{len(found)} stored messages begin with" if found else "no stored message begins with"
         raise NotPurgedError(f"{what} {beginning}")
-    (stored_messages_,) = found.values()
-    return stored_messages_
+    (matches,) = found.values()
+    return matches

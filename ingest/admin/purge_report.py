@@ -1,4 +1,4 @@
-"""What a purge would take away, and what it took."""
+"""What a purge would erase, and what it has erased."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a purge would take away.
+    """What a purge would erase.
 
     Attributes:
-        messages: that still have content.
-        purged: that have a record already; what a purge that broke off has left of them goes too.
-        objects: of those with content.
-        bytes: of these objects.
-        first: the earliest day that one was received; None where no day is known.
-        last: the latest.
-        mailboxes: their ids, or names of folders, in alphabetical order.
+        messages: how many messages still have content.
+        purged: how many have a tombstone already; what an interrupted purge left of them is erased too.
+        objects: how many objects the messages with content have.
+        size: the bytes of these objects.
+        first: the earliest day on which one of them was received; None if no day is known.
+        last: the latest day.
+        mailboxes: the ids of their mailboxes, or names of folders, in alphabetical order.
     """
 
     messages: int = 0
@@ -48,19 +48,19 @@ class Survey:
 
 @dataclass(slots=True)
 class PurgeReport:
-    """What a purge took away; it counts on while the purge goes on.
+    """What a purge has erased. It is updated while the purge runs.
 
     Attributes:
-        messages: whose content is gone now.
-        purged_before: messages that had a record already.
-        objects: of the messages whose content is gone now.
-        bytes: of these objects.
-        left_over: objects, and earlier versions of objects, that were still there of those.
-        failed: messages among them that had been given up.
-        rejected_events: events of them that were in dead-letter queues and were dropped.
-        unread_events: events of them that were in the event stream.
-        stopped: whether there was more to do when it was asked to stop.
-        error: what broke it off.
+        messages: how many messages were erased.
+        purged_before: how many messages had a tombstone already.
+        objects: how many objects the erased messages had.
+        size: the bytes of these objects.
+        left_over: how many objects, and earlier versions of objects, were left of messages purged before.
+        failed: how many of the messages had failed.
+        rejected_events: how many of their events were removed from dead-letter queues.
+        unread_events: how many of their events were removed from the event stream.
+        stopped: whether it was asked to stop before everything was erased.
+        error: the error that ended it early, if any.
     """
 
     messages: int = 0
@@ -75,11 +75,11 @@ class PurgeReport:
     error: MailhaulError | None = None
 
     def add(self, other: PurgeReport) -> None:
-        """Count what another one counts."""
+        """Add the counts of another report."""
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @property
     def done(self) -> int:
-        """How many messages were dealt with."""
+        """How many messages were handled."""
         return self.messages + self.purged_before

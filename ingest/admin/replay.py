@@ -1,7 +1,7 @@
-"""Tell again of messages that are done: their events, made from their manifests, with the same ids.
+"""Replay: publish the events of processed messages again, rebuilt from their manifests, with the same ids.
 
-For consumers that lost what they had, and for those that come later than the stream remembers. Events go out in the
-order in which their manifests were written, a batch at a time; whatever ends it early says from when to go on.
+For consumers that lost data, and for those added after the stream was trimmed. Events are published in batches, in
+the order in which their manifests were written; a replay that ends early reports from when to continue.
 """
 
 from __future__ import annotations
@@ -30,61 +30,62 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store, Stored
 
 BATCH = 100
-# The stream lies in memory, 60 KiB an event at most: no more than so many are in it while they wait for sinks.
+# The stream is in memory, with up to 60 KiB for each event: a replay keeps it below this many.
 MOST_IN_STREAM = 5_000
-# Seconds between two looks whether it has shrunk, and for how long it may not.
-LOOK_AGAIN, PATIENCE = 1.0, 300.0
-# Seconds between the tries of a sink that is away.
+# Seconds between two looks at its length, and seconds to wait while it does not shrink.
+LOOK_EVERY, PATIENCE = 1.0, 300.0
+# Seconds between the tries of an unavailable sink.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 _UNAVAILABLE = frozenset({Verdict.UNAVAILABLE, Verdict.GONE})
 
 
 class NotPublishedError(MailhaulError):
-    """Events cannot go out now; the text says why, and what to do."""
+    """Events cannot be published now; the text says why, and what to do."""
 
-    code = "not_told"
+    code = "not_published"
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What went out.
+    """The result of a replay.
 
     Attributes:
-        told: events.
-        skipped: messages without an event to tell: purged, or their manifest is none.
+        published: how many events were published, or delivered to the sink.
+        skipped: how many messages have no event: they were purged, or their manifest cannot be read.
         rejected: ids of events that the sink rejected.
-        resume_at: from when to go on (seconds since 1970), where it ended early. Some of then may be out.
-        error: why it ended early; None where it was asked to, or did not.
+        resume_at: from when to continue (seconds since 1970) if it ended early; some events of that time may be
+            published already.
+        error: why it ended early; None if it was asked to stop, or did not end early.
     """
 
-    told: int = 0
+    published: int = 0
     skipped: int = 0
     rejected: list[str] = field(default_factory=list)
     resume_at: float | None = None
     error: MailhaulError | None = None
 
 
-class Patience(Protocol):
-    """How a command waits."""
+class StopSignal(Protocol):
+    """Tells a command that it is to stop."""
 
     @property
     def asked(self) -> bool:
-        """Whether it is to end."""
+        """Whether the command is to stop."""
         ...
 
     def wait(self, seconds: float) -> None:
-        """Until asked, or until the time is over."""
+        """Wait until the command is to stop, or until the time is over."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Everything that telling again needs, passed in.
+    """Finds manifests and publishes their events.
 
     Attributes:
-        configured: mailboxes by id; another may be named by its folder.
+        configured: mailboxes by id; any other is named by its folder.
         sinks: by name.
-        workers: read manifests, many at once.
+        workers: read several manifests at once.
         clock: monotonic, in seconds.
     """
 
@@ -98,15 +99,15 @@ class Replay:
     clock: Callable[[], float] = time.monotonic
 
     def find(self, mailboxes: Collection[str], since: float, until: float) -> list[Stored]:
-        """Manifests that were written in a time, the oldest first; read from listings alone.
+        """Return the manifests written in a period, the oldest first; only listings are read.
 
         Args:
-            mailboxes: ids, or names of folders of mailboxes that are not configured any more; none means all.
-            since: seconds since 1970.
-            until: seconds since 1970, itself not included.
+            mailboxes: ids, or names of folders of mailboxes that are not configured any more; empty for all.
+            since: seconds since 1970, inclusive.
+            until: seconds since 1970, exclusive.
 
         Raises:
-            StoreError: the store is away.
+            StoreError: the store is unavailable.
         """
         named = {folder for mailbox in mailboxes for folder in self._folders(mailbox)}
         folders: list[str | None] = [*sorted(named)] or [None]
@@ -122,27 +123,27 @@ class Replay:
         self,
         manifests: Sequence[Stored],
         sink: str | None,
-        patience: Patience,
+        stop: StopSignal,
         listen: Callable[[int], None] = lambda _: None,
     ) -> Replayed:
-        """Tell of them, in this order.
+        """Publish the events of manifests, in this order.
 
         Args:
-            manifests: as `find` gives them.
-            sink: the name of the only one to tell; without, the stream, and so everybody.
-            patience: asked between batches, and while something is waited for.
-            listen: told how many messages are done.
+            manifests: from `find`.
+            sink: the name of the only sink to deliver to; None publishes to the stream, and so to all sinks.
+            stop: asked between batches, and while waiting.
+            listen: called with the number of messages handled.
         """
         done = Replayed()
-        tell = self._stream(done, patience) if sink is None else _one_sink(self.sinks[sink], done, patience)
+        publish = self._to_stream(done, stop) if sink is None else _to_sink(self.sinks[sink], done, stop)
         finished = 0
         try:
             for batch in batches(manifests, BATCH):
-                _go_on(patience)
-                events = list(self.workers.map(self._recalled, batch))
-                there = [event for event in events if event is not None]
-                tell(there)
-                done.skipped += len(events) - len(there)
+                _raise_if_stopped(stop)
+                found = list(self.workers.map(self._event, batch))
+                events = [event for event in found if event is not None]
+                publish(events)
+                done.skipped += len(found) - len(events)
                 finished += len(batch)
                 listen(finished)
         except (StopRequestedError, NotPublishedError, StoreError) as error:
@@ -151,69 +152,69 @@ class Replay:
         return done
 
     def _folders(self, mailbox: str) -> list[str]:
-        """One that has a prefix has not always had it: then its mail lay under its id."""
+        """Return the folders of a mailbox: its prefix, and its id, which was used before it had a prefix."""
         configured = self.configured.get(mailbox)
         return sorted({mailbox, configured.folder}) if configured else [mailbox]
 
-    def _recalled(self, manifest: Stored) -> Event | None:
+    def _event(self, manifest: Stored) -> Event | None:
         try:
             return event_from_manifest(self.store, manifest)
         except ObjectMissingError:
             return None
 
-    def _stream(self, done: Replayed, patience: Patience) -> Callable[[Sequence[Event]], None]:
-        def tell(events: Sequence[Event]) -> None:
-            self._wait_for_room(patience)
+    def _to_stream(self, done: Replayed, stop: StopSignal) -> Callable[[Sequence[Event]], None]:
+        def publish(events: Sequence[Event]) -> None:
+            self._wait_for_room(stop)
             self.events.republish(events)
-            done.told += len(events)
+            done.published += len(events)
 
-        return tell
+        return publish
 
-    def _wait_for_room(self, patience: Patience) -> None:
+    def _wait_for_room(self, stop: StopSignal) -> None:
         fewest, since = self.ledger.counts()["events"], self.clock()
         while (waiting := self.ledger.counts()["events"]) > MOST_IN_STREAM:
             if waiting < fewest:
                 fewest, since = waiting, self.clock()
             if self.clock() - since > PATIENCE:
                 raise NotPublishedError(
-                    f"the event stream holds {waiting:,} events that nobody takes: is the service running, is a sink "
-                    "away? `mailhaul status` tells"
+                    f"the event stream holds {waiting:,} events and does not shrink: is the service running, is a "
+                    "sink unavailable? See `mailhaul status`"
                 )
-            patience.wait(LOOK_AGAIN)
-            _go_on(patience)
+            stop.wait(LOOK_EVERY)
+            _raise_if_stopped(stop)
 
 
-def _one_sink(sink: Sink, done: Replayed, patience: Patience) -> Callable[[Sequence[Event]], None]:
-    """Hands events over to one sink, and tries again while it is away."""
+def _to_sink(sink: Sink, done: Replayed, stop: StopSignal) -> Callable[[Sequence[Event]], None]:
+    """Return a function that delivers events to one sink, with several tries while it is unavailable."""
 
-    def tell(events: Sequence[Event]) -> None:
+    def publish(events: Sequence[Event]) -> None:
         left = list(events)
         for pause in (*PAUSES, None):
-            outcomes = _handed_over(sink, left)
-            told = list(zip(left, outcomes, strict=True))
-            done.told += sum(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
-            done.rejected += [event.id for event, outcome in told if outcome.verdict is Verdict.REJECTED]
-            left = [event for event, outcome in told if outcome.verdict in _UNAVAILABLE]
+            outcomes = _deliver(sink, left)
+            delivered = list(zip(left, outcomes, strict=True))
+            done.published += sum(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
+            done.rejected += [event.id for event, outcome in delivered if outcome.verdict is Verdict.REJECTED]
+            left = [event for event, outcome in delivered if outcome.verdict in _UNAVAILABLE]
             if not left:
                 return
-            away = next(outcome for outcome in outcomes if outcome.verdict in _UNAVAILABLE)
-            if pause is None or away.verdict is Verdict.GONE:
+            unavailable = next(outcome for outcome in outcomes if outcome.verdict in _UNAVAILABLE)
+            if pause is None or unavailable.verdict is Verdict.GONE:
                 raise NotPublishedError(
-                    f"{sink.name} takes no events now ({away.reason}); `mailhaul check` may say more"
+                    f"{sink.name} does not take events now ({unavailable.reason}); `mailhaul check` may say more"
                 )
-            patience.wait(pause)
-            _go_on(patience)
+            stop.wait(pause)
+            _raise_if_stopped(stop)
 
-    return tell
+    return publish
 
 
-def _handed_over(sink: Sink, events: Sequence[Event]) -> list[Outcome]:
+def _deliver(sink: Sink, events: Sequence[Event]) -> list[Outcome]:
     try:
         return sink.deliver(events)
     except SinkUnavailableError as error:
         return [Outcome(Verdict.UNAVAILABLE, error.code)] * len(events)
 
 
-def _go_on(patience: Patience) -> None:
-    if patience.asked:
+def _raise_if_stopped(stop: StopSignal) -> None:
+    if stop.asked:
         raise StopRequestedError

@@ -1,4 +1,4 @@
-"""`mailhaul status`: what the ledger knows, for a person or a machine."""
+"""Read the state of the whole system from the ledger, for `mailhaul status` and the exporter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class MailboxRow:
     """One configured mailbox; `status` is None until its first poll.
 
-    `paused` is since when (seconds since 1970) a person has paused it, None where nobody has.
+    `paused` is when a person paused it (seconds since 1970), None if it is not paused.
     """
 
     id: str
@@ -31,14 +31,14 @@ class MailboxRow:
     paused: float | None = None
 
     @property
-    def resting(self) -> str:
-        """Why it is not polled, in a word: `disabled` in the configuration, or `paused`; empty where it is polled."""
+    def inactive(self) -> str:
+        """Why it is not polled: `disabled` (in the configuration) or `paused`; empty if it is polled."""
         return "disabled" if not self.enabled else "paused" if self.paused is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of the whole system at one moment. `disabled` are the sinks that wait for a person to resume them."""
+    """The state of the whole system at one moment. `disabled` are the sinks that a person has to resume."""
 
     mailboxes: Sequence[MailboxRow]
     schedule: Backlog
@@ -52,10 +52,10 @@ class Status:
 
 
 def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], sinks: Iterable[str]) -> Status:
-    """Read it all from the ledger.
+    """Read the state from the ledger.
 
     Raises:
-        LedgerUnavailableError: the ledger is away.
+        LedgerUnavailableError: the ledger is unavailable.
     """
     statuses, paused, sinks = ledger.statuses(), ledger.paused(), list(sinks)
     return Status(

@@ -1,4 +1,4 @@
-"""What the store holds of each message, read from a listing alone."""
+"""List the messages in the store, with the objects of each, without reading any object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ingest.ports.store import Store, Stored
 
-# See `Layout.folder`; the folder of a mailbox may have several parts.
+# The keys that `Layout.folder` makes; the folder of a mailbox may have several parts.
 _MESSAGE = re.compile(r"(?P<folder>.+?)/(?P<day>\d{4}/\d\d/\d\d|undated)/(?P<key>[0-9a-f]{32})/.+", re.DOTALL)
 
 
@@ -24,10 +24,10 @@ class StoredMessage:
     """The objects of one message.
 
     Attributes:
-        root: folder of its mailbox.
-        folder: its own, without a slash at its end.
+        root: the folder of its mailbox.
+        folder: its own folder, without a trailing slash.
         key: the message key.
-        objects: all below its folder, in the order of their keys; never none.
+        objects: all objects below its folder, in the order of their keys; at least one.
     """
 
     root: str
@@ -37,12 +37,12 @@ class StoredMessage:
 
     @property
     def size(self) -> int:
-        """Of all its objects."""
+        """The bytes of all its objects."""
         return sum(stored.size for stored in self.objects)
 
     @property
     def day(self) -> date | None:
-        """The day it was received; None where it is not known."""
+        """The day it was received; None if unknown."""
         try:
             return date(*map(int, self.folder.split("/")[-4:-1]))
         except ValueError:
@@ -50,26 +50,26 @@ class StoredMessage:
 
     @property
     def manifest(self) -> Stored | None:
-        """Its manifest, or the record that was left in its place."""
+        """Its manifest, or the tombstone under the manifest's key; None if there is neither."""
         return next((stored for stored in self.objects if stored.key == f"{self.folder}/{keys.MANIFEST}"), None)
 
     @property
     def sources(self) -> list[Stored]:
-        """The mail itself, or its header where it was too large to fetch: one of them, as a rule."""
+        """The raw mail, or the header of an oversize message; normally one object."""
         names = {f"{self.folder}/{name}" for name in (keys.RAW, keys.TOP)}
         return [stored for stored in self.objects if stored.key in names]
 
 
 def stored_messages(store: Store, prefix: str, folder: str | None = None) -> Iterator[StoredMessage]:
-    """Every message in the store, those of one mailbox behind each other and by day, while the listing is read.
+    """Yield the messages in the store while the listing is read, grouped by mailbox and ordered by day.
 
     Args:
-        store: where to look.
-        prefix: what the keys of all mailboxes begin with: empty, or with a slash at its end.
-        folder: of the only mailbox to look through; its name stands behind the prefix.
+        store: the store.
+        prefix: the common prefix of all keys: empty, or with a trailing slash.
+        folder: the folder of the only mailbox to list; all mailboxes without it.
 
     Raises:
-        StoreError: the store is away or refuses.
+        StoreError: the store is unavailable, or refuses.
     """
     within = f"{prefix}{folder}/" if folder else prefix
     matched = (

@@ -42,7 +42,16 @@ def _open(config: Path | None) -> Iterator[Purge]:
 
     with open_runtime(config) as runtime:
         eraser = Eraser(runtime.store, runtime.ledger, runtime.events, runtime.sinks, runtime.now)
-        yield Purge(eraser, runtime.layout, runtime.mailboxes(), runtime.keeper, runtime.uploads)
+        yield Purge(
+            store=runtime.store,
+            ledger=runtime.ledger,
+            events=runtime.events,
+            eraser=eraser,
+            layout=runtime.layout,
+            configured=runtime.mailboxes(),
+            keeper=runtime.keeper,
+            workers=runtime.uploads,
+        )
 
 
 @app.command()

@@ -131,7 +131,7 @@ def _report(done: Replayed, sink: str | None, *, as_json: bool) -> None:
     if as_json:
         error = str(done.error) if done.error else None
         data = {
-            "published": done.told,
+            "published": done.published,
             "skipped": done.skipped,
             "rejected": done.rejected,
             "resume_at": on,
@@ -139,7 +139,7 @@ def _report(done: Replayed, sink: str | None, *, as_json: bool) -> None:
         }
         print_json(data)
     else:
-        typer.echo(f"{done.told:,} events went to {sink or 'the event stream'}")
+        typer.echo(f"{done.published:,} events went to {sink or 'the event stream'}")
         if done.skipped:
             typer.echo(f"{done.skipped:,} messages have no event: they were purged, or their manifest cannot be read")
         for event_id in done.rejected:

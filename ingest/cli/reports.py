@@ -126,7 +126,7 @@ def status_view(status: Status) -> RenderableType:
         table.add_column(name, justify="right")
     for row in status.mailboxes:
         found = row.status
-        result = row.resting or (found.result if found else "never")
+        result = row.inactive or (found.result if found else "never")
         success = ago(now - found.last_success) if found and found.last_success else "never"
         counts = (str(found.listed), str(found.backlog_messages)) if found else ("", "")
         table.add_row(row.id, result, *counts, success, ago(row.interval))

@@ -135,14 +135,14 @@ def _mailboxes(snapshot: Snapshot, rows: int) -> RenderableType:
 
 def _calm(row: MailboxRow) -> int:
     """Where not all have room: those in trouble first, then those with a backlog."""
-    if not row.resting and row.status and row.status.result != "success":
+    if not row.inactive and row.status and row.status.result != "success":
         return 0
     return 1 if row.status and row.status.backlog_messages else 2
 
 
 def _mailbox(row: MailboxRow, now: float) -> list[RenderableType]:
     status = row.status
-    result = row.resting or (status.result if status else "waiting")
+    result = row.inactive or (status.result if status else "waiting")
     state = Text.assemble(("● ", _COLOURS.get(result, "red")), result.replace("_", " "))
     if status is None:
         return [row.id, state, "", "", ""]

@@ -273,8 +273,8 @@ def test_where_nobody_can_be_asked_it_wants_a_yes_beforehand(haul: Haul) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("message", "ffffffff"), "no message is stored under ffffffff"),
-        (("message", "not-a-key"), "is no message key"),
+        (("message", "ffffffff"), "no stored message begins with ffffffff"),
+        (("message", "not-a-key"), "is not a message key"),
         (("mailbox", "nobody"), "nothing is stored under nobody"),
     ],
 )

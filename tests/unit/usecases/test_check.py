@@ -111,4 +111,4 @@ def test_a_server_without_unique_ids_needs_the_policy_to_delete() -> None:
 @pytest.mark.parametrize(("make", "told"), [(mailbox, True), (lambda id_: Mailbox(id_, Server("h", 995)), False)])
 def test_a_connection_without_tls_is_pointed_out(make: Callable[[str], Mailbox], told: bool) -> None:  # noqa: FBT001
     with bench(make("a")) as b:
-        assert ("unprotected" in check(b)["a"].detail) == told
+        assert ("unencrypted" in check(b)["a"].detail) == told

@@ -36,7 +36,17 @@ def secret(subject: str) -> bytes:
 
 def purge_of(b: Bench) -> Purge:
     eraser = Eraser(b.store, b.ledger, b.events, list(b.sinks), b.clock.now)
-    return Purge(eraser, Layout("mail"), b.mailboxes, b.keeper, b.uploads, patience=0.0)
+    return Purge(
+        store=b.store,
+        ledger=b.ledger,
+        events=b.events,
+        eraser=eraser,
+        layout=Layout("mail"),
+        configured=b.mailboxes,
+        keeper=b.keeper,
+        workers=b.uploads,
+        patience=0.0,
+    )
 
 
 def fill(b: Bench, *numbers: int, box: str = "a") -> None:
@@ -287,7 +297,7 @@ def test_a_key_may_be_given_by_a_beginning_that_no_other_has() -> None:
         assert [one.key for one in purger.find([wanted, wanted[:9]])] == [wanted]
         first = {key(number)[0] for number in range(20)}
         shared = next(digit for digit in first if sum(key(number)[0] == digit for number in range(20)) > 1)
-        with pytest.raises(NotPurgedError, match=f"messages begin with {shared}"):
+        with pytest.raises(NotPurgedError, match=f"stored messages begin with {shared}"):
             purger.find([shared])
 
 
@@ -295,16 +305,16 @@ def test_a_key_may_be_given_by_a_beginning_that_no_other_has() -> None:
 def test_what_is_no_key_is_refused(wrong: str) -> None:
     with bench() as b:
         fill(b, 1)
-        with pytest.raises(NotPurgedError, match="is no message key"):
+        with pytest.raises(NotPurgedError, match="is not a message key"):
             purge_of(b).find([wrong])
 
 
 def test_a_key_that_is_not_there_is_told() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         fill(b, 1)
-        with pytest.raises(NotPurgedError, match=f"no message is stored under {'f' * 32}"):
+        with pytest.raises(NotPurgedError, match=f"no stored message begins with {'f' * 32}"):
             purge_of(b).find(["f" * 32])
-        with pytest.raises(NotPurgedError, match="no message is stored under"):
+        with pytest.raises(NotPurgedError, match="no stored message begins with"):
             purge_of(b).find([key(1)], "b")
         assert purge_of(b).find([key(1)], "a")
 

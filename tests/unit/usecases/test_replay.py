@@ -53,9 +53,9 @@ def replay_of(b: Bench) -> Replay:
     return Replay(b.store, layout, b.ledger, b.events, b.mailboxes, b.sinks, b.uploads, b.clock)
 
 
-def run(b: Bench, sink: str | None = "late", patience: Waits | None = None) -> Replayed:
+def run(b: Bench, sink: str | None = "late", stop: Waits | None = None) -> Replayed:
     work = replay_of(b)
-    return work.run(work.find([], *ALWAYS), sink, patience or Waits())
+    return work.run(work.find([], *ALWAYS), sink, stop or Waits())
 
 
 def told(b: Bench, sink: str) -> list[str]:
@@ -63,7 +63,7 @@ def told(b: Bench, sink: str) -> list[str]:
 
 
 def test_a_sink_that_came_later_gets_the_same_events_in_the_same_order(b: Bench) -> None:
-    assert run(b) == Replayed(told=5)
+    assert run(b) == Replayed(published=5)
     first, again = (b.sinks[sink].delivered for sink in ("main", "late"))
     assert [(one.id, one.type, one.mailbox) for one in again] == [(one.id, one.type, one.mailbox) for one in first]
     assert [one.body for one in again] == [one.body for one in first]
@@ -71,7 +71,7 @@ def test_a_sink_that_came_later_gets_the_same_events_in_the_same_order(b: Bench)
 
 
 def test_without_a_sink_everybody_is_told_through_the_stream(b: Bench) -> None:
-    assert run(b, None) == Replayed(told=5)
+    assert run(b, None) == Replayed(published=5)
     b.relay_stage.run(never)
     assert told(b, "main") == 2 * told(b, "main")[:5]
 
@@ -91,7 +91,7 @@ def test_mailboxes_and_times_narrow_it(
     b: Bench, mailboxes: list[str], since: float, until: float, numbers: list[int]
 ) -> None:
     work = replay_of(b)
-    assert work.run(work.find(mailboxes, since, until), "late", Waits()).told == len(numbers)
+    assert work.run(work.find(mailboxes, since, until), "late", Waits()).published == len(numbers)
     assert told(b, "late") == [told(b, "main")[number] for number in numbers]
 
 
@@ -106,7 +106,7 @@ def test_what_has_no_manifest_to_read_is_skipped(b: Bench) -> None:
     del b.store.objects[manifests[0].key]
     digest = hashlib.sha256(b"{}").hexdigest()
     b.store.put(manifests[1].key, io.BytesIO(b"{}"), size=2, sha256=digest, content_type="application/json")
-    assert work.run(manifests, "late", Waits()) == Replayed(told=3, skipped=2)
+    assert work.run(manifests, "late", Waits()) == Replayed(published=3, skipped=2)
 
 
 def test_a_sink_that_is_away_for_a_moment_is_waited_for(b: Bench) -> None:
@@ -117,7 +117,7 @@ def test_a_sink_that_is_away_for_a_moment_is_waited_for(b: Bench) -> None:
         sink.verdict = lambda _: Outcome(Verdict.DELIVERED)
 
     patience = Waits(meanwhile=come_back)
-    assert run(b, patience=patience) == Replayed(told=5)
+    assert run(b, stop=patience) == Replayed(published=5)
     assert sorted(told(b, "late")) == sorted(told(b, "main"))
     assert len(patience.seconds) == 1
 
@@ -129,27 +129,27 @@ def test_a_sink_that_stays_away_ends_it_and_says_from_when_to_go_on(
     sink = b.sinks["late"]
     sink.verdict = lambda _: Outcome(Verdict.DELIVERED if len(sink.delivered) < 2 else Verdict.UNAVAILABLE, "timeout")
     patience = Waits()
-    done = run(b, patience=patience)
-    assert (done.told, "late" in str(done.error), "timeout" in str(done.error)) == (2, True, True)
+    done = run(b, stop=patience)
+    assert (done.published, "late" in str(done.error), "timeout" in str(done.error)) == (2, True, True)
     assert patience.seconds == sorted(patience.seconds) != []
     sink.verdict = lambda _: Outcome(Verdict.DELIVERED)
     assert done.resume_at is not None
     work = replay_of(b)
-    assert work.run(work.find([], done.resume_at, 1e12), "late", Waits()) == Replayed(told=3)
+    assert work.run(work.find([], done.resume_at, 1e12), "late", Waits()) == Replayed(published=3)
     assert told(b, "late") == told(b, "main")
 
 
 def test_a_sink_that_wants_nothing_any_more_is_not_asked_twice(b: Bench) -> None:
     b.sinks["late"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
     patience = Waits()
-    assert "http_410" in str(run(b, patience=patience).error)
+    assert "http_410" in str(run(b, stop=patience).error)
     assert patience.seconds == []
 
 
 def test_events_that_a_sink_refuses_are_named_and_the_others_pass(b: Bench) -> None:
     odd = told(b, "main")[2]
     b.sinks["late"].verdict = lambda event: Outcome(Verdict.REJECTED if event.id == odd else Verdict.DELIVERED)
-    assert run(b) == Replayed(told=4, rejected=[odd])
+    assert run(b) == Replayed(published=4, rejected=[odd])
 
 
 def test_it_ends_between_batches_when_asked_to(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ def test_it_ends_between_batches_when_asked_to(b: Bench, monkeypatch: pytest.Mon
     def listen(done: int) -> None:
         patience.asked = done == 2
 
-    assert work.run(manifests, "late", patience, listen) == Replayed(told=2, resume_at=manifests[2].modified)
+    assert work.run(manifests, "late", patience, listen) == Replayed(published=2, resume_at=manifests[2].modified)
 
 
 def test_a_store_that_goes_away_ends_it_and_says_from_when_to_go_on(
@@ -176,7 +176,7 @@ def test_a_store_that_goes_away_ends_it_and_says_from_when_to_go_on(
 
     b.store.fault = fault
     done = work.run(manifests, "late", Waits())
-    assert (done.told, done.resume_at, str(done.error)) == (2, manifests[2].modified, "The store is away.")
+    assert (done.published, done.resume_at, str(done.error)) == (2, manifests[2].modified, "The store is away.")
 
 
 def test_the_stream_is_not_filled_beyond_what_sinks_take(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def test_the_stream_is_not_filled_beyond_what_sinks_take(b: Bench, monkeypatch: 
         kept.append(b.ledger.counts()["events"])
         b.events.erase([next(oldest)])  # as trimming does; what is told again has the same id, and goes with it
 
-    assert run(b, None, Waits(meanwhile=taken)).told == 5
+    assert run(b, None, Waits(meanwhile=taken)).published == 5
     assert max(kept) == 7
 
 
@@ -200,5 +200,5 @@ def test_a_stream_that_nobody_takes_from_ends_it(b: Bench, monkeypatch: pytest.M
         b.clock.time += 60
 
     done = run(b, None, Waits(meanwhile=pass_time))
-    assert (done.told, "mailhaul status" in str(done.error)) == (0, True)
+    assert (done.published, "mailhaul status" in str(done.error)) == (0, True)
     assert done.resume_at is not None
