@@ -61,11 +61,11 @@ def test_the_tree_shows_header_parts_children_and_what_was_odd(mail: Path) -> No
         "├── 2  a.pdf  application/pdf · 14 B",
         "│       declared as application/octet-stream",
         "│       was called ..\\..\\a.pdf",
-        "│       name_path  A file name held folders; only its last part was kept",
+        "│       name_path  A file name contained folders; only its last part was kept",
         "└── 3  in.eml  message/rfc822 · 137 B · message",
         "    └── 3.1  passwd  text/csv · 3 B",
         "            was called ../../../../etc/passwd",
-        "            name_path  A file name held folders; only its last part was kept",
+        "            name_path  A file name contained folders; only its last part was kept",
     ]
 
 
