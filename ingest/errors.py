@@ -265,6 +265,12 @@ class StoreRefusedError(StoreError):
     code = "store_refused"
 
 
+class StoreCorruptError(StoreRefusedError):
+    """An object in the store does not have the bytes it should have. Nothing is deleted on its account."""
+
+    code = "store_corrupt"
+
+
 class ObjectMissingError(StoreError):
     """The object asked for is not there."""
 
@@ -273,7 +279,7 @@ class ObjectMissingError(StoreError):
 
 
 class ObjectExistsError(StoreError):
-    """`put(only_if_absent=True)` found an object under the key; it was left as it is."""
+    """`put(only_if_absent=True)` found the same bytes under the key already."""
 
     transient = False
     code = "object_exists"

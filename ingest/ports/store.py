@@ -56,7 +56,8 @@ class Store(Protocol):
             only_if_absent: do not replace an existing object.
 
         Raises:
-            ObjectExistsError: `only_if_absent`, and the object exists.
+            ObjectExistsError: `only_if_absent`, and the same bytes are there already.
+            StoreCorruptError: `only_if_absent`, and an object of another size or hash is there; it stays as it is.
         """
         ...
 

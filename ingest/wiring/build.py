@@ -115,14 +115,21 @@ def broker_of(config: Config, ledger_at: str) -> Broker:
 
 def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
     section = config.store
+    access_key, secret_key = section.access_key, section.secret_key
+
+    def keys() -> tuple[str, str] | None:
+        if access_key is None or secret_key is None:
+            return None
+        return secrets.read(access_key), secrets.read(secret_key)
+
+    keys()  # a secret that is missing is reported at the start
     return open_store(
         section.url,
         endpoint=section.endpoint,
         region=section.region,
         path_style=section.path_style,
         kms_key=section.kms_key,
-        access_key=secrets.read(section.access_key) if section.access_key else None,
-        secret_key=secrets.read(section.secret_key) if section.secret_key else None,
+        keys=keys,
     )
 
 

@@ -18,6 +18,7 @@ from ingest.adapters.stores.memory import MemoryStore
 from ingest.errors import (
     ObjectExistsError,
     ObjectMissingError,
+    StoreCorruptError,
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -128,10 +129,26 @@ def test_a_put_replaces_what_was_there(store: Store) -> None:
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
 def test_only_if_absent_leaves_the_first_object_as_it_is(store: Store, size: int) -> None:
     put(store, "box/a", b"first", only_if_absent=True)
-    with pytest.raises(ObjectExistsError):
+    with pytest.raises(StoreCorruptError):
         put(store, "box/a", filler(size), only_if_absent=True)
     assert read(store, "box/a") == b"first"
     assert stored_keys(store, "") == ["box/a"]
+
+
+@pytest.mark.parametrize("size", [0, SMALL, STREAMED, PARTED])
+def test_same_bytes_under_the_key_exist_already(store: Store, size: int) -> None:
+    put(store, "box/a", filler(size), only_if_absent=True)
+    with pytest.raises(ObjectExistsError):
+        put(store, "box/a", filler(size), only_if_absent=True)
+
+
+@pytest.mark.parametrize("there", [b"", b"another mail"])
+def test_other_bytes_under_the_key_are_not_taken_for_the_object(store: Store, there: bytes) -> None:
+    """Else an empty or altered object would count as stored mail, and the mail be deleted on its server."""
+    put(store, "box/a", there)
+    with pytest.raises(StoreCorruptError):
+        put(store, "box/a", b"first mail!!", only_if_absent=True)
+    assert read(store, "box/a") == there
 
 
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
@@ -150,7 +167,7 @@ def test_of_two_that_create_at_once_exactly_one_wins(store: Store) -> None:
             start.wait()
             try:
                 put(store, key, body, only_if_absent=True)
-            except (ObjectExistsError, StoreUnavailableError):  # S3 may answer a race with 409
+            except (StoreCorruptError, StoreUnavailableError):  # S3 may answer a race with 409
                 return False
             return True
 

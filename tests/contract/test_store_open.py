@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_an_s3_url_is_bucket_and_prefix(url: str, bucket: str, prefix: str) -> None:
-    store, found = open_store(url, endpoint="http://127.0.0.1:1", access_key="key", secret_key="secret")
+    store, found = open_store(url, endpoint="http://127.0.0.1:1", keys=lambda: ("key", "secret"))
     assert isinstance(store, S3Store)
     assert (store.bucket, found) == (bucket, prefix)
 

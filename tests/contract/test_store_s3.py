@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -18,7 +19,9 @@ import pytest
 
 from ingest.adapters.stores.s3 import S3Store
 from ingest.errors import (
+    ConfigError,
     ObjectExistsError,
+    StoreCorruptError,
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -163,7 +166,7 @@ def test_without_credentials_it_says_where_to_put_them(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
-    store = s3_server.open(access_key=None, secret_key=None)
+    store = s3_server.open(keys=lambda: None)
     for call in every_call(store):
         with pytest.raises(StoreRefusedError, match="configure access_key and secret_key"):
             call()
@@ -174,7 +177,7 @@ def test_credentials_may_come_from_the_environment(
 ) -> None:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    put(s3_server.open(bucket, access_key=None, secret_key=None), "box/a", b"bytes")
+    put(s3_server.open(bucket, keys=lambda: None), "box/a", b"bytes")
 
 
 # --- where there is no server, or an odd one -----------------------------------------------------------------------
@@ -191,10 +194,12 @@ class OddServer(ThreadingHTTPServer):
         self.objects: dict[str, bytes] = {}
         self.requests: list[tuple[str, Message, int]] = []
         self.release = threading.Event()
+        self.sleeps: list[float] = []
+        self.refusals = 0  # so many more requests are refused in the way the quirk says
 
     def open(self, **options: Any) -> S3Store:
         endpoint = f"http://127.0.0.1:{self.server_port}"
-        account = {"access_key": "key", "secret_key": "secret", "region": "us-east-1"}
+        account = {"keys": lambda: ("key", "secret"), "region": "us-east-1", "sleep": self.sleeps.append}
         return S3Store("bucket", endpoint=endpoint, **{**account, "attempts": 1, "path_style": True, **options})
 
 
@@ -214,7 +219,17 @@ class OddHandler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         key, body = self._begin()
         conditional, quirks = "If-None-Match" in self.headers, self.server.quirks
-        if "partNumber=" in self.path:
+        if "ends with a page" in quirks:
+            self._page(200)
+        elif "demands md5" in quirks and "Content-MD5" not in self.headers:
+            self._refuse(
+                400, "InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum"
+            )
+        elif "another checksum" in quirks:
+            self._answer(200, ETag='"etag"', checksum="AAAA")
+        elif "page with an ETag" in quirks:
+            self._answer(200, b"<html>back soon</html>", ETag='"page"', kind="text/html")
+        elif "partNumber=" in self.path:
             self._answer(200, ETag='"part"')
         elif conditional and "refuses conditions" in quirks:
             self._refuse(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
@@ -222,7 +237,7 @@ class OddHandler(BaseHTTPRequestHandler):
             self._refuse(
                 400, "InvalidArgument", "Unsupported header 'x-amz-checksum-sha256' received for this API call."
             )
-        elif "conflicts" in quirks:
+        elif "conflicts" in quirks and self._refuses_once_more():
             self._refuse(409, "ConditionalRequestConflict", "somebody else is creating it")
         elif conditional and "ignores conditions" not in quirks and key in self.server.objects:
             self._refuse(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
@@ -232,18 +247,22 @@ class OddHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         key, _ = self._begin()
-        if "busy" in self.server.quirks:
+        if "page" in self.server.quirks:
+            self._page(200)
+        elif "forbids in a page" in self.server.quirks:
+            self._page(403)
+        elif "busy" in self.server.quirks:
             self._refuse(503, "SlowDown", "Please reduce your request rate.")
         elif "stalls" in self.server.quirks:
             self.server.release.wait(20)
             self.close_connection = True
         elif "cuts" in self.server.quirks:
             content = self.server.objects[key]
-            self._answer(200, content[: len(content) // 2], length=len(content))
+            self._answer(200, content[: len(content) // 2], length=len(content), ETag='"etag"')
             self.close_connection = True
         elif "stalls halfway" in self.server.quirks:
             content = self.server.objects[key]
-            self._answer(200, content[: len(content) // 2], length=len(content))
+            self._answer(200, content[: len(content) // 2], length=len(content), ETag='"etag"')
             self.server.release.wait(20)
             self.close_connection = True
         else:
@@ -251,7 +270,13 @@ class OddHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         key, _ = self._begin()
-        if self.path.endswith("?uploads"):
+        if self.path.endswith("?uploads") and "no upload id" in self.server.quirks:
+            self._answer(200, b"<InitiateMultipartUploadResult></InitiateMultipartUploadResult>")
+        elif "fails in a success" in self.server.quirks and "uploadId=" in self.path:
+            self._refuse(200, "InternalError", "We encountered an internal error. Please try again.")
+        elif "ends with a page" in self.server.quirks and "uploadId=" in self.path:
+            self._page(200)
+        elif self.path.endswith("?uploads"):
             self._answer(
                 200, b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
             )
@@ -267,7 +292,10 @@ class OddHandler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         key, _ = self._begin()
-        self._give(key, b"")
+        if "page" in self.server.quirks:
+            self._answer(200, kind="text/html")
+        else:
+            self._give(key, b"")
 
     def _give(self, key: str, content: bytes) -> None:
         if key in self.server.objects:
@@ -280,14 +308,31 @@ class OddHandler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, self.headers, self.client_address[1]))
         return unquote(urlsplit(self.path).path), body
 
+    def _page(self, status: int) -> None:
+        self._answer(status, b"<html><body>Back soon.<br></body></html>", kind="text/html")
+
+    def _refuses_once_more(self) -> bool:
+        self.server.refusals -= 1
+        return self.server.refusals >= 0
+
     def _refuse(self, status: int, code: str, message: str) -> None:
         self._answer(status, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode())
 
-    def _answer(self, status: int, body: bytes = b"", length: int | None = None, **headers: str) -> None:
+    def _answer(
+        self,
+        status: int,
+        body: bytes = b"",
+        length: int | None = None,
+        *,
+        kind: str = "",
+        checksum: str = "",
+        **headers: str,
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
-        for name, value in headers.items():
-            self.send_header(name, value)
+        for name, value in (*headers.items(), ("Content-Type", kind), ("x-amz-checksum-sha256", checksum)):
+            if value:
+                self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
@@ -313,7 +358,7 @@ def running(server: OddServer) -> Iterator[OddServer]:
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
-    store = S3Store("bucket", endpoint=endpoint, access_key="key", secret_key="secret", attempts=1)
+    store = S3Store("bucket", endpoint=endpoint, keys=lambda: ("key", "secret"), attempts=1)
     for call in every_call(store):
         with pytest.raises(StoreUnavailableError, match="cannot be reached"):
             call()
@@ -321,7 +366,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 @pytest.mark.parametrize("endpoint", ["no url", "127.0.0.1:9000", "http://"])
 def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
-    store = S3Store("bucket", endpoint=endpoint, access_key="key", secret_key="secret")
+    store = S3Store("bucket", endpoint=endpoint, keys=lambda: ("key", "secret"))
     with pytest.raises(StoreRefusedError, match="write https://host:port"):
         put(store, "box/a", b"bytes")
 
@@ -350,10 +395,90 @@ def test_a_busy_server_is_asked_as_often_as_configured(odd: OddServer) -> None:
     assert len(odd.requests) == 2
 
 
-def test_two_that_create_at_once_may_be_told_to_try_again(odd: OddServer) -> None:
-    odd.quirks = {"conflicts"}
+@pytest.mark.parametrize("content", [b"bytes", bytes(10)])
+def test_conflicting_creation_is_repeated(odd: OddServer, content: bytes) -> None:
+    odd.quirks, odd.refusals = {"conflicts"}, 2
+    put(odd.open(attempts=3), "box/a", content, only_if_absent=True)
+    assert odd.objects["/bucket/box/a"] == content
+    assert len(odd.sleeps) == 2
+
+
+def test_creation_that_keeps_conflicting_is_left_for_later(odd: OddServer) -> None:
+    odd.quirks, odd.refusals = {"conflicts"}, 1000
     with pytest.raises(StoreUnavailableError, match="ConditionalRequestConflict"):
-        put(odd.open(), "box/a", b"bytes", only_if_absent=True)
+        put(odd.open(attempts=3), "box/a", b"bytes", only_if_absent=True)
+    assert len(odd.sleeps) == 2
+
+
+# --- answers that are not an object store's ---
+
+
+@pytest.mark.parametrize("quirk", ["ends with a page", "page with an ETag"])
+@pytest.mark.parametrize("only_if_absent", [False, True])
+def test_page_in_answer_to_put_is_no_success(odd: OddServer, quirk: str, *, only_if_absent: bool) -> None:
+    """A maintenance page or captive portal answers 200 to everything; taken for success, mail would be deleted."""
+    odd.quirks = {quirk}
+    with pytest.raises(StoreUnavailableError, match="not one of an object store"):
+        put(odd.open(), "box/a", b"bytes", only_if_absent=only_if_absent)
+
+
+@pytest.mark.parametrize("quirk", ["ends with a page", "no upload id", "fails in a success"])
+def test_multipart_upload_that_does_not_end_with_an_etag_is_no_success(odd: OddServer, quirk: str) -> None:
+    odd.quirks = {quirk}
+    with pytest.raises(StoreUnavailableError):
+        put(odd.open(single_bytes=5, part_bytes=5), "box/a", bytes(10))
+
+
+def test_page_in_place_of_an_object_is_an_error(odd: OddServer) -> None:
+    store = odd.open()
+    put(store, "box/a", b"bytes")
+    odd.quirks = {"page"}
+    for call in (lambda: read(store, "box/a"), lambda: store.stat("box/a"), lambda: list(store.stored("box"))):
+        with pytest.raises(StoreUnavailableError, match="not one of an object store"):
+            call()
+
+
+def test_refusal_by_a_proxy_says_that_the_store_did_not_answer(odd: OddServer) -> None:
+    odd.quirks = {"forbids in a page"}
+    with pytest.raises(StoreRefusedError, match=r"HTTP 403\) is not one of an object store: .*proxy"):
+        read(odd.open(), "box/a")
+
+
+def test_checksum_that_differs_in_the_answer_is_an_error(odd: OddServer) -> None:
+    odd.quirks = {"another checksum"}
+    with pytest.raises(StoreCorruptError, match="another checksum"):
+        put(odd.open(), "box/a", b"bytes")
+
+
+def test_content_md5_is_sent_where_the_server_demands_it(odd: OddServer) -> None:
+    """As for buckets with Object Lock, of each part too; what the server showed once is remembered."""
+    odd.quirks = {"demands md5"}
+    store = odd.open(single_bytes=5, part_bytes=5)
+    put(store, "box/a", b"bytes")
+    odd.requests.clear()
+    put(store, "box/b", b"0123456789")
+    puts = [headers["Content-MD5"] for method, headers, _ in odd.requests if method == "PUT"]
+    assert puts == [
+        base64.b64encode(hashlib.md5(part, usedforsecurity=False).digest()).decode() for part in (b"01234", b"56789")
+    ]
+
+
+def test_rotated_access_keys_are_used_for_the_next_request(odd: OddServer) -> None:
+    keys = [("first", "secret")]
+    store = odd.open(keys=lambda: keys[0])
+    put(store, "box/a", b"bytes")
+    keys[0] = ("second", "secret")
+    put(store, "box/b", b"bytes")
+    used = [headers["Authorization"].partition("Credential=")[2].partition("/")[0] for _, headers, _ in odd.requests]
+    assert used == ["first", "second"]
+
+
+def test_access_keys_that_cannot_be_read_are_a_refusal(odd: OddServer) -> None:
+    def unreadable() -> tuple[str, str]:
+        raise ConfigError(["secret_key: there is no file"])
+
+    with pytest.raises(StoreRefusedError, match="there is no file"):
+        put(odd.open(keys=unreadable), "box/a", b"bytes")
 
 
 @pytest.mark.parametrize("quirk", ["refuses conditions", "ignores conditions"])
@@ -364,7 +489,7 @@ def test_where_the_server_cannot_create_conditionally_we_look_first(odd: OddServ
     put(store, "box/b", b"other", only_if_absent=True)
     for _ in range(2):
         with pytest.raises(ObjectExistsError):
-            put(store, "box/a", b"second", only_if_absent=True)
+            put(store, "box/a", b"first", only_if_absent=True)
     assert read(store, "box/a") == b"first"
     asked = [method for method, headers, _ in odd.requests if "If-None-Match" in headers]
     assert len(asked) <= 2, "what the server showed once is remembered"
@@ -385,7 +510,7 @@ def test_what_another_created_while_the_parts_were_sent_stays_as_it_is(odd: OddS
             return super().read(size)
 
     content = bytes(10)
-    with pytest.raises(ObjectExistsError):
+    with pytest.raises(StoreCorruptError):
         odd.open(single_bytes=5, part_bytes=5).put(
             "box/a",
             Slow(content),
@@ -395,7 +520,7 @@ def test_what_another_created_while_the_parts_were_sent_stays_as_it_is(odd: OddS
             only_if_absent=True,
         )
     assert odd.objects == {"/bucket/box/a": b"first"}
-    assert odd.requests[-1][0] == "DELETE", "the parts are given up"
+    assert "DELETE" in [method for method, _, _ in odd.requests], "the upload is aborted"
 
 
 def test_where_the_server_does_not_know_checksums_they_are_left_out(odd: OddServer) -> None:
@@ -415,7 +540,7 @@ def test_a_put_carries_the_checksum_and_nothing_that_few_servers_know(odd: OddSe
     assert headers["x-amz-content-sha256"] == hashlib.sha256(b"bytes").hexdigest()
     assert headers["x-amz-server-side-encryption"] == "aws:kms"
     assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == "arn:aws:kms:key"
-    assert headers["Content-Length"] == "6"
+    assert headers["Content-Length"] == "5"
     for odd_one in ("x-amz-trailer", "Content-Encoding", "x-amz-checksum-crc32", "Expect", "Transfer-Encoding"):
         assert odd_one not in headers
 

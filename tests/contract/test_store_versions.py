@@ -100,7 +100,9 @@ def test_a_server_that_knows_no_versions_lists_objects(stubbed: tuple[S3Client, 
     client, stubber = stubbed
     where = {"Bucket": "b", "Prefix": "m/"}
     stubber.add_client_error("list_object_versions", "NotImplemented", http_status_code=501, expected_params=where)
-    stubber.add_response("list_objects_v2", {"Contents": [{"Key": "m/a"}, {"Key": "m/keep"}]}, where)
+    stubber.add_response(
+        "list_objects_v2", {"IsTruncated": False, "Contents": [{"Key": "m/a"}, {"Key": "m/keep"}]}, where
+    )
     stubber.add_response("delete_object", {}, {"Bucket": "b", "Key": "m/a"})
     assert erase(client, "b", "m/", ["m/keep"]) == 1
 
@@ -109,7 +111,9 @@ def test_the_latest_version_goes_last_so_that_none_comes_to_light(stubbed: tuple
     """Also when another erases beside us."""
     client, stubber = stubbed
     listed = [{"Key": "m/a", "VersionId": id_, "IsLatest": id_ == "3"} for id_ in "321"]
-    stubber.add_response("list_object_versions", {"Versions": listed}, {"Bucket": "b", "Prefix": "m/"})
+    stubber.add_response(
+        "list_object_versions", {"IsTruncated": False, "Versions": listed}, {"Bucket": "b", "Prefix": "m/"}
+    )
     for id_ in "21":
         stubber.add_response("delete_object", {}, {"Bucket": "b", "Key": "m/a", "VersionId": id_})
     gone = {"Bucket": "b", "Key": "m/a", "VersionId": "3"}

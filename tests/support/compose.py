@@ -119,8 +119,7 @@ class Stack:
             endpoint=f"http://127.0.0.1:{self.ports['s3']}",
             region=REGION,
             path_style=True,
-            access_key=self.account.access_key,
-            secret_key=self.account.secret_key,
+            keys=lambda: (self.account.access_key, self.account.secret_key),
         )
 
     def stop(self, name: str) -> int:

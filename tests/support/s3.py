@@ -132,8 +132,7 @@ class S3Server:
                 "endpoint": self.endpoint,
                 "region": REGION,
                 "path_style": True,
-                "access_key": account.access_key,
-                "secret_key": account.secret_key,
+                "keys": lambda: (account.access_key, account.secret_key),
                 **options,
             },
         )

@@ -11,6 +11,8 @@ from ingest.adapters.stores.transfer import segments
 from ingest.errors import ConfigError, StoreRefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ingest.ports.store import Store
 
 __all__ = ["open_store"]
@@ -25,8 +27,7 @@ def open_store(
     region: str | None = None,
     path_style: bool = False,
     kms_key: str | None = None,
-    access_key: str | None = None,
-    secret_key: str | None = None,
+    keys: Callable[[], tuple[str, str] | None] = lambda: None,
 ) -> tuple[Store, str]:
     """Return the store that a URL names, and the prefix of all its keys (without outer slashes, may be empty).
 
@@ -38,8 +39,7 @@ def open_store(
         region: the server's region.
         path_style: put the bucket into the path.
         kms_key: encryption key.
-        access_key: with `secret_key`.
-        secret_key: of `access_key`.
+        keys: returns access key and secret key, or None.
 
     Raises:
         ConfigError: the URL has neither form.
@@ -59,8 +59,7 @@ def open_store(
         region=region,
         path_style=path_style,
         kms_key=kms_key,
-        access_key=access_key,
-        secret_key=secret_key,
+        keys=keys,
     )
     return store, _checked_prefix(prefix.strip("/"))
 

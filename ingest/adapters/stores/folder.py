@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from typing_extensions import override
 
-from ingest.adapters.stores.transfer import guarded, measure, segments, transfer
+from ingest.adapters.stores.transfer import guarded, measure, raise_exists, segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import (
-    ObjectExistsError,
     ObjectMissingError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -91,7 +90,7 @@ class FolderStore(Store):
         with _translated():
             if only_if_absent and path.exists():
                 self._ensure_durable(folder)
-                self._raise_exists(folder)
+                self._raise_exists(key, size, sha256)
             descriptor, temporary = self._create(folder)
             try:
                 _fill(descriptor, body, size, sha256)
@@ -100,7 +99,7 @@ class FolderStore(Store):
                 else:
                     temporary.rename(path)
             except FileExistsError:
-                self._raise_exists(folder)
+                self._raise_exists(key, size, sha256)
             finally:
                 temporary.unlink(missing_ok=True)
             _synchronise(folder)
@@ -201,10 +200,10 @@ class FolderStore(Store):
         if not self._root.parent.is_dir():
             raise StoreRefusedError("the store's folder and its parent do not exist: make them, or mount the volume")
 
-    def _raise_exists(self, folder: Path) -> NoReturn:
-        """Sync the folder and raise: the object's writer may not have synced yet, and the caller relies on it."""
-        _synchronise(folder)
-        raise ObjectExistsError("there is an object under this key already")
+    def _raise_exists(self, key: str, size: int, sha256: str) -> NoReturn:
+        """Sync the folder, then raise: the object's writer may not have synced yet, and the caller relies on it."""
+        _synchronise(self._path(key).parent)
+        raise_exists(self.stat(key), size=size, sha256=sha256)
 
     def _open(self, key: str) -> BufferedReader | None:
         path = self._path(key)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from typing_extensions import override
 
-from ingest.adapters.stores.transfer import segments, transfer
+from ingest.adapters.stores.transfer import measure, raise_exists, segments, transfer
 from ingest.domain.manifest import ObjectRef
-from ingest.errors import ObjectExistsError, ObjectMissingError
+from ingest.errors import ObjectMissingError
 from ingest.ports.store import Store, Stored
 
 if TYPE_CHECKING:
@@ -70,8 +70,11 @@ class MemoryStore(Store):
         transfer(body, content.write, size=size, sha256=sha256)
         ref = ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
         with self._lock:
-            if only_if_absent and key in self.objects:
-                raise ObjectExistsError("there is an object under this key already")
+            if only_if_absent and (found := self.objects.get(key)) is not None:
+                size, sha256 = measure(io.BytesIO(found.content))
+                raise_exists(
+                    found.ref.model_copy(update={"size": size, "sha256": sha256}), size=ref.size, sha256=ref.sha256
+                )
             self.objects[key] = StoredObject(ref, content.getvalue(), content_type, filename, self._clock())
         return ref
 

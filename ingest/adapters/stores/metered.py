@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from typing_extensions import override
 
-from ingest.errors import ObjectExistsError, ObjectMissingError, StoreError, StoreRefusedError
+from ingest.errors import ObjectExistsError, ObjectMissingError, StoreCorruptError, StoreError, StoreRefusedError
 from ingest.ports.store import Store
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def _result(error: StoreError) -> str:
             return "exists"
         case ObjectMissingError():
             return "missing"
+        case StoreCorruptError():
+            return "corrupt"
         case StoreRefusedError():
             return "refused"
         case _:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote
 
@@ -21,21 +23,24 @@ from typing_extensions import override
 
 from ingest.adapters.stores.s3_erase import erase
 from ingest.adapters.stores.s3_errors import (
+    demands_md5,
+    is_conflict,
     is_missing,
     is_present,
     names_checksum,
+    not_a_store,
     not_understood,
     translated,
     translated_erasing,
 )
 from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
-from ingest.adapters.stores.transfer import guarded, measure, segments
+from ingest.adapters.stores.transfer import guarded, measure, raise_exists, segments
 from ingest.domain.manifest import ObjectRef
-from ingest.errors import ObjectExistsError, StoreRefusedError
+from ingest.errors import ConfigError, ObjectExistsError, StoreRefusedError
 from ingest.ports.store import Store, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from types_boto3_s3 import S3Client
 
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
 # Up to this size one request is used; repeating it after a failure takes seconds.
 SINGLE_BYTES = 64 * 2**20
 PART_BYTES = 16 * 2**20
+_CONFLICT_SECONDS = 0.2
 # RFC 8187 section 3.2.1: the attr-char characters that `quote` would encode.
 _ATTR_CHAR = "!#$&+^`|"
 
@@ -55,20 +61,25 @@ class _Dialect:
 
     Attributes:
         checksums: `x-amz-checksum-sha256`; Backblaze B2 refuses it.
+        md5: send Content-MD5; instead of a checksum that the server refuses, or because it demands one, as for
+            buckets with Object Lock.
         conditional: `If-None-Match: *` in a put; None until tried. Some servers refuse it (501) and some, which is
             worse, ignore it.
     """
 
     checksums: bool = True
+    md5: bool = False
     conditional: bool | None = None
 
     def reduced(self, error: ClientError, *, conditional: bool) -> _Dialect | None:
         """Return the features to try next after a refusal, None if it was not about one of our headers."""
+        if demands_md5(error):
+            return None if self.md5 else replace(self, md5=True)
         if not not_understood(error):
             return None
         if conditional and not names_checksum(error):
             return replace(self, conditional=False)
-        return replace(self, checksums=False) if self.checksums else None
+        return replace(self, checksums=False, md5=True) if self.checksums else None
 
 
 class S3Store(Store):
@@ -86,14 +97,15 @@ class S3Store(Store):
         region: the region for signatures; else the environment's, else us-east-1.
         path_style: put the bucket into the path (`endpoint/bucket/key`), as many servers other than AWS need.
         kms_key: id or ARN of the KMS key to encrypt with; else the bucket's default.
-        access_key: with `secret_key`; else boto3's chain (environment, profile, web identity, role).
-        secret_key: of `access_key`.
+        keys: returns access key and secret key, and is called for each request so that rotated keys are used at
+            once; if it returns None, boto3's chain is used (environment, profile, web identity, role).
         max_connections: connections kept open; further threads open and close their own.
         connect_timeout: seconds for connecting, and for each piece of an upload to be accepted.
         read_timeout: seconds without a byte while an answer is awaited or read.
         attempts: per request, with pauses of a few seconds at most; longer retries are the caller's.
         single_bytes: larger objects are sent in parts.
         part_bytes: size of each part but the last; S3 requires at least 5 MiB and at most 10,000 parts.
+        sleep: waits some seconds before a creation that collided with another one is repeated.
     """
 
     def __init__(
@@ -104,21 +116,22 @@ class S3Store(Store):
         region: str | None = None,
         path_style: bool = False,
         kms_key: str | None = None,
-        access_key: str | None = None,
-        secret_key: str | None = None,
+        keys: Callable[[], tuple[str, str] | None] = lambda: None,
         max_connections: int = 64,
         connect_timeout: float = 10,
         read_timeout: float = 60,
         attempts: int = 3,
         single_bytes: int = SINGLE_BYTES,
         part_bytes: int = PART_BYTES,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.bucket = bucket
         self._endpoint = endpoint
         self._region = region
         self._kms_key = kms_key
-        self._access_key = access_key
-        self._secret_key = secret_key
+        self._keys = keys
+        self._attempts = attempts
+        self._sleep = sleep
         self._single_bytes = single_bytes
         self._part_bytes = part_bytes
         self._config = Config(
@@ -132,7 +145,7 @@ class S3Store(Store):
         )
         self._dialect = _Dialect()
         self._lock = threading.Lock()
-        self._made: tuple[int, S3Client] | None = None
+        self._made: tuple[tuple[int, tuple[str, str] | None], S3Client] | None = None
 
     @override
     def put(
@@ -147,16 +160,19 @@ class S3Store(Store):
         only_if_absent: bool = False,
     ) -> ObjectRef:
         segments(key)
-        with translated():
-            target = Target(self._client(), self.bucket, key, self._attributes(content_type, filename, sha256))
-            upload: Upload
-            if size > self._single_bytes:
-                if only_if_absent and self._has(key):  # checked first, so that no parts are sent in vain
-                    raise _exists()
-                upload = PartedUpload(target, body, size, sha256, self._part_bytes)
-            else:
-                upload = WholeUpload(target, body, size, sha256)
-            sent = self._send(upload, key, only_if_absent=only_if_absent)
+        try:
+            with translated():
+                target = Target(self._client(), self.bucket, key, self._attributes(content_type, filename, sha256))
+                upload: Upload
+                if size > self._single_bytes:
+                    if only_if_absent:  # checked first, so that no parts are sent in vain
+                        self._raise_if_present(key)
+                    upload = PartedUpload(target, body, size, sha256, self._part_bytes)
+                else:
+                    upload = WholeUpload(target, body, size, sha256)
+                sent = self._send(upload, key, only_if_absent=only_if_absent)
+        except ObjectExistsError:
+            raise_exists(self.stat(key), size=size, sha256=sha256)
         return ObjectRef(
             bucket=self.bucket, key=key, size=size, sha256=sha256, etag=sent.etag, version_id=sent.version_id
         )
@@ -167,6 +183,9 @@ class S3Store(Store):
         segments(key)
         with translated():
             answer = self._client().get_object(Bucket=self.bucket, Key=key)
+            if not answer.get("ETag"):
+                answer["Body"].close()
+                raise not_a_store()
         # The stubs have the type of its `readinto` wrong.
         with guarded(cast("Readable", answer["Body"]), translated) as body:
             yield body
@@ -182,12 +201,14 @@ class S3Store(Store):
                 if is_missing(explained):
                     return None
                 raise explained from error
+        if not head.get("ETag") or "ContentLength" not in head:
+            raise not_a_store()
         version = head.get("VersionId")
         return ObjectRef(
             bucket=self.bucket,
             key=key,
             size=head["ContentLength"],
-            sha256=head["Metadata"].get("sha256") or self._read_sha256(key),
+            sha256=head.get("Metadata", {}).get("sha256") or self._read_sha256(key),
             etag=head["ETag"].strip('"'),
             version_id=version if version != "null" else None,
         )
@@ -213,17 +234,25 @@ class S3Store(Store):
                 page = next(pages, None)
             if page is None:
                 return
+            if "IsTruncated" not in page:  # every listing has it, an empty one too
+                raise not_a_store()
             for entry in page.get("Contents", ()):
                 yield Stored(entry["Key"], entry["LastModified"].timestamp(), entry["Size"])
 
     def _client(self) -> S3Client:
         """Return this process's client. Making one takes 0.2 s, and a fork must not use its parent's connections."""
+        try:
+            keys = self._keys()
+        except ConfigError as error:
+            raise StoreRefusedError(f"the store's access keys cannot be read: {error}") from error
+        wanted = os.getpid(), keys
         with self._lock:
-            if self._made is None or self._made[0] != os.getpid():
-                self._made = (os.getpid(), self._make_client())
+            if self._made is None or self._made[0] != wanted:
+                # The old client is not closed: other threads may be in the middle of a request.
+                self._made = wanted, self._make_client(keys)
             return self._made[1]
 
-    def _make_client(self) -> S3Client:
+    def _make_client(self, keys: tuple[str, str] | None) -> S3Client:
         session = boto3.session.Session()
         region = self._region or session.region_name or "us-east-1"
         try:
@@ -231,8 +260,8 @@ class S3Store(Store):
                 "s3",
                 endpoint_url=self._endpoint,
                 region_name=region,
-                aws_access_key_id=self._access_key,
-                aws_secret_access_key=self._secret_key,
+                aws_access_key_id=keys[0] if keys else None,
+                aws_secret_access_key=keys[1] if keys else None,
                 config=self._config,
             )
         except ValueError as error:  # botocore's error for an endpoint that is no URL, or an invalid region
@@ -260,10 +289,10 @@ class S3Store(Store):
         """
         dialect = self._dialect
         conditional = only_if_absent and dialect.conditional is not False
-        if only_if_absent and not conditional and self._has(key):
-            raise _exists()
+        if only_if_absent and not conditional:
+            self._raise_if_present(key)
         try:
-            sent = upload.send(checksums=dialect.checksums, conditional=conditional)
+            sent = self._send_through_conflicts(upload, dialect, conditional=conditional)
         except ClientError as error:
             reduced = dialect.reduced(error, conditional=conditional)
             if reduced is None:
@@ -274,24 +303,35 @@ class S3Store(Store):
             self._dialect = replace(self._dialect, conditional=self._heeds_condition(upload))
         return sent
 
+    def _send_through_conflicts(self, upload: Upload, dialect: _Dialect, *, conditional: bool) -> Sent:
+        """Send, again if another request for the same key was in progress (409), as Amazon advises."""
+        for attempt in count(1):
+            try:
+                return upload.send(checksums=dialect.checksums, md5=dialect.md5, conditional=conditional)
+            except ClientError as error:
+                if attempt >= self._attempts or not is_conflict(error):
+                    raise
+            self._sleep(_CONFLICT_SECONDS * attempt)
+        raise AssertionError("unreachable")
+
     def _heeds_condition(self, upload: WholeUpload) -> bool | None:
         """Whether the server refuses to create the same object again; if not, it has stored the same bytes again."""
         try:
-            upload.send(checksums=self._dialect.checksums, conditional=True)
+            upload.send(checksums=self._dialect.checksums, md5=self._dialect.md5, conditional=True)
         except ClientError as error:
             return True if is_present(error) else None
         except BotoCoreError:
             return None
         return False
 
-    def _has(self, key: str) -> bool:
+    def _raise_if_present(self, key: str) -> None:
         try:
             self._client().head_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             if is_missing(error):
-                return False
+                return
             raise
-        return True
+        raise ObjectExistsError
 
     def _explain_head_error(self, key: str, error: ClientError) -> ClientError:
         """Repeat a refused HEAD as GET, whose answer has a body: HEAD's 404 may mean the bucket, its 403 anything."""
@@ -309,7 +349,3 @@ class S3Store(Store):
 def content_disposition(filename: str) -> str:
     """Return the header that makes browsers save an object under this name (RFC 6266 section 4, RFC 8187)."""
     return f"attachment; filename*=UTF-8''{quote(filename, safe=_ATTR_CHAR, errors='replace')}"
-
-
-def _exists() -> ObjectExistsError:
-    return ObjectExistsError("there is an object under this key already")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from ingest.adapters.stores.s3_errors import is_missing, not_understood
+from ingest.adapters.stores.s3_errors import is_missing, not_a_store, not_understood
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from types_boto3_s3 import S3Client
 
@@ -59,14 +59,21 @@ def _versions(client: S3Client, bucket: str, prefix: str) -> Iterable[_Version]:
 
 def _listed_versions(client: S3Client, bucket: str, prefix: str) -> Iterator[_Version]:
     for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        _require_listing(page)
         for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
             yield _Version(entry["Key"], entry["VersionId"], entry["IsLatest"])
 
 
 def _listed_objects(client: S3Client, bucket: str, prefix: str) -> Iterator[_Version]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        _require_listing(page)
         for entry in page.get("Contents", ()):
             yield _Version(entry["Key"], None, latest=True)
+
+
+def _require_listing(page: Mapping[str, Any]) -> None:
+    if "IsTruncated" not in page:  # every listing has it, an empty one too
+        raise not_a_store()
 
 
 def _remove(client: S3Client, bucket: str, version: _Version) -> None:

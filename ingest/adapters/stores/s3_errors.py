@@ -21,6 +21,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from botocore.parsers import ResponseParserError
 
 from ingest.errors import ObjectExistsError, ObjectMissingError, StoreError, StoreRefusedError, StoreUnavailableError
 
@@ -67,6 +68,8 @@ _TRANSIENT = frozenset(
         "XAmzContentSHA256Mismatch",
     }
 )
+_CONFLICTS = frozenset({"ConditionalRequestConflict", "OperationAborted"})
+_MD5_DEMANDED = frozenset({"InvalidRequest", "InvalidArgument", "MissingContentMD5"})
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 _PRECONDITION_FAILED = 412
 _SERVER_ERRORS = 500
@@ -97,6 +100,8 @@ def translated() -> Iterator[None]:
         raise _answered(error) from error
     except BotoCoreError as error:
         raise _failed(error) from error
+    except ResponseParserError as error:
+        raise not_a_store() from error
 
 
 @contextmanager
@@ -116,9 +121,27 @@ def translated_erasing() -> Iterator[None]:
         ) from error.__cause__
 
 
+def not_a_store() -> StoreUnavailableError:
+    """Return the error for a success that no object store would answer like this."""
+    return StoreUnavailableError(
+        "the answer is not one of an object store: a proxy, a captive portal or a maintenance page may have given it;"
+        " check the endpoint and what is between here and the store"
+    )
+
+
+def is_conflict(error: ClientError) -> bool:
+    """Whether another request for the same key was in progress."""
+    return _code(error) in _CONFLICTS
+
+
+def demands_md5(error: ClientError) -> bool:
+    """Whether the server demands a Content-MD5 header (for instance for buckets with Object Lock)."""
+    return "content-md5" in _message(error) and _code(error) in _MD5_DEMANDED
+
+
 def is_missing(error: ClientError) -> bool:
     """Whether the object (or, in the answer to a HEAD, the bucket) does not exist."""
-    return _code(error) in _MISSING
+    return _code(error) in _MISSING and not _is_unexplained(error)
 
 
 def is_present(error: ClientError) -> bool:
@@ -150,8 +173,24 @@ def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def _is_unexplained(error: ClientError) -> bool:
+    """Whether the answer holds no S3 error, so that botocore takes the status as its code, or has none.
+
+    The answer to a HEAD never holds one.
+    """
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return (not code or code.isdigit()) and error.operation_name not in {"HeadObject", "HeadBucket"}
+
+
 def _answered(error: ClientError) -> StoreError:
     code, status = _code(error), _status(error)
+    if _is_unexplained(error):
+        later = status in _TRANSIENT_STATUS or status >= _SERVER_ERRORS
+        kind = StoreUnavailableError if later else StoreRefusedError
+        return kind(
+            f"the answer (HTTP {status}) is not one of an object store: a proxy, a firewall or a web server may have"
+            " given it; check the endpoint, and that nothing between here and the store refuses the request"
+        )
     if is_missing(error):
         return ObjectMissingError("there is no object under this key")
     if is_present(error):

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from botocore.exceptions import BotoCoreError, ClientError
 from typing_extensions import override
 
+from ingest.adapters.stores.s3_errors import not_a_store
 from ingest.adapters.stores.transfer import CHUNK_BYTES, mismatch, transfer
+from ingest.errors import StoreCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
@@ -36,11 +38,12 @@ class Sent:
 class Upload(Protocol):
     """An object that can be sent, repeatedly if necessary. Raises what boto3 raises."""
 
-    def send(self, *, checksums: bool, conditional: bool) -> Sent:
+    def send(self, *, checksums: bool, md5: bool, conditional: bool) -> Sent:
         """Send it.
 
         Args:
             checksums: send its SHA-256 in a header, which the server compares and keeps.
+            md5: send its MD5 in a header (Content-MD5), which the server compares.
             conditional: only if there is no object under the key (`If-None-Match: *`).
         """
         ...
@@ -80,16 +83,28 @@ class WholeUpload(Upload):
             transfer(body, len, size=size, sha256=sha256)
 
     @override
-    def send(self, *, checksums: bool, conditional: bool) -> Sent:
+    def send(self, *, checksums: bool, md5: bool, conditional: bool) -> Sent:
         target, extra = self._target, dict(self._target.attributes)
+        checksum = _base64(bytes.fromhex(self._sha256)) if checksums else None
+        if checksum is not None:
+            extra["ChecksumSHA256"] = checksum
+        if md5:
+            extra["ContentMD5"] = self._md5()
         if not isinstance(self._body, bytes):
             self._body.seek(0)
-        if checksums:
-            extra["ChecksumSHA256"] = _base64(bytes.fromhex(self._sha256))
         if conditional:
             extra["IfNoneMatch"] = "*"
         answer = target.client.put_object(Bucket=target.bucket, Key=target.key, Body=self._body, **extra)
-        return _sent(answer.get("ETag"), answer.get("VersionId"))
+        require_stored(answer, checksum)
+        return _sent(answer["ETag"], answer.get("VersionId"))
+
+    def _md5(self) -> str:
+        body = io.BytesIO(self._body) if isinstance(self._body, bytes) else self._body
+        body.seek(0)
+        digest = hashlib.md5(usedforsecurity=False)
+        while chunk := body.read(CHUNK_BYTES):
+            digest.update(chunk)
+        return _base64(digest.digest())
 
 
 class PartedUpload(Upload):
@@ -107,38 +122,45 @@ class PartedUpload(Upload):
         self._part_bytes = part_bytes
 
     @override
-    def send(self, *, checksums: bool, conditional: bool) -> Sent:
+    def send(self, *, checksums: bool, md5: bool, conditional: bool) -> Sent:
         target, extra = self._target, dict(self._target.attributes)
         if checksums:
             extra["ChecksumAlgorithm"] = "SHA256"
         made = target.client.create_multipart_upload(Bucket=target.bucket, Key=target.key, **extra)
+        if not made.get("UploadId"):
+            raise not_a_store()
         place: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key, "UploadId": made["UploadId"]}
         try:
-            parts = list(self._send_parts(place, checksums=checksums))
+            parts = list(self._send_parts(place, checksums=checksums, md5=md5))
             if conditional:
                 place["IfNoneMatch"] = "*"
             answer = target.client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+            require_etag(answer)
         except BaseException:
             place.pop("IfNoneMatch", None)
             with contextlib.suppress(ClientError, BotoCoreError):  # the first error is the informative one
                 target.client.abort_multipart_upload(**place)
             raise
-        return _sent(answer.get("ETag"), answer.get("VersionId"))
+        return _sent(answer["ETag"], answer.get("VersionId"))
 
-    def _send_parts(self, place: dict[str, Any], *, checksums: bool) -> Iterator[CompletedPartTypeDef]:
+    def _send_parts(self, place: dict[str, Any], *, checksums: bool, md5: bool) -> Iterator[CompletedPartTypeDef]:
         whole = hashlib.sha256()
         for number, offset in enumerate(range(0, self._size, self._part_bytes), start=1):
             size = min(self._part_bytes, self._size - offset)
             part = window(self._body, self._start + offset, size)
-            digest = hashlib.sha256()
+            digest, digest5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
             while chunk := part.read(CHUNK_BYTES):
                 digest.update(chunk)
                 whole.update(chunk)
+                if md5:
+                    digest5.update(chunk)
             if part.tell() < size:  # the server would wait for the rest
                 raise mismatch()
             part.seek(0)
             checksum: dict[str, Any] = {"ChecksumSHA256": _base64(digest.digest())} if checksums else {}
-            answer = self._target.client.upload_part(**place, PartNumber=number, Body=part, **checksum)
+            headers = checksum | ({"ContentMD5": _base64(digest5.digest())} if md5 else {})
+            answer = self._target.client.upload_part(**place, PartNumber=number, Body=part, **headers)
+            require_stored(answer, checksum.get("ChecksumSHA256"))
             yield {"PartNumber": number, "ETag": answer["ETag"], **checksum}  # type: ignore[typeddict-item]
         self._body.seek(self._start + self._size)
         if whole.hexdigest() != self._sha256 or self._body.read(1):
@@ -182,9 +204,38 @@ class _Window:
         return self._at
 
 
-def _sent(etag: str | None, version_id: str | None) -> Sent:
+def require_stored(answer: Mapping[str, Any], checksum: str | None) -> None:
+    """Check that the answer to a put is an object store's.
+
+    A proxy, captive portal or maintenance page may answer 200 to everything. An object store answers with an ETag and
+    without a document, and, if it keeps checksums, with the one that it computed.
+
+    Raises:
+        StoreUnavailableError: the answer is not one of an object store.
+        StoreCorruptError: the store computed another checksum.
+    """
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    page = "html" in headers.get("content-type", "").lower() and headers.get("content-length") != "0"
+    if page:
+        raise not_a_store()
+    require_etag(answer)
+    kept = answer.get("ChecksumSHA256")
+    if checksum is not None and kept is not None and kept != checksum:
+        raise StoreCorruptError(
+            "the object store reports another checksum than that of the bytes sent: check the server and the proxies"
+            " before it"
+        )
+
+
+def require_etag(answer: Mapping[str, Any]) -> None:
+    """Raise `StoreUnavailableError` if an answer has no ETag, which every object store gives."""
+    if not answer.get("ETag"):
+        raise not_a_store()
+
+
+def _sent(etag: str, version_id: str | None) -> Sent:
     # `null` is the version id of objects in buckets whose versioning is suspended.
-    return Sent((etag or "").strip('"') or None, version_id if version_id != "null" else None)
+    return Sent(etag.strip('"'), version_id if version_id != "null" else None)
 
 
 def _base64(digest: bytes) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
 
-from ingest.errors import StoreRefusedError, StoreUnavailableError
+from ingest.errors import ObjectExistsError, StoreCorruptError, StoreRefusedError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from typing_extensions import Buffer
+
+    from ingest.domain.manifest import ObjectRef
 
 # Amazon S3's limit for a key. Enforced in every store, so that objects can be moved between them.
 KEY_BYTES = 1024
@@ -67,6 +69,29 @@ def measure(body: BinaryIO) -> tuple[int, str]:
         digest.update(chunk)
         length += len(chunk)
     return length, digest.hexdigest()
+
+
+def raise_exists(found: ObjectRef | None, *, size: int, sha256: str) -> NoReturn:
+    """Raise the error for an object that exists already, by comparing it with what was to be stored.
+
+    Args:
+        found: the existing object as `stat` returns it.
+        size: bytes of the object to be stored.
+        sha256: its hex digest.
+
+    Raises:
+        ObjectExistsError: both are the same.
+        StoreCorruptError: they differ.
+        StoreUnavailableError: the object has disappeared meanwhile.
+    """
+    if found is None:
+        raise StoreUnavailableError("an object that existed disappeared meanwhile; the request is repeated later")
+    if (found.size, found.sha256) != (size, sha256):
+        raise StoreCorruptError(
+            f"the object {found.key} ({found.size} bytes) is not the one that belongs there ({size} bytes): find out"
+            " who wrote or changed it, then move it away; it is stored again if the mail server still has the message"
+        )
+    raise ObjectExistsError("there is an object under this key already")
 
 
 def mismatch() -> StoreUnavailableError:

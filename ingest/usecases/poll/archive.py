@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from ingest.domain import keys
 from ingest.domain.message import OpenMessage
-from ingest.errors import ObjectExistsError
+from ingest.domain.tombstone import Tombstone
+from ingest.errors import ObjectExistsError, ObjectMissingError, StoreCorruptError
 from ingest.mime import received_at
 from ingest.ports.seen import Registration
 from ingest.usecases.recover.republish import event_from_manifest
@@ -78,7 +81,13 @@ class Archive:
         received = received_at(spool.head())
         folder = self.layout.folder(mailbox.folder, received.date() if received else None, key)
         digest = bytes.fromhex(key) if listed.unique_id is None else keys.unique_id_digest(listed.unique_id)
-        source = self._put_raw(f"{folder}/{name}", spool)
+        try:
+            source = self._put_raw(f"{folder}/{name}", spool)
+        except StoreCorruptError:
+            # A purged message leaves an empty object in place of its raw mail; any other difference is damage.
+            if not self._is_purged(f"{folder}/{keys.MANIFEST}"):
+                raise
+            return Registration(digest, None, stored=name == keys.RAW)
         if source is None:
             manifest = next((found for found in self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
             if manifest is not None:
@@ -110,6 +119,14 @@ class Archive:
         registration, and may then have lost the event too.
         """
         return event_from_manifest(self.store, manifest) if manifest.modified >= self.watermark() else None
+
+    def _is_purged(self, manifest: str) -> bool:
+        try:
+            with self.store.open(manifest) as body:
+                Tombstone.model_validate_json(body.read())
+        except (ObjectMissingError, ValidationError):
+            return False
+        return True
 
     def _put_raw(self, key: str, spool: Spool) -> ObjectRef | None:
         """Return the stored object, or None if the key was there before."""
