@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from ingest.domain import keys
 from ingest.domain.mailbox import Deletion, Limits, Mailbox, Quirks, Server, Tls
 from ingest.errors import MaildropAuthError, MaildropConnectError, StoreRefusedError, StoreUnavailableError
 from ingest.ports.wakeups import Queue
@@ -70,6 +73,23 @@ def test_what_could_not_be_stored_is_not_registered_and_the_session_ends_without
         b.store.fault = None
         b.everything()
         assert len(b.published()) == 2
+
+
+@pytest.mark.parametrize("there", [b"", b"another mail"])
+def test_other_bytes_under_a_messages_key_do_not_count_as_stored(there: bytes) -> None:
+    """Else the message would be registered, and in time be deleted on its server."""
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("1")}
+        b.poll_all()
+        (key,) = b.keys("raw.eml")
+        b.store.objects[key] = replace(b.store.objects[key], content=there)
+        drop.messages = {b"new id": mail("1"), b"u2": mail("2")}
+        b.poll_all()
+        seen = b.ledger.seen("a").digests
+        assert keys.unique_id_digest(b"new id") not in seen
+        assert keys.unique_id_digest(b"u2") in seen, "the others go on"
+        assert b.store.objects[key].content == there
 
 
 def test_a_mailbox_that_failed_does_not_hold_up_the_others() -> None:
