@@ -298,6 +298,14 @@ SCENARIOS = [
         20,
     ),
     Scenario(
+        "MailhaulStoreCorrupt",
+        "one object is altered",
+        store("put", "ok", "0+90x99") | store("put", "corrupt", "0x10 1x60"),
+        20,
+        (Firing("The object store does not hold the bytes of a message", MAIL),),
+    ),
+    Scenario("MailhaulStoreCorrupt", "other errors", store("put", "refused", "0+9x99"), 20),
+    Scenario(
         "MailhaulFailedMessagesGrowing",
         "two",
         one("messages_total", "0x60 2x30", result="failed"),
