@@ -17,8 +17,9 @@ from struct import unpack
 from typing import TYPE_CHECKING
 
 from ingest.containers.stream import BrokenError, ByteStream, FileEnd
+from ingest.mime.charsets import known_charset
 from ingest.mime.defects import Defect
-from ingest.mime.text import clean, known_charset
+from ingest.mime.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -91,6 +91,9 @@ class Body(Record):
     """A body of the message itself, stored as UTF-8."""
 
     part: str = Field(description="Path of the part, as in 1.2")
+    parts: list[str] = Field(
+        default_factory=list, description="Paths of all parts it is joined from, in order; the first is `part`"
+    )
     kind: BodyKind = Field(description="Which form of the text it is")
     charset: str = Field(description="The charset it was declared in, or the one it was read as")
     object: ObjectRef = Field(description="Where it is stored, as UTF-8")

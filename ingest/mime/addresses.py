@@ -11,7 +11,7 @@ from ingest.mime.text import clean, decode_header
 if TYPE_CHECKING:
     from ingest.mime.defects import Defect
 
-# Possessive: what is taken is never tried again, so that nothing has to be remembered of it.
+# Possessive, so that matching never backtracks.
 _TOKEN = re.compile(
     rb"""
       (?P<quoted>"(?:[^"\\]++|\\.)*+"?)
@@ -24,7 +24,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-# One address with a name, or none, as most fields hold it; nothing in it is escaped or commented.
+# One address with or without a name, as most fields hold it; nothing in it is escaped or commented.
 _USUAL = re.compile(
     rb"""
       (?: "([^"\\=\x00-\x1f\x7f-\xff]*)"[ ]* | ([\w .&+-]*) | (=\?[^?\s]+\?[BbQq]\?[^?\s]*\?=)[ ]* )
@@ -34,14 +34,17 @@ _USUAL = re.compile(
     re.ASCII | re.VERBOSE,
 )
 _USUAL_BYTES = 320
+_COMMAS = 3  # in a name without quotes: `Doe, Jane, M.A.`
 
 
 def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Address]:
-    """The first addresses of a list; groups are opened, comments serve as names where there is no other.
+    """Return the first addresses of a list; groups are flattened, a comment is the name if there is no other.
+
+    A comma inside an unquoted name (`Doe, Jane <j@example.com>`) does not end the entry.
 
     Args:
-        value: unfolded.
-        most: how many to read.
+        value: the unfolded field.
+        most: limit on the number of addresses.
         defects: grows.
     """
     usual = _USUAL.fullmatch(value) if len(value) <= _USUAL_BYTES else None
@@ -49,28 +52,74 @@ def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Addre
         quoted, plain, word, angle, address = usual.groups()
         name = clean(decode_header(word, defects)) if word else (quoted or plain or b"").decode("ascii").strip()
         return [Address(name=name, address=(angle or address).decode("ascii"))]
+    found = _parse_list(value, most, defects)
+    if b"=?" in value and not any("@" in address.address for address in found):
+        # Some senders encode the whole field, addresses included.
+        decoded = decode_header(value, set()).encode("utf-8", "replace")
+        again = _parse_list(decoded, most, set())
+        if any("@" in address.address for address in again):
+            return again
+    return found
+
+
+def _parse_list(value: bytes, most: int, defects: set[Defect]) -> list[Address]:
     found: list[Address] = []
-    words: list[bytes] = []
-    comment, angle = b"", None
+    entry = _Entry()
     for match in _TOKEN.finditer(value):
         kind, token = match.lastgroup, match[0]
         if kind == "end":
-            _add(found, words, comment, angle, defects)
+            if token != b"," or not entry.is_name:
+                entry.add_to(found, defects)
+                entry = _Entry()
+            else:
+                entry.keep_name(found, defects)
             if len(found) >= most:
-                return found
-            words, comment, angle = [], b"", None
+                return found[:most]
         elif kind == "angle":
-            angle = token.strip(b"<> \t")
+            entry.angle = token.strip(b"<> \t")
         elif kind == "comment":
-            comment = token.strip(b"()")
+            entry.comment = token.strip(b"()")
         elif kind == "group":
-            words, comment = [], b""
+            entry = _Entry()
         elif kind == "quoted":
-            words.append(re.sub(rb"\\(.)", rb"\1", token.strip(b'"')))
+            entry.words.append(re.sub(rb"\\(.)", rb"\1", token.strip(b'"')))
         else:
-            words.append(token.strip())
-    _add(found, words, comment, angle, defects)
-    return found
+            entry.words.append(token.strip())
+    entry.add_to(found, defects)
+    return found[:most]
+
+
+class _Entry:
+    """One entry of a list, and the texts before it that may be the beginning of a name that lacks its quotes."""
+
+    def __init__(self) -> None:
+        self.words: list[bytes] = []
+        self.comment = b""
+        self.angle: bytes | None = None
+        self._names: list[bytes] = []
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is text without an address so far."""
+        bare = self.angle is None and not self.comment
+        return bare and any(self.words) and not any(b"@" in word for word in self.words)
+
+    def keep_name(self, found: list[Address], defects: set[Defect]) -> None:
+        """Keep the text before a comma for the next entry."""
+        self._names.append(b" ".join(filter(None, self.words)))
+        self.words = []
+        if len(self._names) > _COMMAS:
+            _add(found, [self._names.pop(0)], b"", None, defects)
+
+    def add_to(self, found: list[Address], defects: set[Defect]) -> None:
+        """Add it to a list; without an address in angle brackets, the texts before it are entries of their own."""
+        words = self.words
+        if self.angle is None:
+            for name in self._names:
+                _add(found, [name], b"", None, defects)
+        elif self._names:
+            words = [b", ".join(self._names) + b",", *words]
+        _add(found, words, self.comment, self.angle, defects)
 
 
 def _add(found: list[Address], words: list[bytes], comment: bytes, angle: bytes | None, defects: set[Defect]) -> None:

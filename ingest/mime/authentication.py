@@ -43,8 +43,8 @@ def authentication_results(head: bytes, authserv_id: str) -> list[Authentication
     """Return the results of the trusted server, in its order; None if it wrote none.
 
     Reads the topmost field of that server and its further fields before the next Received field, since a server may
-    write several. A method that a higher field reported is ignored in lower ones. A forged field stands below those of
-    the server, which must remove it (RFC 8601 section 5).
+    write several. A method that a higher field reported is ignored in lower ones. A forged field stands below those
+    of the server, which must remove it (RFC 8601 section 5).
 
     Args:
         head: the beginning of the raw message; only its header is read.

@@ -3,16 +3,208 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING
 
+from ingest.mime.charsets import FALLBACK, detect_charset, is_utf8, known_charset, utf16_by_content
 from ingest.mime.defects import Defect
-from ingest.mime.text import known_charset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ingest.domain.manifest import BodyKind
 
 # ISO-2022 lines longer than this are split (RFC 5322 section 2.1.1 allows 998).
 _LONGEST_LINE = 4096
+_SAMPLE_BYTES = 8192  # lines with bytes above 127, from which a charset is detected
+# Invalid sequences for each valid one up to which a text counts as damaged UTF-8.
+_DAMAGED = 0.25
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WIDE = ("utf-16", "utf-32")
+# Browsers look for the declaration in the first 1024 bytes; Word writes longer comments and styles before it.
+_META_BYTES = 16_384
+# A declaration of the charset in HTML or XHTML; bounded, so that a hostile head costs at most 300 times its size.
+_META = re.compile(
+    rb"""
+      ( <meta\b [^>]{0,300}? \bcharset \s{0,9} = \s{0,9} ["']? \s{0,9}
+      | \A \s{0,99} <\?xml\b [^>]{0,200}? \bencoding \s{0,9} = \s{0,9} ["'] )
+      ( [\w.:+-]{1,64} )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_ASCII_ONLY_NAMES = frozenset({None, "ascii"})
+
+
+class BodyText:
+    """The UTF-8 form of a body, in the charset that the body declares or seems to have.
+
+    The charset is, in this order: that of a byte order mark; the declared one, if it is known; for HTML that of its
+    `<meta>`; UTF-8, if the bytes are valid; else the one that is detected, or Windows-1252. If HTML declares a
+    charset in its `<meta>`, that says UTF-8 afterwards.
+
+    Args:
+        read: yields the bytes in pieces, from the start each time it is called. Called up to twice.
+        charset: as declared; None if none was.
+        kind: of the body.
+
+    Attributes:
+        charset: the label of the charset that the body was read in.
+        defects: complete after the iteration.
+    """
+
+    def __init__(self, read: Callable[[], Iterable[bytes]], charset: str | None, kind: BodyKind) -> None:
+        self._read, self._declared, self._kind = read, charset, kind
+        self.charset = charset or "us-ascii"
+        self.defects: set[Defect] = set()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the body in UTF-8."""
+        converted = self._converted()
+        return _with_utf8_declared(converted) if self._kind == "html" else converted
+
+    def _converted(self) -> Iterator[bytes]:
+        text = Utf8Text(self._choose())
+        pieces = iter(self._read())
+        first = next(pieces, b"").removeprefix(codecs.BOM_UTF8)
+        if data := text.feed(first):
+            yield data
+        for piece in pieces:
+            if data := text.feed(piece):
+                yield data
+        if data := text.close():
+            yield data
+        self.defects |= text.defects
+
+    def _choose(self) -> str | None:
+        """Return the label to read the body in; None to read it as ASCII."""
+        head = next(iter(self._read()), b"")
+        marked = next((name for mark, name in _BOMS if head.startswith(mark)), None)
+        known = known_charset(self._declared) if self._declared else None
+        if marked is not None and (marked == "utf-8" or known in _ASCII_ONLY_NAMES or _is_wide(known)):
+            return self._found(marked)
+        if _is_wide(known):
+            return self._wide(head, known or "")
+        if known not in _ASCII_ONLY_NAMES and known != "utf-8":
+            return self._declared
+        return self._choose_by_content(head, known)
+
+    def _wide(self, head: bytes, known: str) -> str:
+        """UTF-16 or UTF-32 without a byte order mark; some software only says so, and writes ASCII."""
+        if head and b"\0" not in head and head.isascii() and b"\n" in head:
+            return self._found("utf-8")
+        if known != "utf-16":
+            return known
+        self.defects.add(Defect.CHARSET_DETECTED)
+        return utf16_by_content(head)
+
+    def _choose_by_content(self, head: bytes, known: str | None) -> str | None:
+        sample = _Sample()
+        for piece in self._read():
+            sample.feed(piece)
+        if sample.is_ascii:
+            # ISO-2022 needs no byte above 127.
+            escaped = detect_charset(bytes(sample.lines)) if sample.escapes and known != "utf-8" else None
+            return self._detected(escaped) if escaped else self._declared
+        label = None if known == "utf-8" else self._in_meta(head)
+        if sample.is_utf8:
+            if known != "utf-8" and label is None:
+                self.defects.add(Defect.UNKNOWN_CHARSET)
+            return self._found("utf-8") if known is None else "utf-8"
+        by_meta = known_charset(label) if label is not None else None
+        if label is not None and by_meta not in (*_ASCII_ONLY_NAMES, "utf-8") and not _is_wide(by_meta):
+            return self._found(label)
+        if known == "utf-8":
+            self.defects.add(Defect.BAD_CHARSET)
+        return self._detect(sample)
+
+    def _detect(self, sample: _Sample) -> str:
+        found = None if sample.is_damaged_utf8 else detect_charset(bytes(sample.lines))
+        if found is not None:
+            return self._detected(found)
+        if not self.defects:
+            self.defects.add(Defect.UNKNOWN_CHARSET)
+        return self._found("utf-8" if sample.is_damaged_utf8 else "windows-1252")
+
+    def _in_meta(self, head: bytes) -> str | None:
+        """The label that HTML itself declares."""
+        meta = _META.search(head, 0, _META_BYTES) if self._kind == "html" else None
+        return None if meta is None else meta[2].decode("ascii")
+
+    def _found(self, label: str) -> str:
+        self.charset = label.lower()
+        return label
+
+    def _detected(self, label: str) -> str:
+        self.defects.add(Defect.CHARSET_DETECTED)
+        return self._found(label)
+
+
+def _is_wide(codec: str | None) -> bool:
+    return codec is not None and codec.startswith(_WIDE)
+
+
+class _Sample:
+    """What a text shows of its charset: whether it is ASCII or UTF-8, and lines with bytes above 127."""
+
+    def __init__(self) -> None:
+        self.is_ascii, self.escapes = True, False
+        self.lines = bytearray()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._valid = self._invalid = 0
+
+    def feed(self, data: bytes) -> None:
+        """Look at the next piece."""
+        escapes = b"\x1b$" in data
+        if data.isascii() and not self._decoder.getstate()[0] and not escapes:
+            return
+        if escapes:
+            self.escapes = True
+        if not data.isascii():
+            self.is_ascii = False
+        if len(self.lines) < _SAMPLE_BYTES:
+            for line in data.splitlines(keepends=True):
+                if not line.isascii() or b"\x1b" in line:
+                    self.lines += line[:_SAMPLE_BYTES]
+                    if len(self.lines) >= _SAMPLE_BYTES:
+                        break
+        text = self._decoder.decode(data)
+        self._valid += len(_VALID.findall(text))
+        self._invalid += len(_INVALID.findall(text))
+
+    @property
+    def is_utf8(self) -> bool:
+        return not self._invalid and not self._decoder.getstate()[0]
+
+    @property
+    def is_damaged_utf8(self) -> bool:
+        return self._invalid <= _DAMAGED * self._valid
+
+
+_VALID = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]+")
+_INVALID = re.compile("[\ud800-\udfff]+")
+
+
+def _with_utf8_declared(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Make the declarations of a charset at the beginning of HTML say UTF-8."""
+    held = bytearray()
+    remaining = iter(pieces)
+    for piece in remaining:
+        held += piece
+        if len(held) >= _META_BYTES:
+            break
+    if held:
+        yield _META.sub(lambda match: match[0] if _is_utf8_name(match[2]) else match[1] + b"utf-8", bytes(held))
+    yield from remaining
+
+
+def _is_utf8_name(label: bytes) -> bool:
+    return label.lower() == b"utf-8"
 
 
 class Utf8Text:
@@ -22,7 +214,7 @@ class Utf8Text:
     known charset, invalid bytes are replaced.
     """
 
-    __slots__ = ("_by_line", "_decoder", "_guessing", "_line", "_name", "defects")
+    __slots__ = ("_by_line", "_decoder", "_guessing", "_line", "_name", "_replacing", "defects")
 
     def __init__(self, charset: str | None) -> None:
         self.defects: set[Defect] = set()
@@ -30,6 +222,7 @@ class Utf8Text:
         if name is None:
             self.defects.add(Defect.UNKNOWN_CHARSET)
         self._guessing = name in (None, "ascii")
+        self._replacing = False
         self._name = "utf-8" if name is None or self._guessing else name
         # None as long as all bytes have been complete, valid UTF-8.
         self._decoder: codecs.IncrementalDecoder | None = (
@@ -66,7 +259,7 @@ class Utf8Text:
         if self._guessing and not data.isascii():
             self.defects.add(Defect.UNKNOWN_CHARSET)
         if self._decoder is None:
-            if data.isascii() or _is_utf8(data):
+            if data.isascii() or is_utf8(data):
                 return data
             self._decoder = self._new_decoder("strict")
         state = self._decoder.getstate()
@@ -77,6 +270,8 @@ class Utf8Text:
                 text = self._guess_again(error, final=final)
             else:
                 text = self._replace(state, data, final=final)
+        if self._replacing and "\ufffd" in text:
+            self.defects.add(Defect.BAD_CHARSET)
         return text.encode("utf-8", "replace")
 
     def _guess_again(self, error: UnicodeDecodeError, *, final: bool) -> str:
@@ -87,25 +282,18 @@ class Utf8Text:
         return good.decode("utf-8") + decoder.decode(bad, final)
 
     def _replace(self, state: tuple[bytes, int], data: bytes, *, final: bool) -> str:
-        """Decode the same bytes again, from the same state, with a decoder that replaces invalid bytes."""
-        self.defects.add(Defect.BAD_CHARSET)
-        decoder = self._decoder = self._new_decoder("replace")
+        """Decode the same bytes again, from the same state, with a decoder that does not stop at unfit ones."""
+        self._replacing = True
+        decoder = self._decoder = self._new_decoder(FALLBACK)
         decoder.setstate(state)
         try:
             return decoder.decode(data, final)
         except UnicodeError:
             # UTF-16 and UTF-32 without a byte order mark: big-endian (RFC 2781 section 4.3).
             self._name = f"{self._name}-be"
+            self.defects.add(Defect.BAD_CHARSET)
             decoder = self._decoder = self._new_decoder("replace")
             return decoder.decode(state[0] + data, final)
 
     def _new_decoder(self, errors: str) -> codecs.IncrementalDecoder:
         return codecs.getincrementaldecoder(self._name)(errors)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -35,8 +35,8 @@ def raw_fields(head: bytes) -> list[RawField]:
 class BodyHash:
     """SHA-256 and length of the canonical form of a body that is fed in pieces of any size.
 
-    Empty lines at the end do not count, so line ends are held back until content follows them; so are a CR and a blank
-    before it, since they may end a line.
+    Empty lines at the end do not count, so line ends are held back until content follows them; so are a CR and a
+    blank before it, since they may end a line.
     """
 
     def __init__(self, form: Form) -> None:

@@ -1,4 +1,4 @@
-"""When a message was received, as its own header says: the same bytes always give the same date."""
+"""Dates of a header, among them the time of receipt: equal bytes always give equal dates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from email.utils import parsedate_to_datetime
 
 from ingest.mime.fields import split_fields
 from ingest.mime.limits import MimeLimits
+from ingest.mime.text import decode_header
 
 _YEARS = range(1971, 2101)
 _MONTHS = {name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
-# RFC 5322 section 3.3 as nearly all software writes it; the standard library, which takes more, takes longer.
+# RFC 5322 section 3.3 as nearly all software writes it; the standard library accepts more, and is slower.
 _USUAL = re.compile(
     rb"""
       (?:[A-Za-z]{3},?[ ]*)? (\d\d?)[ ]([A-Za-z]{3})[ ](\d{4}) [ ](\d\d?):(\d\d)(?::(\d\d))?
@@ -19,18 +20,87 @@ _USUAL = re.compile(
     """,
     re.VERBOSE,
 )
+# What people's software writes besides: any words for day and month, offsets behind a zone's name.
+_LENIENT = re.compile(
+    r"""
+      \W* (?:[^\W\d]+\W+)? (\d\d?)[.\s-]+ ([^\W\d]{3,10}|\d\d?)[.\s-]+ (\d{4}) [,\s]+ (?:[^\W\d]{1,3}\s+)?
+      (\d\d?)[:.](\d\d)(?:[:.](\d\d))?(?:[.,]\d{1,9})?
+      \s* (?: [A-Za-z]{0,5} \s* ([+-]) (\d\d?) (?: :? ([0-5]\d) )? | ([A-Za-z]{1,5}) )? (?: \b.* )?
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# The first three letters of months in the languages of mail software that translates them.
+_MONTH_NAMES = {
+    1: "jan gen ene sty led",
+    2: "feb fév fev lut úno",
+    3: "mar mär mrz mrt maa bře",
+    4: "apr avr abr kwi dub",
+    5: "may mai mei mag maj kvě",
+    6: "jun jui giu cze čer",
+    7: "jul lug lip",
+    8: "aug aoû aou ago sie srp",
+    9: "sep set wrz zář",
+    10: "oct okt ott out paź říj",
+    11: "nov lis",
+    12: "dec dez déc dic gru pro",
+}
+_FOREIGN_MONTHS = {name: number for number, names in _MONTH_NAMES.items() for name in names.split()}
+_JULY = ("juil", "jul")  # French juin and juillet begin alike
+_ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7} | {
+    **dict.fromkeys(("CET", "MEZ", "BST", "WEST"), 1),
+    **dict.fromkeys(("CEST", "MESZ", "EET", "SAST"), 2),
+    **dict.fromkeys(("EEST", "MSK"), 3),
+    "JST": 9,
+    "KST": 9,
+    "HKT": 8,
+}
+# Offsets that the standard library does not read: `GMT+01:00`, `+01:00`.
+_ODD_OFFSET = re.compile(rb"[A-Za-z]\s*[+-]\d|[+-]\d\d?:")
 _BYTES = 256
 _HEADER_ENDS = (b"\n\r\n", b"\n\n", b"\r\r")
 
 
 def parse_date(value: bytes) -> datetime | None:
-    """An RFC 5322 date in UTC; None for what is no date, or lies outside 1971 to 2100."""
+    """Return a date in UTC; None if the value is no date, or lies outside 1971 to 2100."""
     usual = _USUAL.fullmatch(value)
     try:
         date = _usual(usual) if usual is not None else _unusual(value)
     except (ValueError, TypeError, IndexError, KeyError, OverflowError):
+        return _lenient(value)
+    return date if date.year in _YEARS else None
+
+
+def _lenient(value: bytes) -> datetime | None:
+    text = decode_header(value[:_BYTES], set()).lower()
+    match = _LENIENT.fullmatch(text)
+    if match is None:
+        return _iso_8601(text)
+    day, month, year, hour, minute, second, sign, hours, minutes = [group or "0" for group in match.groups()[:9]]
+    number = int(month) if month.isdecimal() else _month(month)
+    try:
+        local = datetime(int(year), number, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+        east = timedelta(hours=int(hours), minutes=int(minutes)) if sign != "0" else _zone(match[10])
+        date = local + east if sign == "-" else local - east
+    except (ValueError, OverflowError):
         return None
     return date if date.year in _YEARS else None
+
+
+def _iso_8601(text: str) -> datetime | None:
+    try:
+        date = datetime.fromisoformat(text.strip().upper())
+    except ValueError:
+        return None
+    date = (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
+    return date if date.year in _YEARS else None
+
+
+def _month(name: str) -> int:
+    return 7 if name.startswith(_JULY) else _FOREIGN_MONTHS.get(name[:3], 0)
+
+
+def _zone(name: str | None) -> timedelta:
+    return timedelta(hours=_ZONES.get((name or "").upper(), 0))
 
 
 def _usual(match: re.Match[bytes]) -> datetime:
@@ -41,15 +111,17 @@ def _usual(match: re.Match[bytes]) -> datetime:
 
 
 def _unusual(value: bytes) -> datetime:
+    if _ODD_OFFSET.search(value):
+        raise ValueError
     date = parsedate_to_datetime(value[:_BYTES].decode("ascii", "replace"))
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def received_at(head: bytes) -> datetime | None:
-    """The date of the topmost Received header, else of Date, in UTC; None where neither has one.
+    """Return the date of the topmost Received field, else that of Date, in UTC; None if neither has one.
 
     Args:
-        head: the message's first bytes; up to 256 KiB are looked at.
+        head: the beginning of the raw message.
     """
     end = min((at for at in map(head.find, _HEADER_ENDS) if at >= 0), default=len(head))
     fields = split_fields(head[:end], MimeLimits(), set())

@@ -43,8 +43,25 @@ _HTML = re.compile(rb"(?i)(?>\s*<!--.*?-->)*+\s*<(!doctype html|html|head|body)\
 _XML = re.compile(rb"\s*<\?xml\s")
 _ELEMENT = re.compile(rb"\s*<[A-Za-z_!]")
 _HEADER = re.compile(rb"(?i)(received|return-path|from|to|subject|date|message-id|mime-version|delivered-to):")
+_PDF = re.compile(rb"\s*%PDF-[0-9]\.[0-9]")
+_NOT_PRINTABLE = re.compile(rb"[^\t\r\n -~]")
+_NOT_BINARY = frozenset({"application/octet-stream", "application/rtf", "application/xml", "message/rfc822"})
 _TEXT_TYPES = frozenset({"text/plain", "text/csv", "text/html", "text/calendar", "text/xml", "application/json"})
 _CONTROLS = bytes(set(range(0x20)) - {0x09, 0x0A, 0x0C, 0x0D, 0x1B})
+
+
+def binary_type(first: bytes) -> str | None:
+    """Return the media type of bytes that are certainly a known binary format, however they are declared; else None.
+
+    Args:
+        first: the first 4 KiB.
+    """
+    if _PDF.match(first):
+        return "application/pdf"
+    if not first or not _NOT_PRINTABLE.search(first[:64]):
+        return None
+    known = detect_type(first, "", None)
+    return None if known.startswith("text/") or known in _NOT_BINARY else known
 
 
 def detect_type(first: bytes, declared: str, filename: str | None) -> str:

@@ -24,7 +24,7 @@ class PartBegun(NamedTuple):
         parent: path of the nested message, text or other container that holds it; None at the top.
         role: `text` and `html` are bodies of the message itself; all others are attachments.
         declared_type: lower case `type/subtype`, `text/plain` if undeclared.
-        charset: of a body, as declared; None if undeclared.
+        charset: as declared; None if undeclared.
         filename: decoded but not made safe; None if there is none.
         disposition: lower case: `attachment`, `inline` or another value; None if there is none.
         content_id: without angle brackets.

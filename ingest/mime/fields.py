@@ -1,4 +1,4 @@
-"""Header fields: where they begin and end, and the parameters of structured ones. Linear in their size."""
+"""Split a header into fields, and parse structured fields with parameters, in time linear in their size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ingest.mime.defects import Defect
-from ingest.mime.text import clean, decode_bytes, decode_header
+from ingest.mime.text import clean, decode_bytes, decode_header, has_encoded_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from ingest.mime.limits import MimeLimits
 
 _FIELD = re.compile(rb"^([!-9;-~]{1,76}+)[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.MULTILINE)
+# RFC 2231: `name*0*`. Some gateways write each asterisk as an underscore.
 _SEGMENT = re.compile(r"(.*?)(?:\*(\d{1,5}))?(\*)?", re.DOTALL)
+_UNDERSCORED = re.compile(r"((?:file)?name)_(\d{1,5})(_?)")
 _COMMENT = re.compile(r"\([^()]*\)")
-# A value as nearly all software writes it: nothing in it is encoded, escaped or commented. Possessive, so that what
-# does not fit is found out in one pass.
+# A value as nearly all software writes it: nothing in it is encoded, escaped or commented. Possessive, so that a
+# mismatch is found in one pass.
 _PLAIN = re.compile(
     r'[\w./+-]++[ \t]*+(?:;[ \t]*+[\w-]++=(?:"(?:[^"\\=]++|=(?!\?))*+"|(?:[^\s"\\=;()]++|=(?!\?))++)[ \t]*+)*+;?',
     re.ASCII,
@@ -31,14 +33,14 @@ _BLANKS = b" \t\r"
 
 
 class Field(NamedTuple):
-    """One field: its name in lower case, its value unfolded."""
+    """One field: its name in lower case and its unfolded value."""
 
     name: str
     value: bytes
 
 
 class Fields:
-    """The fields of one header, in their order. Names are given in lower case; a value is unfolded when asked for."""
+    """The fields of one header, in order. Names are in lower case; values are unfolded on access."""
 
     __slots__ = ("_first", "_pairs")
 
@@ -53,11 +55,11 @@ class Fields:
         return (Field(name.decode("ascii").lower(), _unfolded(value)) for name, value in self._pairs)
 
     def first(self, name: bytes) -> bytes | None:
-        """The value of the first field of this name."""
+        """Return the value of the first field of this name, or None."""
         return self.firsts((name,))[0]
 
     def firsts(self, names: tuple[bytes, ...]) -> list[bytes | None]:
-        """The value of the first field of each name."""
+        """Return the value of the first field of each name."""
         get = self._first.get
         return [
             None if (value := get(name)) is None else value.strip(_BLANKS) if b"\n" not in value else _unfolded(value)
@@ -65,25 +67,25 @@ class Fields:
         ]
 
     def every(self, name: bytes) -> list[bytes]:
-        """The values of all fields of this name."""
+        """Return the values of all fields of this name."""
         if len(self._first) == len(self._pairs):
             return [_unfolded(self._first[name])] if name in self._first else []
         return [_unfolded(value) for other, value in self._pairs if other.lower() == name]
 
     def has_any(self, names: frozenset[bytes]) -> bool:
-        """Whether there is a field of one of these names."""
+        """Return whether there is a field of one of these names."""
         return not names.isdisjoint(self._first)
 
 
 def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Fields:
-    """The fields of a header; lines that belong to none are passed over.
+    """Split a header into fields; lines that belong to none are skipped.
 
     Args:
         head: the bytes up to the blank line.
-        limits: fields beyond the limit are not read.
+        limits: fields beyond the limit are dropped.
         defects: grows.
     """
-    # A CR before LF is a blank to those below; in a header with more of them than lines, one alone ends a line, too.
+    # The patterns take a CR before LF as a blank. With more CRs than lines, a lone CR ends a line, too.
     lines = head.count(b"\n")
     if head.count(b"\r") > lines:
         head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -104,10 +106,10 @@ def _unfolded(value: bytes) -> bytes:
 
 
 class Structured(NamedTuple):
-    """A value such as `text/plain; charset=utf-8`: what stands before the first semicolon, and parameters.
+    """A value such as `text/plain; charset=utf-8`: the part before the first semicolon, and the parameters.
 
     `value` is lower case and without comments; `parameters` are decoded, not cleaned, the first of each name;
-    `boundaries` are the bytes of all of that name, as they came.
+    `boundaries` are the raw bytes of all parameters of that name.
     """
 
     value: str
@@ -116,7 +118,7 @@ class Structured(NamedTuple):
 
 
 NOTHING = Structured("", {}, [])
-# What many fields are, letter for letter.
+# Frequent values, looked up as they are.
 _USUAL = {
     value.encode(): Structured(value, {}, [])
     for value in ("attachment", "inline", "text/plain", "text/html", "message/rfc822", "application/octet-stream")
@@ -124,13 +126,13 @@ _USUAL = {
 
 
 def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
-    """Read a value with parameters, RFC 2231's continuations and charsets included (also mixed and out of order)."""
+    """Parse a value with parameters, including RFC 2231 continuations and charsets (mixed and in any order)."""
     usual = _USUAL.get(field)
     if usual is not None:
         return usual
     if len(field) <= _PLAIN_BYTES and field.isascii():
         text = field.decode("ascii")
-        if _PLAIN.fullmatch(text):
+        if _PLAIN.fullmatch(text) and "name_" not in text:
             return _plain(text)
     head, *items = _split_at_semicolons(field)
     if len(items) > _PARAMETERS:
@@ -141,13 +143,14 @@ def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
         name, equals, value = item.partition(b"=")
         if not equals:
             continue
-        match = _SEGMENT.fullmatch(name.strip().decode("ascii", "replace").lower())
-        assert match is not None  # the pattern takes anything
+        written = name.strip().decode("ascii", "replace").lower()
+        match = _UNDERSCORED.fullmatch(written) or _SEGMENT.fullmatch(written)
+        assert match is not None  # the second pattern takes anything
         value = _unquoted(value.strip())
-        if match[2] is None and match[3] is None:
+        if match[2] is None and not match[3]:
             data.setdefault(match[1], []).append(value)
         else:
-            segments.setdefault(match[1], {}).setdefault(int(match[2] or 0), (value, match[3] is not None))
+            segments.setdefault(match[1], {}).setdefault(int(match[2] or 0), (value, bool(match[3])))
     parameters = {name: decode_header(values[0], defects) for name, values in data.items()}
     parameters |= {name: _joined(parts, defects) for name, parts in segments.items()}
     boundaries = data.get("boundary") or [parameters.get("boundary", "").encode("utf-8", "replace")]
@@ -168,9 +171,9 @@ def _plain(text: str) -> Structured:
 
 
 def _joined(parts: dict[int, tuple[bytes, bool]], defects: set[Defect]) -> str:
-    """RFC 2231: the first extended segment begins with charset'language'.
+    """Join RFC 2231 segments; the first extended one begins with charset'language'.
 
-    Some senders only cut a value in pieces and leave encoded-words in it.
+    Some senders cut a value in pieces and leave encoded-words in it, also in extended segments.
     """
     if not any(extended for _, extended in parts.values()):
         return decode_header(b"".join(data for _, (data, _) in sorted(parts.items())), defects)
@@ -184,7 +187,8 @@ def _joined(parts: dict[int, tuple[bytes, bool]], defects: set[Defect]) -> str:
         else:
             text = data
         joined.append(unquote_to_bytes(text) if extended else text)
-    return decode_bytes(b"".join(joined), charset, defects)
+    data = b"".join(joined)
+    return decode_header(data, defects) if has_encoded_word(data) else decode_bytes(data, charset, defects)
 
 
 def _split_at_semicolons(field: bytes) -> list[bytes]:
@@ -204,7 +208,7 @@ def _split_at_semicolons(field: bytes) -> list[bytes]:
 def _unquoted(value: bytes) -> bytes:
     if len(value) > 1 and value[:1] == b'"':
         end = value.rfind(b'"')
-        # A backslash before anything but a quote or itself is a Windows path, not an escape.
+        # A backslash before anything but a quote or a backslash belongs to a Windows path.
         return re.sub(rb'\\(["\\])', rb"\1", value[1 : end if end > 0 else None])
     return value
 

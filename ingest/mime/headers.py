@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from ingest.domain.manifest import Headers
 from ingest.mime.addresses import parse_addresses
 from ingest.mime.dates import parse_date
+from ingest.mime.defects import Defect
 from ingest.mime.fields import Fields, split_fields
 from ingest.mime.limits import MimeLimits
 from ingest.mime.text import clean, decode_header
 
 if TYPE_CHECKING:
-    from ingest.mime.defects import Defect
+    from datetime import datetime
 
 _ID = re.compile(rb"<[^<>\s]{1,998}>")
 _NAMES = (
@@ -32,23 +33,35 @@ def parse_headers(head: bytes) -> Headers:
 
 
 def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:
-    """Return the manifest's headers. The first field of each name counts."""
+    """Return the manifest's headers. The first field of each name counts; of To and Cc all do."""
     date, message_id, subject, from_, to, cc, reply_to, in_reply_to, references, automatic, list_id, content_type = (
         fields.firsts(_NAMES)
     )
     return Headers(
         message_id=None if message_id is None else _id(message_id) or _text(message_id, limits, defects),
-        date=None if date is None else parse_date(date),
+        date=None if not date else _date(date, defects),
         subject=None if subject is None else _text(subject, limits, defects),
         from_=[] if from_ is None else parse_addresses(from_, limits.addresses, defects),
-        to=[] if to is None else parse_addresses(to, limits.addresses, defects),
-        cc=[] if cc is None else parse_addresses(cc, limits.addresses, defects),
+        to=[] if to is None else parse_addresses(_all_of(fields, b"to"), limits.addresses, defects),
+        cc=[] if cc is None else parse_addresses(_all_of(fields, b"cc"), limits.addresses, defects),
         reply_to=[] if reply_to is None else parse_addresses(reply_to, limits.addresses, defects),
         in_reply_to=None if in_reply_to is None else _id(in_reply_to),
         references=[] if references is None else _ids(references, limits),
         auto_submitted=_automatic(fields, content_type) if not automatic else _text(automatic, limits, defects),
         list_id=None if list_id is None else _text(list_id, limits, defects),
     )
+
+
+def _date(value: bytes, defects: set[Defect]) -> datetime | None:
+    date = parse_date(value)
+    if date is None:
+        defects.add(Defect.BAD_DATE)
+    return date
+
+
+def _all_of(fields: Fields, name: bytes) -> bytes:
+    """Join the address lists of repeated fields."""
+    return b", ".join(value.rstrip(b" ,") for value in fields.every(name))
 
 
 def _text(value: bytes, limits: MimeLimits, defects: set[Defect]) -> str:

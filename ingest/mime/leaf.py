@@ -8,7 +8,6 @@ from ingest.mime.defects import codes
 from ingest.mime.events import PartData, PartEnded
 
 if TYPE_CHECKING:
-    from ingest.mime.body import Utf8Text
     from ingest.mime.decoders import Decoder
     from ingest.mime.defects import Defect
     from ingest.mime.events import MimeEvent
@@ -32,22 +31,20 @@ class Leaf:
     Args:
         path: None for a text of a nested message, which is not emitted: it stays inside the .eml.
         decoder: of its transfer encoding.
-        text: converts a body to UTF-8; None for other parts.
         inner: reads the decoded content; None for most parts.
         defects: those of its header.
     """
 
-    __slots__ = ("_decoder", "_defects", "_inner", "_path", "_text")
+    __slots__ = ("_decoder", "_defects", "_inner", "_path")
 
     def __init__(
         self,
         path: str | None,
         decoder: Decoder,
-        text: Utf8Text | None,
         inner: Inner | None,
         defects: set[Defect],
     ) -> None:
-        self._path, self._decoder, self._text, self._inner = path, decoder, text, inner
+        self._path, self._decoder, self._inner = path, decoder, inner
         self._defects = defects
 
     def feed(self, data: bytes, events: list[MimeEvent]) -> None:
@@ -63,10 +60,6 @@ class Leaf:
             self._emit(rest, events)
         defects = self._defects
         defects |= self._decoder.defects
-        if self._text is not None:
-            if (text := self._text.close()) and self._path is not None:
-                events.append(PartData(self._path, text))
-            defects |= self._text.defects
         if self._inner is not None:
             events += self._inner.close()
         if self._path is not None:
@@ -74,8 +67,6 @@ class Leaf:
 
     def _emit(self, data: bytes, events: list[MimeEvent]) -> None:
         if self._path is not None:
-            shown = data if self._text is None else self._text.feed(data)
-            if shown:
-                events.append(PartData(self._path, shown))
+            events.append(PartData(self._path, data))
         if self._inner is not None:
             events += self._inner.feed(data)

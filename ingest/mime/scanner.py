@@ -31,7 +31,6 @@ import re
 from typing import TYPE_CHECKING
 
 from ingest.domain.manifest import Headers
-from ingest.mime.body import Utf8Text
 from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import Defect, codes
 from ingest.mime.embedded import EmbeddedFiles
@@ -339,15 +338,14 @@ class Scanner:
         inner = self._inside(entity, path, defects) if kind == "text" or entity.is_message else None
         if kind is not None and self._nesting:
             self._tally.defects |= defects
-            self._leaf = Leaf(None, decoder, None, inner, defects)
+            self._leaf = Leaf(None, decoder, inner, defects)
             return
         body = None if kind in self._tally.bodies else kind
         if body is not None:
             self._tally.bodies.add(body)
-        charset = entity.charset if body else None
-        about = entity.media_type, charset, entity.filename, entity.disposition, entity.content_id
+        about = entity.media_type, entity.charset, entity.filename, entity.disposition, entity.content_id
         events.append(PartBegun(path, self._parent, body or entity.role, *about))
-        self._leaf = Leaf(path, decoder, Utf8Text(charset) if body else None, inner, defects)
+        self._leaf = Leaf(path, decoder, inner, defects)
 
     def _inside(self, entity: Entity, path: str, defects: set[Defect]) -> Inner | None:
         """What reads the content of a text or message in turn."""

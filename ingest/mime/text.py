@@ -1,82 +1,70 @@
-"""Bytes to text, whatever they claim to be. Nothing here raises."""
+"""Decode bytes to text, whatever charset they claim. Nothing here raises."""
 
 from __future__ import annotations
 
-import codecs
 import re
 from binascii import a2b_qp
-from encodings import normalize_encoding
-from encodings.aliases import aliases
-from functools import lru_cache
 
+from ingest.mime.charsets import FALLBACK, detect_charset, is_utf8, known_charset, utf16_by_content
 from ingest.mime.defects import Defect
 from ingest.mime.radix64 import Base64
 
-_WORD = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=")
+# The text of a word may hold a question mark, and equals signs, but not the beginning of another word.
+_WORD = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?((?:[^?=]++|=(?!\?[^?\s=])|\?(?!=))*+)\?=")
 _BLANKED = dict.fromkeys((0x09, 0x0A, 0x0D), " ")
 _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))) | _BLANKED
-_LONGEST_CHARSET = 64
-# Names that mail uses and Python lacks, or has as modules without an alias.
-_MORE_CHARSETS = {
-    "iso_8859_8_i": "iso8859_8",  # RFC 1556: the direction of the text is implicit
-    "iso_8859_8_e": "iso8859_8",
-    "koi8_u": "koi8_u",
-    "utf_8_sig": "utf_8_sig",
-    "windows_874": "cp874",
-    "x_euc_jp": "euc_jp",
-    "x_gbk": "gbk",
-    "x_sjis": "shift_jis",
-}
-
-
-def known_charset(name: str) -> str | None:
-    """Python's name of a charset, or None where there is no such charset.
-
-    Only names from a fixed list are looked up: `codecs.lookup` imports a module for whatever name it is given, and
-    remembers each one that it did not find, for ever.
-    """
-    return _known(name[:_LONGEST_CHARSET])
-
-
-@lru_cache(maxsize=128)  # mail uses a handful; those it makes up push one another out
-def _known(name: str) -> str | None:
-    key = normalize_encoding(name.strip("\"' \t")).lower()
-    known = _MORE_CHARSETS.get(key) or aliases.get(key) or aliases.get(key.replace(".", "_"))
-    if known is None and key not in aliases.values():
-        return None
-    try:
-        info = codecs.lookup(known or key)
-    except LookupError:  # one of another system, such as mbcs
-        return None
-    # Codecs such as base64 stand in the same list and are no charsets.
-    return info.name if getattr(info, "_is_text_encoding", False) else None
+_LONGEST_DETECTED = 998  # bytes of a header: the longest line that RFC 5322 allows
 
 
 def decode_bytes(data: bytes, charset: str | None, defects: set[Defect]) -> str:
-    """Text in a charset; where that is unknown or does not fit, UTF-8, else Windows-1252. See `clean`."""
+    """Decode text in a charset; an undeclared or unknown one is UTF-8, else Windows-1252. See `clean`.
+
+    A character that does not fit a known charset becomes U+FFFD; the rest of the text is kept.
+    """
     if charset is None and data.isascii():
         return data.decode("ascii")
     name = known_charset(charset) if charset else None
-    for attempt in filter(None, (name, "utf-8")):
-        if charset and attempt != name:
+    if name is None or name == "ascii":
+        if charset and not data.isascii():
             defects.add(Defect.UNKNOWN_CHARSET)
-        try:
-            return data.decode(attempt)
-        except ValueError:
-            continue
-    return data.decode("cp1252", "replace")
+        return data.decode("utf-8" if is_utf8(data) else "cp1252", "replace")
+    if name == "utf-16" and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        name = utf16_by_content(data)
+    try:
+        return data.decode(name)
+    except ValueError:
+        return _decode_unfit(data, name, defects)
+
+
+def _decode_unfit(data: bytes, name: str, defects: set[Defect]) -> str:
+    if name == "utf-8":
+        defects.add(Defect.BAD_CHARSET)
+        text = data.decode("utf-8", "replace")
+        # Without one valid sequence the label is wrong, and not a character.
+        return text if not text.replace("\ufffd", "").isascii() else data.decode("cp1252", "replace")
+    if not data.isascii() and is_utf8(data):
+        defects.add(Defect.BAD_CHARSET)
+        return data.decode()
+    text = data.decode(name, FALLBACK)
+    if "\ufffd" in text:
+        defects.add(Defect.BAD_CHARSET)
+    return text
 
 
 def decode_header(value: bytes, defects: set[Defect]) -> str:
-    """An unstructured header, with its encoded-words (RFC 2047); adjacent ones are joined before they are decoded.
+    """Decode an unstructured header with encoded-words (RFC 2047).
 
-    Some senders split a character over two words, and put words inside quotes; both are read. What comes out may
-    hold control characters, which a file name has to tell of: see `clean`.
+    Adjacent words of one charset are joined before they are decoded, since some senders split a character over two;
+    words inside quotes are decoded, too. The result may hold control characters, which a file name has to report as
+    a defect: see `clean`.
     """
+    if b"=?" not in value:
+        if value.isascii():
+            return value.decode("ascii").strip()
+        defects.add(Defect.RAW_BYTES)
+        return _decode_raw(value, defects).strip()
     if not value.isascii():
         defects.add(Defect.RAW_BYTES)
-    elif b"=?" not in value:
-        return value.decode("ascii").strip()
     only = _WORD.fullmatch(value)
     if only is not None:
         return decode_bytes(_word(only[2], only[3], defects), _charset(only), defects).strip()
@@ -101,8 +89,23 @@ def decode_header(value: bytes, defects: set[Defect]) -> str:
     return "".join(pieces).strip()
 
 
+def has_encoded_word(value: bytes) -> bool:
+    """Return whether a value holds an encoded-word."""
+    return b"=?" in value and _WORD.search(value) is not None
+
+
+def _decode_raw(value: bytes, defects: set[Defect]) -> str:
+    """Decode bytes above 127 without a charset: UTF-8, else by detection, else Windows-1252."""
+    if not is_utf8(value):
+        found = detect_charset(value[:_LONGEST_DETECTED])
+        if found is not None:
+            defects.add(Defect.CHARSET_DETECTED)
+            return value.decode(found, FALLBACK)
+    return decode_bytes(value, None, defects)
+
+
 def _charset(word: re.Match[bytes]) -> str:
-    """Without a language behind it (RFC 2231 section 5)."""
+    """Return the charset of a word without its language (RFC 2231 section 5)."""
     return word[1].partition(b"*")[0].decode("ascii", "replace").lower()
 
 
@@ -116,5 +119,5 @@ def _word(kind: bytes, data: bytes, defects: set[Defect]) -> bytes:
 
 
 def clean(text: str) -> str:
-    """Without control characters and lone surrogates; line ends and tabs become blanks."""
+    """Remove control characters and lone surrogates; line ends and tabs become blanks."""
     return text if text.isprintable() else text.translate(_CONTROLS)

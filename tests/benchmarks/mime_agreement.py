@@ -6,7 +6,7 @@ from collections import Counter
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING
 
-from ingest.mime.text import known_charset
+from ingest.mime.charsets import known_charset
 from tests.support.mime import read
 
 if TYPE_CHECKING:

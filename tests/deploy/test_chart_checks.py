@@ -112,7 +112,10 @@ CONTRADICTIONS: dict[str, tuple[Object, str]] = {
         {"config": {"store": "file:///store"}},
         "config.store is a folder that no volume of poller",
     ),
-    "a file in the pod": ({"config": {"sinks": [{"type": "jsonl", "path": "/events"}]}}, "no volume of relay contains"),
+    "a file in the pod": (
+        {"config": {"sinks": [{"type": "jsonl", "path": "/events"}]}},
+        "no volume of relay contains",
+    ),
     "little memory": (
         {"config": {"workers": {"processes": 8}}},
         "processor.resources.limits.memory is 2Gi, and each of the 8 processes",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ingest.mime import MimeLimits, parse
+from ingest.mime.body import BodyText
+from ingest.mime.defects import codes
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
 
 if TYPE_CHECKING:
@@ -63,12 +65,21 @@ def read_pieces(pieces: Iterable[bytes], limits: MimeLimits | None = None, **fou
                 assert event.data, "no event without bytes"
                 contents[event.path].append(event.data)
             case PartEnded():
-                leaves[event.path] = Leaf(heads[event.path], b"".join(contents[event.path]), event.defects)
+                leaves[event.path] = _leaf(heads[event.path], b"".join(contents[event.path]), event.defects)
             case MessageEnded():
                 ended = event
     assert ended is not None
     assert leaves.keys() == heads.keys(), "every part that begins ends"
     return Read(leaves, ended.headers, ended.status, ended.defects)
+
+
+def _leaf(head: PartBegun, content: bytes, defects: tuple[str, ...]) -> Leaf:
+    """Convert bodies to UTF-8, as they are stored."""
+    if head.role not in ("text", "html"):
+        return Leaf(head._replace(charset=None), content, defects)
+    text = BodyText(lambda: [content], head.charset, "html" if head.role == "html" else "text")
+    converted = b"".join(text)
+    return Leaf(head, converted, tuple(sorted({*defects, *codes(text.defects)})))
 
 
 def read_alike(raw: bytes, **how: Any) -> Read:

@@ -13,6 +13,7 @@ from ingest.mime.defects import Defect
 from ingest.mime.detect import DETECT_BYTES, detect_type
 from ingest.mime.events import MessageEnded, MimeEvent
 from ingest.mime.names import display_name
+from ingest.usecases.process.bodies import ChosenBody, Texts, is_binary, references, with_roles
 from ingest.usecases.process.parts import Part, PartCollector
 from ingest.usecases.process.scanning import Scanning, Scans
 
@@ -32,6 +33,8 @@ _LEFT_OUT = frozenset(
     for defect in (Defect.CONTAINER_LIMIT, Defect.CONTAINER_STOPPED, Defect.PARTS_LIMIT, Defect.DEPTH_LIMIT)
 )
 
+_BODIES = {"text": (keys.BODY_TEXT, "text/plain"), "html": (keys.BODY_HTML, "text/html")}
+
 
 @dataclass
 class PartAssembler:
@@ -49,7 +52,10 @@ class PartAssembler:
     _collector: PartCollector = field(default_factory=PartCollector)
     _stack: list[OpenContainer] = field(default_factory=list)  # containers being read, each nested in the one before
     _deferred: deque[OpenContainer] = field(default_factory=deque)
-    _written: list[tuple[Part, Future[Body | Attachment]]] = field(default_factory=list)
+    _texts: Texts = field(default_factory=Texts)
+    _others: deque[Part] = field(default_factory=deque)  # texts that are no bodies
+    _bodies: list[tuple[ChosenBody, Future[Body]]] = field(default_factory=list)
+    _written: list[tuple[Part, Future[Attachment]]] = field(default_factory=list)
 
     def feed(self, event: MimeEvent) -> None:
         """Process the next event.
@@ -61,7 +67,7 @@ class PartAssembler:
         if isinstance(event, MessageEnded):
             self.ended = event
         part = self._collector.feed(event)
-        if part is not None:
+        if part is not None and not self._is_text(part):
             self._add(part)
             self._read_containers()
 
@@ -72,25 +78,41 @@ class PartAssembler:
             StoreError: a part could not be stored. Processing the message again writes the same keys.
             SpoolError, GuardError: as for `feed`.
         """
-        while self._deferred:
-            self._stack.append(self._deferred.popleft())
+        self._read_deferred()
+        chosen, others = self._texts.choose()
+        self._others.extend(others)
+        referred = {id_ for body in chosen if body.kind == "html" for id_ in references(body)}
+        self._bodies += [(body, self.uploads.submit(self._write_body, body)) for body in chosen]
+        # Every text is known, so what containers among the others hold can be no body.
+        self.containers.bodies |= {"text", "html"}
+        while self._others:
+            self._add(self._others.popleft())
             self._read_containers()
-        done = [future.result() for _, future in self._written]
-        bodies = [part for part in done if isinstance(part, Body)]
-        attachments = [part for part in done if isinstance(part, Attachment)]
+        self._read_deferred()
+        attachments = with_roles([future.result() for _, future in self._written], referred)
+        bodies = [future.result() for _, future in self._bodies]
         self._mark_partial(attachments)
         return bodies, sorted(attachments, key=lambda part: _order(part.part))
 
     def abandon(self) -> None:
         """After an error: cancel uploads or wait for them, and release everything."""
-        for part, future in self._written:
+        uploads: list[tuple[Part | ChosenBody, Future[Attachment] | Future[Body]]] = [*self._written, *self._bodies]
+        for stored, future in uploads:
             if future.cancel():
-                part.spool.close()
+                stored.spool.close()
             else:
                 future.exception()
+        for part in self._others:
+            part.spool.close()
         for container in (*self._stack, *self._deferred):
             container.close()
+        self._texts.close()
         self._collector.close()
+
+    def _read_deferred(self) -> None:
+        while self._deferred:
+            self._stack.append(self._deferred.popleft())
+            self._read_containers()
 
     def _read_containers(self) -> None:
         """Read depth first: a file in a container may be a container too."""
@@ -98,7 +120,7 @@ class PartAssembler:
             inside = self._stack[-1].next()
             if inside is None:
                 self._submit(self._stack.pop().part)
-            else:
+            elif not self._is_text(inside):
                 self._add(inside)
 
     def _add(self, part: Part) -> None:
@@ -116,11 +138,20 @@ class PartAssembler:
         else:
             self._stack.append(container)
 
+    def _is_text(self, part: Part) -> bool:
+        """Keep a text that may be a body. Binary content that passes for text becomes an attachment."""
+        if part.is_body and is_binary(part):
+            part.head = part.head._replace(role="attachment")
+            return False
+        if self._bodies:
+            return False
+        kind = self._texts.add(part)
+        if kind is not None:
+            self.containers.bodies.add(kind)
+        return self._texts.has(part)
+
     def _detect(self, part: Part) -> None:
         head = part.head
-        if head.role == "text" or head.role == "html":  # noqa: PLR1714 - mypy narrows only this form
-            self.containers.bodies.add(head.role)
-            return
         part.detected = detect_type(part.spool.head(DETECT_BYTES), head.declared_type, head.filename)
 
     def _submit(self, part: Part) -> None:
@@ -136,20 +167,25 @@ class PartAssembler:
         if any(_LEFT_OUT.intersection(part.defects) for part in attachments):
             self.ended = self.ended._replace(status="partial")
 
-    def _write(self, part: Part) -> Body | Attachment:
+    def _write(self, part: Part) -> Attachment:
         try:
-            return self._write_body(part) if part.is_body else self._write_attachment(part)
+            return self._write_attachment(part)
         finally:
             part.spool.close()
 
-    def _write_body(self, part: Part) -> Body:
-        kind, head = part.head.role, part.head
-        assert kind == "text" or kind == "html"  # noqa: PLR1714 - mypy narrows only this form
-        name = keys.BODY_TEXT if kind == "text" else keys.BODY_HTML
-        content_type = "text/plain" if kind == "text" else "text/html"
-        stored = self._put(name, part.spool, f"{content_type}; charset=utf-8")
+    def _write_body(self, body: ChosenBody) -> Body:
+        name, content_type = _BODIES[body.kind]
+        try:
+            stored = self._put(name, body.spool, f"{content_type}; charset=utf-8")
+        finally:
+            body.spool.close()
         return Body(
-            part=head.path, kind=kind, charset=head.charset or "us-ascii", object=stored, defects=part.defects
+            part=body.path,
+            parts=[part.head.path for part in body.parts],
+            kind=body.kind,
+            charset=body.charset,
+            object=stored,
+            defects=body.defects,
         )
 
     def _write_attachment(self, part: Part) -> Attachment:

@@ -25,6 +25,7 @@ class Part:
             that is such a part can become the message's bodies.
         defects: codes.
         detected: the media type detected from its bytes; empty until detection has run.
+        is_fallback: whether it is a text of a container, which is a body only if the message has no other.
     """
 
     head: PartBegun
@@ -35,6 +36,7 @@ class Part:
     detected: str = ""
     invoice: Invoice | None = None
     encrypted: bool = False
+    is_fallback: bool = False
 
     @property
     def is_body(self) -> bool:

@@ -186,13 +186,13 @@ def test_bodies_are_converted_to_utf8() -> None:
 @pytest.mark.parametrize(
     ("charset", "data", "text", "defects"),
     [
-        ("", "Größe ".encode() * 20 + b"\xfc", "Größe " * 20 + "ü", ("unknown_charset",)),
+        ("", "Größe ".encode() * 20 + b"\xfc", "Größe " * 20 + "\ufffd", ("bad_charset", "unknown_charset")),
         ("us-ascii", "Größe".encode(), "Größe", ("unknown_charset",)),
         ("utf-8", "Größe ".encode() * 20 + b"\xfc", "Größe " * 20 + "\ufffd", ("bad_charset",)),
         ("iso-2022-jp", "会議".encode("iso2022_jp") + b"\n\x1b(..0$.}\x1b\x0fJ!", None, ("bad_charset",)),
         ("iso-2022-kr", "가나\n다라".encode("iso2022_kr"), "가나\n다라", ()),
         ("utf-16", "\ufeffGröße".encode("utf-16be"), "Größe", ()),
-        ("utf-16", "Größe".encode("utf-16be"), "Größe", ("bad_charset",)),
+        ("utf-16", "Größe".encode("utf-16be"), "Größe", ("charset_detected",)),
         ("rot13", b"abc", "abc", ("unknown_charset",)),
     ],
 )

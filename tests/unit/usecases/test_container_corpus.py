@@ -44,6 +44,7 @@ def part_described(found: Processed, part: Body | Attachment) -> dict[str, Any]:
         said["invoice"] = {key: value for key, value in said["invoice"].items() if value}
     content = found.store.objects[part.object.key].content
     if isinstance(part, Body):
+        said["parts"] = said["parts"][1:]  # the first is `part`
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return {key: value for key, value in said.items() if value} | content_described(content, part)
 

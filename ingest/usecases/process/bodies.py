@@ -1,0 +1,195 @@
+"""Choose the bodies of a message among its texts, once all of them are known.
+
+A body is the first text of its kind without a file name, joined with those that follow it in the same message: Apple
+Mail writes the text above, between and below images as parts of their own. A message without such a text has the
+first one with a name that is not declared an attachment; one whose text is only in its winmail.dat has that.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from ingest.mime.body import BodyText
+from ingest.mime.defects import codes
+from ingest.mime.detect import binary_type
+from ingest.usecases.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ingest.domain.manifest import Attachment, BodyKind
+    from ingest.usecases.process.parts import Part
+
+_KINDS: dict[str, BodyKind] = {"text/plain": "text", "text/html": "html", "text": "text", "html": "html"}
+_MOST_TEXTS = 50  # kept until the message was read, each in up to a MiB of memory
+_BLANK_BYTES = 4096  # a longer text is not looked through for something to read
+_BLANKS = b" \t\r\n\x00"
+_CHUNK_BYTES = 65_536
+_REFERENCES = 1000
+_REFERENCE_BYTES = 998
+_CID = re.compile(rb"(?i)\bcid:([^\"'\s<>)]{1,998})")
+
+
+@dataclass
+class ChosenBody:
+    """A body: its parts in order, and its text in UTF-8."""
+
+    kind: BodyKind
+    parts: list[Part]
+    spool: Spool
+    charset: str
+    defects: list[str]
+
+    @property
+    def path(self) -> str:
+        """The path of its first part."""
+        return self.parts[0].head.path
+
+
+@dataclass
+class Texts:
+    """The texts of a message that may become its bodies."""
+
+    _kept: list[Part] = field(default_factory=list)
+
+    def add(self, part: Part) -> BodyKind | None:
+        """Keep a part if it may be a body.
+
+        Returns:
+            The kind of a text without a name, which is a body unless another is before it; None for others. A part
+            that was `kept` must not be stored before `choose`.
+        """
+        kind = _kind(part)
+        if kind is None or (len(self._kept) >= _MOST_TEXTS and not part.is_body):
+            return None
+        self._kept.append(part)
+        return None if part.is_fallback or part.head.filename else kind
+
+    def has(self, part: Part) -> bool:
+        """Return whether a part was kept."""
+        return bool(self._kept) and self._kept[-1] is part
+
+    def choose(self) -> tuple[list[ChosenBody], list[Part]]:
+        """Return the bodies, and the texts that are attachments; some of these are part of a body, too.
+
+        Raises:
+            SpoolError: there is no room for a converted text.
+        """
+        chosen = [parts for kind in ("text", "html") if (parts := self._parts(kind))]
+        if not chosen:
+            named = [part for part in self._kept if part.head.filename and not part.is_fallback]
+            chosen = [[part] for part in named[:1]]
+        bodies = [_converted(parts) for parts in chosen]
+        shown = {id(part) for parts in chosen for part in parts}
+        only_body = {id(parts[0]) for parts in chosen if not parts[0].head.filename}
+        rest = []
+        for part in self._kept:
+            if id(part) in only_body or part.is_fallback:
+                part.spool.close()
+            else:
+                if part.is_body or id(part) in shown:
+                    part.head = part.head._replace(role="inline")
+                rest.append(part)
+        self._kept = []
+        return bodies, rest
+
+    def close(self) -> None:
+        """Release what is kept."""
+        for part in self._kept:
+            part.spool.close()
+
+    def _parts(self, kind: str) -> list[Part]:
+        texts = [part for part in self._kept if _kind(part) == kind and not part.head.filename]
+        own = [part for part in texts if not part.is_fallback]
+        first = next(
+            (part for role in (kind, "inline", "alternative") for part in own if part.head.role == role), None
+        )
+        if first is None or _is_blank(first):
+            first = next((part for part in texts if part.is_fallback), first)
+        if first is None:
+            return []
+        after = own[own.index(first) + 1 :] if not first.is_fallback else []
+        return [
+            first,
+            *(part for part in after if part.head.role == "inline" and part.head.parent == first.head.parent),
+        ]
+
+
+def _kind(part: Part) -> BodyKind | None:
+    head = part.head
+    if head.role in ("text", "html"):
+        return _KINDS[head.role]
+    if not part.own or head.disposition == "attachment" or head.role not in ("inline", "alternative", "attachment"):
+        return None
+    return _KINDS.get(head.declared_type)
+
+
+def is_binary(part: Part) -> bool:
+    """Return whether a part that passes for text holds a known binary type."""
+    return binary_type(part.spool.head(_BLANK_BYTES)) is not None
+
+
+def _is_blank(part: Part) -> bool:
+    return part.spool.size < _BLANK_BYTES and not part.spool.head(_BLANK_BYTES).strip(_BLANKS)
+
+
+def _converted(parts: list[Part]) -> ChosenBody:
+    kind = _kind(parts[0])
+    assert kind is not None  # only texts are kept
+    spool, defects, charsets = Spool(), list[str](), list[str]()
+    for number, part in enumerate(parts):
+        if number:
+            spool.write(b"\n")
+        text = BodyText(_reader(part.spool), part.head.charset, kind)
+        for piece in text:
+            spool.write(piece)
+        charsets.append(text.charset)
+        defects += [code for code in (*part.defects, *codes(text.defects)) if code not in defects]
+    return ChosenBody(kind, parts, spool, charsets[0], sorted(defects))
+
+
+def _reader(spool: Spool) -> Callable[[], Iterator[bytes]]:
+    def read() -> Iterator[bytes]:
+        file = spool.reader()
+        while piece := file.read(_CHUNK_BYTES):
+            yield piece
+
+    return read
+
+
+def references(body: ChosenBody) -> set[str]:
+    """Return the Content-IDs that an HTML body refers to, in lower case."""
+    found: set[str] = set()
+    tail = b""
+    for piece in _reader(body.spool)():
+        data = tail + piece
+        for match in _CID.finditer(data):
+            found.add(unquote(html.unescape(match[1].decode("utf-8", "replace"))).lower())
+            if len(found) >= _REFERENCES:
+                return found
+        tail = data[-_REFERENCE_BYTES:]
+    return found
+
+
+def with_roles(attachments: Iterable[Attachment], referred: set[str]) -> list[Attachment]:
+    """Decide which images are part of the text: those, and only those, that the HTML refers to.
+
+    Images of nested messages keep their roles, since the text that may refer to them is inside the message.
+    """
+    found = list(attachments)
+    nested = {attachment.part for attachment in found if attachment.role == "message"}
+    return [_with_role(attachment, referred, nested) for attachment in found]
+
+
+def _with_role(attachment: Attachment, referred: set[str], nested: set[str]) -> Attachment:
+    if not (attachment.declared_type.startswith("image/") or attachment.detected_type.startswith("image/")):
+        return attachment
+    if any(attachment.part.startswith(f"{path}.") for path in nested):
+        return attachment
+    if attachment.content_id is not None and attachment.content_id.lower() in referred:
+        return attachment.model_copy(update={"role": "inline"})
+    return attachment.model_copy(update={"role": "attachment"}) if attachment.role == "inline" else attachment
