@@ -9,12 +9,12 @@ from ingest.errors import ConfigError, require_configured
 MAILBOXES = {"invoices": 1, "orders": 2}
 
 
-def test_names_that_are_configured_pass() -> None:
+def test_configured_names_are_accepted() -> None:
     require_configured("mailbox", ["orders", "invoices"], MAILBOXES)
     require_configured("mailbox", [], MAILBOXES)
 
 
-def test_every_other_name_is_told_of_with_what_may_have_been_meant() -> None:
+def test_unknown_names_are_reported_with_a_suggestion() -> None:
     with pytest.raises(ConfigError) as caught:
         require_configured("mailbox", ["invoice", "orders", "zzz"], MAILBOXES)
     assert caught.value.problems == [
@@ -23,7 +23,7 @@ def test_every_other_name_is_told_of_with_what_may_have_been_meant() -> None:
     ]
 
 
-def test_of_very_many_names_only_the_first_are_compared() -> None:
+def test_suggestions_compare_a_limited_number_of_names() -> None:
     """Hundreds of thousands would take seconds."""
     many = dict.fromkeys([*(f"{number:06}" for number in range(1_000)), "invoices"])
     with pytest.raises(ConfigError) as caught:

@@ -35,7 +35,7 @@ def got(config: Config, page: str) -> tuple[int, bytes]:
     return answer.status, answer.data
 
 
-def test_metrics_and_life_are_on_one_port(path: Path) -> None:
+def test_metrics_and_livez_share_one_port(path: Path) -> None:
     registry = CollectorRegistry()
     Counter("hauled", "How much", registry=registry).inc(3)
     config = read(path)
@@ -46,7 +46,7 @@ def test_metrics_and_life_are_on_one_port(path: Path) -> None:
     assert b"hauled_total 3.0" in page
 
 
-def test_who_is_silent_for_too_long_is_told_so_until_its_heart_beats_again(path: Path) -> None:
+def test_livez_fails_while_the_heartbeat_is_missing(path: Path) -> None:
     clock = Clock()
     heartbeat = Heartbeat(clock)
     with serving(read(path), CollectorRegistry(), heartbeat):
@@ -59,10 +59,10 @@ def test_who_is_silent_for_too_long_is_told_so_until_its_heart_beats_again(path:
         assert problem(path) is None
 
 
-def test_who_has_no_pulse_lives_while_it_answers(path: Path) -> None:
+def test_process_without_a_heartbeat_is_alive_while_it_answers(path: Path) -> None:
     with serving(read(path), CollectorRegistry()):
         assert problem(path) is None
 
 
-def test_where_nothing_answers_the_port_is_told(path: Path) -> None:
+def test_unusable_port_is_reported(path: Path) -> None:
     assert f":{read(path).metrics.port}/livez" in (problem(path) or "")

@@ -41,13 +41,13 @@ def test_children_of_children_count() -> None:
     assert usage_of(os.getpid()).cpu_seconds >= during.cpu_seconds
 
 
-def test_every_declared_metric_is_told_with_the_role() -> None:
+def test_every_declared_process_metric_is_exported_with_the_role() -> None:
     samples = [sample for family in UsageCollector("poll").collect() for sample in family.samples]
     assert {sample.name for sample in samples} == {spec.full_name for spec in PROCESS_SPECS}
     assert all(sample.labels == {"role": "poll"} and sample.value > 0 for sample in samples)
 
 
-def test_a_process_that_is_gone_has_no_usage() -> None:
+def test_ended_process_has_no_usage() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
     with pytest.raises(FileNotFoundError):

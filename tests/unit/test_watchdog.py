@@ -9,26 +9,26 @@ from workers.pages import SILENT_FOR, Heartbeat
 from workers.watchdog import STALLED_AFTER, Consumer, watch
 
 
-def test_an_idle_worker_with_nothing_to_hear_is_not_deaf() -> None:
+def test_idle_worker_without_waiting_wakeups_is_not_stalled() -> None:
     assert not Consumer(0.0).stalled(10**6, oldest=0.0)
 
 
-def test_a_worker_that_has_heard_something_lately_is_not_deaf() -> None:
+def test_worker_that_received_a_wakeup_lately_is_not_stalled() -> None:
     consumer = Consumer(0.0)
     consumer.heard(1000.0)
     assert not consumer.stalled(1000.0 + STALLED_AFTER - 1, oldest=10**6)
 
 
-def test_a_worker_that_has_just_begun_is_not_deaf() -> None:
+def test_worker_that_has_just_started_is_not_stalled() -> None:
     """Wakeups may have waited for it."""
     assert not Consumer(500.0).stalled(501.0, oldest=10**6)
 
 
-def test_old_hints_beside_a_worker_that_hears_nothing_mean_that_it_is_deaf() -> None:
+def test_idle_worker_with_old_waiting_wakeups_is_stalled() -> None:
     assert Consumer(0.0).stalled(STALLED_AFTER, oldest=STALLED_AFTER)
 
 
-def test_a_worker_whose_broker_is_away_has_a_pulse() -> None:
+def test_worker_with_an_unavailable_broker_has_a_heartbeat() -> None:
     """There is nothing to hear then, and to end it would help nobody."""
     clock = Clock()
     heartbeat, ended = Heartbeat(clock), list[int]()

@@ -12,7 +12,7 @@ DONE = st.dictionaries(st.binary(min_size=16, max_size=16), st.integers(0, 2**32
 
 
 @given(DONE)
-def test_what_went_in_comes_out(done: dict[bytes, int]) -> None:
+def test_load_returns_what_was_dumped(done: dict[bytes, int]) -> None:
     assert load(dump(done)) == done
 
 
@@ -21,7 +21,7 @@ def test_the_same_content_makes_the_same_bytes(done: dict[bytes, int]) -> None:
     assert dump(dict(reversed(done.items()))) == dump(done)
 
 
-def test_an_id_costs_twenty_bytes() -> None:
+def test_each_unique_id_takes_twenty_bytes() -> None:
     assert len(dump({b"a" * 16: 1, b"b" * 16: 2})) - len(dump({})) == 40
 
 

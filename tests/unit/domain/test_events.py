@@ -58,13 +58,13 @@ def test_the_envelope_is_cloudevents_and_the_data_is_the_manifest() -> None:
     assert Manifest.model_validate(body["data"]) == manifest(2)
 
 
-def test_a_repeat_has_the_same_id_and_another_type_has_another() -> None:
+def test_event_id_follows_from_type_and_message() -> None:
     first, again = make_event(EventType.RECEIVED, manifest(), AT), make_event(EventType.RECEIVED, manifest(1), LATER)
     assert first.id == again.id
     assert make_event(EventType.FAILED, manifest(), AT).id != first.id
 
 
-def test_above_32_attachments_an_event_carries_the_first_ones_and_says_so() -> None:
+def test_event_carries_the_first_32_attachments_and_is_marked_truncated() -> None:
     data = data_of(make_event(EventType.RECEIVED, manifest(40), AT).body)
     assert len(data["attachments"]) == MAX_EVENT_ATTACHMENTS
     assert data["attachments_truncated"]
@@ -72,7 +72,7 @@ def test_above_32_attachments_an_event_carries_the_first_ones_and_says_so() -> N
     assert data["manifest"] == "de/message.json"
 
 
-def test_no_event_is_larger_than_the_smallest_sink_takes() -> None:
+def test_event_fits_the_sink_with_the_smallest_limit() -> None:
     crowd = [Address(name="ü" * 80, address="someone@example.org")] * 500
     for made in (manifest(32, name="ä" * 2000), manifest(3, to=crowd, cc=crowd)):
         event = make_event(EventType.RECEIVED, made, AT)
@@ -92,7 +92,7 @@ def test_a_traced_event_names_its_trace_and_is_otherwise_the_same() -> None:
     assert traced.id == plain.id
 
 
-def test_what_an_event_carries_does_not_depend_on_its_trace_however_near_it_is_to_the_limit() -> None:
+def test_truncation_does_not_depend_on_the_traceparent() -> None:
     carried = set()
     for size in range(MAX_EVENT_BYTES - 2_000, MAX_EVENT_BYTES, 20):
         made = manifest(1, name="a" * size)
@@ -103,12 +103,12 @@ def test_what_an_event_carries_does_not_depend_on_its_trace_however_near_it_is_t
     assert carried == {0, 1}
 
 
-def test_what_is_none_of_our_events_has_no_trace() -> None:
+def test_foreign_event_has_no_traceparent() -> None:
     for body in (b"no json", b"[]", b'{"traceparent":5}'):
         assert traceparent_of(Event("e", "t", "box", body)) is None
 
 
-def test_what_is_left_out_of_a_large_event_goes_one_after_the_other() -> None:
+def test_fields_of_a_large_event_are_left_out_in_order() -> None:
     """As much as fits: attachments go first, then recipients, then all authors but one, and labels last."""
 
     def people(count: int) -> list[Address]:

@@ -53,7 +53,7 @@ def test_a_message_is_tried_again_until_its_last_try(tries: int, random: float) 
     assert decision.counted
 
 
-def test_after_the_last_try_a_message_is_given_up() -> None:
+def test_message_fails_after_the_last_try() -> None:
     assert after_message_error(MessageError("broken"), MESSAGE_TRIES, 0.5) == Fail()
 
 
@@ -61,7 +61,7 @@ def test_after_the_last_try_a_message_is_given_up() -> None:
     "error", [StoreUnavailableError("away"), StoreRefusedError("full"), LedgerUnavailableError("")]
 )
 @given(tries=st.integers(1, 10_000), random=RANDOM)
-def test_a_message_is_never_given_up_for_what_is_not_its_fault(
+def test_message_never_fails_for_a_fault_that_is_not_its_own(
     error: StoreUnavailableError, tries: int, random: float
 ) -> None:
     decision = after_message_error(error, tries, random)
@@ -96,11 +96,11 @@ def test_a_refused_password_is_tried_three_times_in_the_first_hour_then_at_most_
         (StoreUnavailableError(""), 15, 900),
     ],
 )
-def test_each_failure_of_a_poll_has_its_own_patience(error: MailhaulError, first: float, cap: float) -> None:
+def test_each_failure_of_a_poll_has_its_own_pause(error: MailhaulError, first: float, cap: float) -> None:
     assert after_mailbox_error(error, 1, 0.5) == first
     assert after_mailbox_error(error, 1000, 0.5) == cap
 
 
-def test_who_waits_for_a_place_does_not_wait_longer_each_time() -> None:
+def test_pause_for_a_connection_slot_does_not_grow() -> None:
     pauses = {after_mailbox_error(MaildropDeferredError(""), tries, 0.5) for tries in (1, 2, 100)}
     assert pauses == {4}

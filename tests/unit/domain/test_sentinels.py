@@ -26,12 +26,12 @@ def test_an_address_may_name_several_sentinels_and_all_it_takes() -> None:
     )
 
 
-def test_most_may_be_left_out() -> None:
+def test_optional_parts_of_the_address_may_be_left_out() -> None:
     assert read_sentinels("redis+sentinel://h/s") == Sentinels((("h", 26379),), "s", 0, NOBODY, NOBODY, False, None)
 
 
 @pytest.mark.parametrize("url", ["redis://h/0", "amqp://h//", "h", ""])
-def test_other_addresses_are_others(url: str) -> None:
+def test_other_schemes_are_not_sentinel_addresses(url: str) -> None:
     assert read_sentinels(url) is None
 
 
@@ -52,13 +52,13 @@ def test_other_addresses_are_others(url: str) -> None:
         "h/s?x",
     ],
 )
-def test_what_is_not_whole_is_refused_without_quoting_it(rest: str) -> None:
+def test_incomplete_address_is_refused_without_quoting_it(rest: str) -> None:
     with pytest.raises(ValueError, match=r"redis\+sentinel://user:password@host") as told:
         read_sentinels(f"redis+sentinel://:hunter2@{rest}")
     assert "hunter2" not in str(told.value)
 
 
-def test_kombu_is_told_the_same() -> None:
+def test_kombu_gets_the_same_sentinels() -> None:
     made = broker("rediss+sentinel://u:p%2Fw@h1:1,[::1]/s/5?sentinel_password=t&ssl_ca_certs=/ca.pem")
     tls = {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca.pem"}
     assert made == Broker(

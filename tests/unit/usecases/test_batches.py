@@ -7,13 +7,13 @@ from itertools import count, islice
 from ingest.usecases.batches import batches
 
 
-def test_everything_comes_once_in_order_and_the_rest_at_the_end() -> None:
+def test_batches_keep_order_and_end_with_the_rest() -> None:
     assert list(batches(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(batches(range(6), 3)) == [[0, 1, 2], [3, 4, 5]]
     assert list(batches([], 3)) == []
 
 
-def test_no_more_is_read_than_was_asked_for() -> None:
+def test_batches_read_lazily() -> None:
     numbers = count()
     assert list(islice(batches(numbers, 2), 2)) == [[0, 1], [2, 3]]
     assert next(numbers) == 4

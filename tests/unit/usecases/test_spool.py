@@ -30,7 +30,7 @@ def full_disk(room: int = MEMORY_BYTES) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_disk_without_room_is_told_with_the_folder() -> None:
+def test_full_disk_is_reported_with_its_folder() -> None:
     spool = Spool()
     spool.write(b"x" * MEMORY_BYTES)
     with full_disk(), pytest.raises(SpoolError, match="TMPDIR"):
@@ -38,7 +38,7 @@ def test_a_disk_without_room_is_told_with_the_folder() -> None:
     spool.close()
 
 
-def test_what_is_only_buffered_is_told_of_when_it_is_read() -> None:
+def test_full_disk_is_reported_when_buffered_bytes_are_read() -> None:
     spool = Spool()
     with full_disk(2 * MEMORY_BYTES):
         spool.write(b"x" * 2 * MEMORY_BYTES)
@@ -61,7 +61,7 @@ def test_a_poll_without_room_registers_nothing_and_leaves_the_message_on_the_ser
         assert len(b.published()) == 1
 
 
-def test_a_message_is_not_set_aside_for_want_of_room() -> None:
+def test_full_disk_fails_no_message() -> None:
     with bench() as b:
         b.maildrops["a"].messages[b"u1"] = LARGE
         b.poll_all()

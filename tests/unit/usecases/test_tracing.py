@@ -115,7 +115,7 @@ def test_one_message_is_one_trace(traced: Traced) -> None:
     ]
 
 
-def test_the_event_carries_the_step_that_made_it_and_the_hand_over_its_own(traced: Traced) -> None:
+def test_event_carries_its_processing_span_and_its_delivery_has_its_own(traced: Traced) -> None:
     give(traced.work, HELLO)
     traced.work.everything()
     (event,) = traced.work.sinks["main"].delivered
@@ -123,7 +123,7 @@ def test_the_event_carries_the_step_that_made_it_and_the_hand_over_its_own(trace
     assert event.traceparent == parent_of(traced.span(Step.DELIVER))
 
 
-def test_spans_tell_ids_and_counts(traced: Traced) -> None:
+def test_spans_carry_ids_and_counts(traced: Traced) -> None:
     give(traced.work, HELLO)
     traced.work.everything()
     (event,) = traced.work.sinks["main"].delivered
@@ -146,7 +146,7 @@ def test_spans_tell_ids_and_counts(traced: Traced) -> None:
         assert attributes(traced.span(step)) == {f"mailhaul.{name}": value for name, value in told.items()}
 
 
-def test_nothing_that_mail_says_is_told(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_carry_no_content_of_mail(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever happens: done, failed, refused, a bug whose text quotes the message."""
     give(traced.work, HELLO)
     traced.work.refuse_everything()
@@ -165,13 +165,13 @@ def test_nothing_that_mail_says_is_told(traced: Traced, monkeypatch: pytest.Monk
     assert named - {"error.type"} <= {f"mailhaul.{name}" for name in Attributes.__annotations__}
 
 
-def test_a_poll_that_finds_nothing_new_fetches_nothing(traced: Traced) -> None:
+def test_poll_without_new_mail_has_no_fetch_span(traced: Traced) -> None:
     traced.work.poll_all()
     assert traced.spans(Step.FETCH) == []
     assert attributes(traced.span(Step.POLL))["mailhaul.listed"] == 0
 
 
-def test_all_that_one_session_fetched_follows_one_fetch(traced: Traced) -> None:
+def test_all_messages_of_a_session_share_one_fetch_span(traced: Traced) -> None:
     for number in range(3):
         give(traced.work, mail(str(number)))
     traced.work.everything()
@@ -180,7 +180,9 @@ def test_all_that_one_session_fetched_follows_one_fetch(traced: Traced) -> None:
     assert all(follows(process, fetch) for process in traced.spans(Step.PROCESS))
 
 
-def test_what_a_dead_process_left_goes_on_in_the_same_trace(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_of_a_dead_process_continues_in_the_same_trace(
+    traced: Traced, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It died when everything was stored and nothing yet committed: the message is processed once more."""
     work = traced.work
     give(work, HELLO)
@@ -218,7 +220,7 @@ def test_a_message_that_is_fetched_again_before_it_is_done_stays_in_its_first_tr
     assert follows(traced.span(Step.PROCESS), first)
 
 
-def test_a_repeat_differs_in_nothing_but_the_trace_and_the_time(traced: Traced) -> None:
+def test_repeated_event_differs_only_in_trace_and_time(traced: Traced) -> None:
     """The ledger is lost after everything was done; what it may not have published is told again."""
     work = traced.work
     give(work, HELLO)
@@ -232,7 +234,7 @@ def test_a_repeat_differs_in_nothing_but_the_trace_and_the_time(traced: Traced) 
     assert first == again
 
 
-def test_an_event_without_a_trace_begins_one_when_it_is_delivered(traced: Traced) -> None:
+def test_delivery_of_an_untraced_event_begins_a_trace(traced: Traced) -> None:
     traced.trace_with(NO_TRACING, NO_TRACING, traced.tracer)
     give(traced.work, HELLO)
     traced.work.everything()
@@ -242,7 +244,7 @@ def test_an_event_without_a_trace_begins_one_when_it_is_delivered(traced: Traced
     assert event.traceparent == parent_of(traced.span(Step.DELIVER))
 
 
-def test_what_is_not_sampled_at_the_beginning_is_not_in_any_process() -> None:
+def test_sampling_is_decided_once_for_all_processes() -> None:
     with bench() as work:
         traced = Traced(work, sample=0.0)
         sampling = Traced(work).tracer
@@ -255,7 +257,7 @@ def test_what_is_not_sampled_at_the_beginning_is_not_in_any_process() -> None:
         assert not int(flags, 16) & TraceFlags.SAMPLED
 
 
-def test_what_failed_says_so_with_the_code_of_its_error(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_span_carries_the_error_code(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
     work = traced.work
     give(work, HELLO)
 
@@ -278,9 +280,7 @@ def test_what_failed_says_so_with_the_code_of_its_error(traced: Traced, monkeypa
     assert attributes(refused)["mailhaul.outcome"] == "rejected"
 
 
-def test_the_event_of_a_message_that_was_given_up_belongs_to_its_trace(
-    traced: Traced, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_event_of_a_failed_message_belongs_to_its_trace(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
     work = traced.work
     give(work, HELLO)
     work.poll_all()
@@ -294,7 +294,7 @@ def test_the_event_of_a_message_that_was_given_up_belongs_to_its_trace(
     assert traceparent_of(event) == parent_of(traced.spans(Step.PROCESS)[-1])
 
 
-def test_without_tracing_nothing_of_it_appears() -> None:
+def test_without_tracing_nothing_is_added() -> None:
     with bench() as work:
         give(work, HELLO)
         work.poll_all()
@@ -318,7 +318,7 @@ def test_tracing_that_was_switched_off_leaves_the_rest_of_a_message_untraced(tra
     assert b"traceparent" not in event.body
 
 
-def test_what_older_versions_wrote_into_the_ledger_can_be_read(traced: Traced) -> None:
+def test_open_messages_of_older_versions_can_be_read(traced: Traced) -> None:
     give(traced.work, HELLO)
     traced.work.poll_all()
     (message,) = traced.work.ledger.open_messages([message_key("a", HELLO)])

@@ -22,7 +22,7 @@ def ids(b: Bench) -> set[str]:
     return {event["id"] for event in b.published()}
 
 
-def test_an_event_that_no_sink_had_when_the_ledger_was_lost_is_told() -> None:
+def test_event_undelivered_when_the_ledger_was_lost_is_republished() -> None:
     with bench() as b:
         b.sinks["main"].unavailable = True
         fill(b, 1, 2)
@@ -34,7 +34,7 @@ def test_an_event_that_no_sink_had_when_the_ledger_was_lost_is_told() -> None:
         assert told(b) == ["1", "2"]
 
 
-def test_an_event_is_told_even_when_the_server_has_nothing_any_more() -> None:
+def test_event_is_republished_although_the_server_is_empty() -> None:
     with bench(mailbox("a", deletion=Deletion(0.0))) as b:
         b.sinks["main"].unavailable = True
         fill(b, 1)
@@ -48,7 +48,7 @@ def test_an_event_is_told_even_when_the_server_has_nothing_any_more() -> None:
         assert told(b) == ["1"]
 
 
-def test_only_what_may_not_have_been_told_is_told_again_with_the_same_id() -> None:
+def test_only_possibly_undelivered_events_are_republished_with_the_same_id() -> None:
     with bench() as b:
         fill(b, 1, 2)
         b.everything()
@@ -62,7 +62,7 @@ def test_only_what_may_not_have_been_told_is_told_again_with_the_same_id() -> No
         assert len(ids(b)) == 3
 
 
-def test_raw_mail_without_a_manifest_is_processed_though_the_server_has_lost_it() -> None:
+def test_raw_mail_without_a_manifest_is_processed_although_the_server_is_empty() -> None:
     with bench() as b:
         fill(b, 1)
         b.poll_all()
@@ -75,7 +75,7 @@ def test_raw_mail_without_a_manifest_is_processed_though_the_server_has_lost_it(
         assert event["data"]["raw"]["key"] == b.keys("raw.eml")[0]
 
 
-def test_a_message_too_large_to_fetch_that_was_open_is_told_after_a_loss() -> None:
+def test_open_oversize_message_is_published_after_a_loss() -> None:
     with bench(mailbox("a", limits=Limits(message_bytes=300))) as b:
         b.maildrops["a"].messages[b"u1"] = mail("big", "x" * 1000)
         b.poll_all()
@@ -85,7 +85,7 @@ def test_a_message_too_large_to_fetch_that_was_open_is_told_after_a_loss() -> No
         assert [event["type"] for event in b.published()] == ["dev.mailhaul.message.oversize.v1"]
 
 
-def test_a_registration_lost_with_the_last_second_brings_its_event_again() -> None:
+def test_registration_lost_with_the_last_second_republishes_its_event() -> None:
     """Redis forgets up to a second: the message is fetched again, and what the stream lost with it is told."""
     with bench() as b:
         fill(b, 1)
@@ -105,7 +105,7 @@ def test_a_registration_lost_with_the_last_second_brings_its_event_again() -> No
         assert told(b) == ["1", "2"]
 
 
-def test_nothing_counts_as_published_while_a_sink_has_not_confirmed_it() -> None:
+def test_watermark_stays_behind_an_event_that_a_sink_has_not_confirmed() -> None:
     with bench() as b:
         b.sinks["main"].unavailable = True
         fill(b, 1)
@@ -120,7 +120,7 @@ def test_nothing_counts_as_published_while_a_sink_has_not_confirmed_it() -> None
         assert b.watermark.read() == b.clock.time - SKEW
 
 
-def test_nothing_counts_as_published_while_a_sink_has_refused_it() -> None:
+def test_watermark_stays_behind_an_event_that_a_sink_has_rejected() -> None:
     with bench() as b:
         b.refuse_everything()
         fill(b, 1)
@@ -130,7 +130,7 @@ def test_nothing_counts_as_published_while_a_sink_has_refused_it() -> None:
         assert b.watermark.read() <= before - SKEW
 
 
-def test_nothing_counts_as_published_while_it_is_being_processed() -> None:
+def test_watermark_stays_behind_a_message_that_is_open() -> None:
     """Its manifest may be written, and its event not yet in the stream."""
     with bench() as b:
         fill(b, 1)
@@ -140,7 +140,7 @@ def test_nothing_counts_as_published_while_it_is_being_processed() -> None:
         assert b.watermark.read() <= before - SKEW
 
 
-def test_a_ledger_that_is_not_healed_does_not_forget_how_far_everything_was_published() -> None:
+def test_watermark_is_not_written_before_the_ledger_is_rebuilt() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         b.everything()
         b.settle()
@@ -153,7 +153,7 @@ def test_a_ledger_that_is_not_healed_does_not_forget_how_far_everything_was_publ
         assert b.watermark.write(["a", "b"], ["main"], b.clock.time)
 
 
-def test_what_is_published_is_written_once_a_minute_by_whoever_comes_first() -> None:
+def test_watermark_is_written_once_a_minute_by_any_process() -> None:
     with bench() as b:
         b.everything()
         puts = []
@@ -166,7 +166,7 @@ def test_what_is_published_is_written_once_a_minute_by_whoever_comes_first() -> 
         assert len(puts) == 2
 
 
-def test_a_store_that_is_away_when_it_is_time_to_write_does_no_harm() -> None:
+def test_unavailable_store_only_delays_the_watermark() -> None:
     with bench() as b:
         b.everything()
 
@@ -177,7 +177,7 @@ def test_a_store_that_is_away_when_it_is_time_to_write_does_no_harm() -> None:
         b.watermark.write_if_due(["a"], ["main"], b.clock.time)
 
 
-def test_healing_that_broke_off_begins_anew() -> None:
+def test_interrupted_rebuild_starts_over() -> None:
     with bench() as b:
         fill(b, 1, 2)
         b.poll_all()
@@ -197,7 +197,7 @@ def test_healing_that_broke_off_begins_anew() -> None:
         assert told(b) == ["1", "2"]
 
 
-def test_a_new_mailbox_costs_one_look_into_an_empty_folder() -> None:
+def test_new_mailbox_costs_one_listing_of_an_empty_folder() -> None:
     with bench() as b:
         asked = []
         b.store.fault = lambda operation, key: asked.append((operation, key))

@@ -37,7 +37,7 @@ def test_pausing_does_not_wait_for_the_next_poll_to_leave_the_schedule() -> None
         assert b.ledger.mailboxes.members() == set()
 
 
-def test_a_mailbox_that_is_paused_while_it_is_polled_comes_to_its_end_and_is_not_polled_again() -> None:
+def test_mailbox_paused_during_a_poll_is_polled_to_the_end_and_not_again() -> None:
     with bench() as b:
         b.maildrops["a"].messages[b"u"] = mail("1")
         b.ticker.tick(b.schedule())
@@ -54,7 +54,7 @@ def test_a_mailbox_that_is_paused_while_it_is_polled_comes_to_its_end_and_is_not
         assert b.maildrops["a"].sessions == 1
 
 
-def test_what_was_fetched_before_a_pause_is_processed_and_delivered() -> None:
+def test_messages_fetched_before_a_pause_are_processed_and_delivered() -> None:
     with bench() as b:
         b.maildrops["a"].messages[b"u"] = mail("1")
         b.poll_all()
@@ -80,7 +80,7 @@ def test_unknown_mailboxes_are_all_named_and_nothing_is_done(what: str) -> None:
         assert b.ledger.paused() == {}
 
 
-def test_the_list_tells_how_each_mailbox_stands() -> None:
+def test_states_show_schedule_pause_and_last_poll() -> None:
     with bench(*(mailbox(id_, enabled=id_ != "e") for id_ in "abcde")) as b:
         b.everything()
         b.maildrops["b"].error = MaildropConnectError("no route")
@@ -100,7 +100,7 @@ def test_the_list_tells_how_each_mailbox_stands() -> None:
         assert [state.mailbox.id for state in by_hand(b).states(["c", "a"])] == ["a", "c"]
 
 
-def test_a_mailbox_can_be_polled_before_its_time_and_keeps_its_interval_from_then_on() -> None:
+def test_mailbox_polled_early_is_due_again_after_its_interval() -> None:
     with bench(mailbox("a", interval=600.0)) as b:
         b.everything()
         b.clock.time += 100
@@ -115,7 +115,7 @@ def test_a_mailbox_that_no_scheduler_has_seen_can_be_polled() -> None:
         assert by_hand(b).poll("a", never).result == "success"
 
 
-def test_a_mailbox_that_must_not_be_polled_now_is_not_and_the_error_says_why() -> None:
+def test_mailbox_that_must_not_be_polled_is_refused_with_the_reason() -> None:
     with bench(mailbox("a"), mailbox("paused"), mailbox("off", enabled=False)) as b:
         b.ticker.tick(b.schedule())
         assert b.ledger.mailboxes.claim_one("a", 60)

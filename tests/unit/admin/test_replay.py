@@ -62,7 +62,7 @@ def told(b: Bench, sink: str) -> list[str]:
     return [event.id for event in b.sinks[sink].delivered]
 
 
-def test_a_sink_that_came_later_gets_the_same_events_in_the_same_order(b: Bench) -> None:
+def test_sink_added_later_gets_the_same_events_in_the_same_order(b: Bench) -> None:
     assert run(b) == Replayed(published=5)
     first, again = (b.sinks[sink].delivered for sink in ("main", "late"))
     assert [(one.id, one.type, one.mailbox) for one in again] == [(one.id, one.type, one.mailbox) for one in first]
@@ -70,7 +70,7 @@ def test_a_sink_that_came_later_gets_the_same_events_in_the_same_order(b: Bench)
     assert len(told(b, "main")) == 5, "nobody else hears of it"
 
 
-def test_without_a_sink_everybody_is_told_through_the_stream(b: Bench) -> None:
+def test_replay_without_a_sink_publishes_to_the_stream(b: Bench) -> None:
     assert run(b, None) == Replayed(published=5)
     b.relay_stage.run(never)
     assert told(b, "main") == 2 * told(b, "main")[:5]
@@ -87,7 +87,7 @@ def test_without_a_sink_everybody_is_told_through_the_stream(b: Bench) -> None:
         (["nobody"], 0, 1e12, []),
     ],
 )
-def test_mailboxes_and_times_narrow_it(
+def test_replay_can_be_limited_to_mailboxes_and_times(
     b: Bench, mailboxes: list[str], since: float, until: float, numbers: list[int]
 ) -> None:
     work = replay_of(b)
@@ -95,12 +95,12 @@ def test_mailboxes_and_times_narrow_it(
     assert told(b, "late") == [told(b, "main")[number] for number in numbers]
 
 
-def test_a_mailbox_that_is_not_configured_any_more_can_be_told_of(b: Bench) -> None:
+def test_mailbox_no_longer_configured_can_be_replayed(b: Bench) -> None:
     del b.mailboxes["b"]
     assert len(replay_of(b).find(["b"], *ALWAYS)) == 2
 
 
-def test_what_has_no_manifest_to_read_is_skipped(b: Bench) -> None:
+def test_message_without_a_readable_manifest_is_skipped(b: Bench) -> None:
     work = replay_of(b)
     manifests = work.find([], *ALWAYS)
     del b.store.objects[manifests[0].key]
@@ -109,7 +109,7 @@ def test_what_has_no_manifest_to_read_is_skipped(b: Bench) -> None:
     assert work.run(manifests, "late", Waits()) == Replayed(published=3, skipped=2)
 
 
-def test_a_sink_that_is_away_for_a_moment_is_waited_for(b: Bench) -> None:
+def test_briefly_unavailable_sink_is_waited_for(b: Bench) -> None:
     sink, away = b.sinks["late"], Outcome(Verdict.UNAVAILABLE, "http_503")
     sink.verdict = lambda event: Outcome(Verdict.DELIVERED) if event.mailbox == "a" else away
 
@@ -122,7 +122,7 @@ def test_a_sink_that_is_away_for_a_moment_is_waited_for(b: Bench) -> None:
     assert len(patience.seconds) == 1
 
 
-def test_a_sink_that_stays_away_ends_it_and_says_from_when_to_go_on(
+def test_sink_that_stays_unavailable_ends_the_replay_with_a_time_to_resume(
     b: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "BATCH", 2)
@@ -139,20 +139,20 @@ def test_a_sink_that_stays_away_ends_it_and_says_from_when_to_go_on(
     assert told(b, "late") == told(b, "main")
 
 
-def test_a_sink_that_wants_nothing_any_more_is_not_asked_twice(b: Bench) -> None:
+def test_sink_that_answers_410_is_not_tried_again(b: Bench) -> None:
     b.sinks["late"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
     patience = Waits()
     assert "http_410" in str(run(b, stop=patience).error)
     assert patience.seconds == []
 
 
-def test_events_that_a_sink_refuses_are_named_and_the_others_pass(b: Bench) -> None:
+def test_rejected_events_are_reported_and_the_others_pass(b: Bench) -> None:
     odd = told(b, "main")[2]
     b.sinks["late"].verdict = lambda event: Outcome(Verdict.REJECTED if event.id == odd else Verdict.DELIVERED)
     assert run(b) == Replayed(published=4, rejected=[odd])
 
 
-def test_it_ends_between_batches_when_asked_to(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_stops_between_batches(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "BATCH", 2)
     work, patience = replay_of(b), Waits()
     manifests = work.find([], *ALWAYS)
@@ -163,9 +163,7 @@ def test_it_ends_between_batches_when_asked_to(b: Bench, monkeypatch: pytest.Mon
     assert work.run(manifests, "late", patience, listen) == Replayed(published=2, resume_at=manifests[2].modified)
 
 
-def test_a_store_that_goes_away_ends_it_and_says_from_when_to_go_on(
-    b: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unavailable_store_ends_the_replay_with_a_time_to_resume(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "BATCH", 2)
     work = replay_of(b)
     manifests = work.find([], *ALWAYS)
@@ -179,7 +177,7 @@ def test_a_store_that_goes_away_ends_it_and_says_from_when_to_go_on(
     assert (done.published, done.resume_at, str(done.error)) == (2, manifests[2].modified, "The store is away.")
 
 
-def test_the_stream_is_not_filled_beyond_what_sinks_take(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_waits_while_the_stream_is_full(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "BATCH", 1)
     monkeypatch.setattr(replay, "MOST_IN_STREAM", 6)
     kept: list[int] = []
@@ -193,7 +191,7 @@ def test_the_stream_is_not_filled_beyond_what_sinks_take(b: Bench, monkeypatch: 
     assert max(kept) == 7
 
 
-def test_a_stream_that_nobody_takes_from_ends_it(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_that_does_not_shrink_ends_the_replay(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "MOST_IN_STREAM", 4)
 
     def pass_time() -> None:

@@ -31,7 +31,7 @@ def fetched(b: Bench, count: int, id_: str = "a") -> None:
     b.poll_all()
 
 
-def test_where_nothing_is_missing_nothing_is_done() -> None:
+def test_complete_ledger_is_left_unchanged() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         fetched(b, 3)
         b.process_stage.run(never)
@@ -43,7 +43,7 @@ def test_where_nothing_is_missing_nothing_is_done() -> None:
         assert reconcile(b) == found
 
 
-def test_what_an_empty_ledger_lost_comes_back_without_asking_the_server() -> None:
+def test_empty_ledger_is_rebuilt_without_contacting_the_server() -> None:
     with bench() as b:
         fetched(b, 4)
         b.process_stage.run(never)
@@ -59,7 +59,7 @@ def test_what_an_empty_ledger_lost_comes_back_without_asking_the_server() -> Non
         assert {event["id"] for event in told} <= {event["id"] for event in b.published()}
 
 
-def test_what_a_ledger_lost_that_knows_most_comes_back() -> None:
+def test_partly_lost_ledger_is_completed() -> None:
     """As after a failover to a replica that was minutes behind: a message was done, and is not known; one is open."""
     with bench() as b:
         fetched(b, 2)
@@ -80,7 +80,7 @@ def test_what_a_ledger_lost_that_knows_most_comes_back() -> None:
 
 
 @pytest.mark.parametrize("listed", ["afterwards", "before"])
-def test_what_is_finished_meanwhile_is_neither_told_nor_opened_again(
+def test_message_completed_meanwhile_is_neither_republished_nor_reopened(
     listed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a running service, messages are finished while the store is looked through."""
@@ -100,7 +100,7 @@ def test_what_is_finished_meanwhile_is_neither_told_nor_opened_again(
         assert len(b.published()) == 3
 
 
-def test_unique_ids_that_are_done_are_known_again() -> None:
+def test_done_unique_ids_are_restored() -> None:
     with bench() as b:
         fetched(b, 3)
         b.everything()
@@ -112,7 +112,7 @@ def test_unique_ids_that_are_done_are_known_again() -> None:
         assert len(b.maildrops["a"].retrieved) == retrieved
 
 
-def test_messages_that_were_given_up_stay_given_up() -> None:
+def test_failed_messages_stay_failed() -> None:
     with bench() as b:
         fetched(b, 1)
         for _ in range(MESSAGE_TRIES):
@@ -124,7 +124,7 @@ def test_messages_that_were_given_up_stay_given_up() -> None:
         assert (b.ledger.counts()["failed"], b.ledger.counts()["open"]) == (1, 0)
 
 
-def test_a_mailbox_that_fails_holds_up_no_other() -> None:
+def test_failing_mailbox_delays_no_other() -> None:
     with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
         for id_ in "abc":
             fetched(b, 1, id_)
@@ -143,7 +143,7 @@ def test_a_mailbox_that_fails_holds_up_no_other() -> None:
         assert b.ledger.unknown("abc") == 2
 
 
-def test_the_schedule_stays_as_it_is() -> None:
+def test_schedule_is_unchanged() -> None:
     with bench(mailbox("a", interval=600.0), mailbox("paused"), mailbox("off", enabled=False)) as b:
         b.everything()
         b.ledger.pause("paused")
@@ -156,7 +156,7 @@ def test_the_schedule_stays_as_it_is() -> None:
         assert not b.ledger.unknown(["a", "paused", "off"])
 
 
-def test_what_was_healed_before_the_ledger_went_away_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mailboxes_reconciled_before_a_ledger_outage_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run again, it does the rest."""
     with bench(mailbox("a"), mailbox("b")) as b:
         for id_ in "ab":
@@ -175,14 +175,14 @@ def test_what_was_healed_before_the_ledger_went_away_stays_so(monkeypatch: pytes
         assert reconcile(b) == {"a": Reconciled("a", messages=1), "b": Reconciled("b", messages=1, reopened=1)}
 
 
-def test_it_can_be_told_to_end_between_mailboxes() -> None:
+def test_reconcile_stops_between_mailboxes() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         asked = iter([False, True])
         reconciler = Reconciler(b.ledger, b.keeper, b.rebuilder, b.events)
         assert [one.mailbox for one in reconciler.run(b.mailboxes.values(), lambda: next(asked))] == ["a"]
 
 
-def test_large_mailboxes_tell_how_far_they_are() -> None:
+def test_progress_of_large_mailboxes_is_reported() -> None:
     with bench() as b:
         fetched(b, 1)
         b.everything()

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 LIMITS = ContainerLimits()
 
 
-def test_all_pdfs_of_a_message_share_its_bytes_and_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_pdfs_of_a_message_share_one_budget_of_bytes_and_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     allowed: list[tuple[int, float]] = []
 
     class Slow(PdfFiles):
@@ -79,7 +79,7 @@ def nested(levels: int) -> bytes:
     return data
 
 
-def test_containers_in_one_another_are_opened_down_to_a_limit() -> None:
+def test_nested_containers_are_opened_down_to_a_limit() -> None:
     found = process(mail_with((*WINMAIL, nested(3))))
     assert [part for part, *_ in found.described] == ["2", "2.1", "2.1.1", "2.1.1.1"]
     assert found.manifest.parse.status == "complete"
@@ -101,7 +101,7 @@ def test_containers_in_one_another_are_opened_down_to_a_limit() -> None:
         (replace(LIMITS, depth=0), ["1", "2"]),
     ],
 )
-def test_limits_end_what_is_taken_out_and_never_what_is_stored(limits: ContainerLimits, expected: list[str]) -> None:
+def test_limits_stop_extraction_and_never_storage(limits: ContainerLimits, expected: list[str]) -> None:
     files = [attached(f"{number}", PDF) for number in range(3)]
     found = process(mail_with(winmail(*files), winmail(*files), text=None), containers=limits)
     assert [part for part, *_ in found.described] == expected
@@ -121,7 +121,7 @@ def test_parts_of_signed_mail_count_too() -> None:
     assert found.manifest.parse.status == "partial"
 
 
-def test_only_so_many_signed_messages_wait_for_the_message_to_end() -> None:
+def test_number_of_deferred_signed_messages_is_limited() -> None:
     mail = mail_with(*[(*SMIME, signed(OFFER))] * 4)
     found = process(mail, containers=replace(LIMITS, messages=2))
     opened = [part for part, *_ in found.described if part.endswith(".3")]
@@ -158,7 +158,7 @@ def test_a_bug_in_a_reader_loses_neither_message_nor_container(
 
 
 @pytest.mark.parametrize("name", ["recognise", "kind_of", "PdfScan"])
-def test_a_bug_in_looking_at_an_attachment_leaves_it_as_it_is(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_bug_while_inspecting_an_attachment_leaves_it_unchanged(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def look(*_: object) -> None:
         raise IndexError
 
@@ -175,7 +175,7 @@ def test_a_bug_in_looking_at_an_attachment_leaves_it_as_it_is(monkeypatch: pytes
     assert any(each.defects == ["container_broken"] for each in found.manifest.attachments)
 
 
-def test_the_interrupt_of_a_worker_whose_time_is_up_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_limit_interrupt_is_not_caught_as_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     class TimeIsUpError(Exception):
         pass
 
@@ -199,7 +199,7 @@ def test_processing_again_writes_the_same_keys() -> None:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_any_damage_to_containers_in_one_another_loses_no_message(data: st.DataObject) -> None:
+def test_any_damage_to_nested_containers_loses_no_message(data: st.DataObject) -> None:
     """Damage at any place and any depth: the message is complete, and nothing that is stored was made up."""
     inner = signed_ber(in_segments([OFFER[:60], OFFER[60:]]))
     content = bytearray(
@@ -217,7 +217,7 @@ def test_any_damage_to_containers_in_one_another_loses_no_message(data: st.DataO
     assert sum(map(len, found.contents.values())) <= 5 * len(content) + len(PDF)
 
 
-def test_memory_does_not_grow_with_what_is_taken_out(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_extracted_size(tmp_path: Path) -> None:
     """A file of 24 MiB in a signed file in a winmail.dat: the spools are on disk, and chunks pass."""
     content = bytes(range(256)) * 4096 * 24
 
@@ -241,7 +241,7 @@ def test_memory_does_not_grow_with_what_is_taken_out(tmp_path: Path) -> None:
     assert peak(len(content)) < peak(len(content) // 8) + 2**20
 
 
-def test_parts_wait_in_memory_for_a_slow_store_in_small_number(tmp_path: Path) -> None:
+def test_few_parts_wait_in_memory_for_a_slow_store(tmp_path: Path) -> None:
     under_way, most, go = 0, 0, threading.Event()
 
     class Uploads(ThreadPoolExecutor):

@@ -35,7 +35,7 @@ def fill(b: Bench, *numbers: int) -> None:
     b.maildrops["a"].messages |= {b"u%d" % number: mail(str(number)) for number in numbers}
 
 
-def test_a_checkpoint_holds_what_is_done_and_nothing_that_is_open() -> None:
+def test_checkpoint_holds_done_messages_and_no_open_ones() -> None:
     with bench() as b:
         fill(b, 1, 2)
         b.everything()
@@ -44,7 +44,7 @@ def test_a_checkpoint_holds_what_is_done_and_nothing_that_is_open() -> None:
         assert in_checkpoint(b) == {b"u1", b"u2"}
 
 
-def test_a_checkpoint_is_written_when_something_became_done_and_only_then() -> None:
+def test_checkpoint_is_written_only_after_a_message_was_done() -> None:
     with bench() as b:
         fill(b, 1)
         b.everything()
@@ -56,7 +56,7 @@ def test_a_checkpoint_is_written_when_something_became_done_and_only_then() -> N
         assert put == [KEY]
 
 
-def test_what_became_done_while_a_poll_ran_is_written_by_the_next_one() -> None:
+def test_message_done_during_a_poll_is_checkpointed_by_the_next_poll() -> None:
     with bench() as b:
         fill(b, 1)
         b.everything()
@@ -80,7 +80,7 @@ def test_after_the_loss_of_the_ledger_nothing_done_is_fetched_again() -> None:
         assert len(b.published()) == 3
 
 
-def test_what_was_open_when_the_ledger_was_lost_is_fetched_again_and_told() -> None:
+def test_message_open_when_the_ledger_was_lost_is_fetched_again_and_published() -> None:
     with bench() as b:
         fill(b, 1)
         b.everything()
@@ -95,7 +95,7 @@ def test_what_was_open_when_the_ledger_was_lost_is_fetched_again_and_told() -> N
         assert len(b.keys("raw.eml")) == 2
 
 
-def test_a_restored_message_keeps_the_time_that_its_deletion_counts_from() -> None:
+def test_restored_message_keeps_the_time_from_which_its_deletion_counts() -> None:
     with bench(mailbox("a", deletion=Deletion(3600.0))) as b:
         fill(b, 1)
         b.everything()
@@ -121,7 +121,7 @@ def test_a_message_that_only_the_server_has_is_still_not_deleted_after_a_loss() 
         assert list(b.maildrops["a"].messages) == [b"u1"]
 
 
-def test_while_the_store_is_away_a_mailbox_that_the_ledger_does_not_know_waits() -> None:
+def test_unknown_mailbox_is_not_polled_while_the_store_is_unavailable() -> None:
     """To fetch a hundred thousand messages again would help nobody."""
     with bench() as b:
         fill(b, 1)
@@ -141,7 +141,7 @@ def test_while_the_store_is_away_a_mailbox_that_the_ledger_does_not_know_waits()
         assert not b.ledger.seen("a").known
 
 
-def test_a_checkpoint_that_could_not_be_written_spoils_no_poll_and_is_written_by_the_next() -> None:
+def test_failed_checkpoint_write_fails_no_poll_and_is_repeated_by_the_next() -> None:
     with bench() as b:
         fill(b, 1)
         b.everything()
@@ -158,7 +158,7 @@ def test_a_checkpoint_that_could_not_be_written_spoils_no_poll_and_is_written_by
         assert in_checkpoint(b) == {b"u1"}
 
 
-def test_a_checkpoint_that_is_no_checkpoint_is_like_none() -> None:
+def test_unreadable_checkpoint_counts_as_missing() -> None:
     with bench() as b:
         fill(b, 1)
         b.everything()

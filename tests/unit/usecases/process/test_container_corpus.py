@@ -20,8 +20,8 @@ from tests.support.processing import Processed, process
 if TYPE_CHECKING:
     from ingest.domain.manifest import Attachment
 
-CORPUS = Path(__file__).parents[2] / "corpus" / "containers"
-SHARED = Path(__file__).parents[4] / "shared" / "corpus" / "einvoices"
+CORPUS = Path(__file__).parents[3] / "corpus" / "containers"
+SHARED = Path(__file__).parents[5] / "shared" / "corpus" / "einvoices"
 MAILS = sorted(CORPUS.glob("*.eml"))
 SHORT = 500
 # Told of elsewhere, or always the same.
@@ -59,7 +59,7 @@ def content_described(content: bytes, part: Body | Attachment) -> dict[str, Any]
     return {"text": text}
 
 
-def test_the_corpus_is_there() -> None:
+def test_corpus_is_complete() -> None:
     assert len(MAILS) >= 7
 
 
@@ -74,7 +74,7 @@ def test_a_mail_is_stored_as_its_json_says(mail: Path, line_end: bytes) -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared corpus is not here")
-def test_every_invoice_of_the_shared_corpus_is_found_inside_of_what_carries_it() -> None:
+def test_every_invoice_of_the_shared_corpus_is_found_in_its_carrier() -> None:
     signed = [
         (f"{path.name}.p7m", "application/pkcs7-mime", signed_ber(in_segments([path.read_bytes()])))
         for path in sorted(SHARED.glob("fatturaPA/**/*.xml"))

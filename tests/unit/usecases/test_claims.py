@@ -23,7 +23,7 @@ def test_a_held_claim_outlives_its_lease() -> None:
             assert b.ledger.mailboxes.claim(1, 60) == []
 
 
-def test_a_claim_in_other_hands_is_noticed() -> None:
+def test_claim_taken_by_another_worker_is_noticed() -> None:
     with bench() as b:
         b.ticker.tick(b.schedule())
         (claim,) = b.ledger.mailboxes.claim(1, 60)
@@ -42,7 +42,7 @@ class _Unavailable:
         raise LedgerUnavailableError("away")
 
 
-def test_a_ledger_that_is_away_is_forgiven_until_the_lease_is_over() -> None:
+def test_lease_survives_an_unavailable_ledger_until_it_expires() -> None:
     clock = Clock()
     keeper = LeaseKeeper(60, clock)
     with keeper.hold(_Unavailable(), Claim("a", 1, 1, 0.0)) as lease:  # type: ignore[arg-type]  # all that a renewal uses

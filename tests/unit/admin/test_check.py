@@ -83,13 +83,13 @@ def test_a_disabled_mailbox_is_not_tried() -> None:
         (Terms(expires_after=0.0), "deletes mail by itself after 0 days"),
     ],
 )
-def test_rules_of_the_server_that_cross_the_configuration_are_told(terms: Terms, words: str) -> None:
+def test_server_terms_that_conflict_with_the_configuration_are_reported(terms: Terms, words: str) -> None:
     with bench() as b:
         b.maildrops["a"].terms = terms
         assert words in check(b)["a"].detail
 
 
-def test_rules_of_the_server_that_fit_are_not_told() -> None:
+def test_server_terms_that_fit_are_not_reported() -> None:
     with bench() as b:
         b.maildrops["a"].terms = Terms(login_delay=10, expires_after=90 * 86_400.0)
         detail = check(b)["a"].detail
@@ -109,6 +109,6 @@ def test_a_server_without_unique_ids_needs_the_policy_to_delete() -> None:
 
 
 @pytest.mark.parametrize(("make", "told"), [(mailbox, True), (lambda id_: Mailbox(id_, Server("h", 995)), False)])
-def test_a_connection_without_tls_is_pointed_out(make: Callable[[str], Mailbox], told: bool) -> None:  # noqa: FBT001
+def test_connection_without_tls_is_reported(make: Callable[[str], Mailbox], told: bool) -> None:  # noqa: FBT001
     with bench(make("a")) as b:
         assert ("unencrypted" in check(b)["a"].detail) == told

@@ -52,7 +52,7 @@ def reasons(raw: bytes, records: dict[str, bytes] | None = None) -> list[tuple[s
 
 @pytest.mark.parametrize("forms", FORMS)
 @pytest.mark.parametrize("size", [1, 2, 7, 65_536])
-def test_a_signature_holds_however_the_message_is_cut(forms: bytes, size: int) -> None:
+def test_valid_signature_passes_for_any_chunk_size(forms: bytes, size: int) -> None:
     found = verified(signed(forms=forms), size=size)
     assert found.result == "pass"
     (signature,) = found.signatures
@@ -81,7 +81,7 @@ def test_bodies_are_hashed_as_the_reference_does(forms: bytes, body: bytes, size
 
 
 @pytest.mark.parametrize("forms", FORMS)
-def test_mail_with_bare_line_feeds_is_read_as_it_was_sent(forms: bytes) -> None:
+def test_bare_line_feeds_are_verified_as_crlf(forms: bytes) -> None:
     assert verified(signed(forms=forms).replace(b"\r\n", b"\n"), size=5).result == "pass"
 
 
@@ -94,13 +94,13 @@ def test_mail_with_bare_line_feeds_is_read_as_it_was_sent(forms: bytes) -> None:
         (b"To: bob", b"From: eve@evil.example\r\nTo: bob", "from"),
     ],
 )
-def test_what_was_changed_does_not_hold(old: bytes, new: bytes, reason: str) -> None:
+def test_changed_message_fails_verification(old: bytes, new: bytes, reason: str) -> None:
     raw = signed()
     assert old in raw
     assert reasons(raw.replace(old, new)) == [("fail", reason)]
 
 
-def test_we_and_the_reference_judge_alike() -> None:
+def test_results_equal_those_of_the_reference_implementation() -> None:
     """Mutations of a signed mail, in each pair of forms: blanks, letter case, bytes, lines at the end."""
     chance = random.Random(6376)  # noqa: S311 - the same mails each time
     for _ in range(400):
@@ -130,7 +130,7 @@ def holds_for_the_reference(raw: bytes) -> bool:
         return False
 
 
-def test_a_signature_of_the_beginning_of_a_body_does_not_cover_what_was_added() -> None:
+def test_length_limited_signature_does_not_cover_appended_content() -> None:
     raw = signed(length=True)
     assert reasons(raw) == [("pass", None)]
     assert reasons(raw + b"Pay to another account.\r\n") == [("fail", "partial")]
@@ -151,9 +151,7 @@ def test_a_signature_of_the_beginning_of_a_body_does_not_cover_what_was_added() 
         ({NAME: b"\xff\0;;=;p=%"}, "key"),
     ],
 )
-def test_without_a_key_that_can_be_used_nothing_is_said_of_the_signature(
-    records: dict[str, bytes], reason: str
-) -> None:
+def test_signature_without_a_usable_key_is_an_error(records: dict[str, bytes], reason: str) -> None:
     assert reasons(signed(), records) == [("error", reason)]
     assert verified(signed(), records).result == "error"
 
@@ -164,12 +162,12 @@ def test_keys_that_are_too_short_or_too_long_are_not_used(bits: int, reason: str
     assert found == reason
 
 
-def test_more_blanks_tags_and_flags_of_a_key_do_no_harm() -> None:
+def test_extra_blanks_tags_and_flags_in_a_key_record_are_accepted() -> None:
     key = record().replace(b"; ", b" ;\r\n\t").replace(b"p=", b"n=note; t=y:s; h=sha1:sha256; s=email; p= ")
     assert reasons(signed(), {NAME: key}) == [("pass", None)]
 
 
-def test_a_key_for_the_domain_alone_does_not_sign_for_those_below() -> None:
+def test_key_restricted_to_the_domain_does_not_sign_for_subdomains() -> None:
     raw = signed(identity=b"ann@sub." + DOMAIN.encode())
     assert reasons(raw) == [("pass", None)]
     assert reasons(raw, {NAME: record() + b"; t=s"}) == [("error", "key")]
@@ -191,20 +189,18 @@ def test_a_key_for_the_domain_alone_does_not_sign_for_those_below() -> None:
         (b"b=", b"b=*", "error", "malformed"),
     ],
 )
-def test_a_signature_that_says_what_it_must_not_does_not_hold(
-    old: bytes, new: bytes, result: str, reason: str
-) -> None:
+def test_invalid_signature_field_fails_verification(old: bytes, new: bytes, result: str, reason: str) -> None:
     raw = signed()
     assert old in raw
     assert reasons(raw.replace(old, new, 1)) == [(result, reason)]
 
 
-def test_expiry_is_counted_from_when_the_message_was_received() -> None:
+def test_expiry_is_compared_with_the_time_of_receipt() -> None:
     raw = signed().replace(b"v=1;", b"v=1; x=%d;" % (RECEIVED.timestamp() + 1), 1)
     assert reasons(raw) == [("fail", "signature")], "not expired; the test changed what was signed"
 
 
-def test_one_signature_that_holds_is_enough_and_a_silent_dns_says_neither_yes_nor_no() -> None:
+def test_one_valid_signature_is_enough_and_a_silent_dns_is_an_error() -> None:
     other = signed().replace(b"d=shop.example", b"d=list.example", 1).replace(b"i=@shop", b"i=@list", 1)
     both = other.partition(b"Received:")[0] + signed()
     assert [each[0] for each in reasons(both)] == ["error", "pass"]
@@ -220,14 +216,14 @@ def test_one_signature_that_holds_is_enough_and_a_silent_dns_says_neither_yes_no
     assert found.dkim_verified.signatures[0].reason == "dns"
 
 
-def test_no_more_than_five_signatures_cost_a_look_into_the_dns() -> None:
+def test_at_most_five_signatures_are_looked_up_in_the_dns() -> None:
     asked: list[str] = []
     raw = signed().partition(b"Received:")[0] * 100 + MAIL
     judged(raw, Authenticator(keys=PublishedKeys(asked.append), dkim_bytes=2**24))
     assert asked == [NAME] * 5
 
 
-def test_of_large_messages_no_signature_is_verified() -> None:
+def test_signatures_of_large_messages_are_not_verified() -> None:
     raw = signed()
     assert verified(raw, largest=len(raw)).result == "pass"
     assert verified(raw, largest=len(raw) - 1).result == "too_large"
@@ -242,7 +238,7 @@ def test_of_large_messages_no_signature_is_verified() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"\r\n", b"\r\n" + signed(), b"x", MAIL, MAIL + signed()])
-def test_without_a_signature_in_the_header_there_is_none(raw: bytes) -> None:
+def test_message_without_signature_has_result_none(raw: bytes) -> None:
     assert verified(raw, size=1) == DkimVerification(result="none")
 
 
@@ -256,7 +252,7 @@ def test_long_runs_of_blanks_and_line_ends_are_held_back_no_longer_than_needed(f
     assert verified(head + b"DKIM-Signature:" + b" " * 16_000 + rest).result in ("pass", "fail", "error")
 
 
-def test_the_example_of_rfc_8463_holds() -> None:
+def test_example_of_rfc_8463_passes() -> None:
     raw = (
         b"DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed;\r\n"
         b" d=football.example.com; i=@football.example.com;\r\n"
@@ -291,12 +287,12 @@ def test_keys_are_found_in_the_dns() -> None:
     assert found.dkim_verified.result == "pass"
 
 
-def test_a_dns_that_is_silent_is_waited_for_no_longer_than_said() -> None:
+def test_silent_dns_is_waited_for_within_its_timeout() -> None:
     with name_server({}) as server, pytest.raises(DnsUnavailableError):
         DnsResolver(0.3, server).txt("k1._domainkey.silent.example")
 
 
-def test_the_trusted_server_is_that_of_the_mailbox() -> None:
+def test_trusted_server_is_taken_from_the_mailbox() -> None:
     raw = b"Authentication-Results: mx.example.org; dmarc=pass header.from=a.example\r\nSubject: s\r\n\r\n"
     found = judged(raw, Authenticator({"a": "mx.example.org"}.get))
     assert found is not None

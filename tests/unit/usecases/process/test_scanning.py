@@ -43,7 +43,7 @@ def scanned(b: Bench, result: str) -> float | None:
     return b.metrics.registry.get_sample_value("mailhaul_scans_total", {"result": result})
 
 
-def test_without_a_scanner_nothing_is_said() -> None:
+def test_without_a_scanner_there_is_no_result() -> None:
     with bench() as b:
         data = processed(b)
         assert set(said(data).values()) == {None}
@@ -51,7 +51,7 @@ def test_without_a_scanner_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize("quarantine", [False, True])
-def test_an_infected_attachment_is_told_of_and_kept_apart_only_if_asked_for(*, quarantine: bool) -> None:
+def test_infected_attachment_is_marked_and_quarantined_only_if_configured(*, quarantine: bool) -> None:
     with bench() as b:
         b.scan_with(Scanning(MemoryScanner({VIRUS: SIGNATURE}), quarantine=quarantine))
         data = processed(b)
@@ -70,7 +70,7 @@ def test_an_infected_attachment_is_told_of_and_kept_apart_only_if_asked_for(*, q
         assert (scanned(b, "infected"), scanned(b, "clean"), scanned(b, "unscanned")) == (1, 1, 0)
 
 
-def test_with_a_scanner_that_is_away_the_message_is_complete_and_not_clean() -> None:
+def test_unavailable_scanner_leaves_the_message_complete_and_unscanned() -> None:
     with bench() as b:
         b.scan_with(Scanning(MemoryScanner(unavailable=True), quarantine=True))
         data = processed(b)
@@ -94,7 +94,7 @@ def test_a_message_without_attachments_is_clean() -> None:
         assert processed(b, b"Subject: s\r\n\r\nHello.\r\n")["scan"]["status"] == "clean"
 
 
-def test_a_slow_scanner_does_not_take_the_time_that_a_message_has() -> None:
+def test_slow_scanner_does_not_use_up_the_time_limit_of_a_message() -> None:
     now = [0.0]
 
     class Slow(MemoryScanner):
@@ -123,7 +123,7 @@ def test_the_scanner_reads_the_whole_file_and_so_does_the_store() -> None:
         assert [b.store.objects[each["object"]["key"]].content for each in data["attachments"]] == sorted(read)
 
 
-def test_a_real_clamd_and_what_becomes_of_a_message_when_it_stops(own_clamd: Clamd) -> None:
+def test_real_clamd_scans_and_its_stop_leaves_files_unscanned(own_clamd: Clamd) -> None:
     with bench() as b:
         scanner = ClamdScanner(own_clamd.unix_url, timeout=20, largest=2**20)
         b.scan_with(Scanning(scanner, quarantine=True))

@@ -8,26 +8,26 @@ from ingest.usecases.schedule import MAX_WAITING, REPAIR_EVERY, Schedule, Ticker
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 
-def test_there_is_one_hint_for_each_due_mailbox() -> None:
+def test_one_wakeup_is_sent_for_each_due_mailbox() -> None:
     with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
         b.ticker.tick(b.schedule())
         assert b.wakeups.sent[Queue.POLL] == 3
 
 
-def test_hints_that_wait_already_are_not_sent_again() -> None:
+def test_waiting_wakeups_are_not_sent_again() -> None:
     with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
         b.wakeups.queued[Queue.POLL] = 2
         b.ticker.tick(b.schedule())
         assert b.wakeups.sent[Queue.POLL] == 1
 
 
-def test_hints_stay_few_however_many_mailboxes_are_due() -> None:
+def test_number_of_wakeups_is_limited() -> None:
     with bench() as b:
         b.ticker.tick(Schedule([f"m{n}" for n in range(1000)], [], "1000"))
         assert b.wakeups.sent[Queue.POLL] == MAX_WAITING[Queue.POLL]
 
 
-def test_nothing_due_means_no_hint() -> None:
+def test_no_wakeup_is_sent_when_nothing_is_due() -> None:
     with bench() as b:
         b.everything()
         quiet = MemoryWakeups()
@@ -35,7 +35,7 @@ def test_nothing_due_means_no_hint() -> None:
         assert quiet.sent == dict.fromkeys(Queue, 0)
 
 
-def test_mailboxes_come_and_go_with_the_configuration() -> None:
+def test_schedule_follows_the_configuration() -> None:
     with bench() as b:
         b.ticker.tick(Schedule(["a", "b"], ["main"], "1"))
         b.ticker.tick(Schedule(["b", "c"], ["main"], "2"))
@@ -52,7 +52,7 @@ def test_a_second_scheduler_does_no_harm() -> None:
         assert b.maildrops["a"].sessions == 1
 
 
-def test_a_lost_ledger_gets_its_schedule_back_with_the_next_tick() -> None:
+def test_next_tick_restores_the_schedule_of_a_lost_ledger() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         b.ticker.tick(b.schedule())
         b.ledger.mailboxes.drop(["a", "b"])
@@ -61,7 +61,7 @@ def test_a_lost_ledger_gets_its_schedule_back_with_the_next_tick() -> None:
         assert b.ledger.mailboxes.members() == {"a", "b"}
 
 
-def test_a_paused_mailbox_is_not_scheduled_again_by_a_change_elsewhere() -> None:
+def test_configuration_change_does_not_schedule_a_paused_mailbox() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         b.everything()
         b.ledger.pause("a")
@@ -71,7 +71,7 @@ def test_a_paused_mailbox_is_not_scheduled_again_by_a_change_elsewhere() -> None
         assert b.ledger.mailboxes.members() == {"b", "c"}
 
 
-def test_a_mailbox_that_somebody_took_for_disabled_comes_back_into_the_schedule() -> None:
+def test_mailbox_unscheduled_by_an_outdated_process_is_scheduled_again() -> None:
     """Processes read the configuration at different times; a pod may be a minute behind the scheduler's."""
     with bench() as b:
         b.ticker.tick(b.schedule())
@@ -81,7 +81,7 @@ def test_a_mailbox_that_somebody_took_for_disabled_comes_back_into_the_schedule(
         assert b.ledger.mailboxes.members() == {"a"}
 
 
-def test_mailboxes_that_rest_are_healed_too_when_the_ledger_was_lost() -> None:
+def test_inactive_mailboxes_are_rebuilt_too_when_the_ledger_was_lost() -> None:
     """Otherwise their messages would stay unprocessed and their events unpublished until they are resumed."""
     with bench(mailbox("a"), mailbox("b")) as b:
         for id_ in ("a", "b"):
@@ -103,7 +103,7 @@ def with_event(b: Bench) -> None:
     b.process_stage.run(never)
 
 
-def test_a_sink_that_is_added_later_begins_at_the_beginning_or_from_now_on() -> None:
+def test_new_sink_begins_at_the_start_of_the_stream_or_now() -> None:
     with bench() as b:
         b.ticker.tick(Schedule(["a"], ["main"], "1"))
         with_event(b)
@@ -111,7 +111,7 @@ def test_a_sink_that_is_added_later_begins_at_the_beginning_or_from_now_on() -> 
         assert [len(b.events.read(sink, 10)) for sink in ("main", "all", "new")] == [1, 1, 0]
 
 
-def test_to_a_lost_ledger_no_sink_is_new() -> None:
+def test_after_a_ledger_loss_no_sink_begins_now() -> None:
     """What is told again after a loss is for every sink, also where it is told before the first tick."""
     with bench() as b:
         with_event(b)

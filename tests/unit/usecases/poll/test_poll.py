@@ -13,7 +13,7 @@ from ingest.ports.wakeups import Queue
 from tests.support.bench import bench, mail, mailbox, message_key, never
 
 
-def test_raw_is_stored_byte_for_byte_and_a_hint_is_sent() -> None:
+def test_raw_mail_is_stored_byte_for_byte_and_a_wakeup_is_sent() -> None:
     with bench() as b:
         raw = mail("1") + b"\x00\xff bare \r and \n"
         b.maildrops["a"].messages[b"u1"] = raw
@@ -34,7 +34,7 @@ def test_a_unique_id_seen_once_is_not_fetched_again() -> None:
         assert drop.retrieved == [b"u1", b"u2"]
 
 
-def test_the_same_bytes_under_a_new_unique_id_make_no_second_event() -> None:
+def test_same_bytes_under_a_new_unique_id_publish_no_second_event() -> None:
     """Servers reset unique-ids; the message key, not the unique-id, is the identity."""
     with bench() as b:
         drop = b.maildrops["a"]
@@ -55,7 +55,7 @@ def test_one_message_listed_twice_is_one_message() -> None:
         assert len(b.published()) == 1
 
 
-def test_what_could_not_be_stored_is_not_registered_and_the_session_ends_without_quit() -> None:
+def test_unstored_message_is_not_registered_and_the_session_ends_without_quit() -> None:
     """Some servers take RETR and QUIT for consent to delete."""
     with bench() as b:
         drop = b.maildrops["a"]
@@ -92,7 +92,7 @@ def test_other_bytes_under_a_messages_key_do_not_count_as_stored(there: bytes) -
         assert b.store.objects[key].content == there
 
 
-def test_a_mailbox_that_failed_does_not_hold_up_the_others() -> None:
+def test_failed_mailbox_does_not_delay_the_others() -> None:
     with bench(mailbox("a"), mailbox("b"), mailbox("c")) as b:
         b.maildrops["a"].error = MaildropConnectError("gone")
         b.maildrops["b"].error = MaildropAuthError("no")
@@ -103,7 +103,7 @@ def test_a_mailbox_that_failed_does_not_hold_up_the_others() -> None:
         assert results == {"a": "connect_error", "b": "auth_error", "c": "success"}
 
 
-def test_a_bug_that_one_mailbox_brings_out_does_not_stop_the_others() -> None:
+def test_bug_triggered_by_one_mailbox_does_not_stop_the_others() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         b.maildrops["b"].messages[b"u"] = mail("1")
         del b.maildrops["a"]
@@ -132,9 +132,7 @@ def test_a_lost_claim_commits_nothing() -> None:
 @pytest.mark.parametrize(
     ("after", "pause", "left"), [(None, 10**9, 1), (0.0, 60, 0), (3600.0, 60, 1), (3600.0, 3700, 0)]
 )
-def test_done_messages_are_deleted_when_the_policy_says_so_and_old_enough(
-    after: float | None, pause: float, left: int
-) -> None:
+def test_done_messages_are_deleted_once_the_policy_allows(after: float | None, pause: float, left: int) -> None:
     with bench(mailbox("a", deletion=Deletion(after))) as b:
         drop = b.maildrops["a"]
         drop.messages[b"u1"] = mail("1")
@@ -145,7 +143,7 @@ def test_done_messages_are_deleted_when_the_policy_says_so_and_old_enough(
         assert len(drop.messages) == left
 
 
-def test_nothing_is_deleted_that_the_ledger_may_still_forget() -> None:
+def test_message_is_not_deleted_within_seconds_of_its_registration() -> None:
     """A Redis that loses its last second must find what it lost on the server, or know that it is done."""
     with bench(mailbox("a", deletion=Deletion(0.0))) as b:
         drop = b.maildrops["a"]
@@ -167,7 +165,7 @@ def test_a_message_that_is_not_done_is_never_deleted() -> None:
         assert list(b.maildrops["a"].messages) == [b"u1"]
 
 
-def test_one_message_that_the_store_refuses_does_not_hold_up_the_others_and_nothing_is_committed() -> None:
+def test_one_message_refused_by_the_store_delays_no_other_and_prevents_deletion() -> None:
     """The session holds mail that was fetched and is not stored, so it must not end with QUIT."""
     with bench(mailbox("a", deletion=Deletion(0.0))) as b:
         drop = b.maildrops["a"]
@@ -222,7 +220,7 @@ def test_a_single_message_that_the_store_refuses_fails_the_poll() -> None:
         assert b.ledger.seen("a").digests == {}
 
 
-def test_a_message_above_the_limit_is_recorded_by_its_header_and_tells_of_itself() -> None:
+def test_oversize_message_is_stored_by_its_header_and_published() -> None:
     with bench(mailbox("a", limits=Limits(message_bytes=500))) as b:
         drop = b.maildrops["a"]
         drop.messages = {b"u1": mail("big", "x" * 1000), b"u2": mail("small")}
@@ -236,7 +234,7 @@ def test_a_message_above_the_limit_is_recorded_by_its_header_and_tells_of_itself
 
 
 @pytest.mark.parametrize("listed", [None, 100])
-def test_a_message_that_is_too_large_to_fetch_is_never_deleted(listed: int | None) -> None:
+def test_oversize_message_is_never_deleted(listed: int | None) -> None:
     """Only the server has it, whatever the policy says and whatever the server says of its size."""
     with bench(mailbox("a", limits=Limits(message_bytes=500), deletion=Deletion(0.0))) as b:
         drop = b.maildrops["a"]
@@ -249,7 +247,7 @@ def test_a_message_that_is_too_large_to_fetch_is_never_deleted(listed: int | Non
         assert len(b.published()) == 2
 
 
-def test_a_server_that_lies_about_a_size_costs_one_more_session_and_no_message() -> None:
+def test_wrong_listed_size_costs_one_more_session_and_no_message() -> None:
     with bench(mailbox("a", limits=Limits(message_bytes=500))) as b:
         drop = b.maildrops["a"]
         drop.messages = {b"u1": mail("1"), b"u2": mail("liar", "x" * 1000), b"u3": mail("3")}
@@ -259,7 +257,7 @@ def test_a_server_that_lies_about_a_size_costs_one_more_session_and_no_message()
         assert drop.sessions == 2
 
 
-def test_a_message_the_server_refuses_to_hand_out_does_not_hold_up_the_others() -> None:
+def test_message_refused_by_the_server_does_not_delay_the_others() -> None:
     with bench() as b:
         drop = b.maildrops["a"]
         drop.messages = {b"u1": mail("1"), b"u2": mail("2")}
@@ -269,7 +267,7 @@ def test_a_message_the_server_refuses_to_hand_out_does_not_hold_up_the_others() 
         assert b.ledger.statuses()["a"].backlog_messages == 1
 
 
-def test_messages_the_server_refuses_make_room_for_those_behind_them() -> None:
+def test_messages_refused_by_the_server_do_not_count_towards_the_limit() -> None:
     """Else a thousand of them would hide every other message of the mailbox for ever."""
     with bench(mailbox("a", limits=Limits(messages_per_poll=2))) as b:
         drop = b.maildrops["a"]
@@ -280,7 +278,7 @@ def test_messages_the_server_refuses_make_room_for_those_behind_them() -> None:
         assert sorted(event["data"]["headers"]["subject"] for event in b.published()) == ["3", "4", "5"]
 
 
-def test_a_window_is_listed_again_at_once_until_nothing_new_comes() -> None:
+def test_server_that_lists_a_window_is_polled_until_nothing_is_new() -> None:
     """Gmail lists some 250 conversations and shows more once they were read."""
     server = Server("pop.example.org", 110, Tls.NONE, quirks=Quirks(lists_window=True))
     with bench(Mailbox("a", server)) as b:
@@ -292,7 +290,7 @@ def test_a_window_is_listed_again_at_once_until_nothing_new_comes() -> None:
         assert drop.sessions == 4, "the last one found nothing new"
 
 
-def test_a_server_whose_pipelining_stalls_is_talked_to_again_at_once() -> None:
+def test_stalled_pipelining_opens_another_session_at_once() -> None:
     with bench() as b:
         drop = b.maildrops["a"]
         drop.messages[b"u1"] = mail("1")
@@ -302,7 +300,7 @@ def test_a_server_whose_pipelining_stalls_is_talked_to_again_at_once() -> None:
         assert b.ledger.statuses()["a"].result == "success"
 
 
-def test_a_server_that_stalls_in_lockstep_too_is_left_alone() -> None:
+def test_server_that_stalls_in_lockstep_too_fails_the_poll() -> None:
     with bench() as b:
         drop = b.maildrops["a"]
         drop.messages[b"u1"] = mail("1")
@@ -320,7 +318,7 @@ def test_a_full_mailbox_is_due_again_at_once() -> None:
         assert b.maildrops["a"].sessions == 3
 
 
-def test_stopping_keeps_what_was_fetched_and_leaves_without_quit() -> None:
+def test_stop_keeps_fetched_messages_and_ends_without_quit() -> None:
     with bench() as b:
         drop = b.maildrops["a"]
         drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(20)}
@@ -332,7 +330,7 @@ def test_stopping_keeps_what_was_fetched_and_leaves_without_quit() -> None:
         assert drop.quits == 0
 
 
-def test_a_hint_whose_time_is_up_does_not_cut_a_large_mailbox_short() -> None:
+def test_expired_wakeup_does_not_interrupt_a_large_mailbox() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         for drop in b.maildrops.values():
             drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(20)}
@@ -343,7 +341,7 @@ def test_a_hint_whose_time_is_up_does_not_cut_a_large_mailbox_short() -> None:
         assert b.maildrops["a"].quits == 1
 
 
-def test_a_mailbox_that_was_cut_short_is_due_again_at_once() -> None:
+def test_interrupted_mailbox_is_due_again_at_once() -> None:
     with bench() as b:
         b.maildrops["a"].messages = {f"u{n}".encode(): mail(str(n)) for n in range(20)}
         b.ticker.tick(b.schedule())
@@ -352,7 +350,7 @@ def test_a_mailbox_that_was_cut_short_is_due_again_at_once() -> None:
         assert len(b.ledger.mailboxes.claim(1, 60)) == 1
 
 
-def test_ids_gone_from_the_server_leave_the_seen_set() -> None:
+def test_unique_ids_gone_from_the_server_are_dropped_from_the_seen_set() -> None:
     with bench() as b:
         drop = b.maildrops["a"]
         drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(4)}
@@ -363,7 +361,7 @@ def test_ids_gone_from_the_server_leave_the_seen_set() -> None:
         assert len(b.ledger.seen("a").digests) == 2
 
 
-def test_without_unique_ids_the_content_decides_what_is_new_and_what_is_done() -> None:
+def test_without_unique_ids_content_decides_what_is_new_and_done() -> None:
     with bench(mailbox("a", deletion=Deletion(0.0))) as b:
         drop = b.maildrops["a"]
         drop.unique_ids = False
@@ -418,7 +416,7 @@ def test_a_full_mailbox_without_unique_ids_waits_for_its_interval() -> None:
         assert len(b.published()) == 5
 
 
-def test_a_unique_id_that_stands_for_two_messages_hides_neither() -> None:
+def test_unique_id_of_two_messages_hides_neither() -> None:
     """Even when the first poll ends between the two."""
     with bench(mailbox("a", deletion=Deletion(0.0))) as b:
         drop = b.maildrops["a"]
@@ -453,7 +451,7 @@ def test_a_reset_of_all_unique_ids_is_noticed_and_makes_no_second_event() -> Non
 
 
 @pytest.mark.parametrize("policy", [Deletion(), Deletion(0.0), Deletion(10.0)])
-def test_mail_that_goes_and_new_mail_that_comes_is_no_reset(policy: Deletion) -> None:
+def test_ordinary_turnover_of_mail_is_no_reset(policy: Deletion) -> None:
     with bench(mailbox("a", deletion=policy)) as b:
         drop = b.maildrops["a"]
         for turn in range(5):

@@ -57,7 +57,7 @@ def test_a_poll_is_followed_by_the_next_after_the_interval() -> None:
 
 
 @pytest.mark.parametrize("more", [False, True])
-def test_a_mailbox_is_never_polled_faster_than_its_server_allows(more: bool) -> None:  # noqa: FBT001
+def test_login_delay_of_the_server_is_respected(more: bool) -> None:  # noqa: FBT001
     limits = Limits(messages_per_poll=1 if more else 100)
     with bench(mailbox("a", interval=60.0, limits=limits)) as b:
         drop = b.maildrops["a"]
@@ -82,14 +82,14 @@ def test_a_poll_that_failed_after_its_login_keeps_to_the_login_delay_too() -> No
         assert due_in(b) == 600
 
 
-def test_a_nonsensical_login_delay_does_not_stop_a_mailbox_for_good() -> None:
+def test_nonsensical_login_delay_is_capped() -> None:
     with bench() as b:
         b.maildrops["a"].terms = Terms(login_delay=1e12)
         poll_once(b)
         assert due_in(b) == 86_400
 
 
-def test_a_server_that_deletes_mail_sooner_than_it_is_polled_is_warned_of_once() -> None:
+def test_server_that_deletes_mail_before_it_is_polled_is_logged_once() -> None:
     with capture_logs() as logs, bench(mailbox("a", interval=3 * 86_400.0), mailbox("b", interval=60.0)) as b:
         for drop in b.maildrops.values():
             drop.terms = Terms(expires_after=2 * 86_400.0)
@@ -130,7 +130,7 @@ def test_each_kind_of_failure_has_its_own_result(error: MaildropError, result: s
         assert b.ledger.statuses()["a"].result == result
 
 
-def test_a_mailbox_that_is_throttled_is_polled_less_and_less() -> None:
+def test_throttled_mailbox_is_polled_ever_less_often() -> None:
     with bench(mailbox("a", interval=1.0)) as b:
         b.maildrops["a"].error = MaildropThrottledError("too many")
         pauses = []
@@ -164,7 +164,7 @@ def test_a_mailbox_with_refused_credentials_still_counts_as_failing() -> None:
         assert value == 3
 
 
-def test_changed_credentials_are_tried_at_the_next_turn() -> None:
+def test_changed_credentials_are_tried_at_the_next_poll() -> None:
     with bench(mailbox("a", interval=60.0)) as b:
         drop = b.maildrops["a"]
         drop.error = MaildropAuthError("no")
@@ -204,7 +204,7 @@ def test_the_ledger_keeps_no_more_of_a_password_than_16_bits() -> None:
         assert len(refusal.check) * 4 == 16
 
 
-def test_a_secret_that_went_missing_after_a_refusal_is_told_as_such() -> None:
+def test_secret_missing_after_a_refusal_is_reported_as_missing() -> None:
     with bench() as b:
         b.maildrops["a"].error = MaildropAuthError("no")
         poll_once(b)
@@ -225,7 +225,7 @@ def crowded(count: int, connections: int) -> list[Mailbox]:
     return [mailbox(f"box-{number}", limits=Limits(connections=connections)) for number in range(count)]
 
 
-def test_a_mailbox_without_a_place_is_put_off_by_seconds_and_does_not_count_as_failed() -> None:
+def test_mailbox_without_a_connection_slot_is_deferred_and_does_not_count_as_failed() -> None:
     with bench(*crowded(3, connections=2)) as b:
         b.ticker.tick(b.schedule())
         claims = b.ledger.mailboxes.claim(3, 60)
@@ -244,7 +244,7 @@ def test_a_mailbox_without_a_place_is_put_off_by_seconds_and_does_not_count_as_f
         assert (again.id, again.tries) == (claims[2].id, 1)
 
 
-def test_draining_waits_for_places_and_forgets_no_mailbox(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drain_waits_for_connection_slots_and_polls_every_mailbox(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = crowded(12, connections=1)
     with bench(*boxes) as b:
         for drop in b.maildrops.values():

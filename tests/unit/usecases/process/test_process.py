@@ -64,7 +64,7 @@ def test_a_worker_that_died_before_its_commit_leaves_one_event_after_the_second_
         assert {key: kept.content for key, kept in b.store.objects.items()} == objects
 
 
-def test_a_store_that_is_away_for_days_costs_no_message_its_tries() -> None:
+def test_unavailable_store_uses_up_no_tries() -> None:
     with bench() as b:
         b.maildrops["a"].messages[b"u1"] = mail("1")
         b.poll_all()
@@ -77,7 +77,7 @@ def test_a_store_that_is_away_for_days_costs_no_message_its_tries() -> None:
         assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
 
 
-def test_a_message_that_brings_out_a_bug_is_given_up_with_an_event_and_the_others_pass() -> None:
+def test_message_that_triggers_a_bug_fails_with_an_event_and_the_others_pass() -> None:
     with bench() as b:
         b.maildrops["a"].messages = {b"u1": mail("bad", attachment=b"%PDF"), b"u2": mail("good")}
         b.poll_all()
@@ -98,7 +98,7 @@ def test_a_message_that_brings_out_a_bug_is_given_up_with_an_event_and_the_other
         assert failed.message.source.key in b.store.objects, "its raw is kept"
 
 
-def test_a_message_that_kills_its_worker_again_and_again_is_given_up() -> None:
+def test_message_that_kills_its_worker_repeatedly_fails() -> None:
     with bench() as b:
         b.maildrops["a"].messages[b"u1"] = mail("1")
         b.poll_all()
@@ -110,7 +110,7 @@ def test_a_message_that_kills_its_worker_again_and_again_is_given_up() -> None:
         assert failed.reason == "worker_died"
 
 
-def test_a_refused_bucket_is_the_operators_to_mend_and_nothing_is_lost() -> None:
+def test_refused_bucket_waits_for_the_operator_and_loses_nothing() -> None:
     with bench() as b:
         b.maildrops["a"].messages[b"u1"] = mail("1")
         b.poll_all()

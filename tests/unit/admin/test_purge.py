@@ -96,7 +96,7 @@ def assert_forgotten(b: Bench, number: int) -> None:
     assert set(told) == {"schema", "message_key", "mailbox", "purged", "purged_at", "objects", "size"}
 
 
-def test_a_record_is_left_without_content() -> None:
+def test_tombstone_is_left_without_content() -> None:
     with bench() as b:
         fill(b, 1, 2)
         before = [stored for name, stored in b.store.objects.items() if key(1) in name]
@@ -116,7 +116,7 @@ def test_a_record_is_left_without_content() -> None:
         assert set(names(b, 2)) == {"raw.eml", "message.json", "body.txt", "attachments/2-i.pdf"}
 
 
-def test_what_is_handed_out_again_after_everything_was_lost_is_not_stored_or_told_again() -> None:
+def test_purged_message_fetched_again_after_a_ledger_loss_is_not_stored_or_published() -> None:
     """The server still has it, and neither ledger nor checkpoint knows of it."""
     with bench() as b:
         fill(b, 1, 2)
@@ -132,7 +132,7 @@ def test_what_is_handed_out_again_after_everything_was_lost_is_not_stored_or_tol
         assert b.ledger.counts()["open"] == 0
 
 
-def test_what_comes_again_under_another_unique_id_is_not_stored_or_told_again() -> None:
+def test_purged_message_under_a_new_unique_id_is_not_stored_or_published() -> None:
     with bench() as b:
         fill(b, 1)
         purge(b, 1)
@@ -143,7 +143,7 @@ def test_what_comes_again_under_another_unique_id_is_not_stored_or_told_again() 
         assert_forgotten(b, 1)
 
 
-def test_healing_tells_nothing_of_it_though_nothing_counts_as_published() -> None:
+def test_rebuild_does_not_republish_a_purged_message() -> None:
     with bench() as b:
         fill(b, 1)
         purge(b, 1)
@@ -156,7 +156,7 @@ def test_healing_tells_nothing_of_it_though_nothing_counts_as_published() -> Non
         assert_forgotten(b, 1)
 
 
-def test_a_policy_that_deletes_deletes_it_on_the_server_too() -> None:
+def test_purged_message_is_deleted_on_the_server_by_the_policy() -> None:
     with bench(mailbox("a", deletion=Deletion(100.0))) as b:
         fill(b, 1)
         purge(b, 1)
@@ -165,7 +165,7 @@ def test_a_policy_that_deletes_deletes_it_on_the_server_too() -> None:
         assert b.maildrops["a"].messages == {}
 
 
-def test_of_a_message_too_large_to_fetch_its_header_goes() -> None:
+def test_stored_header_of_an_oversize_message_is_purged() -> None:
     with bench(mailbox("a", limits=Limits(message_bytes=300))) as b:
         b.maildrops["a"].messages[b"u1"] = mail("big", "x" * 1000)
         b.everything()
@@ -182,7 +182,7 @@ def test_of_a_message_too_large_to_fetch_its_header_goes() -> None:
         assert b.published() == []
 
 
-def test_a_message_that_is_being_processed_is_left_alone() -> None:
+def test_open_message_is_not_purged() -> None:
     with bench() as b:
         b.maildrops["a"].messages = {b"u1": secret("1")}
         b.poll_all()
@@ -209,7 +209,7 @@ def give_up(b: Bench, *numbers: int) -> None:
     assert len(b.ledger.failed_messages()) == len(numbers)
 
 
-def test_a_message_that_was_given_up_is_given_up_no_more() -> None:
+def test_failed_record_of_a_purged_message_is_removed() -> None:
     with bench() as b:
         give_up(b, 1, 2)
         assert purge(b, 1).failed == 1
@@ -221,7 +221,7 @@ def test_a_message_that_was_given_up_is_given_up_no_more() -> None:
         assert {event["subject"] for event in b.published()} == {key(2)}
 
 
-def test_its_events_are_taken_from_the_stream_and_from_those_that_a_sink_refused() -> None:
+def test_events_of_a_purged_message_leave_the_stream_and_the_dead_letters() -> None:
     with bench() as b:
         b.refuse_everything()
         fill(b, 1, 2)
@@ -247,7 +247,7 @@ class FailsAt:
 
 @pytest.mark.parametrize("number", range(1, 6))
 @pytest.mark.parametrize("given_up", [False, True])
-def test_wherever_it_breaks_off_another_try_ends_it(number: int, *, given_up: bool) -> None:
+def test_purge_interrupted_anywhere_is_completed_by_another(number: int, *, given_up: bool) -> None:
     with bench() as b:
         (give_up if given_up else fill)(b, 1)
         expected = dict(record(b, 1)) if not given_up else None
@@ -274,7 +274,7 @@ def test_wherever_it_breaks_off_another_try_ends_it(number: int, *, given_up: bo
         assert purge(b, 1).left_over == 0
 
 
-def test_no_record_is_so_large_that_it_would_not_be_read() -> None:
+def test_every_tombstone_is_small_enough_to_be_recognised() -> None:
     when = bench_time()
     told = Tombstone(message_key="0" * 32, mailbox="x" * 512, purged_at=when, objects=10**9, size=10**15)
     assert len(told.to_json()) <= MOST_BYTES
@@ -287,7 +287,7 @@ def bench_time() -> datetime:
 # --- which message ------------------------------------------------------------------------------------------------
 
 
-def test_a_key_may_be_given_by_a_beginning_that_no_other_has() -> None:
+def test_key_may_be_abbreviated_unambiguously() -> None:
     with bench() as b:
         fill(b, *range(20))
         purger = purge_of(b)
@@ -302,14 +302,14 @@ def test_a_key_may_be_given_by_a_beginning_that_no_other_has() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "xyz", "A1", "0" * 33, "../a"])
-def test_what_is_no_key_is_refused(wrong: str) -> None:
+def test_invalid_key_is_refused(wrong: str) -> None:
     with bench() as b:
         fill(b, 1)
         with pytest.raises(NotPurgedError, match="is not a message key"):
             purge_of(b).find([wrong])
 
 
-def test_a_key_that_is_not_there_is_told() -> None:
+def test_unknown_key_is_reported() -> None:
     with bench(mailbox("a"), mailbox("b")) as b:
         fill(b, 1)
         with pytest.raises(NotPurgedError, match=f"no stored message begins with {'f' * 32}"):
@@ -334,7 +334,7 @@ def test_a_message_in_two_folders_of_its_mailbox_is_purged_in_both() -> None:
         assert not any(SECRET in content for content in contents(b))
 
 
-def test_nobody_polls_the_mailbox_meanwhile_and_its_turn_stays() -> None:
+def test_mailbox_is_not_polled_during_a_purge_and_keeps_its_due_time() -> None:
     with bench() as b:
         fill(b, 1)
         purger = purge_of(b)
@@ -362,7 +362,7 @@ def test_a_mailbox_that_is_being_polled_is_waited_for() -> None:
         assert whole(purger.messages(found, end_of_the_poll)).messages == 1
 
 
-def test_a_mailbox_that_is_polled_for_too_long_is_left_alone() -> None:
+def test_purge_gives_up_on_a_mailbox_that_is_polled_for_too_long() -> None:
     with bench() as b:
         fill(b, 1)
         found = purge_of(b).find([key(1)])
@@ -372,7 +372,7 @@ def test_a_mailbox_that_is_polled_for_too_long_is_left_alone() -> None:
         assert len(names(b, 1)) == 4
 
 
-def test_waiting_for_a_poll_ends_when_it_is_to_stop() -> None:
+def test_waiting_for_a_poll_ends_on_stop() -> None:
     with bench() as b:
         fill(b, 1)
         purger = replace(purge_of(b), patience=30)
@@ -380,7 +380,7 @@ def test_waiting_for_a_poll_ends_when_it_is_to_stop() -> None:
         assert whole(purger.messages(purger.find([key(1)]), lambda: True)).stopped
 
 
-def test_a_mailbox_that_others_still_poll_keeps_its_turn() -> None:
+def test_mailbox_known_only_to_others_keeps_its_due_time() -> None:
     """This process's configuration does not have it any more; the service has not read that yet."""
     with bench() as b:
         fill(b, 1)
@@ -446,7 +446,7 @@ def test_a_mailbox_that_is_disabled_or_not_configured_any_more_is_purged(how: st
         assert "a" not in b.ledger.mailboxes.members()
 
 
-def test_a_mailbox_that_nobody_knows_of_is_told() -> None:
+def test_unknown_mailbox_is_reported() -> None:
     """A slip of the pen is no success; what is configured and empty is."""
     with bench(mailbox("a", enabled=False)) as b:
         assert purge_of(b).survey_mailbox("a") == Survey()
@@ -463,7 +463,7 @@ def test_the_folder_of_a_mailbox_is_not_taken_for_a_mailbox() -> None:
             purge_of(b).find([key(1)], "team")
 
 
-def test_of_a_mailbox_that_got_a_prefix_what_lay_under_its_id_goes_too() -> None:
+def test_mail_stored_before_the_mailbox_had_a_prefix_is_purged_too() -> None:
     with bench() as b:
         fill(b, 1)
         b.mailboxes["a"] = mailbox("a", prefix="team/a")
@@ -473,7 +473,7 @@ def test_of_a_mailbox_that_got_a_prefix_what_lay_under_its_id_goes_too() -> None
         assert not any(SECRET in content for content in contents(b))
 
 
-def test_a_purge_stops_between_messages_and_another_goes_on() -> None:
+def test_purge_stops_between_batches_and_another_continues() -> None:
     with bench() as b:
         fill(b, *range(20))
         b.ledger.pause("a")
@@ -504,7 +504,7 @@ def test_a_purge_ends_when_its_claim_is_lost() -> None:
         assert 0 < report.messages < 20
 
 
-def test_a_store_that_refuses_one_message_breaks_it_off_and_what_was_done_is_told() -> None:
+def test_store_error_ends_the_purge_and_the_report_shows_what_was_done() -> None:
     with bench() as b:
         fill(b, 1, 2)
         b.ledger.pause("a")

@@ -64,7 +64,7 @@ def test_files_in_a_winmail_dat_become_attachments_below_it() -> None:
     assert not any(each.defects for each in found.manifest.attachments)
 
 
-def test_a_message_attached_in_a_winmail_dat_is_opened_in_its_turn() -> None:
+def test_message_attached_in_a_winmail_dat_is_opened_too() -> None:
     held = variable(OBJECT, CONTENT, MESSAGE + tnef(attached("in.pdf", PDF)))
     outer = attribute(BEGIN_FILE, b"") + properties(text(0x3001, "Order"), held)
     found = process(mail_with(winmail(outer, attached("after.pdf", b"%PDF"))))
@@ -77,7 +77,7 @@ def test_a_message_attached_in_a_winmail_dat_is_opened_in_its_turn() -> None:
     assert found.parts["2.1.1"].parent == "2.1"
 
 
-def test_signed_mail_comes_out_like_the_mail_itself() -> None:
+def test_signed_mail_is_parsed_like_the_unsigned_mail() -> None:
     found = process(mail_with((*SMIME, signed(OFFER)), text=None))
     assert found.bodies == {"text": b"Signed.", "html": b"<p>Signed."}
     assert found.described == [("1", None, "attachment", "smime.p7m"), ("1.3", "1", "attachment", "o.pdf")]
@@ -105,7 +105,7 @@ def test_mail_that_was_signed_twice_has_one_body_of_each_kind() -> None:
     assert [part for part, *_ in found.described] == ["1", "1.1", "1.1.1", "1.1.3"]
 
 
-def test_texts_that_are_signed_in_a_nested_message_are_no_bodies() -> None:
+def test_texts_signed_in_a_nested_message_are_not_bodies() -> None:
     inner = mail_with((*SMIME, signed(OFFER)), text=None)
     found = process(mail_with(("", "text/html", b""), ("", "message/rfc822", inner), text=None))
     assert found.bodies == {"html": b""}
@@ -151,14 +151,14 @@ def test_a_pdf_in_a_signed_file_in_a_winmail_dat_is_found() -> None:
     }
 
 
-def test_of_two_invoices_in_a_pdf_it_carries_the_one_that_is_certain() -> None:
+def test_pdf_with_two_invoices_carries_the_certain_one() -> None:
     files = Holding("factur-x.xml", b"<other/>"), Holding("z.xml", CII), Holding("xrechnung.xml", b"<other/>")
     found = process(mail_with(("i.pdf", "application/pdf", pdf(*files))))
     certain = {each.filename: each.invoice.confidence for each in found.manifest.attachments if each.invoice}
     assert certain == {"i.pdf": "certain", "factur-x.xml": "likely", "xrechnung.xml": "likely", "z.xml": "certain"}
 
 
-def test_an_encrypted_pdf_is_told_of() -> None:
+def test_encrypted_pdf_is_marked() -> None:
     closed, open_ = pdf(Holding("factur-x.xml", CII), password="x"), pdf(Holding("a.txt", b"a"), password="")
     found = process(mail_with(("a.pdf", "application/pdf", closed), ("b.pdf", "application/pdf", open_)))
     assert [(part, each.encrypted) for part, each in found.parts.items()] == [
@@ -207,13 +207,13 @@ def test_a_signed_file_is_no_mail_even_if_it_looks_like_one() -> None:
     assert found.described[1:] == [("2.1", "2", "embedded", "part-2.1.txt")]
 
 
-def test_encrypted_mail_is_told_by_its_bytes() -> None:
+def test_encrypted_mail_is_recognised_by_its_bytes() -> None:
     enveloped = signed_ber(b"", ENVELOPED)
     found = process(mail_with((*SMIME, enveloped), ("x.p7m", "text/plain", pem(enveloped))))
     assert [(part, role) for part, _, role, _ in found.described] == [("2", "encrypted"), ("3", "encrypted")]
 
 
-def test_text_that_happens_to_be_named_like_a_signature_is_left_alone() -> None:
+def test_text_named_like_a_signature_stays_text() -> None:
     found = process(mail_with(("a.p7m", "text/plain", b"Mister Smith"), ("b.p7m", "text/plain", b"")))
     assert [(each.part, each.defects, each.role) for each in found.manifest.attachments] == [
         ("2", [], "attachment"),
@@ -221,12 +221,12 @@ def test_text_that_happens_to_be_named_like_a_signature_is_left_alone() -> None:
     ]
 
 
-def test_a_detached_signature_is_not_looked_into() -> None:
+def test_detached_signature_is_not_opened() -> None:
     (signature,) = process(mail_with(("smime.p7s", "application/pkcs7-signature", signed(b"x")))).manifest.attachments
     assert (signature.role, signature.detected_type) == ("signature", "application/pkcs7-signature")
 
 
-def test_what_is_inside_is_scanned_and_kept_apart_like_others() -> None:
+def test_extracted_files_are_scanned_and_quarantined_like_attachments() -> None:
     scanning = Scanning(MemoryScanner({VIRUS: SIGNATURE}), quarantine=True)
     inside = b"Content-Type: application/pdf\r\n\r\n%PDF " + VIRUS
     mail = mail_with(winmail(attached("v.pdf", b"%PDF " + VIRUS)), (*SMIME, signed(inside)), text=None)
@@ -238,7 +238,7 @@ def test_what_is_inside_is_scanned_and_kept_apart_like_others() -> None:
     assert found.manifest.scan.infected == 4
 
 
-def test_a_broken_container_gives_what_it_has_and_is_stored_whole() -> None:
+def test_broken_container_yields_its_readable_files_and_is_stored_whole() -> None:
     data = tnef(attached("a.pdf", PDF), attached("b.pdf", PDF))[:-100]
     found = process(mail_with((*WINMAIL, data)))
     assert found.contents["2"] == data
