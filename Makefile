@@ -43,7 +43,7 @@ lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
 	tests/lock $(BIN)/uv
 
 docs: $(VENV)/dev.stamp  ## the pages that are made from the code
-	$(BIN)/python -m tests.support.documents
+	$(BIN)/python -m tools.documents
 
 site: $(VENV)/dev.stamp  ## the documents as a site in site/; fails on dead links
 	$(BIN)/mkdocs build --strict

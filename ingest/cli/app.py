@@ -53,8 +53,8 @@ app.add_typer(mailboxes.app, name="mailboxes", rich_help_panel=_OPERATE)
 app.add_typer(failed.app, name="failed", rich_help_panel=_OPERATE)
 app.add_typer(sinks.app, name="sinks", rich_help_panel=_OPERATE)
 app.add_typer(purge.app, name="purge", rich_help_panel=_OPERATE)
-app.command(rich_help_panel=_OPERATE)(replay)
-app.command(rich_help_panel=_OPERATE)(reconcile)
+app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul replay --since 2h --sink erp")(replay)
+app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul reconcile")(reconcile)
 
 
 class Role(StrEnum):
@@ -85,7 +85,7 @@ def _root(
     pass
 
 
-@app.command(rich_help_panel=_RUN)
+@app.command(rich_help_panel=_RUN, epilog="Example: mailhaul up --config my.yaml")
 def up(
     config: ConfigOption = None,
     folder: Annotated[
@@ -98,7 +98,7 @@ def up(
     sys.exit(run_up(config, folder))
 
 
-@app.command(rich_help_panel=_RUN)
+@app.command(rich_help_panel=_RUN, epilog="Example: mailhaul check --config my.yaml")
 def check(
     only: Annotated[
         list[str] | None,
@@ -124,7 +124,7 @@ def check(
     sys.exit(0 if report.ok else FAILED)
 
 
-@app.command(rich_help_panel=_RUN)
+@app.command(rich_help_panel=_RUN, epilog="Example: mailhaul drain --config my.yaml --json")
 def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Poll every mailbox once, process and deliver everything, print a summary. For cron, tests and a first try."""
     from rich.console import Console
@@ -139,7 +139,7 @@ def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     sys.exit(INTERRUPTED if interrupted else 0 if report.ok else FAILED)
 
 
-@app.command(rich_help_panel=_RUN)
+@app.command(rich_help_panel=_RUN, epilog="Example: mailhaul status --config my.yaml")
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show mailboxes, backlog, last successful polls, open and failed messages, as recorded in the ledger."""
     from rich.console import Console
@@ -156,7 +156,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         Console().print(reports.status_view(found))
 
 
-@app.command(rich_help_panel=_INSPECT)
+@app.command(rich_help_panel=_INSPECT, epilog="Example: mailhaul parse message.eml --extract attachments")
 def parse(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Raw mail (.eml); - is standard input.")],
     extract: Annotated[
@@ -180,7 +180,7 @@ def parse(
     sys.exit(parse_files(files, extract, as_json=as_json, authserv_id=authserv_id, keys=keys))
 
 
-@config_app.command("schema")
+@config_app.command("schema", epilog="Example: mailhaul config schema > mailhaul.schema.json")
 def schema() -> None:
     """Print the JSON Schema of the configuration; editors complete and check with it."""
     from ingest.config import config_schema
@@ -188,15 +188,15 @@ def schema() -> None:
     typer.echo(json.dumps(config_schema(), indent=2))
 
 
-@app.command(rich_help_panel=_INSPECT)
+@app.command(rich_help_panel=_INSPECT, epilog="Example: mailhaul version")
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
 
 
-@app.command(rich_help_panel=_PROCESSES)
+@app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul worker poll --config /etc/mailhaul")
 def worker(
-    role: Annotated[Role, typer.Argument(help="What it does.")],
+    role: Annotated[Role, typer.Argument(metavar="ROLE", help="poll, process or relay.")],
     config: ConfigOption = None,
 ) -> None:
     """Run one worker process: poll mailboxes, process messages, or relay events to sinks."""
@@ -206,7 +206,7 @@ def worker(
     run_worker(role, config)
 
 
-@app.command(rich_help_panel=_PROCESSES)
+@app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul scheduler --config /etc/mailhaul")
 def scheduler(config: ConfigOption = None) -> None:
     """Run the scheduler. Any number may run at once."""
     _end_with_supervisor()
@@ -215,7 +215,7 @@ def scheduler(config: ConfigOption = None) -> None:
     run_scheduler(config)
 
 
-@app.command(rich_help_panel=_PROCESSES)
+@app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul exporter --config /etc/mailhaul")
 def exporter(config: ConfigOption = None) -> None:
     """Serve the metrics of the whole system: mailboxes, backlog, sinks."""
     _end_with_supervisor()
@@ -224,7 +224,7 @@ def exporter(config: ConfigOption = None) -> None:
     run_exporter(config)
 
 
-@app.command(rich_help_panel=_PROCESSES)
+@app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul health --config /etc/mailhaul")
 def health(config: ConfigOption = None) -> None:
     """Ask the process on this machine's metrics port whether it works; for health checks of containers."""
     from ingest.cli.health import problem
@@ -235,12 +235,14 @@ def health(config: ConfigOption = None) -> None:
         sys.exit(FAILED)
 
 
-@app.command(rich_help_panel=_PROCESSES)
+@app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul probe helm-test --config /etc/mailhaul")
 def probe(
     mailbox: Annotated[str, typer.Argument(help="A mailbox whose configured server is this machine, without TLS.")],
     config: ConfigOption = None,
-    address: Annotated[str, typer.Option(help="Address to serve on; the port is the mailbox's.")] = "127.0.0.1",
-    seconds: Annotated[float, typer.Option(min=1, help="How long to wait, in seconds.")] = 300,
+    address: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to serve on; the port is the mailbox's.")
+    ] = "127.0.0.1",
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="How long to wait, in seconds.")] = 300,
 ) -> None:
     """Serve a made-up message to a mailbox, and wait until the running service has stored it. Used by `helm test`."""
     from ingest.cli.probe import run_probe

@@ -27,7 +27,7 @@ MailboxOption = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: mailhaul failed list --mailbox invoices")
 def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: JsonOption = False) -> None:
     """List failed messages, oldest first."""
     from rich.console import Console
@@ -44,7 +44,7 @@ def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: J
         Console().print(listings.failed_table(failed))
 
 
-@app.command()
+@app.command(epilog="Example: mailhaul failed show 3f2a")
 def show(
     key: Annotated[str, typer.Argument(help="A message key, or an unambiguous beginning of one.")],
     config: ConfigOption = None,
@@ -65,7 +65,7 @@ def show(
         Console().print(listings.failed_view(one))
 
 
-@app.command()
+@app.command(epilog="Example: mailhaul failed retry --mailbox invoices")
 def retry(
     keys: KeysArgument = None,
     config: ConfigOption = None,
@@ -82,7 +82,7 @@ def retry(
     typer.echo(f"{count} messages will be processed again")
 
 
-@app.command()
+@app.command(epilog="Example: mailhaul failed drop 3f2a --yes")
 def drop(
     keys: KeysArgument = None,
     config: ConfigOption = None,

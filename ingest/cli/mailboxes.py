@@ -32,7 +32,7 @@ def _open(config: Path | None) -> Iterator[Mailboxes]:
         yield Mailboxes(runtime.ledger, runtime.poll_stage, runtime.keeper.seconds, runtime.mailboxes())
 
 
-@app.command("list")
+@app.command("list", epilog="Example: mailhaul mailboxes list")
 def list_(ids: IdsArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List mailboxes: when each is polled next, or why it is not, and the result of its last poll."""
     from rich.console import Console
@@ -47,7 +47,7 @@ def list_(ids: IdsArgument = None, config: ConfigOption = None, as_json: JsonOpt
         Console().print(listings.mailboxes_table(states))
 
 
-@app.command()
+@app.command(epilog="Example: mailhaul mailboxes pause invoices")
 def pause(ids: IdsArgument = None, config: ConfigOption = None, everything: AllOption = False) -> None:
     """Stop polling mailboxes until they are resumed. Mail that was fetched is still processed and delivered.
 
@@ -61,7 +61,7 @@ def pause(ids: IdsArgument = None, config: ConfigOption = None, everything: AllO
         typer.echo(f"{id_} is paused" if id_ in new else f"{id_} was already paused")
 
 
-@app.command()
+@app.command(epilog="Example: mailhaul mailboxes resume --all")
 def resume(ids: IdsArgument = None, config: ConfigOption = None, everything: AllOption = False) -> None:
     """Poll paused mailboxes again, starting now."""
     with _open(config) as boxes:
@@ -71,7 +71,7 @@ def resume(ids: IdsArgument = None, config: ConfigOption = None, everything: All
         typer.echo(f"{id_} is polled again" if id_ in resumed else f"{id_} was not paused")
 
 
-@app.command()
+@app.command(epilog="Example: mailhaul mailboxes poll invoices")
 def poll(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Mailbox id.")],
     config: ConfigOption = None,

@@ -54,7 +54,7 @@ def _open(config: Path | None) -> Iterator[Purge]:
         )
 
 
-@app.command()
+@app.command(epilog="Example: mailhaul purge message 3f2a --mailbox invoices")
 def message(
     keys: Annotated[
         list[str], typer.Argument(metavar="KEY...", help="Message keys, or unambiguous beginnings of them.")
@@ -86,7 +86,7 @@ def message(
     _report(report, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: mailhaul purge mailbox invoices")
 def mailbox(
     id_: Annotated[
         str, typer.Argument(metavar="ID", help="Id of a mailbox that is paused, disabled, or no longer configured.")

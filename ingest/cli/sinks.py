@@ -38,7 +38,7 @@ def _open(config: Path | None) -> Iterator[SinkAdmin]:
         yield SinkAdmin(runtime.ledger.sinks, runtime.events, runtime.sinks)
 
 
-@app.command()
+@app.command(epilog="Example: mailhaul sinks resume erp")
 def resume(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of sinks in the configuration.")],
     config: ConfigOption = None,
@@ -50,7 +50,7 @@ def resume(
         typer.echo(f"{name} is due now" if name in resumed else f"{name} was not waiting")
 
 
-@dead_letters.command("list")
+@dead_letters.command("list", epilog="Example: mailhaul sinks dead-letters list erp")
 def list_(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List events that a sink rejected and has not taken since, oldest first."""
     from rich.console import Console
@@ -65,7 +65,7 @@ def list_(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption =
         Console().print(listings.rejected_table(rejected))
 
 
-@dead_letters.command()
+@dead_letters.command(epilog="Example: mailhaul sinks dead-letters retry erp --all")
 def retry(
     name: SinkArgument, events: EventsArgument = None, config: ConfigOption = None, everything: AllOption = False
 ) -> None:
@@ -75,7 +75,7 @@ def retry(
         typer.echo(f"{sinks.retry(name, _ids(sinks, name, chosen))} events are due now")
 
 
-@dead_letters.command()
+@dead_letters.command(epilog="Example: mailhaul sinks dead-letters drop erp 8c4e --yes")
 def drop(
     name: SinkArgument,
     events: EventsArgument = None,

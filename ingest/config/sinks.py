@@ -69,7 +69,7 @@ class JsonlSinkSection(_Sink):
     type: Literal["jsonl"]
     """Append to a file."""
     path: FilePath
-    """The file; its folder is created."""
+    """The file. Its folder must exist."""
 
 
 class WebhookSinkSection(_Sink):

@@ -10,8 +10,8 @@ import yaml
 
 from ingest import __version__
 from tests.support.chart import MAILBOX, chart, refusal, render, values
-from tests.support.chart_schema import CHART
 from tests.support.chart_values import COMBINATIONS, EVERYTHING
+from tools.documents.chart_schema import CHART
 
 if TYPE_CHECKING:
     from tests.support.chart import Object

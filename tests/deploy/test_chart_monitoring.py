@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.chart import refusal, render, values
-from tests.support.chart_pages import OBSERVABILITY, alerts
+from tools.documents.chart_pages import OBSERVABILITY, alerts
 
 if TYPE_CHECKING:
     from tests.support.chart import Object, Rendered

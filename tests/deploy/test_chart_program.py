@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from tests.support.chart import NAME, NAMESPACE, render, values
-from tests.support.chart_schema import CHART
 from tests.support.chart_values import COMBINATIONS
 from tests.support.servers import find_program
+from tools.documents.chart_schema import CHART
 
 if TYPE_CHECKING:
     from pathlib import Path

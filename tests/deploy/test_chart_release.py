@@ -12,8 +12,8 @@ from helm_python import Chart
 from ingest.config.load import load
 from ingest.domain.mailbox import Tls
 from tests.support.chart import FULL_NAME, render, values
-from tests.support.chart_schema import CHART
 from tests.support.chart_values import COMBINATIONS, EVERYTHING
+from tools.documents.chart_schema import CHART
 
 if TYPE_CHECKING:
     from pathlib import Path

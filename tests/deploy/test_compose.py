@@ -16,11 +16,11 @@ from jsonschema import Draft202012Validator, validators
 from ingest.config import ConfigSource
 from ingest.demo.scene import DEMO_MAILBOXES
 from tests.support.chart import render, values
-from tests.support.chart_schema import CHART
 from tests.support.compose import CONFIG, FILE, PROCESSES, grace, load, mounted, services
 from tests.support.dashboards import FOLDER, load_boards
 from tests.support.rules import ROOT, RULES
 from tests.support.servers import find_program, missing
+from tools.documents.chart_schema import CHART
 
 if TYPE_CHECKING:
     from pathlib import Path

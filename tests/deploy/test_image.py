@@ -6,8 +6,8 @@ import re
 import tomllib
 from functools import cache
 
-from tests.support.chart_schema import CHART
 from tests.support.rules import ROOT
+from tools.documents.chart_schema import CHART
 
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 IGNORED = (ROOT / ".dockerignore").read_text().splitlines()

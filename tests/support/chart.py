@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from kubernetes_validate import utils as kubernetes  # type: ignore[import-untyped]  # it has no types
 from referencing import Registry, Resource
 
-from tests.support.chart_schema import CHART
 from tests.support.crds import SCHEMAS
+from tools.documents.chart_schema import CHART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

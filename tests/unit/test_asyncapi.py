@@ -11,8 +11,8 @@ from ingest.adapters.sinks.aws import attributes_of
 from ingest.adapters.sinks.signature import signature_headers
 from ingest.config import config_schema
 from ingest.domain.events import Event, EventType
-from tests.support.asyncapi import CHANNELS, PAGE, asyncapi
-from tests.support.event_schema import event_schema
+from tools.documents.asyncapi import CHANNELS, PAGE, asyncapi
+from tools.documents.event_schema import event_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

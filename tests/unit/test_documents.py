@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import pages
+from tools.documents.pages import pages
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from ingest.domain.keys import RAW, Layout, message_hasher, message_key
 from ingest.domain.message import OpenMessage
 from ingest.metrics import Metrics
 from ingest.usecases.process.processor import Processor
-from tests.support.event_schema import event_schema, validator
+from tools.documents.event_schema import event_schema, validator
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
 RECEIVED = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)

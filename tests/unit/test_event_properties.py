@@ -25,8 +25,8 @@ from ingest.domain.manifest import (
     Parse,
 )
 from ingest.mime.defects import Defect
-from tests.support.event_schema import event_schema, manifest_schema, validator
 from tests.support.processing import process
+from tools.documents.event_schema import event_schema, manifest_schema, validator
 
 EVENTS, MANIFESTS = validator(event_schema()), validator(manifest_schema())
 # Together with those of configurations more than ten thousand.

@@ -20,9 +20,9 @@ from ingest.usecases.process.scanning import Scanning
 from tests.support.bench import bench, mail, mailbox, never
 from tests.support.clamav import SIGNATURE, VIRUS
 from tests.support.dkim import NAME, record, signed
-from tests.support.event_schema import KINDS as EVENT_KINDS
-from tests.support.event_schema import event_schema, manifest_schema, validator
 from tests.support.processing import process
+from tools.documents.event_schema import KINDS as EVENT_KINDS
+from tools.documents.event_schema import event_schema, manifest_schema, validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

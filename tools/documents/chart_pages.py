@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.chart_schema import CHART, Value, chart_values, schema_text
+from tools.documents.chart_schema import CHART, Value, chart_values, schema_text
 
 OBSERVABILITY = Path(__file__).parents[2] / "deploy" / "observability"
 

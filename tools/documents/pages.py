@@ -6,9 +6,11 @@ from pathlib import Path
 
 from ingest.metrics import EXPORTER_SPECS, PROCESS_SPECS, WORKER_SPECS, Spec
 from ingest.mime.defects import Defect
-from tests.support.asyncapi import asyncapi_page
-from tests.support.chart_pages import chart_pages
-from tests.support.event_schema import schema_pages
+from tools.documents.asyncapi import asyncapi_page
+from tools.documents.chart_pages import chart_pages
+from tools.documents.commands import commands_page
+from tools.documents.configuration import configuration_page
+from tools.documents.event_schema import schema_pages
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -62,6 +64,8 @@ def pages() -> dict[Path, str]:
         **schema_pages(),
         **asyncapi_page(),
         **chart_pages(),
+        **configuration_page(),
+        **commands_page(),
     }
 
 
@@ -71,8 +75,3 @@ def _table(specs: tuple[Spec, ...]) -> str:
         for spec in specs
     ]
     return "\n".join(["| Name | Type | Labels | Meaning |", "|---|---|---|---|", *rows])
-
-
-if __name__ == "__main__":
-    for path, content in pages().items():
-        path.write_text(content)

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.support.event_schema import FOLDER, KINDS
+from tools.documents.event_schema import FOLDER, KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.event_schema import Kind, Schema
+    from tools.documents.event_schema import Kind, Schema
 
 # The version of the events, whose minor versions only add fields; not that of the program.
 VERSION = "1.0.0"
