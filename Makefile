@@ -7,15 +7,25 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONFIG ?=
 export NO_MKDOCS_2_WARNING := 1
 # Most of the time the tests wait for servers.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+.DEFAULT_GOAL := help
 
-.PHONY: run test lint format lock docs site bench servers clean
+.PHONY: help run unit test coverage lint format hooks lock docs site bench servers clean
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/run.stamp  ## the demonstration, or with CONFIG=my.yaml the real thing
 	@exec $(BIN)/mailhaul up $(if $(CONFIG),--config $(CONFIG))
 
+unit: $(VENV)/dev.stamp  ## the quick tests: no servers, less than a minute on two cores
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not server" tests/unit
+
 test: $(VENV)/dev.stamp servers  ## every test; installs the servers the tests need where it may
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+coverage: $(VENV)/dev.stamp servers  ## lines and branches that the unit and contract tests do not reach
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term tests/unit tests/contract
 
 lint: $(VENV)/dev.stamp  ## format, style, types, import direction, Dockerfile, lock file
 	$(BIN)/ruff format --check .
@@ -26,7 +36,7 @@ lint: $(VENV)/dev.stamp  ## format, style, types, import direction, Dockerfile, 
 	tests/check-lock $(BIN)/uv
 	$(MAKE) --no-print-directory site
 
-format: $(VENV)/dev.stamp
+format: $(VENV)/dev.stamp  ## format the code, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -39,6 +49,9 @@ bench: $(VENV)/dev.stamp servers  ## the benchmarks; they print tables
 	$(BIN)/python -m tests.benchmarks.recovery
 	$(BIN)/python -m tests.benchmarks.throughput
 
+hooks: $(VENV)/dev.stamp  ## run the quick checks before each commit, and the types before each push
+	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
+
 lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
 	tests/lock $(BIN)/uv
 
@@ -48,7 +61,7 @@ docs: $(VENV)/dev.stamp  ## the pages that are made from the code
 site: $(VENV)/dev.stamp  ## the documents as a site in site/; fails on dead links
 	$(BIN)/mkdocs build --strict
 
-servers:
+servers:  ## install the servers that the tests need, where it may
 	@tests/install-servers dovecot prometheus clamav rabbitmq redis || true  # their tests skip and say so, or fail with CI=true
 	@tests/install-courier || true
 	@tests/install-kafka || true
@@ -68,5 +81,5 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@
 
-clean:
+clean:  ## remove everything that was made here
 	rm -rf $(VENV) .tools site mailhaul-demo

@@ -32,6 +32,37 @@ structlog.configure(
     ]
 )
 
+_SERVERS = frozenset(
+    {
+        "clamd",
+        "courier",
+        "dovecot_server",
+        "kafka",
+        "moto_server",
+        "own_clamd",
+        "own_dovecot",
+        "prometheus_for",
+        "rabbitmq",
+        "s3_server",
+        "valkey",
+    }
+)
+# The longest first, so that no process is left alone with one of them at the end.
+_ORDER = ("test_random_kills.py", "e2e", "deploy", "integration", "contract", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a server, and put the long ones first."""
+    for item in items:
+        if _SERVERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    """Files keep their order within a rank, and tests theirs within a file."""
+    return next((rank for rank, name in enumerate(_ORDER) if name in item.path.parts), len(_ORDER))
+
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:

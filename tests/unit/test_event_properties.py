@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,8 @@ from ingest.domain.manifest import (
 from ingest.mime.defects import Defect
 from tests.support.processing import process
 from tools.documents.event_schema import event_schema, manifest_schema, validator
+
+pytestmark = pytest.mark.slow
 
 EVENTS, MANIFESTS = validator(event_schema()), validator(manifest_schema())
 # Together with those of configurations more than ten thousand.

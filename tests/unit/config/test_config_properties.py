@@ -20,6 +20,8 @@ from ingest.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+pytestmark = pytest.mark.slow
+
 # With both below, and the files that are no YAML, more than five thousand configurations.
 EXAMPLES = 1_700
 WHOLE = yaml.safe_load((Path(__file__).parents[3] / "examples" / "full.yaml").read_text())

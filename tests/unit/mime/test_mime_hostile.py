@@ -118,12 +118,14 @@ def work_of(raw: bytes) -> int:
     return work.done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
 def test_work_grows_linearly_with_the_mail(hostile: Hostile) -> None:
     once, twice = work_of(hostile.make(hostile.few)), work_of(hostile.make(2 * hostile.few))
     assert twice <= 2.05 * once + 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
 def test_memory_is_bounded_at_full_size(hostile: Hostile) -> None:
     """Read 256 KiB at a time, as from a store."""
