@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ingest.admin.stored_messages import StoredMessage
     from ingest.domain.message import FailedMessage
     from ingest.ports.eventlog import EventLog
-    from ingest.ports.ledger import Ledger
+    from ingest.ports.messages import Messages
     from ingest.ports.store import Store
 
 log = get_logger()
@@ -50,7 +50,7 @@ class Eraser:
     """
 
     store: Store
-    ledger: Ledger
+    ledger: Messages
     events: EventLog
     sinks: Collection[str]
     now: Callable[[], datetime]

@@ -22,6 +22,7 @@ from rich.table import Table
 from ingest.adapters.ledger import connect
 from ingest.domain.keys import unique_id_digest
 from ingest.ports.seen import Registration
+from ingest.ports.wakeups import NoWakeups
 from ingest.usecases.schedule import Schedule, Ticker
 from tests.support.valkey import Valkey
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ingest.ports.ledger import Ledger
-    from ingest.ports.wakeups import Queue
 
 MAILBOXES = 100_000
 IDS = 100  # of a mailbox, on average: between 50 and 150
@@ -47,23 +47,6 @@ class Row:
 
     what: str
     figure: str
-
-
-class NoWakeups:
-    """Where a tick's wakeups go: nowhere."""
-
-    def waiting(self, queue: Queue) -> int:
-        """None wait."""
-        del queue
-        return 0
-
-    def send(self, queue: Queue, count: int = 1) -> None:
-        """Nobody hears it."""
-
-    def oldest_age(self, queue: Queue) -> float:
-        """There is none."""
-        del queue
-        return 0.0
 
 
 def rows(server: Valkey, mailboxes: int) -> Iterator[Row]:

@@ -125,7 +125,7 @@ class AmqpSink(Sink):
 
     @override
     def check(self) -> None:
-        """See `Sink.check`. Logs in and checks that the queue or exchange exists."""
+        """Logs in and checks that the queue or exchange exists."""
         with self._lock:
             self._disconnect()
             try:

@@ -126,7 +126,7 @@ class AwsSink(Sink, Generic[C]):
 
     @override
     def check(self) -> None:
-        """See `Sink.check`. Looks up the queue, topic or bus, which needs a permission of its own."""
+        """Looks up the queue, topic or bus, which needs a permission of its own."""
         keys = self._keys()
         try:
             with translated(self._service.actions):

@@ -76,7 +76,7 @@ class JsonLinesSink(Sink):
 
     @override
     def check(self) -> None:
-        """See `Sink.check`. Opens the file, or checks whether it could be created."""
+        """Opens the file, or checks whether it could be created."""
         with self._lock, self._translated():
             if self._path.exists():
                 with self._locked():

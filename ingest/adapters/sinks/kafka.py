@@ -98,7 +98,7 @@ class KafkaSink(Sink):
 
     @override
     def check(self) -> None:
-        """See `Sink.check`. Logs in and looks up the topic and the user's permissions on it."""
+        """Logs in and looks up the topic and the user's permissions on it."""
         try:
             _probe(self._settings(), self._topic, self._timeout, self._monotonic)
         except UnavailableError as error:
@@ -106,7 +106,7 @@ class KafkaSink(Sink):
 
     @override
     def close(self) -> None:
-        """See `Sink.close`. Nothing is in flight: `deliver` has waited for everything."""
+        """Nothing is in flight: `deliver` has waited for everything."""
         with self._lock:
             self._session = None
 

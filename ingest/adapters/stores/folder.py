@@ -134,7 +134,7 @@ class FolderStore(Store):
 
     @override
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
-        """See `Store.erase`. Temporary files left by a crash and emptied folders are removed too."""
+        """Temporary files left by a crash and emptied folders are removed too."""
         path, kept = self._path(folder), {self._path(key) for key in keep}
         with _translated():
             if not path.is_dir():

@@ -180,9 +180,7 @@ def test_all_messages_of_a_session_share_one_fetch_span(traced: Traced) -> None:
     assert all(follows(process, fetch) for process in traced.spans(Step.PROCESS))
 
 
-def test_work_of_a_dead_process_continues_in_the_same_trace(
-    traced: Traced, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_of_a_dead_process_continues_in_the_same_trace(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
     """It died when everything was stored and nothing yet committed: the message is processed once more."""
     work = traced.work
     give(work, HELLO)
