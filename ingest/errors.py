@@ -1,8 +1,8 @@
-"""Everything that can go wrong, as one tree.
+"""All errors, as one tree.
 
-Two questions are answered by the class alone: whose fault it is (`fault`) and whether trying again can help
-(`transient`). `code` is short, stable and free of anything private: it is what log lines and metric labels carry.
-The text of an error is for the person at the terminal and may quote a server's words, so it never goes into a log.
+The class alone answers two questions: whose fault it is (`fault`), and whether trying again can help (`transient`).
+`code` is short, stable and contains nothing private: log lines and metric labels carry it. The text of an error is
+for the person at the terminal and may quote a server's answer, so it is never logged.
 
 Foreign exceptions (socket, ssl, redis, botocore, urllib3, OSError) are translated where an adapter calls them and
 never cross a port.
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 
-# Each comparison takes some 10 µs.
+# Configured names that a misspelt one is compared with; each comparison takes about 10 µs.
 _COMPARED = 1_000
 
 
 class Fault(StrEnum):
-    """Who has to act before the same thing can succeed."""
+    """Who has to act before another try can succeed."""
 
     OPERATOR = "operator"
     SERVER = "server"
@@ -53,15 +53,15 @@ class ConfigError(MailhaulError):
 
 
 def require_configured(kind: str, names: Iterable[str], configured: Collection[str]) -> None:
-    """See to it that the configuration has what a person named.
+    """Check that every name is configured.
 
     Args:
-        kind: what is named, as `mailbox`.
-        names: as they were written.
-        configured: all there are.
+        kind: what the names are of, such as `mailbox`.
+        names: as a person wrote them.
+        configured: all configured names.
 
     Raises:
-        ConfigError: it has not; each such name is told of, and which may have been meant.
+        ConfigError: some are not; the text names each, and suggests a similar name.
     """
     problems = []
     for name in names:
@@ -109,14 +109,14 @@ class MaildropTimeoutError(MaildropError):
 class PipeliningStalledError(MaildropTimeoutError):
     """The server announces PIPELINING, answered the first of several commands, and then no more.
 
-    The connector remembers it for the host: another session, opened at once, goes in lockstep.
+    The connector remembers it for the host: another session, opened at once, sends one command at a time.
     """
 
     code = "pipelining_stalled"
 
 
 class MaildropTlsError(MaildropError):
-    """No TLS session that can be trusted: wrong name, expired, self-signed, or STARTTLS refused."""
+    """No trusted TLS session: wrong name, expired or self-signed certificate, or STARTTLS refused."""
 
     fault = Fault.OPERATOR
     code = "tls"
@@ -124,7 +124,7 @@ class MaildropTlsError(MaildropError):
 
 
 class MaildropAuthError(MaildropError):
-    """The server, or whoever gives out its tokens, refused the credentials."""
+    """The server, or its token endpoint, refused the credentials."""
 
     fault = Fault.OPERATOR
     transient = False
@@ -133,7 +133,7 @@ class MaildropAuthError(MaildropError):
 
 
 class TokenUnavailableError(MaildropError):
-    """No OAuth2 token could be had just now: its server cannot be reached or is out of order."""
+    """No OAuth2 token could be fetched: the token endpoint cannot be reached, or failed."""
 
     code = "token_unavailable"
     result = "temporary"
@@ -147,7 +147,7 @@ class MaildropInUseError(MaildropError):
 
 
 class MaildropThrottledError(MaildropError):
-    """The server wants fewer connections or logins, or more time between them; no bad password."""
+    """The server wants fewer connections or logins, or more time between them; the password may be right."""
 
     code = "throttled"
     result = "throttled"
@@ -160,14 +160,14 @@ class LoginDelayError(MaildropThrottledError):
 
 
 class MaildropTemporaryError(MaildropError):
-    """The server says that it is out of order just now (`[SYS/TEMP]`)."""
+    """The server reports a temporary failure (`[SYS/TEMP]`)."""
 
     code = "temporary"
     result = "temporary"
 
 
 class MaildropRefusedError(MaildropError):
-    """The server refuses for good: `[SYS/PERM]`, or -ERR to a command that we cannot do without."""
+    """The server refuses permanently: `[SYS/PERM]`, or -ERR to a command that is required."""
 
     fault = Fault.OPERATOR
     transient = False
@@ -182,7 +182,7 @@ class NoUniqueIdsError(MaildropRefusedError):
 
 
 class MaildropProtocolError(MaildropError):
-    """The server said something that POP3 does not allow, or went past a limit."""
+    """The server violated the POP3 protocol, or exceeded a limit."""
 
     code = "protocol"
 
@@ -196,23 +196,23 @@ class MaildropDeferredError(MaildropError):
 
 
 class Row(Protocol):
-    """What is told of a message on the server: the part of `ingest.ports.maildrop.Listed` that errors speak of."""
+    """A message on the server: the part of `ingest.ports.maildrop.Listed` that errors need."""
 
     @property
     def number(self) -> int:
-        """In its session."""
+        """Its number in the session."""
         ...
 
     @property
     def unique_id(self) -> bytes | None:
-        """As UIDL answered; None where the server has no UIDL."""
+        """As UIDL answered; None if the server has no UIDL."""
         ...
 
 
 class MessageTooLargeError(MaildropError):
-    """A message went on past the mailbox's limit while it was read; the session cannot be used any further.
+    """A message exceeded the mailbox's limit while it was downloaded; the session cannot be used any further.
 
-    `listed` is the row of the message, None where it is not known.
+    `listed` is the row of the message, None if unknown.
     """
 
     fault = Fault.MESSAGE
@@ -246,20 +246,20 @@ class GuardError(MailhaulError):
 
 
 class StoreError(MailhaulError):
-    """The object store did not do what it was asked."""
+    """An operation of the object store failed."""
 
     transient = True
     code = "store"
 
 
 class StoreUnavailableError(StoreError):
-    """The store cannot be reached, or answers that it is busy."""
+    """The store cannot be reached, or is busy."""
 
     code = "store_unavailable"
 
 
 class StoreRefusedError(StoreError):
-    """The store refuses: no such bucket, no permission, no space. A person has to mend it; nothing is lost."""
+    """The store refuses: no such bucket, no permission, no space. A person has to fix it; nothing is lost."""
 
     fault = Fault.OPERATOR
     code = "store_refused"
@@ -272,7 +272,7 @@ class StoreCorruptError(StoreRefusedError):
 
 
 class ObjectMissingError(StoreError):
-    """The object asked for is not there."""
+    """The requested object does not exist."""
 
     transient = False
     code = "object_missing"
@@ -289,7 +289,7 @@ class ObjectExistsError(StoreError):
 
 
 class LedgerError(MailhaulError):
-    """The ledger did not do what it was asked."""
+    """An operation of the ledger failed."""
 
     transient = True
     code = "ledger"
@@ -302,7 +302,7 @@ class LedgerUnavailableError(LedgerError):
 
 
 class StaleClaimError(LedgerError):
-    """The claim ran out and the work may be in other hands: stop at once, commit nothing."""
+    """The claim expired, and another worker may have the item: stop at once, commit nothing."""
 
     code = "stale_claim"
 
@@ -319,7 +319,7 @@ class SinkError(MailhaulError):
 
 
 class SinkUnavailableError(SinkError):
-    """The sink as a whole is away or refuses us; every event has to wait."""
+    """The sink is unavailable or refuses all events; every event has to wait."""
 
     code = "sink_unavailable"
 
@@ -335,7 +335,7 @@ class ScannerUnavailableError(MailhaulError):
 
 
 class DnsUnavailableError(MailhaulError):
-    """The DNS gives no answer that says yes or no."""
+    """The DNS gives neither a record nor a negative answer."""
 
     transient = True
     code = "dns_unavailable"
@@ -353,6 +353,6 @@ class MessageError(MailhaulError):
 
 
 class WorkerDiedError(MessageError):
-    """The process that worked on this message died or was stopped for time or memory, more than once."""
+    """The process that worked on this message died, or exceeded its time or memory limit, more than once."""
 
     code = "worker_died"

@@ -1,4 +1,4 @@
-"""The Celery application. What travels through it are wakeups; the truth is in the ledger and the store."""
+"""The Celery application. It carries wake-ups only; all state is in the ledger and the store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def make_app(broker: Broker) -> Celery:
-    """A Celery app without results, ETA, priorities, events and remote control.
+    """Return a Celery app without results, ETA, priorities, events and remote control.
 
-    Wakeups are acknowledged when they are taken: a lost one is made good by the next tick, a repeated one finds
-    nothing to claim. So neither late acknowledgement nor a visibility timeout has anything to protect.
+    Wake-ups are acknowledged when they are received: the next tick replaces a lost one, and a repeated one finds
+    nothing to claim. So late acknowledgement and a visibility timeout are not needed.
 
     Args:
-        broker: where wakeups travel.
+        broker: transports the wake-ups.
     """
     app = Celery("mailhaul", broker=broker.url)
     app.conf.update(
@@ -25,12 +25,12 @@ def make_app(broker: Broker) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            # Waiting for a hint takes a second at a time (kombu's BRPOP); a broker that is silent for longer hangs.
+            # Kombu waits for a wake-up with a BRPOP of one second; a broker that is silent for longer hangs.
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
             "health_check_interval": 30,
-            # Sending a hint must not hold up a poller while the broker is away: the next tick makes it good.
+            # Sending a wake-up must not delay a poller while the broker is unavailable: the next tick sends it.
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0.1,

@@ -1,6 +1,6 @@
-"""The exporter: gauges about the whole system, read from ledger and broker when Prometheus asks.
+"""The exporter: gauges about the whole system, read from ledger and broker at each scrape.
 
-One process only exposes them; in every worker they would be counted many times over.
+Only one process exposes them; if every worker did, sums over processes would count them several times.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class SystemCollector(Collector):
         self._source = source
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing: a registry would otherwise collect at registration, when the ledger may be away."""
+        """Return nothing; the registry would otherwise collect at registration, when the ledger may be unavailable."""
         return ()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """All gauges; without the ledger only those that do not need it, with `mailhaul_ledger_up` 0."""
+        """Return all gauges; without the ledger only those that do not need it, with `mailhaul_ledger_up` 0."""
         gauges = {
             spec.name: GaugeMetricFamily(spec.full_name, spec.help, labels=spec.labels) for spec in EXPORTER_SPECS
         }

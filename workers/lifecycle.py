@@ -1,4 +1,4 @@
-"""One process each: how a worker, the scheduler and the exporter begin and end."""
+"""Start and stop the processes: workers, scheduler and exporter."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from ingest.config import Config
     from ingest.wiring.runtime import Runtime
 
-# A message that takes longer than this to process is interrupted, and counts as tried.
+# Seconds after which the processing of a message is interrupted; this counts as a try.
 PROCESS_SOFT_LIMIT = 300
 PROCESS_HARD_LIMIT = 330
-# A child that has grown beyond this is replaced after its task (KiB).
+# KiB of memory above which a child is replaced after its task.
 PROCESS_MEMORY_KIB = 512 * 1024
 
 
@@ -95,7 +95,7 @@ def run_exporter(config_path: Path | None) -> None:
 
 
 class _Process:
-    """What every process of ours has: configuration, Celery app, metrics, and a runtime."""
+    """What each process has: configuration, Celery app, metrics, and a runtime."""
 
     def __init__(self, source: ConfigSource, ledger_at: str, app: Celery) -> None:
         self.source, self.ledger_at, self.app = source, ledger_at, app
@@ -107,7 +107,7 @@ class _Process:
     @classmethod
     @contextmanager
     def started(cls, config_path: Path | None) -> Iterator[_Process]:
-        """Read the configuration, set up logs, and have a ledger, for the length of a `with` block."""
+        """Read the configuration, set up logs, and open the ledger, until the `with` block ends."""
         source = ConfigSource(config_path, os.environ)
         config = source.current()
         logs.configure(config.log.format, config.log.level, sys.stderr)
@@ -119,19 +119,19 @@ class _Process:
                 process.close()
 
     def runtime(self) -> Runtime:
-        """Made at first use, and made anew after a fork: connections must not be shared between processes."""
+        """Return the runtime, built at first use and again after a fork: processes must not share connections."""
         with self._lock:
             if self._made is None or self._made[0] != os.getpid():
                 self._made = (os.getpid(), build(self.source, self.ledger_at, self.metrics, CeleryWakeups(self.app)))
             return self._made[1]
 
     def end_child(self) -> None:
-        """What a child of a prefork pool has to do before it ends: its connections end with it."""
+        """Export the last spans before a child of a prefork pool ends; its connections end with it."""
         if self._made is not None and self._made[0] == os.getpid():
             self._made[1].close_tracer()
 
     def close(self) -> None:
-        """Let go of the runtime and the broker."""
+        """Close the runtime and the broker connection."""
         if self._made is not None and self._made[0] == os.getpid():
             self._made[1].close()
         self.app.close()
@@ -159,7 +159,7 @@ def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:
         Queue.PROCESS: workers.processes,
         Queue.RELAY: workers.relay_threads,
     }
-    # Celery fears for pickle in a worker that runs as root; ours takes JSON only, and images run as another user.
+    # Celery warns about pickle in a worker that runs as root; this one accepts JSON only, and images use another user.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     worker = process.app.Worker(
         queues=[str(queue)],
@@ -172,7 +172,7 @@ def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:
         quiet=True,
         loglevel="WARNING",
     )
-    # Before it is ready: while its broker is away, it waits, and that is no reason to end it.
+    # Started before the worker is ready: a worker that waits for its broker must have a heartbeat too.
     watch(queue, CeleryWakeups(process.app), heartbeat)
     worker.start()
     if worker.exitcode:

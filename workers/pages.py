@@ -1,4 +1,4 @@
-"""What each process serves over HTTP: its metrics, and `/livez`, which says whether it still does its work."""
+"""The HTTP pages of each process: its metrics, and `/livez`, which tells whether the process still works."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from ingest.config import Config
 
 ALIVE = "/livez"
-# Hearts beat every few seconds; one that was starved by its neighbours may be late.
+# Seconds without a heartbeat after which a process is not alive. Heartbeats come every few seconds, later on a busy
+# machine.
 SILENT_FOR = 30.0
 
 
 class Heartbeat:
-    """When a process last showed that it goes on; a new one has just done so. For any number of threads.
+    """When a process last showed that it works; creation counts. Safe to use from several threads.
 
     Args:
         clock: monotonic, in seconds.
@@ -35,22 +36,22 @@ class Heartbeat:
         self._last = clock()
 
     def beat(self) -> None:
-        """It goes on."""
+        """Record that the process works."""
         self._last = self._clock()
 
     def alive(self) -> bool:
-        """Whether that was within 30 seconds."""
+        """Whether the last beat was within 30 seconds."""
         return self._clock() - self._last < SILENT_FOR
 
 
 @contextmanager
 def serving(config: Config, registry: CollectorRegistry, heartbeat: Heartbeat | None = None) -> Iterator[None]:
-    """Serve for the length of a `with` block.
+    """Serve the pages until the `with` block ends.
 
     Args:
-        config: says where.
-        registry: of the metrics.
-        heartbeat: of the process; without one, that it answers is all there is to know.
+        config: has address and port.
+        registry: the metrics.
+        heartbeat: of the process; without one, the process is alive while it answers.
 
     Raises:
         StartError: the port is taken.

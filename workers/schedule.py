@@ -1,4 +1,4 @@
-"""Celery beat as the scheduler: every second one tick of ours, and nothing else."""
+"""The scheduler: Celery beat, which only runs one tick a second."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ INTERVAL = 1.0
 
 
 class TickScheduler(Scheduler):
-    """A beat scheduler whose schedule is the ledger's. Any number may run: claims are atomic."""
+    """A beat scheduler whose schedule is in the ledger. Any number may run: claims are atomic."""
 
     runtime: Runtime
     heartbeat: Heartbeat
 
     def setup_schedule(self) -> None:
-        """Beat's own entries are not used."""
+        """Do nothing: beat's own entries are not used."""
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
-        """One tick; returns the seconds until the next."""
+        """Run one tick; returns the seconds until the next."""
         started = time.monotonic()
         try:
             self.runtime.ticker.tick(self.runtime.schedule())

@@ -1,4 +1,4 @@
-"""The folder in which the children of a prefork pool share their metrics."""
+"""The folder through which the children of a prefork pool share their metrics."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 @contextmanager
 def shared_metrics() -> Iterator[None]:
-    """Make sure the folder exists, wiped of what an earlier run left.
+    """Create the folder, or remove what an earlier run left in it.
 
-    prometheus-client decides at its import whether it shares values between processes. So where the variable is not
-    set, this sets it and starts the same command over, in the same process.
+    When it is imported, prometheus-client decides whether it shares values between processes. So if the variable is
+    not set, this sets it and executes the same command again, in the same process.
     """
     if VARIABLE not in os.environ:
         environment = {**os.environ, VARIABLE: str(_own_folder())}
@@ -38,5 +38,5 @@ def shared_metrics() -> Iterator[None]:
 
 
 def _own_folder() -> Path:
-    """The same before and after the start over, which keeps the process id."""
+    """Return the same folder before and after the exec, which keeps the process id."""
     return Path(tempfile.gettempdir()) / f"mailhaul-metrics-{os.getpid()}"

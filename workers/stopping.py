@@ -1,4 +1,4 @@
-"""How a worker learns that it is to stop: a flag that forked children share, asked between messages."""
+"""The stop flag of a worker: shared with forked children, and asked between messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StopFlag:
         self._event = multiprocessing.get_context("fork").Event()
 
     def set(self) -> None:
-        """Ask all work to end after the message that is under way."""
+        """Ask all work to end after the message in progress."""
         self._event.set()
 
     def asked(self) -> bool:
@@ -24,7 +24,7 @@ class StopFlag:
         return bool(self._event.is_set())
 
     def within(self, seconds: float) -> Stop:
-        """A question for one task: is the worker to stop, or has this task had its time?"""
+        """Return a function that tells whether the worker is to stop, or a task has used up its time."""
         ends = time.monotonic() + seconds
 
         def stop() -> bool:

@@ -1,4 +1,4 @@
-"""The Celery tasks: a few lines each that call a stage."""
+"""The Celery tasks: each calls a stage."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# How long one hint keeps a thread or process at work while there is more to claim. Short enough that a prefork
-# child is recycled in time and a stop is not missed, long enough that wakeups stay few.
+# Seconds that one wake-up keeps a thread or process working while there is more to claim. Short enough that a prefork
+# child is replaced in time and notices a stop, long enough that wake-ups stay few.
 TIME_PER_WAKEUP = {Queue.POLL: 50.0, Queue.PROCESS: 20.0, Queue.RELAY: 20.0}
 
 
 def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: StopFlag) -> None:
-    """Give an app the task of one role.
+    """Register the task of one role.
 
     Args:
-        app: the worker's.
-        role: which queue it consumes.
-        runtime: this process's runtime, made at first use (after the fork, in a prefork child).
+        app: the worker's app.
+        role: the queue that the worker consumes.
+        runtime: returns this process's runtime, built at first use (in a prefork child, after the fork).
         stop: asked between items.
     """
 
@@ -42,7 +42,7 @@ def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: Sto
         try:
             _run(role, runtime(), stop)
         except LedgerUnavailableError as error:
-            # Nothing is lost: claims expire, and the scheduler wakeups again when the ledger is back.
+            # Nothing is lost: claims expire, and the scheduler sends wake-ups when the ledger is back.
             result = "error"
             log.warning("ledger.unavailable", task=str(role), error=error.code)
         except BaseException:
@@ -58,7 +58,7 @@ def _run(role: Queue, runtime: Runtime, flag: StopFlag) -> None:
     stop = flag.within(TIME_PER_WAKEUP[role])
     match role:
         case Queue.POLL:
-            # A large mailbox may take longer than a hint has: only the worker's own end cuts it short.
+            # A large mailbox may take longer than a wake-up's time: only the end of the worker interrupts it.
             runtime.poll_stage.run(stop, leave=flag.asked)
         case Queue.PROCESS:
             runtime.process_stage.run(stop)

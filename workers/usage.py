@@ -1,6 +1,6 @@
-"""What a process uses, told by itself: processor time and memory, its children included.
+"""Processor time and memory of a process and its children, as metrics.
 
-Prometheus-client's own collector knows one process only, and the work of a prefork pool is done by its children.
+The collector of prometheus-client covers one process only, and the children of a prefork pool do its work.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Usage(NamedTuple):
 
 
 class UsageCollector(Collector):
-    """Tells of the process it is made in.
+    """Collects the usage of the process that creates it.
 
     Args:
         role: the value of the label.
@@ -40,7 +40,7 @@ class UsageCollector(Collector):
         self._started = time.time()
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of `PROCESS_SPECS`; without `/proc` (macOS) only the start."""
+        """Return the metrics of `PROCESS_SPECS`; without `/proc` (macOS) only the start time."""
         values = {"process_start_timestamp_seconds": self._started}
         with suppress(FileNotFoundError):
             usage = usage_of(self._pid)
@@ -55,9 +55,9 @@ class UsageCollector(Collector):
 
 
 def usage_of(pid: int) -> Usage:
-    """The usage of a process and everything below it.
+    """Return the usage of a process and all its descendants.
 
-    A child that ends passes its time on to whoever waits for it, so that the sum does not fall.
+    The time of a child that ended is added to the process that waited for it, so the sum does not decrease.
 
     Raises:
         FileNotFoundError: there is no such process, or no `/proc`.
@@ -65,14 +65,14 @@ def usage_of(pid: int) -> Usage:
     fields = _stat(pid)
     cpu, memory = _used(fields)
     for child in _descendants(pid):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended between two looks
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             used = _used(_stat(child))
             cpu, memory = cpu + used.cpu_seconds, memory + used.memory_bytes
     return Usage(cpu, memory)
 
 
 def _stat(pid: int) -> list[bytes]:
-    """The fields of proc(5) `stat` from the third on; the second, the name, may hold blanks and brackets."""
+    """Return the fields of proc(5) `stat` from the third on; the second, the name, may have blanks and brackets."""
     return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
 
 

@@ -1,4 +1,4 @@
-"""Wakeups over Celery: small messages that expire, without results, ETA or priorities."""
+"""Wake-ups over Celery: small messages that expire, without results, ETA or priorities."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# A hint that nobody took within this time has been made good by a later tick.
+# Seconds after which a wake-up expires; later ticks have sent others by then.
 EXPIRES = 15.0
-# One worker that commits many messages in a row need not say so each time.
+# Seconds between two wake-ups of one process for the same queue.
 QUIET = 0.05
 SENT_AT = "mailhaul_sent_at"
 
 
 def task_name(queue: Queue) -> str:
-    """The Celery name of the task that works off a queue's wakeups."""
+    """Return the Celery name of the task that handles a queue's wake-ups."""
     return f"mailhaul.{queue}"
 
 
 class CeleryWakeups(Wakeups):
-    """The wakeups port over a Celery app. The broker may be away: what is not sent, the next tick makes good."""
+    """Sends wake-ups through a Celery app. If the broker is unavailable, the next tick sends what was lost."""
 
     def __init__(self, app: Celery, clock: Callable[[], float] = time.time) -> None:
         self._app = app
@@ -45,7 +45,7 @@ class CeleryWakeups(Wakeups):
 
     @override
     def send(self, queue: Queue, count: int = 1) -> None:
-        """Enqueue wakeups; a second call for the same queue within 50 ms is dropped."""
+        """Send wake-ups; a second call for the same queue within 50 ms is ignored."""
         with self._lock:
             now = self._clock()
             if now - self._last.get(queue, 0.0) < QUIET:
@@ -68,12 +68,12 @@ class CeleryWakeups(Wakeups):
 
     @override
     def waiting(self, queue: Queue) -> int:
-        """How many wakeups wait in a queue; 0 when the broker does not answer or has no such queue yet."""
+        """Return how many wake-ups wait in a queue; 0 if the broker does not answer or has no such queue yet."""
         return int(self._ask(lambda channel: channel.queue_declare(str(queue), passive=True).message_count, 0))
 
     @override
     def oldest_age(self, queue: Queue) -> float:
-        """Seconds the oldest hint has waited; 0 when there is none. Only Redis and Valkey let us look."""
+        """Return the age of the oldest wake-up in seconds; 0 if there is none, or the broker is not Redis or Valkey."""
         return float(self._ask(lambda channel: self._age(channel, queue), 0.0))
 
     def _age(self, channel: Any, queue: Queue) -> float:
@@ -84,8 +84,8 @@ class CeleryWakeups(Wakeups):
         return max(0.0, self._clock() - sent_at) if sent_at else 0.0
 
     def _ask(self, question: Callable[[Any], Any], default: float) -> Any:
-        """Ask a kombu channel, whose kind depends on the broker."""
-        connections: Any = self._app.pool  # celery-types takes it for a pool of producers
+        """Ask a kombu channel, whose class depends on the broker; returns `default` if the broker does not answer."""
+        connections: Any = self._app.pool  # celery-types declares it as a pool of producers
         try:
             with connections.acquire(block=True, timeout=1) as connection:
                 return question(connection.default_channel)

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 log = get_logger()
 
 LOOK_EVERY = 5.0
-# As long after a hint has expired as a worker may take to come to it.
+# Seconds a wake-up waits at most: until it expires, and until a working worker has discarded it.
 STALLED_AFTER = EXPIRES + 10.0
-# Supervisors take any code but 0 for a crash.
+# Any code but 0, which makes supervisors restart the worker.
 EXIT_CODE = 70
 
 
@@ -42,36 +42,36 @@ class Consumer:
     """Decides whether a worker is stalled. Times are of a monotonic clock, in seconds.
 
     Attributes:
-        last: when a hint was heard, or the worker was busy, or began.
+        last: when the worker last received a wake-up, was busy, or started.
     """
 
     last: float
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def heard(self, now: float) -> None:
-        """A hint was taken, or one is being worked off."""
+    def active(self, now: float) -> None:
+        """Record that a wake-up was received, or is being handled."""
         with self.lock:
             self.last = now
 
     def stalled(self, now: float, oldest: float) -> bool:
-        """Whether nothing was heard for so long although the oldest hint has waited for `oldest` seconds."""
+        """Whether the worker has been idle for too long although the oldest wake-up has waited `oldest` seconds."""
         with self.lock:
             return oldest >= STALLED_AFTER and now - self.last >= STALLED_AFTER
 
 
 def watch(queue: Queue, wakeups: Wakeups, heartbeat: Heartbeat, end: Callable[[int], object] = os._exit) -> None:
-    """Watch this worker for as long as it lives, from a thread of its own."""
+    """Watch this worker until it ends, in a separate thread."""
     consumer = Consumer(time.monotonic())
 
     def received(**_: Any) -> None:
-        consumer.heard(time.monotonic())
+        consumer.active(time.monotonic())
 
     def run() -> None:
         while True:
             heartbeat.beat()
             time.sleep(LOOK_EVERY)
             if state.active_requests:
-                consumer.heard(time.monotonic())
+                consumer.active(time.monotonic())
             elif consumer.stalled(time.monotonic(), wakeups.oldest_age(queue)):
                 log.critical("worker.stalled", queue=str(queue))
                 end(EXIT_CODE)

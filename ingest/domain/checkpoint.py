@@ -1,4 +1,4 @@
-"""The checkpoint of a mailbox: which unique-ids are done, as one object that a lost ledger can be rebuilt from."""
+"""The format of a mailbox's checkpoint: the unique-ids that are done, to rebuild a lost ledger from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RECORD = struct.Struct(f">{DIGEST_BYTES}sI")
 
 
 def dump(done: Mapping[bytes, int]) -> bytes:
-    """Bytes of a checkpoint; the same for the same content.
+    """Return the bytes of a checkpoint; the same for the same content.
 
     Args:
         done: digests of unique-ids (16 bytes) with the second at which each was registered (since 1970).
@@ -26,10 +26,10 @@ def dump(done: Mapping[bytes, int]) -> bytes:
 
 
 def load(data: bytes) -> dict[bytes, int]:
-    """What `dump` was given.
+    """Return what was passed to `dump`.
 
     Raises:
-        ValueError: these are not the bytes of a checkpoint, or of one of another version.
+        ValueError: the bytes are not a checkpoint of this version.
     """
     if not data.startswith(_FIRST_LINE) or (len(data) - len(_FIRST_LINE)) % _RECORD.size:
         raise ValueError("not a checkpoint of version 1")

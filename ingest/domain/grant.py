@@ -1,4 +1,4 @@
-"""Ways to get an OAuth2 access token (RFC 6749, RFC 7523): plain values, which also tell one token from another."""
+"""OAuth2 grants (RFC 6749, RFC 7523): how an access token is obtained. Equal grants share a token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """An application acts for itself; one token serves all mailboxes that it may open."""
+    """An application acts for itself; one token serves all mailboxes that it has access to."""
 
     token_url: str
     client_id: str
@@ -22,7 +22,7 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A user has consented that an application acts for them."""
+    """An application acts for a user who has consented."""
 
     token_url: str
     client_id: str
@@ -34,7 +34,7 @@ class RefreshToken:
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
-    """A service account acts for a user of its domain. `key` is its key file as it was read: JSON."""
+    """A service account acts for a user of its domain. `key` is the content of its key file, JSON."""
 
     token_url: str
     key: str = field(repr=False)
@@ -48,7 +48,7 @@ Grant = ClientCredentials | RefreshToken | ServiceAccount
 
 @dataclass(frozen=True, slots=True)
 class TokenLogin:
-    """Who logs in with a token that is yet to be had."""
+    """A login with a token that has to be fetched first."""
 
     username: str = field(repr=False)
     mechanism: Mechanism

@@ -1,4 +1,4 @@
-"""Identity and names: all of them follow from content, so that doing a step twice writes the same thing."""
+"""Identities and object keys. All of them follow from content, so that repeating a step writes the same object."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ DIGEST_BYTES = 16
 
 
 class Hasher(Protocol):
-    """What `hashlib.sha256` gives, as far as we use it."""
+    """The part of a `hashlib` hash object that is used."""
 
     def update(self, data: Buffer, /) -> None:
-        """Take more bytes."""
+        """Add bytes."""
 
     def digest(self) -> bytes:
-        """The hash of all bytes so far."""
+        """Return the hash of all bytes added so far."""
         ...
 
 
 def message_hasher(mailbox: str) -> Hasher:
-    """A SHA-256 that has taken mailbox id and NUL already; feed it the raw bytes as they come."""
+    """Return a SHA-256 that has hashed the mailbox id and NUL already; update it with the raw bytes."""
     return hashlib.sha256(mailbox.encode("ascii") + b"\0")
 
 
 def message_key(hasher: Hasher) -> str:
-    """The identity of a message: 32 hex digits, the first 16 bytes of `message_hasher` after all raw bytes."""
+    """Return the identity of a message: the first 16 bytes of the completed `message_hasher`, as 32 hex digits."""
     return hasher.digest()[:DIGEST_BYTES].hex()
 
 
 def unique_id_digest(unique_id: bytes) -> bytes:
-    """16 bytes that stand for a unique-id in the ledger, however long the server made it."""
+    """Return the 16 bytes that represent a unique-id of any length in the ledger."""
     return hashlib.sha256(unique_id).digest()[:DIGEST_BYTES]
 
 
 def event_id(event_type: str, key: str) -> str:
-    """The id of an event: 32 hex digits that follow from its type and message, so a repeat has the same id."""
+    """Return the id of an event: 32 hex digits that follow from type and message, the same for every repeat."""
     return hashlib.sha256(f"{event_type}\0{key}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where objects lie below one store's prefix (empty, or without leading and trailing slash)."""
+    """The keys of objects, below the store's prefix (empty, or without leading and trailing slash)."""
 
     prefix: str = ""
 
     def folder(self, mailbox: str, day: date | None, key: str) -> str:
-        """The folder of one message, without a trailing slash.
+        """Return the folder of one message, without a trailing slash.
 
         Args:
-            mailbox: its id, or the prefix configured in its place.
+            mailbox: its id, or the prefix configured instead.
             day: UTC date of the topmost Received header, else of Date, else None.
             key: the message key.
         """
@@ -63,23 +63,23 @@ class Layout:
         return self._join(mailbox, dated, key)
 
     def everything(self) -> str:
-        """What all keys begin with: empty, or with a slash at its end."""
+        """Return the common prefix of all keys: empty, or with a trailing slash."""
         return self._join("")
 
     def mailbox(self, mailbox: str) -> str:
-        """What the keys of everything of one mailbox begin with, with the slash at its end."""
+        """Return the common prefix of all keys of one mailbox, with a trailing slash."""
         return self._join(mailbox, "")
 
-    def published(self) -> str:
-        """The key of the object that says how far the event stream is confirmed."""
+    def watermark(self) -> str:
+        """Return the key of the delivery watermark."""
         return self._join("_state", "watermark.json")
 
     def state(self, mailbox: str, name: str) -> str:
-        """The key of an object in the mailbox's `_state` folder."""
+        """Return the key of an object in the mailbox's `_state` folder."""
         return self._join(mailbox, "_state", name)
 
     def probe(self, name: str) -> str:
-        """The key of a short-lived object that `mailhaul check` writes, reads and deletes."""
+        """Return the key of an object that `mailhaul check` writes, reads and deletes."""
         return self._join("_probe", name)
 
     def _join(self, *parts: str) -> str:
@@ -94,7 +94,7 @@ BODY_HTML = "body.html"
 
 
 def attachment_name(part: str, safe_name: str) -> str:
-    """The name of an attachment's object inside its message's folder.
+    """Return the key of an attachment relative to its message's folder.
 
     Args:
         part: the part's path, digits and dots only.
@@ -104,5 +104,5 @@ def attachment_name(part: str, safe_name: str) -> str:
 
 
 def quarantine_name(part: str, safe_name: str) -> str:
-    """The same for an attachment that is infected and is to be kept apart."""
+    """Return the key of a quarantined attachment; arguments as for `attachment_name`."""
     return f"quarantine/{part}-{safe_name}"

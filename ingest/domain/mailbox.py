@@ -1,4 +1,4 @@
-"""A mailbox as the use cases and the POP3 client see it: plain values, no configuration syntax."""
+"""A mailbox, as use cases and the POP3 client see it: values, independent of the configuration's syntax."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Tls(StrEnum):
 
 
 class Mechanism(StrEnum):
-    """How we log in."""
+    """How to log in."""
 
     PASSWORD = "password"  # noqa: S105 - USER and PASS, RFC 1939
     APOP = "apop"  # RFC 1939: MD5 over the greeting's timestamp and the password
     PLAIN = "sasl-plain"  # RFC 4616, through AUTH (RFC 5034), as are all below
-    LOGIN = "sasl-login"  # no RFC, yet many servers know nothing else
+    LOGIN = "sasl-login"  # no RFC, but the only mechanism of many servers
     SCRAM_SHA_256 = "scram-sha-256"  # RFC 7677
     XOAUTH2 = "xoauth2"  # Google's and Microsoft's form of a bearer token
     OAUTHBEARER = "oauthbearer"  # RFC 7628
@@ -35,7 +35,7 @@ ProxyKind = Literal["socks5", "http"]
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Through whom we connect: `kind` is the scheme, `socks5` or `http` (CONNECT). It also looks up the host."""
+    """A proxy to connect through: `kind` is the scheme, `socks5` or `http` (CONNECT). The proxy resolves the host."""
 
     kind: ProxyKind
     host: str
@@ -44,13 +44,13 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """What a server is known to do otherwise.
+    """Known deviations of a server.
 
     Attributes:
-        two_step_auth: AUTH takes no initial response (Microsoft 365 wants two steps for XOAUTH2).
-        lists_window: UIDL shows only the oldest part of what is there (Gmail: about 250 conversations), so that a
-            poll which found something is followed by another at once.
-        lockstep: PIPELINING is announced but cannot be relied on.
+        two_step_auth: AUTH accepts no initial response (Microsoft 365 requires two steps for XOAUTH2).
+        lists_window: UIDL lists only the oldest messages (Gmail: about 250 conversations), so a poll that stored
+            something is followed by another at once.
+        lockstep: PIPELINING is announced but does not work reliably.
     """
 
     two_step_auth: bool = False
@@ -60,7 +60,7 @@ class Quirks:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a maildrop is, and how its server proves who it is.
+    """The server of a maildrop, and how it is authenticated.
 
     `ca_file` is the path of a PEM bundle to trust instead of the system's; `fingerprint` is the hex SHA-256 of the
     server's certificate, which is then the only one accepted.
@@ -76,20 +76,20 @@ class Server:
 
     @property
     def label(self) -> str:
-        """What metrics and logs call this server."""
+        """The server's name in metrics and logs."""
         return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who logs in. Never printed: `repr` hides everything secret.
+    """A login. `repr` hides everything secret.
 
     Attributes:
         username: UTF-8.
-        password: UTF-8; an access token where the mechanism takes one.
-        mechanism: how.
-        renew: makes new ones after the server refused these; None where asking again cannot help.
-        proxy: user name and password for the proxy, where it wants them.
+        password: UTF-8; an access token if the mechanism takes one.
+        mechanism: how to log in.
+        renew: returns new credentials after the server refused these; None if there can be no better ones.
+        proxy: user name and password for the proxy, if it requires them.
     """
 
     username: str = field(repr=False)
@@ -101,36 +101,36 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds for each phase of a session. No phase is without one; `poll` ends the whole session.
+    """Seconds for each phase of a session; `poll` limits the whole session.
 
-    A server may answer RETR slowly, never endlessly: `idle` bounds the silence between two reads, and
-    `Limits.minimum_rate` how little may come between silences.
+    A server may answer RETR slowly, but not forever: `idle` limits the silence between two reads, and
+    `Limits.minimum_rate` how few bytes may arrive between silences.
     """
 
-    connect: float = 15.0  # what TCP needs for three lost SYNs (1 + 2 + 4 s), doubled
+    connect: float = 15.0  # twice what TCP needs after three lost SYNs (1 + 2 + 4 s)
     tls: float = 15.0
-    reply: float = 60.0  # RFC 1939 lets servers be slow: a big maildrop is scanned at PASS
+    reply: float = 60.0  # servers are slow at PASS, when they scan a large maildrop
     idle: float = 60.0
-    quit: float = 30.0  # servers unlink at QUIT, a thousand files take a while
+    quit: float = 30.0  # servers delete files at QUIT; a thousand of them take a while
     poll: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a mailbox may cost. Each default has its reason beside it."""
+    """Limits of one mailbox. Each default has its reason beside it."""
 
     message_bytes: int = 150 * 2**20  # the largest limit of the large providers (Exchange Online: 150 MB)
-    listed_messages: int = 100_000  # 10 MB of answers to UIDL and LIST; far above any maildrop that works
-    messages_per_poll: int = 1_000  # so that one full mailbox cannot keep a poller to itself
+    listed_messages: int = 100_000  # 10 MB of answers to UIDL and LIST; far more than any working maildrop has
+    messages_per_poll: int = 1_000  # so that one full mailbox does not occupy a poller for long
     connections: int = 10  # at once to its server, and to its address; Dovecot's own default per user and address
-    minimum_rate: int = 256  # bytes a second while an answer arrives; a modem of 1990 did better
+    minimum_rate: int = 256  # bytes per second while an answer arrives; a modem of 1990 was faster
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
     """What happens on the server to messages that are done.
 
-    `after` is None for `keep`, 0 for `delete` (in a later session), else seconds since we first stored it.
+    `after` is None for `keep`, 0 for `delete` (in a later session), else seconds since the message was registered.
     """
 
     after: float | None = None
@@ -140,7 +140,7 @@ class Deletion:
 class Mailbox:
     """One POP3 maildrop with its server, schedule and policy. `id` never changes.
 
-    `authserv_id` is the mail server whose Authentication-Results count; None where none does.
+    `authserv_id` is the mail server whose Authentication-Results are trusted; None if there is none.
     """
 
     id: str
@@ -156,5 +156,5 @@ class Mailbox:
 
     @property
     def folder(self) -> str:
-        """The name that stands for the mailbox in object keys."""
+        """The mailbox's name in object keys."""
         return self.prefix or self.id

@@ -1,6 +1,6 @@
-"""Where a ledger is that Sentinels look after: `redis+sentinel://user:password@host:26379,host2/service/0`.
+"""Addresses of a ledger behind Redis Sentinel: `redis+sentinel://user:password@host:26379,host2/service/0`.
 
-There is no standard for such addresses; this is the form that most clients with one have in common.
+There is no standard for such addresses; most clients that support one use this form.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 _SCHEMES = {"redis+sentinel": False, "valkey+sentinel": False, "rediss+sentinel": True, "valkeys+sentinel": True}
 _PORT = 26379
 _HIGHEST_PORT = 65_535
-_WORDS = (
-    "write redis+sentinel://user:password@host:26379,host:26379/service/0; behind it may stand sentinel_username, "
+_FORM = (
+    "write redis+sentinel://user:password@host:26379,host:26379/service/0; optional parameters: sentinel_username, "
     "sentinel_password and ssl_ca_certs"
 )
 _OPTIONS = frozenset({"sentinel_username", "sentinel_password", "ssl_ca_certs"})
@@ -20,7 +20,7 @@ _OPTIONS = frozenset({"sentinel_username", "sentinel_password", "ssl_ca_certs"})
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """User name and password, None where there is none."""
+    """User name and password, each None if there is none."""
 
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
@@ -28,15 +28,15 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """Sentinels, and what they are asked for.
+    """The Sentinels, and the service they monitor.
 
     Attributes:
-        hosts: of the Sentinels, with their ports.
-        service: the name under which they know the primary.
-        database: its number.
-        login: for the servers.
+        hosts: the Sentinels' hosts and ports.
+        service: the name of the monitored service.
+        database: the number of the database.
+        login: for the Redis or Valkey servers.
         sentinel_login: for the Sentinels.
-        tls: to Sentinels and servers alike.
+        tls: whether connections to both use TLS.
         ca_file: PEM certificates to trust instead of the system's.
     """
 
@@ -50,15 +50,15 @@ class Sentinels:
 
 
 def read_sentinels(url: str) -> Sentinels | None:
-    """What such an address says; None for one of another scheme.
+    """Parse an address; returns None if it has another scheme.
 
     Raises:
-        ValueError: the address is not whole, or has an option that is unknown; the text says how to write it.
+        ValueError: the address is incomplete, or has an unknown option; the text shows the form.
     """
     try:
         return _read(url)
     except ValueError:
-        raise ValueError(_WORDS) from None  # the other may quote a password
+        raise ValueError(_FORM) from None  # the original error may quote a password
 
 
 def _read(url: str) -> Sentinels | None:

@@ -1,4 +1,4 @@
-"""The record that is left of a purged message, under its manifest's own key: that it was here, and no more."""
+"""The tombstone of a purged message, stored under the manifest's key: that the message was here, and no content."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import ConfigDict, Field
 
 from ingest.domain.manifest import Record
 
-# No record is larger, whatever the mailbox is called; most manifests are.
+# No tombstone is larger, however long the mailbox's name; most manifests are.
 MOST_BYTES = 1024
 
 
 class Tombstone(Record):
-    """No `Manifest`, and never taken for one: it has nothing of the message's content."""
+    """The tombstone. It is never valid as a `Manifest`, since it has none of the message's content."""
 
     schema_: Literal["mailhaul.purged/1"] = Field(default="mailhaul.purged/1", alias="schema")
     message_key: str

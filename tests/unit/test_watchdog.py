@@ -1,4 +1,4 @@
-"""A worker is stalled when it is idle, hears nothing, and wakeups that it should have taken are growing old."""
+"""A worker is stalled if it is idle and receives nothing although old wake-ups wait in its queue."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def test_idle_worker_without_waiting_wakeups_is_not_stalled() -> None:
 
 def test_worker_that_received_a_wakeup_lately_is_not_stalled() -> None:
     consumer = Consumer(0.0)
-    consumer.heard(1000.0)
+    consumer.active(1000.0)
     assert not consumer.stalled(1000.0 + STALLED_AFTER - 1, oldest=10**6)
 
 
 def test_worker_that_has_just_started_is_not_stalled() -> None:
-    """Wakeups may have waited for it."""
+    """Wake-ups may have been waiting for it."""
     assert not Consumer(500.0).stalled(501.0, oldest=10**6)
 
 
@@ -29,10 +29,10 @@ def test_idle_worker_with_old_waiting_wakeups_is_stalled() -> None:
 
 
 def test_worker_with_an_unavailable_broker_has_a_heartbeat() -> None:
-    """There is nothing to hear then, and to end it would help nobody."""
+    """There is nothing to receive then, and restarting it would not help."""
     clock = Clock()
     heartbeat, ended = Heartbeat(clock), list[int]()
     clock.time += SILENT_FOR
     watch(Queue.POLL, NoWakeups(), heartbeat, ended.append)
-    eventually(heartbeat.alive, "its heart beats")
+    eventually(heartbeat.alive, "there is no heartbeat")
     assert ended == []

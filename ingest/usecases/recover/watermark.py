@@ -80,7 +80,7 @@ class DeliveryWatermark:
             return False
         body = _Record(published_until=self._until(sinks, now)).model_dump_json().encode()
         self.store.put(
-            self.layout.published(),
+            self.layout.watermark(),
             io.BytesIO(body),
             size=len(body),
             sha256=hashlib.sha256(body).hexdigest(),
@@ -95,7 +95,7 @@ class DeliveryWatermark:
             StoreError: the store is unavailable.
         """
         try:
-            with self.store.open(self.layout.published()) as body:
+            with self.store.open(self.layout.watermark()) as body:
                 return _Record.model_validate_json(body.read()).published_until
         except ObjectMissingError:
             return 0.0
