@@ -90,7 +90,7 @@ POINTS = (
     Point("the session was ended with QUIT", f"{_SESSION}.quit", after=True),
     Point("before the checkpoint is written", "ingest.usecases.recover.checkpoint:Checkpoints.write", after=False),
     Point("the checkpoint was stored", f"{_STORE}.put", after=True, match=_key("/_state/seen")),
-    Point("the checkpoint was noted", f"{_LEDGER}.checkpointed", after=True),
+    Point("the checkpoint was noted", f"{_LEDGER}.record_checkpoint", after=True),
     Point("the poll's outcome was noted", f"{_LEDGER}.put_status", after=True),
     Point("the mailbox was given back", f"{_WORK}.release", after=True, match=_of("mailboxes")),
     Point("messages were claimed", f"{_WORK}.claim", after=True, match=_of("messages")),
