@@ -38,7 +38,7 @@ class SystemCollector(Collector):
         self._source = source
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Return nothing: otherwise the registry would collect at registration, when the ledger may be unavailable."""
+        """Return nothing: the registry would otherwise collect at registration, when the ledger may not answer."""
         return ()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:

@@ -159,7 +159,7 @@ def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:
         Queue.PROCESS: workers.processes,
         Queue.RELAY: workers.relay_threads,
     }
-    # Celery warns about pickle in a worker that runs as root; this one accepts JSON only, and images use another user.
+    # Celery warns about pickle in a worker that runs as root; this one accepts JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     worker = process.app.Worker(
         queues=[str(queue)],

@@ -73,7 +73,7 @@ class CeleryWakeups(Wakeups):
 
     @override
     def oldest_age(self, queue: Queue) -> float:
-        """Return the age of the oldest wake-up in seconds; 0 if there is none, or the broker is not Redis or Valkey."""
+        """Return the age of the oldest wake-up in seconds; 0 if there is none, or the broker cannot tell."""
         return float(self._ask(lambda channel: self._age(channel, queue), 0.0))
 
     def _age(self, channel: Any, queue: Queue) -> float:

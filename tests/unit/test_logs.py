@@ -16,9 +16,10 @@ import structlog
 
 from ingest import logs
 from ingest.errors import MaildropAuthError
+from ingest.usecases.poll.progress import PollCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 METHODS = {"debug", "info", "warning", "error", "exception", "critical", "tell"}
 ROOT = Path(__file__).parents[2]
@@ -209,15 +210,23 @@ def test_every_log_call_uses_declared_names() -> None:
         assert event is None or "." in event, place
 
 
+def names_of(keyword: ast.keyword) -> Iterable[str]:
+    """The field that an argument is, or those in it: the counts of a poll are the only mapping that is logged."""
+    if keyword.arg is not None:
+        return (keyword.arg,)
+    assert ast.unparse(keyword.value) == "report.counts()"
+    return PollCounts().counts()
+
+
 def log_calls(path: Path) -> Iterator[tuple[str | None, list[str], str]]:
-    """Event (None where it is a variable), field names and place of each call of `log` or `tell`."""
+    """Event (None where it is a variable), field names and place of each call of `log` or `write`."""
     for node in ast.walk(ast.parse(path.read_text())):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name)):
             continue
         owner = node.func.value if isinstance(node.func, ast.Attribute) else node.func
-        method = node.func.attr if isinstance(node.func, ast.Attribute) else "tell"
-        if not isinstance(owner, ast.Name) or owner.id not in {"log", "tell"} or method not in METHODS:
+        method = node.func.attr if isinstance(node.func, ast.Attribute) else "write"
+        if not isinstance(owner, ast.Name) or owner.id not in {"log", "write"} or method not in METHODS:
             continue
         event = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-        fields = [keyword.arg or "**" for keyword in node.keywords if keyword.arg != "exc_info"]
+        fields = [name for keyword in node.keywords for name in names_of(keyword) if name != "exc_info"]
         yield (str(event) if event is not None else None), fields, f"{path.name}:{node.lineno}"
