@@ -232,7 +232,7 @@ def test_a_connection_that_cannot_be_used_again_does_not_spoil_the_next_event(
 )
 def test_a_request_ends_at_its_deadline_however_the_server_drags_it_out(receiver: Receiver, answer: Answer) -> None:
     receiver.answer = lambda _: answer
-    with sink_to(receiver.url, timeout=0.3) as sink:
+    with sink_to(receiver.url, timeout=2) as sink:
         assert sink.deliver([event("e1")]) == [away("timeout")]
         receiver.answer = lambda _: Answer()
         assert sink.deliver([event("e1")]) == [DELIVERED]
@@ -242,7 +242,7 @@ def test_a_request_ends_at_its_deadline_however_the_server_drags_it_out(receiver
     "answer", [Answer(silent=True), Answer(trickle=b"HTTP/1.1 200 OK\r\nx: ")], ids=["silent", "trickle"]
 )
 def test_a_deadline_holds_on_a_connection_used_before(receiver: Receiver, answer: Answer) -> None:
-    with sink_to(receiver.url, timeout=0.3) as sink:
+    with sink_to(receiver.url, timeout=2) as sink:
         assert sink.deliver([event("e1")]) == [DELIVERED]
         receiver.answer = lambda _: answer
         assert sink.deliver([event("e2")]) == [away("timeout")]
@@ -253,7 +253,7 @@ def test_a_deadline_holds_on_a_connection_used_before(receiver: Receiver, answer
 def test_the_status_counts_even_when_the_rest_of_the_answer_never_ends(receiver: Receiver, header: bytes) -> None:
     """Reading on would take the receiver minutes: a byte now and then, each in time by itself."""
     receiver.answer = lambda _: Answer(trickle=b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n" + header + b"\r\n\r\n")
-    with sink_to(receiver.url, timeout=0.5) as sink:
+    with sink_to(receiver.url, timeout=2) as sink:
         assert sink.deliver([event("e1")]) == [DELIVERED]
 
 

@@ -1,15 +1,13 @@
-"""A process dies, with SIGKILL, after each step of the way: nothing is lost, no event missed, nothing deleted unprocessed.
+"""A process is killed after each step: no message and no event is lost, and none is deleted before it is processed.
 
 Before the crash some messages are done and are about to be deleted, others are new, one is too large to fetch and one
-came twice. After it `drain` runs again, as cron would, until all is settled.
+came twice. After it `drain` runs again, as cron would, until all is done.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +19,10 @@ from ingest.metrics import Metrics
 from ingest.ports.wakeups import NoWakeups
 from ingest.wiring.build import build
 from tests.support import crashing
+from tests.support.commands import run_command
 from tests.support.crashing import POINTS, Point
 from tests.support.service import read_events, write_config
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,11 +61,10 @@ class Place:
 
     def crash(self, point: Point) -> int:
         """Drain in a process that dies at the point; its exit code."""
-        command = [sys.executable, "-m", "tests.support.crashing", point.name, "--config", str(self.config)]
-        with (self.folder / "crash.log").open("wb") as log:
-            return subprocess.run(
-                command, env={**os.environ, "SECRET": "right"}, stdout=log, stderr=log, timeout=120, check=False
-            ).returncode
+        arguments, environment = [point.name, "--config", str(self.config)], {**os.environ, "SECRET": "right"}
+        done = run_command(arguments, environment, PATIENCE, "tests.support.crashing:main")
+        (self.folder / "crash.log").write_text(done.stdout + done.stderr)
+        return done.returncode
 
     def drain(self) -> bool:
         """Drain in this process; whether all went well."""

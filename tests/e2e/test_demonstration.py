@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.service import mailhaul, read_events
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def run_until(folder: Path, mails: int, number: signal.Signals) -> tuple[int, st
             lambda: f"{len(read_events(folder / 'events.jsonl'))} of {mails} events",
         )
         process.send_signal(number)
-        output, _ = process.communicate(timeout=15)
+        output, _ = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.wait()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import struct
@@ -34,15 +35,24 @@ _LENGTH = struct.Struct("!I")
 
 
 def run_command(
-    arguments: list[str], environment: dict[str, str], timeout: float
+    arguments: list[str],
+    environment: dict[str, str],
+    timeout: float,
+    main: str = "ingest.cli.app:main",
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end.
+
+    Args:
+        arguments: without the name of the program.
+        environment: all of it.
+        timeout: seconds.
+        main: the function to call, as `module:name`.
 
     Raises:
         subprocess.TimeoutExpired: it was killed after `timeout` seconds.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, _connect() as connection:
-        request = json.dumps([arguments, environment, str(Path.cwd())]).encode()
+        request = json.dumps([main, arguments, environment, str(Path.cwd())]).encode()
         socket.send_fds(connection, [b"\0"], [output.fileno(), errors.fileno()])
         connection.sendall(_LENGTH.pack(len(request)) + request)
         (pid,) = _NUMBER.unpack(_receive(connection, _NUMBER.size))
@@ -122,11 +132,11 @@ def _keep(connection: socket.socket) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, files, _, _ = socket.recv_fds(connection, 1, 2)
     (length,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
-    arguments, environment, folder = json.loads(_receive(connection, length))
+    main, arguments, environment, folder = json.loads(_receive(connection, length))
     pid = os.fork()
     if pid == 0:
         connection.close()
-        _become(arguments, environment, folder, files)
+        _become(main, arguments, environment, folder, files)
     connection.sendall(_NUMBER.pack(pid))
     _, status = os.waitpid(pid, 0)
     with suppress(OSError):
@@ -134,8 +144,8 @@ def _keep(connection: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _become(arguments: list[str], environment: dict[str, str], folder: str, files: list[int]) -> NoReturn:
-    """Do what `python -m ingest.cli` does, in this process."""
+def _become(main: str, arguments: list[str], environment: dict[str, str], folder: str, files: list[int]) -> NoReturn:
+    """Do in this process what `python -m` does with the module of `main`."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -150,7 +160,7 @@ def _become(arguments: list[str], environment: dict[str, str], folder: str, file
     sys.argv = ["mailhaul", *arguments]
     code: object = 0
     try:
-        importlib.import_module("ingest.cli.app").main()
+        pkgutil.resolve_name(main)()
     except SystemExit as error:
         code = error.code
     except BaseException:  # noqa: BLE001 - as an interpreter does
