@@ -1,13 +1,13 @@
-"""What a CMS signature is around (RFC 5652): the content of smime.p7m and of signed invoices such as `*.xml.p7m`.
+"""Extract the content of signed and compressed CMS (RFC 5652, RFC 3274): smime.p7m, or `invoice.xml.p7m`.
 
-Nothing is verified: who signed is for who reads the stored file to find out. Read are DER and BER of indefinite
-length, as they are, as PEM or in base64, and these in base64 again: certified mail and web portals in Italy make all
-of them.
+Signatures are not verified. The encodings are DER and BER of indefinite length, plain, as PEM or in base64, and each
+of these in base64 again: certified mail and web portals in Italy produce all of them.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from ingest.containers.stream import FileEvent
 
-# What `kind_of` wants to see.
+# How many bytes `kind_of` needs.
 HEAD_BYTES = 1024
 
-Kind = Literal["signed", "encrypted"]
+Kind = Literal["signed", "encrypted", "compressed"]
 
 _KINDS: dict[bytes, Kind] = {
     bytes.fromhex("2a864886f70d010702"): "signed",  # signedData
@@ -32,20 +32,22 @@ _KINDS: dict[bytes, Kind] = {
     bytes.fromhex("2a864886f70d010704"): "encrypted",  # signedAndEnvelopedData (RFC 2315)
     bytes.fromhex("2a864886f70d010706"): "encrypted",  # encryptedData
     bytes.fromhex("2a864886f70d0109100117"): "encrypted",  # authEnvelopedData (RFC 5083)
+    bytes.fromhex("2a864886f70d0109100109"): "compressed",  # compressedData (RFC 3274)
 }
 _OID_BYTES = 32
+_PIECE = 65_536
 _VERSION_BYTES = 4
 _OCTET_STRINGS = (ber.OCTET_STRING, ber.OCTET_STRING | ber.CONSTRUCTED)
-# Base64 of a sequence with a length of its own, of PEM, and of base64 of these.
+# Base64 of a sequence, of PEM, and of base64 of these.
 _BASE64 = re.compile(rb"(?:M[A-P]|LS0tLS1CRUdJTi|T[UV]|TFMw)[A-Za-z0-9+/=\s]*")
 _PEM = b"-----BEGIN "
-_BEGINNING = 32  # bytes that tell how the following ones are encoded
-# Base64 in PEM in base64, and one more for what nobody has thought of.
+_BEGINNING = 32  # bytes that show the text encoding
+# Base64 in PEM in base64, and one spare.
 _LAYERS = 3
 
 
 def kind_of(head: bytes) -> Kind | None:
-    """What a file is, by its first `HEAD_BYTES`; None for anything but signed or encrypted CMS."""
+    """Return the kind of a CMS file by its first `HEAD_BYTES`; None for anything else."""
     try:
         return _KINDS.get(_begin(ber.BerReader(_plain([head]))))
     except BrokenError:
@@ -53,13 +55,13 @@ def kind_of(head: bytes) -> Kind | None:
 
 
 def read_signed(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileEvent]:
-    """The content of signed data, as one file without a name; nothing where it was signed apart from its content.
+    """Yield the content of signed or compressed data as one unnamed file; nothing for a detached signature.
 
     Never raises, whatever the bytes.
 
     Args:
         chunks: the file in pieces of any size.
-        defects: of it; grows. Where it is broken, what came before is given out.
+        defects: of the file; grows. Content before a damaged place is yielded.
     """
     begun, of_content = False, frozenset[Defect]()
     try:
@@ -74,7 +76,7 @@ def read_signed(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileE
 
 
 def _begin(reader: ber.BerReader) -> bytes:
-    """ContentInfo (RFC 5652 section 3) up to its content; returns the type."""
+    """Read ContentInfo (RFC 5652 section 3) up to its content, and return the type."""
     reader.enter(ber.SEQUENCE)
     content_type = reader.value(ber.OID, _OID_BYTES)
     reader.enter(ber.EXPLICIT_0)
@@ -82,12 +84,13 @@ def _begin(reader: ber.BerReader) -> bytes:
 
 
 def _content(reader: ber.BerReader) -> Iterator[bytes]:
-    """SignedData (section 5.1) up to the end of its content; certificates and signatures follow."""
-    if _KINDS.get(_begin(reader)) != "signed":
+    """Read SignedData (section 5.1) or CompressedData up to the end of its content."""
+    kind = _KINDS.get(_begin(reader))
+    if kind not in ("signed", "compressed"):
         raise BrokenError
     reader.enter(ber.SEQUENCE)
     reader.value(ber.INTEGER, _VERSION_BYTES)
-    reader.skip(ber.SET)
+    reader.skip(ber.SET if kind == "signed" else ber.SEQUENCE)  # the algorithms
     reader.enter(ber.SEQUENCE)
     reader.value(ber.OID, _OID_BYTES)
     if reader.enter(ber.EXPLICIT_0) is None:
@@ -95,11 +98,30 @@ def _content(reader: ber.BerReader) -> Iterator[bytes]:
     element = reader.next()
     if element is None or element.tag not in _OCTET_STRINGS:
         raise BrokenError
-    yield from reader.octet_string(element)
+    content = reader.octet_string(element)
+    yield from content if kind == "signed" else _inflated(content)
+
+
+def _inflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompress zlib, the only algorithm of RFC 3274, in pieces: what is too much for the caller, it stops."""
+    stream = zlib.decompressobj()
+    try:
+        for piece in pieces:
+            data = piece
+            while data and not stream.eof:
+                if out := stream.decompress(data, _PIECE):
+                    yield out
+                data = stream.unconsumed_tail
+        if out := stream.flush():
+            yield out
+    except zlib.error as error:
+        raise BrokenError from error
+    if not stream.eof:
+        raise BrokenError
 
 
 def _plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Without the text encodings around it."""
+    """Remove the text encodings."""
     pieces = iter(chunks)
     for _ in range(_LAYERS):
         beginning, pieces = _beginning(pieces)
@@ -113,7 +135,7 @@ def _plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _beginning(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes behind blanks; and all from there."""
+    """Return the first bytes after blanks, and all bytes from there."""
     taken = b""
     for chunk in chunks:
         taken = (taken + chunk).lstrip()
@@ -123,7 +145,7 @@ def _beginning(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _without_pem_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """What is between the first line and the next one with a hyphen, which is not in the alphabet (RFC 7468)."""
+    """Yield the lines between the PEM label lines; a hyphen is not in the alphabet (RFC 7468)."""
     inside = False
     for chunk in chunks:
         body = chunk

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ingest.domain.manifest import BodyKind
     from ingest.mime.defects import Defect
 
 
@@ -22,12 +23,16 @@ class FileEnd(NamedTuple):
         declared_type: lower case `type/subtype`.
         content_id: without angle brackets.
         defects: of the file.
+        body: for a text of the message that the container is, and not a file in it, its kind.
+        charset: the label of the charset of such a text.
     """
 
     filename: str | None = None
     declared_type: str = "application/octet-stream"
     content_id: str | None = None
     defects: frozenset[Defect] = frozenset()
+    body: BodyKind | None = None
+    charset: str | None = None
 
 
 # What a reader yields: the bytes of a file in pieces, then its end, then the next file.

@@ -6,8 +6,8 @@ chunk, counts its work, and goes on behind what is damaged.
 A stream is a list of attributes, each with a length and a checksum. Those of one attached file stand together: the
 first begins it, a later one has its bytes, the last one, a list of MAPI properties, its real name. A message that is
 attached has, in place of bytes, a stream like this one inside of a property; it is given out as a file of the type
-`application/ms-tnef`. What is not taken out: the text of the message itself (plain, HTML or compressed RTF), which
-mail servers put beside the winmail.dat as text.
+`application/ms-tnef`. The text of the message itself (plain, HTML or compressed RTF) comes last; mail servers put it
+beside the winmail.dat, too, but not always.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from struct import unpack
 from typing import TYPE_CHECKING
 
+from ingest.containers.rtf import decompress, text_of
 from ingest.containers.stream import BrokenError, ByteStream, FileEnd
 from ingest.mime.charsets import known_charset
 from ingest.mime.defects import Defect
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ingest.containers.stream import FileEvent
+    from ingest.domain.manifest import BodyKind
 
 TNEF = "application/ms-tnef"
 SIGNATURE = 0x223E9F78
@@ -36,6 +38,8 @@ _TITLE = 0x00018010  # attAttachTitle
 _TRANSPORT_NAME = 0x00069001  # attAttachTransportFilename
 _DATA = 0x0006800F  # attAttachData
 _PROPERTIES = 0x00069005  # attAttachment
+_BODY = 0x0002800C  # attBody
+_MESSAGE_PROPERTIES = 0x00069003  # attMsgProps
 _OF_A_FILE = frozenset({_BEGIN_FILE, _TITLE, _TRANSPORT_NAME, _DATA, _PROPERTIES})
 
 # Properties of a file (MS-OXPROPS).
@@ -47,6 +51,11 @@ _TEXTS = {
     0x370E: "mime_type",
     0x3712: "content_id",
 }
+
+# Properties of the message: PR_BODY, PR_RTF_COMPRESSED, PR_BODY_HTML, PR_INTERNET_CPID.
+_PLAIN_BODY, _RTF_BODY, _HTML_BODY, _INTERNET_CODE_PAGE = 0x1000, 0x1009, 0x1013, 0x3FDE
+_BODIES = frozenset({_PLAIN_BODY, _RTF_BODY, _HTML_BODY})
+_BODY_BYTES = 4 * 2**20  # of each; a longer text is not taken out
 
 # Types of properties (MS-OXTNEF section 2.1.3.4): the bytes that each value takes with its padding; and those that
 # have a length before each value.
@@ -80,6 +89,7 @@ def read_tnef(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileEve
         defects.add(Defect.CONTAINER_LIMIT if isinstance(error, _TooManyError) else Defect.CONTAINER_BROKEN)
         reader.break_off()
     yield from reader.end_file()
+    yield from reader.texts()
 
 
 class _TooManyError(BrokenError):
@@ -141,6 +151,8 @@ class _Reader:
         self._charset = "cp1252"
         self._file: _File | None = None
         self._elements = 0
+        self._texts: dict[int, tuple[int, bytes]] = {}  # type and bytes of the properties that hold the text
+        self._internet_code_page = 0
 
     def attributes(self) -> Iterator[FileEvent]:
         """All files but the last, which `end_file` ends."""
@@ -175,6 +187,22 @@ class _Reader:
                 yield file.held
             yield file.end()
 
+    def texts(self) -> Iterator[FileEvent]:
+        """The text of the message, in each form that it has."""
+        plain, rich, html = (self._texts.get(name) for name in (_PLAIN_BODY, _RTF_BODY, _HTML_BODY))
+        unpacked = decompress(rich[1]) if rich is not None and not (plain and html) else None
+        found = text_of(unpacked) if unpacked is not None else None
+        if html is not None:
+            label = "utf-16-le" if html[0] == _UNICODE else _label(self._internet_code_page)
+            yield from _body("html", html[1], label)
+        elif found is not None and found.kind == "html":
+            yield from _body("html", found.text.encode("utf-8", "replace"), "utf-8")
+        if plain is not None:
+            label = "utf-16-le" if plain[0] == _UNICODE else self._charset
+            yield from _body("text", plain[1].decode(label, "replace").rstrip("\0").encode(), "utf-8")
+        elif found is not None and found.kind == "text" and html is None:
+            yield from _body("text", found.text.encode("utf-8", "replace"), "utf-8")
+
     def break_off(self) -> None:
         """The file that was begun may lack bytes."""
         if self._file is not None:
@@ -186,6 +214,10 @@ class _Reader:
             self._file = _File()
         elif name == _CODE_PAGE:
             self._charset = _charset(attribute.number())
+        elif name == _BODY and attribute.left <= _BODY_BYTES:
+            self._texts.setdefault(_PLAIN_BODY, (_STRING, attribute.take(attribute.left)))
+        elif name == _MESSAGE_PROPERTIES:
+            yield from self._properties(attribute, None)
         elif name in _OF_A_FILE:
             file = self._file = self._file or _File()
             if name == _PROPERTIES:
@@ -203,7 +235,7 @@ class _Reader:
         if self._file is not None and name in _OF_A_FILE and told != attribute.sum & 0xFFFF:
             self._file.defects.add(Defect.TNEF_CHECKSUM)
 
-    def _properties(self, attribute: _Attribute, file: _File) -> Iterator[bytes]:
+    def _properties(self, attribute: _Attribute, file: _File | None) -> Iterator[bytes]:
         for _ in range(attribute.number()):
             self._count()
             kind, name = unpack("<HH", attribute.take(4))
@@ -213,7 +245,10 @@ class _Reader:
             counted = kind & _MULTIPLE or plain not in _FIXED
             for _ in range(attribute.number() if counted else 1):
                 self._count()
-                yield from self._value(plain, name, attribute, file)
+                if file is None:
+                    self._message_value(plain, name, attribute)
+                else:
+                    yield from self._value(plain, name, attribute, file)
 
     def _pass_over_name(self, attribute: _Attribute) -> None:
         """A set (GUID), and in it a number or a name in UTF-16 (MS-OXTNEF section 2.1.3.4)."""
@@ -224,6 +259,21 @@ class _Reader:
             attribute.pass_over(length + -length % 4)
         else:
             attribute.take(4)
+
+    def _message_value(self, kind: int, name: int, attribute: _Attribute) -> None:
+        if kind in _FIXED:
+            value = attribute.take(_FIXED[kind])
+            if name == _INTERNET_CODE_PAGE:
+                self._internet_code_page = int.from_bytes(value[:4], "little")
+            return
+        if kind not in (_OBJECT, _STRING, _UNICODE, _BINARY):
+            raise BrokenError
+        length = attribute.number()
+        if name in _BODIES and length <= _BODY_BYTES:
+            self._texts[name] = (kind, attribute.take(length))
+        else:
+            attribute.pass_over(length)
+        attribute.pass_over(min(-length % 4, attribute.left))
 
     def _value(self, kind: int, name: int, attribute: _Attribute, file: _File) -> Iterator[bytes]:
         if kind in _FIXED:
@@ -255,6 +305,16 @@ class _Reader:
         self._elements += 1
         if self._elements > _ELEMENTS:
             raise _TooManyError
+
+
+def _body(kind: BodyKind, data: bytes, charset: str | None) -> Iterator[FileEvent]:
+    if data.strip(b"\0 \t\r\n"):
+        yield data
+        yield FileEnd(declared_type=f"text/{'html' if kind == 'html' else 'plain'}", body=kind, charset=charset)
+
+
+def _label(code_page: int) -> str | None:
+    return f"cp{code_page}" if code_page else None
 
 
 def _data(attribute: _Attribute, length: int, file: _File) -> Iterator[bytes]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ingest.domain.manifest import Headers
 from ingest.mime.dates import received_at
+from ingest.mime.defects import codes
+from ingest.mime.events import MessageEnded
 from ingest.mime.headers import parse_headers
 from ingest.mime.limits import MimeLimits
 from ingest.mime.scanner import Scanner
+from ingest.mime.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -28,6 +32,7 @@ def parse(
     *,
     parent: str | None = None,
     bodies: Collection[BodyKind] = (),
+    nested: bool = False,
 ) -> Iterator[MimeEvent]:
     """Parse a message from a stream of chunks. Never raises, whatever the bytes.
 
@@ -37,8 +42,12 @@ def parse(
         parent: path of the container that holds this entity (an S/MIME signature around its content, for example);
             None for the message itself. Paths of the parts begin with it: `2.1` and `2.2` below `2`.
         bodies: the kinds of body that the message already has; a text of another kind becomes a body.
+        nested: whether it is a message inside another one, whose texts are not emitted.
     """
-    scanner = Scanner(limits or MimeLimits(), parent, bodies=bodies, depth=parent.count(".") + 1 if parent else 0)
+    limits = limits or MimeLimits()
+    tally = Tally(limits.parts, bodies)
+    depth = parent.count(".") + 1 if parent else 0
+    scanner = Scanner(limits, parent, tally, nesting=int(nested), depth=depth)
     for chunk in chunks:
         if len(chunk) <= _PIECE:
             yield from scanner.feed(chunk)
@@ -46,3 +55,5 @@ def parse(
             for at in range(0, len(chunk), _PIECE):
                 yield from scanner.feed(chunk[at : at + _PIECE])
     yield from scanner.close()
+    if nested:
+        yield MessageEnded(Headers(), tally.status, codes(tally.defects))

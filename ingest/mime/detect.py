@@ -37,15 +37,27 @@ _ZIP_ENTRIES: tuple[tuple[bytes, str], ...] = (
     (b"META-INF/MANIFEST.MF", "application/java-archive"),
 )
 # Object identifiers of CMS content types: PKCS #7 and S/MIME (RFC 5083, RFC 3274).
-_CMS = (b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07", b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17")
+_CMS = (
+    b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07",
+    b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17",
+    b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x09",
+)
 # Atomic: a comment ends at the first `-->`, without backtracking.
 _HTML = re.compile(rb"(?i)(?>\s*<!--.*?-->)*+\s*<(!doctype html|html|head|body)\b", re.DOTALL)
 _XML = re.compile(rb"\s*<\?xml\s")
 _ELEMENT = re.compile(rb"\s*<[A-Za-z_!]")
-_HEADER = re.compile(rb"(?i)(received|return-path|from|to|subject|date|message-id|mime-version|delivered-to):")
+# One of these fields, behind others or not.
+_HEADER = re.compile(
+    rb"""
+      (?: [!-9;-~]{1,77} : [^\n]*\n (?:[ \t][^\n]*\n)* ){0,50}?
+      (?: received|return-path|from|to|subject|date|message-id|mime-version|delivered-to ) :
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _PDF = re.compile(rb"\s*%PDF-[0-9]\.[0-9]")
 _NOT_PRINTABLE = re.compile(rb"[^\t\r\n -~]")
 _NOT_BINARY = frozenset({"application/octet-stream", "application/rtf", "application/xml", "message/rfc822"})
+_MESSAGES = frozenset({"message/rfc822", "message/global", "message/x-eml", "application/eml"})
 _TEXT_TYPES = frozenset({"text/plain", "text/csv", "text/html", "text/calendar", "text/xml", "application/json"})
 _CONTROLS = bytes(set(range(0x20)) - {0x09, 0x0A, 0x0C, 0x0D, 0x1B})
 
@@ -116,7 +128,7 @@ def _text(first: bytes, declared: str, filename: str | None) -> str:
         return "application/xml"
     if _HTML.match(plain):
         return "text/html"
-    if declared == "message/rfc822" and _HEADER.match(plain):
+    if (declared in _MESSAGES or (filename or "").lower().endswith(".eml")) and _HEADER.match(plain):
         return "message/rfc822"
     if declared == "text/csv" or (filename or "").lower().endswith(".csv"):
         return "text/csv"

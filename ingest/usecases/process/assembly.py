@@ -53,6 +53,7 @@ class PartAssembler:
     _stack: list[OpenContainer] = field(default_factory=list)  # containers being read, each nested in the one before
     _deferred: deque[OpenContainer] = field(default_factory=deque)
     _texts: Texts = field(default_factory=Texts)
+    _all_known: bool = False  # whether the bodies were chosen
     _others: deque[Part] = field(default_factory=deque)  # texts that are no bodies
     _bodies: list[tuple[ChosenBody, Future[Body]]] = field(default_factory=list)
     _written: list[tuple[Part, Future[Attachment]]] = field(default_factory=list)
@@ -80,6 +81,7 @@ class PartAssembler:
         """
         self._read_deferred()
         chosen, others = self._texts.choose()
+        self._all_known = True
         self._others.extend(others)
         referred = {id_ for body in chosen if body.kind == "html" for id_ in references(body)}
         self._bodies += [(body, self.uploads.submit(self._write_body, body)) for body in chosen]
@@ -143,7 +145,9 @@ class PartAssembler:
         if part.is_body and is_binary(part):
             part.head = part.head._replace(role="attachment")
             return False
-        if self._bodies:
+        if self._all_known:
+            if part.is_body:
+                part.head = part.head._replace(role="inline")
             return False
         kind = self._texts.add(part)
         if kind is not None:

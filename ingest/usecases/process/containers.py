@@ -16,6 +16,7 @@ from ingest.containers.cms import HEAD_BYTES, kind_of, read_signed
 from ingest.containers.invoices import HEAD_BYTES as INVOICE_BYTES
 from ingest.containers.invoices import recognise
 from ingest.containers.limits import ContainerLimits
+from ingest.containers.outlook import MESSAGE_HEAD_BYTES, OLE, OUTLOOK_MESSAGE, MessageFiles, is_message_file
 from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.tnef import TNEF, read_tnef
 from ingest.mime import MimeLimits, parse
@@ -39,13 +40,14 @@ log = get_logger()
 
 _CHUNK_BYTES = 65_536
 _CMS_TYPE = "application/pkcs7-mime"
-_CMS_TYPES = frozenset({_CMS_TYPE, "application/x-pkcs7-mime"})
+_SIGNATURE_TYPE = "application/pkcs7-signature"
+_MESSAGE_TYPE = "message/rfc822"
 # The header of a signed entity (RFC 8551 section 3.1) has one of these fields; other texts with colons do not.
 _ENTITY = re.compile(
     rb"(?i)(?>[!-9;-~]{1,77}:[^\r\n]*\r?\n(?>[ \t][^\r\n]*\r?\n)*)*?(?:content-[a-z-]{1,40}|mime-version):"
 )
 # `invoice.xml.p7m` is the signed file `invoice.xml`; `smime.p7m` tells nothing about its content.
-_SIGNED_NAME = re.compile(r"(.*\.[^.\s/\\]{1,10})\.p7m", re.IGNORECASE | re.DOTALL)
+_SIGNED_NAME = re.compile(r"(.*\.[^.\s/\\]{1,10})\.(?:p7m|pk7|p7e)", re.IGNORECASE | re.DOTALL)
 # The exceptions by which a bug in a reader shows. Listed one by one, so that nothing else is caught: neither an error
 # of the spool or the guard, nor the interrupt of a worker that exceeded its time limit.
 _BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -148,7 +150,11 @@ class Containers:
             return self._open_container(part, lambda budget: _files(part, read_tnef, budget))
         if part.detected == "application/pdf":
             return self._pdf(part)
-        return self._cms(part) if _is_declared_cms(part) else None
+        if part.detected == _MESSAGE_TYPE and part.head.role != "message":
+            return self._nested_message(part)
+        if part.detected == OLE and is_message_file(part.spool.head(MESSAGE_HEAD_BYTES), part.head.filename):
+            return self._open_container(part, lambda budget: self._message_files(part, budget))
+        return self._cms(part)
 
     def _open_container(
         self,
@@ -162,6 +168,9 @@ class Containers:
         return OpenContainer(part, read(ContainerBudget(self._extracted, part.spool.size)), self.message, carrier)
 
     def _cms(self, part: Part) -> OpenContainer | None:
+        """Open signed or compressed data, in whatever encoding and under whatever name it comes."""
+        if part.head.role == "signature" or part.detected == _SIGNATURE_TYPE:
+            return None
         kind = kind_of(part.spool.head(HEAD_BYTES))
         if kind is None:
             return None
@@ -182,15 +191,32 @@ class Containers:
                 return None
         return opened
 
+    def _nested_message(self, part: Part) -> OpenContainer | None:
+        """Open a message that was attached as a file."""
+        opened = self._open_container(
+            part, lambda budget: self._parts(part, _chunks(part.spool), budget, nested=True)
+        )
+        if opened is not None:
+            part.head = part.head._replace(role="message")
+        return opened
+
     def _message(self, part: Part, budget: ContainerBudget) -> Generator[Part]:
         """Yield the parts of a signed message as if they were parts of the message (RFC 8551 section 3.1)."""
-        path = part.head.path
-        bodies: Iterable[BodyKind] = self.bodies if part.own else ("text", "html")
         defects: set[Defect] = set()
         content = (piece for piece in read_signed(_chunks(part.spool), defects) if isinstance(piece, bytes))
-        collector = PartCollector(part.level + 1, path, own=part.own)
         try:
-            for event in parse(content, self.mime, parent=path, bodies=frozenset(bodies)):
+            yield from self._parts(part, content, budget)
+        finally:
+            part.defects += codes(defects)
+
+    def _parts(
+        self, part: Part, content: Iterable[bytes], budget: ContainerBudget, *, nested: bool = False
+    ) -> Generator[Part]:
+        path, own = part.head.path, part.own and not nested
+        bodies: Iterable[BodyKind] = self.bodies if own else ("text", "html")
+        collector = PartCollector(part.level + 1, path, own=own)
+        try:
+            for event in parse(content, self.mime, parent=path, bodies=frozenset(bodies), nested=nested):
                 if isinstance(event, PartBegun):
                     budget.count_file()
                 elif isinstance(event, PartData):
@@ -201,7 +227,6 @@ class Containers:
                     yield whole
         finally:
             collector.close()
-            part.defects += codes(defects)
 
     def _pdf(self, part: Part) -> OpenContainer | None:
         scan = PdfScan()
@@ -213,20 +238,39 @@ class Containers:
         return self._open_container(part, lambda budget: self._pdf_files(part, scan, budget), "pdf")
 
     def _pdf_files(self, part: Part, scan: PdfScan, budget: ContainerBudget) -> Generator[Part]:
-        extracted, limits = self._extracted, self.limits
-        size, seconds = limits.max_bytes - extracted.size, limits.seconds - extracted.waited
-        if size <= 0 or extracted.files >= limits.all_children:
-            raise BudgetExceededError
+        size, seconds = self._left_for_guarded()
         if seconds <= 0:
             part.add_defect(Defect.CONTAINER_STOPPED.value)
             return
-        found = PdfFiles(part.spool.descriptor(), scan, limits, max_bytes=size, seconds=seconds)
+        found = PdfFiles(part.spool.descriptor(), scan, self.limits, max_bytes=size, seconds=seconds)
         try:
             yield from _as_parts(part, found, budget)
         finally:
-            extracted.waited += found.waited
+            self._extracted.waited += found.waited
             part.encrypted = found.encrypted
             part.defects += codes(found.defects)
+
+    def _message_files(self, part: Part, budget: ContainerBudget) -> Generator[Part]:
+        part.head = part.head._replace(role="message")
+        part.detected = OUTLOOK_MESSAGE
+        size, seconds = self._left_for_guarded()
+        if seconds <= 0:
+            part.add_defect(Defect.CONTAINER_STOPPED.value)
+            return
+        found = MessageFiles(part.spool.descriptor(), self.limits, max_bytes=size, seconds=seconds)
+        try:
+            yield from _as_parts(part, found, budget)
+        finally:
+            self._extracted.waited += found.waited
+            part.defects += codes(found.defects)
+
+    def _left_for_guarded(self) -> tuple[int, float]:
+        """Bytes and seconds that guarded processes may still take for this message."""
+        extracted, limits = self._extracted, self.limits
+        size = limits.max_bytes - extracted.size
+        if size <= 0 or extracted.files >= limits.all_children:
+            raise BudgetExceededError
+        return size, limits.seconds - extracted.waited
 
 
 def _files(
@@ -255,6 +299,16 @@ def _as_parts(
                 spool.write(event)
                 continue
             path = f"{part.head.path}.{budget.count_file()}"
+            if event.body is not None:
+                if not part.own:  # a nested message keeps its text
+                    spool.close()
+                    spool = None
+                    continue
+                text = PartBegun(path, part.head.path, event.body, event.declared_type, event.charset)
+                whole = Part(text, spool, part.level + 1, own=part.own, is_fallback=True)
+                spool = None
+                yield whole
+                continue
             about = event.declared_type, None, event.filename or filename, None, event.content_id
             whole = Part(PartBegun(path, part.head.path, "embedded", *about), spool, part.level + 1)
             whole.defects += codes(event.defects)
@@ -269,13 +323,6 @@ def _chunks(spool: Spool) -> Iterator[bytes]:
     reader = spool.reader()
     while chunk := reader.read(_CHUNK_BYTES):
         yield chunk
-
-
-def _is_declared_cms(part: Part) -> bool:
-    """Whether a part is declared to be CMS. CMS in base64 looks like text, so its content alone does not tell."""
-    head = part.head
-    named = (head.filename or "").lower().endswith(".p7m")
-    return named or part.detected == _CMS_TYPE or head.declared_type in _CMS_TYPES
 
 
 def _is_message(part: Part) -> bool:
