@@ -187,6 +187,20 @@ class MaildropProtocolError(MaildropError):
     code = "protocol"
 
 
+class MaildropOutOfStepError(MaildropProtocolError):
+    """The server sent something other than the answer that was due: its answers no longer match our commands.
+
+    `row` is the message that was read just before, if any. It may have been cut: a server that does not double the
+    leading dots of lines ends a message for us at a line that is a lone dot.
+    """
+
+    code = "out_of_step"
+
+    def __init__(self, text: str, row: Row | None = None) -> None:
+        super().__init__(text)
+        self.row = row
+
+
 class MaildropDeferredError(MaildropError):
     """Our own limit of connections to this server or address is reached; nothing was sent."""
 

@@ -61,6 +61,13 @@ class Dialogue:
         """Whether every answer has been read to its end."""
         return not self._protocol.outstanding
 
+    @property
+    def in_step(self) -> bool:
+        """Whether nothing but answers has arrived; see `Pop3Protocol.in_step`."""
+        if self.idle:
+            self._protocol.receive(self._connection.arrived())
+        return self._protocol.in_step
+
     def greeting(self) -> Greeting:
         """Return the server's greeting."""
         words = (

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ingest.errors import MaildropProtocolError
+from ingest.errors import MaildropOutOfStepError
 
 if TYPE_CHECKING:
     from ingest.pop3.commands import Command
@@ -112,11 +112,11 @@ def parse_status(line: bytes) -> Status:
     """Parse a status line without its CRLF.
 
     Raises:
-        MaildropProtocolError: the line begins with neither +OK nor -ERR.
+        MaildropOutOfStepError: the line begins with neither +OK nor -ERR.
     """
     match = _STATUS.match(line)
     if match is None:
-        raise MaildropProtocolError(f"The server answered with something that is not POP3: {shown(line)!r}")
+        raise MaildropOutOfStepError(f"The server answered with something that is not POP3: {shown(line)!r}")
     return Status(match[1] == b"+OK", line[match.end() :])
 
 

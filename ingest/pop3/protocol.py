@@ -11,7 +11,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from ingest.errors import MaildropConnectError, MaildropProtocolError, MaildropTlsError
+from ingest.errors import (
+    MaildropConnectError,
+    MaildropOutOfStepError,
+    MaildropProtocolError,
+    MaildropTlsError,
+)
 from ingest.pop3.events import Challenge, Data, End, Event, Farewell, Greeting, Reply, Rows, parse_status, shown
 from ingest.pop3.framing import DotFraming, RowSplitter
 from ingest.pop3.states import ALONE, FINAL, TRANSITIONS, State, Verb, after
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
     from ingest.pop3.commands import Command
 
+_LOOK_AHEAD = 64
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # alert and handshake, TLS 1.x
 
 
@@ -32,6 +38,7 @@ class WireLimits:
     row_bytes: int = 512  # RFC 2449's limit; holds the unique-ids of 255 bytes that qmail makes
     capability_rows: int = 256  # Dovecot sends a dozen
     listing_rows: int = 100_000
+    stray_lines: int = 16  # blank lines, and further lines of an -ERR, between two answers
 
 
 class Pop3Protocol:
@@ -51,6 +58,18 @@ class Pop3Protocol:
         self._framing: DotFraming | None = None
         self._rows: RowSplitter | None = None
         self._challenged = False
+        self._refused = False
+        self._strays = 0
+
+    @property
+    def in_step(self) -> bool:
+        """Whether what has arrived behind the last answer may be another answer; True if nothing has.
+
+        After a message this tells a server that does not double leading dots: the rest of its message follows.
+        """
+        begin = self._buffer[self._at : self._at + _LOOK_AHEAD].lstrip(b"\r\n")
+        expected = (b"+OK", b"-ERR") if self._outstanding else (b"-ERR",)
+        return any(answer.startswith(begin[: len(answer)]) for answer in expected)
 
     @property
     def outstanding(self) -> int:
@@ -101,6 +120,7 @@ class Pop3Protocol:
         """
         if self._framing is not None:
             return self._next_of_answer(self._framing)
+        self._skip_stray_lines()
         if self.state is State.SECURING or self.state in FINAL or self._at == len(self._buffer):
             return None
         if not self._outstanding and self.state is not State.GREETING:
@@ -135,6 +155,27 @@ class Pop3Protocol:
             raise MaildropConnectError("The server closed the connection before it greeted.")
         raise MaildropConnectError("The server closed the connection.")
 
+    def _fits(self) -> bool:
+        return len(self._buffer) - self._at <= self._limits.status_bytes
+
+    def _skip_stray_lines(self) -> None:
+        """Skip blank lines between answers (Exchange Online), and further lines of a refusal.
+
+        Neither can be mistaken for an answer. The lines are limited, and complete lines only are skipped.
+        """
+        if self.state in {State.GREETING, State.SECURING} or self.state in FINAL:
+            return
+        while (end := self._buffer.find(b"\r\n", self._at)) >= 0:
+            line = self._buffer[self._at : end]
+            if line and (
+                not self._refused or line.startswith((b"+", b"-ERR")) or len(line) > self._limits.status_bytes
+            ):
+                return
+            self._strays += 1
+            if self._strays > self._limits.stray_lines:
+                raise MaildropOutOfStepError("The server sent too many lines that answer no command.")
+            self._at = end + len(b"\r\n")
+
     def _line(self) -> bytes | None:
         """Consume the next status line, but not its CRLF, which begins a multi-line answer."""
         end = self._buffer.find(b"\n", self._at)
@@ -156,6 +197,7 @@ class Pop3Protocol:
             return self._challenge(line)
         self._challenged = False
         status = parse_status(line)
+        self._refused, self._strays = not status.ok, 0
         command = self._outstanding.popleft()
         self.state = after(self.state, command.verb, ok=status.ok)
         if not self._outstanding:
@@ -203,8 +245,10 @@ class Pop3Protocol:
     def _unsolicited(self) -> Event | None:
         """Read a farewell: -ERR may come at any time before a server closes. Anything else is out of step."""
         begin = self._buffer[self._at : self._at + len(b"-ERR")]
+        if begin == b"\r" or (self._refused and b"\r\n" not in self._buffer[self._at :] and self._fits()):
+            return None  # the rest of a stray line is yet to come
         if not b"-ERR".startswith(begin):
-            raise MaildropProtocolError(f"The server sent an answer to no command: {shown(begin)!r}")
+            raise MaildropOutOfStepError(f"The server sent an answer to no command: {shown(begin)!r}")
         line = self._line()
         if line is None:
             return None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import override
 
-from ingest.errors import MaildropError, MessageTooLargeError
+from ingest.errors import MaildropError, MaildropOutOfStepError, MessageTooLargeError
 from ingest.pop3 import commands, refusals
 from ingest.pop3.listing import combine_listing, parse_count
 from ingest.pop3.window import LOCKSTEP, Depth, Window
 from ingest.ports.maildrop import Fetched, Listed, Listing, Maildrop, NotFetched, Terms, Writable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from ingest.domain.mailbox import Limits
     from ingest.pop3.commands import Command
@@ -58,6 +59,7 @@ class Pop3Session(Maildrop):
         self._depth = Depth() if pipelining else LOCKSTEP
         self._asked = asked
         self._marked = 0
+        self._last: Listed | None = None  # the message read last
         self._observe = observe
         self._clock = clock
 
@@ -85,9 +87,10 @@ class Pop3Session(Maildrop):
         window = Window(wanted, self._depth)
         while window:
             began = self._clock()
-            if batch := window.refill():
-                self._dialogue.send(*[commands.retr(listed.number) for listed in batch])
-            outcome = self._retrieve(window.head(), spool)
+            with self._naming_last():
+                if batch := window.refill():
+                    self._dialogue.send(*[commands.retr(listed.number) for listed in batch])
+                outcome = self._retrieve(window.head(), spool)
             window.answered()
             self._observe("retr", self._clock() - began)
             yield outcome
@@ -116,9 +119,10 @@ class Pop3Session(Maildrop):
         accepted = 0
         while window:
             began = self._clock()
-            if batch := window.refill():
-                self._dialogue.send(*[commands.dele(row.number) for row in batch])
-            accepted += self._dialogue.reply().ok
+            with self._naming_last():
+                if batch := window.refill():
+                    self._dialogue.send(*[commands.dele(row.number) for row in batch])
+                accepted += self._dialogue.reply().ok
             window.answered()
             self._observe("dele", self._clock() - began)
         self._marked += accepted
@@ -192,7 +196,17 @@ class Pop3Session(Maildrop):
         except BaseException:
             target.close()
             raise
-        return Fetched(listed, target, data)
+        self._last = listed
+        return Fetched(listed, target, data, in_step=self._dialogue.in_step)
+
+    @contextmanager
+    def _naming_last(self) -> Iterator[None]:
+        """Add the message read last to the error that says that what followed it is no answer."""
+        try:
+            yield
+        except MaildropOutOfStepError as error:
+            error.row = error.row or self._last
+            raise
 
     def _pour(self, listed: Listed, write: Callable[[bytes], int]) -> int:
         """Write a message as it arrives; return its size in bytes."""

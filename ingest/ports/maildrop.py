@@ -74,13 +74,32 @@ class Terms:
     expires_after: float | None = None
 
 
+# Difference between listed and real size that may be an estimate's error in a small message.
+_ESTIMATE_BYTES = 512
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched(Generic[SpoolT]):
-    """One complete message. `size` is how many unstuffed bytes were written to `spool`."""
+    """One complete message.
+
+    A message for which `in_step` is False or `short` is True may have been cut: a server that does not double the
+    leading dots of lines ends a message for us at a line that is a lone dot. It is not to be deleted on the server.
+
+    Attributes:
+        size: how many unstuffed bytes were written to `spool`.
+        in_step: False if something that is no answer followed the message.
+    """
 
     listed: Listed
     spool: SpoolT
     size: int
+    in_step: bool = True
+
+    @property
+    def short(self) -> bool:
+        """Whether far fewer bytes came than LIST promised. Listed sizes are often estimates, seldom off by half."""
+        listed = self.listed.size or 0
+        return self.size < listed / 2 and listed - self.size > _ESTIMATE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +143,8 @@ class Maildrop(Protocol):
         Raises:
             MessageTooLargeError: the message `listed` exceeds the mailbox's limit.
             MaildropConnectError: the connection ended inside a message.
+            MaildropOutOfStepError: what followed the message `row` is no answer, so that message may have been cut
+                although it was yielded with `in_step`.
         """
         ...
 

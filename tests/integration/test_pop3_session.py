@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ from ingest.domain.mailbox import Deadlines, Limits
 from ingest.errors import (
     MaildropConnectError,
     MaildropError,
+    MaildropOutOfStepError,
     MaildropProtocolError,
     MaildropRefusedError,
     MaildropTemporaryError,
@@ -356,3 +358,59 @@ def test_close_may_be_called_at_any_time_and_again_and_never_quits(capabilities:
         drop.close()
         drop.close()
     assert b"QUIT" not in server.received
+
+
+# --- servers that do not double leading dots ---
+
+CUT = b"+OK\r\nSubject: dots\r\n\r\nThe next line is a lone dot.\r\n.\r\nThis is lost.\r\n.\r\n"
+
+
+@pytest.mark.parametrize("capabilities", [(), ("PIPELINING",)])
+def test_message_followed_by_its_own_rest_is_not_in_step(capabilities: tuple[str, ...]) -> None:
+    with session([Expect("RETR"), Send(CUT), Drain()], *capabilities) as (drop, _):
+        (message,) = drop.fetch(rows(500), Spools())
+        assert isinstance(message, Fetched)
+        assert not message.in_step
+
+
+def test_error_names_the_message_whose_rest_came_later() -> None:
+    """What was yielded as whole turns out to be cut when the next answer is due."""
+    end = CUT.index(b"\r\n.\r\n") + len(b"\r\n.\r\n")
+    steps = [Expect("RETR"), Send(CUT[:end]), Expect("RETR"), Send(CUT[end:]), Drain()]
+    with session(steps) as (drop, _):
+        wanted = rows(500, 500)
+        messages = drop.fetch(wanted, Spools())
+        first = next(messages)
+        assert isinstance(first, Fetched)
+        with pytest.raises(MaildropOutOfStepError) as caught:
+            next(messages)
+        assert caught.value.row == wanted[0]
+
+
+@pytest.mark.parametrize(
+    ("listed", "size", "short"),
+    [(None, 5, False), (7, 5, False), (2000, 1500, False), (900, 450, False), (2000, 900, True), (10_000, 5, True)],
+)
+def test_message_is_short_if_far_less_came_than_was_listed(*, listed: int | None, size: int, short: bool) -> None:
+    assert Fetched(Listed(1, b"u", listed), io.BytesIO(), size).short is short
+
+
+def test_refusal_in_two_lines_concerns_its_message_only() -> None:
+    """Else the next poll, and each after it, would end at the same message."""
+    steps = [
+        Expect("RETR"),
+        Send(b"-ERR no\r\nnot today\r\n"),
+        Expect("RETR"),
+        Send(b"+OK\r\nHello\r\n.\r\n"),
+        Drain(),
+    ]
+    with session(steps) as (drop, _):
+        outcomes = list(drop.fetch(rows(5, 7), Spools()))
+        assert [type(outcome) for outcome in outcomes] == [NotFetched, Fetched]
+
+
+def test_blank_line_before_the_answer_to_dele_is_skipped() -> None:
+    steps = [Expect("DELE"), Send(b"\r\n+OK\r\n"), Expect("QUIT"), Send(b"+OK\r\n"), Drain()]
+    with session(steps) as (drop, _):
+        assert drop.delete(rows(5)) == 1
+        assert drop.quit()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import MaildropConnectError, MaildropProtocolError, MaildropTlsError
+from ingest.errors import MaildropConnectError, MaildropOutOfStepError, MaildropProtocolError, MaildropTlsError
 from ingest.pop3 import commands
 from ingest.pop3.commands import Command
 from ingest.pop3.events import Data, End, Event, Farewell, Greeting, Reply, Rows
@@ -171,7 +171,7 @@ def test_a_status_line_of_4_kib_is_accepted_in_any_pieces() -> None:
         assert len(events_of(core, line[:at], line[at:])) == 1
 
 
-@pytest.mark.parametrize("line", [b"+", b"+OKAY", b"+nonsense", b"-err", b"OK", b"", b"\xff", b"* BYE"])
+@pytest.mark.parametrize("line", [b"+", b"+OKAY", b"+nonsense", b"-err", b"OK", b"\xff", b"* BYE"])
 def test_what_is_neither_ok_nor_err_is_refused(line: bytes) -> None:
     core = logged_in()
     core.send(commands.dele(1))
@@ -194,6 +194,86 @@ def test_err_without_a_command_is_a_farewell() -> None:
     assert isinstance(events[0], Farewell)
     assert events[0].status.code == "SYS/TEMP"
     assert core.state is State.CLOSED
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (2,), (3,), (1, 2, 3, 4)])
+def test_blank_line_before_an_answer_is_skipped(cuts: tuple[int, ...]) -> None:
+    """Exchange Online sends one before the answer to DELE."""
+    wire = b"\r\n+OK\r\n"
+    core = logged_in()
+    core.send(commands.dele(1))
+    bounds = [0, *cuts, len(wire)]
+    events = events_of(core, *(wire[a:b] for a, b in pairwise(bounds)))
+    assert [event.ok for event in events if isinstance(event, Reply)] == [True]
+
+
+def test_blank_line_that_arrives_before_the_command_is_skipped() -> None:
+    core = logged_in()
+    assert events_of(core, b"\r", b"\n") == []
+    core.send(commands.dele(1))
+    assert [type(event) for event in events_of(core, b"+OK\r\n")] == [Reply]
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_further_lines_of_a_refusal_are_skipped(*, ahead: bool) -> None:
+    core = logged_in()
+    core.send(commands.retr(1))
+    if ahead:
+        core.send(commands.dele(2))
+    events = events_of(core, b"-ERR no such message\r\n", b"It may have ", b"been deleted.\r\n.\r\n")
+    if not ahead:
+        core.send(commands.dele(2))
+    events += events_of(core, b"+OK\r\n")
+    assert [event.ok for event in events if isinstance(event, Reply)] == [False, True]
+
+
+def test_stray_lines_are_limited() -> None:
+    core = logged_in()
+    core.send(commands.dele(1))
+    with pytest.raises(MaildropOutOfStepError):
+        events_of(core, b"\r\n" * 17)
+
+
+def test_stray_line_after_success_is_out_of_step() -> None:
+    core = logged_in()
+    core.send(commands.dele(1))
+    with pytest.raises(MaildropOutOfStepError):
+        events_of(core, b"+OK\r\nmore\r\n")
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+@pytest.mark.parametrize(
+    ("rest", "in_step"),
+    [
+        (b"", True),
+        (b"-ERR idle", True),
+        (b"\r\n", True),
+        (b"Regards,\r\n", False),
+        (b"\r\n\r\nRegards,\r\n", False),
+        (b".\r\n", False),
+        (b">From me", False),
+    ],
+)
+def test_rest_of_a_message_whose_dots_were_not_doubled_breaks_the_step(
+    rest: bytes, *, in_step: bool, ahead: bool
+) -> None:
+    """Such a message ends for us at a line that is a lone dot."""
+    core = logged_in()
+    core.send(commands.retr(1))
+    if ahead:
+        core.send(commands.retr(2))
+    core.receive(b"+OK\r\nHello\r\n.\r\n" + rest)
+    assert [type(core.next_event()) for _ in range(3)] == [Reply, Data, End]
+    assert core.in_step is in_step
+
+
+def test_answer_to_the_next_command_keeps_the_step() -> None:
+    core = logged_in()
+    core.send(commands.retr(1))
+    core.send(commands.retr(2))
+    core.receive(b"+OK\r\nHello\r\n.\r\n+OK\r\n")
+    assert [type(core.next_event()) for _ in range(3)] == [Reply, Data, End]
+    assert core.in_step
 
 
 def test_ok_without_a_command_is_out_of_step() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ingest.domain.mailbox import Mechanism
@@ -34,15 +36,32 @@ from ingest.pop3.events import parse_status
         (b"-ERR maildrop lock busy! Is another session active?", MaildropInUseError),
         (b"-ERR Unable to lock maildrop", MaildropInUseError),
         (b"-ERR Too many connections", MaildropThrottledError),
-        (b"-ERR login rate exceeded", MaildropThrottledError),
+        (b"-ERR login rate exceeded", LoginDelayError),
         (b"-ERR your account is temporarily locked", MaildropThrottledError),
         (b"-ERR server busy", MaildropThrottledError),
         (b"-ERR please try again later", MaildropThrottledError),
-        (b"-ERR Password is incorrect, login frequency limited, or system is busy", MaildropThrottledError),
+        (b"-ERR Password is incorrect, login frequency limited, or system is busy", LoginDelayError),
         (b"-ERR mail storage services unavailable, wait a few minutes", MaildropTemporaryError),
         (b"-ERR Server Unavailable. 21", MaildropTemporaryError),
         (b"-ERR User is authenticated but not connected.", MaildropTemporaryError),
+        (b"-ERR Connection is closed. 9", MaildropTemporaryError),
+        (b"-ERR Server is under maintenance, try again later", MaildropTemporaryError),
+        (b"-ERR Database connection failed", MaildropTemporaryError),
+        (b"-ERR authentication backend: cannot contact LDAP server", MaildropTemporaryError),
+        (b"-ERR Maximum connections per IP reached", MaildropThrottledError),
+        ("-ERR Service momentanément indisponible".encode("latin-1"), MaildropTemporaryError),
+        ("-ERR Boîte déjà verrouillée".encode("latin-1"), MaildropInUseError),
+        ("-ERR Trop de connexions, réessayez".encode(), MaildropThrottledError),
+        ("-ERR Postfach derzeit nicht verfügbar".encode("latin-1"), MaildropTemporaryError),
+        ("-ERR Bitte später versuchen".encode("latin-1"), MaildropThrottledError),
+        (b"-ERR [SYS/PERM] Your account is not enabled for POP access", MaildropRefusedError),
+        (b"-ERR POP3 access is disabled for your account", MaildropRefusedError),
+        (b"-ERR [AUTH] Plaintext authentication disallowed on non-secure connections.", MaildropRefusedError),
         (b"-ERR invalid password", MaildropAuthError),
+        (b"-ERR Invalid login or password, please try again", MaildropAuthError),
+        (b"-ERR user not found in database", MaildropAuthError),
+        (b"-ERR Mot de passe incorrect, veuillez r\xc3\xa9essayer", MaildropAuthError),
+        (b"-ERR Benutzername oder Passwort falsch", MaildropAuthError),
         (b"-ERR Logon failure: unknown user name or bad password.", MaildropAuthError),
         (b"-ERR", MaildropAuthError),
     ],
@@ -52,6 +71,40 @@ def test_a_refused_login_is_a_bad_password_only_if_it_says_nothing_else(
 ) -> None:
     """A code counts more than words."""
     assert type(refusals.login_refused(parse_status(line), Mechanism.PASSWORD)) is kind
+
+
+@pytest.mark.parametrize("row", refusals.TEXTS, ids=lambda row: row.example)
+def test_each_listed_text_means_what_its_row_says(row: refusals.Text) -> None:
+    first = next(other for other in refusals.TEXTS if other.matches(row.example))
+    assert type(refusals.login_refused(parse_status(b"-ERR " + row.example.encode()), Mechanism.PASSWORD)) is row.kind
+    assert first.kind is row.kind
+
+
+@pytest.mark.parametrize("row", refusals.TEXTS, ids=lambda row: row.example)
+def test_each_listed_text_is_documented(row: refusals.Text) -> None:
+    page = Path(__file__).parents[3] / "docs" / "pop3.md"
+    lines = [line for line in page.read_text().splitlines() if row.example in line]
+    assert any(row.source in line and f"`{row.kind.result}`" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        (b"-ERR too short poll interval (15 min)", "`interval`"),
+        (b"-ERR Exceeded the login limit for a 15 minute period.", "`interval`"),
+        (b"-ERR Too many simultaneous connections. (Failure)", "`limits.connections`"),
+        (b"-ERR Maximum connections per IP reached", "`limits.connections`"),
+        (b"-ERR [IN-USE] Maximum number of connections from user+IP exceeded", "`limits.connections`"),
+        (b"-ERR [SYS/PERM] Your account is not enabled for POP access.", "account's settings"),
+        (b"-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", "`tls: starttls`"),
+        (b"-ERR [IN-USE] no", "Let no other program poll it"),
+    ],
+)
+def test_remedy_names_the_option_that_helps(line: bytes, option: str) -> None:
+    text = str(refusals.login_refused(parse_status(line), Mechanism.PASSWORD))
+    assert option in text
+    if b"onnections" in line:
+        assert "program" not in text, "a limit per address is nobody else's fault"
 
 
 @pytest.mark.parametrize(
