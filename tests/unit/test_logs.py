@@ -21,7 +21,7 @@ from ingest.usecases.poll.progress import PollCounts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-METHODS = {"debug", "info", "warning", "error", "exception", "critical", "tell"}
+METHODS = {"debug", "info", "warning", "error", "exception", "critical", "write"}
 ROOT = Path(__file__).parents[2]
 SECRET = "bob@example.org"
 
