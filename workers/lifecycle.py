@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from celery import Celery
+    from celery.worker import WorkController
 
     from ingest.config import Config
     from ingest.wiring.runtime import Runtime
@@ -145,15 +146,23 @@ def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:
         stop.set()
 
     signals.worker_shutting_down.connect(stopping, weak=False)
-    workers = process.config.workers
-    prefork = queue is Queue.PROCESS
-    if prefork:
+    if queue is Queue.PROCESS:
         process.app.conf.update(
             task_soft_time_limit=PROCESS_SOFT_LIMIT,
             task_time_limit=PROCESS_HARD_LIMIT,
             worker_max_memory_per_child=PROCESS_MEMORY_KIB,
         )
         signals.worker_process_shutdown.connect(lambda **_: process.end_child(), weak=False)
+    worker = _make_worker(process, queue)
+    # Started before the worker is ready: a worker that waits for its broker must have a heartbeat too.
+    watch(queue, CeleryWakeups(process.app), heartbeat)
+    worker.start()
+    if worker.exitcode:
+        raise StartError(f"the {queue} worker ended with code {worker.exitcode}; its log says why")
+
+
+def _make_worker(process: _Process, queue: Queue) -> WorkController:
+    workers = process.config.workers
     concurrency = {
         Queue.POLL: workers.poll_threads,
         Queue.PROCESS: workers.processes,
@@ -161,9 +170,9 @@ def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:
     }
     # Celery warns about pickle in a worker that runs as root; this one accepts JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    worker = process.app.Worker(
+    return process.app.Worker(
         queues=[str(queue)],
-        pool="prefork" if prefork else "threads",
+        pool="prefork" if queue is Queue.PROCESS else "threads",
         concurrency=concurrency[queue],
         hostname=f"{queue}@%h",
         without_gossip=True,
@@ -172,11 +181,6 @@ def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:
         quiet=True,
         loglevel="WARNING",
     )
-    # Started before the worker is ready: a worker that waits for its broker must have a heartbeat too.
-    watch(queue, CeleryWakeups(process.app), heartbeat)
-    worker.start()
-    if worker.exitcode:
-        raise StartError(f"the {queue} worker ended with code {worker.exitcode}; its log says why")
 
 
 def _exposed(queue: Queue, metrics: Metrics) -> CollectorRegistry:

@@ -81,36 +81,34 @@ class Archive:
         received = received_at(spool.head())
         folder = self.layout.folder(mailbox.folder, received.date() if received else None, key)
         digest = bytes.fromhex(key) if listed.unique_id is None else keys.unique_id_digest(listed.unique_id)
+        whole = name == keys.RAW
         try:
             source = self._put_raw(f"{folder}/{name}", spool)
         except StoreCorruptError:
             # A purged message leaves an empty object in place of its raw mail; any other difference is damage.
             if not self._is_purged(f"{folder}/{keys.MANIFEST}"):
                 raise
-            return Registration(digest, None, stored=name == keys.RAW)
+            return Registration(digest, None, stored=whole)
         if source is None:
-            manifest = next((found for found in self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
+            manifest = next(iter(self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
             if manifest is not None:
-                return Registration(digest, None, stored=name == keys.RAW, event=self._unpublished(manifest))
+                return Registration(digest, None, stored=whole, event=self._unpublished(manifest))
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # deleted between two calls, which only a person does
                 return self._store(mailbox, listed, spool, first_seen, name)
-        return Registration(
-            digest,
-            OpenMessage(
-                key=key,
-                mailbox=mailbox.id,
-                unique_id=printable(listed.unique_id or b""),
-                folder=folder,
-                kind="oversize" if name == keys.TOP else "whole",
-                source=source,
-                listed_size=listed.size,
-                first_seen=first_seen,
-                received_at=received,
-                labels=dict(mailbox.labels),
-            ),
-            stored=name == keys.RAW,
+        message = OpenMessage(
+            key=key,
+            mailbox=mailbox.id,
+            unique_id=printable(listed.unique_id or b""),
+            folder=folder,
+            kind="whole" if whole else "oversize",
+            source=source,
+            listed_size=listed.size,
+            first_seen=first_seen,
+            received_at=received,
+            labels=dict(mailbox.labels),
         )
+        return Registration(digest, message, stored=whole)
 
     def _unpublished(self, manifest: Stored) -> Event | None:
         """Return the event of a message that was processed before, or None if it is known to be published.
