@@ -75,8 +75,8 @@ class Text:
 
 
 # The first row that matches counts. A temporary refusal taken for a wrong password would stop the mailbox for hours,
-# a wrong password taken for a temporary one is only tried again, ever more seldom. Non-ASCII letters may arrive in any
-# encoding, so the patterns have a wildcard for them.
+# a wrong password taken for a temporary one is only tried again, ever more seldom. Non-ASCII letters may arrive in
+# any encoding, so the patterns have a wildcard for them.
 TEXTS: tuple[Text, ...] = (
     Text(
         "Plaintext authentication disallowed on non-secure (SSL/TLS) connections.",

@@ -23,10 +23,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A verdict and its reason, a short code such as `http_503` or `timeout`, never the receiver's text."""
+    """A verdict and its reason, a short code such as `http_503` or `timeout`, never the receiver's text.
+
+    `retry_after`: seconds after which the receiver wants to be tried again, as it said with UNAVAILABLE; None if it
+    did not say.
+    """
 
     verdict: Verdict
     reason: str = ""
+    retry_after: float | None = None
 
 
 class Sink(Protocol):

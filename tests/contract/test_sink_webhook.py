@@ -17,7 +17,7 @@ import trustme
 from standardwebhooks import Webhook
 
 from ingest.adapters.sinks.posting import Poster, PostError
-from ingest.adapters.sinks.webhook import WebhookSink
+from ingest.adapters.sinks.webhook import CONCURRENCY, WebhookSink
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict
 from tests.support.http import SECRET, Answer, Receiver, Request, event
@@ -111,6 +111,47 @@ def test_a_missing_secret_is_the_sinks_trouble_and_not_the_relays(receiver: Rece
         pytest.raises(SinkUnavailableError, match="env:HOOK"),
     ):
         sink.deliver([event("e1")])
+
+
+NOW = 1_764_000_000.0  # Mon, 24 Nov 2025 16:00:00 GMT
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Mon, 24 Nov 2025 16:02:00 GMT", 120.0),
+        ("Mon, 24 Nov 2025 15:00:00 GMT", 0.0),
+        ("Tue, 25 Nov 2025 16:00:00 GMT", 3600.0),
+        ("9" * 5000, 3600.0),
+        ("-5", None),
+        ("1e3", None),
+        ("soon", None),
+        ("Mon, 99 Nov 2025 16:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_reported(receiver: Receiver, status: int, value: str, seconds: float | None) -> None:
+    receiver.answer = lambda _: Answer(status, {"Retry-After": value})
+    with sink_to(receiver.url, clock=lambda: NOW) as sink:
+        assert sink.deliver([event("e1")]) == [Outcome(Verdict.UNAVAILABLE, f"http_{status}", seconds)]
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 500])
+def test_retry_after_counts_with_429_and_503_only(receiver: Receiver, status: int) -> None:
+    receiver.answer = lambda _: Answer(status, {"Retry-After": "120"})
+    with sink_to(receiver.url) as sink:
+        (outcome,) = sink.deliver([event("e1")])
+    assert outcome.retry_after is None
+
+
+def test_nothing_more_is_posted_to_a_receiver_that_named_a_time(receiver: Receiver) -> None:
+    receiver.answer = lambda _: Answer(429, {"Retry-After": "120"})
+    with sink_to(receiver.url) as sink:
+        outcomes = sink.deliver([event(f"e{number}", mailbox=f"m{number}") for number in range(100)])
+    assert {outcome.retry_after for outcome in outcomes} == {120.0}
+    assert len(receiver.requests) <= CONCURRENCY
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -326,7 +367,7 @@ def test_the_address_that_was_looked_at_is_the_one_connected_to(
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     url = receiver.url.replace("127.0.0.1", "hooks.example.org")
     with closing(Poster(url, timeout=5, ca_file=None, connections=1, permitted=permitted)) as poster:
-        assert [poster.post(b"{}", {}) for _ in range(2)] == [204, 204]
+        assert [poster.post(b"{}", {}).status for _ in range(2)] == [204, 204]
     assert (asked, looked_at) == (["hooks.example.org"], ["127.0.0.1"])
 
 

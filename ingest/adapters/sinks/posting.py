@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -35,6 +36,14 @@ class PostError(Exception):
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP status, and the value of `Retry-After` (RFC 9110 section 10.2.3) if there is one."""
+
+    status: int
+    retry_after: str | None
 
 
 class Poster:
@@ -71,8 +80,8 @@ class Poster:
         else:
             self._pool = GuardedPool(host, parts.port or 80, **options)
 
-    def post(self, body: bytes, headers: Mapping[str, str]) -> int:
-        """Post once, without following redirects; returns the status of the answer.
+    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Post once, without following redirects; return the answer.
 
         Raises:
             PostError: no answer came in time.
@@ -97,7 +106,7 @@ class Poster:
                 response.close()
                 raise _translated(TimeoutError(), deadline)
             _finish(response)
-            return response.status
+            return Answer(response.status, response.headers.get("retry-after"))
 
     def connect(self) -> None:
         """Connect, with TLS for `https://`, and send nothing.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from ingest.adapters.sinks.posting import Answer
     from ingest.domain.events import Event
 
 # Enough to hide the round trip for a hundred events, few enough for a small receiver.
@@ -29,6 +32,10 @@ CONCURRENCY = 8
 _REFUSALS = frozenset({400, 413, 415, 422})
 # "The consumer has disabled the endpoint": Standard Webhooks asks senders to stop then.
 _GONE = 410
+# RFC 6585 section 4 and RFC 9110 section 15.6.4: with these a receiver may say when to try again.
+_LATER = frozenset({429, 503})
+_LONGEST_SECONDS = 3600.0
+_DIGITS = 9
 
 
 class WebhookSink(Sink):
@@ -142,7 +149,10 @@ class WebhookSink(Sink):
 
 
 class _Batch:
-    """One call of `deliver`. `_unavailable` is set once the receiver does not answer, or answered 410 Gone."""
+    """One call of `deliver`.
+
+    `_unavailable` is set once the receiver does not answer, answered 410 Gone, or asked to be left alone for a while.
+    """
 
     def __init__(self, poster: Poster, key: bytes, clock: Callable[[], float]) -> None:
         self._poster, self._key, self._clock = poster, key, clock
@@ -167,17 +177,42 @@ class _Batch:
             **signature_headers(self._key, event.id, int(self._clock()), event.body),
         }
         try:
-            outcome = _outcome(self._poster.post(event.body, headers))
+            outcome = _outcome(self._poster.post(event.body, headers), self._clock())
         except PostError as error:
             outcome = self._unavailable = Outcome(Verdict.UNAVAILABLE, error.reason)
-        if outcome.verdict is Verdict.GONE:
+        if outcome.verdict is Verdict.GONE or outcome.retry_after is not None:
             self._unavailable = outcome
         return outcome
 
 
-def _outcome(status: int) -> Outcome:
+def _outcome(answer: Answer, now: float) -> Outcome:
+    status = answer.status
     if 200 <= status < 300:  # noqa: PLR2004 - HTTP's success class
         return Outcome(Verdict.DELIVERED)
     if status == _GONE:
         return Outcome(Verdict.GONE, f"http_{status}")
-    return Outcome(Verdict.REJECTED if status in _REFUSALS else Verdict.UNAVAILABLE, f"http_{status}")
+    if status in _REFUSALS:
+        return Outcome(Verdict.REJECTED, f"http_{status}")
+    retry_after = _seconds(answer.retry_after, now) if status in _LATER else None
+    return Outcome(Verdict.UNAVAILABLE, f"http_{status}", retry_after)
+
+
+def _seconds(value: str | None, now: float) -> float | None:
+    """Return the seconds that `Retry-After` names, as a number or a date, at most an hour; None if it is invalid.
+
+    Args:
+        value: of the header.
+        now: seconds since 1970.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        # More digits than an hour has only make `int` slow.
+        return float(min(int(text[:_DIGITS]), _LONGEST_SECONDS))
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    moment = date if date.tzinfo is not None else date.replace(tzinfo=UTC)  # RFC 9110: a date is in GMT
+    return min(max(0.0, moment.timestamp() - now), _LONGEST_SECONDS)

@@ -91,7 +91,7 @@ class RelayStage:
             self.ledger.sinks.release(claim, DISABLED_PAUSE)
             log.error("sink.disabled", sink=sink.name, error=delivery.trouble)
         else:
-            pause = SINK_BACKOFF.pause(claim.tries, self.random())
+            pause = max(SINK_BACKOFF.pause(claim.tries, self.random()), delivery.retry_after)
             self.ledger.sinks.release(claim, pause, claim.tries)
             log.warning(
                 "sink.unavailable", sink=sink.name, error=delivery.trouble, tries=claim.tries, seconds=round(pause, 1)
@@ -103,7 +103,8 @@ class RelayStage:
 class _Delivery:
     """What one relay delivers to one sink under one claim.
 
-    `trouble` is the reason code once the sink was unavailable, or, if `disabled`, answered 410 Gone.
+    `trouble` is the reason code once the sink was unavailable, or, if `disabled`, answered 410 Gone; `retry_after`
+    are the seconds that it wants to be left alone.
     """
 
     stage: RelayStage
@@ -113,6 +114,7 @@ class _Delivery:
     delivered: int = 0
     trouble: str | None = None
     disabled: bool = False
+    retry_after: float = 0.0
     batch: int = FIRST_BATCH
 
     def follow_stream(self) -> None:
@@ -168,6 +170,7 @@ class _Delivery:
             if outcome.verdict in _UNAVAILABLE:
                 self.trouble = self.trouble or outcome.reason
                 self.disabled = self.disabled or outcome.verdict is Verdict.GONE
+                self.retry_after = max(self.retry_after, outcome.retry_after or 0.0)
             if outcome.verdict is Verdict.DELIVERED:
                 self.delivered += 1
                 metrics.count("messages_total", "published")

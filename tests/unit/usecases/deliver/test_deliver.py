@@ -48,6 +48,20 @@ def test_pauses_for_an_unavailable_sink_grow() -> None:
         assert 5 < tried < 20
 
 
+def test_sink_is_not_tried_before_the_time_that_it_named() -> None:
+    with bench() as b:
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_429", retry_after=600.0)
+        filled(b, 1)
+        b.relay_stage.run(never)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        b.clock.time += 599
+        b.relay_stage.run(never)
+        assert b.sinks["main"].delivered == []
+        b.clock.time += 2
+        b.relay_stage.run(never)
+        assert len(b.sinks["main"].delivered) == 1
+
+
 def test_sink_that_is_unavailable_for_a_week_is_tried_every_few_minutes_and_loses_nothing() -> None:
     week = 7 * 86_400
     with bench() as b:
