@@ -130,7 +130,7 @@ def test_contradictions_are_refused_with_a_remedy(name: str) -> None:
     assert words in refusal(values(**over))
 
 
-def test_all_contradictions_are_told_at_once() -> None:
+def test_all_contradictions_are_reported_together() -> None:
     words = refusal(values(config={"store": "", "ledger": ""}, processor={"terminationGracePeriodSeconds": 1}))
     assert words.count("\n- ") == 3
 
@@ -144,7 +144,7 @@ def test_all_contradictions_are_told_at_once() -> None:
         {"config": {"store": {"url": "s3://b", "access_key": "hunter2", "secret_key": "hunter2"}}},
     ],
 )
-def test_a_secret_that_was_written_into_values_is_not_told_again(over: Object) -> None:
+def test_secret_written_into_values_is_not_repeated_in_the_error(over: Object) -> None:
     assert "hunter2" not in refusal(values(**over))
 
 
@@ -159,11 +159,11 @@ def test_a_secret_that_was_written_into_values_is_not_told_again(over: Object) -
         {"ledgerConnections": 200},
     ],
 )  # fmt: skip
-def test_what_makes_sense_is_taken(over: Object) -> None:
+def test_valid_values_are_accepted(over: Object) -> None:
     render(values(**over))
 
 
-def test_as_a_subchart_it_takes_what_a_parent_hands_down() -> None:
+def test_subchart_accepts_global_values() -> None:
     assert render(values(**{"global": {"anything": {"at": "all"}}, "enabled": True, "tags": {"mail": True}})).objects
 
 
@@ -185,5 +185,5 @@ def test_the_charts_application_is_this_version() -> None:
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == __version__
 
 
-def test_everything_is_taken() -> None:
+def test_all_options_are_accepted() -> None:
     assert render(values(**EVERYTHING)).objects

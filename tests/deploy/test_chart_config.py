@@ -45,7 +45,7 @@ def test_mailhaul_takes_the_configuration(name: str, tmp_path: Path) -> None:
     assert config.metrics.address in {"0.0.0.0", "::"}  # noqa: S104 - a pod's
 
 
-def test_what_the_values_say_arrives(tmp_path: Path) -> None:
+def test_values_reach_the_configuration(tmp_path: Path) -> None:
     config = _loaded(render(values(**EVERYTHING)), tmp_path)
     assert [box.id for box in config.mailboxes] == ["plain", "own-port", "m365", "behind"]
     assert [sink.type for sink in config.sinks] == ["webhook", "sqs", "sns", "amqp", "kafka"]

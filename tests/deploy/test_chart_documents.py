@@ -33,6 +33,6 @@ def test_there_are_examples_to_try() -> None:
     assert len(EXAMPLES) >= 5
 
 
-def test_commands_name_objects_of_the_release() -> None:
+def test_documented_commands_name_objects_of_the_release() -> None:
     names = {item["metadata"]["name"] for item in render(yaml.safe_load(_first_steps()), name="mailhaul").objects}
     assert set(re.findall(r"deploy/([a-z-]+)", PAGE + MICROSOFT)) <= names

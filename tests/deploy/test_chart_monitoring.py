@@ -29,7 +29,7 @@ def _alerts(**options: Any) -> dict[str, Object]:
     return {rule["alert"]: rule for rule in _rules(_rendered(**options)) if "alert" in rule}
 
 
-def test_there_are_none_unless_they_are_asked_for() -> None:
+def test_no_monitoring_objects_by_default() -> None:
     rendered = render(values())
     assert rendered.of("PrometheusRule") == []
     assert not [item for item in rendered.of("ConfigMap") if item["metadata"]["name"].endswith("-dashboards")]

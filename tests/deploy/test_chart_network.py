@@ -34,7 +34,7 @@ def _mailbox(**options: Any) -> dict[str, Any]:
     return {"mailboxes": [{**MAILBOX, **options}]}
 
 
-def test_there_is_none_unless_it_is_asked_for() -> None:
+def test_no_network_policy_by_default() -> None:
     assert render(values()).of("NetworkPolicy") == []
 
 
@@ -110,7 +110,7 @@ def test_a_collector_of_traces_is_reached_where_there_is_one(tracing: object, po
         assert _opened(process, tracing=tracing) - {443, 6379, 995} == ports
 
 
-def test_mailboxes_that_the_chart_cannot_see_have_the_ports_that_are_told() -> None:
+def test_mailboxes_outside_the_chart_use_the_configured_ports() -> None:
     over = merged(ON, {"mailboxConfigMaps": ["tenants"], "networkPolicy": {"mailPorts": [2110]}})
     assert 2110 in _ports(render(values(**over)), "poller")
 

@@ -88,7 +88,7 @@ def _notes(**over: Any) -> str:
     return render(values(**over)).notes
 
 
-def test_notes_say_what_to_do_next() -> None:
+def test_notes_describe_the_next_steps() -> None:
     notes = _notes()
     for command in (
         "kubectl -n mail rollout status deployment -l app.kubernetes.io/instance=demo",
@@ -114,7 +114,7 @@ def test_notes_say_what_is_missing(over: Object, words: str) -> None:
     assert words in _notes(**over)
 
 
-def test_notes_are_silent_about_what_is_there() -> None:
+def test_notes_do_not_mention_what_is_configured() -> None:
     sinks = [{"type": "webhook", "url": "https://erp.example", "secret": "env:HOOK"}]
     notes = _notes(config={"sinks": sinks}, networkPolicy={"enabled": True})
     assert notes.rstrip().endswith("in this namespace: mailboxes.")

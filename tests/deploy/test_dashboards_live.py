@@ -60,7 +60,7 @@ def shown(title: str, prometheus: Prometheus) -> dict[str, float]:
 
 @pytest.mark.e2e
 @pytest.mark.prometheus
-def test_every_panel_shows_something_and_the_troubled_ones_are_named(tmp_path: Path) -> None:
+def test_every_panel_shows_data_and_names_the_failing_mailboxes_and_sinks(tmp_path: Path) -> None:
     if find_prometheus() is None:
         missing("prometheus", "Prometheus")
     with Watched(tmp_path) as scene:

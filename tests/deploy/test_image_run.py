@@ -86,7 +86,7 @@ def test_nothing_but_scratch_can_be_written(image: Image) -> None:
 
 
 @pytest.mark.e2e
-def test_it_does_the_whole_work_and_ends_when_asked_to(image: Image, tmp_path: Path) -> None:
+def test_image_ingests_mail_and_stops_on_sigterm(image: Image, tmp_path: Path) -> None:
     """The compose file's services, each in a container: mail arrives, each is healthy, counts, and drains."""
 
     def launch(command: Sequence[str], env: Mapping[str, str], log: IO[bytes]) -> Container:

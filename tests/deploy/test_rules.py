@@ -51,7 +51,7 @@ def test_names_are_unique_and_ours() -> None:
 
 
 @each_alert
-def test_an_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(alert: Alert) -> None:
+def test_every_alert_has_a_severity_a_summary_and_a_runbook(alert: Alert) -> None:
     assert alert.severity in {"critical", "warning"}
     assert set(alert.annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
     assert len(alert.annotations["summary"]) > 20

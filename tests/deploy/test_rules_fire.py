@@ -365,16 +365,16 @@ SCENARIOS = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: f"{scenario.alert}: {scenario.story}")
-def test_alerts_fire_when_they_must_and_only_then(scenario: Scenario, tmp_path: Path) -> None:
+def test_alerts_fire_exactly_when_expected(scenario: Scenario, tmp_path: Path) -> None:
     assert judge(scenario, tmp_path) == ""
 
 
-def test_every_alert_is_seen_to_fire_and_to_keep_silent() -> None:
+def test_every_alert_has_a_firing_and_a_silent_scenario() -> None:
     for alert in load_rules()[1]:
         outcomes = {bool(scenario.fires) for scenario in SCENARIOS if scenario.alert == alert.name}
         assert outcomes == {True, False}, alert.name
 
 
-def test_a_scenario_that_does_not_come_true_is_found(tmp_path: Path) -> None:
+def test_wrong_scenario_is_detected(tmp_path: Path) -> None:
     wrong = Scenario("MailhaulLedgerDown", "it does not fire", one("ledger_up", "1x20"), 15, (Firing("fires"),))
     assert "MailhaulLedgerDown" in judge(wrong, tmp_path)

@@ -51,7 +51,7 @@ def each_once(events: list[dict[str, Any]]) -> None:
     assert Counter(event["id"] for event in events).keys() == set(ids.values())
 
 
-def test_hints_travel_through_rabbitmq_and_do_so_again_after_it_was_restarted(
+def test_wakeups_use_rabbitmq_and_resume_after_its_restart(
     tmp_path: Path, dovecot_server: Dovecot, rabbitmq: RabbitMq
 ) -> None:
     post = Post(dovecot_server, "over-rabbitmq")
@@ -65,7 +65,7 @@ def test_hints_travel_through_rabbitmq_and_do_so_again_after_it_was_restarted(
         assert service.children() == workers, "no process had to be started anew"
 
 
-def test_ledger_and_hints_go_over_tls(tmp_path: Path, dovecot_server: Dovecot) -> None:
+def test_ledger_and_wakeups_use_tls(tmp_path: Path, dovecot_server: Dovecot) -> None:
     post = Post(dovecot_server, "over-tls")
     with (
         tls_redis(tmp_path) as url,

@@ -108,7 +108,7 @@ class Consumer:
             return []  # not made yet
 
 
-def test_the_stream_is_consumed_each_event_once(tmp_path: Path, valkey: Valkey) -> None:
+def test_stream_consumer_handles_each_event_once(tmp_path: Path, valkey: Valkey) -> None:
     valkey.flush()
     told = events(4)
     consumer = Consumer("stream", tmp_path, valkey.url)
@@ -124,7 +124,7 @@ def test_the_stream_is_consumed_each_event_once(tmp_path: Path, valkey: Valkey) 
             consumer.wait_for(told)
 
 
-def test_a_queue_is_consumed_each_event_once(tmp_path: Path, moto_server: MotoServer) -> None:
+def test_queue_consumer_handles_each_event_once(tmp_path: Path, moto_server: MotoServer) -> None:
     with closing(moto_server.sqs) as client:
         queue = client.create_queue(QueueName=f"consumed-{time.time_ns()}", Attributes={"VisibilityTimeout": "1"})[
             "QueueUrl"
@@ -156,7 +156,7 @@ def deliver(url: str, told: Sequence[Event]) -> list[Verdict]:
         return [outcome.verdict for outcome in sink.deliver(told)]
 
 
-def test_webhooks_are_received_each_event_once(receiver: tuple[Consumer, str]) -> None:
+def test_webhook_receiver_handles_each_event_once(receiver: tuple[Consumer, str]) -> None:
     consumer, url = receiver
     told = events(3)
     with consumer.running(dying=True) as dead:
@@ -174,7 +174,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> int:
     return urllib3.request("POST", url, body=body, headers=headers, timeout=10, retries=False).status
 
 
-def test_webhooks_that_are_not_signed_or_are_played_back_are_refused(receiver: tuple[Consumer, str]) -> None:
+def test_unsigned_or_replayed_webhooks_are_rejected(receiver: tuple[Consumer, str]) -> None:
     consumer, url = receiver
     (event,) = events(1)
     key, now = signing_key(SECRET), int(time.time())

@@ -98,7 +98,9 @@ def place(
 @pytest.mark.e2e
 @pytest.mark.dovecot
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name.replace(" ", "-"))
-def test_a_process_that_dies(point: Point, place: Place, record_property: Callable[[str, object], None]) -> None:
+def test_nothing_is_lost_when_a_process_is_killed_after_a_step(
+    point: Point, place: Place, record_property: Callable[[str, object], None]
+) -> None:
     mails = [sample(index, place.user).raw for index in range(DONE + NEW)]
     place.deliver(*mails[:DONE])
     assert place.drain()

@@ -43,7 +43,7 @@ def mails_in(folder: Path) -> int:
 
 
 @pytest.mark.e2e
-def test_it_runs_without_anything_and_a_second_start_carries_on(tmp_path: Path) -> None:
+def test_demonstration_needs_no_configuration_and_a_second_start_continues(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     code, output = run_until(folder, 40, signal.SIGINT)
     assert code == 130
@@ -62,7 +62,7 @@ def test_it_runs_without_anything_and_a_second_start_carries_on(tmp_path: Path) 
 
 
 @pytest.mark.e2e
-def test_its_configuration_can_be_copied_and_used(tmp_path: Path) -> None:
+def test_configuration_of_the_demonstration_is_usable(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     run_until(folder, 40, signal.SIGTERM)
     done = mailhaul("status", "--config", str(folder / "mailhaul.yaml"))

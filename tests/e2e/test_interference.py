@@ -96,7 +96,7 @@ def trouble(store: DelayProxy) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.dovecot
-def test_the_count_is_exact_whatever_is_in_the_way(
+def test_every_message_is_counted_once_despite_network_and_store_faults(
     tmp_path: Path, dovecot_server: Dovecot, s3_server: S3Server
 ) -> None:
     dice = random.Random(7)  # noqa: S311 - what is cut where depends on the machine's pace anyway

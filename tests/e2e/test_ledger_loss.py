@@ -37,9 +37,7 @@ HOW: dict[str, tuple[tuple[str, ...], Callable[[Valkey], None]]] = {
 @pytest.mark.e2e
 @pytest.mark.dovecot
 @pytest.mark.parametrize("how", HOW)
-def test_a_ledger_that_loses_again_and_again_costs_repeats_and_nothing_else(
-    tmp_path: Path, dovecot_server: Dovecot, how: str
-) -> None:
+def test_repeated_ledger_loss_only_repeats_events(tmp_path: Path, dovecot_server: Dovecot, how: str) -> None:
     options, lose = HOW[how]
     sent: dict[str, dict[bytes, SampleMail]] = defaultdict(dict)
     boxes: list[dict[str, Any]] = []

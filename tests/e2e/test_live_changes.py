@@ -142,7 +142,7 @@ def operator(tmp_path: Path, valkey: Valkey, own_dovecot: Dovecot) -> Iterator[O
         assert service.children() == before
 
 
-def test_mailboxes_come_change_and_go(operator: Operator, tmp_path: Path) -> None:
+def test_mailboxes_can_be_added_changed_and_removed_while_running(operator: Operator, tmp_path: Path) -> None:
     operator.boxes["two"] = operator.box("two")
     operator.edit()
     operator.expect("two", "added")
@@ -167,7 +167,7 @@ def test_mailboxes_come_change_and_go(operator: Operator, tmp_path: Path) -> Non
     assert len(list(tmp_path.glob("store/one/**/raw.eml"))) == 1 + 1 + 3, "what was stored stays"
 
 
-def test_mailboxes_are_paused_and_resumed(operator: Operator) -> None:
+def test_mailboxes_can_be_paused_and_resumed(operator: Operator) -> None:
     operator.boxes["two"] = operator.box("two")
     operator.edit()
     operator.expect("two", "before")
@@ -183,7 +183,7 @@ def test_mailboxes_are_paused_and_resumed(operator: Operator) -> None:
         operator.wait_for(subject)
 
 
-def test_a_secret_is_rotated(operator: Operator) -> None:
+def test_rotated_secret_is_used_without_a_restart(operator: Operator) -> None:
     operator.boxes["two"] = operator.box("two")
     operator.edit()
     operator.expect("two", "with the old password")
@@ -195,7 +195,7 @@ def test_a_secret_is_rotated(operator: Operator) -> None:
     assert operator.state("two")["status"]["result"] == "success"
 
 
-def test_a_broken_configuration_is_told_of_once_and_not_used(operator: Operator, tmp_path: Path) -> None:
+def test_broken_configuration_is_reported_once_and_ignored(operator: Operator, tmp_path: Path) -> None:
     for times, broken in enumerate(BROKEN, 1):
         operator.edit(broken)
         for number in range(3):

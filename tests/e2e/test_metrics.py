@@ -69,7 +69,7 @@ def check_names(prometheus: Prometheus) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.prometheus
-def test_prometheus_reads_every_process_and_the_figures_are_right_even_after_a_crash(
+def test_prometheus_scrapes_every_process_with_correct_counts_after_a_crash(
     tmp_path: Path, prometheus_for: Callable[[Sequence[str]], Prometheus]
 ) -> None:
     deliver(tmp_path / "drops", 0, MAILS)

@@ -28,7 +28,7 @@ ENVIRONMENT = {"PROBE": "only-for-the-probe"}
 
 
 @pytest.mark.e2e
-def test_a_running_service_hauls_the_mail(tmp_path: Path) -> None:
+def test_probe_succeeds_when_the_service_ingests_mail(tmp_path: Path) -> None:
     config = write_config(tmp_path, [_mailbox()])
     with Service(config, env=ENVIRONMENT):
         for _ in range(2):  # another mail each time
@@ -38,7 +38,7 @@ def test_a_running_service_hauls_the_mail(tmp_path: Path) -> None:
             assert "/message.json" in done.stdout
 
 
-def test_without_a_service_nothing_is_stored(tmp_path: Path) -> None:
+def test_probe_fails_without_a_service(tmp_path: Path) -> None:
     config = write_config(tmp_path, [_mailbox()])
     everywhere = ("--address", "0.0.0.0")  # noqa: S104 - as in a pod
     done = mailhaul("probe", "helm-test", "--config", str(config), "--seconds", "1", *everywhere, env=ENVIRONMENT)
@@ -53,7 +53,7 @@ def test_without_a_service_nothing_is_stored(tmp_path: Path) -> None:
         ("helm-test", {"tls": "implicit"}, "write `tls: none`"),
     ],
 )
-def test_a_mailbox_has_to_be_meant_for_it(tmp_path: Path, name: str, options: dict[str, Any], words: str) -> None:
+def test_probe_requires_a_mailbox_of_its_own(tmp_path: Path, name: str, options: dict[str, Any], words: str) -> None:
     config = write_config(tmp_path, [_mailbox(**options)])
     done = mailhaul("probe", name, "--config", str(config), env=ENVIRONMENT)
     assert done.returncode == 2

@@ -53,7 +53,7 @@ def drained(folder: Path, mails: list[bytes], **sections: Any) -> dict[str, Any]
 
 
 @pytest.mark.e2e
-def test_an_infected_attachment_is_set_apart_and_a_clamd_that_stops_holds_up_nothing(
+def test_infected_attachment_is_quarantined_and_a_stopped_clamd_delays_nothing(
     tmp_path: Path, own_clamd: Clamd
 ) -> None:
     scan = {"url": own_clamd.tcp_url, "policy": "quarantine", "max_bytes": FILE_MAX // 2}
@@ -78,7 +78,7 @@ def test_an_infected_attachment_is_set_apart_and_a_clamd_that_stops_holds_up_not
 
 
 @pytest.mark.e2e
-def test_only_the_mailboxs_own_mail_server_is_believed_and_limits_hold(tmp_path: Path) -> None:
+def test_only_results_of_the_own_mail_server_count_and_limits_apply(tmp_path: Path) -> None:
     data = drained(tmp_path, [mail("s", *[b"%PDF"] * 5)], parse={"parts": 3})["s"]
     assert data["authentication"]["authserv_id"] == "mx.example.org"
     (result,) = data["authentication"]["results"]
@@ -89,7 +89,7 @@ def test_only_the_mailboxs_own_mail_server_is_believed_and_limits_hold(tmp_path:
     assert len(data["attachments"]) == 2
 
 
-def test_dkim_is_verified_only_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_dkim_is_verified_only_if_enabled(tmp_path: Path) -> None:
     for dkim in (False, True):
         config = write_config(tmp_path, [], parse={"dkim": dkim, "dkim_bytes": "1MiB"})
         runtime = build(ConfigSource(config, {}), "redis://127.0.0.1:1/0", Metrics(), MemoryWakeups())
@@ -98,7 +98,7 @@ def test_dkim_is_verified_only_where_that_is_asked_for(tmp_path: Path) -> None:
         runtime.close()
 
 
-def test_check_asks_the_scanner(tmp_path: Path, own_clamd: Clamd) -> None:
+def test_check_contacts_the_scanner(tmp_path: Path, own_clamd: Clamd) -> None:
     config = write_config(tmp_path, [], scan=own_clamd.unix_url)
     done = mailhaul("check", "--json", "--config", str(config))
     assert done.returncode == 0, done.stdout

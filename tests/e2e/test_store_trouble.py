@@ -80,7 +80,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.e2e
-def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+def test_full_disk_loses_nothing(tmp_path: Path) -> None:
     with served(tmp_path) as mailbox, small_disk(tmp_path / "disk") as disk:
         config = write_config(tmp_path, [mailbox], store=f"file://{disk}/store")
         with Service(config, ENV) as service:
@@ -92,7 +92,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_a_bucket_that_is_not_there_loses_nothing(tmp_path: Path, s3_server: S3Server) -> None:
+def test_missing_bucket_loses_nothing(tmp_path: Path, s3_server: S3Server) -> None:
     with served(tmp_path) as mailbox:
         config = write_config(tmp_path, [mailbox], store=s3_server.store("not-yet-there"))
         with Service(config, {**ENV, **s3_server.environment}) as service:

@@ -41,7 +41,7 @@ def served(folder: Path, mails: int, env: dict[str, str], **sections: Any) -> li
     return events
 
 
-def test_one_message_is_one_trace_over_all_processes_and_at_its_consumer(tmp_path: Path) -> None:
+def test_a_message_is_one_trace_across_all_processes_and_its_consumer(tmp_path: Path) -> None:
     """Each process hands over its last spans as it ends, the children of the processor too."""
     with collecting() as collector, Receiver() as consumer:
         sinks = [
@@ -80,7 +80,7 @@ def silent() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("away", [nobody, silent])
-def test_without_its_collector_the_service_does_all_it_does(
+def test_service_works_while_the_trace_collector_is_unavailable(
     tmp_path: Path, away: Callable[[], AbstractContextManager[str]]
 ) -> None:
     """It ends in time too, and tells of it once in each process that traces: poller, processor's child, relay."""

@@ -121,7 +121,7 @@ def logged(service: Service, *words: str) -> bool:
 
 
 @pytest.mark.e2e
-def test_troubled_mailboxes_and_sinks_are_told_of_and_hold_up_nobody(tmp_path: Path) -> None:
+def test_failing_mailboxes_and_sinks_are_reported_and_delay_no_others(tmp_path: Path) -> None:
     port = free_port()
     with troubled(tmp_path) as mailboxes:
         config = write_config(
@@ -153,7 +153,7 @@ def test_troubled_mailboxes_and_sinks_are_told_of_and_hold_up_nobody(tmp_path: P
 
 
 @pytest.mark.e2e
-def test_check_says_one_clear_line_for_each_trouble(tmp_path: Path) -> None:
+def test_check_prints_one_line_per_problem(tmp_path: Path) -> None:
     with troubled(tmp_path) as mailboxes:
         config = write_config(tmp_path, mailboxes, sinks=[broken_webhook()])
         done = mailhaul("check", "--config", str(config), "--json", env=ENV)
@@ -168,7 +168,7 @@ def test_check_says_one_clear_line_for_each_trouble(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_drain_reports_the_bad_takes_the_good_and_says_so_by_its_exit_code(tmp_path: Path) -> None:
+def test_drain_ingests_what_it_can_and_exits_1_if_a_mailbox_failed(tmp_path: Path) -> None:
     with troubled(tmp_path) as mailboxes:
         config = write_config(tmp_path, mailboxes)
         done = mailhaul("drain", "--config", str(config), "--json", env=ENV)
@@ -187,7 +187,7 @@ def test_drain_reports_the_bad_takes_the_good_and_says_so_by_its_exit_code(tmp_p
 
 
 @pytest.mark.e2e
-def test_a_mistake_in_the_yaml_is_one_line_that_names_file_path_and_remedy(tmp_path: Path) -> None:
+def test_yaml_mistake_is_one_line_with_file_path_and_remedy(tmp_path: Path) -> None:
     config = tmp_path / "mailhaul.yaml"
     config.write_text(
         "store: file:///tmp/x\nledger: embedded\nmailboxes:\n  - id: a\n    host: pop.example.org\n    prot: 995\n"

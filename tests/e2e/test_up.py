@@ -96,7 +96,7 @@ def _whole_run(
 
 @pytest.mark.e2e
 @pytest.mark.dovecot
-def test_every_byte_arrives_in_a_folder_and_only_what_is_new_the_second_time(
+def test_every_byte_arrives_in_a_folder_and_a_restart_ingests_only_new_mail(
     tmp_path: Path, dovecot_server: Dovecot
 ) -> None:
     store = tmp_path / "store"
@@ -112,7 +112,7 @@ def test_every_byte_arrives_in_a_folder_and_only_what_is_new_the_second_time(
 
 @pytest.mark.e2e
 @pytest.mark.dovecot
-def test_every_byte_arrives_in_s3_and_only_what_is_new_the_second_time(
+def test_every_byte_arrives_in_s3_and_a_restart_ingests_only_new_mail(
     tmp_path: Path, dovecot_server: Dovecot, s3_server: S3Server
 ) -> None:
     client = s3_server.client()

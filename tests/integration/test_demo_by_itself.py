@@ -25,7 +25,7 @@ def test_mailboxes_without_a_password_are_not_served(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_port_that_is_taken_and_a_folder_that_is_none_are_named(tmp_path: Path) -> None:
+def test_used_port_and_missing_folder_are_named_in_the_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = _serve("--folder", str(tmp_path / "mail"), "--port", port, MAILBOX_PASSWORD="made-up")

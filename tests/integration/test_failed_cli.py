@@ -63,7 +63,7 @@ def keys(run: Run) -> list[str]:
     return [row["message_key"] for row in json.loads(run("list", "--json").stdout)]
 
 
-def test_they_are_listed_and_shown(run: Run) -> None:
+def test_failed_messages_are_listed_and_shown(run: Run) -> None:
     listed = run("list")
     assert listed.returncode == 0
     assert all(key in listed.stdout for key in KEYS)
@@ -75,7 +75,7 @@ def test_they_are_listed_and_shown(run: Run) -> None:
     assert (one["reason"], one["tries"], one["raw"]["size"]) == ("message", 6, 1234)
 
 
-def test_what_is_retried_or_dropped_is_no_longer_there(run: Run, valkey: Valkey) -> None:
+def test_retried_and_dropped_messages_leave_the_list(run: Run, valkey: Valkey) -> None:
     assert run("retry", KEYS[0]).stdout == "1 messages will be processed again\n"
     assert run("drop", "--mailbox", "two", "--yes").stdout == "1 messages dropped\n"
     assert keys(run) == [KEYS[1]]
@@ -87,7 +87,7 @@ def test_what_is_retried_or_dropped_is_no_longer_there(run: Run, valkey: Valkey)
         assert {claim.id for claim in ledger.messages.claim(9, 60)} == set(KEYS[:2])
 
 
-def test_nothing_is_dropped_without_a_yes(run: Run) -> None:
+def test_drop_requires_confirmation(run: Run) -> None:
     assert run("drop", "--all").returncode == 1, "there is nobody to ask"
     assert keys(run) == KEYS
 
@@ -101,7 +101,7 @@ def test_nothing_is_dropped_without_a_yes(run: Run) -> None:
         (("drop", "a", "--yes"), "2 messages that were given up begin with a"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
+def test_wrong_arguments_print_one_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
     told = run(*arguments)
     assert told.returncode in (1, 2)
     assert words in told.stderr

@@ -47,7 +47,7 @@ def states(run: Run) -> dict[str, str]:
     return {row["id"]: row["state"] for row in json.loads(run("mailboxes", "list", "--json").stdout)}
 
 
-def test_a_person_sees_pauses_resumes_and_polls_mailboxes(run: Run, dovecot_server: Dovecot) -> None:
+def test_mailboxes_can_be_listed_paused_resumed_and_polled(run: Run, dovecot_server: Dovecot) -> None:
     assert states(run) == {"one": "unscheduled", "two": "unscheduled", "off": "disabled"}
     assert run("mailboxes", "pause", "one").stdout == "one is paused\n"
     assert run("mailboxes", "pause", "one").stdout == "one was already paused\n"
@@ -71,7 +71,7 @@ def test_a_person_sees_pauses_resumes_and_polls_mailboxes(run: Run, dovecot_serv
     assert json.loads(run("mailboxes", "poll", "one", "--json").stdout)["new"] == 0
 
 
-def test_all_are_paused_and_resumed_at_once(run: Run) -> None:
+def test_all_mailboxes_can_be_paused_and_resumed_at_once(run: Run) -> None:
     assert run("mailboxes", "pause", "--all").stdout.splitlines() == [
         f"{id_} is paused" for id_ in ("one", "two", "off")
     ]
@@ -90,13 +90,13 @@ def test_all_are_paused_and_resumed_at_once(run: Run) -> None:
         (["poll", "three"], "there is no mailbox three"),
     ],
 )
-def test_a_mistake_changes_nothing_and_says_what_to_do(run: Run, arguments: list[str], words: str) -> None:
+def test_wrong_arguments_change_nothing_and_print_the_remedy(run: Run, arguments: list[str], words: str) -> None:
     done = run("mailboxes", *arguments)
     assert (done.returncode, words in done.stderr) == (2, True)
     assert "paused" not in states(run).values()
 
 
-def test_a_poll_by_hand_that_fails_says_so(run: Run, dovecot_server: Dovecot) -> None:
+def test_failed_manual_poll_reports_the_error(run: Run, dovecot_server: Dovecot) -> None:
     dovecot_server.stop()
     try:
         done = run("mailboxes", "poll", "two")

@@ -47,14 +47,14 @@ def configured(folder: Path, dovecot: Dovecot, tokens: TokenServer) -> str:
     return str(write_config(folder, [box]))
 
 
-def test_mail_comes_through_with_a_token(tmp_path: Path, dovecot_server: Dovecot, tokens: TokenServer) -> None:
+def test_mail_is_ingested_with_an_oauth_token(tmp_path: Path, dovecot_server: Dovecot, tokens: TokenServer) -> None:
     done = mailhaul("drain", "--config", configured(tmp_path, dovecot_server, tokens), env={"SECRET": SECRET})
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(read_events(tmp_path / "events.jsonl")) == 1
     assert len(tokens.requests) == 1
 
 
-def test_a_refused_application_is_told_with_who_has_to_act(
+def test_rejected_application_names_who_must_act(
     tmp_path: Path, dovecot_server: Dovecot, tokens: TokenServer
 ) -> None:
     tokens.answer = None
@@ -63,7 +63,7 @@ def test_a_refused_application_is_told_with_who_has_to_act(
     assert "secrets expire" in " ".join(done.stdout.split())
 
 
-def test_a_token_that_the_mailbox_does_not_take_is_not_the_token_servers_fault(
+def test_token_rejected_by_the_mailbox_is_not_blamed_on_the_token_server(
     tmp_path: Path, dovecot_server: Dovecot, tokens: TokenServer
 ) -> None:
     tokens.answer = issue(dovecot_server.token("somebody-else"))

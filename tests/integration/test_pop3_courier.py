@@ -69,7 +69,7 @@ def test_every_byte_comes_through(courier: Courier, connect: Pop3Connector) -> N
     assert drop.quit()
 
 
-def test_what_arrives_with_the_password_is_lost_though_pipelining_is_announced(courier: Courier) -> None:
+def test_commands_sent_with_the_password_are_lost_despite_announced_pipelining(courier: Courier) -> None:
     """A fact about Courier, on which the next test stands."""
     courier.add_user("lost", "secret")
     with (
@@ -85,7 +85,7 @@ def test_what_arrives_with_the_password_is_lost_though_pipelining_is_announced(c
         assert [answers.readline() for _ in range(4)] == [b"+OK Yup.\r\n", b"+OK 0 0\r\n", b"+OK Bye-bye.\r\n", b""]
 
 
-def test_a_lost_flight_costs_one_connection_and_is_not_tried_again(courier: Courier) -> None:
+def test_lost_pipelined_commands_cost_one_connection_and_are_not_repeated(courier: Courier) -> None:
     courier.add_user("flight", "secret")
     courier.deliver("flight", NASTY)
     connect = Pop3Connector()
@@ -97,22 +97,20 @@ def test_a_lost_flight_costs_one_connection_and_is_not_tried_again(courier: Cour
     assert courier.connections - before <= 6
 
 
-def test_its_login_delay_is_told(courier: Courier, connect: Pop3Connector) -> None:
+def test_login_delay_is_reported(courier: Courier, connect: Pop3Connector) -> None:
     courier.add_user("delay", "secret")
     with closing(opened(courier, "delay", connect)) as drop:
         assert drop.terms.login_delay == 10.0
         assert drop.terms.expires_after is None
 
 
-def test_a_wrong_password_is_told_as_that(courier: Courier, connect: Pop3Connector) -> None:
+def test_wrong_password_is_an_authentication_error(courier: Courier, connect: Pop3Connector) -> None:
     courier.add_user("wrong", "other")
     with pytest.raises(MaildropAuthError, match="Login failed"):
         opened(courier, "wrong", connect, Deadlines())  # it lets a wrong password wait for five seconds
 
 
-def test_a_server_that_cannot_look_passwords_up_is_no_wrong_password(
-    courier: Courier, connect: Pop3Connector
-) -> None:
+def test_unavailable_password_database_is_not_a_wrong_password(courier: Courier, connect: Pop3Connector) -> None:
     """It has no response codes: its words say it."""
     courier.add_user("unknown", "secret")
     courier.passwords_known = False
@@ -139,7 +137,7 @@ def test_only_quit_deletes(courier: Courier, connect: Pop3Connector) -> None:
     assert courier.maildrop("commit") == [b"N: 129\n\n"]
 
 
-def test_two_sessions_at_once_do_each_other_no_harm(courier: Courier, connect: Pop3Connector) -> None:
+def test_two_concurrent_sessions_do_not_interfere(courier: Courier, connect: Pop3Connector) -> None:
     """Courier locks nothing: a message may go while another session has it listed."""
     courier.add_user("two", "secret")
     for number in range(3):
@@ -158,7 +156,7 @@ def test_two_sessions_at_once_do_each_other_no_harm(courier: Courier, connect: P
     assert courier.maildrop("two") == [b"N: 0\n\n"]
 
 
-def test_what_quit_did_not_delete_is_deleted_again_and_not_ingested_again(courier: Courier) -> None:
+def test_messages_that_quit_did_not_delete_are_deleted_later_and_not_ingested_again(courier: Courier) -> None:
     """Courier says +OK to QUIT, whatever becomes of the files."""
     courier.add_user("again", "secret")
     for number in range(3):
@@ -178,7 +176,7 @@ def test_what_quit_did_not_delete_is_deleted_again_and_not_ingested_again(courie
     assert courier.maildrop("again") == []
 
 
-def test_mail_that_comes_while_old_mail_is_deleted_is_ingested_once(courier: Courier) -> None:
+def test_mail_arriving_during_deletion_is_ingested_once(courier: Courier) -> None:
     courier.add_user("mixed", "secret")
     made = deleting(courier, "mixed")
     with closing(made):

@@ -99,7 +99,7 @@ def test_a_maildrop_is_held_by_one_session(server: DemoServer) -> None:
 
 
 @pytest.mark.parametrize(("user", "password"), [("ann", "banana"), ("eve", "x"), ("../ann", "apple")])
-def test_nobody_else_can_log_in(server: DemoServer, user: str, password: str) -> None:
+def test_unknown_users_cannot_log_in(server: DemoServer, user: str, password: str) -> None:
     with pytest.raises(MaildropAuthError):
         opened(server, user, password)
 
@@ -140,7 +140,7 @@ def test_the_commands_our_client_does_not_use_work_for_others(server: DemoServer
     assert len(list((folder / "ann").iterdir())) == 2
 
 
-def test_a_command_without_end_is_not_collected(server: DemoServer) -> None:
+def test_endless_command_is_not_buffered(server: DemoServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as sock, sock.makefile("rb") as reader:
         reader.readline()
         sock.sendall(b"x" * 256)
@@ -148,7 +148,7 @@ def test_a_command_without_end_is_not_collected(server: DemoServer) -> None:
         assert reader.readline() == b""
 
 
-def test_silence_ends_a_session(folder: Path) -> None:
+def test_idle_session_is_closed(folder: Path) -> None:
     with (
         DemoServer(folder, PASSWORDS, idle=0.1) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock,

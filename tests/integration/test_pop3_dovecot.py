@@ -69,7 +69,7 @@ def test_only_quit_deletes(dovecot_server: Dovecot) -> None:
     assert dovecot_server.maildrop("commit") == [b"N: 129\r\n\r\n"]
 
 
-def test_a_message_that_has_gone_does_not_touch_the_others(dovecot_server: Dovecot) -> None:
+def test_vanished_message_does_not_affect_the_others(dovecot_server: Dovecot) -> None:
     """Whatever Dovecot says of it, the session or the next one has the rest."""
     dovecot_server.add_user("gone", "secret")
     for number in range(3):
@@ -82,7 +82,7 @@ def test_a_message_that_has_gone_does_not_touch_the_others(dovecot_server: Dovec
     drop.close()
 
 
-def test_a_wrong_password_is_told_as_that(dovecot_server: Dovecot) -> None:
+def test_wrong_password_is_an_authentication_error(dovecot_server: Dovecot) -> None:
     dovecot_server.add_user("wrong", "other")
     with pytest.raises(MaildropAuthError):
         opened(dovecot_server, "wrong")
@@ -103,7 +103,7 @@ def test_every_mechanism_logs_in_twice(dovecot_server: Dovecot, mechanism: Mecha
 
 
 @pytest.mark.parametrize("mechanism", list(Mechanism))
-def test_every_mechanism_tells_wrong_credentials_as_that(dovecot_server: Dovecot, mechanism: Mechanism) -> None:
+def test_every_mechanism_reports_wrong_credentials(dovecot_server: Dovecot, mechanism: Mechanism) -> None:
     """The server says so in many ways."""
     user = f"not-by-{mechanism}"
     dovecot_server.add_user(user, "secret")
@@ -121,7 +121,7 @@ def test_an_expired_token_is_renewed(dovecot_server: Dovecot) -> None:
     assert drop.quit()
 
 
-def test_quit_that_is_not_waited_for_is_read_all_the_same(dovecot_server: Dovecot) -> None:
+def test_server_reads_quit_although_nobody_waits_for_its_answer(dovecot_server: Dovecot) -> None:
     """The server ends the session in good order, and the next one finds the maildrop free."""
     dovecot_server.add_user("impatient", "secret")
     connect = Pop3Connector()

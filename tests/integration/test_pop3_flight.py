@@ -71,7 +71,7 @@ def listed(target: Mailbox, connect: Pop3Connector) -> int:
         return len(drop.listing().rows)
 
 
-def test_all_behind_the_capabilities_is_one_flight_and_the_next_session_is_nothing_else() -> None:
+def test_all_commands_after_capa_are_pipelined_and_the_next_session_pipelines_all() -> None:
     with ScriptedServer([*FIRST, Drain()], [*AGAIN, Drain()]) as server:
         connect, target = Pop3Connector(), mailbox(server.port)
         assert [listed(target, connect) for _ in range(2)] == [2, 2]
@@ -93,7 +93,7 @@ def test_all_behind_the_capabilities_is_one_flight_and_the_next_session_is_nothi
         (b"+OK\r\n-ERR wrong\r\n+OK\r\n1 a\r\n.\r\n.\r\nnonsense\r\n", MaildropAuthError),
     ],
 )
-def test_a_refused_login_is_told_as_what_it_is_whatever_follows(answers: bytes, kind: type[MaildropError]) -> None:
+def test_rejected_login_is_reported_whatever_follows(answers: bytes, kind: type[MaildropError]) -> None:
     """The answers behind it belong to commands that were meant for a session."""
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(answers), Drain()]
     with ScriptedServer(steps) as server, pytest.raises(kind) as raised:
@@ -101,7 +101,7 @@ def test_a_refused_login_is_told_as_what_it_is_whatever_follows(answers: bytes, 
     assert type(raised.value) is kind
 
 
-def test_a_refused_login_is_told_though_the_server_resets_the_connection_at_once() -> None:
+def test_rejected_login_is_reported_even_if_the_server_resets_the_connection() -> None:
     """As one does that closes with the rest of the flight unread: what it said before is still there to be read."""
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n-ERR wrong\r\n"), Reset()]
     for _ in range(20):
@@ -109,7 +109,7 @@ def test_a_refused_login_is_told_though_the_server_resets_the_connection_at_once
             opened(mailbox(server.port))
 
 
-def test_a_refused_login_does_not_make_the_server_unknown() -> None:
+def test_rejected_login_keeps_the_remembered_capabilities() -> None:
     """One mailbox with a wrong password must not cost all others a round trip."""
     refused = [HELLO, *FLIGHT, Send(b"+OK\r\n-ERR wrong\r\n" + b"-ERR\r\n" * 4), Drain()]
     with ScriptedServer([*FIRST, Drain()], refused, [*AGAIN, Drain()]) as server:
@@ -121,7 +121,7 @@ def test_a_refused_login_does_not_make_the_server_unknown() -> None:
     assert server.stopped_at is None
 
 
-def test_a_session_that_breaks_in_the_flight_is_told_as_that() -> None:
+def test_connection_lost_between_pipelined_commands_is_reported_as_such() -> None:
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n+OK\r\n+OK\r\nPIPE"), Close()]
     with ScriptedServer(steps) as server, pytest.raises(MaildropConnectError):
         opened(mailbox(server.port))
@@ -135,7 +135,9 @@ def test_a_session_that_breaks_in_the_flight_is_told_as_that() -> None:
         ([HELLO, *FLIGHT, Drain()], MaildropTimeoutError),
     ],
 )
-def test_a_memory_that_went_wrong_heals_with_the_next_session(broken: list[Step], kind: type[MaildropError]) -> None:
+def test_outdated_remembered_capabilities_are_corrected_by_the_next_session(
+    broken: list[Step], kind: type[MaildropError]
+) -> None:
     with ScriptedServer([*FIRST, Drain()], broken, [*FIRST, Drain()]) as server:
         connect, target = Pop3Connector(), mailbox(server.port, deadlines=IMPATIENT)
         listed(target, connect)
@@ -145,7 +147,7 @@ def test_a_memory_that_went_wrong_heals_with_the_next_session(broken: list[Step]
     assert server.stopped_at is None
 
 
-def test_a_server_that_announces_pipelining_no_more_is_believed_at_once() -> None:
+def test_pipelining_no_longer_announced_is_no_longer_used() -> None:
     """CAPA after the login replaces that before it."""
     steps = [HELLO, *FLIGHT, landed("TOP"), *_lockstep_fetch()]
     with ScriptedServer([*FIRST, Drain()], steps, [*IN_LOCKSTEP, *_lockstep_fetch()]) as server:
@@ -163,7 +165,7 @@ def _lockstep_fetch() -> list[Step]:
     return [step for _ in range(2) for step in (Expect("RETR"), Send(b"+OK\r\nx\r\n.\r\n"))] + [Drain()]
 
 
-def test_what_is_announced_after_the_login_counts() -> None:
+def test_capabilities_after_login_take_precedence() -> None:
     """LOGIN-DELAY and EXPIRE may be a user's own."""
     answers = landed("PIPELINING", "LOGIN-DELAY 300", "EXPIRE 10")
     steps = [HELLO, *capa("PIPELINING", "LOGIN-DELAY 60 USER", "EXPIRE NEVER USER"), *FLIGHT, answers, Drain()]
@@ -172,7 +174,7 @@ def test_what_is_announced_after_the_login_counts() -> None:
         assert drop.terms == Terms(None, 300.0, 864_000.0)
 
 
-def test_what_was_announced_before_the_login_counts_where_capa_is_refused_after_it() -> None:
+def test_capabilities_before_login_apply_if_capa_is_refused_after_it() -> None:
     flown = b"+OK\r\n+OK\r\n-ERR not now\r\n+OK 0 0\r\n+OK\r\n.\r\n+OK\r\n.\r\n"
     steps = [HELLO, *capa("PIPELINING", "LOGIN-DELAY 60"), *FLIGHT, Send(flown)]
     steps += [Expect("RETR 1"), Expect("RETR 2"), Send(b"-ERR\r\n-ERR\r\n"), Drain()]
@@ -183,7 +185,7 @@ def test_what_was_announced_before_the_login_counts_where_capa_is_refused_after_
     assert server.stopped_at is None
 
 
-def test_one_command_at_a_time_the_capabilities_are_asked_for_once_an_hour() -> None:
+def test_without_pipelining_capa_is_sent_once_an_hour() -> None:
     """Each question costs a round trip."""
     now = [1000.0]
     first, again = [*login("LOGIN-DELAY 5"), Drain()], [*IN_LOCKSTEP, Drain()]
@@ -200,7 +202,7 @@ def test_one_command_at_a_time_the_capabilities_are_asked_for_once_an_hour() -> 
     assert server.ahead == 0
 
 
-def test_a_server_whose_pipelining_cannot_be_relied_on_gets_one_command_at_a_time() -> None:
+def test_server_with_unreliable_pipelining_gets_one_command_at_a_time() -> None:
     with ScriptedServer(
         [HELLO, *capa("PIPELINING"), *IN_LOCKSTEP[1:], *capa("PIPELINING"), *_lockstep_fetch()]
     ) as server:
@@ -234,7 +236,7 @@ def test_with_starttls_only_what_was_announced_under_tls_counts_and_is_remembere
 # --- announced, and not kept up with -----------------------------------------------------------------------------
 
 
-def test_a_server_that_answers_only_the_first_is_opened_again_in_lockstep_and_remembered() -> None:
+def test_server_that_answers_only_the_first_pipelined_command_is_reopened_and_remembered() -> None:
     """By the connector itself, while it logs in."""
     stalling = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n"), Drain()]
     careful = [HELLO, *capa("PIPELINING"), *IN_LOCKSTEP[1:], *capa("PIPELINING"), Drain()]
@@ -273,7 +275,7 @@ def test_a_server_that_falls_silent_while_it_lists_is_remembered() -> None:
 
 
 @pytest.mark.parametrize("answers", [b"", b"+OK\r\n+O", b"+OK\r\n+OK\r\n+OK\r\nPIPELINING\r\n"])
-def test_other_silence_is_no_stall(answers: bytes) -> None:
+def test_other_silence_is_not_a_pipelining_stall(answers: bytes) -> None:
     """None was answered, or an answer was begun: then it is the server or the line that is slow."""
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(answers), Drain()]
     deadlines = replace(IMPATIENT, idle=SHORT)
@@ -286,7 +288,7 @@ def test_other_silence_is_no_stall(answers: bytes) -> None:
     assert server.stopped_at is None
 
 
-def test_silence_after_a_challenge_is_no_stall() -> None:
+def test_silence_after_a_challenge_is_not_a_pipelining_stall() -> None:
     """Nothing was sent ahead, so nothing is tried again, though it would go well."""
     asked = [HELLO, *capa("PIPELINING", "SASL LOGIN"), Expect("AUTH LOGIN"), Send(b"+ \r\n"), Expect("am9l")]
     well = [*asked, Send(b"+ \r\n"), Expect("c2Vj"), Send(b"+OK\r\n"), *capa(), Drain()]
@@ -295,7 +297,7 @@ def test_silence_after_a_challenge_is_no_stall() -> None:
         opened(mailbox(server.port, deadlines=IMPATIENT), credentials)
 
 
-def test_the_end_of_the_poll_is_no_stall() -> None:
+def test_end_of_the_poll_is_not_a_pipelining_stall() -> None:
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n"), Drain()]
     deadlines = replace(IMPATIENT, reply=5.0, poll=SHORT)
     with ScriptedServer(steps) as server, pytest.raises(MaildropTimeoutError, match="as a whole"):
@@ -320,7 +322,7 @@ def never() -> Credentials:
     raise AssertionError
 
 
-def test_behind_auth_nothing_is_sent_until_it_is_answered() -> None:
+def test_nothing_is_sent_after_auth_until_it_is_answered() -> None:
     """What follows it could be taken for the response to a challenge."""
     listing = [Expect(verb) for verb in VERBS[2:]]
     answers = announced("PIPELINING") + b"+OK 0 0\r\n+OK\r\n.\r\n+OK\r\n.\r\n"
@@ -376,7 +378,7 @@ def test_a_token_that_is_refused_again_is_an_authentication_failure() -> None:
     assert server.stopped_at is None
 
 
-def test_credentials_that_are_the_same_again_are_not_tried_again() -> None:
+def test_unchanged_credentials_are_not_retried() -> None:
     """Accounts get locked."""
     credentials = replace(TOKEN, renew=lambda: TOKEN)
     refused = [HELLO, *capa("SASL XOAUTH2"), Expect("AUTH"), *REFUSED]
@@ -385,13 +387,13 @@ def test_credentials_that_are_the_same_again_are_not_tried_again() -> None:
     assert server.received[:2] == [b"CAPA", f"AUTH XOAUTH2 {BEARER}".encode()]
 
 
-def test_a_request_for_patience_renews_nothing() -> None:
+def test_temporary_refusal_renews_no_credentials() -> None:
     steps = [HELLO, *capa("SASL XOAUTH2"), Expect("AUTH"), Send(b"-ERR [SYS/TEMP] x\r\n"), Drain()]
     with ScriptedServer(steps) as server, pytest.raises(MaildropTemporaryError):
         opened(mailbox(server.port), replace(TOKEN, renew=never))
 
 
-def test_scram_is_refused_by_us_where_the_server_proves_nothing() -> None:
+def test_scram_fails_if_the_server_does_not_prove_itself() -> None:
     steps = [HELLO, *capa("SASL SCRAM-SHA-256"), Expect("AUTH SCRAM-SHA-256"), Send(b"+OK welcome\r\n"), Drain()]
     credentials = Credentials("joe", "secret", Mechanism.SCRAM_SHA_256)
     with ScriptedServer(steps) as server, pytest.raises(MaildropProtocolError, match="without proving"):

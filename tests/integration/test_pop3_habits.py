@@ -118,7 +118,7 @@ def test_mail_of_qmail_is_kept_as_it_was_sent_whatever_its_listed_size() -> None
     assert verbs(server).count("RETR") == 2
 
 
-def test_of_two_answers_to_one_quit_the_first_counts_and_the_rest_is_deleted_again() -> None:
+def test_first_of_two_answers_to_quit_counts_and_the_rest_is_deleted_later() -> None:
     """It says -ERR when it could not remove all, then +OK; what it could not remove is listed again."""
     one, two = (b"u1", mail("1")), (b"u2", mail("2"))
     fetching = [*asked("RETR 1", by_qmail(one[1])), *asked("RETR 2", by_qmail(two[1])), Expect("QUIT")]
@@ -176,7 +176,7 @@ def test_a_maildrop_that_another_program_changes_ends_the_session_and_loses_noth
 
 
 @pytest.mark.parametrize("answer", [[Send(b"-ERR\r\n"), Close()], [Close()]], ids=["-ERR", "nothing"])
-def test_a_maildrop_that_could_not_be_rewritten_is_deleted_from_again(answer: list[Step]) -> None:
+def test_deletions_are_repeated_if_the_maildrop_could_not_be_rewritten(answer: list[Step]) -> None:
     """It answers QUIT with a bare -ERR, or goes without a word when another program was faster."""
     raw = mail("1")
     scripts = [
@@ -192,7 +192,7 @@ def test_a_maildrop_that_could_not_be_rewritten_is_deleted_from_again(answer: li
     assert verbs(server).count("RETR") == 1
 
 
-def test_a_bare_refusal_counts_as_wrong_credentials_and_is_not_tried_again_at_once() -> None:
+def test_bare_err_is_a_wrong_password_and_not_retried_at_once() -> None:
     """It says no more of a wrong password than of a maildrop it cannot load: the account is spared."""
     script = [Send(b"+OK\r\n"), *asked("CAPA", b"-ERR\r\n"), *asked("USER", b"+OK\r\n"), *asked("PASS", b"-ERR\r\n")]
     with polling([script]) as (made, server):
@@ -248,7 +248,7 @@ def test_a_window_is_polled_until_it_shows_nothing_new() -> None:
         assert len(made.published()) == 5
 
 
-def test_a_session_that_holds_unstored_mail_never_says_quit() -> None:
+def test_session_with_unstored_mail_never_sends_quit() -> None:
     """RETR and QUIT consume a message, whether it was stored or not."""
     drop = [(b"u1", mail("1")), (b"u2", mail("2"))]
     scripts = [
@@ -276,7 +276,7 @@ def test_a_session_that_holds_unstored_mail_never_says_quit() -> None:
 # --- o2.pl --------------------------------------------------------------------------------------------------------
 
 
-def test_pipelining_that_is_announced_and_not_done_costs_one_wait_and_no_mail() -> None:
+def test_announced_but_missing_pipelining_costs_one_timeout_and_no_mail() -> None:
     """Only the first of several commands is answered, then nothing ever; one at a time all is well."""
     raw = mail("1")
     hello, features = Send(b"+OK ready\r\n"), ("PIPELINING", "UIDL")
@@ -308,7 +308,7 @@ def test_pipelining_that_is_announced_and_not_done_costs_one_wait_and_no_mail() 
     assert verbs(server).count("RETR") == 1
 
 
-def test_a_fetch_that_stalls_is_taken_up_again_one_message_at_a_time() -> None:
+def test_stalled_fetch_resumes_one_message_at_a_time() -> None:
     """What was complete before is registered, and not fetched again."""
     drop = [(b"u1", mail("1")), (b"u2", mail("2")), (b"u3", mail("3"))]
     hello, features = Send(b"+OK ready\r\n"), ("PIPELINING", "UIDL")

@@ -72,7 +72,7 @@ def counted(made: Bench, what: str) -> float:
     return made.metrics.registry.get_sample_value("mailhaul_messages_total", {"result": what}) or 0.0
 
 
-def test_a_fetch_cut_at_random_bytes_is_taken_up_again(dovecot_server: Dovecot) -> None:
+def test_fetch_cut_at_random_bytes_resumes(dovecot_server: Dovecot) -> None:
     """What was complete is registered and not fetched again; nothing else is kept."""
     mails = filled(dovecot_server, "cut", MESSAGES)
     draw = random.Random(500)  # noqa: S311 - the same cuts each time
@@ -93,7 +93,7 @@ def test_a_fetch_cut_at_random_bytes_is_taken_up_again(dovecot_server: Dovecot) 
     assert len(dovecot_server.maildrop("cut")) == MESSAGES
 
 
-def test_mail_of_a_session_that_was_lost_after_dele_is_there_again_and_not_ingested_again(
+def test_mail_of_a_session_lost_after_dele_is_not_ingested_again(
     dovecot_server: Dovecot,
 ) -> None:
     mails = filled(dovecot_server, "dele", 150)
@@ -112,7 +112,7 @@ def test_mail_of_a_session_that_was_lost_after_dele_is_there_again_and_not_inges
         assert counted(made, "duplicate") == 0
 
 
-def test_a_lost_answer_to_quit_is_settled_by_the_next_listing(dovecot_server: Dovecot) -> None:
+def test_lost_answer_to_quit_is_resolved_by_the_next_listing(dovecot_server: Dovecot) -> None:
     """The mail is gone or it is not; nothing is ingested again, and what has come meanwhile is."""
     mails = filled(dovecot_server, "quit", 20)
     late = mail("late")
@@ -133,7 +133,7 @@ def test_a_lost_answer_to_quit_is_settled_by_the_next_listing(dovecot_server: Do
     assert dovecot_server.maildrop("quit") == []
 
 
-def test_two_installations_on_one_maildrop_lose_nothing_between_them(dovecot_server: Dovecot) -> None:
+def test_two_installations_on_one_maildrop_lose_nothing(dovecot_server: Dovecot) -> None:
     """Each deletes only what it has done itself; what the other was faster with is refused, and no error."""
     mails = filled(dovecot_server, "shared", 200)
     with (
@@ -152,7 +152,7 @@ def test_two_installations_on_one_maildrop_lose_nothing_between_them(dovecot_ser
             assert len(made.published()) == len(raws(made)) == len(set(raws(made)))
 
 
-def test_a_maildrop_in_use_is_waited_for_and_told_as_that() -> None:
+def test_maildrop_in_use_is_reported_and_retried() -> None:
     """Dovecot itself waits for ten seconds before it says so."""
     with running_dovecot("pop3_lock_session = yes\n") as server:
         mails = filled(server, "joe", 3)

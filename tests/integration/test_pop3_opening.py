@@ -46,14 +46,14 @@ def test_each_phase_is_observed_once() -> None:
     assert server.received == [b"CAPA", b"USER joe", b"PASS secret", b"CAPA", b"QUIT"]
 
 
-def test_a_server_without_capa_is_spoken_to_all_the_same() -> None:
+def test_server_without_capa_is_supported() -> None:
     steps = [Send(b"+OK\r\n"), Expect("CAPA"), Send(b"-ERR\r\n"), Expect("USER"), Send(b"+OK\r\n")]
     with ScriptedServer([*steps, Expect("PASS"), Send(b"+OK\r\n")]) as server:
         opened(mailbox(server.port)).close()
     assert server.stopped_at is None
 
 
-def test_a_refused_connection_asks_for_the_port() -> None:
+def test_refused_connection_error_mentions_the_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(MaildropConnectError, match="port"):
@@ -106,7 +106,7 @@ def test_a_byte_now_and_then_does_not_move_the_deadline() -> None:
 
 
 @pytest.mark.parametrize("greeting", [b"220 smtp.example.org ESMTP\r\n", b"* OK IMAP4\r\n", b"SSH-2.0-x\r\n", b"\n"])
-def test_a_server_of_another_protocol_is_told_by_its_greeting(greeting: bytes) -> None:
+def test_server_of_another_protocol_is_recognized_by_its_greeting(greeting: bytes) -> None:
     with ScriptedServer([Send(greeting), Drain()]) as server, pytest.raises(MaildropProtocolError):
         opened(mailbox(server.port))
     assert server.received == []
@@ -121,7 +121,7 @@ def test_a_server_that_closes_before_it_greets() -> None:
     ("greeting", "kind"),
     [(b"-ERR too many connections\r\n", MaildropThrottledError), (b"-ERR go away\r\n", MaildropRefusedError)],
 )
-def test_a_greeting_of_err_is_no_bad_password(greeting: bytes, kind: type[MaildropError]) -> None:
+def test_err_greeting_is_not_a_wrong_password(greeting: bytes, kind: type[MaildropError]) -> None:
     with ScriptedServer([Send(greeting), Drain()]) as server, pytest.raises(kind):
         opened(mailbox(server.port))
 
@@ -141,7 +141,7 @@ def test_a_refused_login_says_why(answer: bytes, kind: type[MaildropError]) -> N
     assert "secret" not in str(raised.value)
 
 
-def test_a_connection_that_is_dropped_at_pass_is_no_bad_password() -> None:
+def test_connection_closed_at_pass_is_not_a_wrong_password() -> None:
     with ScriptedServer([*until_password(), Close()]) as server, pytest.raises(MaildropConnectError):
         opened(mailbox(server.port))
 

@@ -62,7 +62,7 @@ def test_a_proxy_that_wants_a_password_gets_it(kind: type[Relay]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("proxy_login", [None, ("ann", "wrong")])
-def test_a_proxy_that_refuses_the_password_is_told_with_the_remedy(
+def test_password_rejected_by_the_proxy_is_reported_with_the_remedy(
     kind: type[Relay], proxy_login: tuple[str, str] | None
 ) -> None:
     with kind(login=("ann", "s3cret")) as relay, pytest.raises(MaildropConnectError, match=r"`proxy\.password`"):
@@ -83,14 +83,14 @@ def test_a_proxy_that_refuses_the_password_is_told_with_the_remedy(
         (Socks5, b"HTTP/1.1 400 Bad Request\r\n\r\n", "refuses to connect"),
     ],
 )
-def test_a_proxy_that_does_not_connect_us_says_why(kind: type[Relay], refusal: bytes, words: str) -> None:
+def test_refusal_by_the_proxy_is_reported_with_its_reason(kind: type[Relay], refusal: bytes, words: str) -> None:
     with kind(refusal=refusal) as relay, pytest.raises(MaildropConnectError, match=words) as told:
         opened(relay, 110)
     assert f"127.0.0.1:{relay.port}" in str(told.value)
 
 
 @pytest.mark.parametrize("text", ["", "x" * 256, "pässword"])
-def test_what_socks_cannot_carry_is_told_before_it_is_sent(text: str) -> None:
+def test_values_too_long_for_socks_are_rejected_before_sending(text: str) -> None:
     """It has one byte for a length, and no character set."""
     for given in ((text, "s3cret"), ("ann", text)):
         with Socks5() as relay, pytest.raises(MaildropConnectError, match=r"`proxy\.username`"):
@@ -100,7 +100,7 @@ def test_what_socks_cannot_carry_is_told_before_it_is_sent(text: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("host", ["pop..invalid", f"{'x' * 64}.invalid"])
-def test_a_host_that_is_no_name_is_told_as_that(kind: type[Relay], host: str) -> None:
+def test_invalid_host_name_is_reported(kind: type[Relay], host: str) -> None:
     with kind() as relay, pytest.raises(MaildropConnectError, match="check `host`"):
         opened(relay, 110, host=host)
     assert relay.asked == []
@@ -114,13 +114,13 @@ def test_a_host_is_named_in_ascii(kind: type[Relay]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_proxy_that_says_nothing_meets_the_deadline(kind: type[Relay]) -> None:
+def test_silent_proxy_meets_the_deadline(kind: type[Relay]) -> None:
     with kind(silent=True) as relay, pytest.raises(MaildropTimeoutError):
         opened(relay, 110, connect=0.2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_proxy_that_hangs_up_is_told_as_that(kind: type[Relay]) -> None:
+def test_connection_closed_by_the_proxy_is_reported(kind: type[Relay]) -> None:
     with kind(impatient=True) as relay, pytest.raises(MaildropConnectError, match=r"proxy 127\.0\.0\.1"):
         opened(relay, 110)
 
@@ -130,13 +130,13 @@ def test_an_endless_answer_to_connect_is_cut() -> None:
         opened(relay, 110)
 
 
-def test_a_proxy_that_is_not_there_is_named() -> None:
+def test_unreachable_proxy_is_named() -> None:
     server = Server(HOST, 995, proxy=Proxy("socks5", "127.0.0.1", free_port()))
     with pytest.raises(MaildropConnectError, match=r"the proxy 127\.0\.0\.1"):
         Pop3Connector()(Mailbox("m", server), Credentials("joe", "x"), lambda *_: None, lambda _: None)
 
 
-def test_places_are_counted_at_the_proxy() -> None:
+def test_connection_slots_are_counted_at_the_proxy() -> None:
     """Its address is the one that is dialled."""
     asked = []
 

@@ -51,7 +51,7 @@ from tests.support.scripted_pop3 import (
 STAT, UIDL, LIST = Expect("STAT"), Expect("UIDL"), Expect("LIST")
 
 
-def test_the_listing_is_asked_for_in_one_go_where_pipelining_is_announced() -> None:
+def test_listing_is_pipelined_if_announced() -> None:
     """Behind the login the first time, by itself when it is wanted again."""
     steps = [STAT, UIDL, LIST, Send(b"+OK 1 5\r\n+OK\r\n1 a\r\n.\r\n+OK\r\n1 5\r\n.\r\n")]
     with session(steps, "PIPELINING") as (drop, server):
@@ -61,7 +61,7 @@ def test_the_listing_is_asked_for_in_one_go_where_pipelining_is_announced() -> N
     assert server.ahead == 5
 
 
-def test_without_pipelining_one_command_is_outstanding() -> None:
+def test_without_pipelining_only_one_command_is_outstanding() -> None:
     steps = [STAT, Send(b"+OK 1 5\r\n"), UIDL, Send(b"+OK\r\n1 a\r\n.\r\n"), LIST, Send(b"+OK\r\n1 5\r\n.\r\n")]
     for number in (1, 2):
         steps += [Expect(f"RETR {number}"), Send(b"+OK\r\nx\r\n.\r\n")]
@@ -75,13 +75,13 @@ def test_without_pipelining_one_command_is_outstanding() -> None:
     assert server.ahead == 0
 
 
-def test_an_empty_maildrop_is_asked_no_further_one_command_at_a_time() -> None:
+def test_empty_maildrop_is_not_listed_without_pipelining() -> None:
     with session([STAT, Send(b"+OK 0 0\r\n"), Drain()]) as (drop, server):
         assert drop.listing() == Listing([])
     assert server.received[-1] == b"STAT"
 
 
-def test_a_server_without_uidl_lists_all_there_is() -> None:
+def test_server_without_uidl_lists_all_messages() -> None:
     steps = [STAT, Send(b"+OK 1 5\r\n"), UIDL, Send(b"-ERR unknown command\r\n"), LIST, Send(b"+OK\r\n1 5\r\n.\r\n")]
     with session(steps) as (drop, _):
         assert drop.listing() == Listing([Listed(1, None, 5)], unique_ids=False)
@@ -91,9 +91,7 @@ def test_a_server_without_uidl_lists_all_there_is() -> None:
     ("answer", "kind"),
     [(b"-ERR [SYS/TEMP] x\r\n", MaildropTemporaryError), (b"-ERR server busy\r\n", MaildropThrottledError)],
 )
-def test_a_server_that_cannot_say_its_unique_ids_just_now_is_not_one_without(
-    answer: bytes, kind: type[MaildropError]
-) -> None:
+def test_temporary_uidl_failure_is_not_missing_uidl(answer: bytes, kind: type[MaildropError]) -> None:
     """Otherwise all mail would be fetched again."""
     steps = [STAT, Send(b"+OK 1 5\r\n"), UIDL, Send(answer), Drain()]
     with session(steps) as (drop, _), pytest.raises(kind):
@@ -106,7 +104,7 @@ def test_a_server_that_refuses_list_cannot_be_polled() -> None:
         drop.listing()
 
 
-def test_refused_listings_of_an_empty_maildrop_are_forgiven() -> None:
+def test_rejected_listings_of_an_empty_maildrop_are_ignored() -> None:
     steps = [STAT, UIDL, LIST, Send(b"+OK 0 0\r\n-ERR no messages\r\n-ERR no messages\r\n")]
     with session(steps, "PIPELINING") as (drop, _):
         drop.listing()
@@ -159,7 +157,7 @@ def test_what_was_complete_before_a_disconnect_is_kept(end: Step) -> None:
     assert not spools.made[0].closed
 
 
-def test_a_farewell_is_not_taken_for_the_answer_to_the_next_command() -> None:
+def test_closing_message_is_not_the_answer_to_the_next_command() -> None:
     with ScriptedServer([*login()[:-1], Send(b"+OK\r\n.\r\n-ERR [SYS/TEMP] shutting down\r\n"), Drain()]) as server:
         drop = opened(mailbox(server.port))
         with pytest.raises(MaildropConnectError, match="shutting down"):
@@ -169,7 +167,7 @@ def test_a_farewell_is_not_taken_for_the_answer_to_the_next_command() -> None:
 
 
 @pytest.mark.parametrize("size", [5, None, 10_000])
-def test_a_message_without_end_is_given_up_at_the_limit(size: int | None) -> None:
+def test_endless_message_is_abandoned_at_the_limit(size: int | None) -> None:
     endless = [Expect("RETR"), Send(b"+OK\r\n"), *[Send(b"x" * 65536)] * 64, Stall()]
     spools = Spools()
     with (
@@ -190,7 +188,7 @@ def test_a_message_listed_above_the_limit_and_asked_for_all_the_same_may_be_as_l
     assert one.size == 200_002
 
 
-def test_a_listed_size_that_lies_is_forgiven() -> None:
+def test_wrong_listed_size_is_tolerated() -> None:
     steps = [Expect("RETR"), Send(b"+OK\r\n" + b"x" * 98 + b"\r\n.\r\n"), Expect("RETR"), Send(b"+OK\r\n.\r\n")]
     with session(steps) as (drop, _):
         outcomes = list(drop.fetch(rows(50, 10**6), Spools()))
@@ -216,7 +214,7 @@ def test_a_message_that_trickles_on_meets_the_deadline_of_the_poll(pause: float)
         list(drop.fetch(rows(9), Spools()))
 
 
-def test_a_server_that_stops_reading_until_it_is_read_cannot_lock_us_up() -> None:
+def test_server_that_reads_only_after_we_read_causes_no_deadlock() -> None:
     """It answers the first command with more than the sockets hold, before it reads the others."""
     large = b"x" * 2**22 + b"\r\n"
     steps: list[Step] = [Expect("RETR 1")]
@@ -275,7 +273,7 @@ def test_top_gives_the_header_and_nothing_where_it_is_refused() -> None:
         assert drop.top(rows(1, 1)[1]) == b""
 
 
-def test_of_a_header_without_end_no_more_than_a_mebibyte_is_kept() -> None:
+def test_at_most_a_mebibyte_of_an_endless_header_is_kept() -> None:
     steps = [Expect("TOP"), Send(b"+OK\r\n" + b"x" * 3 * 2**20 + b"\r\n.\r\n")]
     with session(steps) as (drop, _):
         assert drop.top(rows(1)[0]) == b"x" * 2**20
@@ -309,7 +307,7 @@ def test_quit_without_ok_is_in_doubt(answer: Step) -> None:
 
 
 @pytest.mark.parametrize("capabilities", [(), ("PIPELINING",)])
-def test_where_nothing_was_marked_quit_is_said_and_not_waited_for(capabilities: tuple[str, ...]) -> None:
+def test_quit_without_deletions_is_not_waited_for(capabilities: tuple[str, ...]) -> None:
     """Its answer decides nothing. The server reads it, and the end of the stream behind it in good order."""
     with session([Expect("QUIT"), Drain()], *capabilities, deadlines=Deadlines(quit=60)) as (drop, server):
         assert drop.quit()
@@ -323,14 +321,14 @@ def test_where_every_deletion_was_refused_nothing_is_marked() -> None:
         assert drop.quit()
 
 
-def test_a_farewell_before_quit_leaves_deletions_in_doubt() -> None:
+def test_closing_message_before_quit_leaves_deletions_in_doubt() -> None:
     with session([Expect("DELE"), Send(b"+OK\r\n-ERR idle for too long\r\n"), Drain()]) as (drop, server):
         assert drop.delete(rows(1)) == 1
         assert not drop.quit()
     assert server.received[-1] == b"DELE 1"
 
 
-def test_answers_that_cannot_be_heard_out_end_a_session_without_quit() -> None:
+def test_session_with_unread_answers_ends_without_quit() -> None:
     """The listing was asked for behind the login, and broke off."""
     with (
         ScriptedServer([*login("PIPELINING")[:-1], Send(FLOWN + b"+OK 1"), Drain()]) as server,

@@ -139,7 +139,7 @@ def test_plain_text_in_the_place_of_the_handshake_is_fatal(ca_file: str) -> None
         polled([*plain, Send(b"+OK\r\n+OK\r\n"), Drain()], Tls.STARTTLS, ca_file=ca_file)
 
 
-def test_tls_to_a_port_without_it_is_told_as_that() -> None:
+def test_port_without_tls_is_reported() -> None:
     with pytest.raises(MaildropTlsError, match="does not speak TLS"):
         polled([Send(b"+OK POP3 ready\r\n"), Drain()])
 
@@ -156,7 +156,7 @@ def test_a_server_that_answers_the_handshake_byte_for_byte_meets_the_deadline() 
         polled([trickle, Stall()], deadlines=Deadlines(tls=0.15))
 
 
-def test_a_server_that_goes_in_the_handshake_is_told_as_that() -> None:
+def test_connection_closed_during_the_handshake_is_reported() -> None:
     with pytest.raises(MaildropConnectError, match="TLS"):
         polled([Close()])
 

@@ -95,7 +95,7 @@ def test_a_dead_address_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch
             one.close()
 
 
-def test_an_address_without_a_place_is_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_without_a_free_slot_is_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch, (socket.AF_INET, "127.0.0.1", 1), (socket.AF_INET, "127.0.0.2", 1))
     asked: list[str] = []
 
@@ -108,7 +108,7 @@ def test_an_address_without_a_place_is_not_dialled(monkeypatch: pytest.MonkeyPat
     assert asked == ["127.0.0.1"]
 
 
-def test_what_came_before_a_reset_still_counts() -> None:
+def test_bytes_before_a_reset_count() -> None:
     """More than fits in one record, so that it is gathered; then the connection is reset instead of ended."""
     sent = os.urandom(10_000)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -124,7 +124,7 @@ def test_what_came_before_a_reset_still_counts() -> None:
 
 
 @pytest.mark.parametrize("where", ["message", "listing"])
-def test_an_answer_that_drips_is_not_waited_for(where: str) -> None:
+def test_slow_answer_is_not_waited_for(where: str) -> None:
     """Each byte comes in time, and the whole would take days."""
     body = [Expect("RETR 1"), Send(b"+OK\r\n"), Trickle(b"x" * 10_000, 0.01)]
     listing = [

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.prometheus
 
 
-def test_values_of_a_target_come_back_with_their_labels(
+def test_scraped_values_keep_their_labels(
     prometheus_for: Callable[[Sequence[str]], Prometheus],
 ) -> None:
     registry = CollectorRegistry()
@@ -41,14 +41,14 @@ def test_values_of_a_target_come_back_with_their_labels(
         thread.join()
 
 
-def test_a_target_that_is_away_is_not_up(prometheus_for: Callable[[Sequence[str]], Prometheus]) -> None:
+def test_unavailable_target_is_down(prometheus_for: Callable[[Sequence[str]], Prometheus]) -> None:
     prometheus = prometheus_for([f"127.0.0.1:{free_port()}"])
     eventually(lambda: prometheus.query("up == 0"))
     with pytest.raises(AssertionError, match="not within"):
         prometheus.wait_until_up(timeout=0.1)
 
 
-def test_nothing_is_left_after_stop(prometheus_for: Callable[[Sequence[str]], Prometheus]) -> None:
+def test_stop_ends_the_process(prometheus_for: Callable[[Sequence[str]], Prometheus]) -> None:
     prometheus = prometheus_for([])
     prometheus.stop()
     with pytest.raises(ConnectionRefusedError):

@@ -166,7 +166,7 @@ def test_a_connection_is_cut_when_the_client_says_a_word(echo_port: int) -> None
             assert client.recv(1) == b""
 
 
-def test_an_answer_is_lost_and_what_it_answers_is_heard() -> None:
+def test_answer_is_dropped_but_the_command_arrives() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         DelayProxy(server.getsockname()[1], 0.01, mute_at=b"QUIT") as proxy,
@@ -210,7 +210,7 @@ def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(echo_port: int) -> N
             assert again.recv(1) == b"x"
 
 
-def test_a_client_is_hung_up_on_when_the_server_is_away() -> None:
+def test_client_connection_is_closed_when_the_server_is_unavailable() -> None:
     with (
         DelayProxy(free_port(), 0.0) as proxy,
         closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=30)) as client,

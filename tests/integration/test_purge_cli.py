@@ -151,7 +151,7 @@ def haul(tmp_path: Path, valkey: Valkey) -> Iterator[Haul]:
         yield made
 
 
-def test_a_purged_message_is_gone_and_does_not_come_back(anywhere: Haul) -> None:
+def test_purged_message_is_erased_and_not_ingested_again(anywhere: Haul) -> None:
     assert anywhere.drain()["totals"]["new"] == 0  # writes the checkpoint
     wanted, *others = anywhere.events()
     done = anywhere.run("purge", "message", wanted[:12], "--mailbox", "invoices", "--yes", "--json")
@@ -175,7 +175,7 @@ def test_a_purged_message_is_gone_and_does_not_come_back(anywhere: Haul) -> None
     assert "1 were already purged" in again.stdout
 
 
-def test_a_purged_mailbox_is_gone_and_is_not_fetched_again(anywhere: Haul) -> None:
+def test_purged_mailbox_is_erased_and_not_fetched_again(anywhere: Haul) -> None:
     refused = anywhere.run("purge", "mailbox", "invoices", "--yes")
     assert refused.returncode == 1
     assert "mailhaul mailboxes pause invoices" in refused.stderr
@@ -196,7 +196,7 @@ def test_a_purged_mailbox_is_gone_and_is_not_fetched_again(anywhere: Haul) -> No
     assert anywhere.drain()["totals"]["new"] == 0
 
 
-def test_what_the_bucket_holds_on_to_is_told_and_goes_once_it_may(
+def test_locked_objects_are_reported_and_erased_once_unlocked(
     tmp_path: Path, valkey: Valkey, s3_server: S3Server
 ) -> None:
     store = Versioned(s3_server)
@@ -241,7 +241,7 @@ def asked(haul: Haul, answer: bytes, *arguments: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("answer", [b"\n", b"n\n"])
-def test_nothing_is_purged_without_a_clear_yes(haul: Haul, answer: bytes) -> None:
+def test_purge_requires_confirmation(haul: Haul, answer: bytes) -> None:
     before = haul.store.everything()
     told = asked(haul, answer, "purge", "message", haul.events()[0])
     assert told.returncode == 1
@@ -250,7 +250,7 @@ def test_nothing_is_purged_without_a_clear_yes(haul: Haul, answer: bytes) -> Non
     assert haul.store.everything() == before
 
 
-def test_it_says_what_will_be_gone_and_goes_on_after_a_yes(haul: Haul) -> None:
+def test_purge_prints_what_it_will_erase_and_continues_after_yes(haul: Haul) -> None:
     haul.run("mailboxes", "pause", "invoices")
     told = asked(haul, b"y\n", "purge", "mailbox", "invoices", "--json")
     assert told.returncode == 0, told.stderr
@@ -261,7 +261,7 @@ def test_it_says_what_will_be_gone_and_goes_on_after_a_yes(haul: Haul) -> None:
     assert "is not fetched again" in told.stderr
 
 
-def test_where_nobody_can_be_asked_it_wants_a_yes_beforehand(haul: Haul) -> None:
+def test_purge_without_a_terminal_requires_the_yes_option(haul: Haul) -> None:
     before = haul.store.everything()
     for arguments in (("message", haul.events()[0]), ("mailbox", "invoices")):
         told = haul.run("purge", *arguments)

@@ -41,7 +41,7 @@ def reconcile(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return mailhaul("reconcile", *arguments, "--config", str(config), env=ENV)
 
 
-def test_a_ledger_put_back_to_an_older_state_is_given_back_what_it_lost(
+def test_reconcile_repairs_a_ledger_restored_from_a_backup(
     tmp_path: Path, valkey: Valkey, dovecot_server: Dovecot
 ) -> None:
     valkey.flush()
@@ -73,7 +73,7 @@ def test_a_ledger_put_back_to_an_older_state_is_given_back_what_it_lost(
     assert len(set(told)) == 4
 
 
-def test_beside_the_running_service_it_tells_nothing_that_is_told(
+def test_reconcile_beside_the_running_service_republishes_nothing(
     tmp_path: Path, valkey: Valkey, own_dovecot: Dovecot
 ) -> None:
     valkey.flush()

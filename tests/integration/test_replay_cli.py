@@ -62,7 +62,7 @@ def bodies(receiver: Receiver) -> list[str]:
     return [request.headers["webhook-id"] for request in receiver.requests]
 
 
-def test_one_sink_gets_again_what_it_got(run: Run, receiver: Receiver, tmp_path: Path) -> None:
+def test_replay_to_one_sink_repeats_its_events(run: Run, receiver: Receiver, tmp_path: Path) -> None:
     first = bodies(receiver)
     assert len(first) == 4
     receiver.requests.clear()
@@ -72,7 +72,9 @@ def test_one_sink_gets_again_what_it_got(run: Run, receiver: Receiver, tmp_path:
     assert len(read_events(tmp_path / "events.jsonl")) == 4
 
 
-def test_one_mailbox_is_told_of_again_to_all_through_the_stream(run: Run, receiver: Receiver, tmp_path: Path) -> None:
+def test_replay_of_one_mailbox_goes_to_all_sinks_through_the_stream(
+    run: Run, receiver: Receiver, tmp_path: Path
+) -> None:
     assert run("replay", "--mailbox", USERS[1]).stdout == "2 events went to the event stream\n"
     assert run("drain").returncode == 0
     told = read_events(tmp_path / "events.jsonl")
@@ -83,7 +85,7 @@ def test_one_mailbox_is_told_of_again_to_all_through_the_stream(run: Run, receiv
     assert all(event["data"] == first[event["id"]] for event in told[4:])
 
 
-def test_a_sink_that_is_away_is_said_to_be_and_from_when_to_go_on(run: Run, receiver: Receiver) -> None:
+def test_unavailable_sink_is_reported_with_the_time_to_resume_from(run: Run, receiver: Receiver) -> None:
     receiver.answer = lambda _: Answer(410)
     done = run("replay", "--since", "1h", "--sink", "erp")
     assert done.returncode == 1
@@ -93,7 +95,7 @@ def test_a_sink_that_is_away_is_said_to_be_and_from_when_to_go_on(run: Run, rece
     assert run("replay", "--since", since, "--sink", "erp").stdout == "4 events went to erp\n"
 
 
-def test_times_and_a_dry_run(run: Run) -> None:
+def test_replay_of_a_period_and_its_dry_run(run: Run) -> None:
     def count(*arguments: str) -> int:
         done = run("replay", "--dry-run", "--json", *arguments)
         assert done.returncode == 0, done.stderr
@@ -114,7 +116,7 @@ def test_times_and_a_dry_run(run: Run) -> None:
         (["--all", "--sink", "nobody"], "there is no sink nobody"),
     ],
 )
-def test_a_mistake_tells_nobody_and_says_what_to_do(
+def test_wrong_arguments_send_nothing_and_print_the_remedy(
     run: Run, receiver: Receiver, arguments: list[str], words: str
 ) -> None:
     done = run("replay", *arguments)

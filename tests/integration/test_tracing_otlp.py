@@ -68,7 +68,9 @@ def test_what_is_not_configured_is_as_opentelemetrys_variables_say(
     assert span.attributes == {"mailhaul.mailbox": "a"}
 
 
-def test_the_configured_share_goes_over_the_variables(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_sampling_share_overrides_the_variables(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
     trace(collector.endpoint, sample=0.0)
     assert collector.spans() == []
@@ -112,11 +114,11 @@ def stuck_at_its_end(*, away: bool) -> Stuck:
     return inner
 
 
-def test_the_end_of_a_process_waits_for_no_collector_that_was_away_before() -> None:
+def test_exit_does_not_wait_for_an_unavailable_collector() -> None:
     assert stuck_at_its_end(away=True).ended.is_set()
 
 
-def test_it_waits_a_few_seconds_for_one_that_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exit_waits_a_few_seconds_for_a_reachable_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.adapters.tracing.otel.CLOSE_SECONDS", 0.1)
     exporter = stuck_at_its_end(away=False)
     assert not exporter.ended.is_set()
@@ -130,7 +132,7 @@ class Moody(InMemorySpanExporter):
         return self.result
 
 
-def test_a_collector_that_goes_and_comes_is_told_of_once_each() -> None:
+def test_collector_outage_and_recovery_are_logged_once_each() -> None:
     inner = Moody()
     exporter = ReportingExporter(inner)
     with structlog.testing.capture_logs() as told:

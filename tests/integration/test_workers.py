@@ -41,7 +41,7 @@ def app(valkey: Valkey) -> Iterator[Celery]:
     made.close()
 
 
-def test_hints_wait_in_their_queue_and_tell_their_age(app: Celery) -> None:
+def test_wakeups_wait_in_their_queue_and_know_their_age(app: Celery) -> None:
     clock = Clock()
     wakeups = CeleryWakeups(app, clock)
     assert (wakeups.waiting(Queue.POLL), wakeups.oldest_age(Queue.POLL)) == (0, 0.0)
@@ -51,7 +51,7 @@ def test_hints_wait_in_their_queue_and_tell_their_age(app: Celery) -> None:
     assert wakeups.waiting(Queue.PROCESS) == 0
 
 
-def test_a_worker_that_commits_much_in_a_row_hints_seldom(app: Celery) -> None:
+def test_frequent_commits_send_few_wakeups(app: Celery) -> None:
     clock = Clock()
     wakeups = CeleryWakeups(app, clock)
     for _ in range(10):
@@ -61,7 +61,7 @@ def test_a_worker_that_commits_much_in_a_row_hints_seldom(app: Celery) -> None:
     assert wakeups.waiting(Queue.PROCESS) == 2
 
 
-def test_a_hint_expires(app: Celery, valkey: Valkey) -> None:
+def test_a_wakeup_expires(app: Celery, valkey: Valkey) -> None:
     """Otherwise wakeups would pile up while workers are away, each good for nothing when they come back."""
     CeleryWakeups(app).send(Queue.POLL)
     (message,) = valkey.client().lrange("poll", 0, -1)
@@ -69,7 +69,7 @@ def test_a_hint_expires(app: Celery, valkey: Valkey) -> None:
     assert EXPIRES < 60
 
 
-def test_a_broker_that_is_away_costs_hints_and_nothing_else() -> None:
+def test_unavailable_broker_loses_only_wakeups() -> None:
     app = make_app(broker(f"redis://127.0.0.1:{free_port()}/0"))
     wakeups = CeleryWakeups(app)
     wakeups.send(Queue.POLL)
@@ -93,7 +93,7 @@ def exported(tmp_path: Path, ledger: str) -> str:
     return page
 
 
-def test_the_exporter_shows_the_system(tmp_path: Path, valkey: Valkey) -> None:
+def test_exporter_shows_the_system(tmp_path: Path, valkey: Valkey) -> None:
     valkey.flush()
     page = exported(tmp_path, valkey.url)
     for line in (
@@ -105,14 +105,14 @@ def test_the_exporter_shows_the_system(tmp_path: Path, valkey: Valkey) -> None:
         assert line in page.splitlines()
 
 
-def test_the_exporter_says_that_the_ledger_is_away(tmp_path: Path) -> None:
+def test_exporter_reports_an_unavailable_ledger(tmp_path: Path) -> None:
     page = exported(tmp_path, f"redis://127.0.0.1:{free_port()}/0")
     assert "mailhaul_ledger_up 0.0" in page.splitlines()
     assert "mailhaul_build_info" in page
     assert "mailhaul_pending_messages{" not in page
 
 
-def test_a_stop_is_seen_at_once_and_time_runs_out_too() -> None:
+def test_stop_flag_is_seen_at_once_and_has_a_time_limit() -> None:
     flag = StopFlag()
     endless, over = flag.within(3600), flag.within(0)
     assert (endless(), over()) == (False, True)
@@ -153,7 +153,7 @@ lifecycle.run_worker("relay", __import__("pathlib").Path(sys.argv[1]))
     [_STALLED, _STALLED.replace("sender.cancel_task_queue", "str").replace("0.1, 1.0", "0.1, 60.0")],
     ids=["stalled", "well"],
 )
-def test_a_worker_that_no_longer_hears_its_hints_ends_and_another_does_not(
+def test_stalled_worker_exits_and_a_healthy_one_does_not(
     script: str, tmp_path: Path, app: Celery, valkey: Valkey
 ) -> None:
     config = write_config(tmp_path, [], ledger=valkey.url, sinks=[])
