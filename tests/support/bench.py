@@ -1,4 +1,4 @@
-"""A workbench for use cases: every port's in-memory twin, one clock, and mails by the byte."""
+"""The bench for use-case tests: the product's object graph over in-memory twins, with a clock that tests move."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NOWHERE = Server("pop.example.org", 110, Tls.NONE)
 
 
 def mail(subject: str, text: str = "Hello.", attachment: bytes | None = None) -> bytes:
-    """A small mail with CRLF ends, with one attached file when bytes for it are given."""
+    """Return a small mail with CRLF line ends, with an attached file if `attachment` is given."""
     head = (
         "Received: from mx.example.org by pop.example.org; Mon, 23 Nov 2026 08:00:00 +0000\r\n"
         f"From: billing@example.org\r\nTo: in@example.com\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n"
@@ -52,14 +52,14 @@ def mail(subject: str, text: str = "Hello.", attachment: bytes | None = None) ->
 
 
 def message_key(mailbox_id: str, raw: bytes) -> str:
-    """The identity of a message of one mailbox."""
+    """Return the message key of a mail in a mailbox."""
     hasher = keys.message_hasher(mailbox_id)
     hasher.update(raw)
     return keys.message_key(hasher)
 
 
 def never() -> bool:
-    """For `stop`: go on."""
+    """For `stop`: never stop."""
     return False
 
 
@@ -106,7 +106,7 @@ class Bench:
         self.ticker, self.drain, self.watermark = self.runtime.ticker, self.runtime.drain, self.runtime.watermark
 
     def poll_over_sockets(self, credentials: Credentials) -> None:
-        """From now on mailboxes are where their servers say, not in memory."""
+        """From now on, connect to the servers of mailboxes instead of the maildrops in memory."""
         self.poller = replace(self.poller, connect=Pop3Connector(), credentials=lambda _: credentials)
         self.poll_stage = replace(self.poll_stage, poller=self.poller)
 
@@ -116,7 +116,7 @@ class Bench:
         return Schedule(enabled, list(self.sinks), f"{enabled} {disabled} {list(self.sinks)}", disabled=disabled)
 
     def poll_all(self) -> None:
-        """Every mailbox once, due or not, some seconds after the poll before."""
+        """Poll every mailbox once, due or not, ten seconds after the last poll."""
         self.clock.time += 10
         self.ticker.tick(self.schedule())
         for id_ in self.mailboxes:
@@ -124,22 +124,22 @@ class Bench:
         self.poll_stage.run(never)
 
     def scan_with(self, scanning: Scanning) -> None:
-        """From now on attachments are shown to a virus scanner."""
+        """From now on, scan attachments."""
         processor = replace(self.process_stage.processor, scanning=scanning)
         self.process_stage = replace(self.process_stage, processor=processor)
 
     def everything(self) -> None:
-        """Poll, process and deliver all there is."""
+        """Poll, process and deliver everything."""
         self.poll_all()
         self.process_stage.run(never)
         self.relay_stage.run(never)
 
     def refuse_everything(self) -> None:
-        """Let the sink refuse each event by itself."""
+        """Make the sink reject each event."""
         self.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_400")
 
     def settle(self) -> None:
-        """Let so much time pass that all that was delivered is known to be published."""
+        """Move the clock so far that the watermark covers everything delivered, and write it."""
         self.clock.time += SKEW + 1
         assert self.watermark.write(list(self.mailboxes), list(self.sinks), self.clock.time)
 
@@ -147,7 +147,7 @@ class Bench:
         return [key for key in self.store.objects if key.endswith("/" + name)]
 
     def resets(self, mailbox_id: str) -> float:
-        """How many times the mailbox's unique-ids were found to be reset."""
+        """Return how many times a reset of the mailbox's unique-ids was detected."""
         value = self.metrics.registry.get_sample_value("mailhaul_unique_id_resets_total", {"mailbox": mailbox_id})
         return value or 0.0
 
@@ -160,7 +160,7 @@ class Bench:
 
 @contextmanager
 def bench(*mailboxes: Mailbox) -> Iterator[Bench]:
-    """A workbench that lets go of its threads."""
+    """Yield a bench, and close it afterwards."""
     made = Bench(*mailboxes)
     try:
         yield made
@@ -169,5 +169,5 @@ def bench(*mailboxes: Mailbox) -> Iterator[Bench]:
 
 
 def mailbox(id_: str, server: Server = _NOWHERE, **changes: Any) -> Mailbox:
-    """A mailbox with an interval of a minute, unless told otherwise."""
+    """Return a mailbox, by default with an interval of a minute."""
     return Mailbox(id=id_, server=server, **changes)

@@ -1,4 +1,4 @@
-"""What a process says of itself over HTTP."""
+"""The HTTP pages of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process tells what it uses, and what its children use: a prefork pool's work is theirs."""
+"""A process exports its own usage and that of its children, which do the work of a prefork pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`check` tries every part, changes nothing, and says in plain words what whoever must mend it needs to know."""
+"""`check` tries every part, changes nothing, and reports what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check(b: Bench, scanner: Scanner | None = None) -> dict[str, Finding]:
-    """The findings by part, mailboxes by their ids."""
+    """Return the findings by part, those of mailboxes by id."""
     tried = Check(
         ledger=b.ledger,
         store=b.store,
@@ -65,9 +65,9 @@ def test_a_virus_scanner_is_tried_where_there_is_one() -> None:
     with bench() as b:
         assert "scan" not in check(b)
         assert check(b, MemoryScanner())["scan"].ok
-        away = check(b, MemoryScanner(unavailable=True))["scan"]
-        assert not away.ok
-        assert away.detail == "the virus scanner is unavailable"
+        finding = check(b, MemoryScanner(unavailable=True))["scan"]
+        assert not finding.ok
+        assert finding.detail == "the virus scanner is unavailable"
 
 
 def test_a_disabled_mailbox_is_not_tried() -> None:
@@ -108,7 +108,7 @@ def test_a_server_without_unique_ids_needs_the_policy_to_delete() -> None:
         assert "fetched at every poll" in findings["b"].detail
 
 
-@pytest.mark.parametrize(("make", "told"), [(mailbox, True), (lambda id_: Mailbox(id_, Server("h", 995)), False)])
-def test_connection_without_tls_is_reported(make: Callable[[str], Mailbox], told: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("make", "reported"), [(mailbox, True), (lambda id_: Mailbox(id_, Server("h", 995)), False)])
+def test_connection_without_tls_is_reported(make: Callable[[str], Mailbox], reported: bool) -> None:  # noqa: FBT001
     with bench(make("a")) as b:
-        assert ("unencrypted" in check(b)["a"].detail) == told
+        assert ("unencrypted" in check(b)["a"].detail) == reported

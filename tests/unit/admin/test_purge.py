@@ -1,4 +1,4 @@
-"""Purging: no content is left, nobody stores or tells of the message again, a crash anywhere leaves nothing half."""
+"""Purging: no content is left, the message is not stored or sent again, an interrupted purge is completed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def contents(b: Bench) -> Iterable[bytes]:
 
 
 def names(b: Bench, number: int) -> dict[str, int]:
-    """What is left of a message: names and sizes of its objects."""
+    """Return the objects left of a message: names and sizes."""
     return {
         name.rpartition(f"/{key(number)}/")[2]: stored.ref.size
         for name, stored in b.store.objects.items()
@@ -85,15 +85,15 @@ def names(b: Bench, number: int) -> dict[str, int]:
 
 def record(b: Bench, number: int) -> dict[str, object]:
     (stored,) = [one for name, one in b.store.objects.items() if name.endswith(f"{key(number)}/{keys.MANIFEST}")]
-    told: dict[str, object] = json.loads(stored.content)
-    return told
+    left: dict[str, object] = json.loads(stored.content)
+    return left
 
 
 def assert_forgotten(b: Bench, number: int) -> None:
-    """All that is left is the record and an empty object."""
-    told = record(b, number)
-    assert names(b, number) == {keys.MANIFEST: len(json.dumps(told, separators=(",", ":"))), keys.RAW: 0}
-    assert set(told) == {"schema", "message_key", "mailbox", "purged", "purged_at", "objects", "size"}
+    """Only the tombstone and an empty object are left."""
+    left = record(b, number)
+    assert names(b, number) == {keys.MANIFEST: len(json.dumps(left, separators=(",", ":"))), keys.RAW: 0}
+    assert set(left) == {"schema", "message_key", "mailbox", "purged", "purged_at", "objects", "size"}
 
 
 def test_tombstone_is_left_without_content() -> None:
@@ -117,7 +117,7 @@ def test_tombstone_is_left_without_content() -> None:
 
 
 def test_purged_message_fetched_again_after_a_ledger_loss_is_not_stored_or_published() -> None:
-    """The server still has it, and neither ledger nor checkpoint knows of it."""
+    """The server still has it, and neither ledger nor checkpoint knows it."""
     with bench() as b:
         fill(b, 1, 2)
         purge(b, 1)
@@ -198,8 +198,8 @@ def test_open_message_is_not_purged() -> None:
         assert set(names(b, 1)) == {"raw.eml", "message.json", "body.txt", "attachments/2-i.pdf"}
 
 
-def give_up(b: Bench, *numbers: int) -> None:
-    """Messages that could not be processed however often it was tried."""
+def fail_all(b: Bench, *numbers: int) -> None:
+    """Messages that failed after the last try."""
     b.maildrops["a"].messages |= {b"u%d" % number: secret(str(number)) for number in numbers}
     b.poll_all()
     for _ in range(40):
@@ -211,7 +211,7 @@ def give_up(b: Bench, *numbers: int) -> None:
 
 def test_failed_record_of_a_purged_message_is_removed() -> None:
     with bench() as b:
-        give_up(b, 1, 2)
+        fail_all(b, 1, 2)
         assert purge(b, 1).failed == 1
         assert [one.message.key for one in b.ledger.failed_messages()] == [key(2)]
         assert_forgotten(b, 1)
@@ -233,7 +233,7 @@ def test_events_of_a_purged_message_leave_the_stream_and_the_dead_letters() -> N
 
 
 class FailsAt:
-    """A store that breaks down before its n-th change, and from then on."""
+    """A store that fails from its n-th change on."""
 
     def __init__(self, number: int) -> None:
         self.left = number
@@ -242,22 +242,22 @@ class FailsAt:
         if operation in ("put", "erase"):
             self.left -= 1
         if self.left <= 0:
-            raise StoreUnavailableError("away")
+            raise StoreUnavailableError("unavailable")
 
 
 @pytest.mark.parametrize("number", range(1, 6))
-@pytest.mark.parametrize("given_up", [False, True])
-def test_purge_interrupted_anywhere_is_completed_by_another(number: int, *, given_up: bool) -> None:
+@pytest.mark.parametrize("failed", [False, True])
+def test_purge_interrupted_anywhere_is_completed_by_another(number: int, *, failed: bool) -> None:
     with bench() as b:
-        (give_up if given_up else fill)(b, 1)
-        expected = dict(record(b, 1)) if not given_up else None
+        (fail_all if failed else fill)(b, 1)
+        expected = dict(record(b, 1)) if not failed else None
         objects = len(names(b, 1))
         size = sum(names(b, 1).values())
         found = purge_of(b).find([key(1)])
         b.store.fault = FailsAt(number)
         broken = purge_of(b).messages(found, never)
         b.store.fault = None
-        if given_up and number > 3:  # there are no more steps: two to put, one to erase in vain
+        if failed and number > 3:  # there are no more steps: two to put, one to erase in vain
             whole(broken)
         else:
             assert isinstance(broken.error, StoreUnavailableError)
@@ -276,8 +276,8 @@ def test_purge_interrupted_anywhere_is_completed_by_another(number: int, *, give
 
 def test_every_tombstone_is_small_enough_to_be_recognised() -> None:
     when = bench_time()
-    told = Tombstone(message_key="0" * 32, mailbox="x" * 512, purged_at=when, objects=10**9, size=10**15)
-    assert len(told.to_json()) <= MOST_BYTES
+    left = Tombstone(message_key="0" * 32, mailbox="x" * 512, purged_at=when, objects=10**9, size=10**15)
+    assert len(left.to_json()) <= MOST_BYTES
 
 
 def bench_time() -> datetime:
@@ -320,7 +320,7 @@ def test_unknown_key_is_reported() -> None:
 
 
 def test_a_message_in_two_folders_of_its_mailbox_is_purged_in_both() -> None:
-    """The mailbox's prefix was changed, and its mail fetched again."""
+    """The mailbox's prefix was changed, and its mail was fetched again."""
     with bench() as b:
         fill(b, 1)
         b.mailboxes["a"] = mailbox("a", prefix="team/a")
@@ -381,7 +381,7 @@ def test_waiting_for_a_poll_ends_on_stop() -> None:
 
 
 def test_mailbox_known_only_to_others_keeps_its_due_time() -> None:
-    """This process's configuration does not have it any more; the service has not read that yet."""
+    """The service has not yet read the configuration from which the mailbox was removed."""
     with bench() as b:
         fill(b, 1)
         del b.mailboxes["a"]
@@ -447,7 +447,7 @@ def test_a_mailbox_that_is_disabled_or_not_configured_any_more_is_purged(how: st
 
 
 def test_unknown_mailbox_is_reported() -> None:
-    """A slip of the pen is no success; what is configured and empty is."""
+    """A misspelt name is an error; a configured mailbox without mail is not."""
     with bench(mailbox("a", enabled=False)) as b:
         assert purge_of(b).survey_mailbox("a") == Survey()
         with pytest.raises(NotPurgedError, match="nothing is stored under nobody"):
@@ -490,7 +490,7 @@ def test_purge_stops_between_batches_and_another_continues() -> None:
 
 
 def test_a_purge_ends_when_its_claim_is_lost() -> None:
-    """Another may poll the mailbox then."""
+    """Another process may poll the mailbox then."""
     with bench() as b:
         fill(b, *range(20))
         b.ledger.pause("a")

@@ -1,4 +1,4 @@
-"""Reconciling by hand: what the ledger lost comes back, what it knows stays as it is."""
+"""Reconciling: what the ledger lost is restored, what it knows is unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def reconcile(b: Bench) -> dict[str, Reconciled]:
-    """Every mailbox, without patience."""
+    """Reconcile every mailbox, without waiting for claims."""
     reconciler = Reconciler(b.ledger, b.keeper, b.rebuilder, b.events, patience=0.0)
     return {one.mailbox: one for one in reconciler.run(b.mailboxes.values(), never)}
 
@@ -48,7 +48,7 @@ def test_empty_ledger_is_rebuilt_without_contacting_the_server() -> None:
         fetched(b, 4)
         b.process_stage.run(never)
         fetched(b, 6)
-        told = b.published()
+        published = b.published()
         b.ledger.lose()
         sessions = b.maildrops["a"].sessions
         assert reconcile(b)["a"] == Reconciled("a", messages=6, reopened=2, republished=4, restored=4)
@@ -56,11 +56,11 @@ def test_empty_ledger_is_rebuilt_without_contacting_the_server() -> None:
         assert reconcile(b)["a"] == Reconciled("a", messages=6)
         b.everything()
         assert len({event["id"] for event in b.published()}) == 6
-        assert {event["id"] for event in told} <= {event["id"] for event in b.published()}
+        assert {event["id"] for event in published} <= {event["id"] for event in b.published()}
 
 
 def test_partly_lost_ledger_is_completed() -> None:
-    """As after a failover to a replica that was minutes behind: a message was done, and is not known; one is open."""
+    """As after a failover to a replica that lagged by minutes: a done message is unknown, another is open."""
     with bench() as b:
         fetched(b, 2)
         b.everything()
@@ -83,7 +83,7 @@ def test_partly_lost_ledger_is_completed() -> None:
 def test_message_completed_meanwhile_is_neither_republished_nor_reopened(
     listed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beside a running service, messages are finished while the store is looked through."""
+    """Beside a running service, messages are completed while the store is listed."""
     with bench() as b:
         fetched(b, 3)
         look_through = b.store.stored
@@ -165,10 +165,10 @@ def test_mailboxes_reconciled_before_a_ledger_outage_are_kept(monkeypatch: pytes
         run = Reconciler(b.ledger, b.keeper, b.rebuilder, b.events, patience=0.0).run(b.mailboxes.values(), never)
         assert next(run) == Reconciled("a", messages=1, reopened=1)
 
-        def away(_keys: Sequence[str]) -> NoReturn:
+        def unavailable(_keys: Sequence[str]) -> NoReturn:
             raise LedgerUnavailableError("The ledger is away.")
 
-        monkeypatch.setattr(b.ledger, "open_messages", away)
+        monkeypatch.setattr(b.ledger, "open_messages", unavailable)
         with pytest.raises(LedgerUnavailableError):
             next(run)
         monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""Telling again: the same events with the same ids, in the order of their first telling, to one sink or to all."""
+"""Replay: the same events with the same ids, in the order of their first publication, to one sink or to all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALWAYS = (0.0, float("inf"))
 
 @dataclass
 class Waits:
-    """Patience that takes no time: remembers what was waited for, and does something meanwhile."""
+    """A stop signal whose `wait` takes no time: records the seconds, and does something meanwhile."""
 
     asked: bool = False
     seconds: list[float] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Waits:
 
 @pytest.fixture
 def b() -> Iterator[Bench]:
-    """Three messages in `a`, two in `b`, ten seconds apart, all told of; and a sink that came later."""
+    """Three messages in `a`, two in `b`, ten seconds apart, all published; and a sink that was added later."""
     with bench(mailbox("a"), mailbox("b")) as b:
         for number, id_ in enumerate("abaab"):
             b.maildrops[id_].messages[b"u%d" % number] = mail(str(number))
@@ -58,7 +58,7 @@ def run(b: Bench, sink: str | None = "late", stop: Waits | None = None) -> Repla
     return work.run(work.find([], *ALWAYS), sink, stop or Waits())
 
 
-def told(b: Bench, sink: str) -> list[str]:
+def delivered(b: Bench, sink: str) -> list[str]:
     return [event.id for event in b.sinks[sink].delivered]
 
 
@@ -67,13 +67,13 @@ def test_sink_added_later_gets_the_same_events_in_the_same_order(b: Bench) -> No
     first, again = (b.sinks[sink].delivered for sink in ("main", "late"))
     assert [(one.id, one.type, one.mailbox) for one in again] == [(one.id, one.type, one.mailbox) for one in first]
     assert [one.body for one in again] == [one.body for one in first]
-    assert len(told(b, "main")) == 5, "nobody else hears of it"
+    assert len(delivered(b, "main")) == 5, "no other sink gets them"
 
 
 def test_replay_without_a_sink_publishes_to_the_stream(b: Bench) -> None:
     assert run(b, None) == Replayed(published=5)
     b.relay_stage.run(never)
-    assert told(b, "main") == 2 * told(b, "main")[:5]
+    assert delivered(b, "main") == 2 * delivered(b, "main")[:5]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_replay_can_be_limited_to_mailboxes_and_times(
 ) -> None:
     work = replay_of(b)
     assert work.run(work.find(mailboxes, since, until), "late", Waits()).published == len(numbers)
-    assert told(b, "late") == [told(b, "main")[number] for number in numbers]
+    assert delivered(b, "late") == [delivered(b, "main")[number] for number in numbers]
 
 
 def test_mailbox_no_longer_configured_can_be_replayed(b: Bench) -> None:
@@ -110,15 +110,15 @@ def test_message_without_a_readable_manifest_is_skipped(b: Bench) -> None:
 
 
 def test_briefly_unavailable_sink_is_waited_for(b: Bench) -> None:
-    sink, away = b.sinks["late"], Outcome(Verdict.UNAVAILABLE, "http_503")
-    sink.verdict = lambda event: Outcome(Verdict.DELIVERED) if event.mailbox == "a" else away
+    sink, unavailable = b.sinks["late"], Outcome(Verdict.UNAVAILABLE, "http_503")
+    sink.verdict = lambda event: Outcome(Verdict.DELIVERED) if event.mailbox == "a" else unavailable
 
     def come_back() -> None:
         sink.verdict = lambda _: Outcome(Verdict.DELIVERED)
 
     patience = Waits(meanwhile=come_back)
     assert run(b, stop=patience) == Replayed(published=5)
-    assert sorted(told(b, "late")) == sorted(told(b, "main"))
+    assert sorted(delivered(b, "late")) == sorted(delivered(b, "main"))
     assert len(patience.seconds) == 1
 
 
@@ -136,7 +136,7 @@ def test_sink_that_stays_unavailable_ends_the_replay_with_a_time_to_resume(
     assert done.resume_at is not None
     work = replay_of(b)
     assert work.run(work.find([], done.resume_at, 1e12), "late", Waits()) == Replayed(published=3)
-    assert told(b, "late") == told(b, "main")
+    assert delivered(b, "late") == delivered(b, "main")
 
 
 def test_sink_that_answers_410_is_not_tried_again(b: Bench) -> None:
@@ -147,7 +147,7 @@ def test_sink_that_answers_410_is_not_tried_again(b: Bench) -> None:
 
 
 def test_rejected_events_are_reported_and_the_others_pass(b: Bench) -> None:
-    odd = told(b, "main")[2]
+    odd = delivered(b, "main")[2]
     b.sinks["late"].verdict = lambda event: Outcome(Verdict.REJECTED if event.id == odd else Verdict.DELIVERED)
     assert run(b) == Replayed(published=4, rejected=[odd])
 
@@ -181,11 +181,13 @@ def test_replay_waits_while_the_stream_is_full(b: Bench, monkeypatch: pytest.Mon
     monkeypatch.setattr(replay, "BATCH", 1)
     monkeypatch.setattr(replay, "MOST_IN_STREAM", 6)
     kept: list[int] = []
-    oldest = iter(told(b, "main"))
+    oldest = iter(delivered(b, "main"))
 
     def taken() -> None:
         kept.append(b.ledger.counts()["events"])
-        b.events.erase([next(oldest)])  # as trimming does; what is told again has the same id, and goes with it
+        b.events.erase(
+            [next(oldest)]
+        )  # as trimming does; a republished event has the same id
 
     assert run(b, None, Waits(meanwhile=taken)).published == 5
     assert max(kept) == 7

@@ -1,4 +1,4 @@
-"""A checkpoint gives back what went in, and takes nothing else for one."""
+"""A checkpoint is read as it was written, and nothing else is read as a checkpoint."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_message_fails_after_the_last_try() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [StoreUnavailableError("away"), StoreRefusedError("full"), LedgerUnavailableError("")]
+    "error", [StoreUnavailableError("unavailable"), StoreRefusedError("full"), LedgerUnavailableError("")]
 )
 @given(tries=st.integers(1, 10_000), random=RANDOM)
 def test_message_never_fails_for_a_fault_that_is_not_its_own(

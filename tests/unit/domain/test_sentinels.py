@@ -1,4 +1,4 @@
-"""Addresses of Sentinels: what they say, and what is refused."""
+"""Addresses of a ledger behind Sentinel: what they contain, and what is refused."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_other_schemes_are_not_sentinel_addresses(url: str) -> None:
     ],
 )
 def test_incomplete_address_is_refused_without_quoting_it(rest: str) -> None:
-    with pytest.raises(ValueError, match=r"redis\+sentinel://user:password@host") as told:
+    with pytest.raises(ValueError, match=r"redis\+sentinel://user:password@host") as raised:
         read_sentinels(f"redis+sentinel://:hunter2@{rest}")
-    assert "hunter2" not in str(told.value)
+    assert "hunter2" not in str(raised.value)
 
 
 def test_kombu_gets_the_same_sentinels() -> None:

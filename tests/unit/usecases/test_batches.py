@@ -1,4 +1,4 @@
-"""Steps of a bounded size."""
+"""Batches of a bounded size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases: renewed while held, lost when the ledger says so or stays away for too long."""
+"""Leases: renewed while held, lost when the claim is gone or the ledger is unavailable for too long."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Unavailable:
     """A work set whose ledger does not answer."""
 
     def renew(self, claim: Claim, lease: float) -> bool:
-        raise LedgerUnavailableError("away")
+        raise LedgerUnavailableError("unavailable")
 
 
 def test_lease_survives_an_unavailable_ledger_until_it_expires() -> None:

@@ -1,4 +1,4 @@
-"""The tick follows the configuration and sends no more wakeups than are of use."""
+"""The tick follows the configuration, and sends no more wake-ups than are useful."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_new_sink_begins_at_the_start_of_the_stream_or_now() -> None:
 
 
 def test_after_a_ledger_loss_no_sink_begins_now() -> None:
-    """What is told again after a loss is for every sink, also where it is told before the first tick."""
+    """Events republished after a loss are for every sink, even if they are republished before the first tick."""
     with bench() as b:
         with_event(b)
         b.ledger.set_schedule_digest("")

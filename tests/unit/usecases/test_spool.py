@@ -1,4 +1,4 @@
-"""Where bytes wait: a disk without room is a person's to mend, and costs no message anything."""
+"""Spools: a full disk is for a person to fix, and fails no message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE = mail("1", attachment=b"%PDF" + b"x" * 4 * MEMORY_BYTES)
 
 @contextmanager
 def full_disk(room: int = MEMORY_BYTES) -> Iterator[None]:
-    """No file grows larger than this; Python ignores the signal that tells of it, so that writing fails."""
+    """Limit the size of files; Python ignores the signal SIGXFSZ, so that writing raises an error."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:

@@ -1,4 +1,4 @@
-"""What was done to one message is one trace, over processes that know of each other only what the ledger keeps."""
+"""All steps of one message are one trace, across processes that share nothing but the ledger."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HELLO = mail("Invoice 4711", attachment=b"%PDF-1.7 secret")
 
 
 class Traced:
-    """A workbench each of whose stages has a tracer of its own, as processes have."""
+    """A bench each of whose stages has its own tracer, like separate processes."""
 
     def __init__(self, work: Bench, sample: float = 1.0) -> None:
         self.work = work
@@ -142,12 +142,12 @@ def test_spans_carry_ids_and_counts(traced: Traced) -> None:
         },
         Step.DELIVER: {"mailbox": "a", "event": event.id, "sink": "main", "outcome": "delivered"},
     }
-    for step, told in expected.items():
-        assert attributes(traced.span(step)) == {f"mailhaul.{name}": value for name, value in told.items()}
+    for step, values in expected.items():
+        assert attributes(traced.span(step)) == {f"mailhaul.{name}": value for name, value in values.items()}
 
 
 def test_spans_carry_no_content_of_mail(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever happens: done, failed, refused, a bug whose text quotes the message."""
+    """Whether a message is processed, fails, is rejected, or triggers a bug whose text quotes it."""
     give(traced.work, HELLO)
     traced.work.refuse_everything()
     traced.work.everything()
@@ -158,9 +158,9 @@ def test_spans_carry_no_content_of_mail(traced: Traced, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(traced.work.store, "open", broken)
     traced.work.everything()
-    told = "".join(span.to_json() for span in traced.exporter.get_finished_spans())
+    exported = "".join(span.to_json() for span in traced.exporter.get_finished_spans())
     for private in ("Invoice", "billing@", "in@example", "i.pdf", "secret", "Hello", "user"):
-        assert private not in told
+        assert private not in exported
     named = {name for span in traced.exporter.get_finished_spans() for name in attributes(span)}
     assert named - {"error.type"} <= {f"mailhaul.{name}" for name in Attributes.__annotations__}
 
@@ -181,7 +181,7 @@ def test_all_messages_of_a_session_share_one_fetch_span(traced: Traced) -> None:
 
 
 def test_work_of_a_dead_process_continues_in_the_same_trace(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It died when everything was stored and nothing yet committed: the message is processed once more."""
+    """It died when everything was stored and nothing committed: the message is processed again."""
     work = traced.work
     give(work, HELLO)
     work.poll_all()
@@ -219,7 +219,7 @@ def test_a_message_that_is_fetched_again_before_it_is_done_stays_in_its_first_tr
 
 
 def test_repeated_event_differs_only_in_trace_and_time(traced: Traced) -> None:
-    """The ledger is lost after everything was done; what it may not have published is told again."""
+    """The ledger is lost after processing; events that may not be delivered are republished."""
     work = traced.work
     give(work, HELLO)
     work.everything()
@@ -259,11 +259,11 @@ def test_failed_span_carries_the_error_code(traced: Traced, monkeypatch: pytest.
     work = traced.work
     give(work, HELLO)
 
-    def away(*_: object, **__: object) -> None:
+    def unavailable(*_: object, **__: object) -> None:
         raise StoreUnavailableError("the store at 192.0.2.1 is away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(work.store, "put", away)
+        broken.setattr(work.store, "put", unavailable)
         work.poll_all()
     for span in (traced.span(Step.POLL), traced.span(Step.FETCH)):
         assert span.status.status_code is StatusCode.ERROR

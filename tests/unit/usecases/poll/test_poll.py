@@ -1,4 +1,4 @@
-"""Polling: raw is durable before it is registered, nothing is fetched twice, nothing is deleted that is not done."""
+"""Polling: raw mail is durable before it is registered, nothing is fetched twice, only done messages are deleted."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def test_one_message_listed_twice_is_one_message() -> None:
 
 
 def test_unstored_message_is_not_registered_and_the_session_ends_without_quit() -> None:
-    """Some servers take RETR and QUIT for consent to delete."""
+    """Some servers treat RETR and QUIT as consent to delete."""
     with bench() as b:
         drop = b.maildrops["a"]
         drop.messages = {b"u1": mail("1"), b"u2": mail("2")}
 
         def fault(operation: str, key: str) -> None:
             if operation == "put":
-                raise StoreUnavailableError("away")
+                raise StoreUnavailableError("unavailable")
 
         b.store.fault = fault
         b.poll_all()
@@ -77,7 +77,7 @@ def test_unstored_message_is_not_registered_and_the_session_ends_without_quit() 
 
 @pytest.mark.parametrize("there", [b"", b"another mail"])
 def test_other_bytes_under_a_messages_key_do_not_count_as_stored(there: bytes) -> None:
-    """Else the message would be registered, and in time be deleted on its server."""
+    """Otherwise the message would be registered, and later deleted on its server."""
     with bench() as b:
         drop = b.maildrops["a"]
         drop.messages = {b"u1": mail("1")}
@@ -144,7 +144,7 @@ def test_done_messages_are_deleted_once_the_policy_allows(after: float | None, p
 
 
 def test_message_is_not_deleted_within_seconds_of_its_registration() -> None:
-    """A Redis that loses its last second must find what it lost on the server, or know that it is done."""
+    """What Redis loses with its last second must still be on the server, or known to be done."""
     with bench(mailbox("a", deletion=Deletion(0.0))) as b:
         drop = b.maildrops["a"]
         drop.messages[b"u1"] = mail("1")
@@ -166,7 +166,7 @@ def test_a_message_that_is_not_done_is_never_deleted() -> None:
 
 
 def test_one_message_refused_by_the_store_delays_no_other_and_prevents_deletion() -> None:
-    """The session holds mail that was fetched and is not stored, so it must not end with QUIT."""
+    """The session holds fetched but unstored mail, so it must not end with QUIT."""
     with bench(mailbox("a", deletion=Deletion(0.0))) as b:
         drop = b.maildrops["a"]
         drop.messages = {b"u1": mail("done")}
@@ -235,7 +235,7 @@ def test_oversize_message_is_stored_by_its_header_and_published() -> None:
 
 @pytest.mark.parametrize("listed", [None, 100])
 def test_oversize_message_is_never_deleted(listed: int | None) -> None:
-    """Only the server has it, whatever the policy says and whatever the server says of its size."""
+    """Only the server has it, so neither the policy nor a wrong listed size may delete it."""
     with bench(mailbox("a", limits=Limits(message_bytes=500), deletion=Deletion(0.0))) as b:
         drop = b.maildrops["a"]
         drop.messages = {b"u1": mail("big", "x" * 1000), b"u2": mail("small")}
@@ -268,7 +268,7 @@ def test_message_refused_by_the_server_does_not_delay_the_others() -> None:
 
 
 def test_messages_refused_by_the_server_do_not_count_towards_the_limit() -> None:
-    """Else a thousand of them would hide every other message of the mailbox for ever."""
+    """Otherwise a thousand of them would block every other message of the mailbox forever."""
     with bench(mailbox("a", limits=Limits(messages_per_poll=2))) as b:
         drop = b.maildrops["a"]
         drop.messages = {f"u{n}".encode(): mail(str(n)) for n in range(6)}
@@ -279,7 +279,7 @@ def test_messages_refused_by_the_server_do_not_count_towards_the_limit() -> None
 
 
 def test_server_that_lists_a_window_is_polled_until_nothing_is_new() -> None:
-    """Gmail lists some 250 conversations and shows more once they were read."""
+    """Gmail lists about 250 conversations, and lists more once they were read."""
     server = Server("pop.example.org", 110, Tls.NONE, quirks=Quirks(lists_window=True))
     with bench(Mailbox("a", server)) as b:
         drop = b.maildrops["a"]

@@ -1,4 +1,4 @@
-"""When a mailbox is polled again: its own interval, its server's rules, and the account it must not get locked."""
+"""When a mailbox is polled again: its interval, its server's terms, and pauses that spare accounts a lock."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def due_in(b: Bench, id_: str = "a") -> int:
 
 
 def poll_once(b: Bench) -> str:
-    """Poll the one mailbox as its turn comes; what came of it."""
+    """Poll the only mailbox when it is due; returns the result."""
     b.ticker.tick(b.schedule())
     while not b.ledger.mailboxes.backlog().due:
         b.clock.time += 1
@@ -75,7 +75,7 @@ def test_a_poll_that_failed_after_its_login_keeps_to_the_login_delay_too() -> No
 
         def fault(operation: str, key: str) -> None:
             if operation == "put":
-                raise StoreUnavailableError("away")
+                raise StoreUnavailableError("unavailable")
 
         b.store.fault = fault
         assert poll_once(b) == "store_error"
@@ -156,7 +156,7 @@ def test_refused_credentials_are_not_tried_again_until_their_pause_is_over() -> 
 
 
 def test_a_mailbox_with_refused_credentials_still_counts_as_failing() -> None:
-    """So that an alert on failing logins does not fall silent between the tries."""
+    """So that an alert on failing logins stays active between the tries."""
     with bench() as b:
         b.maildrops["a"].error = MaildropAuthError("no")
         assert [poll_once(b) for _ in range(3)] == ["auth_error"] * 3
@@ -218,7 +218,7 @@ def test_secret_missing_after_a_refusal_is_reported_as_missing() -> None:
         assert poll_once(b) == "auth_error"
 
 
-# --- places for connections --------------------------------------------------------------------------------------
+# --- connection slots --------------------------------------------------------------------------------------------
 
 
 def crowded(count: int, connections: int) -> list[Mailbox]:

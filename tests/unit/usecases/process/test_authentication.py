@@ -1,4 +1,4 @@
-"""Who vouches for a message. Signatures are made by the reference implementation, and judged by both."""
+"""Authentication of messages. The reference implementation makes the signatures, and its results are compared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def message(**changes: Any) -> OpenMessage:
 
 
 def judged(raw: bytes, authenticator: Authenticator, size: int = 65_536) -> Authentication | None:
-    """What is found when a message passes in pieces of `size` bytes."""
+    """Return the result for a message that is read in chunks of `size` bytes."""
     check = authenticator.begin(message())
     pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
     assert b"".join(check.pass_through(iter(pieces))) == raw

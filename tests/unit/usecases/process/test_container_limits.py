@@ -1,4 +1,4 @@
-"""What ends at a container: limits, bugs, damage, memory. The message, and the container itself, are stored."""
+"""Limits, bugs, damage and memory of containers. The message, and the container itself, are always stored."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_number_of_deferred_signed_messages_is_limited() -> None:
 
 
 def test_no_two_parts_have_the_same_path() -> None:
-    """A text that holds uuencoded files, and is CMS besides."""
+    """A text that contains uuencoded files, and is CMS too."""
     uuencoded = b"begin 644 x\r\n#86)C\r\n`\r\nend\r\n"
     odd = pem(signed(b"x")) + uuencoded
     both = b"--b\r\nContent-Type: text/plain\r\n\r\n" + odd + b"\r\n--b--\r\n"
@@ -200,7 +200,7 @@ def test_processing_again_writes_the_same_keys() -> None:
 @settings(max_examples=60)
 @given(st.data())
 def test_any_damage_to_nested_containers_loses_no_message(data: st.DataObject) -> None:
-    """Damage at any place and any depth: the message is complete, and nothing that is stored was made up."""
+    """Damage at any place and depth: the message is complete, and no stored byte is invented."""
     inner = signed_ber(in_segments([OFFER[:60], OFFER[60:]]))
     content = bytearray(
         tnef(attached("a.p7m", inner), attached("b.dat", tnef(attached("c.p7m", signed_ber(der(4, PDF))))))

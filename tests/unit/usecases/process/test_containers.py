@@ -1,4 +1,4 @@
-"""What is inside of attachments becomes attachments: winmail.dat, signed mail and files, and these in one another."""
+"""Files inside of attachments become attachments: winmail.dat, signed mail and files, PDF, and these nested."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_hybrid_pdf_carries_the_invoice_below_it() -> None:
 
 
 def test_a_pdf_in_a_signed_file_in_a_winmail_dat_is_found() -> None:
-    """And the time that the guarded processes of one message took is counted."""
+    """The time of the guarded processes of one message is counted."""
     hybrid = pdf(Holding("xrechnung.xml", CII))
     found = process(mail_with(winmail(attached("i.pdf.p7m", signed(hybrid)), attached("j.pdf", hybrid))))
     assert [(part, name) for part, _, _, name in found.described] == [

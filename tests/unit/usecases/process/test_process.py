@@ -1,4 +1,4 @@
-"""Processing: the manifest is last, a second try repairs the first, and one bad message never holds up the others."""
+"""Processing: the manifest is written last, a second try repairs the first, a bad message delays no other."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.support.bench import Bench, bench, mail, never
 
 
 def put_fault(b: Bench, ending: str) -> None:
-    """Let every write of an object with this ending fail."""
+    """Make every write of a key with this ending fail."""
 
     def fault(operation: str, key: str) -> None:
         if operation == "put" and key.endswith(ending):
-            raise StoreUnavailableError("away")
+            raise StoreUnavailableError("unavailable")
 
     b.store.fault = fault
 

@@ -1,4 +1,4 @@
-"""The virus scanner's part in processing: infected, clean and unscanned attachments, and one that is away."""
+"""Virus scanning during processing: infected, clean and unscanned attachments, and an unavailable scanner."""
 
 from __future__ import annotations
 

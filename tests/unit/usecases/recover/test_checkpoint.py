@@ -1,4 +1,4 @@
-"""A ledger that lost everything learns from checkpoints what is done; what is not in them, content tells."""
+"""A lost ledger restores what is done from checkpoints; any other message is recognised by its content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def in_checkpoint(b: Bench) -> set[bytes]:
 
 
 def writes(b: Bench) -> list[str]:
-    """Every key that is put from now on."""
+    """Record every key that is written from now on."""
     keys: list[str] = []
 
     def listen(operation: str, key: str) -> None:
@@ -122,7 +122,7 @@ def test_a_message_that_only_the_server_has_is_still_not_deleted_after_a_loss() 
 
 
 def test_unknown_mailbox_is_not_polled_while_the_store_is_unavailable() -> None:
-    """To fetch a hundred thousand messages again would help nobody."""
+    """It would fetch every message again."""
     with bench() as b:
         fill(b, 1)
         b.everything()
@@ -131,7 +131,7 @@ def test_unknown_mailbox_is_not_polled_while_the_store_is_unavailable() -> None:
 
         def fault(operation: str, key: str) -> None:
             if operation == "get":
-                raise StoreUnavailableError("away")
+                raise StoreUnavailableError("unavailable")
 
         b.store.fault = fault
         sessions = b.maildrops["a"].sessions
@@ -148,7 +148,7 @@ def test_failed_checkpoint_write_fails_no_poll_and_is_repeated_by_the_next() -> 
 
         def fault(operation: str, key: str) -> None:
             if operation == "put" and key == KEY:
-                raise StoreUnavailableError("away")
+                raise StoreUnavailableError("unavailable")
 
         b.store.fault = fault
         b.poll_all()

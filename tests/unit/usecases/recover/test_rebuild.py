@@ -1,4 +1,4 @@
-"""No event is missed, whatever the ledger forgets: what may not have been told is told again, with the same id."""
+"""No event is missed when the ledger is lost: events that may not be delivered are republished, with the same ids."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def fill(b: Bench, *numbers: int) -> None:
     b.maildrops["a"].messages |= {b"u%d" % number: mail(str(number)) for number in numbers}
 
 
-def told(b: Bench) -> list[str]:
-    """The subjects of all events the sink got, in order of subject, repeats too."""
+def delivered(b: Bench) -> list[str]:
+    """Return the sorted subjects of all events that the sink got, including repeats."""
     return sorted(event["data"]["headers"]["subject"] for event in b.published())
 
 
@@ -31,7 +31,7 @@ def test_event_undelivered_when_the_ledger_was_lost_is_republished() -> None:
         b.ledger.lose()
         b.sinks["main"].unavailable = False
         b.everything()
-        assert told(b) == ["1", "2"]
+        assert delivered(b) == ["1", "2"]
 
 
 def test_event_is_republished_although_the_server_is_empty() -> None:
@@ -45,7 +45,7 @@ def test_event_is_republished_although_the_server_is_empty() -> None:
         b.ledger.lose()
         b.sinks["main"].unavailable = False
         b.everything()
-        assert told(b) == ["1"]
+        assert delivered(b) == ["1"]
 
 
 def test_only_possibly_undelivered_events_are_republished_with_the_same_id() -> None:
@@ -58,7 +58,7 @@ def test_only_possibly_undelivered_events_are_republished_with_the_same_id() -> 
         b.everything()
         b.ledger.lose()
         b.everything()
-        assert told(b) == ["1", "2", "3", "3"]
+        assert delivered(b) == ["1", "2", "3", "3"]
         assert len(ids(b)) == 3
 
 
@@ -69,7 +69,7 @@ def test_raw_mail_without_a_manifest_is_processed_although_the_server_is_empty()
         b.ledger.lose()
         b.maildrops["a"].messages.clear()
         b.everything()
-        assert told(b) == ["1"]
+        assert delivered(b) == ["1"]
         (event,) = b.published()
         assert event["data"]["received_at"] == "2026-11-23T08:00:00Z"
         assert event["data"]["raw"]["key"] == b.keys("raw.eml")[0]
@@ -86,7 +86,7 @@ def test_open_oversize_message_is_published_after_a_loss() -> None:
 
 
 def test_registration_lost_with_the_last_second_republishes_its_event() -> None:
-    """Redis forgets up to a second: the message is fetched again, and what the stream lost with it is told."""
+    """Redis loses up to a second: the message is fetched again, and the event lost with it is republished."""
     with bench() as b:
         fill(b, 1)
         b.everything()
@@ -102,7 +102,7 @@ def test_registration_lost_with_the_last_second_republishes_its_event() -> None:
         b.sinks["main"].unavailable = False
         b.clock.time += 60
         b.everything()
-        assert told(b) == ["1", "2"]
+        assert delivered(b) == ["1", "2"]
 
 
 def test_watermark_stays_behind_an_event_that_a_sink_has_not_confirmed() -> None:
@@ -171,7 +171,7 @@ def test_unavailable_store_only_delays_the_watermark() -> None:
         b.everything()
 
         def fault(operation: str, key: str) -> None:
-            raise StoreUnavailableError("away")
+            raise StoreUnavailableError("unavailable")
 
         b.store.fault = fault
         b.watermark.write_if_due(["a"], ["main"], b.clock.time)
@@ -187,14 +187,14 @@ def test_interrupted_rebuild_starts_over() -> None:
 
         def fault(operation: str, key: str) -> None:
             if operation == "stat" and next(calls) == 1:
-                raise StoreUnavailableError("away")
+                raise StoreUnavailableError("unavailable")
 
         b.store.fault = fault
         b.poll_all()
         assert b.ledger.statuses()["a"].result == "store_error"
         b.clock.time += 60
         b.everything()
-        assert told(b) == ["1", "2"]
+        assert delivered(b) == ["1", "2"]
 
 
 def test_new_mailbox_costs_one_listing_of_an_empty_folder() -> None:
