@@ -7,7 +7,8 @@ import signal
 import stat
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+import threading
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,17 @@ def runs(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def watchdogs_of(pid: int) -> list[int]:
+    """The processes that watch over a server for its owner."""
+    last = f"mailhaul-ledger-watchdog\0{pid}\0".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if path.read_bytes().endswith(last):
+                found.append(int(path.parent.name))
+    return found
 
 
 def add_mailbox(ledger: EmbeddedLedger, name: str) -> set[str]:
@@ -132,19 +144,47 @@ def test_a_second_process_shares_the_server_and_leaves_it_running(tmp_path: Path
     assert not runs(pid)
 
 
-def test_the_server_of_a_killed_owner_is_taken_over_and_ended(tmp_path: Path) -> None:
+def test_server_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     with owner(tmp_path) as killed:
         with EmbeddedLedger(tmp_path) as shared:
             pid = server_pid(shared)
             add_mailbox(shared, "a")
         killed.kill()
         killed.wait()
-    assert runs(pid)
+    eventually(lambda: not runs(pid))
+    with EmbeddedLedger(tmp_path) as mine:
+        assert add_mailbox(mine, "b") == {"a", "b"}
+
+
+def test_new_owner_does_not_adopt_the_server_of_a_killed_one(tmp_path: Path) -> None:
+    """It would lose that server a moment later."""
+    with owner(tmp_path) as killed:
+        with EmbeddedLedger(tmp_path) as shared:
+            pid = server_pid(shared)
+            add_mailbox(shared, "a")
+        killed.kill()
+        killed.wait()
     with EmbeddedLedger(tmp_path) as mine:
         assert mine.owned
-        assert server_pid(mine) == pid
+        assert server_pid(mine) != pid
         assert add_mailbox(mine, "b") == {"a", "b"}
-    assert not runs(pid)
+
+
+def test_server_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    ledger = EmbeddedLedger(tmp_path)
+    thread = threading.Thread(target=ledger.start)
+    thread.start()
+    thread.join()
+    try:
+        assert ledger.alive()
+    finally:
+        ledger.stop()
+
+
+def test_no_watchdog_is_left_after_a_stop(tmp_path: Path) -> None:
+    with EmbeddedLedger(tmp_path) as ledger:
+        (watchdog,) = watchdogs_of(server_pid(ledger))
+    assert not runs(watchdog)
 
 
 def test_after_everything_was_killed_it_starts_again(tmp_path: Path) -> None:
@@ -154,9 +194,10 @@ def test_after_everything_was_killed_it_starts_again(tmp_path: Path) -> None:
             pid = server_pid(shared)
         killed.kill()
         killed.wait()
-    os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # the watchdog may have been faster
+        os.kill(pid, signal.SIGKILL)
     eventually(lambda: not runs(pid))
-    assert (tmp_path / "valkey.sock").exists()
+    (tmp_path / "valkey.sock").touch()
     with EmbeddedLedger(tmp_path) as mine:
         assert mine.owned
         assert mine.alive()

@@ -4,8 +4,13 @@ Several processes may use the same folder at once. Two lock files coordinate the
 
 - `lock` is held by the process that owns the server: it starts the server, and stops it when it ends itself. Another
   process that finds the lock taken uses the running server.
-- `server.lock` is inherited by the server and held for exactly its lifetime. A server whose owner was killed may
-  still hold it: the next owner takes that server over instead of starting a second one on the same files.
+- `server.lock` is inherited by the server and held for exactly its lifetime, so that no second server is started on
+  the same files.
+
+The server ends with its owner, however that ends: a watchdog, a shell of a megabyte, holds one end of a pipe from the
+owner and stops the server when the pipe breaks. (The kernel's parent-death signal is tied to the thread that started
+the server, and exists on Linux only.) A new owner that meets the server of an owner that was killed therefore ends it
+before it starts its own.
 """
 
 from __future__ import annotations
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0
 STOP_SECONDS = 8.0
 _PAUSE = 0.02
+# Reads one line, which says that the server has ended; without one its owner has died.
+_WATCHDOG = 'read -r _ || kill -TERM "$1"'
 _ANSWER_SECONDS = 2.0
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, the last one NUL.
 _SOCKET_PATH_BYTES = 100
@@ -80,6 +87,7 @@ class EmbeddedLedger:
         """Whether this process owns the server, so that `stop` ends it."""
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -106,7 +114,7 @@ class EmbeddedLedger:
         return Path("/tmp") / f"mailhaul-{os.getuid()}-{name}" / "valkey.sock"  # noqa: S108 - see _make_folders
 
     def start(self) -> None:
-        """Ensure that a server answers: start one, take over one without an owner, or use another process's.
+        """Ensure that a server answers: start one, or use another process's.
 
         May be called again after the server ended.
 
@@ -172,6 +180,8 @@ class EmbeddedLedger:
     def _take_ownership(self) -> bool:
         self._lock = self._locked("lock")
         self.owned = self._lock is not None
+        if self.owned:
+            self._end_server()  # its owner was killed: it ends anyway, and must not do so under us
         return self.owned
 
     def _have_server(self, deadline: float) -> None:
@@ -208,6 +218,26 @@ class EmbeddedLedger:
         guard.truncate(0)
         guard.write(str(self._process.pid))
         guard.flush()
+        self._watch(self._process.pid)
+
+    def _watch(self, pid: int) -> None:
+        """Have the server ended if this process dies without doing so."""
+        self._dismiss_watchdog()
+        with suppress(OSError):  # a machine without a shell goes without
+            self._watchdog = subprocess.Popen(  # noqa: S603 - a command of our own
+                ["/bin/sh", "-c", _WATCHDOG, "mailhaul-ledger-watchdog", str(pid)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+
+    def _dismiss_watchdog(self) -> None:
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog is not None:
+            with suppress(BrokenPipeError):
+                watchdog.communicate(b"\n")
 
     def _options(self) -> list[str]:
         return [
@@ -238,6 +268,7 @@ class EmbeddedLedger:
             if _within(STOP_SECONDS, self._gone):
                 break
         self._process = None
+        self._dismiss_watchdog()
 
     def _pid(self) -> int | None:
         """Return the server's process id, None if there is no server. The lock file is valid while locked."""
