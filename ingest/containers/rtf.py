@@ -183,7 +183,8 @@ class _Reader:
             elif kind == "symbol":
                 self._symbol(match["symbol"])
         self._flush()
-        return "".join(self._out)
+        # Characters beyond the first 65,536 are written as two surrogates.
+        return "".join(self._out).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
     def _brace(self, brace: bytes) -> bool:
         self._flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SIGNED, ENVELOPED = bytes.fromhex("2a864886f70d010702"), bytes.fromhex("2a864886f70d010703")
 DATA = bytes.fromhex("2a864886f70d010701")
+COMPRESSED = bytes.fromhex("2a864886f70d0109100109")
 END = b"\0\0"
 
 
@@ -47,6 +49,14 @@ def signed_ber(content: bytes, kind: bytes = SIGNED) -> bytes:
     inner = ber(0x30, der(0x06, DATA), around)
     data = ber(0x30, der(0x02, b"\1"), der(0x31, b""), inner, der(0x31, b""))
     return ber(0x30, der(0x06, kind), ber(0xA0, data))
+
+
+def compressed(content: bytes) -> bytes:
+    """Compressed data (RFC 3274)."""
+    algorithm = der(0x30, der(0x06, bytes.fromhex("2a864886f70d0109100308")))
+    inner = der(0x30, der(0x06, DATA) + der(0xA0, der(0x04, zlib.compress(content))))
+    data = der(0x30, der(0x02, b"\0") + algorithm + inner)
+    return der(0x30, der(0x06, COMPRESSED) + der(0xA0, data))
 
 
 def signed(content: bytes, *options: pkcs7.PKCS7Options) -> bytes:
