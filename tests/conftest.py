@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from tests.support.valkey import Bench, MemoryBench, Valkey, ValkeyBench
+from tests.support.valkey import LedgerBench, MemoryBench, Valkey, ValkeyBench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +72,8 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 @pytest.fixture(params=["memory", "valkey"])
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest) -> Iterator[LedgerBench]:
     """A ledger and its event stream: the twin, and the real thing."""
-    made: Bench = MemoryBench() if request.param == "memory" else ValkeyBench(request.getfixturevalue("valkey"))
+    made: LedgerBench = MemoryBench() if request.param == "memory" else ValkeyBench(request.getfixturevalue("valkey"))
     yield made
     made.close()

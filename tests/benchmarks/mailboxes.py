@@ -65,8 +65,8 @@ class Round:
         return (self.cpu + self.server + self.proxy + self.ledger) / self.wall / (os.cpu_count() or 1)
 
 
-class Bench:
-    """One poller process, and what it leans on."""
+class PollerBenchmark:
+    """One poller process, with its mail server and ledger."""
 
     def __init__(self, dovecot: Dovecot, valkey: Valkey, users: Sequence[str], poller: subprocess.Popen[str]) -> None:
         self._dovecot, self._valkey, self._users, self._poller = dovecot, valkey, users, poller
@@ -130,7 +130,7 @@ def run(threads: int, dovecot: Dovecot, port: int, folder: Path) -> list[Round]:
         defaults={"interval": "1h", "limits": {"connections": 2 * MAILBOXES}},
     )
     with Valkey(folder) as valkey, _poller(config, valkey.url, threads) as poller:
-        return list(Bench(dovecot, valkey, users, poller).rounds())
+        return list(PollerBenchmark(dovecot, valkey, users, poller).rounds())
 
 
 def _mailbox(user: str, dovecot: Dovecot, port: int, password: Path) -> dict[str, Any]:

@@ -59,8 +59,8 @@ class Row:
     task: Task
 
 
-class Bench:
-    """The tables and their figures."""
+class Pop3Benchmark:
+    """Runs the benchmark and prints its tables."""
 
     def __init__(self, console: Console, runs: int) -> None:
         self._console = console
@@ -158,7 +158,7 @@ def _large() -> list[bytes]:
     return [_head(number) + line * (LARGE_BYTES // len(line)) for number in range(LARGE)]
 
 
-def wishes(bench: Bench) -> Iterator[tuple[str, float, float]]:
+def wishes(bench: Pop3Benchmark) -> Iterator[tuple[str, float, float]]:
     """What we want, as: words, what was measured, the most it may be."""
     far, near = f"{SMALL} small messages, 20 ms", f"{SMALL} small messages, 0 ms"
     for title, most in ((far, 0.5), (near, 1.0)):
@@ -173,7 +173,7 @@ def wishes(bench: Bench) -> Iterator[tuple[str, float, float]]:
     yield "an empty poll, TLS, 20 ms: wall ms", bench.figure("an empty poll, TLS, 20 ms", "ours").wall * 1000, 100.0
 
 
-def _wish_table(bench: Bench) -> Table:
+def _wish_table(bench: Pop3Benchmark) -> Table:
     table = Table(title="What is wanted", title_justify="left", title_style="bold")
     for head in ("", "measured", "at most", ""):
         table.add_column(head, justify="left" if not head else "right")
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose title has this in it")
     chosen = parser.parse_args()
     console = Console(width=max(WIDTH, Console().width))
-    bench = Bench(console, 1 if chosen.quick else RUNS)
+    bench = Pop3Benchmark(console, 1 if chosen.quick else RUNS)
     with (
         running_dovecot() as dovecot,
         DelayProxy(dovecot.pop3_port, ROUND_TRIP / 2) as far,

@@ -16,14 +16,14 @@ from ingest.ports.seen import Registration
 if TYPE_CHECKING:
     from ingest.ports.claims import Claim
     from ingest.ports.eventlog import Entry
-    from tests.support.valkey import Bench
+    from tests.support.valkey import LedgerBench
 
 BOX = "invoices-de"
 FIRST_SEEN = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 LONG, SHORT = 600.0, 0.05
 
 
-def append(bench: Bench, numbers: range) -> None:
+def append(bench: LedgerBench, numbers: range) -> None:
     """Append events `0`, `1`, ... by completing messages."""
     for number in numbers:
         source = ObjectRef(bucket="mail", key="k", size=1, sha256="0" * 64)
@@ -46,24 +46,24 @@ def ids(entries: list[Entry]) -> list[int]:
     return [int(entry.event.id) for entry in entries]
 
 
-def read_and_acknowledge(bench: Bench, sink: str, limit: int) -> list[int]:
+def read_and_acknowledge(bench: LedgerBench, sink: str, limit: int) -> list[int]:
     entries = bench.events.read(sink, limit)
     bench.events.acknowledge(sink, [entry.position for entry in entries])
     return ids(entries)
 
 
-def claim_retrying(bench: Bench, sink: str, lease: float = LONG) -> Claim:
+def claim_retrying(bench: LedgerBench, sink: str, lease: float = LONG) -> Claim:
     (claim,) = bench.events.retrying(sink).claim(1, lease)
     return claim
 
 
-def test_empty_stream_has_nothing_to_read(bench: Bench) -> None:
+def test_empty_stream_has_nothing_to_read(bench: LedgerBench) -> None:
     assert bench.events.read("a", 10) == []
     assert bench.events.lag("a") == GroupLag(0, 0.0)
     assert bench.events.trim(["a"]) == 0
 
 
-def test_events_are_read_unchanged_and_in_order(bench: Bench) -> None:
+def test_events_are_read_unchanged_and_in_order(bench: LedgerBench) -> None:
     append(bench, range(3))
     entries = bench.events.read("a", 10)
     assert [entry.event for entry in entries] == [event(number) for number in range(3)]
@@ -72,13 +72,13 @@ def test_events_are_read_unchanged_and_in_order(bench: Bench) -> None:
     assert len({entry.position for entry in entries}) == 3
 
 
-def test_new_group_starts_at_the_beginning(bench: Bench) -> None:
+def test_new_group_starts_at_the_beginning(bench: LedgerBench) -> None:
     append(bench, range(2))
     bench.events.ensure_group("late")
     assert ids(bench.events.read("late", 10)) == [0, 1]
 
 
-def test_sink_that_begins_now_reads_only_later_events(bench: Bench) -> None:
+def test_sink_that_begins_now_reads_only_later_events(bench: LedgerBench) -> None:
     append(bench, range(3))
     bench.events.begin("late", now=True)
     append(bench, range(3, 5))
@@ -86,7 +86,7 @@ def test_sink_that_begins_now_reads_only_later_events(bench: Bench) -> None:
     assert ids(bench.events.read("late", 10)) == [3, 4]
 
 
-def test_recreated_group_starts_where_its_sink_began(bench: Bench) -> None:
+def test_recreated_group_starts_where_its_sink_began(bench: LedgerBench) -> None:
     """A process with an older configuration, about to stop, may not know the sink and remove its group."""
     append(bench, range(2))
     bench.events.begin("late", now=True)
@@ -98,14 +98,14 @@ def test_recreated_group_starts_where_its_sink_began(bench: Bench) -> None:
     assert ids(bench.events.read("late", 10)) == [2, 3, 4]
 
 
-def test_only_the_first_begin_of_a_sink_counts(bench: Bench) -> None:
+def test_only_the_first_begin_of_a_sink_counts(bench: LedgerBench) -> None:
     append(bench, range(2))
     bench.events.begin("early", now=False)
     bench.events.begin("early", now=True)
     assert ids(bench.events.read("early", 10)) == [0, 1]
 
 
-def test_ensuring_a_group_twice_does_not_move_it(bench: Bench) -> None:
+def test_ensuring_a_group_twice_does_not_move_it(bench: LedgerBench) -> None:
     bench.events.ensure_group("a")
     append(bench, range(2))
     assert read_and_acknowledge(bench, "a", 10) == [0, 1]
@@ -113,7 +113,7 @@ def test_ensuring_a_group_twice_does_not_move_it(bench: Bench) -> None:
     assert bench.events.read("a", 10) == []
 
 
-def test_unacknowledged_entries_are_read_again_before_new_ones(bench: Bench) -> None:
+def test_unacknowledged_entries_are_read_again_before_new_ones(bench: LedgerBench) -> None:
     append(bench, range(4))
     first = bench.events.read("a", 2)
     bench.events.acknowledge("a", [first[0].position])
@@ -121,7 +121,7 @@ def test_unacknowledged_entries_are_read_again_before_new_ones(bench: Bench) -> 
     assert ids(bench.events.read("a", 10)) == [1, 2, 3]
 
 
-def test_acknowledging_nothing_changes_nothing(bench: Bench) -> None:
+def test_acknowledging_nothing_changes_nothing(bench: LedgerBench) -> None:
     append(bench, range(2))
     (first, _) = bench.events.read("a", 2)
     bench.events.acknowledge("a", [])
@@ -130,7 +130,7 @@ def test_acknowledging_nothing_changes_nothing(bench: Bench) -> None:
     assert ids(bench.events.read("unknown", 2)) == [0, 1]
 
 
-def test_sinks_read_independently(bench: Bench) -> None:
+def test_sinks_read_independently(bench: LedgerBench) -> None:
     append(bench, range(3))
     assert read_and_acknowledge(bench, "fast", 10) == [0, 1, 2]
     assert ids(bench.events.read("slow", 1)) == [0]
@@ -138,7 +138,7 @@ def test_sinks_read_independently(bench: Bench) -> None:
     assert bench.events.lag("slow").entries == 3
 
 
-def test_lag_counts_unread_and_unacknowledged_entries(bench: Bench) -> None:
+def test_lag_counts_unread_and_unacknowledged_entries(bench: LedgerBench) -> None:
     append(bench, range(5))
     assert bench.events.lag("a").entries == 5
     entries = bench.events.read("a", 3)
@@ -147,7 +147,7 @@ def test_lag_counts_unread_and_unacknowledged_entries(bench: Bench) -> None:
     assert bench.events.lag("a").entries == 3
 
 
-def test_lag_has_the_age_of_the_oldest_entry(bench: Bench) -> None:
+def test_lag_has_the_age_of_the_oldest_entry(bench: LedgerBench) -> None:
     append(bench, range(1))
     bench.pass_time(0.3)
     append(bench, range(1, 2))
@@ -163,7 +163,7 @@ def test_lag_has_the_age_of_the_oldest_entry(bench: Bench) -> None:
     assert bench.events.lag("a") == GroupLag(0, 0.0)
 
 
-def test_rejected_event_leaves_the_group_and_others_are_read(bench: Bench) -> None:
+def test_rejected_event_leaves_the_group_and_others_are_read(bench: LedgerBench) -> None:
     append(bench, range(2))
     rejected, _ = bench.events.read("a", 2)
     bench.events.reject("a", rejected, LONG)
@@ -174,7 +174,7 @@ def test_rejected_event_leaves_the_group_and_others_are_read(bench: Bench) -> No
     assert ids(bench.events.read("b", 10)) == [0, 1]
 
 
-def test_rejected_event_is_retried_after_its_delay(bench: Bench) -> None:
+def test_rejected_event_is_retried_after_its_delay(bench: LedgerBench) -> None:
     append(bench, range(1))
     (rejected,) = bench.events.read("a", 1)
     bench.events.reject("a", rejected, 0.2)
@@ -185,7 +185,7 @@ def test_rejected_event_is_retried_after_its_delay(bench: Bench) -> None:
     assert bench.events.retrying("b").members() == set()
 
 
-def test_rejecting_an_event_again_keeps_the_claim_on_it(bench: Bench) -> None:
+def test_rejecting_an_event_again_keeps_the_claim_on_it(bench: LedgerBench) -> None:
     """A republished event is in the stream again, with the same id."""
     append(bench, range(1))
     (rejected,) = bench.events.read("a", 1)
@@ -196,7 +196,7 @@ def test_rejecting_an_event_again_keeps_the_claim_on_it(bench: Bench) -> None:
     assert bench.events.retrying("a").renew(claim, LONG)
 
 
-def test_event_that_a_retry_delivered_leaves_the_queue(bench: Bench) -> None:
+def test_event_that_a_retry_delivered_leaves_the_queue(bench: LedgerBench) -> None:
     append(bench, range(1))
     (rejected,) = bench.events.read("a", 1)
     bench.events.reject("a", rejected, 0.0)
@@ -206,7 +206,7 @@ def test_event_that_a_retry_delivered_leaves_the_queue(bench: Bench) -> None:
     assert bench.ledger.counts()["dead_letters"] == 0
 
 
-def test_delivered_event_leaves_the_queue_even_if_the_claim_expired(bench: Bench) -> None:
+def test_delivered_event_leaves_the_queue_even_if_the_claim_expired(bench: LedgerBench) -> None:
     append(bench, range(1))
     (rejected,) = bench.events.read("a", 1)
     bench.events.reject("a", rejected, 0.0)
@@ -218,7 +218,7 @@ def test_delivered_event_leaves_the_queue_even_if_the_claim_expired(bench: Bench
     assert bench.events.rejected_entries("a", ["0"]) == [None]
 
 
-def test_dead_lettered_event_is_kept_without_a_due_time(bench: Bench) -> None:
+def test_dead_lettered_event_is_kept_without_a_due_time(bench: LedgerBench) -> None:
     append(bench, range(1))
     (rejected,) = bench.events.read("a", 1)
     bench.events.reject("a", rejected, 0.0)
@@ -228,11 +228,11 @@ def test_dead_lettered_event_is_kept_without_a_due_time(bench: Bench) -> None:
     assert bench.ledger.counts()["dead_letters"] == 1
 
 
-def test_asking_for_no_rejected_entries_returns_none(bench: Bench) -> None:
+def test_asking_for_no_rejected_entries_returns_none(bench: LedgerBench) -> None:
     assert bench.events.rejected_entries("a", []) == []
 
 
-def test_rejected_events_are_counted_over_all_sinks(bench: Bench) -> None:
+def test_rejected_events_are_counted_over_all_sinks(bench: LedgerBench) -> None:
     append(bench, range(2))
     for sink in ("a", "b"):
         for entry in bench.events.read(sink, 2):
@@ -240,7 +240,7 @@ def test_rejected_events_are_counted_over_all_sinks(bench: Bench) -> None:
     assert bench.ledger.counts()["dead_letters"] == 4
 
 
-def test_lost_stream_starts_empty(bench: Bench) -> None:
+def test_lost_stream_starts_empty(bench: LedgerBench) -> None:
     append(bench, range(3))
     assert read_and_acknowledge(bench, "a", 10) == [0, 1, 2]
     bench.lose()
@@ -251,13 +251,13 @@ def test_lost_stream_starts_empty(bench: Bench) -> None:
 
 
 @pytest.fixture
-def many(bench: Bench) -> int:
+def many(bench: LedgerBench) -> int:
     """A stream of 1,250 events, of which 1,000 always stay."""
     append(bench, range(1_250))
     return 1_250
 
 
-def test_trimming_keeps_the_last_thousand(bench: Bench, many: int) -> None:
+def test_trimming_keeps_the_last_thousand(bench: LedgerBench, many: int) -> None:
     assert read_and_acknowledge(bench, "a", many) == list(range(many))
     assert bench.events.trim(["a"]) == 250
     assert bench.ledger.counts()["events"] == 1_000
@@ -265,14 +265,14 @@ def test_trimming_keeps_the_last_thousand(bench: Bench, many: int) -> None:
     assert ids(bench.events.read("later", 1)) == [250]
 
 
-def test_trimming_stops_at_the_slowest_group(bench: Bench, many: int) -> None:
+def test_trimming_stops_at_the_slowest_group(bench: LedgerBench, many: int) -> None:
     read_and_acknowledge(bench, "fast", many)
     read_and_acknowledge(bench, "slow", 130)
     assert bench.events.trim(["fast", "slow"]) == 130
     assert ids(bench.events.read("slow", 1)) == [130]
 
 
-def test_trimming_stops_at_the_oldest_unacknowledged_event(bench: Bench, many: int) -> None:
+def test_trimming_stops_at_the_oldest_unacknowledged_event(bench: LedgerBench, many: int) -> None:
     entries = bench.events.read("a", many)
     bench.events.acknowledge("a", [entry.position for entry in entries if entry.event.id != "77"])
     assert bench.events.trim(["a"]) == 77
@@ -280,27 +280,27 @@ def test_trimming_stops_at_the_oldest_unacknowledged_event(bench: Bench, many: i
     assert bench.events.lag("a").entries == 1
 
 
-def test_trimming_waits_for_a_sink_that_has_read_nothing(bench: Bench, many: int) -> None:
+def test_trimming_waits_for_a_sink_that_has_read_nothing(bench: LedgerBench, many: int) -> None:
     read_and_acknowledge(bench, "a", many)
     assert bench.events.trim(["a", "new"]) == 0
     assert ids(bench.events.read("new", 1)) == [0]
 
 
-def test_removed_sink_does_not_hold_back_trimming(bench: Bench, many: int) -> None:
+def test_removed_sink_does_not_hold_back_trimming(bench: LedgerBench, many: int) -> None:
     bench.events.read("gone", 5)
     read_and_acknowledge(bench, "a", many)
     assert bench.events.trim(["a"]) == 250
     assert ids(bench.events.read("gone", 1)) == [250]
 
 
-def test_lag_is_correct_after_trimming(bench: Bench, many: int) -> None:
+def test_lag_is_correct_after_trimming(bench: LedgerBench, many: int) -> None:
     read_and_acknowledge(bench, "a", 200)
     assert bench.events.trim(["a"]) == 200
     assert bench.events.lag("a").entries == many - 200
     assert bench.events.lag("new").entries == many - 200
 
 
-def test_rejected_events_are_listed_oldest_first_with_their_state(bench: Bench) -> None:
+def test_rejected_events_are_listed_oldest_first_with_their_state(bench: LedgerBench) -> None:
     append(bench, range(4))
     for entry in reversed(bench.events.read("a", 4)):
         bench.events.reject("a", entry, LONG if entry.event.id != "2" else 0.0)
@@ -317,7 +317,7 @@ def test_rejected_events_are_listed_oldest_first_with_their_state(bench: Bench) 
     assert bench.events.rejected("b", 10) == []
 
 
-def test_retrying_and_dead_lettered_events_can_be_retried_at_once(bench: Bench) -> None:
+def test_retrying_and_dead_lettered_events_can_be_retried_at_once(bench: LedgerBench) -> None:
     append(bench, range(3))
     for entry in bench.events.read("a", 3):
         bench.events.reject("a", entry, LONG if entry.event.id == "0" else 0.0)
@@ -334,7 +334,7 @@ def test_retrying_and_dead_lettered_events_can_be_retried_at_once(bench: Bench) 
     assert bench.events.oldest_retrying("a") == second.appended
 
 
-def test_rejected_events_can_be_dropped(bench: Bench) -> None:
+def test_rejected_events_can_be_dropped(bench: LedgerBench) -> None:
     append(bench, range(3))
     for entry in bench.events.read("a", 3):
         bench.events.reject("a", entry, LONG)
@@ -344,7 +344,7 @@ def test_rejected_events_can_be_dropped(bench: Bench) -> None:
     assert bench.ledger.counts()["dead_letters"] == 1
 
 
-def test_erased_events_are_gone_whether_read_or_not(bench: Bench) -> None:
+def test_erased_events_are_gone_whether_read_or_not(bench: LedgerBench) -> None:
     bench.events.ensure_group("late")
     append(bench, range(3))
     assert ids(bench.events.read("a", 2)) == [0, 1]
@@ -358,7 +358,7 @@ def test_erased_events_are_gone_whether_read_or_not(bench: Bench) -> None:
     assert bench.ledger.counts()["events"] == 6
 
 
-def test_sink_that_begins_after_erased_events_misses_nothing(bench: Bench) -> None:
+def test_sink_that_begins_after_erased_events_misses_nothing(bench: LedgerBench) -> None:
     append(bench, range(3))
     bench.events.begin("late", now=True)
     append(bench, range(3, 5))
@@ -366,7 +366,7 @@ def test_sink_that_begins_after_erased_events_misses_nothing(bench: Bench) -> No
     assert ids(bench.events.read("late", 10)) == [4]
 
 
-def test_all_events_of_a_mailbox_can_be_erased(bench: Bench) -> None:
+def test_all_events_of_a_mailbox_can_be_erased(bench: LedgerBench) -> None:
     """More events than one script call looks at."""
     append(bench, range(450))
     assert bench.events.erase(mailbox="another") == 0
@@ -375,7 +375,7 @@ def test_all_events_of_a_mailbox_can_be_erased(bench: Bench) -> None:
     assert bench.events.read("a", 10) == []
 
 
-def test_rejected_event_stays_when_it_is_erased_from_the_stream(bench: Bench) -> None:
+def test_rejected_event_stays_when_it_is_erased_from_the_stream(bench: LedgerBench) -> None:
     append(bench, range(1))
     (entry,) = bench.events.read("a", 1)
     bench.events.reject("a", entry, LONG)
@@ -383,7 +383,7 @@ def test_rejected_event_stays_when_it_is_erased_from_the_stream(bench: Bench) ->
     assert bench.events.rejected_entries("a", ["0"]) == [entry]
 
 
-def test_republished_events_are_read_like_all_others(bench: Bench) -> None:
+def test_republished_events_are_read_like_all_others(bench: LedgerBench) -> None:
     append(bench, range(2))
     assert read_and_acknowledge(bench, "a", 9) == [0, 1]
     bench.events.republish([event(1), event(0)])
@@ -392,7 +392,7 @@ def test_republished_events_are_read_like_all_others(bench: Bench) -> None:
     assert [entry.event for entry in entries] == [event(1), event(0)]
 
 
-def test_ids_can_be_read_incrementally(bench: Bench) -> None:
+def test_ids_can_be_read_incrementally(bench: LedgerBench) -> None:
     assert bench.events.ids() == ([], "")
     append(bench, range(3))
     ids, position = bench.events.ids()
@@ -403,6 +403,6 @@ def test_ids_can_be_read_incrementally(bench: Bench) -> None:
     assert bench.events.ids(position)[0] == ["3", "4"]
 
 
-def test_all_ids_are_returned(bench: Bench) -> None:
+def test_all_ids_are_returned(bench: LedgerBench) -> None:
     bench.events.republish([event(number) for number in range(450)])
     assert bench.events.ids()[0] == [str(number) for number in range(450)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from tests.support.valkey import Bench, Valkey
+    from tests.support.valkey import LedgerBench, Valkey
 
 LIMIT = 512 << 20
 
@@ -27,7 +27,7 @@ def client(valkey: Valkey) -> Iterator[Redis]:
         client.acl_deluser("tenant")
 
 
-def test_memory_is_reported_or_unknown(bench: Bench) -> None:
+def test_memory_is_reported_or_unknown(bench: LedgerBench) -> None:
     memory = bench.ledger.memory()
     assert memory is None or (memory.used > 0 and memory.limit is None)
 

@@ -17,7 +17,7 @@ from ingest.ports.status import MailboxStatus
 
 if TYPE_CHECKING:
     from ingest.ports.claims import Claim
-    from tests.support.valkey import Bench
+    from tests.support.valkey import LedgerBench
 
 BOX = "invoices-de"
 LONG, SHORT = 600.0, 0.05
@@ -50,13 +50,13 @@ def event(number: int, event_type: str = EventType.RECEIVED) -> Event:
     return Event(event_id(event_type, message(number).key), event_type, BOX, f'{{"n":"é{number}"}}'.encode())
 
 
-def claim_box(bench: Bench, lease: float = LONG) -> Claim:
+def claim_box(bench: LedgerBench, lease: float = LONG) -> Claim:
     bench.ledger.mailboxes.add([BOX])
     (claim,) = bench.ledger.mailboxes.claim(1, lease)
     return claim
 
 
-def claim_message(bench: Bench, lease: float = LONG) -> Claim:
+def claim_message(bench: LedgerBench, lease: float = LONG) -> Claim:
     (claim,) = bench.ledger.messages.claim(1, lease)
     return claim
 
@@ -66,7 +66,7 @@ def failed(number: int, failed_at: datetime = FIRST_SEEN) -> FailedMessage:
 
 
 @pytest.fixture
-def stale(bench: Bench) -> Claim:
+def stale(bench: LedgerBench) -> Claim:
     """An expired claim on the mailbox, which has been claimed again since."""
     old = claim_box(bench, SHORT)
     bench.pass_time(SHORT)
@@ -74,7 +74,7 @@ def stale(bench: Bench) -> Claim:
     return old
 
 
-def test_registered_messages_are_seen_open_unprocessed_and_due(bench: Bench) -> None:
+def test_registered_messages_are_seen_open_unprocessed_and_due(bench: LedgerBench) -> None:
     before = int(bench.now())
     assert bench.ledger.register(claim_box(bench), [registration(1), registration(2)]) == 2
     seen = bench.ledger.seen(BOX).digests
@@ -90,18 +90,18 @@ def test_registered_messages_are_seen_open_unprocessed_and_due(bench: Bench) -> 
     assert bench.ledger.counts() == {"open": 2, "failed": 0, "events": 0, "dead_letters": 0}
 
 
-def test_asking_for_no_open_messages_returns_none(bench: Bench) -> None:
+def test_asking_for_no_open_messages_returns_none(bench: LedgerBench) -> None:
     assert bench.ledger.open_messages([]) == []
 
 
-def test_message_that_was_processed_before_is_only_seen(bench: Bench) -> None:
+def test_message_that_was_processed_before_is_only_seen(bench: LedgerBench) -> None:
     assert bench.ledger.register(claim_box(bench), [Registration(digest(1), None)]) == 0
     assert bench.ledger.seen(BOX).digests.keys() == {digest(1)}
     assert bench.ledger.unprocessed(BOX) == set()
     assert bench.ledger.messages.members() == set()
 
 
-def test_mailbox_is_known_after_a_registration_or_a_restored_checkpoint(bench: Bench) -> None:
+def test_mailbox_is_known_after_a_registration_or_a_restored_checkpoint(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     assert not bench.ledger.seen(BOX).known
     bench.ledger.restore_seen(claim, {})
@@ -112,14 +112,14 @@ def test_mailbox_is_known_after_a_registration_or_a_restored_checkpoint(bench: B
     assert bench.ledger.seen(BOX).known
 
 
-def test_empty_seen_set_is_known(bench: Bench) -> None:
+def test_empty_seen_set_is_known(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     assert bench.ledger.compact(claim, []) == 1
     assert bench.ledger.seen(BOX).known
 
 
-def test_changes_count_only_changes_of_the_processed_messages(bench: Bench) -> None:
+def test_changes_count_only_changes_of_the_processed_messages(bench: LedgerBench) -> None:
     """They decide when a checkpoint is due."""
     claim = claim_box(bench)
 
@@ -142,7 +142,7 @@ def test_changes_count_only_changes_of_the_processed_messages(bench: Bench) -> N
     assert changes() == 3, "it comes from the checkpoint"
 
 
-def test_checkpoint_is_recorded(bench: Bench) -> None:
+def test_checkpoint_is_recorded(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [Registration(digest(3), None)])
     assert bench.ledger.seen(BOX).checkpointed == 0
@@ -151,7 +151,7 @@ def test_checkpoint_is_recorded(bench: Bench) -> None:
     assert bench.ledger.seen("other").checkpointed == 0
 
 
-def test_message_that_is_not_stored_is_never_deleted(bench: Bench) -> None:
+def test_message_that_is_not_stored_is_never_deleted(bench: LedgerBench) -> None:
     """Only the server has a message that is too large to fetch."""
     header_only = Registration(digest(2), message(2), stored=False)
     claim = claim_box(bench)
@@ -163,7 +163,7 @@ def test_message_that_is_not_stored_is_never_deleted(bench: Bench) -> None:
     assert bench.ledger.seen(BOX).digests == {digest(2): NEVER_DELETED}
 
 
-def test_stale_claim_registers_nothing(bench: Bench, stale: Claim) -> None:
+def test_stale_claim_registers_nothing(bench: LedgerBench, stale: Claim) -> None:
     ledger = bench.ledger
     with pytest.raises(StaleClaimError):
         ledger.register(stale, [registration(1)])
@@ -175,7 +175,7 @@ def test_stale_claim_registers_nothing(bench: Bench, stale: Claim) -> None:
     assert ledger.counts()["open"] == 0
 
 
-def test_stale_claim_compacts_nothing(bench: Bench) -> None:
+def test_stale_claim_compacts_nothing(bench: LedgerBench) -> None:
     old = claim_box(bench, SHORT)
     bench.ledger.register(old, [registration(1)])
     bench.pass_time(SHORT)
@@ -185,7 +185,7 @@ def test_stale_claim_compacts_nothing(bench: Bench) -> None:
     assert bench.ledger.seen(BOX).digests.keys() == {digest(1)}
 
 
-def test_registering_a_message_again_opens_it_once(bench: Bench) -> None:
+def test_registering_a_message_again_opens_it_once(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     work = claim_message(bench)
@@ -195,7 +195,7 @@ def test_registering_a_message_again_opens_it_once(bench: Bench) -> None:
     assert bench.ledger.unprocessed(BOX) == {digest(1), digest(2)}
 
 
-def test_seen_digest_keeps_its_first_second(bench: Bench) -> None:
+def test_seen_digest_keeps_its_first_second(bench: LedgerBench) -> None:
     """The time until deletion counts from the first registration."""
     claim = claim_box(bench)
     bench.ledger.restore_seen(claim, {digest(1): 1_000})
@@ -204,7 +204,7 @@ def test_seen_digest_keeps_its_first_second(bench: Bench) -> None:
     assert bench.ledger.seen(BOX).digests == {digest(1): 1_000}
 
 
-def test_message_with_two_unique_ids_is_unprocessed_under_both(bench: Bench) -> None:
+def test_message_with_two_unique_ids_is_unprocessed_under_both(bench: LedgerBench) -> None:
     """A server that resets its unique-ids lists a message anew while it is still open."""
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1), Registration(digest(7), message(1))])
@@ -214,13 +214,13 @@ def test_message_with_two_unique_ids_is_unprocessed_under_both(bench: Bench) -> 
     assert bench.ledger.seen(BOX).digests.keys() == {digest(1), digest(7)}
 
 
-def test_mailboxes_have_separate_seen_sets(bench: Bench) -> None:
+def test_mailboxes_have_separate_seen_sets(bench: LedgerBench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
     assert bench.ledger.seen("other").digests == {}
     assert bench.ledger.unprocessed("other") == set()
 
 
-def test_complete_appends_one_event_and_closes_the_message(bench: Bench) -> None:
+def test_complete_appends_one_event_and_closes_the_message(bench: LedgerBench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1), registration(2)])
     work = claim_message(bench)
     number = int(work.id, 16)
@@ -235,7 +235,7 @@ def test_complete_appends_one_event_and_closes_the_message(bench: Bench) -> None
     assert bench.ledger.unprocessed(BOX) == {digest(3 - number)}
 
 
-def test_complete_appends_no_second_event(bench: Bench) -> None:
+def test_complete_appends_no_second_event(bench: LedgerBench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
     work = claim_message(bench)
     bench.ledger.complete(work, message(1), event(1))
@@ -244,7 +244,7 @@ def test_complete_appends_no_second_event(bench: Bench) -> None:
     assert bench.ledger.counts()["events"] == 1
 
 
-def test_stale_claim_neither_completes_nor_fails_a_message(bench: Bench) -> None:
+def test_stale_claim_neither_completes_nor_fails_a_message(bench: LedgerBench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
     old = claim_message(bench, SHORT)
     bench.pass_time(SHORT)
@@ -257,7 +257,7 @@ def test_stale_claim_neither_completes_nor_fails_a_message(bench: Bench) -> None
     assert bench.ledger.messages.renew(new, LONG)
 
 
-def test_failed_message_is_kept_has_an_event_and_is_unprocessed(bench: Bench) -> None:
+def test_failed_message_is_kept_has_an_event_and_is_unprocessed(bench: LedgerBench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
     bench.ledger.fail(claim_message(bench), failed(1), event(1, EventType.FAILED))
     assert bench.ledger.failed_messages() == [failed(1)]
@@ -268,7 +268,7 @@ def test_failed_message_is_kept_has_an_event_and_is_unprocessed(bench: Bench) ->
     assert entry.event == event(1, EventType.FAILED)
 
 
-def test_failed_message_stays_failed_when_it_is_registered_again(bench: Bench) -> None:
+def test_failed_message_stays_failed_when_it_is_registered_again(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     bench.ledger.fail(claim_message(bench), failed(1), event(1, EventType.FAILED))
@@ -278,7 +278,7 @@ def test_failed_message_stays_failed_when_it_is_registered_again(bench: Bench) -
     assert bench.ledger.unprocessed(BOX) == {digest(1), digest(9)}
 
 
-def process_until_failed(bench: Bench, number: int) -> FailedMessage:
+def process_until_failed(bench: LedgerBench, number: int) -> FailedMessage:
     """A message that failed after several tries."""
     bench.ledger.register(claim_box(bench), [registration(number)])
     for _ in range(2):
@@ -289,7 +289,7 @@ def process_until_failed(bench: Bench, number: int) -> FailedMessage:
     return failed
 
 
-def test_retried_message_is_due_now_with_a_fresh_attempt_budget(bench: Bench) -> None:
+def test_retried_message_is_due_now_with_a_fresh_attempt_budget(bench: LedgerBench) -> None:
     failed = process_until_failed(bench, 1)
     assert bench.ledger.retry_failed(failed)
     assert bench.ledger.failed_messages() == []
@@ -301,7 +301,7 @@ def test_retried_message_is_due_now_with_a_fresh_attempt_budget(bench: Bench) ->
     assert bench.ledger.unprocessed(BOX) == set()
 
 
-def test_dropped_message_counts_as_processed(bench: Bench) -> None:
+def test_dropped_message_counts_as_processed(bench: LedgerBench) -> None:
     failed = process_until_failed(bench, 1)
     before = bench.ledger.seen(BOX).changes
     assert bench.ledger.drop_failed(failed)
@@ -312,7 +312,7 @@ def test_dropped_message_counts_as_processed(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("what", ["retry_failed", "drop_failed"])
-def test_message_that_is_not_failed_can_neither_be_retried_nor_dropped(bench: Bench, what: str) -> None:
+def test_message_that_is_not_failed_can_neither_be_retried_nor_dropped(bench: LedgerBench, what: str) -> None:
     """Another operator may have been faster."""
     failed = process_until_failed(bench, 1)
     assert getattr(bench.ledger, what)(failed)
@@ -321,7 +321,7 @@ def test_message_that_is_not_failed_can_neither_be_retried_nor_dropped(bench: Be
     assert bench.ledger.counts()["open"] == (1 if what == "retry_failed" else 0)
 
 
-def test_failed_messages_are_listed_oldest_first(bench: Bench) -> None:
+def test_failed_messages_are_listed_oldest_first(bench: LedgerBench) -> None:
     bench.ledger.register(claim_box(bench), [registration(number) for number in (1, 2, 3)])
     for claim in bench.ledger.messages.claim(3, LONG):
         number = int(claim.id, 16)
@@ -331,7 +331,7 @@ def test_failed_messages_are_listed_oldest_first(bench: Bench) -> None:
     assert [int(failure.message.key, 16) for failure in bench.ledger.failed_messages()] == [3, 2, 1]
 
 
-def test_compact_removes_all_other_digests(bench: Bench) -> None:
+def test_compact_removes_all_other_digests(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(number) for number in range(10)])
     before = bench.ledger.seen(BOX).digests
@@ -342,7 +342,7 @@ def test_compact_removes_all_other_digests(bench: Bench) -> None:
     assert bench.ledger.seen(BOX).digests == {}
 
 
-def test_digest_that_is_registered_after_compaction_is_seen(bench: Bench) -> None:
+def test_digest_that_is_registered_after_compaction_is_seen(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1), registration(2)])
     bench.ledger.compact(claim, {digest(1)})
@@ -350,7 +350,7 @@ def test_digest_that_is_registered_after_compaction_is_seen(bench: Bench) -> Non
     assert bench.ledger.seen(BOX).digests.keys() == {digest(1), digest(3)}
 
 
-def test_restored_digests_have_their_seconds_and_replace_none(bench: Bench) -> None:
+def test_restored_digests_have_their_seconds_and_replace_none(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     there = bench.ledger.seen(BOX).digests
@@ -359,7 +359,7 @@ def test_restored_digests_have_their_seconds_and_replace_none(bench: Bench) -> N
     assert bench.ledger.unprocessed(BOX) == {digest(1)}
 
 
-def test_oldest_open_message_has_the_first_time_of_all(bench: Bench) -> None:
+def test_oldest_open_message_has_the_first_time_of_all(bench: LedgerBench) -> None:
     assert bench.ledger.oldest_open() is None
     older = message(1, FIRST_SEEN - timedelta(days=2))
     bench.ledger.register(claim_box(bench), [Registration(digest(1), older), registration(2)])
@@ -370,7 +370,7 @@ def test_oldest_open_message_has_the_first_time_of_all(bench: Bench) -> None:
     assert bench.ledger.oldest_open() == FIRST_SEEN.timestamp()
 
 
-def test_failed_poll_keeps_the_last_success(bench: Bench) -> None:
+def test_failed_poll_keeps_the_last_success(bench: LedgerBench) -> None:
     success = MailboxStatus(
         last_poll=1000.5,
         result="success",
@@ -387,7 +387,7 @@ def test_failed_poll_keeps_the_last_success(bench: Bench) -> None:
     }
 
 
-def test_schedule_digest_is_kept_until_the_ledger_is_lost(bench: Bench) -> None:
+def test_schedule_digest_is_kept_until_the_ledger_is_lost(bench: LedgerBench) -> None:
     assert bench.ledger.schedule_digest() == ""
     bench.ledger.set_schedule_digest("abc")
     assert bench.ledger.schedule_digest() == "abc"
@@ -395,7 +395,7 @@ def test_schedule_digest_is_kept_until_the_ledger_is_lost(bench: Bench) -> None:
     assert bench.ledger.schedule_digest() == ""
 
 
-def test_last_tick_has_the_time_of_the_ledger(bench: Bench) -> None:
+def test_last_tick_has_the_time_of_the_ledger(bench: LedgerBench) -> None:
     assert bench.ledger.last_tick() is None
     before = bench.now()
     bench.ledger.record_tick()
@@ -404,7 +404,7 @@ def test_last_tick_has_the_time_of_the_ledger(bench: Bench) -> None:
     assert before <= tick <= bench.now()
 
 
-def test_claims_are_stale_after_the_ledger_was_lost(bench: Bench) -> None:
+def test_claims_are_stale_after_the_ledger_was_lost(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     work = claim_message(bench)

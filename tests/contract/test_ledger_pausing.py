@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ingest.ports.claims import Claim
-    from tests.support.valkey import Bench
+    from tests.support.valkey import LedgerBench
 
 LONG = 600.0
 
 
-def claimed(bench: Bench, mailbox: str) -> Claim:
+def claimed(bench: LedgerBench, mailbox: str) -> Claim:
     claim = bench.ledger.mailboxes.claim_one(mailbox, LONG)
     assert claim is not None
     return claim
 
 
-def test_mailbox_is_paused_until_it_is_resumed(bench: Bench) -> None:
+def test_mailbox_is_paused_until_it_is_resumed(bench: LedgerBench) -> None:
     ledger, before = bench.ledger, bench.now()
     assert ledger.pause("a")
     assert ledger.is_paused("a")
@@ -30,7 +30,7 @@ def test_mailbox_is_paused_until_it_is_resumed(bench: Bench) -> None:
     assert not ledger.is_paused("a")
 
 
-def test_pausing_again_keeps_the_first_time(bench: Bench) -> None:
+def test_pausing_again_keeps_the_first_time(bench: LedgerBench) -> None:
     bench.ledger.pause("a")
     since = bench.ledger.paused()
     bench.pass_time(1.1)
@@ -38,11 +38,11 @@ def test_pausing_again_keeps_the_first_time(bench: Bench) -> None:
     assert bench.ledger.paused() == since
 
 
-def test_resuming_a_mailbox_that_is_not_paused_changes_nothing(bench: Bench) -> None:
+def test_resuming_a_mailbox_that_is_not_paused_changes_nothing(bench: LedgerBench) -> None:
     assert not bench.ledger.resume("a")
 
 
-def test_claimed_mailbox_is_unscheduled_if_it_is_paused(bench: Bench) -> None:
+def test_claimed_mailbox_is_unscheduled_if_it_is_paused(bench: LedgerBench) -> None:
     ledger = bench.ledger
     claim = claimed(bench, "a")
     ledger.pause("a")
@@ -51,7 +51,7 @@ def test_claimed_mailbox_is_unscheduled_if_it_is_paused(bench: Bench) -> None:
     assert not ledger.mailboxes.renew(claim, LONG)
 
 
-def test_mailbox_that_was_resumed_meanwhile_stays_scheduled(bench: Bench) -> None:
+def test_mailbox_that_was_resumed_meanwhile_stays_scheduled(bench: LedgerBench) -> None:
     ledger = bench.ledger
     claim = claimed(bench, "a")
     ledger.pause("a")
@@ -60,7 +60,7 @@ def test_mailbox_that_was_resumed_meanwhile_stays_scheduled(bench: Bench) -> Non
     assert ledger.mailboxes.renew(claim, LONG)
 
 
-def test_stale_claim_unschedules_nothing(bench: Bench) -> None:
+def test_stale_claim_unschedules_nothing(bench: LedgerBench) -> None:
     ledger = bench.ledger
     claim = claimed(bench, "a")
     ledger.mailboxes.release(claim, 0.0)

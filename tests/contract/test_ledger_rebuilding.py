@@ -11,7 +11,7 @@ from ingest.errors import StaleClaimError
 from tests.contract.test_events_log import append, claim_retrying, ids
 
 if TYPE_CHECKING:
-    from tests.support.valkey import Bench
+    from tests.support.valkey import LedgerBench
 
 LONG = 600.0
 
@@ -20,7 +20,7 @@ def event(number: int) -> Event:
     return Event(str(number), "dev.mailhaul.message.received.v1", "a", b'{"n":%d,"odd":"\xff"}' % number)
 
 
-def test_mailbox_is_unknown_until_its_seen_set_exists(bench: Bench) -> None:
+def test_mailbox_is_unknown_until_its_seen_set_exists(bench: LedgerBench) -> None:
     bench.ledger.mailboxes.add(["a", "b"])
     first, _ = bench.ledger.mailboxes.claim(2, LONG)
     assert bench.ledger.unknown(["a", "b"]) == 2
@@ -31,7 +31,7 @@ def test_mailbox_is_unknown_until_its_seen_set_exists(bench: Bench) -> None:
     assert bench.ledger.unknown(["a", "b"]) == 2
 
 
-def test_republished_events_are_appended_to_the_stream(bench: Bench) -> None:
+def test_republished_events_are_appended_to_the_stream(bench: LedgerBench) -> None:
     append(bench, range(1))
     bench.ledger.mailboxes.add(["a"])
     claim = next(claim for claim in bench.ledger.mailboxes.claim(9, LONG) if claim.id == "a")
@@ -42,7 +42,7 @@ def test_republished_events_are_appended_to_the_stream(bench: Bench) -> None:
     assert entries[1].first_seen is None, "an old message must not count as a slow one"
 
 
-def test_stale_claim_cannot_republish(bench: Bench) -> None:
+def test_stale_claim_cannot_republish(bench: LedgerBench) -> None:
     bench.ledger.mailboxes.add(["a"])
     (claim,) = bench.ledger.mailboxes.claim(1, LONG)
     bench.ledger.mailboxes.release(claim, 0.0)
@@ -51,7 +51,7 @@ def test_stale_claim_cannot_republish(bench: Bench) -> None:
     assert bench.events.read("sink", 10) == []
 
 
-def test_oldest_retrying_event_is_the_one_that_was_appended_first(bench: Bench) -> None:
+def test_oldest_retrying_event_is_the_one_that_was_appended_first(bench: LedgerBench) -> None:
     append(bench, range(1))
     bench.pass_time(0.05)
     append(bench, range(1, 2))
@@ -68,7 +68,7 @@ def test_oldest_retrying_event_is_the_one_that_was_appended_first(bench: Bench) 
     assert bench.events.oldest_retrying("a") is None
 
 
-def test_dead_lettered_event_does_not_count_as_retrying(bench: Bench) -> None:
+def test_dead_lettered_event_does_not_count_as_retrying(bench: LedgerBench) -> None:
     append(bench, range(1))
     (rejected,) = bench.events.read("a", 1)
     bench.events.reject("a", rejected, 0.0)
@@ -76,7 +76,7 @@ def test_dead_lettered_event_does_not_count_as_retrying(bench: Bench) -> None:
     assert bench.events.oldest_retrying("a") is None
 
 
-def test_throttle_allows_one_call_per_period(bench: Bench) -> None:
+def test_throttle_allows_one_call_per_period(bench: LedgerBench) -> None:
     assert bench.ledger.throttle("x", 0.1)
     assert not bench.ledger.throttle("x", 0.1)
     assert bench.ledger.throttle("y", 0.1)

@@ -14,7 +14,7 @@ from ingest.ports.seen import Registration
 
 if TYPE_CHECKING:
     from ingest.ports.ledger import Ledger
-    from tests.support.valkey import Bench, Valkey
+    from tests.support.valkey import LedgerBench, Valkey
 
 BOX = "invoices-de"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -47,7 +47,7 @@ def fail(ledger: Ledger) -> FailedMessage:
     return failed
 
 
-def test_open_message_keeps_its_trace_until_it_is_retried(bench: Bench) -> None:
+def test_open_message_keeps_its_trace_until_it_is_retried(bench: LedgerBench) -> None:
     open_up(bench.ledger, TRACED)
     assert bench.ledger.open_messages([TRACED.key]) == [TRACED]
     failed = fail(bench.ledger)
@@ -56,7 +56,7 @@ def test_open_message_keeps_its_trace_until_it_is_retried(bench: Bench) -> None:
     assert bench.ledger.open_messages([TRACED.key]) == [TRACED]
 
 
-def test_message_that_is_registered_again_keeps_its_first_trace(bench: Bench) -> None:
+def test_message_that_is_registered_again_keeps_its_first_trace(bench: LedgerBench) -> None:
     open_up(bench.ledger, TRACED, OTHER)
     assert bench.ledger.open_messages([TRACED.key]) == [TRACED]
 

@@ -11,13 +11,13 @@ from ingest.ports.claims import Backlog, Standing
 
 if TYPE_CHECKING:
     from ingest.ports.claims import Claim, WorkSet
-    from tests.support.valkey import Bench
+    from tests.support.valkey import LedgerBench
 
 LONG, SHORT = 600.0, 0.05
 
 
 @pytest.fixture
-def work(bench: Bench) -> WorkSet:
+def work(bench: LedgerBench) -> WorkSet:
     return bench.ledger.mailboxes
 
 
@@ -64,14 +64,14 @@ def test_concurrent_claims_never_share_an_item(work: WorkSet) -> None:
     assert sorted(claimed) == sorted(ids)
 
 
-def test_most_overdue_item_is_claimed_first(bench: Bench, work: WorkSet) -> None:
+def test_most_overdue_item_is_claimed_first(bench: LedgerBench, work: WorkSet) -> None:
     work.add(["late"])
     bench.pass_time(0.02)
     work.add(["early"])
     assert [claim.id for claim in work.claim(2, LONG)] == ["late", "early"]
 
 
-def test_claim_has_its_lateness(bench: Bench, work: WorkSet) -> None:
+def test_claim_has_its_lateness(bench: LedgerBench, work: WorkSet) -> None:
     work.add(["a"])
     before = bench.now()
     bench.pass_time(0.1)
@@ -80,7 +80,7 @@ def test_claim_has_its_lateness(bench: Bench, work: WorkSet) -> None:
     assert late <= bench.now() - before + 0.1
 
 
-def test_released_item_is_due_after_its_delay(bench: Bench, work: WorkSet) -> None:
+def test_released_item_is_due_after_its_delay(bench: LedgerBench, work: WorkSet) -> None:
     work.add(["a"])
     assert work.release(claim_one(work), 0.2)
     assert work.claim(1, LONG) == []
@@ -88,7 +88,7 @@ def test_released_item_is_due_after_its_delay(bench: Bench, work: WorkSet) -> No
     assert claim_one(work).id == "a"
 
 
-def test_item_of_an_expired_claim_is_due_again_and_the_claim_is_stale(bench: Bench, work: WorkSet) -> None:
+def test_item_of_an_expired_claim_is_due_again_and_the_claim_is_stale(bench: LedgerBench, work: WorkSet) -> None:
     work.add(["a"])
     old = claim_one(work, SHORT)
     bench.pass_time(SHORT)
@@ -99,7 +99,7 @@ def test_item_of_an_expired_claim_is_due_again_and_the_claim_is_stale(bench: Ben
     assert work.renew(new, LONG)
 
 
-def test_item_of_an_expired_claim_is_due_since_its_deadline(bench: Bench, work: WorkSet) -> None:
+def test_item_of_an_expired_claim_is_due_since_its_deadline(bench: LedgerBench, work: WorkSet) -> None:
     """So it is claimed before items that became due later."""
     work.add(["z-dead"])
     claim_one(work, SHORT)
@@ -109,7 +109,7 @@ def test_item_of_an_expired_claim_is_due_since_its_deadline(bench: Bench, work: 
     assert [claim.id for claim in work.claim(2, LONG)] == ["z-dead", "a-young"]
 
 
-def test_expired_claim_cannot_be_renewed_after_the_next_claim(bench: Bench, work: WorkSet) -> None:
+def test_expired_claim_cannot_be_renewed_after_the_next_claim(bench: LedgerBench, work: WorkSet) -> None:
     """Its item is due again, though nobody has claimed it yet; a renewal would make it claimed and due at once."""
     work.add(["a", "b"])
     first, second = work.claim(2, SHORT)
@@ -121,7 +121,7 @@ def test_expired_claim_cannot_be_renewed_after_the_next_claim(bench: Bench, work
     assert claim_one(work).id == left.id
 
 
-def test_renewing_moves_the_deadline(bench: Bench, work: WorkSet) -> None:
+def test_renewing_moves_the_deadline(bench: LedgerBench, work: WorkSet) -> None:
     work.add(["a"])
     claim = claim_one(work, SHORT)
     assert work.renew(claim, LONG)
@@ -144,7 +144,7 @@ def test_fences_grow(work: WorkSet) -> None:
     assert first.fence < second.fence < claim_one(work).fence
 
 
-def test_fences_grow_even_after_the_ledger_was_lost(bench: Bench, work: WorkSet) -> None:
+def test_fences_grow_even_after_the_ledger_was_lost(bench: LedgerBench, work: WorkSet) -> None:
     """Otherwise a claim from before the loss could be valid under a fence that was given out twice."""
     work.add(["a", *(f"other-{number}" for number in range(50))])
     before = work.claim(51, LONG)
@@ -170,7 +170,7 @@ def test_tries_count_on_from_the_release(work: WorkSet) -> None:
     assert claim_one(work).tries == 1
 
 
-def test_expired_claim_counts_as_a_try(bench: Bench, work: WorkSet) -> None:
+def test_expired_claim_counts_as_a_try(bench: LedgerBench, work: WorkSet) -> None:
     """A worker that dies cannot record its try, so the claim does."""
     work.add(["a"])
     claim_one(work, SHORT)
@@ -194,7 +194,7 @@ def test_run_now_does_not_change_claimed_and_unknown_items(work: WorkSet) -> Non
     assert work.renew(claim, LONG)
 
 
-def test_run_now_keeps_the_due_time_of_an_overdue_item(bench: Bench, work: WorkSet) -> None:
+def test_run_now_keeps_the_due_time_of_an_overdue_item(bench: LedgerBench, work: WorkSet) -> None:
     work.add(["first"])
     bench.pass_time(0.02)
     work.add(["second"])
@@ -213,7 +213,7 @@ def test_dropped_item_loses_its_claim_and_its_tries(work: WorkSet) -> None:
     assert claim_one(work).tries == 1
 
 
-def test_backlog_counts_due_claimed_and_waiting_items(bench: Bench, work: WorkSet) -> None:
+def test_backlog_counts_due_claimed_and_waiting_items(bench: LedgerBench, work: WorkSet) -> None:
     assert work.backlog() == Backlog(0, 0, 0, 0.0)
     work.add(["waiting", "claimed", "due"])
     claims = {claim.id: claim for claim in work.claim(3, LONG)}
@@ -225,7 +225,7 @@ def test_backlog_counts_due_claimed_and_waiting_items(bench: Bench, work: WorkSe
     assert found.lag >= 0.099
 
 
-def test_item_of_an_expired_claim_counts_as_due(bench: Bench, work: WorkSet) -> None:
+def test_item_of_an_expired_claim_counts_as_due(bench: LedgerBench, work: WorkSet) -> None:
     work.add(["a"])
     claim_one(work, SHORT)
     assert work.backlog().due == 0
@@ -235,7 +235,7 @@ def test_item_of_an_expired_claim_counts_as_due(bench: Bench, work: WorkSet) -> 
     assert found.lag >= 0.099
 
 
-def test_work_sets_are_separate(bench: Bench) -> None:
+def test_work_sets_are_separate(bench: LedgerBench) -> None:
     ledger = bench.ledger
     ledger.mailboxes.add(["a"])
     assert ledger.messages.members() == ledger.sinks.members() == set()
@@ -276,7 +276,7 @@ def test_unknown_item_can_be_claimed(work: WorkSet) -> None:
     assert work.members() == {"new"}
 
 
-def test_claimed_item_cannot_be_claimed_by_name(bench: Bench, work: WorkSet) -> None:
+def test_claimed_item_cannot_be_claimed_by_name(bench: LedgerBench, work: WorkSet) -> None:
     work.add(["a"])
     holder = claim_one(work, SHORT)
     assert work.claim_one("a", LONG) is None
@@ -298,7 +298,7 @@ def test_fence_is_higher_than_all_before_it_in_both_kinds_of_claim(work: WorkSet
     assert first.fence < second.fence < third.fence
 
 
-def test_standing_has_the_state_of_every_item(bench: Bench, work: WorkSet) -> None:
+def test_standing_has_the_state_of_every_item(bench: LedgerBench, work: WorkSet) -> None:
     assert work.standing() == {}
     work.add(["due", "waiting", "held", "let-go"])
     claims = {claim.id: claim for claim in work.claim(4, LONG)}

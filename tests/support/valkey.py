@@ -125,7 +125,7 @@ class Valkey:
         return False
 
 
-class Bench(Protocol):
+class LedgerBench(Protocol):
     """A ledger under test, with its event stream, and power over time and loss."""
 
     @property

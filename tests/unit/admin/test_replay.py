@@ -185,9 +185,7 @@ def test_replay_waits_while_the_stream_is_full(b: Bench, monkeypatch: pytest.Mon
 
     def taken() -> None:
         kept.append(b.ledger.counts()["events"])
-        b.events.erase(
-            [next(oldest)]
-        )  # as trimming does; a republished event has the same id
+        b.events.erase([next(oldest)])  # as trimming does; a republished event has the same id
 
     assert run(b, None, Waits(meanwhile=taken)).published == 5
     assert max(kept) == 7

@@ -36,8 +36,8 @@ def child(name: str, code: str, order: int = 1) -> Child:
     return Child(name, [sys.executable, "-c", code], {}, order)
 
 
-class Bench:
-    """Children that have come up, and what they printed, by name and in order."""
+class RunningChildren:
+    """Supervised children that have started, and what they printed, by name and in order."""
 
     def __init__(self, *children: Child) -> None:
         self._lock = threading.Lock()
@@ -69,15 +69,15 @@ class Bench:
 
 
 @contextmanager
-def supervised(*children: Child) -> Iterator[Bench]:
-    bench = Bench(*children)
+def supervised(*children: Child) -> Iterator[RunningChildren]:
+    running = RunningChildren(*children)
     try:
-        bench.supervisor.look()
+        running.supervisor.look()
         for each in children:
-            eventually(lambda: "up" in bench.lines(each.name), f"{each.name} did not come up")  # noqa: B023 - now
-        yield bench
+            eventually(lambda: "up" in running.lines(each.name), f"{each.name} did not come up")  # noqa: B023 - now
+        yield running
     finally:
-        bench.supervisor.kill()
+        running.supervisor.kill()
 
 
 def runs(pid: int) -> bool:
@@ -90,43 +90,43 @@ def runs(pid: int) -> bool:
 
 def test_children_are_asked_to_end_in_turn_each_after_those_before_have_ended() -> None:
     children = [child(name, POLITE, order) for name, order in (("late", 2), ("first", 0), ("mid", 1))]
-    with supervised(*children) as bench:
-        assert bench.supervisor.stop(30)
-        assert [name for name, line in bench.heard if line == "bye"] == ["first", "mid", "late"]
+    with supervised(*children) as running:
+        assert running.supervisor.stop(30)
+        assert [name for name, line in running.heard if line == "bye"] == ["first", "mid", "late"]
 
 
 def test_one_that_does_not_end_takes_no_more_than_its_turn() -> None:
-    with supervised(child("polite", POLITE, 1), child("stalled", STALLED, 0)) as bench:
-        pids = [bench.pid("stalled"), bench.pid("polite")]
-        assert not bench.supervisor.stop(4)
-        assert bench.lines("polite") == ["up", "bye"]
+    with supervised(child("polite", POLITE, 1), child("stalled", STALLED, 0)) as running:
+        pids = [running.pid("stalled"), running.pid("polite")]
+        assert not running.supervisor.stop(4)
+        assert running.lines("polite") == ["up", "bye"]
         assert not any(runs(pid) for pid in pids)
 
 
 def test_who_is_in_a_hurry_does_not_wait() -> None:
-    with supervised(child("stalled", STALLED)) as bench:
-        pid, answers = bench.pid("stalled"), iter([False, False, True])
+    with supervised(child("stalled", STALLED)) as running:
+        pid, answers = running.pid("stalled"), iter([False, False, True])
         # With 600 seconds to wait, only the hurry ends this test.
-        assert not bench.supervisor.stop(600, hurry=lambda: next(answers, True))
+        assert not running.supervisor.stop(600, hurry=lambda: next(answers, True))
         assert not runs(pid)
 
 
 @pytest.mark.parametrize("way", ["stop", "death"])
 def test_what_a_child_leaves_behind_is_killed_with_its_group(way: str) -> None:
-    with supervised(child("a", PARENT + STAY)) as bench:
-        left = int(bench.lines("a")[0])
+    with supervised(child("a", PARENT + STAY)) as running:
+        left = int(running.lines("a")[0])
         assert runs(left)
         if way == "stop":
-            assert bench.supervisor.stop(30)
+            assert running.supervisor.stop(30)
         else:
-            os.kill(bench.pid("a"), signal.SIGKILL)
-            bench.await_death()
+            os.kill(running.pid("a"), signal.SIGKILL)
+            running.await_death()
         eventually(lambda: not runs(left), "the child's own child still runs")
 
 
 def test_a_signal_to_the_group_of_the_terminal_does_not_reach_children() -> None:
-    with supervised(child("a", STAY)) as bench:
-        assert os.getpgid(bench.pid("a")) == bench.pid("a") != os.getpgrp()
+    with supervised(child("a", STAY)) as running:
+        assert os.getpgid(running.pid("a")) == running.pid("a") != os.getpgrp()
 
 
 def test_an_orphan_that_does_not_end_by_itself_is_killed_with_its_group() -> None:
@@ -158,15 +158,18 @@ def test_an_orphan_that_does_not_end_by_itself_is_killed_with_its_group() -> Non
 
 
 def test_a_program_that_cannot_be_started_is_tried_again_with_pauses_that_grow() -> None:
-    bench = Bench(Child("a", ["/nonexistent"], {}))
+    running = RunningChildren(Child("a", ["/nonexistent"], {}))
     for pause in (1, 2, 4):
-        bench.supervisor.look()
-        assert bench.lines("a")[-1] == f"could not be started (No such file or directory); started again in {pause} s"
-        bench.time += pause
+        running.supervisor.look()
+        assert (
+            running.lines("a")[-1] == f"could not be started (No such file or directory); started again in {pause} s"
+        )
+        running.time += pause
 
 
 def test_every_line_arrives_whatever_its_bytes() -> None:
-    bench = Bench(child("a", "import sys\nsys.stdout.buffer.write(b'\\xff bad\\n\\n\\xc3\\xa4 without end')"))
-    bench.supervisor.look()
-    bench.await_death()
-    assert bench.lines("a")[:2] == ["\ufffd bad", "ä without end"]
+    program = "import sys\nsys.stdout.buffer.write(b'\\xff bad\\n\\n\\xc3\\xa4 without end')"
+    running = RunningChildren(child("a", program))
+    running.supervisor.look()
+    running.await_death()
+    assert running.lines("a")[:2] == ["\ufffd bad", "ä without end"]
