@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import select
 import ssl
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any, cast
 
 from ingest.errors import MaildropConnectError, MaildropTimeoutError
+from ingest.pop3.tls import after_handshake
 
 if TYPE_CHECKING:
     import socket
@@ -50,6 +52,7 @@ class Connection:
         Raises:
             MaildropTimeoutError: the deadline has passed, even if bytes keep coming.
             MaildropConnectError: the connection broke.
+            MaildropTlsError: the server asks for a client certificate.
         """
         while True:
             self._check(deadline)
@@ -66,6 +69,8 @@ class Connection:
                 self._wait(select.POLLIN, deadline)
             except ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT, deadline)
+            except ssl.SSLError as error:
+                raise after_handshake(error) from error
             except OSError as error:
                 raise MaildropConnectError(f"The connection broke: {error.strerror or error}.") from error
 
@@ -120,6 +125,14 @@ class Connection:
             raise MaildropConnectError(_GONE) from error
         return sock
 
+    def peer_chain(self) -> list[bytes]:
+        """Return the certificates that the server sent, unverified, in DER; empty if there are none."""
+        if not isinstance(self._sock, ssl.SSLSocket):
+            return []
+        if sys.version_info >= (3, 13):
+            return list(self._sock.get_unverified_chain())
+        return _chain_of(self._sock)
+
     def close(self) -> None:
         """Close the connection; may be called again."""
         self._sock.close()
@@ -153,3 +166,10 @@ class Connection:
     def _held(self) -> bool:
         """Whether TLS has buffered bytes that polling the socket does not show."""
         return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+
+
+def _chain_of(sock: ssl.SSLSocket) -> list[bytes]:
+    """Return the unverified chain in Python before 3.13, which has it where no public method reaches."""
+    inner = cast("Any", sock)._sslobj  # noqa: SLF001 - as above
+    found = inner.get_unverified_chain() if inner is not None else None
+    return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in found or ()]

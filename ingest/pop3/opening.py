@@ -217,7 +217,7 @@ class Opening:
         try:
             sock = self._connection.secure(context, self._server.host, self._within(seconds, words))
         except ssl.SSLError as error:
-            raise translated(error, self._server) from error
+            raise translated(error, self._server, self._connection.peer_chain()) from error
         return self._hosts.certificates.check(sock, self._server)
 
     def _within(self, seconds: float, words: str) -> Deadline:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+import tempfile
+import warnings
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from ingest.domain.mailbox import Credentials, Deadlines, Mailbox, Server, Tls
 from ingest.errors import MaildropConnectError, MaildropTimeoutError, MaildropTlsError
 from ingest.pop3.connector import Pop3Connector
+from ingest.pop3.tls import translated
 from tests.support.scripted_pop3 import (
     Close,
     Drain,
@@ -27,7 +36,7 @@ from tests.support.scripted_pop3 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 CREDENTIALS = Credentials("joe", "secret")
@@ -93,8 +102,114 @@ def test_a_self_signed_certificate_is_refused_with_the_remedy(authority: trustme
 
 def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, ca_file: str) -> None:
     context = serving(authority.issue_cert("pop.example.org"))
-    with pytest.raises(MaildropTlsError, match="another name"):
+    with pytest.raises(MaildropTlsError, match=r"another name \(pop\.example\.org\)"):
         polled([Secure(context), *login()], ca_file=ca_file)
+
+
+def test_expired_certificate_above_the_servers_is_told_from_the_servers() -> None:
+    past = datetime.now(UTC) - timedelta(days=1)
+    leaf_key, ca_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root_key = ec.generate_private_key(ec.SECP256R1())
+    root = signed("root", root_key, "root", root_key, ca=True)
+    old = signed("intermediate", ca_key, "root", root_key, ca=True, end=past)
+    leaf = signed("127.0.0.1", leaf_key, "intermediate", ca_key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pem = leaf_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    trustme.LeafCert(pem, leaf, [old]).configure_cert(context)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(root)
+        file.flush()
+        with pytest.raises(MaildropTlsError, match=r"CA certificate above that of .* has expired"):
+            polled([Secure(context), *login()], ca_file=file.name)
+
+
+def signed(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    ca: bool = False,
+    end: datetime | None = None,
+) -> bytes:
+    """A certificate in PEM."""
+    now = datetime.now(UTC)
+    alternative: x509.GeneralName = x509.DNSName(name) if ca else x509.IPAddress(ip_address(name))
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=10))
+        .not_valid_after(end or now + timedelta(days=10))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+    )
+    return builder.sign(issuer_key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def wants_certificate(context: ssl.SSLContext, authority: trustme.CA) -> None:
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+
+
+def old_tls(context: ssl.SSLContext, _: trustme.CA) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+
+
+def rsa_key_exchange(context: ssl.SSLContext, _: trustme.CA) -> None:
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("kRSA")
+
+
+def wants_certificate_in_tls_1_2(context: ssl.SSLContext, authority: trustme.CA) -> None:
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    wants_certificate(context, authority)
+
+
+def wants_a_name(context: ssl.SSLContext, _: trustme.CA) -> None:
+    context.sni_callback = lambda _sock, name, _context: (
+        None if name == "pop.example.org" else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+    )
+
+
+@pytest.mark.parametrize(
+    ("odd", "remedy"),
+    [
+        (wants_certificate, "client certificate"),
+        (wants_certificate_in_tls_1_2, "client certificate"),
+        (old_tls, r"enable TLS 1\.2"),
+        (rsa_key_exchange, "RSA key exchange.*ECDHE"),
+        (wants_a_name, "set `host` to the name"),
+    ],
+)
+def test_failed_handshake_names_the_remedy(
+    authority: trustme.CA, ca_file: str, odd: Callable[[ssl.SSLContext, trustme.CA], None], remedy: str
+) -> None:
+    context = serving(authority.issue_cert("127.0.0.1"))
+    odd(context, authority)
+    with pytest.raises(MaildropTlsError, match=remedy):
+        polled([Secure(context), *login()], ca_file=ca_file)
+
+
+def test_short_diffie_hellman_keys_are_named() -> None:
+    """OpenSSL does not serve them any more."""
+    error = ssl.SSLError(1, "dh key too small")
+    error.reason = "DH_KEY_TOO_SMALL"
+    assert "2048 bits" in str(translated(error, Server("pop.example.org", 995), []))
+
+
+@pytest.mark.parametrize("certificate", [b"", b"0", b"0\x03\x02\x01\x05", bytes(100)])
+@pytest.mark.parametrize("code", [10, 62])
+def test_malformed_certificate_does_not_hide_the_error(certificate: bytes, code: int) -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code = code
+    text = str(translated(error, Server("pop.example.org", 995), [certificate]))
+    assert "expired" in text or "another name" in text
 
 
 def test_an_expired_certificate_is_refused(authority: trustme.CA, ca_file: str) -> None:
