@@ -1,4 +1,4 @@
-"""What `mailhaul up` runs: which processes, with which environment, on which ports."""
+"""The processes that `mailhaul up` runs: their command lines, environment and ports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ingest.errors import StartError
 if TYPE_CHECKING:
     from ingest.config import Config, ConfigSource
 
-# What each process is started as; its metrics are on the first port plus its place here.
+# Command line of each process; its metrics are on the first port plus its index here.
 PROCESSES = {
     "exporter": ("exporter",),
     "poller": ("worker", "poll"),
@@ -20,26 +20,26 @@ PROCESSES = {
     "relay": ("worker", "relay"),
     "scheduler": ("scheduler",),
 }
-# Those whose metrics the live view adds up.
+# Processes whose metrics the live view adds up.
 WORKERS = ("poller", "processor", "relay")
-# No new wakeups first; the gauges last, so that whoever looks sees the end.
+# Stop new wake-ups first, and the gauges last, so that they show the end.
 _ORDER = {"scheduler": 0, "exporter": 2}
 _HIGHEST_PORT = 65535
 
 
 def children(source: ConfigSource, ledger: str, port: int) -> list[Child]:
-    """Every process of the design.
+    """Return every process of the service.
 
     Args:
-        source: the configuration they read too.
+        source: the configuration, which they read too.
         ledger: URL of the ledger.
-        port: the first of as many free ones as there are processes, from `free_ports`.
+        port: first of consecutive free ports, one for each process, from `free_ports`.
     """
     config = ["--config", str(source.path)] if source.path else []
     log_format = source.current().log.format
     environment = {
         "MAILHAUL_LEDGER": ledger,
-        # Their output is a pipe to us, and what comes out of it is for people.
+        # Their output is a pipe to this process, which shows it to people.
         "MAILHAUL_LOG__FORMAT": "text" if log_format == "auto" else log_format,
     }
     return [
@@ -54,19 +54,19 @@ def children(source: ConfigSource, ledger: str, port: int) -> list[Child]:
 
 
 def metrics_ports(first: int) -> dict[str, int]:
-    """The port on which each process serves its metrics."""
+    """Return the port on which each process serves its metrics."""
     return {name: first + offset for offset, name in enumerate(PROCESSES)}
 
 
 def free_ports(config: Config, *, may_move: bool) -> int:
-    """The first of as many free ports in a row as there are processes.
+    """Return the first of consecutive free ports, one for each process.
 
     Args:
-        config: says where they should be.
-        may_move: whether others will do. They do for a demonstration; a service is looked for where it is said to be.
+        config: names the wanted port and address.
+        may_move: whether other ports will do, as for the demonstration; a service is scraped where it is configured.
 
     Raises:
-        StartError: there are none.
+        StartError: no such ports are free.
     """
     wanted, address = config.metrics.port, config.metrics.address
     last = min(wanted + (1000 if may_move else 1), _HIGHEST_PORT - len(PROCESSES) + 2)
@@ -74,13 +74,13 @@ def free_ports(config: Config, *, may_move: bool) -> int:
         if all(_is_free(address, first + offset) for offset in range(len(PROCESSES))):
             return first
     raise StartError(
-        f"metrics need the ports {wanted} to {wanted + len(PROCESSES) - 1} on {address}, and one of them is taken; "
+        f"metrics need the ports {wanted} to {wanted + len(PROCESSES) - 1} on {address}, and one of them is in use; "
         "set metrics.port, or the variable MAILHAUL_METRICS__PORT, to the first of five free ones"
     )
 
 
 def url_host(address: str) -> str:
-    """An address as it stands in a URL."""
+    """Return an address as written in a URL."""
     return f"[{address}]" if ":" in address else address
 
 

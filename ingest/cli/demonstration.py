@@ -1,4 +1,4 @@
-"""The demonstration: a POP3 server on loopback with mail in it, and a configuration to copy."""
+"""The demonstration: a POP3 server with mail on loopback, and a configuration to copy."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _PASSWORD = "only-for-the-demonstration"  # noqa: S105 - guards made-up mail on loopback
 
 _CONFIG = """\
-# Made by the demonstration at each of its starts. Copy it, then change the copy:
+# Written by the demonstration at each start. Copy it, then change the copy:
 #
 #     cp {folder}/mailhaul.yaml my.yaml
-#     mailhaul check --config my.yaml      # tries every part and says what is wrong
+#     mailhaul check --config my.yaml      # tries every part and prints what is wrong
 #     mailhaul up --config my.yaml         # runs the service
 #
 # examples/full.yaml shows every option.
@@ -49,7 +49,7 @@ _MAILBOX = """\
 
 @dataclass
 class Demonstration:
-    """The server is running; `config` is the file to use. `tick` lets a mail arrive now and then."""
+    """The running server; `config` is the file to use, and `tick` delivers a mail now and then."""
 
     folder: Path
     config: Path
@@ -57,10 +57,10 @@ class Demonstration:
     _next: float = field(default_factory=lambda: time.monotonic() + DRIP_EVERY)
 
     def tick(self) -> None:
-        """Deliver one more mail when it is time."""
+        """Deliver one more mail if it is time."""
         if time.monotonic() < self._next or self._count >= DRIPS:
             return
-        with suppress(OSError):  # a disk that is full now; the next one may find room
+        with suppress(OSError):  # the disk is full; the next mail may find room
             deliver_one(self.folder / "maildrops", self._count, datetime.now(UTC))
         self._count += 1
         self._next = time.monotonic() + DRIP_EVERY
@@ -68,10 +68,10 @@ class Demonstration:
 
 @contextmanager
 def demonstration(folder: Path) -> Iterator[Demonstration]:
-    """Run the demonstration's server and write its configuration.
+    """Run the demonstration's server, and write its configuration.
 
     Raises:
-        StartError: the folder cannot be written.
+        StartError: the folder is not writable.
     """
     folder = folder.resolve()
     try:

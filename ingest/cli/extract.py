@@ -1,4 +1,4 @@
-"""Attachments written into a folder, under safe names, never over anything."""
+"""Write attachments to a folder under safe names, without overwriting anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one attachment: `refusal` says why it was not written."""
+    """The result for one attachment; `refusal` is why it was not written, None if it was."""
 
     path: Path
     refusal: str | None = None
@@ -26,8 +26,8 @@ class Extraction:
     """Writes the attachments of messages below `folder`.
 
     Args:
-        folder: made where missing.
-        apart: whether each message gets a folder of its own, named like its file.
+        folder: created if missing.
+        apart: whether each message gets its own subfolder, named like its file.
     """
 
     folder: Path
@@ -35,10 +35,10 @@ class Extraction:
     _taken: set[str] = field(default_factory=set)
 
     def write(self, file: Path, mail: ParsedMail) -> list[Written]:
-        """Write those of one message: each under its part's path and its safe name, as in a store.
+        """Write the attachments of one message: each under its part's path and its safe name, as in a store.
 
         Raises:
-            OSError: the folder cannot be written to.
+            OSError: the folder is not writable.
             StoreError: an attachment cannot be read.
         """
         folder = self.folder / self._name(file) if self.apart else self.folder
@@ -63,7 +63,7 @@ class Extraction:
 
 def _write(target: Path, content: BinaryIO, sha256: str) -> Written:
     try:
-        # Exclusively: nothing that is there is opened, and no link is followed.
+        # Exclusive creation: opens no existing file and follows no link.
         with target.open("xb") as file:
             try:
                 shutil.copyfileobj(content, file)
@@ -74,7 +74,7 @@ def _write(target: Path, content: BinaryIO, sha256: str) -> Written:
     except FileExistsError:
         if _is(target, sha256):
             return Written(target)
-        return Written(target, "exists already, with other content; it was left as it is")
+        return Written(target, "already exists with other content; left unchanged")
     return Written(target)
 
 

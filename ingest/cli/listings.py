@@ -1,4 +1,4 @@
-"""What commands list: mailboxes, messages that were given up, rejected events; as tables or plain data."""
+"""Listings of mailboxes, failed messages and rejected events: as tables for people, as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def mailbox_data(state: MailboxState) -> dict[str, Any]:
-    """How a mailbox stands, and what its last poll found."""
+    """Return the state of a mailbox and the result of its last poll."""
     box, standing = state.mailbox, state.standing
     return {
         "id": box.id,
@@ -38,7 +38,7 @@ def mailbox_data(state: MailboxState) -> dict[str, Any]:
 
 
 def mailboxes_table(states: Sequence[MailboxState]) -> RenderableType:
-    """A row each."""
+    """Return a table with a row for each."""
     now = time.time()
     table = Table(box=None, header_style="bright_black", pad_edge=False)
     for name in ("mailbox", "server", "next poll", "last poll", "result"):
@@ -69,11 +69,11 @@ def _next_poll(state: MailboxState, now: float) -> str:
         return f"paused for {ago(now - state.paused)}"
     if word == "waiting" and state.standing is not None:
         return f"in {ago(state.standing.due_in)}"
-    return {"polling": "under way", "due": "due now", "unscheduled": "not scheduled yet"}.get(word, word)
+    return {"polling": "in progress", "due": "due now", "unscheduled": "not scheduled yet"}.get(word, word)
 
 
 def failed_data(failed: FailedMessage) -> dict[str, Any]:
-    """What is known of a message that was given up; nothing of its content."""
+    """Return what is known of a failed message, without its content."""
     message = failed.message
     return {
         "message_key": message.key,
@@ -88,14 +88,14 @@ def failed_data(failed: FailedMessage) -> dict[str, Any]:
 
 
 def failed_table(failed: Sequence[FailedMessage]) -> RenderableType:
-    """A row each."""
+    """Return a table with a row for each."""
     if not failed:
-        return Text("no message was given up")
+        return Text("no failed messages")
     table = Table(box=None, header_style="bright_black", pad_edge=False)
     for name in ("message key", "mailbox", "reason"):
         table.add_column(name, no_wrap=True)
     table.add_column("bytes", justify="right")
-    table.add_column("given up", no_wrap=True)
+    table.add_column("failed", no_wrap=True)
     for one in failed:
         when = f"{ago(time.time() - one.failed_at.timestamp())} ago"
         table.add_row(one.message.key, one.message.mailbox, one.reason, f"{one.message.source.size:,}", when)
@@ -103,7 +103,7 @@ def failed_table(failed: Sequence[FailedMessage]) -> RenderableType:
 
 
 def failed_view(failed: FailedMessage) -> RenderableType:
-    """A line for each thing that is known."""
+    """Return a line for each property."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bright_black", no_wrap=True)
     table.add_column(overflow="fold")
@@ -128,7 +128,7 @@ def rejected_data(rejected: RejectedEvent) -> dict[str, Any]:
 
 
 def rejected_table(rejected: Sequence[RejectedEvent]) -> RenderableType:
-    """A row each."""
+    """Return a table with a row for each."""
     if not rejected:
         return Text("the dead-letter queue of this sink is empty")
     table = Table(box=None, header_style="bright_black", pad_edge=False)

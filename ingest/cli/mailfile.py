@@ -1,4 +1,4 @@
-"""Mail in files, processed exactly as the service processes it, into a store that is let go of afterwards."""
+"""Process mail in files exactly as the service does, into a temporary store."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from ingest.usecases.process.authentication import Authenticator
 
 STANDARD_INPUT = Path("-")
-# Stands for the mailbox in the message key of a file.
+# The mailbox id in the message key of a file.
 _MAILBOX = "file"
-# A larger message, which may hold as much again in attachments, goes through a folder.
+# A larger message, whose attachments may be as large again, goes through a folder.
 _MEMORY_BYTES = 32 * 2**20
-# Mail without any of these is none.
+# A file without any of these fields holds no mail.
 _USUAL_FIELDS = frozenset(
     (
         *(b"bcc", b"cc", b"content-type", b"date", b"delivered-to", b"dkim-signature", b"from", b"message-id"),
@@ -49,7 +49,7 @@ class NoMailError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ParsedMail:
-    """A manifest, and the store that holds what it names."""
+    """A manifest, and the store with the objects that it names."""
 
     manifest: Manifest
     store: Store
@@ -57,15 +57,15 @@ class ParsedMail:
 
 @contextmanager
 def parsed(file: Path, authenticator: Authenticator) -> Iterator[ParsedMail]:
-    """Process one file; what its manifest names can be read inside the `with` block.
+    """Process one file; the objects in its manifest can be read inside the `with` block.
 
     Args:
         file: mail as it travels; `-` is standard input.
         authenticator: finds out what is known about its authenticity.
 
     Raises:
-        NoMailError: it holds none.
-        OSError: it cannot be read.
+        NoMailError: the file holds no mail.
+        OSError: the file cannot be read.
         StoreError, SpoolError: there is no room for its parts.
         GuardError: no process can be started to look into an attachment.
     """

@@ -1,7 +1,7 @@
-"""Where the lines of child processes go: to files beside the live view, else to our own output.
+"""The output of child processes: to files beside the live view, else to standard output.
 
-Both take lines from several threads and never raise: a line that cannot be written (a full disk, a reader that went
-away) is lost, for a child whose output nobody takes would stand still.
+Both take lines from several threads and never raise: a line that cannot be written (full disk, closed pipe) is lost,
+as a child whose output nobody reads would block.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A log file that has grown beyond this is put aside, in place of the one put aside before.
+# A larger log file is rotated: it replaces the one rotated before.
 LOG_CHARACTERS = 10 * 2**20
 
 
 class LogFiles:
-    """`<folder>/<name>.log` for each process, and `<name>.log.1` with what came before.
+    """`<folder>/<name>.log` for each process, and `<name>.log.1`, the log before it.
 
     Args:
-        folder: made with its parents.
-        limit: characters after which a file is put aside.
+        folder: created with its parents.
+        limit: characters after which a file is rotated.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
 
     def __init__(self, folder: Path, limit: int = LOG_CHARACTERS) -> None:
@@ -42,7 +42,7 @@ class LogFiles:
             file.flush()
 
     def close(self) -> None:
-        """Let go of the files; a line that still comes opens its file again."""
+        """Close the files; a line that still comes opens its file again."""
         with self._lock:
             for file in self._files.values():
                 with suppress(OSError):
@@ -62,10 +62,10 @@ class LogFiles:
 
 
 class PlainLines:
-    """One line of ours each, after the name of the process.
+    """Each line on one stream, after the name of its process.
 
     Args:
-        stream: where to.
+        stream: written to.
     """
 
     def __init__(self, stream: TextIO) -> None:

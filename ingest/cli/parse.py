@@ -1,4 +1,4 @@
-"""`mailhaul parse`: what is in mail files, read exactly as the service reads them."""
+"""`mailhaul parse`: show what mail files contain, read exactly as the service reads mail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ingest.cli.mailfile import ParsedMail
     from ingest.ports.dkim import DkimKeys
 
-# Of larger messages no signature is verified; a person who asks about one file has the time.
+# Signatures of larger messages are not verified. Higher than the service's limit: a person waits for one file.
 _DKIM_BYTES = 2**30
 
 
@@ -33,14 +33,14 @@ def parse_files(
     authserv_id: str | None = None,
     keys: DkimKeys | None = None,
 ) -> int:
-    """Print what is in each file; returns the exit code.
+    """Print what each file contains; return the exit code.
 
     Args:
-        files: mail as it travels; `-` is standard input.
-        extract: a folder to write attachments to.
-        as_json: one manifest a line instead of a tree.
-        authserv_id: whose Authentication-Results count.
-        keys: checks DKIM signatures; None where they are not to be verified.
+        files: raw mail; `-` is standard input.
+        extract: folder to write attachments to, if any.
+        as_json: print one manifest a line instead of a tree.
+        authserv_id: mail server whose Authentication-Results are trusted.
+        keys: public keys for DKIM signatures; None to verify none.
     """
     authenticator = Authenticator(lambda _: authserv_id, keys, _DKIM_BYTES)
     extraction = Extraction(extract, apart=len(files) > 1) if extract else None
@@ -82,11 +82,11 @@ def _extract(file: Path, mail: ParsedMail, extraction: Extraction | None, *, qui
 
 def _words(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        return "no such file"
     if isinstance(error, IsADirectoryError):
         return "is a folder; name the mail files in it"
     if isinstance(error, PermissionError):
-        return "may not be read or written"
+        return "permission denied"
     if isinstance(error, OSError):
         return error.strerror or "cannot be read"
     return str(error)

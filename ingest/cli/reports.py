@@ -1,4 +1,4 @@
-"""What commands have done or found: for people as tables, for machines as plain data."""
+"""The reports of commands: as tables for people, as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "delete
 
 
 def drain_data(report: DrainReport) -> dict[str, Any]:
-    """`ok`, a row per mailbox, totals, events delivered by sink."""
+    """Return `ok`, a row per mailbox, totals, and events delivered by sink."""
     return {
         "ok": report.ok,
         "mailboxes": [
@@ -48,7 +48,7 @@ def drain_data(report: DrainReport) -> dict[str, Any]:
 
 
 def drain_table(report: DrainReport) -> RenderableType:
-    """A row per mailbox, the sums, a line for each that failed, and a line about the rest."""
+    """Return a row per mailbox, totals, a line for each failure, and a summary."""
     table = Table(box=None, header_style="bright_black", pad_edge=False)
     table.add_column("mailbox", no_wrap=True)
     for name in _COUNTS:
@@ -60,18 +60,18 @@ def drain_table(report: DrainReport) -> RenderableType:
     table.add_row("all", *(_number(getattr(report.totals, name)) for name in _COUNTS), style="bold")
     events = ", ".join(f"{count} to {sink}" for sink, count in report.events.items()) or "no sink is configured"
     words = f"{report.processed} messages processed; events delivered: {events}; {report.seconds:.1f} s"
-    return Group(table, *_troubles(report), Text(words), *_waiting(report))
+    return Group(table, *_failures(report), Text(words), *_waiting(report))
 
 
-def _troubles(report: DrainReport) -> list[Text]:
-    """A line for each mailbox that failed, or whose messages did."""
+def _failures(report: DrainReport) -> list[Text]:
+    """Return a line for each mailbox that failed, or that has failed messages."""
     lines = []
     for row in report.mailboxes:
         words = [row.error] if row.error else []
         if row.report.failed:
-            words.append(f"{row.report.failed} messages could not be fetched or stored; they are tried again")
+            words.append(f"{row.report.failed} messages could not be fetched or stored; they will be retried")
         if row.failed_messages:
-            words.append(f"{row.failed_messages} messages were given up; their raw mail is in the store")
+            words.append(f"{row.failed_messages} messages failed; their raw mail is in the store")
         lines += [Text.assemble((f"{row.mailbox}: ", "red"), printable(word)) for word in words]
     return lines
 
@@ -79,19 +79,19 @@ def _troubles(report: DrainReport) -> list[Text]:
 def _waiting(report: DrainReport) -> list[Text]:
     waiting = []
     if report.pending:
-        waiting.append(f"{report.pending} messages wait for another try")
+        waiting.append(f"{report.pending} messages wait to be retried")
     if report.waiting_events:
         waiting.append(f"{report.waiting_events} events wait for their sink")
     return [Text(f"{' and '.join(waiting)}; run `mailhaul drain` again", style="yellow")] if waiting else []
 
 
 def check_data(report: CheckReport) -> dict[str, Any]:
-    """`ok` and the findings."""
+    """Return `ok` and the findings."""
     return {"ok": report.ok, "findings": [asdict(finding) for finding in report.findings]}
 
 
 def check_view(report: CheckReport) -> RenderableType:
-    """A line per finding, and under it what there is to say: long names leave it the whole width."""
+    """Return a line per finding, with its detail on the next line, where it has the whole width."""
     lines: list[RenderableType] = []
     width = max((len(finding.part) for finding in report.findings), default=0)
     for finding in report.findings:
@@ -112,12 +112,12 @@ def check_view(report: CheckReport) -> RenderableType:
 
 
 def status_data(status: Status) -> dict[str, Any]:
-    """Everything `read_status` found."""
+    """Return everything that `read_status` found."""
     return asdict(status)
 
 
 def status_view(status: Status) -> RenderableType:
-    """Mailboxes as a table, the rest as lines."""
+    """Return mailboxes as a table, and the rest as lines."""
     now = time.time()
     table = Table(box=None, header_style="bright_black", pad_edge=False)
     table.add_column("mailbox")
@@ -133,7 +133,7 @@ def status_view(status: Status) -> RenderableType:
     tick = f"{ago(now - status.last_tick)} ago" if status.last_tick else "never"
     oldest = f", the oldest for {ago(now - status.oldest_pending)}" if status.oldest_pending else ""
     lines = [
-        f"{status.counts['open']} messages to process{oldest}; {status.counts['failed']} given up",
+        f"{status.counts['open']} messages to process{oldest}; {status.counts['failed']} failed",
         f"{status.schedule.due} mailboxes due, the most overdue by {ago(status.schedule.lag)}; last tick {tick}",
         *(
             f"{sink}: {lag.entries} events to deliver"
@@ -150,19 +150,19 @@ def status_view(status: Status) -> RenderableType:
 
 def _disabled(sink: str) -> str:
     return (
-        "; it has answered that it wants no more events (410), so none are sent. Clear that up with whoever runs it, "
+        "; it answered 410 Gone and is disabled, so no events are sent. Ask its operator why, "
         f"or correct its address, then: mailhaul sinks resume {sink}"
     )
 
 
 def poll_data(outcome: PollOutcome) -> dict[str, Any]:
-    """The result of one poll, and its counts."""
+    """Return the result of one poll and its counts."""
     error = str(outcome.error) if outcome.error else None
     return {"mailbox": outcome.mailbox, "result": outcome.result, **_counts(outcome.report), "error": error}
 
 
 def poll_view(outcome: PollOutcome) -> RenderableType:
-    """A line: what was found, or what went wrong."""
+    """Return one line: the counts, or the error."""
     if outcome.error:
         return Text.assemble((f"{outcome.mailbox}: ", "red"), printable(str(outcome.error)))
     counts = _counts(outcome.report)

@@ -1,4 +1,4 @@
-"""The live view of `mailhaul up`: a table that stays, or plain lines where there is no terminal."""
+"""The live view of `mailhaul up` on a terminal, and its one-line form elsewhere."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ingest.admin.status import MailboxRow
     from ingest.cli.watch import Snapshot
 
-# From this width on, processes have a table of their own.
+# Columns from which processes get their own table.
 _WIDE = 110
-# Two of the box, one for the titles of the columns, and one below it all for the cursor.
+# Two lines of the box, one of column titles, and one for the cursor.
 _BOX_LINES = 4
 _LEAST_ROWS = 3
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -32,19 +32,19 @@ _COLOURS = {"success": "green", "paused": "bright_black", "disabled": "bright_bl
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things are, for the foot of the view: pairs of a name and a place."""
+    """The locations in the footer of the view, as pairs of name and location."""
 
     rows: Sequence[tuple[str, str]]
 
 
 def render(snapshot: Snapshot, places: Places, height: int) -> RenderableType:
-    """The whole view, for a terminal of this many lines (24 or more)."""
+    """Return the view for a terminal of `height` lines (24 or more)."""
     return _View(snapshot, places, height)
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """Mailboxes take the lines that everything else leaves; a wide terminal shows processes beside them."""
+    """Mailboxes take the lines that the rest leaves free; a wide terminal shows processes beside them."""
 
     snapshot: Snapshot
     places: Places
@@ -67,7 +67,7 @@ class _View:
 
 
 def plain(snapshot: Snapshot) -> str:
-    """The figures as one line of `key=value`, for logs and for machines; the same figures give the same line."""
+    """Return the figures as one line of `key=value`, for logs and machines; equal figures give equal lines."""
     totals, status = snapshot.totals, snapshot.status
     figures = {
         "mailboxes": len(status.mailboxes) if status else "?",
@@ -79,14 +79,14 @@ def plain(snapshot: Snapshot) -> str:
         "undelivered": max((lag.entries for lag in status.sinks.values()), default=0) if status else "?",
         "dead_letters": status.counts["dead_letters"] if status else "?",
         "failed": status.counts["failed"] if status else "?",
-        "ledger": "up" if status else "away",
+        "ledger": "up" if status else "unavailable",
         "down": ",".join(process.name for process in snapshot.processes if process.pid is None) or "-",
     }
     return " ".join(f"{key}={value}" for key, value in figures.items())
 
 
 def format_size(count: float) -> str:
-    """A count of bytes for people."""
+    """Return a number of bytes in the largest fitting unit."""
     for unit in _UNITS:
         if count < _KIBI or unit == _UNITS[-1]:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -95,7 +95,7 @@ def format_size(count: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """An age for people."""
+    """Return an age in the largest fitting unit."""
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
         if seconds < limit:
             return f"{max(0, seconds) / size:.0f} {unit}"
@@ -125,7 +125,7 @@ def _mailboxes(snapshot: Snapshot, rows: int) -> RenderableType:
     for title in ("on server", "backlog", "age"):
         table.add_column(title, justify="right", no_wrap=True, ratio=2)
     boxes = snapshot.status.mailboxes
-    shown = boxes if len(boxes) <= rows else sorted(boxes, key=_calm)[: rows - 1]
+    shown = boxes if len(boxes) <= rows else sorted(boxes, key=_urgency)[: rows - 1]
     for row in shown:
         table.add_row(*_mailbox(row, snapshot.at))
     if len(shown) < len(boxes):
@@ -133,8 +133,8 @@ def _mailboxes(snapshot: Snapshot, rows: int) -> RenderableType:
     return table
 
 
-def _calm(row: MailboxRow) -> int:
-    """Where not all have room: those in trouble first, then those with a backlog."""
+def _urgency(row: MailboxRow) -> int:
+    """Sort failing mailboxes first, then those with a backlog, where not all fit."""
     if not row.inactive and row.status and row.status.result != "success":
         return 0
     return 1 if row.status and row.status.backlog_messages else 2
@@ -174,7 +174,7 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
         events.append((delivered, f"to {sink}", "bold green"))
         if waiting.get(sink):
             disabled = status is not None and sink in status.disabled
-            events.append((waiting[sink], "not wanted (410)" if disabled else "waiting", "bold yellow"))
+            events.append((waiting[sink], "disabled (410 Gone)" if disabled else "waiting", "bold yellow"))
     table.add_row("events", _counts(*events) if events else Text("in the stream; no sink is configured"))
     backlog, rejected = (status.counts["open"], status.counts["dead_letters"]) if status else (0, 0)
     table.add_row(
@@ -187,7 +187,7 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
 
 
 def _counts(*counts: tuple[int, str, str]) -> Text:
-    """Numbers with words; what is none is dimmed."""
+    """Return numbers with their names; zeros are dimmed."""
     text = Text()
     for number, (count, words, style) in enumerate(counts):
         text.append(" · " if number else "", "bright_black")
@@ -199,7 +199,7 @@ def _counts(*counts: tuple[int, str, str]) -> Text:
 def _latency(p50: float | None, p95: float | None) -> Text:
     if p50 is None or p95 is None:
         return Text("nothing delivered yet", style="bright_black")
-    return Text.assemble("half within ", (f"{p50:.1f} s", "bold"), " · 95 % within ", (f"{p95:.1f} s", "bold"))
+    return Text.assemble("50 % within ", (f"{p50:.1f} s", "bold"), " · 95 % within ", (f"{p95:.1f} s", "bold"))
 
 
 def _processes(snapshot: Snapshot) -> Text:

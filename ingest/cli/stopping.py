@@ -1,4 +1,4 @@
-"""How a command learns that it is to end: Ctrl-C, SIGTERM, or a terminal that was closed."""
+"""Signals that stop a command: Ctrl-C, SIGTERM, a closed terminal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LOOK = 0.05
 
 
 class Stopping:
-    """Takes the signals for the length of a `with` block; only for the main thread.
+    """Handles the signals inside a `with` block; only in the main thread.
 
-    The first one asks for a clean end, which `asked` tells. From the second on `again` is true, and, while `abrupt`
-    is set, `KeyboardInterrupt` is raised too: for what waits without asking.
+    The first signal sets `asked`: stop cleanly. From the second on `again` is true, and, while `abrupt` is set,
+    `KeyboardInterrupt` is raised, for code that waits without looking at `asked`.
 
-    The handler sets plain values only. It runs between any two steps of the main thread, so a lock that it took (an
-    event's, say) might be one that the main thread holds.
+    The handler sets plain values only. It runs between any two steps of the main thread, so a lock that it took (that
+    of an event, for example) might be held by the main thread.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Stopping:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._take)
+            self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -41,31 +41,31 @@ class Stopping:
 
     @property
     def asked(self) -> bool:
-        """Whether this command is to end."""
+        """Whether a signal asked this command to stop."""
         return bool(self._signals)
 
     @property
     def again(self) -> bool:
-        """Whether somebody lost patience."""
+        """Whether a second signal came."""
         return len(self._signals) > 1
 
     @property
     def interrupted(self) -> bool:
-        """Whether it was Ctrl-C that asked first."""
+        """Whether the first signal was Ctrl-C."""
         return self._signals[:1] == [signal.SIGINT]
 
     def wait(self, seconds: float) -> None:
-        """Until asked, or until the time is over."""
+        """Wait until a signal comes or the time is over."""
         until = time.monotonic() + seconds
         while not self.asked and (rest := until - time.monotonic()) > 0:
             time.sleep(min(rest, _LOOK))
 
-    def _take(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
         if self.again and self.abrupt:
             raise KeyboardInterrupt
 
 
 def swallow_output_errors() -> suppress:
-    """For words nobody may be there to read any more: a closed terminal or pipe must not keep us from ending."""
+    """Suppress errors of last messages: a closed terminal or pipe must not keep the command from ending."""
     return suppress(OSError)

@@ -1,8 +1,8 @@
-"""Keeps child processes alive, and ends them in good order.
+"""Keep child processes running, and stop them in order.
 
-Each child has a session, and so a process group, of its own: Ctrl-C in the terminal reaches only the supervisor, and
-whoever a child leaves behind (a pool's processes) is killed with its group. Children end by themselves when the
-supervisor is gone, see `end_with_parent`.
+Each child has its own session, and so its own process group: Ctrl-C in the terminal reaches only the supervisor, and
+processes that a child leaves behind (those of a pool) are killed with its group. Children exit when the supervisor is
+gone, see `end_with_parent`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from ingest.domain.retry import Backoff
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# A child that dies again and again is started with pauses up to a minute; one that stayed up starts anew at once.
+# Restarts of a child that keeps dying back off up to a minute; one that stayed up for a while is restarted at once.
 RESTARTS = Backoff(first=1, cap=60, jitter=0)
 STAYED_UP = 60.0
 _LOOK = 0.02
-# In the environment of children: the supervisor's process id.
+# Environment variable of children: the supervisor's process id.
 SUPERVISED = "MAILHAUL_SUPERVISED"
-# What an orphan has to end by itself, before it is killed.
+# Seconds in which an orphan may exit before it is killed.
 ORPHAN_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What to run. Those with a lower `order` are asked to end first."""
+    """A process to run. Children with a lower `order` are stopped first."""
 
     name: str
     arguments: Sequence[str]
@@ -43,7 +43,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class ChildState:
-    """How a child is: its process id while it runs, and how often it was started again."""
+    """The state of a child: its process id while it runs, and its number of restarts."""
 
     name: str
     pid: int | None
@@ -70,14 +70,14 @@ class _Running:
 
 
 class Supervisor:
-    """Runs children. One thread calls `look` again and again, and `stop` in the end.
+    """Runs children. One thread calls `look` repeatedly, and `stop` at the end.
 
     Args:
         children: what to run.
-        listen: told of every line a child prints, with the child's name, from threads of our own. It must not raise:
-            a child whose output nobody takes stands still.
-        clock: monotonic, in seconds.
-        pauses: between a child's death and its next start.
+        listen: called with a child's name and each line it prints, from reader threads. It must not raise: a child
+            whose output nobody reads blocks.
+        clock: monotonic seconds.
+        pauses: delays between a child's death and its next start.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Supervisor:
         self._pauses = pauses
 
     def look(self) -> None:
-        """Start what is due, and note what has died."""
+        """Start children that are due, and schedule the restart of those that died."""
         now = self._clock()
         for running in self._running:
             if running.process is not None and not running.alive:
@@ -104,20 +104,20 @@ class Supervisor:
                 self._start(running, now)
 
     def states(self) -> list[ChildState]:
-        """How each child is; any thread may ask."""
+        """Return the state of each child; safe from any thread."""
         return [running.state() for running in self._running]
 
     def stop(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> bool:
-        """SIGTERM to all, by their order; SIGKILL to whoever is left after `seconds` in all.
+        """Send SIGTERM to all children, in their order, and SIGKILL to those left after `seconds`.
 
-        Those of the next order are asked when the ones before have ended, or have had their share of the time.
+        Children of the next order are stopped when those before have exited, or have used their share of the time.
 
         Args:
-            seconds: for all of it.
-            hurry: asked meanwhile; True kills at once.
+            seconds: total time.
+            hurry: called meanwhile; True kills at once.
 
         Returns:
-            Whether every child ended by itself.
+            Whether every child exited by itself.
         """
         deadline = time.monotonic() + seconds
         orders = sorted({running.child.order for running in self._running})
@@ -134,7 +134,7 @@ class Supervisor:
         return clean
 
     def kill(self) -> None:
-        """SIGKILL to every child and its own children."""
+        """Send SIGKILL to every child and its process group."""
         for running in self._running:
             if running.process is not None:
                 self._finish(running)
@@ -155,7 +155,7 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        except OSError as error:  # no memory, no process left: that may pass
+        except OSError as error:  # out of memory or of process ids: may pass
             self._start_later(running, now, f"could not be started ({error.strerror})")
             return
         running.reader = threading.Thread(target=self._read, args=(running.process, child.name), daemon=True)
@@ -166,14 +166,14 @@ class Supervisor:
         running.restarts += 1
         pause = self._pauses.pause(running.deaths, 0.5)
         running.due = now + pause
-        self._listen(running.child.name, f"{why}; started again in {pause:g} s")
+        self._listen(running.child.name, f"{why}; restarting in {pause:g} s")
 
     def _finish(self, running: _Running) -> None:
-        """Kill what is left of a child's group, and let go of it."""
+        """Kill what is left of a child's process group, and forget the process."""
         assert running.process is not None
         assert running.reader is not None
-        # A child that ended may have left others in its group. There is no such group when nobody is left in it
-        # (macOS then speaks of permission); its number is not given away again within this moment.
+        # A child that exited may have left processes in its group. An empty group does not exist (macOS then reports
+        # EPERM); its id is not reused within this moment.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(running.process.pid, signal.SIGKILL)
         running.process.wait()
@@ -190,11 +190,11 @@ class Supervisor:
 
 
 def end_with_parent() -> None:
-    """End this process when its supervisor is gone, however it went; for those that are its children.
+    """In a child of a supervisor: exit when the supervisor is gone, however it ended.
 
-    SIGTERM to ourselves, and after a while SIGKILL to our group. A watch of the parent's id works on every system,
-    survives a start over by exec, and cannot be inherited by the wrong process, unlike a death signal (which Linux
-    sends when the thread that forked ends) or a pipe.
+    Sends SIGTERM to this process, and after a while SIGKILL to its group. Watching the parent's id works on every
+    system, survives exec, and cannot be inherited by the wrong process, unlike a parent-death signal (which Linux
+    sends when the forking thread ends) or a pipe.
     """
     supervisor = os.environ.get(SUPERVISED, "")
     if supervisor.isdigit():

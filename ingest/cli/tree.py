@@ -1,4 +1,4 @@
-"""A message as a tree for people: its header, who vouches for it, its parts."""
+"""A message as a tree: header, authentication, parts."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ _INVOICES = {
 
 
 def mail_tree(name: str, manifest: Manifest) -> RenderableType:
-    """All that is told of one message.
+    """Return the tree of one message.
 
     Args:
-        name: of its file.
-        manifest: what was found in it.
+        name: of the file.
+        manifest: of the message.
     """
     tree = Tree(Group(_title(name, manifest), _header(manifest), ""), guide_style=_DIM)
     branches: dict[str | None, Tree] = {}
@@ -66,7 +66,7 @@ def mail_tree(name: str, manifest: Manifest) -> RenderableType:
 
 
 def _above(path: str, branches: dict[str | None, Tree], top: Tree) -> Tree:
-    """Where a body stands: below the signature that it was found in, if it was."""
+    """Return the branch of a body: that of the signature around it, if any."""
     while path := path.rpartition(".")[0]:
         if path in branches:
             return branches[path]
@@ -74,7 +74,7 @@ def _above(path: str, branches: dict[str | None, Tree], top: Tree) -> Tree:
 
 
 def written_lines(written: Iterable[Written]) -> Text:
-    """The paths that hold an attachment now, one a line."""
+    """Return the paths that were written, one a line."""
     return Text("\n").join(
         Text.assemble(("wrote ", _DIM), printable(str(each.path))) for each in written if each.refusal is None
     )
@@ -184,7 +184,7 @@ def _kind(attachment: Attachment) -> Iterator[Text]:
 
 
 def _surprises(attachment: Attachment) -> Iterator[Text]:
-    # Containers seldom say what their files are.
+    # Containers rarely declare the types of their files.
     unsaid = attachment.role == "embedded" and attachment.declared_type == "application/octet-stream"
     if attachment.declared_type != attachment.detected_type and not unsaid:
         yield Text(f"declared as {printable(attachment.declared_type)}", _ODD)

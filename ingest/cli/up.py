@@ -1,4 +1,4 @@
-"""`mailhaul up`: every process of the design on one machine, and a view of what they do."""
+"""`mailhaul up`: run every process of the service on one machine, with a live view."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ log = get_logger()
 
 STOP_SECONDS = 8.0
 LOOK_EVERY = 0.25
-# Between two snapshots; without a terminal at most one line a second is wanted.
+# Seconds between two snapshots; without a terminal, one line a second at most.
 LIVE_EVERY, PLAIN_EVERY = 0.5, 1.0
 
 
 def run_up(config: Path | None, folder: Path) -> int:
-    """Run until Ctrl-C or SIGTERM; returns the exit code.
+    """Run until Ctrl-C or SIGTERM; return the exit code.
 
     Args:
-        config: a configuration of one's own, or None for the demonstration.
-        folder: the demonstration's.
+        config: path of the configuration; None for the demonstration.
+        folder: of the demonstration.
 
     Raises:
         ConfigError: the configuration cannot be used.
-        StartError: something that is needed cannot be had; the text says what to do.
+        StartError: a port, folder or ledger cannot be used; the text says what to do.
     """
     with Stopping() as stopping:
         with ExitStack() as stack:
             if config is None:
-                # Its ledger first: who has it owns the folder, and may write into it.
+                # The ledger first: whoever holds it owns the folder and may write to it.
                 ledger = stack.enter_context(_embedded(folder.resolve() / "ledger"))
                 demo = stack.enter_context(demonstration(folder))
                 source = ConfigSource(demo.config, os.environ)
@@ -112,7 +112,7 @@ def _embedded(folder: Path) -> Iterator[_Ledger]:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """Where things are shown. `logs` is the folder of log files beside the live view, None without one."""
+    """The output of `up`. `logs` is the folder of log files beside the live view; None without a live view."""
 
     console: Console
     listen: Callable[[str, str], None]
@@ -143,7 +143,7 @@ def _view(config: Config, log_folder: Path) -> Iterator[_View]:
 
 
 class _Watcher:
-    """Looks at ledger and metrics in a thread of its own: what hangs must hold up neither view nor children."""
+    """Takes snapshots in a thread: a ledger or process that hangs must block neither the view nor the supervisor."""
 
     def __init__(
         self, ledger: _Ledger, watch: Watch, states: Callable[[], Sequence[ChildState]], every: float
@@ -155,7 +155,7 @@ class _Watcher:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop looking; a look that hangs is left alone."""
+        """Stop; a snapshot that hangs is abandoned."""
         self._ended.set()
         self._thread.join(timeout=1)
 
@@ -164,13 +164,13 @@ class _Watcher:
             try:
                 self._ledger.look()
                 self.latest = self._watch.snapshot(self._states())
-            except Exception:  # a border: a view that fails must not take the service down
+            except Exception:  # boundary: an error in the view must not stop the service
                 log.exception("watch.failed")
             self._ended.wait(self._every)
 
 
 class _Service:
-    """The children, what they print, and what is shown of them."""
+    """The child processes, their output, and the view."""
 
     def __init__(
         self, source: ConfigSource, ledger: _Ledger, demo: Demonstration | None, view: _View, stopping: Stopping
@@ -205,7 +205,7 @@ class _Service:
             service.end()
 
     def run(self) -> None:
-        """Until somebody asks for the end."""
+        """Run until a signal asks to stop."""
         if self._view.logs is not None:
             self._run_live()
         else:
@@ -214,7 +214,7 @@ class _Service:
     def _run_live(self) -> None:
         console = self._view.console
         view = _LiveView(self._watcher, self._places, console)
-        # A screen of its own can be resized; what it showed last is left on the usual one.
+        # The alternate screen survives resizing; the last view is left on the normal one.
         with Live(console=console, screen=True, auto_refresh=False) as live:
             self._loop(lambda: live.update(view, refresh=True))
         console.print(view)
@@ -242,21 +242,21 @@ class _Service:
             self._stopping.wait(LOOK_EVERY)
 
     def end(self) -> None:
-        """Stop the children and let go of everything."""
+        """Stop the children and close everything."""
         with swallow_output_errors():
             self._view.console.print("stopping …", style="bright_black")
         clean = self._supervisor.stop(STOP_SECONDS, lambda: self._stopping.again)
         self._watcher.end()
         self._watch.close()
         self._book.close()
-        words = "stopped; start again to carry on" if clean else "stopped; some processes had to be killed"
+        words = "stopped; start again to continue" if clean else "stopped; some processes had to be killed"
         with swallow_output_errors():
             self._view.console.print(words)
 
 
 @dataclass(frozen=True, slots=True)
 class _LiveView:
-    """The latest snapshot, drawn for the terminal as it is now."""
+    """The latest snapshot, rendered for the current size of the terminal."""
 
     watcher: _Watcher
     places: Places
@@ -280,5 +280,5 @@ def _places(config: Config, demo: Demonstration | None, log_folder: Path | None,
         rows.append(
             ("your own", f"mailhaul up --config my.yaml, a copy of {shlex.quote(os.path.relpath(demo.config))}")
         )
-    rows.append(("to stop", "Ctrl-C; the next start carries on"))
+    rows.append(("to stop", "Ctrl-C; the next start continues"))
     return Places(rows)

@@ -1,4 +1,4 @@
-"""What the live view shows, gathered from the ledger and from the metrics of the running processes."""
+"""The figures of the live view, from the ledger and the metrics of the running processes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from ingest.ports.ledger import Ledger
 
 RATE_SECONDS = 10.0
-# Latency is that of the last while, not of all time: what was slow yesterday says nothing of now.
+# Window of the latency: it describes now, not all time since the start.
 LATENCY_SECONDS = 30.0
 
-# Reading all of a page twice a second would cost a tenth of a processor.
+# Parsing whole pages twice a second would take a tenth of a CPU.
 _WANTED = tuple(
     PREFIX + name
     for name in (
@@ -46,7 +46,7 @@ Page = dict[Sample, float]
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over all processes since `mailhaul up` was started."""
+    """Sums over all processes since `mailhaul up` started."""
 
     stored: int = 0
     duplicate: int = 0
@@ -62,7 +62,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the live view shows at one moment. `status` is None while the ledger does not answer."""
+    """Everything that the live view shows at one time. `status` is None while the ledger does not answer."""
 
     at: float
     uptime: float
@@ -74,7 +74,7 @@ class Snapshot:
 
 @dataclass
 class Watch:
-    """Takes snapshots. `ports` are those of the worker processes' metrics on 127.0.0.1."""
+    """Takes snapshots. `ports` are the metrics ports of the worker processes on `address`."""
 
     ledger: Ledger
     events: EventLog
@@ -91,9 +91,9 @@ class Watch:
     _began: float = field(default_factory=time.monotonic)
 
     def snapshot(self, processes: Sequence[ChildState]) -> Snapshot:
-        """Look at everything once."""
+        """Take a snapshot."""
         for port in self.ports:
-            self._take(port)
+            self._update(port)
         samples, now = merged([self._ended, *self._known.values()]), time.monotonic()
         self._history.append((now, samples))
         while now - self._history[0][0] > LATENCY_SECONDS:
@@ -103,10 +103,10 @@ class Watch:
         return Snapshot(time.time(), now - self._began, rate, totals, self._status(), processes)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         self._http.clear()
 
-    def _take(self, port: int) -> None:
+    def _update(self, port: int) -> None:
         found, before = self._scrape(port), self._known.get(port, {})
         if found is None:
             return
@@ -129,7 +129,7 @@ class Watch:
 
 
 def samples_of(text: str) -> Page:
-    """The samples of a Prometheus text page that the view needs, by name and sorted labels."""
+    """Return the samples that the view needs from a Prometheus text page, by name and sorted labels."""
     wanted = "".join(line for line in text.splitlines(keepends=True) if line.startswith(_WANTED))
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -139,24 +139,24 @@ def samples_of(text: str) -> Page:
 
 
 def started_anew(before: Page, now: Page) -> bool:
-    """Whether these are another process's counters: they never go down otherwise."""
+    """Return whether the process was restarted: its counters never decrease otherwise."""
     return any(now.get(sample, 0.0) < value for sample, value in before.items())
 
 
 def grown(before: Page, now: Page) -> Page:
-    """What was added to each sample."""
+    """Return the increase of each sample."""
     return {sample: value - before.get(sample, 0.0) for sample, value in now.items()}
 
 
 def with_latency_of(totals: Totals, recent: Totals) -> Totals:
-    """The same sums with the latency of a while; where nothing was delivered in it, with their own."""
+    """Return the totals with the recent latency, if anything was delivered recently."""
     if recent.latency_p50 is None:
         return totals
     return replace(totals, latency_p50=recent.latency_p50, latency_p95=recent.latency_p95)
 
 
 def merged(pages: Iterable[Page]) -> Page:
-    """The sums of the same samples over several processes."""
+    """Return the sum of each sample over several processes."""
     sums: Page = {}
     for page in pages:
         for sample, value in page.items():
@@ -165,7 +165,7 @@ def merged(pages: Iterable[Page]) -> Page:
 
 
 def totals_of(samples: Page) -> Totals:
-    """The figures of the live view from samples."""
+    """Return the figures of the live view from samples."""
 
     def total(name: str, **wanted: str) -> int:
         return int(
@@ -197,7 +197,7 @@ def totals_of(samples: Page) -> Totals:
 
 
 def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | None:
-    """A quantile from cumulative buckets (upper bound, count), as PromQL's `histogram_quantile` gives it."""
+    """Return a quantile from cumulative buckets (upper bound, count), like PromQL's `histogram_quantile`."""
     if not buckets or buckets[-1][1] == 0:
         return None
     rank = share * buckets[-1][1]
@@ -212,7 +212,7 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
 
 
 def rate_of(history: Sequence[tuple[float, int]]) -> float:
-    """Growth per second over pairs of a time and a count."""
+    """Return the growth per second over pairs of time and count."""
     if len(history) < 2 or history[-1][0] == history[0][0]:  # noqa: PLR2004 - a rate needs two points
         return 0.0
     return max(0, history[-1][1] - history[0][1]) / (history[-1][0] - history[0][0])

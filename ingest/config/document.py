@@ -1,4 +1,4 @@
-"""YAML files as plain values that know where they stand, so that every problem can be shown in its place."""
+"""Read YAML files into plain values with their positions, so that each problem can name file and line."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 Steps = tuple[str | int, ...]
 
-# Sections that several files of a folder may add to.
+# Sections that are joined over the files of a folder.
 SHARED = ("mailboxes", "sinks")
 _MERGE = "tag:yaml.org,2002:merge"
-# Bytes; room for a hundred thousand mailboxes.
+# Bytes; enough for a hundred thousand mailboxes.
 _LARGEST = 64 * 2**20
-# Aliases let a few lines stand for billions of values.
+# YAML aliases can expand a few lines to billions of values.
 _MOST_VALUES = 1_000_000
-# Of a key that is no word, as it is shown.
+# Characters of a key that are shown in a problem.
 _LONGEST_KEY = 60
-# PyYAML quotes aliases and tags, which may be a password that somebody wrote without quotes.
+# PyYAML's messages quote aliases and tags, which may be a password that was written without quotes.
 _QUOTED = re.compile(r"'[^'<]{2,}'")
 
 
@@ -34,7 +34,7 @@ _Entries = dict[str | int, tuple[yaml.Node, yaml.Node]]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a value stands: file, line (from 1), and its path inside that file."""
+    """The position of a value: file, line (from 1), and path inside the file."""
 
     file: str
     line: int
@@ -46,19 +46,19 @@ class Mark:
 
 @dataclass
 class Document:
-    """Values from one or more files, where each stands, and what was wrong already."""
+    """Values from one or more files, their positions, and the problems found while reading."""
 
     values: dict[str, Any] = field(default_factory=dict)
     marks: dict[Steps, Mark] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def mark(self, steps: Steps) -> Mark | None:
-        """Where a value stands, or else the nearest one around it."""
+        """Return the position of a value, or of the nearest section around it."""
         return next((self.marks[steps[:end]] for end in range(len(steps), -1, -1) if steps[:end] in self.marks), None)
 
 
 def shown(steps: Steps) -> str:
-    """A path as people write it: `mailboxes[3].port`. Fit for a terminal, whatever somebody wrote as a key."""
+    """Return a path as people write it: `mailboxes[3].port`. Keys are escaped for the terminal."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{_named(step)}" for step in steps).removeprefix(".")
 
 
@@ -68,17 +68,17 @@ def _named(key: str) -> str:
 
 
 def read(path: Path) -> Document:
-    """One YAML file, or all of a folder as one: `mailboxes` and `sinks` are joined, other sections stand once."""
+    """Read a YAML file, or all files of a folder as one: `mailboxes` and `sinks` are joined, others unique."""
     joined = Document()
     try:
         files = _files(path) if path.is_dir() else [path]
     except OSError as error:
         files = []
-        joined.problems.append(f"{path}: cannot be read ({error.strerror}); let the service's user read this folder")
+        joined.problems.append(f"{path}: cannot be read ({error.strerror}); make it readable for the service's user")
     else:
         if not files:
             joined.problems.append(
-                f"{path}: holds no file whose name ends in .yaml or .yml; put the configuration there"
+                f"{path}: contains no file that ends in .yaml or .yml; put the configuration there"
             )
     for file in files:
         _join(joined, _read_file(file))
@@ -86,12 +86,12 @@ def read(path: Path) -> Document:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files that `read` would read."""
+    """Return the files that `read` would read."""
     return _files(path) if path.is_dir() else [path]
 
 
 def _files(folder: Path) -> list[Path]:
-    """In order of name. Hidden ones are left out: Kubernetes keeps the parts of its mounts there."""
+    """Return the files by name, without hidden ones: Kubernetes keeps the parts of its mounts there."""
     return sorted(
         entry for entry in folder.iterdir() if entry.suffix in {".yaml", ".yml"} and not entry.name.startswith(".")
     )
@@ -108,46 +108,46 @@ def _read_file(file: Path) -> Document:
         finally:
             loader.dispose()
     except OSError as error:
-        document.problems.append(f"{file}: cannot be read ({error.strerror}); check the path, and who may read it")
+        document.problems.append(f"{file}: cannot be read ({error.strerror}); check path and permissions")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = _QUOTED.sub("something", error.problem or error.context or "it ends too early")
+        what = _QUOTED.sub("something", error.problem or error.context or "it ends unexpectedly")
         place = f"{file}:{mark.line + 1}: column {mark.column + 1}" if mark else str(file)
         document.problems.append(
-            f"{place}: this is not YAML ({what}); check indentation, brackets and quotes here and in the line before"
+            f"{place}: is not valid YAML ({what}); check indentation, brackets and quotes here and in the line before"
         )
     except (yaml.YAMLError, UnicodeError):
-        document.problems.append(f"{file}: holds bytes that are no text in UTF-8; save it as UTF-8")
+        document.problems.append(f"{file}: is not UTF-8; save it as UTF-8")
     except RecursionError:
-        document.problems.append(f"{file}: is nested deeper than any configuration is; look for brackets left open")
-    except _TooMuchError as error:
+        document.problems.append(f"{file}: is nested too deeply; look for unclosed brackets")
+    except _TooLargeError as error:
         document.problems.append(f"{file}: {error}")
     return document
 
 
 def _bytes(file: Path) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises:
-        OSError: it cannot be read.
-        _TooMuchError: it would never end, or is no configuration.
+        OSError: the file cannot be read.
+        _TooLargeError: it is a device or a pipe, or too large.
     """
     found = file.stat()
     if stat.S_ISDIR(found.st_mode):
-        return file.read_bytes()  # which says so
+        return file.read_bytes()  # raises IsADirectoryError
     if not stat.S_ISREG(found.st_mode):
-        raise _TooMuchError("is a device or a pipe; put the configuration into a file")
+        raise _TooLargeError("is a device or a pipe; put the configuration into a file")
     if found.st_size > _LARGEST:
-        raise _TooMuchError("is larger than 64 MiB; that is no configuration")
+        raise _TooLargeError("is larger than 64 MiB, the maximum of a configuration")
     return file.read_bytes()
 
 
-class _TooMuchError(Exception):
-    """More than a configuration can be; the text says what to do."""
+class _TooLargeError(Exception):
+    """The file is no configuration; the text says what to do."""
 
 
 class _Reader:
-    """Turns nodes into values. A key without a value counts as not written."""
+    """Turns YAML nodes into values. A key without a value counts as not written."""
 
     def __init__(self, file: str, loader: yaml.SafeLoader, document: Document) -> None:
         self._file, self._loader, self._document = file, loader, document
@@ -165,11 +165,11 @@ class _Reader:
     def _value(self, node: yaml.Node, steps: Steps) -> Any:
         self._count += 1
         if self._count > _MOST_VALUES:
-            raise _TooMuchError("stands for more than a million values; write less with aliases")
+            raise _TooLargeError("expands to more than a million values; use fewer aliases")
         if not isinstance(node, yaml.CollectionNode):
             return self._scalar(node, steps)
         if id(node) in self._around:
-            self._problem(node, steps, "contains itself through an alias; write it out")
+            self._problem(node, steps, "contains itself through an alias; write it without the alias")
             return None
         self._around.add(id(node))
         try:
@@ -181,7 +181,7 @@ class _Reader:
         try:
             return self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            self._problem(node, steps, "cannot be read as the kind of value it looks like; put it in quotes")
+            self._problem(node, steps, "is not a valid value of the type it looks like; put it in quotes")
             return None
 
     def _list(self, node: yaml.CollectionNode, steps: Steps) -> list[Any]:
@@ -206,10 +206,10 @@ class _Reader:
         return values
 
     def _merged(self, node: yaml.MappingNode, steps: Steps) -> _Entries:
-        """Keys and values, with those of `<<` below them. Each mapping once, however often it is merged."""
+        """Return keys and values, with lower precedence those of `<<`. Each mapping is merged once."""
         if id(node) in self._entries:
             return self._entries[id(node)]
-        self._entries[id(node)] = {}  # while it is made: one that merges itself adds nothing
+        self._entries[id(node)] = {}  # meanwhile: a mapping that merges itself adds nothing
         below: _Entries = {}
         own: _Entries = {}
         for key, value in node.value:
@@ -220,7 +220,7 @@ class _Reader:
                 if isinstance(merged, yaml.MappingNode):
                     below = {**self._merged(merged, steps), **below}
                 else:
-                    self._problem(key, steps, "merges something that is no mapping; write `<<: *name` of a mapping")
+                    self._problem(key, steps, "merges no mapping; write `<<: *name` of a mapping")
         self._entries[id(node)] = {**below, **own}
         return self._entries[id(node)]
 
@@ -231,7 +231,7 @@ class _Reader:
                 continue
             if key.value in first:
                 line = first[key.value].start_mark.line + 1
-                self._problem(key, (*steps, key.value), f"is written twice, first in line {line}; keep one of them")
+                self._problem(key, (*steps, key.value), f"is written twice, first in line {line}; remove one")
             first.setdefault(key.value, key)
 
     def _mark(self, node: yaml.Node, steps: Steps) -> None:
@@ -252,7 +252,7 @@ def _join(joined: Document, other: Document) -> None:
             shifts[name] = len(present)
             joined.values[name] = [*present, *value]
         else:
-            joined.problems.append(f"{other.mark((name,))}: stands in {joined.mark((name,))} too; keep one of them")
+            joined.problems.append(f"{other.mark((name,))}: is also at {joined.mark((name,))}; remove one")
     for steps, mark in other.marks.items():
         if len(steps) > 1 and steps[0] in shifts and isinstance(steps[1], int):
             joined.marks[(steps[0], steps[1] + shifts[str(steps[0])], *steps[2:])] = mark

@@ -1,7 +1,9 @@
-"""Variables `MAILHAUL_*` over the files: `MAILHAUL_LEDGER`, `MAILHAUL_METRICS__PORT`, `MAILHAUL_DEFAULTS__INTERVAL`.
+"""Environment variables `MAILHAUL_*`, which take precedence over the files.
 
-A name without `__` that is no section is left alone: it may be a secret that `env:` names, or one of the variables
-that Kubernetes makes from the names of services.
+For example `MAILHAUL_LEDGER`, `MAILHAUL_METRICS__PORT`, `MAILHAUL_DEFAULTS__INTERVAL`.
+
+A variable without `__` that names no section is ignored: it may hold a secret that `env:` refers to, or come from
+Kubernetes, which defines variables for services.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ DELIMITER = "__"
 
 
 class _Variables(Config, BaseSettings):
-    """Only tells the source below which fields there are; never made."""
+    """Names the fields for the source below; never instantiated."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter=DELIMITER)
 
 
 class _Source(EnvSettingsSource):
-    """Takes variables from a mapping instead of from the process; an empty one counts as not set."""
+    """Takes variables from a mapping instead of the process; an empty one counts as not set."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = {name.lower(): value for name, value in environ.items() if value}
@@ -41,7 +43,7 @@ class _Source(EnvSettingsSource):
         return self._environ
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 - its signature
-        """Lists and mappings may be JSON; everything else stays as it is, for the models to judge."""
+        """Decode lists and mappings from JSON; leave everything else for the models to validate."""
         if not value.startswith(("{", "[")):
             return value
         try:
@@ -51,24 +53,24 @@ class _Source(EnvSettingsSource):
 
 
 def overrides(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What the variables say, in the shape of the configuration."""
+    """Return the values of the variables, in the shape of the configuration."""
     return _Source(environ)()
 
 
 def variable(steps: Steps) -> str:
-    """The name of the variable for an option."""
+    """Return the name of the variable for an option."""
     return PREFIX + DELIMITER.join(str(step) for step in steps).upper()
 
 
 def variable_of(steps: Steps, environ: Mapping[str, str]) -> str | None:
-    """The variable that an option's value came from, if any."""
+    """Return the variable that set an option, if any."""
     names = {name.upper() for name, value in environ.items() if value}
     candidates = (variable(steps[:end]) for end in range(len(steps), 0, -1))
     return next((name for name in candidates if name in names), None)
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Mappings are merged option by option; everything else above replaces what is below."""
+    """Merge mappings option by option; any other value of `above` replaces that of `below`."""
     result = dict(below)
     for key, value in above.items():
         present = result.get(key)

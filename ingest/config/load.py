@@ -1,4 +1,4 @@
-"""From files and variables to a `Config`, or to a list of everything that is wrong."""
+"""Load files and variables into a `Config`, or report everything that is wrong."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
     from ingest.config.document import Steps
 
-# Addresses that may hold a password, so that they may stand elsewhere, like a secret.
+# Addresses that may contain a password, and so may be given by reference like a secret.
 _ADDRESSES = ("ledger", "broker")
 _MOST_PROBLEMS = 200
 
 
 def folder_of(path: Path | None) -> Path:
-    """The folder that relative paths in a configuration are relative to."""
+    """Return the folder that relative paths in the configuration are relative to."""
     if path is None:
         return Path.cwd()
     return path.absolute() if path.is_dir() else path.absolute().parent
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """Read, merge and check the configuration.
+    """Read, merge and validate the configuration.
 
     Args:
         path: a YAML file, a folder of them, or None where variables say everything.
-        environ: environment variables; those named `MAILHAUL_*` go over the files.
+        environ: environment variables; `MAILHAUL_*` take precedence over the files.
 
     Raises:
         ConfigError: one line for each problem, with file, line, path and remedy.
@@ -63,7 +63,7 @@ class _Loading:
             found = list(rules.broken(config, self._place))
             if not found:
                 return config
-        # Not chained: a traceback of the cause would show what was written.
+        # Not chained: a traceback of the cause would show values, which may be secrets.
         found.sort(key=lambda problem: self._order(problem[0]))
         raise ConfigError(_first([f"{self._place(steps)}: {words}" for steps, words in found])) from None
 
@@ -74,7 +74,7 @@ class _Loading:
         mark = self._files.mark(steps)
         if mark is None:
             return f"environment variable {environment.variable(steps)}" if steps else "the configuration"
-        # What is missing has no line of its own, so it is shown at that of the section it should stand in.
+        # A missing option has no line, so the line of its section is shown.
         rest = steps[len(mark.steps) :]
         return f"{mark.file}:{mark.line}: {shown((*mark.steps, *rest))}"
 
@@ -87,34 +87,38 @@ class _Loading:
         return name if whole == name else f"{name} ({shown(steps)})"
 
     def _with_addresses(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Ledger and broker, read from where the configuration says that they are."""
+        """Replace references to the addresses of ledger and broker by the addresses."""
         secrets = Secrets(self._folder, self._environ)
         found: dict[str, Any] = {}
-        told: list[str] = []
+        problems_found: list[str] = []
         for name in _ADDRESSES:
             written = data.get(name)
             try:
                 if isinstance(written, str) and is_reference(written):
                     found[name] = secrets.read(written)
                 elif environment.variable_of((name,), self._environ) is None and _has_password(written):
-                    told.append(self._password_problem(name))
+                    problems_found.append(self._password_problem(name))
             except ConfigError as error:
-                told += [f"{self._place((name,))}: {problem}" for problem in error.problems]
-        if told:
-            raise ConfigError(told)
+                problems_found += [f"{self._place((name,))}: {problem}" for problem in error.problems]
+        if problems_found:
+            raise ConfigError(problems_found)
         return {**data, **found}
 
     def _password_problem(self, name: str) -> str:
         return (
-            f"{self._place((name,))}: a password is not written here; put the whole address into a file and write "
+            f"{self._place((name,))}: must not contain a password; put the whole address into a file and write "
             f"`{name}: file:/path/of/the/file`, or into the environment variable {environment.variable((name,))}"
         )
 
 
-def _first(told: list[str]) -> list[str]:
-    """Problems as they are told: nobody reads more than so many at once."""
-    more = len(told) - _MOST_PROBLEMS
-    return told if more <= 0 else [*told[:_MOST_PROBLEMS], f"and {more:,} more problems; mend these first"]
+def _first(problems_found: list[str]) -> list[str]:
+    """Return the first problems, and the number of others."""
+    more = len(problems_found) - _MOST_PROBLEMS
+    return (
+        problems_found
+        if more <= 0
+        else [*problems_found[:_MOST_PROBLEMS], f"and {more:,} more problems; fix these first"]
+    )
 
 
 def _has_password(written: object) -> bool:
@@ -128,4 +132,4 @@ def _has_password(written: object) -> bool:
             return (sentinels.login.password or sentinels.sentinel_login.password) is not None
         return split_url(written).password is not None
     except ValueError:
-        return False  # the model says what is wrong with it
+        return False  # the model reports what is wrong with it

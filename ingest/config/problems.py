@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in words that say what to do. No value is ever quoted: it may be a secret."""
+"""Turn pydantic's errors into remedies. No value is ever quoted: it may be a secret."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WORDS = {
     "string_too_long": "must not have more than {max_length} characters",
     "string_too_short": "must not be empty",
 }
-# What patterns of ours mean.
+# The patterns of options, in words.
 _PATTERNS = {
     "id": "write at most 64 lower-case letters, digits, dots, dashes and underscores, the first a letter or digit",
     "prefix": "write names of letters, digits, dots, dashes and underscores, with single slashes between them",
@@ -48,23 +48,23 @@ _PATTERNS = {
 
 
 def found_in(error: ValidationError, data: dict[str, Any]) -> Iterator[tuple[Steps, str]]:
-    """Each problem as the path it is about and what to do.
+    """Yield each problem as path and remedy.
 
     Args:
         error: from validating a `Config`.
-        data: what was validated.
+        data: the validated data.
     """
     details = error.errors(include_url=False, include_input=False)
     located = [(_steps(detail, data), detail) for detail in details]
-    # A section of unknown type has other options, so that everything else said of it would mislead.
+    # Errors about the options of a section of unknown type would mislead.
     unknown = {steps[:-1] for steps, detail in located if _kind(steps, detail) == _WRONG_TYPE}
-    told: set[tuple[Steps, str]] = set()
+    reported: set[tuple[Steps, str]] = set()
     for steps, detail in located:
         if _kind(steps, detail) != _WRONG_TYPE and any(steps[: len(section)] == section for section in unknown):
             continue
         problem = (steps, _words(steps, detail, data))
-        if problem not in told:
-            told.add(problem)
+        if problem not in reported:
+            reported.add(problem)
             yield problem
 
 
@@ -77,7 +77,7 @@ def _kind(steps: Steps, detail: ErrorDetails) -> str:
 
 
 def _steps(detail: ErrorDetails, data: Any) -> Steps:
-    """The path as the person wrote it, without what pydantic adds to it for unions and short forms."""
+    """Return the path as written, without the steps that pydantic adds for unions and short forms."""
     steps: list[str | int] = []
     for step in detail["loc"]:
         if isinstance(data, dict):
@@ -103,23 +103,23 @@ def _words(steps: Steps, detail: ErrorDetails, data: dict[str, Any]) -> str:
     context = detail.get("ctx", {})
     if detail["type"] == "value_error":
         return str(context["error"])
-    words = _WORDS.get(detail["type"], "is not as it must be; see the documentation of this option")
+    words = _WORDS.get(detail["type"], "is not valid; see docs/configuration-reference.md")
     return words.format(**{name: _listed(str(value)) for name, value in context.items()})
 
 
 def _listed(expected: str) -> str:
-    """`'a', 'b' or 'c'` as pydantic says it, without the marks."""
+    """Return pydantic's `'a', 'b' or 'c'` without quotes."""
     return expected.replace("'", "").replace(" or ", ", ")
 
 
 def _unknown_option(name: str, options: list[str]) -> str:
     close = difflib.get_close_matches(name, options, 1)
     meant = f"did you mean `{close[0]}`? " if close else ""
-    return f"is no option; {meant}possible here: {', '.join(options)}"
+    return f"is not an option; {meant}possible here: {', '.join(options)}"
 
 
 def _options(steps: Steps, data: dict[str, Any]) -> list[str]:
-    """The options of the section at a path."""
+    """Return the options of the section at a path."""
     sections: list[type[BaseModel]] = [Config]
     value: Any = data
     for step in steps:

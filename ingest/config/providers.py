@@ -1,6 +1,6 @@
-"""What is known of large providers: `provider: gmail` instead of host, port and the rest.
+"""Presets of large providers: `provider: gmail` instead of host, port and the rest.
 
-Each fact has its source. What a provider does not publish is left as it is for everybody else.
+Each fact cites its source. Where a provider publishes nothing, the general defaults apply.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Defaults of one provider; any option of a mailbox goes over them.
+    """Defaults of one provider; options of the mailbox take precedence.
 
     Attributes:
-        host: of the POP3 server; port and TLS are 995 and implicit with all of them. None: it has to be written.
+        host: of the POP3 server; port and TLS are 995 and implicit with all of them. None: required in the mailbox.
         token_url: of OAuth2; `{tenant}` stands for the option.
-        user_scope: of a token for a user who has consented.
-        application_scope: of a token for an application, or a service account, of its own.
-        mechanism: that takes the token.
-        quirks: what the server does otherwise.
-        connections: `limits.connections`, where the usual one does not fit. These two count by account, each of which
-            we open once; counted by host, ten places would hold up who has thousands of mailboxes there.
+        user_scope: scope of a token for a user who has consented.
+        application_scope: scope of a token for an application or a service account.
+        mechanism: SASL mechanism that carries the token.
+        quirks: known deviations of the server.
+        connections: default of `limits.connections`. Gmail and Microsoft limit connections by account, and Mailhaul
+            opens one per account; ten per host would delay users with thousands of mailboxes there.
     """
 
     host: str | None = None

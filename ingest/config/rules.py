@@ -1,4 +1,4 @@
-"""What no option can tell by itself: how mailboxes and sinks must differ from one another."""
+"""Rules between options: what mailboxes and sinks require of each other and of other sections."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ if TYPE_CHECKING:
     from ingest.config.document import Steps
     from ingest.config.model import Config
 
-# What the extra `tracing` brings; only its adapter imports it.
+# Modules of the extras `tracing` and `kafka`.
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
-# And what `kafka` does.
 _KAFKA = "confluent_kafka"
 
 
 def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Steps, str]]:
-    """Each rule that does not hold, as a path and what to do.
+    """Yield each broken rule as path and remedy.
 
     Args:
         config: valid by itself.
-        place: names the place of a path, for problems that are about two of them.
+        place: formats the position of a path, for problems that involve two.
     """
     yield from _repeated(
         ((("sinks", number, "name"), sink.name) for number, sink in enumerate(config.sinks)),
-        lambda first: f"is the name of the sink at {place(first)} too; choose another",
+        lambda first: f"is already the name of the sink at {place(first)}; choose another",
     )
     yield from _repeated(
         ((("mailboxes", number, "id"), box.id) for number, box in enumerate(config.mailboxes)),
-        lambda first: f"is the id of the mailbox at {place(first)} too; choose another",
+        lambda first: f"is already the id of the mailbox at {place(first)}; choose another",
     )
     yield from _repeated(
         (
             (("mailboxes", number, "auth", "username"), (translate.host(box).lower(), box.auth.username))
             for number, box in enumerate(config.mailboxes)
         ),
-        lambda first: f"is the same maildrop as at {place(first)}; a maildrop has one reader, so keep one of them",
+        lambda first: f"is the same maildrop as at {place(first)}; a maildrop can have one reader, so remove one",
     )
     yield from _same_folder(config, place)
     yield from _trust_without_tls(config)
@@ -71,7 +70,7 @@ def _same_folder(config: Config, place: Callable[[Steps], str]) -> Iterator[tupl
         other = ids.get(box.prefix, first.get(box.prefix, number))
         if other != number:
             where = place(("mailboxes", other))
-            yield ("mailboxes", number, "prefix"), f"is the folder of the mailbox at {where} too; choose another"
+            yield ("mailboxes", number, "prefix"), f"is already the folder of the mailbox at {where}; choose another"
         first.setdefault(box.prefix, number)
 
 
@@ -90,11 +89,11 @@ def _trust_without_tls(config: Config) -> Iterator[tuple[Steps, str]]:
 def _unknown_servers(config: Config) -> Iterator[tuple[Steps, str]]:
     for number, box in enumerate(config.mailboxes):
         if not translate.host(box):
-            yield ("mailboxes", number, "host"), "is missing; add it, or a `provider` that knows it"
+            yield ("mailboxes", number, "host"), "is missing; add it, or a `provider` that has one"
 
 
 def _not_installed(config: Config) -> Iterator[tuple[Steps, str]]:
-    """Told here, for a process that only traces less would go unnoticed, and each worker by itself is late."""
+    """Check extras here: a missing exporter would go unnoticed, and each worker would find out late."""
     if config.tracing is not None and not _installed(_EXPORTER):
         yield ("tracing",), "needs packages that are not installed: pip install 'mailhaul[tracing]'"
     for number, sink in enumerate(config.sinks):
@@ -105,12 +104,12 @@ def _not_installed(config: Config) -> Iterator[tuple[Steps, str]]:
 def _installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package that it is in
+    except ModuleNotFoundError:  # its parent package is missing
         return False
 
 
 def _protected(url: str) -> bool:
-    """Whether nobody between us and the server can read along (RFC 6749 section 3.2)."""
+    """Return whether the connection is encrypted, as RFC 6749 section 3.2 requires, or stays on this machine."""
     parts = split_url(url)
     return parts.scheme == "https" or parts.hostname in {"localhost", "127.0.0.1", "::1"}
 
@@ -123,12 +122,12 @@ def _tokens(config: Config) -> Iterator[tuple[Steps, str]]:
         here: Steps = ("mailboxes", number, "auth")
         url = logins.token_url(auth, PRESETS[box.provider])
         if not url:
-            yield (*here, "token_url"), "is missing; add it, or a `provider` that knows it"
+            yield (*here, "token_url"), "is missing; add it, or a `provider` that has one"
         elif not _protected(url):
-            yield (*here, "token_url"), "would carry the secret in the clear; write it with https://"
+            yield (*here, "token_url"), "would send the secret in clear text; write it with https://"
         elif "{tenant}" in url and auth.tenant is None:
             yield (*here, "tenant"), "is missing; write the id of the directory, or one of its domains"
         elif "{tenant}" not in url and auth.tenant is not None:
             yield (*here, "tenant"), "has no effect here; leave it out, or write {tenant} into token_url"
         if translate.tls(box, config.defaults) is Tls.NONE:
-            yield (*here, "type"), "oauth2 would send its token in the clear; choose another `tls` than none"
+            yield (*here, "type"), "oauth2 would send its token in clear text; choose another `tls` than none"

@@ -1,4 +1,4 @@
-"""Secrets are never written into the configuration, only where they are: `env:NAME` or `file:/path`."""
+"""References to secrets, `env:NAME` or `file:/path`: the configuration never contains the secret itself."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\0\r\n]*[^\0\r\n/]")
-# Bytes; the largest there are, keys of service accounts, have some thousands.
+# Bytes; the largest secrets, keys of service accounts, have a few thousand.
 _LARGEST = 2**20
 _REMEDY = (
-    "a secret is not written here, only where it is: put it into a file and write `file:/path/of/the/file`, "
+    "must be a reference, not the secret itself: put the secret into a file and write `file:/path/of/the/file`, "
     "or into an environment variable and write `env:NAME`"
 )
 
 
 def is_reference(value: object) -> bool:
-    """Whether this says where a secret is."""
+    """Return whether a value is a reference to a secret."""
     return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
 
 
@@ -50,11 +50,11 @@ class _Cached:
 
 
 class Secrets:
-    """Reads secrets. A file is read again when it changed, so that secrets can be rotated under a running service.
+    """Reads secrets. A changed file is read again, so that secrets can be rotated while the service runs.
 
     Args:
         folder: what relative `file:` paths are relative to: the folder of the configuration.
-        environ: the variables that `env:` names.
+        environ: the variables that `env:` refers to.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
@@ -63,10 +63,10 @@ class Secrets:
         self._files: dict[Path, _Cached] = {}
 
     def read(self, ref: str) -> str:
-        """The secret at a reference, without the line ends that editors and `echo` leave behind it.
+        """Return the secret at a reference, without trailing line ends, which editors and `echo` add.
 
         Raises:
-            ConfigError: it is missing, cannot be read, or empty; the text names the reference and the remedy.
+            ConfigError: it is missing, unreadable or empty; the text names reference and remedy.
         """
         kind, _, where = ref.partition(":")
         if kind == "env":
@@ -75,19 +75,21 @@ class Secrets:
 
     def _file(self, ref: str, path: Path) -> str:
         try:
-            # Follows links: Kubernetes swaps a folder of links when a secret changes, so that the inode is another.
+            # Follows links: Kubernetes swaps a linked folder when a secret changes, so the inode changes.
             found = path.stat()
-            # A folder is told of when it is read; a device or a pipe would have no end.
+            # Reading a folder raises below; a device or a pipe might never end.
             if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)) or found.st_size > _LARGEST:
-                raise ConfigError([f"{ref}: is not a file with a secret in it; write the secret into a small file"])
+                raise ConfigError([f"{ref}: is not a regular file of at most 1 MiB"])
             version = (found.st_mtime_ns, found.st_ino, found.st_size)
             cached = self._files.get(path)
             if cached is None or cached.version != version:
                 cached = self._files[path] = _Cached(version, path.read_bytes().decode())
         except OSError as error:
-            raise ConfigError([f"{ref}: cannot be read ({error.strerror}); make the file readable for us"]) from error
+            raise ConfigError(
+                [f"{ref}: cannot be read ({error.strerror}); make it readable for the service's user"]
+            ) from error
         except UnicodeDecodeError:
-            # Not from the error, which holds the bytes.
+            # Not chained: the cause contains the bytes.
             raise ConfigError([f"{ref}: is not UTF-8; write the secret as plain text"]) from None
         return cached.text
 

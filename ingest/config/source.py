@@ -1,4 +1,4 @@
-"""The configuration as the files say now, for processes that stay up."""
+"""The current configuration, reloaded when its files change, for long-running processes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# Seconds between two looks at the files; asked for far more often than that.
-LOOK_EVERY = 1.0
+# Seconds between two checks of the files; `current` is called far more often.
+CHECK_EVERY = 1.0
 
 _Version = tuple[tuple[str, int, int, int], ...]
 
 
 class ConfigSource:
-    """Reads the configuration again when one of its files changed; a broken one is told of and not used.
+    """Reloads the configuration when one of its files changes; an invalid one is logged and not used.
 
     Args:
         path: a YAML file, a folder of them, or None where variables say everything.
@@ -35,13 +35,13 @@ class ConfigSource:
         clock: monotonic seconds.
 
     Attributes:
-        folder: what relative paths are relative to.
+        folder: the folder that relative paths are relative to.
         environ: as given.
         path: as given.
-        problems: what is wrong with the files as they are now; empty when they are in use.
+        problems: what is wrong with the files as they are now; empty if they are in use.
 
     Raises:
-        ConfigError: there is no good configuration to begin with.
+        ConfigError: the configuration is invalid at the start.
     """
 
     def __init__(
@@ -53,21 +53,21 @@ class ConfigSource:
         self.path = path
         self._clock = clock
         self._lock = threading.Lock()
-        self._looked = clock()
-        # Taken before the files are read: what changes meanwhile is seen at the next look.
-        self._version = self._now()
+        self._checked = clock()
+        # Taken before the files are read: a change meanwhile is found at the next check.
+        self._version = self._file_versions()
         self._config = load(path, environ)
 
     def current(self) -> Config:
-        """The last good configuration, the same object until the files change."""
+        """Return the last valid configuration: the same object until the files change."""
         with self._lock:
-            if self._clock() - self._looked >= LOOK_EVERY:
-                self._looked = self._clock()
-                self._look()
+            if self._clock() - self._checked >= CHECK_EVERY:
+                self._checked = self._clock()
+                self._reload_if_changed()
             return self._config
 
-    def _look(self) -> None:
-        version = self._now()
+    def _reload_if_changed(self) -> None:
+        version = self._file_versions()
         if version == self._version:
             return
         self._version = version
@@ -80,11 +80,11 @@ class ConfigSource:
             self.problems = []
             log.info("config.changed", mailboxes=len(self._config.mailboxes))
 
-    def _now(self) -> _Version:
+    def _file_versions(self) -> _Version:
         if self.path is None:
             return ()
         try:
             stats = [(str(file), file.stat()) for file in document.files_of(self.path)]
         except OSError:
-            return ()  # gone, for a moment or for good; loading says so
+            return ()  # missing, perhaps for a moment; loading reports it
         return tuple((name, stat.st_mtime_ns, stat.st_ino, stat.st_size) for name, stat in stats)

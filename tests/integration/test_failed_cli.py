@@ -81,7 +81,7 @@ def test_retried_and_dropped_messages_leave_the_list(run: Run, valkey: Valkey) -
     assert keys(run) == [KEYS[1]]
     assert run("retry", "--all").returncode == 0
     assert keys(run) == []
-    assert run("list").stdout == "no message was given up\n"
+    assert run("list").stdout == "no failed messages\n"
     ledger, _ = connect(valkey.url)
     with closing(ledger):
         assert {claim.id for claim in ledger.messages.claim(9, 60)} == set(KEYS[:2])

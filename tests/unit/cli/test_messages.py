@@ -51,11 +51,11 @@ def drained(result: str = "success", pending: int = 0) -> DrainReport:
         (MaildropAuthError("no"), 1),
     ],
 )
-def test_what_cannot_work_as_asked_is_2_and_what_failed_is_1(error: MailhaulError, code: int) -> None:
+def test_exit_code_is_2_for_unusable_input_and_1_for_failure(error: MailhaulError, code: int) -> None:
     assert exit_code(error) == code
 
 
-def test_an_error_is_a_line_for_each_problem_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_problem_is_one_line_without_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_config: Path | None) -> None:
         raise ConfigError([f"first: {'long ' * 40}", "second [bold]: \x1b[2J"])
 
@@ -66,7 +66,7 @@ def test_an_error_is_a_line_for_each_problem_and_no_traceback(monkeypatch: pytes
     assert stderr.splitlines() == [f"error: first: {'long ' * 40}", "error: second [bold]: \ufffd[2J"]
 
 
-def test_who_debugs_gets_the_error_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_mode_raises_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_config: Path | None) -> None:
         raise StartError("no")
 
@@ -90,7 +90,7 @@ def test_bad_usage_is_2(arguments: list[str]) -> None:
     ],
 )
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_the_exit_code_of_a_drain(
+def test_drain_exit_code(
     monkeypatch: pytest.MonkeyPatch, report: DrainReport, *, interrupted: bool, code: int, form: list[str]
 ) -> None:
     monkeypatch.setattr(runtime, "drain", lambda _config: (report, interrupted))
@@ -98,13 +98,13 @@ def test_the_exit_code_of_a_drain(
 
 
 @pytest.mark.parametrize(("ok", "code"), [(True, 0), (False, 1)])
-def test_the_exit_code_of_a_check(monkeypatch: pytest.MonkeyPatch, *, ok: bool, code: int) -> None:
+def test_check_exit_code(monkeypatch: pytest.MonkeyPatch, *, ok: bool, code: int) -> None:
     report = CheckReport([Finding("store", "memory", ok=ok, detail="words")])
     monkeypatch.setattr(runtime, "check", lambda _config, _only: report)
     assert run("check")[0] == code
 
 
-def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_config: Path | None) -> None:
         raise KeyboardInterrupt
 
@@ -112,7 +112,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("status")[0] == 130
 
 
-def test_what_a_server_says_cannot_steer_the_terminal() -> None:
+def test_text_from_a_server_cannot_control_the_terminal() -> None:
     words = "\x1b]0;title\x07 \u202egnp.exe\r\nnext"
     assert printable(words) == "\ufffd]0;title\ufffd \ufffdgnp.exe\ufffd\ufffdnext"
     output = io.StringIO()
@@ -122,7 +122,7 @@ def test_what_a_server_says_cannot_steer_the_terminal() -> None:
     assert "\u202e" not in output.getvalue()
 
 
-def test_what_a_sender_writes_cannot_steer_the_terminal(tmp_path: Path) -> None:
+def test_text_from_a_sender_cannot_control_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "a.eml").write_bytes(
         b"Subject: \x1b[31mred [bold]\r\nFrom: =?utf-8?q?=1B]0=3Bt=07?= <a@example.org>\r\n"
         b'Content-Type: text/x-\x1b[31m; name="=?utf-8?q?=E2=80=AEfdp.exe?="\r\n\r\nhello\r\n'

@@ -179,7 +179,7 @@ def test_several_messages_get_a_folder_each(mail: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("missing.eml", None, "there is no such file"),
+        ("missing.eml", None, "no such file"),
         (".", None, "is a folder"),
         ("empty.eml", b"", "is empty"),
         ("a.pdf", b"%PDF-1.4\n1 0 obj\n<</Subject: x>>\n\nFrom: x\n", "holds no mail"),

@@ -112,7 +112,7 @@ def test_figures_and_troubles_are_there() -> None:
         "7 stored, 2.0 MiB",
         "8 to jsonl",
         "4 waiting",
-        "half within 0.4 s",
+        "50 % within 0.4 s",
         "auth error",
         "disabled",
         "paused",
@@ -126,12 +126,12 @@ def test_a_sink_that_wants_no_more_events_is_told_from_one_that_lags() -> None:
     assert view.status is not None
     assert "4 waiting" in "\n".join(shown(view, 100, 30))
     gone = replace(view, status=replace(view.status, disabled=["jsonl"]))
-    assert "4 not wanted (410)" in "\n".join(shown(gone, 100, 30))
+    assert "4 disabled (410 Gone)" in "\n".join(shown(gone, 100, 30))
 
 
 def test_a_ledger_that_is_away_is_said_to_be() -> None:
     assert "does not answer" in "\n".join(shown(snapshot(ledger=False), 80, 24))
-    assert "ledger=away" in plain(snapshot(ledger=False))
+    assert "ledger=unavailable" in plain(snapshot(ledger=False))
 
 
 def test_without_a_terminal_it_is_one_line_of_pairs() -> None:

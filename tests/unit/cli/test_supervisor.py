@@ -63,7 +63,7 @@ def test_a_child_that_dies_is_started_again_with_pauses_that_grow() -> None:
             pauses.append(clock.time - began)
         assert pauses == [1, 2, 4, 8]
         assert supervisor.states()[0].restarts == 4
-        assert ("child-0", "ended with code 3; started again in 1 s") in heard
+        assert ("child-0", "ended with code 3; restarting in 1 s") in heard
 
 
 def test_a_child_that_stayed_up_is_forgiven() -> None:
@@ -76,7 +76,7 @@ def test_a_child_that_stayed_up_is_forgiven() -> None:
             subprocess.run(["kill", "-9", str(supervisor.states()[0].pid)], check=True)
             until_dead(supervisor)
             clock.time += 1
-        assert [line for _, line in heard if "ended" in line] == ["ended with code -9; started again in 1 s"] * 3
+        assert [line for _, line in heard if "ended" in line] == ["ended with code -9; restarting in 1 s"] * 3
 
 
 def test_what_a_child_prints_is_passed_on_under_its_name() -> None:

@@ -161,9 +161,7 @@ def test_a_program_that_cannot_be_started_is_tried_again_with_pauses_that_grow()
     running = RunningChildren(Child("a", ["/nonexistent"], {}))
     for pause in (1, 2, 4):
         running.supervisor.look()
-        assert (
-            running.lines("a")[-1] == f"could not be started (No such file or directory); started again in {pause} s"
-        )
+        assert running.lines("a")[-1] == f"could not be started (No such file or directory); restarting in {pause} s"
         running.time += pause
 
 

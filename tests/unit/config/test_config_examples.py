@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 BOTH = ("defaults", "mailboxes")
 EXAMPLES = Path(__file__).parents[3] / "examples"
+DEFINITIONS = config_schema()["$defs"]
 
 
 def options(schema: dict[str, Any], names: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every option in a schema, lists left out of it."""
-    definitions = config_schema()["$defs"]
+    """The path of every option in a schema, without list indices."""
     if "$ref" in schema:
-        yield from options(definitions[schema["$ref"].rpartition("/")[2]], names)
+        yield from options(DEFINITIONS[schema["$ref"].rpartition("/")[2]], names)
     for choice in [
         *schema.get("anyOf", ()),
         *schema.get("oneOf", ()),

@@ -167,7 +167,9 @@ def test_merge_keys_spare_writing_a_server_often(write: Write) -> None:
         ("tls: none\nca: x.pem", ":9: mailboxes[0].ca: ", "no effect"),
     ],
 )
-def test_a_mistake_is_shown_in_its_place_with_its_remedy(write: Write, options: str, place: str, words: str) -> None:
+def test_mistake_is_reported_with_file_line_path_and_remedy(
+    write: Write, options: str, place: str, words: str
+) -> None:
     path = write(with_mailbox(options))
     found = problem(path)
     assert found.startswith(f"{path}{place}")
@@ -178,7 +180,7 @@ def test_a_mistake_is_shown_in_its_place_with_its_remedy(write: Write, options: 
     ("host", "words"),
     [("pop.example.org:995", "`port`"), ("pop3://h", "bare name"), ('"a b"', "bare name"), ('""', "not be empty")],
 )
-def test_a_host_is_a_bare_name(write: Write, host: str, words: str) -> None:
+def test_host_must_be_a_bare_name(write: Write, host: str, words: str) -> None:
     path = write(with_mailbox().replace("pop.example.org", host))
     assert words in problem(path)
 
@@ -201,51 +203,55 @@ def test_a_way_to_log_in_that_is_not_there_is_one_problem_that_says_which_are(wr
         ("username: u", "auth", "write client_id"),
         ("username: u, client_id: c", "auth", "client_secret, for an application"),
         ("username: u, service_account: file:x, client_id: c", "auth", "leave out client_id"),
-        ("username: u, client_id: c, client_secret: hunter2", "auth.client_secret", "is not written here"),
-        ("username: u, client_id: c, client_secret: env:X", "auth.token_url", "`provider` that knows it"),
+        (
+            "username: u, client_id: c, client_secret: hunter2",
+            "auth.client_secret",
+            "must be a reference, not the secret itself",
+        ),
+        ("username: u, client_id: c, client_secret: env:X", "auth.token_url", "`provider` that has one"),
         ("username: u, client_id: c, client_secret: env:X, token_url: ftp://h", "auth.token_url", "https://"),
         (
             "username: u, client_id: c, client_secret: env:X, token_url: https://h/t, tenant: t",
             "auth.tenant",
             "no effect",
         ),
-        ("username: u, client_id: c, password: env:X", "auth.password", "is no option"),
+        ("username: u, client_id: c, password: env:X", "auth.password", "is not an option"),
     ],
 )
-def test_what_is_missing_for_a_token_is_told(write: Write, auth: str, place: str, words: str) -> None:
+def test_missing_oauth2_options_are_reported(write: Write, auth: str, place: str, words: str) -> None:
     found = problem(write(with_mailbox().replace(AUTH, f"auth: {{type: oauth2, {auth}}}")))
     assert f"mailboxes[0].{place}: " in found
     assert words in found
 
 
-def test_microsofts_directory_has_to_be_named(write: Write) -> None:
+def test_microsoft365_requires_a_tenant(write: Write) -> None:
     auth = "auth: {type: oauth2, username: u, client_id: c, client_secret: env:X}\n    provider: microsoft365"
     assert "auth.tenant: is missing" in problem(write(with_mailbox().replace(AUTH, auth)))
 
 
-def test_a_token_is_not_sent_in_the_clear(write: Write) -> None:
+def test_oauth2_requires_tls(write: Write) -> None:
     auth = "auth: {type: oauth2, username: u, service_account: file:x}\n    tls: none"
-    assert "in the clear" in problem(write(with_mailbox().replace(AUTH, auth)))
+    assert "in clear text" in problem(write(with_mailbox().replace(AUTH, auth)))
 
 
-def test_a_mailbox_needs_a_host_or_a_provider_that_knows_it(write: Write) -> None:
+def test_mailbox_requires_a_host_or_a_provider_that_has_one(write: Write) -> None:
     without = with_mailbox().replace("    host: pop.example.org\n", "")
     assert "mailboxes[0].host: is missing" in problem(write(without))
     assert load(write(without + "    provider: gmail\n"), {}).mailboxes
 
 
-def test_a_sink_that_is_not_there_is_one_problem_that_says_which_are(write: Write) -> None:
+def test_unknown_sink_type_is_one_problem_that_lists_the_types(write: Write) -> None:
     found = problem(write("sinks:\n  - {type: carrier-pigeon, url: x}\n"))
     assert "sinks[0].type: must be one of: jsonl, webhook, sqs, sns, eventbridge, amqp, kafka" in found
     assert "sinks[0].type: is missing" in problem(write("sinks:\n  - {url: x}\n"))
 
 
-def test_options_of_a_sink_are_those_of_its_type(write: Write) -> None:
+def test_sink_accepts_only_options_of_its_type(write: Write) -> None:
     found = problem(write("sinks:\n  - {type: jsonl, path: x, secret: env:X}\n"))
-    assert found.endswith("sinks[0].secret: is no option; possible here: name, path, start, type")
+    assert found.endswith("sinks[0].secret: is not an option; possible here: name, path, start, type")
 
 
-def test_every_problem_is_told_at_once_in_the_order_of_the_file(write: Write) -> None:
+def test_all_problems_are_reported_in_the_order_of_the_file(write: Write) -> None:
     path = write("metric: {}\nsinks: {}\nmailboxes:\n  - id: A\n    host: h\n")
     found = [line.removeprefix(f"{path}:") for line in problems(path)]
     assert [line[: line.index(": ", 4)] for line in found] == [
@@ -284,7 +290,7 @@ def test_half_a_pair_of_keys_is_none(write: Write) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://u:hunter2@h/", "ftp://h/", "https:///x", "https://h:port/", "https://[/"])
-def test_a_webhook_needs_an_address_without_a_password(write: Write, url: str) -> None:
+def test_webhook_url_must_not_contain_a_password(write: Write, url: str) -> None:
     found = problem(write(f"sinks:\n  - {{type: webhook, url: '{url}', secret: env:S}}\n"))
     assert "sinks[0].url: " in found
     assert "hunter2" not in found
@@ -308,7 +314,7 @@ def test_a_webhook_needs_an_address_without_a_password(write: Write, url: str) -
         ("a: 1\n---\nb: 2\n", 2),
     ],
 )
-def test_what_is_no_yaml_is_one_line_with_its_place(write: Write, text: str, line: int) -> None:
+def test_invalid_yaml_is_one_problem_with_its_line(write: Write, text: str, line: int) -> None:
     path = write(text, whole=True)
     found = problem(path)
     assert found.startswith(f"{path}:{line}: ")
@@ -316,30 +322,30 @@ def test_what_is_no_yaml_is_one_line_with_its_place(write: Write, text: str, lin
 
 
 @pytest.mark.parametrize("data", [b"a: \xff\xfe\xfa", b"a: \x00", b"\xff"])
-def test_what_is_no_text_is_told(tmp_path: Path, data: bytes) -> None:
+def test_file_that_is_not_utf8_is_reported(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes(data)
     assert "UTF-8" in problem(path)
 
 
-def test_a_key_written_twice_is_a_mistake(write: Write) -> None:
+def test_repeated_key_is_reported(write: Write) -> None:
     path = write(with_mailbox("port: 1\nport: 2"))
-    assert problem(path) == f"{path}:9: mailboxes[0].port: is written twice, first in line 8; keep one of them"
+    assert problem(path) == f"{path}:9: mailboxes[0].port: is written twice, first in line 8; remove one"
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     assert str(tmp_path / "none.yaml") in problem(tmp_path / "none.yaml")
-    assert "no file whose name ends in .yaml" in problem(tmp_path)
+    assert "no file that ends in .yaml" in problem(tmp_path)
 
 
-def test_an_empty_file_is_an_empty_configuration(write: Write) -> None:
+def test_empty_file_misses_the_required_sections(write: Write) -> None:
     assert len(problems(write("", whole=True))) == 2
 
 
 # --- a folder of files -------------------------------------------------------------------------------------------
 
 
-def test_the_files_of_a_folder_add_up(write: Write, tmp_path: Path) -> None:
+def test_files_of_a_folder_are_joined(write: Write, tmp_path: Path) -> None:
     write("sinks:\n  - {type: jsonl, path: one}\n", name="a.yaml")
     write(f"mailboxes:\n  - {{id: a, host: h, {AUTH}}}\n", name="b.yml", whole=True)
     write(
@@ -355,31 +361,35 @@ def test_the_files_of_a_folder_add_up(write: Write, tmp_path: Path) -> None:
     assert config.ledger_folder == tmp_path / "mailhaul-ledger"
 
 
-def test_a_problem_in_a_folder_is_shown_as_its_own_file_has_it(write: Write, tmp_path: Path) -> None:
+def test_problem_in_a_folder_names_its_own_file_and_line(write: Write, tmp_path: Path) -> None:
     write(f"mailboxes:\n  - {{id: a, host: h, {AUTH}}}\n", name="a.yaml")
     second = write(f"mailboxes:\n  - id: b\n    host: h2\n    {AUTH}\n    prot: 1\n", name="b.yaml", whole=True)
     assert problem(tmp_path).startswith(f"{second}:5: mailboxes[0].prot: ")
 
 
-def test_a_section_stands_in_one_file_only(write: Write, tmp_path: Path) -> None:
+def test_section_in_two_files_is_reported(write: Write, tmp_path: Path) -> None:
     first = write("", name="a.yaml")
     second = write("log: {}\nstore: file:///other\n", name="b.yaml", whole=True)
-    assert problem(tmp_path) == f"{second}:2: store: stands in {first}:1: store too; keep one of them"
+    assert problem(tmp_path) == f"{second}:2: store: is also at {first}:1: store; remove one"
 
 
 @pytest.mark.parametrize(
     ("other", "place", "words"),
     [
-        (f"{{id: a, host: h2, {AUTH}}}", "mailboxes[0].id", "is the id of the mailbox at {first}:4: mailboxes[0].id"),
+        (
+            f"{{id: a, host: h2, {AUTH}}}",
+            "mailboxes[0].id",
+            "is already the id of the mailbox at {first}:4: mailboxes[0].id",
+        ),
         (f"{{id: b, host: H, {AUTH}}}", "mailboxes[0].auth.username", "is the same maildrop as at {first}:4: "),
         (
             f"{{id: b, host: h2, prefix: a, {AUTH}}}",
             "mailboxes[0].prefix",
-            "is the folder of the mailbox at {first}:4: ",
+            "is already the folder of the mailbox at {first}:4: ",
         ),
     ],
 )
-def test_two_mailboxes_in_each_others_way_are_both_named(
+def test_conflicting_mailboxes_are_both_named(
     write: Write, tmp_path: Path, other: str, place: str, words: str
 ) -> None:
     first = write(f"mailboxes:\n  - {{id: a, host: h, {AUTH}}}\n", name="a.yaml")
@@ -391,7 +401,7 @@ def test_two_mailboxes_in_each_others_way_are_both_named(
 
 def test_two_sinks_of_one_name_are_a_mistake(write: Write) -> None:
     found = problem(write("sinks:\n  - {type: jsonl, path: a, name: x}\n  - {type: jsonl, path: b, name: x}\n"))
-    assert "sinks[1].name: is the name of the sink at" in found
+    assert "sinks[1].name: is already the name of the sink at" in found
 
 
 # --- variables ---------------------------------------------------------------------------------------------------
@@ -439,14 +449,14 @@ def test_variables_that_others_make_are_left_alone(write: Write) -> None:
     ("name", "value", "words"),
     [
         ("MAILHAUL_METRICS__PORT", "hunter2", "MAILHAUL_METRICS__PORT: must be a whole number"),
-        ("MAILHAUL_METRICS__PROT", "hunter2", "MAILHAUL_METRICS__PROT: is no option; did you mean `port`?"),
+        ("MAILHAUL_METRICS__PROT", "hunter2", "MAILHAUL_METRICS__PROT: is not an option; did you mean `port`?"),
         ("MAILHAUL_LEDGER", "http://:hunter2@h", "MAILHAUL_LEDGER: write `embedded`"),
         ("MAILHAUL_BROKER", "http://:hunter2@h", "MAILHAUL_BROKER: write an address"),
         ("MAILHAUL_MAILBOXES", "[hunter2", "MAILHAUL_MAILBOXES: must be a list"),
         ("MAILHAUL_SINKS", '[{"type": "hunter2"}]', "MAILHAUL_SINKS (sinks[0].type): must be one of"),
     ],
 )
-def test_a_mistake_in_a_variable_names_it_and_not_its_value(write: Write, name: str, value: str, words: str) -> None:
+def test_mistake_in_a_variable_names_it_without_its_value(write: Write, name: str, value: str, words: str) -> None:
     found = problem(write(""), {name: value})
     assert found.startswith(f"environment variable {words}")
     assert "hunter2" not in found
@@ -482,11 +492,11 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("name", ["ledger", "broker"])
-def test_an_address_with_a_password_stands_elsewhere(write: Write, tmp_path: Path, name: str, address: str) -> None:
+def test_address_with_a_password_must_be_a_reference(write: Write, tmp_path: Path, name: str, address: str) -> None:
     other = "ledger: embedded\n" if name == "broker" else ""
     base = f"store: file:///s\n{other}{name}: "
     found = problem(write(f"{base}{address}\n", whole=True))
-    assert f"{name}: a password is not written here" in found
+    assert f"{name}: must not contain a password" in found
     assert "hunter2" not in found
     (tmp_path / "address").write_text(f"{address}\n")
     for reference in ("file:address", "env:ADDRESS"):
@@ -497,7 +507,7 @@ def test_an_address_with_a_password_stands_elsewhere(write: Write, tmp_path: Pat
 
 
 @pytest.mark.parametrize("address", ["redis+sentinel://h1,h2", "redis+sentinel://h/s?ssl=1", "redis+sentinel:///s"])
-def test_an_address_of_sentinels_is_told_how_to_be_written(write: Write, address: str) -> None:
+def test_invalid_sentinel_address_is_reported_with_the_form(write: Write, address: str) -> None:
     found = problem(write(f"store: file:///s\nledger: {address}\n", whole=True))
     assert "write redis+sentinel://user:password@host:26379,host:26379/service/0" in found
 
@@ -505,7 +515,7 @@ def test_an_address_of_sentinels_is_told_how_to_be_written(write: Write, address
 # --- the schedule ------------------------------------------------------------------------------------------------
 
 
-def test_the_digest_follows_what_is_scheduled_and_nothing_else(write: Write) -> None:
+def test_schedule_digest_depends_only_on_what_is_scheduled(write: Write) -> None:
     def digest(options: str = "", extra: str = "") -> str:
         config: Config = load(write(with_mailbox(options) + extra), {})
         return config.schedule_digest()

@@ -76,7 +76,7 @@ def test_a_file_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
         ("file:binary", "UTF-8"),
     ],
 )
-def test_what_cannot_be_read_names_reference_and_remedy(tmp_path: Path, ref: str, words: str) -> None:
+def test_unreadable_secret_names_reference_and_remedy(tmp_path: Path, ref: str, words: str) -> None:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(b"hunter2\xff")
@@ -89,7 +89,7 @@ def test_what_cannot_be_read_names_reference_and_remedy(tmp_path: Path, ref: str
     assert not isinstance(raised.value.__cause__, UnicodeDecodeError)
 
 
-def test_credentials_are_those_of_the_mailbox_and_a_missing_secret_names_it(tmp_path: Path) -> None:
+def test_missing_secret_names_its_mailbox_and_option(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(
         "store: file:///s\nledger: embedded\nmailboxes:\n"

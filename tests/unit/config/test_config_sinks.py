@@ -76,7 +76,7 @@ def test_without_the_package_for_kafka_it_says_what_to_install(
         ({"type": "sqs", "url": QUEUE, "access_key": "env:A"}, "both access_key and secret_key"),
         (
             {"type": "sqs", "url": QUEUE, "access_key": "hunter2", "secret_key": "env:B"},
-            "a secret is not written here",
+            "must be a reference, not the secret itself",
         ),
         ({"type": "sns", "topic": "mail"}, "the ARN of the topic"),
         ({"type": "sns", "topic": QUEUE}, "the ARN of the topic"),

@@ -60,16 +60,16 @@ def test_without_the_extra_it_says_what_to_install(
         ({"sample": -0.1}, "must be 0.0 or more"),
         ({"endpoint": "collector:4318"}, "https:// or http://"),
         ({"endpoint": "http://user:hunter2@collector:4318"}, "neither user nor password"),
-        ({"protocol": "grpc"}, "is no option"),
+        ({"protocol": "grpc"}, "is not an option"),
     ],
 )
-def test_a_mistake_is_told(tmp_path: Path, section: dict[str, object], words: str) -> None:
+def test_mistake_is_reported(tmp_path: Path, section: dict[str, object], words: str) -> None:
     found = problem(tmp_path, section)
     assert words in found
     assert "hunter2" not in found
 
 
-def test_without_the_section_the_adapter_and_its_exporter_are_not_imported() -> None:
+def test_tracing_is_imported_only_if_configured() -> None:
     """What redis-py imports of OpenTelemetry by itself, where it finds it, is its own."""
     program = (
         "import sys, ingest.cli.app, workers.lifecycle, ingest.cli.up, ingest.cli.runtime;"
