@@ -126,6 +126,18 @@ WORKER_SPECS: tuple[Spec, ...] = (
         ("mailbox",),
     ),
     Spec(
+        "unique_ids_unreliable_total",
+        "counter",
+        "Polls in which the server's unique-ids did not identify messages: message numbers, or one id for several",
+        ("mailbox",),
+    ),
+    Spec(
+        "deletions_withheld_total",
+        "counter",
+        "Messages that were due for deletion on the server and that the store did not hold",
+        ("mailbox",),
+    ),
+    Spec(
         "messages_total",
         "counter",
         "Messages by result; a message counts once under each result it reaches",
@@ -326,6 +338,14 @@ class Metrics:
         """Count a server's reset of its unique-ids."""
         self.count("unique_id_resets_total", self._capped(mailbox))
 
+    def ids_unreliable(self, mailbox: str) -> None:
+        """Count a poll whose unique-ids did not identify messages."""
+        self.count("unique_ids_unreliable_total", self._capped(mailbox))
+
+    def deletions_withheld(self, mailbox: str, count: int) -> None:
+        """Count messages that were not deleted because the store did not hold them."""
+        self.count("deletions_withheld_total", self._capped(mailbox), by=count)
+
     def expect_polls(self, mailboxes: Iterable[str], servers: Iterable[str]) -> None:
         """Start the counters of these mailboxes and servers at 0, so that the first failure is an increase."""
         for server in servers:
@@ -334,7 +354,8 @@ class Metrics:
             label = self._capped(mailbox)
             for result in POLL_RESULTS:
                 self._counters["polls_total"].labels(label, result)
-            self._counters["unique_id_resets_total"].labels(label)
+            for name in ("unique_id_resets_total", "unique_ids_unreliable_total", "deletions_withheld_total"):
+                self._counters[name].labels(label)
 
     def expect_sinks(self, sinks: Iterable[str]) -> None:
         """Start the event counters of these sinks at 0."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ingest.domain.mailbox import Tls
 from ingest.errors import MailhaulError, StoreError
+from ingest.usecases.poll.identity import unreliable
 from ingest.usecases.poll.poller import require_unique_ids
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:
     yield f"logged in; {len(listing.rows)} messages, {size:,} bytes"
     if listing.left_out:
         yield f"{listing.left_out} more are skipped because UIDL and LIST contradict each other"
+    if unreliable(listing.rows):
+        yield "beware, the unique-ids here do not identify messages: headers and contents are compared instead"
     if not listing.unique_ids:
         yield "the server has no UIDL: everything on it is fetched at every poll"
     if terms.login_delay > mailbox.interval:

@@ -14,10 +14,10 @@ from structlog import get_logger
 
 from ingest.admin.mailbox_claim import PATIENCE, MailboxBusyError, StopRequestedError, claim_mailbox
 from ingest.errors import MailhaulError, StaleClaimError, StoreError
+from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from collections.abc import Set as AbstractSet
 
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.eventlog import EventLog
@@ -63,8 +63,10 @@ class Reconciler:
     rebuilder: Rebuilder
     events: EventLog
     patience: float = PATIENCE
-    _in_stream: set[str] = field(default_factory=set)
-    _position: str = ""
+    _stream: StreamIds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._stream = StreamIds(self.events)
 
     def run(
         self,
@@ -102,15 +104,9 @@ class Reconciler:
             return Reconciled(mailbox.id, error=error)
 
     def _rebuild(self, lease: Lease, mailbox: Mailbox, listen: Callable[[str, int], None]) -> Reconciled:
-        before = self.ledger.seen(mailbox.id).digests.keys()
+        before = self.ledger.seen(mailbox.id).records.keys()
         rebuilt = self.rebuilder.rebuild(
-            mailbox, lease, in_stream=self._ids, listen=lambda messages: listen(mailbox.id, messages)
+            mailbox, lease, in_stream=self._stream.read, listen=lambda messages: listen(mailbox.id, messages)
         )
         restored = len(rebuilt.done.keys() - before)
         return Reconciled(mailbox.id, rebuilt.messages, rebuilt.reopened, len(rebuilt.republished), restored)
-
-    def _ids(self) -> AbstractSet[str]:
-        """Return the ids of all events in the stream now, and of those that were in it when it was read before."""
-        more, self._position = self.events.ids(self._position)
-        self._in_stream.update(more)
-        return self._in_stream

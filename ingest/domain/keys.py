@@ -35,9 +35,27 @@ def message_key(hasher: Hasher) -> str:
     return hasher.digest()[:DIGEST_BYTES].hex()
 
 
-def unique_id_digest(unique_id: bytes) -> bytes:
-    """Return the 16 bytes that represent a unique-id of any length in the ledger."""
-    return hashlib.sha256(unique_id).digest()[:DIGEST_BYTES]
+def listing_digest(maildrop: bytes, unique_id: bytes, size: int | None) -> bytes:
+    """Return 16 bytes that identify a message on its server, as far as a listing can.
+
+    A unique-id alone does not: servers reuse them after a deletion, reset them, and another server has the same ones.
+    If maildrop, unique-id or size differ, it is another message.
+
+    Args:
+        maildrop: identifies server and account, see `maildrop_identity`.
+        unique_id: as UIDL returned it.
+        size: bytes as LIST returned it; None if the server does not say.
+    """
+    listed = b"" if size is None else b"%d" % size
+    return hashlib.sha256(b"\0".join((maildrop, unique_id, listed))).digest()[:DIGEST_BYTES]
+
+
+def maildrop_identity(store_id: bytes, host: str, port: int, username: str) -> bytes:
+    """Return what identifies a maildrop: server and account. The mailbox id stays the same when these are edited.
+
+    What was seen before another store was configured is not in that store, so the store's id is part of it.
+    """
+    return store_id + f"{host.lower()}\0{port}\0{username}".encode("utf-8", "surrogateescape")
 
 
 def event_id(event_type: str, key: str) -> str:
@@ -73,6 +91,10 @@ class Layout:
     def watermark(self) -> str:
         """Return the key of the delivery watermark."""
         return self._join("_state", "watermark.json")
+
+    def store_id(self) -> str:
+        """Return the key of the object that identifies this store."""
+        return self._join("_state", "store-id")
 
     def state(self, mailbox: str, name: str) -> str:
         """Return the key of an object in the mailbox's `_state` folder."""

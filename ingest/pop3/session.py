@@ -112,20 +112,23 @@ class Pop3Session(Maildrop):
         return bytes(header)
 
     @override
-    def delete(self, listed: Sequence[Listed]) -> int:
-        """Send DELE for each; return how many the server accepted. They are removed only by `quit`."""
+    def delete(self, listed: Sequence[Listed]) -> list[Listed]:
+        """Send DELE for each; return those that the server accepted. They are removed only by `quit`."""
         self._read_pending_listing()
         window = Window([Listed(row.number, row.unique_id, 0) for row in listed], self._depth)
-        accepted = 0
+        accepted: list[Listed] = []
+        waiting = iter(listed)
         while window:
             began = self._clock()
             with self._naming_last():
                 if batch := window.refill():
                     self._dialogue.send(*[commands.dele(row.number) for row in batch])
-                accepted += self._dialogue.reply().ok
+                row = next(waiting)
+                if self._dialogue.reply().ok:
+                    accepted.append(row)
             window.answered()
             self._observe("dele", self._clock() - began)
-        self._marked += accepted
+        self._marked += len(accepted)
         return accepted
 
     @override

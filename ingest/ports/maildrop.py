@@ -152,8 +152,8 @@ class Maildrop(Protocol):
         """The header of a message (TOP n 0), unstuffed; empty if the server refuses TOP."""
         ...
 
-    def delete(self, listed: Sequence[Listed]) -> int:
-        """DELE each; return how many the server accepted. They are deleted only by `quit`."""
+    def delete(self, listed: Sequence[Listed]) -> list[Listed]:
+        """DELE each; return those that the server accepted. They are deleted only by `quit`."""
         ...
 
     def quit(self) -> bool:

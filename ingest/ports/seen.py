@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ingest.domain.seen import UNKNOWN, SeenRecord
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from ingest.domain.events import Event
     from ingest.domain.message import OpenMessage
+    from ingest.domain.seen import StoredAt
     from ingest.ports.claims import Claim
 
 # In place of the second in a seen set: later than any time from which a deletion may count.
@@ -21,18 +24,25 @@ class Registration:
     """A message that need not be fetched again.
 
     Attributes:
-        unique_id_digest: 16 bytes, the digest of its unique-id, or of its key if the server has no unique-ids.
+        digest: 16 bytes, its `listing_digest`, or its message key if the server has no unique-ids.
         message: what is to be processed; None if it was processed before (same bytes, another unique-id).
         stored: whether its bytes are in the store. False for a message that is too large to fetch: only the server
             has it, so it must never be deleted there.
         event: to be republished, for a message that was processed before and whose event may have been lost with the
             ledger.
+        stored_at: the raw object that a deletion on the server has to find; without it the message is never deleted.
     """
 
-    unique_id_digest: bytes
+    digest: bytes
     message: OpenMessage | None
     stored: bool = True
     event: Event | None = None
+    stored_at: StoredAt | None = None
+
+    def record(self, second: int) -> SeenRecord:
+        """Return what a seen set keeps of it, registered at this second."""
+        stored_at = UNKNOWN if self.stored_at is None else self.stored_at.pack()
+        return SeenRecord(second if self.stored else NEVER_DELETED, stored_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +50,14 @@ class Seen:
     """The seen set of a mailbox.
 
     Attributes:
-        digests: of every registered unique-id (16 bytes), with the second of its registration (since 1970), or
-            `NEVER_DELETED` if the message is not stored.
+        records: of every registered message, by digest (16 bytes). `second` is `NEVER_DELETED` if the message is not
+            stored.
         known: False if the ledger has no seen set for the mailbox: it is new, or the ledger was lost.
         changes: how many times the set of processed messages has changed.
         checkpointed: the value of `changes` at the last checkpoint.
     """
 
-    digests: dict[bytes, int]
+    records: dict[bytes, SeenRecord]
     known: bool = True
     changes: int = 0
     checkpointed: int = 0
@@ -75,12 +85,16 @@ class SeenMessages(Protocol):
         """
         ...
 
+    def forget(self, claim: Claim, digests: Collection[bytes]) -> int:
+        """Remove these digests; return how many were there."""
+        ...
+
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
         """Remove the digests that are not in `keep`; return how many."""
         ...
 
-    def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
-        """Add digests, with their seconds, from a checkpoint. The seen set exists from then on."""
+    def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
+        """Add records from a checkpoint. The seen set exists from then on."""
         ...
 
     def unknown(self, mailboxes: Collection[str]) -> int:

@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger
-from ingest.ports.seen import NEVER_DELETED, Seen
+from ingest.ports.seen import Seen
+from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.workset import MemoryWorkSet
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.events import Event
     from ingest.domain.message import FailedMessage, OpenMessage
+    from ingest.domain.seen import SeenRecord
     from ingest.ports.claims import Claim, WorkSet
     from ingest.ports.seen import Registration
     from ingest.ports.slots import Refusal
@@ -45,7 +47,7 @@ class MemoryLedger(Ledger):
         self._forget()
 
     def _forget(self) -> None:
-        self._seen: dict[str, dict[bytes, int]] = {}
+        self._seen: dict[str, dict[bytes, SeenRecord]] = {}
         self._changes: Counter[str] = Counter()
         self._checkpointed: dict[str, int] = {}
         self._unprocessed: dict[str, dict[str, set[bytes]]] = {}
@@ -135,13 +137,16 @@ class MemoryLedger(Ledger):
             opened = 0
             self._changes[claim.id] += any(registration.message is None for registration in registrations)
             for registration in registrations:
-                second = int(self._clock()) if registration.stored else NEVER_DELETED
-                seen.setdefault(registration.unique_id_digest, second)
+                seen.setdefault(registration.digest, registration.record(int(self._clock())))
                 if (message := registration.message) is not None:
                     unprocessed = self._unprocessed.setdefault(claim.id, {})
-                    unprocessed.setdefault(message.key, set()).add(registration.unique_id_digest)
+                    unprocessed.setdefault(message.key, set()).add(registration.digest)
                     opened += self._open_up(message)
             return opened
+
+    @override
+    def forget(self, claim: Claim, digests: Collection[bytes]) -> int:
+        return self.compact(claim, self.seen(claim.id).records.keys() - set(digests)) if digests else 0
 
     @override
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
@@ -155,10 +160,10 @@ class MemoryLedger(Ledger):
             return len(gone)
 
     @override
-    def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
+    def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
         with self._lock:
             self._check(self._mailboxes, claim)
-            self._seen[claim.id] = {**digests, **self._seen.get(claim.id, {})}
+            self._seen[claim.id] = {**records, **self._seen.get(claim.id, {})}
 
     @override
     def unknown(self, mailboxes: Collection[str]) -> int:

@@ -127,9 +127,9 @@ class MemorySession(Maildrop):
         return head + blank
 
     @override
-    def delete(self, listed: Sequence[Listed]) -> int:
+    def delete(self, listed: Sequence[Listed]) -> list[Listed]:
         self._marked.update(self._by_number[row.number] for row in listed)
-        return len(listed)
+        return list(listed)
 
     def _row(self, number: int, unique_id: bytes) -> Listed:
         drop = self._maildrop

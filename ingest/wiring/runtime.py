@@ -23,6 +23,7 @@ from ingest.usecases.deliver.stage import RelayStage
 from ingest.usecases.poll.archive import Archive
 from ingest.usecases.poll.fetch import Fetcher
 from ingest.usecases.poll.poller import Poller
+from ingest.usecases.poll.proof import StoreIdentity, StoreProof
 from ingest.usecases.poll.stage import PollStage
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.processor import Processor
@@ -141,6 +142,7 @@ class Runtime:
         return Fetcher(
             archive=Archive(self.store, self.layout, self.watermark.cached(self.monotonic)),
             ledger=self.ledger,
+            events=self.events,
             wakeups=self.wakeups,
             metrics=self.metrics,
             uploads=self.uploads,
@@ -159,6 +161,8 @@ class Runtime:
             rebuilder=self.rebuilder,
             metrics=self.metrics,
             keeper=self.keeper,
+            store_identity=StoreIdentity(self.store, self.layout, self.monotonic),
+            proof=StoreProof(self.store, self.layout, self.uploads),
             now=self.now,
             tracer=self.tracer,
         )

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingest.adapters.ledger import connect
-from ingest.domain.keys import unique_id_digest
+from ingest.domain.keys import listing_digest
 from ingest.ports.seen import Registration
 from ingest.ports.wakeups import NoWakeups
 from ingest.usecases.schedule import Schedule, Ticker
@@ -119,10 +119,10 @@ def _comparisons(ledger: Ledger) -> Iterator[Row]:
         (claim,) = ledger.mailboxes.claim(1, LEASE)
         for start in range(0, size, AT_ONCE):
             batch = listed[start : start + AT_ONCE]
-            ledger.register(claim, [Registration(unique_id_digest(id_), None) for id_ in batch])
+            ledger.register(claim, [Registration(listing_digest(b"maildrop", id_, 500), None) for id_ in batch])
         began, cpu = time.monotonic(), time.process_time()
-        seen = ledger.seen(mailbox).digests
-        assert not [id_ for id_ in listed if unique_id_digest(id_) not in seen]
+        seen = ledger.seen(mailbox).records
+        assert not [id_ for id_ in listed if listing_digest(b"maildrop", id_, 500) not in seen]
         wall, cpu = time.monotonic() - began, time.process_time() - cpu
         yield Row(f"compare {size:,} listed with {size:,} seen", f"{wall * 1000:.1f} ms, {cpu * 1000:.1f} ms CPU")
         ledger.mailboxes.release(claim, 24 * 3600)

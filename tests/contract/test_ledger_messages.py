@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ingest.domain.events import Event, EventType
-from ingest.domain.keys import event_id, unique_id_digest
+from ingest.domain.keys import event_id, listing_digest
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.domain.seen import SeenRecord, StoredAt
 from ingest.errors import StaleClaimError
 from ingest.ports.seen import NEVER_DELETED, Registration, Seen
 from ingest.ports.status import MailboxStatus
@@ -39,7 +41,7 @@ def message(number: int, first_seen: datetime = FIRST_SEEN) -> OpenMessage:
 
 
 def digest(number: int) -> bytes:
-    return unique_id_digest(b"uid-%d" % number)
+    return listing_digest(b"maildrop", b"uid-%d" % number, 500)
 
 
 def registration(number: int) -> Registration:
@@ -77,9 +79,9 @@ def stale(bench: LedgerBench) -> Claim:
 def test_registered_messages_are_seen_open_unprocessed_and_due(bench: LedgerBench) -> None:
     before = int(bench.now())
     assert bench.ledger.register(claim_box(bench), [registration(1), registration(2)]) == 2
-    seen = bench.ledger.seen(BOX).digests
+    seen = bench.ledger.seen(BOX).records
     assert seen.keys() == {digest(1), digest(2)}
-    assert all(before <= second <= bench.now() for second in seen.values())
+    assert all(before <= record.second <= bench.now() for record in seen.values())
     assert bench.ledger.unprocessed(BOX) == {digest(1), digest(2)}
     assert bench.ledger.messages.backlog().due == 2
     assert bench.ledger.open_messages([message(2).key, "no such key", message(1).key]) == [
@@ -96,7 +98,7 @@ def test_asking_for_no_open_messages_returns_none(bench: LedgerBench) -> None:
 
 def test_message_that_was_processed_before_is_only_seen(bench: LedgerBench) -> None:
     assert bench.ledger.register(claim_box(bench), [Registration(digest(1), None)]) == 0
-    assert bench.ledger.seen(BOX).digests.keys() == {digest(1)}
+    assert bench.ledger.seen(BOX).records.keys() == {digest(1)}
     assert bench.ledger.unprocessed(BOX) == set()
     assert bench.ledger.messages.members() == set()
 
@@ -138,7 +140,7 @@ def test_changes_count_only_changes_of_the_processed_messages(bench: LedgerBench
     assert changes() == 2
     bench.ledger.compact(claim, [digest(3)])
     assert changes() == 3
-    bench.ledger.restore_seen(claim, {digest(4): 1})
+    bench.ledger.restore_seen(claim, {digest(4): SeenRecord(1)})
     assert changes() == 3, "it comes from the checkpoint"
 
 
@@ -156,11 +158,11 @@ def test_message_that_is_not_stored_is_never_deleted(bench: LedgerBench) -> None
     header_only = Registration(digest(2), message(2), stored=False)
     claim = claim_box(bench)
     assert bench.ledger.register(claim, [registration(1), header_only]) == 2
-    seen = bench.ledger.seen(BOX).digests
-    assert seen[digest(2)] == NEVER_DELETED
-    assert abs(seen[digest(1)] - bench.now()) <= 2
+    seen = bench.ledger.seen(BOX).records
+    assert seen[digest(2)] == SeenRecord(NEVER_DELETED)
+    assert abs(seen[digest(1)].second - bench.now()) <= 2
     assert bench.ledger.compact(claim, [digest(2)]) == 1
-    assert bench.ledger.seen(BOX).digests == {digest(2): NEVER_DELETED}
+    assert bench.ledger.seen(BOX).records == {digest(2): SeenRecord(NEVER_DELETED)}
 
 
 def test_stale_claim_registers_nothing(bench: LedgerBench, stale: Claim) -> None:
@@ -168,8 +170,8 @@ def test_stale_claim_registers_nothing(bench: LedgerBench, stale: Claim) -> None
     with pytest.raises(StaleClaimError):
         ledger.register(stale, [registration(1)])
     with pytest.raises(StaleClaimError):
-        ledger.restore_seen(stale, {digest(1): 5})
-    assert ledger.seen(BOX).digests == {}
+        ledger.restore_seen(stale, {digest(1): SeenRecord(5)})
+    assert ledger.seen(BOX).records == {}
     assert ledger.unprocessed(BOX) == set()
     assert ledger.messages.members() == set()
     assert ledger.counts()["open"] == 0
@@ -182,7 +184,7 @@ def test_stale_claim_compacts_nothing(bench: LedgerBench) -> None:
     claim_box(bench)
     with pytest.raises(StaleClaimError):
         bench.ledger.compact(old, [])
-    assert bench.ledger.seen(BOX).digests.keys() == {digest(1)}
+    assert bench.ledger.seen(BOX).records.keys() == {digest(1)}
 
 
 def test_registering_a_message_again_opens_it_once(bench: LedgerBench) -> None:
@@ -198,10 +200,10 @@ def test_registering_a_message_again_opens_it_once(bench: LedgerBench) -> None:
 def test_seen_digest_keeps_its_first_second(bench: LedgerBench) -> None:
     """The time until deletion counts from the first registration."""
     claim = claim_box(bench)
-    bench.ledger.restore_seen(claim, {digest(1): 1_000})
+    bench.ledger.restore_seen(claim, {digest(1): SeenRecord(1_000)})
     bench.ledger.register(claim, [registration(1)])
-    bench.ledger.restore_seen(claim, {digest(1): 2_000})
-    assert bench.ledger.seen(BOX).digests == {digest(1): 1_000}
+    bench.ledger.restore_seen(claim, {digest(1): SeenRecord(2_000)})
+    assert bench.ledger.seen(BOX).records == {digest(1): SeenRecord(1_000)}
 
 
 def test_message_with_two_unique_ids_is_unprocessed_under_both(bench: LedgerBench) -> None:
@@ -211,12 +213,12 @@ def test_message_with_two_unique_ids_is_unprocessed_under_both(bench: LedgerBenc
     assert bench.ledger.unprocessed(BOX) == {digest(1), digest(7)}
     bench.ledger.complete(claim_message(bench), message(1), event(1))
     assert bench.ledger.unprocessed(BOX) == set()
-    assert bench.ledger.seen(BOX).digests.keys() == {digest(1), digest(7)}
+    assert bench.ledger.seen(BOX).records.keys() == {digest(1), digest(7)}
 
 
 def test_mailboxes_have_separate_seen_sets(bench: LedgerBench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
-    assert bench.ledger.seen("other").digests == {}
+    assert bench.ledger.seen("other").records == {}
     assert bench.ledger.unprocessed("other") == set()
 
 
@@ -334,12 +336,12 @@ def test_failed_messages_are_listed_oldest_first(bench: LedgerBench) -> None:
 def test_compact_removes_all_other_digests(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(number) for number in range(10)])
-    before = bench.ledger.seen(BOX).digests
+    before = bench.ledger.seen(BOX).records
     assert bench.ledger.compact(claim, {digest(3), digest(4), digest(99)}) == 8
-    assert bench.ledger.seen(BOX).digests == {digest(3): before[digest(3)], digest(4): before[digest(4)]}
+    assert bench.ledger.seen(BOX).records == {digest(3): before[digest(3)], digest(4): before[digest(4)]}
     assert bench.ledger.compact(claim, {digest(3), digest(4)}) == 0
     assert bench.ledger.compact(claim, []) == 2
-    assert bench.ledger.seen(BOX).digests == {}
+    assert bench.ledger.seen(BOX).records == {}
 
 
 def test_digest_that_is_registered_after_compaction_is_seen(bench: LedgerBench) -> None:
@@ -347,15 +349,19 @@ def test_digest_that_is_registered_after_compaction_is_seen(bench: LedgerBench) 
     bench.ledger.register(claim, [registration(1), registration(2)])
     bench.ledger.compact(claim, {digest(1)})
     bench.ledger.register(claim, [registration(3)])
-    assert bench.ledger.seen(BOX).digests.keys() == {digest(1), digest(3)}
+    assert bench.ledger.seen(BOX).records.keys() == {digest(1), digest(3)}
 
 
 def test_restored_digests_have_their_seconds_and_replace_none(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
-    there = bench.ledger.seen(BOX).digests
-    bench.ledger.restore_seen(claim, {digest(2): 2_000_000_000, digest(3): 17})
-    assert bench.ledger.seen(BOX).digests == {**there, digest(2): 2_000_000_000, digest(3): 17}
+    there = bench.ledger.seen(BOX).records
+    bench.ledger.restore_seen(claim, {digest(2): SeenRecord(2_000_000_000), digest(3): SeenRecord(17)})
+    assert bench.ledger.seen(BOX).records == {
+        **there,
+        digest(2): SeenRecord(2_000_000_000),
+        digest(3): SeenRecord(17),
+    }
     assert bench.ledger.unprocessed(BOX) == {digest(1)}
 
 
@@ -415,3 +421,33 @@ def test_claims_are_stale_after_the_ledger_was_lost(bench: LedgerBench) -> None:
         bench.ledger.complete(work, message(1), event(1))
     assert bench.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0}
     bench.ledger.ping()
+
+
+def test_where_a_message_is_stored_is_kept_and_given_back(bench: Bench) -> None:
+    stored_at = StoredAt("ab" * 16, date(2026, 3, 9), 500)
+    bench.ledger.register(claim_box(bench), [replace(registration(1), stored_at=stored_at), registration(2)])
+    seen = bench.ledger.seen(BOX).records
+    assert StoredAt.unpack(seen[digest(1)].stored_at) == stored_at
+    assert StoredAt.unpack(seen[digest(2)].stored_at) is None
+
+
+def test_forgotten_messages_are_new_again(bench: Bench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(1), registration(2)])
+    before = bench.ledger.seen(BOX)
+    assert bench.ledger.forget(claim, []) == 0
+    assert bench.ledger.seen(BOX) == before
+    assert bench.ledger.forget(claim, [digest(2), digest(9)]) == 1
+    after = bench.ledger.seen(BOX)
+    assert after.records.keys() == {digest(1)}
+    assert after.changes == before.changes + 1
+
+
+def test_stale_claim_forgets_nothing(bench: Bench) -> None:
+    old = claim_box(bench, SHORT)
+    bench.ledger.register(old, [registration(1)])
+    bench.pass_time(SHORT)
+    claim_box(bench)
+    with pytest.raises(StaleClaimError):
+        bench.ledger.forget(old, [digest(1)])
+    assert bench.ledger.seen(BOX).records.keys() == {digest(1)}

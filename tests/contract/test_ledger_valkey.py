@@ -13,6 +13,7 @@ from ingest.adapters.ledger.connection import RedisConnection
 from ingest.adapters.ledger.redis import RedisLedger
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
+from ingest.domain.seen import SeenRecord
 from ingest.ports.seen import Registration
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ def done(count: int) -> list[Registration]:
     return [Registration(digest, None) for digest in digests(count)]
 
 
-def test_seen_unique_id_takes_twenty_bytes(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
+def test_seen_message_takes_42_bytes(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
     ledger.register(claim, done(10_000))
-    assert client.strlen(names.seen(BOX)) == 200_000
+    assert client.strlen(names.seen(BOX)) == 420_000
 
 
 @pytest.mark.parametrize("ids", [130, 1_050, 300_000])
@@ -87,15 +88,18 @@ def test_seen_set_that_grew_slowly_has_little_unused_memory(
     registrations, batch = done(ids), max(10, ids // 100)
     for start in range(0, ids, batch):
         ledger.register(claim, registrations[start : start + batch])
-    assert len(ledger.seen(BOX).digests) == ids
-    assert client.memory_usage(names.seen(BOX)) <= 25 * ids  # type: ignore[operator]  # a number, says the server
+    assert len(ledger.seen(BOX).records) == ids
+    assert client.memory_usage(names.seen(BOX)) <= 47 * ids  # type: ignore[operator]  # a number, says the server
 
 
 def test_restoring_known_digests_adds_nothing(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
-    ledger.restore_seen(claim, dict.fromkeys(digests(5), 1))
-    ledger.restore_seen(claim, dict.fromkeys(digests(6), 2))
-    assert client.strlen(names.seen(BOX)) == 6 * 20
-    assert ledger.seen(BOX).digests == {**dict.fromkeys(digests(6), 2), **dict.fromkeys(digests(5), 1)}
+    ledger.restore_seen(claim, dict.fromkeys(digests(5), SeenRecord(1)))
+    ledger.restore_seen(claim, dict.fromkeys(digests(6), SeenRecord(2)))
+    assert client.strlen(names.seen(BOX)) == 6 * 42
+    assert ledger.seen(BOX).records == {
+        **dict.fromkeys(digests(6), SeenRecord(2)),
+        **dict.fromkeys(digests(5), SeenRecord(1)),
+    }
 
 
 def test_digest_is_recorded_once_per_message(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
@@ -111,4 +115,4 @@ def test_compaction_keeps_what_is_registered_meanwhile(valkey: Valkey, ledger: R
     connection.between = lambda: ledger.register(claim, [Registration(b"m" * 16, None)])
     with closing(RedisLedger(connection)) as interrupted:
         assert interrupted.compact(claim, {*digests(1), b"m" * 16}) == 2
-    assert ledger.seen(BOX).digests.keys() == {*digests(1), b"m" * 16}
+    assert ledger.seen(BOX).records.keys() == {*digests(1), b"m" * 16}

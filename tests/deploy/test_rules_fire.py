@@ -306,6 +306,19 @@ SCENARIOS = [
     ),
     Scenario("MailhaulStoreCorrupt", "other errors", store("put", "refused", "0+9x99"), 20),
     Scenario(
+        "MailhaulDeletionsWithheld",
+        "one mailbox",
+        one("deletions_withheld_total", "0x10 3x60", mailbox="a"),
+        20,
+        (Firing("Messages that were due for deletion are not in the store", MAIL),),
+    ),
+    Scenario(
+        "MailhaulDeletionsWithheld",
+        "long ago",
+        one("deletions_withheld_total", "3x99", mailbox="a"),
+        90,
+    ),
+    Scenario(
         "MailhaulFailedMessagesGrowing",
         "two",
         one("messages_total", "0x60 2x30", result="failed"),

@@ -60,11 +60,11 @@ def test_only_quit_deletes(dovecot_server: Dovecot) -> None:
     for number in range(130):
         dovecot_server.deliver("commit", b"N: %d\r\n\r\n" % number)
     drop = opened(dovecot_server, "commit")
-    assert drop.delete(drop.listing().rows) == 130
+    assert len(drop.delete(drop.listing().rows)) == 130
     drop.close()
     assert len(dovecot_server.maildrop("commit")) == 130
     drop = opened(dovecot_server, "commit")
-    assert drop.delete(drop.listing().rows[:129]) == 129
+    assert len(drop.delete(drop.listing().rows[:129])) == 129
     assert drop.quit()
     assert dovecot_server.maildrop("commit") == [b"N: 129\r\n\r\n"]
 
@@ -76,7 +76,7 @@ def test_vanished_message_does_not_affect_the_others(dovecot_server: Dovecot) ->
         dovecot_server.deliver("gone", b"N: %d\r\n\r\n" % number)
     drop = opened(dovecot_server, "gone")
     listing = drop.listing().rows
-    assert drop.delete(listing[1:2]) == 1
+    assert len(drop.delete(listing[1:2])) == 1
     outcomes = list(drop.fetch(listing, lambda _: io.BytesIO()))
     assert [isinstance(one, Fetched) for one in outcomes] == [True, False, True]
     drop.close()

@@ -87,7 +87,7 @@ def test_fetch_cut_at_random_bytes_resumes(dovecot_server: Dovecot) -> None:
             polls += 1
             assert polls < 200
         assert raws(made) == mails
-        assert counted(made, "stored") == len(made.published()) == len(made.ledger.seen("a").digests) == MESSAGES
+        assert counted(made, "stored") == len(made.published()) == len(made.ledger.seen("a").records) == MESSAGES
         assert counted(made, "duplicate") == 0
     assert polls > 5, "the line was cut more than once"
     assert len(dovecot_server.maildrop("cut")) == MESSAGES

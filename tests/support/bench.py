@@ -105,6 +105,13 @@ class Bench:
         self.relay_stage = self.runtime.relay_stage
         self.ticker, self.drain, self.watermark = self.runtime.ticker, self.runtime.drain, self.runtime.watermark
 
+    def digest(self, mailbox_id: str, unique_id: bytes, size: int) -> bytes:
+        """What identifies a message of this size, listed under this unique-id, in the seen set."""
+        server, store_id = self.mailboxes[mailbox_id].server, self.runtime.poller.store_identity.read()
+        return keys.listing_digest(
+            keys.maildrop_identity(store_id, server.host, server.port, "user"), unique_id, size
+        )
+
     def poll_over_sockets(self, credentials: Credentials) -> None:
         """From now on, connect to the servers of mailboxes instead of the maildrops in memory."""
         self.poller = replace(self.poller, connect=Pop3Connector(), credentials=lambda _: credentials)

@@ -91,7 +91,7 @@ def polled(
     outcome.mails = [_shown(one) for one in drop.fetch(wanted, lambda _: io.BytesIO())]
     if wanted:
         outcome.head = drop.top(wanted[0])
-    outcome.deleted = drop.delete(wanted)
+    outcome.deleted = len(drop.delete(wanted))
     outcome.committed = drop.quit()
     assert connection.closed
     return outcome

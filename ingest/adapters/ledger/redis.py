@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -13,14 +12,15 @@ from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.message import FailedMessage, OpenMessage
+from ingest.domain.seen import SeenRecord, pack_records, unpack_records
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger
-from ingest.ports.seen import NEVER_DELETED, Seen
+from ingest.ports.seen import Seen
 from ingest.ports.slots import Refusal
 from ingest.ports.status import MailboxStatus, Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from ingest.adapters.ledger.connection import RedisConnection
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ingest.ports.claims import Claim, WorkSet
     from ingest.ports.seen import Registration
 
-_SEEN = struct.Struct(f">{DIGEST_BYTES}sI")
 _STALE = -1
 _STATUS = TypeAdapter(MailboxStatus)
 _REFUSAL = TypeAdapter(Refusal)
@@ -94,7 +93,7 @@ class RedisLedger(Ledger):
             ("HGET", names.CHANGES, mailbox),
             ("HGET", names.CHECKPOINTED, mailbox),
         )
-        return Seen(_read_seen(records or b""), records is not None, int(changes or 0), int(checkpointed or 0))
+        return Seen(unpack_records(records or b""), records is not None, int(changes or 0), int(checkpointed or 0))
 
     @override
     def unprocessed(self, mailbox: str) -> set[bytes]:
@@ -120,8 +119,10 @@ class RedisLedger(Ledger):
         arguments: list[str | bytes | int] = [
             claim.id,
             claim.fence,
-            b"".join(one.unique_id_digest for one in registrations if one.stored),
-            _write_seen((one.unique_id_digest, NEVER_DELETED) for one in registrations if not one.stored),
+            *(
+                pack_records((one.digest, one.record(0)) for one in registrations if one.stored is stored)
+                for stored in (True, False)
+            ),
         ]
         for registration in registrations:
             if (message := registration.message) is not None:
@@ -130,29 +131,36 @@ class RedisLedger(Ledger):
                     message.key,
                     message.model_dump_json(exclude_none=True),
                     since,
-                    registration.unique_id_digest,
+                    registration.digest,
                 ]
         return int(self._fenced("register", keys, arguments))
 
     @override
+    def forget(self, claim: Claim, digests: Collection[bytes]) -> int:
+        return self._thin_out(claim, lambda digest: digest not in gone) if (gone := frozenset(digests)) else 0
+
+    @override
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
-        """Reads the seen set and replaces it, again if other uploads of this poll appended to it meanwhile."""
         wanted = frozenset(keep)
+        return self._thin_out(claim, lambda digest: digest in wanted)
+
+    def _thin_out(self, claim: Claim, keep: Callable[[bytes], bool]) -> int:
+        """Read a seen set and replace it; again, if uploads of the same poll appended to it meanwhile."""
         while True:
             records = self._connection.call("GET", names.seen(claim.id)) or b""
-            seen = _read_seen(records)
-            kept = {digest: second for digest, second in seen.items() if digest in wanted}
-            arguments = (claim.id, claim.fence, len(records), _write_seen(kept.items()))
+            seen = unpack_records(records)
+            kept = {digest: record for digest, record in seen.items() if keep(digest)}
+            arguments = (claim.id, claim.fence, len(records), pack_records(kept.items()))
             keys = [self._mailboxes.fences, names.seen(claim.id), names.CHANGES]
             if self._fenced("replace_seen", keys, arguments):
                 return len(seen) - len(kept)
 
     @override
-    def restore_seen(self, claim: Claim, digests: Mapping[bytes, int]) -> None:
-        seen = self.seen(claim.id).digests
-        records = _write_seen((digest, second) for digest, second in digests.items() if digest not in seen)
+    def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
+        seen = self.seen(claim.id).records
+        added = pack_records((digest, record) for digest, record in records.items() if digest not in seen)
         keys = [self._mailboxes.fences, names.seen(claim.id)]
-        self._fenced("append_seen", keys, (claim.id, claim.fence, records))
+        self._fenced("append_seen", keys, (claim.id, claim.fence, added))
 
     @override
     def unknown(self, mailboxes: Collection[str]) -> int:
@@ -290,17 +298,6 @@ class RedisLedger(Ledger):
         if answer == _STALE:
             raise StaleClaimError("the claim is stale; nothing was changed")
         return answer
-
-
-def _read_seen(records: bytes) -> dict[bytes, int]:
-    seen: dict[bytes, int] = {}
-    for digest, second in _SEEN.iter_unpack(records):
-        seen.setdefault(digest, second)
-    return seen
-
-
-def _write_seen(seen: Iterable[tuple[bytes, int]]) -> bytes:
-    return b"".join(_SEEN.pack(digest, second) for digest, second in seen)
 
 
 def _milliseconds(time: datetime) -> int:

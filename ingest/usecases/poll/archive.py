@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from ingest.domain import keys
 from ingest.domain.message import OpenMessage
+from ingest.domain.seen import StoredAt
 from ingest.domain.tombstone import Tombstone
 from ingest.errors import ObjectExistsError, ObjectMissingError, StoreCorruptError
 from ingest.mime import received_at
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.manifest import ObjectRef
-    from ingest.ports.maildrop import Listed
     from ingest.ports.store import Store, Stored
+    from ingest.usecases.poll.identity import IdentifiedRow
 
 _PRINTABLE = range(0x21, 0x7F)
 
@@ -42,12 +43,12 @@ class Archive:
     layout: Layout
     watermark: Callable[[], float]
 
-    def whole(self, mailbox: Mailbox, listed: Listed, spool: Spool, first_seen: datetime) -> Registration:
+    def whole(self, mailbox: Mailbox, row: IdentifiedRow, spool: Spool, first_seen: datetime) -> Registration:
         """Store a complete message and close its spool.
 
         Args:
             mailbox: where the message was fetched.
-            listed: its row of the listing.
+            row: its row of the listing.
             spool: all its bytes, with the message key's hash as `identity`.
             first_seen: when the listing showed it.
 
@@ -58,11 +59,11 @@ class Archive:
             StoreError: the message is not stored.
         """
         try:
-            return self._store(mailbox, listed, spool, first_seen, keys.RAW)
+            return self._store(mailbox, row, spool, first_seen, keys.RAW)
         finally:
             spool.close()
 
-    def oversize(self, mailbox: Mailbox, listed: Listed, header: bytes, first_seen: datetime) -> Registration:
+    def oversize(self, mailbox: Mailbox, row: IdentifiedRow, header: bytes, first_seen: datetime) -> Registration:
         """Store the header of a message that is too large to fetch; arguments and errors as for `whole`.
 
         A server without TOP gives no header: then the unique-id is the identity, or, without UIDL, the size.
@@ -71,44 +72,54 @@ class Archive:
         try:
             spool.write(header)
             if not header and spool.identity is not None:
-                spool.identity.update(listed.unique_id or b"%d" % (listed.size or 0))
-            return self._store(mailbox, listed, spool, first_seen, keys.TOP)
+                spool.identity.update(row.listed.unique_id or b"%d" % (row.listed.size or 0))
+            return self._store(mailbox, row, spool, first_seen, keys.TOP)
         finally:
             spool.close()
 
-    def _store(self, mailbox: Mailbox, listed: Listed, spool: Spool, first_seen: datetime, name: str) -> Registration:
+    def _store(
+        self, mailbox: Mailbox, row: IdentifiedRow, spool: Spool, first_seen: datetime, name: str
+    ) -> Registration:
         key = spool.key
         received = received_at(spool.head())
-        folder = self.layout.folder(mailbox.folder, received.date() if received else None, key)
-        digest = bytes.fromhex(key) if listed.unique_id is None else keys.unique_id_digest(listed.unique_id)
+        day = received.date() if received else None
+        folder = self.layout.folder(mailbox.folder, day, key)
         whole = name == keys.RAW
+        registration = Registration(
+            row.digest or bytes.fromhex(key),
+            None,
+            stored=whole,
+            stored_at=StoredAt(key, day, spool.size) if whole else None,
+        )
         try:
             source = self._put_raw(f"{folder}/{name}", spool)
         except StoreCorruptError:
             # A purged message leaves an empty object in place of its raw mail; any other difference is damage.
             if not self._is_purged(f"{folder}/{keys.MANIFEST}"):
                 raise
-            return Registration(digest, None, stored=whole)
+            return registration
         if source is None:
             manifest = next(iter(self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
             if manifest is not None:
-                return Registration(digest, None, stored=whole, event=self._unpublished(manifest))
+                return replace(registration, event=self._unpublished(manifest))
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # deleted between two calls, which only a person does
-                return self._store(mailbox, listed, spool, first_seen, name)
-        message = OpenMessage(
-            key=key,
-            mailbox=mailbox.id,
-            unique_id=printable(listed.unique_id or b""),
-            folder=folder,
-            kind="whole" if whole else "oversize",
-            source=source,
-            listed_size=listed.size,
-            first_seen=first_seen,
-            received_at=received,
-            labels=dict(mailbox.labels),
+                return self._store(mailbox, row, spool, first_seen, name)
+        return replace(
+            registration,
+            message=OpenMessage(
+                key=key,
+                mailbox=mailbox.id,
+                unique_id=printable(row.listed.unique_id or b""),
+                folder=folder,
+                kind="whole" if whole else "oversize",
+                source=source,
+                listed_size=row.listed.size,
+                first_seen=first_seen,
+                received_at=received,
+                labels=dict(mailbox.labels),
+            ),
         )
-        return Registration(digest, message, stored=whole)
 
     def _unpublished(self, manifest: Stored) -> Event | None:
         """Return the event of a message that was processed before, or None if it is known to be published.

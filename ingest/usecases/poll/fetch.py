@@ -18,6 +18,7 @@ from ingest.ports.maildrop import Fetched, Listed, Maildrop, NotFetched
 from ingest.ports.tracing import Attributes, Span, Step
 from ingest.ports.wakeups import Queue, Wakeups
 from ingest.usecases.poll.archive import Archive, new_spool
+from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ingest.metrics import Metrics
+    from ingest.ports.eventlog import EventLog
     from ingest.ports.seen import Registration, SeenMessages
     from ingest.usecases.poll.progress import PollInput, PollProgress
     from ingest.usecases.spool import Spool
@@ -48,6 +50,7 @@ class Fetcher:
 
     archive: Archive
     ledger: SeenMessages
+    events: EventLog
     wakeups: Wakeups
     metrics: Metrics
     uploads: Executor
@@ -70,7 +73,9 @@ class Fetcher:
             about: Attributes = {"mailbox": poll.mailbox.id, "server": poll.mailbox.server.label}
             with poll.span.child(Step.FETCH, **about) as span:
                 try:
-                    _SessionFetch(self, session, poll, progress, span, first_seen).run(waiting)
+                    _SessionFetch(self, session, poll, progress, span, first_seen, StreamIds(self.events)).run(
+                        waiting
+                    )
                 finally:
                     span.note(**progress.attributes())
         progress.end_fetch(len(waiting))
@@ -78,7 +83,10 @@ class Fetcher:
 
 @dataclass(frozen=True, slots=True)
 class _SessionFetch:
-    """The fetching of one session. `_uploading` are the uploads under way, with the row each belongs to."""
+    """The fetching of one session.
+
+    `_stream` knows which events need not be republished; `_uploading` are the uploads under way, each with its row.
+    """
 
     fetcher: Fetcher
     session: Maildrop
@@ -86,6 +94,7 @@ class _SessionFetch:
     progress: PollProgress
     span: Span
     first_seen: datetime
+    _stream: StreamIds
     _uploading: dict[Future[Registration], Listed] = field(default_factory=dict)
 
     def run(self, waiting: deque[Listed]) -> None:
@@ -107,7 +116,9 @@ class _SessionFetch:
             if self.progress.is_stopped:
                 return
             header = self.session.top(row)
-            self._register([(row, self.fetcher.archive.oversize(self.poll.mailbox, row, header, self.first_seen))])
+            identified = self.progress.identified(row)
+            registration = self.fetcher.archive.oversize(self.poll.mailbox, identified, header, self.first_seen)
+            self._register([(row, registration)])
 
     def _retrieve(self, rows: list[Listed]) -> None:
         """Download messages while earlier ones are uploaded. However this ends, what got stored is registered."""
@@ -134,7 +145,11 @@ class _SessionFetch:
         fetcher.metrics.observe("message_size_bytes", message.size)
         self.progress.fetched(message.size)
         upload = fetcher.uploads.submit(
-            fetcher.archive.whole, mailbox, message.listed, message.spool, self.first_seen
+            fetcher.archive.whole,
+            mailbox,
+            self.progress.identified(message.listed),
+            message.spool,
+            self.first_seen,
         )
         self._uploading[upload] = message.listed
 
@@ -163,7 +178,7 @@ class _SessionFetch:
         lease, fetcher = self.poll.lease, self.fetcher
         lease.check()
         lost = (self.progress.event_to_republish(registration) for _, registration in stored)
-        events = [event for event in lost if event is not None]
+        events = [event for event in lost if event is not None and event.id not in self._stream.read()]
         if events:
             fetcher.ledger.republish(lease.claim, events)
         opened = fetcher.ledger.register(

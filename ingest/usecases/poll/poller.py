@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
+from ingest.domain.keys import maildrop_identity
 from ingest.errors import (
     MaildropDeferredError,
     MessageTooLargeError,
     NoUniqueIdsError,
     PipeliningStalledError,
+    StoreError,
     StoreRefusedError,
 )
 from ingest.ports.maildrop import Terms
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
-from ingest.usecases.poll.progress import PollInput, PollProgress, PollReport
+from ingest.usecases.poll.identity import identify, unreliable
+from ingest.usecases.poll.progress import DoneMessage, PollInput, PollProgress, PollReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from ingest.ports.tracing import Span
     from ingest.usecases.claims import Lease, LeaseKeeper
     from ingest.usecases.poll.fetch import Fetcher
+    from ingest.usecases.poll.identity import IdentifiedRow
+    from ingest.usecases.poll.proof import StoreIdentity, StoreProof
     from ingest.usecases.recover.checkpoint import Checkpoints
     from ingest.usecases.recover.rebuild import Rebuilder
 
@@ -45,8 +50,11 @@ log = get_logger()
 # Sessions in one poll. Another session is opened to skip a message that exceeded the limit although the server had
 # listed a smaller size, or to send one command at a time where the announced pipelining does not work.
 SESSIONS_PER_POLL = 4
-# A seen set is rewritten when one in so many of its unique-ids is gone from the server.
-COMPACT_SHARE = 4
+# A seen set is rewritten when more messages are gone from the server than so many times those that are listed.
+GENERATIONS = 3
+SMALL_MAILBOX = 100
+# Deletions in one poll; each costs two requests to the store. The others follow in the next poll.
+DELETIONS_PER_POLL = 1_000
 # Redis may lose its last second of writes (`appendfsync everysec`). What was registered longer ago is safe to delete.
 LAST_SECONDS = 5.0
 
@@ -74,6 +82,8 @@ class Poller:
     rebuilder: Rebuilder
     metrics: Metrics
     keeper: LeaseKeeper
+    store_identity: StoreIdentity
+    proof: StoreProof
     now: Callable[[], datetime]
     tracer: Tracer = NO_TRACING
     # What each server announced last, by mailbox: needed after a poll, however the poll ended.
@@ -130,7 +140,7 @@ class Poller:
     def _input(self, mailbox: Mailbox, lease: Lease, stop: Callable[[], bool], span: Span, seen: Seen) -> PollInput:
         """Return what the poll works with; a mailbox that the ledger does not know is rebuilt first."""
         if seen.known:
-            return PollInput(mailbox, lease, stop, seen.digests, frozenset(), span)
+            return PollInput(mailbox, lease, stop, seen.records, frozenset(), span)
         rebuilt = self.rebuilder.rebuild(mailbox, lease)
         return PollInput(mailbox, lease, stop, rebuilt.done, rebuilt.republished, span)
 
@@ -151,19 +161,31 @@ class Poller:
 
     def _session(self, poll: PollInput, progress: PollProgress) -> None:
         """Run one session, from connecting to QUIT."""
-        with closing(self._connect(poll)) as session:
+        credentials = self.credentials(poll.mailbox.id)
+        with closing(self._connect(poll, credentials)) as session:
             listing = session.listing()
+            self._remember_terms(poll.mailbox, session.terms)
             require_unique_ids(listing, poll.mailbox)
-            progress.begin_session(listing, session.terms)
+            rows = self._identified(poll.mailbox, credentials, session, listing) if listing.rows else []
+            progress.begin_session(rows, session.terms)
             deletable = self._deletable(poll)
             self._warn(poll.mailbox, listing, reset=progress.unique_ids_were_reset(deletable))
-            self._remember_terms(poll.mailbox, session.terms)
             self.fetcher.fetch(session, poll, progress)
             if progress.may_commit:
-                self._delete(session, poll, progress, deletable)
-                session.quit()
+                deleted = self._delete(session, poll, progress, deletable)
+                if session.quit() and deleted:
+                    # From now on the server may give these unique-ids to other messages.
+                    poll.lease.check()
+                    self.ledger.forget(poll.lease.claim, deleted)
 
-    def _connect(self, poll: PollInput) -> Maildrop:
+    def _identified(
+        self, mailbox: Mailbox, credentials: Credentials, session: Maildrop, listing: Listing
+    ) -> list[IdentifiedRow]:
+        server, store_id = mailbox.server, self.store_identity.read()
+        maildrop = maildrop_identity(store_id, server.host, server.port, credentials.username)
+        return identify(maildrop, listing.rows, session.top)
+
+    def _connect(self, poll: PollInput, credentials: Credentials) -> Maildrop:
         mailbox = poll.mailbox
         server = mailbox.server.label
 
@@ -176,7 +198,7 @@ class Poller:
                     f"{server} has {mailbox.limits.connections} connections of ours already; this mailbox waits."
                 )
 
-        return self.connect(mailbox, self.credentials(mailbox.id), observe, acquire_slot)
+        return self.connect(mailbox, credentials, observe, acquire_slot)
 
     def _warn(self, mailbox: Mailbox, listing: Listing, *, reset: bool) -> None:
         if listing.left_out:
@@ -184,6 +206,9 @@ class Poller:
         if reset:
             log.warning("unique_ids.reset", mailbox=mailbox.id, listed=len(listing.rows))
             self.metrics.ids_reset(mailbox.id)
+        if unreliable(listing.rows):
+            log.warning("unique_ids.unreliable", mailbox=mailbox.id, listed=len(listing.rows))
+            self.metrics.ids_unreliable(mailbox.id)
 
     def _remember_terms(self, mailbox: Mailbox, terms: Terms) -> None:
         if self._terms.get(mailbox.id) == terms:
@@ -200,20 +225,46 @@ class Poller:
         unprocessed = self.ledger.unprocessed(poll.mailbox.id)
         until = self.now().timestamp() - max(after, LAST_SECONDS)
         return {
-            digest for digest, registered in poll.seen.items() if registered <= until and digest not in unprocessed
+            digest for digest, record in poll.seen.items() if record.second <= until and digest not in unprocessed
         }
 
-    def _delete(self, session: Maildrop, poll: PollInput, progress: PollProgress, deletable: set[bytes]) -> None:
+    def _delete(
+        self, session: Maildrop, poll: PollInput, progress: PollProgress, deletable: set[bytes]
+    ) -> set[bytes]:
+        """Send DELE for the done messages that the store proves to hold; returns the digests of those accepted."""
         if poll.mailbox.deletion.after is None:
-            return
+            return set()
+        due = progress.done_messages(deletable)
+        if len(due) > DELETIONS_PER_POLL:
+            progress.left_undeleted()
+        proven = self._proven(poll, due[:DELETIONS_PER_POLL])
         poll.lease.check()
-        progress.deleted(session.delete(progress.done_rows(deletable)))
+        accepted = {row.number for row in session.delete([message.listed for message in proven])}
+        progress.deleted(len(accepted))
+        return {message.digest for message in proven if message.listed.number in accepted}
+
+    def _proven(self, poll: PollInput, due: list[DoneMessage]) -> list[DoneMessage]:
+        """Return the messages that the store holds. Those it does not hold are to be fetched and stored again."""
+        try:
+            held = self.proof.held(poll.mailbox, [message.stored_at for message in due])
+        except StoreError as error:
+            log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(due), error=error.code)
+            return []
+        missing = {message.digest for message, is_held in zip(due, held, strict=True) if not is_held}
+        if missing:
+            log.error("deletion.withheld", mailbox=poll.mailbox.id, listed=len(missing))
+            self.metrics.deletions_withheld(poll.mailbox.id, len(missing))
+            poll.lease.check()
+            self.ledger.forget(poll.lease.claim, missing)
+        return [message for message in due if message.digest not in missing]
 
     def _compact(self, poll: PollInput, progress: PollProgress) -> None:
-        """Drop unique-ids that are gone from the server from the seen set, once there are many of them."""
+        """Drop messages that are gone from the server from the seen set, once there are many of them.
+
+        A few generations stay: behind one name there may be several nodes, each with unique-ids of its own.
+        """
         kept = progress.digests_to_keep()
-        gone = len(poll.seen.keys() - kept)
-        if gone and gone * COMPACT_SHARE >= len(poll.seen):
+        if len(poll.seen.keys() - kept) > GENERATIONS * max(len(kept), SMALL_MAILBOX):
             poll.lease.check()
             self.ledger.compact(poll.lease.claim, kept)
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from ingest.domain import keys
+from ingest.domain.seen import StoredAt
 from ingest.ports.maildrop import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from ingest.domain.events import Event
     from ingest.domain.mailbox import Mailbox
+    from ingest.domain.seen import SeenRecord
     from ingest.errors import Row
-    from ingest.ports.maildrop import Listed, Listing
+    from ingest.ports.maildrop import Listed
     from ingest.ports.seen import Registration
     from ingest.ports.tracing import Attributes, Span
     from ingest.usecases.claims import Lease
+    from ingest.usecases.poll.identity import IdentifiedRow
 
 # If every expected unique-id is gone and the number of listed ones differs by at most this share, the ids were reset.
 _RESET_TOLERANCE = 0.2
@@ -84,7 +85,7 @@ class PollInput:
         mailbox: the mailbox to poll.
         lease: our claim on it.
         stop: asked between messages; True ends the poll early.
-        seen: digests registered in earlier polls, with the second each was registered at (since 1970).
+        seen: the records of messages registered in earlier polls, by digest.
         republished: ids of events that were republished when the mailbox was rebuilt, just before this poll.
         span: the poll's span.
     """
@@ -92,9 +93,24 @@ class PollInput:
     mailbox: Mailbox
     lease: Lease
     stop: Callable[[], bool]
-    seen: Mapping[bytes, int]
+    seen: Mapping[bytes, SeenRecord]
     republished: frozenset[str]
     span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class DoneMessage:
+    """A listed message whose processing is complete.
+
+    Attributes:
+        listed: its row.
+        digest: of its record in the seen set.
+        stored_at: where the store has to hold it; None if that is not known, so that it is never deleted.
+    """
+
+    listed: Listed
+    digest: bytes
+    stored_at: StoredAt | None
 
 
 class PollProgress:
@@ -104,28 +120,23 @@ class PollProgress:
         self._poll = poll
         self._counts = PollCounts()
         self._terms = Terms()
-        self._rows: list[tuple[bytes, Listed]] = []  # of the current session, each with its `row_id`
-        self._recognised: list[Listed] = []  # rows of this session without a unique-id whose content was done before
-        self._content_digests: set[bytes] = set()  # of messages that were fetched without a unique-id
-        self._registered: set[bytes] = set()  # row ids
-        self._too_large: set[bytes] = set()  # row ids
+        self._rows: dict[int, IdentifiedRow] = {}  # of the current session, by number
+        self._recognised: list[DoneMessage] = []  # of this session: nothing identified them, their content was done
+        self._content_digests: set[bytes] = set()  # of messages that nothing but their content identifies
+        self._registered: set[bytes] = set()  # ids of rows
+        self._too_large: set[bytes] = set()  # ids of rows
         self._refused_by_store = 0
-        self._registered_unique_id = False
+        self._registered_identified = False
         self._pipelining_stalled = False
         self._left_unfetched = False
+        self._left_undeleted = False
         self._stopped = False
 
     # --- what happened -------------------------------------------------------------------------------------------
 
-    def begin_session(self, listing: Listing, terms: Terms) -> None:
-        """Start over with a new session's listing.
-
-        A unique-id that is listed for several messages does not identify any of them. Such rows are treated as rows
-        of a server without UIDL: fetched in each poll, and compared by content.
-        """
-        counted = Counter(row.unique_id for row in listing.rows)
-        rows = (row if counted[row.unique_id] == 1 else replace(row, unique_id=None) for row in listing.rows)
-        self._rows = [(row_id(row), row) for row in rows]
+    def begin_session(self, rows: Iterable[IdentifiedRow], terms: Terms) -> None:
+        """Start over with a new session's listing."""
+        self._rows = {row.listed.number: row for row in rows}
         self._recognised.clear()
         self._terms = terms
 
@@ -143,13 +154,14 @@ class PollProgress:
 
     def registered(self, row: Listed, registration: Registration) -> str:
         """Count a registered message; returns its result, a label of `mailhaul_messages_total`."""
-        self._registered.add(row_id(row))
-        if row.unique_id is not None:
-            self._registered_unique_id = True
+        identified = self._rows[row.number]
+        self._registered.add(identified.id)
+        if identified.digest is not None:
+            self._registered_identified = True
         else:
-            self._content_digests.add(registration.unique_id_digest)
+            self._content_digests.add(registration.digest)
             if registration.message is None and registration.stored:
-                self._recognised.append(row)
+                self._recognised.append(DoneMessage(row, registration.digest, registration.stored_at))
         result = _result(registration)
         self._count(**{result: 1})
         return result
@@ -165,7 +177,7 @@ class PollProgress:
 
     def too_large(self, row: Row) -> None:
         """Remember a message that exceeded the limit although the server had listed a smaller size."""
-        self._too_large.add(row_id(row))
+        self._too_large.add(self._rows[row.number].id)
         self._left_unfetched = True
 
     def pipelining_stalled(self) -> bool:
@@ -180,6 +192,10 @@ class PollProgress:
     def deleted(self, count: int) -> None:
         """Count messages that were deleted on the server."""
         self._count(deleted=count)
+
+    def left_undeleted(self) -> None:
+        """Note that messages that are due for deletion were left to the next poll."""
+        self._left_undeleted = True
 
     def _count(self, **more: int) -> None:
         self._counts = replace(self._counts, **{name: getattr(self._counts, name) + more[name] for name in more})
@@ -211,15 +227,26 @@ class PollProgress:
 
     def new_rows(self) -> list[Listed]:
         """Return the listed messages that were neither seen in earlier polls nor registered in this one."""
-        return [row for id_, row in self._rows if id_ not in self._poll.seen and id_ not in self._registered]
+        seen, registered = self._poll.seen, self._registered
+        return [row.listed for row in self._rows.values() if row.id not in seen and row.id not in registered]
+
+    def identified(self, row: Row) -> IdentifiedRow:
+        """Return a row of this session with what identifies its message."""
+        return self._rows[row.number]
 
     def is_oversize(self, row: Listed) -> bool:
         """Whether a message is too large to fetch, by its listed size or because it turned out to be."""
-        return (row.size or 0) > self._poll.mailbox.limits.message_bytes or row_id(row) in self._too_large
+        limit = self._poll.mailbox.limits.message_bytes
+        return (row.size or 0) > limit or self._rows[row.number].id in self._too_large
 
-    def done_rows(self, done: set[bytes]) -> list[Listed]:
-        """Return the rows of messages that are done: by their unique-ids, or by the content just fetched."""
-        return [row for id_, row in self._rows if id_ in done] + self._recognised
+    def done_messages(self, done: set[bytes]) -> list[DoneMessage]:
+        """Return the listed messages that are done: by what identifies them, or by the content just fetched."""
+        known = (
+            DoneMessage(row.listed, row.digest, StoredAt.unpack(self._poll.seen[row.digest].stored_at))
+            for row in self._rows.values()
+            if row.digest is not None and row.digest in done
+        )
+        return [*known, *self._recognised]
 
     def event_to_republish(self, registration: Registration) -> Event | None:
         """Return the event of a message that was done before and that the ledger did not know, None if there is none.
@@ -227,7 +254,7 @@ class PollProgress:
         Such a ledger may have lost the event too. What the rebuild has just republished is not repeated.
         """
         event = registration.event
-        if event is None or event.id in self._poll.republished or registration.unique_id_digest in self._poll.seen:
+        if event is None or event.id in self._poll.republished or registration.digest in self._poll.seen:
             return None
         return event
 
@@ -251,7 +278,7 @@ class PollProgress:
         return self._listed_digests() | self._content_digests
 
     def _listed_digests(self) -> set[bytes]:
-        return {id_ for id_, row in self._rows if row.unique_id is not None}
+        return {row.digest for row in self._rows.values() if row.digest is not None}
 
     def attributes(self) -> Attributes:
         """Return the counts so far as attributes of a span."""
@@ -260,7 +287,7 @@ class PollProgress:
     def report(self) -> PollReport:
         """Return the final report."""
         backlog = self.new_rows()
-        advanced = self._registered_unique_id or self._counts.deleted > 0
+        advanced = self._registered_identified or self._counts.deleted > 0
         window = self._poll.mailbox.server.quirks.lists_window and self._counts.stored > 0
         return PollReport(
             **self._counts.counts(),
@@ -268,13 +295,8 @@ class PollProgress:
             backlog_messages=len(backlog),
             backlog_bytes=sum(row.size or 0 for row in backlog),
             terms=self._terms,
-            more=self._stopped or (advanced and self._left_unfetched) or window,
+            more=self._stopped or (advanced and (self._left_unfetched or self._left_undeleted)) or window,
         )
-
-
-def row_id(row: Row) -> bytes:
-    """Return what identifies a row: the digest of its unique-id, or, within one session only, its number."""
-    return b"%d" % row.number if row.unique_id is None else keys.unique_id_digest(row.unique_id)
 
 
 def _result(registration: Registration) -> str:

@@ -15,6 +15,7 @@ from ingest.errors import ObjectMissingError, StoreError
 if TYPE_CHECKING:
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
+    from ingest.domain.seen import SeenRecord
     from ingest.ports.claims import Claim
     from ingest.ports.seen import SeenMessages
     from ingest.ports.store import Store
@@ -30,8 +31,8 @@ class Checkpoints:
     layout: Layout
     ledger: SeenMessages
 
-    def restore(self, mailbox: Mailbox, claim: Claim) -> dict[bytes, int]:
-        """Restore the seen set of a mailbox from its checkpoint; returns the digests, with their seconds.
+    def restore(self, mailbox: Mailbox, claim: Claim) -> dict[bytes, SeenRecord]:
+        """Restore the seen set of a mailbox from its checkpoint; returns its records.
 
         Messages that are not in the checkpoint are fetched again and recognised by their content.
 
@@ -53,7 +54,7 @@ class Checkpoints:
         """
         seen = self.ledger.seen(mailbox.id)
         unprocessed = self.ledger.unprocessed(mailbox.id)
-        done = {digest: second for digest, second in seen.digests.items() if digest not in unprocessed}
+        done = {digest: record for digest, record in seen.records.items() if digest not in unprocessed}
         body = checkpoint.dump(done)
         try:
             self.store.put(
@@ -68,7 +69,7 @@ class Checkpoints:
         else:
             self.ledger.record_checkpoint(mailbox.id, seen.changes)
 
-    def _read(self, mailbox: Mailbox) -> dict[bytes, int]:
+    def _read(self, mailbox: Mailbox) -> dict[bytes, SeenRecord]:
         try:
             with self.store.open(self._key(mailbox)) as body:
                 return checkpoint.load(body.read())

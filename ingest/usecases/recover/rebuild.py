@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
+    from ingest.domain.seen import SeenRecord
     from ingest.ports.ledger import Ledger
     from ingest.ports.store import Store, Stored
     from ingest.usecases.claims import Lease
@@ -54,7 +55,7 @@ class Rebuilt:
         messages: how many messages the store holds of the mailbox.
     """
 
-    done: dict[bytes, int]
+    done: dict[bytes, SeenRecord]
     republished: frozenset[str] = frozenset()
     reopened: int = 0
     messages: int = 0

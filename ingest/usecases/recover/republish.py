@@ -1,7 +1,8 @@
-"""Rebuild the event of a processed message from its manifest, to publish it again."""
+"""Republish: the event of a processed message, rebuilt from its manifest, unless the stream holds it already."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ from ingest.domain.events import event_of
 from ingest.domain.manifest import Manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from ingest.domain.events import Event
+    from ingest.ports.eventlog import EventLog
     from ingest.ports.store import Store, Stored
 
 
@@ -30,3 +34,22 @@ def event_from_manifest(store: Store, stored: Stored) -> Event | None:
     except ValidationError:
         return None
     return event_of(manifest, datetime.fromtimestamp(stored.modified, UTC))
+
+
+@dataclass(slots=True)
+class StreamIds:
+    """The ids of the events in the stream. Reading them again reads only what was appended since."""
+
+    events: EventLog
+    _ids: set[str] = field(default_factory=set)
+    _position: str = ""
+
+    def read(self) -> AbstractSet[str]:
+        """Return the ids of all events in the stream now, and of those that were in it when it was read before.
+
+        Raises:
+            LedgerUnavailableError: the ledger is unavailable.
+        """
+        more, self._position = self.events.ids(self._position)
+        self._ids.update(more)
+        return self._ids

@@ -97,6 +97,13 @@ def test_server_terms_that_fit_are_not_reported() -> None:
         assert "deletes" not in detail
 
 
+@pytest.mark.parametrize(("unique_ids", "reported"), [([b"1", b"2"], True), ([b"x1", b"x2"], False)])
+def test_unique_ids_that_are_message_numbers_are_reported(unique_ids: list[bytes], reported: bool) -> None:  # noqa: FBT001
+    with bench() as b:
+        b.maildrops["a"].messages = dict.fromkeys(unique_ids, mail("x"))
+        assert ("do not identify messages" in check(b)["a"].detail) is reported
+
+
 def test_a_server_without_unique_ids_needs_the_policy_to_delete() -> None:
     with bench(mailbox("a"), mailbox("b", deletion=Deletion(0.0))) as b:
         for drop in b.maildrops.values():

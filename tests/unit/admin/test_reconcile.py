@@ -64,7 +64,7 @@ def test_partly_lost_ledger_is_completed() -> None:
     with bench() as b:
         fetched(b, 2)
         b.everything()
-        seen = b.ledger.seen("a").digests
+        seen = b.ledger.seen("a").records
         fetched(b, 4)
         b.process_stage.run(never)
         b.ledger.lose()

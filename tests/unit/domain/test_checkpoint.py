@@ -7,25 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.domain.checkpoint import dump, load
+from ingest.domain.seen import SeenRecord
 
-DONE = st.dictionaries(st.binary(min_size=16, max_size=16), st.integers(0, 2**32 - 1))
+RECORDS = st.builds(SeenRecord, st.integers(0, 2**32 - 1), st.binary(min_size=22, max_size=22))
+DONE = st.dictionaries(st.binary(min_size=16, max_size=16), RECORDS)
 
 
 @given(DONE)
-def test_load_returns_what_was_dumped(done: dict[bytes, int]) -> None:
+def test_load_returns_what_was_dumped(done: dict[bytes, SeenRecord]) -> None:
     assert load(dump(done)) == done
 
 
 @given(DONE)
-def test_the_same_content_makes_the_same_bytes(done: dict[bytes, int]) -> None:
-    assert dump(dict(reversed(done.items()))) == dump(done)
+def test_the_same_content_makes_the_same_bytes(done: dict[bytes, SeenRecord]) -> None:
+    assert dump(dict(reversed(list(done.items())))) == dump(done)
 
 
-def test_each_unique_id_takes_twenty_bytes() -> None:
-    assert len(dump({b"a" * 16: 1, b"b" * 16: 2})) - len(dump({})) == 40
+def test_each_message_takes_42_bytes() -> None:
+    assert len(dump({b"a" * 16: SeenRecord(1), b"b" * 16: SeenRecord(2)})) - len(dump({})) == 84
 
 
-@pytest.mark.parametrize("data", [b"", b"mailhaul seen 2\n", dump({b"a" * 16: 1})[:-1], dump({}) + b"x", b"\0" * 100])
+@pytest.mark.parametrize(
+    "data", [b"", b"mailhaul seen 1\n", dump({b"a" * 16: SeenRecord(1)})[:-1], dump({}) + b"x", b"\0" * 100]
+)
 def test_other_bytes_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="not a checkpoint"):
+    with pytest.raises(ValueError, match="not a"):
         load(data)

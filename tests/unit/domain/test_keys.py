@@ -9,7 +9,15 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.domain.keys import Layout, attachment_name, event_id, message_hasher, message_key, unique_id_digest
+from ingest.domain.keys import (
+    Layout,
+    attachment_name,
+    event_id,
+    listing_digest,
+    maildrop_identity,
+    message_hasher,
+    message_key,
+)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=4))
@@ -25,8 +33,24 @@ def test_the_same_bytes_in_two_mailboxes_are_two_messages() -> None:
     assert message_key(message_hasher("a")) != message_key(message_hasher("b"))
 
 
-def test_a_unique_id_of_any_length_takes_sixteen_bytes() -> None:
-    assert {len(unique_id_digest(b"x" * size)) for size in (1, 70, 255, 10_000)} == {16}
+def test_what_identifies_a_listed_message_takes_sixteen_bytes() -> None:
+    assert {len(listing_digest(b"m", b"x" * size, 1)) for size in (1, 70, 255, 10_000)} == {16}
+
+
+def test_maildrop_unique_id_and_size_identify_a_listed_message_together() -> None:
+    store, host, port, user = bytes(16), "pop.example.org", 995, "joe"
+    same = listing_digest(maildrop_identity(store, host, port, user), b"1", 500)
+    assert same == listing_digest(maildrop_identity(store, host.upper(), port, user), b"1", 500)
+    others = {
+        listing_digest(maildrop_identity(store, host, port, user), b"2", 500),
+        listing_digest(maildrop_identity(store, host, port, user), b"1", 501),
+        listing_digest(maildrop_identity(store, host, port, user), b"1", None),
+        listing_digest(maildrop_identity(b"x" * 16, host, port, user), b"1", 500),
+        listing_digest(maildrop_identity(store, "other.example.org", port, user), b"1", 500),
+        listing_digest(maildrop_identity(store, host, 110, user), b"1", 500),
+        listing_digest(maildrop_identity(store, host, port, "ann"), b"1", 500),
+    }
+    assert len(others - {same}) == 7
 
 
 def test_an_event_id_follows_from_type_and_message_key() -> None:

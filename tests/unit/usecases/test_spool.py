@@ -55,7 +55,7 @@ def test_a_poll_without_room_registers_nothing_and_leaves_the_message_on_the_ser
         with full_disk():
             b.poll_all()
         assert b.ledger.statuses()["a"].result == "spool_error"
-        assert b.ledger.seen("a").digests == {}
+        assert b.ledger.seen("a").records == {}
         assert drop.quits == 0
         b.everything()
         assert len(b.published()) == 1

@@ -258,6 +258,7 @@ def test_sampling_is_decided_once_for_all_processes() -> None:
 def test_failed_span_carries_the_error_code(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
     work = traced.work
     give(work, HELLO)
+    work.runtime.poller.store_identity.read()
 
     def unavailable(*_: object, **__: object) -> None:
         raise StoreUnavailableError("the store at 192.0.2.1 is away")

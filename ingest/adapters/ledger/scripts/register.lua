@@ -1,5 +1,6 @@
 -- KEYS: mailbox fences, seen set, unprocessed, open, open since, failed, due messages, claimed messages, changes
--- ARGV: mailbox, fence, digests, records not stored, (message key, JSON, first seen in milliseconds, digest)...
+-- ARGV: mailbox, fence, records stored, records not stored, (message key, JSON, first seen in milliseconds, digest)...
+-- The seconds of records stored are set here, by the clock of the ledger.
 -- Returns how many messages were opened, -1 if the claim is stale.
 -- Atomic, because a digest in the seen set without its open message would be mail that is never processed, and would
 -- be deleted on the server although nobody has its event. Redis does not undo a script that fails halfway, so the
@@ -8,6 +9,9 @@
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
 end
+
+-- A seen record: digest (16 bytes), second (4), where the message is stored (22); see ingest/domain/seen.py.
+local RECORD_BYTES = 42
 
 local function contains(digests, digest)
   for i = 1, #digests, 16 do
@@ -20,7 +24,7 @@ end
 
 local now, opened = milliseconds(), 0
 -- Digests that come without a message belong to messages that were processed before.
-if #ARGV[3] / 16 + #ARGV[4] / 20 > (#ARGV - 4) / 4 then
+if (#ARGV[3] + #ARGV[4]) / RECORD_BYTES > (#ARGV - 4) / 4 then
   redis.call('HINCRBY', KEYS[9], ARGV[1], 1)
 end
 for i = 5, #ARGV, 4 do
@@ -41,8 +45,8 @@ for i = 5, #ARGV, 4 do
 end
 
 local second, records = struct.pack('>I4', math.floor(now / 1000)), {}
-for i = 1, #ARGV[3], 16 do
-  table.insert(records, ARGV[3]:sub(i, i + 15) .. second)
+for i = 1, #ARGV[3], RECORD_BYTES do
+  table.insert(records, ARGV[3]:sub(i, i + 15) .. second .. ARGV[3]:sub(i + 20, i + RECORD_BYTES - 1))
 end
 append(KEYS[2], table.concat(records) .. ARGV[4])
 return opened

@@ -1,0 +1,193 @@
+"""Faults of servers and stores under which mail was deleted, skipped or published twice on the word of a hint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ingest.domain.mailbox import Deletion
+from ingest.errors import StoreUnavailableError
+from tests.support.bench import Bench, bench, mail, mailbox, message_key
+
+DELETE = mailbox("a", deletion=Deletion(0.0))
+
+
+def poll(b: Bench, times: int = 1) -> None:
+    """Poll and process, each time late enough for deletions to be due."""
+    for _ in range(times):
+        b.clock.time += 100
+        b.everything()
+
+
+def stored(b: Bench, raw: bytes) -> bool:
+    return any(message_key("a", raw) in key and key.endswith("message.json") for key in b.store.objects)
+
+
+def subjects(b: Bench) -> list[str]:
+    return [event["data"]["headers"]["subject"] for event in b.published()]
+
+
+def withheld(b: Bench) -> float:
+    return b.metrics.registry.get_sample_value("mailhaul_deletions_withheld_total", {"mailbox": "a"}) or 0.0
+
+
+def unreliable(b: Bench) -> float:
+    return b.metrics.registry.get_sample_value("mailhaul_unique_ids_unreliable_total", {"mailbox": "a"}) or 0.0
+
+
+@pytest.mark.parametrize("size", ["same", "another"])
+def test_unique_id_that_is_reused_after_a_deletion_is_another_message(size: str) -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"id-1"] = mail("first")
+        poll(b, 2)
+        assert drop.messages == {}
+        drop.messages[b"id-1"] = second = mail("other" if size == "same" else "another one")
+        poll(b)
+        assert drop.messages == {b"id-1": second}, "deleted before it was fetched"
+        poll(b, 2)
+        assert subjects(b) == ["first", "other" if size == "same" else "another one"]
+        assert drop.messages == {}
+
+
+def test_message_that_replaces_another_under_its_unique_id_is_fetched() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"id-1"] = mail("first")
+        poll(b)
+        drop.messages[b"id-1"] = mail("another one")
+        poll(b)
+        assert subjects(b) == ["first", "another one"]
+
+
+@pytest.mark.parametrize("deletion", [Deletion(None), Deletion(0.0)])
+def test_message_numbers_as_unique_ids_hide_no_message(deletion: Deletion) -> None:
+    """Somebody else deletes message 1, so that message 2 becomes 1 and a new message 2; all have the same size."""
+    with bench(mailbox("a", deletion=deletion)) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"1": mail("aa"), b"2": mail("bb")}
+        b.everything()
+        drop.messages = {b"1": mail("bb"), b"2": mail("cc")}
+        poll(b, 3)
+        assert subjects(b) == ["aa", "bb", "cc"]
+        assert unreliable(b) > 0
+
+
+def test_message_numbers_as_unique_ids_are_not_fetched_again() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"%d" % number: mail(f"number {number}") for number in range(1, 6)}
+        poll(b, 3)
+        assert len(drop.retrieved) == 5
+        assert len(b.published()) == 5
+
+
+def test_another_server_with_the_same_unique_ids_has_other_messages() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u%d" % number: mail("old") for number in range(1, 4)}
+        b.everything()
+        server = replace(DELETE.server, host="new.example.org")
+        b.mailboxes["a"] = replace(DELETE, server=server)
+        drop.messages = {b"u%d" % number: mail(f"new {number}")[: len(mail("old"))] for number in range(1, 4)}
+        there = dict(drop.messages)
+        poll(b)
+        assert drop.messages == there
+        assert all(stored(b, raw) for raw in there.values())
+        poll(b, 2)
+        assert drop.messages == {}
+
+
+def test_swapped_store_gets_the_mail_before_anything_is_deleted() -> None:
+    with bench(mailbox("a", deletion=Deletion(3600.0))) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u%d" % number: mail(str(number)) for number in range(3)}
+        there = dict(drop.messages)
+        b.everything()
+        b.store.objects.clear()
+        b.clock.time += 4_000
+        b.everything()
+        assert drop.messages == there
+        assert all(stored(b, raw) for raw in there.values())
+
+
+def test_message_that_the_store_lost_is_not_deleted_but_stored_again() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("1"), b"u2": mail("2")}
+        b.everything()
+        lost = next(key for key in b.store.objects if message_key("a", mail("1")) in key and key.endswith("raw.eml"))
+        del b.store.objects[lost]
+        poll(b)
+        assert drop.messages == {b"u1": mail("1")}
+        assert withheld(b) == 1
+        poll(b)
+        assert b.store.objects[lost].content == mail("1")
+        poll(b, 2)
+        assert drop.messages == {}
+        assert len({event["id"] for event in b.published()}) == 2
+
+
+def test_message_without_manifest_is_not_deleted() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1")
+        b.everything()
+        del b.store.objects[next(key for key in b.store.objects if key.endswith("message.json"))]
+        poll(b)
+        assert drop.messages == {b"u1": mail("1")}
+        poll(b, 3)
+        assert drop.messages == {}
+        assert stored(b, mail("1"))
+
+
+def test_store_that_is_unavailable_postpones_deletions_only() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1")
+        b.everything()
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "stat":
+                raise StoreUnavailableError("busy")
+
+        b.store.fault = fault
+        poll(b)
+        assert drop.messages == {b"u1": mail("1")}
+        assert b.ledger.statuses()["a"].result == "success"
+        b.store.fault = None
+        poll(b)
+        assert drop.messages == {}
+
+
+def test_unique_ids_that_change_every_time_publish_nothing_twice() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        mails = [mail(str(number)) for number in range(6)]
+        for generation in range(4):
+            drop.messages = {b"g%d-%d" % (generation, number): raw for number, raw in enumerate(mails)}
+            b.everything()
+        assert len(b.published()) == 6
+
+
+def test_two_nodes_behind_one_name_are_each_fetched_once() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        mails = [mail(str(number)) for number in range(20)]
+        for turn in range(6):
+            drop.messages = {b"node%d-%d" % (turn % 2, number): raw for number, raw in enumerate(mails)}
+            b.everything()
+        assert len(b.published()) == 20
+        assert len(drop.retrieved) == 40
+
+
+def test_more_deletions_than_one_poll_may_prove_are_left_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.usecases.poll.poller.DELETIONS_PER_POLL", 2)
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u%d" % number: mail(str(number)) for number in range(5)}
+        b.everything()
+        b.clock.time += 100
+        b.everything()
+        assert drop.messages == {}
