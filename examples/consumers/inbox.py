@@ -1,10 +1,10 @@
-"""What all three consumers do with an event: the work, and to remember that it is done, in one transaction."""
+"""What all three consumers do with an event: the work, and a record that it is done, in one transaction."""
 
 import sqlite3
 
 
 class Inbox:
-    """Handles each event once, however often it is told of: a repeat has the same id."""
+    """Handles each event once, however often it is delivered: a repeated event has the same id."""
 
     def __init__(self, path: str) -> None:
         self._db = sqlite3.connect(path)
@@ -23,7 +23,7 @@ class Inbox:
     def _work(self, event: dict) -> None:
         """Yours. Where it is done elsewhere (an order, a payment), hand the event's id on: done once there too."""
         if event["type"] != "dev.mailhaul.message.received.v1":
-            return  # oversize or given up: for a person
+            return  # oversize or failed: for a person
         # Above 32 attachments the event is `attachments_truncated`; the rest is in the object that `manifest` names.
         for attachment in event["data"]["attachments"]:
             stored = attachment["object"]

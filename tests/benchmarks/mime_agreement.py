@@ -71,7 +71,7 @@ def _bare(data: bytes) -> bytes:
 
 
 def _reason(ours: Read, theirs: Message) -> str:
-    """What we told of the mail, else what can be seen in it, else what the library noted."""
+    """What we reported of the mail, else what can be seen in it, else what the library noted."""
     codes = {code for leaf in ours.leaves.values() for code in leaf.defects} | set(ours.defects)
     codes.discard("raw_bytes_in_header")  # says nothing of parts
     if codes:

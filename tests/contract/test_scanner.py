@@ -81,7 +81,7 @@ def nobodys_socket() -> Scanner:
 
 
 @pytest.mark.parametrize("make", [unavailable_twin, unavailable_clamd, nobodys_socket])
-def test_a_scanner_that_is_away_says_nothing_of_a_file(make: Callable[[], Scanner]) -> None:
+def test_an_unavailable_scanner_gives_no_verdict(make: Callable[[], Scanner]) -> None:
     scanner = make()
     assert scan(scanner, b"an invoice") == Scan(status="unscanned")
     with pytest.raises(ScannerUnavailableError):

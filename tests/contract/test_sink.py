@@ -102,7 +102,7 @@ def test_closing_twice_does_no_harm(world: World) -> None:
 
 
 class Picky:
-    """A sink that refuses `refuse-*` and is away for `away-*`; `tried` are the ids that came further."""
+    """A sink that rejects `refuse-*` and is unavailable for `away-*`; `tried` are the ids that came further."""
 
     def __init__(self, sink: Sink, tried: Callable[[], set[str]]) -> None:
         self.sink, self.tried = sink, tried
@@ -143,7 +143,7 @@ def scripted_fifo(kind: str, endpoint: str) -> Sink:
     return sns_sink("topic", f"arn:aws:sns:{REGION}:1:mail.fifo", access)
 
 
-def test_a_refused_event_does_not_hold_up_those_behind_it(picky: Picky) -> None:
+def test_a_rejected_event_does_not_hold_up_those_behind_it(picky: Picky) -> None:
     outcomes = picky.sink.deliver([event("e-1"), event("refuse-2"), event("e-3")])
     assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED, Verdict.REJECTED, Verdict.DELIVERED]
     assert outcomes[1].reason

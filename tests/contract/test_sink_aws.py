@@ -182,7 +182,7 @@ ENTRIES = [
     (Fault("KMS.DisabledException", senders=True), Verdict.UNAVAILABLE),
     (Fault("SomethingNew"), Verdict.UNAVAILABLE),
 ]
-# What is told of a code in other words than its own.
+# Codes that are reported in words other than their own.
 REASONS = {"KMS.DisabledException": "KmsDisabled", "KMS.NotFoundException": "KmsNotFound"}
 
 
@@ -292,7 +292,7 @@ def test_what_does_not_exist_is_told_by_check_and_holds_up_the_sink(kind: str, m
         assert outcome.verdict is Verdict.UNAVAILABLE
 
 
-def test_a_queue_that_takes_small_messages_only_is_told_of_before_an_event_is_lost_in_it(
+def test_a_queue_for_small_messages_is_reported_before_an_event_is_lost_in_it(
     moto_server: MotoServer,
 ) -> None:
     with closing(moto_server.sqs) as client:

@@ -57,7 +57,7 @@ class Service:
         if self.limits.ordered:
             assert len({event.mailbox for event in batch}) == len(batch)
         self.requests += 1
-        assert self.requests <= self.unavailable_at, "nobody asks once it is away"
+        assert self.requests <= self.unavailable_at, "nobody asks once it is unavailable"
         if self.requests == self.unavailable_at:
             raise UnavailableError("away", "it went away")
         self.asked += [event.id for event in batch]

@@ -349,7 +349,7 @@ def test_threads_share_a_store(store: Store) -> None:
 
 
 def test_errors_say_that_trying_again_can_help() -> None:
-    """A store that refuses is mended by a person while the service keeps trying: no message is given up for it."""
+    """A person fixes a store that refuses while the service keeps trying: no message fails for it."""
     assert StoreRefusedError.transient
     assert StoreUnavailableError.transient
     assert issubclass(StoreRefusedError, StoreError)

@@ -155,7 +155,7 @@ def test_no_more_of_an_answer_is_read_than_a_token_may_have(server: TokenServer)
 # --- time --------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_is_away_is_asked_again_later(server: TokenServer) -> None:
+def test_an_unavailable_server_is_asked_again_later(server: TokenServer) -> None:
     with pytest.raises(TokenUnavailableError, match="cannot be reached"):
         fetch(replace(server.application(), token_url=f"http://127.0.0.1:{free_port()}/token"))
     with pytest.raises(TokenUnavailableError, match="unknown host name"):

@@ -41,7 +41,7 @@ class Operator:
             dovecot.add_user(user, "secret")
             self.write_secret(user, "secret")
         self.boxes["one"] = self.box("one")
-        # One process of a kind, so that whoever tells of something is known by its name.
+        # One process of a kind, so that whoever reports something is known by its name.
         self.config = write_config(folder, list(self.boxes.values()), ledger=ledger, workers={"processes": 1})
         self._others = {
             name: value for name, value in yaml.safe_load(self.config.read_text()).items() if name != "mailboxes"
@@ -77,7 +77,7 @@ class Operator:
         return row
 
     def hauled(self) -> dict[str, str]:
-        """The mailbox of each subject that an event tells of."""
+        """The mailbox of each subject in an event."""
         events = read_events(self._folder / "events.jsonl")
         return {event["data"]["headers"]["subject"]: event["data"]["mailbox"]["id"] for event in events}
 
@@ -120,7 +120,7 @@ class Operator:
 
 
 def tellers(folder: Path) -> Counter[str]:
-    """How often each process has told of a broken configuration."""
+    """How often each process has reported a broken configuration."""
     lines = (folder / "up.log").read_text().splitlines()
     return Counter(line.partition(":")[0] for line in lines if "config.invalid" in line)
 
@@ -208,6 +208,6 @@ def test_broken_configuration_is_reported_once_and_ignored(operator: Operator, t
         assert str(operator.config) in done.stderr
     operator.boxes["two"] = operator.box("two")
     operator.edit()
-    operator.expect("two", "mended")
+    operator.expect("two", "fixed")
     assert operator.problems() == 0
     assert operator.state("two")["status"]["result"] == "success"

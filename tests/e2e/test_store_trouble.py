@@ -1,4 +1,4 @@
-"""A store that refuses: nothing is registered, nothing deleted, and all is there once it is mended."""
+"""A store that refuses: nothing is registered, nothing deleted, and all is there once it is fixed."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def drop_size(folder: Path) -> int:
     return len(list((folder / "drops" / "invoices").glob("*.eml")))
 
 
-def trouble_then_mended(folder: Path, service: Service, mend: Any) -> None:
-    """The service runs into the refusal and says so; once mended, everything arrives and only then is it deleted."""
+def trouble_then_fixed(folder: Path, service: Service, fix: Any) -> None:
+    """The service runs into the refusal and says so; once fixed, everything arrives and only then is it deleted."""
 
     def told() -> bool:
         return "store_refused" in service.output.read_text()
@@ -56,7 +56,7 @@ def trouble_then_mended(folder: Path, service: Service, mend: Any) -> None:
     checked = mailhaul("check", "--config", str(service.config), env={**ENV, **service.env})
     assert checked.returncode == 1
     assert "Traceback" not in checked.stdout + checked.stderr
-    mend()
+    fix()
     events = service.wait_for_events(MAILS)
     assert len({event["id"] for event in events}) == MAILS
     eventually(lambda: drop_size(folder) == 0, lambda: f"{drop_size(folder)} mails still on the server")
@@ -84,7 +84,7 @@ def test_full_disk_loses_nothing(tmp_path: Path) -> None:
     with served(tmp_path) as mailbox, small_disk(tmp_path / "disk") as disk:
         config = write_config(tmp_path, [mailbox], store=f"file://{disk}/store")
         with Service(config, ENV) as service:
-            trouble_then_mended(
+            trouble_then_fixed(
                 tmp_path,
                 service,
                 lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True),
@@ -96,4 +96,4 @@ def test_missing_bucket_loses_nothing(tmp_path: Path, s3_server: S3Server) -> No
     with served(tmp_path) as mailbox:
         config = write_config(tmp_path, [mailbox], store=s3_server.store("not-yet-there"))
         with Service(config, {**ENV, **s3_server.environment}) as service:
-            trouble_then_mended(tmp_path, service, lambda: s3_server.make_bucket("not-yet-there"))
+            trouble_then_fixed(tmp_path, service, lambda: s3_server.make_bucket("not-yet-there"))

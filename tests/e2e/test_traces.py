@@ -83,7 +83,7 @@ def silent() -> Iterator[str]:
 def test_service_works_while_the_trace_collector_is_unavailable(
     tmp_path: Path, away: Callable[[], AbstractContextManager[str]]
 ) -> None:
-    """It ends in time too, and tells of it once in each process that traces: poller, processor's child, relay."""
+    """It ends in time too, and reports it once in each process that traces: poller, processor's child, relay."""
     with away() as endpoint:
         sections = {"tracing": {"endpoint": endpoint}, "workers": {"processes": 1}}
         events = served(tmp_path, MAILS, {"OTEL_BSP_SCHEDULE_DELAY": "100"}, **sections)

@@ -1,4 +1,4 @@
-"""`mailhaul failed` on a real ledger: what a person sees of messages that were given up, and may do with them."""
+"""`mailhaul failed` on a real ledger: what a person sees of failed messages, and can do with them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WHEN = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 KEYS = ["a1" * 16, "a2" * 16, "b1" * 16]
 
 
-def give_up(url: str) -> None:
+def fail(url: str) -> None:
     """Two messages of the mailbox `one`, and one of `two`."""
     ledger, _ = connect(url)
     with closing(ledger):
@@ -50,7 +50,7 @@ def give_up(url: str) -> None:
 @pytest.fixture
 def run(tmp_path: Path, valkey: Valkey) -> Run:
     valkey.flush()
-    give_up(valkey.url)
+    fail(valkey.url)
     config = write_config(tmp_path, [], ledger=valkey.url)
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -97,8 +97,8 @@ def test_drop_requires_confirmation(run: Run) -> None:
     [
         (("retry",), "name message keys"),
         (("retry", KEYS[0], "--all"), "name message keys"),
-        (("show", "ffff"), "no message was given up under ffff"),
-        (("drop", "a", "--yes"), "2 messages that were given up begin with a"),
+        (("show", "ffff"), "no failed message begins with ffff"),
+        (("drop", "a", "--yes"), "2 failed messages begin with a"),
     ],
 )
 def test_wrong_arguments_print_one_line(run: Run, arguments: tuple[str, ...], words: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ingest.pop3.session import Pop3Session
     from ingest.ports.maildrop import Listed
 
-# An answer that does not come is given up soon: it costs each connector one wait.
+# A missing answer times out soon: it costs each connector one wait.
 IMPATIENT = Deadlines(reply=2)
 NASTY = b"Subject: x\r\n\r\n.\r\n..\r\n.x\r\n\r\rbare\r\0\xff\r\n\r\n.\r\n"
 

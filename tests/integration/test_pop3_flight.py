@@ -1,4 +1,4 @@
-"""Commands sent ahead of their answers at login; what is remembered of a server, and how it heals."""
+"""Commands sent ahead of their answers at login; what is remembered of a server, and how that is corrected."""
 
 from __future__ import annotations
 

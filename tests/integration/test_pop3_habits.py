@@ -29,7 +29,7 @@ from tests.support.scripted_pop3 import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# An answer that does not come is given up soon.
+# A missing answer times out soon.
 IMPATIENT = Deadlines(connect=5, tls=5, reply=0.3, idle=5, quit=5, poll=30)
 
 

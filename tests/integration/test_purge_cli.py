@@ -112,7 +112,7 @@ class Versioned(Store):
 
 @contextmanager
 def hauled(folder: Path, valkey: Valkey, store: Store, env: dict[str, str]) -> Iterator[Haul]:
-    """Some mails, stored, processed, and told of."""
+    """Some mails, stored, processed and published."""
     valkey.flush()
     drop = folder / "drops" / "invoices"
     drop.mkdir(parents=True)

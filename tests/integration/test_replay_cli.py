@@ -33,7 +33,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def run(tmp_path: Path, valkey: Valkey, dovecot_server: Dovecot, receiver: Receiver) -> Run:
-    """Commands on two mailboxes of two messages, all told of; `erp` refused none of them."""
+    """Commands on two mailboxes of two messages, all published; `erp` rejected none of them."""
     valkey.flush()
     boxes: list[dict[str, Any]] = []
     for user in USERS:

@@ -88,7 +88,7 @@ def test_opentelemetrys_own_switch_turns_it_off(collector: Collector, monkeypatc
 
 
 class Stuck(InMemorySpanExporter):
-    """Tries and tries again until it is shut down, like the real one while a collector is away."""
+    """Tries and tries again until it is shut down, like the real one while a collector is unavailable."""
 
     def __init__(self) -> None:
         super().__init__()

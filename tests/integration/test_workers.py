@@ -142,7 +142,7 @@ from workers import lifecycle, watchdog
 from tests.support.clock import Clock
 
 watchdog.LOOK_EVERY, watchdog.STALLED_AFTER = 0.1, 1.0
-# As if the broker had been away at the wrong moment: alive, connected, and taking nothing.
+# As if the broker had been unavailable at the wrong moment: alive, connected, and taking nothing.
 signals.worker_ready.connect(lambda sender, **_: sender.cancel_task_queue("relay"), weak=False)
 lifecycle.run_worker("relay", __import__("pathlib").Path(sys.argv[1]))
 """

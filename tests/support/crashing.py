@@ -73,7 +73,7 @@ POINTS = (
     Point("before a mailbox is claimed", f"{_WORK}.claim", after=False, match=_of("mailboxes")),
     Point("a mailbox was claimed", f"{_WORK}.claim", after=True, match=_of("mailboxes")),
     Point("what was seen was read", f"{_LEDGER}.seen", after=True),
-    Point("a connection was admitted", f"{_LEDGER}.acquire_slot", after=True),
+    Point("a connection slot was acquired", f"{_LEDGER}.acquire_slot", after=True),
     Point("logged in", "ingest.pop3.connector:Pop3Connector.__call__", after=True),
     Point("the mailbox was listed", f"{_SESSION}.listing", after=True),
     Point("a message was spooled", "ingest.usecases.poll.archive:Archive.whole", after=False),

@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def keep_busy(scene: Watched, seconds: float) -> None:
-    """Mail comes in waves; the sink that was away comes back for a moment in the middle."""
+    """Mail comes in waves; the unavailable sink comes back for a moment in the middle."""
     begin = time.monotonic()
     for number in itertools.count(1):
         passed = time.monotonic() - begin

@@ -34,7 +34,7 @@ def find_program(name: str) -> Path | None:
 
 
 def missing(server: str, what: str) -> NoReturn:
-    """Skip the test, and say how to mend it; in CI (`CI=true`) fail instead.
+    """Skip the test, and say how to fix it; in CI (`CI=true`) fail instead.
 
     Args:
         server: as `tests/install-servers` calls it.

@@ -147,7 +147,7 @@ class LedgerBench(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 

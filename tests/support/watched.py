@@ -1,7 +1,7 @@
 """A service with a bit of everything going on, and a Prometheus with our rules that watches it.
 
 Two mailboxes work, one of them over a slow line; one has a wrong password, one a server that nobody runs, and one is
-paused. One sink confirms, one is away, one refuses.
+paused. One sink confirms, one is unavailable, one rejects.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Watched:
         unfinished.replace(home / f"{number}.eml")
 
     def away(self, *, away: bool) -> None:
-        """Whether the sink that is away stays so."""
+        """Whether the unavailable sink stays so."""
         self._erp.answer = lambda _: Answer(503 if away else 204)
 
     def _build(self, stack: ExitStack) -> None:

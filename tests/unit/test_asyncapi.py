@@ -1,4 +1,4 @@
-"""The AsyncAPI document names every way out, and what it says of messages is what they are."""
+"""The AsyncAPI document names every channel, and describes messages as they are."""
 
 from __future__ import annotations
 

@@ -49,18 +49,18 @@ def check(raw: bytes, **how: Any) -> Json:
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
-def test_what_is_told_of_each_mail_of_the_corpus_fits(path: Path) -> None:
+def test_events_of_each_mail_of_the_corpus_fit(path: Path) -> None:
     check(path.read_bytes())
 
 
 @pytest.mark.skipif(not SHARED, reason="the shared corpus is not here")
-def test_what_is_told_of_mail_that_others_collected_fits() -> None:
+def test_events_of_mail_that_others_collected_fit() -> None:
     for path in SHARED:
         check(path.read_bytes())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_the_demonstration_tells_fits(kind: str) -> None:
+def test_events_of_the_demonstration_fit(kind: str) -> None:
     for index, known in enumerate(KINDS):
         if known == kind:
             check(sample(index, "invoices").raw)
@@ -86,7 +86,7 @@ def test_the_event_of_an_oversize_message_fits() -> None:
         MANIFESTS.validate(json.loads(b.store.objects[key].content))
 
 
-def test_the_event_of_a_message_that_was_given_up_fits() -> None:
+def test_the_event_of_a_failed_message_fits() -> None:
     with bench() as b:
         b.maildrops["a"].messages[b"u1"] = mail("1")
         b.poll_all()

@@ -105,11 +105,11 @@ def test_what_a_library_logs_loses_its_values_and_keeps_its_template(stream: io.
         fail()
     except MaildropAuthError as error:
         logging.getLogger("celery.app.trace").exception("Task %s raised: %r", SECRET, error)  # noqa: TRY401 - as it does
-        logging.getLogger("redis").warning("%(who)s is away", {"who": SECRET}, stack_info=True)
+        logging.getLogger("redis").warning("%(who)s is unavailable", {"who": SECRET}, stack_info=True)
     task, redis = lines(stream)
     assert (task["library"], task["template"], task["level"]) == ("celery.app.trace", "Task %s raised: %r", "error")
     assert task["raised"] == ["MaildropAuthError", "ValueError"]
-    assert (redis["event"], redis["template"]) == ("library", "%(who)s is away")
+    assert (redis["event"], redis["template"]) == ("library", "%(who)s is unavailable")
     assert redis["at"].startswith("test_logs.py:")
 
 

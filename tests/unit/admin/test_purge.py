@@ -362,7 +362,7 @@ def test_a_mailbox_that_is_being_polled_is_waited_for() -> None:
         assert whole(purger.messages(found, end_of_the_poll)).messages == 1
 
 
-def test_purge_gives_up_on_a_mailbox_that_is_polled_for_too_long() -> None:
+def test_purge_ends_if_a_mailbox_is_polled_for_too_long() -> None:
     with bench() as b:
         fill(b, 1)
         found = purge_of(b).find([key(1)])

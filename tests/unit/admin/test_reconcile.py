@@ -133,7 +133,7 @@ def test_failing_mailbox_delays_no_other() -> None:
 
         def trouble(_operation: str, key: str) -> None:
             if "/b/" in key:
-                raise StoreUnavailableError("The store is away.")
+                raise StoreUnavailableError("The store is unavailable.")
 
         b.store.fault = trouble
         found = reconcile(b)

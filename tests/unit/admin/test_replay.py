@@ -170,11 +170,15 @@ def test_unavailable_store_ends_the_replay_with_a_time_to_resume(b: Bench, monke
 
     def fault(_operation: str, key: str) -> None:
         if key == manifests[3].key:
-            raise StoreUnavailableError("The store is away.")
+            raise StoreUnavailableError("The store is unavailable.")
 
     b.store.fault = fault
     done = work.run(manifests, "late", Waits())
-    assert (done.published, done.resume_at, str(done.error)) == (2, manifests[2].modified, "The store is away.")
+    assert (done.published, done.resume_at, str(done.error)) == (
+        2,
+        manifests[2].modified,
+        "The store is unavailable.",
+    )
 
 
 def test_replay_waits_while_the_stream_is_full(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

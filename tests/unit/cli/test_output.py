@@ -22,7 +22,7 @@ def test_each_process_has_a_file_that_goes_on_after_a_restart(tmp_path: Path) ->
     assert (tmp_path / "logs" / "relay.log").read_text("utf-8") == "other\nother\n"
 
 
-def test_a_file_that_has_grown_is_put_aside_in_place_of_the_one_before(tmp_path: Path) -> None:
+def test_a_file_that_has_grown_is_rotated(tmp_path: Path) -> None:
     files = LogFiles(tmp_path, limit=10)
     for number in range(7):
         files("poller", f"line {number}")

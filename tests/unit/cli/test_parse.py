@@ -246,7 +246,7 @@ def test_what_is_inside_of_attachments_is_shown_below_them_and_extracted(tmp_pat
     assert (out / "1.1-i.pdf").read_bytes() == b"%PDF-1.7"
 
 
-def test_a_full_temporary_folder_is_told_of_in_plain_words(
+def test_a_full_temporary_folder_is_reported_in_plain_words(
     mail: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:

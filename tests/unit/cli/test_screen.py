@@ -129,7 +129,7 @@ def test_a_sink_that_wants_no_more_events_is_told_from_one_that_lags() -> None:
     assert "4 disabled (410 Gone)" in "\n".join(shown(gone, 100, 30))
 
 
-def test_a_ledger_that_is_away_is_said_to_be() -> None:
+def test_an_unavailable_ledger_is_reported() -> None:
     assert "does not answer" in "\n".join(shown(snapshot(ledger=False), 80, 24))
     assert "ledger=unavailable" in plain(snapshot(ledger=False))
 

@@ -100,7 +100,7 @@ def test_latency_is_the_recent_one_where_there_was_any() -> None:
     assert with_latency_of(all_time, Totals()) == all_time
 
 
-def test_sums_outlive_a_process_that_is_away_and_started_anew() -> None:
+def test_sums_outlive_a_process_that_is_restarted() -> None:
     port = free_port()
     events = MemoryEventLog(time.time)
     watch = Watch(MemoryLedger(time.time, events), events, list, [], "127.0.0.1", [port])

@@ -135,7 +135,7 @@ def rules(examples: int) -> Callable[[Any], Any]:
 
 @rules(EXAMPLES)
 @given(document=clumsy())
-def test_clumsy_configurations_are_told_of_in_their_place(file: Path, document: Any) -> None:
+def test_clumsy_configurations_are_reported_in_their_place(file: Path, document: Any) -> None:
     file.write_text(yaml.dump(document))
     for problem in judged(file, {}):
         assert str(file) in problem or "environment variable" in problem
@@ -143,7 +143,7 @@ def test_clumsy_configurations_are_told_of_in_their_place(file: Path, document: 
 
 @rules(EXAMPLES // 5)
 @given(document=clumsy(), again=st.dictionaries(st.sampled_from([*WHOLE, "stroe"]), values, max_size=3))
-def test_clumsy_folders_are_told_of_in_their_files(
+def test_clumsy_folders_are_reported_in_their_files(
     tmp_path_factory: pytest.TempPathFactory, document: Any, again: Any
 ) -> None:
     """Two files of which the second adds to the first, or contradicts it."""
@@ -157,7 +157,7 @@ def test_clumsy_folders_are_told_of_in_their_files(
 
 @rules(EXAMPLES)
 @given(document=st.one_of(values, st.dictionaries(st.sampled_from([*WHOLE, "stroe"]), values)))
-def test_documents_that_are_anything_are_told_of(file: Path, document: Any) -> None:
+def test_documents_that_are_anything_are_reported(file: Path, document: Any) -> None:
     file.write_text(yaml.dump(document))
     judged(file, {})
 
@@ -171,7 +171,7 @@ def test_documents_that_are_anything_are_told_of(file: Path, document: Any) -> N
     ),
     before=st.sampled_from([b"", b"store: file:///x\nledger: embedded\n", b"\xef\xbb\xbf", b"\xff\xfe"]),
 )
-def test_files_that_are_anything_are_told_of(file: Path, text: bytes, before: bytes) -> None:
+def test_files_that_are_anything_are_reported(file: Path, text: bytes, before: bytes) -> None:
     file.write_bytes(before + text)
     judged(file, {})
 
@@ -198,13 +198,13 @@ written = st.one_of(
 
 @rules(EXAMPLES // 2)
 @given(variables=st.dictionaries(names.map("MAILHAUL_{}".format), written, max_size=5))
-def test_variables_that_are_anything_are_told_of(file: Path, variables: dict[str, str]) -> None:
+def test_variables_that_are_anything_are_reported(file: Path, variables: dict[str, str]) -> None:
     judged(None, variables)
     file.write_text("store: file:///srv/mail\nledger: embedded\n")
     judged(file, variables)
 
 
-def test_a_folder_in_place_of_a_file_is_told_of(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "10-good.yaml").write_text("store: file:///srv/mail\nledger: embedded\n")
     (tmp_path / "20-folder.yaml").mkdir()
     (problem,) = judged(tmp_path, {})
@@ -243,7 +243,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_hostile_files_are_told_of_at_once(tmp_path: Path, what: str) -> None:
+def test_hostile_files_are_reported_at_once(tmp_path: Path, what: str) -> None:
     """In time and memory that follow from their size: the test would not come to its end otherwise."""
     path = tmp_path / "mailhaul.yaml"
     path.write_text(HOSTILE[what])
@@ -254,7 +254,7 @@ def test_hostile_files_are_told_of_at_once(tmp_path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     "what", ["a mapping nested deeply", "a python object", "a key that steers terminals", "ten thousand options"]
 )
-def test_the_command_line_tells_of_hostile_files_line_by_line(tmp_path: Path, what: str) -> None:
+def test_the_command_line_reports_hostile_files_line_by_line(tmp_path: Path, what: str) -> None:
     path = tmp_path / "mailhaul.yaml"
     path.write_text(HOSTILE[what])
     done = CliRunner().invoke(app, ["check", "--config", str(path)])
@@ -267,12 +267,12 @@ def test_the_command_line_tells_of_hostile_files_line_by_line(tmp_path: Path, wh
 
 @pytest.mark.parametrize("value", [nested(100_000, "[", "]"), nested(100_000, '{"a":', "}"), "9" * 5000, "\udcff"])
 @pytest.mark.parametrize("name", ["MAILHAUL_MAILBOXES", "MAILHAUL_STORE", "MAILHAUL_METRICS__PORT"])
-def test_hostile_variables_are_told_of(name: str, value: str) -> None:
+def test_hostile_variables_are_reported(name: str, value: str) -> None:
     assert judged(None, {"MAILHAUL_LEDGER": "embedded", name: value})
 
 
 @pytest.mark.parametrize("what", ["pipe", "device", "folder", "huge", "missing", "unreadable"])
-def test_a_secret_that_is_no_file_of_text_is_told_of(tmp_path: Path, what: str) -> None:
+def test_a_secret_that_is_no_file_of_text_is_reported(tmp_path: Path, what: str) -> None:
     path = tmp_path / "secret"
     if what == "pipe":
         os.mkfifo(path)
@@ -292,7 +292,7 @@ def test_a_secret_that_is_no_file_of_text_is_told_of(tmp_path: Path, what: str) 
 
 
 @pytest.mark.parametrize("what", ["pipe", "device", "huge"])
-def test_a_configuration_that_is_no_file_of_text_is_told_of(tmp_path: Path, what: str) -> None:
+def test_a_configuration_that_is_no_file_of_text_is_reported(tmp_path: Path, what: str) -> None:
     path = tmp_path / "mailhaul.yaml"
     if what == "pipe":
         os.mkfifo(path)

@@ -57,7 +57,7 @@ def test_files_come_and_go_in_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["broken", "gone"])
-def test_a_broken_file_changes_nothing_is_told_once_and_may_be_mended(tmp_path: Path, trouble: str) -> None:
+def test_a_broken_file_changes_nothing_is_reported_once_and_may_be_fixed(tmp_path: Path, trouble: str) -> None:
     path, clock = tmp_path / "c.yaml", Clock()
     path.write_text(BASE + boxes("a"))
     source = ConfigSource(path, {}, clock)

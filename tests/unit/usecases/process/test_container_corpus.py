@@ -24,7 +24,7 @@ CORPUS = Path(__file__).parents[3] / "corpus" / "containers"
 SHARED = Path(__file__).parents[5] / "shared" / "corpus" / "einvoices"
 MAILS = sorted(CORPUS.glob("*.eml"))
 SHORT = 500
-# Told of elsewhere, or always the same.
+# Reported elsewhere, or always the same.
 LEFT_OUT = {"object", "size", "sha256", "scan"}
 
 
