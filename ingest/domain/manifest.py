@@ -55,7 +55,7 @@ class MailboxRef(Record):
 
     id: str = Field(description="Its id in the configuration")
     labels: dict[str, str] = Field(default_factory=dict, description="As configured")
-    unique_id: str = Field(description="What UIDL answered, bytes above 126 as \\xNN; a hint, no identity")
+    unique_id: str = Field(description="What UIDL answered, bytes above 126 as \\xNN; not an identity")
 
 
 class Address(Record):

@@ -152,7 +152,7 @@ def test_a_missing_exchange_holds_up_the_sink_and_is_told(rabbitmq: RabbitMq) ->
     ],
     ids=["password", "virtual host", "port", "name"],
 )
-def test_a_broker_that_lets_us_not_in_is_away_and_check_says_what_to_do(
+def test_a_broker_that_rejects_the_login_is_unavailable_and_check_says_what_to_do(
     rabbitmq: RabbitMq, changes: dict[str, Any], reason: str, words: str
 ) -> None:
     with sink_to(rabbitmq, Route("", "q"), **changes) as sink:
@@ -198,9 +198,7 @@ def test_a_connection_that_broke_while_idle_costs_no_pause(rabbitmq: RabbitMq, q
         assert sink.deliver([event("e2")]) == [DELIVERED]
 
 
-def test_a_broker_that_falls_silent_is_given_up_in_time_and_the_repeat_has_the_same_id(
-    rabbitmq: RabbitMq, queue: AmqpQueue
-) -> None:
+def test_a_silent_broker_times_out_and_the_repeat_has_the_same_id(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
     with (
         DelayProxy(rabbitmq.port, 0) as proxy,
         sink_to(rabbitmq, Route("", queue.name), port=proxy.port, timeout=0.5) as sink,

@@ -121,10 +121,8 @@ def test_an_outage_loses_nothing_and_what_waited_arrives_with_the_same_ids(serve
         assert list(dict.fromkeys(mine)) == sorted(set(mine))
 
 
-def test_a_broker_that_falls_silent_is_given_up_in_time_and_repeats_are_in_order(
-    server: Kafka, topic: KafkaTopic
-) -> None:
-    """What was on its way when we gave up may arrive yet, but not behind what came after it."""
+def test_a_silent_broker_times_out_and_repeats_are_in_order(server: Kafka, topic: KafkaTopic) -> None:
+    """What was in flight at the timeout may still arrive, but not after later events."""
     first, *rest = [event(f"e{n}") for n in range(4)]
     with sink_to(plain(server), topic.name, timeout=2) as sink:
         eventually(lambda: sink.deliver([first]) == [DELIVERED])
@@ -205,7 +203,7 @@ def test_a_user_logs_in_over_tls(server: Kafka, topic: KafkaTopic, mechanism: st
     ],
     ids=["user", "mechanism", "port", "name", "no TLS"],
 )
-def test_a_broker_that_lets_us_not_in_is_away_and_check_says_what_to_do(
+def test_a_broker_that_rejects_the_login_is_unavailable_and_check_says_what_to_do(
     server: Kafka, topic: KafkaTopic, changes: dict[str, Any], reason: str, words: str
 ) -> None:
     with sink_to(replace(protected(server), **changes), topic.name, timeout=2) as sink:
@@ -215,7 +213,7 @@ def test_a_broker_that_lets_us_not_in_is_away_and_check_says_what_to_do(
     assert PASSWORD not in str(raised.value)
 
 
-def test_a_password_that_was_mended_is_used_without_a_restart(server: Kafka, topic: KafkaTopic) -> None:
+def test_a_corrected_password_is_used_without_a_restart(server: Kafka, topic: KafkaTopic) -> None:
     passwords = iter(["wrong", PASSWORD])
     with sink_to(protected(server), topic.name, password=lambda: next(passwords)) as sink:
         assert sink.deliver([event("e1")]) == [away("login")]

@@ -91,7 +91,7 @@ def test_a_new_secret_is_used_from_the_next_batch_on(receiver: Receiver) -> None
         "whsec_" + base64.b64encode(b"x" * 65).decode(),
     ],
 )
-def test_a_malformed_secret_is_told_of_and_not_shown(receiver: Receiver, secret: str) -> None:
+def test_a_malformed_secret_is_reported_and_not_shown(receiver: Receiver, secret: str) -> None:
     with closing(
         WebhookSink("hook", receiver.url, lambda: secret, timeout=10, clock=time.time, allow_private=True)
     ) as sink:
@@ -169,9 +169,7 @@ def test_what_is_wrong_with_one_event_refuses_one_event(receiver: Receiver, stat
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404, 408, 429, 500, 502, 503, 504])
-def test_everything_else_means_the_sink_is_away_and_redirects_are_not_followed(
-    receiver: Receiver, status: int
-) -> None:
+def test_every_other_status_means_unavailable_and_redirects_are_not_followed(receiver: Receiver, status: int) -> None:
     receiver.answer = lambda _: Answer(status, {"location": "/elsewhere"})
     with sink_to(receiver.url) as sink:
         assert sink.deliver([event("e1"), event("e2")]) == [away(f"http_{status}")] * 2
@@ -421,7 +419,7 @@ def test_a_ca_file_that_cannot_be_read_ends_in_words(tmp_path: Path) -> None:
                 sink.deliver([event("e1")])
 
 
-def test_a_server_that_never_shakes_hands_is_given_up(ca_file: Path) -> None:
+def test_a_server_that_never_shakes_hands_times_out(ca_file: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
         with sink_to(url, timeout=0.3, ca_file=ca_file) as sink:
@@ -430,7 +428,7 @@ def test_a_server_that_never_shakes_hands_is_given_up(ca_file: Path) -> None:
                 sink.check()
 
 
-def test_a_server_that_trickles_its_handshake_is_given_up(ca_file: Path) -> None:
+def test_a_server_that_trickles_its_handshake_times_out(ca_file: Path) -> None:
     """Each byte comes in time by itself; only the deadline of the whole ends it."""
     done = threading.Event()
 

@@ -62,7 +62,7 @@ def test_frequent_commits_send_few_wakeups(app: Celery) -> None:
 
 
 def test_a_wakeup_expires(app: Celery, valkey: Valkey) -> None:
-    """Otherwise wakeups would pile up while workers are away, each good for nothing when they come back."""
+    """Otherwise wake-ups would pile up while no worker runs, all of them useless when one is back."""
     CeleryWakeups(app).send(Queue.POLL)
     (message,) = valkey.client().lrange("poll", 0, -1)
     assert b'"expires": "' in message

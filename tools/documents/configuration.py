@@ -141,9 +141,9 @@ def _chapters() -> Iterator[str]:
         title = f"mailboxes[].auth: {', '.join(_types(login))}"
         yield from _chapter(title, login.__doc__, login, "mailboxes[].auth.")
     for name in ("parse", "scan", "workers", "metrics", "log", "tracing"):
-        hint = _section(get_type_hints(Config, include_extras=True)[name])
-        assert hint is not None
-        yield from _chapter(name, hint.__doc__, hint, f"{name}.")
+        annotation = _section(get_type_hints(Config, include_extras=True)[name])
+        assert annotation is not None
+        yield from _chapter(name, annotation.__doc__, annotation, f"{name}.")
 
 
 def _sink_chapters() -> Iterator[str]:
@@ -172,13 +172,13 @@ def _meaning(section: type[BaseModel], name: str) -> str:
 
 def kind(section: type[BaseModel], name: str) -> str:
     """The type of an option, in words, with its unit or its range."""
-    hint = _without_none(get_type_hints(section, include_extras=True)[name])
+    annotation = _without_none(get_type_hints(section, include_extras=True)[name])
     for alias, words in _KINDS:
-        if _is(hint, alias):
+        if _is(annotation, alias):
             return words
-    if _section(hint) is not None or get_origin(_bare(hint)) in {Union, UnionType}:
+    if _section(annotation) is not None or get_origin(_bare(annotation)) in {Union, UnionType}:
         return "section"
-    bare, extra = _bare(hint), getattr(hint, "__metadata__", ())
+    bare, extra = _bare(annotation), getattr(annotation, "__metadata__", ())
     if get_origin(bare) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(bare))
     if get_origin(bare) is list:
@@ -235,25 +235,25 @@ def _types(section: type[BaseModel]) -> list[str]:
     return list(get_args(get_type_hints(section)["type"]))
 
 
-def _without_none(hint: Any) -> Any:
-    if get_origin(hint) in {Union, UnionType}:
-        rest = [part for part in get_args(hint) if part is not NoneType]
-        return rest[0] if len(rest) == 1 else hint
-    return hint
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in {Union, UnionType}:
+        rest = [part for part in get_args(annotation) if part is not NoneType]
+        return rest[0] if len(rest) == 1 else annotation
+    return annotation
 
 
-def _bare(hint: Any) -> Any:
-    return _without_none(get_args(hint)[0]) if get_origin(hint) is Annotated else hint
+def _bare(annotation: Any) -> Any:
+    return _without_none(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
 
 
-def _is(hint: Any, alias: Any) -> bool:
+def _is(annotation: Any, alias: Any) -> bool:
     """Whether a type is the alias, or narrows it."""
-    if get_origin(hint) is not Annotated:
+    if get_origin(annotation) is not Annotated:
         return False
-    own, known = hint.__metadata__, alias.__metadata__
-    return bool(get_args(hint)[0] == get_args(alias)[0] and own[: len(known)] == known)
+    own, known = annotation.__metadata__, alias.__metadata__
+    return bool(get_args(annotation)[0] == get_args(alias)[0] and own[: len(known)] == known)
 
 
-def _section(hint: Any) -> type[BaseModel] | None:
-    bare = _bare(_without_none(hint))
+def _section(annotation: Any) -> type[BaseModel] | None:
+    bare = _bare(_without_none(annotation))
     return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None

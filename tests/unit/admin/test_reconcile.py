@@ -166,7 +166,7 @@ def test_mailboxes_reconciled_before_a_ledger_outage_are_kept(monkeypatch: pytes
         assert next(run) == Reconciled("a", messages=1, reopened=1)
 
         def unavailable(_keys: Sequence[str]) -> NoReturn:
-            raise LedgerUnavailableError("The ledger is away.")
+            raise LedgerUnavailableError("The ledger is unavailable.")
 
         monkeypatch.setattr(b.ledger, "open_messages", unavailable)
         with pytest.raises(LedgerUnavailableError):

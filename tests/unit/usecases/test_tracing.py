@@ -261,7 +261,7 @@ def test_failed_span_carries_the_error_code(traced: Traced, monkeypatch: pytest.
     work.runtime.poller.store_identity.read()
 
     def unavailable(*_: object, **__: object) -> None:
-        raise StoreUnavailableError("the store at 192.0.2.1 is away")
+        raise StoreUnavailableError("the store at 192.0.2.1 is unavailable")
 
     with monkeypatch.context() as broken:
         broken.setattr(work.store, "put", unavailable)
