@@ -423,7 +423,7 @@ def test_claims_are_stale_after_the_ledger_was_lost(bench: LedgerBench) -> None:
     bench.ledger.ping()
 
 
-def test_where_a_message_is_stored_is_kept_and_given_back(bench: Bench) -> None:
+def test_where_a_message_is_stored_is_kept_and_given_back(bench: LedgerBench) -> None:
     stored_at = StoredAt("ab" * 16, date(2026, 3, 9), 500)
     bench.ledger.register(claim_box(bench), [replace(registration(1), stored_at=stored_at), registration(2)])
     seen = bench.ledger.seen(BOX).records
@@ -431,7 +431,7 @@ def test_where_a_message_is_stored_is_kept_and_given_back(bench: Bench) -> None:
     assert StoredAt.unpack(seen[digest(2)].stored_at) is None
 
 
-def test_forgotten_messages_are_new_again(bench: Bench) -> None:
+def test_forgotten_messages_are_new_again(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1), registration(2)])
     before = bench.ledger.seen(BOX)
@@ -443,7 +443,7 @@ def test_forgotten_messages_are_new_again(bench: Bench) -> None:
     assert after.changes == before.changes + 1
 
 
-def test_stale_claim_forgets_nothing(bench: Bench) -> None:
+def test_stale_claim_forgets_nothing(bench: LedgerBench) -> None:
     old = claim_box(bench, SHORT)
     bench.ledger.register(old, [registration(1)])
     bench.pass_time(SHORT)
