@@ -1,8 +1,8 @@
 """Proof before deletion: which store this is, and whether it holds a message now.
 
 A message is deleted on its server only if the store shows, at that moment, a raw object of the size that was stored
-and a manifest. What the ledger remembers is a hint: the store may have been swapped, emptied by a lifecycle rule, or
-may have answered 200 without storing anything.
+and a manifest. What the ledger remembers is no proof: the store may have been swapped, emptied by a lifecycle rule,
+or may have answered 200 without storing anything.
 """
 
 from __future__ import annotations

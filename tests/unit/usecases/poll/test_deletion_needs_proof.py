@@ -1,4 +1,4 @@
-"""Faults of servers and stores under which mail was deleted, skipped or published twice on the word of a hint."""
+"""Faults of servers and stores under which mail was deleted, skipped or published twice on the word of the ledger."""
 
 from __future__ import annotations
 
