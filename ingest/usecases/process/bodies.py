@@ -86,10 +86,12 @@ class Texts:
         bodies = [_converted(parts) for parts in chosen]
         shown = {id(part) for parts in chosen for part in parts}
         only_body = {id(parts[0]) for parts in chosen if not parts[0].head.filename}
+        stored = {id(body.spool) for body in bodies}
         rest = []
         for part in self._kept:
             if id(part) in only_body or part.is_fallback:
-                part.spool.close()
+                if id(part.spool) not in stored:
+                    part.spool.close()
             else:
                 if part.is_body or id(part) in shown:
                     part.head = part.head._replace(role="inline")
@@ -140,6 +142,11 @@ def _is_blank(part: Part) -> bool:
 def _converted(parts: list[Part]) -> ChosenBody:
     kind = _kind(parts[0])
     assert kind is not None  # only texts are kept
+    if len(parts) == 1 and not parts[0].head.filename:
+        text = BodyText(_reader(parts[0].spool), parts[0].head.charset, kind)
+        if text.is_unchanged:
+            defects = sorted({*parts[0].defects, *codes(text.defects)})
+            return ChosenBody(kind, parts, parts[0].spool, text.charset, defects)
     spool, defects, charsets = Spool(), list[str](), list[str]()
     for number, part in enumerate(parts):
         if number:
@@ -167,7 +174,7 @@ def references(body: ChosenBody) -> set[str]:
     tail = b""
     for piece in _reader(body.spool)():
         data = tail + piece
-        for match in _CID.finditer(data):
+        for match in _CID.finditer(data) if b"cid:" in data.lower() else ():
             found.add(unquote(html.unescape(match[1].decode("utf-8", "replace"))).lower())
             if len(found) >= _REFERENCES:
                 return found
