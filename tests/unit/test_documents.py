@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,17 @@ def test_commands_that_a_document_names_exist(page: Path) -> None:
     text = re.sub(r"(?<=[a-z,])\n *(?=[a-z])", " ", page.read_text())
     named = re.findall(r"(?:`|-- |^ +)mailhaul ((?:[a-z][a-z|-]*(?:[ `\\]|$))+)", text, re.MULTILINE)
     assert [words for words in named if not _command(words)] == []
+
+
+def test_the_drawing_of_layers_is_what_the_import_linter_holds() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    drawing = (ROOT / "ARCHITECTURE.md").read_text().partition("## Layers")[2].partition("| Room |")[0]
+    rows = [
+        re.findall(r"(?:│|  ) ?(ingest\.[a-z0-9]+|workers)\b", line) for line in drawing.splitlines() if "│ " in line
+    ]
+    drawn = [name for row in rows for name in row]
+    assert drawn == [name for layer in layers for name in re.split(r" [|:] ", layer)]
 
 
 @pytest.mark.parametrize("page", [ROOT / "docs" / "operations.md", *(ROOT / "docs" / "runbooks").glob("*.md")])
