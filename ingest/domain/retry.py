@@ -15,6 +15,7 @@ from ingest.errors import (
     MaildropRefusedError,
     MaildropThrottledError,
     MailhaulError,
+    StoreCorruptError,
 )
 
 
@@ -77,14 +78,16 @@ REDELIVERY_ATTEMPTS = 80
 def after_message_error(error: MailhaulError, tries: int, random: float) -> TryAgain | Fail:
     """Decide what to do with a message that could not be processed.
 
-    A message only fails for a fault of its own. While the store or the ledger is unavailable, tries do not count.
+    A message only fails for a fault of its own, or of its raw object. While the store or the ledger is unavailable,
+    tries do not count.
 
     Args:
         error: why it could not be processed.
         tries: how many times the message has been claimed, this one included.
         random: a number in [0, 1).
     """
-    if error.fault is not Fault.MESSAGE:
+    # A damaged raw object concerns this message only, so that a person has to see it as failed.
+    if error.fault is not Fault.MESSAGE and not isinstance(error, StoreCorruptError):
         return TryAgain(INFRASTRUCTURE_PAUSE.pause(1, random), counted=False)
     if tries >= MESSAGE_TRIES:
         return Fail()

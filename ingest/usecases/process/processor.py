@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ingest.containers.limits import ContainerLimits
 from ingest.domain.manifest import Manifest, Parse
 from ingest.domain.message import manifest_of
+from ingest.errors import StoreCorruptError
 from ingest.mime import MimeLimits, parse, parse_headers
 from ingest.usecases.process.assembly import PartAssembler
 from ingest.usecases.process.authentication import Authenticator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Executor
 
+    from ingest.domain.manifest import ObjectRef
     from ingest.domain.message import OpenMessage
     from ingest.metrics import Metrics
     from ingest.mime.events import MimeEvent
@@ -55,6 +57,7 @@ class Processor:
 
         Raises:
             StoreError: an object could not be read or written.
+            StoreCorruptError: the raw message is not the one that was stored.
             SpoolError: there is no room for temporary files.
             GuardError: no process can be started to read an attachment.
         """
@@ -77,8 +80,11 @@ class Processor:
         timer = _ParseTimer()
         try:
             with self.store.open(message.source.key) as raw:
-                for event in timer.time(parse(timer.exclude(check.pass_through(_chunks(raw))), self.limits)):
+                chunks = _verified_chunks(raw, message.source)
+                for event in timer.time(parse(timer.exclude(check.pass_through(chunks)), self.limits)):
                     parts.feed(event)
+                for _ in chunks:  # what a limit kept from being parsed has to be verified too
+                    pass
             bodies, attachments = parts.finish()
         except BaseException:
             parts.abandon()
@@ -100,7 +106,7 @@ class Processor:
 
     def _oversize(self, message: OpenMessage) -> Manifest:
         with self.store.open(message.source.key) as top:
-            head = top.read(HEAD_BYTES)
+            head = b"".join(_verified_chunks(top, message.source))[:HEAD_BYTES]
         return manifest_of(message, parse_headers(head), Parse(status="oversize")).model_copy(
             update={"authentication": self.authenticator.begin(message).result_of_header(head)}
         )
@@ -144,6 +150,19 @@ class _ParseTimer:
             yield chunk
 
 
-def _chunks(raw: BinaryIO) -> Iterator[bytes]:
+def _verified_chunks(raw: BinaryIO, source: ObjectRef) -> Iterator[bytes]:
+    """Yield the chunks of an object, and compare size and SHA-256 at its end with what was stored.
+
+    Raises:
+        StoreCorruptError: they differ, so that nothing made from them may count as processed.
+    """
+    digest, size = hashlib.sha256(), 0
     while chunk := raw.read(CHUNK_BYTES):
+        digest.update(chunk)
+        size += len(chunk)
         yield chunk
+    if (size, digest.hexdigest()) != (source.size, source.sha256):
+        raise StoreCorruptError(
+            f"the object {source.key} ({size} bytes) is no longer the one that was stored ({source.size} bytes):"
+            " restore it, then retry the message"
+        )

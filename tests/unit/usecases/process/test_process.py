@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import pytest
+
+from ingest.domain.mailbox import Deletion
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import StoreRefusedError, StoreUnavailableError
-from tests.support.bench import Bench, bench, mail, never
+from ingest.mime import MimeLimits
+from tests.support.bench import Bench, bench, mail, mailbox, never
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def put_fault(b: Bench, ending: str) -> None:
@@ -96,6 +105,30 @@ def test_message_that_triggers_a_bug_fails_with_an_event_and_the_others_pass() -
         (failed,) = b.ledger.failed_messages()
         assert failed.tries == MESSAGE_TRIES
         assert failed.message.source.key in b.store.objects, "its raw is kept"
+
+
+@pytest.mark.parametrize(
+    "change", [lambda raw: raw[:0], lambda raw: raw[:-1], lambda raw: raw[:-3] + b"!" + raw[-2:]]
+)
+@pytest.mark.parametrize("limits", [MimeLimits(), MimeLimits(header_bytes=10)])
+def test_altered_raw_object_is_never_processed(change: Callable[[bytes], bytes], limits: MimeLimits) -> None:
+    """Not even if a limit keeps its end from being parsed; its mail stays on the server."""
+    with bench(mailbox("a", deletion=Deletion(0.0))) as b:
+        b.process_stage = replace(b.process_stage, processor=replace(b.process_stage.processor, limits=limits))
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1", attachment=b"%PDF")
+        b.poll_all()
+        (key,) = b.keys("raw.eml")
+        stored = b.store.objects[key]
+        b.store.objects[key] = replace(stored, content=change(stored.content))
+        for _ in range(MESSAGE_TRIES + 1):
+            b.process_stage.run(never)
+            b.clock.time += 3600
+        (failed,) = b.ledger.failed_messages()
+        assert failed.reason == "store_corrupt"
+        assert b.keys("message.json") == []
+        b.poll_all()
+        assert b"u1" in drop.messages
 
 
 def test_message_that_kills_its_worker_repeatedly_fails() -> None:
