@@ -64,13 +64,13 @@ def scan(scanner: ClamdScanner, content: bytes) -> Scan:
 
 
 @pytest.mark.parametrize("size", [STREAM_MAX + 1, STREAM_MAX * 40])
-def test_a_stream_that_clamd_breaks_off_is_unscanned(clamd: Clamd, size: int) -> None:
+def test_stream_aborted_by_clamd_is_unscanned(clamd: Clamd, size: int) -> None:
     scanner = ClamdScanner(clamd.unix_url, timeout=20, largest=2**30)
     assert scan(scanner, bytes(size)) == UNSCANNED
     assert scan(scanner, VIRUS).status == "infected", "and the next one is scanned"
 
 
-def test_a_file_of_which_clamd_looks_at_a_part_only_is_unscanned(clamd: Clamd) -> None:
+def test_partially_scanned_file_is_unscanned(clamd: Clamd) -> None:
     scanner = ClamdScanner(clamd.unix_url, timeout=20, largest=2**30)
     assert scan(scanner, b"x" * FILE_MAX + VIRUS) == UNSCANNED
 
@@ -90,18 +90,18 @@ def test_a_file_of_which_clamd_looks_at_a_part_only_is_unscanned(clamd: Clamd) -
         b"x" * 10_000,
     ],
 )
-def test_what_is_neither_clean_nor_a_name_is_unscanned(answer: bytes) -> None:
+def test_unknown_answer_is_unscanned(answer: bytes) -> None:
     with answering(answer) as (url, _):
         assert scan(ClamdScanner(url, timeout=10, largest=1000), b"an invoice") == UNSCANNED
 
 
-def test_something_else_that_answers_is_no_scanner() -> None:
+def test_server_other_than_clamd_is_refused() -> None:
     with answering(b"+OK POP3 ready\r\n") as (url, _), pytest.raises(ScannerUnavailableError, match="not clamd"):
         ClamdScanner(url, timeout=10, largest=1000).check()
 
 
 @pytest.mark.parametrize("content", [b"an invoice", bytes(2**24)])
-def test_a_scanner_that_hangs_is_left_alone_for_a_while(content: bytes) -> None:
+def test_hanging_scanner_is_not_used_for_a_while(content: bytes) -> None:
     now = [0.0]
     with answering(None) as (url, met):
         scanner = ClamdScanner(url, timeout=0.3, largest=2**30, clock=lambda: now[0])

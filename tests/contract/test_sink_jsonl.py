@@ -42,21 +42,19 @@ def ids(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("before", [b"", event("whole").body + b"\n", b'{"id": "' + b"x" * 200_000 + b'"}\n'])
 @pytest.mark.parametrize("torn", [b'{"id": "to', b"\0" * 5000, b'{"id": "' + b"y" * 100_000, "ü".encode()[:1], b"7"])
-def test_a_torn_last_line_is_cut_off(sink: JsonLinesSink, path: Path, before: bytes, torn: bytes) -> None:
+def test_torn_last_line_is_cut_off(sink: JsonLinesSink, path: Path, before: bytes, torn: bytes) -> None:
     path.write_bytes(before + torn)
     sink.deliver([event("next")])
     assert path.read_bytes() == before + event("next").body + b"\n"
 
 
-def test_a_last_line_that_lacks_only_its_end_is_kept(sink: JsonLinesSink, path: Path) -> None:
+def test_last_line_that_lacks_only_its_newline_is_kept(sink: JsonLinesSink, path: Path) -> None:
     path.write_bytes(event("one").body + b"\n" + event("two").body)
     sink.deliver([event("three")])
     assert ids(path) == ["one", "two", "three"]
 
 
-def test_a_line_torn_by_another_process_while_the_file_is_open_is_cut_off_too(
-    sink: JsonLinesSink, path: Path
-) -> None:
+def test_line_torn_by_another_process_while_the_file_is_open_is_cut_off_too(sink: JsonLinesSink, path: Path) -> None:
     sink.deliver([event("one")])
     with path.open("ab") as other:
         other.write(b'{"id": "tw')
@@ -105,7 +103,7 @@ def test_several_writers_never_mix_their_lines(path: Path) -> None:
     assert len(ids(path)) == len(set(ids(path))) == 200
 
 
-def test_a_lock_that_is_never_released_ends_in_words(sink: JsonLinesSink, path: Path) -> None:
+def test_lock_that_is_never_released_is_reported(sink: JsonLinesSink, path: Path) -> None:
     with path.open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(SinkUnavailableError, match="another process"):
@@ -114,7 +112,7 @@ def test_a_lock_that_is_never_released_ends_in_words(sink: JsonLinesSink, path: 
     assert ids(path) == ["one"]
 
 
-def test_a_batch_that_does_not_fit_leaves_nothing_behind(path: Path) -> None:
+def test_batch_that_does_not_fit_leaves_nothing_behind(path: Path) -> None:
     """The limit on file size stands for a full disk: the same short write, then an error."""
     program = f"""
 import resource, signal
@@ -137,7 +135,7 @@ except SinkUnavailableError:
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "no folder", "file as folder"])
-def test_a_path_that_cannot_be_a_file_ends_in_words(tmp_path: Path, kind: str) -> None:
+def test_path_that_cannot_be_a_file_is_reported(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "place"
     if kind == "folder":
         place.mkdir()
@@ -152,6 +150,6 @@ def test_a_path_that_cannot_be_a_file_ends_in_words(tmp_path: Path, kind: str) -
     sink.close()
 
 
-def test_a_check_leaves_no_file_behind(sink: JsonLinesSink, path: Path) -> None:
+def test_check_leaves_no_file_behind(sink: JsonLinesSink, path: Path) -> None:
     sink.check()
     assert not path.exists()

@@ -26,7 +26,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACED = replace(event("e1"), traceparent=TRACEPARENT)
 
 
-def test_a_webhook_gets_a_header_and_the_body_as_it_is() -> None:
+def test_webhook_gets_a_header_and_the_body_as_it_is() -> None:
     with Receiver() as receiver:
         sink = WebhookSink("s", receiver.url, lambda: SECRET, timeout=10, clock=time.time, allow_private=True)
         with closing(sink):
@@ -55,7 +55,7 @@ def test_queues_and_topics_get_an_attribute_which_counts_for_the_size(kind: str)
     assert weigh_text(TRACED) - weigh_text(event("e1")) == len("traceparentString" + TRACEPARENT)
 
 
-def test_a_message_of_a_broker_gets_a_header(rabbitmq: RabbitMq) -> None:
+def test_message_of_a_broker_gets_a_header(rabbitmq: RabbitMq) -> None:
     queue = AmqpQueue(rabbitmq)
     broker = AmqpBroker("127.0.0.1", rabbitmq.port, tls=False)
     route = Route("", queue.name)

@@ -78,7 +78,7 @@ class Syncs:
 
 
 @pytest.mark.parametrize("only_if_absent", [False, True])
-def test_a_put_is_durable_with_all_the_folders_above_it(
+def test_put_is_durable_with_all_the_folders_above_it(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, only_if_absent: bool
 ) -> None:
     syncs = Syncs(store, monkeypatch)
@@ -90,7 +90,7 @@ def test_a_put_is_durable_with_all_the_folders_above_it(
     assert last == (root / "box/day", ["box/day/key"])
 
 
-def test_a_folder_known_to_be_durable_is_not_synchronised_again(
+def test_folder_known_to_be_durable_is_not_synchronised_again(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, "box/day/1", b"bytes")
@@ -99,7 +99,7 @@ def test_a_folder_known_to_be_durable_is_not_synchronised_again(
     assert [path for path, _ in syncs.seen][1:] == [tmp_path / "store/box/day"]
 
 
-def test_the_folder_of_another_process_is_not_taken_for_durable(
+def test_folder_of_another_process_is_not_taken_for_durable(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have made the folder, and not yet have come to synchronise it."""
@@ -110,7 +110,7 @@ def test_the_folder_of_another_process_is_not_taken_for_durable(
     assert next(path for path, _ in syncs.seen) == tmp_path / "store/box"
 
 
-def test_an_object_found_by_only_if_absent_is_durable_too(
+def test_object_found_by_only_if_absent_is_durable_too(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller goes on as if it had stored it, and its writer may have been stopped before it was durable."""
@@ -122,7 +122,7 @@ def test_an_object_found_by_only_if_absent_is_durable_too(
     assert tmp_path / "store/box" in [path for path, _ in syncs.seen]
 
 
-def test_what_is_erased_is_gone_durably_with_empty_folders_and_what_was_half_written(
+def test_erase_removes_empty_folders_and_temporary_files_durably(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in ("box/m/message.json", "box/m/attachments/1-a", "box/m/attachments/more/2-b"):
@@ -145,7 +145,7 @@ def test_erasing_again_makes_durable_what_was_removed_before(
     assert [path for path, _ in syncs.seen] == [tmp_path / "store/box/m"]
 
 
-def test_a_link_is_erased_and_not_what_it_points_to(store: FolderStore, tmp_path: Path) -> None:
+def test_link_is_erased_and_not_what_it_points_to(store: FolderStore, tmp_path: Path) -> None:
     put(store, "box/m/a", b"bytes")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/file").write_bytes(b"of somebody else")
@@ -174,7 +174,7 @@ FolderStore(Path(sys.argv[1])).put("box/day/key", sys.stdin.buffer, size=1, sha2
 """
 
 
-def test_a_killed_put_leaves_only_what_is_never_listed(store: FolderStore, tmp_path: Path) -> None:
+def test_killed_put_leaves_only_temporary_files(store: FolderStore, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "store")], stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(b"x" * 2**20)
@@ -200,7 +200,7 @@ def test_folders_may_be_removed_while_the_store_is_in_use(store: FolderStore, tm
     assert stored_keys(store, "") == ["box/day/key"]
 
 
-def test_a_segment_may_be_as_long_as_a_file_name(store: FolderStore) -> None:
+def test_segment_may_be_as_long_as_a_file_name(store: FolderStore) -> None:
     longest = "ü" * 127 + "x"
     put(store, f"box/{longest}", b"bytes")
     assert stored_keys(store, "") == [f"box/{longest}"]
@@ -208,7 +208,7 @@ def test_a_segment_may_be_as_long_as_a_file_name(store: FolderStore) -> None:
         put(store, f"box/{longest}x", b"bytes")
 
 
-def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_full_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=256k") as disk:
         store = FolderStore(disk / "store")
         put(store, "box/small", b"bytes")
@@ -218,7 +218,7 @@ def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
         put(store, "box/other", b"bytes")
 
 
-def test_a_limit_on_file_sizes_is_refused_and_leaves_nothing(store: FolderStore, tmp_path: Path) -> None:
+def test_limit_on_file_sizes_is_refused_and_leaves_nothing(store: FolderStore, tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
@@ -229,7 +229,7 @@ def test_a_limit_on_file_sizes_is_refused_and_leaves_nothing(store: FolderStore,
     assert files(tmp_path) == []
 
 
-def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+def test_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=256k") as disk:
         store = FolderStore(disk / "store")
         put(store, "box/a", b"bytes")
@@ -242,7 +242,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
         assert stored_keys(store, "") == ["box/a"]
 
 
-def test_a_root_whose_parent_is_missing_is_refused_not_empty(tmp_path: Path) -> None:
+def test_root_whose_parent_is_missing_is_refused_not_empty(tmp_path: Path) -> None:
     """So a volume that is not mounted is no empty store, in which every object would be missing."""
     store = FolderStore(tmp_path / "volume/store")
     calls: list[Callable[[], object]] = [
@@ -257,7 +257,7 @@ def test_a_root_whose_parent_is_missing_is_refused_not_empty(tmp_path: Path) -> 
             call()
 
 
-def test_a_file_where_a_folder_should_be_is_refused(store: FolderStore, tmp_path: Path) -> None:
+def test_file_where_a_folder_should_be_is_refused(store: FolderStore, tmp_path: Path) -> None:
     put(store, "box/a", b"bytes")
     with pytest.raises(StoreRefusedError, match="a file is where a folder should be"):
         put(store, "box/a/b", b"bytes")
@@ -266,7 +266,7 @@ def test_a_file_where_a_folder_should_be_is_refused(store: FolderStore, tmp_path
     assert [path.name for path in files(tmp_path)] == ["a"]
 
 
-def test_a_failing_disk_is_worth_another_try_and_leaves_nothing(
+def test_failing_disk_is_transient_and_leaves_nothing(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, "box/a", b"bytes")

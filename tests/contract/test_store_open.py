@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         ("s3://invoices/a b#?%41", "invoices", "a b#?%41"),
     ],
 )
-def test_an_s3_url_is_bucket_and_prefix(url: str, bucket: str, prefix: str) -> None:
+def test_s3_url_is_bucket_and_prefix(url: str, bucket: str, prefix: str) -> None:
     store, found = open_store(url, endpoint="http://127.0.0.1:1", keys=lambda: ("key", "secret"))
     assert isinstance(store, S3Store)
     assert (store.bucket, found) == (bucket, prefix)
@@ -40,7 +40,7 @@ def test_an_s3_url_is_bucket_and_prefix(url: str, bucket: str, prefix: str) -> N
 @pytest.mark.parametrize(
     ("url", "folder"), [("file:///var/lib/mailhaul", "/var/lib/mailhaul"), ("file:///a%20b/ü/", "/a b/ü")]
 )
-def test_a_file_url_is_a_folder(url: str, folder: str) -> None:
+def test_file_url_is_a_folder(url: str, folder: str) -> None:
     store, prefix = open_store(url)
     assert isinstance(store, FolderStore)
     assert (store.bucket, prefix) == (Path(folder).as_uri(), "")
@@ -61,7 +61,7 @@ def test_a_file_url_is_a_folder(url: str, folder: str) -> None:
         "s3://b/a//c",
     ],
 )
-def test_any_other_url_is_a_mistake_that_says_so(url: str) -> None:
+def test_other_urls_are_config_errors(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^store: "):
         open_store(url)
 
@@ -171,7 +171,7 @@ def test_failures_are_counted_and_passed_on(
     assert counted(metrics) == {(name, result): 1 for name in ("put", "get", "stat", "delete", "erase", "list")}
 
 
-def test_a_get_that_fails_while_it_is_read_is_no_success(store: MeteredStore, metrics: Metrics) -> None:
+def test_get_that_fails_while_read_is_not_counted_as_ok(store: MeteredStore, metrics: Metrics) -> None:
     put(store)
     with pytest.raises(StoreUnavailableError), store.open("a"):
         raise StoreUnavailableError

@@ -90,7 +90,7 @@ def test_type_disposition_and_checksum_go_with_the_object(s3_server: S3Server, b
     client.close()
 
 
-def test_a_type_that_is_no_header_is_not_sent(s3_server: S3Server, bucket: str) -> None:
+def test_content_type_unfit_for_a_header_is_not_sent(s3_server: S3Server, bucket: str) -> None:
     """A sender writes what he likes into a Content-Type; it must not keep his mail from being stored."""
     store = s3_server.open(bucket)
     for number, declared in enumerate(("text/plain\r\nx-evil: 1", "text/größe")):
@@ -98,7 +98,7 @@ def test_a_type_that_is_no_header_is_not_sent(s3_server: S3Server, bucket: str) 
     assert len(stored_keys(store, "")) == 2
 
 
-def test_an_object_of_somebody_else_is_read_for_its_checksum(s3_server: S3Server, bucket: str) -> None:
+def test_object_of_another_program_is_read_for_its_checksum(s3_server: S3Server, bucket: str) -> None:
     client = s3_server.client()
     client.put_object(Bucket=bucket, Key="box/a", Body=b"bytes")
     client.close()
@@ -123,7 +123,7 @@ class Breaks(io.BytesIO):
         return super().read(size)
 
 
-def test_an_upload_in_parts_that_is_stopped_leaves_no_parts(s3_server: S3Server, bucket: str) -> None:
+def test_upload_in_parts_that_is_stopped_leaves_no_parts(s3_server: S3Server, bucket: str) -> None:
     store = s3_server.open(bucket, single_bytes=MIB, part_bytes=5 * MIB)
     with pytest.raises(KeyboardInterrupt):
         store.put("box/a", Breaks(bytes(12 * MIB)), size=12 * MIB, sha256="", content_type="text/plain")
@@ -142,7 +142,7 @@ def test_an_upload_in_parts_that_is_stopped_leaves_no_parts(s3_server: S3Server,
         ("unknown key", "correct the credentials"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_no_secret(s3_server: S3Server, bucket: str, whose: str, remedy: str) -> None:
+def test_refusal_names_the_remedy_and_no_secret(s3_server: S3Server, bucket: str, whose: str, remedy: str) -> None:
     unknown = Account("unknown-key", "unknown-secret")
     store = {
         "missing": lambda: s3_server.open("no-such-bucket"),
@@ -159,7 +159,7 @@ def test_a_refusal_says_what_to_do_and_no_secret(s3_server: S3Server, bucket: st
             assert account.secret_key not in str(caught.value)
 
 
-def test_without_credentials_it_says_where_to_put_them(
+def test_missing_credentials_are_reported_with_a_remedy(
     s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -356,7 +356,7 @@ def running(server: OddServer) -> Iterator[OddServer]:
         server.server_close()
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
+def test_unreachable_server_is_unavailable() -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     store = S3Store("bucket", endpoint=endpoint, keys=lambda: ("key", "secret"), attempts=1)
     for call in every_call(store):
@@ -365,13 +365,13 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["no url", "127.0.0.1:9000", "http://"])
-def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
+def test_invalid_endpoint_is_refused(endpoint: str) -> None:
     store = S3Store("bucket", endpoint=endpoint, keys=lambda: ("key", "secret"))
     with pytest.raises(StoreRefusedError, match="write https://host:port"):
         put(store, "box/a", b"bytes")
 
 
-def test_a_server_that_does_not_answer_is_unavailable(odd: OddServer) -> None:
+def test_server_that_does_not_answer_is_unavailable(odd: OddServer) -> None:
     store = odd.open(read_timeout=0.2)
     put(store, "box/a", bytes(MIB))
     for quirk in ("stalls", "stalls halfway"):
@@ -380,7 +380,7 @@ def test_a_server_that_does_not_answer_is_unavailable(odd: OddServer) -> None:
             read(store, "box/a")
 
 
-def test_an_object_that_is_cut_short_is_an_error_not_an_end(odd: OddServer) -> None:
+def test_truncated_object_is_an_error(odd: OddServer) -> None:
     store = odd.open()
     put(store, "box/a", bytes(MIB))
     odd.quirks = {"cuts"}
@@ -388,7 +388,7 @@ def test_an_object_that_is_cut_short_is_an_error_not_an_end(odd: OddServer) -> N
         list(iter(lambda: body.read(1000), b""))
 
 
-def test_a_busy_server_is_asked_as_often_as_configured(odd: OddServer) -> None:
+def test_busy_server_is_retried_as_often_as_configured(odd: OddServer) -> None:
     odd.quirks = {"busy"}
     with pytest.raises(StoreUnavailableError, match="SlowDown"):
         read(odd.open(attempts=2), "box/a")
@@ -482,7 +482,7 @@ def test_access_keys_that_cannot_be_read_are_a_refusal(odd: OddServer) -> None:
 
 
 @pytest.mark.parametrize("quirk", ["refuses conditions", "ignores conditions"])
-def test_where_the_server_cannot_create_conditionally_we_look_first(odd: OddServer, quirk: str) -> None:
+def test_without_conditional_creation_the_key_is_checked_first(odd: OddServer, quirk: str) -> None:
     odd.quirks = {quirk}
     store = odd.open()
     put(store, "box/a", b"first", only_if_absent=True)
@@ -495,7 +495,7 @@ def test_where_the_server_cannot_create_conditionally_we_look_first(odd: OddServ
     assert len(asked) <= 2, "what the server showed once is remembered"
 
 
-def test_a_server_that_keeps_conditions_is_asked_but_once_for_each_object(odd: OddServer) -> None:
+def test_conditional_creation_costs_one_request_per_object(odd: OddServer) -> None:
     store = odd.open()
     put(store, "box/a", b"first", only_if_absent=True)
     odd.requests.clear()
@@ -503,7 +503,7 @@ def test_a_server_that_keeps_conditions_is_asked_but_once_for_each_object(odd: O
     assert [method for method, _, _ in odd.requests] == ["PUT"]
 
 
-def test_what_another_created_while_the_parts_were_sent_stays_as_it_is(odd: OddServer) -> None:
+def test_object_created_during_a_multipart_upload_is_not_replaced(odd: OddServer) -> None:
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             odd.objects["/bucket/box/a"] = b"first"
@@ -523,7 +523,7 @@ def test_what_another_created_while_the_parts_were_sent_stays_as_it_is(odd: OddS
     assert "DELETE" in [method for method, _, _ in odd.requests], "the upload is aborted"
 
 
-def test_where_the_server_does_not_know_checksums_they_are_left_out(odd: OddServer) -> None:
+def test_checksums_are_left_out_if_the_server_refuses_them(odd: OddServer) -> None:
     odd.quirks = {"refuses checksums", "refuses conditions"}
     store = odd.open()
     put(store, "box/a", b"bytes", only_if_absent=True)
@@ -533,7 +533,7 @@ def test_where_the_server_does_not_know_checksums_they_are_left_out(odd: OddServ
     assert [method for method, _, _ in odd.requests] == ["PUT"]
 
 
-def test_a_put_carries_the_checksum_and_nothing_that_few_servers_know(odd: OddServer) -> None:
+def test_put_sends_the_checksum_and_no_rare_headers(odd: OddServer) -> None:
     put(odd.open(kms_key="arn:aws:kms:key"), "box/a", b"bytes")
     _, headers, _ = odd.requests[-1]
     assert headers["x-amz-checksum-sha256"] == "J3CJ2RwL308uaGK6fkoHYFEZQx9dE/cm3TUrBvGyBqk="
@@ -545,7 +545,7 @@ def test_a_put_carries_the_checksum_and_nothing_that_few_servers_know(odd: OddSe
         assert odd_one not in headers
 
 
-def test_connections_are_used_again_but_not_by_a_forked_process(odd: OddServer) -> None:
+def test_connections_are_reused_but_not_by_a_forked_process(odd: OddServer) -> None:
     """Two processes that write into one connection would read each other's answers."""
     store = odd.open()
     put(store, "box/a", b"bytes")

@@ -58,7 +58,7 @@ def test_every_version_and_every_marker_goes(s3_server: S3Server, client: S3Clie
     assert versions(client, bucket) == [("box/other", True)]
 
 
-def test_what_is_kept_keeps_its_latest_version_only(s3_server: S3Server, client: S3Client, bucket: str) -> None:
+def test_kept_objects_keep_their_latest_version_only(s3_server: S3Server, client: S3Client, bucket: str) -> None:
     store = s3_server.open(bucket)
     for content in (b"secret", b"secret too", b"record"):
         put(store, "box/m/message.json", content)
@@ -69,7 +69,7 @@ def test_what_is_kept_keeps_its_latest_version_only(s3_server: S3Server, client:
         assert body.read() == b"record"
 
 
-def test_what_is_locked_stays_and_is_told(s3_server: S3Server, client: S3Client, bucket: str) -> None:
+def test_locked_objects_stay_and_are_reported(s3_server: S3Server, client: S3Client, bucket: str) -> None:
     store = s3_server.open(bucket)
     put(store, "box/m/raw.eml", b"held")
     client.put_object_legal_hold(Bucket=bucket, Key="box/m/raw.eml", LegalHold={"Status": "ON"})
@@ -80,7 +80,7 @@ def test_what_is_locked_stays_and_is_told(s3_server: S3Server, client: S3Client,
     assert store.erase("box/m") == 1
 
 
-def test_who_may_not_erase_is_told_what_to_allow(s3_server: S3Server, bucket: str) -> None:
+def test_missing_permission_to_erase_is_named(s3_server: S3Server, bucket: str) -> None:
     with pytest.raises(StoreRefusedError, match="s3:DeleteObjectVersion"):
         s3_server.open(bucket, s3_server.stranger).erase("box/m")
 
@@ -96,7 +96,7 @@ def stubbed() -> Iterator[tuple[S3Client, Stubber]]:
     made.close()
 
 
-def test_a_server_that_knows_no_versions_lists_objects(stubbed: tuple[S3Client, Stubber]) -> None:
+def test_server_without_versions_lists_objects(stubbed: tuple[S3Client, Stubber]) -> None:
     client, stubber = stubbed
     where = {"Bucket": "b", "Prefix": "m/"}
     stubber.add_client_error("list_object_versions", "NotImplemented", http_status_code=501, expected_params=where)
@@ -107,7 +107,7 @@ def test_a_server_that_knows_no_versions_lists_objects(stubbed: tuple[S3Client, 
     assert erase(client, "b", "m/", ["m/keep"]) == 1
 
 
-def test_the_latest_version_goes_last_so_that_none_comes_to_light(stubbed: tuple[S3Client, Stubber]) -> None:
+def test_latest_version_is_removed_last(stubbed: tuple[S3Client, Stubber]) -> None:
     """Also when another erases beside us."""
     client, stubber = stubbed
     listed = [{"Key": "m/a", "VersionId": id_, "IsLatest": id_ == "3"} for id_ in "321"]

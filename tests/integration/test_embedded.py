@@ -85,7 +85,7 @@ def add_mailbox(ledger: EmbeddedLedger, name: str) -> set[str]:
         return made.mailboxes.members()
 
 
-def test_it_keeps_what_it_was_told_over_a_restart(tmp_path: Path) -> None:
+def test_data_survives_a_restart(tmp_path: Path) -> None:
     with EmbeddedLedger(tmp_path / "made" / "anew") as first:
         assert owns(first)
         assert first.alive()
@@ -98,7 +98,7 @@ def test_it_keeps_what_it_was_told_over_a_restart(tmp_path: Path) -> None:
         assert add_mailbox(second, "b") == {"a", "b"}
 
 
-def test_nobody_else_can_reach_it(tmp_path: Path) -> None:
+def test_socket_is_private(tmp_path: Path) -> None:
     """Neither over the network nor, as another user, through the file system."""
     with EmbeddedLedger(tmp_path) as ledger, closing(Redis.from_url(ledger.url, protocol=2)) as client:
         assert client.config_get("port") == {"port": "0"}
@@ -112,7 +112,7 @@ def test_it_writes_every_change_and_never_evicts(tmp_path: Path) -> None:
     assert (tmp_path / "valkey.log").stat().st_size
 
 
-def test_a_folder_too_deep_for_a_socket_works(tmp_path: Path) -> None:
+def test_folder_too_deep_for_a_socket_works(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 60) / ("y y" * 20)
     with EmbeddedLedger(deep) as ledger:
         assert add_mailbox(ledger, "a") == {"a"}
@@ -122,7 +122,7 @@ def test_a_folder_too_deep_for_a_socket_works(tmp_path: Path) -> None:
     ledger.socket.parent.rmdir()
 
 
-def test_a_place_for_the_socket_that_others_can_enter_is_refused(tmp_path: Path) -> None:
+def test_socket_folder_that_others_can_enter_is_refused(tmp_path: Path) -> None:
     ledger = EmbeddedLedger(tmp_path / ("x" * 60) / ("y" * 60))
     ledger.socket.parent.mkdir(mode=0o755)
     ledger.socket.parent.chmod(0o755)
@@ -133,7 +133,7 @@ def test_a_place_for_the_socket_that_others_can_enter_is_refused(tmp_path: Path)
         ledger.socket.parent.rmdir()
 
 
-def test_a_second_process_shares_the_server_and_leaves_it_running(tmp_path: Path) -> None:
+def test_second_process_shares_the_server_and_leaves_it_running(tmp_path: Path) -> None:
     with owner(tmp_path):
         with EmbeddedLedger(tmp_path) as mine:
             assert not mine.owned
@@ -203,7 +203,7 @@ def test_after_everything_was_killed_it_starts_again(tmp_path: Path) -> None:
         assert mine.alive()
 
 
-def test_a_supervisor_brings_back_a_server_that_died(tmp_path: Path) -> None:
+def test_supervisor_brings_back_a_server_that_died(tmp_path: Path) -> None:
     with EmbeddedLedger(tmp_path) as ledger:
         pid = server_pid(ledger)
         add_mailbox(ledger, "a")
@@ -215,7 +215,7 @@ def test_a_supervisor_brings_back_a_server_that_died(tmp_path: Path) -> None:
         assert ledger.alive()
 
 
-def test_a_supervisor_replaces_a_server_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_supervisor_replaces_a_server_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "STOP_SECONDS", 0.2)
     with EmbeddedLedger(tmp_path) as ledger:
         pid = server_pid(ledger)
@@ -225,7 +225,7 @@ def test_a_supervisor_replaces_a_server_that_hangs(tmp_path: Path, monkeypatch: 
         assert ledger.alive()
 
 
-def test_one_who_shares_takes_over_when_the_owner_is_gone(tmp_path: Path) -> None:
+def test_sharing_process_becomes_owner_after_the_owner_ended(tmp_path: Path) -> None:
     with EmbeddedLedger(tmp_path) as first:
         second = EmbeddedLedger(tmp_path)
         second.start()
@@ -244,7 +244,7 @@ def test_ctrl_c_at_the_terminal_does_not_reach_the_server(tmp_path: Path) -> Non
         assert os.getpgid(server_pid(ledger)) != os.getpgrp()
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").write_text("in the way")
     ledger = EmbeddedLedger(tmp_path)
     with pytest.raises(StartError, match=r"ended as it started; the end of .*valkey\.log"):
@@ -252,20 +252,20 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert not ledger.owned
 
 
-def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartError, match=r"file/ledger cannot be used"):
         EmbeddedLedger(tmp_path / "file" / "ledger").start()
 
 
-def test_a_machine_without_any_server_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_server_binary_is_reported_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StartError, match="install valkey-server or redis-server"):
         find_server()
 
 
-def test_an_installed_server_does_where_the_wheel_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_server_is_used_if_the_wheel_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = find_server()
     (tmp_path / "redis-server").symlink_to(wheel)
     monkeypatch.setattr(sys, "path", [])

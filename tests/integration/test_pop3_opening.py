@@ -99,7 +99,7 @@ def test_silence_instead_of_a_greeting_meets_the_deadline_and_names_tls() -> Non
         opened(mailbox(server.port, deadlines=Deadlines(reply=SHORT)))
 
 
-def test_a_byte_now_and_then_does_not_move_the_deadline() -> None:
+def test_dripping_server_does_not_extend_the_deadline() -> None:
     steps = [Trickle(b"+OK " + b"x" * 400, pause=SHORT / 5)]
     with ScriptedServer(steps) as server, pytest.raises(MaildropTimeoutError, match="greet"):
         opened(mailbox(server.port, deadlines=Deadlines(reply=SHORT)))

@@ -75,7 +75,7 @@ def test_kinds_come_in_turn() -> None:
 
 @pytest.mark.parametrize("index", range(3))
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_parser_finds_exactly_the_declared_attachments(kind: Kind, index: int) -> None:
+def test_parser_finds_exactly_the_declared_attachments(kind: Kind, index: int) -> None:
     mail = sample(index, "orders", kind)
     declared = {
         (file.filename, file.media_type): file.content
@@ -86,7 +86,7 @@ def test_a_parser_finds_exactly_the_declared_attachments(kind: Kind, index: int)
     assert len({file.filename for file in mail.attachments}) == len(mail.attachments)
 
 
-def test_a_forwarded_mail_holds_the_nested_one_byte_for_byte() -> None:
+def test_forwarded_mail_holds_the_nested_one_byte_for_byte() -> None:
     mail = sample(0, "orders", Kind.FORWARDED)
     nested, pdf = mail.attachments
     assert nested.media_type == "message/rfc822"
@@ -95,7 +95,7 @@ def test_a_forwarded_mail_holds_the_nested_one_byte_for_byte() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_parser_finds_the_declared_bodies(kind: Kind) -> None:
+def test_parser_finds_the_declared_bodies(kind: Kind) -> None:
     mail = sample(1, "orders", kind)
     message = message_from_bytes(mail.raw, policy=email.policy.default)
     assert (message.get_body(("plain",)) is not None) == mail.has_text
@@ -112,7 +112,7 @@ def test_lines_end_in_crlf_and_are_short_enough_for_smtp(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_topmost_received_header_bears_the_time_of_arrival(kind: Kind) -> None:
+def test_topmost_received_header_bears_the_time_of_arrival(kind: Kind) -> None:
     at = datetime(2026, 3, 1, 23, 59, 58, tzinfo=UTC)
     message = message_from_bytes(sample(0, "orders", kind, at).raw)
     times = [parsedate_to_datetime(value.rpartition(";")[2].strip()) for value in message.get_all("Received", [])]
@@ -131,13 +131,13 @@ def test_addresses_lie_in_domains_reserved_for_examples(kind: Kind) -> None:
         assert all(re.search(r"(^|\.)example\.(com|net|org)$", domain) for domain in domains)
 
 
-def test_a_pdf_invoice_is_as_large_as_such_files_are() -> None:
+def test_pdf_invoice_is_as_large_as_such_files_are() -> None:
     sizes = [len(sample(index, "orders", Kind.PDF_INVOICE).attachments[0].content) for index in range(30)]
     assert min(sizes) >= 30_000
     assert max(sizes) <= 80_000
 
 
-def test_a_german_mail_reads_right() -> None:
+def test_german_mail_reads_right() -> None:
     message = message_from_bytes(sample(0, "orders", Kind.GERMAN).raw, policy=email.policy.default)
     assert "\N{EN DASH} fällig am" in message["Subject"]
     assert message["Subject"].endswith("Müller & Söhne")
@@ -147,7 +147,7 @@ def test_a_german_mail_reads_right() -> None:
     assert "Mit freundlichen Grüßen" in body.get_content()
 
 
-def test_a_newsletter_shows_its_picture_by_content_id() -> None:
+def test_newsletter_shows_its_picture_by_content_id() -> None:
     message = message_from_bytes(sample(0, "orders", Kind.NEWSLETTER).raw, policy=email.policy.default)
     (picture,) = (part for part in message.walk() if part.get_content_type() == "image/png")
     html = message.get_body(("html",))
@@ -156,7 +156,7 @@ def test_a_newsletter_shows_its_picture_by_content_id() -> None:
     assert message["List-Id"]
 
 
-def test_an_e_invoice_is_ubl_whose_sums_agree() -> None:
+def test_e_invoice_is_ubl_whose_sums_agree() -> None:
     for index in range(5):
         root = ET.fromstring(sample(index, "orders", Kind.XML_INVOICE).attachments[0].content)  # noqa: S314 - our own
         assert root.tag == _UBL
@@ -171,13 +171,13 @@ def test_an_e_invoice_is_ubl_whose_sums_agree() -> None:
         assert [net + amounts["TaxAmount"][0]] == amounts["PayableAmount"]
 
 
-def test_a_zip_holds_a_pdf_and_e_invoices() -> None:
+def test_zip_holds_a_pdf_and_e_invoices() -> None:
     with zipfile.ZipFile(io.BytesIO(sample(0, "orders", Kind.ZIP_INVOICES).attachments[0].content)) as archive:
         assert archive.testzip() is None
         assert sorted(name[-4:] for name in archive.namelist()) == [".pdf", ".xml", ".xml"]
 
 
-def test_a_csv_has_as_many_cells_in_each_row() -> None:
+def test_csv_has_as_many_cells_in_each_row() -> None:
     content = sample(0, "orders", Kind.CSV_LIST).attachments[0].content
     rows = list(csv.reader(io.StringIO(content.decode(), newline=""), delimiter=";"))
     assert len(rows) > 50
@@ -195,14 +195,14 @@ def _malformed() -> list[SampleMail]:
     return [sample(index, "orders", Kind.MALFORMED) for index in range(12)]
 
 
-def test_a_malformed_mail_lacks_its_final_boundary() -> None:
+def test_malformed_mail_lacks_its_final_boundary() -> None:
     for mail in _malformed():
         boundary = message_from_bytes(mail.raw).get_boundary()
         assert boundary is not None
         assert f"--{boundary}--".encode() not in mail.raw
 
 
-def test_a_malformed_mail_has_raw_8_bit_headers_and_an_odd_transfer_encoding() -> None:
+def test_malformed_mail_has_raw_8_bit_headers_and_an_odd_transfer_encoding() -> None:
     spellings = set()
     for mail in _malformed():
         assert "Subject: Rechnung für März".encode("latin-1") in mail.raw

@@ -26,14 +26,14 @@ def test_every_mailbox_gets_mail_and_no_unfinished_file_is_left(tmp_path: Path) 
         assert {path.suffix for path in files} == {".eml"}
 
 
-def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
+def test_second_start_changes_nothing(tmp_path: Path) -> None:
     write_demo(tmp_path, _NOW)
     before = _mails(tmp_path)
     write_demo(tmp_path, _NOW + timedelta(days=1))
     assert _mails(tmp_path) == before
 
 
-def test_a_start_that_was_cut_short_is_completed(tmp_path: Path) -> None:
+def test_start_that_was_cut_short_is_completed(tmp_path: Path) -> None:
     write_demo(tmp_path, _NOW)
     before = _mails(tmp_path)
     lost = next(iter(tmp_path.rglob("000003-*.eml")))
@@ -53,7 +53,7 @@ def test_mail_comes_to_each_mailbox_in_turn_and_is_always_new(tmp_path: Path) ->
     assert {path.parent.name for path in paths[: len(DEMO_MAILBOXES)]} == {box.user for box in DEMO_MAILBOXES}
 
 
-def test_a_restart_goes_on_counting(tmp_path: Path) -> None:
+def test_restart_goes_on_counting(tmp_path: Path) -> None:
     write_demo(tmp_path, _NOW)
     first = deliver_one(tmp_path, 0, _NOW)
     second = deliver_one(tmp_path, 0, _NOW)
@@ -65,7 +65,7 @@ def test_counting_begins_at_nought_in_an_empty_mailbox(tmp_path: Path) -> None:
     assert deliver_one(tmp_path, 0, _NOW).name.startswith("000000-")
 
 
-def test_a_number_used_again_gives_another_name(tmp_path: Path) -> None:
+def test_number_used_again_gives_another_name(tmp_path: Path) -> None:
     """The name is the unique-id: a mail that was deleted must not lend its own to the next one."""
     write_demo(tmp_path, _NOW)
     first = deliver_one(tmp_path, 0, _NOW)

@@ -22,13 +22,13 @@ def test_encoded_words_read_back_and_each_is_short_enough(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", _NAMES)
-def test_an_encoded_name_reads_back(text: str) -> None:
+def test_encoded_name_reads_back(text: str) -> None:
     written = encoded_name(text)
     assert str(make_header(decode_header(written))) == text
     assert re.fullmatch(r"=\?iso-8859-1\?Q\?[!->@-~]*\?=", written)
 
 
 @pytest.mark.parametrize("text", [*_NAMES, "Łódź \N{EN DASH} Kraków €" * 5])
-def test_an_extended_parameter_reads_back(text: str) -> None:
+def test_extended_parameter_reads_back(text: str) -> None:
     header = f"Content-Disposition: attachment;\r\n {extended_parameter('filename', text)}\r\n\r\n"
     assert message_from_string(header, policy=email.policy.default).get_filename() == text

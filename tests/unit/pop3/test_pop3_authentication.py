@@ -37,19 +37,19 @@ def test_user_and_pass() -> None:
     assert sent(way(Mechanism.PASSWORD, "joé")) == ["USER joé\r\n".encode(), b"PASS tanstaaf\r\n"]
 
 
-def test_apop_is_reckoned_from_the_timestamp() -> None:
+def test_apop_digest_uses_the_greeting_timestamp() -> None:
     """The example of RFC 1939 section 7."""
     login = way(Mechanism.APOP, "mrose")
     expected = [b"APOP mrose c4c9334bac560ecc979e58001b3e22fb\r\n"]
     assert sent(login, b"<1896.697170952@dbc.mtview.ca.us>") == expected
 
 
-def test_without_a_timestamp_there_is_no_apop() -> None:
+def test_apop_is_refused_without_a_timestamp() -> None:
     with pytest.raises(MaildropRefusedError, match="no timestamp"):
         way(Mechanism.APOP).commands(None)
 
 
-def test_plain_says_all_in_the_command() -> None:
+def test_plain_fits_into_the_auth_command() -> None:
     """The example of RFC 4616 section 4."""
     login = way(Mechanism.PLAIN, secret="tanstaaftanstaaf")
     assert sent(login) == [b"AUTH PLAIN " + b64(b"\0tim\0tanstaaftanstaaf") + b"\r\n"]
@@ -58,7 +58,7 @@ def test_plain_says_all_in_the_command() -> None:
         login.respond(b"")
 
 
-def test_login_answers_two_questions_whatever_they_are_called() -> None:
+def test_login_answers_two_prompts_whatever_their_wording() -> None:
     login = way(Mechanism.LOGIN)
     assert sent(login) == [b"AUTH LOGIN\r\n"]
     assert login.respond(b64(b"User Name\0")) == b"tim"
@@ -68,7 +68,7 @@ def test_login_answers_two_questions_whatever_they_are_called() -> None:
         login.respond(b"")
 
 
-def test_xoauth2_is_googles() -> None:
+def test_xoauth2_follows_googles_format() -> None:
     """The example of Google's description; a refusal is answered with nothing."""
     login = way(Mechanism.XOAUTH2, "someuser@example.com", "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg")
     response = (
@@ -81,7 +81,7 @@ def test_xoauth2_is_googles() -> None:
         login.respond(b"")
 
 
-def test_oauthbearer_is_that_of_rfc_7628() -> None:
+def test_oauthbearer_follows_rfc_7628() -> None:
     """The examples of sections 4.1 and 4.3: user, host and port stand in it; a refusal is answered with control-A."""
     login = way(Mechanism.OAUTHBEARER, "u,=@example.com", "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==")
     (line,) = sent(login)
@@ -93,7 +93,7 @@ def test_oauthbearer_is_that_of_rfc_7628() -> None:
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.XOAUTH2, Mechanism.OAUTHBEARER])
-def test_a_token_that_was_refused_cannot_be_accepted(mechanism: Mechanism) -> None:
+def test_refused_token_cannot_be_accepted(mechanism: Mechanism) -> None:
     login = way(mechanism)
     login.commands(None)
     login.respond(b"e30=")
@@ -106,7 +106,7 @@ FINAL = b64(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
 NONCE = "rOprNGfwEbeRWgbNEkqO"
 
 
-def test_scram_is_that_of_rfc_7677() -> None:
+def test_scram_follows_rfc_7677() -> None:
     """The example of section 3, the server's signature with it."""
     exchange = Scram("user", "pencil", NONCE)
     assert exchange.initial() == b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO"
@@ -119,7 +119,7 @@ def test_scram_is_that_of_rfc_7677() -> None:
         exchange.respond(FINAL)
 
 
-def test_scram_does_not_trust_a_server_that_does_not_know_the_password() -> None:
+def test_scram_rejects_a_server_that_does_not_know_the_password() -> None:
     exchange = Scram("user", "pencil", NONCE)
     exchange.initial()
     with pytest.raises(MaildropProtocolError, match="without proving"):
@@ -144,7 +144,7 @@ def test_scram_does_not_trust_a_server_that_does_not_know_the_password() -> None
         b"",
     ],
 )
-def test_scram_takes_nothing_that_makes_no_sense_and_no_endless_work(first: bytes) -> None:
+def test_scram_rejects_malformed_messages_and_excessive_iterations(first: bytes) -> None:
     exchange = Scram("user", "pencil", NONCE)
     exchange.initial()
     with pytest.raises(MaildropProtocolError):
@@ -152,7 +152,7 @@ def test_scram_takes_nothing_that_makes_no_sense_and_no_endless_work(first: byte
 
 
 @given(st.lists(st.binary(max_size=60), max_size=3))
-def test_no_challenges_at_all_upset_scram(challenges: list[bytes]) -> None:
+def test_arbitrary_challenges_raise_only_protocol_errors(challenges: list[bytes]) -> None:
     exchange = Scram("user", "pencil", NONCE)
     exchange.initial()
     for challenge in challenges:
@@ -161,7 +161,7 @@ def test_no_challenges_at_all_upset_scram(challenges: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.PLAIN, Mechanism.XOAUTH2, Mechanism.OAUTHBEARER])
-def test_two_steps_say_the_same_in_another_order(mechanism: Mechanism) -> None:
+def test_two_step_auth_sends_the_same_initial_response(mechanism: Mechanism) -> None:
     """Microsoft 365 wants them. What the first challenge says is not looked at."""
     (whole,) = sent(way(mechanism))
     login = way(mechanism, two_step=True)
@@ -171,7 +171,7 @@ def test_two_steps_say_the_same_in_another_order(mechanism: Mechanism) -> None:
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.PLAIN, Mechanism.XOAUTH2])
-def test_an_initial_response_over_255_bytes_goes_in_two_steps(mechanism: Mechanism) -> None:
+def test_initial_response_over_255_bytes_goes_in_two_steps(mechanism: Mechanism) -> None:
     """RFC 2449 section 4; the limit itself is kept to the byte."""
     lengths = []
     for size in range(300):
@@ -185,14 +185,14 @@ def test_an_initial_response_over_255_bytes_goes_in_two_steps(mechanism: Mechani
 
 @pytest.mark.parametrize("mechanism", list(Mechanism))
 @pytest.mark.parametrize("what", ["\r", "\n", "\0", "a\r\nDELE 1", "\ud800"])
-def test_no_command_can_be_smuggled_in_with_the_credentials(mechanism: Mechanism, what: str) -> None:
+def test_credentials_cannot_inject_commands(mechanism: Mechanism, what: str) -> None:
     with pytest.raises(MaildropAuthError, match="user name"):
         way(mechanism, user=what)
     with pytest.raises(MaildropAuthError, match="password"):
         way(mechanism, secret=what)
 
 
-def test_nothing_can_be_smuggled_into_a_bearer_message() -> None:
+def test_credentials_cannot_inject_bearer_fields() -> None:
     for mechanism in (Mechanism.XOAUTH2, Mechanism.OAUTHBEARER):
         with pytest.raises(MaildropAuthError):
             way(mechanism, user="a\x01auth=Bearer x")
@@ -204,14 +204,14 @@ def test_scram_refuses_what_saslprep_prohibits() -> None:
 
 
 @pytest.mark.parametrize("mechanism", list(Mechanism))
-def test_a_password_never_shows_in_a_repr(mechanism: Mechanism) -> None:
+def test_repr_never_shows_a_password(mechanism: Mechanism) -> None:
     commands = way(mechanism, "geheim", "geheim").commands(b"<a@b>")
     assert "geheim" not in repr(commands)
     assert b64(b"geheim").decode() not in repr(commands)
 
 
 @pytest.mark.parametrize("mechanism", SASL)
-def test_a_mechanism_that_is_not_offered_is_named_with_those_that_are(mechanism: Mechanism) -> None:
+def test_mechanism_that_is_not_offered_is_named_with_those_that_are(mechanism: Mechanism) -> None:
     login = way(mechanism)
     announced = capabilities.read([b"USER", b"SASL GSSAPI NTLM"])
     with pytest.raises(MaildropRefusedError, match=r"GSSAPI, NTLM\. USER and PASS work too"):
@@ -223,6 +223,6 @@ def test_a_mechanism_that_is_not_offered_is_named_with_those_that_are(mechanism:
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.PASSWORD, Mechanism.APOP])
-def test_what_is_no_sasl_is_always_tried(mechanism: Mechanism) -> None:
+def test_login_without_sasl_needs_no_announcement(mechanism: Mechanism) -> None:
     """Servers forget to list USER, and APOP is announced by the greeting."""
     require_offered(way(mechanism).mechanism, capabilities.read([b"SASL PLAIN"]), SERVER)

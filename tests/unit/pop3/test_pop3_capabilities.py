@@ -23,7 +23,7 @@ def test_capabilities_are_read_in_any_case() -> None:
     assert not read.without_pipelining().pipelining
 
 
-def test_of_what_is_announced_little_is_kept_and_nothing_that_cannot_be_shown() -> None:
+def test_only_known_printable_capabilities_are_kept() -> None:
     """It is remembered, and told to people."""
     rows = [b"X%d" % number for number in range(256)] + [b"SASL PLAIN \x1b[31m " + b"Y" * 21]
     assert capabilities.read(rows).names == {"SASL"}
@@ -44,7 +44,7 @@ def test_of_what_is_announced_little_is_kept_and_nothing_that_cannot_be_shown() 
         (b"TOP", 0),
     ],
 )
-def test_the_login_delay_is_read_with_care(row: bytes, seconds: float) -> None:
+def test_login_delay_is_parsed_strictly(row: bytes, seconds: float) -> None:
     """RFC 2449 section 6.5."""
     assert capabilities.read([row]).login_delay == seconds
 
@@ -62,13 +62,13 @@ def test_the_login_delay_is_read_with_care(row: bytes, seconds: float) -> None:
         (b"TOP", None),
     ],
 )
-def test_when_mail_expires_is_read_with_care(row: bytes, seconds: float | None) -> None:
+def test_expiry_is_parsed_strictly(row: bytes, seconds: float | None) -> None:
     """RFC 2449 section 6.7."""
     assert capabilities.read([row]).expires_after == seconds
 
 
 @given(st.lists(st.binary(max_size=40)))
-def test_no_rows_at_all_can_upset_the_capabilities(rows: list[bytes]) -> None:
+def test_arbitrary_rows_never_raise(rows: list[bytes]) -> None:
     assert capabilities.read(rows).announced
 
 
@@ -91,7 +91,7 @@ def test_capabilities_are_remembered_for_an_hour_and_by_the_whole_server_value()
     assert hosts.capabilities_for_mailbox(SERVER, "a") is None
 
 
-def test_a_server_is_forgotten_when_asked() -> None:
+def test_server_can_be_forgotten() -> None:
     hosts = HostMemory(Clock())
     hosts.remember(SERVER, SOME)
     hosts.forget(SERVER)
@@ -99,7 +99,7 @@ def test_a_server_is_forgotten_when_asked() -> None:
     assert hosts.capabilities(SERVER) is None
 
 
-def test_a_stalled_server_goes_in_lockstep_for_a_day() -> None:
+def test_stalled_server_is_used_in_lockstep_for_a_day() -> None:
     hosts = HostMemory(clock := Clock())
     assert not hosts.in_lockstep(SERVER)
     hosts.stalled(SERVER)
@@ -110,11 +110,11 @@ def test_a_stalled_server_goes_in_lockstep_for_a_day() -> None:
     assert not hosts.in_lockstep(SERVER)
 
 
-def test_a_server_whose_pipelining_cannot_be_relied_on_always_goes_in_lockstep() -> None:
+def test_server_with_lockstep_quirk_is_always_used_in_lockstep() -> None:
     assert HostMemory(Clock()).in_lockstep(Server("h", 1, quirks=Quirks(lockstep=True)))
 
 
-def test_the_memory_is_bounded_and_keeps_what_is_used() -> None:
+def test_memory_is_bounded_and_evicts_the_least_recently_used() -> None:
     hosts = HostMemory(Clock(), most=3)
     servers = [Server("h", port) for port in range(4)]
     for server in servers[:3]:

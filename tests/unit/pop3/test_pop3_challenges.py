@@ -30,7 +30,7 @@ def greeted() -> Pop3Protocol:
 
 
 @pytest.mark.parametrize(("line", "data"), [(b"+ YWJj", b"YWJj"), (b"+ ", b""), (b"+", b""), (b"+ a b", b"a b")])
-def test_a_challenge_is_answered_in_base64(line: bytes, data: bytes) -> None:
+def test_challenge_is_answered_in_base64(line: bytes, data: bytes) -> None:
     """RFC 5034 section 4, in any pieces; a bare `+` is accepted here."""
     for at in range(len(line) + 2):
         core = greeted()
@@ -45,7 +45,7 @@ def test_a_challenge_is_answered_in_base64(line: bytes, data: bytes) -> None:
         assert core.state is State.TRANSACTION
 
 
-def test_an_empty_response_is_an_empty_line() -> None:
+def test_empty_response_is_an_empty_line() -> None:
     core = greeted()
     core.send(AUTH)
     events_of(core, b"+ e30=\r\n")
@@ -56,7 +56,7 @@ def test_an_empty_response_is_an_empty_line() -> None:
 
 @pytest.mark.parametrize("line", [b"+\r\n", b"+ \r\n", b"+ YWJj\r\n"])
 @pytest.mark.parametrize("command", [commands.CAPA, commands.STLS, Command(Verb.PASS, b"x"), commands.QUIT])
-def test_a_challenge_to_anything_but_auth_is_nonsense(command: Command, line: bytes) -> None:
+def test_challenge_to_a_command_other_than_auth_is_a_protocol_error(command: Command, line: bytes) -> None:
     core = greeted()
     core.send(command)
     core.receive(line)
@@ -65,7 +65,7 @@ def test_a_challenge_to_anything_but_auth_is_nonsense(command: Command, line: by
 
 
 @pytest.mark.parametrize("line", [b"+nonsense\r\n", b"+OKAY\r\n", b"*\r\n"])
-def test_what_is_neither_challenge_nor_answer_is_nonsense(line: bytes) -> None:
+def test_line_that_is_neither_challenge_nor_answer_is_a_protocol_error(line: bytes) -> None:
     core = greeted()
     core.send(AUTH)
     core.receive(line)
@@ -73,7 +73,7 @@ def test_what_is_neither_challenge_nor_answer_is_nonsense(line: bytes) -> None:
         core.next_event()
 
 
-def test_a_second_challenge_before_the_first_was_answered_is_out_of_step() -> None:
+def test_second_challenge_before_the_first_was_answered_is_out_of_step() -> None:
     core = greeted()
     core.send(AUTH)
     core.receive(b"+ \r\n+ \r\n")
@@ -82,7 +82,7 @@ def test_a_second_challenge_before_the_first_was_answered_is_out_of_step() -> No
         core.next_event()
 
 
-def test_there_is_no_response_without_a_challenge() -> None:
+def test_response_needs_a_challenge() -> None:
     core = greeted()
     for data in (b"", b"+ \r\n"):
         events_of(core, data)
@@ -107,7 +107,7 @@ def test_nothing_is_sent_behind_auth() -> None:
     assert core.send(commands.STAT) == b"STAT\r\n"
 
 
-def test_apop_opens_the_maildrop_and_can_be_sent_ahead() -> None:
+def test_apop_begins_transaction_and_can_be_pipelined() -> None:
     core = greeted()
     core.send(Command(Verb.APOP, b"joe x"))
     core.send(commands.STAT)

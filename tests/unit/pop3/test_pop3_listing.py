@@ -19,31 +19,31 @@ def test_only_rows_on_which_uidl_and_list_agree_are_listed() -> None:
 
 
 @pytest.mark.parametrize("row", [b"0 a", b"-1 a", b"x a", b" ", b"1", b"1 ", b"99999999999 a", b"1 a\tb", b"1 \0"])
-def test_rows_that_make_no_sense_are_left_out(row: bytes) -> None:
+def test_malformed_rows_are_left_out(row: bytes) -> None:
     scan = [b"0 1", b"-1 1", b"x 1", b"1 1", b"2 5", b"99999999999 1"]
     assert combine_listing(2, [row, b"2 b"], scan).rows == [Listed(2, b"b", 5)]
 
 
-def test_a_row_of_nonsense_is_counted_once_though_both_lists_show_it() -> None:
+def test_malformed_row_in_both_lists_is_counted_once() -> None:
     assert combine_listing(1, [b"0 a", b"1 b"], [b"0 7", b"1 5"]).left_out == 1
     assert combine_listing(1, [b"x", b"1 b"], [b"y", b"1 5"]).left_out == 2
 
 
-def test_what_is_above_the_count_of_stat_is_left_out() -> None:
+def test_numbers_above_stats_count_are_left_out() -> None:
     """There can be no such message."""
     assert combine_listing(1, [b"1 a", b"2 b"], [b"1 1", b"2 2"]) == Listing([Listed(1, b"a", 1)], left_out=1)
 
 
-def test_a_message_that_only_stat_counts_is_left_out() -> None:
+def test_message_counted_by_stat_only_is_left_out() -> None:
     assert combine_listing(3, [b"2 b"], [b"2 2"]) == Listing([Listed(2, b"b", 2)], left_out=2)
     assert combine_listing(10**9, [], []) == Listing([], left_out=10**9)
 
 
-def test_a_count_that_makes_no_sense_bounds_nothing() -> None:
+def test_malformed_count_bounds_nothing() -> None:
     assert combine_listing(None, [b"7 a"], [b"7 1"]) == Listing([Listed(7, b"a", 1)])
 
 
-def test_a_number_said_twice_is_never_fetched() -> None:
+def test_repeated_number_is_never_fetched() -> None:
     """Nobody knows which of the two it is."""
     expected = Listing([Listed(2, b"d", 2)], left_out=1)
     assert combine_listing(2, [b"1 a", b"1 b", b"1 c", b"2 d"], [b"1 1", b"2 2"]) == expected
@@ -51,7 +51,7 @@ def test_a_number_said_twice_is_never_fetched() -> None:
     assert combine_listing(2, [b"1 a", b"1 a", b"2 d"], [b"1 1", b"2 2"]) == expected
 
 
-def test_a_unique_id_said_twice_is_listed_twice() -> None:
+def test_repeated_unique_id_is_listed_twice() -> None:
     assert [row.number for row in combine_listing(2, [b"1 a", b"2 a"], [b"1 1", b"2 2"]).rows] == [1, 2]
 
 
@@ -68,11 +68,11 @@ def test_without_uidl_everything_that_list_shows_is_listed() -> None:
 
 
 @pytest.mark.parametrize("size", [b"-5", b"x", b"", b"1e3", b"0x10", b"9" * 30, b"9" * 400, b"1_000"])
-def test_a_size_that_makes_no_sense_is_unknown(size: bytes) -> None:
+def test_malformed_size_is_unknown(size: bytes) -> None:
     assert combine_listing(1, [b"1 a"], [b"1 " + size]).rows == [Listed(1, b"a", None)]
 
 
-def test_a_scan_listing_may_say_more_than_the_size() -> None:
+def test_scan_listing_may_continue_after_the_size() -> None:
     """RFC 1939 section 5."""
     assert combine_listing(1, [b"1 a"], [b"1 120 bytes"]).rows == [Listed(1, b"a", 120)]
 
@@ -91,7 +91,7 @@ def test_a_scan_listing_may_say_more_than_the_size() -> None:
         (b"9" * 11 + b" 1", None),
     ],
 )
-def test_stat_is_read_with_care(text: bytes, count: int | None) -> None:
+def test_stat_is_parsed_strictly(text: bytes, count: int | None) -> None:
     assert parse_count(text) == count
 
 
@@ -100,7 +100,7 @@ def test_stat_is_read_with_care(text: bytes, count: int | None) -> None:
     st.one_of(st.none(), st.lists(st.one_of(st.binary(max_size=20), st.from_regex(rb"\d{1,2} \w", fullmatch=True)))),
     st.lists(st.one_of(st.binary(max_size=20), st.from_regex(rb"\d{1,2} \d", fullmatch=True))),
 )
-def test_no_rows_at_all_can_upset_the_listing(count: int | None, uidl: list[bytes] | None, scan: list[bytes]) -> None:
+def test_arbitrary_listings_never_raise(count: int | None, uidl: list[bytes] | None, scan: list[bytes]) -> None:
     listing = combine_listing(count, uidl, scan)
     numbers = [row.number for row in listing.rows]
     assert numbers == sorted(set(numbers))
@@ -118,7 +118,7 @@ def numbers(batch: list[Listed]) -> list[int]:
     return [row.number for row in batch]
 
 
-def test_the_window_is_bounded_by_count_and_refilled_by_the_quarter() -> None:
+def test_window_is_bounded_by_count_and_refilled_by_the_quarter() -> None:
     window = Window(rows(*[1] * 20), Depth(commands=8, max_bytes=1000))
     assert len(window.refill()) == 8
     window.answered()
@@ -127,21 +127,21 @@ def test_the_window_is_bounded_by_count_and_refilled_by_the_quarter() -> None:
     assert numbers(window.refill()) == [9, 10]
 
 
-def test_the_window_is_bounded_by_bytes() -> None:
+def test_window_is_bounded_by_bytes() -> None:
     window = Window(rows(40, 40, 40, 40, 40), Depth(commands=100, max_bytes=100))
     assert numbers(window.refill()) == [1, 2]
     window.answered()
     assert numbers(window.refill()) == [3]
 
 
-def test_two_large_messages_are_always_under_way() -> None:
+def test_two_large_messages_are_always_outstanding() -> None:
     window = Window(rows(500, None, 500, 1), Depth(commands=100, max_bytes=100))
     assert numbers(window.refill()) == [1, 2]
     window.answered()
     assert numbers(window.refill()) == [3]
 
 
-def test_a_message_of_unknown_size_takes_up_the_whole_window() -> None:
+def test_message_of_unknown_size_takes_up_the_whole_window() -> None:
     window = Window(rows(None, 1, 1, 1), Depth(commands=100, max_bytes=100))
     assert numbers(window.refill()) == [1, 2]
     window.answered()

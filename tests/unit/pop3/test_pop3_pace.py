@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from ingest.pop3.deadlines import Pace
 
 
-def test_a_drip_is_too_slow_once_the_window_is_over() -> None:
+def test_drip_is_too_slow_once_the_window_has_passed() -> None:
     pace = Pace(rate=100, window=10)
     assert [pace.waited(1, 1) for _ in range(10)] == [True] * 9 + [False]
 
 
-def test_a_slow_line_that_keeps_the_least_pace_passes() -> None:
+def test_slow_line_at_the_minimum_rate_passes() -> None:
     pace = Pace(rate=100, window=10)
     assert all(pace.waited(5, 500) for _ in range(100))
 
@@ -32,7 +32,7 @@ def test_each_window_counts_by_itself() -> None:
 
 
 @given(st.lists(st.integers(0, 10_000)))
-def test_time_in_which_nothing_is_waited_for_does_not_count(size: list[int]) -> None:
+def test_time_without_waiting_does_not_count(size: list[int]) -> None:
     """A slow store, not the server, may be why so little was read."""
     pace = Pace(rate=100, window=10)
     assert all(pace.waited(0, count) for count in size)

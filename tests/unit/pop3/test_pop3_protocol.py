@@ -55,13 +55,13 @@ def stuffed(body: bytes) -> bytes:
 NASTY = b"..\r\n.\n.\r\r.\n\n.\n\r\n..x\r\n\r\n.\r\r\n\x00\xff\r.\r\n...\r\n.y\r\n"
 
 
-def test_stuffed_dots_are_taken_out() -> None:
+def test_stuffed_dots_are_removed() -> None:
     events = retrieved(b"a\r\n..x\r\n...\r\n.\r\n")
     assert message(events) == b"a\r\n.x\r\n..\r\n"
     assert events[-1] == End(unstuffed=False)
 
 
-def test_a_dot_that_was_not_stuffed_is_lost_and_flagged() -> None:
+def test_dot_that_was_not_stuffed_is_lost_and_flagged() -> None:
     events = retrieved(b"a\r\n.x\r\n..y\r\n.\r\n")
     assert message(events) == b"a\r\nx\r\n.y\r\n"
     assert events[-1] == End(unstuffed=True)
@@ -107,7 +107,7 @@ def test_any_message_in_any_pieces_comes_through_exactly(lines: list[str], cuts:
 
 
 @given(st.lists(st.binary(max_size=40), max_size=8))
-def test_noise_gives_events_or_a_protocol_error_and_nothing_else(chunks: list[bytes]) -> None:
+def test_noise_gives_only_events_or_a_protocol_error(chunks: list[bytes]) -> None:
     core = logged_in()
     for command in (commands.retr(1), commands.UIDL, commands.dele(2), commands.QUIT):
         core.send(command)
@@ -118,12 +118,12 @@ def test_noise_gives_events_or_a_protocol_error_and_nothing_else(chunks: list[by
     assert core.outstanding >= 0
 
 
-def test_an_empty_body_is_fine() -> None:
+def test_empty_body_is_accepted() -> None:
     events = retrieved(b".\r\n")
     assert [type(event) for event in events] == [Reply, End]
 
 
-def test_a_line_of_10_mb_is_passed_on_as_it_comes() -> None:
+def test_line_of_10_mb_is_passed_on_as_it_comes() -> None:
     """Nothing is kept but what may begin the end."""
     core = logged_in()
     core.send(commands.retr(1))
@@ -135,7 +135,7 @@ def test_a_line_of_10_mb_is_passed_on_as_it_comes() -> None:
 
 
 @pytest.mark.parametrize("broken", [b"", b"+O", b"+OK\r\n", b"+OK\r\nabc\r\n", b"+OK\r\na\r\n.", b"+OK\r\na\r\n.\r"])
-def test_the_end_of_the_stream_inside_an_answer_leaves_it_incomplete(broken: bytes) -> None:
+def test_end_of_the_stream_inside_an_answer_leaves_it_incomplete(broken: bytes) -> None:
     core = logged_in()
     core.send(commands.retr(1))
     assert not any(isinstance(event, End) for event in events_of(core, broken))
@@ -143,7 +143,7 @@ def test_the_end_of_the_stream_inside_an_answer_leaves_it_incomplete(broken: byt
         core.end_of_stream()
 
 
-def test_a_second_end_is_out_of_step() -> None:
+def test_second_end_is_out_of_step() -> None:
     """And what was complete before it is handed out first."""
     core = logged_in()
     core.send(commands.retr(1))
@@ -154,7 +154,7 @@ def test_a_second_end_is_out_of_step() -> None:
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_status_line_over_4_kib_is_refused(ended: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_status_line_over_4_kib_is_refused(ended: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """Whether its end has come or not."""
     core = logged_in()
     core.send(commands.dele(1))
@@ -163,7 +163,7 @@ def test_a_status_line_over_4_kib_is_refused(ended: bool) -> None:  # noqa: FBT0
         core.next_event()
 
 
-def test_a_status_line_of_4_kib_is_accepted_in_any_pieces() -> None:
+def test_status_line_of_4_kib_is_accepted_in_any_pieces() -> None:
     line = b"+OK " + b"x" * 4092 + b"\r\n"
     for at in (1, 4095, 4096, 4097, 4098):
         core = logged_in()
@@ -284,7 +284,7 @@ def test_ok_without_a_command_is_out_of_step() -> None:
 
 
 @pytest.mark.parametrize("command", [commands.CAPA, commands.UIDL, commands.LIST])
-def test_an_endless_row_in_a_listing_is_refused(command: commands.Command) -> None:
+def test_endless_row_in_a_listing_is_refused(command: commands.Command) -> None:
     core = logged_in()
     core.send(command)
     events_of(core, b"+OK\r\n", b"x" * 512)
@@ -293,7 +293,7 @@ def test_an_endless_row_in_a_listing_is_refused(command: commands.Command) -> No
         core.next_event()
 
 
-def test_a_unique_id_of_255_bytes_is_accepted() -> None:
+def test_unique_id_of_255_bytes_is_accepted() -> None:
     core = logged_in()
     core.send(commands.UIDL)
     row = b"1 " + b"u" * 255
@@ -366,7 +366,7 @@ def test_after_a_refused_stls_the_session_goes_on_in_plain_text() -> None:
     assert core.send(USER)
 
 
-def test_a_tls_record_in_place_of_the_greeting_is_told_by_name() -> None:
+def test_tls_record_in_place_of_the_greeting_is_recognised() -> None:
     core = Pop3Protocol()
     core.receive(b"\x15\x03\x01\x00\x02\x02\x46")
     with pytest.raises(MaildropTlsError, match="implicit"):
@@ -378,7 +378,7 @@ def test_nothing_may_be_sent_before_the_greeting() -> None:
         Pop3Protocol().send(commands.CAPA)
 
 
-def test_a_greeting_of_err_ends_the_session() -> None:
+def test_greeting_of_err_ends_the_session() -> None:
     core = Pop3Protocol()
     (event,) = events_of(core, b"-ERR [IN-USE] busy\r\n")
     assert isinstance(event, Greeting)
@@ -398,7 +398,7 @@ def test_commands_may_be_sent_ahead_of_a_login_that_fails() -> None:
     assert core.send(USER)
 
 
-def test_the_first_answer_to_quit_counts() -> None:
+def test_first_answer_to_quit_counts() -> None:
     """That of qmail-pop3d, which says both."""
     core = logged_in()
     core.send(commands.QUIT)
@@ -433,7 +433,7 @@ def test_response_codes_are_read_in_any_case_and_only_at_the_beginning(text: byt
     assert event.status.code == code
 
 
-def test_a_servers_words_are_made_safe_to_print() -> None:
+def test_server_text_is_made_safe_to_print() -> None:
     core = logged_in()
     core.send(commands.dele(1))
     (event,) = events_of(core, b"-ERR a\x1b[31m\r\xff" + b"x" * 1000 + b"\r\n")
@@ -444,7 +444,7 @@ def test_a_servers_words_are_made_safe_to_print() -> None:
 
 @pytest.mark.parametrize("chunk", [b"x" * 65_536, b"\r\n" * 32_768, b"1 1\r\n" * 13_107, b"\r\n.x" * 16_384])
 @pytest.mark.parametrize("command", [commands.STAT, commands.LIST, commands.CAPA, commands.retr(1)])
-def test_however_much_a_server_says_little_of_it_is_kept(command: Command, chunk: bytes) -> None:
+def test_memory_is_bounded_however_much_a_server_sends(command: Command, chunk: bytes) -> None:
     """A limit ends it, or it is handed out as it comes."""
     core = logged_in()
     core.send(command)

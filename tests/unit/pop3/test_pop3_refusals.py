@@ -66,9 +66,7 @@ from ingest.pop3.events import parse_status
         (b"-ERR", MaildropAuthError),
     ],
 )
-def test_a_refused_login_is_a_bad_password_only_if_it_says_nothing_else(
-    line: bytes, kind: type[MaildropError]
-) -> None:
+def test_refused_login_is_a_bad_password_only_without_another_reason(line: bytes, kind: type[MaildropError]) -> None:
     """A code counts more than words."""
     assert type(refusals.login_refused(parse_status(line), Mechanism.PASSWORD)) is kind
 
@@ -115,7 +113,7 @@ def test_remedy_names_the_option_that_helps(line: bytes, option: str) -> None:
         (b"-ERR too many connections", MaildropThrottledError),
     ],
 )
-def test_a_refused_command_is_no_bad_password(line: bytes, kind: type[MaildropError]) -> None:
+def test_refused_command_is_no_bad_password(line: bytes, kind: type[MaildropError]) -> None:
     assert type(refusals.command_refused(parse_status(line), "UIDL")) is kind
 
 
@@ -129,13 +127,13 @@ def test_each_refusal_quotes_the_server_and_says_what_to_do(line: bytes) -> None
     assert text.endswith(".")
 
 
-def test_a_refused_token_is_not_called_a_password() -> None:
+def test_refused_token_is_not_called_a_password() -> None:
     status = parse_status(b"-ERR Authentication failure")
     assert "access token" in str(refusals.login_refused(status, Mechanism.XOAUTH2))
     assert "app password" in str(refusals.login_refused(status, Mechanism.PASSWORD))
 
 
-def test_the_reason_of_a_refusal_is_never_the_servers_own_word() -> None:
+def test_reason_of_a_refusal_never_quotes_the_server() -> None:
     """It goes into logs."""
     assert refusals.reason(parse_status(b"-ERR [sys/temp] a@b")) == "sys/temp"
     assert refusals.reason(parse_status(b"-ERR [JOE@EXAMPLE.ORG] x")) == "refused"

@@ -64,20 +64,20 @@ def expected(outcome: Outcome) -> None:
     assert outcome.committed
 
 
-def test_a_whole_session_ahead_of_its_answers() -> None:
+def test_whole_session_can_be_pipelined() -> None:
     """And each flight is one write."""
     connection = ReplayedConnection(PIPELINED)
     expected(polled(connection))
     assert [data.count(b"\r\n") for data in connection.sent] == [1, 6, 5, 1, 5, 1]
 
 
-def test_a_whole_session_one_command_at_a_time() -> None:
+def test_whole_session_one_command_at_a_time() -> None:
     connection = ReplayedConnection(LOCKSTEP)
     expected(polled(connection))
     assert {data.count(b"\r\n") for data in connection.sent} == {1}
 
 
-def test_with_what_was_remembered_a_session_is_the_same_without_the_first_question() -> None:
+def test_remembered_capabilities_save_the_first_capa() -> None:
     hosts = HostMemory(lambda: 0.0)
     expected(polled(ReplayedConnection(PIPELINED), hosts))
     again = ReplayedConnection([PIPELINED[0], *PIPELINED[2:]])
@@ -86,20 +86,20 @@ def test_with_what_was_remembered_a_session_is_the_same_without_the_first_questi
 
 
 @pytest.mark.parametrize(("turns", "mechanism"), ALL)
-def test_byte_for_byte_the_same_comes_of_a_session(turns: list[bytes], mechanism: Mechanism) -> None:
+def test_session_fed_byte_by_byte_gives_the_same_result(turns: list[bytes], mechanism: Mechanism) -> None:
     expected(polled(ReplayedConnection(turns, [1]), mechanism=mechanism))
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=20))
 @settings(max_examples=200, deadline=None)
-def test_in_any_pieces_the_same_comes_of_a_session(sizes: list[int]) -> None:
+def test_session_fed_in_any_pieces_gives_the_same_result(sizes: list[int]) -> None:
     for turns, mechanism in ALL:
         expected(polled(ReplayedConnection(turns, sizes), mechanism=mechanism))
 
 
 @given(server=st.sampled_from(ALL), data=st.data())
 @settings(max_examples=200, deadline=None)
-def test_a_session_that_breaks_off_anywhere_commits_nothing(
+def test_session_that_breaks_off_anywhere_commits_nothing(
     server: tuple[list[bytes], Mechanism], data: st.DataObject
 ) -> None:
     """QUIT is said only when every answer before it is complete."""
@@ -150,7 +150,7 @@ def mutated(turns: list[bytes], chance: random.Random) -> list[bytes]:
 
 @given(st.integers(0, 2**32), st.sampled_from([[1], [7, 1, 300], [65_536]]))
 @settings(max_examples=400, deadline=None)
-def test_whatever_a_server_says_only_our_own_errors_come_of_it(seed: int, sizes: list[int]) -> None:
+def test_arbitrary_server_data_raises_only_our_errors(seed: int, sizes: list[int]) -> None:
     """No other exception, no endless loop, no message that is larger than it may be."""
     chance = random.Random(seed)  # noqa: S311 - a test's damage, not a secret
     for turns, mechanism in ALL:
