@@ -48,21 +48,21 @@ def test_harmless_files_are_clean(world: World, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("before", [0, 1, LARGEST - 70])
-def test_a_virus_is_found_wherever_it_is(world: World, before: int) -> None:
+def test_virus_is_found_wherever_it_is(world: World, before: int) -> None:
     assert scan(world.scanner, b"x" * before + VIRUS) == Scan(status="infected", signature=SIGNATURE)
 
 
-def test_a_file_that_is_too_large_is_not_clean(world: World) -> None:
+def test_file_that_is_too_large_is_not_reported_as_clean(world: World) -> None:
     assert scan(world.scanner, bytes(world.largest + 1)) == Scan(status="unscanned")
 
 
-def test_scans_do_not_disturb_one_another(world: World) -> None:
+def test_concurrent_scans_are_independent(world: World) -> None:
     for _ in range(3):
         assert scan(world.scanner, VIRUS).status == "infected"
         assert scan(world.scanner, b"an invoice").status == "clean"
 
 
-def test_a_scanner_that_is_there_says_so(world: World) -> None:
+def test_check_passes_for_a_running_scanner(world: World) -> None:
     world.scanner.check()
 
 
@@ -81,7 +81,7 @@ def nobodys_socket() -> Scanner:
 
 
 @pytest.mark.parametrize("make", [unavailable_twin, unavailable_clamd, nobodys_socket])
-def test_an_unavailable_scanner_gives_no_verdict(make: Callable[[], Scanner]) -> None:
+def test_unavailable_scanner_gives_no_verdict(make: Callable[[], Scanner]) -> None:
     scanner = make()
     assert scan(scanner, b"an invoice") == Scan(status="unscanned")
     with pytest.raises(ScannerUnavailableError):

@@ -53,23 +53,23 @@ def test_events_of_one_mailbox_stay_in_order(ordered_world: World) -> None:
         assert arrived == [event.body for event in events if event.mailbox == mailbox]
 
 
-def test_no_events_are_no_outcomes(world: World) -> None:
+def test_no_events_give_no_outcomes(world: World) -> None:
     assert world.sink.deliver([]) == []
     assert world.received() == []
 
 
-def test_an_event_may_be_delivered_again_and_is_the_same_one(world: World) -> None:
+def test_repeated_event_has_the_same_id_and_body(world: World) -> None:
     for _ in range(2):
         assert world.sink.deliver([event("e")]) == [DELIVERED]
     assert world.received() == [event("e").body] * (1 if world.deduplicates else 2)
 
 
-def test_a_check_delivers_nothing(world: World) -> None:
+def test_check_delivers_nothing(world: World) -> None:
     world.sink.check()
     assert world.received() == []
 
 
-def test_a_sink_that_cannot_take_anything_says_so_and_takes_everything_later(world: World) -> None:
+def test_unavailable_sink_accepts_everything_later(world: World) -> None:
     world.sink.deliver([event("first")])
     world.take_away()
     with pytest.raises(SinkUnavailableError) as raised:
@@ -95,7 +95,7 @@ def delivered(sink: Sink, name: str) -> bool:
     return outcome.verdict is Verdict.DELIVERED
 
 
-def test_closing_twice_does_no_harm(world: World) -> None:
+def test_sink_can_be_closed_twice(world: World) -> None:
     world.sink.deliver([event("e")])
     world.sink.close()
     world.sink.close()
@@ -143,13 +143,13 @@ def scripted_fifo(kind: str, endpoint: str) -> Sink:
     return sns_sink("topic", f"arn:aws:sns:{REGION}:1:mail.fifo", access)
 
 
-def test_a_rejected_event_does_not_hold_up_those_behind_it(picky: Picky) -> None:
+def test_rejected_event_does_not_hold_up_those_behind_it(picky: Picky) -> None:
     outcomes = picky.sink.deliver([event("e-1"), event("refuse-2"), event("e-3")])
     assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED, Verdict.REJECTED, Verdict.DELIVERED]
     assert outcomes[1].reason
 
 
-def test_nothing_is_tried_in_a_mailbox_behind_an_event_that_found_the_sink_away(picky: Picky) -> None:
+def test_nothing_is_sent_in_a_mailbox_after_an_unavailable_outcome(picky: Picky) -> None:
     events = [event("e-1"), event("away-2"), event("e-3"), event("e-4", "b"), event("e-5")]
     outcomes = picky.sink.deliver(events)
     away = outcomes[1]

@@ -50,7 +50,7 @@ def sink_to(server: RabbitMq, route: Route, *, timeout: float = 10, **changes: A
         yield sink
 
 
-def test_a_message_carries_what_a_consumer_needs_without_reading_it(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
+def test_message_properties_name_id_type_and_mailbox(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
     with sink_to(rabbitmq, Route("", queue.name)) as sink:
         assert sink.deliver([event("e1", "box")]) == [DELIVERED]
     (message,) = queue.messages()
@@ -66,7 +66,7 @@ def test_a_message_carries_what_a_consumer_needs_without_reading_it(rabbitmq: Ra
     assert message.body == event("e1", "box").body
 
 
-def test_through_an_exchange_messages_go_by_their_mailbox_or_by_one_key(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
+def test_exchange_routes_by_mailbox_or_by_a_fixed_key(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
     exchange = f"x-{uuid.uuid4().hex}"
     with queue.channel() as channel:
         channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
@@ -82,7 +82,7 @@ def test_through_an_exchange_messages_go_by_their_mailbox_or_by_one_key(rabbitmq
             channel.exchange_delete(exchange)
 
 
-def test_what_was_confirmed_outlives_the_broker() -> None:
+def test_confirmed_messages_survive_a_broker_restart() -> None:
     with running_rabbitmq() as server:
         queue = AmqpQueue(server)
         with sink_to(server, Route("", queue.name)) as sink:
@@ -96,14 +96,14 @@ def test_what_was_confirmed_outlives_the_broker() -> None:
         assert ids == [f"e{n}" for n in range(51)]
 
 
-def test_a_message_that_no_queue_takes_is_not_delivered(rabbitmq: RabbitMq) -> None:
+def test_unroutable_message_is_not_delivered(rabbitmq: RabbitMq) -> None:
     with sink_to(rabbitmq, Route("", f"none-{uuid.uuid4().hex}")) as sink:
         assert sink.deliver([event("e1"), event("e2"), event("e3", "b")]) == [away("no_route")] * 3
         with pytest.raises(SinkUnavailableError, match="create it"):
             sink.check()
 
 
-def test_a_mailbox_without_a_route_holds_up_no_other(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
+def test_mailbox_without_a_route_delays_no_other(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
     with queue.channel() as channel:
         channel.queue_bind(queue.name, "amq.direct", "routed")
     events = [event("e1", "lost"), event("e2", "routed"), event("e3", "lost"), event("e4", "routed")]
@@ -112,7 +112,7 @@ def test_a_mailbox_without_a_route_holds_up_no_other(rabbitmq: RabbitMq, queue: 
         assert sink.deliver(events) == [refused, DELIVERED, refused, DELIVERED]
 
 
-def test_a_queue_that_is_full_confirms_nothing_and_nothing_is_lost(rabbitmq: RabbitMq) -> None:
+def test_full_queue_loses_nothing(rabbitmq: RabbitMq) -> None:
     queue = AmqpQueue(rabbitmq, **{"x-max-length": 2, "x-overflow": "reject-publish"})
     try:
         with sink_to(rabbitmq, Route("", queue.name)) as sink:
@@ -126,7 +126,7 @@ def test_a_queue_that_is_full_confirms_nothing_and_nothing_is_lost(rabbitmq: Rab
         queue.delete()
 
 
-def test_a_message_that_is_too_large_for_the_broker_is_refused_alone(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
+def test_oversized_message_is_rejected_alone(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
     large = Event("large", "t", "b", json.dumps({"id": "large", "x": "x" * 300_000}).encode())
     events = [event("e1", "a"), large, event("e3", "c"), event("e4", "b")]
     refused = Outcome(Verdict.REJECTED, "precondition_failed")
@@ -135,7 +135,7 @@ def test_a_message_that_is_too_large_for_the_broker_is_refused_alone(rabbitmq: R
     assert {message.properties["message_id"] for message in queue.messages()} == {"e1", "e3", "e4"}
 
 
-def test_a_missing_exchange_holds_up_the_sink_and_is_told(rabbitmq: RabbitMq) -> None:
+def test_missing_exchange_makes_the_sink_unavailable(rabbitmq: RabbitMq) -> None:
     with sink_to(rabbitmq, Route("nowhere", "x")) as sink:
         assert sink.deliver([event("e1"), event("e2")]) == [away("not_found")] * 2
         with pytest.raises(SinkUnavailableError, match="create it"):
@@ -152,7 +152,7 @@ def test_a_missing_exchange_holds_up_the_sink_and_is_told(rabbitmq: RabbitMq) ->
     ],
     ids=["password", "virtual host", "port", "name"],
 )
-def test_a_broker_that_rejects_the_login_is_unavailable_and_check_says_what_to_do(
+def test_broker_that_rejects_the_login_is_unavailable_and_check_says_what_to_do(
     rabbitmq: RabbitMq, changes: dict[str, Any], reason: str, words: str
 ) -> None:
     with sink_to(rabbitmq, Route("", "q"), **changes) as sink:
@@ -162,7 +162,7 @@ def test_a_broker_that_rejects_the_login_is_unavailable_and_check_says_what_to_d
     assert "wrong" not in str(raised.value)
 
 
-def test_a_missing_password_is_the_sinks_trouble(rabbitmq: RabbitMq) -> None:
+def test_missing_password_makes_the_sink_unavailable(rabbitmq: RabbitMq) -> None:
     def missing() -> str:
         raise ConfigError(["env:MQ: there is no secret; set the environment variable MQ"])
 
@@ -174,7 +174,7 @@ def test_a_missing_password_is_the_sinks_trouble(rabbitmq: RabbitMq) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["unknown authority", "wrong name", "no file", "no TLS there"])
-def test_a_broker_that_cannot_be_trusted_gets_no_password(rabbitmq: RabbitMq, tmp_path: Path, trouble: str) -> None:
+def test_untrusted_broker_gets_no_password(rabbitmq: RabbitMq, tmp_path: Path, trouble: str) -> None:
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     cases: dict[str, dict[str, Any]] = {
@@ -190,7 +190,7 @@ def test_a_broker_that_cannot_be_trusted_gets_no_password(rabbitmq: RabbitMq, tm
             sink.check()
 
 
-def test_a_connection_that_broke_while_idle_costs_no_pause(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
+def test_broken_idle_connection_is_replaced_without_a_pause(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
     with DelayProxy(rabbitmq.port, 0) as proxy, sink_to(rabbitmq, Route("", queue.name), port=proxy.port) as sink:
         assert sink.deliver([event("e1")]) == [DELIVERED]
         proxy.stop()
@@ -198,7 +198,7 @@ def test_a_connection_that_broke_while_idle_costs_no_pause(rabbitmq: RabbitMq, q
         assert sink.deliver([event("e2")]) == [DELIVERED]
 
 
-def test_a_silent_broker_times_out_and_the_repeat_has_the_same_id(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
+def test_silent_broker_times_out_and_the_repeat_has_the_same_id(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
     with (
         DelayProxy(rabbitmq.port, 0) as proxy,
         sink_to(rabbitmq, Route("", queue.name), port=proxy.port, timeout=0.5) as sink,
@@ -211,9 +211,7 @@ def test_a_silent_broker_times_out_and_the_repeat_has_the_same_id(rabbitmq: Rabb
     assert {message.properties["message_id"] for message in queue.messages()} == {"e1", "e2", "e3"}
 
 
-def test_a_broker_short_of_memory_takes_nothing_and_everything_once_it_has_some(
-    rabbitmq: RabbitMq, queue: AmqpQueue
-) -> None:
+def test_broker_short_of_memory_loses_nothing(rabbitmq: RabbitMq, queue: AmqpQueue) -> None:
     with sink_to(rabbitmq, Route("", queue.name), timeout=1) as sink:
         rabbitmq.control("set_vm_memory_high_watermark", "absolute", "1MB")
         try:

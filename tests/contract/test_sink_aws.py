@@ -85,25 +85,25 @@ def large(name: str, size: int, mailbox: str = "a") -> Event:
 # --- what is sent ------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_holds_at_most_ten_events(scripted: Scripted) -> None:
+def test_batch_holds_at_most_ten_events(scripted: Scripted) -> None:
     events = [event(f"e{n}", mailbox=f"box{n}") for n in range(25)]
     assert scripted.sink.deliver(events) == [DELIVERED] * 25
     assert [len(batch) for batch in scripted.aws.batches] == [10, 10, 5]
 
 
-def test_a_batch_holds_at_most_256_kib_with_all_that_goes_along(scripted: Scripted) -> None:
+def test_batch_holds_at_most_256_kib_with_attributes(scripted: Scripted) -> None:
     events = [large(f"e{n}", MAX_EVENT_BYTES, f"box{n}") for n in range(9)]
     assert scripted.sink.deliver(events) == [DELIVERED] * 9
     assert [len(batch) for batch in scripted.aws.batches] == [4, 4, 1]
 
 
-def test_an_event_that_is_too_large_is_refused_unsent_and_holds_up_no_other(scripted: Scripted) -> None:
+def test_oversized_event_is_rejected_unsent_and_delays_no_other(scripted: Scripted) -> None:
     events = [event("e1"), large("e2", 256 * 1024), event("e3")]
     assert scripted.sink.deliver(events) == [DELIVERED, refused("too_large"), DELIVERED]
     assert scripted.aws.taken == ["e1", "e3"]
 
 
-def test_fifo_keeps_one_event_of_a_mailbox_under_way_and_the_others_are_sent_together() -> None:
+def test_fifo_sends_one_event_per_mailbox_in_a_batch() -> None:
     with Receiver() as receiver:
         aws = ScriptedAws(receiver)
         with closing(open_sink("sqs-fifo", aws.endpoint, lambda: KEYS, float)) as sink:
@@ -113,7 +113,7 @@ def test_fifo_keeps_one_event_of_a_mailbox_under_way_and_the_others_are_sent_tog
         assert [entry["MessageDeduplicationId"] for entry in aws.entries] == ["a0", "b0", "c0", "a1", "b1", "c1"]
 
 
-def test_a_fifo_topic_gets_the_mailbox_as_group_and_the_event_id_against_repeats() -> None:
+def test_fifo_topic_gets_group_and_deduplication_id() -> None:
     with Receiver() as receiver:
         aws = ScriptedAws(receiver)
         with closing(open_sink("sns-fifo", aws.endpoint, lambda: KEYS, float)) as sink:
@@ -123,7 +123,7 @@ def test_a_fifo_topic_gets_the_mailbox_as_group_and_the_event_id_against_repeats
 
 
 @pytest.mark.parametrize("kind", ["sqs", "sns"])
-def test_queues_and_topics_without_order_get_no_group_but_attributes_to_choose_by(kind: str) -> None:
+def test_standard_queues_and_topics_get_attributes_and_no_group(kind: str) -> None:
     with Receiver() as receiver:
         aws = ScriptedAws(receiver)
         with closing(open_sink(kind, aws.endpoint, lambda: KEYS, float)) as sink:
@@ -136,7 +136,7 @@ def test_queues_and_topics_without_order_get_no_group_but_attributes_to_choose_b
         assert '"t"' in told
 
 
-def test_an_event_on_a_bus_has_its_type_as_detail_type_and_itself_as_detail() -> None:
+def test_bus_entry_has_type_and_whole_event() -> None:
     with Receiver() as receiver:
         aws = ScriptedAws(receiver)
         with closing(open_sink("eventbridge", aws.endpoint, lambda: KEYS, float)) as sink:
@@ -152,7 +152,7 @@ def test_an_event_on_a_bus_has_its_type_as_detail_type_and_itself_as_detail() ->
 
 
 @pytest.mark.parametrize("kind", ["sqs", "sns"])
-def test_characters_that_xml_does_not_know_are_escaped_and_mean_the_same(kind: str) -> None:
+def test_characters_invalid_in_xml_are_escaped_equivalently(kind: str) -> None:
     text = "a\uffffb\ufffec\x00\U0001f600"
     body = json.dumps({"id": "e1", "x": text}, ensure_ascii=False).encode()
     with Receiver() as receiver:
@@ -195,7 +195,7 @@ def test_each_entry_of_a_batch_gets_its_own_verdict(scripted: Scripted, fault: F
 
 
 @pytest.mark.parametrize("kind", ["sqs", "sns"])
-def test_a_new_code_that_the_service_lays_to_the_sender_refuses_one_event(kind: str) -> None:
+def test_unknown_code_with_senders_fault_rejects_one_event(kind: str) -> None:
     with Receiver() as receiver:
         aws = ScriptedAws(receiver)
         aws.says = lambda name: Fault("Some New: code?", senders=True) if name == "bad" else None
@@ -203,7 +203,7 @@ def test_a_new_code_that_the_service_lays_to_the_sender_refuses_one_event(kind: 
             assert sink.deliver([event("bad"), event("good")]) == [refused("Some_New__code_"), DELIVERED]
 
 
-def test_an_entry_that_is_neither_confirmed_nor_refused_is_sent_again(scripted: Scripted) -> None:
+def test_unmentioned_entry_is_sent_again(scripted: Scripted) -> None:
     bodies = {
         "sqs": b'{"Successful":[],"Failed":[]}',
         "sns": b"<PublishBatchResponse><PublishBatchResult/></PublishBatchResponse>",
@@ -227,9 +227,7 @@ def test_an_entry_that_is_neither_confirmed_nor_refused_is_sent_again(scripted: 
         ("SomethingNew", 400),
     ],
 )
-def test_a_request_that_fails_as_a_whole_holds_up_everything_after_one_try(
-    scripted: Scripted, code: str, status: int
-) -> None:
+def test_failed_request_stops_the_delivery_after_one_try(scripted: Scripted, code: str, status: int) -> None:
     scripted.fail(code, status)
     outcomes = scripted.sink.deliver([event(f"e{n}", f"box{n}") for n in range(30)])
     assert set(outcomes) == {away(outcomes[0].reason)}
@@ -238,7 +236,7 @@ def test_a_request_that_fails_as_a_whole_holds_up_everything_after_one_try(
 
 
 @pytest.mark.parametrize("code", ["InvalidParameterValue", "InvalidMessageContents", "ValidationException"])
-def test_a_batch_that_one_event_spoils_is_sent_event_by_event_to_find_it(scripted: Scripted, code: str) -> None:
+def test_refused_batch_is_sent_event_by_event(scripted: Scripted, code: str) -> None:
     scripted.fail(code)
     answer = scripted.aws.fails
     scripted.aws.fails = lambda ids: answer(ids) if "bad" in ids else None
@@ -248,7 +246,7 @@ def test_a_batch_that_one_event_spoils_is_sent_event_by_event_to_find_it(scripte
     assert sorted(scripted.aws.taken) == ["e1", "e3", "e4"]
 
 
-def test_while_the_spoilt_one_is_looked_for_the_service_may_go_away(scripted: Scripted) -> None:
+def test_service_may_become_unavailable_during_single_sends(scripted: Scripted) -> None:
     spoilt = sns_error_answer if scripted.kind.startswith("sns") else error_answer
 
     def fails(ids: Sequence[str]) -> Answer | None:
@@ -262,7 +260,7 @@ def test_while_the_spoilt_one_is_looked_for_the_service_may_go_away(scripted: Sc
     assert scripted.aws.batches == [["e1", "e2", "e3"], ["e1"], ["e2"]]
 
 
-def test_answers_that_are_none_of_the_services_are_the_sinks_trouble(scripted: Scripted) -> None:
+def test_foreign_answers_make_the_sink_unavailable(scripted: Scripted) -> None:
     for raw in (b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nnot json!"):
         scripted.fail_with(Answer(raw=raw))
         (outcome,) = scripted.sink.deliver([event("e1")])
@@ -284,7 +282,9 @@ def missing(kind: str, moto: MotoServer) -> Sink:
 
 
 @pytest.mark.parametrize("kind", ["sqs", "sns", "eventbridge"])
-def test_what_does_not_exist_is_told_by_check_and_holds_up_the_sink(kind: str, moto_server: MotoServer) -> None:
+def test_missing_destination_is_reported_by_check_and_makes_the_sink_unavailable(
+    kind: str, moto_server: MotoServer
+) -> None:
     with closing(missing(kind, moto_server)) as sink:
         with pytest.raises(SinkUnavailableError, match="create it"):
             sink.check()
@@ -292,7 +292,7 @@ def test_what_does_not_exist_is_told_by_check_and_holds_up_the_sink(kind: str, m
         assert outcome.verdict is Verdict.UNAVAILABLE
 
 
-def test_a_queue_for_small_messages_is_reported_before_an_event_is_lost_in_it(
+def test_queue_for_small_messages_is_reported_before_an_event_is_lost_in_it(
     moto_server: MotoServer,
 ) -> None:
     with closing(moto_server.sqs) as client:
@@ -313,7 +313,7 @@ def test_a_queue_for_small_messages_is_reported_before_an_event_is_lost_in_it(
         ("InvalidParameterValue", "correct the name"),
     ],
 )
-def test_check_says_what_to_do_and_repeats_nothing_of_the_answer(code: str, words: str) -> None:
+def test_check_names_the_remedy_and_quotes_nothing(code: str, words: str) -> None:
     with Receiver() as receiver:
         receiver.answer = lambda _: error_answer(code)
         with (
@@ -324,7 +324,7 @@ def test_check_says_what_to_do_and_repeats_nothing_of_the_answer(code: str, word
     assert "nowhere" not in str(raised.value)
 
 
-def test_new_keys_sign_the_next_batch_and_missing_ones_are_the_sinks_trouble() -> None:
+def test_new_keys_sign_the_next_batch_and_missing_ones_make_the_sink_unavailable() -> None:
     found = [Keys("first", "s"), Keys("second", "s")]
 
     def keys() -> Keys:
@@ -344,7 +344,7 @@ def test_new_keys_sign_the_next_batch_and_missing_ones_are_the_sinks_trouble() -
     assert len(signed) == 2
 
 
-def test_no_credentials_and_no_region_are_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_and_region_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -371,11 +371,11 @@ def test_no_credentials_and_no_region_are_told_in_words(monkeypatch: pytest.Monk
         ("https://queue.example.org/1/mail", None),
     ],
 )
-def test_a_queues_address_names_its_region(url: str, region: str | None) -> None:
+def test_queues_address_names_its_region(url: str, region: str | None) -> None:
     assert Sqs(url).region == region
 
 
-def test_a_bus_is_asked_about_once_a_minute_for_a_missing_one_may_swallow_events() -> None:
+def test_bus_is_looked_up_once_a_minute() -> None:
     with Receiver() as receiver:
         aws = ScriptedAws(receiver)
         now = [0.0]

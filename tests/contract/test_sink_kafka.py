@@ -73,7 +73,7 @@ def large(name: str, mailbox: str, size: int) -> Event:
     return Event(name, "t", mailbox, json.dumps({"id": name, "x": "x" * size}).encode())
 
 
-def test_a_record_carries_what_a_consumer_needs_without_reading_it(server: Kafka, topic: KafkaTopic) -> None:
+def test_record_headers_name_id_and_type(server: Kafka, topic: KafkaTopic) -> None:
     sent = replace(event("e1", "box"), traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     with sink_to(plain(server), topic.name) as sink:
         assert sink.deliver([sent]) == [DELIVERED]
@@ -84,7 +84,7 @@ def test_a_record_carries_what_a_consumer_needs_without_reading_it(server: Kafka
     assert record.headers == {name: value.encode() for name, value in wanted.items()}
 
 
-def test_a_mailbox_stays_in_one_partition_and_mailboxes_spread(server: Kafka, topic: KafkaTopic) -> None:
+def test_mailbox_stays_in_one_partition_and_mailboxes_spread(server: Kafka, topic: KafkaTopic) -> None:
     events = [event(f"{n:03d}", f"box-{n % 12}") for n in range(60)]
     for _ in range(2):  # another producer chooses alike
         with sink_to(plain(server), topic.name) as sink:
@@ -96,7 +96,7 @@ def test_a_mailbox_stays_in_one_partition_and_mailboxes_spread(server: Kafka, to
     assert len(set.union(*places.values())) == 3
 
 
-def test_a_mailbox_lies_where_javas_clients_would_put_it(server: Kafka, topic: KafkaTopic) -> None:
+def test_partition_is_the_one_of_java_clients(server: Kafka, topic: KafkaTopic) -> None:
     """Its murmur2, without the sign, modulo partitions; the hashes are those of Kafka's own tests."""
     hashes = {"foobar": -790332482, "21": -973932308, "a-little-bit-long-string": -985981536}
     with sink_to(plain(server), topic.name) as sink:
@@ -105,7 +105,7 @@ def test_a_mailbox_lies_where_javas_clients_would_put_it(server: Kafka, topic: K
     assert found == {box: (value & 0x7FFFFFFF) % 3 for box, value in hashes.items()}
 
 
-def test_an_outage_loses_nothing_and_what_waited_arrives_with_the_same_ids(server: Kafka, topic: KafkaTopic) -> None:
+def test_outage_loses_nothing_and_keeps_ids(server: Kafka, topic: KafkaTopic) -> None:
     events = [event(f"{n:03d}", "ab"[n % 2]) for n in range(6)]
     with sink_to(plain(server), topic.name, timeout=2) as sink:
         eventually(lambda: sink.deliver(events[:2]) == [DELIVERED] * 2)
@@ -121,7 +121,7 @@ def test_an_outage_loses_nothing_and_what_waited_arrives_with_the_same_ids(serve
         assert list(dict.fromkeys(mine)) == sorted(set(mine))
 
 
-def test_a_silent_broker_times_out_and_repeats_are_in_order(server: Kafka, topic: KafkaTopic) -> None:
+def test_silent_broker_times_out_and_repeats_are_in_order(server: Kafka, topic: KafkaTopic) -> None:
     """What was in flight at the timeout may still arrive, but not after later events."""
     first, *rest = [event(f"e{n}") for n in range(4)]
     with sink_to(plain(server), topic.name, timeout=2) as sink:
@@ -133,7 +133,7 @@ def test_a_silent_broker_times_out_and_repeats_are_in_order(server: Kafka, topic
     assert list(dict.fromkeys(reversed(ids(topic)))) == ["e3", "e2", "e1", "e0"]
 
 
-def test_a_record_that_is_too_large_for_the_topic_is_refused_alone(server: Kafka) -> None:
+def test_record_too_large_for_the_topic_is_rejected_alone(server: Kafka) -> None:
     """Some of those it travels with are well below the limit by themselves, but not all together."""
     topic = KafkaTopic(server, partitions=1, max_message_bytes="20000")
     events = [large(f"e{n}", f"box-{n}", 30_000 if n == 5 else 9_000) for n in range(10)]
@@ -147,13 +147,13 @@ def test_a_record_that_is_too_large_for_the_topic_is_refused_alone(server: Kafka
     topic.delete()
 
 
-def test_a_record_above_what_the_client_sends_at_all_is_refused_alone(server: Kafka, topic: KafkaTopic) -> None:
+def test_record_too_large_for_the_client_is_rejected_alone(server: Kafka, topic: KafkaTopic) -> None:
     with sink_to(plain(server), topic.name) as sink:
         outcomes = sink.deliver([event("e1"), large("e2", "b", 1_100_000), event("e3", "c")])
     assert outcomes == [DELIVERED, TOO_LARGE, DELIVERED]
 
 
-def test_a_missing_topic_holds_up_the_sink_is_told_and_not_created(server: Kafka, topic: KafkaTopic) -> None:
+def test_missing_topic_makes_the_sink_unavailable_and_is_not_created(server: Kafka, topic: KafkaTopic) -> None:
     with sink_to(plain(server), f"{topic.name}-missing") as sink:
         assert sink.deliver([event("e1"), event("e2"), event("e3", "b")]) == [away("no_topic")] * 3
         with pytest.raises(SinkUnavailableError, match="create it"):
@@ -161,7 +161,7 @@ def test_a_missing_topic_holds_up_the_sink_is_told_and_not_created(server: Kafka
     assert f"{topic.name}-missing" not in server.topics()
 
 
-def test_a_topic_that_is_made_later_gets_what_waited(server: Kafka, topic: KafkaTopic) -> None:
+def test_topic_created_later_receives_waiting_events(server: Kafka, topic: KafkaTopic) -> None:
     topic.delete()
     with sink_to(plain(server), topic.name) as sink:
         assert sink.deliver([event("e1")]) == [away("no_topic")]
@@ -180,12 +180,12 @@ def test_a_topic_that_is_made_later_gets_what_waited(server: Kafka, topic: Kafka
         (KafkaError.KAFKA_STORAGE_ERROR, away("kafka_56")),
     ],
 )
-def test_what_one_broker_alone_never_says_is_understood_too(code: int, meant: Outcome) -> None:
+def test_codes_that_a_single_broker_never_sends_are_translated(code: int, meant: Outcome) -> None:
     assert outcome(KafkaError(code), Trouble()) == meant
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
-def test_a_user_logs_in_over_tls(server: Kafka, topic: KafkaTopic, mechanism: str) -> None:
+def test_user_logs_in_over_tls(server: Kafka, topic: KafkaTopic, mechanism: str) -> None:
     with sink_to(replace(protected(server), mechanism=mechanism), topic.name) as sink:
         sink.check()
         assert sink.deliver([event("e1")]) == [DELIVERED]
@@ -203,7 +203,7 @@ def test_a_user_logs_in_over_tls(server: Kafka, topic: KafkaTopic, mechanism: st
     ],
     ids=["user", "mechanism", "port", "name", "no TLS"],
 )
-def test_a_broker_that_rejects_the_login_is_unavailable_and_check_says_what_to_do(
+def test_broker_that_rejects_the_login_is_unavailable_and_check_says_what_to_do(
     server: Kafka, topic: KafkaTopic, changes: dict[str, Any], reason: str, words: str
 ) -> None:
     with sink_to(replace(protected(server), **changes), topic.name, timeout=2) as sink:
@@ -213,14 +213,14 @@ def test_a_broker_that_rejects_the_login_is_unavailable_and_check_says_what_to_d
     assert PASSWORD not in str(raised.value)
 
 
-def test_a_corrected_password_is_used_without_a_restart(server: Kafka, topic: KafkaTopic) -> None:
+def test_corrected_password_is_used_without_a_restart(server: Kafka, topic: KafkaTopic) -> None:
     passwords = iter(["wrong", PASSWORD])
     with sink_to(protected(server), topic.name, password=lambda: next(passwords)) as sink:
         assert sink.deliver([event("e1")]) == [away("login")]
         assert sink.deliver([event("e1")]) == [DELIVERED]
 
 
-def test_a_user_who_may_not_write_is_told_what_is_missing(server: Kafka, topic: KafkaTopic) -> None:
+def test_missing_write_permission_is_named(server: Kafka, topic: KafkaTopic) -> None:
     cluster = replace(protected(server), username=READER)
     with sink_to(cluster, topic.name, password=lambda: READER_PASSWORD) as sink:
         for allowed in (False, True):
@@ -231,7 +231,7 @@ def test_a_user_who_may_not_write_is_told_what_is_missing(server: Kafka, topic: 
             assert sink.deliver([event("e1")]) == [away("denied")]
 
 
-def test_a_missing_password_is_the_sinks_trouble(server: Kafka, topic: KafkaTopic) -> None:
+def test_missing_password_makes_the_sink_unavailable(server: Kafka, topic: KafkaTopic) -> None:
     def missing() -> str:
         raise ConfigError(["env:KAFKA: there is no secret; set the environment variable KAFKA"])
 
@@ -243,9 +243,7 @@ def test_a_missing_password_is_the_sinks_trouble(server: Kafka, topic: KafkaTopi
 
 
 @pytest.mark.parametrize("trouble", ["unknown authority", "wrong name", "no file"])
-def test_a_broker_that_cannot_be_trusted_gets_nothing(
-    server: Kafka, topic: KafkaTopic, tmp_path: Path, trouble: str
-) -> None:
+def test_untrusted_broker_gets_nothing(server: Kafka, topic: KafkaTopic, tmp_path: Path, trouble: str) -> None:
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     changes: dict[str, dict[str, Any]] = {

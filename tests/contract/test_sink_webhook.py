@@ -47,7 +47,7 @@ def away(reason: str) -> Outcome:
     return Outcome(Verdict.UNAVAILABLE, reason)
 
 
-def test_the_reference_library_accepts_the_signature(receiver: Receiver) -> None:
+def test_reference_library_accepts_the_signature(receiver: Receiver) -> None:
     with sink_to(receiver.url) as sink:
         assert sink.deliver([event("e1")]) == [DELIVERED]
     (request,) = receiver.requests
@@ -58,7 +58,7 @@ def test_the_reference_library_accepts_the_signature(receiver: Receiver) -> None
     assert verified == json.loads(event("e1").body)
 
 
-def test_the_timestamp_is_that_of_the_clock_passed_in(receiver: Receiver) -> None:
+def test_timestamp_is_that_of_the_clock_passed_in(receiver: Receiver) -> None:
     sink = WebhookSink(
         "hook", receiver.url, lambda: SECRET, timeout=10, clock=lambda: 1_764_000_000.9, allow_private=True
     )
@@ -67,7 +67,7 @@ def test_the_timestamp_is_that_of_the_clock_passed_in(receiver: Receiver) -> Non
     assert receiver.requests[0].headers["webhook-timestamp"] == "1764000000"
 
 
-def test_a_new_secret_is_used_from_the_next_batch_on(receiver: Receiver) -> None:
+def test_new_secret_is_used_from_the_next_batch_on(receiver: Receiver) -> None:
     other = "whsec_" + base64.b64encode(b"o" * 32).decode()
     secrets = iter([SECRET, other])
     with closing(
@@ -91,7 +91,7 @@ def test_a_new_secret_is_used_from_the_next_batch_on(receiver: Receiver) -> None
         "whsec_" + base64.b64encode(b"x" * 65).decode(),
     ],
 )
-def test_a_malformed_secret_is_reported_and_not_shown(receiver: Receiver, secret: str) -> None:
+def test_malformed_secret_is_reported_and_not_shown(receiver: Receiver, secret: str) -> None:
     with closing(
         WebhookSink("hook", receiver.url, lambda: secret, timeout=10, clock=time.time, allow_private=True)
     ) as sink:
@@ -102,7 +102,7 @@ def test_a_malformed_secret_is_reported_and_not_shown(receiver: Receiver, secret
     assert receiver.requests == []
 
 
-def test_a_missing_secret_is_the_sinks_trouble_and_not_the_relays(receiver: Receiver) -> None:
+def test_missing_secret_makes_only_the_sink_unavailable(receiver: Receiver) -> None:
     def missing() -> str:
         raise ConfigError(["env:HOOK: there is no secret; set the environment variable HOOK"])
 
@@ -162,7 +162,7 @@ def test_every_2xx_confirms(receiver: Receiver, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413, 415, 422])
-def test_what_is_wrong_with_one_event_refuses_one_event(receiver: Receiver, status: int) -> None:
+def test_status_about_one_event_rejects_that_event_only(receiver: Receiver, status: int) -> None:
     receiver.answer = lambda request: Answer(status if request.headers["webhook-id"] == "e1" else 200)
     with sink_to(receiver.url) as sink:
         assert sink.deliver([event("e1"), event("e2")]) == [Outcome(Verdict.REJECTED, f"http_{status}"), DELIVERED]
@@ -176,7 +176,7 @@ def test_every_other_status_means_unavailable_and_redirects_are_not_followed(rec
     assert len(receiver.requests) == 1
 
 
-def test_a_receiver_that_is_gone_for_good_gets_nothing_more(receiver: Receiver) -> None:
+def test_receiver_that_answered_410_gets_nothing_more(receiver: Receiver) -> None:
     met = threading.Barrier(2, timeout=20)
 
     def answer(request: Request) -> Answer:
@@ -192,7 +192,7 @@ def test_a_receiver_that_is_gone_for_good_gets_nothing_more(receiver: Receiver) 
     assert sorted(request.headers["webhook-id"] for request in receiver.requests) == ["a1", "b1", "c1"]
 
 
-def test_a_mailbox_whose_event_is_turned_away_does_not_hold_up_another(receiver: Receiver) -> None:
+def test_unavailable_mailbox_does_not_delay_another(receiver: Receiver) -> None:
     receiver.answer = lambda request: Answer(503 if request.headers["webhook-id"].startswith("a") else 200)
     events = [event(f"{mailbox}{n}", mailbox) for n in range(5) for mailbox in "ab"]
     with sink_to(receiver.url) as sink:
@@ -201,7 +201,7 @@ def test_a_mailbox_whose_event_is_turned_away_does_not_hold_up_another(receiver:
     assert sum(request.headers["webhook-id"].startswith("a") for request in receiver.requests) == 1
 
 
-def test_mailboxes_are_served_at_the_same_time(receiver: Receiver) -> None:
+def test_mailboxes_are_served_concurrently(receiver: Receiver) -> None:
     met = threading.Barrier(4, timeout=20)
 
     def answer(_: object) -> Answer:
@@ -213,7 +213,7 @@ def test_mailboxes_are_served_at_the_same_time(receiver: Receiver) -> None:
         assert sink.deliver([event(mailbox, mailbox) for mailbox in "abcd"]) == [DELIVERED] * 4
 
 
-def test_when_nobody_answers_only_those_under_way_wait_for_it(receiver: Receiver) -> None:
+def test_unreachable_receiver_costs_one_timeout_per_thread(receiver: Receiver) -> None:
     receiver.answer = lambda _: Answer(silent=True)
     with sink_to(receiver.url, timeout=0.3) as sink:
         outcomes = sink.deliver([event(str(n), f"box{n}") for n in range(40)])
@@ -221,7 +221,7 @@ def test_when_nobody_answers_only_those_under_way_wait_for_it(receiver: Receiver
     assert len(receiver.requests) <= 8
 
 
-def test_a_connection_that_nobody_takes_meets_the_deadline() -> None:
+def test_connecting_ends_at_the_deadline() -> None:
     """Linux leaves a client in the handshake while the queue of a listening socket is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
@@ -235,7 +235,7 @@ def test_a_connection_that_nobody_takes_meets_the_deadline() -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ECONNRESET, errno.EPIPE])
-def test_a_connection_that_breaks_as_it_is_made_is_no_answer(
+def test_connection_broken_while_connecting_is_not_an_answer(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def connect(*_: object) -> None:
@@ -246,7 +246,7 @@ def test_a_connection_that_breaks_as_it_is_made_is_no_answer(
         assert sink.deliver([event("e1")]) == [away("connect")]
 
 
-def test_connections_are_kept_and_used_again(receiver: Receiver) -> None:
+def test_connections_are_reused(receiver: Receiver) -> None:
     receiver.answer = lambda _: Answer(200, body=b"thank you")
     with sink_to(receiver.url) as sink:
         for n in range(5):
@@ -257,7 +257,7 @@ def test_connections_are_kept_and_used_again(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     "answer", [Answer(200, body=b"x" * 1_000_000), Answer(200, {"connection": "close"}, b"thank you")]
 )
-def test_a_connection_that_cannot_be_used_again_does_not_spoil_the_next_event(
+def test_connection_that_cannot_be_used_again_does_not_spoil_the_next_event(
     receiver: Receiver, answer: Answer
 ) -> None:
     receiver.answer = lambda _: answer
@@ -269,7 +269,7 @@ def test_a_connection_that_cannot_be_used_again_does_not_spoil_the_next_event(
 @pytest.mark.parametrize(
     "answer", [Answer(silent=True), Answer(trickle=b"HTTP/1.1 200 OK\r\nx: ")], ids=["silent", "trickle"]
 )
-def test_a_request_ends_at_its_deadline_however_the_server_drags_it_out(receiver: Receiver, answer: Answer) -> None:
+def test_request_ends_at_its_deadline_however_the_server_drags_it_out(receiver: Receiver, answer: Answer) -> None:
     receiver.answer = lambda _: answer
     with sink_to(receiver.url, timeout=2) as sink:
         assert sink.deliver([event("e1")]) == [away("timeout")]
@@ -280,7 +280,7 @@ def test_a_request_ends_at_its_deadline_however_the_server_drags_it_out(receiver
 @pytest.mark.parametrize(
     "answer", [Answer(silent=True), Answer(trickle=b"HTTP/1.1 200 OK\r\nx: ")], ids=["silent", "trickle"]
 )
-def test_a_deadline_holds_on_a_connection_used_before(receiver: Receiver, answer: Answer) -> None:
+def test_deadline_holds_on_a_connection_used_before(receiver: Receiver, answer: Answer) -> None:
     with sink_to(receiver.url, timeout=2) as sink:
         assert sink.deliver([event("e1")]) == [DELIVERED]
         receiver.answer = lambda _: answer
@@ -289,7 +289,7 @@ def test_a_deadline_holds_on_a_connection_used_before(receiver: Receiver, answer
 
 
 @pytest.mark.parametrize("header", [b"connection: close", b"x: y"], ids=["closing", "kept alive"])
-def test_the_status_counts_even_when_the_rest_of_the_answer_never_ends(receiver: Receiver, header: bytes) -> None:
+def test_status_counts_even_when_the_rest_of_the_answer_never_ends(receiver: Receiver, header: bytes) -> None:
     """Reading on would take the receiver minutes: a byte now and then, each in time by itself."""
     receiver.answer = lambda _: Answer(trickle=b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n" + header + b"\r\n\r\n")
     with sink_to(receiver.url, timeout=2) as sink:
@@ -300,13 +300,13 @@ def test_the_status_counts_even_when_the_rest_of_the_answer_never_ends(receiver:
     ("raw", "reason"),
     [(b"", "connect"), (b"+OK POP3 ready\r\n", "protocol"), (b"HTTP/1.1 abc\r\n\r\n", "protocol")],
 )
-def test_an_answer_that_is_none_has_a_code(receiver: Receiver, raw: bytes, reason: str) -> None:
+def test_invalid_answer_has_a_reason_code(receiver: Receiver, raw: bytes, reason: str) -> None:
     receiver.answer = lambda _: Answer(raw=raw)
     with sink_to(receiver.url) as sink:
         assert sink.deliver([event("e1")]) == [away(reason)]
 
 
-def test_a_closed_port_and_an_unknown_name_are_told_by_check_and_by_deliver() -> None:
+def test_closed_port_and_unknown_name_are_reported() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         urls = [f"http://127.0.0.1:{unused.getsockname()[1]}/", "http://nowhere.invalid/"]
@@ -323,7 +323,7 @@ def test_a_closed_port_and_an_unknown_name_are_told_by_check_and_by_deliver() ->
 @pytest.mark.parametrize(
     "name", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0", "[::1]", "[::ffff:127.0.0.1]"]
 )
-def test_without_leave_no_request_goes_to_this_machine_however_it_is_written(receiver: Receiver, name: str) -> None:
+def test_private_addresses_need_allow_private_however_written(receiver: Receiver, name: str) -> None:
     url = receiver.url.replace("127.0.0.1", name)
     with sink_to(url, allow_private=False) as sink:
         assert sink.deliver([event("e1")]) == [away("private_address")]
@@ -332,7 +332,7 @@ def test_without_leave_no_request_goes_to_this_machine_however_it_is_written(rec
     assert receiver.connections == 0
 
 
-def test_a_name_with_one_private_address_among_its_addresses_is_not_connected_to(
+def test_name_with_one_private_address_among_its_addresses_is_not_connected_to(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resolve(_host: str, port: int, **_: Any) -> list[Any]:
@@ -346,9 +346,7 @@ def test_a_name_with_one_private_address_among_its_addresses_is_not_connected_to
     assert receiver.connections == 0
 
 
-def test_the_address_that_was_looked_at_is_the_one_connected_to(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checked_address_is_the_one_connected_to(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name server that answers otherwise the second time gains nothing: there is no second time."""
     asked: list[str] = []
     looked_at: list[str] = []
@@ -390,7 +388,7 @@ def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
     return context
 
 
-def test_events_travel_over_tls_under_a_ca_of_ones_own(authority: trustme.CA, ca_file: Path) -> None:
+def test_configured_ca_is_trusted(authority: trustme.CA, ca_file: Path) -> None:
     with Receiver(server_context(authority, "127.0.0.1")) as receiver, sink_to(receiver.url, ca_file=ca_file) as sink:
         sink.check()
         assert sink.deliver([event("e1"), event("e2")]) == [DELIVERED] * 2
@@ -398,7 +396,7 @@ def test_events_travel_over_tls_under_a_ca_of_ones_own(authority: trustme.CA, ca
 
 
 @pytest.mark.parametrize("trouble", ["unknown authority", "wrong name"])
-def test_a_certificate_that_cannot_be_trusted_ends_in_tls(authority: trustme.CA, ca_file: Path, trouble: str) -> None:
+def test_untrusted_certificate_is_a_tls_error(authority: trustme.CA, ca_file: Path, trouble: str) -> None:
     name = "127.0.0.1" if trouble == "unknown authority" else "other.example"
     trusted = None if trouble == "unknown authority" else ca_file
     with Receiver(server_context(authority, name)) as receiver, sink_to(receiver.url, ca_file=trusted) as sink:
@@ -408,7 +406,7 @@ def test_a_certificate_that_cannot_be_trusted_ends_in_tls(authority: trustme.CA,
         assert receiver.requests == []
 
 
-def test_a_ca_file_that_cannot_be_read_ends_in_words(tmp_path: Path) -> None:
+def test_unreadable_ca_file_is_reported(tmp_path: Path) -> None:
     bad = tmp_path / "bad.pem"
     bad.write_text("not PEM")
     for path in (bad, tmp_path / "missing.pem"):
@@ -419,7 +417,7 @@ def test_a_ca_file_that_cannot_be_read_ends_in_words(tmp_path: Path) -> None:
                 sink.deliver([event("e1")])
 
 
-def test_a_server_that_never_shakes_hands_times_out(ca_file: Path) -> None:
+def test_server_that_never_shakes_hands_times_out(ca_file: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
         with sink_to(url, timeout=0.3, ca_file=ca_file) as sink:
@@ -428,7 +426,7 @@ def test_a_server_that_never_shakes_hands_times_out(ca_file: Path) -> None:
                 sink.check()
 
 
-def test_a_server_that_trickles_its_handshake_times_out(ca_file: Path) -> None:
+def test_server_that_trickles_its_handshake_times_out(ca_file: Path) -> None:
     """Each byte comes in time by itself; only the deadline of the whole ends it."""
     done = threading.Event()
 

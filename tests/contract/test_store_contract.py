@@ -69,7 +69,7 @@ def read(store: Store, key: str) -> bytes:
         return body.read()
 
 
-def test_a_listing_tells_when_each_object_was_written_last(store: Store) -> None:
+def test_listing_has_the_time_of_each_object(store: Store) -> None:
     """To the second: some stores tell no more."""
     before = time.time() - 1
     put(store, "box/a", b"1")
@@ -77,7 +77,7 @@ def test_a_listing_tells_when_each_object_was_written_last(store: Store) -> None
     assert (found.key, before <= found.modified <= time.time() + 1) == ("box/a", True)
 
 
-def test_a_listing_tells_the_size_of_each_object(store: Store) -> None:
+def test_listing_has_the_size_of_each_object(store: Store) -> None:
     put(store, "box/a", b"")
     put(store, "box/b/c", filler(SMALL))
     assert {found.key: found.size for found in store.stored("box/")} == {"box/a": 0, "box/b/c": SMALL}
@@ -94,7 +94,7 @@ def test_what_is_put_is_read_byte_for_byte(store: Store, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
-def test_a_body_is_taken_from_its_position_on(store: Store, size: int) -> None:
+def test_body_is_read_from_its_current_position(store: Store, size: int) -> None:
     content = filler(size)
     body = io.BytesIO(b"read before" + content)
     body.seek(len(b"read before"))
@@ -103,7 +103,7 @@ def test_a_body_is_taken_from_its_position_on(store: Store, size: int) -> None:
     assert read(store, "box/part") == content
 
 
-def test_an_object_can_be_read_in_pieces_and_left_unread(store: Store) -> None:
+def test_object_can_be_read_in_pieces_and_left_unread(store: Store) -> None:
     content = filler(STREAMED)
     put(store, "box/a", content)
     with store.open("box/a") as body:
@@ -114,13 +114,13 @@ def test_an_object_can_be_read_in_pieces_and_left_unread(store: Store) -> None:
     assert b"".join(pieces) == content
 
 
-def test_putting_twice_is_putting_once(store: Store) -> None:
+def test_put_is_idempotent(store: Store) -> None:
     first = put(store, "box/a", b"same")
     assert put(store, "box/a", b"same") == first
     assert stored_keys(store, "") == ["box/a"]
 
 
-def test_a_put_replaces_what_was_there(store: Store) -> None:
+def test_put_replaces_what_was_there(store: Store) -> None:
     put(store, "box/a", filler(SMALL))
     put(store, "box/a", b"later")
     assert read(store, "box/a") == b"later"
@@ -157,7 +157,7 @@ def test_only_if_absent_creates_what_is_absent(store: Store, size: int) -> None:
     assert read(store, "box/a") == filler(size)
 
 
-def test_of_two_that_create_at_once_exactly_one_wins(store: Store) -> None:
+def test_one_of_two_concurrent_creations_wins(store: Store) -> None:
     put(store, "warm", b"", only_if_absent=True)
     for number in range(10):
         key, start = f"box/{number}", threading.Barrier(2)
@@ -191,7 +191,7 @@ class BrokenBodyError(Exception):
 
 
 @pytest.mark.parametrize("size", [SMALL, STREAMED, PARTED])
-def test_a_body_that_breaks_leaves_nothing_and_its_error_is_not_the_stores(store: Store, size: int) -> None:
+def test_failing_body_leaves_nothing_and_keeps_its_error(store: Store, size: int) -> None:
     body = Breaks(filler(size))
     with pytest.raises(BrokenBodyError):
         store.put("box/a", body, size=size, sha256=hashlib.sha256(filler(size)).hexdigest(), content_type="a/b")
@@ -248,7 +248,7 @@ def test_keys_are_taken_as_they_are(store: Store, name: str) -> None:
 @pytest.mark.parametrize(
     "key", ["", "/a", "a/", "a//b", "a/./b", "../a", "a/..", "a\0b", "a/\ud800", "/".join(["x" * 200] * 6)]
 )
-def test_keys_that_could_mean_something_else_are_refused(store: Store, key: str) -> None:
+def test_ambiguous_keys_are_refused(store: Store, key: str) -> None:
     with pytest.raises(StoreRefusedError, match="key"):
         put(store, key, b"bytes")
     with pytest.raises(StoreRefusedError, match="key"):
@@ -283,7 +283,7 @@ def test_keys_are_listed_in_lexical_order_of_the_whole_key(store: Store) -> None
     assert stored_keys(store, "") == sorted(keys)
 
 
-def test_a_prefix_is_text_and_no_folder(store: Store) -> None:
+def test_prefix_is_text_not_a_folder(store: Store) -> None:
     for key in ("box/a/1", "box/a/2", "box/ab/1", "box/b/1", "boxes/1"):
         put(store, key, b"")
     assert stored_keys(store, "box") == ["box/a/1", "box/a/2", "box/ab/1", "box/b/1", "boxes/1"]
@@ -294,7 +294,7 @@ def test_a_prefix_is_text_and_no_folder(store: Store) -> None:
         assert stored_keys(store, nothing) == []
 
 
-def test_nothing_is_nothing(store: Store) -> None:
+def test_missing_objects_are_reported_as_missing(store: Store) -> None:
     assert store.stat("box/a") is None
     assert stored_keys(store, "box/") == []
     with pytest.raises(ObjectMissingError), store.open("box/a"):
@@ -306,7 +306,7 @@ def test_nothing_is_nothing(store: Store) -> None:
         pass
 
 
-def test_what_is_deleted_is_gone(store: Store) -> None:
+def test_deleted_object_is_gone(store: Store) -> None:
     put(store, "box/a", b"")
     put(store, "box/b", b"")
     store.delete("box/a")
@@ -315,7 +315,7 @@ def test_what_is_deleted_is_gone(store: Store) -> None:
     assert read(store, "box/a") == b"again"
 
 
-def test_what_is_below_a_folder_is_erased_but_for_what_is_to_stay(store: Store) -> None:
+def test_folder_is_erased_except_for_kept_keys(store: Store) -> None:
     inside = ["box/m/a", "box/m/attachments/1-a", "box/m/attachments/2-b", "box/m/keep"]
     beside = ["box/m-2/a", "box/mm/a", "box/n/m/a"]
     for key in [*inside, *beside]:
@@ -331,7 +331,7 @@ def test_what_is_below_a_folder_is_erased_but_for_what_is_to_stay(store: Store) 
     assert read(store, "box/m/attachments/1-a") == b"again"
 
 
-def test_an_error_of_the_reader_stays_the_readers(store: Store) -> None:
+def test_error_of_the_reader_is_not_translated(store: Store) -> None:
     put(store, "box/a", b"bytes")
     with pytest.raises(ConnectionResetError), store.open("box/a"):
         raise ConnectionResetError
@@ -348,7 +348,7 @@ def test_threads_share_a_store(store: Store) -> None:
     assert len(stored_keys(store, "box/")) == 64
 
 
-def test_errors_say_that_trying_again_can_help() -> None:
+def test_store_errors_are_transient() -> None:
     """A person fixes a store that refuses while the service keeps trying: no message fails for it."""
     assert StoreRefusedError.transient
     assert StoreUnavailableError.transient

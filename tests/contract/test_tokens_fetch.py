@@ -36,7 +36,7 @@ def grants(server: TokenServer) -> list[Grant]:
     return [server.application(), server.user(), server.user(secret=None), server.service_account()]
 
 
-def test_each_way_gets_a_token(server: TokenServer) -> None:
+def test_each_grant_type_gets_a_token(server: TokenServer) -> None:
     for number, grant in enumerate(grants(server), 1):
         fetched = fetch(grant)
         assert (fetched.access_token, fetched.lives) == (f"token-{number}", 3600)
@@ -54,7 +54,7 @@ def test_nothing_of_a_grant_or_token_is_printed(server: TokenServer) -> None:
     ("which", "words"),
     [("secret", "secrets expire"), ("refresh", "consent again"), ("subject", "delegation")],
 )
-def test_a_refusal_says_who_has_to_do_what(server: TokenServer, which: str, words: str) -> None:
+def test_refusal_names_who_has_to_act(server: TokenServer, which: str, words: str) -> None:
     by_kind: dict[str, Grant] = {
         "secret": server.application(secret="old"),
         "refresh": server.user(refresh_token="old"),
@@ -80,14 +80,14 @@ def test_a_refusal_says_who_has_to_do_what(server: TokenServer, which: str, word
         ("what_is_this", ["Check `auth`"] * 4),
     ],
 )
-def test_each_code_has_a_remedy_for_each_way(server: TokenServer, code: str, words: list[str]) -> None:
+def test_each_code_has_a_remedy_for_each_grant_type(server: TokenServer, code: str, words: list[str]) -> None:
     server.answer = 400, json.dumps({"error": code}).encode()
     for grant, remedy in zip(grants(server), words, strict=True):
         with pytest.raises(MaildropAuthError, match=remedy):
             fetch(grant)
 
 
-def test_what_a_server_says_cannot_harm_a_terminal(server: TokenServer) -> None:
+def test_server_text_cannot_harm_a_terminal(server: TokenServer) -> None:
     said = {"error": "\x1b[2Jinvalid_grant" + "x" * 10_000, "error_description": "\x1b]0;title\x07" + "y" * 10_000}
     server.answer = 400, json.dumps(said).encode()
     with pytest.raises(MaildropAuthError) as told:
@@ -96,7 +96,7 @@ def test_what_a_server_says_cannot_harm_a_terminal(server: TokenServer) -> None:
     assert len(str(told.value)) < 500
 
 
-def test_a_key_that_is_none_is_told_before_anything_is_sent(server: TokenServer) -> None:
+def test_invalid_key_is_reported_before_anything_is_sent(server: TokenServer) -> None:
     for key in ("", "{}", "[]", '{"client_email": 1}', "-----BEGIN PRIVATE KEY-----"):
         with pytest.raises(MaildropAuthError, match="JSON file"):
             fetch(replace(server.service_account(), key=key))
@@ -129,9 +129,7 @@ def test_a_key_that_is_none_is_told_before_anything_is_sent(server: TokenServer)
         ((400, b'{"error": {"code": 5}}'), "Check `auth`"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_nobodys_wrong_password(
-    server: TokenServer, answer: tuple[int, bytes], words: str
-) -> None:
+def test_unusable_answer_is_not_a_refused_grant(server: TokenServer, answer: tuple[int, bytes], words: str) -> None:
     server.answer = answer
     kind = MaildropAuthError if words == "Check `auth`" else TokenUnavailableError
     for grant in grants(server):
@@ -139,13 +137,13 @@ def test_an_answer_that_makes_no_sense_is_nobodys_wrong_password(
             fetch(grant)
 
 
-def test_seconds_may_be_written_as_text_or_left_out(server: TokenServer) -> None:
+def test_lifetime_may_be_text_or_missing(server: TokenServer) -> None:
     for written, lives in ((b', "expires_in": "120"', 120), (b"", 3600), (b', "expires_in": 1e12', 86_400)):
         server.answer = 200, b'{"access_token": "t"%b}' % written
         assert fetch(server.application()).lives == lives
 
 
-def test_no_more_of_an_answer_is_read_than_a_token_may_have(server: TokenServer) -> None:
+def test_oversized_answer_is_refused(server: TokenServer) -> None:
     server.answer = 200, b'{"access_token": "%b"}' % (b"x" * ANSWER_BYTES)
     for grant in grants(server):
         with pytest.raises(TokenUnavailableError, match="more than a token"):
@@ -155,14 +153,14 @@ def test_no_more_of_an_answer_is_read_than_a_token_may_have(server: TokenServer)
 # --- time --------------------------------------------------------------------------------------------------------
 
 
-def test_an_unavailable_server_is_asked_again_later(server: TokenServer) -> None:
+def test_unavailable_server_is_asked_again_later(server: TokenServer) -> None:
     with pytest.raises(TokenUnavailableError, match="cannot be reached"):
         fetch(replace(server.application(), token_url=f"http://127.0.0.1:{free_port()}/token"))
     with pytest.raises(TokenUnavailableError, match="unknown host name"):
         fetch(replace(server.application(), token_url="http://no-such-host.invalid/token"))
 
 
-def test_silence_meets_the_deadline(server: TokenServer) -> None:
+def test_silent_server_ends_at_the_deadline(server: TokenServer) -> None:
     server.silent = True
     for grant in grants(server):
         with pytest.raises(TokenUnavailableError, match=r"within 0\.3 s"):
@@ -178,7 +176,7 @@ def test_silence_meets_the_deadline(server: TokenServer) -> None:
         b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
     ],
 )
-def test_a_byte_now_and_then_does_not_move_the_deadline(server: TokenServer, beginning: bytes) -> None:
+def test_dripping_server_does_not_extend_the_deadline(server: TokenServer, beginning: bytes) -> None:
     """In the status line, in the head, in a body with and without a length; and no thread stays behind."""
     server.beginning, server.drip = beginning, b" "
     for grant in grants(server):
@@ -190,7 +188,7 @@ def test_a_byte_now_and_then_does_not_move_the_deadline(server: TokenServer, beg
 # --- where it goes -----------------------------------------------------------------------------------------------
 
 
-def test_secrets_are_not_sent_to_where_a_server_points(server: TokenServer) -> None:
+def test_secrets_are_not_sent_to_a_redirect_target(server: TokenServer) -> None:
     with TokenServer() as other:
         server.location = other.url
         for grant in grants(server):
@@ -199,9 +197,7 @@ def test_secrets_are_not_sent_to_where_a_server_points(server: TokenServer) -> N
         assert other.requests == []
 
 
-def test_no_password_from_netrc_goes_along(
-    server: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_netrc_passwords_are_not_sent(server: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     for grant in grants(server):
@@ -209,7 +205,7 @@ def test_no_password_from_netrc_goes_along(
         assert "authorization" not in server.headers
 
 
-def test_the_environments_proxy_is_used(server: TokenServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environments_proxy_is_used(server: TokenServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets the whole address, so that this server can play the proxy too."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -241,7 +237,7 @@ def trusting(grant: Grant, ca_file: str | None) -> Grant:
     return replace(grant, ca_file=ca_file)
 
 
-def test_a_ca_of_ones_own_is_trusted_for_each_way(
+def test_configured_ca_is_trusted_for_each_grant_type(
     authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Also where the environment names another one for requests."""
@@ -252,7 +248,7 @@ def test_a_ca_of_ones_own_is_trusted_for_each_way(
             assert fetch(trusting(grant, ca_file)).access_token == f"token-{number}"
 
 
-def test_the_systems_certificates_are_trusted_and_no_others(
+def test_systems_certificates_are_trusted_and_no_others(
     authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with TokenServer(tls=serving(authority, "127.0.0.1")) as server:
@@ -262,7 +258,7 @@ def test_the_systems_certificates_are_trusted_and_no_others(
         assert fetch(server.application()).access_token == "token-1"
 
 
-def test_nothing_is_sent_to_a_server_of_another_name(authority: trustme.CA, ca_file: str) -> None:
+def test_nothing_is_sent_to_a_server_with_another_name(authority: trustme.CA, ca_file: str) -> None:
     with TokenServer(tls=serving(authority, "other.example")) as server:
         for grant in grants(server):
             with pytest.raises(TokenUnavailableError, match="certificate"):
@@ -270,7 +266,7 @@ def test_nothing_is_sent_to_a_server_of_another_name(authority: trustme.CA, ca_f
         assert server.requests == []
 
 
-def test_a_server_without_tls_is_told(server: TokenServer) -> None:
+def test_server_without_tls_is_reported(server: TokenServer) -> None:
     url = server.url.replace("http:", "https:")
     with pytest.raises(TokenUnavailableError, match="TLS"):
         fetch(replace(server.application(), token_url=url))
