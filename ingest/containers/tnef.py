@@ -1,12 +1,12 @@
-"""winmail.dat: the files in an Outlook message's TNEF stream (MS-OXTNEF).
+"""Read winmail.dat: the files and the text in the TNEF stream of an Outlook message (MS-OXTNEF).
 
-Why our own: a library (tnefparse) takes the whole stream, and a copy of each attribute, into memory; this keeps one
-chunk, counts its work, and goes on behind what is damaged.
+Not tnefparse: it holds the whole stream, and a copy of each attribute, in memory. This reader keeps one chunk, counts
+its work, and continues after damage.
 
-A stream is a list of attributes, each with a length and a checksum. Those of one attached file stand together: the
-first begins it, a later one has its bytes, the last one, a list of MAPI properties, its real name. A message that is
-attached has, in place of bytes, a stream like this one inside of a property; it is given out as a file of the type
-`application/ms-tnef`. The text of the message itself (plain, HTML or compressed RTF) comes last; mail servers put it
+A stream is a list of attributes, each with a length and a checksum. Those of one attached file are adjacent: the
+first begins the file, a later one has its bytes, and the last one, a list of MAPI properties, its real name. An
+attached message has a TNEF stream inside a property instead of bytes; it is yielded as a file of the type
+`application/ms-tnef`. The text of the message itself (plain, HTML or compressed RTF) comes last. Mail servers put it
 beside the winmail.dat, too, but not always.
 """
 
@@ -57,30 +57,29 @@ _PLAIN_BODY, _RTF_BODY, _HTML_BODY, _INTERNET_CODE_PAGE = 0x1000, 0x1009, 0x1013
 _BODIES = frozenset({_PLAIN_BODY, _RTF_BODY, _HTML_BODY})
 _BODY_BYTES = 4 * 2**20  # of each; a longer text is not taken out
 
-# Types of properties (MS-OXTNEF section 2.1.3.4): the bytes that each value takes with its padding; and those that
-# have a length before each value.
+# Types of properties (MS-OXTNEF section 2.1.3.4): the padded size of each value; and those with a length before each.
 _FIXED = {0x02: 4, 0x03: 4, 0x04: 4, 0x05: 8, 0x06: 8, 0x07: 8, 0x0A: 4, 0x0B: 4, 0x14: 8, 0x40: 8, 0x48: 16}
 _OBJECT, _STRING, _UNICODE, _BINARY = 0x0D, 0x1E, 0x1F, 0x102
 _MULTIPLE = 0x1000
-_NAMED = 0x8000  # ids from here on are followed by a name
-# Before what an object holds: that it is a message (IID_IMessage), or a document of OLE.
+_NAMED = 0x8000  # from here on, a name follows the id
+# An object begins with its interface: a message (IID_IMessage), or an OLE document.
 _INTERFACE_BYTES = 16
 _MESSAGE = bytes.fromhex("0703020000000000c000000000000046")
 
-# Before the object with an attached message, or a document, stands a sentence for programs that do not know of these.
-# What is as short as one is held back until it is known that no object follows.
+# An attached message or document is preceded by a placeholder text for programs that do not support them. Data as
+# short as that is held back until it is certain that no object follows.
 _PLACEHOLDER_BYTES = 4096
-_NAME_BYTES = 2048  # of a name; longer ones are no names
+_NAME_BYTES = 2048  # of a name; a longer value is not a name
 # Attributes, properties and values; a message with 200 files has some 5,000.
 _ELEMENTS = 100_000
 
 
 def read_tnef(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileEvent]:
-    """The files in a winmail.dat; never raises, whatever the bytes.
+    """Yield the files in a winmail.dat, then its text. Never raises, whatever the bytes.
 
     Args:
         chunks: the stream in pieces of any size.
-        defects: of it as a whole; grows.
+        defects: of the whole stream; grows.
     """
     reader = _Reader(ByteStream(chunks), defects)
     try:
@@ -93,7 +92,7 @@ def read_tnef(chunks: Iterable[bytes], defects: set[Defect]) -> Iterator[FileEve
 
 
 class _TooManyError(BrokenError):
-    """It has more elements than are read."""
+    """The stream has more elements than the limit."""
 
 
 @dataclass
@@ -105,7 +104,7 @@ class _File:
     defects: set[Defect] = field(default_factory=set)
 
     def end(self) -> FileEnd:
-        """Of several names the longest kind counts: the title is cut to 8.3 characters by old programs."""
+        """Prefer the long name: old programs cut the title to 8.3 characters."""
         kinds = ("long_name", "transport_name", "title", "short_name", "display_name")
         name = next((self.names[kind] for kind in kinds if self.names.get(kind)), None)
         mime_type = self.names.get("mime_type", "").lower()
@@ -115,7 +114,7 @@ class _File:
 
 
 class _Attribute:
-    """The bytes of one, which may not be exceeded; summed up as they pass."""
+    """The bytes of one attribute, read within its length and summed up for the checksum."""
 
     def __init__(self, stream: ByteStream, length: int) -> None:
         self._stream, self.left, self.sum = stream, length, 0
@@ -135,7 +134,7 @@ class _Attribute:
             self.sum += sum(piece)
             yield piece
 
-    def pass_over(self, size: int) -> None:
+    def skip(self, size: int) -> None:
         for _ in self.pieces(size):
             pass
 
@@ -155,7 +154,7 @@ class _Reader:
         self._internet_code_page = 0
 
     def attributes(self) -> Iterator[FileEvent]:
-        """All files but the last, which `end_file` ends."""
+        """Yield all files but the last, which `end_file` ends."""
         signature, _ = unpack("<IH", self._stream.take(6))
         if signature != SIGNATURE:
             raise BrokenError
@@ -170,17 +169,17 @@ class _Reader:
             except BrokenError:
                 if self._stream.at_end():
                     raise
-                # Its own length still says where the next one is.
+                # Its length still locates the next attribute.
                 self._defects.add(Defect.CONTAINER_BROKEN)
-            attribute.pass_over(attribute.left)
+            attribute.skip(attribute.left)
             if self._stream.at_end():
-                # Seen: a stream without its last checksum. No file lacks anything.
+                # Some streams lack the last checksum; no file is affected.
                 self._defects.add(Defect.CONTAINER_BROKEN)
                 return
             self._check(name, attribute)
 
     def end_file(self) -> Iterator[FileEvent]:
-        """The end of the file that was begun, if it has bytes: one that is only referred to has none."""
+        """End the current file if it has bytes; one that is only referred to has none."""
         file, self._file = self._file, None
         if file is not None and file.has_data:
             if file.held:
@@ -188,7 +187,7 @@ class _Reader:
             yield file.end()
 
     def texts(self) -> Iterator[FileEvent]:
-        """The text of the message, in each form that it has."""
+        """Yield the text of the message, in each form that it has."""
         plain, rich, html = (self._texts.get(name) for name in (_PLAIN_BODY, _RTF_BODY, _HTML_BODY))
         unpacked = decompress(rich[1]) if rich is not None and not (plain and html) else None
         found = text_of(unpacked) if unpacked is not None else None
@@ -204,7 +203,7 @@ class _Reader:
             yield from _body("text", found.text.encode("utf-8", "replace"), "utf-8")
 
     def break_off(self) -> None:
-        """The file that was begun may lack bytes."""
+        """Mark the current file as possibly incomplete."""
         if self._file is not None:
             self._file.defects.add(Defect.CONTAINER_BROKEN)
 
@@ -231,8 +230,8 @@ class _Reader:
                 file.names[kind] = _text(attribute.take(min(attribute.left, _NAME_BYTES)), self._charset)
 
     def _check(self, name: int, attribute: _Attribute) -> None:
-        told = int.from_bytes(self._stream.take(2), "little")
-        if self._file is not None and name in _OF_A_FILE and told != attribute.sum & 0xFFFF:
+        checksum = int.from_bytes(self._stream.take(2), "little")
+        if self._file is not None and name in _OF_A_FILE and checksum != attribute.sum & 0xFFFF:
             self._file.defects.add(Defect.TNEF_CHECKSUM)
 
     def _properties(self, attribute: _Attribute, file: _File | None) -> Iterator[bytes]:
@@ -240,7 +239,7 @@ class _Reader:
             self._count()
             kind, name = unpack("<HH", attribute.take(4))
             if name >= _NAMED:
-                self._pass_over_name(attribute)
+                self._skip_name(attribute)
             plain = kind & ~_MULTIPLE
             counted = kind & _MULTIPLE or plain not in _FIXED
             for _ in range(attribute.number() if counted else 1):
@@ -250,13 +249,13 @@ class _Reader:
                 else:
                     yield from self._value(plain, name, attribute, file)
 
-    def _pass_over_name(self, attribute: _Attribute) -> None:
-        """A set (GUID), and in it a number or a name in UTF-16 (MS-OXTNEF section 2.1.3.4)."""
+    def _skip_name(self, attribute: _Attribute) -> None:
+        """Skip a set (GUID) and a number or UTF-16 name in it (MS-OXTNEF section 2.1.3.4)."""
         attribute.take(16)
         by_name = attribute.number()
         if by_name:
             length = attribute.number()
-            attribute.pass_over(length + -length % 4)
+            attribute.skip(length + -length % 4)
         else:
             attribute.take(4)
 
@@ -272,8 +271,8 @@ class _Reader:
         if name in _BODIES and length <= _BODY_BYTES:
             self._texts[name] = (kind, attribute.take(length))
         else:
-            attribute.pass_over(length)
-        attribute.pass_over(min(-length % 4, attribute.left))
+            attribute.skip(length)
+        attribute.skip(min(-length % 4, attribute.left))
 
     def _value(self, kind: int, name: int, attribute: _Attribute, file: _File) -> Iterator[bytes]:
         if kind in _FIXED:
@@ -290,8 +289,8 @@ class _Reader:
             charset = "utf-16-le" if kind == _UNICODE else self._charset
             file.names[_TEXTS[name]] = _text(attribute.take(length), charset)
         else:
-            attribute.pass_over(length)
-        attribute.pass_over(min(-length % 4, attribute.left))
+            attribute.skip(length)
+        attribute.skip(min(-length % 4, attribute.left))
 
     def _object(self, length: int, attribute: _Attribute, file: _File) -> Iterator[bytes]:
         if length < _INTERFACE_BYTES:
@@ -331,10 +330,10 @@ def _hold(attribute: _Attribute, file: _File) -> None:
 
 
 def _text(data: bytes, charset: str) -> str:
-    """Names end with a NUL."""
+    """Decode a NUL-terminated name."""
     return clean(data.decode(charset, "replace").partition("\0")[0]).strip()
 
 
 def _charset(code_page: int) -> str:
-    """Of a Windows code page; Western European for what is unknown, as for what is not said."""
+    """Return the codec of a Windows code page; Western European if it is unknown or undeclared."""
     return known_charset(f"cp{code_page}") or "cp1252"
