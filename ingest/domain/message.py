@@ -22,6 +22,8 @@ class OpenMessage(Record):
     # raw.eml of a whole message, top.eml (the header as TOP gave it) of an oversize one
     source: ObjectRef
     listed_size: int | None = None
+    # the server ended it far short of its listed size, or sent something that is no answer behind it
+    may_be_cut: bool = False
     first_seen: datetime
     received_at: datetime | None = None
     labels: dict[str, str] = Field(default_factory=dict)

@@ -21,6 +21,10 @@ class Defect(Enum):
         made.meaning = meaning
         return made
 
+    MAY_BE_CUT = (
+        "may_be_cut",
+        "The mail server sent far fewer bytes than it listed, or something that is no answer behind the message",
+    )
     TRUNCATED = "truncated", "The message ends before the final boundary of a multipart"
     NO_HEADERS = "no_headers", "A part has no header fields; it was read as text"
     BOUNDARY_ABSENT = (

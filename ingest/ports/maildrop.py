@@ -96,6 +96,11 @@ class Fetched(Generic[SpoolT]):
     in_step: bool = True
 
     @property
+    def may_be_cut(self) -> bool:
+        """Whether the message may be incomplete, although the server ended it."""
+        return not self.in_step or self.short
+
+    @property
     def short(self) -> bool:
         """Whether far fewer bytes came than LIST promised. Listed sizes are often estimates, seldom off by half."""
         listed = self.listed.size or 0

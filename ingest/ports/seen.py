@@ -39,6 +39,11 @@ class Registration:
     event: Event | None = None
     stored_at: StoredAt | None = None
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether it is stored without proof that it is complete."""
+        return self.stored and self.stored_at is None
+
     def record(self, second: int) -> SeenRecord:
         """Return what a seen set keeps of it, registered at this second."""
         stored_at = UNKNOWN if self.stored_at is None else self.stored_at.pack()

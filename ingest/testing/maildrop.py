@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import override
 
-from ingest.errors import MaildropError, MessageTooLargeError, PipeliningStalledError
+from ingest.errors import MaildropError, MaildropOutOfStepError, MessageTooLargeError, PipeliningStalledError
 from ingest.ports.maildrop import Fetched, Listed, Listing, Maildrop, MaildropFactory, NotFetched, Terms, Writable
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ class MemoryMaildrop:
         sizes: sizes that LIST reports instead of the real ones, by unique-id.
         refused: unique-ids for which RETR is answered by -ERR.
         alias: unique-ids that UIDL reports instead of the real ones.
+        cut: how many bytes of a message arrive, by unique-id: the server does not double the dot of a line that is a
+            lone dot, so that the rest of the message follows as something that is no answer.
+        breaks_after: unique-ids of messages behind which the session breaks with `MaildropOutOfStepError`.
         window: lists only this many messages that were not fetched before, as Gmail does; None lists all.
         stalls: the next so many sessions raise `PipeliningStalledError` when they fetch.
         error: raised instead of opening a session.
@@ -41,6 +44,8 @@ class MemoryMaildrop:
     sizes: dict[bytes, int] = field(default_factory=dict)
     refused: set[bytes] = field(default_factory=set)
     alias: dict[bytes, bytes] = field(default_factory=dict)
+    cut: dict[bytes, int] = field(default_factory=dict)
+    breaks_after: set[bytes] = field(default_factory=set)
     window: int | None = None
     stalls: int = 0
     error: MaildropError | None = None
@@ -108,7 +113,8 @@ class MemorySession(Maildrop):
             if unique_id in self._maildrop.refused:
                 yield NotFetched(listed, "refused")
                 continue
-            raw = self._maildrop.messages[unique_id]
+            whole = self._maildrop.messages[unique_id]
+            raw = whole[: self._maildrop.cut.get(unique_id, len(whole))]
             if len(raw) > self._most:
                 self._closed = True
                 raise MessageTooLargeError("larger than listed", listed)
@@ -119,7 +125,10 @@ class MemorySession(Maildrop):
             except BaseException:
                 target.close()
                 raise
-            yield Fetched(listed, target, len(raw))
+            yield Fetched(listed, target, len(raw), in_step=len(raw) == len(whole))
+            if unique_id in self._maildrop.breaks_after:
+                self._closed = True
+                raise MaildropOutOfStepError("no answer", listed)
 
     @override
     def top(self, listed: Listed) -> bytes:

@@ -43,7 +43,9 @@ class Archive:
     layout: Layout
     watermark: Callable[[], float]
 
-    def whole(self, mailbox: Mailbox, row: IdentifiedRow, spool: Spool, first_seen: datetime) -> Registration:
+    def whole(
+        self, mailbox: Mailbox, row: IdentifiedRow, spool: Spool, first_seen: datetime, *, may_be_cut: bool = False
+    ) -> Registration:
         """Store a complete message and close its spool.
 
         Args:
@@ -51,6 +53,7 @@ class Archive:
             row: its row of the listing.
             spool: all its bytes, with the message key's hash as `identity`.
             first_seen: when the listing showed it.
+            may_be_cut: whether it may be incomplete; such a message is never deleted on the server.
 
         Returns:
             What to register; without a message if the same bytes were processed before.
@@ -59,9 +62,10 @@ class Archive:
             StoreError: the message is not stored.
         """
         try:
-            return self._store(mailbox, row, spool, first_seen, keys.RAW)
+            registration = self._store(mailbox, row, spool, first_seen, keys.RAW)
         finally:
             spool.close()
+        return _unproven(registration) if may_be_cut else registration
 
     def oversize(self, mailbox: Mailbox, row: IdentifiedRow, header: bytes, first_seen: datetime) -> Registration:
         """Store the header of a message that is too large to fetch; arguments and errors as for `whole`.
@@ -150,6 +154,14 @@ class Archive:
             )
         except ObjectExistsError:
             return None
+
+
+def _unproven(registration: Registration) -> Registration:
+    """Return the registration of a message that may be cut: nothing in the store proves that it is complete."""
+    message = registration.message
+    if message is not None:
+        message = message.model_copy(update={"may_be_cut": True})
+    return replace(registration, message=message, stored_at=None)
 
 
 def new_spool(mailbox: Mailbox) -> Spool:

@@ -150,6 +150,7 @@ class _SessionFetch:
             self.progress.identified(message.listed),
             message.spool,
             self.first_seen,
+            may_be_cut=message.may_be_cut,
         )
         self._uploading[upload] = message.listed
 
@@ -164,6 +165,14 @@ class _SessionFetch:
         for upload, row in ended.items():
             self._raise_unless_single(row, upload)
 
+    def _once_more(self, row: Listed, registration: Registration) -> Registration:
+        """Register a message that may be cut in such a way that the next poll fetches it once more."""
+        if not registration.may_be_cut:
+            return registration
+        log.warning("message.may_be_cut", mailbox=self.poll.mailbox.id, number=row.number)
+        digest = self.progress.identified(row).digest
+        return registration if digest is None else replace(registration, digest=self.progress.once_more(digest))
+
     def _raise_unless_single(self, row: Listed, upload: Future[Registration]) -> None:
         """Raise the error of an upload, unless the store may have refused only this message."""
         try:
@@ -177,6 +186,7 @@ class _SessionFetch:
     def _register(self, stored: list[tuple[Listed, Registration]]) -> None:
         lease, fetcher = self.poll.lease, self.fetcher
         lease.check()
+        stored = [(row, self._once_more(row, registration)) for row, registration in stored]
         lost = (self.progress.event_to_republish(registration) for _, registration in stored)
         events = [event for event in lost if event is not None and event.id not in self._stream.read()]
         if events:

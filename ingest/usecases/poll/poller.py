@@ -16,6 +16,7 @@ from structlog import get_logger
 from ingest.domain.keys import maildrop_identity
 from ingest.errors import (
     MaildropDeferredError,
+    MaildropOutOfStepError,
     MessageTooLargeError,
     NoUniqueIdsError,
     PipeliningStalledError,
@@ -23,6 +24,7 @@ from ingest.errors import (
     StoreRefusedError,
 )
 from ingest.ports.maildrop import Terms
+from ingest.ports.seen import Registration
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
 from ingest.usecases.poll.identity import identify, unreliable
 from ingest.usecases.poll.progress import DoneMessage, PollInput, PollProgress, PollReport
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.errors import Row
     from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
     from ingest.ports.ledger import Ledger
@@ -153,11 +156,29 @@ class Poller:
                 raise
             progress.too_large(error.listed)
             return False
+        except MaildropOutOfStepError as error:
+            if error.row is None or progress.identified(error.row).digest is None:
+                raise
+            self._distrust(poll, progress, error.row)
+            return False
         except PipeliningStalledError:
             if progress.pipelining_stalled():
                 raise
             return False
         return True
+
+    def _distrust(self, poll: PollInput, progress: PollProgress, row: Row) -> None:
+        """Take back the registration of a message behind which something came that is no answer: it may be cut.
+
+        It is fetched once more; if that happens again, it stays on the server and is left alone.
+        """
+        digest = progress.identified(row).digest
+        assert digest is not None  # the caller has asked
+        log.warning("message.may_be_cut", mailbox=poll.mailbox.id, number=row.number)
+        poll.lease.check()
+        self.ledger.forget(poll.lease.claim, {digest})
+        self.ledger.register(poll.lease.claim, [Registration(progress.once_more(digest), None, stored=False)])
+        progress.distrusted()
 
     def _session(self, poll: PollInput, progress: PollProgress) -> None:
         """Run one session, from connecting to QUIT."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.seen import StoredAt
 from ingest.ports.maildrop import Terms
 
@@ -105,12 +107,12 @@ class DoneMessage:
     Attributes:
         listed: its row.
         digest: of its record in the seen set.
-        stored_at: where the store has to hold it; None if that is not known, so that it is never deleted.
+        stored_at: where the store has to hold it.
     """
 
     listed: Listed
     digest: bytes
-    stored_at: StoredAt | None
+    stored_at: StoredAt
 
 
 class PollProgress:
@@ -160,7 +162,7 @@ class PollProgress:
             self._registered_identified = True
         else:
             self._content_digests.add(registration.digest)
-            if registration.message is None and registration.stored:
+            if registration.message is None and registration.stored and registration.stored_at is not None:
                 self._recognised.append(DoneMessage(row, registration.digest, registration.stored_at))
         result = _result(registration)
         self._count(**{result: 1})
@@ -178,6 +180,10 @@ class PollProgress:
     def too_large(self, row: Row) -> None:
         """Remember a message that exceeded the limit although the server had listed a smaller size."""
         self._too_large.add(self._rows[row.number].id)
+        self._left_unfetched = True
+
+    def distrusted(self) -> None:
+        """Note that a session ended because of a message that may be cut; those behind it are still to be fetched."""
         self._left_unfetched = True
 
     def pipelining_stalled(self) -> bool:
@@ -234,18 +240,29 @@ class PollProgress:
         """Return a row of this session with what identifies its message."""
         return self._rows[row.number]
 
+    def once_more(self, digest: bytes) -> bytes:
+        """Return the digest under which a message that may be cut is registered.
+
+        The first time it is a mark beside its own digest, so that the next poll fetches it again. The second time it
+        is its own digest.
+        """
+        mark = cut_mark(digest)
+        return digest if mark in self._poll.seen else mark
+
     def is_oversize(self, row: Listed) -> bool:
         """Whether a message is too large to fetch, by its listed size or because it turned out to be."""
         limit = self._poll.mailbox.limits.message_bytes
         return (row.size or 0) > limit or self._rows[row.number].id in self._too_large
 
     def done_messages(self, done: set[bytes]) -> list[DoneMessage]:
-        """Return the listed messages that are done: by what identifies them, or by the content just fetched."""
-        known = (
-            DoneMessage(row.listed, row.digest, StoredAt.unpack(self._poll.seen[row.digest].stored_at))
+        """Return the listed messages that are done and stored whole: by digest, or by the content just fetched."""
+        known = [
+            DoneMessage(row.listed, row.digest, stored_at)
             for row in self._rows.values()
-            if row.digest is not None and row.digest in done
-        )
+            if row.digest is not None
+            and row.digest in done
+            and (stored_at := StoredAt.unpack(self._poll.seen[row.digest].stored_at)) is not None
+        ]
         return [*known, *self._recognised]
 
     def event_to_republish(self, registration: Registration) -> Event | None:
@@ -275,7 +292,8 @@ class PollProgress:
 
     def digests_to_keep(self) -> set[bytes]:
         """Return the digests the seen set must keep: of what is listed, and of content fetched without unique-id."""
-        return self._listed_digests() | self._content_digests
+        listed = self._listed_digests()
+        return listed | self._content_digests | {cut_mark(digest) for digest in listed}
 
     def _listed_digests(self) -> set[bytes]:
         return {row.digest for row in self._rows.values() if row.digest is not None}
@@ -297,6 +315,11 @@ class PollProgress:
             terms=self._terms,
             more=self._stopped or (advanced and (self._left_unfetched or self._left_undeleted)) or window,
         )
+
+
+def cut_mark(digest: bytes) -> bytes:
+    """Return the digest that marks a message as fetched once, and possibly cut."""
+    return hashlib.sha256(b"may be cut" + digest).digest()[:DIGEST_BYTES]
 
 
 def _result(registration: Registration) -> str:

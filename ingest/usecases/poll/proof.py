@@ -44,21 +44,19 @@ class StoreProof:
     layout: Layout
     threads: Executor
 
-    def held(self, mailbox: Mailbox, messages: Sequence[StoredAt | None]) -> list[bool]:
-        """Return for each message whether the store holds it; one that is stored nobody knows where is not held.
+    def held(self, mailbox: Mailbox, messages: Sequence[StoredAt]) -> list[bool]:
+        """Return for each message whether the store holds it.
 
         Raises:
             StoreError: the store is unavailable, so nothing is proven.
         """
         return list(self.threads.map(lambda stored_at: self._holds(mailbox, stored_at), messages))
 
-    def _holds(self, mailbox: Mailbox, stored_at: StoredAt | None) -> bool:
+    def _holds(self, mailbox: Mailbox, stored_at: StoredAt) -> bool:
         """Return whether the store holds a message: its raw object with the stored size, and its manifest.
 
         A purged message counts as held: a person erased it, and its tombstone proves that.
         """
-        if stored_at is None:
-            return False
         folder = self.layout.folder(mailbox.folder, stored_at.day, stored_at.key)
         manifest = self.store.stat(f"{folder}/{keys.MANIFEST}")
         if manifest is None or not manifest.size:

@@ -17,6 +17,7 @@ from ingest.domain.manifest import Manifest, Parse
 from ingest.domain.message import manifest_of
 from ingest.errors import StoreCorruptError
 from ingest.mime import MimeLimits, parse, parse_headers
+from ingest.mime.defects import Defect
 from ingest.usecases.process.assembly import PartAssembler
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.containers import Containers
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ingest.domain.manifest import ObjectRef
     from ingest.domain.message import OpenMessage
     from ingest.metrics import Metrics
-    from ingest.mime.events import MimeEvent
+    from ingest.mime.events import MessageEnded, MimeEvent
     from ingest.ports.store import Store
 
 
@@ -92,9 +93,7 @@ class Processor:
         self.metrics.observe("parse_duration_seconds", timer.seconds)
         ended = parts.ended
         assert ended is not None
-        return manifest_of(
-            message, ended.headers, Parse(status=ended.status, defects=list(ended.defects))
-        ).model_copy(
+        return manifest_of(message, ended.headers, _parse_result(message, ended)).model_copy(
             update={
                 "authentication": check.result(),
                 "bodies": bodies,
@@ -121,6 +120,13 @@ class Processor:
             sha256=hashlib.sha256(body).hexdigest(),
             content_type="application/json",
         )
+
+
+def _parse_result(message: OpenMessage, ended: MessageEnded) -> Parse:
+    """Return how reading the message went; one that the server may have cut is never complete."""
+    if not message.may_be_cut:
+        return Parse(status=ended.status, defects=list(ended.defects))
+    return Parse(status="partial", defects=sorted({*ended.defects, Defect.MAY_BE_CUT.value}))
 
 
 class _ParseTimer:

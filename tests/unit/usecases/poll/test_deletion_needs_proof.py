@@ -191,3 +191,52 @@ def test_more_deletions_than_one_poll_may_prove_are_left_to_the_next(monkeypatch
         b.clock.time += 100
         b.everything()
         assert drop.messages == {}
+
+
+def statuses(b: Bench) -> list[tuple[str, bool]]:
+    """Status of each published message, and whether it has the defect of one that may be cut."""
+    parsed = [event["data"]["parse"] for event in b.published()]
+    return [(parse["status"], "may_be_cut" in parse["defects"]) for parse in parsed]
+
+
+@pytest.mark.parametrize("how", ["behind it came no answer", "far shorter than listed"])
+def test_message_that_may_be_cut_is_stored_with_a_defect_fetched_once_more_and_never_deleted(how: str) -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("1", "x" * 2_000), b"u2": mail("2")}
+        if how == "far shorter than listed":
+            drop.sizes[b"u1"] = 10_000
+        else:
+            drop.cut[b"u1"] = 500
+        poll(b, 5)
+        assert drop.messages == {b"u1": mail("1", "x" * 2_000)}
+        assert drop.retrieved.count(b"u1") == 2
+        assert sorted(statuses(b)) == [("complete", False), ("partial", True)]
+        assert withheld(b) == 0
+
+
+def test_message_that_was_cut_once_is_complete_the_second_time() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1", "x" * 2_000)
+        drop.cut[b"u1"] = 500
+        poll(b)
+        drop.cut.clear()
+        poll(b)
+        assert stored(b, mail("1", "x" * 2_000))
+        poll(b, 2)
+        assert drop.messages == {}
+        assert statuses(b) == [("partial", True), ("complete", False)]
+
+
+def test_message_behind_which_the_session_breaks_is_fetched_once_more_never_deleted_and_delays_no_other() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("1"), b"u2": mail("2"), b"u3": mail("3")}
+        drop.breaks_after = {b"u1"}
+        poll(b)
+        assert all(stored(b, mail(subject)) for subject in ("1", "2", "3"))
+        poll(b, 4)
+        assert drop.messages == {b"u1": mail("1")}
+        assert drop.retrieved.count(b"u1") == 2
+        assert len({event["id"] for event in b.published()}) == 3
