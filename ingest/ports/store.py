@@ -43,6 +43,7 @@ class Store(Protocol):
         content_type: str,
         filename: str | None = None,
         only_if_absent: bool = False,
+        compare: bool = True,
     ) -> ObjectRef:
         """Write one object: the body from its current position to its end.
 
@@ -54,10 +55,12 @@ class Store(Protocol):
             content_type: as detected from the bytes.
             filename: of an attachment, which is then served with `Content-Disposition: attachment`.
             only_if_absent: do not replace an existing object.
+            compare: an existing object has to be the same. False for keys that do not follow from the content.
 
         Raises:
-            ObjectExistsError: `only_if_absent`, and the same bytes are there already.
-            StoreCorruptError: `only_if_absent`, and an object of another size or hash is there; it stays as it is.
+            ObjectExistsError: `only_if_absent`, and the same bytes are there already (any, without `compare`).
+            StoreCorruptError: `only_if_absent` and `compare`, and an object of another size or hash is there; it stays
+                as it is.
         """
         ...
 

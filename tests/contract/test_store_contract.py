@@ -142,6 +142,22 @@ def test_same_bytes_under_the_key_exist_already(store: Store, size: int) -> None
         put(store, "box/a", filler(size), only_if_absent=True)
 
 
+def test_other_bytes_exist_already_without_comparison(store: Store) -> None:
+    """As for a key that does not follow from the content: the first of two writers wins."""
+    put(store, "box/a", b"first")
+    with pytest.raises(ObjectExistsError):
+        store.put(
+            "box/a",
+            io.BytesIO(b"second"),
+            size=6,
+            sha256=hashlib.sha256(b"second").hexdigest(),
+            content_type="text/plain",
+            only_if_absent=True,
+            compare=False,
+        )
+    assert read(store, "box/a") == b"first"
+
+
 @pytest.mark.parametrize("there", [b"", b"another mail"])
 def test_other_bytes_under_the_key_are_not_taken_for_the_object(store: Store, there: bytes) -> None:
     """Else an empty or altered object would count as stored mail, and the mail be deleted on its server."""

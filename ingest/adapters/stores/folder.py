@@ -23,6 +23,7 @@ from typing_extensions import override
 from ingest.adapters.stores.transfer import guarded, measure, raise_exists, segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import (
+    ObjectExistsError,
     ObjectMissingError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -84,13 +85,14 @@ class FolderStore(Store):
         content_type: str,
         filename: str | None = None,
         only_if_absent: bool = False,
+        compare: bool = True,
     ) -> ObjectRef:
         path = self._path(key)
         folder = path.parent
         with _translated():
             if only_if_absent and path.exists():
                 self._ensure_durable(folder)
-                self._raise_exists(key, size, sha256)
+                self._raise_exists(key, size, sha256, compare=compare)
             descriptor, temporary = self._create(folder)
             try:
                 _fill(descriptor, body, size, sha256)
@@ -99,7 +101,7 @@ class FolderStore(Store):
                 else:
                     temporary.rename(path)
             except FileExistsError:
-                self._raise_exists(key, size, sha256)
+                self._raise_exists(key, size, sha256, compare=compare)
             finally:
                 temporary.unlink(missing_ok=True)
             _synchronise(folder)
@@ -200,9 +202,11 @@ class FolderStore(Store):
         if not self._root.parent.is_dir():
             raise StoreRefusedError("the store's folder and its parent do not exist: make them, or mount the volume")
 
-    def _raise_exists(self, key: str, size: int, sha256: str) -> NoReturn:
+    def _raise_exists(self, key: str, size: int, sha256: str, *, compare: bool) -> NoReturn:
         """Sync the folder, then raise: the object's writer may not have synced yet, and the caller relies on it."""
         _synchronise(self._path(key).parent)
+        if not compare:
+            raise ObjectExistsError("there is an object under this key already")
         raise_exists(self.stat(key), size=size, sha256=sha256)
 
     def _open(self, key: str) -> BufferedReader | None:

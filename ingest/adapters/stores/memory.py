@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from ingest.adapters.stores.transfer import measure, raise_exists, segments, transfer
 from ingest.domain.manifest import ObjectRef
-from ingest.errors import ObjectMissingError
+from ingest.errors import ObjectExistsError, ObjectMissingError
 from ingest.ports.store import Store, Stored
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class MemoryStore(Store):
         content_type: str,
         filename: str | None = None,
         only_if_absent: bool = False,
+        compare: bool = True,
     ) -> ObjectRef:
         segments(key)
         self._begin("put", key)
@@ -71,6 +72,8 @@ class MemoryStore(Store):
         ref = ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
         with self._lock:
             if only_if_absent and (found := self.objects.get(key)) is not None:
+                if not compare:
+                    raise ObjectExistsError("there is an object under this key already")
                 size, sha256 = measure(io.BytesIO(found.content))
                 raise_exists(
                     found.ref.model_copy(update={"size": size, "sha256": sha256}), size=ref.size, sha256=ref.sha256

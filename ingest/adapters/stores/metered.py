@@ -42,6 +42,7 @@ class MeteredStore(Store):
         content_type: str,
         filename: str | None = None,
         only_if_absent: bool = False,
+        compare: bool = True,
     ) -> ObjectRef:
         with self._measured("put"):
             return self._inner.put(
@@ -52,6 +53,7 @@ class MeteredStore(Store):
                 content_type=content_type,
                 filename=filename,
                 only_if_absent=only_if_absent,
+                compare=compare,
             )
 
     @override

@@ -158,6 +158,7 @@ class S3Store(Store):
         content_type: str,
         filename: str | None = None,
         only_if_absent: bool = False,
+        compare: bool = True,
     ) -> ObjectRef:
         segments(key)
         try:
@@ -172,6 +173,8 @@ class S3Store(Store):
                     upload = WholeUpload(target, body, size, sha256)
                 sent = self._send(upload, key, only_if_absent=only_if_absent)
         except ObjectExistsError:
+            if not compare:
+                raise
             raise_exists(self.stat(key), size=size, sha256=sha256)
         return ObjectRef(
             bucket=self.bucket, key=key, size=size, sha256=sha256, etag=sent.etag, version_id=sent.version_id
@@ -331,7 +334,7 @@ class S3Store(Store):
             if is_missing(error):
                 return
             raise
-        raise ObjectExistsError
+        raise ObjectExistsError("there is an object under this key already")
 
     def _explain_head_error(self, key: str, error: ClientError) -> ClientError:
         """Repeat a refused HEAD as GET, whose answer has a body: HEAD's 404 may mean the bucket, its 403 anything."""

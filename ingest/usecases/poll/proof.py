@@ -139,6 +139,7 @@ class StoreIdentity:
                 sha256=hashlib.sha256(text).hexdigest(),
                 content_type="text/plain",
                 only_if_absent=True,
+                compare=False,
             )
         stored = self._load()
         if stored is None:
