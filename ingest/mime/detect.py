@@ -49,6 +49,7 @@ _ELEMENT = re.compile(rb"\s*<[A-Za-z_!]")
 # One of these fields, behind others or not.
 _HEADER = re.compile(
     rb"""
+      \s{0,99}+ (?: >?From [ ] [^\n]*\n )?+
       (?: [!-9;-~]{1,77} : [^\n]*\n (?:[ \t][^\n]*\n)* ){0,50}?
       (?: received|return-path|from|to|subject|date|message-id|mime-version|delivered-to ) :
     """,

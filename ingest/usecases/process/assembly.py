@@ -13,7 +13,7 @@ from ingest.mime.defects import Defect
 from ingest.mime.detect import DETECT_BYTES, detect_type
 from ingest.mime.events import MessageEnded, MimeEvent
 from ingest.mime.names import display_name
-from ingest.usecases.process.bodies import ChosenBody, Texts, is_binary, references, with_roles
+from ingest.usecases.process.bodies import ChosenBody, Texts, is_disguised, references, with_roles
 from ingest.usecases.process.parts import Part, PartCollector
 from ingest.usecases.process.scanning import Scanning, Scans
 
@@ -142,7 +142,7 @@ class PartAssembler:
 
     def _is_text(self, part: Part) -> bool:
         """Keep a text that may be a body. Binary content that passes for text becomes an attachment."""
-        if part.is_body and is_binary(part):
+        if is_disguised(part):
             part.head = part.head._replace(role="attachment")
             return False
         if self._all_known:

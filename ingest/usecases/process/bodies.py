@@ -130,9 +130,9 @@ def _kind(part: Part) -> BodyKind | None:
     return _KINDS.get(head.declared_type)
 
 
-def is_binary(part: Part) -> bool:
-    """Return whether a part that passes for text holds a known binary type."""
-    return binary_type(part.spool.head(_BLANK_BYTES)) is not None
+def is_disguised(part: Part) -> bool:
+    """Return whether a part that passes for a text of the message holds a known binary type."""
+    return _kind(part) is not None and binary_type(part.spool.head(_BLANK_BYTES)) is not None
 
 
 def _is_blank(part: Part) -> bool:

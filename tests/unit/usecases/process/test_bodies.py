@@ -87,6 +87,9 @@ def test_binary_content_that_passes_for_text_is_an_attachment(header: bytes, con
     assert found.contents == {"1": content}
     assert roles(found) == {"1": "attachment"}
     assert process(b"MIME-Version: 1.0\r\n" + part).contents == {"1": content}
+    found = process(multipart(text(b"The body."), part, text(b"The end.")))
+    assert found.bodies == {"text": b"The body.\nThe end."}
+    assert (roles(found)["2"], found.contents["2"]) == ("attachment", content)
 
 
 def test_text_that_only_mentions_a_format_is_text() -> None:
@@ -158,9 +161,10 @@ def test_an_image_in_a_winmail_dat_is_inline_if_its_html_refers_to_it() -> None:
     ]
 
 
+@pytest.mark.parametrize("first", [b"", b"From a@b.example Mon Mar  2 08:15:00 2026\r\n", b"X-Mozilla-Status: 1\r\n"])
 @pytest.mark.parametrize("declared", ["application/octet-stream", "message/x-eml", "text/plain"])
-def test_a_message_attached_as_a_file_is_opened_like_a_nested_one(declared: str) -> None:
-    nested = mail_with(("in.pdf", "application/pdf", PDF), text="Inside.")
+def test_a_message_attached_as_a_file_is_opened_like_a_nested_one(declared: str, first: bytes) -> None:
+    nested = first + mail_with(("in.pdf", "application/pdf", PDF), text="Inside.")
     found = process(mail_with(("FW.eml", declared, nested)))
     assert found.described == [("2", None, "message", "FW.eml"), ("2.2", "2", "attachment", "in.pdf")]
     assert found.contents == {"2": nested, "2.2": PDF}
