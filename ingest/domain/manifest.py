@@ -202,8 +202,11 @@ class Attachment(Record):
 class Parse(Record):
     """How reading the message went."""
 
-    status: Status = Field(description="partial: a limit kept some of it from being read")
+    status: Status = Field(description="partial: a limit was reached, or what looks like content was not read")
     defects: list[str] = Field(default_factory=list, description=DEFECTS)
+    skipped: dict[str, int] = Field(
+        default_factory=dict, description="Bytes that are in no field, body or attachment, by the code of the defect"
+    )
     reason: str | None = Field(default=None, description="Code of the last error of a failed message")
 
 

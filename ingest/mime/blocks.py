@@ -15,6 +15,7 @@ from ingest.mime.text import decode_bytes
 _FIRST_LINE = re.compile(
     rb"[\r\n](?:begin [0-7]{3,4} ([^\r\n]{1,998})|=ybegin ([^\r\n]{1,998}))(?:\r?\n|\r(?=.))", re.DOTALL
 )
+_BLANKS = b"\0\t\n\v\f\r "
 _MARKS = (b"begin ", b"=ybegin ")
 _FIRST_BYTES = (b"b", b"=")
 _LONGEST_FIRST_LINE = 1024
@@ -37,9 +38,10 @@ class BlockBegun:
 
 @dataclass(frozen=True, slots=True)
 class BlockEnded:
-    """The end of a file: its end line, or the end of the text."""
+    """The end of a file: its end line, or the end of the text. `skipped` counts bytes that could not be decoded."""
 
     defects: frozenset[Defect]
+    skipped: int = 0
 
 
 Found = BlockBegun | bytes | BlockEnded
@@ -58,14 +60,17 @@ class Blocks:
 
     Args:
         before: the byte before the text; a line end where there is none.
+        counts_text: whether to count, in `text_bytes`, the bytes outside of files that are not blank.
     """
 
-    __slots__ = ("_begun", "_block", "_rest")
+    __slots__ = ("_begun", "_block", "_counts_text", "_first_line", "_rest", "text_bytes")
 
-    def __init__(self, before: bytes = b"\n") -> None:
+    def __init__(self, before: bytes = b"\n", *, counts_text: bool = False) -> None:
+        self._counts_text, self.text_bytes = counts_text, 0
         # The unread rest and the byte before it, which shows whether the rest begins a line.
         self._rest = before
         self._block: _Block | None = None
+        self._first_line = b""
         self._begun = False
 
     def feed(self, data: bytes) -> list[Found]:
@@ -82,8 +87,11 @@ class Blocks:
         if self._block is None and len(self._rest) == 1:
             return []
         found = self.feed(b"\n")
-        if self._block is not None and self._begun:
-            found.append(BlockEnded(frozenset(self._block.defects | {Defect.BLOCK_TRUNCATED})))
+        if self._block is not None and not self._begun:
+            self._count(self._first_line)
+        elif self._block is not None:
+            defects = frozenset(self._block.defects | {Defect.BLOCK_TRUNCATED})
+            found.append(BlockEnded(defects, self._block.skipped))
         return found
 
     def _search(self, data: bytes, at: int) -> tuple[int, bool]:
@@ -91,13 +99,20 @@ class Blocks:
         match = _FIRST_LINE.search(data, at - 1) if data.find(b"begin ", at) >= 0 else None
         if match is not None:
             self._block = _Uuencoded(match[1]) if match[1] is not None else _YEncoded(match[2])
-            self._begun = False
+            self._begun, self._first_line = False, match[0]
+            self._count(data[at : match.start() + 1])
             return match.end(), True
         end = len(data) - data.endswith(b"\r")
         begin = max(data.rfind(b"\n", 0, end), data.rfind(b"\r", 0, end)) + 1
         if begin and data[begin : begin + 1] in _FIRST_BYTES and self._may_begin(data[begin:]):
+            self._count(data[at:begin])
             return begin, False
+        self._count(data[at:])
         return len(data), False
+
+    def _count(self, text: bytes) -> None:
+        if self._counts_text:
+            self.text_bytes += len(text.translate(None, _BLANKS))
 
     def _may_begin(self, line: bytes) -> bool:
         """Return True if an incomplete line may still become a first line."""
@@ -132,7 +147,9 @@ class Blocks:
             found.append(b"".join(content))
         if over:
             if self._begun:
-                found.append(BlockEnded(frozenset(self._block.defects)))
+                found.append(BlockEnded(frozenset(self._block.defects), self._block.skipped))
+            else:
+                self._count(self._first_line)
             self._block = None
         return at, over
 
@@ -142,6 +159,7 @@ class _Block(Protocol):
     name: str
     ended: bool
     defects: set[Defect]
+    skipped: int
 
     def line(self, line: bytes) -> bytes | None:
         """Decode a line without its line end; None if the first line shows that there is no file."""
@@ -153,6 +171,7 @@ class _Uuencoded:
 
     def __init__(self, name: bytes) -> None:
         self.defects: set[Defect] = set()
+        self.skipped = 0
         self.name, self.ended, self._begun = decode_bytes(name.strip(), None, set()), False, False
 
     def line(self, line: bytes) -> bytes | None:
@@ -167,6 +186,7 @@ class _Uuencoded:
         decoded = _uudecoded(line)
         if decoded is None and self._begun:
             self.defects.add(Defect.BAD_UUENCODE)
+            self.skipped += len(line.translate(None, _BLANKS))
             return b""
         self._begun = True
         return decoded
@@ -183,6 +203,15 @@ def _uudecoded(line: bytes) -> bytes | None:
     try:
         return a2b_uu(line[: length + 1])
     except Error:
+        return _uudecoded_anyhow(line)
+
+
+def _uudecoded_anyhow(line: bytes) -> bytes | None:
+    """Decode a line whose last group is filled up with other characters than blanks."""
+    needed = 1 + ((line[0] - 32) % 64 * 8 + 5) // 6
+    try:
+        return a2b_uu(line[:needed])
+    except Error:
         return None
 
 
@@ -191,6 +220,7 @@ class _YEncoded:
 
     def __init__(self, first_line: bytes) -> None:
         self.defects: set[Defect] = set()
+        self.skipped = 0
         parameters, named, name = first_line.partition(b"name=")
         self._declared = dict(_YENC_PARAMETER.findall(parameters))
         self._valid = bool(named) and b"line" in self._declared and b"size" in self._declared

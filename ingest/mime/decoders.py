@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_qp
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from ingest.mime.blocks import BlockEnded, Blocks
@@ -11,7 +12,7 @@ from ingest.mime.defects import Defect
 from ingest.mime.radix64 import Base64
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ingest.mime.blocks import Found
 
@@ -19,13 +20,29 @@ if TYPE_CHECKING:
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}(?:\r\n?|\n))")
 _OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
 _LONGEST_ESCAPE = 256
+_BEGINNING = 1024  # bytes that show whether a text is base64
+_FIELD = re.compile(rb"\s*[!-9;-~]{1,76}[ \t]*:")
+_BASE64_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n\t \0"
+_PLAIN_TYPES = ("text/", "message/")
+_SHARE = 20  # one of so many bytes outside the alphabet is more than damage
 _HEX = {b"%02X" % byte: bytes([byte]) for byte in range(256)}
 
 
 class Decoder(Protocol):
-    """Decodes a stream of bytes and collects `defects`."""
+    """Decodes a stream of bytes and collects `defects`.
 
-    defects: set[Defect]
+    `skipped` counts encoded bytes that are neither blank nor decoded, by the defect that reports them.
+    """
+
+    @property
+    def defects(self) -> set[Defect]:
+        """What was repaired so far."""
+        ...
+
+    @property
+    def skipped(self) -> Mapping[Defect, int]:
+        """Bytes by defect."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """Decode as much as possible."""
@@ -40,6 +57,7 @@ class Identity:
     """7bit, 8bit, binary and unknown encodings: the bytes are not changed."""
 
     __slots__ = ("defects",)
+    skipped: Mapping[Defect, int] = MappingProxyType({})
 
     def __init__(self, *defects: Defect) -> None:
         self.defects = set(defects)
@@ -57,6 +75,7 @@ class QuotedPrintable:
     """RFC 2045 section 6.7. Invalid escapes are kept as they are; line ends are not changed."""
 
     __slots__ = ("_carry", "defects")
+    skipped: Mapping[Defect, int] = MappingProxyType({})
 
     def __init__(self) -> None:
         self.defects: set[Defect] = set()
@@ -102,11 +121,12 @@ class QuotedPrintable:
 class EncodedFile:
     """uuencode or yEnc as a transfer encoding: the bytes of the files in it, without the lines around them."""
 
-    __slots__ = ("_blocks", "_empty", "defects")
+    __slots__ = ("_blocks", "_empty", "defects", "skipped")
 
     def __init__(self) -> None:
         self.defects: set[Defect] = set()
-        self._blocks = Blocks()
+        self.skipped: dict[Defect, int] = {}
+        self._blocks = Blocks(counts_text=True)
         self._empty = True
 
     def feed(self, data: bytes) -> bytes:
@@ -118,6 +138,9 @@ class EncodedFile:
         data = self._bytes(self._blocks.close())
         if self._empty:
             self.defects.add(Defect.NO_BLOCK)
+        if self._blocks.text_bytes:
+            self.defects.add(Defect.TEXT_AROUND)
+            self.skipped[Defect.TEXT_AROUND] = self._blocks.text_bytes
         return data
 
     def _bytes(self, found: list[Found]) -> bytes:
@@ -128,14 +151,74 @@ class EncodedFile:
                 data.append(item)
             elif isinstance(item, BlockEnded):
                 self.defects |= item.defects
+                if item.skipped:
+                    self.skipped[Defect.BAD_UUENCODE] = self.skipped.get(Defect.BAD_UUENCODE, 0) + item.skipped
         return b"".join(data)
 
 
-def decoder_for(encoding: str) -> Decoder:
-    """Return the decoder for a Content-Transfer-Encoding as written; quotes, comments and semicolons are ignored."""
+class Base64OrPlain:
+    """Declared as base64, for text and messages: what is obviously not base64 is taken as it is."""
+
+    __slots__ = ("_beginning", "_decoder")
+
+    def __init__(self) -> None:
+        self._beginning = b""
+        self._decoder: Decoder | None = None
+
+    @property
+    def defects(self) -> set[Defect]:
+        """Those of the decoder that was chosen."""
+        return self._decoder.defects if self._decoder is not None else set()
+
+    @property
+    def skipped(self) -> Mapping[Defect, int]:
+        """Those of the decoder that was chosen."""
+        return self._decoder.skipped if self._decoder is not None else {}
+
+    def feed(self, data: bytes) -> bytes:
+        """Hold back the first bytes until they suffice to choose a decoder."""
+        if self._decoder is not None:
+            return self._decoder.feed(data)
+        self._beginning += data
+        return self._choose() if len(self._beginning) >= _BEGINNING else b""
+
+    def close(self) -> bytes:
+        """Decode the rest."""
+        data = self._choose() if self._decoder is None else b""
+        assert self._decoder is not None  # it is chosen by now
+        return data + self._decoder.close()
+
+    def _choose(self) -> bytes:
+        plain = _is_plain(self._beginning[:_BEGINNING])
+        self._decoder = Identity(Defect.ENCODING_WRONG) if plain else Base64()
+        beginning, self._beginning = self._beginning, b""
+        return self._decoder.feed(beginning)
+
+
+def _is_plain(beginning: bytes) -> bool:
+    """Whether text cannot be base64: it begins with a header field, or with words, or holds many other characters."""
+    if _FIELD.match(beginning):
+        return True
+    line = beginning.lstrip().partition(b"\n")[0]
+    words = line.split()
+    if len(words) > 1 and any(len(word) % 4 == 1 or word.translate(None, _BASE64_BYTES) for word in words):
+        return True
+    others = [(len(text.translate(None, _BASE64_BYTES)), len(text)) for text in (line, beginning)]
+    return any(other > 1 and other * _SHARE > length for other, length in others)
+
+
+def decoder_for(encoding: str, media_type: str = "") -> Decoder:
+    """Return the decoder for a Content-Transfer-Encoding as written; quotes, comments and semicolons are ignored.
+
+    Args:
+        encoding: the field's value.
+        media_type: that of the part. A text or message declared as base64 is read as it is if it is obviously plain.
+    """
     name = encoding.lower()
     make = _DECODERS.get(name) or _DECODERS.get(_AROUND.sub("", name))
-    return make() if make is not None else Identity(Defect.UNKNOWN_ENCODING)
+    if make is None:
+        return Identity(Defect.UNKNOWN_ENCODING)
+    return Base64OrPlain() if make is Base64 and media_type.startswith(_PLAIN_TYPES) else make()
 
 
 _AROUND = re.compile(r"\(.*|[;\"'\s]", re.DOTALL)

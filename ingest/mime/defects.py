@@ -26,10 +26,38 @@ class Defect(Enum):
         "The mail server sent far fewer bytes than it listed, or something that is no answer behind the message",
     )
     TRUNCATED = "truncated", "The message ends before the final boundary of a multipart"
+    BYTE_ORDER_MARK = "byte_order_mark", "A byte order mark precedes the header; it was skipped"
+    BLANK_BEFORE_HEADER = "blank_before_header", "Blank lines precede a header; they were skipped"
+    BLANKS_END_HEADER = "header_ended_by_blanks", "A line of blanks or control characters ends a header"
+    HEADER_UNENDED = (
+        "header_not_ended",
+        "No blank line ends a header; what follows its fields was read as content",
+    )
+    HEADER_LINES = "header_lines_skipped", "Lines of a header are not fields; they were skipped"
+    DELIMITER_JUNK = "delimiter_junk", "Other characters follow a boundary in its line; they were skipped"
+    DELIMITER_MISSING = (
+        "opening_delimiter_missing",
+        "A multipart has a closing delimiter only; what precedes it was read as a part",
+    )
+    BARE_CR = "bare_cr", "Bare CR ends lines around a header or delimiter of a message with other line ends"
+    TEXT_OUTSIDE = "text_outside_parts", "Text before the first or after the last part of a multipart is in no part"
+    BOUNDARY_GUESSED = (
+        "boundary_guessed",
+        "The boundary of a multipart never occurs; another line that looks like a delimiter was used",
+    )
+    ENCODING_WRONG = "transfer_encoding_wrong", "A text or message declared as base64 is plain; it was read as it is"
+    TEXT_AROUND = (
+        "text_around_file",
+        "Text surrounds the uuencoded or yEnc file of a part; it was skipped",
+    )
+    UNACCOUNTED = (
+        "bytes_unaccounted",
+        "The parser lost track of bytes; this is a bug, please report it with the raw message",
+    )
     NO_HEADERS = "no_headers", "A part has no header fields; it was read as text"
     BOUNDARY_ABSENT = (
         "boundary_absent",
-        "The boundary of a multipart never occurs; its first 64 KiB were read as text",
+        "The boundary of a multipart never occurs; its content was read as text",
     )
     HEADERS_OUTSIDE = (
         "headers_outside_parts",

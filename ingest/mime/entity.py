@@ -37,10 +37,13 @@ _USUAL_TYPES = frozenset(
         *("multipart/mixed", "multipart/alternative", "multipart/related", "multipart/signed", "multipart/report"),
     }
 )
+_BASE64_LINE = re.compile(rb"[0-9A-Za-z+/]*={0,2}")
+_LINES = 2048  # bytes
 _USUAL_DISPOSITIONS = frozenset({"attachment", "inline"})
 _TEXT = 998  # characters of a charset or an id: the longest line that RFC 5322 allows
 # RFC 2046 section 5.1.1 allows 70; longer ones occur, and a whole delimiter line has to fit into what is held back.
 _BOUNDARY = 900
+_QUOTES = b"\"' \t\r\n"
 _NAMES = (b"content-disposition", b"content-transfer-encoding", b"content-id")
 _TYPES = 8  # type declarations of one part, or boundaries in one of them, that are considered
 
@@ -67,6 +70,12 @@ class Entity(NamedTuple):
     def is_message(self) -> bool:
         """Whether the entity is a nested message."""
         return self.media_type in _NESTED
+
+    def may_hold(self, lines: bytes) -> bool:
+        """Whether lines behind its header may be its content: base64 has to look like it."""
+        if "base64" not in self.encoding.lower():
+            return True
+        return all(_BASE64_LINE.fullmatch(line.strip()) for line in lines[:_LINES].splitlines()[:-1])
 
     @property
     def role(self) -> Role:
@@ -113,8 +122,10 @@ def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[
         if not fields and container != "digest":
             defects.add(Defect.NO_HEADERS)
         return [_read(fields, NOTHING, container, defects)]
-    first = _read(fields, parse_structured(declared[0], defects), container, defects)
-    if len(declared) == 1 and len(first.boundaries) <= 1:
+    kind = parse_structured(declared[0], defects)
+    first = _read(fields, kind, container, defects)
+    several = len(kind.boundaries) > 1 and len({boundary.rstrip() for boundary in kind.boundaries}) > 1
+    if len(declared) == 1 and not several:
         return [first]
     others = [_read(fields, parse_structured(value, set()), container, set()) for value in declared[1:_TYPES]]
     entities = [first, *others]
@@ -183,6 +194,12 @@ def _disposition(disposition: Structured) -> str | None:
 
 
 def _boundaries(kind: Structured) -> tuple[bytes, ...]:
-    """Return the boundaries as bytes, not decoded and without trailing blanks, which gateways strip."""
+    """Return the boundaries as bytes, not decoded and without trailing blanks, which gateways strip.
+
+    Where quotes are damaged, what they should have enclosed is a candidate, too.
+    """
     stripped = {boundary.rstrip(): None for boundary in kind.boundaries}
+    for boundary in kind.boundaries:
+        if b'"' in boundary or b";" in boundary or b"'" in boundary:
+            stripped |= {boundary.strip(_QUOTES): None, boundary.partition(b";")[0].strip(_QUOTES): None}
     return tuple([boundary for boundary in stripped if 0 < len(boundary) <= _BOUNDARY][:_TYPES])

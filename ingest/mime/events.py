@@ -10,9 +10,12 @@ creates many.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ingest.domain.manifest import Headers, Role, Status
 
 
@@ -55,11 +58,19 @@ class PartEnded(NamedTuple):
 
 
 class MessageEnded(NamedTuple):
-    """The message is complete. `status` is `partial` when a limit stopped the parser before the end."""
+    """The end of the message.
+
+    Attributes:
+        headers: those of the message itself.
+        status: `partial` if something that looks like content was not read.
+        defects: codes of what concerns no single part.
+        skipped: bytes that are neither blank nor in a field or part, by the code that reports them.
+    """
 
     headers: Headers
     status: Status
     defects: tuple[str, ...] = ()
+    skipped: Mapping[str, int] = MappingProxyType({})
 
 
 MimeEvent = PartBegun | PartData | PartEnded | MessageEnded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -42,14 +42,19 @@ class Field(NamedTuple):
 class Fields:
     """The fields of one header, in order. Names are in lower case; values are unfolded on access."""
 
-    __slots__ = ("_first", "_pairs")
+    __slots__ = ("_first", "_pairs", "has_bare_cr")
 
-    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
-        self._pairs = pairs
+    def __init__(self, pairs: list[tuple[bytes, bytes]], *, has_bare_cr: bool = False) -> None:
+        self._pairs, self.has_bare_cr = pairs, has_bare_cr
         self._first = {name.lower(): value for name, value in reversed(pairs)}
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    @property
+    def line_bytes(self) -> int:
+        """The bytes of the fields' lines if no blank precedes a colon and each line ends with LF."""
+        return len(b"".join(chain.from_iterable(self._pairs))) + 2 * len(self._pairs)
 
     def __iter__(self) -> Iterator[Field]:
         return (Field(name.decode("ascii").lower(), _unfolded(value)) for name, value in self._pairs)
@@ -87,16 +92,17 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Field
     """
     # The patterns take a CR before LF as a blank. With more CRs than lines, a lone CR ends a line, too.
     lines = head.count(b"\n")
-    if head.count(b"\r") > lines:
+    has_bare_cr = head.count(b"\r") > lines
+    if has_bare_cr:
         head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = head.count(b"\n")
     most = limits.header_fields
     if lines < most:
-        return Fields(_FIELD.findall(head))
+        return Fields(_FIELD.findall(head), has_bare_cr=has_bare_cr)
     pairs = [(match[1], match[2]) for match in islice(_FIELD.finditer(head), most + 1)]
     if len(pairs) > most:
         defects.add(Defect.HEADER_CAPPED)
-    return Fields(pairs[:most])
+    return Fields(pairs[:most], has_bare_cr=has_bare_cr)
 
 
 def _unfolded(value: bytes) -> bytes:

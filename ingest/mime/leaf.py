@@ -35,7 +35,7 @@ class Leaf:
         defects: those of its header.
     """
 
-    __slots__ = ("_decoder", "_defects", "_inner", "_path")
+    __slots__ = ("_defects", "_inner", "_path", "decoder")
 
     def __init__(
         self,
@@ -44,22 +44,22 @@ class Leaf:
         inner: Inner | None,
         defects: set[Defect],
     ) -> None:
-        self._path, self._decoder, self._inner = path, decoder, inner
+        self._path, self.decoder, self._inner = path, decoder, inner
         self._defects = defects
 
     def feed(self, data: bytes, events: list[MimeEvent]) -> None:
         """Decode bytes and append their events."""
-        data = self._decoder.feed(data)
+        data = self.decoder.feed(data)
         if data:
             self._emit(data, events)
 
     def close(self, events: list[MimeEvent]) -> None:
         """End the part; `PartEnded` is the last event."""
-        rest = self._decoder.close()
+        rest = self.decoder.close()
         if rest:
             self._emit(rest, events)
         defects = self._defects
-        defects |= self._decoder.defects
+        defects |= self.decoder.defects
         if self._inner is not None:
             events += self._inner.close()
         if self._path is not None:

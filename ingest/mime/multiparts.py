@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import NamedTuple
+
+# RFC 2046 section 5.1.1: what a boundary is made of, without the blanks that may stand inside it.
+_TOKEN = re.compile(rb"--[0-9A-Za-z'()+_,\-./:=?]+")
+
+
+class Delimiter(NamedTuple):
+    """A delimiter line: the level of its multipart, whether it closes it, and what follows the boundary."""
+
+    level: int
+    closing: bool
+    junk: bytes = b""
 
 
 @dataclass(slots=True)
@@ -12,24 +25,26 @@ class _Multipart:
     boundaries: tuple[bytes, ...]
     children: int = 0
     met: bool = False
+    guessed: bool = False
 
 
 class Multiparts:
     """The open multiparts, outermost first. Looking up a line takes constant time, however many are open.
 
-    `count` is the number of open multiparts, `subtype` that of the innermost; empty if none is open.
+    `count` is the number of open multiparts, `subtype` that of the innermost; empty if none is open. `after_cr` is
+    the beginning of a delimiter of the innermost after a bare CR.
 
     Args:
         root: path of the container that holds the message; None for the message itself.
     """
 
-    __slots__ = ("_delimiters", "_root", "_stack", "count", "subtype")
+    __slots__ = ("_delimiters", "_root", "_stack", "after_cr", "count", "subtype")
 
     def __init__(self, root: str | None) -> None:
         self._root = root
         self._stack: list[_Multipart] = []
-        self._delimiters: dict[bytes, tuple[int, bool]] = {}
-        self.count, self.subtype = 0, ""
+        self._delimiters: dict[bytes, Delimiter] = {}
+        self.count, self.subtype, self.after_cr = 0, "", b"\r--"
 
     def open(self, media_type: str, boundaries: tuple[bytes, ...]) -> None:
         """Push a multipart. The outermost has no path of its own, so its children are 1, 2, 3."""
@@ -46,29 +61,72 @@ class Multiparts:
         innermost.children += 1
         return f"{innermost.path}{innermost.children}"
 
-    def delimiter(self, line: bytes) -> tuple[int, bool] | None:
-        """Which of them a line belongs to, by its level, and whether it closes it; None for any other line.
+    def delimiter(self, line: bytes, *, exact: bool = False) -> Delimiter | None:
+        """Return which multipart a line delimits; None for any other line.
 
-        Of several boundaries that a header names, the one that comes first is the boundary from then on.
+        Of several boundaries that a header names, the first that occurs is the boundary from then on.
+
+        Args:
+            line: one line with or without its line end.
+            exact: ignore lines in which anything but blanks follows the boundary.
         """
         line = line.rstrip()
         found = self._delimiters.get(line)
-        if found is not None:
-            multipart = self._stack[found[0]]
-            if len(multipart.boundaries) > 1:
-                multipart.boundaries = tuple(
-                    boundary
-                    for boundary in multipart.boundaries
-                    if line in (b"--" + boundary, b"--" + boundary + b"--")
-                )[:1]
-                self._register_all()
-            multipart.met = True
+        if found is None:
+            found = None if exact or not self._delimiters else self._with_junk(line)
+            if found is None:
+                return None
+            line = line[: -len(found.junk)].rstrip() if found.junk else line
+        multipart = self._stack[found.level]
+        if len(multipart.boundaries) > 1:
+            alike = [boundary for boundary in multipart.boundaries if line.startswith(b"--" + boundary)]
+            multipart.boundaries = (max(alike, key=len),)
+            self._register_all()
+            self._update()
+        multipart.met = True
         return found
 
+    def _with_junk(self, line: bytes) -> Delimiter | None:
+        """Find a delimiter with something behind it that cannot belong to a longer boundary.
+
+        RFC 2046 section 5.1.1 asks for comparing the beginning of a line only, but `--ab` must not delimit `a`.
+        """
+        token = _TOKEN.match(line)
+        if token is None:
+            return None
+        found, end = self._delimiters.get(token[0]), token.end()
+        if found is None:
+            end = line.rfind(b"--") + 2
+            found = self._delimiters.get(line[:end])
+            if found is None or not found.closing or line[end : end + 1] == b"-":
+                return None
+        junk = line[end:].strip()
+        if junk == b"--":
+            # A boundary that ends in blanks, which were cut off where it is declared.
+            return Delimiter(found.level, closing=True)
+        return Delimiter(found.level, found.closing, line[end:])
+
     @property
-    def met(self) -> bool:
-        """Whether the boundary of the innermost has come; those around it have been met, or it would not be there."""
-        return self._stack[-1].met
+    def is_unmet(self) -> bool:
+        """Whether no delimiter of the innermost has occurred, and none of its parts was read for another reason."""
+        return not self._stack[-1].met and not self._stack[-1].children
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the innermost has no part yet."""
+        return not self._stack[-1].children
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether the boundary of the innermost was guessed."""
+        return self._stack[-1].guessed
+
+    def guess(self, boundary: bytes) -> None:
+        """Replace the boundaries of the innermost."""
+        innermost = self._stack[-1]
+        innermost.boundaries, innermost.guessed, innermost.met = (boundary,), True, False
+        self._register_all()
+        self._update()
 
     def close_to(self, level: int) -> None:
         """Pop all but the `level` outermost."""
@@ -79,6 +137,8 @@ class Multiparts:
     def _update(self) -> None:
         self.count = len(self._stack)
         self.subtype = self._stack[-1].subtype if self._stack else ""
+        boundaries = self._stack[-1].boundaries if self._stack else ()
+        self.after_cr = b"\r--" + (boundaries[0] if len(boundaries) == 1 else b"")
 
     def _register_all(self) -> None:
         self._delimiters = {}
@@ -88,5 +148,5 @@ class Multiparts:
     def _register(self, level: int) -> None:
         """Register the delimiters of a multipart; with equal boundaries the innermost counts."""
         for boundary in self._stack[level].boundaries:
-            self._delimiters[b"--" + boundary] = (level, False)
-            self._delimiters[b"--" + boundary + b"--"] = (level, True)
+            self._delimiters[b"--" + boundary] = Delimiter(level, closing=False)
+            self._delimiters[b"--" + boundary + b"--"] = Delimiter(level, closing=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from binascii import Error
 
 import pybase64
@@ -11,6 +12,7 @@ from ingest.mime.defects import Defect
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BLANKS = b"\r\n\t "
 _NOISE = bytes(set(range(256)) - set(_ALPHABET) - {ord("=")})
+_SEGMENT = re.compile(rb"[^=]+")
 # From this size on, checking for lines of equal length pays off.
 _MANY_LINES = 4096
 
@@ -18,10 +20,11 @@ _MANY_LINES = 4096
 class Base64:
     """RFC 2045 section 6.8. Other bytes are skipped; padding may be missing or stand in the middle."""
 
-    __slots__ = ("_carry", "_padded", "defects")
+    __slots__ = ("_carry", "_padded", "defects", "skipped")
 
     def __init__(self) -> None:
         self.defects: set[Defect] = set()
+        self.skipped: dict[Defect, int] = {}
         self._carry = b""
         self._padded = False
 
@@ -49,17 +52,25 @@ class Base64:
 
     def _forgiving(self, data: bytes) -> bytes:
         """Decode any bytes, the carried ones included. Padding ends a segment; a new one begins after it."""
+        if data.count(b"=") == len(data):
+            # Nothing but padding, without end, is a known attack.
+            self._carry, self._padded = b"", True
+            return b""
         data = data.translate(None, _BLANKS)
         clean = data.translate(None, _NOISE)
         if len(clean) != len(data):
             self.defects.add(Defect.BASE64_NOISE)
+            self.skipped[Defect.BASE64_NOISE] = self.skipped.get(Defect.BASE64_NOISE, 0) + len(data) - len(clean)
         self._carry = b""
-        *ended, rest = clean.split(b"=")
         out = []
-        for segment in ended:
-            out += [self._take(segment), self._end_segment()]
+        for segment in _SEGMENT.finditer(clean):
+            if segment.start():
+                out.append(self._end_segment())
+                self._padded = True
+            out.append(self._take(segment[0]))
+        if clean.endswith(b"="):
+            out.append(self._end_segment())
             self._padded = True
-        out.append(self._take(rest))
         return b"".join(out)
 
     def _take(self, clean: bytes) -> bytes:

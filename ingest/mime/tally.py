@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """The number of parts, the bodies found so far, and defects and status of the whole message."""
+    """The number of parts, the bodies found so far, and defects and status of the whole message.
 
-    __slots__ = ("_most_parts", "_parts", "bodies", "defects", "status")
+    `skipped` counts bytes that are in no field, body or attachment, by the defect that reports them.
+    """
+
+    __slots__ = ("_most_parts", "_parts", "bodies", "defects", "skipped", "status")
 
     def __init__(self, most_parts: int, bodies: Collection[BodyKind]) -> None:
         self._most_parts, self._parts = most_parts, 0
         self.bodies: set[BodyKind] = set(bodies)
         self.defects: set[Defect] = set()
+        self.skipped: dict[Defect, int] = {}
         self.status: Status = "complete"
 
     def count_part(self) -> bool:
@@ -35,3 +39,9 @@ class Tally:
         """Record that a limit left something unread, in the `defects` of the part or of the message."""
         defects.add(limit)
         self.status = "partial"
+
+    def skip(self, defect: Defect, size: int, *, content: bool) -> None:
+        """Record skipped bytes; they make the message partial if they look like content."""
+        self.skipped[defect] = self.skipped.get(defect, 0) + size
+        if content:
+            self.status = "partial"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ingest.mime import MimeLimits, parse
@@ -11,7 +11,7 @@ from ingest.mime.defects import codes
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ingest.domain.manifest import Headers
 
@@ -35,6 +35,7 @@ class Read:
     headers: Headers
     status: str
     defects: tuple[str, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def read(raw: bytes, size: int = 262_144, limits: MimeLimits | None = None, **found_in: Any) -> Read:
@@ -70,7 +71,7 @@ def read_pieces(pieces: Iterable[bytes], limits: MimeLimits | None = None, **fou
                 ended = event
     assert ended is not None
     assert leaves.keys() == heads.keys(), "every part that begins ends"
-    return Read(leaves, ended.headers, ended.status, ended.defects)
+    return Read(leaves, ended.headers, ended.status, ended.defects, ended.skipped)
 
 
 def _leaf(head: PartBegun, content: bytes, defects: tuple[str, ...]) -> Leaf:

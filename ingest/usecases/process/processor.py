@@ -124,9 +124,10 @@ class Processor:
 
 def _parse_result(message: OpenMessage, ended: MessageEnded) -> Parse:
     """Return how reading the message went; one that the server may have cut is never complete."""
+    skipped = dict(ended.skipped)
     if not message.may_be_cut:
-        return Parse(status=ended.status, defects=list(ended.defects))
-    return Parse(status="partial", defects=sorted({*ended.defects, Defect.MAY_BE_CUT.value}))
+        return Parse(status=ended.status, defects=list(ended.defects), skipped=skipped)
+    return Parse(status="partial", defects=sorted({*ended.defects, Defect.MAY_BE_CUT.value}), skipped=skipped)
 
 
 class _ParseTimer:

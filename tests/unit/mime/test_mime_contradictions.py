@@ -37,7 +37,8 @@ def test_of_two_boundaries_the_first_that_occurs_counts(types: list[bytes], boun
     body = b"--%b\n%bone\n--%b\n--%b--\n" % (boundary, PART, other, boundary)
     found = read_alike(head + preamble + body)
     assert roles(found) == {"1": ("text", b"one\n--" + other)}
-    assert found.defects == ("duplicate_content_type",)
+    outside = ("text_outside_parts",) if preamble.strip() else ()
+    assert found.defects == ("duplicate_content_type", *outside)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +77,17 @@ def test_repeating_the_same_boundary_is_not_a_defect() -> None:
     assert (roles(found), found.defects) == ({"1": ("text", b"x")}, ())
 
 
-@pytest.mark.parametrize("body", [b"--a\n\nwords\n--a--\n", b"--a\nno header at all\n\nwords\n--a--\n"])
-def test_a_part_without_headers_is_text_with_a_defect(body: bytes) -> None:
-    leaf = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body).leaves["1"]
-    assert (leaf.head.role, leaf.content, leaf.defects) == ("text", b"words", ("no_headers",))
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        (b"\nwords", b"words"),
+        (b"no header at all\n\nwords", b"no header at all\n\nwords"),
+        (b"no header at all", b"no header at all"),
+    ],
+)
+def test_a_part_without_headers_is_text_with_a_defect(part: bytes, content: bytes) -> None:
+    leaf = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n--a\n" + part + b"\n--a--\n").leaves["1"]
+    assert (leaf.head.role, leaf.content.rstrip(), leaf.defects) == ("text", content, ("no_headers",))
 
 
 def test_a_message_of_a_digest_needs_no_headers() -> None:
@@ -103,17 +111,30 @@ def test_headers_outside_of_parts_are_a_defect(field: bytes, place: str) -> None
     }[place]
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body)
     assert [leaf.content for leaf in found.leaves.values()] == [b"x"]
-    assert found.defects == ("headers_outside_parts",)
+    assert found.defects == ("headers_outside_parts", "text_outside_parts")
+    assert found.status == "partial"
 
 
-def test_plain_words_outside_of_parts_are_passed_over() -> None:
-    outside = b"This is a multi-part message in MIME format.\nIts Content-Type: mixed\n"
-    body = outside + b"--a\n" + PART + b"x\n--a--\n" + outside
+@pytest.mark.parametrize(
+    ("preamble", "epilogue", "status"),
+    [
+        (b"This is a multi-part message in MIME format.\nIts Content-Type: mixed\n", b"", "complete"),
+        (b"important words\n", b"", "partial"),
+        (b"", b"important words\n", "partial"),
+        (b"", b"--a--\n-- \n.\n", "complete"),
+    ],
+)
+def test_text_outside_of_parts_is_a_defect_and_partial_if_it_is_no_notice(
+    preamble: bytes, epilogue: bytes, status: str
+) -> None:
+    body = preamble + b"--a\n" + PART + b"x\n--a--\n" + epilogue
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body)
-    assert (roles(found), found.defects) == ({"1": ("text", b"x")}, ())
+    assert roles(found) == {"1": ("text", b"x")}
+    assert (found.defects, found.status) == (("text_outside_parts",), status)
+    assert found.skipped == {"text_outside_parts": len(b"".join((preamble + epilogue).split()))}
 
 
-@pytest.mark.parametrize("body", [b"--other\n" + PART + b"x\n--other--\n", b"just text\n"])
+@pytest.mark.parametrize("body", [b"--other words\nmore text\n--other--\n", b"just text\n"])
 def test_a_multipart_whose_boundary_never_occurs_is_text(body: bytes) -> None:
     found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + body)
     assert roles(found) == {"1": ("text", body)}
@@ -126,10 +147,15 @@ def test_an_inner_multipart_whose_boundary_never_occurs_is_text_in_its_place() -
     assert roles(found) == {"1.1": ("text", b"words"), "2": ("inline", b"x")}
 
 
-def test_only_the_beginning_of_one_is_kept_for_that() -> None:
-    """It is not known before its end that it is none, and memory is bounded."""
-    found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + b"words\n" * 20_000)
-    assert len(found.leaves["1"].content) == 65_536
+@pytest.mark.parametrize("end", [b"", b"--a\n" + PART + b"x\n--a--\n"])
+def test_a_preamble_larger_than_any_is_text_at_once(end: bytes) -> None:
+    """So that memory is bounded; a delimiter that comes later still counts."""
+    text = b"words\n" * 20_000
+    found = read_alike(b"Content-Type: multipart/mixed; boundary=a\n\n" + text + end)
+    assert found.leaves["1"].content == (text[:-1] if end else text)
+    assert found.leaves["1"].defects == ("boundary_absent",)
+    assert found.status == "complete"
+    assert [leaf.content for leaf in found.leaves.values()][1:] == ([b"x"] if end else [])
 
 
 def test_an_empty_multipart_whose_boundary_never_occurs_is_a_defect() -> None:

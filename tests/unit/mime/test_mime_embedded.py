@@ -146,4 +146,4 @@ def test_yenc_as_a_transfer_encoding() -> None:
 
 def test_uuencode_without_a_file_is_a_defect() -> None:
     raw = b"Content-Type: application/pdf\nContent-Transfer-Encoding: x-uuencode\n\nno such thing\n"
-    assert read_alike(raw).leaves["1"].defects == ("embedded_absent",)
+    assert read_alike(raw).leaves["1"].defects == ("embedded_absent", "text_around_file")

@@ -1,0 +1,78 @@
+"""Where a header begins and ends, and which of its lines are not fields."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ingest.mime.outside import BLANKS
+
+_FIELD = re.compile(rb"^[!-9;-~]{1,76}+[ \t]*+:.*+(?:\n[ \t].*+)*+\n?", re.MULTILINE)
+# After a line of blanks, the header goes on if a field or a continuation follows. A URL is not a field.
+GOES_ON = re.compile(rb"[!-9;-~]{1,76}+[ \t]{0,50}:(?!//)|[ \t]+[^\s\0\xa0]")
+LOOK_AHEAD = 160  # bytes that decide it
+_LEADING_BLANKS = re.compile(rb"(?:\r{0,8}\n|\r(?!\n)){1,64}")
+_MIME_FIELD = re.compile(rb"content-(?:type|transfer-encoding|disposition|id|description)[ \t]{0,8}:", re.IGNORECASE)
+_MAIL_FIELD = re.compile(
+    rb"(?:content-[a-z\-]{2,20}|mime-version|received|return-path|delivered-to|from|to|cc|date|subject|message-id"
+    rb"|reply-to|sender|in-reply-to|references|list-[a-z]{2,16}|dkim-signature|authentication-results"
+    rb"|x-[a-z\-]{1,24})[ \t]{0,8}:",
+    re.IGNORECASE,
+)
+_MBOX_LINE = re.compile(rb">?From ")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LONGEST_NAME = 40
+_LONGEST_ODD_LINES = 65_536
+
+
+class Gaps(NamedTuple):
+    """What a header holds beside its fields.
+
+    `skipped` are runs of lines before and between the fields, `capped` counts the bytes after the last field that is
+    read, and `tail` is where the lines after the last field begin.
+    """
+
+    skipped: list[bytes]
+    capped: int
+    tail: int
+
+
+def find_gaps(head: bytes, most_fields: int) -> Gaps:
+    """Find the lines of a header that belong to no field, or to a field beyond the limit."""
+    view = head
+    if head.count(b"\r") > head.count(b"\n"):
+        view = head.replace(b"\r\n", b"\0\n").replace(b"\r", b"\n")
+    skipped: list[bytes] = []
+    end = 0
+    for number, match in enumerate(_FIELD.finditer(view)):
+        if number == most_fields:
+            return Gaps(skipped, len(head) - end, len(head))
+        if match.start() > end:
+            skipped.append(head[end : match.start()])
+        end = match.end()
+    return Gaps(skipped, 0, end)
+
+
+def looks_like_content(lines: bytes) -> bool:
+    """Whether skipped header lines look like content: neither blank, nor of a mailbox file, nor a damaged field."""
+    return any(line.strip(BLANKS) and b":" not in line and not _MBOX_LINE.match(line) for line in lines.splitlines())
+
+
+def skip_leading_blanks(view: bytes, at: int, *, final: bool, part: bool) -> int | None:
+    """Return where a header begins that has blank lines before it.
+
+    Args:
+        view: the bytes.
+        at: where the blank lines begin.
+        final: no more bytes follow.
+        part: it is the header of a part; only MIME fields count then, since a part needs no header.
+
+    Returns:
+        `at` if no field follows the blank lines, None if more bytes are needed to decide.
+    """
+    blanks = _LEADING_BLANKS.match(view, at)
+    if blanks is None:
+        return None if not final and len(view) - at < _LONGEST_NAME else at
+    if (_MIME_FIELD if part else _MAIL_FIELD).match(view, blanks.end()):
+        return blanks.end()
+    return at if final or len(view) - blanks.end() >= _LONGEST_NAME else None
