@@ -13,14 +13,14 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
 from structlog import get_logger
 
 from ingest.admin.purge_report import PurgeReport
 from ingest.domain import keys
 from ingest.domain.events import EventType
 from ingest.domain.tombstone import MOST_BYTES, Tombstone
-from ingest.errors import MailhaulError, ObjectMissingError
+from ingest.errors import MailhaulError
+from ingest.usecases.tombstones import is_tombstone, read_tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -78,6 +78,10 @@ class Eraser:
         rejected = sum(self.events.drop_rejected(sink, events) for sink in self.sinks)
         done = PurgeReport(failed=int(dropped), rejected_events=rejected)
         erased = self.store.erase(stored.folder, kept)
+        if not is_tombstone(self.store, kept[0]):
+            # A process that had lost its claim wrote the manifest meanwhile, and perhaps parts of the message.
+            self._write_tombstone(stored, mailbox)
+            erased += self.store.erase(stored.folder, kept)
         if before is not None:
             done.purged_before, done.left_over = 1, erased
             return done
@@ -113,11 +117,7 @@ class Eraser:
         manifest = stored.manifest
         if manifest is None or manifest.size > MOST_BYTES:
             return None
-        try:
-            with self.store.open(manifest.key) as body:
-                return Tombstone.model_validate_json(body.read())
-        except (ValidationError, ObjectMissingError):
-            return None
+        return read_tombstone(self.store, manifest.key)
 
 
 def still_open(count: int) -> NotPurgedError:

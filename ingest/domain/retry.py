@@ -15,6 +15,7 @@ from ingest.errors import (
     MaildropRefusedError,
     MaildropThrottledError,
     MailhaulError,
+    ObjectMissingError,
     StoreCorruptError,
 )
 
@@ -86,8 +87,8 @@ def after_message_error(error: MailhaulError, tries: int, random: float) -> TryA
         tries: how many times the message has been claimed, this one included.
         random: a number in [0, 1).
     """
-    # A damaged raw object concerns this message only, so that a person has to see it as failed.
-    if error.fault is not Fault.MESSAGE and not isinstance(error, StoreCorruptError):
+    # A raw object that is damaged or gone concerns this message only, so that a person has to see it as failed.
+    if error.fault is not Fault.MESSAGE and not isinstance(error, StoreCorruptError | ObjectMissingError):
         return TryAgain(INFRASTRUCTURE_PAUSE.pause(1, random), counted=False)
     if tries >= MESSAGE_TRIES:
         return Fail()

@@ -59,8 +59,8 @@ class Store(Protocol):
 
         Raises:
             ObjectExistsError: `only_if_absent`, and the same bytes are there already (any, without `compare`).
-            StoreCorruptError: `only_if_absent` and `compare`, and an object of another size or hash is there; it stays
-                as it is.
+            StoreCorruptError: `only_if_absent` and `compare`, and an object of another size or hash is there, which
+                stays as it is.
         """
         ...
 

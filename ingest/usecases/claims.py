@@ -83,6 +83,18 @@ class LeaseKeeper:
         self._thread: threading.Thread | None = None
         self._closed = False
 
+    def confirm(self, lease: Lease) -> None:
+        """Renew a held claim now, and raise `StaleClaimError` if it is no longer ours.
+
+        A process that was stopped for a while (SIGSTOP, a paused virtual machine) may have lost it without noticing.
+
+        Raises:
+            LedgerUnavailableError: the ledger is unavailable.
+        """
+        if not lease.work.renew(lease.claim, self.seconds):
+            lease.lost = True
+        lease.check()
+
     @contextmanager
     def hold(self, work: WorkSet, claim: Claim) -> Iterator[Lease]:
         """Keep a claim renewed during a `with` block. The claim was made with a lease of `seconds`."""

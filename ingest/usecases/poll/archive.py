@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from ingest.domain import keys
 from ingest.domain.message import OpenMessage
 from ingest.domain.seen import StoredAt
-from ingest.domain.tombstone import Tombstone
-from ingest.errors import ObjectExistsError, ObjectMissingError, StoreCorruptError
+from ingest.errors import ObjectExistsError, StoreCorruptError
 from ingest.mime import received_at
 from ingest.ports.seen import Registration
 from ingest.usecases.recover.republish import event_from_manifest
 from ingest.usecases.spool import Spool
+from ingest.usecases.tombstones import is_tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +97,7 @@ class Archive:
             source = self._put_raw(f"{folder}/{name}", spool)
         except StoreCorruptError:
             # A purged message leaves an empty object in place of its raw mail; any other difference is damage.
-            if not self._is_purged(f"{folder}/{keys.MANIFEST}"):
+            if not is_tombstone(self.store, f"{folder}/{keys.MANIFEST}"):
                 raise
             return registration
         if source is None:
@@ -132,14 +130,6 @@ class Archive:
         registration, and may then have lost the event too.
         """
         return event_from_manifest(self.store, manifest) if manifest.modified >= self.watermark() else None
-
-    def _is_purged(self, manifest: str) -> bool:
-        try:
-            with self.store.open(manifest) as body:
-                Tombstone.model_validate_json(body.read())
-        except (ObjectMissingError, ValidationError):
-            return False
-        return True
 
     def _put_raw(self, key: str, spool: Spool) -> ObjectRef | None:
         """Return the stored object, or None if the key was there before."""

@@ -15,11 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from ingest.domain import keys
-from ingest.domain.tombstone import MOST_BYTES, Tombstone
+from ingest.domain.tombstone import MOST_BYTES
 from ingest.errors import ObjectExistsError, ObjectMissingError, StoreRefusedError, StoreUnavailableError
+from ingest.usecases.tombstones import read_tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
-    from ingest.domain.manifest import ObjectRef
     from ingest.domain.seen import StoredAt
     from ingest.ports.store import Store
 
@@ -64,14 +62,10 @@ class StoreProof:
         raw = self.store.stat(f"{folder}/{keys.RAW}")
         if raw is not None and raw.size == stored_at.size and raw.size > 0:
             return True
-        return manifest.size <= MOST_BYTES and self._is_tombstone(manifest, stored_at.key)
-
-    def _is_tombstone(self, manifest: ObjectRef, key: str) -> bool:
-        try:
-            with self.store.open(manifest.key) as body:
-                return Tombstone.model_validate_json(body.read()).message_key == key
-        except (ValidationError, ObjectMissingError):
+        if manifest.size > MOST_BYTES:
             return False
+        tombstone = read_tombstone(self.store, manifest.key)
+        return tombstone is not None and tombstone.message_key == stored_at.key
 
 
 @dataclass(slots=True)

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from ingest.containers.limits import ContainerLimits
+from ingest.domain import keys
 from ingest.domain.manifest import Manifest, Parse
 from ingest.domain.message import manifest_of
+from ingest.domain.tombstone import Tombstone
 from ingest.errors import StoreCorruptError
 from ingest.mime import MimeLimits, parse, parse_headers
 from ingest.mime.defects import Defect
@@ -23,10 +25,12 @@ from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.containers import Containers
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
+from ingest.usecases.tombstones import is_tombstone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
+    from datetime import datetime
 
     from ingest.domain.manifest import ObjectRef
     from ingest.domain.message import OpenMessage
@@ -53,8 +57,12 @@ class Processor:
     limits: MimeLimits = field(default_factory=MimeLimits)
     containers: ContainerLimits = field(default_factory=ContainerLimits)
 
-    def process(self, message: OpenMessage) -> Manifest:
+    def process(self, message: OpenMessage, confirm: Callable[[], None] = lambda: None) -> Manifest:
         """Parse a stored message, store its parts, write its manifest; returns the manifest.
+
+        Args:
+            message: what to process.
+            confirm: called right before the manifest is written; raises if the claim on the message is lost.
 
         Raises:
             StoreError: an object could not be read or written.
@@ -63,6 +71,7 @@ class Processor:
             GuardError: no process can be started to read an attachment.
         """
         manifest = self._oversize(message) if message.kind == "oversize" else self._whole(message)
+        confirm()
         self._write(manifest)
         for code in manifest.parse.defects:
             self.metrics.defect(code)
@@ -73,6 +82,28 @@ class Processor:
             if attachment.scan is not None:
                 self.metrics.count("scans_total", attachment.scan.status)
         return manifest
+
+    def retract(self, message: OpenMessage, now: datetime) -> bool:
+        """Remove what was written of a message that was purged while this process held a lost claim on it.
+
+        A purge leaves an empty object in place of the raw mail, and a tombstone in place of the manifest. If the
+        manifest was written over the tombstone, the tombstone is written again.
+
+        Returns:
+            Whether the message was purged.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        raw = self.store.stat(message.source.key)
+        if raw is None or raw.size or not message.source.size:
+            return False
+        manifest = f"{message.folder}/{keys.MANIFEST}"
+        if not is_tombstone(self.store, manifest):
+            tombstone = Tombstone(message_key=message.key, mailbox=message.mailbox, purged_at=now, objects=0, size=0)
+            self._put(manifest, tombstone.to_json())
+        self.store.erase(message.folder, [manifest, message.source.key])
+        return True
 
     def _whole(self, message: OpenMessage) -> Manifest:
         scans, check = self.scanning.begin(), self.authenticator.begin(message)
@@ -112,9 +143,11 @@ class Processor:
 
     def _write(self, manifest: Manifest) -> None:
         assert manifest.manifest is not None
-        body = manifest.to_json()
+        self._put(manifest.manifest, manifest.to_json())
+
+    def _put(self, key: str, body: bytes) -> None:
         self.store.put(
-            manifest.manifest,
+            key,
             io.BytesIO(body),
             size=len(body),
             sha256=hashlib.sha256(body).hexdigest(),

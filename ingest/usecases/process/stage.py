@@ -10,7 +10,15 @@ from structlog import get_logger
 from ingest.domain.events import event_of, failed_event
 from ingest.domain.message import FailedMessage
 from ingest.domain.retry import MESSAGE_TRIES, Fail, after_message_error
-from ingest.errors import MailhaulError, MessageError, WorkerDiedError
+from ingest.errors import (
+    MailhaulError,
+    MessageError,
+    ObjectMissingError,
+    StaleClaimError,
+    StoreCorruptError,
+    StoreError,
+    WorkerDiedError,
+)
 from ingest.ports.tracing import NO_TRACING, Attributes, Span, Step, Tracer
 from ingest.ports.wakeups import Queue, Wakeups
 from ingest.usecases.claims import MESSAGES_PER_CLAIM, work_off
@@ -69,7 +77,7 @@ class ProcessStage:
             return
         try:
             with self.keeper.hold(self.ledger.messages, claim) as lease:
-                manifest = self.processor.process(message)
+                manifest = self.processor.process(message, lambda: self.keeper.confirm(lease))
                 lease.check()
                 self.ledger.complete(claim, message, event_of(manifest, self.now(), span.traceparent))
         except MailhaulError as error:
@@ -84,6 +92,8 @@ class ProcessStage:
 
     def _retry_or_fail(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
         span.fail(error.code)
+        if isinstance(error, StaleClaimError | StoreCorruptError | ObjectMissingError) and self._retracted(message):
+            return
         decision = after_message_error(error, claim.tries, self.random())
         if isinstance(decision, Fail):
             self._fail(claim, message, error, span)
@@ -98,6 +108,17 @@ class ProcessStage:
             tries=claim.tries,
             seconds=round(decision.pause, 1),
         )
+
+    def _retracted(self, message: OpenMessage) -> bool:
+        """Remove what was written of a message after it was purged; returns whether it was purged."""
+        try:
+            purged = self.processor.retract(message, self.now())
+        except StoreError as error:
+            log.warning("message.not_retracted", mailbox=message.mailbox, message=message.key, error=error.code)
+            return False
+        if purged:
+            log.warning("message.retracted", mailbox=message.mailbox, message=message.key)
+        return purged
 
     def _fail(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
         now = self.now()

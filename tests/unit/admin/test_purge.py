@@ -523,3 +523,43 @@ def test_store_error_ends_the_purge_and_the_report_shows_what_was_done() -> None
         report = whole(purge_of(b).mailbox("a", never))
         assert (report.purged_before, report.left_over) == (2, 2)
         assert not any(SECRET in content for content in contents(b))
+
+
+@pytest.mark.parametrize("stopped_at", ["body.txt", "message.json"])
+def test_processor_that_was_stopped_during_a_purge_leaves_nothing_of_the_message(stopped_at: str) -> None:
+    """It stops before a write (SIGSTOP); another one completes the message; it is purged; then the first continues."""
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = secret("1")
+        b.poll_all()
+        (claim,) = b.ledger.messages.claim(1, b.keeper.seconds)
+
+        def stop(operation: str, name: str) -> None:
+            if operation == "put" and name.endswith(stopped_at):
+                b.store.fault = None
+                b.clock.time += b.keeper.seconds + 1
+                assert b.process_stage.run(never) == 1
+                assert purge(b, 1).messages == 1
+
+        b.store.fault = stop
+        b.process_stage.handle(claim)
+        assert names(b, 1).keys() == {"message.json", "raw.eml"}
+        assert names(b, 1)["raw.eml"] == 0
+        assert record(b, 1)["purged"] is True
+        assert not [content for content in contents(b) if SECRET in content]
+
+
+def test_purge_erases_what_a_stopped_processor_writes_at_the_same_time() -> None:
+    with bench() as b:
+        fill(b, 1)
+        manifest = next(name for name in b.store.objects if name.endswith(f"{key(1)}/message.json"))
+        written = b.store.objects[manifest]
+
+        def overwrite(operation: str, name: str) -> None:
+            if operation == "erase":
+                b.store.fault = None
+                b.store.objects[manifest] = written
+
+        b.store.fault = overwrite
+        purge(b, 1)
+        assert record(b, 1)["purged"] is True
+        assert not [content for content in contents(b) if SECRET in content]

@@ -157,3 +157,18 @@ def test_refused_bucket_waits_for_the_operator_and_loses_nothing() -> None:
             b.clock.time += 60
         assert b.ledger.counts()["open"] == 1
         assert b.ledger.counts()["failed"] == 0
+
+
+def test_message_whose_raw_object_is_gone_fails_and_is_published_as_failed() -> None:
+    """It would else stay open for ever, and hold back the delivery watermark."""
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        (raw,) = b.keys("raw.eml")
+        del b.store.objects[raw]
+        for _ in range(MESSAGE_TRIES + 1):
+            b.process_stage.run(never)
+            b.clock.time += 3_600
+        assert b.ledger.counts()["open"] == 0
+        (failed,) = b.ledger.failed_messages()
+        assert failed.reason == "object_missing"

@@ -1,0 +1,31 @@
+"""Read tombstones: whether a message was purged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ingest.domain.tombstone import MOST_BYTES, Tombstone
+from ingest.errors import ObjectMissingError
+
+if TYPE_CHECKING:
+    from ingest.ports.store import Store
+
+
+def read_tombstone(store: Store, key: str) -> Tombstone | None:
+    """Return the tombstone under the key of a manifest, None if there is a manifest, or nothing.
+
+    Raises:
+        StoreError: the store is unavailable.
+    """
+    try:
+        with store.open(key) as body:
+            return Tombstone.model_validate_json(body.read(MOST_BYTES + 1))
+    except (ValidationError, ObjectMissingError):
+        return None
+
+
+def is_tombstone(store: Store, key: str) -> bool:
+    """Return whether a message was purged, by the key of its manifest; raises as `read_tombstone` does."""
+    return read_tombstone(store, key) is not None
