@@ -58,7 +58,7 @@ class Store(Protocol):
             compare: an existing object has to be the same. False for keys that do not follow from the content.
 
         Raises:
-            ObjectExistsError: `only_if_absent`, and the same bytes are there already (any, without `compare`).
+            ObjectExistsError: `only_if_absent`, and the same bytes exist already (any, without `compare`).
             StoreCorruptError: `only_if_absent` and `compare`, and an object of another size or hash is there, which
                 stays as it is.
         """
