@@ -527,7 +527,7 @@ def test_store_error_ends_the_purge_and_the_report_shows_what_was_done() -> None
 
 @pytest.mark.parametrize("stopped_at", ["body.txt", "message.json"])
 def test_processor_that_was_stopped_during_a_purge_leaves_nothing_of_the_message(stopped_at: str) -> None:
-    """It stops before a write (SIGSTOP); another one completes the message; it is purged; then the first continues."""
+    """It stops before a write (SIGSTOP); another completes the message; it is purged; then the first continues."""
     with bench() as b:
         b.maildrops["a"].messages[b"u1"] = secret("1")
         b.poll_all()
