@@ -20,6 +20,8 @@ from ingest.adapters.ledger import connect, embedded
 from ingest.adapters.ledger.address import broker
 from ingest.adapters.ledger.embedded import EmbeddedLedger, find_server
 from ingest.errors import StartError
+from tests.support.scripted_pop3 import ScriptedServer, Stall
+from tests.support.service import write_config
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -154,6 +156,27 @@ def test_server_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     eventually(lambda: not runs(pid))
     with EmbeddedLedger(tmp_path) as mine:
         assert add_mailbox(mine, "b") == {"a", "b"}
+
+
+def test_ledger_of_a_killed_drain_ends(tmp_path: Path) -> None:
+    """It polls a server that does not greet, so that it is in the middle of its work."""
+    lock = tmp_path / "mailhaul-ledger" / "server.lock"
+    with ScriptedServer([Stall()]) as server:
+        auth = {"type": "password", "username": "joe", "password": "env:PASSWORD"}
+        account = {"id": "a", "host": "127.0.0.1", "port": server.port, "tls": "none", "auth": auth}
+        config = write_config(tmp_path, [account])
+        command = [sys.executable, "-m", "ingest.cli", "drain", "--config", str(config)]
+        with (
+            (tmp_path / "drain.log").open("wb") as log,
+            subprocess.Popen(
+                command, env={**os.environ, "PASSWORD": "secret"}, stdout=log, stderr=log, start_new_session=True
+            ) as drain,
+        ):
+            eventually(lambda: lock.exists() and lock.read_text().isdigit())
+            pid = int(lock.read_text())
+            assert runs(pid)
+            drain.kill()
+    eventually(lambda: not runs(pid))
 
 
 def test_new_owner_does_not_adopt_the_server_of_a_killed_one(tmp_path: Path) -> None:
