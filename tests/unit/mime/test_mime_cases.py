@@ -13,7 +13,7 @@ from tests.support.processing import Processed, process
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "mime"
 MAILS = sorted(CASES.glob("*.eml")) if CASES.is_dir() else []
 
-# Not read yet: boundaries and transfer encodings that lie, a blank line before the header, texts in containers.
+# Not read yet: boundaries and transfer encodings that lie, and a blank line before the header.
 PENDING = frozenset(
     {
         "s22-rfc822-says-base64-is-not",
