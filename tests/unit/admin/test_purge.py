@@ -525,6 +525,26 @@ def test_store_error_ends_the_purge_and_the_report_shows_what_was_done() -> None
         assert not any(SECRET in content for content in contents(b))
 
 
+def test_processor_that_lost_its_claim_does_not_write_the_manifest() -> None:
+    """It might be killed before it could remove the manifest of a purged message again."""
+    late: list[str] = []
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = secret("1")
+        b.poll_all()
+        (claim,) = b.ledger.messages.claim(1, b.keeper.seconds)
+
+        def stop(operation: str, name: str) -> None:
+            if operation == "put" and name.endswith("body.txt"):
+                b.store.fault = None
+                b.clock.time += b.keeper.seconds + 1
+                b.process_stage.run(never)
+                b.store.fault = lambda operation, name: late.append(name) if operation == "put" else None
+
+        b.store.fault = stop
+        b.process_stage.handle(claim)
+        assert not [name for name in late if name.endswith("message.json")]
+
+
 @pytest.mark.parametrize("stopped_at", ["body.txt", "message.json"])
 def test_processor_that_was_stopped_during_a_purge_leaves_nothing_of_the_message(stopped_at: str) -> None:
     """It stops before a write (SIGSTOP); another completes the message; it is purged; then the first continues."""
