@@ -57,6 +57,9 @@ class PartEnded(NamedTuple):
     defects: tuple[str, ...] = ()
 
 
+NO_BYTES: Mapping[str, int] = MappingProxyType({})
+
+
 class MessageEnded(NamedTuple):
     """The end of the message.
 
@@ -70,7 +73,7 @@ class MessageEnded(NamedTuple):
     headers: Headers
     status: Status
     defects: tuple[str, ...] = ()
-    skipped: Mapping[str, int] = MappingProxyType({})
+    skipped: Mapping[str, int] = NO_BYTES
 
 
 MimeEvent = PartBegun | PartData | PartEnded | MessageEnded

@@ -47,7 +47,7 @@ from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import Defect, codes
 from ingest.mime.embedded import EmbeddedFiles
 from ingest.mime.entity import PLAIN_TEXT, choose, read_entities
-from ingest.mime.events import MessageEnded, PartBegun
+from ingest.mime.events import NO_BYTES, MessageEnded, PartBegun
 from ingest.mime.fields import split_fields
 from ingest.mime.header_lines import (
     BYTE_ORDER_MARK,
@@ -151,7 +151,7 @@ class Scanner:
     def close(self) -> list[MimeEvent]:
         """End the message; `MessageEnded` is the last event of the outermost."""
         events = self._work(final=True) if self._buffer else []
-        while self._read_again_at_end(events):
+        while self._state is not _LEAF and self._read_again_at_end(events):
             events += self._work(final=True)
         self._end_leaf(events)
         if self._multiparts.count and self._state is not _FULL:
@@ -165,7 +165,7 @@ class Scanner:
         if self.account.unread:
             tally.skip(Defect.PARTS_LIMIT, self.account.unread, content=True)
         if self._nesting == 0:
-            skipped = {defect.value: size for defect, size in tally.skipped.items()} if tally.skipped else {}
+            skipped = {defect.value: size for defect, size in tally.skipped.items()} if tally.skipped else NO_BYTES
             events.append(MessageEnded(self._headers or _NO_HEADERS, tally.status, codes(tally.defects), skipped))
         return events
 
