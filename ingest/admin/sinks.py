@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingest.domain.retry import DISABLED_PAUSE
-from ingest.errors import require_configured
+from ingest.errors import ConfigError, require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from ingest.ports.claims import WorkSet
-    from ingest.ports.rejected import RejectedEvent, RejectedEvents
+    from ingest.ports.eventlog import EventLog
+    from ingest.ports.rejected import RejectedEvent
 
 # Each event may be 60 KiB, and nobody reads more than this many.
 LISTED = 1_000
@@ -36,16 +37,16 @@ def disabled(schedule: WorkSet, sinks: Iterable[str]) -> list[str]:
 class SinkAdmin:
     """What an operator may do about sinks.
 
-    Every method raises `ConfigError` if a sink is not configured, and `LedgerUnavailableError`.
+    Every method but `remove` raises `ConfigError` if a sink is not configured; all raise `LedgerUnavailableError`.
 
     Attributes:
         schedule: the work set of sinks.
-        events: their dead-letter queues.
+        events: their positions and their dead-letter queues.
         configured: the names of all sinks.
     """
 
     schedule: WorkSet
-    events: RejectedEvents
+    events: EventLog
     configured: Collection[str]
 
     def resume(self, sinks: Collection[str]) -> list[str]:
@@ -67,6 +68,21 @@ class SinkAdmin:
         """Remove rejected events, which the sink will never receive; return how many of them there were."""
         self._require([sink])
         return self.events.drop_rejected(sink, events)
+
+    def remove(self, sink: str) -> bool:
+        """Retire a sink that left the configuration now, not after a day: forget its position and its dead letters.
+
+        Returns:
+            Whether there was anything to remove.
+
+        Raises:
+            ConfigError: the sink is configured, or the running service still delivers to it.
+        """
+        if sink in self.configured:
+            raise ConfigError([f"the sink {sink} is configured; remove it from the configuration first"])
+        if sink in self.schedule.members():
+            raise ConfigError([f"the service still delivers to {sink}; restart it with the new configuration first"])
+        return self.events.remove(sink)
 
     def _require(self, sinks: Collection[str]) -> None:
         require_configured("sink", sinks, self.configured)

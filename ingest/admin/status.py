@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.admin.sinks import disabled
@@ -38,7 +38,11 @@ class MailboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of the whole system at one moment. `disabled` are the sinks that a person has to resume."""
+    """The state of the whole system at one moment.
+
+    `disabled` are the sinks that a person has to resume; `left` those that left the configuration and hold the stream
+    until they are retired, with when they left (seconds since 1970).
+    """
 
     mailboxes: Sequence[MailboxRow]
     schedule: Backlog
@@ -49,6 +53,7 @@ class Status:
     last_tick: float | None
     disabled: Sequence[str] = ()
     memory: Memory | None = None
+    left: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], sinks: Iterable[str]) -> Status:
@@ -71,4 +76,5 @@ def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], 
         last_tick=ledger.last_tick(),
         disabled=disabled(ledger.sinks, sinks),
         memory=ledger.memory(),
+        left=events.left(),
     )

@@ -141,6 +141,11 @@ def status_view(status: Status) -> RenderableType:
             + (_disabled(sink) if sink in status.disabled else "")
             for sink, lag in status.sinks.items()
         ),
+        *(
+            f"{sink}: left the configuration {ago(now - since)} ago; its events are kept for a day. "
+            f"To drop them now: mailhaul sinks remove {sink}"
+            for sink, since in status.left.items()
+        ),
     ]
     if status.counts["dead_letters"]:
         rejected = f"{status.counts['dead_letters']} events were rejected by their sink"

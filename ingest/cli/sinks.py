@@ -1,4 +1,4 @@
-"""`mailhaul sinks`: resume sinks, and work through their dead-letter queues."""
+"""`mailhaul sinks`: resume and remove sinks, and work through their dead-letter queues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ingest.admin.sinks import SinkAdmin
 
-app = typer.Typer(help="Resume sinks, and manage the events that they rejected.", no_args_is_help=True)
+app = typer.Typer(help="Resume and remove sinks, and manage the events that they rejected.", no_args_is_help=True)
 dead_letters = typer.Typer(
     help="Events that a sink rejected, retrying or dead-lettered: list, retry, drop.", no_args_is_help=True
 )
@@ -48,6 +48,20 @@ def resume(
         resumed = sinks.resume(names)
     for name in names:
         typer.echo(f"{name} is due now" if name in resumed else f"{name} was not waiting")
+
+
+@app.command(epilog="Example: mailhaul sinks remove erp --yes")
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a sink that left the configuration.")],
+    config: ConfigOption = None,
+    yes: YesOption = False,
+) -> None:
+    """Drop the events that are kept for a sink that left the configuration, without waiting a day."""
+    with _open(config) as sinks:
+        if not yes:
+            typer.confirm(f"Drop the position and the dead letters of {name}?", abort=True)
+        removed = sinks.remove(name)
+    typer.echo(f"{name} was removed" if removed else f"nothing is kept for {name}")
 
 
 @dead_letters.command("list", epilog="Example: mailhaul sinks dead-letters list erp")

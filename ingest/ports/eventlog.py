@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
 
 
+# Seconds for which the stream is kept for a sink that left the configuration.
+RETIRED_AFTER = 86_400.0
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An event at its position in the stream.
@@ -89,13 +93,25 @@ class EventStream(Protocol):
         """How far the sink is behind. Rejected events do not count."""
         ...
 
-    def trim(self, sinks: Sequence[str]) -> int:
-        """Delete entries that every sink in `sinks` has acknowledged; return how many.
+    def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER) -> int:
+        """Delete entries that every group has acknowledged; return how many.
 
-        Groups of sinks that are no longer configured are removed first, so that they hold nothing back. Groups that
-        consumers of the stream created themselves count like sinks. The last 1,000 entries always stay, for readers
-        without a group.
+        The groups are those of the sinks, also of sinks that left the configuration, and those that consumers of the
+        stream created themselves. The last 1,000 entries always stay, for readers without a group.
+
+        Args:
+            sinks: the configured sinks.
+            retired_after: seconds after which the group of a sink that is not among them is removed, counted from the
+                first call that did not name it.
         """
+        ...
+
+    def left(self) -> dict[str, float]:
+        """The sinks that left the configuration and are not retired yet, with when they left (seconds since 1970)."""
+        ...
+
+    def remove(self, sink: str) -> bool:
+        """Remove a sink's group, the position where it began, and its dead-letter queue; return if there was any."""
         ...
 
 

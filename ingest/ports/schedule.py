@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ingest.ports.claims import WorkSets
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ingest.ports.claims import Claim
+
+# Seconds after which a configuration that no scheduler has announced counts as no longer in use.
+ANNOUNCED_FOR = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Precedence:
+    """How a scheduler's configuration ranks among those of all schedulers.
+
+    Attributes:
+        epoch: of this configuration; a newer one has a larger epoch.
+        newest: no newer configuration is in use, so this one may change the schedule.
+    """
+
+    epoch: int
+    newest: bool
 
 
 class Schedule(WorkSets, Protocol):
     """The schedule. Every method raises `LedgerUnavailableError` when the ledger does not answer."""
+
+    def announce(self, digest: str, epoch: int = 0, silence: float = ANNOUNCED_FOR) -> Precedence:
+        """Report that a scheduler uses a configuration, and return how it ranks.
+
+        A configuration that a scheduler announces for the first time takes an epoch larger than all before, also
+        those before a loss of the ledger. If it equals the newest one, it shares its epoch.
+
+        Args:
+            digest: of the configuration.
+            epoch: as the last call returned it for this configuration; 0 in the first call.
+            silence: seconds after which a newer configuration that nobody announces is no longer in use.
+        """
+        ...
+
+    def schedule_mailboxes(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
+        """In one step: drop mailboxes and add others, due now; do nothing and return False if there is a newer epoch.
+
+        Mailboxes that are known already stay as they are.
+        """
+        ...
+
+    def schedule_sinks(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
+        """The same as `schedule_mailboxes` for sinks."""
+        ...
 
     def schedule_digest(self) -> str:
         """The digest of the configuration that the schedule was last made from; empty if there is none."""

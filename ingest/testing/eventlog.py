@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from ingest.adapters.ledger.eventlog import KEPT, order_of
-from ingest.ports.eventlog import Entry, EventLog, GroupLag
+from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, GroupLag
 from ingest.ports.rejected import RejectedEvent
 from ingest.testing.workset import MemoryWorkSet
 
@@ -50,6 +50,7 @@ class MemoryEventLog(EventLog):
         self._trimmed = 0
         self._groups: dict[str, _Group] = {}
         self._begins: dict[str, int] = {}
+        self._left: dict[str, float] = {}
         self._rejected: dict[str, _DeadLetters] = {}
 
     def append(self, event: Event, first_seen: float | None = None) -> None:
@@ -183,10 +184,12 @@ class MemoryEventLog(EventLog):
             return GroupLag(len(waiting), max(0.0, self._clock() - waiting[0].appended))
 
     @override
-    def trim(self, sinks: Sequence[str]) -> int:
+    def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER) -> int:
         """Only sinks have groups here: consumers cannot create their own."""
         with self._lock:
-            self._groups = {sink: self._groups.get(sink) or self._new_group(sink) for sink in sinks}
+            for sink in sinks:
+                self.ensure_group(sink)
+            self._retire(set(sinks), retired_after)
             waiting = [self._waiting(group) for group in self._groups.values()]
             first = min((entries[0].position for entries in waiting if entries), key=order_of, default=None)
             done = [entry.position for entry in self._entries].index(first) if first else len(self._entries)
@@ -194,6 +197,24 @@ class MemoryEventLog(EventLog):
             del self._entries[:removed]
             self._trimmed += removed
             return removed
+
+    def _retire(self, configured: set[str], after: float) -> None:
+        now = self._clock()
+        self._left = {sink: min(self._left.get(sink, now), now) for sink in self._groups.keys() - configured}
+        for sink in [sink for sink, since in self._left.items() if now - since >= after]:
+            for known in (self._groups, self._begins, self._left):
+                known.pop(sink, None)
+
+    @override
+    def left(self) -> dict[str, float]:
+        with self._lock:
+            return dict(self._left)
+
+    @override
+    def remove(self, sink: str) -> bool:
+        with self._lock:
+            found = [known.pop(sink, None) for known in (self._groups, self._begins, self._left, self._rejected)]
+            return any(one is not None for one in found)
 
     def counts(self) -> tuple[int, int]:
         """How many events are in the stream, and in the dead-letter queues of all sinks."""
@@ -206,6 +227,7 @@ class MemoryEventLog(EventLog):
             self._entries.clear()
             self._groups.clear()
             self._begins.clear()
+            self._left.clear()
             self._rejected.clear()
             self._trimmed = 0
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger
+from ingest.ports.schedule import ANNOUNCED_FOR, Precedence
 from ingest.ports.seen import Seen
 from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.workset import MemoryWorkSet
@@ -59,6 +60,8 @@ class MemoryLedger(Ledger):
         self._paused: dict[str, float] = {}
         self._throttled: dict[str, float] = {}
         self._schedule = ""
+        self._last_epoch = 0
+        self._newest: tuple[int, str, float] = (0, "", 0.0)  # epoch, digest, when it was announced
         self._last_tick: float | None = None
 
     def lose(self) -> None:
@@ -76,6 +79,35 @@ class MemoryLedger(Ledger):
     @override
     def ping(self) -> None:
         pass
+
+    @override
+    def announce(self, digest: str, epoch: int = 0, silence: float = ANNOUNCED_FOR) -> Precedence:
+        with self._lock:
+            newest, of_newest, announced = self._newest
+            if digest == of_newest:
+                epoch = max(epoch, newest)
+            if epoch == 0:
+                epoch = self._last_epoch = max(self._last_epoch + 1, int(self._clock() * 1_000_000))
+            if epoch < newest and abs(self._clock() - announced) <= silence:
+                return Precedence(epoch, newest=False)
+            self._newest = epoch, digest, self._clock()
+            return Precedence(epoch, newest=True)
+
+    @override
+    def schedule_mailboxes(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
+        return self._reschedule(self._mailboxes, epoch, drop, add)
+
+    @override
+    def schedule_sinks(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
+        return self._reschedule(self._sinks, epoch, drop, add)
+
+    def _reschedule(self, work: MemoryWorkSet, epoch: int, drop: Collection[str], add: Collection[str]) -> bool:
+        with self._lock:
+            if epoch < self._newest[0]:
+                return False
+            work.drop(drop)
+            work.add(add)
+            return True
 
     @override
     def schedule_digest(self) -> str:

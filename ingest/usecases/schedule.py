@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
+from ingest.ports.eventlog import RETIRED_AFTER
+from ingest.ports.schedule import Precedence
 from ingest.ports.wakeups import Queue, Wakeups
 from ingest.usecases.claims import MESSAGES_PER_CLAIM
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from ingest.ports.claims import WorkSet
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
 
@@ -29,6 +30,8 @@ RELAY_EVERY = 60
 # In ticks. A poller that has not read yet that a mailbox was enabled again may unschedule it; this repairs that.
 REPAIR_EVERY = 60
 
+_NOT_ANNOUNCED = Precedence(0, newest=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -40,6 +43,7 @@ class Schedule:
         digest: changes when anything else here does.
         from_now: names of the sinks that get no events from before they were added.
         disabled: ids of the mailboxes that are configured and not enabled.
+        partial: the configuration has changed in parts that this process uses only after a restart.
     """
 
     mailboxes: Collection[str]
@@ -47,6 +51,7 @@ class Schedule:
     digest: str
     from_now: Collection[str] = ()
     disabled: Collection[str] = ()
+    partial: bool = False
 
     @property
     def configured(self) -> list[str]:
@@ -56,12 +61,19 @@ class Schedule:
 
 @dataclass(slots=True)
 class Ticker:
-    """Ticks once a second. Any number of schedulers may run at once: claims are atomic, wake-ups carry no state."""
+    """Ticks once a second. Any number of schedulers may run at once: claims are atomic, wake-ups carry no state.
+
+    Schedulers may run with different configurations, as they do during an upgrade. Only the newest configuration
+    changes the schedule and trims the stream; the other schedulers send wake-ups only, until their own configuration
+    changes, or the newest has not been used for ten minutes.
+    """
 
     ledger: Ledger
     events: EventLog
     wakeups: Wakeups
     ticks: int = 0
+    digest: str = ""
+    precedence: Precedence = _NOT_ANNOUNCED
 
     def tick(self, schedule: Schedule) -> None:
         """Follow the configuration if it changed or the ledger was lost, then send wake-ups for what is due.
@@ -69,36 +81,71 @@ class Ticker:
         Raises:
             LedgerUnavailableError: the ledger is unavailable; the next tick tries again.
         """
-        if self.ledger.schedule_digest() != schedule.digest:
+        newest = self._announce(schedule)
+        if newest and self.ledger.schedule_digest() != schedule.digest:
             self._follow(schedule)
-        elif self.ticks % REPAIR_EVERY == REPAIR_EVERY - 1:
+        elif newest and self.ticks % REPAIR_EVERY == REPAIR_EVERY - 1:
             self._follow_mailboxes(schedule)
         self.ledger.record_tick()
         self._wake_up(Queue.POLL, self.ledger.mailboxes.backlog().due)
         self._wake_up(Queue.PROCESS, -(-self.ledger.messages.backlog().due // MESSAGES_PER_CLAIM))
         self._wake_up(Queue.RELAY, max(self._lagging(schedule), self.ticks % RELAY_EVERY == RELAY_EVERY - 1))
-        if self.ticks % TRIM_EVERY == 0:
+        if newest and self.ticks % TRIM_EVERY == 0:
             self.events.trim(sorted(schedule.sinks))
         self.ticks += 1
 
+    def _announce(self, schedule: Schedule) -> bool:
+        """Return whether this configuration is the newest one in use.
+
+        A changed configuration is a new one, except that a process which another one has superseded does not become
+        the newest again with a configuration that it uses in part.
+        """
+        before, epoch = self.precedence, self.precedence.epoch
+        if schedule.digest != self.digest and not (schedule.partial and self._superseded()):
+            epoch = 0
+        self.precedence = self.ledger.announce(schedule.digest, epoch)
+        self.digest = schedule.digest
+        if before.newest and not self.precedence.newest:
+            log.warning("schedule.superseded", epoch=self.precedence.epoch)
+        elif self.precedence.newest and not before.newest:
+            log.info("schedule.newest", epoch=self.precedence.epoch)
+        return self.precedence.newest
+
+    def _superseded(self) -> bool:
+        """Return whether there is a newer configuration than the one that this process used until now."""
+        known = self.precedence.epoch > 0
+        return known and not self.ledger.announce(self.digest, self.precedence.epoch).newest
+
     def _follow(self, schedule: Schedule) -> None:
         self._begin(schedule)
-        self._follow_mailboxes(schedule)
-        _replace(self.ledger.sinks, keep=set(schedule.sinks), add=set(schedule.sinks))
-        for sink in schedule.sinks:
-            self.events.ensure_group(sink)
+        if not self._follow_mailboxes(schedule) or not self._follow_sinks(schedule):
+            return
         self.ledger.set_schedule_digest(schedule.digest)
         log.info("schedule.changed", mailboxes=len(schedule.mailboxes), sinks=len(schedule.sinks))
 
-    def _follow_mailboxes(self, schedule: Schedule) -> None:
+    def _follow_sinks(self, schedule: Schedule) -> bool:
+        known, wanted = self.ledger.sinks.members(), set(schedule.sinks)
+        left = sorted(known - wanted)
+        if not self.ledger.schedule_sinks(self.precedence.epoch, drop=left, add=sorted(wanted - known)):
+            return False
+        for sink in schedule.sinks:
+            self.events.ensure_group(sink)
+        for sink in left:
+            log.warning("sink.left", sink=sink, kept_seconds=RETIRED_AFTER)
+        return True
+
+    def _follow_mailboxes(self, schedule: Schedule) -> bool:
         """Schedule the mailboxes to poll, and, after a loss of the ledger, those that are disabled or paused too.
 
         A poller that claims one of the latter rebuilds it and unschedules it again, so that its events are not lost.
+        Returns False if a newer configuration prevents it.
         """
         polled = set(schedule.mailboxes) - self.ledger.paused().keys()
         not_polled = set(schedule.configured) - polled
         lost = not_polled if self.ledger.unknown(not_polled) else set[str]()
-        _replace(self.ledger.mailboxes, keep=polled | not_polled, add=polled | lost)
+        known = self.ledger.mailboxes.members()
+        dropped, added = known - polled - not_polled, (polled | lost) - known
+        return self.ledger.schedule_mailboxes(self.precedence.epoch, drop=dropped, add=sorted(added))
 
     def _begin(self, schedule: Schedule) -> None:
         """Set where new sinks begin in the stream, before any process creates their consumer groups.
@@ -123,10 +170,3 @@ class Ticker:
         missing = min(wanted, MAX_WAITING[queue]) - self.wakeups.waiting(queue)
         if missing > 0:
             self.wakeups.send(queue, missing)
-
-
-def _replace(work: WorkSet, *, keep: set[str], add: set[str]) -> None:
-    """Drop the items not in `keep`, and add the missing ones of `add`."""
-    known = work.members()
-    work.drop(known - keep)
-    work.add(sorted(add - known))

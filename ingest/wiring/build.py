@@ -89,7 +89,8 @@ def _schedule(source: ConfigSource, sinks: Collection[str]) -> Callable[[], Sche
         mailboxes = config.mailboxes_by_id().values()
         enabled, disabled = ([box.id for box in mailboxes if box.enabled is wanted] for wanted in (True, False))
         digest = f"{config.schedule_digest()} {' '.join(sorted(sinks))}"
-        return Schedule(enabled, sinks, digest, from_now, disabled)
+        partial = {sink.name for sink in config.sinks} != set(sinks)
+        return Schedule(enabled, sinks, digest, from_now, disabled, partial)
 
     return schedule
 

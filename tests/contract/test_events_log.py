@@ -86,8 +86,8 @@ def test_sink_that_begins_now_reads_only_later_events(bench: LedgerBench) -> Non
     assert ids(bench.events.read("late", 10)) == [3, 4]
 
 
-def test_recreated_group_starts_where_its_sink_began(bench: LedgerBench) -> None:
-    """A process with an older configuration, about to stop, may not know the sink and remove its group."""
+def test_trimming_by_a_process_that_does_not_know_a_sink_keeps_its_position(bench: LedgerBench) -> None:
+    """A process with an older configuration, about to stop, does not know a new sink."""
     append(bench, range(2))
     bench.events.begin("late", now=True)
     append(bench, range(2, 4))
@@ -95,7 +95,7 @@ def test_recreated_group_starts_where_its_sink_began(bench: LedgerBench) -> None
     bench.events.trim([])
     append(bench, range(4, 5))
     bench.events.begin("late", now=True)
-    assert ids(bench.events.read("late", 10)) == [2, 3, 4]
+    assert ids(bench.events.read("late", 10)) == [3, 4]
 
 
 def test_only_the_first_begin_of_a_sink_counts(bench: LedgerBench) -> None:
@@ -286,11 +286,44 @@ def test_trimming_waits_for_a_sink_that_has_read_nothing(bench: LedgerBench, man
     assert ids(bench.events.read("new", 1)) == [0]
 
 
-def test_removed_sink_does_not_hold_back_trimming(bench: LedgerBench, many: int) -> None:
-    bench.events.read("gone", 5)
+def test_sink_that_left_the_configuration_holds_the_stream_for_a_day(bench: LedgerBench, many: int) -> None:
+    """A process that runs with an older configuration must not destroy the position of a new sink."""
+    read_and_acknowledge(bench, "left", 5)
     read_and_acknowledge(bench, "a", many)
-    assert bench.events.trim(["a"]) == 250
-    assert ids(bench.events.read("gone", 1)) == [250]
+    assert bench.events.left() == {}
+    assert bench.events.trim(["a"]) == 5
+    assert bench.events.left() == {"left": pytest.approx(bench.now(), abs=60)}
+    assert ids(bench.events.read("left", 1)) == [5]
+
+
+def test_sink_that_comes_back_continues_where_it_was(bench: LedgerBench, many: int) -> None:
+    read_and_acknowledge(bench, "a", 5)
+    bench.events.trim([])
+    bench.events.trim(["a"], retired_after=0.0)
+    assert bench.events.left() == {}
+    assert ids(bench.events.read("a", 1)) == [5]
+
+
+def test_sink_is_retired_after_its_time(bench: LedgerBench, many: int) -> None:
+    bench.events.begin("left", now=True)
+    bench.events.read("left", 5)
+    read_and_acknowledge(bench, "a", many)
+    assert bench.events.trim(["a"], retired_after=0.0) == 250
+    assert bench.events.left() == {}
+    assert ids(bench.events.read("left", 1)) == [250]
+
+
+def test_removed_sink_leaves_nothing_behind(bench: LedgerBench, many: int) -> None:
+    (entry,) = bench.events.read("left", 1)
+    bench.events.reject("left", entry, LONG)
+    read_and_acknowledge(bench, "a", many)
+    bench.events.trim(["a"])
+    assert bench.events.remove("left")
+    assert not bench.events.remove("left")
+    assert bench.events.left() == {}
+    assert bench.events.rejected("left", 10) == []
+    assert bench.ledger.counts()["dead_letters"] == 0
+    assert bench.events.trim(["a"]) == 249
 
 
 def test_lag_is_correct_after_trimming(bench: LedgerBench, many: int) -> None:

@@ -76,6 +76,16 @@ def test_destroyed_group_is_recreated(client: Redis, events: RedisEventLog) -> N
     assert [entry.event.id for entry in events.read("a", 10)] == ["0", "1"]
 
 
+def test_recreated_group_starts_where_its_sink_began(client: Redis, events: RedisEventLog) -> None:
+    append(client, 2)
+    events.begin("late", now=True)
+    append(client, 2)
+    read_all(events, "late")
+    client.xgroup_destroy(names.EVENTS, names.group("late"))
+    events.begin("late", now=True)
+    assert [entry.event.id for entry in events.read("late", 10)] == ["0", "1"]
+
+
 def test_deleted_entry_is_skipped(client: Redis, events: RedisEventLog) -> None:
     positions = append(client, 3)
     events.read("a", 2)

@@ -14,6 +14,7 @@ from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.domain.seen import SeenRecord, StoredAt
 from ingest.errors import StaleClaimError
+from ingest.ports.schedule import Precedence
 from ingest.ports.seen import NEVER_DELETED, Registration, Seen
 from ingest.ports.status import MailboxStatus
 
@@ -399,6 +400,68 @@ def test_schedule_digest_is_kept_until_the_ledger_is_lost(bench: LedgerBench) ->
     assert bench.ledger.schedule_digest() == "abc"
     bench.lose()
     assert bench.ledger.schedule_digest() == ""
+
+
+def test_newest_configuration_takes_precedence(bench: LedgerBench) -> None:
+    old = bench.ledger.announce("old")
+    assert bench.ledger.announce("old", old.epoch) == old
+    new = bench.ledger.announce("new")
+    assert (old.newest, new.newest) == (True, True)
+    assert old.epoch < new.epoch
+    assert bench.ledger.announce("old", old.epoch) == Precedence(old.epoch, newest=False)
+    assert bench.ledger.announce("new", new.epoch) == new
+
+
+def test_equal_configurations_share_one_epoch(bench: LedgerBench) -> None:
+    old = bench.ledger.announce("old")
+    new = bench.ledger.announce("new")
+    assert bench.ledger.announce("new") == new
+    assert bench.ledger.announce("new", old.epoch) == new
+
+
+def test_older_configuration_takes_over_when_the_newest_is_silent_and_gives_way_again(bench: LedgerBench) -> None:
+    old, new = bench.ledger.announce("old"), bench.ledger.announce("new")
+    assert not bench.ledger.announce("old", old.epoch).newest
+    bench.pass_time(SHORT)
+    assert bench.ledger.announce("old", old.epoch, silence=SHORT / 2) == old
+    assert bench.ledger.announce("new", new.epoch) == new
+    assert not bench.ledger.announce("old", old.epoch).newest
+
+
+def test_epoch_after_a_loss_is_larger_than_all_before(bench: LedgerBench) -> None:
+    before = bench.ledger.announce("old")
+    bench.lose()
+    assert bench.ledger.announce("new").epoch > before.epoch
+
+
+def test_survivors_of_a_loss_keep_their_order(bench: LedgerBench) -> None:
+    old, new = bench.ledger.announce("old"), bench.ledger.announce("new")
+    bench.lose()
+    assert bench.ledger.announce("old", old.epoch).newest
+    assert bench.ledger.announce("new", new.epoch).newest
+    assert not bench.ledger.announce("old", old.epoch).newest
+
+
+def test_superseded_scheduler_cannot_change_the_schedule(bench: LedgerBench) -> None:
+    old = bench.ledger.announce("old")
+    assert bench.ledger.schedule_mailboxes(old.epoch, drop=[], add=["a", "b"])
+    assert bench.ledger.schedule_sinks(old.epoch, drop=[], add=["main"])
+    new = bench.ledger.announce("new")
+    assert bench.ledger.schedule_mailboxes(new.epoch, drop=["a"], add=["b", "c"])
+    assert bench.ledger.schedule_sinks(new.epoch, drop=[], add=["audit"])
+    assert not bench.ledger.schedule_mailboxes(old.epoch, drop=["c"], add=["a"])
+    assert not bench.ledger.schedule_sinks(old.epoch, drop=["audit"], add=[])
+    assert bench.ledger.mailboxes.members() == {"b", "c"}
+    assert bench.ledger.sinks.members() == {"main", "audit"}
+
+
+def test_scheduling_a_known_mailbox_keeps_its_due_time(bench: LedgerBench) -> None:
+    epoch = bench.ledger.announce("digest").epoch
+    bench.ledger.schedule_mailboxes(epoch, drop=[], add=["a"])
+    (claim,) = bench.ledger.mailboxes.claim(1, LONG)
+    bench.ledger.mailboxes.release(claim, LONG)
+    bench.ledger.schedule_mailboxes(epoch, drop=[], add=["a"])
+    assert bench.ledger.mailboxes.claim(1, LONG) == []
 
 
 def test_last_tick_has_the_time_of_the_ledger(bench: LedgerBench) -> None:

@@ -136,3 +136,21 @@ def test_check_tries_every_kind_of_sink_and_says_what_is_wrong(
     assert "allow_private" in found["bad-hook"]["detail"]
     queue.delete()
     records.delete()
+
+
+def test_sink_that_left_the_configuration_is_kept_until_it_is_removed(tmp_path: Path, valkey: Valkey) -> None:
+    valkey.flush()
+    sinks = [{"type": "jsonl", "name": name, "path": str(tmp_path / name)} for name in ("main", "old")]
+    both = str(write_config(tmp_path, [], ledger=valkey.url, sinks=sinks))
+    append_event(valkey.url)
+    assert "mailhaul sinks dead-letters" not in mailhaul("drain", "--config", both).stderr
+    refused = mailhaul("sinks", "remove", "old", "--yes", "--config", both)
+    assert refused.returncode == 2
+    assert "remove it from the configuration first" in refused.stderr
+    config = str(write_config(tmp_path, [], ledger=valkey.url, sinks=sinks[:1]))
+    mailhaul("drain", "--config", config)
+    status = mailhaul("status", "--config", config)
+    assert "mailhaul sinks remove old" in " ".join(status.stdout.split())
+    for printed in ("old was removed", "nothing is kept for old"):
+        assert printed in mailhaul("sinks", "remove", "old", "--yes", "--config", config).stdout
+    assert json.loads(mailhaul("status", "--json", "--config", config).stdout)["left"] == {}

@@ -10,7 +10,7 @@ from typing_extensions import override
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.events import Event
-from ingest.ports.eventlog import Entry, EventLog, GroupLag
+from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, GroupLag
 from ingest.ports.rejected import RejectedEvent
 
 if TYPE_CHECKING:
@@ -149,14 +149,28 @@ class RedisEventLog(EventLog):
         return GroupLag(entries, int(age) / 1000)
 
     @override
-    def trim(self, sinks: Sequence[str]) -> int:
+    def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER) -> int:
+        keys = [names.EVENTS, names.BEGINS, names.LEFT]
         groups = [names.group(sink) for sink in sinks]
         total = 0
         while True:
-            removed = int(self._connection.run("trim", [names.EVENTS, names.BEGINS], [KEPT, TRIM_BATCH, *groups]))
+            removed = int(
+                self._connection.run("trim", keys, [KEPT, TRIM_BATCH, milliseconds(retired_after), *groups])
+            )
             total += removed
             if removed < TRIM_BATCH:
                 return total
+
+    @override
+    def left(self) -> dict[str, float]:
+        found = self._connection.call("HGETALL", names.LEFT)
+        return {names.sink_of(group.decode()): int(since) / 1000 for group, since in found.items()}
+
+    @override
+    def remove(self, sink: str) -> bool:
+        rejected = (*self.retrying(sink).keys, names.retrying_appended(sink), names.rejected(sink))
+        keys = [names.EVENTS, names.BEGINS, names.LEFT, names.REJECTING_SINKS, *rejected]
+        return bool(self._connection.run("remove_sink", keys, [names.group(sink), sink]))
 
     def _present(self, sink: str, ids: Sequence[str]) -> list[tuple[str, Entry]]:
         found = zip(ids, self.rejected_entries(sink, ids), strict=True)

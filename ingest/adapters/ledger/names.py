@@ -13,11 +13,13 @@ OPEN_SINCE = PREFIX + "open:since"
 FAILED = PREFIX + "failed"
 EVENTS = PREFIX + "events"
 BEGINS = PREFIX + "events:begins"
+LEFT = PREFIX + "events:left"
 STATUS = PREFIX + "status"
 CHANGES = PREFIX + "changes"
 CHECKPOINTED = PREFIX + "checkpointed"
 LAST_SUCCESS = PREFIX + "status:success"
 SCHEDULE = PREFIX + "schedule"
+CONFIGURATION = PREFIX + "configuration"
 PAUSED = PREFIX + "paused"
 LAST_TICK = PREFIX + "tick"
 REJECTING_SINKS = PREFIX + "rejecting"
@@ -66,3 +68,8 @@ def retrying_appended(sink: str) -> str:
 def group(sink: str) -> str:
     """A sink's consumer group. The script `trim` recognises Mailhaul's groups by this prefix."""
     return f"sink:{sink}"
+
+
+def sink_of(group: str) -> str:
+    """The sink of a consumer group that `group` named."""
+    return group.removeprefix("sink:")

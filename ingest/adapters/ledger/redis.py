@@ -15,6 +15,7 @@ from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.domain.seen import SeenRecord, pack_records, unpack_records
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger
+from ingest.ports.schedule import ANNOUNCED_FOR, Precedence
 from ingest.ports.seen import Seen
 from ingest.ports.slots import Refusal
 from ingest.ports.status import MailboxStatus, Memory
@@ -42,7 +43,8 @@ class RedisLedger(Ledger):
         self._messages = RedisWorkSet(connection, names.MESSAGES)
         self.mailboxes: WorkSet = self._mailboxes
         self.messages: WorkSet = self._messages
-        self.sinks: WorkSet = RedisWorkSet(connection, names.SINKS)
+        self._sinks = RedisWorkSet(connection, names.SINKS)
+        self.sinks: WorkSet = self._sinks
 
     @override
     def close(self) -> None:
@@ -51,6 +53,24 @@ class RedisLedger(Ledger):
     @override
     def ping(self) -> None:
         self._connection.call("PING")
+
+    @override
+    def announce(self, digest: str, epoch: int = 0, silence: float = ANNOUNCED_FOR) -> Precedence:
+        arguments = (digest, epoch, milliseconds(silence))
+        given, newest = self._connection.run("announce", [names.CONFIGURATION], arguments)
+        return Precedence(int(given), bool(newest))
+
+    @override
+    def schedule_mailboxes(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
+        return self._reschedule(self._mailboxes, epoch, drop, add)
+
+    @override
+    def schedule_sinks(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
+        return self._reschedule(self._sinks, epoch, drop, add)
+
+    def _reschedule(self, work: RedisWorkSet, epoch: int, drop: Collection[str], add: Collection[str]) -> bool:
+        keys = [names.CONFIGURATION, *work.keys]
+        return bool(self._connection.run("reschedule", keys, (epoch, len(drop), *drop, *add)))
 
     @override
     def schedule_digest(self) -> str:

@@ -125,6 +125,7 @@ class DeliveryWatermark:
         A manifest is written after its message was first seen and before its event is in the stream.
         """
         times = [now, self.ledger.oldest_open()]
-        for sink in sinks:
+        # A process with an older configuration does not know every sink.
+        for sink in {*sinks, *self.ledger.sinks.members()}:
             times += [now - self.events.lag(sink).oldest_age, self.events.oldest_retrying(sink)]
         return min(time for time in times if time is not None) - SKEW

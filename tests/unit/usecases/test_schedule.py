@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from ingest.ports.schedule import ANNOUNCED_FOR
 from ingest.ports.wakeups import Queue
 from ingest.testing.wakeups import MemoryWakeups
 from ingest.usecases.schedule import MAX_WAITING, REPAIR_EVERY, Schedule, Ticker
 from tests.support.bench import Bench, bench, mail, mailbox, never
+
+OLD = Schedule(["a", "b"], ["main"], "1")
+NEW = Schedule(["a", "c"], ["main", "new"], "2")
 
 
 def test_one_wakeup_is_sent_for_each_due_mailbox() -> None:
@@ -118,3 +122,82 @@ def test_after_a_ledger_loss_no_sink_begins_now() -> None:
         b.ledger.set_schedule_digest("")
         b.ticker.tick(Schedule(["a"], ["main", "audit"], "1", from_now=["audit"]))
         assert len(b.events.read("audit", 10)) == 1
+
+
+def test_new_sink_of_a_newer_configuration_survives_an_older_scheduler() -> None:
+    with bench() as b:
+        old, new = (Ticker(b.ledger, b.events, b.wakeups) for _ in range(2))
+        old.tick(OLD)
+        for _ in range(30):
+            new.tick(NEW)
+            old.tick(OLD)
+        b.maildrops["a"].messages[b"u"] = mail("1")
+        b.poll_stage.run(never)
+        b.process_stage.run(never)
+        assert b.ledger.sinks.members() == {"main", "new"}
+        assert len(b.events.read("new", 10)) == 1
+
+
+def test_schedulers_with_different_configurations_do_not_poll_a_mailbox_more_often() -> None:
+    with bench(mailbox("a"), mailbox("c")) as b:
+        old, new = (Ticker(b.ledger, b.events, b.wakeups) for _ in range(2))
+        old.tick(OLD)
+        for _ in range(30):
+            new.tick(NEW)
+            b.poll_stage.run(never)
+            old.tick(OLD)
+            b.poll_stage.run(never)
+            b.clock.time += 1
+        assert (b.maildrops["a"].sessions, b.maildrops["c"].sessions) == (1, 1)
+
+
+def test_superseded_scheduler_still_sends_wakeups() -> None:
+    with bench() as b:
+        old, new = Ticker(b.ledger, b.events, MemoryWakeups()), Ticker(b.ledger, b.events, b.wakeups)
+        old.tick(OLD)
+        new.tick(NEW)
+        quiet = MemoryWakeups()
+        old.wakeups = quiet
+        old.tick(OLD)
+        assert quiet.sent[Queue.POLL] == 2
+
+
+def test_scheduler_whose_configuration_changes_becomes_the_newest() -> None:
+    with bench() as b:
+        first, second = (Ticker(b.ledger, b.events, b.wakeups) for _ in range(2))
+        first.tick(OLD)
+        second.tick(NEW)
+        first.tick(Schedule(["d"], ["main"], "3"))
+        second.tick(NEW)
+        assert b.ledger.mailboxes.members() == {"d"}
+
+
+def test_superseded_scheduler_stays_so_when_it_uses_only_a_part_of_its_new_configuration() -> None:
+    """Mailboxes follow the files of a running process, sinks do not: an old pod sees a new configuration in part."""
+    with bench() as b:
+        old, new = (Ticker(b.ledger, b.events, b.wakeups) for _ in range(2))
+        old.tick(OLD)
+        new.tick(NEW)
+        old.tick(Schedule(["a", "c"], ["main"], "3", partial=True))
+        new.tick(NEW)
+        assert b.ledger.sinks.members() == {"main", "new"}
+        assert b.ledger.schedule_digest() == NEW.digest
+
+
+def test_only_scheduler_follows_the_mailboxes_of_a_configuration_that_it_uses_in_part() -> None:
+    with bench() as b:
+        b.ticker.tick(OLD)
+        b.ticker.tick(Schedule(["a", "c"], ["main"], "2", partial=True))
+        assert b.ledger.mailboxes.members() == {"a", "c"}
+
+
+def test_older_scheduler_takes_over_when_the_newest_is_gone() -> None:
+    with bench() as b:
+        old, new = (Ticker(b.ledger, b.events, b.wakeups) for _ in range(2))
+        old.tick(OLD)
+        new.tick(NEW)
+        b.clock.time += ANNOUNCED_FOR + 1
+        old.tick(OLD)
+        assert b.ledger.mailboxes.members() == {"a", "b"}
+        new.tick(NEW)
+        assert b.ledger.mailboxes.members() == {"a", "c"}

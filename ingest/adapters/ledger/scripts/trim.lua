@@ -1,5 +1,7 @@
--- KEYS: events, begins
--- ARGV: entries that always stay, entries to remove at most, configured group...
+-- KEYS: events, begins, left
+-- ARGV: entries that always stay, entries to remove at most, milliseconds until a group is retired, configured group...
+-- A group whose sink left the configuration is kept for a while: a process that still runs with an older configuration
+-- would otherwise destroy the position of a new sink. `left` is a hash: groups, with when they left in milliseconds.
 -- Returns how many entries were removed. Bounded, so that it does not block the server.
 -- Atomic, because a group that is created after the slowest one was determined would find its first entries gone, and
 -- XTRIM by length would remove one entry more for each that is appended in between.
@@ -7,16 +9,32 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0
 end
-local configured = {}
-for i = 3, #ARGV do
+local configured, now = {}, milliseconds()
+for i = 4, #ARGV do
   configured[ARGV[i]] = true
   ensure(KEYS[1], KEYS[2], ARGV[i])
+  redis.call('HDEL', KEYS[3], ARGV[i])
+end
+
+local function is_retired(name)
+  if name:sub(1, 5) ~= 'sink:' or configured[name] then
+    return false
+  end
+  local since = tonumber(redis.call('HGET', KEYS[3], name))
+  -- A time to come was written before the clock was set back.
+  if not since or since > now then
+    since = now
+    redis.call('HSET', KEYS[3], name, whole(since))
+  end
+  return now - since >= tonumber(ARGV[3])
 end
 
 local floor
 for name, group in pairs(groups_of(KEYS[1])) do
-  if name:sub(1, 5) == 'sink:' and not configured[name] then
+  if is_retired(name) then
     redis.call('XGROUP', 'DESTROY', KEYS[1], name)
+    redis.call('HDEL', KEYS[2], name)
+    redis.call('HDEL', KEYS[3], name)
   else
     local own = floor_of(KEYS[1], group)
     if not floor or precedes(own, floor) then
