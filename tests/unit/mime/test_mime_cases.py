@@ -13,23 +13,13 @@ from tests.support.processing import Processed, process
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "mime"
 MAILS = sorted(CASES.glob("*.eml")) if CASES.is_dir() else []
 
-# Not read yet: boundaries and transfer encodings that lie, and a blank line before the header.
-PENDING = frozenset(
-    {
-        "s22-rfc822-says-base64-is-not",
-        "s29-boundary-quote-at-end",
-        "x02-leading-blank",
-    }
-)
-
 pytestmark = pytest.mark.skipif(not MAILS, reason="the shared cases are not beside this checkout")
 
 
 @pytest.mark.parametrize("mail", MAILS, ids=lambda mail: mail.stem)
 def test_a_case_reads_as_stated(mail: Path) -> None:
     expected = json.loads(mail.with_suffix(".expected.json").read_text("utf-8"))
-    lacks = missing(process(mail.read_bytes()), expected)
-    assert lacks == [] or mail.stem in PENDING
+    assert missing(process(mail.read_bytes()), expected) == []
 
 
 def missing(found: Processed, expected: dict[str, Any]) -> list[str]:
