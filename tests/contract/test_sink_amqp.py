@@ -147,8 +147,8 @@ def test_missing_exchange_makes_the_sink_unavailable(rabbitmq: RabbitMq) -> None
     [
         ({"password": lambda: "wrong"}, "access_refused", "password"),
         ({"virtual_host": "elsewhere"}, "not_allowed", "virtual host"),
-        ({"port": 1}, "connect", "runs"),
-        ({"host": "nowhere.invalid"}, "connect", "runs"),
+        ({"port": 1}, "connect", "running"),
+        ({"host": "nowhere.invalid"}, "connect", "running"),
     ],
     ids=["password", "virtual host", "port", "name"],
 )
