@@ -83,13 +83,32 @@ class StartError(MailhaulError):
 # --- the POP3 server ---------------------------------------------------------------------------------------------
 
 
+class Row(Protocol):
+    """A message on the server: the part of `ingest.ports.maildrop.Listed` that errors need."""
+
+    @property
+    def number(self) -> int:
+        """Its number in the session."""
+        ...
+
+    @property
+    def unique_id(self) -> bytes | None:
+        """As UIDL answered; None if the server has no UIDL."""
+        ...
+
+
 class MaildropError(MailhaulError):
-    """A POP3 session failed. `result` is the label it gets in `mailhaul_polls_total`."""
+    """A POP3 session failed. `result` is the label it gets in `mailhaul_polls_total`.
+
+    `during` is the message whose answer was due or under way, None if the session failed elsewhere. That message may
+    be the cause.
+    """
 
     fault = Fault.SERVER
     transient = True
     code = "maildrop"
     result: ClassVar[str] = "protocol_error"
+    during: Row | None = None
 
 
 class MaildropConnectError(MaildropError):
@@ -207,20 +226,6 @@ class MaildropDeferredError(MaildropError):
     fault = Fault.INFRASTRUCTURE
     code = "deferred"
     result = "deferred"
-
-
-class Row(Protocol):
-    """A message on the server: the part of `ingest.ports.maildrop.Listed` that errors need."""
-
-    @property
-    def number(self) -> int:
-        """Its number in the session."""
-        ...
-
-    @property
-    def unique_id(self) -> bytes | None:
-        """As UIDL answered; None if the server has no UIDL."""
-        ...
 
 
 class MessageTooLargeError(MaildropError):

@@ -64,6 +64,9 @@ IN_USE_BACKOFF = Backoff(first=30, cap=600)
 THROTTLED_BACKOFF = Backoff(first=60, cap=1800)
 # Only a person can fix it.
 REFUSED_BACKOFF = Backoff(first=300, cap=3600)
+# A message that ended this many sessions is postponed: it is tried after an hour, and at last once a day.
+POSTPONED_AFTER = 5
+POSTPONED_BACKOFF = Backoff(first=3600, cap=86_400)
 # A wrong password tried too often locks the account: three tries in the first hour, then at most three a day.
 AUTH_PAUSES = (600.0, 1800.0, 8 * 3600.0)
 # Our own limit of connections: a slot becomes free as soon as another poll ends.

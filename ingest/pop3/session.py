@@ -59,7 +59,8 @@ class Pop3Session(Maildrop):
         self._depth = Depth() if pipelining else LOCKSTEP
         self._asked = asked
         self._marked = 0
-        self._last: Listed | None = None  # the message read last
+        self._last: Listed | None = None  # the message read last, None once another was refused
+        self._refused: Listed | None = None  # the message refused last, None once another was read
         self._observe = observe
         self._clock = clock
 
@@ -87,8 +88,9 @@ class Pop3Session(Maildrop):
         window = Window(wanted, self._depth)
         while window:
             began = self._clock()
-            with self._naming_last():
-                if batch := window.refill():
+            batch = window.refill()
+            with self._naming(window.head()), self._naming_last():
+                if batch:
                     self._dialogue.send(*[commands.retr(listed.number) for listed in batch])
                 outcome = self._retrieve(window.head(), spool)
             window.answered()
@@ -99,16 +101,16 @@ class Pop3Session(Maildrop):
     def top(self, listed: Listed) -> bytes:
         """Return the header of a message (TOP n 0), unstuffed, cut at 1 MiB; empty if the server refuses TOP."""
         self._read_pending_listing()
-        self._dialogue.send(commands.top(listed.number))
-        if not self._dialogue.reply().ok:
-            return b""
         header = bytearray()
 
         def keep(data: bytes) -> int:
             header.extend(data[: _HEADER_BYTES - len(header)])
             return len(data)
 
-        self._pour(listed, keep)
+        with self._naming(listed):
+            self._dialogue.send(commands.top(listed.number))
+            if self._dialogue.reply().ok:
+                self._pour(listed, keep)
         return bytes(header)
 
     @override
@@ -192,15 +194,25 @@ class Pop3Session(Maildrop):
     def _retrieve(self, listed: Listed, spool: Callable[[Listed], SpoolT]) -> Fetched[SpoolT] | NotFetched:
         reply = self._dialogue.reply()
         if not reply.ok:
-            return NotFetched(listed, refusals.reason(reply.status))
+            self._last, self._refused = None, listed
+            return NotFetched(listed, refusals.reason(reply.status), reply.status.text)
         target = spool(listed)
         try:
             data = self._pour(listed, target.write)
         except BaseException:
             target.close()
             raise
-        self._last = listed
+        self._last, self._refused = listed, None
         return Fetched(listed, target, data, in_step=self._dialogue.in_step)
+
+    @contextmanager
+    def _naming(self, listed: Listed) -> Iterator[None]:
+        """Add the message whose answer is due to an error that ends the session."""
+        try:
+            yield
+        except MaildropError as error:
+            error.during = error.during or listed
+            raise
 
     @contextmanager
     def _naming_last(self) -> Iterator[None]:
@@ -209,6 +221,7 @@ class Pop3Session(Maildrop):
             yield
         except MaildropOutOfStepError as error:
             error.row = error.row or self._last
+            error.during = error.during or self._refused  # a refusal in several lines
             raise
 
     def _pour(self, listed: Listed, write: Callable[[bytes], int]) -> int:

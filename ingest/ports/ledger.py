@@ -13,6 +13,7 @@ from ingest.ports.schedule import Schedule, Throttle
 from ingest.ports.seen import SeenMessages
 from ingest.ports.slots import ConnectionSlots, Refusals
 from ingest.ports.status import StatusRecords
+from ingest.ports.troubled import TroubledMessages
 
 
 class LedgerConnection(Protocol):
@@ -32,6 +33,15 @@ class LedgerConnection(Protocol):
 
 
 class Ledger(
-    LedgerConnection, Schedule, Throttle, ConnectionSlots, Refusals, SeenMessages, Messages, StatusRecords, Protocol
+    LedgerConnection,
+    Schedule,
+    Throttle,
+    ConnectionSlots,
+    Refusals,
+    SeenMessages,
+    TroubledMessages,
+    Messages,
+    StatusRecords,
+    Protocol,
 ):
     """Everything about mailboxes and messages that several workers must agree on."""

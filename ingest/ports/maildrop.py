@@ -109,16 +109,23 @@ class Fetched(Generic[SpoolT]):
 
 @dataclass(frozen=True, slots=True)
 class NotFetched:
-    """The server answered -ERR for this message; the session continues."""
+    """The server answered -ERR for this message; the session continues.
+
+    Attributes:
+        reason: a word that is fit for logs.
+        words: the server's own, for people only.
+    """
 
     listed: Listed
     reason: str
+    words: str = ""
 
 
 class Maildrop(Protocol):
     """A session in the TRANSACTION state.
 
-    Every method raises a subclass of `MaildropError`; after that, only `close` may be called.
+    Every method raises a subclass of `MaildropError`; after that, only `close` may be called. If the session failed
+    while the answer for a message was due, the error's `during` is that message.
     Leaving a session without `quit` never deletes anything (RFC 1939, section 6).
 
     Attributes:

@@ -21,6 +21,8 @@ class MailboxStatus:
         backlog_bytes: their bytes, as the server lists them.
         certificate_not_after: when the server's certificate expires; None without TLS.
         expires_after: seconds after which the server deletes mail; None if it does not announce it.
+        left_out: messages that STAT, UIDL and LIST do not agree on, so that they are never fetched.
+        troubled: messages that could not be fetched; `TroubledMessages` has them.
     """
 
     last_poll: float
@@ -31,6 +33,8 @@ class MailboxStatus:
     backlog_bytes: int = 0
     certificate_not_after: float | None = None
     expires_after: float | None = None
+    left_out: int = 0
+    troubled: int = 0
 
 
 @dataclass(frozen=True, slots=True)

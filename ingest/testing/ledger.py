@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ingest.ports.seen import Registration
     from ingest.ports.slots import Refusal
     from ingest.ports.status import MailboxStatus, Memory
+    from ingest.ports.troubled import TroubledMessage
     from ingest.testing.eventlog import MemoryEventLog
 
 
@@ -57,6 +58,7 @@ class MemoryLedger(Ledger):
         self._statuses: dict[str, MailboxStatus] = {}
         self._slots: dict[str, dict[str, Claim]] = {}
         self._refusals: dict[str, tuple[Refusal, float]] = {}
+        self._troubled: dict[str, list[TroubledMessage]] = {}
         self._paused: dict[str, float] = {}
         self._throttled: dict[str, float] = {}
         self._schedule = ""
@@ -237,6 +239,24 @@ class MemoryLedger(Ledger):
         with self._lock:
             refusal, until = self._refusals.get(mailbox, (None, 0.0))
             return refusal if self._clock() < until else None
+
+    @override
+    def put_troubled(self, mailbox: str, messages: Sequence[TroubledMessage]) -> None:
+        with self._lock:
+            if messages:
+                self._troubled[mailbox] = list(messages)
+            else:
+                self._troubled.pop(mailbox, None)
+
+    @override
+    def troubled(self, mailbox: str) -> list[TroubledMessage]:
+        with self._lock:
+            return list(self._troubled.get(mailbox, []))
+
+    @override
+    def all_troubled(self) -> dict[str, list[TroubledMessage]]:
+        with self._lock:
+            return {mailbox: list(messages) for mailbox, messages in self._troubled.items()}
 
     @override
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import override
 
-from ingest.errors import MaildropError, MaildropOutOfStepError, MessageTooLargeError, PipeliningStalledError
+from ingest.errors import (
+    MaildropConnectError,
+    MaildropError,
+    MaildropOutOfStepError,
+    MessageTooLargeError,
+    PipeliningStalledError,
+)
 from ingest.ports.maildrop import Fetched, Listed, Listing, Maildrop, MaildropFactory, NotFetched, Terms, Writable
 
 if TYPE_CHECKING:
@@ -30,6 +36,9 @@ class MemoryMaildrop:
         cut: how many bytes of a message arrive, by unique-id: the server does not double the dot of a line that is a
             lone dot, so that the rest of the message follows as something that is no answer.
         breaks_after: unique-ids of messages behind which the session breaks with `MaildropOutOfStepError`.
+        ends: the error that ends a session when it fetches a message, by unique-id.
+        session_ends_after: how many messages a session hands out; the next one ends it. None for all.
+        advance: called with `session_seconds` when a message ends a session.
         window: lists only this many messages that were not fetched before, as Gmail does; None lists all.
         stalls: the next so many sessions raise `PipeliningStalledError` when they fetch.
         error: raised instead of opening a session.
@@ -46,6 +55,10 @@ class MemoryMaildrop:
     alias: dict[bytes, bytes] = field(default_factory=dict)
     cut: dict[bytes, int] = field(default_factory=dict)
     breaks_after: set[bytes] = field(default_factory=set)
+    ends: dict[bytes, type[MaildropError]] = field(default_factory=dict)
+    session_ends_after: int | None = None
+    session_seconds: float = 0.0
+    advance: Callable[[float], None] = lambda _: None
     window: int | None = None
     stalls: int = 0
     error: MaildropError | None = None
@@ -90,6 +103,7 @@ class MemorySession(Maildrop):
         self._by_number: dict[int, bytes] = {}
         self._marked: set[bytes] = set()
         self._closed = False
+        self._handed_out = 0
 
     @override
     def listing(self) -> Listing:
@@ -110,8 +124,9 @@ class MemorySession(Maildrop):
         for listed in wanted:
             assert not self._closed
             unique_id = self._by_number[listed.number]
+            self._end_if_told(listed, unique_id)
             if unique_id in self._maildrop.refused:
-                yield NotFetched(listed, "refused")
+                yield NotFetched(listed, "refused", "not this one")
                 continue
             whole = self._maildrop.messages[unique_id]
             raw = whole[: self._maildrop.cut.get(unique_id, len(whole))]
@@ -139,6 +154,19 @@ class MemorySession(Maildrop):
     def delete(self, listed: Sequence[Listed]) -> list[Listed]:
         self._marked.update(self._by_number[row.number] for row in listed)
         return list(listed)
+
+    def _end_if_told(self, listed: Listed, unique_id: bytes) -> None:
+        """End the session as the test has told."""
+        kind = self._maildrop.ends.get(unique_id)
+        if kind is None and self._handed_out == self._maildrop.session_ends_after:
+            kind = MaildropConnectError
+        self._handed_out += 1
+        if kind is not None:
+            self._closed = True
+            self._maildrop.advance(self._maildrop.session_seconds)
+            error = kind("the server's words")
+            error.during = listed
+            raise error
 
     def _row(self, number: int, unique_id: bytes) -> Listed:
         drop = self._maildrop

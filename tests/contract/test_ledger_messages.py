@@ -17,6 +17,7 @@ from ingest.errors import StaleClaimError
 from ingest.ports.schedule import Precedence
 from ingest.ports.seen import NEVER_DELETED, Registration, Seen
 from ingest.ports.status import MailboxStatus
+from ingest.ports.troubled import Trouble, TroubledMessage
 
 if TYPE_CHECKING:
     from ingest.ports.claims import Claim
@@ -392,6 +393,19 @@ def test_failed_poll_keeps_the_last_success(bench: LedgerBench) -> None:
     assert bench.ledger.statuses() == {
         BOX: MailboxStatus(last_poll=2000.5, result="timeout", last_success=1000.5, backlog_messages=3)
     }
+
+
+def test_troubled_messages_are_kept_by_mailbox_until_they_are_replaced(bench: LedgerBench) -> None:
+    assert bench.ledger.troubled(BOX) == []
+    ending = TroubledMessage("ab" * 16, 2, "u2", Trouble.ENDS_SESSION, "connect", "gone \N{SNOWMAN}", 5, 1e9, True)
+    refused = TroubledMessage("cd" * 16, 3, "u3", Trouble.REFUSED, "refused", "no")
+    bench.ledger.put_troubled(BOX, [ending, refused])
+    assert bench.ledger.troubled(BOX) == [ending, refused]
+    assert bench.ledger.all_troubled() == {BOX: [ending, refused]}
+    bench.ledger.put_troubled(BOX, [refused])
+    assert bench.ledger.troubled(BOX) == [refused]
+    bench.ledger.put_troubled(BOX, [])
+    assert bench.ledger.all_troubled() == {}
 
 
 def test_schedule_digest_is_kept_until_the_ledger_is_lost(bench: LedgerBench) -> None:

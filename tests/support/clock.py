@@ -16,6 +16,10 @@ class Clock:
     def __call__(self) -> float:
         return self.time
 
+    def advance(self, seconds: float) -> None:
+        """Move the clock on."""
+        self.time += seconds
+
     def now(self) -> datetime:
         """The same time as a datetime, in UTC."""
         return datetime.fromtimestamp(self.time, UTC)

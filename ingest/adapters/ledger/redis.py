@@ -19,6 +19,7 @@ from ingest.ports.schedule import ANNOUNCED_FOR, Precedence
 from ingest.ports.seen import Seen
 from ingest.ports.slots import Refusal
 from ingest.ports.status import MailboxStatus, Memory
+from ingest.ports.troubled import TroubledMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _STALE = -1
 _STATUS = TypeAdapter(MailboxStatus)
 _REFUSAL = TypeAdapter(Refusal)
+_TROUBLED = TypeAdapter(list[TroubledMessage])
 
 
 class RedisLedger(Ledger):
@@ -212,6 +214,23 @@ class RedisLedger(Ledger):
     def refusal(self, mailbox: str) -> Refusal | None:
         text = self._connection.call("GET", names.refusal(mailbox))
         return None if text is None else _REFUSAL.validate_json(text)
+
+    @override
+    def put_troubled(self, mailbox: str, messages: Sequence[TroubledMessage]) -> None:
+        if messages:
+            self._connection.call("HSET", names.TROUBLED, mailbox, _TROUBLED.dump_json(list(messages)))
+        else:
+            self._connection.call("HDEL", names.TROUBLED, mailbox)
+
+    @override
+    def troubled(self, mailbox: str) -> list[TroubledMessage]:
+        text = self._connection.call("HGET", names.TROUBLED, mailbox)
+        return [] if text is None else _TROUBLED.validate_json(text)
+
+    @override
+    def all_troubled(self) -> dict[str, list[TroubledMessage]]:
+        texts = self._connection.call("HGETALL", names.TROUBLED)
+        return {mailbox.decode(): _TROUBLED.validate_json(text) for mailbox, text in texts.items()}
 
     @override
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:

@@ -66,8 +66,8 @@ class Fetcher:
             StoreError: the store did not take a message and is not likely to take the others.
             LedgerError: the ledger is unavailable, or the claim is lost.
         """
-        waiting = deque(progress.new_rows())
-        progress.begin_fetch(len(waiting))
+        waiting = deque(progress.rows_to_fetch())
+        progress.begin_fetch()
         first_seen = self.now()
         if waiting:
             about: Attributes = {"mailbox": poll.mailbox.id, "server": poll.mailbox.server.label}
@@ -126,7 +126,7 @@ class _SessionFetch:
         try:
             for message in messages:
                 if isinstance(message, NotFetched):
-                    self.progress.refused_by_server()
+                    self.progress.refused_by_server(message)
                     log.warning("message.refused", mailbox=self.poll.mailbox.id, number=message.listed.number)
                     continue
                 self._upload(message)

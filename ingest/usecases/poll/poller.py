@@ -16,7 +16,11 @@ from structlog import get_logger
 from ingest.domain.keys import maildrop_identity
 from ingest.errors import (
     MaildropDeferredError,
+    MaildropError,
+    MaildropInUseError,
     MaildropOutOfStepError,
+    MaildropThrottledError,
+    MailhaulError,
     MessageTooLargeError,
     NoUniqueIdsError,
     PipeliningStalledError,
@@ -50,8 +54,8 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# Sessions in one poll. Another session is opened to skip a message that exceeded the limit although the server had
-# listed a smaller size, or to send one command at a time where the announced pipelining does not work.
+# Sessions in one poll. Another session is opened to go on without a message that ended the one before, to try such
+# messages at last, or to send one command at a time where the announced pipelining does not work.
 SESSIONS_PER_POLL = 4
 # A seen set is rewritten when more messages are gone from the server than so many times those that are listed.
 GENERATIONS = 3
@@ -104,29 +108,33 @@ class Poller:
             mailbox: what to poll.
             stop: asked between messages; True ends the poll early, with everything fetched so far registered.
 
+        Returns:
+            What was found and done, and the error if the poll failed later: a `MaildropError` (a session failed; what
+            was complete before is registered), a `StoreError` (the store did not take a message; the session was
+            left without QUIT), a `LedgerError` (unavailable, or the claim is lost; nothing more was committed), or a
+            `ConfigError` (a secret is missing).
+
         Raises:
-            MaildropError: the session failed; what was complete before is registered.
-            StoreError: the store did not take a message; the session was left without QUIT.
-            LedgerError: the ledger is unavailable, or the claim is lost; nothing more was committed.
-            ConfigError: a secret is missing.
+            MailhaulError: the poll failed before its first session.
         """
-        with (
-            self.tracer.start(Step.POLL, mailbox=mailbox.id, server=mailbox.server.label) as span,
-            self.keeper.hold(self.ledger.mailboxes, claim) as lease,
-        ):
-            seen = self.ledger.seen(mailbox.id)
-            poll = self._input(mailbox, lease, stop, span, seen)
-            progress = PollProgress(poll)
-            for _ in range(SESSIONS_PER_POLL):
-                if self._session_ended(poll, progress):
-                    break
-            if progress.store_refuses_all():
-                raise StoreRefusedError(_REFUSED_ALL)
-            self._compact(poll, progress)
-            if seen.changes != seen.checkpointed:
-                self.checkpoints.write(mailbox)
-            span.note(**progress.attributes())
-            return progress.report()
+        progress = None
+        try:
+            with (
+                self.tracer.start(Step.POLL, mailbox=mailbox.id, server=mailbox.server.label) as span,
+                self.keeper.hold(self.ledger.mailboxes, claim) as lease,
+            ):
+                seen = self.ledger.seen(mailbox.id)
+                poll = self._input(mailbox, lease, stop, span, seen)
+                progress = PollProgress(poll)
+                self._poll(poll, progress)
+                if seen.changes != seen.checkpointed:
+                    self.checkpoints.write(mailbox)
+                span.note(**progress.attributes())
+        except MailhaulError as error:
+            if progress is None:
+                raise
+            return progress.report(error)
+        return progress.report()
 
     def rebuild(self, claim: Claim, mailbox: Mailbox) -> None:
         """Rebuild what the ledger has lost of a claimed mailbox that is not to be polled.
@@ -142,30 +150,91 @@ class Poller:
 
     def _input(self, mailbox: Mailbox, lease: Lease, stop: Callable[[], bool], span: Span, seen: Seen) -> PollInput:
         """Return what the poll works with; a mailbox that the ledger does not know is rebuilt first."""
+        now = self.now().timestamp()
         if seen.known:
-            return PollInput(mailbox, lease, stop, seen.records, frozenset(), span)
+            troubled = self.ledger.troubled(mailbox.id)
+            return PollInput(mailbox, lease, stop, seen.records, frozenset(), span, troubled, now)
         rebuilt = self.rebuilder.rebuild(mailbox, lease)
-        return PollInput(mailbox, lease, stop, rebuilt.done, rebuilt.republished, span)
+        return PollInput(mailbox, lease, stop, rebuilt.done, rebuilt.republished, span, now=now)
 
-    def _session_ended(self, poll: PollInput, progress: PollProgress) -> bool:
-        """Run one session; returns False if it failed in a way that another session can avoid."""
+    def _poll(self, poll: PollInput, progress: PollProgress) -> None:
+        """Run the sessions; however they end, remember which messages are troubled."""
         try:
-            self._session(poll, progress)
-        except MessageTooLargeError as error:
-            if error.listed is None:
-                raise
-            progress.too_large(error.listed)
-            return False
-        except MaildropOutOfStepError as error:
-            if error.row is None or progress.identified(error.row).digest is None:
-                raise
+            self._run_sessions(poll, progress)
+            if progress.store_refuses_all():
+                raise StoreRefusedError(_REFUSED_ALL)
+        except (MaildropError, StoreError):
+            self._remember_troubled(poll, progress)
+            raise
+        self._remember_troubled(poll, progress)
+        self._compact(poll, progress)
+
+    def _run_sessions(self, poll: PollInput, progress: PollProgress) -> None:
+        """Run sessions until one ends well, then one more for each message that has ended another."""
+        failure: MaildropError | None = None
+        for _ in range(SESSIONS_PER_POLL):
+            try:
+                self._session(poll, progress)
+            except (MaildropInUseError, MaildropThrottledError) as error:
+                if failure is None:
+                    raise
+                raise failure from error  # the server still holds the lock of the session that failed
+            except MaildropError as error:
+                if not self._can_go_on_without(poll, progress, error):
+                    raise
+                failure = error
+                if self._is_last_after_failure(poll, progress):
+                    break
+            else:
+                if self._is_last(poll, progress):
+                    break
+        if failure is not None and progress.has_new_trouble:
+            raise failure
+
+    def _is_last_after_failure(self, poll: PollInput, progress: PollProgress) -> bool:
+        """Return whether no session is to follow one that failed: nothing is left to try, or it took too long."""
+        if progress.is_alone and not progress.rest_done():
+            return True
+        return self.now().timestamp() - poll.now >= poll.mailbox.deadlines.poll
+
+    def _is_last(self, poll: PollInput, progress: PollProgress) -> bool:
+        """Return whether no session is to follow one that ended well, to try messages that ended others."""
+        if progress.is_alone or progress.is_stopped or not progress.rest_done():
+            return True
+        return self.terms(poll.mailbox.id).login_delay > 0  # another login would come too early
+
+    def _can_go_on_without(self, poll: PollInput, progress: PollProgress, error: MaildropError) -> bool:
+        """Note which message ended a session; returns whether another session can go on without it."""
+        if isinstance(error, PipeliningStalledError):
+            return not progress.pipelining_stalled()
+        if isinstance(error, MessageTooLargeError) and error.listed is not None:
+            progress.too_large(error.listed, error)
+            return True
+        if (
+            isinstance(error, MaildropOutOfStepError)
+            and error.row is not None
+            and progress.identified(error.row).digest is not None
+        ):
             self._distrust(poll, progress, error.row)
+            return True
+        if error.during is None:
             return False
-        except PipeliningStalledError:
-            if progress.pipelining_stalled():
-                raise
-            return False
+        entry = progress.ended_session(error.during, error)
+        log.warning(
+            "message.ends_session",
+            mailbox=poll.mailbox.id,
+            number=entry.number,
+            error=entry.code,
+            times=entry.times,
+            postponed=entry.postponed,
+        )
         return True
+
+    def _remember_troubled(self, poll: PollInput, progress: PollProgress) -> None:
+        troubled = progress.troubled_to_remember()
+        if troubled is not None:
+            poll.lease.check()
+            self.ledger.put_troubled(poll.mailbox.id, troubled)
 
     def _distrust(self, poll: PollInput, progress: PollProgress, row: Row) -> None:
         """Take back the registration of a message behind which something came that is no answer: it may be cut.
@@ -188,9 +257,11 @@ class Poller:
             self._remember_terms(poll.mailbox, session.terms)
             require_unique_ids(listing, poll.mailbox)
             rows = self._identified(poll.mailbox, credentials, session, listing) if listing.rows else []
-            progress.begin_session(rows, session.terms)
+            progress.begin_session(rows, session.terms, listing.left_out)
             deletable = self._deletable(poll)
             self._warn(poll.mailbox, listing, reset=progress.unique_ids_were_reset(deletable))
+            if not deletable and not progress.rows_to_fetch():
+                progress.rest_done()  # so that messages which end sessions need no session of their own
             self.fetcher.fetch(session, poll, progress)
             if progress.may_commit:
                 deleted = self._delete(session, poll, progress, deletable)

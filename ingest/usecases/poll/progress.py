@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any, cast
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.seen import StoredAt
 from ingest.ports.maildrop import Terms
+from ingest.ports.troubled import Trouble
+from ingest.usecases.poll.troubled import TroubledAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ingest.domain.events import Event
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.seen import SeenRecord
-    from ingest.errors import Row
-    from ingest.ports.maildrop import Listed
+    from ingest.errors import MaildropError, MailhaulError, Row
+    from ingest.ports.maildrop import Listed, NotFetched
     from ingest.ports.seen import Registration
     from ingest.ports.tracing import Attributes, Span
+    from ingest.ports.troubled import TroubledMessage
     from ingest.usecases.claims import Lease
     from ingest.usecases.poll.identity import IdentifiedRow
 
@@ -65,6 +68,10 @@ class PollReport(PollCounts):
         backlog_bytes: the sum of their listed sizes.
         terms: what the server announced about its rules.
         more: whether polling again at once would fetch more.
+        left_out: messages that the server counts and does not list consistently, so that they are never fetched.
+        troubled: messages that could not be fetched, by number.
+        rest_done: whether everything else was done: a session that left out only troubled messages ended well.
+        error: why the poll failed, None if it did not; the counts say what was done before.
     """
 
     listed: int = 0
@@ -72,6 +79,10 @@ class PollReport(PollCounts):
     backlog_bytes: int = 0
     terms: Terms = field(default_factory=Terms)
     more: bool = False
+    left_out: int = 0
+    troubled: tuple[TroubledMessage, ...] = ()
+    rest_done: bool = False
+    error: MailhaulError | None = None
 
     def __add__(self, later: PollReport) -> PollReport:
         """Combine two polls of one mailbox: counts are summed, everything else is the later poll's."""
@@ -90,6 +101,8 @@ class PollInput:
         seen: the records of messages registered in earlier polls, by digest.
         republished: ids of events that were republished when the mailbox was rebuilt, just before this poll.
         span: the poll's span.
+        troubled: messages that earlier polls could not fetch.
+        now: when the poll began (seconds since 1970).
     """
 
     mailbox: Mailbox
@@ -98,6 +111,8 @@ class PollInput:
     seen: Mapping[bytes, SeenRecord]
     republished: frozenset[str]
     span: Span
+    troubled: Sequence[TroubledMessage] = ()
+    now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,10 @@ class PollProgress:
         self._recognised: list[DoneMessage] = []  # of this session: nothing identified them, their content was done
         self._content_digests: set[bytes] = set()  # of messages that nothing but their content identifies
         self._registered: set[bytes] = set()  # ids of rows
-        self._too_large: set[bytes] = set()  # ids of rows
+        self._troubled = TroubledAccount(poll.troubled, poll.now)
+        self._alone = False  # whether this session tries only messages that have ended others
+        self._rest_done = False
+        self._left_out = 0
         self._refused_by_store = 0
         self._registered_identified = False
         self._pipelining_stalled = False
@@ -136,19 +154,27 @@ class PollProgress:
 
     # --- what happened -------------------------------------------------------------------------------------------
 
-    def begin_session(self, rows: Iterable[IdentifiedRow], terms: Terms) -> None:
+    def begin_session(self, rows: Iterable[IdentifiedRow], terms: Terms, left_out: int = 0) -> None:
         """Start over with a new session's listing."""
         self._rows = {row.listed.number: row for row in rows}
         self._recognised.clear()
         self._terms = terms
+        self._left_out = left_out
 
-    def begin_fetch(self, new: int) -> None:
+    def begin_fetch(self) -> None:
         """Note how many new messages this session's listing has; a poll counts the most that one session had."""
-        self._counts = replace(self._counts, new=max(self._counts.new, new))
+        self._counts = replace(self._counts, new=max(self._counts.new, len(self.new_rows())))
 
     def end_fetch(self, left: int) -> None:
         """Note how many new messages were left on the server because of the limit of messages for one poll."""
-        self._left_unfetched = left > 0
+        if not self._alone:
+            self._left_unfetched = left > 0
+
+    def rest_done(self) -> bool:
+        """Note that all is done but messages that ended sessions; returns whether some are to be tried now."""
+        self._rest_done = True
+        self._alone = not self._left_unfetched and bool(self._troubled.to_try_alone(self._new()))
+        return self._alone
 
     def fetched(self, size: int) -> None:
         """Count a message that was downloaded completely; `size` is in bytes."""
@@ -158,6 +184,8 @@ class PollProgress:
         """Count a registered message; returns its result, a label of `mailhaul_messages_total`."""
         identified = self._rows[row.number]
         self._registered.add(identified.id)
+        if not registration.may_be_cut:
+            self._troubled.resolved(identified)
         if identified.digest is not None:
             self._registered_identified = True
         else:
@@ -168,19 +196,32 @@ class PollProgress:
         self._count(**{result: 1})
         return result
 
-    def refused_by_server(self) -> None:
+    def refused_by_server(self, refused: NotFetched) -> None:
         """Count a message that the server listed and did not hand out."""
         self._count(failed=1)
+        row = self.identified(refused.listed)
+        if self._alone:
+            self._troubled.tried_alone(row)
+        self._troubled.note(row, Trouble.REFUSED, refused.reason, refused.words)
 
     def refused_by_store(self) -> None:
         """Count a message that was downloaded and that the store refused."""
         self._refused_by_store += 1
         self._count(failed=1)
 
-    def too_large(self, row: Row) -> None:
+    def too_large(self, row: Row, error: MaildropError) -> None:
         """Remember a message that exceeded the limit although the server had listed a smaller size."""
-        self._too_large.add(self._rows[row.number].id)
+        self._troubled.note(self.identified(row), Trouble.LARGER_THAN_LISTED, error.code, str(error))
         self._left_unfetched = True
+
+    def ended_session(self, row: Row, error: MaildropError) -> TroubledMessage:
+        """Remember a message while whose answer was due the session ended; returns its entry."""
+        identified = self.identified(row)
+        if self._alone:
+            self._troubled.tried_alone(identified)
+        else:
+            self._left_unfetched = True
+        return self._troubled.note(identified, Trouble.ENDS_SESSION, error.code, str(error))
 
     def distrusted(self) -> None:
         """Note that a session ended because of a message that may be cut; those behind it are still to be fetched."""
@@ -219,6 +260,16 @@ class PollProgress:
         return self._stopped
 
     @property
+    def is_alone(self) -> bool:
+        """Whether this session tries only messages that have ended others."""
+        return self._alone
+
+    @property
+    def has_new_trouble(self) -> bool:
+        """Whether messages were left untried, or one ended a session that was not postponed before."""
+        return not self._rest_done or self._troubled.has_news
+
+    @property
     def may_commit(self) -> bool:
         """Whether this session may delete and QUIT.
 
@@ -233,8 +284,17 @@ class PollProgress:
 
     def new_rows(self) -> list[Listed]:
         """Return the listed messages that were neither seen in earlier polls nor registered in this one."""
+        return [row.listed for row in self._new()]
+
+    def rows_to_fetch(self) -> list[Listed]:
+        """Return the new messages that this session is to fetch, in their order."""
+        if self._alone:
+            return self._troubled.to_try_alone(self._new())
+        return [row.listed for row in self._new() if not self._troubled.ends_sessions(row)]
+
+    def _new(self) -> list[IdentifiedRow]:
         seen, registered = self._poll.seen, self._registered
-        return [row.listed for row in self._rows.values() if row.id not in seen and row.id not in registered]
+        return [row for row in self._rows.values() if row.id not in seen and row.id not in registered]
 
     def identified(self, row: Row) -> IdentifiedRow:
         """Return a row of this session with what identifies its message."""
@@ -252,7 +312,7 @@ class PollProgress:
     def is_oversize(self, row: Listed) -> bool:
         """Whether a message is too large to fetch, by its listed size or because it turned out to be."""
         limit = self._poll.mailbox.limits.message_bytes
-        return (row.size or 0) > limit or self._rows[row.number].id in self._too_large
+        return (row.size or 0) > limit or self._troubled.is_larger_than_listed(self.identified(row))
 
     def done_messages(self, done: set[bytes]) -> list[DoneMessage]:
         """Return the listed messages that are done and stored whole: by digest, or by the content just fetched."""
@@ -302,8 +362,14 @@ class PollProgress:
         """Return the counts so far as attributes of a span."""
         return cast("Attributes", {"listed": len(self._rows), **self._counts.counts()})
 
-    def report(self) -> PollReport:
-        """Return the final report."""
+    def troubled_to_remember(self) -> list[TroubledMessage] | None:
+        """Return the troubled messages for later polls; None if they have not changed."""
+        if self._rest_done and not self._poll.mailbox.server.quirks.lists_window:
+            self._troubled.keep({row.id for row in self._rows.values()})
+        return self._troubled.to_remember()
+
+    def report(self, error: MailhaulError | None = None) -> PollReport:
+        """Return the final report of a poll that succeeded, or that failed with this error."""
         backlog = self.new_rows()
         advanced = self._registered_identified or self._counts.deleted > 0
         window = self._poll.mailbox.server.quirks.lists_window and self._counts.stored > 0
@@ -313,7 +379,12 @@ class PollProgress:
             backlog_messages=len(backlog),
             backlog_bytes=sum(row.size or 0 for row in backlog),
             terms=self._terms,
-            more=self._stopped or (advanced and (self._left_unfetched or self._left_undeleted)) or window,
+            more=error is None
+            and (self._stopped or (advanced and (self._left_unfetched or self._left_undeleted)) or window),
+            left_out=self._left_out,
+            troubled=tuple(self._troubled.messages()),
+            rest_done=self._rest_done,
+            error=error,
         )
 
 

@@ -147,6 +147,8 @@ class PollStage:
         except Exception as bug:  # one mailbox must not stop the others, not even through a bug
             log.exception("poll.bug", mailbox=mailbox.id)
             return PollOutcome(mailbox.id, "internal_error", PollReport(), _UnexpectedError(type(bug).__name__))
+        if report.error is not None:
+            return PollOutcome(mailbox.id, result_of(report.error), report, report.error)
         return PollOutcome(mailbox.id, "success", report)
 
     def _raise_if_refused_before(self, mailbox: Mailbox) -> None:
@@ -180,19 +182,24 @@ class PollStage:
         """Return in how many seconds the mailbox is due again, and how many tries its next claim counts on from."""
         error = outcome.error
         login_delay = min(self.poller.terms(mailbox.id).login_delay, LONGEST_LOGIN_DELAY)
+        report = outcome.report
         if error is None:
             # With more to fetch, the mailbox is due again at once, behind those that are due already.
-            return max(0.0 if outcome.report.more else mailbox.interval, login_delay), 0
+            return max(0.0 if report.more else mailbox.interval, login_delay), 0
         if isinstance(error, CredentialsNotRetriedError):
             return mailbox.interval, claim.tries - 1
-        pause = after_mailbox_error(error, claim.tries, self.random())
+        if report.rest_done and not report.registered and isinstance(error, MaildropError):
+            # Only messages that end sessions are left: they must not delay new mail.
+            return max(mailbox.interval, login_delay), 0
+        tries = 1 if report.registered else claim.tries  # progress restarts the pauses
+        pause = after_mailbox_error(error, tries, self.random())
         if isinstance(error, MaildropDeferredError):
             return pause, claim.tries - 1
         if isinstance(error, MaildropAuthError):
             # Due at its interval nevertheless, to notice when the credentials have changed.
             self._remember_refusal(mailbox, pause)
             return mailbox.interval, claim.tries
-        return max(pause, mailbox.interval, login_delay), claim.tries
+        return max(pause, 0.0 if report.registered else mailbox.interval, login_delay), tries
 
     def _remember_refusal(self, mailbox: Mailbox, seconds: float) -> None:
         salt = secrets.token_hex(8)
@@ -213,6 +220,8 @@ class PollStage:
             backlog_bytes=report.backlog_bytes,
             certificate_not_after=report.terms.certificate_not_after,
             expires_after=report.terms.expires_after,
+            left_out=report.left_out,
+            troubled=len(report.troubled),
         )
 
 

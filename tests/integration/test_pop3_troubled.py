@@ -1,0 +1,152 @@
+"""Servers that fail at one message, over real sockets: the other messages are fetched, and the culprit is named."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.domain.mailbox import Credentials, Deadlines, Limits, Server, Tls
+from ingest.ports.troubled import Trouble
+from tests.support.bench import Bench, mail, mailbox
+from tests.support.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+MAILS = [mail(str(number), "text\r\n" * 50) for number in range(1, 7)]
+CULPRIT = 2
+IMPATIENT = Deadlines(connect=5, tls=5, reply=0.3, idle=0.3, quit=5, poll=30)
+FAULTS = ["hangs up", "cuts", "stalls", "stalls inside", "answers nonsense", "refuses in two lines", "drips"]
+
+
+class _Session(socketserver.StreamRequestHandler):
+    """One session: a maildrop of `MAILS` that nothing is deleted from."""
+
+    server: TroubledServer
+
+    def handle(self) -> None:
+        self.server.sessions += 1
+        with suppress(OSError, StopIteration):
+            self.wfile.write(b"+OK\r\n")
+            while line := self.rfile.readline():
+                self._answer(*line.decode().split())
+
+    def _answer(self, verb: str, number: str = "", *_: str) -> None:
+        if verb == "CAPA":
+            extensions = b"PIPELINING\r\n" if self.server.pipelining else b""
+            self.wfile.write(b"+OK\r\nUIDL\r\nTOP\r\n" + extensions + b".\r\n")
+        elif verb == "STAT":
+            self.wfile.write(b"+OK %d 1000\r\n" % len(MAILS))
+        elif verb == "UIDL":
+            self._rows(b"u%d" % n for n in range(1, len(MAILS) + 1))
+        elif verb == "LIST":
+            self._rows(b"%d" % len(raw) for raw in MAILS)
+        elif verb == "RETR":
+            self.server.retrieved.append(int(number))
+            body = MAILS[int(number) - 1] + b".\r\n"
+            if int(number) == CULPRIT:
+                self._fail(b"+OK\r\n" + body)
+            else:
+                self.wfile.write(b"+OK\r\n" + body)
+        else:
+            self.wfile.write(b"+OK\r\n")
+            if verb == "QUIT":
+                raise StopIteration
+
+    def _rows(self, rows: Iterator[bytes]) -> None:
+        self.wfile.write(b"+OK\r\n" + b"".join(b"%d %b\r\n" % row for row in enumerate(rows, 1)) + b".\r\n")
+
+    def _fail(self, answer: bytes) -> None:
+        match self.server.fault:
+            case "hangs up":
+                raise StopIteration
+            case "cuts":
+                self.wfile.write(answer[:100])
+                raise StopIteration
+            case "stalls":
+                self.server.over.wait(PATIENCE)
+            case "stalls inside":
+                self.wfile.write(answer[:100])
+                self.server.over.wait(PATIENCE)
+            case "drips":
+                for at in range(len(answer)):
+                    self.wfile.write(answer[at : at + 1])
+                    if self.server.over.wait(0.05):
+                        break
+            case "answers nonsense":
+                self.wfile.write(b"<html>\r\n")
+            case "refuses in two lines":
+                self.wfile.write(b"-ERR cannot open it\r\ncall the help desk\r\n")
+            case _:
+                self.wfile.write(answer)
+
+
+class TroubledServer(socketserver.ThreadingTCPServer):
+    """A server that fails at message `CULPRIT`, in the way that `fault` says."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, fault: str, *, pipelining: bool) -> None:
+        super().__init__(("127.0.0.1", 0), _Session)
+        self.fault, self.pipelining = fault, pipelining
+        self.sessions = 0
+        self.retrieved: list[int] = []
+        self.over = threading.Event()
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        request, address = super().get_request()
+        request.settimeout(PATIENCE)
+        return request, address
+
+
+@contextmanager
+def polling(fault: str, *, pipelining: bool = False) -> Iterator[tuple[Bench, TroubledServer]]:
+    with TroubledServer(fault, pipelining=pipelining) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        where = Server("127.0.0.1", server.server_address[1], Tls.NONE)
+        # Dripping bytes are told from slow ones by the rate.
+        made = Bench(mailbox("a", where, deadlines=IMPATIENT, limits=Limits(minimum_rate=2_000)))
+        made.poll_over_sockets(Credentials("joe", "secret"))
+        try:
+            yield made, server
+        finally:
+            made.close()
+            server.over.set()
+            server.shutdown()
+            thread.join()
+
+
+def subjects(made: Bench) -> list[str]:
+    return sorted(event["data"]["headers"]["subject"] for event in made.published())
+
+
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_message_at_which_the_server_fails_delays_no_other(fault: str, pipelining: bool) -> None:  # noqa: FBT001
+    with polling(fault, pipelining=pipelining) as (made, server):
+        for _ in range(2):
+            made.everything()
+        assert subjects(made) == ["1", "3", "4", "5", "6"]
+        (message,) = made.ledger.troubled("a")
+        assert (message.number, message.unique_id) == (CULPRIT, "u2")
+        assert made.ledger.statuses()["a"].listed == len(MAILS)
+        assert server.sessions <= 8
+        server.fault = ""
+        made.everything()
+        assert subjects(made) == ["1", "2", "3", "4", "5", "6"]
+        assert made.ledger.troubled("a") == []
+
+
+def test_words_of_the_server_are_kept_for_a_refused_message() -> None:
+    with polling("refuses in two lines") as (made, _):
+        made.everything()
+        (message,) = made.ledger.troubled("a")
+        assert message.trouble in (Trouble.REFUSED, Trouble.ENDS_SESSION)
+        assert message.words
