@@ -57,7 +57,8 @@ class Seen:
     Attributes:
         records: of every registered message, by digest (16 bytes). `second` is `NEVER_DELETED` if the message is not
             stored.
-        known: False if the ledger has no seen set for the mailbox: it is new, or the ledger was lost.
+        known: False if the mailbox has to be rebuilt: it is new, or the ledger was lost, or it may have lost its last
+            writes (a crash, a failover) since the mailbox was rebuilt.
         changes: how many times the set of processed messages has changed.
         checkpointed: the value of `changes` at the last checkpoint.
     """
@@ -99,11 +100,11 @@ class SeenMessages(Protocol):
         ...
 
     def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
-        """Add records from a checkpoint. The seen set exists from then on."""
+        """Add records from a checkpoint. The mailbox is known from then on."""
         ...
 
     def unknown(self, mailboxes: Collection[str]) -> int:
-        """How many of these mailboxes have no seen set: they are new, or the ledger was lost."""
+        """How many of these mailboxes have to be rebuilt: they are new, or the ledger lost data since they were."""
         ...
 
     def record_checkpoint(self, mailbox: str, changes: int) -> None:

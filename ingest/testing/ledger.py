@@ -46,10 +46,12 @@ class MemoryLedger(Ledger):
         self.mailboxes: WorkSet = self._mailboxes
         self.messages: WorkSet = self._messages
         self.sinks: WorkSet = self._sinks
+        self._incarnation = 0
         self._forget()
 
     def _forget(self) -> None:
         self._seen: dict[str, dict[bytes, SeenRecord]] = {}
+        self._rebuilt: dict[str, int] = {}
         self._changes: Counter[str] = Counter()
         self._checkpointed: dict[str, int] = {}
         self._unprocessed: dict[str, dict[str, set[bytes]]] = {}
@@ -65,6 +67,14 @@ class MemoryLedger(Ledger):
         self._last_epoch = 0
         self._newest: tuple[int, str, float] = (0, "", 0.0)  # epoch, digest, when it was announced
         self._last_tick: float | None = None
+
+    def restart(self) -> None:
+        """Come back after a crash or a failover: nobody can tell whether the last writes are there."""
+        with self._lock:
+            self._incarnation += 1
+
+    def _is_known(self, mailbox: str) -> bool:
+        return mailbox in self._seen and self._rebuilt.get(mailbox) == self._incarnation
 
     def lose(self) -> None:
         """Lose everything, the events too, as a Redis without persistence does."""
@@ -153,7 +163,7 @@ class MemoryLedger(Ledger):
         with self._lock:
             return Seen(
                 dict(self._seen.get(mailbox, {})),
-                mailbox in self._seen,
+                self._is_known(mailbox),
                 self._changes[mailbox],
                 self._checkpointed.get(mailbox, 0),
             )
@@ -198,11 +208,12 @@ class MemoryLedger(Ledger):
         with self._lock:
             self._check(self._mailboxes, claim)
             self._seen[claim.id] = {**records, **self._seen.get(claim.id, {})}
+            self._rebuilt[claim.id] = self._incarnation
 
     @override
     def unknown(self, mailboxes: Collection[str]) -> int:
         with self._lock:
-            return len(set(mailboxes) - self._seen.keys())
+            return sum(not self._is_known(mailbox) for mailbox in set(mailboxes))
 
     @override
     def republish(self, claim: Claim, events: Sequence[Event]) -> None:

@@ -156,6 +156,7 @@ class Runtime:
             connect=self.connect,
             credentials=self.credentials,
             ledger=self.ledger,
+            events=self.events,
             fetcher=self.fetcher,
             checkpoints=self.checkpoints,
             rebuilder=self.rebuilder,

@@ -105,7 +105,7 @@ def test_message_that_was_processed_before_is_only_seen(bench: LedgerBench) -> N
     assert bench.ledger.messages.members() == set()
 
 
-def test_mailbox_is_known_after_a_registration_or_a_restored_checkpoint(bench: LedgerBench) -> None:
+def test_mailbox_is_known_only_after_a_restored_checkpoint(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     assert not bench.ledger.seen(BOX).known
     bench.ledger.restore_seen(claim, {})
@@ -113,11 +113,12 @@ def test_mailbox_is_known_after_a_registration_or_a_restored_checkpoint(bench: L
     bench.lose()
     assert not bench.ledger.seen(BOX).known
     bench.ledger.register(claim_box(bench), [registration(1)])
-    assert bench.ledger.seen(BOX).known
+    assert not bench.ledger.seen(BOX).known, "a rebuild registers messages too, and may end before it is complete"
 
 
 def test_empty_seen_set_is_known(bench: LedgerBench) -> None:
     claim = claim_box(bench)
+    bench.ledger.restore_seen(claim, {})
     bench.ledger.register(claim, [registration(1)])
     assert bench.ledger.compact(claim, []) == 1
     assert bench.ledger.seen(BOX).known

@@ -15,14 +15,15 @@ from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
 from ingest.domain.seen import SeenRecord
 from ingest.ports.seen import Registration
+from tests.support.valkey import PERSISTENT, Valkey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from redis import Redis
 
     from ingest.ports.claims import Claim
-    from tests.support.valkey import Valkey
 
 BOX = "invoices-de"
 MESSAGE = OpenMessage(
@@ -116,3 +117,21 @@ def test_compaction_keeps_what_is_registered_meanwhile(valkey: Valkey, ledger: R
     with closing(RedisLedger(connection)) as interrupted:
         assert interrupted.compact(claim, {*digests(1), b"m" * 16}) == 2
     assert ledger.seen(BOX).records.keys() == {*digests(1), b"m" * 16}
+
+
+def test_ledger_that_crashed_does_not_trust_its_data(tmp_path: Path) -> None:
+    """It may have lost its last second, which nothing in its data shows."""
+    with Valkey(tmp_path, PERSISTENT) as valkey:
+        ledger, _ = connect(valkey.url)
+        with closing(ledger):
+            ledger.mailboxes.add([BOX])
+            (claim,) = ledger.mailboxes.claim(1, 60.0)
+            ledger.restore_seen(claim, {})
+            assert ledger.seen(BOX).known
+            assert not ledger.unknown([BOX])
+        valkey.kill()
+        valkey.start()
+        ledger, _ = connect(valkey.url)
+        with closing(ledger):
+            assert not ledger.seen(BOX).known
+            assert ledger.unknown([BOX])

@@ -304,3 +304,26 @@ def test_celery_reaches_it_as_a_broker(tmp_path: Path) -> None:
         assert message.payload == "work"
         message.ack()
         queue.close()
+
+
+@pytest.mark.parametrize(("number", "trusted"), [(signal.SIGTERM, True), (signal.SIGKILL, False)])
+def test_embedded_ledger_trusts_its_data_only_if_it_was_ended_in_order(
+    tmp_path: Path, number: signal.Signals, *, trusted: bool
+) -> None:
+    """`drain` ends it each time, and need not rebuild its mailboxes the next time."""
+    embedded = EmbeddedLedger(tmp_path)
+    embedded.start()
+    ledger, _ = connect(embedded.url)
+    with closing(ledger):
+        ledger.mailboxes.add(["a"])
+        (claim,) = ledger.mailboxes.claim(1, 60.0)
+        ledger.restore_seen(claim, {})
+    if number is signal.SIGKILL:
+        pid = embedded._pid()
+        assert pid is not None
+        os.kill(pid, number)
+    embedded.stop()
+    with EmbeddedLedger(tmp_path) as again:
+        ledger, _ = connect(again.url)
+        with closing(ledger):
+            assert ledger.seen("a").known is trusted

@@ -34,6 +34,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from ingest.adapters.ledger import names
 from ingest.errors import StartError
 
 if TYPE_CHECKING:
@@ -157,12 +158,18 @@ class EmbeddedLedger:
         if not self.owned:
             return
         try:
+            self._mark_closed()
             self._end_server()
         finally:
             self.owned = False
             assert self._lock is not None
             self._lock.close()
             self._lock = None
+
+    def _mark_closed(self) -> None:
+        """Leave word that the server is ended in order, so that the next one's data is known to be complete."""
+        with _asking(self.socket) as client, suppress(RedisError):
+            client.hset(names.INCARNATION, "closed", client.info("server")["run_id"])
 
     def _make_folders(self) -> None:
         try:

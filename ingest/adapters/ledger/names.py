@@ -22,12 +22,14 @@ SCHEDULE = PREFIX + "schedule"
 CONFIGURATION = PREFIX + "configuration"
 TROUBLED = PREFIX + "troubled"
 PAUSED = PREFIX + "paused"
+INCARNATION = PREFIX + "incarnation"
+REBUILT = PREFIX + "rebuilt"
 LAST_TICK = PREFIX + "tick"
 REJECTING_SINKS = PREFIX + "rejecting"
 
 
 def seen(mailbox: str) -> str:
-    """A string: 20 bytes per unique-id, 16 of its digest and 4 of the second of its registration (big-endian)."""
+    """A string: a record for each message that need not be fetched again, see `ingest.domain.seen`."""
     return f"{PREFIX}seen:{mailbox}"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
+import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from ingest.ports.seen import Registration
 
 _STALE = -1
+# Seconds between two looks at the server's run id. The delivery watermark keeps a much larger distance.
+INCARNATION_SECONDS = 5.0
 _STATUS = TypeAdapter(MailboxStatus)
 _REFUSAL = TypeAdapter(Refusal)
 _TROUBLED = TypeAdapter(list[TroubledMessage])
@@ -42,6 +46,7 @@ class RedisLedger(Ledger):
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
         self._mailboxes = RedisWorkSet(connection, names.MAILBOXES)
+        self._known_incarnation: tuple[bytes, float] | None = None  # and when it was asked for
         self._messages = RedisWorkSet(connection, names.MESSAGES)
         self.mailboxes: WorkSet = self._mailboxes
         self.messages: WorkSet = self._messages
@@ -110,12 +115,15 @@ class RedisLedger(Ledger):
     @override
     def seen(self, mailbox: str) -> Seen:
         """A digest that was appended twice has its first second."""
-        records, changes, checkpointed = self._connection.atomically(
+        incarnation = self._incarnation()
+        records, changes, checkpointed, rebuilt = self._connection.atomically(
             ("GET", names.seen(mailbox)),
             ("HGET", names.CHANGES, mailbox),
             ("HGET", names.CHECKPOINTED, mailbox),
+            ("HGET", names.REBUILT, mailbox),
         )
-        return Seen(unpack_records(records or b""), records is not None, int(changes or 0), int(checkpointed or 0))
+        known = records is not None and rebuilt == incarnation
+        return Seen(unpack_records(records or b""), known, int(changes or 0), int(checkpointed or 0))
 
     @override
     def unprocessed(self, mailbox: str) -> set[bytes]:
@@ -181,14 +189,18 @@ class RedisLedger(Ledger):
     def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
         seen = self.seen(claim.id).records
         added = pack_records((digest, record) for digest, record in records.items() if digest not in seen)
-        keys = [self._mailboxes.fences, names.seen(claim.id)]
-        self._fenced("append_seen", keys, (claim.id, claim.fence, added))
+        keys = [self._mailboxes.fences, names.seen(claim.id), names.REBUILT]
+        self._fenced("append_seen", keys, (claim.id, claim.fence, added, self._incarnation()))
 
     @override
     def unknown(self, mailboxes: Collection[str]) -> int:
         if not mailboxes:
             return 0
-        return len(mailboxes) - int(self._connection.call("EXISTS", *map(names.seen, mailboxes)))
+        incarnation = self._incarnation()
+        rebuilt = self._connection.call("HMGET", names.REBUILT, *mailboxes)
+        current = [box for box, known in zip(mailboxes, rebuilt, strict=True) if known == incarnation]
+        there = int(self._connection.call("EXISTS", *map(names.seen, current))) if current else 0
+        return len(mailboxes) - there
 
     @override
     def republish(self, claim: Claim, events: Sequence[Event]) -> None:
@@ -318,6 +330,20 @@ class RedisLedger(Ledger):
         """None if the user may not call INFO, as is common on shared servers."""
         info = self._connection.call_if_allowed("INFO", "memory")
         return None if info is None else Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)) or None)
+
+    def _incarnation(self) -> bytes:
+        """Return the id of this incarnation of the data: another one after a crash, or after a failover to a replica.
+
+        Such a server may have lost its last writes, of which its data shows nothing. A user who may not ask for the
+        server's run id cannot notice it.
+        """
+        now = time.monotonic()
+        if self._known_incarnation is None or now - self._known_incarnation[1] >= INCARNATION_SECONDS:
+            info = self._connection.call_if_allowed("INFO", "server")
+            run = "" if info is None else str(info["run_id"])
+            found = self._connection.run("incarnation", [names.INCARNATION], (run, secrets.token_hex(8)))
+            self._known_incarnation = bytes(found), now
+        return self._known_incarnation[0]
 
     def _close(self, claim: Claim, message: OpenMessage, event: Event, failed: str) -> None:
         keys = [

@@ -32,6 +32,7 @@ from ingest.ports.seen import Registration
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
 from ingest.usecases.poll.identity import identify, unreliable
 from ingest.usecases.poll.progress import DoneMessage, PollInput, PollProgress, PollReport
+from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ingest.errors import Row
     from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
+    from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
     from ingest.ports.maildrop import Listing, Maildrop, MaildropFactory
     from ingest.ports.seen import Seen
@@ -84,6 +86,7 @@ class Poller:
     connect: MaildropFactory
     credentials: Callable[[str], Credentials]
     ledger: Ledger
+    events: EventLog
     fetcher: Fetcher
     checkpoints: Checkpoints
     rebuilder: Rebuilder
@@ -146,16 +149,17 @@ class Poller:
         if not self.ledger.unknown([mailbox.id]):
             return
         with self.keeper.hold(self.ledger.mailboxes, claim) as lease:
-            self.rebuilder.rebuild(mailbox, lease)
+            self.rebuilder.rebuild(mailbox, lease, in_stream=StreamIds(self.events).read)
 
     def _input(self, mailbox: Mailbox, lease: Lease, stop: Callable[[], bool], span: Span, seen: Seen) -> PollInput:
         """Return what the poll works with; a mailbox that the ledger does not know is rebuilt first."""
         now = self.now().timestamp()
-        if seen.known:
-            troubled = self.ledger.troubled(mailbox.id)
-            return PollInput(mailbox, lease, stop, seen.records, frozenset(), span, troubled, now)
-        rebuilt = self.rebuilder.rebuild(mailbox, lease)
-        return PollInput(mailbox, lease, stop, rebuilt.done, rebuilt.republished, span, now=now)
+        republished: frozenset[str] = frozenset()
+        if not seen.known:
+            republished = self.rebuilder.rebuild(mailbox, lease, in_stream=StreamIds(self.events).read).republished
+            seen = self.ledger.seen(mailbox.id)
+        troubled = self.ledger.troubled(mailbox.id)
+        return PollInput(mailbox, lease, stop, seen.records, republished, span, troubled, now)
 
     def _poll(self, poll: PollInput, progress: PollProgress) -> None:
         """Run the sessions; however they end, remember which messages are troubled."""

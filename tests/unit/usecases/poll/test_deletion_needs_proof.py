@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
 
 from ingest.domain.mailbox import Deletion
 from ingest.errors import StoreUnavailableError
-from tests.support.bench import Bench, bench, mail, mailbox, message_key
+from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 
 DELETE = mailbox("a", deletion=Deletion(0.0))
 
@@ -240,3 +241,23 @@ def test_message_behind_which_the_session_breaks_is_fetched_once_more_never_dele
         assert drop.messages == {b"u1": mail("1")}
         assert drop.retrieved.count(b"u1") == 2
         assert len({event["id"] for event in b.published()}) == 3
+
+
+def test_event_that_was_lost_with_the_last_second_is_published_although_the_next_poll_is_late() -> None:
+    """The ledger crashes and forgets a message that was just done; the next poll comes seven minutes later."""
+    with bench() as b:
+        poll(b)
+        before = copy.deepcopy((b.ledger._seen, b.ledger._changes))
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1")
+        b.poll_all()
+        b.process_stage.run(never)
+        b.ledger._seen, b.ledger._changes = before
+        b.events.clear()
+        b.ledger.restart()
+        for _ in range(8):
+            b.clock.time += 60
+            b.runtime.watermark.write(["a"], ["main"], b.clock.time)
+        b.everything()
+        assert subjects(b) == ["1"]
+        assert b.runtime.watermark.write(["a"], ["main"], b.clock.time), "it moves again once all is rebuilt"
