@@ -218,6 +218,18 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
     ),
     Spec("mailbox_backlog_messages", "gauge", "Messages on the server that are not stored", ("mailbox",)),
     Spec("mailbox_backlog_bytes", "gauge", "Bytes on the server that are not stored", ("mailbox",)),
+    Spec(
+        "mailbox_troubled_messages",
+        "gauge",
+        "Messages on the server that could not be fetched: they end sessions, are refused, or are larger than listed",
+        ("mailbox",),
+    ),
+    Spec(
+        "mailbox_left_out_messages",
+        "gauge",
+        "Messages on the server that are not fetched, because STAT, UIDL and LIST disagree about them",
+        ("mailbox",),
+    ),
     Spec("pending_messages", "gauge", "Messages that wait for a stage", ("stage",), known=_singles(STAGES)),
     Spec(
         "pending_oldest_age_seconds",

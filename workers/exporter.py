@@ -82,6 +82,8 @@ def _mailboxes(gauges: Gauges, rows: Iterable[MailboxRow]) -> None:
             gauges["mailbox_server_retention_seconds"].add_metric([row.id], row.status.expires_after)
         gauges["mailbox_backlog_messages"].add_metric([row.id], row.status.backlog_messages if row.status else 0)
         gauges["mailbox_backlog_bytes"].add_metric([row.id], row.status.backlog_bytes if row.status else 0)
+        gauges["mailbox_troubled_messages"].add_metric([row.id], row.status.troubled if row.status else 0)
+        gauges["mailbox_left_out_messages"].add_metric([row.id], row.status.left_out if row.status else 0)
 
 
 def _certificates(gauges: Gauges, status: Status, servers: dict[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.errors import MailhaulError, require_configured
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ingest.ports.claims import Standing
     from ingest.ports.ledger import Ledger
     from ingest.ports.status import MailboxStatus
+    from ingest.ports.troubled import TroubledMessage
     from ingest.usecases.poll.stage import PollOutcome, PollStage
 
 
@@ -32,12 +33,14 @@ class MailboxState:
         paused: when a person paused it (seconds since 1970); None if it is not paused.
         standing: in the schedule; None if it is not scheduled: paused, disabled, or not yet seen by a scheduler.
         status: of its last poll; None before the first.
+        troubled: messages on its server that could not be fetched.
     """
 
     mailbox: Mailbox
     paused: float | None
     standing: Standing | None
     status: MailboxStatus | None
+    troubled: list[TroubledMessage] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,9 @@ class Mailboxes:
         """
         chosen = set(self.require(ids))
         paused, standing, statuses = self.ledger.paused(), self.ledger.mailboxes.standing(), self.ledger.statuses()
+        troubled = self.ledger.all_troubled()
         return [
-            MailboxState(box, paused.get(id_), standing.get(id_), statuses.get(id_))
+            MailboxState(box, paused.get(id_), standing.get(id_), statuses.get(id_), troubled.get(id_, []))
             for id_, box in self.configured.items()
             if id_ in chosen or not chosen
         ]

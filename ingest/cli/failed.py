@@ -29,7 +29,10 @@ MailboxOption = Annotated[
 
 @app.command("list", epilog="Example: mailhaul failed list --mailbox invoices")
 def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: JsonOption = False) -> None:
-    """List failed messages, oldest first."""
+    """List failed messages, oldest first, then messages that could not be fetched from their servers.
+
+    The latter are in the JSON of `mailhaul mailboxes list`.
+    """
     from rich.console import Console
 
     from ingest.admin.failed import FailedMessages
@@ -38,10 +41,14 @@ def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: J
 
     with open_runtime(config) as runtime:
         failed = FailedMessages(runtime.ledger).all(mailbox)
+        troubled = runtime.ledger.all_troubled()
     if as_json:
         print_json([listings.failed_data(one) for one in failed])
-    else:
-        Console().print(listings.failed_table(failed))
+        return
+    console = Console()
+    chosen = {id_: messages for id_, messages in troubled.items() if mailbox in (None, id_)}
+    for part in (listings.failed_table(failed), *listings.troubled_table(chosen)):
+        console.print(part)
 
 
 @app.command(epilog="Example: mailhaul failed show 3f2a")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -14,13 +15,20 @@ from ingest.cli.messages import printable
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
 
     from ingest.admin.mailboxes import MailboxState
     from ingest.domain.message import FailedMessage
     from ingest.ports.rejected import RejectedEvent
+    from ingest.ports.troubled import TroubledMessage
+
+_TROUBLES = {
+    "ends_session": "ends the session",
+    "larger_than_listed": "larger than listed",
+    "refused": "refused by the server",
+}
 
 
 def mailbox_data(state: MailboxState) -> dict[str, Any]:
@@ -34,11 +42,12 @@ def mailbox_data(state: MailboxState) -> dict[str, Any]:
         "due_in": None if standing is None or standing.claimed else round(standing.due_in, 1),
         "interval": box.interval,
         "status": asdict(state.status) if state.status else None,
+        "troubled": [asdict(message) for message in state.troubled],
     }
 
 
 def mailboxes_table(states: Sequence[MailboxState]) -> RenderableType:
-    """Return a table with a row for each."""
+    """Return a table with a row for each, and what could not be fetched from their servers."""
     now = time.time()
     table = Table(box=None, header_style="bright_black", pad_edge=False)
     for name in ("mailbox", "server", "next poll", "last poll", "result"):
@@ -50,7 +59,40 @@ def mailboxes_table(states: Sequence[MailboxState]) -> RenderableType:
         last = (f"{ago(now - found.last_poll)} ago", found.result) if found else ("never", "")
         counts = (f"{found.listed:,}", f"{found.backlog_messages:,}") if found else ("", "")
         table.add_row(state.mailbox.id, state.mailbox.server.label, _next_poll(state, now), *last, *counts)
-    return table
+    troubled = troubled_table({state.mailbox.id: state.troubled for state in states})
+    left_out = [
+        Text(f"{state.mailbox.id}: {left_out_words(state.status.left_out)}", style="yellow")
+        for state in states
+        if state.status and state.status.left_out
+    ]
+    return Group(table, *left_out, *troubled)
+
+
+def left_out_words(count: int) -> str:
+    """Return what to tell a person about messages that are left out of a listing."""
+    return f"{count} messages are not fetched, because STAT, UIDL and LIST of the server disagree about them"
+
+
+def troubled_line(message: TroubledMessage) -> str:
+    """Return one line about a message that could not be fetched."""
+    unique_id = f" ({message.unique_id})" if message.unique_id else ""
+    words = f": {message.words}" if message.words else ""
+    return printable(f"message {message.number}{unique_id} {_TROUBLES[message.trouble]}{words}")
+
+
+def troubled_table(troubled: Mapping[str, Sequence[TroubledMessage]]) -> list[RenderableType]:
+    """Return a table of the messages that could not be fetched, by mailbox; nothing if there are none."""
+    now = time.time()
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    for name in ("mailbox", "message", "unique-id", "not fetched", "times", "next try"):
+        table.add_column(name, overflow="fold")
+    table.add_column("reason", overflow="fold", ratio=1)
+    for mailbox, messages in troubled.items():
+        for one in messages:
+            row = (mailbox, str(one.number), one.unique_id, _TROUBLES[one.trouble], str(one.times))
+            when = f"in {ago(one.retry_at - now)}" if one.retry_at > now else "next poll"
+            table.add_row(*map(printable, row), when, printable(one.words))
+    return ["", table] if table.row_count else []
 
 
 def _state(state: MailboxState) -> str:

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ingest.cli.listings import left_out_words, troubled_line
 from ingest.cli.messages import printable
 from ingest.cli.screen import ago
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ingest.usecases.poll.progress import PollReport
     from ingest.usecases.poll.stage import PollOutcome
 
+# Messages that a report names; `mailhaul mailboxes list` has all.
+_TROUBLED_LINES = 5
 _COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "deleted")
 
 
@@ -68,6 +71,7 @@ def _failures(report: DrainReport) -> list[Text]:
     lines = []
     for row in report.mailboxes:
         words = [row.error] if row.error else []
+        words += _not_fetched(row.report)
         if row.report.failed:
             words.append(f"{row.report.failed} messages could not be fetched or stored; they will be retried")
         if row.failed_messages:
@@ -163,15 +167,31 @@ def _disabled(sink: str) -> str:
 def poll_data(outcome: PollOutcome) -> dict[str, Any]:
     """Return the result of one poll and its counts."""
     error = str(outcome.error) if outcome.error else None
-    return {"mailbox": outcome.mailbox, "result": outcome.result, **_counts(outcome.report), "error": error}
+    return {
+        "mailbox": outcome.mailbox,
+        "result": outcome.result,
+        **_counts(outcome.report),
+        "left_out": outcome.report.left_out,
+        "troubled": [asdict(message) for message in outcome.report.troubled],
+        "error": error,
+    }
 
 
 def poll_view(outcome: PollOutcome) -> RenderableType:
-    """Return one line: the counts, or the error."""
-    if outcome.error:
-        return Text.assemble((f"{outcome.mailbox}: ", "red"), printable(str(outcome.error)))
+    """Return a line with the counts or the error, and one for each message that could not be fetched."""
     counts = _counts(outcome.report)
-    return Text(f"{outcome.mailbox}: {', '.join(f'{counts[name]:,} {name}' for name in _COUNTS)}")
+    line = Text(f"{outcome.mailbox}: {', '.join(f'{counts[name]:,} {name}' for name in _COUNTS)}")
+    if outcome.error:
+        line = Text.assemble((f"{outcome.mailbox}: ", "red"), printable(str(outcome.error)))
+    return Group(line, *(Text(f"  {words}", style="yellow") for words in _not_fetched(outcome.report)))
+
+
+def _not_fetched(report: PollReport) -> list[str]:
+    """Return a line for each message that could not be fetched, and one for those left out of the listing."""
+    words = [troubled_line(message) for message in report.troubled[:_TROUBLED_LINES]]
+    if (more := len(report.troubled) - len(words)) > 0:
+        words.append(f"{more} more messages could not be fetched; list them with: mailhaul mailboxes list")
+    return [*words, left_out_words(report.left_out)] if report.left_out else words
 
 
 def _counts(report: PollReport) -> dict[str, int]:

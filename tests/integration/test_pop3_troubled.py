@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socketserver
 import threading
 from contextlib import contextmanager, suppress
@@ -12,11 +13,15 @@ import pytest
 from ingest.domain.mailbox import Credentials, Deadlines, Limits, Server, Tls
 from ingest.ports.troubled import Trouble
 from tests.support.bench import Bench, mail, mailbox
+from tests.support.service import mailhaul, write_config
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.valkey import Valkey
 
 MAILS = [mail(str(number), "text\r\n" * 50) for number in range(1, 7)]
 CULPRIT = 2
@@ -43,7 +48,7 @@ class _Session(socketserver.StreamRequestHandler):
         elif verb == "STAT":
             self.wfile.write(b"+OK %d 1000\r\n" % len(MAILS))
         elif verb == "UIDL":
-            self._rows(b"u%d" % n for n in range(1, len(MAILS) + 1))
+            self._rows(b"u%d" % n for n in range(1, len(MAILS) + 1 - self.server.uidl_lacks))
         elif verb == "LIST":
             self._rows(b"%d" % len(raw) for raw in MAILS)
         elif verb == "RETR":
@@ -96,6 +101,7 @@ class TroubledServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Session)
         self.fault, self.pipelining = fault, pipelining
         self.sessions = 0
+        self.uidl_lacks = 0  # messages at the end
         self.retrieved: list[int] = []
         self.over = threading.Event()
 
@@ -106,10 +112,21 @@ class TroubledServer(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def polling(fault: str, *, pipelining: bool = False) -> Iterator[tuple[Bench, TroubledServer]]:
+def serving(fault: str, *, pipelining: bool = False) -> Iterator[TroubledServer]:
     with TroubledServer(fault, pipelining=pipelining) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
+        try:
+            yield server
+        finally:
+            server.over.set()
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def polling(fault: str, *, pipelining: bool = False) -> Iterator[tuple[Bench, TroubledServer]]:
+    with serving(fault, pipelining=pipelining) as server:
         where = Server("127.0.0.1", server.server_address[1], Tls.NONE)
         # Dripping bytes are told from slow ones by the rate.
         made = Bench(mailbox("a", where, deadlines=IMPATIENT, limits=Limits(minimum_rate=2_000)))
@@ -118,9 +135,6 @@ def polling(fault: str, *, pipelining: bool = False) -> Iterator[tuple[Bench, Tr
             yield made, server
         finally:
             made.close()
-            server.over.set()
-            server.shutdown()
-            thread.join()
 
 
 def subjects(made: Bench) -> list[str]:
@@ -150,3 +164,34 @@ def test_words_of_the_server_are_kept_for_a_refused_message() -> None:
         (message,) = made.ledger.troubled("a")
         assert message.trouble in (Trouble.REFUSED, Trouble.ENDS_SESSION)
         assert message.words
+
+
+def test_messages_that_uidl_lacks_are_counted() -> None:
+    with polling("") as (made, server):
+        server.uidl_lacks = 3
+        made.everything()
+        assert made.ledger.statuses()["a"].left_out == 3
+        assert subjects(made) == ["1", "2", "3"]
+
+
+def test_commands_name_the_message_that_could_not_be_fetched(tmp_path: Path, valkey: Valkey) -> None:
+    valkey.flush()
+    with serving("refuses in two lines") as server:
+        auth = {"type": "password", "username": "joe", "password": "env:POP_SECRET"}
+        box = {"id": "one", "host": "127.0.0.1", "port": server.server_address[1], "tls": "none", "auth": auth}
+        config = write_config(tmp_path, [box], ledger=valkey.url)
+
+        def run(*arguments: str) -> str:
+            return mailhaul(*arguments, "--config", str(config), env={"POP_SECRET": "secret"}).stdout
+
+        server.uidl_lacks = 1
+        polled = run("mailboxes", "poll", "one")
+        assert "message 2 (u2)" in polled
+        assert "1 messages are not fetched" in polled
+        (listed,) = json.loads(run("mailboxes", "list", "--json"))
+        assert [(one["number"], one["unique_id"]) for one in listed["troubled"]] == [(2, "u2")]
+        for command in ("mailboxes", "failed"):
+            words = run(command, "list")
+            assert "u2" in words
+            assert "cannot open it" in words
+        assert "STAT, UIDL and LIST" in run("mailboxes", "list")

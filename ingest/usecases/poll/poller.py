@@ -224,14 +224,8 @@ class Poller:
         if error.during is None:
             return False
         entry = progress.ended_session(error.during, error)
-        log.warning(
-            "message.ends_session",
-            mailbox=poll.mailbox.id,
-            number=entry.number,
-            error=entry.code,
-            times=entry.times,
-            postponed=entry.postponed,
-        )
+        event = "message.postponed" if entry.postponed else "message.ends_session"
+        log.warning(event, mailbox=poll.mailbox.id, number=entry.number, error=entry.code)
         return True
 
     def _remember_troubled(self, poll: PollInput, progress: PollProgress) -> None:

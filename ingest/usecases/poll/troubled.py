@@ -43,6 +43,8 @@ class TroubledAccount:
     def note(self, row: IdentifiedRow, trouble: Trouble, code: str, words: str) -> TroubledMessage:
         """Remember what happened to a message; returns its entry."""
         before = self._messages.get(row.id)
+        if trouble is Trouble.REFUSED and self.ends_sessions(row):
+            trouble = Trouble.ENDS_SESSION  # what follows the refusal ends sessions that fetch others behind it
         times = before.times + 1 if before is not None and before.trouble is trouble else 1
         postponed = trouble is Trouble.ENDS_SESSION and times >= POSTPONED_AFTER
         pause = POSTPONED_BACKOFF.pause(times - POSTPONED_AFTER + 1, 0.5) if postponed else 0.0
