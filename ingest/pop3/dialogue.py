@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ingest.errors import MaildropConnectError, MaildropTimeoutError, PipeliningStalledError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # A server that has answered this many pipelined commands does support pipelining; if it falls silent now, the
 # connection is dead.
 _PROVEN = 100
+# How long a server may take to close a connection after it has answered QUIT.
+_CLOSING_SECONDS = 1.0
 
 
 class Dialogue:
@@ -140,6 +143,16 @@ class Dialogue:
         event = self._event(self._deadlines.quit, "The server did not answer QUIT within {:g} s.")
         assert isinstance(event, Reply)
         return event.ok
+
+    def wait_until_closed(self) -> None:
+        """Wait after QUIT until the server has closed too: only then has it released the maildrop.
+
+        A server that stays silent is not waited for any longer than a second; what it sends meanwhile is ignored.
+        """
+        deadline = Deadline(self._clock() + min(_CLOSING_SECONDS, self._deadlines.quit), "")
+        with suppress(MaildropConnectError, MaildropTimeoutError):
+            while self._connection.receive(deadline):
+                pass
 
     def leave(self) -> None:
         """Send QUIT and close without waiting for the answer, for a session that marked nothing.

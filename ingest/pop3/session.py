@@ -134,19 +134,23 @@ class Pop3Session(Maildrop):
         return accepted
 
     @override
-    def quit(self) -> bool:
+    def quit(self, *, wait: bool = False) -> bool:
         """Send QUIT, which commits deletions, and close. Return False if the answer was lost or not +OK (in doubt).
 
-        If nothing was marked, the answer does not matter and is not awaited. A session abandoned in the middle of a
-        fetch ends without QUIT and returns False: some servers (Gmail) delete or hide mail after RETR and QUIT.
+        If nothing was marked, the answer does not matter and is awaited only if told to. A session abandoned in the
+        middle of a fetch ends without QUIT and returns False: some servers (Gmail) delete or hide mail after RETR and
+        QUIT.
         """
         began = self._clock()
         try:
             self._read_pending_listing()
             if not self._dialogue.idle:
                 return False
-            if self._marked:
-                return self._dialogue.quit()
+            if self._marked or wait:
+                committed = self._dialogue.quit()
+                if wait:
+                    self._dialogue.wait_until_closed()
+                return committed
             self._dialogue.leave()
         except MaildropError:
             return False

@@ -168,10 +168,11 @@ class Maildrop(Protocol):
         """DELE each; return those that the server accepted. They are deleted only by `quit`."""
         ...
 
-    def quit(self) -> bool:
+    def quit(self, *, wait: bool = False) -> bool:
         """Send QUIT, which commits deletions, then close; return False if the answer was lost or not +OK.
 
-        If no message was marked for deletion, the answer does not matter and is not awaited.
+        If no message was marked for deletion, the answer does not matter. It is awaited only with `wait`: for when
+        another session of the same maildrop is to follow, which this one must not lock out.
         """
         ...
 

@@ -45,6 +45,7 @@ class MemoryMaildrop:
         unique_ids: whether the server has UIDL.
         terms: the rules that it announces.
         quits: how many sessions ended with QUIT.
+        awaited: how many of these waited for the answer because another session was to follow.
         sessions: how many sessions were opened.
         retrieved: the unique-ids of all messages that were fetched, in order.
     """
@@ -65,6 +66,7 @@ class MemoryMaildrop:
     unique_ids: bool = True
     terms: Terms = field(default_factory=Terms)
     quits: int = 0
+    awaited: int = 0
     sessions: int = 0
     retrieved: list[bytes] = field(default_factory=list)
 
@@ -174,9 +176,10 @@ class MemorySession(Maildrop):
         return Listed(number, shown, drop.sizes.get(unique_id, len(drop.messages[unique_id])))
 
     @override
-    def quit(self) -> bool:
+    def quit(self, *, wait: bool = False) -> bool:
         assert not self._closed
         self._maildrop.quits += 1
+        self._maildrop.awaited += wait
         for unique_id in self._marked:
             del self._maildrop.messages[unique_id]
         self._closed = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.domain.mailbox import Credentials, Deadlines, Deletion, Mailbox, Server, Tls
+from ingest.domain.mailbox import Credentials, Deadlines, Deletion, Limits, Mailbox, Server, Tls
 from ingest.pop3 import Pop3Connector
 from tests.support.bench import Bench, mail, mailbox
 from tests.support.dovecot import Dovecot, running_dovecot
@@ -162,5 +162,16 @@ def test_maildrop_in_use_is_reported_and_retried() -> None:
                 made.everything()
                 assert result(made) == "locked"
             made.everything()
+            assert result(made) == "success"
+            assert raws(made) == mails
+
+
+def test_mailbox_that_may_have_one_connection_is_drained_in_one_go() -> None:
+    """Each poll begins when the one before has left the server: our own session never locks us out."""
+    with running_dovecot("mail_max_userip_connections = 1\n") as server:
+        mails = filled(server, "joe", 60)
+        with polling("joe", server.pop3_port) as made:
+            made.mailboxes["a"] = replace(made.mailboxes["a"], limits=Limits(messages_per_poll=3))
+            made.poll_all()
             assert result(made) == "success"
             assert raws(made) == mails

@@ -315,6 +315,14 @@ def test_quit_without_deletions_is_not_waited_for(capabilities: tuple[str, ...])
     assert server.stopped_at is None
 
 
+def test_answer_to_quit_and_the_end_of_the_session_are_awaited_if_another_session_follows() -> None:
+    with session([Expect("QUIT"), Trickle(b"+OK bye\r\n", 0.01), Close()]) as (drop, server):
+        assert drop.quit(wait=True)
+        assert server.stopped_at is None
+    with session([Expect("QUIT"), Stall()], deadlines=Deadlines(quit=SHORT)) as (drop, _):
+        assert not drop.quit(wait=True)
+
+
 def test_where_every_deletion_was_refused_nothing_is_marked() -> None:
     with session([Expect("DELE"), Send(b"-ERR\r\n"), Expect("QUIT"), Drain()]) as (drop, _):
         assert len(drop.delete(rows(1))) == 0

@@ -263,7 +263,7 @@ class Poller:
             self.fetcher.fetch(session, poll, progress)
             if progress.may_commit:
                 deleted = self._delete(session, poll, progress, deletable)
-                if session.quit() and deleted:
+                if session.quit(wait=progress.is_followed) and deleted:
                     # From now on the server may give these unique-ids to other messages.
                     poll.lease.check()
                     self.ledger.forget(poll.lease.claim, deleted)

@@ -265,6 +265,11 @@ class PollProgress:
         return self._alone
 
     @property
+    def is_followed(self) -> bool:
+        """Whether another session follows this one at once, in this poll or the next, if this one ends well."""
+        return self.report().more or (not self._alone and bool(self._troubled.to_try_alone(self._new())))
+
+    @property
     def has_new_trouble(self) -> bool:
         """Whether messages were left untried, or one ended a session that was not postponed before."""
         return not self._rest_done or self._troubled.has_news

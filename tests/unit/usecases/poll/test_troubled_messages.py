@@ -201,3 +201,16 @@ def test_server_that_ends_each_session_early_is_polled_again_soon() -> None:
             b.clock.time += 1
             b.poll_stage.run(lambda: False)
         assert b.clock.time - started < 600
+
+
+def test_answer_to_quit_is_awaited_only_if_another_session_follows_at_once() -> None:
+    with bench(mailbox("a", limits=Limits(messages_per_poll=2))) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u%d" % number: mail(str(number)) for number in range(5)}
+        b.poll_all()
+        assert (drop.quits, drop.awaited) == (3, 2)
+        drop.messages[b"u6"] = mail("6")
+        drop.ends = {b"u6": MaildropConnectError}
+        drop.messages[b"u7"] = mail("7")
+        b.poll_all()
+        assert (drop.quits, drop.awaited) == (4, 3), "the message that ended a session is tried alone"
