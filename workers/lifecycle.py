@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ingest import logs
+from ingest.adapters.ledger import connect
+from ingest.admin.check import require_usable
 from ingest.config import ConfigSource
 from ingest.errors import StartError
 from ingest.metrics import Metrics
@@ -113,6 +115,8 @@ class _Process:
         config = source.current()
         logs.configure(config.log.format, config.log.level, sys.stderr)
         with ledger_url(config) as url:
+            with closing(connect(url)[0]) as ledger:
+                require_usable(ledger)
             process = cls(source, url, make_app(broker_of(config, url)))
             try:
                 yield process

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from structlog import get_logger
+
 from ingest.domain.mailbox import Tls
-from ingest.errors import MailhaulError, StoreError
+from ingest.errors import LedgerUnavailableError, MailhaulError, StartError, StoreError
+from ingest.ports.ledger import Severity
 from ingest.usecases.poll.identity import unreliable
 from ingest.usecases.poll.poller import require_unique_ids
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from ingest.ports.scanner import Scanner
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
+
+log = get_logger()
 
 # Fewer than the default limit of connections to one server.
 PARALLEL_MAILBOXES = 8
@@ -68,7 +73,7 @@ class Check:
     def run(self, mailboxes: Iterable[Mailbox]) -> CheckReport:
         """Try the ledger, the store, the sinks, the virus scanner, and the given mailboxes (8 at a time)."""
         findings = [
-            _try("ledger", "", self._ledger),
+            self._ledger(),
             _try("store", self.store.bucket, self._store),
             *(_try("sink", sink.name, partial(self._sink, sink)) for sink in self.sinks),
         ]
@@ -78,9 +83,15 @@ class Check:
             findings += pool.map(self._mailbox, mailboxes)
         return CheckReport(findings)
 
-    def _ledger(self) -> str:
-        self.ledger.ping()
-        return "answers"
+    def _ledger(self) -> Finding:
+        try:
+            problems = self.ledger.problems()
+        except MailhaulError as error:
+            return Finding("ledger", "", ok=False, detail=str(error))
+        ok = all(problem.severity is Severity.WARNING for problem in problems)
+        words = [f"warning: {one.text}" if one.severity is Severity.WARNING else one.text for one in problems]
+        done = ["a probe key was written and deleted"] if ok else []
+        return Finding("ledger", "", ok=ok, detail="; ".join(done + words))
 
     def _scanner(self, scanner: Scanner) -> str:
         scanner.check()
@@ -116,6 +127,23 @@ class Check:
             listing = session.listing()
             require_unique_ids(listing, mailbox)
             return "; ".join(_found(listing, mailbox, session.terms))
+
+
+def require_usable(ledger: LedgerConnection) -> None:
+    """Log what is wrong with the ledger, before a process uses it. One that does not answer may do so later.
+
+    Raises:
+        StartError: the ledger must not be used like this.
+    """
+    try:
+        problems = ledger.problems()
+    except LedgerUnavailableError:
+        return
+    for problem in problems:
+        report = log.warning if problem.severity is Severity.WARNING else log.error
+        report("ledger.problem", problem=problem.text)
+    if fatal := [problem.text for problem in problems if problem.severity is Severity.FATAL]:
+        raise StartError("\n".join(fatal))
 
 
 def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:

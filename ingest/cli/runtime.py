@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ingest import logs
+from ingest.admin.check import require_usable
 from ingest.cli.stopping import Stopping
 from ingest.config import ConfigSource
 from ingest.errors import require_configured
@@ -51,6 +52,7 @@ def drain(config: Path | None) -> tuple[DrainReport, bool]:
     The first Ctrl-C stops after the messages in progress, the second at once.
     """
     with Stopping() as stopping, open_runtime(config) as runtime:
+        require_usable(runtime.ledger)
         report = runtime.drain.run(runtime.schedule(), lambda: stopping.asked)
         return report, stopping.asked
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -18,6 +18,7 @@ from structlog import get_logger
 from ingest import logs
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.embedded import EmbeddedLedger
+from ingest.admin.check import require_usable
 from ingest.cli.children import WORKERS, children, free_ports, metrics_ports, url_host
 from ingest.cli.demonstration import Demonstration, demonstration
 from ingest.cli.messages import INTERRUPTED
@@ -69,6 +70,8 @@ def run_up(config: Path | None, folder: Path) -> int:
                 ledger = stack.enter_context(_ledger(source.current()))
             log_folder = demo.folder / "logs" if demo else Path.cwd() / "mailhaul-logs"
             view = stack.enter_context(_view(source.current(), log_folder))
+            with closing(connect(ledger.url)[0]) as connected:
+                require_usable(connected)
             stopping.abrupt = False
             stack.enter_context(_Service.started(source, ledger, demo, view, stopping)).run()
         return INTERRUPTED if stopping.interrupted else 0

@@ -6,6 +6,8 @@ worker's. Use cases ask for the part that they need; what implements the ledger 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from ingest.ports.messages import Messages
@@ -16,8 +18,38 @@ from ingest.ports.status import StatusRecords
 from ingest.ports.troubled import TroubledMessages
 
 
+class Severity(Enum):
+    """How bad a problem of the ledger is.
+
+    Attributes:
+        WARNING: it works, with less safety.
+        FAILURE: it does not work now.
+        FATAL: it must not be used like this; processes do not start.
+    """
+
+    WARNING = "warning"
+    FAILURE = "failure"
+    FATAL = "fatal"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerProblem:
+    """A precondition that the ledger does not meet. `text` says what is wrong and what to do."""
+
+    severity: Severity
+    text: str
+
+
 class LedgerConnection(Protocol):
     """The connection to the ledger."""
+
+    def problems(self) -> list[LedgerProblem]:
+        """Check what the ledger must be set to, and that it can be written to; return what is wrong.
+
+        Raises:
+            LedgerUnavailableError: it does not answer.
+        """
+        ...
 
     def ping(self) -> None:
         """Check that the ledger answers.

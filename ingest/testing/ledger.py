@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ingest.domain.message import FailedMessage, OpenMessage
     from ingest.domain.seen import SeenRecord
     from ingest.ports.claims import Claim, WorkSet
+    from ingest.ports.ledger import LedgerProblem
     from ingest.ports.seen import Registration
     from ingest.ports.slots import Refusal
     from ingest.ports.status import MailboxStatus, Memory
@@ -36,6 +37,9 @@ class MemoryLedger(Ledger):
     Args:
         clock: returns seconds since 1970.
         events: receives the events of completed and failed messages.
+
+    Attributes:
+        found_problems: what `problems` returns.
     """
 
     def __init__(self, clock: Callable[[], float], events: MemoryEventLog) -> None:
@@ -47,6 +51,7 @@ class MemoryLedger(Ledger):
         self.messages: WorkSet = self._messages
         self.sinks: WorkSet = self._sinks
         self._incarnation = 0
+        self.found_problems: list[LedgerProblem] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -91,6 +96,10 @@ class MemoryLedger(Ledger):
     @override
     def ping(self) -> None:
         pass
+
+    @override
+    def problems(self) -> list[LedgerProblem]:
+        return list(self.found_problems)
 
     @override
     def announce(self, digest: str, epoch: int = 0, silence: float = ANNOUNCED_FOR) -> Precedence:

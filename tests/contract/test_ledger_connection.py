@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socketserver
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.adapters.ledger import connect
+from ingest.adapters.ledger import connect, preconditions
 from ingest.adapters.ledger.address import Broker, broker, redis_url
+from ingest.adapters.ledger.connection import CONNECT_SECONDS
 from ingest.errors import LedgerUnavailableError, StartError
+from ingest.ports.ledger import Severity
 from tests.support.servers import free_port
-from tests.support.valkey import Valkey
+from tests.support.valkey import PERSISTENT, Valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,6 +160,91 @@ def test_replica_is_reported_as_one(server: Valkey) -> None:
         client.replicaof("127.0.0.1", str(free_port()))
         with pytest.raises(LedgerUnavailableError, match="replica"):
             ledger.mailboxes.add(["a"])
+
+
+def found(url: str) -> list[tuple[Severity, str]]:
+    with ledger_at(url) as ledger:
+        return [(problem.severity, problem.text) for problem in ledger.problems()]
+
+
+def test_persistent_server_has_no_problem(tmp_path: Path) -> None:
+    with Valkey(tmp_path, PERSISTENT) as server, closing(server.client()) as client:
+        assert found(server.url) == []
+        assert client.keys("*") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "severity", "words"),
+    [
+        ({"maxmemory-policy": "allkeys-lru"}, Severity.FATAL, "maxmemory-policy allkeys-lru.*set .* noeviction"),
+        ({"maxmemory-policy": "volatile-ttl"}, Severity.FATAL, "maxmemory-policy volatile-ttl"),
+        ({"maxmemory": "1"}, Severity.FAILURE, "raise maxmemory"),
+        ({"save": ""}, Severity.WARNING, "loses it at a restart; set appendonly yes"),
+    ],
+)
+def test_setting_that_endangers_mail_is_a_problem(
+    server: Valkey, settings: dict[str, str], severity: Severity, words: str
+) -> None:
+    with closing(server.client()) as client:
+        client.config_set("save", "900 1")
+        assert found(server.url) == []
+        for name, value in settings.items():
+            client.config_set(name, value)
+        ((found_severity, text),) = found(server.url)
+    assert found_severity is severity
+    assert re.search(words, text)
+
+
+def test_nearly_full_ledger_is_a_problem(server: Valkey) -> None:
+    with closing(server.client()) as client:
+        client.config_set("save", "900 1")
+        used = int(client.info("memory")["used_memory"])
+        client.config_set("maxmemory", used * 20 // 19)
+        ((severity, text),) = found(server.url)
+    assert severity is Severity.FAILURE
+    assert re.search(r"uses 9\d% of its memory", text)
+
+
+def test_replica_is_a_problem(server: Valkey) -> None:
+    with closing(server.client()) as client:
+        client.config_set("save", "900 1")
+        client.replicaof("127.0.0.1", str(free_port()))
+    assert found(server.url) == [
+        (Severity.FAILURE, "the ledger is a read-only replica; set the address of the primary")
+    ]
+
+
+def test_cluster_mode_is_a_problem(tmp_path: Path) -> None:
+    with Valkey(tmp_path, ("--cluster-enabled", "yes")) as server:
+        assert (preconditions.CLUSTER.severity, preconditions.CLUSTER.text) in found(server.url)
+
+
+def test_user_who_may_not_look_is_told_that_nobody_can_tell(server: Valkey) -> None:
+    with closing(server.client()) as client:
+        for user, rule in (("one", "-info"), ("two", "-config")):
+            client.execute_command("ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "+@all", rule)  # type: ignore[no-untyped-call] # redis-py has no types here
+    for user, words in (("one", "may not send INFO"), ("two", "does not tell whether it writes snapshots")):
+        ((severity, text),) = found(server.url.replace("://", f"://{user}:secret@"))
+        assert severity is Severity.WARNING
+        assert words in text
+
+
+def test_user_who_may_not_write_is_a_problem(server: Valkey) -> None:
+    with closing(server.client()) as client:
+        client.config_set("save", "900 1")
+        client.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "&*", "+@all", "-set")  # type: ignore[no-untyped-call] # redis-py has no types here
+    ((severity, text),) = found(server.url.replace("://", "://reader:secret@"))
+    assert severity is Severity.FAILURE
+    assert "too few permissions" in text
+
+
+def test_port_without_tls_is_named_soon(server: Valkey) -> None:
+    """Within the time for connecting, and without a second attempt."""
+    started = time.monotonic()
+    raises = pytest.raises(LedgerUnavailableError, match="use redis:// instead of rediss://")
+    with ledger_at(server.url.replace("redis://", "rediss://")) as ledger, raises:
+        ledger.ping()
+    assert time.monotonic() - started < 2 * CONNECT_SECONDS
 
 
 def test_hanging_server_times_out(server: Valkey) -> None:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis import exceptions as redis_errors
 from redis.backoff import ExponentialBackoff
+from redis.connection import SSLConnection
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedSSLConnection
 
 from ingest.adapters.ledger.address import login_options, redis_url, tls_options
 from ingest.domain.sentinels import read_sentinels
 from ingest.errors import LedgerUnavailableError, StartError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
 
     from redis.commands.core import Script
@@ -36,6 +38,11 @@ HEALTH_CHECK_SECONDS = 30
 _SCRIPTS = resources.files("ingest.adapters.ledger") / "scripts"
 _INCLUDE = re.compile(r"^-- Include: (.+)$", re.MULTILINE)
 
+
+class _NoTlsError(redis_errors.RedisError):
+    """The server does not answer the TLS handshake. Not a `ConnectionError`, which would be retried."""
+
+
 _REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     (
         redis_errors.AuthenticationError,
@@ -44,6 +51,16 @@ _REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     (
         redis_errors.NoPermissionError,
         "the ledger's user has too few permissions; allow it scripts, and all commands on keys {{mailhaul}}:*",
+    ),
+    (
+        _NoTlsError,
+        ("the ledger does not answer the TLS handshake, so this port probably expects connections without TLS; "
+        "use redis:// instead of rediss://, or the port for TLS"),
+    ),
+    (
+        redis_errors.MovedError,
+        ("the ledger is a node of a Redis Cluster, which Mailhaul cannot use; set the address of a server without "
+        "cluster mode"),
     ),
     (redis_errors.BusyLoadingError, "the ledger is loading its data after a restart; wait until it has finished"),
     (redis_errors.OutOfMemoryError, "the ledger is out of memory; give it more (maxmemory)"),
@@ -83,13 +100,25 @@ class RedisConnection:
             return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types here
 
     def call_if_allowed(self, *command: Argument) -> Any:
-        """`call`, but return None if the user may not send this command."""
+        """`call`, but return None if the user may not send this command, or the server does not offer it."""
         try:
             return self.call(*command)
         except LedgerUnavailableError as error:
-            if isinstance(error.__cause__, redis_errors.NoPermissionError):
+            cause = error.__cause__
+            if isinstance(cause, redis_errors.NoPermissionError) or "unknown command" in str(cause).lower():
                 return None
             raise
+
+    def refusal_of(self, *commands: Sequence[Argument]) -> str | None:
+        """Send commands one after the other; return why the server refuses one, or None."""
+        try:
+            for command in commands:
+                self.call(*command)
+        except LedgerUnavailableError as error:
+            if isinstance(error.__cause__, redis_errors.ConnectionError | redis_errors.TimeoutError):
+                raise
+            return str(error)
+        return None
 
     def atomically(self, *commands: Sequence[Argument]) -> list[Any]:
         """Send several commands as one transaction."""
@@ -117,6 +146,25 @@ class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     """Connections to the primary that the Sentinels name. A thread waits for one if all are in use."""
 
 
+class _TlsHandshake(SSLConnection):
+    """Limits the handshake to the time for connecting: a port without TLS would never answer."""
+
+    def _wrap_socket_with_ssl(self, sock: socket.socket) -> Any:
+        before = sock.gettimeout()
+        sock.settimeout(CONNECT_SECONDS)
+        try:
+            wrapped = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]  # redis-py has no types here
+        except TimeoutError as error:
+            sock.close()
+            raise _NoTlsError from error
+        wrapped.settimeout(before)
+        return wrapped
+
+
+class _SentinelTlsHandshake(_TlsHandshake, SentinelManagedSSLConnection):
+    """The same for a primary that Sentinels name."""
+
+
 def _pool(url: str) -> ConnectionPool:
     options: dict[str, Any] = {
         "max_connections": MAX_CONNECTIONS,
@@ -132,6 +180,8 @@ def _pool(url: str) -> ConnectionPool:
     }
     sentinels = read_sentinels(url)
     if sentinels is None:
+        if redis_url(url).startswith("rediss://"):
+            options["connection_class"] = _TlsHandshake
         return BlockingConnectionPool.from_url(redis_url(url), **options)
     tls = tls_options(sentinels)
     asked = {**login_options(sentinels.sentinel_login), **tls, "protocol": 2}
@@ -141,6 +191,8 @@ def _pool(url: str) -> ConnectionPool:
         sentinel_kwargs={"socket_connect_timeout": SENTINEL_SECONDS, "socket_timeout": SENTINEL_SECONDS, **asked},
     )
     served = {**login_options(sentinels.login), **tls, "db": sentinels.database}
+    if tls:
+        served["connection_class"] = _SentinelTlsHandshake
     return _SentinelPool(sentinels.service, manager, **options, **served)  # type: ignore[no-untyped-call]  # as above
 
 

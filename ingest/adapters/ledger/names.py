@@ -25,6 +25,7 @@ PAUSED = PREFIX + "paused"
 INCARNATION = PREFIX + "incarnation"
 REBUILT = PREFIX + "rebuilt"
 LAST_TICK = PREFIX + "tick"
+PROBE = PREFIX + "probe"
 REJECTING_SINKS = PREFIX + "rejecting"
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from typing_extensions import override
 
-from ingest.adapters.ledger import names
+from ingest.adapters.ledger import names, preconditions
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.domain.seen import SeenRecord, pack_records, unpack_records
 from ingest.errors import StaleClaimError
-from ingest.ports.ledger import Ledger
+from ingest.ports.ledger import Ledger, LedgerProblem, Severity
 from ingest.ports.schedule import ANNOUNCED_FOR, Precedence
 from ingest.ports.seen import Seen
 from ingest.ports.slots import Refusal
@@ -60,6 +60,18 @@ class RedisLedger(Ledger):
     @override
     def ping(self) -> None:
         self._connection.call("PING")
+
+    @override
+    def problems(self) -> list[LedgerProblem]:
+        found = [preconditions.UNKNOWN]
+        if (info := self._connection.call_if_allowed("INFO")) is not None:
+            save = self._connection.call_if_allowed("CONFIG", "GET", "save")
+            found = list(preconditions.problems_of(info, None if save is None else _value(save)))
+        refused = self._connection.refusal_of(("SET", names.PROBE, "1", "PX", 60_000), ("DEL", names.PROBE))
+        # A server that says why is not reported twice.
+        if refused is not None and all(problem.severity is Severity.WARNING for problem in found):
+            found.append(LedgerProblem(Severity.FAILURE, refused))
+        return found
 
     @override
     def announce(self, digest: str, epoch: int = 0, silence: float = ANNOUNCED_FOR) -> Precedence:
@@ -363,6 +375,13 @@ class RedisLedger(Ledger):
         if answer == _STALE:
             raise StaleClaimError("the claim is stale; nothing was changed")
         return answer
+
+
+def _value(reply: Mapping[Any, Any] | Sequence[Any]) -> str:
+    """The value in the reply to CONFIG GET for one option."""
+    values = list(reply.values()) if isinstance(reply, dict) else list(reply)[1:]
+    value = values[0] if values else b""
+    return value.decode() if isinstance(value, bytes) else str(value or "")
 
 
 def _milliseconds(time: datetime) -> int:

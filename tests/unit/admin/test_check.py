@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.admin.check import Check, Finding
+from ingest.admin.check import Check, Finding, require_usable
 from ingest.domain.mailbox import Deletion, Mailbox, Server
-from ingest.errors import MaildropAuthError, StoreRefusedError
+from ingest.errors import LedgerUnavailableError, MaildropAuthError, StartError, StoreRefusedError
+from ingest.ports.ledger import LedgerProblem, Severity
 from ingest.ports.maildrop import Terms
+from ingest.testing.eventlog import MemoryEventLog
+from ingest.testing.ledger import MemoryLedger
 from ingest.testing.scanner import MemoryScanner
 from tests.support.bench import Bench, bench, mail, mailbox
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,3 +123,32 @@ def test_a_server_without_unique_ids_needs_the_policy_to_delete() -> None:
 def test_connection_without_tls_is_reported(make: Callable[[str], Mailbox], reported: bool) -> None:  # noqa: FBT001
     with bench(make("a")) as b:
         assert ("unencrypted" in check(b)["a"].detail) == reported
+
+
+def test_problems_of_the_ledger_are_reported_and_warnings_are_no_failure() -> None:
+    with bench() as b:
+        assert check(b)["ledger"] == Finding("ledger", "", ok=True, detail="a probe key was written and deleted")
+        b.ledger.found_problems = [LedgerProblem(Severity.WARNING, "no log")]
+        finding = check(b)["ledger"]
+        assert (finding.ok, finding.detail) == (True, "a probe key was written and deleted; warning: no log")
+        b.ledger.found_problems.append(LedgerProblem(Severity.FAILURE, "it is full"))
+        finding = check(b)["ledger"]
+        assert (finding.ok, finding.detail) == (False, "warning: no log; it is full")
+
+
+def test_process_starts_unless_the_ledger_must_not_be_used() -> None:
+    with bench() as b:
+        b.ledger.found_problems = [LedgerProblem(Severity.FAILURE, "it is full")]
+        require_usable(b.ledger)
+        b.ledger.found_problems.append(LedgerProblem(Severity.FATAL, "it evicts keys"))
+        with pytest.raises(StartError, match=r"^it evicts keys$"):
+            require_usable(b.ledger)
+
+
+def test_process_starts_while_the_ledger_does_not_answer() -> None:
+    class Silent(MemoryLedger):
+        def problems(self) -> list[LedgerProblem]:
+            raise LedgerUnavailableError
+
+    clock = Clock()
+    require_usable(Silent(clock, MemoryEventLog(clock)))

@@ -1,0 +1,65 @@
+"""What the server of the ledger must be set to, as far as INFO and CONFIG report it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ingest.ports.ledger import LedgerProblem, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Above this share of its memory the server is about to reject writes.
+FULL = 0.9
+
+UNKNOWN = LedgerProblem(
+    Severity.WARNING,
+    "the ledger's user may not send INFO, so nobody can tell whether the server evicts keys, persists its data or is "
+    "nearly full; allow INFO, or see yourself to maxmemory-policy noeviction and appendonly yes",
+)
+CLUSTER = LedgerProblem(
+    Severity.FATAL,
+    "the ledger is a node of a Redis Cluster, which Mailhaul cannot use: it does not follow keys to other nodes; set "
+    "the address of a server without cluster mode (cluster-enabled no), with Sentinels if it is to fail over",
+)
+
+
+def problems_of(info: Mapping[str, Any], save: str | None) -> Iterator[LedgerProblem]:
+    """Yield what is wrong.
+
+    Args:
+        info: the reply to INFO.
+        save: the option `save`: when the server writes snapshots; empty if never, None if it does not tell.
+    """
+    if int(info.get("cluster_enabled", 0)):
+        yield CLUSTER
+    if info.get("role") in {"slave", "replica"}:
+        yield LedgerProblem(Severity.FAILURE, "the ledger is a read-only replica; set the address of the primary")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield LedgerProblem(
+            Severity.FATAL,
+            f"the ledger evicts keys when its memory is full (maxmemory-policy {policy}), which loses mail; "
+            "set maxmemory-policy noeviction",
+        )
+    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if limit and used > FULL * limit:
+        yield LedgerProblem(
+            Severity.FAILURE,
+            f"the ledger uses {used / limit:.0%} of its memory and will soon reject writes; raise maxmemory, "
+            "or see to the sinks that are behind (`mailhaul status`)",
+        )
+    if not int(info.get("aof_enabled", 0)):
+        yield from _without_log(save)
+
+
+def _without_log(save: str | None) -> Iterator[LedgerProblem]:
+    if save is None:
+        yield LedgerProblem(
+            Severity.WARNING,
+            "the ledger has no append-only file, and does not tell whether it writes snapshots; set appendonly yes",
+        )
+    elif not save:
+        yield LedgerProblem(
+            Severity.WARNING, "the ledger keeps its data in memory only and loses it at a restart; set appendonly yes"
+        )
