@@ -54,13 +54,17 @@ _REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     ),
     (
         _NoTlsError,
-        ("the ledger does not answer the TLS handshake, so this port probably expects connections without TLS; "
-        "use redis:// instead of rediss://, or the port for TLS"),
+        (
+            "the ledger does not answer the TLS handshake, so this port probably expects connections without TLS; "
+            "use redis:// instead of rediss://, or the port for TLS"
+        ),
     ),
     (
         redis_errors.MovedError,
-        ("the ledger is a node of a Redis Cluster, which Mailhaul cannot use; set the address of a server without "
-        "cluster mode"),
+        (
+            "the ledger is a node of a Redis Cluster, which Mailhaul cannot use; set the address of a server without "
+            "cluster mode"
+        ),
     ),
     (redis_errors.BusyLoadingError, "the ledger is loading its data after a restart; wait until it has finished"),
     (redis_errors.OutOfMemoryError, "the ledger is out of memory; give it more (maxmemory)"),
