@@ -6,6 +6,7 @@ import json
 import socketserver
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,17 +26,19 @@ if TYPE_CHECKING:
 
 MAILS = [mail(str(number), "text\r\n" * 50) for number in range(1, 7)]
 CULPRIT = 2
+EARLY = 5  # messages that a session hands out if it ends early
 IMPATIENT = Deadlines(connect=5, tls=5, reply=0.3, idle=0.3, quit=5, poll=30)
 FAULTS = ["hangs up", "cuts", "stalls", "stalls inside", "answers nonsense", "refuses in two lines", "drips"]
 
 
 class _Session(socketserver.StreamRequestHandler):
-    """One session: a maildrop of `MAILS` that nothing is deleted from."""
+    """One session: a maildrop that nothing is deleted from."""
 
     server: TroubledServer
 
     def handle(self) -> None:
         self.server.sessions += 1
+        self.retrieved = 0
         with suppress(OSError, StopIteration):
             self.wfile.write(b"+OK\r\n")
             while line := self.rfile.readline():
@@ -46,14 +49,20 @@ class _Session(socketserver.StreamRequestHandler):
             extensions = b"PIPELINING\r\n" if self.server.pipelining else b""
             self.wfile.write(b"+OK\r\nUIDL\r\nTOP\r\n" + extensions + b".\r\n")
         elif verb == "STAT":
-            self.wfile.write(b"+OK %d 1000\r\n" % len(MAILS))
+            self.wfile.write(b"+OK %d 1000\r\n" % len(self.server.mails))
         elif verb == "UIDL":
-            self._rows(b"u%d" % n for n in range(1, len(MAILS) + 1 - self.server.uidl_lacks))
+            self._rows(b"u%d" % n for n in range(1, len(self.server.mails) + 1 - self.server.uidl_lacks))
         elif verb == "LIST":
-            self._rows(b"%d" % len(raw) for raw in MAILS)
+            self._rows(b"%d" % (self.server.listed_size or len(raw)) for raw in self.server.mails)
+        elif verb == "TOP":
+            head = self.server.mails[int(number) - 1].partition(b"\r\n\r\n")[0]
+            self.wfile.write(b"+OK\r\n" + head + b"\r\n\r\n.\r\n")
         elif verb == "RETR":
             self.server.retrieved.append(int(number))
-            body = MAILS[int(number) - 1] + b".\r\n"
+            if self.server.fault == "ends early" and self.retrieved == EARLY:
+                raise StopIteration
+            self.retrieved += 1
+            body = self.server.mails[int(number) - 1] + b".\r\n"
             if int(number) == CULPRIT:
                 self._fail(b"+OK\r\n" + body)
             else:
@@ -101,6 +110,8 @@ class TroubledServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Session)
         self.fault, self.pipelining = fault, pipelining
         self.sessions = 0
+        self.mails = MAILS
+        self.listed_size = 0  # of every message, in place of its own
         self.uidl_lacks = 0  # messages at the end
         self.retrieved: list[int] = []
         self.over = threading.Event()
@@ -164,6 +175,28 @@ def test_words_of_the_server_are_kept_for_a_refused_message() -> None:
         (message,) = made.ledger.troubled("a")
         assert message.trouble in (Trouble.REFUSED, Trouble.ENDS_SESSION)
         assert message.words
+
+
+def test_messages_larger_than_listed_prevent_no_other() -> None:
+    with polling("") as (made, server):
+        server.mails = [*(mail(f"large {number}", "x\r\n" * 60_000) for number in range(4)), *MAILS]
+        server.listed_size = 100
+        made.mailboxes["a"] = replace(made.mailboxes["a"], limits=Limits(message_bytes=2_000))
+        made.everything()
+        assert made.ledger.statuses()["a"].result != "success", "nothing was stored"
+        made.everything()
+        assert made.ledger.statuses()["a"].result == "success"
+        assert len(subjects(made)) == len(server.mails)
+        assert len(server.retrieved) == 4 + len(MAILS), "the large ones are taken by TOP the second time"
+
+
+def test_server_that_ends_each_session_early_hands_out_all_mail() -> None:
+    with polling("ends early") as (made, server):
+        server.mails = [mail(str(number)) for number in range(50)]
+        for _ in range(4):
+            made.everything()
+        assert len(subjects(made)) == len(server.mails)
+        assert server.sessions <= 16
 
 
 def test_messages_that_uidl_lacks_are_counted() -> None:
