@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import socketserver
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -160,6 +161,60 @@ def test_replica_is_reported_as_one(server: Valkey) -> None:
         client.replicaof("127.0.0.1", str(free_port()))
         with pytest.raises(LedgerUnavailableError, match="replica"):
             ledger.mailboxes.add(["a"])
+
+
+@contextmanager
+def forwarding(ports: list[int]) -> Iterator[str]:
+    """An address that forwards each new connection to the last of `ports`, which may change, as a name may."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", ports[-1])) as upstream:
+                back = threading.Thread(target=copy, args=(upstream, self.request), daemon=True)
+                back.start()
+                copy(self.request, upstream)
+                back.join()
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_demoted_primary_is_left_for_the_new_one(server: Valkey, tmp_path: Path) -> None:
+    """The demoted server stays alive, and keeps its connections."""
+    (tmp_path / "other").mkdir()
+    ports = [server.port]
+    with Valkey(tmp_path / "other") as other, forwarding(ports) as url, ledger_at(url) as ledger:
+        ledger.mailboxes.add(["a"])
+        ports.append(other.port)
+        with closing(server.client()) as client:
+            client.replicaof("127.0.0.1", str(other.port))
+        with pytest.raises(LedgerUnavailableError, match="replica"):
+            ledger.mailboxes.add(["b"])
+        assert ledger.mailboxes.add(["b"]) == 1
+
+
+def test_primary_that_is_promoted_again_is_used_again(server: Valkey) -> None:
+    with closing(server.client()) as client, ledger_at(server.url) as ledger:
+        client.replicaof("127.0.0.1", str(free_port()))
+        with pytest.raises(LedgerUnavailableError, match="replica"):
+            ledger.mailboxes.add(["a"])
+        client.replicaof("NO", "ONE")
+        assert ledger.mailboxes.add(["a"]) == 1
 
 
 def found(url: str) -> list[tuple[Severity, str]]:

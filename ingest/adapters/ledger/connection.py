@@ -100,7 +100,7 @@ class RedisConnection:
         Raises:
             LedgerUnavailableError: as every method here; the text says what to do.
         """
-        with _translated():
+        with self._translated():
             return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types here
 
     def call_if_allowed(self, *command: Argument) -> Any:
@@ -126,19 +126,30 @@ class RedisConnection:
 
     def atomically(self, *commands: Sequence[Argument]) -> list[Any]:
         """Send several commands as one transaction."""
-        with _translated(), self._redis.pipeline(transaction=True) as pipeline:
+        with self._translated(), self._redis.pipeline(transaction=True) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # as above
             return pipeline.execute()
 
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """Run a script of `scripts/`, which is loaded if the server does not have it."""
-        with _translated():
+        with self._translated():
             return self._script(name)(keys, arguments)
 
     def close(self) -> None:
         """Close all connections."""
         self._pool.disconnect()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except redis_errors.RedisError as error:
+            if isinstance(error, redis_errors.ReadOnlyError | redis_errors.MovedError):
+                # A primary that was demoted keeps its connections, and would answer like this forever. A new
+                # connection goes where the address, or the Sentinels, point now. Other threads close their own.
+                self._pool.disconnect(inuse_connections=False)
+            raise LedgerUnavailableError(_remedy(error)) from error
 
     def _script(self, name: str) -> Script:
         if name not in self._scripts:
@@ -218,14 +229,6 @@ def script_source(name: str) -> str:
 
     add(name)
     return "\n".join(sources.values())
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except redis_errors.RedisError as error:
-        raise LedgerUnavailableError(_remedy(error)) from error
 
 
 def _remedy(error: redis_errors.RedisError) -> str:
