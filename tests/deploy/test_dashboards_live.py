@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.ports.sink import Verdict
 from tests.support.dashboards import Panel, panels
 from tests.support.prometheus import find_prometheus
 from tests.support.servers import missing
@@ -96,7 +97,7 @@ def test_every_panel_shows_data_and_names_the_failing_mailboxes_and_sinks(tmp_pa
             return lag[UNAVAILABLE] > 5 and lag[UNAVAILABLE] > 2 * lag[CONFIRMING]
 
         eventually(unavailable_lags_most, lambda: shown("Slowest sinks", prometheus))
-        eventually(lambda: f"{REFUSING}: refused" in shown("Events by sink and result", prometheus))
+        eventually(lambda: f"{REFUSING}: {Verdict.REJECTED}" in shown("Events by sink and result", prometheus))
         # Where is it slow? The line costs 0.15 s each way, on top of what the same server takes without it.
         slow, fast = sorted(shown("Slowest servers", prometheus).values(), reverse=True)[:2]
         assert slow > fast
