@@ -177,6 +177,16 @@ def test_words_of_the_server_are_kept_for_a_refused_message() -> None:
         assert message.words
 
 
+def test_message_slower_than_the_deadline_of_a_poll_delays_no_other() -> None:
+    with polling("drips") as (made, _):
+        slow = replace(IMPATIENT, poll=1)
+        made.mailboxes["a"] = replace(made.mailboxes["a"], deadlines=slow, limits=Limits(minimum_rate=1))
+        made.everything()
+        assert subjects(made) == ["1", "3", "4", "5", "6"]
+        (message,) = made.ledger.troubled("a")
+        assert (message.number, message.code, message.times) == (CULPRIT, "timeout", 2)
+
+
 def test_messages_larger_than_listed_prevent_no_other() -> None:
     with polling("") as (made, server):
         server.mails = [*(mail(f"large {number}", "x\r\n" * 60_000) for number in range(4)), *MAILS]
