@@ -65,7 +65,10 @@ class Schedule(WorkSets, Protocol):
         ...
 
     def record_tick(self) -> None:
-        """Record that the scheduler ran now."""
+        """Record that the scheduler ran now.
+
+        If the ledger's clock was set back since the last tick, all due times and deadlines move back with it.
+        """
         ...
 
     def last_tick(self) -> float | None:

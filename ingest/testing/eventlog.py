@@ -216,6 +216,11 @@ class MemoryEventLog(EventLog):
             found = [known.pop(sink, None) for known in (self._groups, self._begins, self._left, self._rejected)]
             return any(one is not None for one in found)
 
+    def all_retrying(self) -> list[MemoryWorkSet]:
+        """The work sets of the retrying events of every sink."""
+        with self._lock:
+            return [queue.retrying for queue in self._rejected.values()]
+
     def counts(self) -> tuple[int, int]:
         """How many events are in the stream, and in the dead-letter queues of all sinks."""
         with self._lock:

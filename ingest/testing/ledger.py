@@ -342,7 +342,12 @@ class MemoryLedger(Ledger):
 
     @override
     def record_tick(self) -> None:
-        self._last_tick = self._clock()
+        with self._lock:
+            back = (self._last_tick or 0.0) - self._clock()
+            if back > 1.0:
+                for work in (self._mailboxes, self._messages, self._sinks, *self._events.all_retrying()):
+                    work.move_back(back)
+            self._last_tick = self._clock()
 
     @override
     def last_tick(self) -> float | None:

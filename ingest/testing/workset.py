@@ -141,6 +141,14 @@ class MemoryWorkSet(WorkSet):
         with self._lock:
             return self.holds(claim) and self._items[claim.id].at > self._now()
 
+    def move_back(self, seconds: float) -> None:
+        """Move all times to come, after the clock was set back by so much."""
+        with self._lock:
+            now = self._now()
+            for item in self._items.values():
+                if item.at > now:
+                    item.at = max(now, item.at - round(seconds * 1000))
+
     def clear(self) -> None:
         """Lose everything, the last fence too."""
         with self._lock:

@@ -135,3 +135,18 @@ def test_ledger_that_crashed_does_not_trust_its_data(tmp_path: Path) -> None:
         with closing(ledger):
             assert not ledger.seen(BOX).known
             assert ledger.unknown([BOX])
+
+
+def test_due_times_and_deadlines_move_with_a_clock_that_was_set_back(client: Redis, ledger: RedisLedger) -> None:
+    """As after a step back by an hour: the scores and the last tick are an hour ahead."""
+    now, hour = client.time()[0], 3600
+    for key, item, seconds in (("due", "waiting", 60), ("due", "due", -5), ("claimed", "dead", 30)):
+        client.zadd(f"{names.MAILBOXES}:{key}", {item: (now + seconds + hour * (seconds > 0)) * 1000})
+    client.set(names.LAST_TICK, f"{now + hour}.000000")
+    for _ in range(2):
+        ledger.record_tick()
+    standing = ledger.mailboxes.standing()
+    assert 50 <= standing["waiting"].due_in <= 62
+    assert standing["due"].due_in == 0
+    assert ledger.mailboxes.due_in("dead") is None
+    assert 20_000 <= client.zscore(f"{names.MAILBOXES}:claimed", "dead") - now * 1000 <= 32_000  # type: ignore[operator]

@@ -313,8 +313,10 @@ class RedisLedger(Ledger):
 
     @override
     def record_tick(self) -> None:
-        second, microsecond = self._connection.call("TIME")
-        self._connection.call("SET", names.LAST_TICK, f"{second}.{microsecond:06}")
+        rejecting = self._connection.call("SMEMBERS", names.REJECTING_SINKS)
+        retrying = (RedisWorkSet(self._connection, names.retrying(sink.decode())) for sink in rejecting)
+        works = (self._mailboxes, self._messages, self._sinks, *retrying)
+        self._connection.run("tick", [names.LAST_TICK, *(key for one in works for key in (one.due, one.claimed))])
 
     @override
     def last_tick(self) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ingest.ports.schedule import ANNOUNCED_FOR
 from ingest.ports.wakeups import Queue
 from ingest.testing.wakeups import MemoryWakeups
@@ -201,3 +203,19 @@ def test_older_scheduler_takes_over_when_the_newest_is_gone() -> None:
         assert b.ledger.mailboxes.members() == {"a", "b"}
         new.tick(NEW)
         assert b.ledger.mailboxes.members() == {"a", "c"}
+
+
+@pytest.mark.parametrize("steps", [(-3600,), (86_400, -86_400)])
+def test_polls_go_on_after_the_clock_of_the_ledger_was_set_back(steps: tuple[int, ...]) -> None:
+    with bench() as b:
+        b.ticker.tick(b.schedule())
+        b.poll_stage.run(never)
+        for step in steps:
+            b.clock.time += step
+            b.ticker.tick(b.schedule())
+            b.poll_stage.run(never)
+        before = b.maildrops["a"].sessions
+        b.clock.time += 61
+        b.ticker.tick(b.schedule())
+        b.poll_stage.run(never)
+        assert b.maildrops["a"].sessions == before + 1

@@ -1,0 +1,17 @@
+-- KEYS: last tick, sorted set of due times or deadlines...
+-- ARGV:
+-- Records the time of a tick. If the clock was set back since the last one, all times to come move with it: otherwise
+-- nothing would be due until the clock has caught up.
+-- Atomic, because two schedulers that notice the same step would both move the times.
+-- Include: clock
+local micros, now = microseconds(), milliseconds()
+local back = math.floor(tonumber(redis.call('GET', KEYS[1]) or '0') * 1000) - now
+if back > 1000 then
+  for i = 2, #KEYS do
+    local later = redis.call('ZRANGEBYSCORE', KEYS[i], '(' .. whole(now), '+inf', 'WITHSCORES')
+    for j = 1, #later, 2 do
+      redis.call('ZADD', KEYS[i], whole(math.max(now, tonumber(later[j + 1]) - back)), later[j])
+    end
+  end
+end
+redis.call('SET', KEYS[1], string.format('%d.%06d', math.floor(micros / 1000000), micros % 1000000))
