@@ -39,6 +39,7 @@ FIELDS = frozenset(
         "defects",
         "deleted",
         "duplicate",
+        "epoch",
         "error",
         "event_id",
         "failed",

@@ -131,7 +131,7 @@ class Ticker:
         for sink in schedule.sinks:
             self.events.ensure_group(sink)
         for sink in left:
-            log.warning("sink.left", sink=sink, kept_seconds=RETIRED_AFTER)
+            log.warning("sink.left", sink=sink, seconds=RETIRED_AFTER)
         return True
 
     def _follow_mailboxes(self, schedule: Schedule) -> bool:

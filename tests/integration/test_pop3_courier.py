@@ -171,8 +171,10 @@ def test_messages_that_quit_did_not_delete_are_deleted_later_and_not_ingested_ag
             at_rest(courier)
             assert len(courier.maildrop("again")) == 3, "they were still there"
         courier.own("again")
-        assert poll(made) == (3, 3)
-        at_rest(courier)
+        # What the server said it had deleted may be another message by now: it is fetched and compared before DELE.
+        for _ in range(2):
+            assert poll(made) == (3, 3)
+            at_rest(courier)
     assert courier.maildrop("again") == []
 
 

@@ -152,7 +152,7 @@ def test_nothing_is_written_over(mail: Path, tmp_path: Path, capfd: pytest.Captu
     assert parse_files([mail], out, as_json=True) == 1
     assert (out / "2-a.pdf").read_bytes() == b"%PDF-1.4 other"
     (line,) = capfd.readouterr().err.splitlines()
-    assert "2-a.pdf: exists already, with other content" in line
+    assert "2-a.pdf: already exists with other content" in line
 
 
 @pytest.mark.parametrize("aim", ["elsewhere.txt", "missing.txt"])
