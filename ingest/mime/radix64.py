@@ -52,8 +52,8 @@ class Base64:
 
     def _forgiving(self, data: bytes) -> bytes:
         """Decode any bytes, the carried ones included. Padding ends a segment; a new one begins after it."""
-        if data.count(b"=") == len(data):
-            # Nothing but padding, without end, is a known attack.
+        if data == b"=" * len(data):
+            # Nothing but padding, without end, is a known attack. Comparing is faster than counting a byte that recurs.
             self._carry, self._padded = b"", True
             return b""
         data = data.translate(None, _BLANKS)
