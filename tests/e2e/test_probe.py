@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.servers import free_port
 from tests.support.service import Service, mailhaul, write_config
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,9 @@ ENVIRONMENT = {"PROBE": "only-for-the-probe"}
 @pytest.mark.e2e
 def test_probe_succeeds_when_the_service_ingests_mail(tmp_path: Path) -> None:
     config = write_config(tmp_path, [_mailbox()])
-    with Service(config, env=ENVIRONMENT):
+    with Service(config, env=ENVIRONMENT) as service:
+        # Else the probe might start the embedded ledger first, and the service would refuse to share it.
+        eventually(lambda: "to stop:" in service.output.read_text(), "the service has not started")
         for _ in range(2):  # another mail each time
             done = mailhaul("probe", "helm-test", "--config", str(config), "--seconds", "60", env=ENVIRONMENT)
             assert done.returncode == 0, done.stdout + done.stderr
