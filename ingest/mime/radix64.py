@@ -53,7 +53,7 @@ class Base64:
     def _forgiving(self, data: bytes) -> bytes:
         """Decode any bytes, the carried ones included. Padding ends a segment; a new one begins after it."""
         if data == b"=" * len(data):
-            # Nothing but padding, without end, is a known attack. Comparing is faster than counting a byte that recurs.
+            # Nothing but padding, without end, is a known attack. Comparing is faster than counting each byte.
             self._carry, self._padded = b"", True
             return b""
         data = data.translate(None, _BLANKS)
