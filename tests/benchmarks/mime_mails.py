@@ -50,6 +50,17 @@ ebruar. Der Betrag ist innerhalb von 14 Tagen ohne Abzug f=C3=A4llig.
 _TEXT_HEAD = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n"
 
 
+def mails_of_sizes() -> dict[str, bytes]:
+    """One mail of each size that the end-to-end benchmark delivers, with CRLF line ends and bare of an own header."""
+    draw = random.Random(2027)  # noqa: S311 - no secrets
+    made = {
+        "5 KB": _HEAD + _TEXT_HEAD + _TEXT * 26,
+        "40 KB": _with_files(draw, 27_000),
+        "200 KB": _with_files(draw, 145_000),
+    }
+    return {name: mail.replace("\n", "\r\n").encode() for name, mail in made.items()}
+
+
 def write_mails(folder: Path) -> dict[str, list[Path]]:
     """Write the mails into a folder; returns the rows of the table and their files."""
     draw = random.Random(2026)  # noqa: S311 - no secrets

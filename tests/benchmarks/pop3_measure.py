@@ -92,7 +92,7 @@ def _python(contestant: str, task: Task) -> Figure:
     target = task.target
     where = [str(target.port), target.ca, target.user, str(task.polls)]
     with tempfile.TemporaryFile() as output:
-        figure = _run(
+        figure = measure(
             [sys.executable, "-m", f"tests.benchmarks.{module}", contestant, *where],
             lambda command: subprocess.Popen(command, stdout=output),
         )
@@ -116,7 +116,7 @@ def _program(contestant: str, task: Task) -> Figure:
         arguments = program.prepare(folder, task.target)
         user = _hand_over(folder)
         environment = {**os.environ, "HOME": name}
-        figure = _run(
+        figure = measure(
             [program.name, *arguments],
             lambda command: subprocess.Popen(
                 command,
@@ -137,9 +137,10 @@ def _program(contestant: str, task: Task) -> Figure:
     return figure
 
 
-def _run(
+def measure(
     command: list[str], start: Callable[[list[str]], subprocess.Popen[bytes]], good: set[int] | None = None
 ) -> Figure:
+    """Run a process to its end. CPU includes that of its children, peak memory is its own."""
     peak = _Peak()
     began = time.perf_counter()
     process = start(command)

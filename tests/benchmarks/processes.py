@@ -40,6 +40,11 @@ def usage_by_role(root: int) -> dict[str, Usage]:
     return found
 
 
+def cpu_of(pid: int) -> float:
+    """CPU seconds of one process so far."""
+    return _usage(pid).cpu
+
+
 def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
