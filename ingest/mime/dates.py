@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from ingest.mime.fields import split_fields
+from ingest.mime.header_lines import header_begin
 from ingest.mime.limits import MimeLimits
 from ingest.mime.text import decode_header
 
@@ -123,8 +124,11 @@ def received_at(head: bytes) -> datetime | None:
     Args:
         head: the beginning of the raw message.
     """
-    end = min((at for at in map(head.find, _HEADER_ENDS) if at >= 0), default=len(head))
-    fields = split_fields(head[:end], MimeLimits(), set())
+    begin = header_begin(head)
+    if head[begin : begin + 1] in b"\r\n":
+        return None  # it begins with a blank line, and so has no header
+    end = min((at for at in (head.find(end, begin) for end in _HEADER_ENDS) if at >= 0), default=len(head))
+    fields = split_fields(head[begin:end], MimeLimits(), set())
     received, date = fields.first(b"received"), fields.first(b"date")
     # The date of a Received header follows its last semicolon (RFC 5321 section 4.4).
     found = parse_date(received.rpartition(b";")[2]) if received is not None else None

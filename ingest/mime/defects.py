@@ -63,7 +63,10 @@ class Defect(Enum):
         "headers_outside_parts",
         "A preamble or epilogue, which is not read, contains MIME header fields",
     )
-    NO_BOUNDARY = "no_boundary", "A multipart declares no boundary; it was read as text"
+    NO_BOUNDARY = (
+        "no_boundary",
+        "A multipart declares no boundary; a line that looks like a delimiter was used, or it was read as text",
+    )
     HEADER_CAPPED = (
         "header_capped",
         "A header is larger or has more fields than the limits allow; the rest was ignored",

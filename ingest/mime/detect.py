@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 DETECT_BYTES = 4096
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _OOXML = "application/vnd.openxmlformats-officedocument."
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -55,6 +56,18 @@ _HEADER = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+# Of a mail without a name that says so: two of its own fields in the first lines, and nothing but fields before them.
+_STRONG_HEADER = re.compile(
+    rb"""
+      \s{0,99}+ (?: >?From [ ] [^\n]*\n )?+
+      (?: (?: [!-9;-~]{1,77} : [^\n]*\n (?:[ \t][^\n]*\n)*+ ){0,50}?
+          (?: received|return-path|from|to|subject|date|message-id|mime-version|delivered-to ) :
+          [^\n]*\n (?:[ \t][^\n]*\n)*+
+      ){2}
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_NAME_WITH_TYPE = re.compile(r".*\.[a-z][a-z0-9]{0,4}", re.IGNORECASE | re.DOTALL)
 _PDF = re.compile(rb"\s*%PDF-[0-9]\.[0-9]")
 _NOT_PRINTABLE = re.compile(rb"[^\t\r\n -~]")
 _NOT_BINARY = frozenset({"application/octet-stream", "application/rtf", "application/xml", "message/rfc822"})
@@ -97,8 +110,10 @@ def detect_type(first: bytes, declared: str, filename: str | None) -> str:
         return _zip(first)
     if first[:1] == b"\x30" and any(kind in first[:64] for kind in _CMS):
         return "application/pkcs7-signature" if "signature" in declared else "application/pkcs7-mime"
-    # PDF readers accept the signature anywhere in the first kilobyte. The formats above may contain a PDF that early.
-    return "application/pdf" if b"%PDF-" in first[:1024] else _text(first, declared, filename)
+    # PDF readers accept the signature anywhere in the first kilobyte. Other formats may contain a PDF that early.
+    text = first.removeprefix(_BYTE_ORDER_MARK)
+    pdf = b"%PDF-" in first[:1024] and not _is_message(text, declared, filename or "")
+    return "application/pdf" if pdf else _text(first, declared, filename)
 
 
 def _by_signature(first: bytes) -> str | None:
@@ -120,7 +135,7 @@ def _zip(first: bytes) -> str:
 
 
 def _text(first: bytes, declared: str, filename: str | None) -> str:
-    plain = first.removeprefix(b"\xef\xbb\xbf")
+    plain = first.removeprefix(_BYTE_ORDER_MARK)
     if first.startswith((b"\xff\xfe", b"\xfe\xff")):
         plain = first.decode("utf-16", "ignore").encode("utf-8", "ignore")
     if plain.translate(None, _CONTROLS) != plain:
@@ -129,11 +144,20 @@ def _text(first: bytes, declared: str, filename: str | None) -> str:
         return "application/xml"
     if _HTML.match(plain):
         return "text/html"
-    if (declared in _MESSAGES or (filename or "").lower().endswith(".eml")) and _HEADER.match(plain):
+    if _is_message(plain, declared, filename or ""):
         return "message/rfc822"
     if declared == "text/csv" or (filename or "").lower().endswith(".csv"):
         return "text/csv"
     return declared if declared in _TEXT_TYPES else "text/plain"
+
+
+def _is_message(plain: bytes, declared: str, filename: str) -> bool:
+    """Whether text is a mail: its type or its name says so, or it is a file of no type with the header of one."""
+    if declared in _MESSAGES or filename.lower().endswith(".eml"):
+        return _HEADER.match(plain) is not None
+    if declared != "application/octet-stream" or _NAME_WITH_TYPE.fullmatch(filename):
+        return False
+    return _STRONG_HEADER.match(plain.replace(b"\r", b"\n") if b"\n" not in plain else plain) is not None
 
 
 def _is_bare_xml(plain: bytes, declared: str, filename: str | None) -> bool:

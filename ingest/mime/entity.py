@@ -67,6 +67,11 @@ class Entity(NamedTuple):
     body_kind: BodyKind | None
 
     @property
+    def is_multipart(self) -> bool:
+        """Whether the entity has parts, also where it does not declare what divides them."""
+        return bool(self.boundaries) or self.media_type.startswith("multipart/")
+
+    @property
     def is_message(self) -> bool:
         """Whether the entity is a nested message."""
         return self.media_type in _NESTED
@@ -159,9 +164,8 @@ def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]
     if media_type.startswith("multipart/"):
         boundaries = _boundaries(kind)
         if not boundaries:
-            # A multipart without a boundary cannot be divided.
             defects.add(Defect.NO_BOUNDARY)
-            body_kind = "text"
+            body_kind = "text"  # unless a boundary can be guessed
     charset, disposed_as = parameters.get("charset"), _disposition(disposition) if disposition.value else None
     filename = disposition.parameters.get("filename") or parameters.get("name") or None
     return Entity(

@@ -76,3 +76,9 @@ def skip_leading_blanks(view: bytes, at: int, *, final: bool, part: bool) -> int
     if (_MIME_FIELD if part else _MAIL_FIELD).match(view, blanks.end()):
         return blanks.end()
     return at if final or len(view) - blanks.end() >= _LONGEST_NAME else None
+
+
+def header_begin(head: bytes) -> int:
+    """Return where the header of a message begins that may have a byte order mark and blank lines before it."""
+    at = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
+    return skip_leading_blanks(head, at, final=True, part=False) or at

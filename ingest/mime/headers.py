@@ -11,6 +11,7 @@ from ingest.mime.addresses import parse_addresses
 from ingest.mime.dates import parse_date
 from ingest.mime.defects import Defect
 from ingest.mime.fields import Fields, split_fields
+from ingest.mime.header_lines import header_begin
 from ingest.mime.limits import MimeLimits
 from ingest.mime.text import clean, decode_header
 
@@ -29,7 +30,8 @@ def parse_headers(head: bytes) -> Headers:
     """Return the headers of a message of which only the header was fetched."""
     limits = MimeLimits()
     defects: set[Defect] = set()
-    return make_headers(split_fields(head[: limits.header_bytes], limits, defects), limits, defects)
+    head = head[header_begin(head) :][: limits.header_bytes]
+    return make_headers(split_fields(head, limits, defects), limits, defects)
 
 
 def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 _FIELD = re.compile(rb"[\r\n]content-(?:type|disposition|transfer-encoding)[ \t]{0,8}:")
 _LONGEST_FIELD = 40
@@ -11,10 +12,10 @@ HELD = 65_536  # bytes: more than any real preamble
 BLANKS = b"\0\t\n\v\f\r \xa0"
 # A line that may be a delimiter, with a part behind it: a blank line or a MIME field follows.
 _DELIMITER = re.compile(
-    rb"(?:\A|(?<=[\r\n]))--([^\s\-][^\r\n]{0,898}|-[^\r\n]{0,898})(?:\r\n?|\n)(?=\r|\n|content-|mime-version:)",
+    rb"(?:\A|(?<=[\r\n]))--([^\s\-][^\r\n]{0,898}|-[^\r\n]{0,898})(?:\r\n?+|\n)(?=\r|\n|content-|mime-version:)",
     re.IGNORECASE,
 )
-_DASHED_LINE = re.compile(rb"^--[^\r\n]*", re.MULTILINE)
+_DASHED_LINES = re.compile(rb"^--[^\r\n]*", re.MULTILINE)
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]{3}")
 # What mail programs write for readers that do not know MIME.
 _NOTICE = re.compile(rb"\bMIME\b|multi-?part", re.IGNORECASE)
@@ -56,13 +57,21 @@ class OutsideText:
             return True
         if preamble and _NOTICE.search(self.beginning):
             return False
-        return _WORD.search(_DASHED_LINE.sub(b"", self.beginning.replace(b"\r", b"\n"))) is not None
+        return _WORD.search(_DASHED_LINES.sub(b"", self.beginning.replace(b"\r", b"\n"))) is not None
 
     def begins_with_field(self) -> bool:
         """Whether its first line is a MIME field, as if it was a part."""
         return _FIELD.match(b"\n" + self.beginning.lstrip().lower()) is not None
 
     def guess_boundary(self) -> bytes | None:
-        """Return the boundary of the first line that looks like a delimiter before a part."""
+        """Return the boundary of the first line that looks like a delimiter.
+
+        A part follows it, as MIME fields or a blank line show; or it occurs again, or with two hyphens behind it.
+        """
         found = _DELIMITER.search(self.beginning)
-        return found[1].rstrip() if found is not None else None
+        if found is not None:
+            return found[1].rstrip()
+        dashed = [line[2:].rstrip() for line in _DASHED_LINES.findall(self.beginning.replace(b"\r", b"\n"))]
+        times = Counter(dashed)
+        likely = (line for line in dashed if times[line] > 1 or line + b"--" in times)
+        return next((line for line in likely if line.strip(b"-_=* ")), None)

@@ -483,7 +483,7 @@ class Scanner:
         return at, True
 
     def _begin(self, entity: Entity, defects: set[Defect], events: list[MimeEvent]) -> None:
-        if not entity.boundaries:
+        if not entity.is_multipart:
             self._begin_leaf(entity, defects, events)
         elif self._depth + self._multiparts.count >= self._limits.depth:
             self._tally.stop_at(Defect.DEPTH_LIMIT, defects)

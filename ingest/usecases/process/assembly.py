@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
 # Parts that are being stored hold up to a MiB of memory each; a slow store must not make them many.
 _MOST_UPLOADS = 32
-# Defects that make the message `partial`; signed messages have the last two.
+# Defects of containers in which something was not read, so that the message is `partial`.
 _LEFT_OUT = frozenset(
     defect.value
-    for defect in (Defect.CONTAINER_LIMIT, Defect.CONTAINER_STOPPED, Defect.PARTS_LIMIT, Defect.DEPTH_LIMIT)
+    for defect in (
+        *(Defect.CONTAINER_LIMIT, Defect.CONTAINER_STOPPED, Defect.CONTAINER_BROKEN, Defect.PDF_UNREAD),
+        *(Defect.PARTS_LIMIT, Defect.DEPTH_LIMIT),
+    )
 )
 
 _BODIES = {"text": (keys.BODY_TEXT, "text/plain"), "html": (keys.BODY_HTML, "text/html")}
@@ -93,7 +96,7 @@ class PartAssembler:
         self._read_deferred()
         attachments = with_roles([future.result() for _, future in self._written], referred)
         bodies = [future.result() for _, future in self._bodies]
-        self._mark_partial(attachments)
+        self._mark_partial()
         return bodies, sorted(attachments, key=lambda part: _order(part.part))
 
     def abandon(self) -> None:
@@ -166,9 +169,9 @@ class PartAssembler:
             wait(uploading[:1])
         self._written.append((part, self.uploads.submit(self._write, part)))
 
-    def _mark_partial(self, attachments: list[Attachment]) -> None:
+    def _mark_partial(self) -> None:
         assert self.ended is not None
-        if any(_LEFT_OUT.intersection(part.defects) for part in attachments):
+        if any(part.is_partial or _LEFT_OUT.intersection(part.defects) for part, _ in self._written):
             self.ended = self.ended._replace(status="partial")
 
     def _write(self, part: Part) -> Attachment:

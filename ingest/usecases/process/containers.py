@@ -223,6 +223,7 @@ class Containers:
                     budget.count_bytes(len(event.data))
                 elif isinstance(event, MessageEnded):
                     part.defects += [code for code in event.defects if code not in part.defects]
+                    part.is_partial = part.is_partial or event.status == "partial"
                 if (whole := collector.feed(event)) is not None:
                     yield whole
         finally:

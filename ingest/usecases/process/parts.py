@@ -25,6 +25,7 @@ class Part:
             that is such a part can become the message's bodies.
         defects: codes.
         detected: the media type detected from its bytes; empty until detection has run.
+        is_partial: whether it is a container of which something was not read.
         is_fallback: whether it is a text of a container, which is a body only if the message has no other.
     """
 
@@ -36,6 +37,7 @@ class Part:
     detected: str = ""
     invoice: Invoice | None = None
     encrypted: bool = False
+    is_partial: bool = False
     is_fallback: bool = False
 
     @property

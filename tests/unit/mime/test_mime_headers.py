@@ -114,6 +114,11 @@ def test_lists_are_capped() -> None:
         (b"Received: by a; nonsense\r\n", None),
         (b"Date: Mon, 23 Nov 9999 10:00:00 GMT\r\n", None),
         (b"Subject: x\r\n\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n", None),
+        (b"\xef\xbb\xbfDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n\r\nx", "2026-11-23T10"),
+        (b"\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n\r\nx", "2026-11-23T10"),
+        (b"\n\nSubject: x\nDate: Mon, 23 Nov 2026 10:00:00 GMT\n\nx", "2026-11-23T10"),
+        (b"\xef\xbb\xbf\r\rDate: Mon, 23 Nov 2026 10:00:00 GMT\r\rx", "2026-11-23T10"),
+        (b"\r\nno field\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n", None),
         (b"Subject: x\r\rDate: Mon, 23 Nov 2026 10:00:00 GMT\r", None),
         (b"Subject: x\rDate: Mon, 23 Nov 2026 10:00:00 GMT\r\r", "2026-11-23T10"),
     ],
@@ -122,6 +127,11 @@ def test_date_of_arrival_comes_from_the_header(head: bytes, expected: str | None
     found = received_at(head)
     assert (found.isoformat()[:13] if found else None) == expected
     assert found is None or found.tzinfo is UTC
+
+
+def test_a_header_alone_may_have_a_byte_order_mark_and_blank_lines_before_it() -> None:
+    for before in (b"\xef\xbb\xbf", b"\r\n", b"\xef\xbb\xbf\r\n\r\n"):
+        assert parse_headers(before + b"Subject: first\r\nFrom: a@example.com\r\n").subject == "first"
 
 
 @given(st.binary(max_size=400))

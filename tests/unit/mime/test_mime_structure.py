@@ -53,16 +53,40 @@ def test_a_missing_final_boundary_ends_with_the_message() -> None:
     assert "truncated" in found.defects
 
 
-def test_a_multipart_without_a_boundary_is_text() -> None:
-    found = read_alike(mail("multipart/mixed", b"hello"))
-    assert (found.leaves["1"].head.role, found.leaves["1"].content) == ("text", b"hello")
-    assert "no_boundary" in found.leaves["1"].defects
+@pytest.mark.parametrize("content", [b"hello", b"hi\r\n--\r\nyou\r\n--\r\n", b"a\r\n-----\r\nb\r\n-----\r\n"])
+def test_a_multipart_without_a_boundary_and_delimiters_is_text(content: bytes) -> None:
+    found = read_alike(mail("multipart/mixed", content))
+    assert (found.leaves["1"].head.role, found.leaves["1"].content) == ("text", content)
+    assert "no_boundary" in found.defects
+    assert found.status == "complete"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"--x\nContent-Type: text/plain\n\nhello\n--x--\n",
+        b"--x\n\nhello\n--x\n\nyou\n--x--\n",
+        b"--x\nhello\n--x\nyou\n--x--\n",
+        b"--x\nhello\n--x--\n",
+        b"----=_x y\nContent-Type: text/plain\n\nhello\n",
+    ],
+)
+def test_a_multipart_without_a_boundary_is_divided_at_its_first_delimiter(content: bytes, end: bytes) -> None:
+    found = read_alike(mail("multipart/mixed", content.replace(b"\n", end)))
+    assert found.leaves["1"].content.strip() == b"hello"
+    assert found.defects[:2] == ("boundary_guessed", "no_boundary")
+    assert found.status == "complete"
+    inner = b"--o\r\nContent-Type: multipart/mixed\r\n\r\n" + content + b"--o\r\n\r\nafter\r\n--o--\r\n"
+    nested = read_alike(mail("multipart/mixed; boundary=o", inner))
+    assert nested.leaves["1.1"].content.strip() == b"hello"
+    assert nested.leaves["2"].content == b"after"
 
 
 def test_a_boundary_longer_than_a_line_is_ignored() -> None:
     found = read_alike(mail(f'multipart/mixed; boundary="{"a" * 2000}"', b"hello"))
     assert found.leaves["1"].content == b"hello"
-    assert "no_boundary" in found.leaves["1"].defects
+    assert "no_boundary" in found.defects
 
 
 @pytest.mark.parametrize("boundary", [b"\xe4", b"=?utf-8?q?x?=", b" a"])

@@ -246,9 +246,63 @@ def test_broken_container_yields_its_readable_files_and_is_stored_whole() -> Non
     assert PDF.startswith(found.contents["2.2"])
     assert found.parts["2"].defects == ["container_broken"]
     assert found.parts["2.2"].defects == ["container_broken"]
+    assert found.manifest.parse.status == "partial"
     whole = signed_ber(in_segments([OFFER]))
     cut_off = whole[: whole.index(b"<p>Si")]
     found = process(mail_with((*SMIME, cut_off), text=None))
     assert found.contents["1"] == cut_off
     assert found.bodies["text"] == b"Signed."
     assert "container_broken" in found.parts["1"].defects
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"--i\r\n\r\nx\r\n--i--\r\nsome words in the epilogue\r\n", "text_outside_parts"),
+        (b"--i\r\n\r\nx\r\n--i some words behind the boundary\r\n\r\ny\r\n--i--\r\n", "delimiter_junk"),
+        (b"--i\r\nContent-Type: application/pdf\r\nlost words\r\nX: y\r\n\r\nz\r\n--i--\r\n", "header_lines_skipped"),
+    ],
+)
+def test_what_is_not_read_in_a_nested_message_makes_the_message_partial(content: bytes, code: str) -> None:
+    nested = b'From: a@example.com\r\nContent-Type: multipart/mixed; boundary="i"\r\n\r\n' + content
+    for name, declared in (("a.eml", "application/octet-stream"), ("", "message/rfc822")):
+        found = process(mail_with((name, declared, nested)))
+        told = {*found.manifest.parse.defects, *found.parts["2"].defects}
+        assert (code in told, found.manifest.parse.status) == (True, "partial"), declared
+    found = process(mail_with((*SMIME, signed(nested))))
+    assert (code in found.parts["2"].defects, found.manifest.parse.status) == (True, "partial")
+
+
+MAIL = (
+    b"Return-Path: <a@example.com>\r\nSubject: s\r\nFrom: a@example.com\r\n"
+    b'Content-Type: application/pdf; name="in.pdf"\r\n\r\n%PDF-1.7 in'
+)
+
+
+@pytest.mark.parametrize("name", ["", "message", "Re: your order 4.5", "FW.eml"])
+@pytest.mark.parametrize(
+    "before", [b"", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"From a@example.com Mon Nov 23 10:00:00 2026\r\n"]
+)
+def test_mail_sent_as_a_file_without_a_type_is_opened(name: str, before: bytes) -> None:
+    found = process(mail_with((name, "application/octet-stream", before + MAIL)))
+    assert [(each.part, each.role) for each in found.manifest.attachments] == [
+        ("2", "message"),
+        ("2.1", "attachment"),
+    ]
+    assert found.contents["2"] == before + MAIL
+    assert found.contents["2.1"] == b"%PDF-1.7 in"
+    assert found.manifest.parse.status == "complete"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", MAIL),
+        ("a.csv", MAIL),
+        ("", b"Subject: one field is no mail\r\n\r\ntext"),
+        ("", b"a: b\r\nc: d\r\n\r\n"),
+    ],
+)
+def test_text_with_a_type_or_without_the_header_of_a_mail_is_a_file(name: str, content: bytes) -> None:
+    found = process(mail_with((name, "application/octet-stream", content)))
+    assert [(each.part, each.role) for each in found.manifest.attachments] == [("2", "attachment")]
