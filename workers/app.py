@@ -8,9 +8,10 @@ from celery import Celery
 
 if TYPE_CHECKING:
     from ingest.adapters.ledger.address import Broker
+    from ingest.ports.wakeups import Queue
 
 
-def make_app(broker: Broker) -> Celery:
+def make_app(broker: Broker, deployment: str = "mailhaul") -> Celery:
     """Return a Celery app without results, ETA, priorities, events and remote control.
 
     Wake-ups are acknowledged when they are received: the next tick replaces a lost one, and a repeated one finds
@@ -18,8 +19,9 @@ def make_app(broker: Broker) -> Celery:
 
     Args:
         broker: transports the wake-ups.
+        deployment: name of the app; sets its queues and keys apart from those of others on the same broker.
     """
-    app = Celery("mailhaul", broker=broker.url)
+    app = Celery(deployment, broker=broker.url)
     app.conf.update(
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
@@ -35,6 +37,10 @@ def make_app(broker: Broker) -> Celery:
             "interval_start": 0,
             "interval_step": 0.1,
             "interval_max": 0.1,
+            # Where kombu keeps messages between receipt and acknowledgement on Redis.
+            "unacked_key": f"{deployment}.unacked",
+            "unacked_index_key": f"{deployment}.unacked_index",
+            "unacked_mutex_key": f"{deployment}.unacked_mutex",
             **broker.options,
         },
         broker_use_ssl=None if broker.tls is None else dict(broker.tls),
@@ -49,3 +55,8 @@ def make_app(broker: Broker) -> Celery:
         worker_send_task_events=False,
     )
     return app
+
+
+def queue_name(app: Celery, queue: Queue) -> str:
+    """Return the name of a queue on the broker, which begins with the deployment's."""
+    return f"{app.main}.{queue}"

@@ -24,7 +24,7 @@ from ingest.metrics import Metrics
 from ingest.ports.wakeups import Queue
 from ingest.wiring.build import broker_of, build, ledger_url
 from workers import schedule, tasks
-from workers.app import make_app
+from workers.app import make_app, queue_name
 from workers.exporter import SystemCollector
 from workers.pages import Heartbeat, serving
 from workers.shared_metrics import shared_metrics
@@ -115,9 +115,9 @@ class _Process:
         config = source.current()
         logs.configure(config.log.format, config.log.level, sys.stderr)
         with ledger_url(config) as url:
-            with closing(connect(url)[0]) as ledger:
+            with closing(connect(url, config.deployment)[0]) as ledger:
                 require_usable(ledger)
-            process = cls(source, url, make_app(broker_of(config, url)))
+            process = cls(source, url, make_app(broker_of(config, url), config.deployment))
             try:
                 yield process
             finally:
@@ -175,7 +175,7 @@ def _make_worker(process: _Process, queue: Queue) -> WorkController:
     # Celery warns about pickle in a worker that runs as root; this one accepts JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     return process.app.Worker(
-        queues=[str(queue)],
+        queues=[queue_name(process.app, queue)],
         pool="prefork" if queue is Queue.PROCESS else "threads",
         concurrency=concurrency[queue],
         hostname=f"{queue}@%h",

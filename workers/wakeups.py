@@ -12,6 +12,7 @@ from structlog import get_logger
 from typing_extensions import override
 
 from ingest.ports.wakeups import Wakeups
+from workers.app import queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class CeleryWakeups(Wakeups):
                 for _ in range(count):
                     self._app.send_task(
                         task_name(queue),
-                        queue=str(queue),
+                        queue=queue_name(self._app, queue),
                         expires=EXPIRES,
                         ignore_result=True,
                         retry=False,
@@ -69,7 +70,11 @@ class CeleryWakeups(Wakeups):
     @override
     def waiting(self, queue: Queue) -> int:
         """Return how many wake-ups wait in a queue; 0 if the broker does not answer or has no such queue yet."""
-        return int(self._ask(lambda channel: channel.queue_declare(str(queue), passive=True).message_count, 0))
+        return int(
+            self._ask(
+                lambda channel: channel.queue_declare(queue_name(self._app, queue), passive=True).message_count, 0
+            )
+        )
 
     @override
     def oldest_age(self, queue: Queue) -> float:
@@ -79,7 +84,7 @@ class CeleryWakeups(Wakeups):
     def _age(self, channel: Any, queue: Queue) -> float:
         if channel.connection.client.transport.driver_type != "redis":
             return 0.0
-        raw = channel.client.lindex(str(queue), -1)
+        raw = channel.client.lindex(queue_name(self._app, queue), -1)
         sent_at = json.loads(raw)["headers"].get(SENT_AT) if raw else None
         return max(0.0, self._clock() - sent_at) if sent_at else 0.0
 

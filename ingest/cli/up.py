@@ -70,7 +70,7 @@ def run_up(config: Path | None, folder: Path) -> int:
                 ledger = stack.enter_context(_ledger(source.current()))
             log_folder = demo.folder / "logs" if demo else Path.cwd() / "mailhaul-logs"
             view = stack.enter_context(_view(source.current(), log_folder))
-            with closing(connect(ledger.url)[0]) as connected:
+            with closing(connect(ledger.url, source.current().deployment)[0]) as connected:
                 require_usable(connected)
             stopping.abrupt = False
             stack.enter_context(_Service.started(source, ledger, demo, view, stopping)).run()
@@ -182,7 +182,7 @@ class _Service:
         self._demo, self._view, self._stopping = demo, view, stopping
         port = free_ports(config, may_move=demo is not None)
         self._supervisor = Supervisor(children(source, ledger.url, port), view.listen)
-        self._book, events = connect(ledger.url)
+        self._book, events = connect(ledger.url, config.deployment)
         ports = metrics_ports(port)
         watch = Watch(
             self._book,

@@ -17,6 +17,8 @@ from ingest.config.units import parse_duration
 from ingest.domain.mailbox import Deletion
 from ingest.domain.sentinels import read_sentinels
 
+# The ledger's adapter and the workers have the same default.
+DEFAULT_DEPLOYMENT = "mailhaul"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 PREFIX_PATTERN = rf"^{_SEGMENT}(/{_SEGMENT}){{0,7}}$"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from ingest.config import logins, translate
-from ingest.config.fields import BROKER_SCHEMES, Section, with_scheme
+from ingest.config.fields import BROKER_SCHEMES, DEFAULT_DEPLOYMENT, Name, Section, with_scheme
 from ingest.config.mailbox import DefaultsSection, MailboxSection
 from ingest.config.sections import (
     LedgerSection,
@@ -49,6 +49,10 @@ class Config(Section):
     """Where schedule, claims and the event stream are kept: `redis://host:6379/0`, `embedded` (in the folder
     `mailhaul-ledger` beside the file), `{embedded: folder}`, or where the address is: `env:NAME`, `file:/path`. An
     address with a password must be given that way."""
+    deployment: Name = DEFAULT_DEPLOYMENT
+    """Name of this deployment. The names of its keys in the ledger and of its queues on the broker begin with it, so
+    that deployments with different names can share a server. With another name the ledger starts empty and is rebuilt
+    from the store."""
     broker: Annotated[str, with_scheme(BROKER_SCHEMES, _BROKER_FORMS)] | None = Field(default=None, repr=False)
     """Address of Celery's broker, which carries wake-ups: as for `ledger`, or `amqp://host//`, `amqps://host//` for
     RabbitMQ; or `env:NAME`, `file:/path`. Wake-ups may be lost without harm, so the ledger will do."""

@@ -53,7 +53,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
     secrets = Secrets(source.folder, source.environ)
     accounts = Accounts(source, secrets)
     store, prefix = _open_store(config, secrets)
-    ledger, events = connect(ledger_at)
+    ledger, events = connect(ledger_at, config.deployment)
     sinks = [open_sink(section, secrets) for section in config.sinks]
     return Runtime(
         ledger=ledger,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.adapters.ledger import connect, names
+from ingest.adapters.ledger.names import Names
 from ingest.ports.eventlog import GroupLag
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from ingest.adapters.ledger.eventlog import RedisEventLog
     from tests.support.valkey import Valkey
+
+NAMES = Names()
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def events(valkey: Valkey, client: Redis) -> Iterator[RedisEventLog]:
 def append(client: Redis, count: int) -> list[bytes]:
     with client.pipeline() as pipeline:
         for number in range(count):
-            pipeline.xadd(names.EVENTS, {"id": str(number), "type": "t", "mailbox": "m", "body": "{}"})
+            pipeline.xadd(NAMES.events, {"id": str(number), "type": "t", "mailbox": "m", "body": "{}"})
         return list(pipeline.execute())
 
 
@@ -47,12 +50,12 @@ def read_all(events: RedisEventLog, sink: str) -> None:
 
 def test_trimming_waits_for_a_group_that_a_consumer_created(client: Redis, events: RedisEventLog) -> None:
     append(client, 1_300)
-    client.xgroup_create(names.EVENTS, "warehouse", "0")
+    client.xgroup_create(NAMES.events, "warehouse", "0")
     read_all(events, "a")
-    client.xreadgroup("warehouse", "one", {names.EVENTS: ">"}, count=40)
+    client.xreadgroup("warehouse", "one", {NAMES.events: ">"}, count=40)
     assert events.trim(["a"]) == 0
-    first = client.xpending_range(names.EVENTS, "warehouse", "-", "+", 30)
-    client.xack(names.EVENTS, "warehouse", *(row["message_id"] for row in first))
+    first = client.xpending_range(NAMES.events, "warehouse", "-", "+", 30)
+    client.xack(NAMES.events, "warehouse", *(row["message_id"] for row in first))
     assert events.trim(["a"]) == 30
 
 
@@ -60,7 +63,7 @@ def test_trimming_removes_more_than_one_script_call_does(client: Redis, events: 
     append(client, 3_700)
     read_all(events, "a")
     assert events.trim(["a"]) == 2_700
-    assert client.xlen(names.EVENTS) == 1_000
+    assert client.xlen(NAMES.events) == 1_000
 
 
 def test_trimming_without_sinks_keeps_the_last_thousand(client: Redis, events: RedisEventLog) -> None:
@@ -71,7 +74,7 @@ def test_trimming_without_sinks_keeps_the_last_thousand(client: Redis, events: R
 def test_destroyed_group_is_recreated(client: Redis, events: RedisEventLog) -> None:
     append(client, 2)
     read_all(events, "a")
-    client.xgroup_destroy(names.EVENTS, names.group("a"))
+    client.xgroup_destroy(NAMES.events, names.group("a"))
     assert events.lag("a").entries == 2
     assert [entry.event.id for entry in events.read("a", 10)] == ["0", "1"]
 
@@ -81,7 +84,7 @@ def test_recreated_group_starts_where_its_sink_began(client: Redis, events: Redi
     events.begin("late", now=True)
     append(client, 2)
     read_all(events, "late")
-    client.xgroup_destroy(names.EVENTS, names.group("late"))
+    client.xgroup_destroy(NAMES.events, names.group("late"))
     events.begin("late", now=True)
     assert [entry.event.id for entry in events.read("late", 10)] == ["0", "1"]
 
@@ -89,7 +92,7 @@ def test_recreated_group_starts_where_its_sink_began(client: Redis, events: Redi
 def test_deleted_entry_is_skipped(client: Redis, events: RedisEventLog) -> None:
     positions = append(client, 3)
     events.read("a", 2)
-    client.xdel(names.EVENTS, positions[0])
+    client.xdel(NAMES.events, positions[0])
     found = events.read("a", 10)
     assert [entry.event.id for entry in found] == ["1", "2"]
     events.acknowledge("a", [entry.position for entry in found])
@@ -100,8 +103,8 @@ def test_lag_is_counted_when_the_server_does_not_know_it(client: Redis, events: 
     """XINFO has no lag after an entry in the middle was deleted."""
     positions = append(client, 350)
     events.read("a", 10)
-    client.xdel(names.EVENTS, positions[200])
-    (group,) = client.xinfo_groups(names.EVENTS)
+    client.xdel(NAMES.events, positions[200])
+    (group,) = client.xinfo_groups(NAMES.events)
     assert group["lag"] is None
     assert events.lag("a").entries == 349
 

@@ -6,7 +6,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ingest.adapters.ledger import connect, names
+from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.names import Names
 from ingest.domain.events import Event
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
@@ -15,6 +16,9 @@ from ingest.ports.seen import Registration
 if TYPE_CHECKING:
     from ingest.ports.ledger import Ledger
     from tests.support.valkey import LedgerBench, Valkey
+
+NAMES = Names()
+
 
 BOX = "invoices-de"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -65,9 +69,9 @@ def test_no_trace_is_written_without_tracing(valkey: Valkey) -> None:
     valkey.flush()
     with closing(valkey.client()) as client, closing(connect(valkey.url)[0]) as ledger:
         open_up(ledger, PLAIN)
-        written = [client.hget(names.OPEN, PLAIN.key)]
+        written = [client.hget(NAMES.open, PLAIN.key)]
         ledger.retry_failed(fail(ledger))
-        written.append(client.hget(names.OPEN, PLAIN.key))
+        written.append(client.hget(NAMES.open, PLAIN.key))
         fail(ledger)
-        written.append(client.hget(names.FAILED, PLAIN.key))
+        written.append(client.hget(NAMES.failed, PLAIN.key))
     assert all(one is not None and "unique_id" in str(one) and "trace" not in str(one) for one in written)

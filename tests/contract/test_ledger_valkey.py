@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ingest.adapters.ledger import connect, names
+from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.connection import RedisConnection
+from ingest.adapters.ledger.names import Names
 from ingest.adapters.ledger.redis import RedisLedger
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from ingest.ports.claims import Claim
+
+NAMES = Names()
+
 
 BOX = "invoices-de"
 MESSAGE = OpenMessage(
@@ -78,7 +82,7 @@ def done(count: int) -> list[Registration]:
 
 def test_seen_message_takes_42_bytes(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
     ledger.register(claim, done(10_000))
-    assert client.strlen(names.seen(BOX)) == 420_000
+    assert client.strlen(NAMES.seen(BOX)) == 420_000
 
 
 @pytest.mark.parametrize("ids", [130, 1_050, 300_000])
@@ -90,13 +94,13 @@ def test_seen_set_that_grew_slowly_has_little_unused_memory(
     for start in range(0, ids, batch):
         ledger.register(claim, registrations[start : start + batch])
     assert len(ledger.seen(BOX).records) == ids
-    assert client.memory_usage(names.seen(BOX)) <= 47 * ids  # type: ignore[operator]  # a number, says the server
+    assert client.memory_usage(NAMES.seen(BOX)) <= 47 * ids  # type: ignore[operator]  # a number, says the server
 
 
 def test_restoring_known_digests_adds_nothing(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
     ledger.restore_seen(claim, dict.fromkeys(digests(5), SeenRecord(1)))
     ledger.restore_seen(claim, dict.fromkeys(digests(6), SeenRecord(2)))
-    assert client.strlen(names.seen(BOX)) == 6 * 42
+    assert client.strlen(NAMES.seen(BOX)) == 6 * 42
     assert ledger.seen(BOX).records == {
         **dict.fromkeys(digests(6), SeenRecord(2)),
         **dict.fromkeys(digests(5), SeenRecord(1)),
@@ -106,7 +110,7 @@ def test_restoring_known_digests_adds_nothing(client: Redis, ledger: RedisLedger
 def test_digest_is_recorded_once_per_message(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
     for _ in range(3):
         ledger.register(claim, [Registration(b"d" * 16, MESSAGE)])
-    assert client.hstrlen(names.unprocessed(BOX), MESSAGE.key) == 16
+    assert client.hstrlen(NAMES.unprocessed(BOX), MESSAGE.key) == 16
 
 
 def test_compaction_keeps_what_is_registered_meanwhile(valkey: Valkey, ledger: RedisLedger, claim: Claim) -> None:
@@ -141,12 +145,12 @@ def test_due_times_and_deadlines_move_with_a_clock_that_was_set_back(client: Red
     """As after a step back by an hour: the scores and the last tick are an hour ahead."""
     now, hour = client.time()[0], 3600
     for key, item, seconds in (("due", "waiting", 60), ("due", "due", -5), ("claimed", "dead", 30)):
-        client.zadd(f"{names.MAILBOXES}:{key}", {item: (now + seconds + hour * (seconds > 0)) * 1000})
-    client.set(names.LAST_TICK, f"{now + hour}.000000")
+        client.zadd(f"{NAMES.mailboxes}:{key}", {item: (now + seconds + hour * (seconds > 0)) * 1000})
+    client.set(NAMES.last_tick, f"{now + hour}.000000")
     for _ in range(2):
         ledger.record_tick()
     standing = ledger.mailboxes.standing()
     assert 50 <= standing["waiting"].due_in <= 62
     assert standing["due"].due_in == 0
     assert ledger.mailboxes.due_in("dead") is None
-    assert 20_000 <= client.zscore(f"{names.MAILBOXES}:claimed", "dead") - now * 1000 <= 32_000  # type: ignore[operator]
+    assert 20_000 <= client.zscore(f"{NAMES.mailboxes}:claimed", "dead") - now * 1000 <= 32_000  # type: ignore[operator]

@@ -64,7 +64,7 @@ def test_frequent_commits_send_few_wakeups(app: Celery) -> None:
 def test_a_wakeup_expires(app: Celery, valkey: Valkey) -> None:
     """Otherwise wake-ups would pile up while no worker runs, all of them useless when one is back."""
     CeleryWakeups(app).send(Queue.POLL)
-    (message,) = valkey.client().lrange("poll", 0, -1)
+    (message,) = valkey.client().lrange("mailhaul.poll", 0, -1)
     assert b'"expires": "' in message
     assert EXPIRES < 60
 
@@ -143,7 +143,7 @@ from tests.support.clock import Clock
 
 watchdog.LOOK_EVERY, watchdog.STALLED_AFTER = 0.1, 1.0
 # As if the broker had been unavailable at the wrong moment: alive, connected, and taking nothing.
-signals.worker_ready.connect(lambda sender, **_: sender.cancel_task_queue("relay"), weak=False)
+signals.worker_ready.connect(lambda sender, **_: sender.cancel_task_queue("mailhaul.relay"), weak=False)
 lifecycle.run_worker("relay", __import__("pathlib").Path(sys.argv[1]))
 """
 

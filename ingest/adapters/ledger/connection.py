@@ -15,6 +15,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedSSLConnection
 
 from ingest.adapters.ledger.address import login_options, redis_url, tls_options
+from ingest.adapters.ledger.names import DEPLOYMENT, Names
 from ingest.domain.sentinels import read_sentinels
 from ingest.errors import LedgerUnavailableError, StartError
 
@@ -50,7 +51,7 @@ _REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     ),
     (
         redis_errors.NoPermissionError,
-        "the ledger's user has too few permissions; allow it scripts, and all commands on keys {{mailhaul}}:*",
+        "the ledger's user has too few permissions; allow it scripts, and all commands on keys {{{deployment}}}:*",
     ),
     (
         _NoTlsError,
@@ -78,8 +79,12 @@ _REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
 class RedisConnection:
     """Sends commands and scripts; threads may share it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, deployment: str = DEPLOYMENT) -> None:
         """Parse an address, in a form that `redis_url` knows. Nothing is sent yet.
+
+        Args:
+            url: the address.
+            deployment: its name, the hash tag of all keys.
 
         Raises:
             StartError: the address is invalid.
@@ -92,6 +97,7 @@ class RedisConnection:
                 "redis+sentinel://host:26379,host:26379/service"
             ) from error
         self._redis = Redis(connection_pool=self._pool)
+        self.names = Names(deployment)
         self._scripts: dict[str, Script] = {}
 
     def call(self, *command: Argument) -> Any:
@@ -149,7 +155,7 @@ class RedisConnection:
                 # A primary that was demoted keeps its connections, and would answer like this forever. A new
                 # connection goes where the address, or the Sentinels, point now. Other threads close their own.
                 self._pool.disconnect(inuse_connections=False)
-            raise LedgerUnavailableError(_remedy(error)) from error
+            raise LedgerUnavailableError(_remedy(error, self.names.deployment)) from error
 
     def _script(self, name: str) -> Script:
         if name not in self._scripts:
@@ -231,10 +237,10 @@ def script_source(name: str) -> str:
     return "\n".join(sources.values())
 
 
-def _remedy(error: redis_errors.RedisError) -> str:
+def _remedy(error: redis_errors.RedisError, deployment: str) -> str:
     if str(error).startswith("MISCONF"):
         return "the ledger cannot write to its disk; free space there, and check its log"
     for kind, text in _REMEDIES:
         if isinstance(error, kind):
-            return text.format(error=error)
+            return text.format(error=error, deployment=deployment)
     return f"the ledger rejected a command: {error}"

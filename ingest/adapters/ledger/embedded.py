@@ -34,7 +34,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from ingest.adapters.ledger import names
+from ingest.adapters.ledger.names import Names
 from ingest.errors import StartError
 
 if TYPE_CHECKING:
@@ -169,7 +169,9 @@ class EmbeddedLedger:
     def _mark_closed(self) -> None:
         """Leave word that the server is ended in order, so that the next one's data is known to be complete."""
         with _asking(self.socket) as client, suppress(RedisError):
-            client.hset(names.INCARNATION, "closed", client.info("server")["run_id"])
+            run = client.info("server")["run_id"]
+            for key in client.scan_iter(Names("*").incarnation, count=1_000):
+                client.hset(key, "closed", run)
 
     def _make_folders(self) -> None:
         try:

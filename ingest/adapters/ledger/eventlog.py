@@ -34,11 +34,12 @@ class RedisEventLog(EventLog):
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
+        self._names = connection.names
 
     @override
     def republish(self, events: Sequence[Event]) -> None:
         if events:
-            add = ("XADD", names.EVENTS, "*")
+            add = ("XADD", self._names.events, "*")
             self._connection.atomically(
                 *((*add, "id", one.id, "type", one.type, "mailbox", one.mailbox, "body", one.body) for one in events)
             )
@@ -47,7 +48,7 @@ class RedisEventLog(EventLog):
     def ids(self, behind: str = "") -> tuple[list[str], str]:
         ids: list[str] = []
         while True:
-            found, last = self._connection.run("ids", [names.EVENTS], [behind, _SCAN_BATCH])
+            found, last = self._connection.run("ids", [self._names.events], [behind, _SCAN_BATCH])
             behind = last.decode()
             if not found:
                 return ids, behind
@@ -55,31 +56,31 @@ class RedisEventLog(EventLog):
 
     @override
     def begin(self, sink: str, *, now: bool) -> None:
-        self._connection.run("begin", [names.EVENTS, names.BEGINS], [names.group(sink), int(now)])
+        self._connection.run("begin", [self._names.events, self._names.begins], [names.group(sink), int(now)])
 
     @override
     def ensure_group(self, sink: str) -> None:
-        self._connection.run("ensure_group", [names.EVENTS, names.BEGINS], [names.group(sink)])
+        self._connection.run("ensure_group", [self._names.events, self._names.begins], [names.group(sink)])
 
     @override
     def read(self, sink: str, limit: int) -> list[Entry]:
-        rows = self._connection.run("read", [names.EVENTS, names.BEGINS], [names.group(sink), limit])
+        rows = self._connection.run("read", [self._names.events, self._names.begins], [names.group(sink), limit])
         return [_entry(position, fields) for position, fields in rows]
 
     @override
     def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
         if positions:
-            self._connection.call("XACK", names.EVENTS, names.group(sink), *positions)
+            self._connection.call("XACK", self._names.events, names.group(sink), *positions)
 
     @override
     def retrying(self, sink: str) -> RedisWorkSet:
-        return RedisWorkSet(self._connection, names.retrying(sink))
+        return RedisWorkSet(self._connection, self._names.retrying(sink))
 
     @override
     def reject(self, sink: str, entry: Entry, delay: float) -> None:
         work = self.retrying(sink)
-        kept = (names.rejected(sink), names.retrying_appended(sink), names.REJECTING_SINKS)
-        keys = [names.EVENTS, work.due, work.claimed, *kept]
+        kept = (self._names.rejected(sink), self._names.retrying_appended(sink), self._names.rejecting_sinks)
+        keys = [self._names.events, work.due, work.claimed, *kept]
         rejected = (entry.position, entry.event.id, milliseconds(delay), _pack(entry))
         self._connection.run("reject", keys, (names.group(sink), *rejected, sink, milliseconds(entry.appended)))
 
@@ -87,7 +88,7 @@ class RedisEventLog(EventLog):
     def rejected_entries(self, sink: str, ids: Sequence[str]) -> list[Entry | None]:
         if not ids:
             return []
-        found = self._connection.call("HMGET", names.rejected(sink), *ids)
+        found = self._connection.call("HMGET", self._names.rejected(sink), *ids)
         return [None if packed is None else _unpack(packed) for packed in found]
 
     @override
@@ -104,7 +105,7 @@ class RedisEventLog(EventLog):
         found: dict[bytes, bytes] = {}
         cursor = b"0"
         while len(found) < limit:
-            cursor, some = self._connection.call("HSCAN", names.rejected(sink), cursor, "COUNT", _SCANNED)
+            cursor, some = self._connection.call("HSCAN", self._names.rejected(sink), cursor, "COUNT", _SCANNED)
             found.update(some)
             if int(cursor) == 0:
                 break
@@ -117,7 +118,7 @@ class RedisEventLog(EventLog):
         work = self.retrying(sink)
         present = self._present(sink, ids)
         for event_id, entry in present:
-            self._connection.call("ZADD", names.retrying_appended(sink), milliseconds(entry.appended), event_id)
+            self._connection.call("ZADD", self._names.retrying_appended(sink), milliseconds(entry.appended), event_id)
             work.add([event_id])
             work.run_now(event_id)
         return len(present)
@@ -133,24 +134,26 @@ class RedisEventLog(EventLog):
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
         removed, start = 0, b"-"
         while start:
-            count, start = self._connection.run("erase", [names.EVENTS], [start, _SCAN_BATCH, mailbox or "", *ids])
+            count, start = self._connection.run(
+                "erase", [self._names.events], [start, _SCAN_BATCH, mailbox or "", *ids]
+            )
             removed += int(count)
         return removed
 
     @override
     def oldest_retrying(self, sink: str) -> float | None:
-        first = self._connection.run("oldest", [names.retrying_appended(sink)])
+        first = self._connection.run("oldest", [self._names.retrying_appended(sink)])
         return None if first is None else int(first) / 1000
 
     @override
     def lag(self, sink: str) -> GroupLag:
         """A group that does not exist is behind by the whole stream."""
-        entries, age = self._connection.run("lag", [names.EVENTS], [names.group(sink)])
+        entries, age = self._connection.run("lag", [self._names.events], [names.group(sink)])
         return GroupLag(entries, int(age) / 1000)
 
     @override
     def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER) -> int:
-        keys = [names.EVENTS, names.BEGINS, names.LEFT]
+        keys = [self._names.events, self._names.begins, self._names.left]
         groups = [names.group(sink) for sink in sinks]
         total = 0
         while True:
@@ -163,13 +166,13 @@ class RedisEventLog(EventLog):
 
     @override
     def left(self) -> dict[str, float]:
-        found = self._connection.call("HGETALL", names.LEFT)
+        found = self._connection.call("HGETALL", self._names.left)
         return {names.sink_of(group.decode()): int(since) / 1000 for group, since in found.items()}
 
     @override
     def remove(self, sink: str) -> bool:
-        rejected = (*self.retrying(sink).keys, names.retrying_appended(sink), names.rejected(sink))
-        keys = [names.EVENTS, names.BEGINS, names.LEFT, names.REJECTING_SINKS, *rejected]
+        rejected = (*self.retrying(sink).keys, self._names.retrying_appended(sink), self._names.rejected(sink))
+        keys = [self._names.events, self._names.begins, self._names.left, self._names.rejecting_sinks, *rejected]
         return bool(self._connection.run("remove_sink", keys, [names.group(sink), sink]))
 
     def _present(self, sink: str, ids: Sequence[str]) -> list[tuple[str, Entry]]:
@@ -177,8 +180,8 @@ class RedisEventLog(EventLog):
         return [(event_id, entry) for event_id, entry in found if entry is not None]
 
     def _stop_retrying(self, sink: str, event_id: str, *, remove: bool) -> None:
-        keys = [*self.retrying(sink).keys, names.retrying_appended(sink)]
-        self._connection.run("stop_retrying", [*keys, names.rejected(sink)] if remove else keys, [event_id])
+        keys = [*self.retrying(sink).keys, self._names.retrying_appended(sink)]
+        self._connection.run("stop_retrying", [*keys, self._names.rejected(sink)] if remove else keys, [event_id])
 
 
 def order_of(position: str) -> tuple[int, int]:

@@ -1,72 +1,91 @@
-"""The names of all keys. Their common hash tag keeps them in one cluster slot, so that a script may use several."""
+"""The names of all keys. Their common hash tag keeps them in one cluster slot, so that a script may use several.
+
+The hash tag is the name of the deployment, so that deployments which share a server do not touch each other's keys.
+"""
 
 from __future__ import annotations
 
-PREFIX = "{mailhaul}:"
+from dataclasses import dataclass, field, fields
 
-FENCE = PREFIX + "fence"
-MAILBOXES = PREFIX + "mailboxes"
-MESSAGES = PREFIX + "messages"
-SINKS = PREFIX + "sinks"
-OPEN = PREFIX + "open"
-OPEN_SINCE = PREFIX + "open:since"
-FAILED = PREFIX + "failed"
-EVENTS = PREFIX + "events"
-BEGINS = PREFIX + "events:begins"
-LEFT = PREFIX + "events:left"
-STATUS = PREFIX + "status"
-CHANGES = PREFIX + "changes"
-CHECKPOINTED = PREFIX + "checkpointed"
-LAST_SUCCESS = PREFIX + "status:success"
-SCHEDULE = PREFIX + "schedule"
-CONFIGURATION = PREFIX + "configuration"
-TROUBLED = PREFIX + "troubled"
-PAUSED = PREFIX + "paused"
-INCARNATION = PREFIX + "incarnation"
-REBUILT = PREFIX + "rebuilt"
-LAST_TICK = PREFIX + "tick"
-PROBE = PREFIX + "probe"
-REJECTING_SINKS = PREFIX + "rejecting"
+DEPLOYMENT = "mailhaul"
 
 
-def seen(mailbox: str) -> str:
-    """A string: a record for each message that need not be fetched again, see `ingest.domain.seen`."""
-    return f"{PREFIX}seen:{mailbox}"
+def _key(name: str) -> str:
+    """A field with this key, once `Names` has put the prefix before it."""
+    return field(init=False, default=name)
 
 
-def unprocessed(mailbox: str) -> str:
-    """A hash: keys of open and failed messages, with the digests they were registered under, 16 bytes each."""
-    return f"{PREFIX}unprocessed:{mailbox}"
+@dataclass(frozen=True)
+class Names:
+    """The keys of one deployment.
 
+    Args:
+        deployment: its name, as for `deployment` in the configuration.
+    """
 
-def slots(limited: str) -> str:
-    """A hash for a server or an address: the mailboxes that have a connection slot, each with its fencing token."""
-    return f"{PREFIX}slots:{limited}"
+    deployment: str = DEPLOYMENT
+    fence: str = _key("fence")
+    mailboxes: str = _key("mailboxes")
+    messages: str = _key("messages")
+    sinks: str = _key("sinks")
+    open: str = _key("open")
+    open_since: str = _key("open:since")
+    failed: str = _key("failed")
+    events: str = _key("events")
+    begins: str = _key("events:begins")
+    left: str = _key("events:left")
+    status: str = _key("status")
+    changes: str = _key("changes")
+    checkpointed: str = _key("checkpointed")
+    last_success: str = _key("status:success")
+    schedule: str = _key("schedule")
+    configuration: str = _key("configuration")
+    troubled: str = _key("troubled")
+    paused: str = _key("paused")
+    incarnation: str = _key("incarnation")
+    rebuilt: str = _key("rebuilt")
+    last_tick: str = _key("tick")
+    probe: str = _key("probe")
+    rejecting_sinks: str = _key("rejecting")
 
+    def __post_init__(self) -> None:
+        for key in fields(self)[1:]:
+            object.__setattr__(self, key.name, self._prefixed(str(key.default)))
 
-def refusal(mailbox: str) -> str:
-    """A string, which expires: the `Refusal` of a mailbox's credentials, as JSON."""
-    return f"{PREFIX}refusal:{mailbox}"
+    def seen(self, mailbox: str) -> str:
+        """A string: a record for each message that need not be fetched again, see `ingest.domain.seen`."""
+        return self._prefixed(f"seen:{mailbox}")
 
+    def unprocessed(self, mailbox: str) -> str:
+        """A hash: keys of open and failed messages, with the digests they were registered under, 16 bytes each."""
+        return self._prefixed(f"unprocessed:{mailbox}")
 
-def throttle(what: str) -> str:
-    """A string, which expires: some process has done this within the period."""
-    return f"{PREFIX}throttle:{what}"
+    def slots(self, limited: str) -> str:
+        """A hash for a server or an address: mailboxes with a connection slot, each with its fencing token."""
+        return self._prefixed(f"slots:{limited}")
 
+    def refusal(self, mailbox: str) -> str:
+        """A string, which expires: the `Refusal` of a mailbox's credentials, as JSON."""
+        return self._prefixed(f"refusal:{mailbox}")
 
-def rejected(sink: str) -> str:
-    """A hash, the sink's dead-letter queue: rejected events by event id, both retrying and dead-lettered."""
-    return f"{PREFIX}rejected:{sink}"
+    def throttle(self, what: str) -> str:
+        """A string, which expires: some process has done this within the period."""
+        return self._prefixed(f"throttle:{what}")
 
+    def rejected(self, sink: str) -> str:
+        """A hash, the sink's dead-letter queue: rejected events by event id, both retrying and dead-lettered."""
+        return self._prefixed(f"rejected:{sink}")
 
-def retrying(sink: str) -> str:
-    """The prefix of the work set of a sink's retrying events."""
-    return f"{PREFIX}retrying:{sink}"
+    def retrying(self, sink: str) -> str:
+        """The prefix of the work set of a sink's retrying events."""
+        return self._prefixed(f"retrying:{sink}")
 
+    def retrying_appended(self, sink: str) -> str:
+        """A sorted set: ids of retrying events, by the milliseconds at which they were appended to the stream."""
+        return self._prefixed(f"retrying:{sink}:appended")
 
-def retrying_appended(sink: str) -> str:
-    """A sorted set: ids of retrying events, by the milliseconds at which they were appended to the stream."""
-    return f"{PREFIX}retrying:{sink}:appended"
+    def _prefixed(self, name: str) -> str:
+        return f"{{{self.deployment}}}:{name}"
 
 
 def group(sink: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from typing_extensions import override
 
-from ingest.adapters.ledger import names, preconditions
+from ingest.adapters.ledger import preconditions
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.message import FailedMessage, OpenMessage
@@ -41,16 +41,17 @@ _TROUBLED = TypeAdapter(list[TroubledMessage])
 
 
 class RedisLedger(Ledger):
-    """A `Ledger` in Redis or Valkey. Every step that must be atomic is one Lua script; `names` lists the keys."""
+    """A `Ledger` in Redis or Valkey. Every step that must be atomic is one Lua script; `Names` lists the keys."""
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
-        self._mailboxes = RedisWorkSet(connection, names.MAILBOXES)
+        self._names = connection.names
+        self._mailboxes = RedisWorkSet(connection, self._names.mailboxes)
         self._known_incarnation: tuple[bytes, float] | None = None  # and when it was asked for
-        self._messages = RedisWorkSet(connection, names.MESSAGES)
+        self._messages = RedisWorkSet(connection, self._names.messages)
         self.mailboxes: WorkSet = self._mailboxes
         self.messages: WorkSet = self._messages
-        self._sinks = RedisWorkSet(connection, names.SINKS)
+        self._sinks = RedisWorkSet(connection, self._names.sinks)
         self.sinks: WorkSet = self._sinks
 
     @override
@@ -67,7 +68,9 @@ class RedisLedger(Ledger):
         if (info := self._connection.call_if_allowed("INFO")) is not None:
             save = self._connection.call_if_allowed("CONFIG", "GET", "save")
             found = list(preconditions.problems_of(info, None if save is None else _value(save)))
-        refused = self._connection.refusal_of(("SET", names.PROBE, "1", "PX", 60_000), ("DEL", names.PROBE))
+        refused = self._connection.refusal_of(
+            ("SET", self._names.probe, "1", "PX", 60_000), ("DEL", self._names.probe)
+        )
         # A server that says why is not reported twice.
         if refused is not None and all(problem.severity is Severity.WARNING for problem in found):
             found.append(LedgerProblem(Severity.FAILURE, refused))
@@ -76,7 +79,7 @@ class RedisLedger(Ledger):
     @override
     def announce(self, digest: str, epoch: int = 0, silence: float = ANNOUNCED_FOR) -> Precedence:
         arguments = (digest, epoch, milliseconds(silence))
-        given, newest = self._connection.run("announce", [names.CONFIGURATION], arguments)
+        given, newest = self._connection.run("announce", [self._names.configuration], arguments)
         return Precedence(int(given), bool(newest))
 
     @override
@@ -88,40 +91,40 @@ class RedisLedger(Ledger):
         return self._reschedule(self._sinks, epoch, drop, add)
 
     def _reschedule(self, work: RedisWorkSet, epoch: int, drop: Collection[str], add: Collection[str]) -> bool:
-        keys = [names.CONFIGURATION, *work.keys]
+        keys = [self._names.configuration, *work.keys]
         return bool(self._connection.run("reschedule", keys, (epoch, len(drop), *drop, *add)))
 
     @override
     def schedule_digest(self) -> str:
-        return (self._connection.call("GET", names.SCHEDULE) or b"").decode()
+        return (self._connection.call("GET", self._names.schedule) or b"").decode()
 
     @override
     def set_schedule_digest(self, digest: str) -> None:
-        self._connection.call("SET", names.SCHEDULE, digest)
+        self._connection.call("SET", self._names.schedule, digest)
 
     @override
     def pause(self, mailbox: str) -> bool:
         second, _ = self._connection.call("TIME")
-        return bool(self._connection.call("HSETNX", names.PAUSED, mailbox, second))
+        return bool(self._connection.call("HSETNX", self._names.paused, mailbox, second))
 
     @override
     def resume(self, mailbox: str) -> bool:
-        return bool(self._connection.call("HDEL", names.PAUSED, mailbox))
+        return bool(self._connection.call("HDEL", self._names.paused, mailbox))
 
     @override
     def paused(self) -> dict[str, float]:
         return {
             mailbox.decode(): float(since)
-            for mailbox, since in self._connection.call("HGETALL", names.PAUSED).items()
+            for mailbox, since in self._connection.call("HGETALL", self._names.paused).items()
         }
 
     @override
     def is_paused(self, mailbox: str) -> bool:
-        return bool(self._connection.call("HEXISTS", names.PAUSED, mailbox))
+        return bool(self._connection.call("HEXISTS", self._names.paused, mailbox))
 
     @override
     def unschedule(self, claim: Claim) -> bool:
-        keys = [*self._mailboxes.keys, names.PAUSED]
+        keys = [*self._mailboxes.keys, self._names.paused]
         return bool(self._connection.run("unschedule", keys, (claim.id, claim.fence)))
 
     @override
@@ -129,10 +132,10 @@ class RedisLedger(Ledger):
         """A digest that was appended twice has its first second."""
         incarnation = self._incarnation()
         records, changes, checkpointed, rebuilt = self._connection.atomically(
-            ("GET", names.seen(mailbox)),
-            ("HGET", names.CHANGES, mailbox),
-            ("HGET", names.CHECKPOINTED, mailbox),
-            ("HGET", names.REBUILT, mailbox),
+            ("GET", self._names.seen(mailbox)),
+            ("HGET", self._names.changes, mailbox),
+            ("HGET", self._names.checkpointed, mailbox),
+            ("HGET", self._names.rebuilt, mailbox),
         )
         known = records is not None and rebuilt == incarnation
         return Seen(unpack_records(records or b""), known, int(changes or 0), int(checkpointed or 0))
@@ -141,7 +144,7 @@ class RedisLedger(Ledger):
     def unprocessed(self, mailbox: str) -> set[bytes]:
         return {
             digests[start : start + DIGEST_BYTES]
-            for digests in self._connection.call("HVALS", names.unprocessed(mailbox))
+            for digests in self._connection.call("HVALS", self._names.unprocessed(mailbox))
             for start in range(0, len(digests), DIGEST_BYTES)
         }
 
@@ -149,14 +152,14 @@ class RedisLedger(Ledger):
     def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
         keys = [
             self._mailboxes.fences,
-            names.seen(claim.id),
-            names.unprocessed(claim.id),
-            names.OPEN,
-            names.OPEN_SINCE,
-            names.FAILED,
+            self._names.seen(claim.id),
+            self._names.unprocessed(claim.id),
+            self._names.open,
+            self._names.open_since,
+            self._names.failed,
             self._messages.due,
             self._messages.claimed,
-            names.CHANGES,
+            self._names.changes,
         ]
         arguments: list[str | bytes | int] = [
             claim.id,
@@ -189,11 +192,11 @@ class RedisLedger(Ledger):
     def _thin_out(self, claim: Claim, keep: Callable[[bytes], bool]) -> int:
         """Read a seen set and replace it; again, if uploads of the same poll appended to it meanwhile."""
         while True:
-            records = self._connection.call("GET", names.seen(claim.id)) or b""
+            records = self._connection.call("GET", self._names.seen(claim.id)) or b""
             seen = unpack_records(records)
             kept = {digest: record for digest, record in seen.items() if keep(digest)}
             arguments = (claim.id, claim.fence, len(records), pack_records(kept.items()))
-            keys = [self._mailboxes.fences, names.seen(claim.id), names.CHANGES]
+            keys = [self._mailboxes.fences, self._names.seen(claim.id), self._names.changes]
             if self._fenced("replace_seen", keys, arguments):
                 return len(seen) - len(kept)
 
@@ -201,7 +204,7 @@ class RedisLedger(Ledger):
     def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
         seen = self.seen(claim.id).records
         added = pack_records((digest, record) for digest, record in records.items() if digest not in seen)
-        keys = [self._mailboxes.fences, names.seen(claim.id), names.REBUILT]
+        keys = [self._mailboxes.fences, self._names.seen(claim.id), self._names.rebuilt]
         self._fenced("append_seen", keys, (claim.id, claim.fence, added, self._incarnation()))
 
     @override
@@ -209,58 +212,58 @@ class RedisLedger(Ledger):
         if not mailboxes:
             return 0
         incarnation = self._incarnation()
-        rebuilt = self._connection.call("HMGET", names.REBUILT, *mailboxes)
+        rebuilt = self._connection.call("HMGET", self._names.rebuilt, *mailboxes)
         current = [box for box, known in zip(mailboxes, rebuilt, strict=True) if known == incarnation]
-        there = int(self._connection.call("EXISTS", *map(names.seen, current))) if current else 0
+        there = int(self._connection.call("EXISTS", *map(self._names.seen, current))) if current else 0
         return len(mailboxes) - there
 
     @override
     def republish(self, claim: Claim, events: Sequence[Event]) -> None:
         parts = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
-        self._fenced("republish", [self._mailboxes.fences, names.EVENTS], (claim.id, claim.fence, *parts))
+        self._fenced("republish", [self._mailboxes.fences, self._names.events], (claim.id, claim.fence, *parts))
 
     @override
     def record_checkpoint(self, mailbox: str, changes: int) -> None:
-        self._connection.call("HSET", names.CHECKPOINTED, mailbox, changes)
+        self._connection.call("HSET", self._names.checkpointed, mailbox, changes)
 
     @override
     def acquire_slot(self, claim: Claim, server: str, address: str, limit: int) -> bool:
-        slots = [names.slots(limited) for limited in dict.fromkeys((server, address))]
+        slots = [self._names.slots(limited) for limited in dict.fromkeys((server, address))]
         keys = [self._mailboxes.fences, self._mailboxes.claimed, *slots]
         return bool(self._fenced("acquire_slot", keys, (claim.id, claim.fence, limit)))
 
     @override
     def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
         text = _REFUSAL.dump_json(refusal)
-        self._connection.call("SET", names.refusal(mailbox), text, "PX", max(1, milliseconds(seconds)))
+        self._connection.call("SET", self._names.refusal(mailbox), text, "PX", max(1, milliseconds(seconds)))
 
     @override
     def refusal(self, mailbox: str) -> Refusal | None:
-        text = self._connection.call("GET", names.refusal(mailbox))
+        text = self._connection.call("GET", self._names.refusal(mailbox))
         return None if text is None else _REFUSAL.validate_json(text)
 
     @override
     def put_troubled(self, mailbox: str, messages: Sequence[TroubledMessage]) -> None:
         if messages:
-            self._connection.call("HSET", names.TROUBLED, mailbox, _TROUBLED.dump_json(list(messages)))
+            self._connection.call("HSET", self._names.troubled, mailbox, _TROUBLED.dump_json(list(messages)))
         else:
-            self._connection.call("HDEL", names.TROUBLED, mailbox)
+            self._connection.call("HDEL", self._names.troubled, mailbox)
 
     @override
     def troubled(self, mailbox: str) -> list[TroubledMessage]:
-        text = self._connection.call("HGET", names.TROUBLED, mailbox)
+        text = self._connection.call("HGET", self._names.troubled, mailbox)
         return [] if text is None else _TROUBLED.validate_json(text)
 
     @override
     def all_troubled(self) -> dict[str, list[TroubledMessage]]:
-        texts = self._connection.call("HGETALL", names.TROUBLED)
+        texts = self._connection.call("HGETALL", self._names.troubled)
         return {mailbox.decode(): _TROUBLED.validate_json(text) for mailbox, text in texts.items()}
 
     @override
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:
         if not keys:
             return []
-        texts = self._connection.call("HMGET", names.OPEN, *keys)
+        texts = self._connection.call("HMGET", self._names.open, *keys)
         return [None if text is None else OpenMessage.model_validate_json(text) for text in texts]
 
     @override
@@ -273,70 +276,74 @@ class RedisLedger(Ledger):
 
     @override
     def failed_messages(self) -> list[FailedMessage]:
-        failed = [FailedMessage.model_validate_json(text) for text in self._connection.call("HVALS", names.FAILED)]
+        failed = [
+            FailedMessage.model_validate_json(text) for text in self._connection.call("HVALS", self._names.failed)
+        ]
         return sorted(failed, key=lambda failure: failure.failed_at)
 
     @override
     def retry_failed(self, failed: FailedMessage) -> bool:
         message = failed.message
-        keys = [*self._messages.keys, names.OPEN, names.OPEN_SINCE, names.FAILED]
+        keys = [*self._messages.keys, self._names.open, self._names.open_since, self._names.failed]
         arguments = (message.key, message.model_dump_json(exclude_none=True), _milliseconds(message.first_seen))
         return bool(self._connection.run("retry_failed", keys, arguments))
 
     @override
     def drop_failed(self, failed: FailedMessage) -> bool:
         message = failed.message
-        keys = [names.FAILED, names.unprocessed(message.mailbox), names.CHANGES]
+        keys = [self._names.failed, self._names.unprocessed(message.mailbox), self._names.changes]
         return bool(self._connection.run("drop_failed", keys, (message.key, message.mailbox)))
 
     @override
     def put_status(self, mailbox: str, status: MailboxStatus) -> None:
         """The last success has a key of its own, so that a failed poll does not overwrite it."""
-        commands: list[tuple[str | bytes, ...]] = [("HSET", names.STATUS, mailbox, _STATUS.dump_json(status))]
+        commands: list[tuple[str | bytes, ...]] = [("HSET", self._names.status, mailbox, _STATUS.dump_json(status))]
         if status.last_success is not None:
-            commands.append(("HSET", names.LAST_SUCCESS, mailbox, repr(status.last_success)))
+            commands.append(("HSET", self._names.last_success, mailbox, repr(status.last_success)))
         self._connection.atomically(*commands)
 
     @override
     def statuses(self) -> dict[str, MailboxStatus]:
         texts, successes = self._connection.atomically(
-            ("HGETALL", names.STATUS),
-            ("HGETALL", names.LAST_SUCCESS),
+            ("HGETALL", self._names.status),
+            ("HGETALL", self._names.last_success),
         )
         return {mailbox.decode(): _status(text, successes.get(mailbox)) for mailbox, text in texts.items()}
 
     @override
     def throttle(self, what: str, seconds: float) -> bool:
         return bool(
-            self._connection.call("SET", names.throttle(what), "1", "NX", "PX", max(1, milliseconds(seconds)))
+            self._connection.call("SET", self._names.throttle(what), "1", "NX", "PX", max(1, milliseconds(seconds)))
         )
 
     @override
     def record_tick(self) -> None:
-        rejecting = self._connection.call("SMEMBERS", names.REJECTING_SINKS)
-        retrying = (RedisWorkSet(self._connection, names.retrying(sink.decode())) for sink in rejecting)
+        rejecting = self._connection.call("SMEMBERS", self._names.rejecting_sinks)
+        retrying = (RedisWorkSet(self._connection, self._names.retrying(sink.decode())) for sink in rejecting)
         works = (self._mailboxes, self._messages, self._sinks, *retrying)
-        self._connection.run("tick", [names.LAST_TICK, *(key for one in works for key in (one.due, one.claimed))])
+        self._connection.run(
+            "tick", [self._names.last_tick, *(key for one in works for key in (one.due, one.claimed))]
+        )
 
     @override
     def last_tick(self) -> float | None:
-        tick = self._connection.call("GET", names.LAST_TICK)
+        tick = self._connection.call("GET", self._names.last_tick)
         return None if tick is None else float(tick)
 
     @override
     def oldest_open(self) -> float | None:
-        first = self._connection.run("oldest", [names.OPEN_SINCE])
+        first = self._connection.run("oldest", [self._names.open_since])
         return None if first is None else int(first) / 1000
 
     @override
     def counts(self) -> dict[str, int]:
         opened, failed, events, sinks = self._connection.atomically(
-            ("HLEN", names.OPEN),
-            ("HLEN", names.FAILED),
-            ("XLEN", names.EVENTS),
-            ("SMEMBERS", names.REJECTING_SINKS),
+            ("HLEN", self._names.open),
+            ("HLEN", self._names.failed),
+            ("XLEN", self._names.events),
+            ("SMEMBERS", self._names.rejecting_sinks),
         )
-        rejected = sum(self._connection.call("HLEN", names.rejected(sink.decode())) for sink in sinks)
+        rejected = sum(self._connection.call("HLEN", self._names.rejected(sink.decode())) for sink in sinks)
         return {"open": opened, "failed": failed, "events": events, "dead_letters": rejected}
 
     @override
@@ -355,19 +362,19 @@ class RedisLedger(Ledger):
         if self._known_incarnation is None or now - self._known_incarnation[1] >= INCARNATION_SECONDS:
             info = self._connection.call_if_allowed("INFO", "server")
             run = "" if info is None else str(info["run_id"])
-            found = self._connection.run("incarnation", [names.INCARNATION], (run, secrets.token_hex(8)))
+            found = self._connection.run("incarnation", [self._names.incarnation], (run, secrets.token_hex(8)))
             self._known_incarnation = bytes(found), now
         return self._known_incarnation[0]
 
     def _close(self, claim: Claim, message: OpenMessage, event: Event, failed: str) -> None:
         keys = [
             *self._messages.keys,
-            names.OPEN,
-            names.OPEN_SINCE,
-            names.FAILED,
-            names.unprocessed(message.mailbox),
-            names.EVENTS,
-            names.CHANGES,
+            self._names.open,
+            self._names.open_since,
+            self._names.failed,
+            self._names.unprocessed(message.mailbox),
+            self._names.events,
+            self._names.changes,
         ]
         parts = (event.id, event.type, event.mailbox, event.body, _milliseconds(message.first_seen))
         self._fenced("complete", keys, (claim.id, claim.fence, *parts, failed))

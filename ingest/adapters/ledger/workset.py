@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from ingest.adapters.ledger import names
 from ingest.ports.claims import Backlog, Claim, Standing, WorkSet
 
 if TYPE_CHECKING:
@@ -80,12 +79,14 @@ class RedisWorkSet(WorkSet):
 
     @override
     def claim(self, limit: int, lease: float) -> list[Claim]:
-        rows = self._connection.run("claim", (*self.keys, names.FENCE), [limit, milliseconds(lease)])
+        rows = self._connection.run("claim", (*self.keys, self._connection.names.fence), [limit, milliseconds(lease)])
         return [Claim(item.decode(), int(fence), tries, int(late) / 1000) for item, fence, tries, late in rows]
 
     @override
     def claim_one(self, item: str, lease: float) -> Claim | None:
-        row = self._connection.run("claim_one", (*self.keys, names.FENCE), [item, milliseconds(lease)])
+        row = self._connection.run(
+            "claim_one", (*self.keys, self._connection.names.fence), [item, milliseconds(lease)]
+        )
         return None if row is None else Claim(item, int(row[0]), row[1], int(row[2]) / 1000)
 
     @override
