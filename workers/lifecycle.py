@@ -114,6 +114,7 @@ class _Process:
         source = ConfigSource(config_path, os.environ)
         config = source.current()
         logs.configure(config.log.format, config.log.level, sys.stderr)
+        source.warn()
         with ledger_url(config) as url:
             with closing(connect(url, config.deployment)[0]) as ledger:
                 require_usable(ledger)

@@ -160,6 +160,9 @@ def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:
     if terms.expires_after is not None and terms.expires_after < mailbox.interval:
         days = terms.expires_after / 86_400
         yield f"warning: the server deletes mail by itself after {days:g} days, which is shorter than `interval`"
+    if mailbox.server.weakened:
+        option = mailbox.server.weakened
+        yield f"warning: `{option}` allows weak TLS; remove it once the server has TLS 1.2 with ECDHE"
     if mailbox.server.tls is Tls.NONE:
         yield "warning: password and mail are sent unencrypted (`tls: none`)"
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
@@ -14,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from ingest.config.units import parse_duration
-from ingest.domain.mailbox import Deletion
+from ingest.domain.mailbox import Deletion, TlsVersion
 from ingest.domain.sentinels import read_sentinels
 
 # The ledger's adapter and the workers have the same default.
@@ -98,6 +100,20 @@ def _fingerprint(value: str) -> str:
     return digits
 
 
+@lru_cache(maxsize=100)
+def _ciphers(value: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers(value)
+    except (ssl.SSLError, ValueError):
+        raise ValueError("is no list of ciphers that OpenSSL knows; write for example DEFAULT:@SECLEVEL=1") from None
+    return value
+
+
+def _version(value: object) -> object:
+    """YAML reads 1.2 without quotes as a number, and JSON writes 1.0 as 1."""
+    return f"{value:.1f}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _policy(value: object) -> Deletion:
     if value == "keep":
         return Deletion()
@@ -138,5 +154,9 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Labels = Annotated[
     dict[Annotated[str, Field(pattern=NAME_PATTERN)], Annotated[str, Field(max_length=256)]], Field(max_length=32)
+]
+Ciphers = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_ciphers)]
+MinimumTls = Annotated[
+    TlsVersion, BeforeValidator(_version), WithJsonSchema({"enum": ["1.0", "1.2", "1.3", 1.0, 1.2, 1.3]})
 ]
 Policy = Annotated[Deletion, BeforeValidator(_policy), WithJsonSchema(_policy_schema())]

@@ -11,7 +11,7 @@ from ingest.config.mailbox import OAuth2Auth, PasswordAuth
 from ingest.config.providers import PRESETS
 from ingest.config.secrets import is_reference
 from ingest.domain.grant import ClientCredentials, Grant, RefreshToken, ServiceAccount, TokenLogin
-from ingest.domain.mailbox import Credentials, Mechanism
+from ingest.domain.mailbox import ClientCertificate, Credentials, Mechanism
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,15 +35,14 @@ def login(section: MailboxSection, proxy: ProxySection | None, secrets: Secrets)
         ConfigError: a secret is missing.
     """
     read = _SecretReader(section.id, secrets)
-    proxy_login = _proxy_login(proxy, read)
+    proxy_login, certificate = _proxy_login(proxy, read), _client_certificate(section, read)
     auth = section.auth
     if isinstance(auth, PasswordAuth):
-        return Credentials(
-            auth.username, read("auth.password", auth.password), Mechanism(auth.type), proxy=proxy_login
-        )
+        password = read("auth.password", auth.password)
+        return Credentials(auth.username, password, Mechanism(auth.type), proxy=proxy_login, certificate=certificate)
     preset = PRESETS[section.provider]
     mechanism = preset.mechanism if auth.mechanism is None else Mechanism(auth.mechanism)
-    return TokenLogin(auth.username, mechanism, _grant(auth, preset, read), proxy_login)
+    return TokenLogin(auth.username, mechanism, _grant(auth, preset, read), proxy_login, certificate)
 
 
 def _grant(auth: OAuth2Auth, preset: Preset, read: _SecretReader) -> Grant:
@@ -72,6 +71,16 @@ def _proxy_login(section: ProxySection | None, read: _SecretReader) -> tuple[str
     return section.username, read("proxy.password", section.password)
 
 
+def _client_certificate(section: MailboxSection, read: _SecretReader) -> ClientCertificate | None:
+    written = section.client_certificate
+    if written is None:
+        return None
+    chain = read("client_certificate.certificate", written.certificate)
+    key = chain if written.key is None else read("client_certificate.key", written.key)
+    password = "" if written.password is None else read("client_certificate.password", written.password)
+    return ClientCertificate(chain, key, password)
+
+
 @dataclass(frozen=True, slots=True)
 class _SecretReader:
     """Reads secrets of one mailbox; errors name the mailbox and the option."""
@@ -94,5 +103,8 @@ def fingerprint(section: MailboxSection, secrets: Secrets) -> bytes:
         ConfigError: a secret is missing.
     """
     written = section.auth.model_dump(mode="json")
+    if section.client_certificate is not None:
+        shown = section.client_certificate.model_dump(mode="json")
+        written |= {f"client_certificate.{name}": value for name, value in shown.items()}
     read = {name: secrets.read(value) if is_reference(value) else value for name, value in written.items()}
     return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).digest()

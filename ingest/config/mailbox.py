@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from ingest.config.fields import (
     PREFIX_PATTERN,
+    Ciphers,
     Count,
     FilePath,
     Fingerprint,
@@ -19,6 +20,7 @@ from ingest.config.fields import (
     HttpUrl,
     Labels,
     Line,
+    MinimumTls,
     Name,
     Policy,
     Port,
@@ -90,6 +92,18 @@ class OAuth2Auth(Section):
 
 
 Auth = Annotated[PasswordAuth | OAuth2Auth, Field(discriminator="type")]
+
+
+class ClientCertificateSection(Section):
+    """The certificate that a server asks for, in TLS, before the login."""
+
+    certificate: SecretRef
+    """Where the certificate is, with the intermediate ones behind it: `file:/path` or `env:NAME` of PEM. It is read
+    at each login, so that it can be renewed."""
+    key: SecretRef | None = None
+    """Where its private key is, PEM too. Without it the key is read from `certificate`."""
+    password: SecretRef | None = None
+    """Where the password of the key is, if the key is encrypted."""
 
 
 class ProxySection(Section):
@@ -197,6 +211,15 @@ class MailboxSection(DefaultsSection):
     fingerprint: Fingerprint | None = None
     """SHA-256 of the server's certificate, 64 hex digits. It is then the only certificate that is accepted: for a
     self-signed one."""
+    tls_minimum: MinimumTls | None = None
+    """Oldest TLS version to accept. `"1.0"` is for a server that has nothing newer: whoever can change the traffic
+    may read mail and password. `check` and the log warn of it."""
+    ciphers: Ciphers | None = None
+    """Cipher suites up to TLS 1.2, as OpenSSL writes them, instead of the secure ones: `DEFAULT` for a server with
+    RSA key exchange only, `DEFAULT:@SECLEVEL=1` for one with Diffie-Hellman keys of 1024 bits. `check` and the log
+    warn of it."""
+    client_certificate: ClientCertificateSection | None = None
+    """Certificate that is shown to a server that asks for one."""
     prefix: Annotated[str, Field(pattern=PREFIX_PATTERN)] | None = None
     """Folder of the mailbox in object keys, instead of its id."""
     enabled: bool = True

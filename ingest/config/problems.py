@@ -79,10 +79,14 @@ def _kind(steps: Steps, detail: ErrorDetails) -> str:
 def _steps(detail: ErrorDetails, data: Any) -> Steps:
     """Return the path as written, without the steps that pydantic adds for unions and short forms."""
     steps: list[str | int] = []
+    is_new = True
     for step in detail["loc"]:
         if isinstance(data, dict):
-            if step not in data and step == data.get("type"):
+            # In a section that has types, pydantic's first step is the type. An option may have the same name.
+            if is_new and _has_types(steps) and step == data.get("type"):
+                is_new = False
                 continue
+            is_new = True
             steps.append(step)
             data = data.get(step)
         elif isinstance(data, list) and isinstance(step, int) and step < len(data):
@@ -93,6 +97,11 @@ def _steps(detail: ErrorDetails, data: Any) -> Steps:
     if detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         steps.append("type")
     return tuple(steps)
+
+
+def _has_types(steps: list[str | int]) -> bool:
+    """Return whether the section at a path has several types: a sink or a login."""
+    return steps[-1:] == ["auth"] or (steps[:1] == ["sinks"] and len(steps) == len(("sinks", 0)))
 
 
 def _words(steps: Steps, detail: ErrorDetails, data: dict[str, Any]) -> str:
@@ -126,7 +135,7 @@ def _options(steps: Steps, data: dict[str, Any]) -> list[str]:
         value = value[step]
         if isinstance(step, str):
             sections = list(_sections(sections[0].model_fields[step].annotation))
-        elif len(sections) > 1:
+        if len(sections) > 1 and isinstance(value, dict):
             sections = [section for section in sections if value["type"] in _types(section)]
     return list(sections[0].model_fields)
 

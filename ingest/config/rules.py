@@ -78,7 +78,7 @@ def _trust_without_tls(config: Config) -> Iterator[tuple[Steps, str]]:
     for number, box in enumerate(config.mailboxes):
         if translate.tls(box, config.defaults) is not Tls.NONE:
             continue
-        for option in ("ca", "fingerprint"):
+        for option in ("ca", "fingerprint", "tls_minimum", "ciphers", "client_certificate"):
             if getattr(box, option) is not None:
                 yield (
                     ("mailboxes", number, option),

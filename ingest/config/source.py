@@ -66,6 +66,12 @@ class ConfigSource:
                 self._reload_if_changed()
             return self._config
 
+    def warn(self) -> None:
+        """Log what the configuration allows that is less safe than the default; `mailhaul check` has the details."""
+        weakened = [box.id for box in self._config.mailboxes_by_id().values() if box.server.weakened]
+        if weakened:
+            log.warning("config.weak_tls", mailbox=weakened[0], mailboxes=len(weakened))
+
     def _reload_if_changed(self) -> None:
         version = self._file_versions()
         if version == self._version:
@@ -79,6 +85,7 @@ class ConfigSource:
         else:
             self.problems = []
             log.info("config.changed", mailboxes=len(self._config.mailboxes))
+            self.warn()
 
     def _file_versions(self) -> _Version:
         if self.path is None:

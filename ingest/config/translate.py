@@ -78,6 +78,8 @@ def _server(section: MailboxSection, defaults: DefaultsSection) -> Server:
         fingerprint=section.fingerprint,
         proxy=_proxy(section.proxy or defaults.proxy),
         quirks=preset.quirks,
+        tls_minimum=section.tls_minimum,
+        ciphers=section.ciphers,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ingest.domain.mailbox import Mechanism
+    from ingest.domain.mailbox import ClientCertificate, Mechanism
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,4 @@ class TokenLogin:
     mechanism: Mechanism
     grant: Grant
     proxy: tuple[str, str] | None = field(default=None, repr=False)
+    certificate: ClientCertificate | None = field(default=None, repr=False)

@@ -31,6 +31,8 @@ class Mechanism(StrEnum):
 
 
 ProxyKind = Literal["socks5", "http"]
+# Without 1.1: whoever allows 1.0 gets the newest version that the server has.
+TlsVersion = Literal["1.0", "1.2", "1.3"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,11 @@ class Quirks:
 class Server:
     """The server of a maildrop, and how it is authenticated.
 
-    `ca_file` is the path of a PEM bundle to trust instead of the system's; `fingerprint` is the hex SHA-256 of the
-    server's certificate, which is then the only one accepted.
+    Attributes:
+        ca_file: path of a PEM bundle to trust instead of the system's.
+        fingerprint: hex SHA-256 of the server's certificate, which is then the only one accepted.
+        tls_minimum: the oldest TLS version to accept; None for 1.2.
+        ciphers: cipher suites up to TLS 1.2, as OpenSSL writes them; None for Python's choice.
     """
 
     host: str
@@ -73,11 +78,35 @@ class Server:
     fingerprint: str | None = None
     proxy: Proxy | None = None
     quirks: Quirks = Quirks()
+    tls_minimum: TlsVersion | None = None
+    ciphers: str | None = None
 
     @property
     def label(self) -> str:
         """The server's name in metrics and logs."""
         return f"{self.host}:{self.port}"
+
+    @property
+    def weakened(self) -> str:
+        """The option that allows weaker TLS than the default; empty if there is none."""
+        if self.tls_minimum == "1.0":
+            return "tls_minimum"
+        return "ciphers" if self.ciphers is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """Our own certificate, for servers that ask for one.
+
+    Attributes:
+        chain: PEM: the certificate, and the intermediate ones behind it.
+        key: PEM: its private key.
+        password: of the key; empty if it is not encrypted.
+    """
+
+    chain: str = field(repr=False)
+    key: str = field(repr=False)
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +119,7 @@ class Credentials:
         mechanism: how to log in.
         renew: returns new credentials after the server refused these; None if there can be no better ones.
         proxy: user name and password for the proxy, if it requires them.
+        certificate: our own certificate for TLS, if the server asks for one.
     """
 
     username: str = field(repr=False)
@@ -97,6 +127,7 @@ class Credentials:
     mechanism: Mechanism = Mechanism.PASSWORD
     renew: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
     proxy: tuple[str, str] | None = field(default=None, repr=False)
+    certificate: ClientCertificate | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from ingest.errors import MaildropConnectError, MaildropTimeoutError
-from ingest.pop3.tls import after_handshake
+from ingest.pop3.tls_errors import after_handshake
 
 if TYPE_CHECKING:
     import socket
@@ -38,6 +38,7 @@ class Connection:
         self._clock = clock
         self._outgoing = bytearray()
         self._asked = False
+        self._with_certificate = False
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
 
     def send(self, data: bytes) -> None:
@@ -52,7 +53,7 @@ class Connection:
         Raises:
             MaildropTimeoutError: the deadline has passed, even if bytes keep coming.
             MaildropConnectError: the connection broke.
-            MaildropTlsError: the server asks for a client certificate.
+            MaildropTlsError: the server asks for a client certificate, or refuses ours.
         """
         while True:
             self._check(deadline)
@@ -70,7 +71,7 @@ class Connection:
             except ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT, deadline)
             except ssl.SSLError as error:
-                raise after_handshake(error) from error
+                raise after_handshake(error, with_certificate=self._with_certificate) from error
             except OSError as error:
                 raise MaildropConnectError(f"The connection broke: {error.strerror or error}.") from error
 
@@ -99,14 +100,19 @@ class Connection:
         except OSError:  # nothing is there, or the connection broke, which the next `receive` reports
             return self._buffer[:0]
 
-    def secure(self, context: ssl.SSLContext, host: str, deadline: Deadline) -> ssl.SSLSocket:
+    def secure(
+        self, context: ssl.SSLContext, host: str, deadline: Deadline, *, with_certificate: bool = False
+    ) -> ssl.SSLSocket:
         """Do the TLS handshake; return the socket, so that its certificate can be inspected.
+
+        `with_certificate` says whether the context has a client certificate.
 
         Raises:
             MaildropTimeoutError: the deadline has passed.
             ssl.SSLError: the handshake failed; the caller translates it.
             MaildropConnectError: the server closed the connection.
         """
+        self._with_certificate = with_certificate
         try:
             sock = context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
             self._sock = sock  # it owns the descriptor now

@@ -97,7 +97,7 @@ class _Attempt:
         method = authentication(credentials, self.mailbox.server)
         opening = Opening(
             self.mailbox,
-            credentials.proxy,
+            credentials,
             observe=self.observe,
             acquire_slot=self.acquire_slot,
             clock=self.clock,
@@ -109,7 +109,7 @@ class _Attempt:
             stack.callback(opening.connect().close)
             try:
                 not_after = opening.protect()
-                login = opening.log_in(method, credentials)
+                login = opening.log_in(method)
             except _DOUBTFUL:
                 self.hosts.forget(self.mailbox.server)
                 raise

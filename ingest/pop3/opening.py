@@ -17,7 +17,7 @@ from ingest.pop3.dial import dial
 from ingest.pop3.dialogue import Dialogue
 from ingest.pop3.events import Reply
 from ingest.pop3.protocol import Pop3Protocol, WireLimits
-from ingest.pop3.tls import translated
+from ingest.pop3.tls_errors import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ class Opening:
 
     Args:
         mailbox: the mailbox whose server is dialled.
-        proxy_login: user name and password for its proxy.
+        credentials: for the server, and for its proxy.
         observe: called with each completed phase and its seconds.
         acquire_slot: called before an address is dialled.
         clock: monotonic, in seconds.
@@ -68,7 +68,7 @@ class Opening:
     def __init__(
         self,
         mailbox: Mailbox,
-        proxy_login: tuple[str, str] | None,
+        credentials: Credentials,
         *,
         observe: Callable[[str, float], None],
         acquire_slot: Callable[[str], None],
@@ -78,7 +78,7 @@ class Opening:
         end: Deadline,
     ) -> None:
         self._mailbox = mailbox
-        self._proxy_login = proxy_login
+        self._credentials = credentials
         self._server = mailbox.server
         self._observe = observe
         self._acquire_slot = acquire_slot
@@ -98,7 +98,7 @@ class Opening:
         with self._timed("connect"):
             sock = dial(
                 self._server,
-                self._proxy_login,
+                self._credentials.proxy,
                 resolver=self._hosts.resolver,
                 acquire_slot=self._acquire_slot,
                 clock=self._clock,
@@ -127,7 +127,7 @@ class Opening:
                 self._start_tls()
             return self._handshake()
 
-    def log_in(self, method: Authentication, credentials: Credentials) -> LoggedIn:
+    def log_in(self, method: Authentication) -> LoggedIn:
         """Log in, pipelining the commands that follow as far as the server allows.
 
         With remembered capabilities, everything is sent in one flight after the greeting.
@@ -139,7 +139,7 @@ class Opening:
             before = self._known or self._capabilities()
             require_offered(method.mechanism, before, self._server)
             ahead = self._ahead(before)
-            self._authenticate(method, credentials, ahead=ahead)
+            self._authenticate(method, ahead=ahead)
             after = self._announced_now(before, ahead=ahead)
         if not after.pipelining:
             before = before.without_pipelining()
@@ -164,7 +164,7 @@ class Opening:
     def _ahead(self, announced: Capabilities) -> bool:
         return announced.pipelining and not self._hosts.in_lockstep(self._server)
 
-    def _authenticate(self, method: Authentication, credentials: Credentials, *, ahead: bool) -> None:
+    def _authenticate(self, method: Authentication, *, ahead: bool) -> None:
         """Send the login's commands, one by one or pipelined with what follows.
 
         Answers are read in order, so a refused login is reported as such, whatever the answers to the commands behind
@@ -180,7 +180,7 @@ class Opening:
             while not isinstance(verdict := self.dialogue.verdict(), Reply):
                 self.dialogue.respond(method.respond(verdict.data))
             if not verdict.ok:
-                raise refusals.login_refused(verdict.status, credentials.mechanism)
+                raise refusals.login_refused(verdict.status, self._credentials.mechanism)
         method.accepted()
         if ahead and not together:
             self.dialogue.send(*_FOLLOWING)
@@ -213,11 +213,14 @@ class Opening:
     def _handshake(self) -> float | None:
         seconds = self._mailbox.deadlines.tls
         words = f"The TLS handshake took longer than {seconds:g} s: check that this port uses TLS."
-        context = self._contexts.context(self._server)
+        certificate = self._credentials.certificate
+        context, own = self._contexts.context(self._server, certificate), certificate is not None
+        deadline = self._within(seconds, words)
         try:
-            sock = self._connection.secure(context, self._server.host, self._within(seconds, words))
+            sock = self._connection.secure(context, self._server.host, deadline, with_certificate=own)
         except ssl.SSLError as error:
-            raise translated(error, self._server, self._connection.peer_chain()) from error
+            chain = self._connection.peer_chain()
+            raise translated(error, self._server, chain, with_certificate=own) from error
         return self._hosts.certificates.check(sock, self._server)
 
     def _within(self, seconds: float, words: str) -> Deadline:

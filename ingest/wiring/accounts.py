@@ -64,4 +64,4 @@ class Accounts:
         token = self.tokens.token(login.grant, refused)
         # Renewed once: a server that refuses a new token too has another reason.
         renew = None if refused is not None else lambda: self._with_token(login, token)
-        return Credentials(login.username, token, login.mechanism, renew, login.proxy)
+        return Credentials(login.username, token, login.mechanism, renew, login.proxy, login.certificate)

@@ -76,7 +76,7 @@ def _secrets(rendered: Rendered, process: str) -> dict[str, bool]:
 def test_a_process_sees_no_secrets_but_its_own() -> None:
     rendered = render(values(**EVERYTHING, mailboxSecrets=["more"]))
     common = {"ledger": False, "store": False}
-    mail = {"mailboxes": True, "own": True, "m365": True, "more": True}
+    mail = {"mailboxes": True, "own": True, "client": True, "m365": True, "more": True}
     assert _secrets(rendered, "poller") == {**common, **mail}
     assert _secrets(rendered, "relay") == {**common, "hook": False, "mq": False}
     for process in ("processor", "scheduler", "exporter"):

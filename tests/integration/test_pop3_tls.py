@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-import tempfile
 import warnings
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -21,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from ingest.domain.mailbox import Credentials, Deadlines, Mailbox, Server, Tls
 from ingest.errors import MaildropConnectError, MaildropTimeoutError, MaildropTlsError
 from ingest.pop3.connector import Pop3Connector
-from ingest.pop3.tls import translated
+from ingest.pop3.tls_errors import translated
 from tests.support.scripted_pop3 import (
     Close,
     Drain,
@@ -106,21 +105,28 @@ def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, ca_fil
         polled([Secure(context), *login()], ca_file=ca_file)
 
 
-def test_expired_certificate_above_the_servers_is_told_from_the_servers() -> None:
-    past = datetime.now(UTC) - timedelta(days=1)
+@pytest.mark.parametrize(
+    ("expired", "words"),
+    [
+        ("root", "that is trusted here has expired: replace it in the file"),
+        ("intermediate", r"intermediate CA certificate .* has expired \(intermediate, on 20.*not the server's own"),
+        ("127.0.0.1", r"certificate of 127\.0\.0\.1:\d+ has expired \(127\.0\.0\.1, on 20.*renew"),
+    ],
+)
+def test_expired_certificate_is_told_from_those_above_and_below_it(tmp_path: Path, expired: str, words: str) -> None:
+    ends = {expired: datetime.now(UTC) - timedelta(days=1)}
     leaf_key, ca_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_key = ec.generate_private_key(ec.SECP256R1())
-    root = signed("root", root_key, "root", root_key, ca=True)
-    old = signed("intermediate", ca_key, "root", root_key, ca=True, end=past)
-    leaf = signed("127.0.0.1", leaf_key, "intermediate", ca_key)
+    root = signed("root", root_key, "root", root_key, ca=True, end=ends.get("root"))
+    above = signed("intermediate", ca_key, "root", root_key, ca=True, end=ends.get("intermediate"))
+    leaf = signed("127.0.0.1", leaf_key, "intermediate", ca_key, end=ends.get("127.0.0.1"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     pem = leaf_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    trustme.LeafCert(pem, leaf, [old]).configure_cert(context)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(root)
-        file.flush()
-        with pytest.raises(MaildropTlsError, match=r"CA certificate above that of .* has expired"):
-            polled([Secure(context), *login()], ca_file=file.name)
+    trustme.LeafCert(pem, leaf, [above]).configure_cert(context)
+    trusted = tmp_path / "root.pem"
+    trusted.write_bytes(root)
+    with pytest.raises(MaildropTlsError, match=words):
+        polled([Secure(context), *login()], ca_file=str(trusted))
 
 
 def signed(
@@ -194,13 +200,6 @@ def test_failed_handshake_names_the_remedy(
     odd(context, authority)
     with pytest.raises(MaildropTlsError, match=remedy):
         polled([Secure(context), *login()], ca_file=ca_file)
-
-
-def test_short_diffie_hellman_keys_are_named() -> None:
-    """OpenSSL does not serve them any more."""
-    error = ssl.SSLError(1, "dh key too small")
-    error.reason = "DH_KEY_TOO_SMALL"
-    assert "2048 bits" in str(translated(error, Server("pop.example.org", 995), []))
 
 
 @pytest.mark.parametrize("certificate", [b"", b"0", b"0\x03\x02\x01\x05", bytes(100)])

@@ -102,7 +102,7 @@ def _opened(connection: ReplayedConnection, hosts: HostMemory, credentials: Cred
     end = Deadline(float("inf"), "never")
     opening = Opening(
         mailbox,
-        None,
+        credentials,
         observe=lambda _phase, _seconds: None,
         acquire_slot=lambda _: None,
         clock=lambda: 0.0,
@@ -119,7 +119,7 @@ def _opened(connection: ReplayedConnection, hosts: HostMemory, credentials: Cred
         end=end,
         stalled=lambda: None,
     )
-    login = opening.log_in(authentication(credentials, SERVER), credentials)
+    login = opening.log_in(authentication(credentials, SERVER))
     return Pop3Session(
         opening.dialogue,
         LIMITS,

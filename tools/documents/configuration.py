@@ -47,6 +47,8 @@ _KINDS = (
     (fields.Policy, "`keep`, `delete`, or `{delete_after: duration}`"),
     (fields.Fingerprint, "64 hex digits"),
     (fields.FilePath, "path"),
+    (fields.MinimumTls, '`"1.0"`, `"1.2"`, `"1.3"`'),
+    (fields.Ciphers, "list of ciphers"),
     (fields.Host, "host name or address"),
     (fields.HttpUrl, "http(s) address"),
     (fields.Name, "lower-case letters, digits, `.`, `_`, `-`"),
@@ -77,6 +79,11 @@ _UNWRITTEN: dict[str, str] = {
     "DefaultsSection.authserv_id": "none: the fields are ignored",
     "MailboxSection.host": "the provider's",
     "MailboxSection.fingerprint": "none: certificates are verified as usual",
+    "MailboxSection.tls_minimum": '`"1.2"`',
+    "MailboxSection.ciphers": "secure ones",
+    "MailboxSection.client_certificate": _NONE,
+    "ClientCertificateSection.key": "in `certificate`",
+    "ClientCertificateSection.password": "none: the key is not encrypted",
     "MailboxSection.prefix": "the id",
     "OAuth2Auth.client_id": _NONE,
     "OAuth2Auth.client_secret": _NONE,
@@ -137,6 +144,9 @@ def _chapters() -> Iterator[str]:
     own = [name for name in MailboxSection.model_fields if name not in DefaultsSection.model_fields]
     words = "Each POP3 maildrop: these options, and all of `defaults`."
     yield from _chapter("mailboxes", words, MailboxSection, "mailboxes[].", of=own)
+    shown = mailbox.ClientCertificateSection
+    path = "mailboxes[].client_certificate"
+    yield from _chapter(path, shown.__doc__, shown, f"{path}.")
     for login in (mailbox.PasswordAuth, mailbox.OAuth2Auth):
         title = f"mailboxes[].auth: {', '.join(_types(login))}"
         yield from _chapter(title, login.__doc__, login, "mailboxes[].auth.")

@@ -125,6 +125,23 @@ def test_connection_without_tls_is_reported(make: Callable[[str], Mailbox], repo
         assert ("unencrypted" in check(b)["a"].detail) == reported
 
 
+@pytest.mark.parametrize(
+    ("server", "warning"),
+    [
+        (Server("h", 995, tls_minimum="1.0"), "warning: `tls_minimum` allows weak TLS"),
+        (Server("h", 995, ciphers="DEFAULT"), "warning: `ciphers` allows weak TLS"),
+        (Server("h", 995, tls_minimum="1.3"), ""),
+        (Server("h", 995), ""),
+    ],
+)
+def test_options_that_weaken_tls_are_reported(server: Server, warning: str) -> None:
+    with bench(Mailbox("a", server)) as b:
+        finding = check(b)["a"]
+        assert finding.ok
+        assert warning in finding.detail
+        assert ("weak TLS" in finding.detail) == bool(warning)
+
+
 def test_problems_of_the_ledger_are_reported_and_warnings_are_no_failure() -> None:
     with bench() as b:
         assert check(b)["ledger"] == Finding("ledger", "", ok=True, detail="a probe key was written and deleted")

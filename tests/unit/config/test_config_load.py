@@ -141,6 +141,10 @@ def test_merge_keys_spare_writing_a_server_often(write: Write) -> None:
         ("prot: 995", ":8: mailboxes[0].prot: ", "did you mean `port`?"),
         ("servername: x", ":8: mailboxes[0].servername: ", "possible here: auth, authserv_id, ca, "),
         ("provider: gmial", ":8: mailboxes[0].provider: ", "generic, gmail, microsoft365, yahoo, zoho"),
+        ("tls_minimum: 1.1", ":8: mailboxes[0].tls_minimum: ", "must be one of: 1.0, 1.2, 1.3"),
+        ("tls_minimum: true", ":8: mailboxes[0].tls_minimum: ", "must be one of: 1.0, 1.2, 1.3"),
+        ("ciphers: RC5-MD9", ":8: mailboxes[0].ciphers: ", "DEFAULT:@SECLEVEL=1"),
+        ("client_certificate: {certificate: /x.pem}", ":8: mailboxes[0].client_certificate.certificate: ", "file:"),
         ("proxy: socks5://h:1", ":8: mailboxes[0].proxy: ", "mapping"),
         ("proxy: {url: ftp://h:1}", ":8: mailboxes[0].proxy: ", "socks5://host:1080"),
         ("proxy: {url: socks5://h}", ":8: mailboxes[0].proxy: ", "with the port"),
@@ -232,6 +236,34 @@ def test_microsoft365_requires_a_tenant(write: Write) -> None:
 def test_oauth2_requires_tls(write: Write) -> None:
     auth = "auth: {type: oauth2, username: u, service_account: file:x}\n    tls: none"
     assert "in clear text" in problem(write(with_mailbox().replace(AUTH, auth)))
+
+
+@pytest.mark.parametrize(
+    ("auth", "found"),
+    [
+        ("{type: password, username: u, password: env:P, foo: 1}", "auth.foo: is not an option; possible here: pass"),
+        ("{type: password, username: u, password: {foo: 1}}", "auth.password: must be a reference"),
+        ("{type: oauth2, username: u, client_id: c, client_secret: env:S, foo: 1}", "possible here: ca, client_id"),
+    ],
+)
+def test_login_whose_type_is_named_like_an_option_is_reported_at_the_right_place(
+    write: Write, auth: str, found: str
+) -> None:
+    assert found in problem(write(with_mailbox().replace(AUTH, f"auth: {auth}")))
+
+
+@pytest.mark.parametrize("written", ["1.0", "'1.0'", "1"])
+def test_oldest_tls_version_is_read_with_and_without_quotes(write: Write, written: str) -> None:
+    box = load(write(with_mailbox(f"tls_minimum: {written}")), {}).mailboxes_by_id()["a"]
+    assert box.server.tls_minimum == "1.0"
+
+
+@pytest.mark.parametrize(
+    "option", ["tls_minimum: 1.0", "ciphers: DEFAULT", "client_certificate: {certificate: env:X}"]
+)
+def test_tls_options_need_tls(write: Write, option: str) -> None:
+    found = problem(write(with_mailbox(f"tls: none\n{option}")))
+    assert f"mailboxes[0].{option.partition(':')[0]}: has no effect without TLS" in found
 
 
 def test_mailbox_requires_a_host_or_a_provider_that_has_one(write: Write) -> None:

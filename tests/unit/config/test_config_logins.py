@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from ingest.config import Config, Secrets, load
 from ingest.domain.grant import ClientCredentials, RefreshToken, ServiceAccount, TokenLogin
-from ingest.domain.mailbox import Credentials, Mechanism, Proxy, Quirks, Tls
+from ingest.domain.mailbox import ClientCertificate, Credentials, Mechanism, Proxy, Quirks, Tls
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -128,6 +128,29 @@ def test_a_proxy_and_its_login(tmp_path: Path) -> None:
         assert "s3cret" not in repr(login)
 
 
+def test_client_certificate_is_read_with_its_key_and_password(tmp_path: Path) -> None:
+    files = {"chain.pem": "CHAIN", "key.pem": "KEY", "both.pem": "BOTH"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    secrets = Secrets(tmp_path, ENV)
+    box = {"provider": "microsoft365", "auth": APPLICATION}
+    apart = {"certificate": "file:chain.pem", "key": "file:key.pem", "password": "env:OTHER"}
+    login = configured(tmp_path, {**box, "client_certificate": apart}).login("a", secrets)
+    assert login.certificate == ClientCertificate("CHAIN", "KEY", "s3cret")
+    assert not any(text in repr(login) for text in ("CHAIN", "KEY", "s3cret"))
+    together = {"certificate": "file:both.pem"}
+    login = configured(tmp_path, {"host": "h", "auth": PASSWORD, "client_certificate": together}).login("a", secrets)
+    assert login.certificate == ClientCertificate("BOTH", "BOTH")
+
+
+@pytest.mark.parametrize("option", ["certificate", "key", "password"])
+def test_missing_client_certificate_names_mailbox_and_option(tmp_path: Path, option: str) -> None:
+    shown = {"certificate": "env:OTHER", option: "env:NOWHERE"}
+    config = configured(tmp_path, {"host": "h", "auth": PASSWORD, "client_certificate": shown})
+    with pytest.raises(ConfigError, match=rf"mailbox a: client_certificate\.{option}: env:NOWHERE"):
+        config.login("a", SECRETS)
+
+
 @pytest.mark.parametrize("option", ["client_secret", "refresh_token"])
 def test_a_missing_secret_names_mailbox_and_option(tmp_path: Path, option: str) -> None:
     auth = {**APPLICATION, option: "env:NOWHERE"}
@@ -137,7 +160,7 @@ def test_a_missing_secret_names_mailbox_and_option(tmp_path: Path, option: str) 
 
 
 def test_a_fingerprint_changes_with_what_a_login_depends_on_and_nothing_else(tmp_path: Path) -> None:
-    def of(auth: Mapping[str, str], env: Mapping[str, str], **mailbox: str) -> bytes:
+    def of(auth: Mapping[str, str], env: Mapping[str, str], **mailbox: Any) -> bytes:
         config = configured(tmp_path, {"provider": "microsoft365", "auth": auth, **mailbox})
         return config.fingerprint("a", Secrets(Path("/"), env))
 
@@ -147,3 +170,6 @@ def test_a_fingerprint_changes_with_what_a_login_depends_on_and_nothing_else(tmp
     assert of(APPLICATION, {**ENV, "OTHER": "new"}) != first
     assert of({**APPLICATION, "username": "v"}, ENV) != first
     assert of({**APPLICATION, "tenant": "other.example"}, ENV) != first
+    shown = of(APPLICATION, ENV, client_certificate={"certificate": "env:OTHER"})
+    assert shown != first
+    assert of(APPLICATION, {**ENV, "OTHER": "new"}, client_certificate={"certificate": "env:OTHER"}) != shown

@@ -78,6 +78,20 @@ def test_a_broken_file_changes_nothing_is_reported_once_and_may_be_fixed(tmp_pat
     assert source.problems == []
 
 
+@pytest.mark.parametrize("option", ["tls_minimum: 1.0", "ciphers: DEFAULT"])
+def test_weak_tls_is_logged_when_a_configuration_is_loaded(tmp_path: Path, option: str) -> None:
+    path, clock = tmp_path / "c.yaml", Clock()
+    path.write_text(BASE + boxes("a", "b"))
+    source = ConfigSource(path, {}, clock)
+    with capture_logs() as logged:
+        source.warn()
+        path.write_text(BASE + boxes("a", "b").replace("host: b", f"host: b, {option}"))
+        clock.time += 1
+        source.current()
+    weak = [line for line in logged if line["event"] == "config.weak_tls"]
+    assert weak == [{"event": "config.weak_tls", "mailbox": "b", "mailboxes": 1, "log_level": "warning"}]
+
+
 def test_there_must_be_a_good_one_to_begin_with(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         ConfigSource(tmp_path / "none.yaml", {})
