@@ -52,6 +52,7 @@ FIELDS = frozenset(
         "number",
         "fetched_bytes",
         "oversize",
+        "part",
         "problems",
         "queue",
         "reopened",

@@ -27,7 +27,8 @@ MAX_WAITING = {Queue.POLL: 200, Queue.PROCESS: 100, Queue.RELAY: 20}
 TRIM_EVERY = 10
 # In ticks. A relay with nothing to deliver still has to write the delivery watermark now and then.
 RELAY_EVERY = 60
-# In ticks. A poller that has not read yet that a mailbox was enabled again may unschedule it; this repairs that.
+# In ticks. A poller that has not read yet that a mailbox was enabled again may unschedule it, and the ledger may lose
+# a part of the schedule; this repairs both.
 REPAIR_EVERY = 60
 
 _NOT_ANNOUNCED = Precedence(0, newest=False)
@@ -84,8 +85,8 @@ class Ticker:
         newest = self._announce(schedule)
         if newest and self.ledger.schedule_digest() != schedule.digest:
             self._follow(schedule)
-        elif newest and self.ticks % REPAIR_EVERY == REPAIR_EVERY - 1:
-            self._follow_mailboxes(schedule)
+        elif newest and self.ticks % REPAIR_EVERY == 0:
+            self._repair(schedule)
         self.ledger.record_tick()
         self._wake_up(Queue.POLL, self.ledger.mailboxes.backlog().due)
         self._wake_up(Queue.PROCESS, -(-self.ledger.messages.backlog().due // MESSAGES_PER_CLAIM))
@@ -122,6 +123,10 @@ class Ticker:
             return
         self.ledger.set_schedule_digest(schedule.digest)
         log.info("schedule.changed", mailboxes=len(schedule.mailboxes), sinks=len(schedule.sinks))
+
+    def _repair(self, schedule: Schedule) -> None:
+        self._follow_mailboxes(schedule)
+        self._follow_sinks(schedule)
 
     def _follow_sinks(self, schedule: Schedule) -> bool:
         known, wanted = self.ledger.sinks.members(), set(schedule.sinks)

@@ -41,7 +41,8 @@ class RedisEventLog(EventLog):
         if events:
             add = ("XADD", self._names.events, "*")
             self._connection.atomically(
-                *((*add, "id", one.id, "type", one.type, "mailbox", one.mailbox, "body", one.body) for one in events)
+                ("HINCRBY", self._names.counts, "events", len(events)),
+                *((*add, "id", one.id, "type", one.type, "mailbox", one.mailbox, "body", one.body) for one in events),
             )
 
     @override
@@ -80,7 +81,7 @@ class RedisEventLog(EventLog):
     def reject(self, sink: str, entry: Entry, delay: float) -> None:
         work = self.retrying(sink)
         kept = (self._names.rejected(sink), self._names.retrying_appended(sink), self._names.rejecting_sinks)
-        keys = [self._names.events, work.due, work.claimed, *kept]
+        keys = [self._names.events, work.due, work.claimed, *kept, self._names.counts]
         rejected = (entry.position, entry.event.id, milliseconds(delay), _pack(entry))
         self._connection.run("reject", keys, (names.group(sink), *rejected, sink, milliseconds(entry.appended)))
 
@@ -116,12 +117,11 @@ class RedisEventLog(EventLog):
     @override
     def retry_rejected(self, sink: str, ids: Sequence[str]) -> int:
         work = self.retrying(sink)
-        present = self._present(sink, ids)
-        for event_id, entry in present:
-            self._connection.call("ZADD", self._names.retrying_appended(sink), milliseconds(entry.appended), event_id)
-            work.add([event_id])
-            work.run_now(event_id)
-        return len(present)
+        keys = [work.due, work.claimed, self._names.rejected(sink), self._names.retrying_appended(sink)]
+        return sum(
+            self._connection.run("retry_rejected", keys, (event_id, milliseconds(entry.appended)))
+            for event_id, entry in self._present(sink, ids)
+        )
 
     @override
     def drop_rejected(self, sink: str, ids: Sequence[str]) -> int:
@@ -135,7 +135,9 @@ class RedisEventLog(EventLog):
         removed, start = 0, b"-"
         while start:
             count, start = self._connection.run(
-                "erase", [self._names.events], [start, _SCAN_BATCH, mailbox or "", *ids]
+                "erase",
+                [self._names.events, self._names.counts],
+                [start, _SCAN_BATCH, mailbox or "", *ids],
             )
             removed += int(count)
         return removed
@@ -153,7 +155,7 @@ class RedisEventLog(EventLog):
 
     @override
     def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER) -> int:
-        keys = [self._names.events, self._names.begins, self._names.left]
+        keys = [self._names.events, self._names.begins, self._names.left, self._names.counts]
         groups = [names.group(sink) for sink in sinks]
         total = 0
         while True:
@@ -172,7 +174,8 @@ class RedisEventLog(EventLog):
     @override
     def remove(self, sink: str) -> bool:
         rejected = (*self.retrying(sink).keys, self._names.retrying_appended(sink), self._names.rejected(sink))
-        keys = [self._names.events, self._names.begins, self._names.left, self._names.rejecting_sinks, *rejected]
+        keys = [self._names.events, self._names.begins, self._names.left, self._names.rejecting_sinks]
+        keys += [self._names.counts, *rejected]
         return bool(self._connection.run("remove_sink", keys, [names.group(sink), sink]))
 
     def _present(self, sink: str, ids: Sequence[str]) -> list[tuple[str, Entry]]:
@@ -181,7 +184,8 @@ class RedisEventLog(EventLog):
 
     def _stop_retrying(self, sink: str, event_id: str, *, remove: bool) -> None:
         keys = [*self.retrying(sink).keys, self._names.retrying_appended(sink)]
-        self._connection.run("stop_retrying", [*keys, self._names.rejected(sink)] if remove else keys, [event_id])
+        keys += [self._names.rejected(sink), self._names.counts] if remove else []
+        self._connection.run("stop_retrying", keys, [event_id, sink])
 
 
 def order_of(position: str) -> tuple[int, int]:

@@ -47,6 +47,8 @@ class Names:
     last_tick: str = _key("tick")
     probe: str = _key("probe")
     rejecting_sinks: str = _key("rejecting")
+    counts: str = _key("counts")
+    unprocessed_counts: str = _key("counts:unprocessed")
 
     def __post_init__(self) -> None:
         for key in fields(self)[1:]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
-import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 from typing_extensions import override
 
 from ingest.adapters.ledger import preconditions
+from ingest.adapters.ledger.incarnation import Incarnation
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.message import FailedMessage, OpenMessage
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from ingest.ports.seen import Registration
 
 _STALE = -1
-# Seconds between two looks at the server's run id. The delivery watermark keeps a much larger distance.
-INCARNATION_SECONDS = 5.0
 _STATUS = TypeAdapter(MailboxStatus)
 _REFUSAL = TypeAdapter(Refusal)
 _TROUBLED = TypeAdapter(list[TroubledMessage])
@@ -47,7 +44,7 @@ class RedisLedger(Ledger):
         self._connection = connection
         self._names = connection.names
         self._mailboxes = RedisWorkSet(connection, self._names.mailboxes)
-        self._known_incarnation: tuple[bytes, float] | None = None  # and when it was asked for
+        self._incarnation = Incarnation(connection)
         self._messages = RedisWorkSet(connection, self._names.messages)
         self.mailboxes: WorkSet = self._mailboxes
         self.messages: WorkSet = self._messages
@@ -130,14 +127,16 @@ class RedisLedger(Ledger):
     @override
     def seen(self, mailbox: str) -> Seen:
         """A digest that was appended twice has its first second."""
-        incarnation = self._incarnation()
-        records, changes, checkpointed, rebuilt = self._connection.atomically(
+        incarnation = self._incarnation.read()
+        records, changes, checkpointed, rebuilt, unprocessed, counted = self._connection.atomically(
             ("GET", self._names.seen(mailbox)),
             ("HGET", self._names.changes, mailbox),
             ("HGET", self._names.checkpointed, mailbox),
             ("HGET", self._names.rebuilt, mailbox),
+            ("HLEN", self._names.unprocessed(mailbox)),
+            ("HGET", self._names.unprocessed_counts, mailbox),
         )
-        known = records is not None and rebuilt == incarnation
+        known = records is not None and rebuilt == incarnation and unprocessed == int(counted or 0)
         return Seen(unpack_records(records or b""), known, int(changes or 0), int(checkpointed or 0))
 
     @override
@@ -160,6 +159,8 @@ class RedisLedger(Ledger):
             self._messages.due,
             self._messages.claimed,
             self._names.changes,
+            self._names.counts,
+            self._names.unprocessed_counts,
         ]
         arguments: list[str | bytes | int] = [
             claim.id,
@@ -205,13 +206,14 @@ class RedisLedger(Ledger):
         seen = self.seen(claim.id).records
         added = pack_records((digest, record) for digest, record in records.items() if digest not in seen)
         keys = [self._mailboxes.fences, self._names.seen(claim.id), self._names.rebuilt]
-        self._fenced("append_seen", keys, (claim.id, claim.fence, added, self._incarnation()))
+        keys += [self._names.unprocessed(claim.id), self._names.unprocessed_counts]
+        self._fenced("append_seen", keys, (claim.id, claim.fence, added, self._incarnation.read()))
 
     @override
     def unknown(self, mailboxes: Collection[str]) -> int:
         if not mailboxes:
             return 0
-        incarnation = self._incarnation()
+        incarnation = self._incarnation.read(now=True)
         rebuilt = self._connection.call("HMGET", self._names.rebuilt, *mailboxes)
         current = [box for box, known in zip(mailboxes, rebuilt, strict=True) if known == incarnation]
         there = int(self._connection.call("EXISTS", *map(self._names.seen, current))) if current else 0
@@ -220,7 +222,8 @@ class RedisLedger(Ledger):
     @override
     def republish(self, claim: Claim, events: Sequence[Event]) -> None:
         parts = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
-        self._fenced("republish", [self._mailboxes.fences, self._names.events], (claim.id, claim.fence, *parts))
+        keys = [self._mailboxes.fences, self._names.events, self._names.counts]
+        self._fenced("republish", keys, (claim.id, claim.fence, *parts))
 
     @override
     def record_checkpoint(self, mailbox: str, changes: int) -> None:
@@ -285,6 +288,7 @@ class RedisLedger(Ledger):
     def retry_failed(self, failed: FailedMessage) -> bool:
         message = failed.message
         keys = [*self._messages.keys, self._names.open, self._names.open_since, self._names.failed]
+        keys += [self._names.counts]
         arguments = (message.key, message.model_dump_json(exclude_none=True), _milliseconds(message.first_seen))
         return bool(self._connection.run("retry_failed", keys, arguments))
 
@@ -292,6 +296,7 @@ class RedisLedger(Ledger):
     def drop_failed(self, failed: FailedMessage) -> bool:
         message = failed.message
         keys = [self._names.failed, self._names.unprocessed(message.mailbox), self._names.changes]
+        keys += [self._names.counts, self._names.unprocessed_counts]
         return bool(self._connection.run("drop_failed", keys, (message.key, message.mailbox)))
 
     @override
@@ -352,20 +357,6 @@ class RedisLedger(Ledger):
         info = self._connection.call_if_allowed("INFO", "memory")
         return None if info is None else Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)) or None)
 
-    def _incarnation(self) -> bytes:
-        """Return the id of this incarnation of the data: another one after a crash, or after a failover to a replica.
-
-        Such a server may have lost its last writes, of which its data shows nothing. A user who may not ask for the
-        server's run id cannot notice it.
-        """
-        now = time.monotonic()
-        if self._known_incarnation is None or now - self._known_incarnation[1] >= INCARNATION_SECONDS:
-            info = self._connection.call_if_allowed("INFO", "server")
-            run = "" if info is None else str(info["run_id"])
-            found = self._connection.run("incarnation", [self._names.incarnation], (run, secrets.token_hex(8)))
-            self._known_incarnation = bytes(found), now
-        return self._known_incarnation[0]
-
     def _close(self, claim: Claim, message: OpenMessage, event: Event, failed: str) -> None:
         keys = [
             *self._messages.keys,
@@ -375,6 +366,8 @@ class RedisLedger(Ledger):
             self._names.unprocessed(message.mailbox),
             self._names.events,
             self._names.changes,
+            self._names.counts,
+            self._names.unprocessed_counts,
         ]
         parts = (event.id, event.type, event.mailbox, event.body, _milliseconds(message.first_seen))
         self._fenced("complete", keys, (claim.id, claim.fence, *parts, failed))

@@ -76,9 +76,10 @@ class DeliveryWatermark:
             LedgerUnavailableError: the ledger is unavailable.
             StoreError: the store did not take the object.
         """
-        if self.ledger.unknown(mailboxes):
+        until = self._until(sinks, now)
+        if self.ledger.unknown(mailboxes):  # asked last: what was lost before would make the time too late
             return False
-        body = _Record(published_until=self._until(sinks, now)).model_dump_json().encode()
+        body = _Record(published_until=until).model_dump_json().encode()
         self.store.put(
             self.layout.watermark(),
             io.BytesIO(body),

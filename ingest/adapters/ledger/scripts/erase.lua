@@ -1,4 +1,4 @@
--- KEYS: events
+-- KEYS: events, counts
 -- ARGV: position to start at, entries to look at, mailbox or '', event id...
 -- Deletes the events of the mailbox, and those with these ids. Returns how many, and the position to continue at, ''
 -- at the end. A sink that has read a deleted entry and not acknowledged it does so at its next read (`read`).
@@ -20,6 +20,7 @@ for _, entry in ipairs(entries) do
     removed = removed + redis.call('XDEL', KEYS[1], entry[1])
   end
 end
+redis.call('HINCRBY', KEYS[2], 'events', 0 - removed)
 if #entries < tonumber(ARGV[2]) then
   return { removed, '' }
 end

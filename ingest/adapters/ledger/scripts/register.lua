@@ -1,4 +1,5 @@
--- KEYS: mailbox fences, seen set, unprocessed, open, open since, failed, due messages, claimed messages, changes
+-- KEYS: mailbox fences, seen set, unprocessed, open, open since, failed, due messages, claimed messages, changes,
+-- counts, counts of unprocessed messages
 -- ARGV: mailbox, fence, records stored, records not stored, (message key, JSON, first seen in milliseconds, digest)...
 -- The seconds of records stored are set here, by the clock of the ledger.
 -- Returns how many messages were opened, -1 if the claim is stale.
@@ -22,7 +23,7 @@ local function contains(digests, digest)
   return false
 end
 
-local now, opened = milliseconds(), 0
+local now, opened, unprocessed = milliseconds(), 0, 0
 -- Digests that come without a message belong to messages that were processed before.
 if (#ARGV[3] + #ARGV[4]) / RECORD_BYTES > (#ARGV - 4) / 4 then
   redis.call('HINCRBY', KEYS[9], ARGV[1], 1)
@@ -40,9 +41,12 @@ for i = 5, #ARGV, 4 do
   end
   local digests = redis.call('HGET', KEYS[3], key) or ''
   if not contains(digests, digest) then
-    redis.call('HSET', KEYS[3], key, digests .. digest)
+    unprocessed = unprocessed + redis.call('HSET', KEYS[3], key, digests .. digest)
   end
 end
+
+redis.call('HINCRBY', KEYS[10], 'open', opened)
+redis.call('HINCRBY', KEYS[11], ARGV[1], unprocessed)
 
 local second, records = struct.pack('>I4', math.floor(now / 1000)), {}
 for i = 1, #ARGV[3], RECORD_BYTES do

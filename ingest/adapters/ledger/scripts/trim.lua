@@ -1,4 +1,4 @@
--- KEYS: events, begins, left
+-- KEYS: events, begins, left, counts
 -- ARGV: entries that always stay, entries to remove at most, milliseconds until a group is retired, configured group...
 -- A group whose sink left the configuration is kept for a while: a process that still runs with an older configuration
 -- would otherwise destroy the position of a new sink. `left` is a hash: groups, with when they left in milliseconds.
@@ -64,4 +64,5 @@ while removed < removable do
     break
   end
 end
+redis.call('HINCRBY', KEYS[4], 'events', 0 - removed)
 return removed
