@@ -151,6 +151,12 @@ class MaildropAuthError(MaildropError):
     result = "auth_error"
 
 
+class LoginRefusedError(MaildropAuthError):
+    """The server refused the login, and sent no code that blames the credentials ([AUTH], RFC 3206)."""
+
+    code = "login_refused"
+
+
 class TokenUnavailableError(MaildropError):
     """No OAuth2 token could be fetched: the token endpoint cannot be reached, or failed."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ingest.admin.mailboxes import MailboxState
     from ingest.domain.message import FailedMessage
     from ingest.ports.rejected import RejectedEvent
+    from ingest.ports.status import MailboxStatus
     from ingest.ports.troubled import TroubledMessage
 
 _TROUBLES = {
@@ -65,7 +66,20 @@ def mailboxes_table(states: Sequence[MailboxState]) -> RenderableType:
         for state in states
         if state.status and state.status.left_out
     ]
-    return Group(table, *left_out, *troubled)
+    doubted = [
+        Text(f"{state.mailbox.id}: {words}", style="yellow")
+        for state in states
+        if state.status and (words := doubted_words(state.status, now))
+    ]
+    return Group(table, *doubted, *left_out, *troubled)
+
+
+def doubted_words(status: MailboxStatus, now: float) -> str:
+    """Return what to tell a person about credentials whose refusal is doubted; empty if there are none."""
+    if status.credentials_worked is None or status.retry_at is None:
+        return ""
+    worked, wait = ago(now - status.credentials_worked), ago(max(0.0, status.retry_at - now))
+    return f"the server refused the credentials that worked {worked} ago; trying again in {wait}"
 
 
 def left_out_words(count: int) -> str:

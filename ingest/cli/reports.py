@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ingest.cli.listings import left_out_words, troubled_line
+from ingest.cli.listings import doubted_words, left_out_words, troubled_line
 from ingest.cli.messages import printable
 from ingest.cli.screen import ago
 
@@ -144,6 +144,11 @@ def status_view(status: Status) -> RenderableType:
             + (f", the oldest for {ago(lag.oldest_age)}" if lag.entries else "")
             + (_disabled(sink) if sink in status.disabled else "")
             for sink, lag in status.sinks.items()
+        ),
+        *(
+            f"{row.id}: {words}"
+            for row in status.mailboxes
+            if row.status and (words := doubted_words(row.status, now))
         ),
         *(
             f"{sink}: left the configuration {ago(now - since)} ago; its events are kept for a day. "

@@ -69,6 +69,11 @@ POSTPONED_AFTER = 5
 POSTPONED_BACKOFF = Backoff(first=3600, cap=86_400)
 # A wrong password tried too often locks the account: three tries in the first hour, then at most three a day.
 AUTH_PAUSES = (600.0, 1800.0, 8 * 3600.0)
+# Credentials that worked within a day deserve doubt: that many refusals without a code that blames them are taken for
+# a fault of the server. There are no more than three tries in the first hour here either.
+DOUBTED_FOR = 86_400.0
+DOUBT_BACKOFF = Backoff(first=300, cap=2700, factor=3, jitter=0)
+DOUBTED_TIMES = 3
 # Our own limit of connections: a slot becomes free as soon as another poll ends.
 DEFERRED_PAUSE = Backoff(first=4, cap=4, jitter=0.5)
 SINK_BACKOFF = Backoff(first=1, cap=300)
@@ -96,6 +101,17 @@ def after_message_error(error: MailhaulError, tries: int, random: float) -> TryA
     if tries >= MESSAGE_TRIES:
         return Fail()
     return TryAgain(MESSAGE_BACKOFF.pause(tries, random), counted=True)
+
+
+def after_doubted_refusal(times: int, random: float) -> float:
+    """Return the seconds until credentials are tried again whose refusal is doubted.
+
+    Args:
+        times: how many refusals in a row have been doubted, this one included.
+        random: a number in [0, 1).
+    """
+    # Spread upwards only, so that no pause is shorter than promised.
+    return DOUBT_BACKOFF.pause(times, random) * (1 + 0.1 * random)
 
 
 _BY_ERROR: tuple[tuple[type[MailhaulError], Backoff], ...] = (

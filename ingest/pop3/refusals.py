@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ingest.domain.mailbox import Mechanism
 from ingest.errors import (
     LoginDelayError,
+    LoginRefusedError,
     MaildropAuthError,
     MaildropError,
     MaildropInUseError,
@@ -198,6 +199,20 @@ TEXTS: tuple[Text, ...] = (
         MaildropTemporaryError,
     ),
     Text(
+        "Unable to process request at this time",
+        "many servers: faults of the machine behind the login",
+        r"not responding|not available|(system|unexpected|i/o|read|write) error|out of memory|quota system"
+        r"|unable to process|at this time|restart|migrat|gone away|disconnected"
+        r"|(maildrop|mailbox|maildir|session) (could|can) ?not be|(could not|failed to) (read|create)",
+        MaildropTemporaryError,
+    ),
+    Text(
+        "Servicio temporalmente no disponible",
+        "Spanish and Italian providers",
+        r"temporalmente|temporaneamente|non? disponib|en mantenimiento|in manutenzione|errore? intern",
+        MaildropTemporaryError,
+    ),
+    Text(
         "Service temporairement indisponible",
         "French providers",
         r"temporaire|indisponible|erreur interne|hors service",
@@ -213,7 +228,8 @@ TEXTS: tuple[Text, ...] = (
         "Invalid user name or password, please try again",
         "many servers: here `try again` is no request for patience",
         r"(invalid|wrong|incorrect|bad|unknown) (user|login|password|credential)"
-        r"|password (is )?(incorrect|wrong|invalid)|mot de passe (est )?(incorrect|invalide|erron)"
+        r"|password (you entered )?((is|was) )?(incorrect|wrong|invalid)"
+        r"|mot de passe (est )?(incorrect|invalide|erron)"
         r"|(falsches|ung.{1,2}ltiges) passwort|passwort (ist )?(falsch|ung)",
         MaildropAuthError,
     ),
@@ -258,7 +274,8 @@ def login_refused(status: Status, mechanism: Mechanism) -> MaildropError:
     kind, remedy = _meaning(status)
     if kind is None or kind is MaildropAuthError:
         what, remedy = _ABOUT_TOKENS if mechanism in _TOKENS else _ABOUT_PASSWORDS
-        return MaildropAuthError(f"The server refused {what}: {_quoted(status)} {remedy}")
+        error = MaildropAuthError if status.code == "AUTH" else LoginRefusedError
+        return error(f"The server refused {what}: {_quoted(status)} {remedy}")
     return _error(kind, status, "the login", remedy)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ingest.ports.slots import LastLogin
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class MailboxStatus:
         expires_after: seconds after which the server deletes mail; None if it does not announce it.
         left_out: messages that STAT, UIDL and LIST do not agree on, so that they are never fetched.
         troubled: messages that could not be fetched; `TroubledMessages` has them.
+        credentials_worked: when credentials last worked that the server refuses now; None unless that is doubted.
+        retry_at: when they are tried again.
     """
 
     last_poll: float
@@ -35,6 +40,8 @@ class MailboxStatus:
     expires_after: float | None = None
     left_out: int = 0
     troubled: int = 0
+    credentials_worked: float | None = None
+    retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,11 @@ class Memory:
 class StatusRecords(Protocol):
     """The last results, and totals. Every method raises `LedgerUnavailableError` when the ledger does not answer."""
 
-    def put_status(self, mailbox: str, status: MailboxStatus) -> None:
-        """Replace a mailbox's status; if `last_success` is None, the previous one stays."""
+    def put_status(self, mailbox: str, status: MailboxStatus, login: LastLogin | None = None) -> None:
+        """Replace a mailbox's status, and its last login if one is given.
+
+        If `last_success` is None, the previous one stays.
+        """
         ...
 
     def statuses(self) -> dict[str, MailboxStatus]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ingest.ports.claims import Claim, WorkSet
     from ingest.ports.ledger import LedgerProblem
     from ingest.ports.seen import Registration
-    from ingest.ports.slots import Refusal
+    from ingest.ports.slots import LastLogin, Refusal
     from ingest.ports.status import MailboxStatus, Memory
     from ingest.ports.troubled import TroubledMessage
     from ingest.testing.eventlog import MemoryEventLog
@@ -65,6 +65,7 @@ class MemoryLedger(Ledger):
         self._statuses: dict[str, MailboxStatus] = {}
         self._slots: dict[str, dict[str, Claim]] = {}
         self._refusals: dict[str, tuple[Refusal, float]] = {}
+        self._last_logins: dict[str, LastLogin] = {}
         self._troubled: dict[str, list[TroubledMessage]] = {}
         self._paused: dict[str, float] = {}
         self._throttled: dict[str, float] = {}
@@ -261,6 +262,16 @@ class MemoryLedger(Ledger):
             return refusal if self._clock() < until else None
 
     @override
+    def put_last_login(self, mailbox: str, login: LastLogin) -> None:
+        with self._lock:
+            self._last_logins[mailbox] = login
+
+    @override
+    def last_login(self, mailbox: str) -> LastLogin | None:
+        with self._lock:
+            return self._last_logins.get(mailbox)
+
+    @override
     def put_troubled(self, mailbox: str, messages: Sequence[TroubledMessage]) -> None:
         with self._lock:
             if messages:
@@ -321,8 +332,10 @@ class MemoryLedger(Ledger):
             return True
 
     @override
-    def put_status(self, mailbox: str, status: MailboxStatus) -> None:
+    def put_status(self, mailbox: str, status: MailboxStatus, login: LastLogin | None = None) -> None:
         with self._lock:
+            if login is not None:
+                self._last_logins[mailbox] = login
             if status.last_success is None and (before := self._statuses.get(mailbox)) is not None:
                 status = dataclasses.replace(status, last_success=before.last_success)
             self._statuses[mailbox] = status

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.errors import StaleClaimError
-from ingest.ports.slots import Refusal
+from ingest.ports.slots import LastLogin, Refusal
+from ingest.ports.status import MailboxStatus
 
 if TYPE_CHECKING:
     from ingest.ports.claims import Claim
@@ -111,11 +112,23 @@ def test_last_refusal_replaces_the_one_before(bench: LedgerBench) -> None:
     assert bench.ledger.refusal("a") == Refusal(salt="b2", check="1111")
 
 
+def test_last_login_is_replaced_by_the_next_and_stays_without_one(bench: LedgerBench) -> None:
+    first, second = LastLogin("a1", "0f0f", 1000.5), LastLogin("b2", "1111", 2000.5, refused=2)
+    assert bench.ledger.last_login("a") is None
+    bench.ledger.put_last_login("a", first)
+    assert (bench.ledger.last_login("a"), bench.ledger.last_login("b")) == (first, None)
+    bench.ledger.put_status("a", MailboxStatus(last_poll=1.0, result="success"), second)
+    bench.ledger.put_status("a", MailboxStatus(last_poll=2.0, result="timeout"))
+    assert bench.ledger.last_login("a") == second
+
+
 def test_lost_ledger_has_no_refusals_and_no_slots(bench: LedgerBench) -> None:
     (claim,) = claims(bench, 1)
     acquire(bench, claim, limit=1)
     bench.ledger.put_refusal("a", REFUSAL, LONG)
+    bench.ledger.put_last_login("a", LastLogin("a1", "0f0f", 1000.5))
     bench.lose()
     assert bench.ledger.refusal("a") is None
+    assert bench.ledger.last_login("a") is None
     (claim,) = claims(bench, 1)
     assert acquire(bench, claim, limit=1)

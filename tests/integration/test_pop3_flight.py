@@ -12,6 +12,7 @@ import trustme
 
 from ingest.domain.mailbox import Credentials, Deadlines, Mechanism, Quirks, Tls
 from ingest.errors import (
+    LoginRefusedError,
     MaildropAuthError,
     MaildropConnectError,
     MaildropError,
@@ -83,14 +84,14 @@ def test_all_commands_after_capa_are_pipelined_and_the_next_session_pipelines_al
 @pytest.mark.parametrize(
     ("answers", "kind"),
     [
-        (b"-ERR no such user\r\n" + b"-ERR what?\r\n" * 5, MaildropAuthError),
-        (b"+OK\r\n" + b"-ERR wrong\r\n" + b"-ERR not now\r\n" * 4, MaildropAuthError),
+        (b"-ERR no such user\r\n" + b"-ERR what?\r\n" * 5, LoginRefusedError),
+        (b"+OK\r\n" + b"-ERR wrong\r\n" + b"-ERR not now\r\n" * 4, LoginRefusedError),
         (b"+OK\r\n-ERR [in-use] busy\r\n" + b"-ERR [AUTH] not now\r\n" * 4, MaildropInUseError),
         (
             b"+OK\r\n-ERR [SYS/TEMP] no\r\n" + b"+OK\r\n.\r\n+OK 1 1\r\n+OK\r\n.\r\n+OK\r\n.\r\n",
             MaildropTemporaryError,
         ),
-        (b"+OK\r\n-ERR wrong\r\n+OK\r\n1 a\r\n.\r\n.\r\nnonsense\r\n", MaildropAuthError),
+        (b"+OK\r\n-ERR wrong\r\n+OK\r\n1 a\r\n.\r\n.\r\nnonsense\r\n", LoginRefusedError),
     ],
 )
 def test_rejected_login_is_reported_whatever_follows(answers: bytes, kind: type[MaildropError]) -> None:

@@ -38,6 +38,7 @@ class Names:
     changes: str = _key("changes")
     checkpointed: str = _key("checkpointed")
     last_success: str = _key("status:success")
+    last_logins: str = _key("status:login")
     schedule: str = _key("schedule")
     configuration: str = _key("configuration")
     troubled: str = _key("troubled")

@@ -18,7 +18,7 @@ from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger, LedgerProblem, Severity
 from ingest.ports.schedule import ANNOUNCED_FOR, Precedence
 from ingest.ports.seen import Seen
-from ingest.ports.slots import Refusal
+from ingest.ports.slots import LastLogin, Refusal
 from ingest.ports.status import MailboxStatus, Memory
 from ingest.ports.troubled import TroubledMessage
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _STALE = -1
 _STATUS = TypeAdapter(MailboxStatus)
 _REFUSAL = TypeAdapter(Refusal)
+_LAST_LOGIN = TypeAdapter(LastLogin)
 _TROUBLED = TypeAdapter(list[TroubledMessage])
 
 
@@ -246,6 +247,15 @@ class RedisLedger(Ledger):
         return None if text is None else _REFUSAL.validate_json(text)
 
     @override
+    def put_last_login(self, mailbox: str, login: LastLogin) -> None:
+        self._connection.call("HSET", self._names.last_logins, mailbox, _LAST_LOGIN.dump_json(login))
+
+    @override
+    def last_login(self, mailbox: str) -> LastLogin | None:
+        text = self._connection.call("HGET", self._names.last_logins, mailbox)
+        return None if text is None else _LAST_LOGIN.validate_json(text)
+
+    @override
     def put_troubled(self, mailbox: str, messages: Sequence[TroubledMessage]) -> None:
         if messages:
             self._connection.call("HSET", self._names.troubled, mailbox, _TROUBLED.dump_json(list(messages)))
@@ -300,11 +310,13 @@ class RedisLedger(Ledger):
         return bool(self._connection.run("drop_failed", keys, (message.key, message.mailbox)))
 
     @override
-    def put_status(self, mailbox: str, status: MailboxStatus) -> None:
+    def put_status(self, mailbox: str, status: MailboxStatus, login: LastLogin | None = None) -> None:
         """The last success has a key of its own, so that a failed poll does not overwrite it."""
         commands: list[tuple[str | bytes, ...]] = [("HSET", self._names.status, mailbox, _STATUS.dump_json(status))]
         if status.last_success is not None:
             commands.append(("HSET", self._names.last_success, mailbox, repr(status.last_success)))
+        if login is not None:
+            commands.append(("HSET", self._names.last_logins, mailbox, _LAST_LOGIN.dump_json(login)))
         self._connection.atomically(*commands)
 
     @override

@@ -251,6 +251,7 @@ class Poller:
         """Run one session, from connecting to QUIT."""
         credentials = self.credentials(poll.mailbox.id)
         with closing(self._connect(poll, credentials)) as session:
+            progress.logged_in = True
             listing = session.listing()
             self._remember_terms(poll.mailbox, session.terms)
             require_unique_ids(listing, poll.mailbox)

@@ -71,6 +71,7 @@ class PollReport(PollCounts):
         left_out: messages that the server counts and does not list consistently, so that they are never fetched.
         troubled: messages that could not be fetched, by number.
         rest_done: whether everything else was done: a session that left out only troubled messages ended well.
+        logged_in: whether a login worked.
         error: why the poll failed, None if it did not; the counts say what was done before.
     """
 
@@ -82,6 +83,7 @@ class PollReport(PollCounts):
     left_out: int = 0
     troubled: tuple[TroubledMessage, ...] = ()
     rest_done: bool = False
+    logged_in: bool = False
     error: MailhaulError | None = None
 
     def __add__(self, later: PollReport) -> PollReport:
@@ -144,6 +146,7 @@ class PollProgress:
         self._troubled = TroubledAccount(poll.troubled, poll.now)
         self._alone = False  # whether this session tries only messages that have ended others
         self._rest_done = False
+        self.logged_in = False
         self._left_out = 0
         self._refused_by_store = 0
         self._registered_identified = False
@@ -389,6 +392,7 @@ class PollProgress:
             left_out=self._left_out,
             troubled=tuple(self._troubled.messages()),
             rest_done=self._rest_done,
+            logged_in=self.logged_in,
             error=error,
         )
 

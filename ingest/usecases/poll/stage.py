@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,9 +20,14 @@ from ingest.errors import (
     SpoolError,
     StoreError,
 )
-from ingest.ports.slots import Refusal
 from ingest.ports.status import MailboxStatus
 from ingest.usecases.claims import work_off
+from ingest.usecases.poll.logins import (
+    CredentialsDoubtedError,
+    CredentialsNotRetriedError,
+    DoubtNotRetriedError,
+    Logins,
+)
 from ingest.usecases.poll.progress import PollReport
 
 if TYPE_CHECKING:
@@ -137,28 +140,27 @@ class PollStage:
         elif not self.ledger.unschedule(claim):
             self.ledger.mailboxes.release(claim, 0.0)  # it was resumed just now
 
+    @property
+    def _logins(self) -> Logins:
+        return Logins(self.ledger, self.fingerprint, self.now, self.random)
+
     def _poll(self, claim: Claim, mailbox: Mailbox, leave: Callable[[], bool]) -> PollOutcome:
         try:
             if claim.tries > 1:
-                self._raise_if_refused_before(mailbox)
+                self._logins.raise_if_refused_before(mailbox.id)
             report = self.poller.poll(claim, mailbox, leave)
         except MailhaulError as error:
-            return PollOutcome(mailbox.id, result_of(error), PollReport(), error)
+            return self._failed(mailbox, PollReport(), error)
         except Exception as bug:  # one mailbox must not stop the others, not even through a bug
             log.exception("poll.bug", mailbox=mailbox.id)
             return PollOutcome(mailbox.id, "internal_error", PollReport(), _UnexpectedError(type(bug).__name__))
         if report.error is not None:
-            return PollOutcome(mailbox.id, result_of(report.error), report, report.error)
+            return self._failed(mailbox, report, report.error)
         return PollOutcome(mailbox.id, "success", report)
 
-    def _raise_if_refused_before(self, mailbox: Mailbox) -> None:
-        """Do not log in with credentials that were refused: servers lock accounts for that."""
-        refusal = self.ledger.refusal(mailbox.id)
-        if refusal is not None and refusal.check == _check(refusal.salt, self.fingerprint(mailbox.id)):
-            raise CredentialsNotRetriedError(
-                "The server refused these credentials before. They are not tried again for a while, "
-                "to spare the account a lock-out; once they are changed, they are tried at the next poll."
-            )
+    def _failed(self, mailbox: Mailbox, report: PollReport, error: MailhaulError) -> PollOutcome:
+        error = self._logins.judged(mailbox.id, error)
+        return PollOutcome(mailbox.id, result_of(error), report, error)
 
     def _record(self, mailbox: Mailbox, outcome: PollOutcome, seconds: float) -> None:
         """Count and log a poll that ended."""
@@ -173,7 +175,8 @@ class PollStage:
         delay, tries = self._next(claim, mailbox, outcome)
         try:
             if not outcome.deferred:
-                self.ledger.put_status(mailbox.id, self._status(outcome))
+                login = self._logins.worked(mailbox.id) if outcome.report.logged_in else None
+                self.ledger.put_status(mailbox.id, self._status(outcome), login)
             self.ledger.mailboxes.release(claim, delay, tries)
         except LedgerUnavailableError:
             log.warning("poll.not_released", mailbox=mailbox.id)  # the claim expires by itself
@@ -186,7 +189,7 @@ class PollStage:
         if error is None:
             # With more to fetch, the mailbox is due again at once, behind those that are due already.
             return max(0.0 if report.more else mailbox.interval, login_delay), 0
-        if isinstance(error, CredentialsNotRetriedError):
+        if isinstance(error, CredentialsNotRetriedError | DoubtNotRetriedError):
             return mailbox.interval, claim.tries - 1
         if report.rest_done and not report.registered and isinstance(error, MaildropError):
             # Only messages that end sessions are left: they must not delay new mail.
@@ -196,21 +199,15 @@ class PollStage:
         if isinstance(error, MaildropDeferredError):
             return pause, claim.tries - 1
         if isinstance(error, MaildropAuthError):
+            self._logins.refused(mailbox.id, pause)
+        if isinstance(error, MaildropAuthError | CredentialsDoubtedError):
             # Due at its interval nevertheless, to notice when the credentials have changed.
-            self._remember_refusal(mailbox, pause)
             return mailbox.interval, claim.tries
         return max(pause, 0.0 if report.registered else mailbox.interval, login_delay), tries
 
-    def _remember_refusal(self, mailbox: Mailbox, seconds: float) -> None:
-        salt = secrets.token_hex(8)
-        try:
-            refusal = Refusal(salt, _check(salt, self.fingerprint(mailbox.id)))
-            self.ledger.put_refusal(mailbox.id, refusal, seconds)
-        except (ConfigError, LedgerUnavailableError):  # a secret or the ledger has gone meanwhile
-            log.warning("poll.refusal_not_kept", mailbox=mailbox.id)
-
     def _status(self, outcome: PollOutcome) -> MailboxStatus:
         now, report = self.now().timestamp(), outcome.report
+        doubt = outcome.error if isinstance(outcome.error, CredentialsDoubtedError) else None
         return MailboxStatus(
             last_poll=now,
             result=outcome.result,
@@ -222,6 +219,8 @@ class PollStage:
             expires_after=report.terms.expires_after,
             left_out=report.left_out,
             troubled=len(report.troubled),
+            credentials_worked=None if doubt is None else doubt.worked,
+            retry_at=None if doubt is None else doubt.until,
         )
 
 
@@ -229,7 +228,8 @@ def _log_outcome(outcome: PollOutcome, seconds: float) -> None:
     report, error = outcome.report, outcome.error
     if error is not None:
         # A login that was not even tried is no news: its refusal was logged when it happened.
-        write = log.debug if isinstance(error, CredentialsNotRetriedError) else log.warning
+        untried = isinstance(error, CredentialsNotRetriedError | DoubtNotRetriedError)
+        write = log.debug if untried else log.warning
         write("poll.failed", mailbox=outcome.mailbox, result=outcome.result, error=error.code)
         return
     write = log.info if report.new or report.deleted else log.debug
@@ -240,12 +240,6 @@ def _log_outcome(outcome: PollOutcome, seconds: float) -> None:
         **report.counts(),
         seconds=round(seconds, 3),
     )
-
-
-class CredentialsNotRetriedError(MaildropAuthError):
-    """The credentials were refused before and have not changed since, so that they were not tried again."""
-
-    code = "auth_not_retried"
 
 
 class _UnexpectedError(MailhaulError):
@@ -267,8 +261,3 @@ def result_of(error: MailhaulError) -> str:
     if isinstance(error, SpoolError):
         return "spool_error"
     return "internal_error"
-
-
-def _check(salt: str, fingerprint: bytes) -> str:
-    """Return 16 bits that almost certainly change when the fingerprint does; see `Refusal`."""
-    return hashlib.sha256(salt.encode() + fingerprint).hexdigest()[:4]
