@@ -8,6 +8,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import LedgerConnection
     from ingest.ports.maildrop import Listing, MaildropFactory, Terms
     from ingest.ports.scanner import Scanner
@@ -69,6 +71,7 @@ class Check:
     scanner: Scanner | None
     connect: MaildropFactory
     credentials: Callable[[str], Credentials]
+    events: EventLog
 
     def run(self, mailboxes: Iterable[Mailbox]) -> CheckReport:
         """Try the ledger, the store, the sinks, the virus scanner, and the given mailboxes (8 at a time)."""
@@ -113,8 +116,16 @@ class Check:
         return "a probe object was written, read and deleted"
 
     def _sink(self, sink: Sink) -> str:
+        """A sink is asked nothing that would deliver an event, so its last answer to one is reported too."""
         sink.check()
-        return "reachable"
+        try:
+            status = self.events.sink_status(sink.name)
+        except LedgerUnavailableError:
+            return "reachable"
+        if status.failing_since is None:
+            return "reachable" + ("; it took the last event" if status.delivered_at is not None else "")
+        since = datetime.fromtimestamp(status.failing_since, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return f"reachable; warning: it {status.words} when events were delivered, since {since}"
 
     def _mailbox(self, mailbox: Mailbox) -> Finding:
         if not mailbox.enabled:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ingest.ports.claims import Backlog
     from ingest.ports.eventlog import EventLog, GroupLag
     from ingest.ports.ledger import Ledger
-    from ingest.ports.status import MailboxStatus, Memory
+    from ingest.ports.status import MailboxStatus, Memory, SinkStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Status:
     """The state of the whole system at one moment.
 
     `disabled` are the sinks that a person has to resume; `left` those that left the configuration and hold the stream
-    until they are retired, with when they left (seconds since 1970).
+    until they are retired, with when they left (seconds since 1970); `answers` are the last answers of each sink.
     """
 
     mailboxes: Sequence[MailboxRow]
@@ -54,6 +54,7 @@ class Status:
     disabled: Sequence[str] = ()
     memory: Memory | None = None
     left: Mapping[str, float] = field(default_factory=dict)
+    answers: Mapping[str, SinkStatus] = field(default_factory=dict)
 
 
 def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], sinks: Iterable[str]) -> Status:
@@ -77,4 +78,5 @@ def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], 
         disabled=disabled(ledger.sinks, sinks),
         memory=ledger.memory(),
         left=events.left(),
+        answers={sink: events.sink_status(sink) for sink in sinks},
     )

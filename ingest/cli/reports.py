@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ingest.admin.check import CheckReport
     from ingest.admin.drain import DrainReport
     from ingest.admin.status import Status
+    from ingest.ports.status import SinkStatus
     from ingest.usecases.poll.progress import PollReport
     from ingest.usecases.poll.stage import PollOutcome
 
@@ -142,7 +143,7 @@ def status_view(status: Status) -> RenderableType:
         *(
             f"{sink}: {lag.entries} events to deliver"
             + (f", the oldest for {ago(lag.oldest_age)}" if lag.entries else "")
-            + (_disabled(sink) if sink in status.disabled else "")
+            + (_disabled(sink) if sink in status.disabled else _answer(status.answers.get(sink), now))
             for sink, lag in status.sinks.items()
         ),
         *(
@@ -160,6 +161,13 @@ def status_view(status: Status) -> RenderableType:
         rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
         lines.append(f"{rejected}; list them with: mailhaul sinks dead-letters list NAME")
     return Group(table, "", *lines)
+
+
+def _answer(answer: SinkStatus | None, now: float) -> str:
+    """Return what a sink answers instead of taking events, and since when."""
+    if answer is None or answer.failing_since is None:
+        return ""
+    return f"; it {answer.words}, since {ago(now - answer.failing_since)}"
 
 
 def _disabled(sink: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ingest.ports.rejected import RejectedEvents
+from ingest.ports.status import SinkRecords
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -111,9 +112,9 @@ class EventStream(Protocol):
         ...
 
     def remove(self, sink: str) -> bool:
-        """Remove a sink's group, the position where it began, and its dead-letter queue; return if there was any."""
+        """Remove a sink's group, where it began, its dead-letter queue and status; return if there was any."""
         ...
 
 
-class EventLog(EventStream, RejectedEvents, Protocol):
-    """The stream, and the events that sinks rejected."""
+class EventLog(EventStream, RejectedEvents, SinkRecords, Protocol):
+    """The stream, the events that sinks rejected, and the last answers of the sinks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,13 +25,18 @@ class Verdict(StrEnum):
 class Outcome:
     """A verdict and its reason, a short code such as `http_503` or `timeout`, never the receiver's text.
 
-    `retry_after`: seconds after which the receiver wants to be tried again, as it said with UNAVAILABLE; None if it
-    did not say.
+    Attributes:
+        verdict: what happened.
+        reason: the code.
+        retry_after: seconds after which the receiver wants to be tried again, as it said with UNAVAILABLE; None if it
+            did not say.
+        attempted: whether the event was sent. It is not, if an earlier one showed that the sink is unavailable.
     """
 
     verdict: Verdict
     reason: str = ""
     retry_after: float | None = None
+    attempted: bool = field(default=True, compare=False)
 
 
 class Sink(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -42,6 +42,59 @@ class MailboxStatus:
     troubled: int = 0
     credentials_worked: float | None = None
     retry_at: float | None = None
+
+
+_ANSWERS = {
+    "connect": "could not be connected to",
+    "timeout": "did not answer in time",
+    "tls": "failed in TLS",
+    "protocol": "did not answer in HTTP",
+    "private_address": "has an address in a private network",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """The last answers of a sink.
+
+    Times are seconds since 1970.
+
+    Attributes:
+        delivered_at: when it last took an event; None if it never did.
+        failing_since: when the first of its answers came that made it count as unavailable; None while it works.
+        answer: the reason code of the last of these answers, such as `http_503`.
+        refusals: by event id, how many times in a row it did not take the event.
+    """
+
+    delivered_at: float | None = None
+    failing_since: float | None = None
+    answer: str = ""
+    refusals: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """What the sink does instead of taking events, for people; empty while it works."""
+        if self.failing_since is None:
+            return ""
+        kind, _, status = self.answer.partition("_")
+        if kind == "http" and status:
+            return f"answered {status}"
+        return _ANSWERS.get(self.answer, f"failed with the error {self.answer}")
+
+
+class SinkRecords(Protocol):
+    """The last answers of each sink, written by whoever holds the claim on it.
+
+    Every method raises `LedgerUnavailableError` when the ledger does not answer.
+    """
+
+    def put_sink_status(self, sink: str, status: SinkStatus) -> None:
+        """Replace a sink's status."""
+        ...
+
+    def sink_status(self, sink: str) -> SinkStatus:
+        """A sink's status, an empty one if there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing_extensions import override
 from ingest.adapters.ledger.eventlog import KEPT, order_of
 from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, GroupLag
 from ingest.ports.rejected import RejectedEvent
+from ingest.ports.status import SinkStatus
 from ingest.testing.workset import MemoryWorkSet
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class MemoryEventLog(EventLog):
         self._begins: dict[str, int] = {}
         self._left: dict[str, float] = {}
         self._rejected: dict[str, _DeadLetters] = {}
+        self._statuses: dict[str, SinkStatus] = {}
 
     def append(self, event: Event, first_seen: float | None = None) -> None:
         """Append an event, as `MemoryLedger` does for a completed message. `first_seen` is seconds since 1970."""
@@ -213,8 +215,17 @@ class MemoryEventLog(EventLog):
     @override
     def remove(self, sink: str) -> bool:
         with self._lock:
+            self._statuses.pop(sink, None)
             found = [known.pop(sink, None) for known in (self._groups, self._begins, self._left, self._rejected)]
             return any(one is not None for one in found)
+
+    @override
+    def put_sink_status(self, sink: str, status: SinkStatus) -> None:
+        self._statuses[sink] = status
+
+    @override
+    def sink_status(self, sink: str) -> SinkStatus:
+        return self._statuses.get(sink, SinkStatus())
 
     def all_retrying(self) -> list[MemoryWorkSet]:
         """The work sets of the retrying events of every sink."""
@@ -234,6 +245,7 @@ class MemoryEventLog(EventLog):
             self._begins.clear()
             self._left.clear()
             self._rejected.clear()
+            self._statuses.clear()
             self._trimmed = 0
 
     def _new_group(self, sink: str) -> _Group:

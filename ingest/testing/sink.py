@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -42,7 +43,7 @@ class MemorySink(Sink):
         for event in events:
             outcome = stopped.get(event.mailbox) or self.verdict(event)
             if outcome.verdict in {Verdict.UNAVAILABLE, Verdict.GONE}:
-                stopped[event.mailbox] = outcome
+                stopped[event.mailbox] = replace(outcome, attempted=False)
             if outcome.verdict is Verdict.DELIVERED:
                 self.delivered.append(event)
             outcomes.append(outcome)

@@ -252,6 +252,7 @@ class Runtime:
             scanner=self.scanning.scanner,
             connect=self.connect,
             credentials=self.credentials,
+            events=self.events,
         )
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
 from ingest.ports.eventlog import GroupLag
 from ingest.ports.seen import Registration
+from ingest.ports.status import SinkStatus
 
 if TYPE_CHECKING:
     from ingest.ports.claims import Claim
@@ -439,3 +440,13 @@ def test_ids_can_be_read_incrementally(bench: LedgerBench) -> None:
 def test_all_ids_are_returned(bench: LedgerBench) -> None:
     bench.events.republish([event(number) for number in range(450)])
     assert bench.events.ids()[0] == [str(number) for number in range(450)]
+
+
+def test_status_of_a_sink_is_kept_until_the_sink_is_removed(bench: LedgerBench) -> None:
+    assert bench.events.sink_status("a") == SinkStatus()
+    status = SinkStatus(1.5, 2.5, "http_503", {"e1": 3})
+    bench.events.put_sink_status("a", status)
+    assert bench.events.sink_status("a") == status
+    assert bench.events.sink_status("b") == SinkStatus()
+    bench.events.remove("a")
+    assert bench.events.sink_status("a") == SinkStatus()

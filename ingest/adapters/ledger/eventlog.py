@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
 from typing_extensions import override
 
 from ingest.adapters.ledger import names
@@ -12,6 +13,7 @@ from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.events import Event
 from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, GroupLag
 from ingest.ports.rejected import RejectedEvent
+from ingest.ports.status import SinkStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,6 +29,8 @@ TRIM_BATCH = 1_000
 _SCAN_BATCH = 200
 # Rejected events in one reply, which at 60 KiB each stays within a few MiB.
 _SCANNED = 50
+
+_SINK_STATUS = TypeAdapter(SinkStatus)
 
 
 class RedisEventLog(EventLog):
@@ -175,8 +179,17 @@ class RedisEventLog(EventLog):
     def remove(self, sink: str) -> bool:
         rejected = (*self.retrying(sink).keys, self._names.retrying_appended(sink), self._names.rejected(sink))
         keys = [self._names.events, self._names.begins, self._names.left, self._names.rejecting_sinks]
-        keys += [self._names.counts, *rejected]
+        keys += [self._names.counts, self._names.sink_statuses, *rejected]
         return bool(self._connection.run("remove_sink", keys, [names.group(sink), sink]))
+
+    @override
+    def put_sink_status(self, sink: str, status: SinkStatus) -> None:
+        self._connection.call("HSET", self._names.sink_statuses, sink, _SINK_STATUS.dump_json(status))
+
+    @override
+    def sink_status(self, sink: str) -> SinkStatus:
+        found = self._connection.call("HGET", self._names.sink_statuses, sink)
+        return SinkStatus() if found is None else _SINK_STATUS.validate_json(found)
 
     def _present(self, sink: str, ids: Sequence[str]) -> list[tuple[str, Entry]]:
         found = zip(ids, self.rejected_entries(sink, ids), strict=True)

@@ -48,6 +48,7 @@ class Names:
     last_tick: str = _key("tick")
     probe: str = _key("probe")
     rejecting_sinks: str = _key("rejecting")
+    sink_statuses: str = _key("sinks:status")
     counts: str = _key("counts")
     unprocessed_counts: str = _key("counts:unprocessed")
 

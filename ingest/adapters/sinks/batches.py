@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ingest.ports.sink import Outcome, Verdict
@@ -88,7 +88,7 @@ class _Delivery:
             if batch:
                 self._try(batch)
             rest = [place for place in rest if self._outcomes[place] is None]
-        unavailable = self._unavailable or Outcome(Verdict.UNAVAILABLE)
+        unavailable = replace(self._unavailable or Outcome(Verdict.UNAVAILABLE), attempted=False)
         return [outcome or unavailable for outcome in self._outcomes]
 
     def _next(self, rest: Sequence[int]) -> list[int]:
@@ -117,7 +117,7 @@ class _Delivery:
             outcomes = self._send([self._events[place] for place in batch])
         except UnavailableError as error:
             self._unavailable = Outcome(Verdict.UNAVAILABLE, error.reason)
-            return
+            outcomes = [self._unavailable] * len(batch)
         except BatchRefusedError as error:
             if len(batch) > 1:
                 self._one_by_one(batch)
@@ -126,7 +126,7 @@ class _Delivery:
         for place, outcome in zip(batch, outcomes, strict=True):
             self._outcomes[place] = outcome
             if self._limits.ordered and outcome.verdict is Verdict.UNAVAILABLE:
-                self._stopped[self._events[place].mailbox] = outcome
+                self._stopped[self._events[place].mailbox] = replace(outcome, attempted=False)
 
     def _one_by_one(self, batch: Sequence[int]) -> None:
         for place in batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -165,7 +166,7 @@ class _Batch:
             outcome = self._unavailable or self._post(event)
             outcomes.append(outcome)
             if outcome.verdict in {Verdict.UNAVAILABLE, Verdict.GONE}:
-                outcomes += [outcome] * (len(events) - len(outcomes))
+                outcomes += [replace(outcome, attempted=False)] * (len(events) - len(outcomes))
                 break
         return outcomes
 
@@ -179,9 +180,10 @@ class _Batch:
         try:
             outcome = _outcome(self._poster.post(event.body, headers), self._clock())
         except PostError as error:
-            outcome = self._unavailable = Outcome(Verdict.UNAVAILABLE, error.reason)
+            outcome = Outcome(Verdict.UNAVAILABLE, error.reason)
+            self._unavailable = replace(outcome, attempted=False)
         if outcome.verdict is Verdict.GONE or outcome.retry_after is not None:
-            self._unavailable = outcome
+            self._unavailable = replace(outcome, attempted=False)
         return outcome
 
 

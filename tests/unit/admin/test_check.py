@@ -11,10 +11,11 @@ from ingest.domain.mailbox import Deletion, Mailbox, Server
 from ingest.errors import LedgerUnavailableError, MaildropAuthError, StartError, StoreRefusedError
 from ingest.ports.ledger import LedgerProblem, Severity
 from ingest.ports.maildrop import Terms
+from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.ledger import MemoryLedger
 from ingest.testing.scanner import MemoryScanner
-from tests.support.bench import Bench, bench, mail, mailbox
+from tests.support.bench import Bench, bench, mail, mailbox, never
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def check(b: Bench, scanner: Scanner | None = None) -> dict[str, Finding]:
         scanner=scanner,
         connect=b.poller.connect,
         credentials=b.poller.credentials,
+        events=b.events,
     )
     report = tried.run(b.mailboxes.values())
     assert report.ok == all(finding.ok for finding in report.findings)
@@ -169,3 +171,18 @@ def test_process_starts_while_the_ledger_does_not_answer() -> None:
 
     clock = Clock()
     require_usable(Silent(clock, MemoryEventLog(clock)))
+
+
+def test_sink_that_can_be_reached_and_takes_no_events_is_reported_with_its_answer() -> None:
+    with bench() as b:
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_503")
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        b.process_stage.run(never)
+        assert check(b)["sink"].detail == "reachable"
+        b.relay_stage.run(never)
+        assert "warning: it answered 503 when events were delivered, since 20" in check(b)["sink"].detail
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        b.clock.time += 60
+        b.relay_stage.run(never)
+        assert check(b)["sink"].detail == "reachable; it took the last event"

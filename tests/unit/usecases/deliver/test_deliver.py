@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import pytest
 
 from ingest.admin.sinks import SinkAdmin, disabled
@@ -9,7 +12,13 @@ from ingest.domain.retry import REDELIVERY_ATTEMPTS
 from ingest.errors import ConfigError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.sink import MemorySink
-from tests.support.bench import Bench, bench, mail, never
+from ingest.usecases.deliver.delivery import REFUSALS, RETRY_BATCH
+from tests.support.bench import Bench, bench, mail, mailbox, never
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.domain.events import Event
 
 
 def filled(b: Bench, count: int) -> None:
@@ -202,3 +211,164 @@ def test_slow_sink_gets_small_batches_so_that_a_relay_can_stop_soon() -> None:
 
 def test_fast_sink_gets_large_batches() -> None:
     assert batches(300, 0.0) == [10, 20, 40, 80, 100, 50]
+
+
+def refusing(*poison: str, seen: list[str] | None = None) -> Callable[[Event], Outcome]:
+    """The verdict of a sink that answers 500 to certain events and takes all others."""
+
+    def verdict(event: Event) -> Outcome:
+        if seen is not None:
+            seen.append(event.id)
+        return Outcome(Verdict.UNAVAILABLE, "http_500") if event.id in poison else Outcome(Verdict.DELIVERED)
+
+    return verdict
+
+
+def run_for(b: Bench, seconds: int) -> None:
+    """Run the relay once a second."""
+    for _ in range(seconds):
+        b.relay_stage.run(never)
+        b.clock.time += 1
+
+
+def test_event_that_the_sink_does_not_take_is_retried_apart_and_the_events_behind_it_pass() -> None:
+    with bench() as b:
+        filled(b, 30)
+        events = [entry.event.id for entry in b.events.read("main", 100)]
+        seen: list[str] = []
+        b.sinks["main"].verdict = refusing(events[2], seen=seen)
+        run_for(b, 9)
+        assert [event.id for event in b.sinks["main"].delivered] == events[:2] + events[3:]
+        assert seen.count(events[2]) == REFUSALS + 1
+        (rejected,) = b.events.rejected("main", 10)
+        assert rejected.retrying
+        assert rejected.entry.event.id == events[2]
+
+
+def test_several_events_in_a_row_that_the_sink_does_not_take_are_retried_apart() -> None:
+    with bench() as b:
+        filled(b, 20)
+        events = [entry.event.id for entry in b.events.read("main", 100)]
+        b.sinks["main"].verdict = refusing(*events[:3])
+        run_for(b, 300)
+        assert {event.id for event in b.sinks["main"].delivered} == set(events[3:])
+        assert {one.entry.event.id for one in b.events.rejected("main", 10)} == set(events[:3])
+
+
+def test_event_that_the_sink_never_takes_is_dead_lettered_while_others_pass() -> None:
+    with bench() as b:
+        filled(b, 2)
+        poison = b.events.read("main", 10)[0].event.id
+        b.sinks["main"].verdict = refusing(poison)
+        run_for(b, 9)
+        for number in range(REDELIVERY_ATTEMPTS + 5):
+            b.events.append(replace(b.sinks["main"].delivered[0], id=f"new{number}"))
+            b.relay_stage.run(never)
+            b.clock.time += 2 * 3600
+        (rejected,) = b.events.rejected("main", 10)
+        assert not rejected.retrying
+        assert rejected.entry.event.id == poison
+
+
+def test_sink_that_takes_nothing_for_a_week_keeps_the_order_of_its_events() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_500")
+        b.maildrops["b"].messages = {f"u{n}".encode(): mail(f"b{n}") for n in range(5)}
+        filled(b, 5)
+        for _ in range(7 * 24 * 12):
+            b.relay_stage.run(never)
+            b.clock.time += 300
+        assert b.ledger.counts()["dead_letters"] == 0
+        waiting = [entry.event.id for entry in b.events.read("main", 100)]
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        b.clock.time += 400
+        b.relay_stage.run(never)
+        assert [event.id for event in b.sinks["main"].delivered] == waiting
+
+
+def test_retries_do_not_count_while_the_sink_takes_nothing() -> None:
+    with bench() as b:
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_422")
+        filled(b, 1)
+        b.relay_stage.run(never)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_503")
+        for _ in range(REDELIVERY_ATTEMPTS + 5):
+            b.clock.time += 2 * 3600
+            b.relay_stage.run(never)
+        (rejected,) = b.events.rejected("main", 10)
+        assert rejected.retrying
+
+
+def test_events_of_other_mailboxes_are_tried_before_one_of_the_same_mailbox() -> None:
+    """So the order of a mailbox is kept if its event is taken after all."""
+    with bench(mailbox("a"), mailbox("b")) as b:
+        filled(b, 3)
+        b.maildrops["b"].messages = {b"u": mail("b")}
+        b.poll_all()
+        b.process_stage.run(never)
+        events = [entry.event for entry in b.events.read("main", 100)]
+        first = next(event for event in events if event.mailbox == "a")
+        taken = len(events) - 1
+        b.sinks["main"].verdict = lambda event: (
+            Outcome(Verdict.UNAVAILABLE, "timeout")
+            if event.id == first.id and len(b.sinks["main"].delivered) < 1
+            else Outcome(Verdict.DELIVERED)
+        )
+        run_for(b, 9)
+        of_a = [event.id for event in b.sinks["main"].delivered if event.mailbox == "a"]
+        assert of_a == [event.id for event in events if event.mailbox == "a"]
+        assert len(b.sinks["main"].delivered) == taken + 1
+
+
+def test_sink_that_asks_for_a_pause_is_sent_nothing_else_and_keeps_its_events() -> None:
+    with bench() as b:
+        filled(b, 3)
+        seen: list[str] = []
+
+        def busy(event: Event) -> Outcome:
+            seen.append(event.id)
+            return Outcome(Verdict.UNAVAILABLE, "http_429", retry_after=1.0)
+
+        b.sinks["main"].verdict = busy
+        run_for(b, 600)
+        assert len(set(seen)) == 1
+        assert b.ledger.counts()["dead_letters"] == 0
+
+
+def test_new_event_waits_for_a_few_retries_at_most() -> None:
+    with bench() as b:
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_422")
+        filled(b, 300)
+        b.relay_stage.run(never)
+        (example, *_) = b.events.rejected_entries("main", [b.events.rejected("main", 1)[0].entry.event.id])
+        assert example is not None
+        b.events.retry_rejected("main", [one.entry.event.id for one in b.events.rejected("main", 1000)])
+        seen: list[str] = []
+
+        def verdict(event: Event) -> Outcome:
+            seen.append(event.id)
+            if len(seen) == 20:
+                b.events.append(replace(example.event, id="second"))
+            return Outcome(Verdict.REJECTED, "http_422")
+
+        b.sinks["main"].verdict = verdict
+        b.events.append(replace(example.event, id="first"))
+        b.relay_stage.run(never)
+        assert seen[0] == "first"
+        assert seen.index("second") < 20 + RETRY_BATCH
+        assert len(seen) == 302, "every retry has its turn"
+
+
+def test_status_of_a_sink_says_what_it_answers_and_since_when() -> None:
+    with bench() as b:
+        filled(b, 2)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_503")
+        began = b.clock.time
+        run_for(b, 100)
+        status = b.events.sink_status("main")
+        assert (status.failing_since, status.answer, status.delivered_at) == (began, "http_503", None)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        run_for(b, 300)
+        status = b.events.sink_status("main")
+        assert (status.failing_since, status.answer, status.refusals) == (None, "", {})
+        assert status.delivered_at is not None
