@@ -116,7 +116,7 @@ WORKER_SPECS: tuple[Spec, ...] = (
     Spec(
         "polls_deferred_total",
         "counter",
-        "Polls deferred because no connection slot for the server was free",
+        "Polls deferred because the server had used its connection slots or its share of the threads",
         ("server",),
     ),
     Spec(

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from ingest.usecases.poll.fetch import Fetcher
 from ingest.usecases.poll.poller import Poller
 from ingest.usecases.poll.proof import StoreIdentity, StoreProof
 from ingest.usecases.poll.stage import PollStage
+from ingest.usecases.poll.threads import PollThreads
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.processor import Processor
 from ingest.usecases.process.scanning import Scanning
@@ -71,6 +72,7 @@ class Runtime:
         now: the wall clock, in UTC.
         monotonic: seconds that only grow.
         random: returns a number in [0, 1).
+        poll_threads: how many mailboxes this process polls at once, to be shared by their servers; None: not limited.
         open_tracer: called once, when the first span is about to begin.
     """
 
@@ -95,6 +97,7 @@ class Runtime:
     random: Callable[[], float] = random.random
     open_tracer: Callable[[], Tracer] = lambda: NO_TRACING
     upload_threads: int = UPLOAD_THREADS
+    poll_threads: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _tracer: Tracer | None = None
 
@@ -180,6 +183,7 @@ class Runtime:
             fingerprint=self.fingerprint,
             now=self.now,
             random=self.random,
+            threads=PollThreads(self.poll_threads, self.monotonic),
         )
 
     @cached_property
@@ -234,7 +238,8 @@ class Runtime:
             ledger=self.ledger,
             events=self.events,
             ticker=self.ticker,
-            poll=self.poll_stage,
+            # It ends when the slowest server has answered, so limiting that one would gain nothing.
+            poll=replace(self.poll_stage, threads=PollThreads()),
             process=self.process_stage,
             relay=self.relay_stage,
             watermark=self.watermark,

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ingest.ports.ledger import Ledger
     from ingest.usecases.claims import LeaseKeeper
     from ingest.usecases.poll.poller import Poller
+    from ingest.usecases.poll.threads import PollThreads
 
 log = get_logger()
 
@@ -69,7 +70,8 @@ class PollStage:
     """Polls due mailboxes. A mailbox that fails never delays the others.
 
     Attributes:
-        mailboxes: returns the configured mailboxes by id.
+        mailboxes: returns the configured mailboxes by id, the same object until the configuration changes.
+        threads: gives each server a share of this process's threads.
         fingerprint: returns a digest of everything a mailbox's login depends on, by its id; it changes when the
             credentials change.
         now: the wall clock, in UTC.
@@ -84,6 +86,7 @@ class PollStage:
     fingerprint: Callable[[str], bytes]
     now: Callable[[], datetime]
     random: Callable[[], float]
+    threads: PollThreads
 
     def run(
         self,
@@ -109,18 +112,32 @@ class PollStage:
 
     def handle(self, claim: Claim, leave: Callable[[], bool]) -> PollOutcome | None:
         """Poll one claimed mailbox and release it; returns None if it is not to be polled."""
-        mailbox = self.mailboxes().get(claim.id)
+        mailboxes = self.mailboxes()
+        mailbox = mailboxes.get(claim.id)
         if mailbox is None:
             self.ledger.mailboxes.release(claim, UNKNOWN_PAUSE)
             return None
         if not mailbox.enabled or self.ledger.is_paused(mailbox.id):
             self._unschedule(claim, mailbox)
             return None
-        started = time.monotonic()
-        outcome = self._poll(claim, mailbox, leave)
+        pause = self.threads.enter(mailbox, claim.fence, mailboxes)
+        if pause > 0:
+            return self._defer(claim, mailbox, pause)
+        started, outcome = time.monotonic(), None
+        try:
+            outcome = self._poll(claim, mailbox, leave)
+        finally:
+            self.threads.leave(mailbox, claim.fence, polled=outcome is not None and not outcome.deferred)
         self._record(mailbox, outcome, time.monotonic() - started)
         self._release(claim, mailbox, outcome)
         return outcome
+
+    def _defer(self, claim: Claim, mailbox: Mailbox, pause: float) -> PollOutcome:
+        """Release a mailbox whose server has used its share of the threads."""
+        self.metrics.count("polls_deferred_total", mailbox.server.label)
+        self.ledger.mailboxes.release(claim, pause, claim.tries - 1)
+        error = MaildropDeferredError(f"{mailbox.server.label} has used its share of the threads.")
+        return PollOutcome(mailbox.id, result_of(error), PollReport(), error)
 
     def _unschedule(self, claim: Claim, mailbox: Mailbox) -> None:
         """Take a mailbox that is disabled or paused out of the schedule.

@@ -1,0 +1,79 @@
+"""Servers that never finish their greeting: they send a byte now and then, for as long as the client stays."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class DrippingServer(socketserver.ThreadingTCPServer):
+    """One such server.
+
+    Attributes:
+        host: its address.
+        open: how many clients are connected now.
+        ended: how many have left.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: str, pause: float) -> None:
+        super().__init__((address, 0), socketserver.BaseRequestHandler)
+        self.host = address
+        self.open = self.ended = 0
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    @property
+    def port(self) -> int:
+        """To connect to."""
+        return int(self.server_address[1])
+
+    def finish_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+        """Drip until the client has left."""
+        assert isinstance(request, socket.socket)
+        with self._lock:
+            self.open += 1
+        request.settimeout(self._pause)
+        try:
+            request.sendall(b"+OK ")
+            while not self._over.is_set():
+                try:
+                    if not request.recv(64):
+                        break
+                except TimeoutError:
+                    request.sendall(b".")
+        except OSError:
+            pass
+        with self._lock:
+            self.open -= 1
+            self.ended += 1
+
+    def shutdown(self) -> None:
+        """Stop dripping and listening."""
+        self._over.set()
+        super().shutdown()
+
+
+@contextmanager
+def dripping_servers(count: int, pause: float = 0.5) -> Iterator[list[DrippingServer]]:
+    """Run so many, each at a loopback address of its own, from 127.0.1.1 on: limits count by address too."""
+    servers = [DrippingServer(f"127.0.1.{number}", pause) for number in range(1, count + 1)]
+    threads = [threading.Thread(target=server.serve_forever, args=(0.05,)) for server in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield servers
+    finally:
+        for server, thread in zip(servers, threads, strict=True):
+            server.shutdown()
+            thread.join()
+            server.server_close()
