@@ -7,6 +7,7 @@ Commands import what they need when they run: importing boto3, celery, pydantic 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -16,8 +17,16 @@ import typer
 
 from ingest import __version__
 from ingest.cli import failed, mailboxes, purge, sinks
-from ingest.cli.messages import EXIT_CODES, FAILED, INTERRUPTED, Commands
-from ingest.cli.options import ConfigOption, JsonOption, print_json
+from ingest.cli.common import (
+    EXIT_CODES,
+    FAILED,
+    INTERRUPTED,
+    Commands,
+    ConfigOption,
+    JsonOption,
+    print_json,
+    print_lines,
+)
 from ingest.cli.reconcile import reconcile
 from ingest.cli.replay import replay
 
@@ -112,30 +121,27 @@ def check(
     Logs in to each mailbox and lists it, writes, reads and deletes a probe object in the store, asks the ledger, and
     connects to each sink.
     """
-    from rich.console import Console
-
     from ingest.cli import reports, runtime
 
     report = runtime.check(config, only or [])
     if as_json:
         print_json(reports.check_data(report))
     else:
-        Console().print(reports.check_view(report))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print_lines(reports.check_lines(report, width))
     sys.exit(0 if report.ok else FAILED)
 
 
 @app.command(rich_help_panel=_RUN, epilog="Example: mailhaul drain --config my.yaml --json")
 def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Poll every mailbox once, process and deliver everything, print a summary. For cron, tests and a first try."""
-    from rich.console import Console
-
     from ingest.cli import reports, runtime
 
     report, interrupted = runtime.drain(config)
     if as_json:
         print_json(reports.drain_data(report))
     else:
-        Console().print(reports.drain_table(report))
+        print_lines(reports.drain_lines(report))
     sys.exit(INTERRUPTED if interrupted else 0 if report.ok else FAILED)
 
 
@@ -145,15 +151,15 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from rich.console import Console
 
     from ingest.admin.status import read_status
-    from ingest.cli import reports
+    from ingest.cli import listings
     from ingest.cli.runtime import open_runtime
 
     with open_runtime(config) as runtime:
         found = read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
     if as_json:
-        print_json(reports.status_data(found))
+        print_json(listings.status_data(found))
     else:
-        Console().print(reports.status_view(found))
+        Console().print(listings.status_view(found))
 
 
 @app.command(rich_help_panel=_INSPECT, epilog="Example: mailhaul parse message.eml --extract attachments")

@@ -1,4 +1,4 @@
-"""Listings of mailboxes, failed messages and rejected events: as tables for people, as plain data for JSON."""
+"""The status, and listings of mailboxes, failed messages and rejected events: as tables, as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ingest.cli.messages import printable
+from ingest.cli.common import printable
+from ingest.cli.reports import TROUBLES, left_out_words
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
@@ -20,16 +21,72 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ingest.admin.mailboxes import MailboxState
+    from ingest.admin.status import Status
     from ingest.domain.message import FailedMessage
     from ingest.ports.rejected import RejectedEvent
-    from ingest.ports.status import MailboxStatus
+    from ingest.ports.status import MailboxStatus, SinkStatus
     from ingest.ports.troubled import TroubledMessage
 
-_TROUBLES = {
-    "ends_session": "ends the session",
-    "larger_than_listed": "larger than listed",
-    "refused": "refused by the server",
-}
+
+def status_data(status: Status) -> dict[str, Any]:
+    """Return everything that `read_status` found."""
+    return asdict(status)
+
+
+def status_view(status: Status) -> RenderableType:
+    """Return mailboxes as a table, and the rest as lines."""
+    now = time.time()
+    table = Table(box=None, header_style="bright_black", pad_edge=False)
+    table.add_column("mailbox")
+    table.add_column("last poll")
+    for name in ("on server", "backlog", "last success", "interval"):
+        table.add_column(name, justify="right")
+    for row in status.mailboxes:
+        found = row.status
+        result = row.inactive or (found.result if found else "never")
+        success = ago(now - found.last_success) if found and found.last_success else "never"
+        counts = (str(found.listed), str(found.backlog_messages)) if found else ("", "")
+        table.add_row(row.id, result, *counts, success, ago(row.interval))
+    tick = f"{ago(now - status.last_tick)} ago" if status.last_tick else "never"
+    oldest = f", the oldest for {ago(now - status.oldest_pending)}" if status.oldest_pending else ""
+    lines = [
+        f"{status.counts['open']} messages to process{oldest}; {status.counts['failed']} failed",
+        f"{status.schedule.due} mailboxes due, the most overdue by {ago(status.schedule.lag)}; last tick {tick}",
+        *(
+            f"{sink}: {lag.entries} events to deliver"
+            + (f", the oldest for {ago(lag.oldest_age)}" if lag.entries else "")
+            + (_disabled(sink) if sink in status.disabled else _answer(status.answers.get(sink), now))
+            for sink, lag in status.sinks.items()
+        ),
+        *(
+            f"{row.id}: {words}"
+            for row in status.mailboxes
+            if row.status and (words := doubted_words(row.status, now))
+        ),
+        *(
+            f"{sink}: left the configuration {ago(now - since)} ago; its events are kept for a day. "
+            f"To drop them now: mailhaul sinks remove {sink}"
+            for sink, since in status.left.items()
+        ),
+    ]
+    if status.counts["dead_letters"]:
+        rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
+        lines.append(f"{rejected}; list them with: mailhaul sinks dead-letters list NAME")
+    return Group(table, "", *lines)
+
+
+def _answer(answer: SinkStatus | None, now: float) -> str:
+    """Return what a sink answers instead of taking events, and since when."""
+    if answer is None or answer.failing_since is None:
+        return ""
+    return f"; it {answer.words}, since {ago(now - answer.failing_since)}"
+
+
+def _disabled(sink: str) -> str:
+    return (
+        "; it answered 410 Gone and is disabled, so no events are sent. Ask its operator why, "
+        f"or correct its address, then: mailhaul sinks resume {sink}"
+    )
 
 
 def mailbox_data(state: MailboxState) -> dict[str, Any]:
@@ -75,23 +132,11 @@ def mailboxes_table(states: Sequence[MailboxState]) -> RenderableType:
 
 
 def doubted_words(status: MailboxStatus, now: float) -> str:
-    """Return what to tell a person about credentials whose refusal is doubted; empty if there are none."""
+    """Return a warning about credentials whose refusal is doubted; empty if there are none."""
     if status.credentials_worked is None or status.retry_at is None:
         return ""
     worked, wait = ago(now - status.credentials_worked), ago(max(0.0, status.retry_at - now))
     return f"the server refused the credentials that worked {worked} ago; trying again in {wait}"
-
-
-def left_out_words(count: int) -> str:
-    """Return what to tell a person about messages that are left out of a listing."""
-    return f"{count} messages are not fetched, because STAT, UIDL and LIST of the server disagree about them"
-
-
-def troubled_line(message: TroubledMessage) -> str:
-    """Return one line about a message that could not be fetched."""
-    unique_id = f" ({message.unique_id})" if message.unique_id else ""
-    words = f": {message.words}" if message.words else ""
-    return printable(f"message {message.number}{unique_id} {_TROUBLES[message.trouble]}{words}")
 
 
 def troubled_table(troubled: Mapping[str, Sequence[TroubledMessage]]) -> list[RenderableType]:
@@ -103,7 +148,7 @@ def troubled_table(troubled: Mapping[str, Sequence[TroubledMessage]]) -> list[Re
     table.add_column("reason", overflow="fold", ratio=1)
     for mailbox, messages in troubled.items():
         for one in messages:
-            row = (mailbox, str(one.number), one.unique_id, _TROUBLES[one.trouble], str(one.times))
+            row = (mailbox, str(one.number), one.unique_id, TROUBLES[one.trouble], str(one.times))
             when = f"in {ago(one.retry_at - now)}" if one.retry_at > now else "next poll"
             table.add_row(*map(printable, row), when, printable(one.words))
     return ["", table] if table.row_count else []

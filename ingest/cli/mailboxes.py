@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.messages import FAILED, UNUSABLE, print_error
-from ingest.cli.options import ConfigOption, JsonOption, print_json
+from ingest.cli.common import FAILED, UNUSABLE, ConfigOption, JsonOption, print_error, print_json, print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +80,6 @@ def poll(
 
     The first Ctrl-C stops after the message in progress, the second at once.
     """
-    from rich.console import Console
-
     from ingest.cli import reports
     from ingest.cli.stopping import Stopping
 
@@ -91,7 +88,7 @@ def poll(
     if as_json:
         print_json(reports.poll_data(outcome))
     else:
-        Console(soft_wrap=True, highlight=False).print(reports.poll_view(outcome))
+        print_lines(reports.poll_lines(outcome))
     sys.exit(FAILED if outcome.error else 0)
 
 

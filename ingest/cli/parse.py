@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+import typer
 
-from ingest.cli.extract import Extraction
-from ingest.cli.mailfile import STANDARD_INPUT, NoMailError, parsed
-from ingest.cli.messages import FAILED, UNUSABLE, print_error
-from ingest.cli.tree import mail_tree, written_lines
+from ingest.cli.common import FAILED, UNUSABLE, print_error, print_lines, printable
+from ingest.cli.mailfile import STANDARD_INPUT, Extraction, NoMailError, parsed
 from ingest.errors import MailhaulError
 from ingest.usecases.process.authentication import Authenticator
 
@@ -62,6 +60,10 @@ def _show(name: str, mail: ParsedMail, *, as_json: bool, first: bool) -> None:
         sys.stdout.buffer.write(mail.manifest.to_json() + b"\n")
         sys.stdout.flush()
         return
+    from rich.console import Console
+
+    from ingest.cli.tree import mail_tree
+
     console = Console(highlight=False)
     if not first:
         console.print()
@@ -73,7 +75,11 @@ def _extract(file: Path, mail: ParsedMail, extraction: Extraction | None, *, qui
         return 0
     written = extraction.write(file, mail)
     if not quiet:
-        Console(highlight=False, soft_wrap=True).print(written_lines(written))
+        print_lines(
+            typer.style("wrote ", fg="bright_black") + printable(str(each.path))
+            for each in written
+            if each.refusal is None
+        )
     refused = [each for each in written if each.refusal is not None]
     for each in refused:
         print_error(f"{each.path}: {each.refusal}")

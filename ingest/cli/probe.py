@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+import typer
 
 from ingest.cli.runtime import open_runtime
 from ingest.demo.mails import Kind, sample
@@ -39,19 +39,18 @@ def run_probe(config: Path | None, mailbox: str, address: str, seconds: float) -
         ConfigError: the mailbox is not configured, or its server cannot be this process.
         StartError: the port is taken.
     """
-    console = Console(soft_wrap=True, highlight=False)
     with open_runtime(config) as runtime, tempfile.TemporaryDirectory(prefix="mailhaul-probe-") as folder:
         port = _port(runtime, mailbox)
         login = runtime.credentials(mailbox)
         key = _write_mail(Path(folder) / login.username, mailbox)
         passwords = {login.username: login.password}
         with _serving(DemoServer(Path(folder), passwords, host=address, port=port, reachable=True)):
-            console.print(f"serving one message on {address}:{port}, waiting for the service to store it …")
+            typer.echo(f"serving one message on {address}:{port}, waiting for the service to store it …")
             found = _wait(runtime, mailbox, key, seconds)
     if found is None:
-        console.print(f"not stored within {seconds:g} s; see the logs of poller and processor, and `mailhaul check`")
+        typer.echo(f"not stored within {seconds:g} s; see the logs of poller and processor, and `mailhaul check`")
         return False
-    console.print(f"stored: {found}")
+    typer.echo(f"stored: {found}")
     return True
 
 

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.messages import INTERRUPTED, UNUSABLE, exit_code, print_error
-from ingest.cli.options import ConfigOption, JsonOption, YesOption, print_json
+from ingest.cli.common import (
+    INTERRUPTED,
+    UNUSABLE,
+    ConfigOption,
+    JsonOption,
+    YesOption,
+    exit_code,
+    print_error,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.messages import FAILED, INTERRUPTED, print_error
-from ingest.cli.options import ConfigOption, JsonOption, print_json
+from ingest.cli.common import FAILED, INTERRUPTED, ConfigOption, JsonOption, print_error, print_json
 from ingest.errors import require_configured
 
 if TYPE_CHECKING:

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.messages import FAILED, INTERRUPTED, UNUSABLE, print_error
-from ingest.cli.options import ConfigOption, JsonOption, YesOption, print_json
+from ingest.cli.common import (
+    FAILED,
+    INTERRUPTED,
+    UNUSABLE,
+    ConfigOption,
+    JsonOption,
+    YesOption,
+    print_error,
+    print_json,
+)
 from ingest.errors import ConfigError, require_configured
 
 if TYPE_CHECKING:

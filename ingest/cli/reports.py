@@ -1,31 +1,39 @@
-"""The reports of commands: as tables for people, as plain data for JSON."""
+"""The reports of `check`, `drain` and `mailboxes poll`: as lines for people, as plain data for JSON.
+
+Plain text with colours: these commands run from cron and containers, where importing a library for tables would cost
+more than they print.
+"""
 
 from __future__ import annotations
 
-import time
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from ingest.cli.listings import doubted_words, left_out_words, troubled_line
-from ingest.cli.messages import printable
-from ingest.cli.screen import ago
+from ingest.cli.common import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from ingest.admin.check import CheckReport
-    from ingest.admin.drain import DrainReport
-    from ingest.admin.status import Status
-    from ingest.ports.status import SinkStatus
+    from ingest.admin.drain import DrainedMailbox, DrainReport
+    from ingest.ports.troubled import TroubledMessage
     from ingest.usecases.poll.progress import PollReport
     from ingest.usecases.poll.stage import PollOutcome
 
 # Messages that a report names; `mailhaul mailboxes list` has all.
 _TROUBLED_LINES = 5
 _COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "deleted")
+_DIM = "bright_black"
+# Details are wrapped to this many columns at the least.
+_NARROWEST = 20
+TROUBLES = {
+    "ends_session": "ends the session",
+    "larger_than_listed": "larger than listed",
+    "refused": "refused by the server",
+}
 
 
 def drain_data(report: DrainReport) -> dict[str, Any]:
@@ -51,43 +59,45 @@ def drain_data(report: DrainReport) -> dict[str, Any]:
     }
 
 
-def drain_table(report: DrainReport) -> RenderableType:
-    """Return a row per mailbox, totals, a line for each failure, and a summary."""
-    table = Table(box=None, header_style="bright_black", pad_edge=False)
-    table.add_column("mailbox", no_wrap=True)
-    for name in _COUNTS:
-        table.add_column(name, justify="right", no_wrap=True)
+def drain_lines(report: DrainReport) -> Iterator[str]:
+    """Yield a row per mailbox, totals, a line for each failure, and a summary."""
+    yield from _table(report)
     for row in report.mailboxes:
-        style = "" if row.ok else "red"
-        table.add_row(Text(row.mailbox, style=style), *(_number(getattr(row.report, name)) for name in _COUNTS))
-    table.add_section()
-    table.add_row("all", *(_number(getattr(report.totals, name)) for name in _COUNTS), style="bold")
+        for problem in _problems(row):
+            yield typer.style(f"{row.mailbox}: ", fg="red") + printable(problem)
     events = ", ".join(f"{count} to {sink}" for sink, count in report.events.items()) or "no sink is configured"
-    words = f"{report.processed} messages processed; events delivered: {events}; {report.seconds:.1f} s"
-    return Group(table, *_failures(report), Text(words), *_waiting(report))
-
-
-def _failures(report: DrainReport) -> list[Text]:
-    """Return a line for each mailbox that failed, or that has failed messages."""
-    lines = []
-    for row in report.mailboxes:
-        words = [row.error] if row.error else []
-        words += _not_fetched(row.report)
-        if row.report.failed:
-            words.append(f"{row.report.failed} messages could not be fetched or stored; they will be retried")
-        if row.failed_messages:
-            words.append(f"{row.failed_messages} messages failed; their raw mail is in the store")
-        lines += [Text.assemble((f"{row.mailbox}: ", "red"), printable(word)) for word in words]
-    return lines
-
-
-def _waiting(report: DrainReport) -> list[Text]:
-    waiting = []
-    if report.pending:
-        waiting.append(f"{report.pending} messages wait to be retried")
+    yield f"{report.processed} messages processed; events delivered: {events}; {report.seconds:.1f} s"
+    waiting = [f"{report.pending} messages wait to be retried"] if report.pending else []
     if report.waiting_events:
         waiting.append(f"{report.waiting_events} events wait for their sink")
-    return [Text(f"{' and '.join(waiting)}; run `mailhaul drain` again", style="yellow")] if waiting else []
+    if waiting:
+        yield typer.style(f"{' and '.join(waiting)}; run `mailhaul drain` again", fg="yellow")
+
+
+def _table(report: DrainReport) -> Iterator[str]:
+    """Yield the counts of each mailbox and their totals, in columns."""
+    rows: list[tuple[str | None, bool, Sequence[str]]] = [(_DIM, False, ("mailbox", *_COUNTS))]
+    rows += [(None if row.ok else "red", False, _cells(row.mailbox, row.report)) for row in report.mailboxes]
+    rows.append((None, True, _cells("all", report.totals)))
+    widths = [max(map(len, column)) for column in zip(*(cells for _, _, cells in rows), strict=True)]
+    for colour, bold, (name, *counts) in rows:
+        padded = (f"{count:>{width}}" for count, width in zip(counts, widths[1:], strict=True))
+        yield typer.style("  ".join((f"{name:<{widths[0]}}", *padded)), fg=colour, bold=bold or None)
+
+
+def _cells(name: str, report: PollReport) -> list[str]:
+    return [name, *(f"{count:,}" for count in _counts(report).values())]
+
+
+def _problems(row: DrainedMailbox) -> list[str]:
+    """Return a line for why a mailbox failed, and for each kind of its messages that failed."""
+    words = [row.error] if row.error else []
+    words += _not_fetched(row.report)
+    if row.report.failed:
+        words.append(f"{row.report.failed} messages could not be fetched or stored; they will be retried")
+    if row.failed_messages:
+        words.append(f"{row.failed_messages} messages failed; their raw mail is in the store")
+    return words
 
 
 def check_data(report: CheckReport) -> dict[str, Any]:
@@ -95,85 +105,26 @@ def check_data(report: CheckReport) -> dict[str, Any]:
     return {"ok": report.ok, "findings": [asdict(finding) for finding in report.findings]}
 
 
-def check_view(report: CheckReport) -> RenderableType:
-    """Return a line per finding, with its detail on the next line, where it has the whole width."""
-    lines: list[RenderableType] = []
-    width = max((len(finding.part) for finding in report.findings), default=0)
+def check_lines(report: CheckReport, width: int | None = None) -> Iterator[str]:
+    """Yield a line per finding, its detail on the next line, and a summary.
+
+    Args:
+        report: the findings.
+        width: columns of the terminal, to which details are wrapped; None to leave them on one line.
+    """
+    parts = max((len(finding.part) for finding in report.findings), default=0)
+    indent = " " * (parts + 3)
     for finding in report.findings:
-        mark = ("✓ ", "green") if finding.ok else ("✗ ", "bold red")
-        lines.append(Text.assemble(mark, finding.part.ljust(width + 1), (printable(finding.name), "bold")))
-        if finding.detail:
-            style = "bright_black" if finding.ok else ""
-            lines.append(
-                Padding(
-                    Text(printable(finding.detail), style=style, overflow="fold"), (0, 0, 0, width + 3), expand=False
-                )
-            )
+        mark = typer.style("✓ ", fg="green") if finding.ok else typer.style("✗ ", fg="red", bold=True)
+        yield mark + finding.part.ljust(parts + 1) + typer.style(printable(finding.name), bold=True)
+        detail = printable(finding.detail)
+        lines = textwrap.wrap(detail, max(_NARROWEST, width - len(indent))) if width else [detail]
+        yield from (indent + typer.style(line, fg=_DIM if finding.ok else None) for line in lines if line)
     bad = sum(not finding.ok for finding in report.findings)
-    summary = (
-        Text(f"{bad} of {len(report.findings)} parts do not work", style="bold red") if bad else Text("all is well")
-    )
-    return Group(*lines, summary)
-
-
-def status_data(status: Status) -> dict[str, Any]:
-    """Return everything that `read_status` found."""
-    return asdict(status)
-
-
-def status_view(status: Status) -> RenderableType:
-    """Return mailboxes as a table, and the rest as lines."""
-    now = time.time()
-    table = Table(box=None, header_style="bright_black", pad_edge=False)
-    table.add_column("mailbox")
-    table.add_column("last poll")
-    for name in ("on server", "backlog", "last success", "interval"):
-        table.add_column(name, justify="right")
-    for row in status.mailboxes:
-        found = row.status
-        result = row.inactive or (found.result if found else "never")
-        success = ago(now - found.last_success) if found and found.last_success else "never"
-        counts = (str(found.listed), str(found.backlog_messages)) if found else ("", "")
-        table.add_row(row.id, result, *counts, success, ago(row.interval))
-    tick = f"{ago(now - status.last_tick)} ago" if status.last_tick else "never"
-    oldest = f", the oldest for {ago(now - status.oldest_pending)}" if status.oldest_pending else ""
-    lines = [
-        f"{status.counts['open']} messages to process{oldest}; {status.counts['failed']} failed",
-        f"{status.schedule.due} mailboxes due, the most overdue by {ago(status.schedule.lag)}; last tick {tick}",
-        *(
-            f"{sink}: {lag.entries} events to deliver"
-            + (f", the oldest for {ago(lag.oldest_age)}" if lag.entries else "")
-            + (_disabled(sink) if sink in status.disabled else _answer(status.answers.get(sink), now))
-            for sink, lag in status.sinks.items()
-        ),
-        *(
-            f"{row.id}: {words}"
-            for row in status.mailboxes
-            if row.status and (words := doubted_words(row.status, now))
-        ),
-        *(
-            f"{sink}: left the configuration {ago(now - since)} ago; its events are kept for a day. "
-            f"To drop them now: mailhaul sinks remove {sink}"
-            for sink, since in status.left.items()
-        ),
-    ]
-    if status.counts["dead_letters"]:
-        rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
-        lines.append(f"{rejected}; list them with: mailhaul sinks dead-letters list NAME")
-    return Group(table, "", *lines)
-
-
-def _answer(answer: SinkStatus | None, now: float) -> str:
-    """Return what a sink answers instead of taking events, and since when."""
-    if answer is None or answer.failing_since is None:
-        return ""
-    return f"; it {answer.words}, since {ago(now - answer.failing_since)}"
-
-
-def _disabled(sink: str) -> str:
-    return (
-        "; it answered 410 Gone and is disabled, so no events are sent. Ask its operator why, "
-        f"or correct its address, then: mailhaul sinks resume {sink}"
+    yield (
+        typer.style(f"{bad} of {len(report.findings)} parts do not work", fg="red", bold=True)
+        if bad
+        else "all is well"
     )
 
 
@@ -190,13 +141,27 @@ def poll_data(outcome: PollOutcome) -> dict[str, Any]:
     }
 
 
-def poll_view(outcome: PollOutcome) -> RenderableType:
-    """Return a line with the counts or the error, and one for each message that could not be fetched."""
-    counts = _counts(outcome.report)
-    line = Text(f"{outcome.mailbox}: {', '.join(f'{counts[name]:,} {name}' for name in _COUNTS)}")
+def poll_lines(outcome: PollOutcome) -> Iterator[str]:
+    """Yield a line with the counts or the error, and one for each message that could not be fetched."""
     if outcome.error:
-        line = Text.assemble((f"{outcome.mailbox}: ", "red"), printable(str(outcome.error)))
-    return Group(line, *(Text(f"  {words}", style="yellow") for words in _not_fetched(outcome.report)))
+        yield typer.style(f"{outcome.mailbox}: ", fg="red") + printable(str(outcome.error))
+    else:
+        counts = ", ".join(f"{count:,} {name}" for name, count in _counts(outcome.report).items())
+        yield f"{outcome.mailbox}: {counts}"
+    for words in _not_fetched(outcome.report):
+        yield typer.style(f"  {words}", fg="yellow")
+
+
+def left_out_words(count: int) -> str:
+    """Return a warning about messages that are left out of a listing."""
+    return f"{count} messages are not fetched, because STAT, UIDL and LIST of the server disagree about them"
+
+
+def troubled_line(message: TroubledMessage) -> str:
+    """Return one line about a message that could not be fetched."""
+    unique_id = f" ({message.unique_id})" if message.unique_id else ""
+    words = f": {message.words}" if message.words else ""
+    return printable(f"message {message.number}{unique_id} {TROUBLES[message.trouble]}{words}")
 
 
 def _not_fetched(report: PollReport) -> list[str]:
@@ -209,7 +174,3 @@ def _not_fetched(report: PollReport) -> list[str]:
 
 def _counts(report: PollReport) -> dict[str, int]:
     return {name: getattr(report, name) for name in _COUNTS}
-
-
-def _number(value: int) -> Text:
-    return Text(f"{value:,}", style="" if value else "bright_black")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.messages import UNUSABLE, print_error
-from ingest.cli.options import ConfigOption, JsonOption, YesOption, print_json
+from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, YesOption, print_error, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from ingest.cli.messages import printable
+from ingest.cli.common import printable
 from ingest.cli.screen import format_size
 from ingest.domain.manifest import Attachment
 from ingest.mime.defects import Defect
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ingest.cli.extract import Written
     from ingest.domain.manifest import Address, Authentication, Body, Headers, Manifest
 
 _DIM, _ODD = "bright_black", "yellow"
@@ -71,13 +70,6 @@ def _above(path: str, branches: dict[str | None, Tree], top: Tree) -> Tree:
         if path in branches:
             return branches[path]
     return top
-
-
-def written_lines(written: Iterable[Written]) -> Text:
-    """Return the paths that were written, one a line."""
-    return Text("\n").join(
-        Text.assemble(("wrote ", _DIM), printable(str(each.path))) for each in written if each.refusal is None
-    )
 
 
 def _order(part: Body | Attachment) -> list[int]:

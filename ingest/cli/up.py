@@ -19,15 +19,14 @@ from ingest import logs
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.embedded import EmbeddedLedger
 from ingest.admin.check import require_usable
-from ingest.cli.children import WORKERS, children, free_ports, metrics_ports, url_host
-from ingest.cli.demonstration import Demonstration, demonstration
-from ingest.cli.messages import INTERRUPTED
-from ingest.cli.output import LogFiles, PlainLines
+from ingest.cli.children import WORKERS, LogFiles, PlainLines, children, free_ports, metrics_ports, url_host
+from ingest.cli.common import INTERRUPTED
 from ingest.cli.screen import Places, plain, render
 from ingest.cli.stopping import Stopping, swallow_output_errors
 from ingest.cli.supervisor import Supervisor
 from ingest.cli.watch import Watch
 from ingest.config import ConfigSource
+from ingest.demo.scene import Demonstration, demonstration
 from ingest.errors import StartError
 
 if TYPE_CHECKING:

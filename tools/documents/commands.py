@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from ingest.cli.app import app
-from ingest.cli.messages import EXIT_CODES
+from ingest.cli.common import EXIT_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -48,15 +48,37 @@ def test_version_and_help_import_the_command_line_alone(arguments: list[str]) ->
     assert not of(modules, *_UNUSED, "redis", "structlog", "yaml")  # typer itself imports pydantic
 
 
+def imported_by(program: str) -> set[str]:
+    program += "\nimport sys\nprint(*sys.modules)"
+    return set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
 @pytest.mark.parametrize("command", ["check", "drain"])
-def test_check_and_drain_import_only_the_adapters_that_are_configured(command: str, tmp_path: Path) -> None:
+def test_check_and_drain_import_only_what_their_configuration_needs(
+    command: str, form: list[str], tmp_path: Path
+) -> None:
     config = tmp_path / "mailhaul.yaml"
     config.write_text(
         f"store: file://{tmp_path}/store\n"
         f"ledger: {{embedded: {tmp_path}/ledger}}\n"
         f"sinks: [{{type: jsonl, path: {tmp_path}/events.jsonl}}]\n"
     )
-    modules = imported(command, "--config", str(config))
+    modules = imported(command, "--config", str(config), *form)
     assert "ingest.adapters.sinks.jsonl" in modules
     assert not of(modules, *_UNUSED, *_UNUSED_OURS, "ingest.adapters.sinks.amqp", "ingest.adapters.sinks.webhook")
     assert "ingest.admin.purge" not in modules
+    assert not modules & {"ingest.cli.listings", "ingest.cli.screen", "ingest.cli.tree"}
+    # structlog and redis import these themselves where they are installed; our code adds nothing to them.
+    optional = ("rich", "pygments", "opentelemetry")
+    assert of(modules, *optional) <= of(imported_by("import redis, structlog, typer"), *optional)
+
+
+def test_parse_as_json_draws_nothing(tmp_path: Path) -> None:
+    mail = tmp_path / "a.eml"
+    mail.write_bytes(b"Subject: hello\r\n\r\nhello\r\n")
+    modules = imported("parse", "--json", str(mail))
+    assert not modules & {"ingest.cli.tree", "ingest.cli.screen"}
+    assert "redis" not in modules

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import pytest
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
@@ -16,7 +14,7 @@ from ingest.admin.check import CheckReport, Finding
 from ingest.admin.drain import DrainedMailbox, DrainReport
 from ingest.cli import reports, runtime
 from ingest.cli.app import app
-from ingest.cli.messages import exit_code, printable
+from ingest.cli.common import exit_code, print_error, print_lines, printable
 from ingest.errors import (
     ConfigError,
     LedgerUnavailableError,
@@ -112,14 +110,55 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("status")[0] == 130
 
 
-def test_text_from_a_server_cannot_control_the_terminal() -> None:
+def test_text_from_a_server_cannot_control_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     words = "\x1b]0;title\x07 \u202egnp.exe\r\nnext"
     assert printable(words) == "\ufffd]0;title\ufffd \ufffdgnp.exe\ufffd\ufffdnext"
-    output = io.StringIO()
     report = CheckReport([Finding("mailbox", "a", ok=False, detail=words)])
-    Console(file=output, width=120).print(reports.check_view(report))
-    assert "\x1b" not in output.getvalue()
-    assert "\u202e" not in output.getvalue()
+    monkeypatch.setattr(runtime, "check", lambda _config, _only: report)
+    _, output, _ = run("check")
+    assert "next" in output
+    assert "\x1b" not in output
+    assert "\u202e" not in output
+
+
+def test_details_of_findings_are_wrapped_below_their_part_on_a_terminal_only() -> None:
+    report = CheckReport([Finding("store", "s3://mail", ok=True, detail="a probe object was written and deleted")])
+    one_line = list(reports.check_lines(report))
+    assert "a probe object was written and deleted" in one_line[1]
+    wrapped = list(reports.check_lines(report, width=30))
+    assert len(wrapped) == len(one_line) + 1
+    assert all(line.startswith(" " * 8) for line in wrapped[1:-1])
+
+
+def test_counts_of_a_drain_stand_in_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        DrainedMailbox("invoices", "success", PollReport(listed=12_345, new=7, stored=7)),
+        DrainedMailbox("a", "auth_error", PollReport(listed=2), error="wrong password"),
+    ]
+    report = DrainReport(rows, processed=7, pending=1, events={"erp": 7}, waiting_events=2, seconds=0.1)
+    monkeypatch.setattr(runtime, "drain", lambda _config: (report, False))
+    lines = run("drain")[1].splitlines()
+    assert lines == [
+        "mailbox   listed  new  stored  duplicate  oversize  failed  deleted",
+        "invoices  12,345    7       7          0         0       0        0",
+        "a              2    0       0          0         0       0        0",
+        "all       12,347    7       7          0         0       0        0",
+        "a: wrong password",
+        "7 messages processed; events delivered: 7 to erp; 0.1 s",
+        "1 messages wait to be retried and 2 events wait for their sink; run `mailhaul drain` again",
+    ]
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("1", False), ("", None)])
+def test_colours_are_left_out_on_request(
+    monkeypatch: pytest.MonkeyPatch, no_color: str, *, coloured: bool | None
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    colours = []
+    monkeypatch.setattr(typer, "echo", lambda _text, *, color, **_: colours.append(color))
+    print_lines(["one"])
+    print_error("two")
+    assert colours == [coloured, coloured]
 
 
 def test_text_from_a_sender_cannot_control_the_terminal(tmp_path: Path) -> None:

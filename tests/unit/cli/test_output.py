@@ -6,7 +6,7 @@ import io
 import os
 from typing import TYPE_CHECKING
 
-from ingest.cli.output import LogFiles, PlainLines
+from ingest.cli.children import LogFiles, PlainLines
 
 if TYPE_CHECKING:
     from pathlib import Path

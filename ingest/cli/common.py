@@ -1,14 +1,19 @@
-"""Errors of the command line: one line each on standard error, and an exit code."""
+"""What all commands share: options, output, and errors as one line each with an exit code."""
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from ingest.errors import ConfigError, MailhaulError, StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SUCCESS = 0
 FAILED = 1
@@ -21,6 +26,20 @@ EXIT_CODES = {
     UNUSABLE: "The command line, the configuration or a file cannot be used.",
     INTERRUPTED: "Interrupted, usually by Ctrl-C.",
 }
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="A YAML file, or a folder of them. Without it, MAILHAUL_* variables are the whole configuration.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 class Commands(TyperGroup):
@@ -43,15 +62,27 @@ def exit_code(error: MailhaulError) -> int:
     return UNUSABLE if isinstance(error, ConfigError | StartError) else FAILED
 
 
+def print_json(data: object) -> None:
+    """Print data as one line of JSON on standard output."""
+    typer.echo(json.dumps(data, ensure_ascii=False))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines on standard output; colours only on a terminal."""
+    for line in lines:
+        typer.echo(line, color=_colour())
+
+
 def print_error(line: str) -> None:
     """Print one line on standard error, red on a terminal, without line breaks."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), printable(line)))
+    typer.echo(typer.style("error: ", fg="red", bold=True) + printable(line), err=True, color=_colour())
 
 
 def printable(text: str) -> str:
     """Return text from a server or a sender on one line, without characters that would control the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _colour() -> bool | None:
+    """Return False if the user wants no colours (https://no-color.org), None to leave it to the stream."""
+    return False if os.environ.get("NO_COLOR") else None
