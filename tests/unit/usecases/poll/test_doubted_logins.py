@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ingest.admin.mailboxes import MailboxState
 from ingest.admin.status import read_status
-from ingest.cli import listings, reports
+from ingest.cli import listings
 from ingest.domain.retry import AUTH_PAUSES, DOUBTED_FOR, DOUBTED_TIMES
 from ingest.errors import ConfigError, LoginRefusedError, MaildropAuthError
 from ingest.ports.status import MailboxStatus
@@ -131,7 +131,7 @@ def test_listings_print_when_the_credentials_worked_and_when_they_are_tried_agai
     assert expected in capture.get()
     with bench() as b, console.capture() as capture:
         b.ledger.put_status("a", doubted)
-        console.print(reports.status_view(read_status(b.ledger, b.events, b.mailboxes.values(), [])))
+        console.print(listings.status_view(read_status(b.ledger, b.events, b.mailboxes.values(), [])))
     assert expected in capture.get()
 
 
