@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingest.admin.mailbox_claim import PATIENCE, claim_mailbox
+from ingest.domain.seen import StoredAt
 from ingest.errors import MailhaulError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ingest.domain.message import FailedMessage
     from ingest.ports import messages
+    from ingest.ports.ledger import Ledger
+    from ingest.ports.store import Store
+    from ingest.usecases.claims import LeaseKeeper
 
 
 class UnknownMessageError(MailhaulError):
@@ -40,13 +45,62 @@ class FailedMessages:
         failed = self.all()
         return [_only(key, [one for one in failed if one.message.key.startswith(key)]) for key in keys]
 
-    def retry(self, failed: Sequence[FailedMessage]) -> int:
-        """Process them again, with a fresh attempt budget; return how many of them there were."""
-        return sum(self.ledger.retry_failed(one) for one in failed)
-
     def drop(self, failed: Sequence[FailedMessage]) -> int:
         """Drop their records, and keep their raw mail in the store; returns how many."""
         return sum(self.ledger.drop_failed(one) for one in failed)
+
+
+@dataclass(slots=True)
+class Retried:
+    """How many messages will be processed again, and how many fetched again because the store does not hold them."""
+
+    processed: int = 0
+    fetched: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Retries failed messages.
+
+    A store may have acknowledged raw mail and not stored it, or lost it. Such a message can only be fetched again, if
+    the server still has it; so it must not count as seen any longer.
+
+    Attributes:
+        patience: seconds to wait for a poll in progress.
+    """
+
+    store: Store
+    ledger: Ledger
+    keeper: LeaseKeeper
+    patience: float = PATIENCE
+
+    def run(self, failed: Sequence[FailedMessage], stop: Callable[[], bool] = lambda: False) -> Retried:
+        """Let each be processed again, with a fresh attempt budget, or fetched again.
+
+        Args:
+            failed: from `FailedMessages`.
+            stop: asked while a poll of their mailbox is in progress.
+
+        Raises:
+            MailboxBusyError: a poll of their mailbox takes longer than the patience.
+            StoreError, LedgerError: the store or the ledger is unavailable. Retrying continues from there.
+        """
+        done = Retried()
+        for one in failed:
+            if self.store.stat(one.message.source.key) is not None:
+                done.processed += self.ledger.retry_failed(one)
+            else:
+                done.fetched += self._fetch_again(one, stop)
+        return done
+
+    def _fetch_again(self, failed: FailedMessage, stop: Callable[[], bool]) -> bool:
+        key, mailbox = failed.message.key, failed.message.mailbox
+        with claim_mailbox(self.ledger, self.keeper, mailbox, stop, self.patience) as lease:
+            records = self.ledger.seen(mailbox).records.items()
+            stored = ((digest, StoredAt.unpack(record.stored_at)) for digest, record in records)
+            lease.check()
+            self.ledger.forget(lease.claim, {digest for digest, at in stored if at is not None and at.key == key})
+            return self.ledger.drop_failed(failed)
 
 
 def _only(key: str, found: Sequence[FailedMessage]) -> FailedMessage:

@@ -78,14 +78,19 @@ def retry(
     everything: AllOption = False,
     mailbox: MailboxOption = None,
 ) -> None:
-    """Process failed messages again, now and with a fresh attempt budget."""
-    from ingest.admin.failed import FailedMessages
+    """Process failed messages again, now and with a fresh attempt budget.
+
+    A message whose raw mail is not in the store is fetched again, if its server still has it.
+    """
+    from ingest.admin.failed import FailedMessages, Retry
     from ingest.cli.runtime import open_runtime
 
     with open_runtime(config) as runtime:
-        messages = FailedMessages(runtime.ledger)
-        count = messages.retry(_chosen(messages, keys, mailbox, everything=everything))
-    typer.echo(f"{count} messages will be processed again")
+        chosen = _chosen(FailedMessages(runtime.ledger), keys, mailbox, everything=everything)
+        done = Retry(runtime.store, runtime.ledger, runtime.keeper).run(chosen)
+    typer.echo(f"{done.processed} messages will be processed again")
+    if done.fetched:
+        typer.echo(f"{done.fetched} messages are not in the store and will be fetched again, if still on the server")
 
 
 @app.command(epilog="Example: mailhaul failed drop 3f2a --yes")

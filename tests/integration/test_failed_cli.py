@@ -52,6 +52,10 @@ def run(tmp_path: Path, valkey: Valkey) -> Run:
     valkey.flush()
     fail(valkey.url)
     config = write_config(tmp_path, [], ledger=valkey.url)
+    for key in KEYS[:2]:
+        raw = tmp_path / "store" / "one" / key / "raw.eml"
+        raw.parent.mkdir(parents=True)
+        raw.write_bytes(b"raw")
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return mailhaul("failed", *arguments, "--config", str(config))
@@ -85,6 +89,12 @@ def test_retried_and_dropped_messages_leave_the_list(run: Run, valkey: Valkey) -
     ledger, _ = connect(valkey.url)
     with closing(ledger):
         assert {claim.id for claim in ledger.messages.claim(9, 60)} == set(KEYS[:2])
+
+
+def test_retried_message_that_is_not_in_the_store_is_to_be_fetched_again(run: Run) -> None:
+    retried = run("retry", KEYS[2]).stdout
+    assert "1 messages are not in the store and will be fetched again" in retried
+    assert keys(run) == KEYS[:2]
 
 
 def test_drop_requires_confirmation(run: Run) -> None:
