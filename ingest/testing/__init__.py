@@ -6,7 +6,7 @@ that returns seconds since 1970, so a test decides when leases expire.
 
 | port | twin | beyond the port |
 |---|---|---|
-| `Ledger` | `MemoryLedger` | `lose()` forgets everything, as a Redis without persistence does |
+| `Ledger` | `MemoryLedger` | `lose()` forgets everything, `evict()` one key; `snapshot()` to go back to |
 | `WorkSet` | `MemoryWorkSet` | |
 | `EventLog` | `MemoryEventLog` | |
 | `Store` | `MemoryStore` | `objects` by key; `fault` makes operations fail |
@@ -21,7 +21,8 @@ that returns seconds since 1970, so a test decides when leases expire.
     ledger.mailboxes.add(["invoices"])
     (claim,) = ledger.mailboxes.claim(1, lease=60)
 
-`MemoryStore` is an adapter as well: `mailhaul parse` works with it.
+`MemoryStore` is an adapter as well: `mailhaul parse` works with it. `FaultyStore` is one that acknowledges
+what it does not store, loses and alters objects, or answers with a page.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ from ingest.testing.ledger import MemoryLedger
 from ingest.testing.maildrop import MemoryConnector, MemoryMaildrop, MemorySession
 from ingest.testing.scanner import MemoryScanner
 from ingest.testing.sink import MemorySink
+from ingest.testing.store import FaultyStore
 from ingest.testing.wakeups import MemoryWakeups
 from ingest.testing.workset import MemoryWorkSet
 
 __all__ = [
+    "FaultyStore",
     "MemoryConnector",
     "MemoryEventLog",
     "MemoryLedger",

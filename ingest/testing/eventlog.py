@@ -42,13 +42,16 @@ class MemoryEventLog(EventLog):
 
     Args:
         clock: returns seconds since 1970.
+        kept: how many events a trimmed stream keeps at least.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], kept: int = KEPT) -> None:
         self._clock = clock
+        self._kept = kept
         self._lock = threading.RLock()
         self._entries: list[Entry] = []
         self._trimmed = 0
+        self._last = 0
         self._groups: dict[str, _Group] = {}
         self._begins: dict[str, int] = {}
         self._left: dict[str, float] = {}
@@ -58,7 +61,8 @@ class MemoryEventLog(EventLog):
     def append(self, event: Event, first_seen: float | None = None) -> None:
         """Append an event, as `MemoryLedger` does for a completed message. `first_seen` is seconds since 1970."""
         with self._lock:
-            now = int(self._clock() * 1000)
+            # As in a stream, positions only grow, also after the clock was set back.
+            self._last = now = max(self._last, int(self._clock() * 1000))
             position = f"{now}-{self._trimmed + len(self._entries)}"
             self._entries.append(Entry(position, event, now / 1000, first_seen))
 
@@ -195,7 +199,7 @@ class MemoryEventLog(EventLog):
             waiting = [self._waiting(group) for group in self._groups.values()]
             first = min((entries[0].position for entries in waiting if entries), key=order_of, default=None)
             done = [entry.position for entry in self._entries].index(first) if first else len(self._entries)
-            removed = max(0, min(done, len(self._entries) - KEPT))
+            removed = max(0, min(done, len(self._entries) - self._kept))
             del self._entries[:removed]
             self._trimmed += removed
             return removed
@@ -227,6 +231,11 @@ class MemoryEventLog(EventLog):
     def sink_status(self, sink: str) -> SinkStatus:
         return self._statuses.get(sink, SinkStatus())
 
+    def entries(self) -> list[Entry]:
+        """The entries in the stream, oldest first."""
+        with self._lock:
+            return list(self._entries)
+
     def all_retrying(self) -> list[MemoryWorkSet]:
         """The work sets of the retrying events of every sink."""
         with self._lock:
@@ -236,6 +245,28 @@ class MemoryEventLog(EventLog):
         """How many events are in the stream, and in the dead-letter queues of all sinks."""
         with self._lock:
             return len(self._entries), sum(len(queue.entries) for queue in self._rejected.values())
+
+    def snapshot(self) -> Callable[[], None]:
+        """Remember everything; the function returned brings it back."""
+        with self._lock:
+            entries, trimmed = list(self._entries), self._trimmed
+            groups = {sink: _Group(group.read, set(group.pending)) for sink, group in self._groups.items()}
+            begins, left = dict(self._begins), dict(self._left)
+            rejected = {
+                sink: (dict(queue.entries), queue.retrying.snapshot(), queue.retrying)
+                for sink, queue in self._rejected.items()
+            }
+
+        def restore() -> None:
+            with self._lock:
+                self._entries, self._trimmed = list(entries), trimmed
+                self._groups = {sink: _Group(group.read, set(group.pending)) for sink, group in groups.items()}
+                self._begins, self._left, self._rejected = dict(begins), dict(left), {}
+                for sink, (kept, restore_retrying, retrying) in rejected.items():
+                    restore_retrying()
+                    self._rejected[sink] = _DeadLetters(retrying, dict(kept))
+
+        return restore
 
     def clear(self) -> None:
         """Lose everything."""

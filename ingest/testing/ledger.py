@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -29,6 +29,41 @@ if TYPE_CHECKING:
     from ingest.ports.status import MailboxStatus, Memory
     from ingest.ports.troubled import TroubledMessage
     from ingest.testing.eventlog import MemoryEventLog
+
+
+_STATE = (
+    "_seen",
+    "_rebuilt",
+    "_changes",
+    "_checkpointed",
+    "_unprocessed",
+    "_open",
+    "_failed",
+    "_statuses",
+    "_slots",
+    "_refusals",
+    "_troubled",
+    "_paused",
+    "_throttled",
+    "_schedule",
+    "_last_epoch",
+    "_newest",
+    "_last_tick",
+)
+# What `MemoryLedger.evict` can lose by itself.
+EVICTABLE = (
+    "changes",
+    "checkpointed",
+    "events",
+    "failed",
+    "mailboxes",
+    "messages",
+    "open",
+    "rebuilt",
+    "seen",
+    "sinks",
+    "unprocessed",
+)
 
 
 class MemoryLedger(Ledger):
@@ -89,6 +124,31 @@ class MemoryLedger(Ledger):
                 work.clear()
             self._events.clear()
             self._forget()
+
+    def snapshot(self) -> Callable[[], None]:
+        """Remember everything; the function returned brings it back, as after a crash that lost the last writes."""
+        with self._lock:
+            works = [work.snapshot() for work in (self._mailboxes, self._messages, self._sinks)]
+            restores = [*works, self._events.snapshot()]
+            state = {name: _copied(getattr(self, name)) for name in _STATE}
+
+        def restore() -> None:
+            with self._lock:
+                for one in restores:
+                    one()
+                for name, value in state.items():
+                    setattr(self, name, _copied(value))
+                self.restart()
+
+        return restore
+
+    def evict(self, part: str) -> None:
+        """Lose one key only, as a Redis that evicts keys does: one of `EVICTABLE`."""
+        with self._lock:
+            if part == "events":
+                self._events.clear()
+            else:
+                getattr(self, f"_{part}").clear()
 
     @override
     def close(self) -> None:
@@ -399,3 +459,12 @@ class MemoryLedger(Ledger):
     def _check(self, work: MemoryWorkSet, claim: Claim) -> None:
         if not work.holds(claim):
             raise StaleClaimError("the claim is stale; nothing was changed")
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of nested containers; what they hold does not change."""
+    if isinstance(value, Counter):
+        return Counter(value)
+    if isinstance(value, dict):
+        return {key: _copied(one) for key, one in value.items()}
+    return type(value)(value) if isinstance(value, list | set) else value

@@ -10,6 +10,7 @@ from typing_extensions import override
 from ingest.errors import (
     MaildropConnectError,
     MaildropError,
+    MaildropInUseError,
     MaildropOutOfStepError,
     MessageTooLargeError,
     PipeliningStalledError,
@@ -43,11 +44,16 @@ class MemoryMaildrop:
         stalls: the next so many sessions raise `PipeliningStalledError` when they fetch.
         error: raised instead of opening a session.
         unique_ids: whether the server has UIDL.
+        numbered: UIDL answers message numbers.
+        tops: whether the server has TOP.
+        keeps_deleted: the server confirms QUIT and deletes nothing.
+        exclusive: a session locks the maildrop, as RFC 1939 demands; another one gets `MaildropInUseError`.
         terms: the rules that it announces.
         quits: how many sessions ended with QUIT.
         awaited: how many of these waited for the answer because another session was to follow.
         sessions: how many sessions were opened.
         retrieved: the unique-ids of all messages that were fetched, in order.
+        session: the one that was opened last, if it has not ended.
     """
 
     messages: dict[bytes, bytes] = field(default_factory=dict)
@@ -64,11 +70,22 @@ class MemoryMaildrop:
     stalls: int = 0
     error: MaildropError | None = None
     unique_ids: bool = True
+    numbered: bool = False
+    tops: bool = True
+    keeps_deleted: bool = False
+    exclusive: bool = False
     terms: Terms = field(default_factory=Terms)
     quits: int = 0
     awaited: int = 0
     sessions: int = 0
     retrieved: list[bytes] = field(default_factory=list)
+    session: MemorySession | None = None
+
+    def drop_session(self) -> None:
+        """End the open session, as a server does after some idle minutes; nothing is deleted."""
+        if self.session is not None:
+            self.session.drop()
+        self.session = None
 
 
 @dataclass
@@ -90,25 +107,38 @@ class MemoryConnector(MaildropFactory):
         maildrop = self.maildrops[mailbox.id]
         if maildrop.error is not None:
             raise maildrop.error
+        if maildrop.exclusive and maildrop.session is not None:
+            raise MaildropInUseError("another session holds the maildrop")
         maildrop.sessions += 1
         observe("connect", 0.0)
-        return MemorySession(maildrop, mailbox.limits.message_bytes)
+        maildrop.session = session = MemorySession(maildrop, mailbox.limits.message_bytes)
+        return session
 
 
 class MemorySession(Maildrop):
-    """A `Maildrop` over a `MemoryMaildrop`."""
+    """A `Maildrop` over a `MemoryMaildrop`.
+
+    Attributes:
+        marked: the unique-ids of the messages that QUIT will delete.
+    """
 
     def __init__(self, maildrop: MemoryMaildrop, message_bytes: int) -> None:
         self.terms = maildrop.terms
         self._maildrop = maildrop
         self._most = message_bytes
         self._by_number: dict[int, bytes] = {}
-        self._marked: set[bytes] = set()
+        self.marked: set[bytes] = set()
         self._closed = False
+        self._dropped = False
         self._handed_out = 0
+
+    def drop(self) -> None:
+        """Let the server end this session."""
+        self._dropped = True
 
     @override
     def listing(self) -> Listing:
+        self._raise_if_dropped()
         drop = self._maildrop
         shown = list(drop.messages)
         if drop.window is not None:
@@ -125,6 +155,7 @@ class MemorySession(Maildrop):
             raise PipeliningStalledError("no answer to the second command")
         for listed in wanted:
             assert not self._closed
+            self._raise_if_dropped()
             unique_id = self._by_number[listed.number]
             self._end_if_told(listed, unique_id)
             if unique_id in self._maildrop.refused:
@@ -149,12 +180,16 @@ class MemorySession(Maildrop):
 
     @override
     def top(self, listed: Listed) -> bytes:
+        self._raise_if_dropped()
+        if not self._maildrop.tops:
+            return b""
         head, blank, _ = self._maildrop.messages[self._by_number[listed.number]].partition(b"\r\n\r\n")
         return head + blank
 
     @override
     def delete(self, listed: Sequence[Listed]) -> list[Listed]:
-        self._marked.update(self._by_number[row.number] for row in listed)
+        self._raise_if_dropped()
+        self.marked.update(self._by_number[row.number] for row in listed)
         return list(listed)
 
     def _end_if_told(self, listed: Listed, unique_id: bytes) -> None:
@@ -172,19 +207,29 @@ class MemorySession(Maildrop):
 
     def _row(self, number: int, unique_id: bytes) -> Listed:
         drop = self._maildrop
-        shown = drop.alias.get(unique_id, unique_id) if drop.unique_ids else None
-        return Listed(number, shown, drop.sizes.get(unique_id, len(drop.messages[unique_id])))
+        shown = b"%d" % number if drop.numbered else drop.alias.get(unique_id, unique_id)
+        return Listed(
+            number, shown if drop.unique_ids else None, drop.sizes.get(unique_id, len(drop.messages[unique_id]))
+        )
 
     @override
     def quit(self, *, wait: bool = False) -> bool:
         assert not self._closed
+        self._raise_if_dropped()
         self._maildrop.quits += 1
         self._maildrop.awaited += wait
-        for unique_id in self._marked:
-            del self._maildrop.messages[unique_id]
-        self._closed = True
+        if not self._maildrop.keeps_deleted:
+            for unique_id in self.marked:
+                del self._maildrop.messages[unique_id]
+        self.close()
         return True
 
     @override
     def close(self) -> None:
         self._closed = True
+        if self._maildrop.session is self:
+            self._maildrop.session = None
+
+    def _raise_if_dropped(self) -> None:
+        if self._dropped:
+            raise MaildropConnectError("the server has ended the session")

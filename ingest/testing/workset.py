@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -148,6 +148,17 @@ class MemoryWorkSet(WorkSet):
             for item in self._items.values():
                 if item.at > now:
                     item.at = max(now, item.at - round(seconds * 1000))
+
+    def snapshot(self) -> Callable[[], None]:
+        """Remember everything; the function returned brings it back."""
+        with self._lock:
+            items, fence = {name: replace(item) for name, item in self._items.items()}, self._fence
+
+        def restore() -> None:
+            with self._lock:
+                self._items, self._fence = {name: replace(item) for name, item in items.items()}, fence
+
+        return restore
 
     def clear(self) -> None:
         """Lose everything, the last fence too."""

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ingest.adapters.stores.memory import MemoryStore
 from ingest.domain import keys
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
@@ -18,6 +17,7 @@ from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.ledger import MemoryLedger
 from ingest.testing.maildrop import MemoryConnector, MemoryMaildrop
 from ingest.testing.sink import MemorySink
+from ingest.testing.store import FaultyStore
 from ingest.testing.wakeups import MemoryWakeups
 from ingest.usecases.recover.watermark import SKEW
 from ingest.usecases.schedule import Schedule
@@ -71,7 +71,7 @@ class Bench:
 
     def __init__(self, *mailboxes: Mailbox) -> None:
         self.clock = Clock()
-        self.store = MemoryStore(clock=self.clock)
+        self.store = FaultyStore(clock=self.clock)
         self.events = MemoryEventLog(self.clock)
         self.ledger = MemoryLedger(self.clock, self.events)
         self.wakeups = MemoryWakeups()

@@ -87,6 +87,15 @@ def test_mailbox_unscheduled_by_an_outdated_process_is_scheduled_again() -> None
         assert b.ledger.mailboxes.members() == {"a"}
 
 
+def test_sink_that_an_evicting_ledger_lost_is_scheduled_again() -> None:
+    with bench() as b:
+        b.ticker.tick(b.schedule())
+        b.ledger.evict("sinks")
+        for _ in range(REPAIR_EVERY):
+            b.ticker.tick(b.schedule())
+        assert b.ledger.sinks.members() == {"main"}
+
+
 def test_inactive_mailboxes_are_rebuilt_too_when_the_ledger_was_lost() -> None:
     """Otherwise their messages would stay unprocessed and their events unpublished until they are resumed."""
     with bench(mailbox("a"), mailbox("b")) as b:
