@@ -7,9 +7,11 @@ Rebuilding twice is safe: an open message is opened only once, and republished e
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
@@ -20,7 +22,7 @@ from ingest.mime import received_at
 from ingest.ports.seen import Registration
 from ingest.usecases.batches import batches
 from ingest.usecases.recover.republish import event_from_manifest
-from ingest.usecases.spool import HEAD_BYTES
+from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -115,7 +117,8 @@ class Rebuilder:
             republished.update(event.id for event in events)
         reopened = 0
         for unprocessed in batches(survey.unprocessed, BATCH):
-            registrations = [self._registration(mailbox, raw) for raw in self._lost(unprocessed)]
+            found = [self._registration(mailbox, raw) for raw in self._lost(unprocessed)]
+            registrations = [registration for registration in found if registration is not None]
             lease.check()
             reopened += self.ledger.register(lease.claim, registrations)
         if republished or reopened:
@@ -169,13 +172,23 @@ class Rebuilder:
                 survey.unprocessed.append(stored)
         return survey
 
-    def _registration(self, mailbox: Mailbox, raw: Stored) -> Registration:
+    def _registration(self, mailbox: Mailbox, raw: Stored) -> Registration | None:
+        """Return the registration of unprocessed raw mail; None if these are not the bytes of the message."""
         folder, _, name = raw.key.rpartition("/")
         key = _message_key(raw)
         source = self.store.stat(raw.key)
+        hasher, digest = keys.message_hasher(mailbox.id), hashlib.sha256()
         with self.store.open(raw.key) as body:
-            received = received_at(body.read(HEAD_BYTES))
+            head = body.read(HEAD_BYTES)
+            for chunk in chain([head], iter(lambda: body.read(CHUNK_BYTES), b"")):
+                hasher.update(chunk)
+                digest.update(chunk)
+        received = received_at(head)
         assert source is not None  # it was just read
+        if name == keys.RAW and keys.message_key(hasher) != key:
+            log.error("message.damaged", mailbox=mailbox.id, message=key)
+            return None
+        source = source.model_copy(update={"sha256": digest.hexdigest()})
         message = OpenMessage(
             key=key,
             mailbox=mailbox.id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ingest.domain.mailbox import Deletion, Limits
 from ingest.errors import StoreUnavailableError
 from ingest.usecases.recover.watermark import SKEW
@@ -82,6 +84,23 @@ def test_open_oversize_message_is_published_after_a_loss() -> None:
         b.maildrops["a"].messages.clear()
         b.everything()
         assert [event["type"] for event in b.published()] == ["dev.mailhaul.message.oversize.v1"]
+
+
+@pytest.mark.parametrize("content", [b"", b"Subject: another\r\n\r\n"])
+def test_raw_mail_that_is_not_the_message_is_not_opened(content: bytes) -> None:
+    """Else its event would be published, or, if it is put right later, it could never be processed."""
+    with bench() as b:
+        fill(b, 1)
+        b.poll_all()
+        (at,) = b.keys("raw.eml")
+        b.store.alter(at, content)
+        b.ledger.lose()
+        b.everything()
+        assert delivered(b) == []
+        assert b.ledger.counts()["open"] == 0
+        del b.store.objects[at]
+        b.everything()
+        assert delivered(b) == ["1"]
 
 
 def test_registration_lost_with_the_last_second_republishes_its_event() -> None:
