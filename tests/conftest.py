@@ -48,7 +48,7 @@ _SERVERS = frozenset(
     }
 )
 # The longest first, so that no process is left alone with one of them at the end.
-_ORDER = ("test_random_kills.py", "e2e", "deploy", "integration", "contract", "unit")
+_ORDER = ("test_random_kills.py", "e2e", "deploy", "integration", "model", "contract", "unit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,82 @@
+"""What must hold once all faults have ended and every process has had time to work."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ingest.domain.events import EventType
+from ingest.domain.keys import MANIFEST, RAW, event_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.model.world import Sent, World
+
+
+def broken_promises(world: World) -> list[str]:
+    """Return what is broken of the promises (b), (c) and (d), and of delivery without needless repeats."""
+    return [
+        *(f"{sent.marker!r} in {sent.box} is not stored" for sent in _unstored(world)),
+        *_unpublished(world),
+        *_repeated(world),
+        *remains(world),
+    ]
+
+
+def _unstored(world: World) -> Iterator[Sent]:
+    """Yield the messages that should be stored (b)."""
+    for sent in world.sent:
+        if sent.purged:
+            continue
+        if sent.drop_id in world.drops[sent.box].messages:
+            # What is only on the server may be fetched again; nobody looks for it in the store if it stays there.
+            excused = sent.may_be_cut or (sent.lost and world.boxes[sent.box].deletion.after is None)
+            if not excused and not world.holds(sent):
+                yield sent
+        elif not sent.removed and not sent.lost and not any(world.holds(sent, store) for store in world.stores):
+            yield sent
+
+
+def _unpublished(world: World) -> Iterator[str]:
+    """Yield the stored messages whose event has not reached every sink, or under several ids (c)."""
+    delivered = {name: {event.id for event in sink.delivered} for name, sink in world.sinks.items()}
+    for at, found in world.store.objects.items():
+        if not at.endswith(f"/{RAW}") or not found.content:
+            continue
+        folder, key = at.rpartition("/")[0], at.split("/")[-2]
+        if f"{folder}/{MANIFEST}" not in world.store.objects:
+            yield f"{key} was not processed"
+        elif missed := [name for name, ids in delivered.items() if event_id(EventType.RECEIVED, key) not in ids]:
+            yield f"the event of {key} has not reached {missed}"
+    for sink in world.sinks.values():
+        ids: dict[tuple[str, str], set[str]] = {}
+        for event in sink.delivered:
+            ids.setdefault((event.type, json.loads(event.body)["subject"]), set()).add(event.id)
+        yield from (f"{key} has several events for {sink.name}" for key, of_one in ids.items() if len(of_one) > 1)
+
+
+def _repeated(world: World) -> Iterator[str]:
+    """Yield the events that were repeated although nothing was lost, nobody died and no store was exchanged."""
+    if world.repeats_allowed:
+        return
+    for sink in world.sinks.values():
+        counts = Counter(event.id for event in sink.delivered)
+        yield from (f"{sink.name} got {id_} {times} times" for id_, times in counts.items() if times > 1)
+
+
+def remains(world: World) -> Iterator[str]:
+    """Yield what is left of purged messages (d)."""
+    for sent in world.sent:
+        if not sent.purged:
+            continue
+        for at, found in world.store.objects.items():
+            if sent.marker in found.content:
+                yield f"{at} holds content of {sent.marker!r}, which was purged"
+        if any(sent.marker in event.body for event in world.all_events()):
+            yield f"an event of {sent.marker!r}, which was purged, is kept"
+        if world.ledger.open_messages([sent.key])[0] is not None:
+            yield f"{sent.marker!r}, which was purged, is open"
+        if any(failed.message.key == sent.key for failed in world.ledger.failed_messages()):
+            yield f"{sent.marker!r}, which was purged, has failed"
