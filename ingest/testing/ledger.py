@@ -143,12 +143,16 @@ class MemoryLedger(Ledger):
         return restore
 
     def evict(self, part: str) -> None:
-        """Lose one key only, as a Redis that evicts keys does: one of `EVICTABLE`."""
+        """Lose one key only, as a Redis that evicts keys does: one of `EVICTABLE`.
+
+        The counts of the real ledger show that at once, so every mailbox is rebuilt.
+        """
         with self._lock:
             if part == "events":
                 self._events.clear()
             else:
                 getattr(self, f"_{part}").clear()
+            self.restart()
 
     @override
     def close(self) -> None:

@@ -127,7 +127,6 @@ class World:
         self.sinks = {name: MemorySink(name) for name in SINKS[NEW]}
         self.hosts: list[Host] = []
         self.repeats_allowed = False
-        self.evicted = False
         self.damaged: dict[str, bytes] = {}  # right bytes of altered objects, by key; empty for planted ones
         self.restore = self.ledger.snapshot()
         self.since_snapshot = 0.0
@@ -282,8 +281,6 @@ class World:
             drop.breaks_after.clear()
             drop.session_ends_after = None
             drop.drop_session()
-        if self.evicted:
-            self.ledger.restart()  # as documented: restart the ledger, so that every mailbox is rebuilt
 
     def repair(self) -> None:
         """Do what the runbooks ask for: put damaged objects right, and retry failed messages."""
