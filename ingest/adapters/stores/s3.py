@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import get_cert_path
 from typing_extensions import override
 
+from ingest.adapters.stores.s3_connections import Network
+from ingest.adapters.stores.s3_direct import DirectClient
 from ingest.adapters.stores.s3_erase import erase
 from ingest.adapters.stores.s3_errors import (
     demands_md5,
@@ -34,6 +38,7 @@ from ingest.adapters.stores.s3_errors import (
     translated_erasing,
 )
 from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
+from ingest.adapters.stores.sigv4 import Credentials
 from ingest.adapters.stores.transfer import guarded, measure, raise_exists, segments
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ConfigError, ObjectExistsError, StoreRefusedError
@@ -134,6 +139,8 @@ class S3Store(Store):
         self._sleep = sleep
         self._single_bytes = single_bytes
         self._part_bytes = part_bytes
+        self._max_connections = max_connections
+        self._timeouts = connect_timeout, read_timeout
         self._config = Config(
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
@@ -145,7 +152,7 @@ class S3Store(Store):
         )
         self._dialect = _Dialect()
         self._lock = threading.Lock()
-        self._made: tuple[tuple[int, tuple[str, str] | None], S3Client] | None = None
+        self._made: tuple[tuple[int, tuple[str, str] | None], DirectClient] | None = None
 
     @override
     def put(
@@ -163,7 +170,7 @@ class S3Store(Store):
         segments(key)
         try:
             with translated():
-                target = Target(self._client(), self.bucket, key, self._attributes(content_type, filename, sha256))
+                target = Target(self._direct(), self.bucket, key, self._attributes(content_type, filename, sha256))
                 upload: Upload
                 if size > self._single_bytes:
                     if only_if_absent:  # checked first, so that no parts are sent in vain
@@ -185,7 +192,7 @@ class S3Store(Store):
     def open(self, key: str) -> Iterator[BinaryIO]:
         segments(key)
         with translated():
-            answer = self._client().get_object(Bucket=self.bucket, Key=key)
+            answer = self._direct().get_object(key)
             if not answer.get("ETag"):
                 answer["Body"].close()
                 raise not_a_store()
@@ -198,7 +205,7 @@ class S3Store(Store):
         segments(key)
         with translated():
             try:
-                head = self._client().head_object(Bucket=self.bucket, Key=key)
+                head = self._direct().head_object(key)
             except ClientError as error:
                 explained = self._explain_head_error(key, error)
                 if is_missing(explained):
@@ -243,6 +250,9 @@ class S3Store(Store):
                 yield Stored(entry["Key"], entry["LastModified"].timestamp(), entry["Size"])
 
     def _client(self) -> S3Client:
+        return self._direct().boto
+
+    def _direct(self) -> DirectClient:
         """Return this process's client. Making one takes 0.2 s, and a fork must not use its parent's connections."""
         try:
             keys = self._keys()
@@ -255,8 +265,9 @@ class S3Store(Store):
                 self._made = wanted, self._make_client(keys)
             return self._made[1]
 
-    def _make_client(self, keys: tuple[str, str] | None) -> S3Client:
-        session = boto3.session.Session()
+    def _make_client(self, keys: tuple[str, str] | None) -> DirectClient:
+        core = botocore.session.get_session()
+        session = boto3.session.Session(botocore_session=core)
         region = self._region or session.region_name or "us-east-1"
         try:
             client = session.client(
@@ -270,7 +281,10 @@ class S3Store(Store):
         except ValueError as error:  # botocore's error for an endpoint that is no URL, or an invalid region
             raise StoreRefusedError("the store's endpoint or region is not valid: write https://host:port") from error
         client.meta.events.register_last("before-call.s3", spare_round_trip)
-        return client
+        # The same certificates as botocore's.
+        bundle = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True)
+        network = Network(*self._timeouts, self._max_connections, str(bundle))
+        return DirectClient(client, self.bucket, lambda: _credentials(session, keys), network)
 
     def _attributes(self, content_type: str, filename: str | None, sha256: str) -> dict[str, Any]:
         # A header accepts printable ASCII; the sender's content type may hold anything.
@@ -347,6 +361,17 @@ class S3Store(Store):
     def _read_sha256(self, key: str) -> str:
         with self.open(key) as body:
             return measure(body)[1]
+
+
+def _credentials(session: boto3.session.Session, keys: tuple[str, str] | None) -> Credentials | None:
+    """Return the credentials for the next request; those of a role are renewed by botocore when they expire."""
+    if keys is not None:
+        return Credentials(*keys)
+    found = session.get_credentials()
+    if found is None:
+        return None
+    frozen = found.get_frozen_credentials()
+    return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)
 
 
 def content_disposition(filename: str) -> str:

@@ -19,8 +19,9 @@ from ingest.errors import StoreCorruptError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
+
+    from ingest.adapters.stores.s3_direct import DirectClient
 
 # Up to this size an object is sent from memory, immediately; for a larger one botocore asks first
 # (Expect: 100-continue), which costs a round trip but saves the transfer if the server refuses.
@@ -57,7 +58,7 @@ class Target:
         attributes: boto3's arguments for content type, disposition, metadata and encryption.
     """
 
-    client: S3Client
+    client: DirectClient
     bucket: str
     key: str
     attributes: dict[str, Any]
@@ -90,11 +91,14 @@ class WholeUpload(Upload):
             extra["ChecksumSHA256"] = checksum
         if md5:
             extra["ContentMD5"] = self._md5()
-        if not isinstance(self._body, bytes):
-            self._body.seek(0)
         if conditional:
             extra["IfNoneMatch"] = "*"
-        answer = target.client.put_object(Bucket=target.bucket, Key=target.key, Body=self._body, **extra)
+        answer: Mapping[str, Any]
+        if isinstance(self._body, bytes):
+            answer = target.client.put_object(target.key, self._body, self._sha256, extra)
+        else:
+            self._body.seek(0)
+            answer = target.client.boto.put_object(Bucket=target.bucket, Key=target.key, Body=self._body, **extra)
         require_stored(answer, checksum)
         return _sent(answer["ETag"], answer.get("VersionId"))
 
@@ -126,7 +130,7 @@ class PartedUpload(Upload):
         target, extra = self._target, dict(self._target.attributes)
         if checksums:
             extra["ChecksumAlgorithm"] = "SHA256"
-        made = target.client.create_multipart_upload(Bucket=target.bucket, Key=target.key, **extra)
+        made = target.client.boto.create_multipart_upload(Bucket=target.bucket, Key=target.key, **extra)
         if not made.get("UploadId"):
             raise not_a_store()
         place: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key, "UploadId": made["UploadId"]}
@@ -134,12 +138,12 @@ class PartedUpload(Upload):
             parts = list(self._send_parts(place, checksums=checksums, md5=md5))
             if conditional:
                 place["IfNoneMatch"] = "*"
-            answer = target.client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+            answer = target.client.boto.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
             require_etag(answer)
         except BaseException:
             place.pop("IfNoneMatch", None)
             with contextlib.suppress(ClientError, BotoCoreError):  # the first error is the informative one
-                target.client.abort_multipart_upload(**place)
+                target.client.boto.abort_multipart_upload(**place)
             raise
         return _sent(answer["ETag"], answer.get("VersionId"))
 
@@ -159,7 +163,7 @@ class PartedUpload(Upload):
             part.seek(0)
             checksum: dict[str, Any] = {"ChecksumSHA256": _base64(digest.digest())} if checksums else {}
             headers = checksum | ({"ContentMD5": _base64(digest5.digest())} if md5 else {})
-            answer = self._target.client.upload_part(**place, PartNumber=number, Body=part, **headers)
+            answer = self._target.client.boto.upload_part(**place, PartNumber=number, Body=part, **headers)
             require_stored(answer, checksum.get("ChecksumSHA256"))
             yield {"PartNumber": number, "ETag": answer["ETag"], **checksum}  # type: ignore[typeddict-item]
         self._body.seek(self._start + self._size)

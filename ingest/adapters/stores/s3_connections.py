@@ -1,0 +1,162 @@
+"""Connections to an object store, kept open between requests."""
+
+from __future__ import annotations
+
+import io
+import select
+import ssl
+import weakref
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from urllib.parse import SplitResult
+
+    from typing_extensions import Buffer
+
+_ANSWER_BYTES = 64 * 1024  # of the answer to a put, which is empty, or an error of some hundred bytes
+_BLOCK_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How connections are made.
+
+    Attributes:
+        connect_timeout: seconds for connecting, and for each piece of an upload to be accepted.
+        read_timeout: seconds without a byte while an answer is awaited or read.
+        idle: connections kept open.
+        ca_bundle: file of the trusted certificates.
+    """
+
+    connect_timeout: float
+    read_timeout: float
+    idle: int
+    ca_bundle: str
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Route:
+    """The way to one server, with the connections that wait for the next request.
+
+    Attributes:
+        base: scheme, host and port.
+    """
+
+    base: SplitResult
+    network: Network
+    context: ssl.SSLContext | None = None
+    idle: deque[HTTPConnection] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        if self.base.scheme == "https":
+            self.context = ssl.create_default_context(cafile=self.network.ca_bundle)
+        weakref.finalize(self, _close_all, self.idle)
+
+    def send(
+        self, connection: HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Exchange:
+        """Send a request and wait for the head of its answer.
+
+        Raises:
+            OSError, HTTPException: there is none; the connection is of no more use.
+        """
+        assert connection.sock is not None
+        connection.sock.settimeout(self.network.connect_timeout)
+        # As a file, so that the timeout is for each block.
+        connection.request(method, path, None if body is None else io.BytesIO(body), dict(headers))
+        connection.sock.settimeout(self.network.read_timeout)
+        response = connection.getresponse()
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        return Exchange(self, connection, response, fields)
+
+    def connected(self) -> tuple[HTTPConnection, bool]:
+        """Return a connection, and whether it was used before."""
+        while self.idle:
+            with suppress(IndexError):  # another thread took the last one
+                connection = self.idle.pop()
+                if not _has_ended(connection):
+                    return connection, True
+                connection.close()
+        name, port, timeout = self.base.hostname or "", self.base.port, self.network.connect_timeout
+        made = (
+            HTTPConnection(name, port, timeout, blocksize=_BLOCK_BYTES)
+            if self.context is None
+            else HTTPSConnection(name, port, timeout=timeout, blocksize=_BLOCK_BYTES, context=self.context)
+        )
+        made.connect()
+        return made, False
+
+    def release(self, connection: HTTPConnection) -> None:
+        """Keep a connection for the next request."""
+        if len(self.idle) < self.network.idle:
+            self.idle.append(connection)
+        else:
+            connection.close()
+
+
+@dataclass(eq=False, slots=True)
+class Exchange:
+    """A request and its answer, which is read like boto3's `StreamingBody`."""
+
+    route: Route
+    connection: HTTPConnection
+    response: HTTPResponse
+    fields: Mapping[str, str]
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.response.status
+
+    def read_all(self) -> bytes:
+        """Read an answer to its end, or the beginning of one that is too long, and close."""
+        try:
+            return self.response.read(_ANSWER_BYTES)
+        except (OSError, HTTPException):  # the status, which counts, was read
+            return b""
+        finally:
+            self.close()
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Read some bytes; 0 at the end, which comes after as many as were announced."""
+        try:
+            count = self.response.readinto(buffer)
+        except TimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=self.route.base.netloc, error=error) from error
+        except (OSError, HTTPException) as error:
+            raise ResponseStreamingError(error=error) from error
+        if not count and self.response.length:
+            expected = int(self.fields.get("content-length", 0))
+            raise IncompleteReadError(actual_bytes=expected - self.response.length, expected_bytes=expected)
+        return count
+
+    def close(self) -> None:
+        """Release the connection; one with unread bytes is closed."""
+        connection, complete = self.connection, self.response.isclosed() and not self.response.length
+        reusable = complete and not self.response.will_close
+        self.response.close()
+        if reusable and connection.sock is not None:
+            self.route.release(connection)
+        else:
+            connection.close()
+
+
+def _has_ended(connection: HTTPConnection) -> bool:
+    """Whether the server closed an idle connection: nothing else makes one readable."""
+    if connection.sock is None:
+        return True
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _close_all(connections: deque[HTTPConnection]) -> None:
+    while connections:
+        connections.pop().close()

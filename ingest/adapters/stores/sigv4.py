@@ -1,0 +1,88 @@
+"""Signatures of requests to S3 (AWS Signature Version 4), without I/O.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from time import gmtime, strftime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+EMPTY_SHA256 = hashlib.sha256().hexdigest()
+_TERMINATOR = "aws4_request"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The credentials to sign with; `token` is that of a session."""
+
+    access_key: str
+    secret_key: str
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is signed of a request.
+
+    Attributes:
+        method: in capitals.
+        path: as sent, encoded by `encode_path`; without a query.
+        headers: names in lower case, `host` among them; all are signed.
+        payload_sha256: the hex digest of the body.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    payload_sha256: str = EMPTY_SHA256
+
+
+@dataclass(slots=True)
+class Signer:
+    """Signs requests for one region. A day's key is derived once, as four hashes of the secret key."""
+
+    region: str
+    service: str = "s3"
+    _derived: tuple[tuple[str, str], bytes] = field(default=(("", ""), b""))
+
+    def sign(self, request: Request, credentials: Credentials, seconds: float) -> dict[str, str]:
+        """Return the headers of a request, with those of the signature; `seconds` is the time since 1970."""
+        moment = strftime("%Y%m%dT%H%M%SZ", gmtime(seconds))
+        signed = {**request.headers, "x-amz-content-sha256": request.payload_sha256, "x-amz-date": moment}
+        if credentials.token:
+            signed["x-amz-security-token"] = credentials.token
+        names = sorted(signed)
+        listed = ";".join(names)
+        # Runs of spaces count as one, and those at the ends not at all.
+        lines = "".join(f"{name}:{' '.join(signed[name].split())}\n" for name in names)
+        canonical = f"{request.method}\n{request.path}\n\n{lines}\n{listed}\n{request.payload_sha256}"
+        scope = f"{moment[:8]}/{self.region}/{self.service}/{_TERMINATOR}"
+        text = f"{ALGORITHM}\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        signature = hmac.digest(self._key(credentials.secret_key, moment[:8]), text.encode(), "sha256").hex()
+        signed["authorization"] = (
+            f"{ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
+        )
+        return signed
+
+    def _key(self, secret: str, day: str) -> bytes:
+        derived = self._derived  # read once: another thread may replace it
+        if derived[0] != (secret, day):
+            key = f"AWS4{secret}".encode()
+            for part in (day, self.region, self.service, _TERMINATOR):
+                key = hmac.digest(key, part.encode(), "sha256")
+            derived = self._derived = (secret, day), key
+        return derived[1]
+
+
+def encode_path(path: str) -> str:
+    """Return a path as S3 wants it encoded, both sent and signed."""
+    return quote(path, safe="/~")
