@@ -16,7 +16,7 @@ class Claim:
     Attributes:
         id: of the item.
         fence: the fencing token, which grows with every claim on any item.
-        tries: claims since the last success, this one included.
+        tries: attempts since the last success, this one included.
         late: seconds between the due time and the claim; negative if the item was claimed before it was due.
     """
 
@@ -83,6 +83,13 @@ class WorkSet(Protocol):
         """Claim this item for `lease` seconds, due or not, known or not; None while somebody else has it.
 
         `Claim.late` is negative if it was not due yet, so that it can be released with the due time it had.
+        """
+        ...
+
+    def begin_attempt(self, claim: Claim) -> bool:
+        """Count an attempt, also if the claim then expires; return False, and count nothing, if the claim is stale.
+
+        A claim alone is no attempt: a worker that dies may hold claims on items that it had not come to.
         """
         ...
 

@@ -106,6 +106,14 @@ class MemoryWorkSet(WorkSet):
             return self._claim(item, now, lease)
 
     @override
+    def begin_attempt(self, claim: Claim) -> bool:
+        with self._lock:
+            if not self.holds(claim):
+                return False
+            self._items[claim.id].tries = claim.tries
+            return True
+
+    @override
     def renew(self, claim: Claim, lease: float) -> bool:
         with self._lock:
             if not self.holds(claim):
@@ -170,7 +178,7 @@ class MemoryWorkSet(WorkSet):
         item = self._items[name]
         self._fence = max(self._fence + 1, int(self._clock() * 1_000_000))
         claim = Claim(name, self._fence, item.tries + 1, (now - item.at) / 1000)
-        self._items[name] = _Item(self._after(lease), claim.fence, claim.tries)
+        self._items[name] = _Item(self._after(lease), claim.fence, item.tries)
         return claim
 
     def _now(self) -> int:

@@ -43,7 +43,8 @@ def work_off(
         claims = work.claim(batch, lease)
         if not claims:
             break
-        for claim in claims:
+        # An item that may have killed a worker before comes after those that it would delay.
+        for claim in sorted(claims, key=lambda claim: claim.tries):
             over = over or stop() or enough(claim)
             if over:
                 work.release(claim, 0.0, claim.tries - 1)

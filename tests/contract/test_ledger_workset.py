@@ -170,12 +170,31 @@ def test_tries_count_on_from_the_release(work: WorkSet) -> None:
     assert claim_one(work).tries == 1
 
 
-def test_expired_claim_counts_as_a_try(bench: LedgerBench, work: WorkSet) -> None:
-    """A worker that dies cannot record its try, so the claim does."""
+def test_attempt_that_began_counts_after_its_claim_has_expired(bench: LedgerBench, work: WorkSet) -> None:
+    """A worker that dies in the middle cannot record its attempt any more."""
     work.add(["a"])
-    claim_one(work, SHORT)
+    assert work.begin_attempt(claim_one(work, SHORT))
     bench.pass_time(SHORT)
     assert claim_one(work).tries == 2
+
+
+def test_expired_claim_without_an_attempt_does_not_count(bench: LedgerBench, work: WorkSet) -> None:
+    """A worker that dies leaves claims on items that it had not come to."""
+    work.add(["a"])
+    for _ in range(5):
+        assert claim_one(work, SHORT).tries == 1
+        bench.pass_time(2 * SHORT)
+
+
+def test_stale_claim_cannot_begin_an_attempt(bench: LedgerBench, work: WorkSet) -> None:
+    work.add(["a"])
+    stale = claim_one(work, SHORT)
+    bench.pass_time(2 * SHORT)
+    current = claim_one(work, SHORT)
+    assert not work.begin_attempt(stale)
+    assert current.tries == 1
+    bench.pass_time(2 * SHORT)
+    assert claim_one(work).tries == 1
 
 
 def test_run_now_makes_a_waiting_item_due(work: WorkSet) -> None:

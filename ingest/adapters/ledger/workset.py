@@ -90,6 +90,11 @@ class RedisWorkSet(WorkSet):
         return None if row is None else Claim(item, int(row[0]), row[1], int(row[2]) / 1000)
 
     @override
+    def begin_attempt(self, claim: Claim) -> bool:
+        arguments = (claim.id, claim.fence, claim.tries)
+        return bool(self._connection.run("begin_attempt", [self.fences, self.tries], arguments))
+
+    @override
     def renew(self, claim: Claim, lease: float) -> bool:
         arguments = (claim.id, claim.fence, milliseconds(lease))
         return bool(self._connection.run("renew", [self.claimed, self.fences], arguments))

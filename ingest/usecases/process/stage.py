@@ -72,9 +72,11 @@ class ProcessStage:
 
     def _handle(self, claim: Claim, message: OpenMessage, span: Span) -> None:
         if claim.tries > MESSAGE_TRIES:
-            # Earlier claims expired: each time the process that held it died or was killed.
+            # Each attempt began and did not end: the process died or was killed.
             self._retry_or_fail(claim, message, WorkerDiedError("its worker died"), span)
             return
+        if not self.ledger.messages.begin_attempt(claim):
+            return  # it was claimed too long ago, and is another worker's now
         try:
             with self.keeper.hold(self.ledger.messages, claim) as lease:
                 manifest = self.processor.process(message, lambda: self.keeper.confirm(lease))

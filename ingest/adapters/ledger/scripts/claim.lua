@@ -26,7 +26,7 @@ for i = 1, #due, 2 do
   redis.call('ZADD', KEYS[2], whole(now + tonumber(ARGV[2])), id)
   redis.call('ZREM', KEYS[1], id)
   redis.call('HSET', KEYS[3], id, whole(fence))
-  local tries = redis.call('HINCRBY', KEYS[4], id, 1)
+  local tries = tonumber(redis.call('HGET', KEYS[4], id) or '0') + 1
   table.insert(claims, { id, whole(fence), tries, whole(now - tonumber(due[i + 1])) })
 end
 redis.call('SET', KEYS[5], whole(fence))

@@ -14,4 +14,4 @@ redis.call('ZADD', KEYS[2], whole(now + tonumber(ARGV[2])), ARGV[1])
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[3], ARGV[1], whole(fence))
 redis.call('SET', KEYS[5], whole(fence))
-return { whole(fence), redis.call('HINCRBY', KEYS[4], ARGV[1], 1), whole(now - due) }
+return { whole(fence), tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or '0') + 1, whole(now - due) }

@@ -136,11 +136,40 @@ def test_message_that_kills_its_worker_repeatedly_fails() -> None:
         b.maildrops["a"].messages[b"u1"] = mail("1")
         b.poll_all()
         for _ in range(MESSAGE_TRIES):
-            assert b.ledger.messages.claim(1, 60), "claimed, and its worker is killed"
+            (claim,) = b.ledger.messages.claim(1, 60)
+            assert b.ledger.messages.begin_attempt(claim), "and its worker is killed"
             b.clock.time += 61
         b.process_stage.run(never)
         (failed,) = b.ledger.failed_messages()
         assert failed.reason == "worker_died"
+
+
+class Killed(BaseException):
+    """The worker was killed in the middle; nothing catches this."""
+
+
+def test_message_that_kills_its_worker_costs_its_neighbours_no_attempt_and_one_lease() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages = {f"u{number}".encode(): mail(str(number)) for number in range(4)}
+        b.poll_all()
+        poison, *neighbours = (claim.id for claim in b.ledger.messages.claim(4, 1))
+        b.clock.time += 2
+
+        def kill(operation: str, key: str) -> None:
+            if operation == "put" and poison in key:
+                raise Killed
+
+        b.store.fault = kill
+        done = []
+        for _ in range(MESSAGE_TRIES):
+            with pytest.raises(Killed):
+                b.process_stage.run(never)
+            done.append(len(b.keys("message.json")))
+            b.clock.time += 61
+        assert done == [0] + [len(neighbours)] * (MESSAGE_TRIES - 1)
+        b.process_stage.run(never)
+        (failed,) = b.ledger.failed_messages()
+        assert (failed.message.key, failed.reason, b.ledger.counts()["open"]) == (poison, "worker_died", 0)
 
 
 def test_refused_bucket_waits_for_the_operator_and_loses_nothing() -> None:
