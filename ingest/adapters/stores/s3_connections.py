@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 import select
 import ssl
 import weakref
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, RemoteDisconnected
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+from typing_extensions import override
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
     from urllib.parse import SplitResult
 
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 _ANSWER_BYTES = 64 * 1024  # of the answer to a put, which is empty, or an error of some hundred bytes
 _BLOCK_BYTES = 64 * 1024
+_LINE_BYTES = 64 * 1024
+_MOST_FIELDS = 100
+_STATUS = re.compile(r"HTTP/(1\.[01]) ([1-5]\d\d)(?: |\r?\n)")
+_DIGITS = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,62 @@ class Network:
     read_timeout: float
     idle: int
     ca_bundle: str
+
+
+class _Response(HTTPResponse):
+    """An answer whose head is read by a few string operations; the standard library's reader makes an e-mail of it.
+
+    It is stricter: what RFC 9112 does not allow a server to send is an `HTTPException`.
+
+    Attributes:
+        fields: the header, by names in lower case.
+    """
+
+    fields: dict[str, str]
+
+    @override
+    def __init__(
+        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
+    ) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        self._to_head = method == "HEAD"
+
+    @override
+    def begin(self) -> None:
+        status = 100
+        while status == 100:  # noqa: PLR2004 - "go on", which may come before the answer
+            status, version, self.fields = self._read_head()
+        coding, length = self.fields.get("transfer-encoding"), self.fields.get("content-length", "")
+        if coding not in (None, "chunked") or status < 200 or (length and not _DIGITS.fullmatch(length)):  # noqa: PLR2004
+            raise HTTPException("the answer has an unknown form")
+        self.code = self.status = status
+        self.version = 11 if version == "1.1" else 10
+        self.chunked, self.chunk_left = coding is not None, None
+        self.length = None if self.chunked or not length else int(length)
+        if self._to_head or status in (204, 304):  # RFC 9112 section 6.3
+            self.length = 0
+        closes = "close" in self.fields.get("connection", "").lower() or self.version == 10  # noqa: PLR2004
+        self.will_close = closes or (self.length is None and not self.chunked)
+
+    def _read_head(self) -> tuple[int, str, dict[str, str]]:
+        """Return status, version and header; a field that is there twice has both values, as in RFC 9110."""
+        line = self.fp.readline(_LINE_BYTES)
+        if not line:
+            raise RemoteDisconnected("the server closed the connection without an answer")
+        start = _STATUS.match(line.decode("latin-1"))
+        if start is None:
+            raise HTTPException("the answer is not HTTP")
+        fields: dict[str, str] = {}
+        for _ in range(_MOST_FIELDS):
+            line = self.fp.readline(_LINE_BYTES)
+            if line in (b"\r\n", b"\n"):
+                return int(start[2]), start[1], fields
+            name, colon, value = line.decode("latin-1").partition(":")
+            if not colon or not line.endswith(b"\n") or not name or name != name.strip():
+                raise HTTPException("the answer has a field that is none")
+            name, value = name.lower(), value.strip()
+            fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        raise HTTPException("the answer has too many fields")
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -73,8 +136,8 @@ class Route:
         connection.request(method, path, None if body is None else io.BytesIO(body), dict(headers))
         connection.sock.settimeout(self.network.read_timeout)
         response = connection.getresponse()
-        fields = {name.lower(): value for name, value in response.getheaders()}
-        return Exchange(self, connection, response, fields)
+        assert isinstance(response, _Response)
+        return Exchange(self, connection, response, response.fields)
 
     def connected(self) -> tuple[HTTPConnection, bool]:
         """Return a connection, and whether it was used before."""
@@ -90,6 +153,7 @@ class Route:
             if self.context is None
             else HTTPSConnection(name, port, timeout=timeout, blocksize=_BLOCK_BYTES, context=self.context)
         )
+        made.response_class = _Response
         made.connect()
         return made, False
 
