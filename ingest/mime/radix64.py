@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from binascii import Error
+from binascii import Error, a2b_base64
 
 import pybase64
 
@@ -12,7 +11,8 @@ from ingest.mime.defects import Defect
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BLANKS = b"\r\n\t "
 _NOISE = bytes(set(range(256)) - set(_ALPHABET) - {ord("=")})
-_SEGMENT = re.compile(rb"[^=]+")
+# Behind a segment of so many bytes more than whole groups of four; one byte alone is cut off before.
+_PADDING = (b"", b"", b"==", b"=")
 # From this size on, checking for lines of equal length pays off.
 _MANY_LINES = 4096
 
@@ -48,7 +48,9 @@ class Base64:
 
     def close(self) -> bytes:
         """Decode the last group, padded or not."""
-        return self._forgiving(self._carry) + self._end_segment() if self._carry else b""
+        decoded = self._forgiving(self._carry) if self._carry else b""
+        rest, self._carry = self._carry, b""
+        return decoded + self._decode_ended([rest])
 
     def _forgiving(self, data: bytes) -> bytes:
         """Decode any bytes, the carried ones included. Padding ends a segment; a new one begins after it."""
@@ -61,33 +63,23 @@ class Base64:
         if len(clean) != len(data):
             self.defects.add(Defect.BASE64_NOISE)
             self.skipped[Defect.BASE64_NOISE] = self.skipped.get(Defect.BASE64_NOISE, 0) + len(data) - len(clean)
-        self._carry = b""
-        out = []
-        for segment in _SEGMENT.finditer(clean):
-            if segment.start():
-                out.append(self._end_segment())
-                self._padded = True
-            out.append(self._take(segment[0]))
-        if clean.endswith(b"="):
-            out.append(self._end_segment())
-            self._padded = True
-        return b"".join(out)
-
-    def _take(self, clean: bytes) -> bytes:
-        if clean and self._padded:
+        *ended, rest = clean.split(b"=")
+        if (self._padded and (rest or any(ended))) or (ended and (rest or any(ended[1:]))):
             self.defects.add(Defect.BASE64_RESUMED)
-        clean = self._carry + clean
-        whole = len(clean) - len(clean) % 4
-        self._carry = clean[whole:]
-        return pybase64.b64decode(clean[:whole])
+        decoded = self._decode_ended(ended)
+        self._padded = self._padded or bool(ended)
+        whole = len(rest) - len(rest) % 4
+        self._carry = rest[whole:]
+        return decoded + pybase64.b64decode(rest[:whole])
 
-    def _end_segment(self) -> bytes:
-        rest, self._carry = self._carry, b""
-        if len(rest) % 4 == 1:
+    def _decode_ended(self, segments: list[bytes]) -> bytes:
+        """Decode segments that padding ended. There may be one for every other byte, so nothing is done slowly."""
+        if [None for segment in segments if len(segment) % 4 == 1]:
             # Six bits are not a whole byte.
             self.defects.add(Defect.BASE64_TRUNCATED)
-            rest = rest[:-1]
-        return pybase64.b64decode(rest + b"=" * (-len(rest) % 4))
+            segments = [segment[:-1] if len(segment) % 4 == 1 else segment for segment in segments]
+        decode = a2b_base64
+        return b"".join([decode(segment + _PADDING[len(segment) % 4]) for segment in segments if segment])
 
 
 def _one_line(data: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import quopri
+import sys
 
 import pytest
 from hypothesis import given
@@ -83,3 +84,22 @@ def test_spellings_of_an_encoding(spelling: str) -> None:
 
 def test_an_unknown_encoding_leaves_bytes_as_they_are() -> None:
     assert decoded("x-rot13", b"Hello") == (b"Hello", {"unknown_transfer_encoding"})
+
+
+def test_padding_behind_each_letter_costs_no_call_for_each() -> None:
+    """It cost two seconds for each megabyte."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    decoder, data = decoder_for("base64"), b"QQ=" * 100_000
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        out = decoder.feed(data)
+    finally:
+        sys.setprofile(before)
+    assert out == b"A" * 100_000
+    assert calls < 100

@@ -103,6 +103,7 @@ HOSTILE = [
     Hostile("parts without a blank line", wrapped(MIXED.decode(), b"--a\r\nX: y\r\nwords\r\n"), 300, 50_000),
     Hostile("blank lines of bare CR", wrapped("X: y\r\n", b"X: y\r\rZ"), 1000, 200_000),
     Hostile("dashed lines after bare CR", wrapped(MIXED.decode(), b"x\r--b"), 1000, 300_000),
+    Hostile("padding behind each letter", wrapped(BASE64, b"A=" * 38 + b"\r\n"), 500, 60_000),
     Hostile("padding", wrapped(BASE64, b"QQ==\r\n"), 2000, 500_000),
     Hostile("noise in base64", wrapped(BASE64, b"!\r\n"), 2000, 1_000_000),
     Hostile("equals signs", wrapped(QUOTED, b"="), 10_000, 2_000_000),
