@@ -70,6 +70,13 @@ ATTACHMENT_TYPES = frozenset(
 )
 DEFECT_SERIES = 64
 MAILBOX_SERIES = 10_000
+# Counters with the label `mailbox` alone.
+_BY_MAILBOX = (
+    "unique_id_resets_total",
+    "unique_ids_unreliable_total",
+    "deletions_withheld_total",
+    "deletions_repeated_total",
+)
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLOW = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
@@ -135,6 +142,12 @@ WORKER_SPECS: tuple[Spec, ...] = (
         "deletions_withheld_total",
         "counter",
         "Messages that were due for deletion on the server and that the store did not hold",
+        ("mailbox",),
+    ),
+    Spec(
+        "deletions_repeated_total",
+        "counter",
+        "Messages that a server listed although it had confirmed their deletion, and that were deleted once more",
         ("mailbox",),
     ),
     Spec(
@@ -358,6 +371,10 @@ class Metrics:
         """Count messages that were not deleted because the store did not hold them."""
         self.count("deletions_withheld_total", self._capped(mailbox), by=count)
 
+    def deletions_repeated(self, mailbox: str, count: int) -> None:
+        """Count messages that are deleted once more, because the server did not delete them."""
+        self.count("deletions_repeated_total", self._capped(mailbox), by=count)
+
     def expect_polls(self, mailboxes: Iterable[str], servers: Iterable[str]) -> None:
         """Start the counters of these mailboxes and servers at 0, so that the first failure is an increase."""
         for server in servers:
@@ -366,7 +383,7 @@ class Metrics:
             label = self._capped(mailbox)
             for result in POLL_RESULTS:
                 self._counters["polls_total"].labels(label, result)
-            for name in ("unique_id_resets_total", "unique_ids_unreliable_total", "deletions_withheld_total"):
+            for name in _BY_MAILBOX:
                 self._counters[name].labels(label)
 
     def expect_sinks(self, sinks: Iterable[str]) -> None:

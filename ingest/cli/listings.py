@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ingest.cli.common import printable
-from ingest.cli.reports import TROUBLES, left_out_words
+from ingest.cli.reports import TROUBLES, left_out_words, undeleted_words
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
@@ -128,7 +128,12 @@ def mailboxes_table(states: Sequence[MailboxState]) -> RenderableType:
         for state in states
         if state.status and (words := doubted_words(state.status, now))
     ]
-    return Group(table, *doubted, *left_out, *troubled)
+    undeleted = [
+        Text(f"{state.mailbox.id}: {undeleted_words(state.status.undeleted)}", style="yellow")
+        for state in states
+        if state.status and state.status.undeleted
+    ]
+    return Group(table, *doubted, *left_out, *undeleted, *troubled)
 
 
 def doubted_words(status: MailboxStatus, now: float) -> str:

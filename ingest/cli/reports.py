@@ -136,6 +136,7 @@ def poll_data(outcome: PollOutcome) -> dict[str, Any]:
         "result": outcome.result,
         **_counts(outcome.report),
         "left_out": outcome.report.left_out,
+        "undeleted": outcome.report.undeleted,
         "troubled": [asdict(message) for message in outcome.report.troubled],
         "error": error,
     }
@@ -157,6 +158,14 @@ def left_out_words(count: int) -> str:
     return f"{count} messages are not fetched, because STAT, UIDL and LIST of the server disagree about them"
 
 
+def undeleted_words(count: int) -> str:
+    """Return what to tell a person about messages that their server does not delete."""
+    return (
+        f"{count} messages are still on the server, which has confirmed their deletion; they are not fetched again, "
+        "and deleted once more every hour"
+    )
+
+
 def troubled_line(message: TroubledMessage) -> str:
     """Return one line about a message that could not be fetched."""
     unique_id = f" ({message.unique_id})" if message.unique_id else ""
@@ -165,11 +174,15 @@ def troubled_line(message: TroubledMessage) -> str:
 
 
 def _not_fetched(report: PollReport) -> list[str]:
-    """Return a line for each message that could not be fetched, and one for those left out of the listing."""
+    """Return a line for each message that could not be fetched, and one for each other irregularity."""
     words = [troubled_line(message) for message in report.troubled[:_TROUBLED_LINES]]
     if (more := len(report.troubled) - len(words)) > 0:
         words.append(f"{more} more messages could not be fetched; list them with: mailhaul mailboxes list")
-    return [*words, left_out_words(report.left_out)] if report.left_out else words
+    if report.left_out:
+        words.append(left_out_words(report.left_out))
+    if report.undeleted:
+        words.append(undeleted_words(report.undeleted))
+    return words
 
 
 def _counts(report: PollReport) -> dict[str, int]:

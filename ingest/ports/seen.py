@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ingest.domain.seen import UNKNOWN, SeenRecord
@@ -61,12 +61,14 @@ class Seen:
             writes (a crash, a failover) since the mailbox was rebuilt.
         changes: how many times the set of processed messages has changed.
         checkpointed: the value of `changes` at the last checkpoint.
+        deleted: as `record_deleted` recorded them.
     """
 
     records: dict[bytes, SeenRecord]
     known: bool = True
     changes: int = 0
     checkpointed: int = 0
+    deleted: dict[bytes, SeenRecord] = field(default_factory=dict)
 
 
 class SeenMessages(Protocol):
@@ -93,6 +95,10 @@ class SeenMessages(Protocol):
 
     def forget(self, claim: Claim, digests: Collection[bytes]) -> int:
         """Remove these digests; return how many were there."""
+        ...
+
+    def record_deleted(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
+        """Replace the record of deletions that the server has confirmed and might not have made, by digest."""
         ...
 
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:

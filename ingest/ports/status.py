@@ -25,6 +25,7 @@ class MailboxStatus:
         certificate_not_after: when the server's certificate expires; None without TLS.
         expires_after: seconds after which the server deletes mail; None if it does not announce it.
         left_out: messages that STAT, UIDL and LIST do not agree on, so that they are never fetched.
+        undeleted: messages that the server lists although it has confirmed their deletion.
         troubled: messages that could not be fetched; `TroubledMessages` has them.
         credentials_worked: when credentials last worked that the server refuses now; None unless that is doubted.
         retry_at: when they are tried again.
@@ -39,6 +40,7 @@ class MailboxStatus:
     certificate_not_after: float | None = None
     expires_after: float | None = None
     left_out: int = 0
+    undeleted: int = 0
     troubled: int = 0
     credentials_worked: float | None = None
     retry_at: float | None = None

@@ -91,6 +91,7 @@ class MemoryLedger(Ledger):
 
     def _forget(self) -> None:
         self._seen: dict[str, dict[bytes, SeenRecord]] = {}
+        self._deleted: dict[str, dict[bytes, SeenRecord]] = {}
         self._rebuilt: dict[str, int] = {}
         self._changes: Counter[str] = Counter()
         self._checkpointed: dict[str, int] = {}
@@ -240,6 +241,7 @@ class MemoryLedger(Ledger):
                 self._is_known(mailbox),
                 self._changes[mailbox],
                 self._checkpointed.get(mailbox, 0),
+                dict(self._deleted.get(mailbox, {})),
             )
 
     @override
@@ -265,6 +267,12 @@ class MemoryLedger(Ledger):
     @override
     def forget(self, claim: Claim, digests: Collection[bytes]) -> int:
         return self.compact(claim, self.seen(claim.id).records.keys() - set(digests)) if digests else 0
+
+    @override
+    def record_deleted(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            self._deleted[claim.id] = dict(records)
 
     @override
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:

@@ -43,10 +43,10 @@ class MemoryMaildrop:
         window: lists only this many messages that were not fetched before, as Gmail does; None lists all.
         stalls: the next so many sessions raise `PipeliningStalledError` when they fetch.
         error: raised instead of opening a session.
+        keeps_deleted: whether it confirms deletions and lists the messages nevertheless.
         unique_ids: whether the server has UIDL.
         numbered: UIDL answers message numbers.
         tops: whether the server has TOP.
-        keeps_deleted: the server confirms QUIT and deletes nothing.
         exclusive: a session locks the maildrop, as RFC 1939 demands; another one gets `MaildropInUseError`.
         terms: the rules that it announces.
         quits: how many sessions ended with QUIT.

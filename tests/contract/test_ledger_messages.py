@@ -190,6 +190,20 @@ def test_stale_claim_compacts_nothing(bench: LedgerBench) -> None:
     assert bench.ledger.seen(BOX).records.keys() == {digest(1)}
 
 
+def test_recorded_deletions_replace_those_before(bench: LedgerBench) -> None:
+    claim, record = claim_box(bench), SeenRecord(7, StoredAt("0" * 32, date(2026, 3, 1), 10).pack())
+    assert bench.ledger.seen(BOX).deleted == {}
+    bench.ledger.record_deleted(claim, {digest(1): record, digest(2): record})
+    bench.ledger.record_deleted(claim, {digest(2): record})
+    assert bench.ledger.seen(BOX).deleted == {digest(2): record}
+    bench.ledger.record_deleted(claim, {})
+    assert bench.ledger.seen(BOX).deleted == {}
+    bench.ledger.mailboxes.release(claim, 0.0)
+    with pytest.raises(StaleClaimError):
+        bench.ledger.record_deleted(claim, {digest(1): record})
+    assert bench.ledger.seen(BOX).deleted == {}
+
+
 def test_registering_a_message_again_opens_it_once(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])

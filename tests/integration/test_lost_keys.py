@@ -63,7 +63,9 @@ OTHERS = (
     NAMES.rebuilt,
     NAMES.rejecting_sinks,
     NAMES.schedule,
+    NAMES.sink_statuses,
     NAMES.status,
+    NAMES.last_logins,
 )
 
 

@@ -60,6 +60,10 @@ class Names:
         """A string: a record for each message that need not be fetched again, see `ingest.domain.seen`."""
         return self._prefixed(f"seen:{mailbox}")
 
+    def deleted(self, mailbox: str) -> str:
+        """A string: seen records of messages whose deletion the server has confirmed, while it may list them."""
+        return self._prefixed(f"deleted:{mailbox}")
+
     def unprocessed(self, mailbox: str) -> str:
         """A hash: keys of open and failed messages, with the digests they were registered under, 16 bytes each."""
         return self._prefixed(f"unprocessed:{mailbox}")

@@ -129,16 +129,18 @@ class RedisLedger(Ledger):
     def seen(self, mailbox: str) -> Seen:
         """A digest that was appended twice has its first second."""
         incarnation = self._incarnation.read()
-        records, changes, checkpointed, rebuilt, unprocessed, counted = self._connection.atomically(
+        records, changes, checkpointed, rebuilt, unprocessed, counted, deleted = self._connection.atomically(
             ("GET", self._names.seen(mailbox)),
             ("HGET", self._names.changes, mailbox),
             ("HGET", self._names.checkpointed, mailbox),
             ("HGET", self._names.rebuilt, mailbox),
             ("HLEN", self._names.unprocessed(mailbox)),
             ("HGET", self._names.unprocessed_counts, mailbox),
+            ("GET", self._names.deleted(mailbox)),
         )
         known = records is not None and rebuilt == incarnation and unprocessed == int(counted or 0)
-        return Seen(unpack_records(records or b""), known, int(changes or 0), int(checkpointed or 0))
+        counts = int(changes or 0), int(checkpointed or 0)
+        return Seen(unpack_records(records or b""), known, *counts, unpack_records(deleted or b""))
 
     @override
     def unprocessed(self, mailbox: str) -> set[bytes]:
@@ -185,6 +187,11 @@ class RedisLedger(Ledger):
     @override
     def forget(self, claim: Claim, digests: Collection[bytes]) -> int:
         return self._thin_out(claim, lambda digest: digest not in gone) if (gone := frozenset(digests)) else 0
+
+    @override
+    def record_deleted(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
+        keys = [self._mailboxes.fences, self._names.deleted(claim.id)]
+        self._fenced("put_deleted", keys, (claim.id, claim.fence, pack_records(records.items())))
 
     @override
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.domain.seen import StoredAt
     from ingest.errors import Row
     from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
@@ -159,7 +160,7 @@ class Poller:
             republished = self.rebuilder.rebuild(mailbox, lease, in_stream=StreamIds(self.events).read).republished
             seen = self.ledger.seen(mailbox.id)
         troubled = self.ledger.troubled(mailbox.id)
-        return PollInput(mailbox, lease, stop, seen.records, republished, span, troubled, now)
+        return PollInput(mailbox, lease, stop, seen.records, republished, span, troubled, now, seen.deleted)
 
     def _poll(self, poll: PollInput, progress: PollProgress) -> None:
         """Run the sessions; however they end, remember which messages are troubled."""
@@ -257,6 +258,7 @@ class Poller:
             require_unique_ids(listing, poll.mailbox)
             rows = self._identified(poll.mailbox, credentials, session, listing) if listing.rows else []
             progress.begin_session(rows, session.terms, listing.left_out)
+            self._compare_undeleted(session, poll, progress)
             deletable = self._deletable(poll)
             self._warn(poll.mailbox, listing, reset=progress.unique_ids_were_reset(deletable))
             if not deletable and not progress.rows_to_fetch():
@@ -267,7 +269,11 @@ class Poller:
                 if session.quit(wait=progress.is_followed) and deleted:
                     # From now on the server may give these unique-ids to other messages.
                     poll.lease.check()
-                    self.ledger.forget(poll.lease.claim, deleted)
+                    self.ledger.forget(poll.lease.claim, deleted.keys())
+                    progress.undeleted.confirmed(deleted)
+                if progress.undeleted.has_changed:
+                    poll.lease.check()
+                    self.ledger.record_deleted(poll.lease.claim, progress.undeleted.records)
 
     def _identified(
         self, mailbox: Mailbox, credentials: Credentials, session: Maildrop, listing: Listing
@@ -319,22 +325,38 @@ class Poller:
             digest for digest, record in poll.seen.items() if record.second <= until and digest not in unprocessed
         }
 
+    def _compare_undeleted(self, session: Maildrop, poll: PollInput, progress: PollProgress) -> None:
+        """Find the listed messages whose deletion the server has confirmed: they need not be fetched again."""
+        if poll.mailbox.deletion.after is None:
+            progress.undeleted.discard(poll.deleted.keys())
+            return
+        due = progress.begin_comparing()
+        try:
+            for row, stored_at in due:
+                same = self.proof.has_header(poll.mailbox, stored_at, session.top(row.listed))
+                progress.undeleted.compared(row, stored_at, same=same)
+        except StoreError as error:
+            log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(due), error=error.code)
+        if repeated := len(progress.undeleted.same()):
+            log.warning("server.keeps_deleted", mailbox=poll.mailbox.id, listed=progress.undeleted.listed)
+            self.metrics.deletions_repeated(poll.mailbox.id, repeated)
+
     def _delete(
         self, session: Maildrop, poll: PollInput, progress: PollProgress, deletable: set[bytes]
-    ) -> set[bytes]:
-        """Send DELE for the done messages that the store proves to hold; returns the digests of those accepted."""
+    ) -> dict[bytes, StoredAt]:
+        """Send DELE for the done messages that the store proves to hold; returns those accepted, by digest."""
         if poll.mailbox.deletion.after is None:
-            return set()
+            return {}
         due = progress.done_messages(deletable)
         if len(due) > DELETIONS_PER_POLL:
             progress.left_undeleted()
-        proven = self._proven(poll, due[:DELETIONS_PER_POLL])
+        proven = self._proven(poll, progress, due[:DELETIONS_PER_POLL])
         poll.lease.check()
         accepted = {row.number for row in session.delete([message.listed for message in proven])}
         progress.deleted(len(accepted))
-        return {message.digest for message in proven if message.listed.number in accepted}
+        return {message.digest: message.stored_at for message in proven if message.listed.number in accepted}
 
-    def _proven(self, poll: PollInput, due: list[DoneMessage]) -> list[DoneMessage]:
+    def _proven(self, poll: PollInput, progress: PollProgress, due: list[DoneMessage]) -> list[DoneMessage]:
         """Return the messages that the store holds. Those it does not hold are to be fetched and stored again."""
         try:
             held = self.proof.held(poll.mailbox, [message.stored_at for message in due])
@@ -347,6 +369,7 @@ class Poller:
             self.metrics.deletions_withheld(poll.mailbox.id, len(missing))
             poll.lease.check()
             self.ledger.forget(poll.lease.claim, missing)
+            progress.undeleted.discard(missing)
         return [message for message in due if message.digest not in missing]
 
     def _compact(self, poll: PollInput, progress: PollProgress) -> None:

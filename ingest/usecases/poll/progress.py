@@ -11,6 +11,7 @@ from ingest.domain.seen import StoredAt
 from ingest.ports.maildrop import Terms
 from ingest.ports.troubled import Trouble
 from ingest.usecases.poll.troubled import TroubledAccount
+from ingest.usecases.poll.undeleted import UndeletedMessages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -69,6 +70,7 @@ class PollReport(PollCounts):
         terms: what the server announced about its rules.
         more: whether polling again at once would fetch more.
         left_out: messages that the server counts and does not list consistently, so that they are never fetched.
+        undeleted: messages that the server lists although it has confirmed their deletion.
         troubled: messages that could not be fetched, by number.
         rest_done: whether everything else was done: a session that left out only troubled messages ended well.
         logged_in: whether a login worked.
@@ -81,6 +83,7 @@ class PollReport(PollCounts):
     terms: Terms = field(default_factory=Terms)
     more: bool = False
     left_out: int = 0
+    undeleted: int = 0
     troubled: tuple[TroubledMessage, ...] = ()
     rest_done: bool = False
     logged_in: bool = False
@@ -105,6 +108,7 @@ class PollInput:
         span: the poll's span.
         troubled: messages that earlier polls could not fetch.
         now: when the poll began (seconds since 1970).
+        deleted: records of messages whose deletion the server has confirmed, by digest.
     """
 
     mailbox: Mailbox
@@ -115,6 +119,7 @@ class PollInput:
     span: Span
     troubled: Sequence[TroubledMessage] = ()
     now: float = 0.0
+    deleted: Mapping[bytes, SeenRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,7 @@ class PollProgress:
         self._recognised: list[DoneMessage] = []  # of this session: nothing identified them, their content was done
         self._content_digests: set[bytes] = set()  # of messages that nothing but their content identifies
         self._registered: set[bytes] = set()  # ids of rows
+        self.undeleted = UndeletedMessages(poll.deleted, poll.now)
         self._troubled = TroubledAccount(poll.troubled, poll.now)
         self._alone = False  # whether this session tries only messages that have ended others
         self._rest_done = False
@@ -163,6 +169,10 @@ class PollProgress:
         self._recognised.clear()
         self._terms = terms
         self._left_out = left_out
+
+    def begin_comparing(self) -> list[tuple[IdentifiedRow, StoredAt]]:
+        """Return the listed messages that are to be compared with those that the server has confirmed to delete."""
+        return self.undeleted.begin_session(self._rows.values())
 
     def begin_fetch(self) -> None:
         """Note how many new messages this session's listing has; a poll counts the most that one session had."""
@@ -301,8 +311,8 @@ class PollProgress:
         return [row.listed for row in self._new() if not self._troubled.ends_sessions(row)]
 
     def _new(self) -> list[IdentifiedRow]:
-        seen, registered = self._poll.seen, self._registered
-        return [row for row in self._rows.values() if row.id not in seen and row.id not in registered]
+        known = self._poll.seen, self._registered, self.undeleted.records
+        return [row for row in self._rows.values() if not any(row.id in ids for ids in known)]
 
     def identified(self, row: Row) -> IdentifiedRow:
         """Return a row of this session with what identifies its message."""
@@ -331,7 +341,8 @@ class PollProgress:
             and row.digest in done
             and (stored_at := StoredAt.unpack(self._poll.seen[row.digest].stored_at)) is not None
         ]
-        return [*known, *self._recognised]
+        undeleted = [DoneMessage(row.listed, row.id, stored_at) for row, stored_at in self.undeleted.same()]
+        return [*known, *undeleted, *self._recognised]
 
     def event_to_republish(self, registration: Registration) -> Event | None:
         """Return the event of a message that was done before and that the ledger did not know, None if there is none.
@@ -390,6 +401,7 @@ class PollProgress:
             more=error is None
             and (self._stopped or (advanced and (self._left_unfetched or self._left_undeleted)) or window),
             left_out=self._left_out,
+            undeleted=self.undeleted.listed,
             troubled=tuple(self._troubled.messages()),
             rest_done=self._rest_done,
             logged_in=self.logged_in,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import secrets
 import threading
 from contextlib import suppress
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # Seconds between two reads of the store's identity. Deletions do not rely on it: they ask for the objects themselves.
 IDENTITY_SECONDS = 60.0
 _ID_BYTES = 16
+_BLANK_LINE = b"\r\n\r\n"
+_MESSAGE_ID = re.compile(rb"^message-id[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,25 @@ class StoreProof:
             StoreError: the store is unavailable, so nothing is proven.
         """
         return list(self.threads.map(lambda stored_at: self._holds(mailbox, stored_at), messages))
+
+    def has_header(self, mailbox: Mailbox, stored_at: StoredAt, header: bytes) -> bool:
+        """Return whether a stored message begins with this header, as TOP returned it.
+
+        A header without Message-ID proves nothing: those of two messages may be equal.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        header = header.rstrip(b"\r\n")
+        if not _MESSAGE_ID.search(header):
+            return False
+        folder = self.layout.folder(mailbox.folder, stored_at.day, stored_at.key)
+        try:
+            with self.store.open(f"{folder}/{keys.RAW}") as body:
+                raw = body.read(len(header) + len(_BLANK_LINE))
+        except ObjectMissingError:
+            return False
+        return raw.startswith(header) and raw[len(header) :].strip(b"\r\n") == b""
 
     def _holds(self, mailbox: Mailbox, stored_at: StoredAt) -> bool:
         """Return whether the store holds a message: its raw object with the stored size, and its manifest.

@@ -235,6 +235,7 @@ class PollStage:
             certificate_not_after=report.terms.certificate_not_after,
             expires_after=report.terms.expires_after,
             left_out=report.left_out,
+            undeleted=report.undeleted,
             troubled=len(report.troubled),
             credentials_worked=None if doubt is None else doubt.worked,
             retry_at=None if doubt is None else doubt.until,

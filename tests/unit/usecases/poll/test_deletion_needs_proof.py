@@ -261,3 +261,97 @@ def test_event_that_was_lost_with_the_last_second_is_published_although_the_next
         b.everything()
         assert subjects(b) == ["1"]
         assert b.runtime.watermark.write(["a"], ["main"], b.clock.time), "it moves again once all is rebuilt"
+
+
+IDENTIFIED = b"Message-ID: <1@example.org>\r\n" + mail("first")
+
+
+def repeated(b: Bench) -> float:
+    return b.metrics.registry.get_sample_value("mailhaul_deletions_repeated_total", {"mailbox": "a"}) or 0.0
+
+
+def test_message_that_a_server_never_deletes_is_fetched_once_and_deleted_again_each_hour() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.keeps_deleted = True
+        drop.messages[b"id-1"] = IDENTIFIED
+        poll(b, 10)
+        assert drop.retrieved == [b"id-1"]
+        assert repeated(b) == 1, "compared and deleted when it was listed again, not in each poll since"
+        assert b.ledger.statuses()["a"].undeleted == 1
+        b.clock.time += 3600
+        poll(b, 3)
+        assert repeated(b) == 2
+        drop.keeps_deleted = False
+        b.clock.time += 3600
+        poll(b, 2)
+        assert drop.messages == {}
+        assert drop.retrieved == [b"id-1"]
+        assert b.ledger.seen("a").deleted == {}
+        assert b.ledger.statuses()["a"].undeleted == 0
+        assert subjects(b) == ["first"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [IDENTIFIED.replace(b"<1@", b"<2@"), IDENTIFIED.replace(b"\r\n\r\n", b"\r\nX: y\r\n\r\n")],
+    ids=["other id", "longer"],
+)
+def test_other_message_under_the_unique_id_of_an_undeleted_one_is_fetched(other: bytes) -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"id-1"] = IDENTIFIED
+        poll(b, 2)
+        assert drop.messages == {}
+        drop.messages[b"id-1"] = other
+        poll(b)
+        assert drop.retrieved == [b"id-1"] * 2
+        assert stored(b, other)
+
+
+def test_header_without_message_id_does_not_identify_an_undeleted_message() -> None:
+    """Two mails may have the same header then, and only one of them is stored."""
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"id-1"] = mail("first", "one")
+        poll(b, 2)
+        drop.messages[b"id-1"] = other = mail("first", "two")
+        poll(b)
+        assert stored(b, other)
+
+
+def test_undeleted_message_that_the_store_lost_is_fetched_again() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.keeps_deleted = True
+        drop.messages[b"id-1"] = IDENTIFIED
+        poll(b, 3)
+        b.store.objects = {key: found for key, found in b.store.objects.items() if "_state/" in key}
+        b.clock.time += 3600
+        poll(b, 2)
+        assert drop.retrieved == [b"id-1"] * 2
+        assert stored(b, IDENTIFIED)
+
+
+def test_at_most_a_hundred_undeleted_messages_are_compared_in_one_poll() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.keeps_deleted = True
+        drop.messages = {b"%d" % n: b"Message-ID: <%d@e>\r\n" % n + mail(f"{n:03}") for n in range(1000, 1150)}
+        poll(b, 3)
+        assert repeated(b) == 100
+        poll(b, 2)
+        assert repeated(b) == 150
+        assert len(drop.retrieved) == 150
+
+
+def test_policy_that_no_longer_deletes_forgets_confirmed_deletions() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.keeps_deleted = True
+        drop.messages[b"id-1"] = IDENTIFIED
+        poll(b, 3)
+        b.mailboxes["a"] = mailbox("a")
+        poll(b, 2)
+        assert b.ledger.seen("a").deleted == {}
+        assert drop.retrieved == [b"id-1"] * 2
