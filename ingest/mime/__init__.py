@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ingest.domain.manifest import Headers
 from ingest.mime.dates import received_at
-from ingest.mime.defects import codes
 from ingest.mime.events import MessageEnded
 from ingest.mime.headers import parse_headers
 from ingest.mime.limits import MimeLimits
@@ -56,4 +55,4 @@ def parse(
                 yield from scanner.feed(chunk[at : at + _PIECE])
     yield from scanner.close()
     if nested:
-        yield MessageEnded(Headers(), tally.status, codes(tally.defects))
+        yield MessageEnded(Headers(), tally.status, tally.defects)

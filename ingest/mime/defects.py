@@ -13,6 +13,7 @@ class Defect(Enum):
     """A code and its meaning."""
 
     meaning: str
+    __hash__ = object.__hash__  # members are singletons; that of Enum is a function in Python
 
     def __new__(cls, code: str, meaning: str) -> Self:
         """Create a member whose value is its code."""
@@ -39,7 +40,10 @@ class Defect(Enum):
         "opening_delimiter_missing",
         "A multipart has a closing delimiter only; what precedes it was read as a part",
     )
-    BARE_CR = "bare_cr", "Bare CR ends lines around a header or delimiter of a message with other line ends"
+    BARE_CR = (
+        "bare_cr",
+        "Bare CR stands in a header or around a delimiter of a message with other line ends; it may end a line there",
+    )
     TEXT_OUTSIDE = "text_outside_parts", "Text before the first or after the last part of a multipart is in no part"
     BOUNDARY_GUESSED = (
         "boundary_guessed",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import Defect
 from ingest.mime.detect import detect_type
-from ingest.mime.fields import NOTHING, Structured, parse_structured
+from ingest.mime.fields import NOTHING, MimeFields, Structured, find_mime_fields, parse_structured
 from ingest.mime.text import clean
 
 if TYPE_CHECKING:
     from ingest.domain.manifest import BodyKind, Role
-    from ingest.mime.fields import Fields
 
 _NESTED = frozenset({"message/rfc822", "message/global"})
 _BODY_KINDS: dict[str, BodyKind] = {"text/plain": "text", "text/html": "html"}
@@ -44,7 +44,12 @@ _TEXT = 998  # characters of a charset or an id: the longest line that RFC 5322 
 # RFC 2046 section 5.1.1 allows 70; longer ones occur, and a whole delimiter line has to fit into what is held back.
 _BOUNDARY = 900
 _QUOTES = b"\"' \t\r\n"
-_NAMES = (b"content-disposition", b"content-transfer-encoding", b"content-id")
+_USUAL_DISPOSITION_FIELDS = frozenset({b"attachment", b"inline"})
+_USUAL_BYTES = 200
+# A multipart with one boundary that is neither encoded nor damaged, as nearly all software writes it.
+_USUAL_MULTIPART = re.compile(
+    rb"""multipart/([a-z]{1,20});[ \t]*boundary=(?:"([\w()+,\-./:=]+)"|([\w+\-./]+));?""", re.ASCII | re.IGNORECASE
+)
 _TYPES = 8  # type declarations of one part, or boundaries in one of them, that are considered
 
 
@@ -110,7 +115,7 @@ class Entity(NamedTuple):
 PLAIN_TEXT = Entity("text/plain", (), None, "", "", None, None, None, "", "text")
 
 
-def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[Entity]:
+def read_entities(fields: MimeFields, container: str, defects: set[Defect]) -> list[Entity]:
     """Parse the MIME fields of an entity.
 
     Args:
@@ -121,10 +126,14 @@ def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[
     Returns:
         The entity; if its type is declared more than once, one candidate for each. See `choose`.
     """
-    declared = fields.every(b"content-type")
+    has_fields, declared, encoding, disposed, content_id = fields
+    if len(declared) == 1 and content_id is None and (disposed is None or disposed in _USUAL_DISPOSITION_FIELDS):
+        usual = _usual(declared[0], encoding, disposed, container)
+        if usual is not None:
+            return [usual]
     if not declared:
         # A part of a digest is a message that way (RFC 2046 section 5.1.5).
-        if not fields and container != "digest":
+        if not has_fields and container != "digest":
             defects.add(Defect.NO_HEADERS)
         return [_read(fields, NOTHING, container, defects)]
     kind = parse_structured(declared[0], defects)
@@ -141,6 +150,53 @@ def read_entities(fields: Fields, container: str, defects: set[Defect]) -> list[
     return entities
 
 
+def read_clean_entities(head: bytes, container: str, defects: set[Defect]) -> list[Entity]:
+    """Parse a header of which each line belongs to a field; see `read_entities`."""
+    if len(head) <= _USUAL_BYTES and b"ame" not in head and b"oundary" not in head and b"<" not in head:
+        repeated = _repeated_header(head, container)
+        if repeated is not None:
+            return [repeated]
+    return read_entities(find_mime_fields(head), container, defects)
+
+
+@lru_cache(maxsize=256)  # mail repeats a few dozen headers of texts
+def _repeated_header(head: bytes, container: str) -> Entity | None:
+    return _without_defects(find_mime_fields(head), container)
+
+
+@lru_cache(maxsize=256)  # mail repeats a few dozen combinations of type, charset and encoding
+def _repeated(declared: bytes, encoding: bytes | None, disposition: bytes | None, container: str) -> Entity | None:
+    return _without_defects((True, [declared], encoding, disposition, None), container)
+
+
+def _without_defects(fields: MimeFields, container: str) -> Entity | None:
+    """Return an entity if there is one candidate, without defects."""
+    defects: set[Defect] = set()
+    types = fields[1]
+    if len(types) != 1:
+        return None
+    entity = _read(fields, parse_structured(types[0], defects), container, defects)
+    return None if defects or len(entity.boundaries) > 1 else entity
+
+
+def _usual(declared: bytes, encoding: bytes | None, disposition: bytes | None, container: str) -> Entity | None:
+    """Return an entity without a name, or a multipart with an ordinary boundary; None for any other."""
+    if len(declared) > _USUAL_BYTES or len(encoding or b"") > _USUAL_BYTES:
+        return None
+    lower = declared.lower()
+    if b"boundary" not in lower:
+        return None if b"name" in lower else _repeated(declared, encoding, disposition, container)
+    match = _USUAL_MULTIPART.fullmatch(declared)
+    if match is None:
+        return None
+    kind, quoted, bare = match.groups()
+    boundary = quoted or bare
+    media_type = f"multipart/{kind.decode('ascii').lower()}"
+    disposed = None if disposition is None else disposition.decode("ascii")
+    written = "" if encoding is None else encoding.decode("latin-1")
+    return Entity(media_type, (boundary,), None, "", written, disposed, None, None, container, None)
+
+
 def choose(entities: list[Entity], beginning: bytes) -> Entity:
     """Return the first candidate, unless the content clearly matches another: its boundary, or its file signature."""
     content = beginning.partition(b"\n--")[0]
@@ -152,8 +208,8 @@ def choose(entities: list[Entity], beginning: bytes) -> Entity:
     return next((entity for entity in entities if entity.media_type == detected and not plain), entities[0])
 
 
-def _read(fields: Fields, kind: Structured, container: str, defects: set[Defect]) -> Entity:
-    disposed, encoding, content_id = fields.firsts(_NAMES)
+def _read(fields: MimeFields, kind: Structured, container: str, defects: set[Defect]) -> Entity:
+    _, _, encoding, disposed, content_id = fields
     disposition = NOTHING if disposed is None else parse_structured(disposed, defects)
     parameters = kind.parameters
     media_type = kind.value if kind.value in _USUAL_TYPES else _media_type(kind, container)
@@ -187,6 +243,8 @@ def _media_type(kind: Structured, container: str) -> str:
     match = _MEDIA_TYPE.match(kind.value)
     if match is not None:
         return f"{match[1]}/{match[2]}"
+    if kind.boundaries[:1] != [b""] and kind.value.partition("/")[0].strip() == "multipart":
+        return "multipart/mixed"  # without a subtype, or with a damaged one
     return "message/rfc822" if container == "digest" else "text/plain"
 
 

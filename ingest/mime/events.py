@@ -4,8 +4,8 @@ Each leaf part gives `PartBegun`, any number of `PartData`, and `PartEnded`. A n
 bytes); the events of its parts come between its `PartBegun` and `PartEnded`, as do those of files inside a text.
 `MessageEnded` is always the last event.
 
-Events are named tuples because a frozen dataclass takes three times as long to create, and a mail of many small parts
-creates many.
+Events of parts are named tuples because a frozen dataclass takes three times as long to create, and a mail of many
+small parts creates many.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ingest.mime.defects import codes
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from ingest.domain.manifest import Headers, Role, Status
+    from ingest.mime.defects import Defect
 
 
 class PartBegun(NamedTuple):
@@ -60,20 +63,48 @@ class PartEnded(NamedTuple):
 NO_BYTES: Mapping[str, int] = MappingProxyType({})
 
 
-class MessageEnded(NamedTuple):
-    """The end of the message.
+class MessageEnded:
+    """The end of the message. Its header fields are decoded when they are asked for the first time.
+
+    Args:
+        headers: of the message, or what decodes them and adds to a set of defects.
+        status: see below.
+        defects: those of the message.
+        skipped: see below.
 
     Attributes:
-        headers: those of the message itself.
         status: `partial` if something that looks like content was not read.
-        defects: codes of what concerns no single part.
         skipped: bytes that are neither blank nor in a field or part, by the code that reports them.
     """
 
-    headers: Headers
-    status: Status
-    defects: tuple[str, ...] = ()
-    skipped: Mapping[str, int] = NO_BYTES
+    __slots__ = ("_defects", "_headers", "skipped", "status")
+
+    def __init__(
+        self,
+        headers: Headers | Callable[[set[Defect]], Headers],
+        status: Status,
+        defects: Collection[Defect] = (),
+        skipped: Mapping[str, int] = NO_BYTES,
+    ) -> None:
+        self._headers, self._defects = headers, set(defects)
+        self.status, self.skipped = status, skipped
+
+    @property
+    def headers(self) -> Headers:
+        """Those of the message itself."""
+        if callable(self._headers):
+            self._headers = self._headers(self._defects)
+        return self._headers
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """Codes of what concerns no single part, the header fields included."""
+        _ = self.headers
+        return codes(self._defects)
+
+    def partial(self) -> MessageEnded:
+        """Return the same event with the status `partial`."""
+        return MessageEnded(self._headers, "partial", self._defects, self.skipped)
 
 
 MimeEvent = PartBegun | PartData | PartEnded | MessageEnded

@@ -30,6 +30,7 @@ _PLAIN_PARAMETER = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))', re.AS
 _PLAIN_BYTES = 1000  # a longer one may have more parameters than are read
 _PARAMETERS = 100
 _BLANKS = b" \t\r"
+_LF = b"\n"[0]
 
 
 class Field(NamedTuple):
@@ -109,6 +110,48 @@ def _unfolded(value: bytes) -> bytes:
     if b"\n" not in value:
         return value.strip(_BLANKS)
     return b" ".join(filter(None, [line.strip(_BLANKS) for line in value.split(b"\n")]))
+
+
+# The fields of a header that describe its content, unfolded: whether there is any field at all, the values of all
+# Content-Type fields, then the first Content-Transfer-Encoding, Content-Disposition and Content-ID. A named tuple
+# would take as long to create as two of the fields to find.
+MimeFields = tuple[bool, list[bytes], bytes | None, bytes | None, bytes | None]
+_MIME_NAMES = (b"content-transfer-encoding", b"content-disposition", b"content-id")
+_MIME_FIELD = re.compile(rb"content-(type|transfer-encoding|disposition|id)[ \t]*+:(.*+(?:\n[ \t].*+)*+)")
+_CONTENT = b"content-"
+
+
+def mime_fields(fields: Fields) -> MimeFields:
+    """Return the fields that describe the content."""
+    encoding, disposition, content_id = fields.firsts(_MIME_NAMES)
+    return len(fields) > 0, fields.every(b"content-type"), encoding, disposition, content_id
+
+
+def find_mime_fields(head: bytes) -> MimeFields:
+    """Find the fields that describe the content in a header of which each line belongs to a field.
+
+    The other fields are not split, which takes longer than all the rest for a message of one part.
+    """
+    lower = head.lower()
+    types: list[bytes] = []
+    first: dict[bytes, bytes] = {}
+    at = lower.find(_CONTENT)
+    while at >= 0:
+        match = _MIME_FIELD.match(lower, at) if not at or lower[at - 1] == _LF else None
+        if match is None:
+            at = lower.find(_CONTENT, at + 8)
+            continue
+        begin, end = match.span(2)
+        value = head[begin:end]
+        value = value.strip(_BLANKS) if b"\n" not in value else _unfolded(value)
+        name = match[1]
+        if name == b"type":
+            types.append(value)
+        elif name not in first:
+            first[name] = value
+        at = lower.find(_CONTENT, end)
+    get = first.get
+    return bool(head), types, get(b"transfer-encoding"), get(b"disposition"), get(b"id")
 
 
 class Structured(NamedTuple):

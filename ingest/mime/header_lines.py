@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ingest.mime.outside import BLANKS
+from ingest.mime.lines import BLANKS
 
 _FIELD = re.compile(rb"^[!-9;-~]{1,76}+[ \t]*+:.*+(?:\n[ \t].*+)*+\n?", re.MULTILINE)
+# A header as it should be, up to its blank line: nothing but fields, no line of blanks, and no delimiter.
+CLEAN_HEADER = re.compile(
+    rb"(?:(?!--)[!-9;-~]{1,76}+[ \t]*+:.*+\n(?:[ \t]++[^\s\0\xa0\xc2].*+\n)*+)*+(\r?+\n)",
+)
 # After a line of blanks, the header goes on if a field or a continuation follows. A URL is not a field.
 GOES_ON = re.compile(rb"[!-9;-~]{1,76}+[ \t]{0,50}:(?!//)|[ \t]+[^\s\0\xa0]")
 LOOK_AHEAD = 160  # bytes that decide it

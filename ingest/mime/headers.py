@@ -34,6 +34,11 @@ def parse_headers(head: bytes) -> Headers:
     return make_headers(split_fields(head, limits, defects), limits, defects)
 
 
+def decode_headers(head: bytes | Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:
+    """Return the headers of a message whose header was read; see `make_headers`."""
+    return make_headers(split_fields(head, limits, defects) if isinstance(head, bytes) else head, limits, defects)
+
+
 def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:
     """Return the manifest's headers. The first field of each name counts; of To and Cc all do."""
     date, message_id, subject, from_, to, cc, reply_to, in_reply_to, references, automatic, list_id, content_type = (

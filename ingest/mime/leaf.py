@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import codes
-from ingest.mime.events import PartData, PartEnded
+from ingest.mime.embedded import EmbeddedFiles
+from ingest.mime.events import PartBegun, PartData, PartEnded
 
 if TYPE_CHECKING:
+    from ingest.domain.manifest import BodyKind, Role
     from ingest.mime.decoders import Decoder
     from ingest.mime.defects import Defect
+    from ingest.mime.entity import Entity
     from ingest.mime.events import MimeEvent
+    from ingest.mime.tally import Tally
+
+_CONTENT_BYTES = 32  # that a decoder skipped: more than stray characters
 
 
 class Inner(Protocol):
@@ -25,6 +32,50 @@ class Inner(Protocol):
         ...
 
 
+def begin_leaf(
+    entity: Entity,
+    path: str,
+    parent: str | None,
+    message: Inner | None,
+    *,
+    tally: Tally,
+    defects: set[Defect],
+    events: list[MimeEvent],
+    nested: bool,
+) -> Leaf:
+    """Begin a part, and append its first event.
+
+    Args:
+        entity: its header.
+        path: of the part.
+        parent: path of the message that it is in; None for the outermost.
+        message: what reads the content if it is a message.
+        tally: of the whole message.
+        defects: those of its header.
+        events: grows.
+        nested: whether it is in a nested message, whose texts are not emitted.
+    """
+    kind = entity.body_kind
+    decoder = decoder_for(entity.encoding, entity.media_type)
+    inner = message
+    if kind == "text":
+        # What a nested text holds is said to be in the nested message, where the text itself is.
+        inner = EmbeddedFiles(path, parent if nested and parent else path, tally)
+    if kind is None:
+        role: BodyKind | Role = entity.role
+    elif nested:
+        tally.defects |= defects
+        return Leaf(None, decoder, inner, defects, tally)
+    elif kind in tally.bodies:
+        role = entity.role
+    else:
+        tally.bodies.add(kind)
+        role = kind
+    about = entity.media_type, entity.charset, entity.filename, entity.disposition, entity.content_id
+    events.append(PartBegun(path, parent, role, *about))
+    return Leaf(path, decoder, inner, defects, tally)
+
+
 class Leaf:
     """The current part.
 
@@ -33,37 +84,35 @@ class Leaf:
         decoder: of its transfer encoding.
         inner: reads the decoded content; None for most parts.
         defects: those of its header.
+        tally: counts what the decoder skips.
     """
 
-    __slots__ = ("_defects", "_inner", "_path", "decoder")
+    __slots__ = ("_decoder", "_defects", "_inner", "_path", "_tally")
 
     def __init__(
-        self,
-        path: str | None,
-        decoder: Decoder,
-        inner: Inner | None,
-        defects: set[Defect],
+        self, path: str | None, decoder: Decoder, inner: Inner | None, defects: set[Defect], tally: Tally
     ) -> None:
-        self._path, self.decoder, self._inner = path, decoder, inner
-        self._defects = defects
+        self._path, self._decoder, self._inner, self._defects, self._tally = path, decoder, inner, defects, tally
 
     def feed(self, data: bytes, events: list[MimeEvent]) -> None:
         """Decode bytes and append their events."""
-        data = self.decoder.feed(data)
+        data = self._decoder.feed(data)
         if data:
             self._emit(data, events)
 
     def close(self, events: list[MimeEvent]) -> None:
         """End the part; `PartEnded` is the last event."""
-        rest = self.decoder.close()
+        rest = self._decoder.close()
         if rest:
             self._emit(rest, events)
         defects = self._defects
-        defects |= self.decoder.defects
+        defects |= self._decoder.defects
         if self._inner is not None:
             events += self._inner.close()
         if self._path is not None:
             events.append(PartEnded(self._path, codes(defects)))
+        for defect, size in self._decoder.skipped.items():
+            self._tally.skip(defect, size, content=size >= _CONTENT_BYTES)
 
     def _emit(self, data: bytes, events: list[MimeEvent]) -> None:
         if self._path is not None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 
+# A longer line is neither blank nor a delimiter, so no more than this is held back: RFC 2046 allows 70 characters in
+# a boundary; longer ones occur, and blanks may follow.
+LONGEST_LINE = 1024
+_ANY_LINE_END = re.compile(rb"\r\n?|\n")
+# Also bytes that programs write where they mean a blank.
+BLANKS = b"\0\t\n\v\f\r \xa0"
+_LF, _CR = b"\n\r"
+_TAILS = (b"\r\n-", b"\r\n", b"\n-", b"\n", b"\r-", b"\r")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _RUN = re.compile(rb"(\r++)(.)?", re.DOTALL)
 
 
 class LineEnds:
-    """CRLF and LF end lines, also mixed; a bare CR does too if the first line ends with one.
+    """CRLF and LF end lines, also mixed; a bare CR does too if the first line ends with one."""
 
-    Args:
-        longest_run: a longer run of CR is not a line end.
-    """
+    __slots__ = ("_bare_cr",)
 
-    __slots__ = ("_bare_cr", "_longest_run")
-
-    def __init__(self, longest_run: int) -> None:
-        self._longest_run = longest_run
+    def __init__(self) -> None:
         self._bare_cr: bool | None = None
 
     def view(self, data: bytes, *, final: bool) -> bytes | None:
@@ -42,8 +45,46 @@ class LineEnds:
             return True
         run = _RUN.match(data, cr)
         assert run is not None  # there is a CR at this position
-        if len(run[1]) > self._longest_run:
+        if len(run[1]) > LONGEST_LINE:
             self._bare_cr = False
             return True
         self._bare_cr = None if run[2] is None else run[2] != b"\n"
         return run[2] is not None
+
+
+def line_end(view: bytes, line: int, *, final: bool) -> int:
+    """Return where a line ends that begins at `line`; 0 as long as the rest of it may matter."""
+    end = view.find(b"\n", line) + 1
+    return end or (len(view) if final or len(view) - line > LONGEST_LINE else 0)
+
+
+def first_line_end(text: bytes) -> int:
+    """Return where the first line ends, whichever line end it has."""
+    found = _ANY_LINE_END.search(text)
+    return found.end() if found is not None else len(text)
+
+
+def before_line_end(view: bytes, begin: int, line: int) -> int:
+    """Return where the bytes from `begin` end before a delimiter line: the line end before it belongs to it."""
+    if line <= begin:
+        return line
+    crlf = line - 1 > begin and view[line - 1] == _LF and view[line - 2] == _CR
+    return line - 2 if crlf else line - 1
+
+
+def held_back(view: bytes, begin: int, after_cr: bytes, *, whole_line: bool) -> int:
+    """Return how many bytes at the end may be the beginning of a line end and a delimiter.
+
+    Args:
+        view: the bytes.
+        begin: where those that are not yet emitted begin.
+        after_cr: a bare CR and the beginning of the delimiter that may follow it.
+        whole_line: whether a line begins at `begin`.
+    """
+    rest = view[max(begin, len(view) - len(after_cr)) :]
+    if rest == b"-" and whole_line:
+        return 1
+    at = rest.rfind(b"\r--")
+    if at >= 0 and after_cr.startswith(rest[at:]):
+        return len(rest) - at
+    return next((len(tail) for tail in _TAILS if rest.endswith(tail)), 0)

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ingest.mime.defects import Defect
+from ingest.mime.lines import LONGEST_LINE, first_line_end
+
 # RFC 2046 section 5.1.1: what a boundary is made of, without the blanks that may stand inside it.
 _TOKEN = re.compile(rb"--[0-9A-Za-z'()+_,\-./:=?]+")
 
@@ -85,6 +88,26 @@ class Multiparts:
             self._update()
         multipart.met = True
         return found
+
+    def find(
+        self, view: bytes, line: int, stop: int, defects: set[Defect], *, exact: bool = False
+    ) -> tuple[Delimiter | None, int]:
+        """Look up the line from `line` to `stop`, or to a bare CR in it; return what it delimits and its end."""
+        text = view[line : stop if stop - line <= LONGEST_LINE else line + LONGEST_LINE]
+        whole = not exact and stop - line <= LONGEST_LINE
+        if whole and (delimiter := self.delimiter(text, exact=True)) is not None:
+            return delimiter, stop
+        cr = text.find(b"\r")
+        inside = cr >= 0 and bool(text[cr:].strip(b"\r\n"))
+        if exact or inside:
+            end = first_line_end(text)
+            delimiter = self.delimiter(text[:end], exact=True)
+            if delimiter is not None:
+                defects.add(Defect.BARE_CR)
+                return delimiter, line + end
+            if exact:
+                return None, line + end
+        return (self.delimiter(text) if stop - line <= LONGEST_LINE else None), stop
 
     def _with_junk(self, line: bytes) -> Delimiter | None:
         """Find a delimiter with something behind it that cannot belong to a longer boundary.

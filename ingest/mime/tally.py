@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ingest.mime.defects import Defect
+from ingest.mime.lines import BLANKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ingest.domain.manifest import BodyKind, Status
+    from ingest.mime.account import Account
+
+# Two words, or one that is longer than any: content rather than noise.
+_WORDS = re.compile(rb"\w{2,}[ \t,.:;]+\w{2,}|\w{20}")
 
 
 class Tally:
@@ -39,6 +45,21 @@ class Tally:
         """Record that a limit left something unread, in the `defects` of the part or of the message."""
         defects.add(limit)
         self.status = "partial"
+
+    def check(self, account: Account, fed: int) -> None:
+        """Compare an account with the bytes that were fed, and report those that were not read."""
+        missing = fed - account.total
+        if missing:
+            self.defects.add(Defect.UNACCOUNTED)
+            self.skip(Defect.UNACCOUNTED, abs(missing), content=True)
+        if account.unread:
+            self.skip(Defect.PARTS_LIMIT, account.unread, content=True)
+
+    def skip_junk(self, junk: bytes) -> None:
+        """Record what follows a boundary in its line."""
+        self.defects.add(Defect.DELIMITER_JUNK)
+        size = len(junk.translate(None, BLANKS))
+        self.skip(Defect.DELIMITER_JUNK, size, content=_WORDS.search(junk) is not None)
 
     def skip(self, defect: Defect, size: int, *, content: bool) -> None:
         """Record skipped bytes; they make the message partial if they look like content."""

@@ -172,7 +172,7 @@ class PartAssembler:
     def _mark_partial(self) -> None:
         assert self.ended is not None
         if any(part.is_partial or _LEFT_OUT.intersection(part.defects) for part, _ in self._written):
-            self.ended = self.ended._replace(status="partial")
+            self.ended = self.ended.partial()
 
     def _write(self, part: Part) -> Attachment:
         try:

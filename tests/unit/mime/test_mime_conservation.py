@@ -380,3 +380,20 @@ def test_the_shared_cases_lose_nothing_silently() -> None:
         found = read_alike((SILENT / f"{name}.eml").read_bytes())
         assert any(content in leaf.content for leaf in found.leaves.values()), name
         assert found.status == ("partial" if name.startswith("9-") else "complete"), name
+
+
+def test_a_bare_cr_inside_a_field_is_a_defect() -> None:
+    found = read_alike(b"Subject: s\nX-Odd: a\rimportant text\n\nbody")
+    assert (found.defects, found.leaves["1"].content) == (("bare_cr",), b"body")
+    found = read_alike(b"Subject: s\r\nX-Odd: a\rimportant text\r\n\r\nbody")
+    assert found.defects == ("bare_cr", "header_lines_skipped")
+    assert found.status == "partial"
+
+
+@pytest.mark.parametrize("boundary", [b"b", b"----=_a_long_boundary_of_usual_size", b"b'()+_,-./:=?"])
+def test_a_delimiter_after_bare_cr_is_found_wherever_the_pieces_end(boundary: bytes) -> None:
+    head = b'Subject: s\nContent-Type: multipart/mixed; boundary="' + boundary + b'"\n\n'
+    parts = b"\r--" + boundary + b"\nContent-Type: text/plain\n\none\r--" + boundary + b"--"
+    found = read_alike(head + parts)
+    assert [leaf.content for leaf in found.leaves.values()] == [b"one"]
+    assert "bare_cr" in found.defects

@@ -284,3 +284,9 @@ def test_a_limit_gives_a_partial_message() -> None:
     long = b"Subject: " + b"x" * (2 * 2**20) + b"\r\n\r\nbody"
     assert "header_capped" in read(long).defects
     assert read(long).leaves["1"].content == b"body"
+
+
+@pytest.mark.parametrize("media_type", ["multipart", "multipart/", "Multipart;"])
+def test_a_multipart_without_a_subtype_has_parts(media_type: str) -> None:
+    found = read_alike(mail(f"{media_type}; boundary=b", b"--b\r\n\r\nx\r\n--b--\r\n"))
+    assert [leaf.content for leaf in found.leaves.values()] == [b"x"]
