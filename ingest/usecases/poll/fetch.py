@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, wait
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
@@ -23,7 +24,6 @@ from ingest.usecases.recover.republish import StreamIds
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor, Future
-    from datetime import datetime
 
     from ingest.metrics import Metrics
     from ingest.ports.eventlog import EventLog
@@ -35,6 +35,11 @@ log = get_logger()
 
 # Messages of one mailbox that are uploaded at once: enough to hide the store's latency, few enough to bound memory.
 UPLOADS_PER_POLL = 8
+# Each registration is a round trip to the ledger, so stored messages are registered together: this many, or those
+# that there are after this time. Messages that a crash leaves unregistered are fetched again.
+REGISTERED_AT_ONCE = 32
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+REGISTERED_AFTER = timedelta(milliseconds=200)
 # A store that has refused this many messages and taken none is assumed to refuse them all.
 STORE_REFUSALS = 3
 
@@ -81,11 +86,35 @@ class Fetcher:
         progress.end_fetch(len(waiting))
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Stored messages that are registered together. `since` is when the first of them came."""
+
+    stored: list[tuple[Listed, Registration]] = field(default_factory=list)
+    since: datetime = _LONG_AGO
+
+    def add(self, row: Listed, registration: Registration, now: datetime) -> None:
+        """Add a message whose upload has ended."""
+        if not self.stored:
+            self.since = now
+        self.stored.append((row, registration))
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether the messages should be registered now."""
+        return len(self.stored) >= REGISTERED_AT_ONCE or now - self.since >= REGISTERED_AFTER
+
+    def take(self) -> list[tuple[Listed, Registration]]:
+        """Return the messages and forget them."""
+        taken, self.stored = self.stored, []
+        return taken
+
+
 @dataclass(frozen=True, slots=True)
 class _SessionFetch:
     """The fetching of one session.
 
-    `_stream` knows which events need not be republished; `_uploading` are the uploads under way, each with its row.
+    `_stream` knows which events need not be republished; `_uploading` are the uploads under way, each with its row;
+    `_batch` are the stored messages that are not registered yet.
     """
 
     fetcher: Fetcher
@@ -96,6 +125,7 @@ class _SessionFetch:
     first_seen: datetime
     _stream: StreamIds
     _uploading: dict[Future[Registration], Listed] = field(default_factory=dict)
+    _batch: _Batch = field(default_factory=_Batch)
 
     def run(self, waiting: deque[Listed]) -> None:
         """Fetch from the left of `waiting` until the limit is reached; what is left there was not tried."""
@@ -131,14 +161,14 @@ class _SessionFetch:
                     continue
                 self._upload(message)
                 if len(self._uploading) >= UPLOADS_PER_POLL:
-                    self._register_stored(FIRST_COMPLETED)
+                    self._collect_stored(FIRST_COMPLETED)
                 self.poll.lease.check()
                 if self.poll.stop():
                     self.progress.stopped()
                     return
         finally:
             messages.close()
-            self._register_stored(ALL_COMPLETED)
+            self._collect_stored(ALL_COMPLETED)
 
     def _upload(self, message: Fetched[Spool]) -> None:
         fetcher, mailbox = self.fetcher, self.poll.mailbox
@@ -154,14 +184,21 @@ class _SessionFetch:
         )
         self._uploading[upload] = message.listed
 
-    def _register_stored(self, until: str) -> None:
-        """Register the messages whose upload has ended, then raise the first error that concerns more than one."""
-        if not self._uploading:
-            return
-        ended = {upload: self._uploading.pop(upload) for upload in wait(self._uploading, return_when=until).done}
-        stored = [(row, upload.result()) for upload, row in ended.items() if upload.exception() is None]
-        if stored:
-            self._register(stored)
+    def _collect_stored(self, until: str) -> None:
+        """Collect the messages whose upload has ended, then raise the first error that concerns more than one.
+
+        They are registered when they are many or the first has waited, but always before an error and at the end.
+        """
+        now, failed = self.fetcher.now(), False
+        done = wait(self._uploading, return_when=until).done if self._uploading else ()
+        ended = {upload: self._uploading.pop(upload) for upload in done}
+        for upload, row in ended.items():
+            if upload.exception() is None:
+                self._batch.add(row, upload.result(), now)
+            else:
+                failed = True
+        if self._batch.stored and (failed or until == ALL_COMPLETED or self._batch.is_due(now)):
+            self._register(self._batch.take())
         for upload, row in ended.items():
             self._raise_unless_single(row, upload)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.domain import keys
 from ingest.domain.manifest import Attachment, Body
+from ingest.errors import StoreError
 from ingest.mime.defects import Defect
 from ingest.mime.detect import DETECT_BYTES, detect_type
 from ingest.mime.events import MessageEnded, MimeEvent
@@ -18,7 +19,7 @@ from ingest.usecases.process.parts import Part, PartCollector
 from ingest.usecases.process.scanning import Scanning, Scans
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
     from ingest.domain.manifest import ObjectRef
     from ingest.ports.store import Store
@@ -87,7 +88,10 @@ class PartAssembler:
         self._all_known = True
         self._others.extend(others)
         referred = {id_ for body in chosen if body.kind == "html" for id_ in references(body)}
-        self._bodies += [(body, self.uploads.submit(self._write_body, body)) for body in chosen]
+        for body in chosen:
+            # Without anything left to do, this thread would only wait for the last one.
+            idle = body is chosen[-1] and not others
+            self._bodies.append((body, self._written_here(body) if idle else self._submit_body(body)))
         # Every text is known, so what containers among the others hold can be no body.
         self.containers.bodies |= {"text", "html"}
         while self._others:
@@ -179,6 +183,18 @@ class PartAssembler:
             return self._write_attachment(part)
         finally:
             part.spool.close()
+
+    def _submit_body(self, body: ChosenBody) -> Future[Body]:
+        return self.uploads.submit(self._write_body, body)
+
+    def _written_here(self, body: ChosenBody) -> Future[Body]:
+        """Write a body in this thread; its result or error is that of the future."""
+        future: Future[Body] = Future()
+        try:
+            future.set_result(self._write_body(body))
+        except StoreError as error:
+            future.set_exception(error)
+        return future
 
     def _write_body(self, body: ChosenBody) -> Body:
         name, content_type = _BODIES[body.kind]
