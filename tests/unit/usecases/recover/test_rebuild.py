@@ -138,6 +138,21 @@ def test_watermark_stays_behind_an_event_that_a_sink_has_not_confirmed() -> None
         assert b.watermark.read() == b.clock.time - SKEW
 
 
+def test_watermark_waits_for_a_sink_that_only_a_newer_configuration_knows() -> None:
+    """A process that still runs with the older one writes the watermark too."""
+    with bench() as b:
+        fill(b, 1)
+        b.everything()
+        assert b.ledger.schedule_sinks(b.ticker.precedence.epoch, drop=[], add=["added"])
+        b.events.ensure_group("added")
+        before = b.clock.time
+        b.settle()
+        assert b.watermark.read() <= before - SKEW
+        b.events.acknowledge("added", [entry.position for entry in b.events.read("added", 10)])
+        b.settle()
+        assert b.watermark.read() == b.clock.time - SKEW
+
+
 def test_watermark_stays_behind_an_event_that_a_sink_has_rejected() -> None:
     with bench() as b:
         b.refuse_everything()
