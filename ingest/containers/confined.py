@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # A frame is a kind (one byte), the length of the payload (four bytes, big-endian) and the payload. STARTED is the
 # first frame; DONE, STOPPED or BROKEN is the last. Kinds from OWN_KINDS on belong to the reader.
 STARTED, DONE, STOPPED, BROKEN = 0, 1, 2, 3
+# Of readers of files: END describes the file whose BYTES came before; LIMIT reports files beyond a limit, DAMAGED one
+# that is unreadable, both left out.
+BYTES, END, LIMIT, DAMAGED = 8, 9, 10, 11
 OWN_KINDS = 16
 FRAME_HEADER = 5
 FRAME_BYTES = 65_536

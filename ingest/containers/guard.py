@@ -8,11 +8,13 @@ goes through a pipe, so the child needs no folder and may not write files.
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -20,14 +22,21 @@ from math import ceil
 from typing import TYPE_CHECKING, Self
 
 from ingest.containers import confined
+from ingest.containers.stream import FileEnd
 from ingest.errors import GuardError
+from ingest.mime.defects import Defect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from ingest.containers.limits import ContainerLimits
+    from ingest.containers.stream import FileEvent
+
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # the interpreter may not start without them
 _READ_BYTES = 65_536
+_OVERHEAD = 2**20  # frames and names
+_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}")
 _PAUSE = 0.005
 
 
@@ -40,6 +49,11 @@ class Outcome(Enum):
 
 
 _OUTCOMES = {confined.DONE: Outcome.DONE, confined.STOPPED: Outcome.STOPPED, confined.BROKEN: Outcome.BROKEN}
+_DEFECTS: dict[Outcome, frozenset[Defect]] = {
+    Outcome.DONE: frozenset(),
+    Outcome.STOPPED: frozenset({Defect.CONTAINER_STOPPED}),
+    Outcome.BROKEN: frozenset({Defect.CONTAINER_BROKEN}),
+}
 # Signals sent by resource limits and the out-of-memory killer; any other signal is a crash.
 _STOPPING = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM})
 
@@ -194,3 +208,68 @@ def _start(module: str, file: int, confinement: Confinement, arguments: tuple[st
         raise GuardError(
             f"A guarded process cannot be started ({error.strerror}): check the limits on memory and processes"
         ) from error
+
+
+class GuardedFiles(ABC):
+    """The files in a container, read by a module in a guarded process. Iterate once.
+
+    Nothing is raised because of the content.
+
+    Args:
+        module: sends the files as the frames of `ingest.containers.confined`; its arguments are the numbers of files
+            and bytes that it may send.
+        file: descriptor of a complete regular file with the container; its position is not changed.
+        limits: of the process, and of the number of files and bytes.
+        max_bytes: bytes that may still be extracted from the mail.
+        seconds: time that is left for guarded processes of the mail.
+
+    Attributes:
+        defects: of the container.
+        waited: seconds spent waiting for the process.
+    """
+
+    def __init__(self, module: str, file: int, limits: ContainerLimits, *, max_bytes: int, seconds: float) -> None:
+        self._module, self._file, self._files = module, file, limits.children
+        self._bytes = min(max_bytes, max(limits.ratio_free, limits.ratio * os.fstat(file).st_size))
+        self._confinement = Confinement(
+            cpu_seconds=limits.child_seconds,
+            memory_bytes=limits.child_bytes,
+            seconds=seconds,
+            output_bytes=self._bytes + self._bytes // 64 + _OVERHEAD,
+        )
+        self.defects: set[Defect] = set()
+        self.waited = 0.0
+
+    def __iter__(self) -> Iterator[FileEvent]:
+        """Yield the bytes of each file, then its end.
+
+        Raises:
+            GuardError: the process cannot be started.
+        """
+        unfinished = False
+        with Guarded(self._module, self._file, self._confinement, (str(self._files), str(self._bytes))) as child:
+            for kind, payload in child:
+                self.waited = child.waited
+                if kind in (confined.BYTES, confined.END):
+                    unfinished = kind == confined.BYTES
+                    yield payload if unfinished else self._end(payload)
+                else:
+                    self._note(kind, payload)
+            self.waited = child.waited
+        defects = _DEFECTS[child.outcome]
+        self.defects.update(defects)
+        if unfinished:
+            yield FileEnd(defects=defects)
+
+    @abstractmethod
+    def _end(self, payload: bytes) -> FileEnd:
+        """Return what the module sent about the file that ends."""
+
+    def _note(self, kind: int, _payload: bytes) -> None:
+        """Handle any other frame."""
+        self.defects.add(Defect.CONTAINER_LIMIT if kind == confined.LIMIT else Defect.CONTAINER_BROKEN)
+
+
+def declared_type(text: str) -> str:
+    """Return a media type as a container declares it, in lower case; `application/octet-stream` if it is none."""
+    return text.lower() if _TYPE.fullmatch(text.lower()) else "application/octet-stream"

@@ -13,10 +13,7 @@ if TYPE_CHECKING:
     from ingest.containers.confined import Send
 
 MODULE = "ingest.containers.outlookreader"
-
-# Frames. END follows the BYTES of a file: its media type, a NUL, its Content-ID, a NUL, its name. LIMIT and DAMAGED
-# report files that are left out.
-BYTES, END, LIMIT, DAMAGED = range(confined.OWN_KINDS, confined.OWN_KINDS + 4)
+# The payload of END is a media type, a NUL, a Content-ID, a NUL and a name.
 
 # Properties of an attachment (MS-OXPROPS), and their types as they stand in the names of streams.
 _DATA, _MIME_TYPE, _CONTENT_ID = "3701", "370E", "3712"
@@ -38,18 +35,18 @@ def _work(file: BufferedReader, send: Send, arguments: list[str]) -> None:
             if not compound.exists(path):
                 continue
             if not files or compound.get_size(path) > size:
-                send(LIMIT, b"")
+                send(confined.LIMIT, b"")
                 continue
             try:
                 data = compound.openstream(path).read()
                 about = _about(compound, storage)
             except OSError:
-                send(DAMAGED, b"")
+                send(confined.DAMAGED, b"")
                 continue
             files, size = files - 1, size - len(data)
             for at in range(0, len(data), confined.FRAME_BYTES):
-                send(BYTES, data[at : at + confined.FRAME_BYTES])
-            send(END, about)
+                send(confined.BYTES, data[at : at + confined.FRAME_BYTES])
+            send(confined.END, about)
 
 
 def _attachments(compound: Any) -> Iterator[list[str]]:

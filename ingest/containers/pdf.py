@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
-from os import fstat
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from ingest.containers import pdfreader
-from ingest.containers.guard import Confinement, Guarded, Outcome
+from ingest.containers.guard import GuardedFiles, declared_type
 from ingest.containers.stream import FileEnd
 from ingest.mime.defects import Defect
 
@@ -32,15 +33,6 @@ _SIGNS = re.compile(
     rb"|(Encrypt\s{0,8}(?:[0-9]{1,10}\s{1,8}[0-9]{1,5}\s{1,8}R|<<)))"
 )
 _SEAM_BYTES = 64  # longer than any sign
-
-_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}")
-_OUTCOMES: dict[Outcome, frozenset[Defect]] = {
-    Outcome.DONE: frozenset(),
-    Outcome.STOPPED: frozenset({Defect.CONTAINER_STOPPED}),
-    Outcome.BROKEN: frozenset({Defect.CONTAINER_BROKEN}),
-}
-_LEFT_OUT = {pdfreader.LIMIT: Defect.CONTAINER_LIMIT, pdfreader.UNREAD: Defect.PDF_UNREAD}
-_OVERHEAD = 2**20  # frames and names
 
 
 class PdfScan:
@@ -74,10 +66,10 @@ class PdfScan:
                 return
 
 
-class PdfFiles:
-    """The files that the catalog of a PDF names, read in a guarded process; files named by pages are ignored.
+class PdfFiles(GuardedFiles):
+    """The files that the catalog of a PDF names; see `GuardedFiles`. Files named by pages are ignored.
 
-    Invoices come first, so that limits cut them last. Iterate once. Nothing is raised because of the content.
+    Invoices come first, so that limits cut them last.
 
     Args:
         file: descriptor of a complete regular file with the PDF; its position is not changed.
@@ -88,66 +80,36 @@ class PdfFiles:
 
     Attributes:
         encrypted: whether it is encrypted; it is still read if it opens without a password.
-        defects: of the PDF.
-        waited: seconds spent waiting for the process.
     """
 
     def __init__(self, file: int, scan: PdfScan, limits: ContainerLimits, *, max_bytes: int, seconds: float) -> None:
-        self._file, self._scan, self._limits = file, scan, limits
-        most = max(limits.ratio_free, limits.ratio * fstat(file).st_size)
-        self._bytes, self._seconds = min(max_bytes, most), seconds
+        super().__init__(pdfreader.MODULE, file, limits, max_bytes=max_bytes, seconds=seconds)
+        self._scan = scan
         self.encrypted = scan.encrypted
-        self.defects: set[Defect] = set()
-        self.waited = 0.0
 
+    @override
     def __iter__(self) -> Iterator[FileEvent]:
-        """Yield the bytes of each file, then its end.
-
-        Raises:
-            GuardError: the process cannot be started.
-        """
         if not self._scan.holds_files:
             return
         if find_spec("pypdf") is None:
             self.defects.add(Defect.PDF_UNREAD)
             return
-        limits = self._limits
-        confinement = Confinement(
-            cpu_seconds=limits.child_seconds,
-            memory_bytes=limits.child_bytes,
-            seconds=self._seconds,
-            output_bytes=self._bytes + self._bytes // 64 + _OVERHEAD,
-        )
-        arguments = (str(limits.children), str(self._bytes))
-        with Guarded(pdfreader.MODULE, self._file, confinement, arguments) as child:
-            unfinished = False
-            for kind, payload in child:
-                self.waited = child.waited
-                if kind == pdfreader.BYTES:
-                    unfinished = True
-                    yield payload
-                elif kind == pdfreader.END:
-                    unfinished = False
-                    yield _end(payload)
-                else:
-                    self._note(kind, payload)
-            self.waited = child.waited
-        defects = _OUTCOMES[child.outcome]
-        self.defects.update(defects)
-        if unfinished:
-            yield FileEnd(defects=defects)
+        yield from super().__iter__()
 
+    @override
+    def _end(self, payload: bytes) -> FileEnd:
+        media_type, _, name = payload[1:].decode("utf-8", "replace").partition("\0")
+        return FileEnd(
+            filename=name or None,
+            declared_type=declared_type(media_type),
+            defects=frozenset({Defect.CONTAINER_BROKEN}) if payload[:1] == pdfreader.YES else frozenset(),
+        )
+
+    @override
     def _note(self, kind: int, payload: bytes) -> None:
         if kind == pdfreader.OPENED:
             self.encrypted = payload == pdfreader.YES
+        elif kind == pdfreader.UNREAD:
+            self.defects.add(Defect.PDF_UNREAD)
         else:
-            self.defects.add(_LEFT_OUT.get(kind, Defect.CONTAINER_BROKEN))
-
-
-def _end(payload: bytes) -> FileEnd:
-    media_type, _, name = payload[1:].decode("utf-8", "replace").partition("\0")
-    return FileEnd(
-        filename=name or None,
-        declared_type=media_type.lower() if _TYPE.fullmatch(media_type.lower()) else "application/octet-stream",
-        defects=frozenset({Defect.CONTAINER_BROKEN}) if payload[:1] == pdfreader.YES else frozenset(),
-    )
+            super()._note(kind, payload)

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 MODULE = "ingest.containers.pdfreader"
 
-# Frames. OPENED says whether the PDF is encrypted. END follows the BYTES of a file: a damaged flag, the media type, a
-# NUL, the name. The others report omissions: LIMIT (beyond a limit), DAMAGED (unreadable), UNREAD (pypdf or a cipher
-# library is missing).
-OPENED, BYTES, END, LIMIT, DAMAGED, UNREAD = range(confined.OWN_KINDS, confined.OWN_KINDS + 6)
+# The payload of END is a damaged flag, a media type, a NUL and a name. OPENED has YES if the PDF is encrypted,
+# UNREAD reports that pypdf or a cipher library is missing.
+OPENED, UNREAD = confined.OWN_KINDS, confined.OWN_KINDS + 1
 NO, YES = b"0", b"1"
 
 INVOICE_NAMES = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml"})
@@ -65,7 +64,7 @@ class _Sender:
     def send(self, found: list[_Embedded]) -> None:
         """Send the files within the limits."""
         if len(found) > self._files:
-            self._send(LIMIT, b"")
+            self._send(confined.LIMIT, b"")
         for embedded in found[: self._files]:
             self._send_one(embedded)
 
@@ -76,22 +75,22 @@ class _Sender:
         try:
             data = embedded.stream.get_data()
         except LimitReachedError:
-            self._send(LIMIT, b"")
+            self._send(confined.LIMIT, b"")
         except (DependencyError, MemoryError):
             raise
         except Exception:  # noqa: BLE001 - pypdf raises many types; the next file may be intact
-            self._send(DAMAGED, b"")
+            self._send(confined.DAMAGED, b"")
         else:
             if len(data) > self._bytes:
-                self._send(LIMIT, b"")
+                self._send(confined.LIMIT, b"")
                 return
             self._bytes -= len(data)
             for at in range(0, len(data), confined.FRAME_BYTES):
-                self._send(BYTES, data[at : at + confined.FRAME_BYTES])
+                self._send(confined.BYTES, data[at : at + confined.FRAME_BYTES])
             damaged = self._damage.seen or len(data) < _declared_size(embedded.stream)
             media_type = str(embedded.stream.get("/Subtype", "")).removeprefix("/")[:_TYPE_LENGTH]
             text = f"{media_type}\0{embedded.name}".encode("utf-8", "replace")
-            self._send(END, (YES if damaged else NO) + text)
+            self._send(confined.END, (YES if damaged else NO) + text)
 
 
 def _work(file: BufferedReader, send: Send, arguments: list[str]) -> None:

@@ -136,7 +136,7 @@ def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr("ingest.containers.pdf.Guarded", refuse)
+    monkeypatch.setattr("ingest.containers.guard.Guarded", refuse)
 
 
 def test_no_process_is_started_without_files(no_process: None) -> None:
