@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,7 @@ class Sent:
     raw: bytes
     marker: bytes
     drop_id: bytes
+    padding: int = 0
     removed: bool = False
     may_be_cut: bool = False
     lost: bool = False
@@ -127,6 +128,7 @@ class World:
         self.sinks = {name: MemorySink(name) for name in SINKS[NEW]}
         self.hosts: list[Host] = []
         self.repeats_allowed = False
+        self.clock_error = 0.0
         self.damaged: dict[str, bytes] = {}  # right bytes of altered objects, by key; empty for planted ones
         self.restore = self.ledger.snapshot()
         self.since_snapshot = 0.0
@@ -214,13 +216,20 @@ class World:
 
     # --- people and programs outside ---------------------------------------------------------------------------
 
-    def deliver(self, box: str, unique_id: bytes | None = None, *, cut: bool = False, text: str = "") -> Sent:
-        """Deliver a message whose size no other has, under a new unique-id or the given one."""
+    def deliver(
+        self, box: str, unique_id: bytes | None = None, *, cut: bool = False, size_of: Sent | None = None
+    ) -> Sent:
+        """Deliver a message under a new unique-id or the given one; no other has its size, unless one is given.
+
+        Unique-id and size are all that a listing shows: if both are those of a message that somebody else deleted,
+        nobody can tell the two apart.
+        """
         number = len(self.sent) + 1
+        padding = "x" * (number if size_of is None else size_of.padding)
         marker = b"marker-%04d" % number
-        body = f"{marker.decode()}{text}\n.\n{'x' * number}" if cut else f"{marker.decode()}{text}{'x' * number}"
+        body = f"{marker.decode()}\n.\n{padding}" if cut else f"{marker.decode()}{padding}"
         raw = mail(marker.decode(), body.replace("\n", "\r\n"))
-        sent = Sent(box, raw, marker, b"id-%04d" % number, may_be_cut=cut)
+        sent = Sent(box, raw, marker, b"id-%04d" % number, len(padding), may_be_cut=cut)
         drop = self.drops[box]
         drop.messages[sent.drop_id] = raw
         if unique_id is not None:
@@ -265,13 +274,25 @@ class World:
             for drop in self.drops.values():
                 drop.drop_session()
 
+    def deleted_messages(self, box: str) -> list[Sent]:
+        """Return the messages that we deleted on the server, if nothing else has happened so far."""
+        drop, store = self.drops[box], self.store
+        if self.repeats_allowed or store.forgets or store.page or store.loses_answers or store.fault:
+            return []
+        if drop.session_ends_after is not None or drop.refused or drop.breaks_after:
+            return []
+        return [
+            sent for sent in self.sent if sent.box == box and not sent.removed and sent.drop_id not in drop.messages
+        ]
+
     def step_clock(self, seconds: float) -> None:
         """Set the wall clock of everybody; only monotonic clocks do not notice."""
         self.clock.time += seconds
-        self.since_snapshot = 0.0
+        self.clock_error += seconds
 
     def end_faults(self) -> None:
         """End every fault; what was lost stays lost, and servers keep their habits."""
+        self.step_clock(-self.clock_error)
         for store in self.stores:
             store.forgets, store.page, store.loses_answers, store.fault = frozenset(), None, False, None
         for sink in self.sinks.values():
@@ -455,9 +476,13 @@ class WatchedSession(Maildrop):
     def fetch(
         self, wanted: Sequence[Listed], spool: Callable[[Listed], SpoolT]
     ) -> Generator[Fetched[SpoolT] | NotFetched]:
-        for message in self._session.fetch(wanted, spool):
-            gate()
-            yield message
+        with closing(self._session.fetch(wanted, spool)) as messages:
+            while True:
+                gate()
+                message = next(messages, None)
+                if message is None:
+                    return
+                yield message
 
     @override
     def top(self, listed: Listed) -> bytes:

@@ -1,0 +1,189 @@
+"""The model finds each known fault: taken out of the product again, its fix is missed within a few examples.
+
+Each case takes out one defence and lets only those things happen that matter for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from ingest.errors import ObjectExistsError
+from ingest.ports.maildrop import Fetched
+from ingest.ports.schedule import Precedence
+from ingest.testing import MemoryEventLog, MemoryLedger
+from ingest.usecases.claims import LeaseKeeper
+from ingest.usecases.poll.proof import StoreIdentity, StoreProof
+from ingest.usecases.process.processor import Processor
+from ingest.usecases.recover.republish import StreamIds
+from tests.model.machine import Machine
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Iterator
+
+EXAMPLES = 300
+RULES = frozenset(name for name in vars(Machine) if hasattr(getattr(Machine, name), "hypothesis_stateful_rule"))
+
+SETTINGS = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=30,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
+)
+
+
+def by_unique_id_alone(maildrop: bytes, unique_id: bytes, size: int | None) -> bytes:
+    return hashlib.sha256(unique_id).digest()[:16]
+
+
+def by_size_and_unique_id_alone(maildrop: bytes, unique_id: bytes, size: int | None) -> bytes:
+    return hashlib.sha256(b"%d %s" % (size or 0, unique_id)).digest()[:16]
+
+
+def unverified_chunks(raw: io.BufferedReader, source: object) -> Iterator[bytes]:
+    yield raw.read()
+
+
+def any_object_will_do(found: object, **_: object) -> None:
+    raise ObjectExistsError("there is something under this key")
+
+
+def always_newest(ledger: MemoryLedger, digest: str, epoch: int = 0, silence: float = 0.0) -> Precedence:
+    ledger._last_epoch += 1
+    ledger._newest = ledger._last_epoch, digest, 0.0
+    return Precedence(ledger._last_epoch, newest=True)
+
+
+def retire_at_once(trim: Callable[..., int]) -> Callable[..., int]:
+    return lambda log, sinks, _=0.0: trim(log, sinks, 0.0)
+
+
+class Unfixed(NamedTuple):
+    """A defence that is taken out.
+
+    Attributes:
+        changes: what replaces the functions that make up the defence.
+        rules: what may happen.
+        broken: the words of the promise that is broken.
+    """
+
+    changes: list[tuple[Any, str, Any]]
+    rules: str
+    broken: str
+
+
+CASES = {
+    "1 unique-id alone": Unfixed(
+        [("ingest.usecases.poll.identity", "listing_digest", by_unique_id_alone)],
+        "deliver_under_a_used_id service_works somebody_else_deletes",
+        "is not stored|DELE of",
+    ),
+    "1 deleted ids are kept": Unfixed(
+        [(MemoryLedger, "forget", lambda *_: 0)],
+        "deliver deliver_in_place_of_a_deleted_message service_works",
+        "DELE of .* whose bytes are not in the store",
+    ),
+    "1 message numbers": Unfixed(
+        [
+            ("ingest.usecases.poll.identity", "listing_digest", by_unique_id_alone),
+            ("ingest.usecases.poll.identity", "unreliable", lambda _: set()),
+        ],
+        "deliver server_changes_a_habit somebody_else_deletes service_works",
+        "is not stored|DELE of|times",
+    ),
+    "2 stores have no identity": Unfixed(
+        [(StoreIdentity, "read", lambda _: b"0" * 16)],
+        "deliver service_works store_is_swapped store_is_emptied",
+        "is not stored",
+    ),
+    "2 no proof": Unfixed(
+        [(StoreProof, "held", lambda _self, _box, due: [True] * len(due))],
+        "deliver service_works store_is_emptied store_loses_an_object",
+        "DELE of .* whose bytes are not in the store",
+    ),
+    "3 acknowledged is stored": Unfixed(
+        [(StoreProof, "held", lambda _self, _box, due: [True] * len(due))],
+        "deliver service_works store_forgets_what_it_acknowledges",
+        "DELE of",
+    ),
+    "3 any object is the mail": Unfixed(
+        [("ingest.adapters.stores.memory", "raise_exists", any_object_will_do)],
+        "deliver service_works somebody_writes_an_empty_object",
+        "describes another message",
+    ),
+    "3 raw is not compared": Unfixed(
+        [("ingest.usecases.process.processor", "_verified_chunks", unverified_chunks)],
+        "deliver process_works store_alters_unprocessed_mail",
+        "describes another message",
+    ),
+    "4 every message is whole": Unfixed(
+        [(Fetched, "may_be_cut", False)],
+        "deliver_without_dot_stuffing service_works",
+        "DELE of .* whose bytes are not in the store",
+    ),
+    "5 the watermark does not wait": Unfixed(
+        [(MemoryLedger, "unknown", lambda *_: 0)],
+        "deliver service_delivers_nothing only_the_relay_works ledger_loses_its_last_second",
+        "the event of .* has not reached",
+    ),
+    "6 every configuration is the newest": Unfixed(
+        [
+            (MemoryLedger, "announce", always_newest),
+            (MemoryEventLog, "trim", retire_at_once(MemoryEventLog.trim)),
+        ],
+        "deliver process_works scheduler_ticks",
+        r"the event of .* has not reached \['added'\]|added got .* times",
+    ),
+    "7 no proof and keys are lost": Unfixed(
+        [(StoreProof, "held", lambda _self, _box, due: [True] * len(due))],
+        "deliver process_works time_passes ledger_loses_a_key",
+        "DELE of .* which has no manifest",
+    ),
+    "7 lost keys are not noticed": Unfixed(
+        [(MemoryLedger, "restart", lambda _: None)],
+        "deliver process_works ledger_loses_a_key",
+        "was not processed|has not reached",
+    ),
+    "8 late writers are not stopped": Unfixed(
+        [
+            (Processor, "retract", lambda *_: False),
+            (LeaseKeeper, "confirm", lambda *_: None),
+        ],
+        "deliver process_is_stopped service_works somebody_purges stopped_process_continues",
+        "which was purged",
+    ),
+    "9 the stream is not asked": Unfixed(
+        [(StreamIds, "read", lambda _: frozenset())],
+        "deliver service_works server_changes_all_ids",
+        "times",
+    ),
+}
+
+
+def machine_with(names: str) -> type[Machine]:
+    """Return the machine with some of its rules only."""
+    wanted = set(names.split())
+    assert wanted <= RULES
+    return type("Focused", (Machine,), dict.fromkeys(RULES - wanted))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_model_finds_the_fault_when_its_fix_is_taken_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES[name]
+    for where, attribute, value in case.changes:
+        if isinstance(where, str):
+            monkeypatch.setattr(f"{where}.{attribute}", value)
+        else:
+            monkeypatch.setattr(where, attribute, value)
+    with pytest.raises(AssertionError, match=case.broken):
+        run_state_machine_as_test(machine_with(case.rules), settings=SETTINGS)
