@@ -111,11 +111,8 @@ def _read_file(file: Path) -> Document:
         document.problems.append(f"{file}: cannot be read ({error.strerror}); check path and permissions")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = _QUOTED.sub("something", error.problem or error.context or "it ends unexpectedly")
         place = f"{file}:{mark.line + 1}: column {mark.column + 1}" if mark else str(file)
-        document.problems.append(
-            f"{place}: is not valid YAML ({what}); check indentation, brackets and quotes here and in the line before"
-        )
+        document.problems.append(f"{place}: is not valid YAML{_yaml_words(error, file)}")
     except (yaml.YAMLError, UnicodeError):
         document.problems.append(f"{file}: is not UTF-8; save it as UTF-8")
     except RecursionError:
@@ -123,6 +120,22 @@ def _read_file(file: Path) -> Document:
     except _TooLargeError as error:
         document.problems.append(f"{file}: {error}")
     return document
+
+
+def _yaml_words(error: yaml.MarkedYAMLError, file: Path) -> str:
+    """Return what is wrong with the YAML, and the remedy."""
+    problem = error.problem or error.context or "it ends unexpectedly"
+    if "double-quoted" in (error.context or "") and "escape" in problem:
+        return ": in double quotes a backslash begins an escape; use single quotes, as in 'corp\\user'"
+    if error.problem_mark is not None and _is_indented_by_tab(file, error.problem_mark.line):
+        return ": the line is indented by a tab; use spaces"
+    what = _QUOTED.sub("something", problem)
+    return f" ({what}); check indentation, brackets and quotes here and in the line before"
+
+
+def _is_indented_by_tab(file: Path, number: int) -> bool:
+    lines = _bytes(file).splitlines()
+    return number < len(lines) and b"\t" in lines[number][: len(lines[number]) - len(lines[number].lstrip())]
 
 
 def _bytes(file: Path) -> bytes:

@@ -89,7 +89,9 @@ def _host(value: str) -> str:
 
 def _one_line(value: str) -> str:
     if _CONTROL.search(value):
-        raise ValueError("must not contain control characters")
+        raise ValueError(
+            "must not contain control characters; a backslash in double quotes makes them, so use single quotes"
+        )
     return value
 
 

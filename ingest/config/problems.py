@@ -40,6 +40,21 @@ _WORDS = {
     "string_too_long": "must not have more than {max_length} characters",
     "string_too_short": "must not be empty",
 }
+# What other programs call an option.
+_ELSEWHERE = {
+    "ssl": "tls",
+    "use_ssl": "tls",
+    "starttls": "tls",
+    "server": "host",
+    "user": "username",
+    "login": "username",
+    "pass": "password",
+    "mail": "username",
+    "delete": "policy",
+    "keep": "policy",
+    "verify": "ca",
+    "poll_interval": "interval",
+}
 # The patterns of options, in words.
 _PATTERNS = {
     "id": "write at most 64 lower-case letters, digits, dots, dashes and underscores, the first a letter or digit",
@@ -122,7 +137,8 @@ def _listed(expected: str) -> str:
 
 
 def _unknown_option(name: str, options: list[str]) -> str:
-    close = difflib.get_close_matches(name, options, 1)
+    known = _ELSEWHERE.get(name.lower(), "")
+    close = [known] if known in options else difflib.get_close_matches(name, options, 1)
     meant = f"did you mean `{close[0]}`? " if close else ""
     return f"is not an option; {meant}possible here: {', '.join(options)}"
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # A server that has answered this many pipelined commands does support pipelining; if it falls silent now, the
 # connection is dead.
 _PROVEN = 100
+# How long a server may take to greet before it is asked whether it expects TLS from the start.
+_SILENT_SECONDS = 5.0
 # How long a server may take to close a connection after it has answered QUIT.
 _CLOSING_SECONDS = 1.0
 
@@ -71,13 +73,23 @@ class Dialogue:
             self._protocol.receive(self._connection.arrived())
         return self._protocol.in_step
 
-    def greeting(self) -> Greeting:
-        """Return the server's greeting."""
+    def greeting(self, silent: Callable[[], None] = lambda: None) -> Greeting:
+        """Return the server's greeting.
+
+        `silent` is called once if the server has not greeted within a few seconds; its error ends the wait.
+        """
         words = (
             "The server did not greet within {:g} s. "
             "If this is a port for TLS from the start (mostly 995), set `tls: implicit`."
         )
-        event = self._event(self._deadlines.reply, words)
+        first = min(_SILENT_SECONDS, self._deadlines.reply)
+        try:
+            event = self._event(first, words.replace("{:g}", f"{self._deadlines.reply:g}"))
+        except MaildropTimeoutError:
+            if first == self._deadlines.reply or self._clock() >= self._end.at:
+                raise
+            silent()
+            event = self._event(self._deadlines.reply - first, words.replace("{:g}", f"{self._deadlines.reply:g}"))
         assert isinstance(event, Greeting)
         return event
 

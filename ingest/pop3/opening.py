@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingest.domain.mailbox import Tls
-from ingest.errors import MaildropTlsError
+from ingest.errors import MaildropError, MaildropTlsError
 from ingest.pop3 import capabilities, commands, refusals
 from ingest.pop3.authentication import require_offered
 from ingest.pop3.connection import Connection
@@ -17,7 +17,7 @@ from ingest.pop3.dial import dial
 from ingest.pop3.dialogue import Dialogue
 from ingest.pop3.events import Reply
 from ingest.pop3.protocol import Pop3Protocol, WireLimits
-from ingest.pop3.tls_errors import translated
+from ingest.pop3.tls_errors import is_no_tls, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # The commands pipelined behind a login. CAPA is always among them: it costs no extra round trip, LOGIN-DELAY and
 # EXPIRE may change with the login (RFC 2449 section 5), and the remembered PIPELINING is corrected.
 _FOLLOWING = (commands.CAPA, *commands.LISTING)
+# Seconds for each of connecting and handshake, to find out whether a silent server expects TLS.
+_PROBE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,36 @@ class Opening:
         return LoggedIn(after, pipelining=self._ahead(after), listing=ahead)
 
     def _greeting(self) -> None:
-        greeting = self.dialogue.greeting()
+        plain = self._server.tls is not Tls.IMPLICIT
+        greeting = self.dialogue.greeting(self._require_no_tls) if plain else self.dialogue.greeting()
         if not greeting.status.ok:
             raise refusals.command_refused(greeting.status, "the connection")
         self._timestamp = greeting.timestamp
+
+    def _require_no_tls(self) -> None:
+        """Raise `MaildropTlsError` if a server that does not greet speaks TLS from the start.
+
+        It waits for us then, as we wait for it. It is asked on a connection of its own: a slow server may greet yet.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent over it
+        try:
+            sock = dial(
+                self._server,
+                self._credentials.proxy,
+                resolver=self._hosts.resolver,
+                acquire_slot=self._acquire_slot,
+                clock=self._clock,
+                deadline=self._within(_PROBE_SECONDS, ""),
+            )
+            with closing(Connection(sock, self._clock)) as connection:
+                connection.secure(context, self._server.host, self._within(_PROBE_SECONDS, ""))
+        except MaildropError:
+            return
+        except ssl.SSLError as error:
+            if is_no_tls(error):
+                return
+        raise MaildropTlsError(f"{self._server.label} expects TLS from the start on this port: set `tls: implicit`.")
 
     def _capabilities(self) -> Capabilities:
         self.dialogue.send(commands.CAPA)

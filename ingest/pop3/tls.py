@@ -143,8 +143,16 @@ def _made(settings: _Settings) -> ssl.SSLContext:
 def _verifying(ca_file: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise MaildropTlsError(f"The CA file {ca_file} cannot be read as PEM: {error.strerror or error}.") from error
+    except ssl.SSLError as error:
+        raise MaildropTlsError(
+            f"The CA file {ca_file} contains no certificate in PEM: write the CA's certificate into it."
+        ) from error
+    except FileNotFoundError as error:
+        raise MaildropTlsError(f"The CA file {ca_file} does not exist: correct `ca`, or put it there.") from error
+    except OSError as error:
+        raise MaildropTlsError(
+            f"The CA file {ca_file} cannot be read ({error.strerror}): make it readable for the service's user."
+        ) from error
 
 
 def _load(context: ssl.SSLContext, certificate: ClientCertificate) -> None:

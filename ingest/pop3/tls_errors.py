@@ -92,7 +92,7 @@ def translated(
         return MaildropTlsError(_certificate_words(error, server, chain))
     reason = error.reason or ""
     alert = reason.partition(_ALERT)[2]
-    if reason in _NO_TLS_REASONS:
+    if is_no_tls(error):
         return MaildropTlsError(
             f"{server.label} does not speak TLS on this port from the start: "
             "use its TLS port (usually 995), or set `tls: starttls`."
@@ -106,6 +106,11 @@ def translated(
     if remedy is not None:
         return MaildropTlsError(f"{server.label} {remedy}")
     return MaildropTlsError(f"TLS with {server.label} failed: {reason or 'no reason given'}.")
+
+
+def is_no_tls(error: ssl.SSLError) -> bool:
+    """Whether a handshake failed because the server does not speak TLS on this port."""
+    return error.reason in _NO_TLS_REASONS
 
 
 def after_handshake(error: ssl.SSLError, *, with_certificate: bool) -> MaildropTlsError | MaildropConnectError:

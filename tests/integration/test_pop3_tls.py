@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import ssl
+import threading
+import time
 import warnings
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -18,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from ingest.domain.mailbox import Credentials, Deadlines, Mailbox, Server, Tls
-from ingest.errors import MaildropConnectError, MaildropTimeoutError, MaildropTlsError
+from ingest.errors import MaildropConnectError, MaildropTemporaryError, MaildropTimeoutError, MaildropTlsError
+from ingest.pop3 import dialogue
 from ingest.pop3.connector import Pop3Connector
 from ingest.pop3.tls_errors import translated
 from tests.support.scripted_pop3 import (
@@ -35,7 +40,7 @@ from tests.support.scripted_pop3 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 CREDENTIALS = Credentials("joe", "secret")
@@ -276,12 +281,66 @@ def test_connection_closed_during_the_handshake_is_reported() -> None:
 
 
 def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MaildropTlsError, match=r"missing\.pem"):
+    with pytest.raises(MaildropTlsError, match=r"missing\.pem does not exist: correct `ca`"):
         polled([Drain()], ca_file=str(tmp_path / "missing.pem"))
     empty = tmp_path / "empty.pem"
     empty.touch()
-    with pytest.raises(MaildropTlsError, match=r"empty\.pem"):
+    with pytest.raises(MaildropTlsError, match=r"empty\.pem contains no certificate"):
         polled([Drain()], ca_file=str(empty))
+
+
+@contextmanager
+def greeting_late(context: ssl.SSLContext | None, seconds: float) -> Iterator[int]:
+    """A server that greets each client after that many seconds, after a handshake if it has a context; its port."""
+    over = threading.Event()
+
+    def serve(sock: socket.socket) -> None:
+        with suppress(OSError), closing(context.wrap_socket(sock, server_side=True) if context else sock) as ready:
+            over.wait(seconds)
+            ready.sendall(b"-ERR [SYS/TEMP] late\r\n")
+            ready.recv(1)
+
+    def accept() -> None:
+        while not over.is_set():
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        yield port
+        over.set()
+        socket.create_connection(("127.0.0.1", port)).close()
+        thread.join()
+
+
+@pytest.mark.parametrize("tls", [Tls.NONE, Tls.STARTTLS])
+@pytest.mark.parametrize("old", [False, True])
+def test_server_that_waits_for_tls_is_recognised_before_the_deadline(
+    authority: trustme.CA,
+    monkeypatch: pytest.MonkeyPatch,
+    tls: Tls,
+    old: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """It is silent, as it waits for us as we wait for it."""
+    monkeypatch.setattr(dialogue, "_SILENT_SECONDS", 0.1)
+    context = serving(authority.issue_cert("127.0.0.1"))
+    if old:
+        old_tls(context, authority)
+    with greeting_late(context, 30) as port:
+        target = Mailbox("m", Server("127.0.0.1", port, tls), deadlines=Deadlines(reply=30))
+        began = time.monotonic()
+        with pytest.raises(MaildropTlsError, match="expects TLS from the start on this port: set `tls: implicit`"):
+            Pop3Connector()(target, CREDENTIALS, lambda *_: None, lambda _: None)
+        assert time.monotonic() - began < 15
+
+
+def test_slow_server_without_tls_may_greet_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialogue, "_SILENT_SECONDS", 0.05)
+    with greeting_late(None, 0.3) as port:
+        target = Mailbox("m", Server("127.0.0.1", port, Tls.NONE), deadlines=Deadlines(reply=10))
+        with pytest.raises(MaildropTemporaryError, match="late"):
+            Pop3Connector()(target, CREDENTIALS, lambda *_: None, lambda _: None)
 
 
 def test_one_context_serves_all_mailboxes_with_the_same_ca(authority: trustme.CA, ca_file: str) -> None:

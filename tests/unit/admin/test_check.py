@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,6 +143,26 @@ def test_options_that_weaken_tls_are_reported(server: Server, warning: str) -> N
         assert finding.ok
         assert warning in finding.detail
         assert ("weak TLS" in finding.detail) == bool(warning)
+
+
+def test_parts_are_tried_side_by_side_and_reported_in_order() -> None:
+    """One that does not answer holds up no other: each of these waits for all."""
+    met = threading.Barrier(3, timeout=30)
+
+    def meet(operation: str, _key: str) -> None:
+        if operation == "put":
+            met.wait()
+
+    with bench(mailbox("a"), mailbox("b")) as b:
+        b.store.fault = meet
+        connect = b.poller.connect
+
+        def connected(*arguments: object) -> object:
+            met.wait()
+            return connect(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+        object.__setattr__(b.poller, "connect", connected)
+        assert list(check(b)) == ["ledger", "store", "sink", "a", "b"]
 
 
 def test_problems_of_the_ledger_are_reported_and_warnings_are_no_failure() -> None:

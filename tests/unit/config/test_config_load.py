@@ -139,6 +139,8 @@ def test_merge_keys_spare_writing_a_server_often(write: Write) -> None:
     ("options", "place", "words"),
     [
         ("prot: 995", ":8: mailboxes[0].prot: ", "did you mean `port`?"),
+        ("ssl: true", ":8: mailboxes[0].ssl: ", "did you mean `tls`?"),
+        ("user: x", ":8: mailboxes[0].user: ", "possible here: auth"),
         ("servername: x", ":8: mailboxes[0].servername: ", "possible here: auth, authserv_id, ca, "),
         ("provider: gmial", ":8: mailboxes[0].provider: ", "generic, gmail, microsoft365, yahoo, zoho"),
         ("tls_minimum: 1.1", ":8: mailboxes[0].tls_minimum: ", "must be one of: 1.0, 1.2, 1.3"),
@@ -250,6 +252,32 @@ def test_login_whose_type_is_named_like_an_option_is_reported_at_the_right_place
     write: Write, auth: str, found: str
 ) -> None:
     assert found in problem(write(with_mailbox().replace(AUTH, f"auth: {auth}")))
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        (
+            'mailboxes:\n  - id: a\n    auth: {username: "corp\\user"}\n',
+            ":5: column ",
+            "use single quotes, as in 'corp\\user'",
+        ),
+        ('mailboxes:\n  - id: a\n    auth: {username: "corp\\yan"}\n', ":5: column ", "use single quotes"),
+        ("mailboxes:\n\t- id: a\n", ":4: column ", "indented by a tab; use spaces"),
+        ("mailboxes:\n  - id: a\n  \thost: b\n", ":5: column ", "indented by a tab; use spaces"),
+        ("mailboxes: [\n", "", "check indentation, brackets and quotes"),
+    ],
+)
+def test_usual_slips_in_yaml_are_named(write: Write, text: str, place: str, words: str) -> None:
+    found = problem(write(text))
+    assert place in found
+    assert words in found
+
+
+def test_backslash_that_became_a_control_character_is_named(write: Write) -> None:
+    """YAML reads the backslash and the b as a backspace."""
+    auth = 'auth: {type: password, username: "corp\\bob", password: env:P}'
+    assert "use single quotes" in problem(write(with_mailbox().replace(AUTH, auth)))
 
 
 @pytest.mark.parametrize("written", ["1.0", "'1.0'", "1"])
