@@ -116,7 +116,8 @@ def test_failed_messages_stay_failed() -> None:
     with bench() as b:
         fetched(b, 1)
         for _ in range(MESSAGE_TRIES):
-            assert b.ledger.messages.claim(1, 60), "claimed, and its worker is killed"
+            (claim,) = b.ledger.messages.claim(1, 60)
+            assert b.ledger.messages.begin_attempt(claim), "and its worker is killed"
             b.clock.time += 61
         b.process_stage.run(never)
         assert b.ledger.counts()["failed"] == 1
