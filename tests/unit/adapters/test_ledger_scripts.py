@@ -20,8 +20,10 @@ SCRIPTS = sorted(FILES.keys() - INCLUDED)
 
 
 def names(text: str, what: str) -> tuple[list[str], bool]:
-    """The names in a script's line of KEYS or ARGV, and whether the last one repeats. Groups in brackets repeat."""
-    (line,) = re.findall(rf"^-- {what}:(.*)$", text, re.MULTILINE)
+    """The names in a script's list of KEYS or ARGV, and whether the last one repeats. Groups in brackets repeat."""
+    keys, _, rest = text.partition("\n-- ARGV:")
+    listed = keys.removeprefix("-- KEYS:") if what == "KEYS" else rest.partition("\n")[0]
+    line = listed.replace("\n--", "")
     repeats = line.endswith("...")
     fixed = re.sub(r"\(.*\)\.\.\.$", "...", line).removesuffix("...")
     return [name.strip() for name in fixed.split(",") if name.strip()], repeats
@@ -33,9 +35,10 @@ def code(text: str) -> str:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_begins_with_its_keys_and_arguments(name: str) -> None:
-    first, second, *_ = FILES[name].splitlines()
-    assert first.startswith("-- KEYS:")
-    assert second.startswith("-- ARGV:")
+    keys, arguments, _ = FILES[name].partition("\n-- ARGV:")
+    assert keys.startswith("-- KEYS:")
+    assert all(line.startswith("-- ") for line in keys.splitlines())
+    assert arguments
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -43,7 +46,7 @@ def test_script_begins_with_its_keys_and_arguments(name: str) -> None:
 def test_every_key_and_argument_is_named_and_used(name: str, what: str) -> None:
     named, repeats = names(FILES[name], what)
     used = {int(index) for index in re.findall(rf"{what}\[(\d+)\]", code(FILES[name]))}
-    loops = re.search(rf"\b{what}\[[a-z]|#{what}|ipairs\({what}\)", code(FILES[name])) is not None
+    loops = re.search(rf"\b{what}\[[a-z]|#{what}|(?:ipairs|unpack)\({what}", code(FILES[name])) is not None
     assert used <= set(range(1, len(named) + 1))
     assert loops if repeats else loops or len(used) == len(named)
 

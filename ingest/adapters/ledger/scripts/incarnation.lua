@@ -1,5 +1,5 @@
--- KEYS: incarnation, counts, rejecting sinks, events, failed, open, open since, due, claimed, fences, tries messages;
--- for each sink its dead-letter queue, due, claimed, fences, tries, append times of its retrying events
+-- KEYS: incarnation, counts, rejecting sinks, events, failed, open, open since, due, claimed, fences, tries,
+-- (dead-letter queue of a sink, due, claimed, fences, tries, append times of its retrying events)...
 -- ARGV: run id, new id, sink...
 -- Returns the id of this incarnation of the ledger's data, and the names of what is lost, if anything is.
 -- Every script that changes one of these keys counts along. Where the counts disagree a key was lost: evicted, or

@@ -1,4 +1,4 @@
--- KEYS: due, claimed, fences, tries, appended; rejected and counts unless the event is to stay
+-- KEYS: due, claimed, fences, tries, appended, rejected, counts; without the last two the event stays rejected
 -- ARGV: event id, sink
 -- Atomic, because the delivery watermark waits for every event with an append time: an event that kept it after
 -- leaving the work set would hold back the watermark forever.
