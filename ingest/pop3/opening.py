@@ -92,7 +92,13 @@ class Opening:
         self._timestamp: bytes | None = None
 
     def connect(self) -> Connection:
-        """Connect over TCP. The caller closes the connection if a later step fails."""
+        """Connect over TCP. The caller closes the connection if a later step fails.
+
+        Raises:
+            MaildropTlsError: the CA file or the client certificate cannot be used; nobody was dialled.
+        """
+        if self._server.tls is not Tls.NONE:
+            self._contexts.context(self._server, self._credentials.certificate)
         seconds = self._mailbox.deadlines.connect
         words = (
             f"{self._server.label} did not accept a connection within {seconds:g} s: check `host`, `port`, firewall."

@@ -343,6 +343,14 @@ def test_slow_server_without_tls_may_greet_until_the_deadline(monkeypatch: pytes
             Pop3Connector()(target, CREDENTIALS, lambda *_: None, lambda _: None)
 
 
+def test_unusable_ca_file_is_reported_before_anybody_is_dialled(tmp_path: Path) -> None:
+    server = Server("127.0.0.1", 1, ca_file=str(tmp_path / "missing.pem"))
+    dialled: list[str] = []
+    with pytest.raises(MaildropTlsError, match="does not exist"):
+        Pop3Connector()(Mailbox("m", server), CREDENTIALS, lambda *_: None, dialled.append)
+    assert not dialled
+
+
 def test_one_context_serves_all_mailboxes_with_the_same_ca(authority: trustme.CA, ca_file: str) -> None:
     """Making one costs 30 ms of CPU."""
     connector = Pop3Connector()
