@@ -59,6 +59,14 @@ CONTRADICTIONS: dict[str, tuple[Object, str]] = {
     "two ledgers": ({"valkey": {"enabled": True}}, "config.ledger and valkey.enabled contradict each other"),
     "a ledger for one machine": ({"config": {"ledger": "embedded"}}, "serves one machine only"),
     "a mailbox twice": ({"config": _mailboxes(MAILBOX)}, "config.mailboxes has invoices twice"),
+    "a key of a client certificate": (
+        {
+            "config": _mailboxes(
+                client_certificate={"certificate": "secret:a/tls.crt", "key": "-----BEGIN PRIVATE KEY"}
+            )
+        },
+        "client_certificate.key of the mailbox invoices is not a reference",
+    ),
     "a password": (
         {"config": _mailboxes(auth={"type": "password", "username": "u", "password": "hunter2"})},
         "a password under config is not a reference",

@@ -34,7 +34,7 @@ EVERYTHING: dict[str, Any] = {"config": {
     "mailboxes": [
         {"id": "plain", "host": "pop.example.org", "tls": "starttls",
          "auth": {"type": "password", "username": "a", "password": "secret:mailboxes/plain"}},
-        {"id": "own-port", "host": "pop.example.net", "port": 2995,
+        {"id": "own-port", "host": "pop.example.net", "port": 2995, "tls_minimum": 1.0, "labels": {"key": "x"},
          "client_certificate": {"certificate": "secret:client/tls.crt", "key": "secret:client/tls.key"},
          "auth": {"type": "scram-sha-256", "username": "b", "password": "secret:own/password"}},
         {"id": "m365", "provider": "microsoft365", "auth": {

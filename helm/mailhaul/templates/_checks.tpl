@@ -57,10 +57,17 @@
 {{- define "mailhaul.checkSecrets" -}}
 {{- $problems := list -}}
 {{- $where := "(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|secret:[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[-._a-zA-Z0-9]+)" -}}
-{{- $keys := "\"(password|secret|client_secret|refresh_token|service_account|access_key|secret_key|certificate|key)\":\"" -}}
+{{- $keys := "\"(password|secret|client_secret|refresh_token|service_account|access_key|secret_key)\":\"" -}}
 {{- $json := regexReplaceAll (printf "%s%s\"" $keys $where) (toJson .Values.config) "" -}}
 {{- range regexFindAll $keys $json -1 | uniq -}}
 {{- $problems = append $problems (printf "a %s under config is not a reference: values must not contain secrets, only references to them; write secret:NAME/KEY (a Secret in this namespace), env:NAME or file:/path" (trimSuffix ":" (replace "\"" "" .))) -}}
+{{- end -}}
+{{- range $mailbox := .Values.config.mailboxes -}}
+{{- range $name, $value := $mailbox.client_certificate -}}
+{{- if not (regexMatch (printf "^%s$" $where) (toString $value)) -}}
+{{- $problems = append $problems (printf "client_certificate.%s of the mailbox %s is not a reference: write secret:NAME/KEY (a Secret in this namespace), env:NAME or file:/path" $name $mailbox.id) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- range $name := list "ledger" "broker" -}}
 {{- $address := get $.Values.config $name | toString -}}
