@@ -118,7 +118,7 @@ class Runtime:
     @cached_property
     def watermark(self) -> DeliveryWatermark:
         """How far the event stream is confirmed."""
-        return DeliveryWatermark(self.store, self.layout, self.ledger, self.events)
+        return DeliveryWatermark(self.store, self.layout, self.ledger, self.events, lambda: self.now().timestamp())
 
     def write_watermark(self) -> None:
         """Write the delivery watermark, if no process has done so within the last minute.

@@ -40,12 +40,17 @@ class _Record(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWatermark:
-    """Writes and reads the delivery watermark."""
+    """Writes and reads the delivery watermark.
+
+    Attributes:
+        clock: returns seconds since 1970.
+    """
 
     store: Store
     layout: Layout
     ledger: Ledger
     events: EventLog
+    clock: Callable[[], float]
 
     def write_if_due(self, mailboxes: Collection[str], sinks: Collection[str], now: float) -> None:
         """Do what `write` does, unless any process has tried it within the last minute.
@@ -90,19 +95,26 @@ class DeliveryWatermark:
         return True
 
     def read(self) -> float:
-        """Return the watermark (seconds since 1970), or 0 if there is none or it cannot be parsed.
+        """Return the watermark (seconds since 1970), or 0 if there is none, or it cannot be parsed or be true.
+
+        One that lies in the future was written before the clock was set back; manifests written since then are older,
+        although nobody has confirmed their events.
 
         Raises:
             StoreError: the store is unavailable.
         """
         try:
             with self.store.open(self.layout.watermark()) as body:
-                return _Record.model_validate_json(body.read()).published_until
+                until = _Record.model_validate_json(body.read()).published_until
         except ObjectMissingError:
             return 0.0
         except ValidationError:
             log.warning("watermark.unreadable")
             return 0.0
+        if until > self.clock():
+            log.warning("watermark.in_the_future")
+            return 0.0
+        return until
 
     def cached(self, clock: Callable[[], float]) -> Callable[[], float]:
         """Return a function that returns what `read` does and asks the store at most once a minute.
@@ -116,7 +128,7 @@ class DeliveryWatermark:
             nonlocal last
             if last is None or clock() - last[0] >= EVERY:
                 last = clock(), self.read()
-            return last[1]
+            return last[1] if last[1] <= self.clock() else 0.0
 
         return read
 

@@ -86,6 +86,20 @@ def test_open_oversize_message_is_published_after_a_loss() -> None:
         assert [event["type"] for event in b.published()] == ["dev.mailhaul.message.oversize.v1"]
 
 
+def test_event_is_republished_although_the_clock_was_set_back_behind_the_watermark() -> None:
+    with bench() as b:
+        b.everything()
+        b.settle()
+        b.clock.time -= 4_000
+        b.sinks["main"].unavailable = True
+        fill(b, 1)
+        b.everything()
+        b.ledger.lose()
+        b.sinks["main"].unavailable = False
+        b.everything()
+        assert delivered(b) == ["1"]
+
+
 @pytest.mark.parametrize("content", [b"", b"Subject: another\r\n\r\n"])
 def test_raw_mail_that_is_not_the_message_is_not_opened(content: bytes) -> None:
     """Else its event would be published, or, if it is put right later, it could never be processed."""
