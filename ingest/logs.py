@@ -87,18 +87,7 @@ def configure(format: Format, level: Level, stream: TextIO) -> None:  # noqa: A0
     """
     text = format == "text" or (format == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_log_level, _reduce_foreign, _stamp],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(stream, text=text)],
-            # The exception was reduced already; left on the record, its text would be appended.
-            keep_exc_info=False,
-            keep_stack_info=False,
-            # The values stay apart from the template, which is not private.
-            use_get_message=False,
-            pass_foreign_args=True,
-        )
-    )
+    handler.setFormatter(_formatter(_renderer(stream, text=text)))
     # Where a line cannot be written, the standard library would print what it was about, traceback and all.
     logging.raiseExceptions = False
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
@@ -115,6 +104,19 @@ def configure(format: Format, level: Level, stream: TextIO) -> None:  # noqa: A0
     )
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
+
+
+def _formatter(renderer: Processor) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_log_level, _reduce_foreign, _stamp],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        # The exception was reduced already; left on the record, its text would be appended.
+        keep_exc_info=False,
+        keep_stack_info=False,
+        # The values stay apart from the template, which is not private.
+        use_get_message=False,
+        pass_foreign_args=True,
+    )
 
 
 _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)

@@ -34,7 +34,6 @@ POLL_RESULTS = (
     "spool_error",
     "internal_error",
 )
-PHASES = ("connect", "tls", "auth", "list", "retr", "dele", "quit")
 MESSAGE_RESULTS = ("stored", "duplicate", "oversize", "processed", "published", "failed")
 SCAN_RESULTS = ("clean", "infected", "unscanned")
 STORE_OPERATIONS = ("put", "get", "stat", "delete", "erase", "list")

@@ -73,10 +73,7 @@ class Eraser:
         if before is None:
             self._write_tombstone(stored, mailbox)
         kept = [f"{stored.folder}/{keys.MANIFEST}", *self._write_empty(stored)]
-        dropped = failed is not None and self.ledger.drop_failed(failed)
-        events = event_ids([stored.key])
-        rejected = sum(self.events.drop_rejected(sink, events) for sink in self.sinks)
-        done = PurgeReport(failed=int(dropped), rejected_events=rejected)
+        done = self._drop_records(stored.key, failed)
         erased = self.store.erase(stored.folder, kept)
         if not is_tombstone(self.store, kept[0]):
             # A process that had lost its claim wrote the manifest meanwhile, and perhaps parts of the message.
@@ -88,6 +85,13 @@ class Eraser:
         done.messages, done.objects, done.size = 1, len(stored.objects), stored.size
         log.info("message.purged", mailbox=mailbox, message=stored.key)
         return done
+
+    def _drop_records(self, key: str, failed: FailedMessage | None) -> PurgeReport:
+        """Drop what the ledger keeps of a message because it or its events failed."""
+        dropped = failed is not None and self.ledger.drop_failed(failed)
+        events = event_ids([key])
+        rejected = sum(self.events.drop_rejected(sink, events) for sink in self.sinks)
+        return PurgeReport(failed=int(dropped), rejected_events=rejected)
 
     def _write_tombstone(self, stored: StoredMessage, mailbox: str) -> None:
         tombstone = Tombstone(

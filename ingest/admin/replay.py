@@ -140,10 +140,9 @@ class Replay:
         try:
             for batch in batches(manifests, BATCH):
                 _raise_if_stopped(stop)
-                found = list(self.workers.map(self._event, batch))
-                events = [event for event in found if event is not None]
+                events = [event for event in self.workers.map(self._event, batch) if event is not None]
                 publish(events)
-                done.skipped += len(found) - len(events)
+                done.skipped += len(batch) - len(events)
                 finished += len(batch)
                 listen(finished)
         except (StopRequestedError, NotPublishedError, StoreError) as error:

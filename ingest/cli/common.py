@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from typer.core import TyperGroup
 from ingest.errors import ConfigError, MailhaulError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 SUCCESS = 0
 FAILED = 1
@@ -71,6 +72,22 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines on standard output; colours only on a terminal."""
     for line in lines:
         typer.echo(line, color=_colour())
+
+
+@contextmanager
+def progress_bar(total: int, label: str = "") -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error, if that is a terminal, until the `with` block ends.
+
+    Yields:
+        A function to call with how much of the total is done.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def print_error(line: str) -> None:

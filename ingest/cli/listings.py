@@ -16,7 +16,7 @@ from ingest.cli.reports import TROUBLES, left_out_words, undeleted_words
 from ingest.cli.screen import ago
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
@@ -47,32 +47,29 @@ def status_view(status: Status) -> RenderableType:
         success = ago(now - found.last_success) if found and found.last_success else "never"
         counts = (str(found.listed), str(found.backlog_messages)) if found else ("", "")
         table.add_row(row.id, result, *counts, success, ago(row.interval))
+    return Group(table, "", *_status_lines(status, now))
+
+
+def _status_lines(status: Status, now: float) -> Iterator[str]:
     tick = f"{ago(now - status.last_tick)} ago" if status.last_tick else "never"
     oldest = f", the oldest for {ago(now - status.oldest_pending)}" if status.oldest_pending else ""
-    lines = [
-        f"{status.counts['open']} messages to process{oldest}; {status.counts['failed']} failed",
-        f"{status.schedule.due} mailboxes due, the most overdue by {ago(status.schedule.lag)}; last tick {tick}",
-        *(
-            f"{sink}: {lag.entries} events to deliver"
-            + (f", the oldest for {ago(lag.oldest_age)}" if lag.entries else "")
-            + (_disabled(sink) if sink in status.disabled else _answer(status.answers.get(sink), now))
-            for sink, lag in status.sinks.items()
-        ),
-        *(
-            f"{row.id}: {words}"
-            for row in status.mailboxes
-            if row.status and (words := doubted_words(row.status, now))
-        ),
-        *(
+    yield f"{status.counts['open']} messages to process{oldest}; {status.counts['failed']} failed"
+    yield f"{status.schedule.due} mailboxes due, the most overdue by {ago(status.schedule.lag)}; last tick {tick}"
+    for sink, lag in status.sinks.items():
+        age = f", the oldest for {ago(lag.oldest_age)}" if lag.entries else ""
+        answer = _disabled(sink) if sink in status.disabled else _answer(status.answers.get(sink), now)
+        yield f"{sink}: {lag.entries} events to deliver{age}{answer}"
+    for row in status.mailboxes:
+        if row.status and (words := doubted_words(row.status, now)):
+            yield f"{row.id}: {words}"
+    for sink, since in status.left.items():
+        yield (
             f"{sink}: left the configuration {ago(now - since)} ago; its events are kept for a day. "
             f"To drop them now: mailhaul sinks remove {sink}"
-            for sink, since in status.left.items()
-        ),
-    ]
+        )
     if status.counts["dead_letters"]:
         rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
-        lines.append(f"{rejected}; list them with: mailhaul sinks dead-letters list NAME")
-    return Group(table, "", *lines)
+        yield f"{rejected}; list them with: mailhaul sinks dead-letters list NAME"
 
 
 def _answer(answer: SinkStatus | None, now: float) -> str:

@@ -18,6 +18,7 @@ from ingest.cli.common import (
     exit_code,
     print_error,
     print_json,
+    progress_bar,
 )
 
 if TYPE_CHECKING:
@@ -109,22 +110,14 @@ def mailbox(
     still on its server is not fetched again if the mailbox is resumed. Ctrl-C stops between messages; run the command
     again to erase the rest.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from ingest.cli.stopping import Stopping
 
     _require_answer(yes=yes)
     with _open(config) as purge:
         survey = purge.survey_mailbox(id_)
         _confirm(survey, _NOT_FETCHED_AGAIN, yes=yes)
-        console = Console(stderr=True)
-        with (
-            Stopping() as stopping,
-            Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
-        ):
-            task = bar.add_task(id_, total=survey.messages + survey.purged)
-            report = purge.mailbox(id_, lambda: stopping.asked, lambda done: bar.update(task, completed=done))
+        with Stopping() as stopping, progress_bar(survey.messages + survey.purged, id_) as show:
+            report = purge.mailbox(id_, lambda: stopping.asked, show)
     _report(report, as_json=as_json)
 
 

@@ -11,24 +11,30 @@ from ingest.cli.common import FAILED, INTERRUPTED, ConfigOption, JsonOption, pri
 from ingest.errors import require_configured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ingest.admin.reconcile import Reconciled
+    from ingest.cli.stopping import Stopping
     from ingest.domain.mailbox import Mailbox
+    from ingest.wiring.runtime import Runtime
+
+
+IdsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Mailbox ids; without any, all mailboxes.", show_default=False),
+]
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="ID", help="Start at this mailbox, in the configuration's order.", show_default=False
+    ),
+]
 
 
 def reconcile(
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Mailbox ids; without any, all mailboxes.", show_default=False),
-    ] = None,
+    ids: IdsArgument = None,
     config: ConfigOption = None,
-    first: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="ID", help="Start at this mailbox, in the configuration's order.", show_default=False
-        ),
-    ] = None,
+    first: FromOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the ledger with the store, and restore what the ledger has lost.
@@ -39,25 +45,13 @@ def reconcile(
     that was far behind. Does not contact mail servers. Safe while the service runs, and safe to repeat. Ctrl-C stops
     after the current mailbox.
     """
-    from rich.console import Console
-
-    from ingest.admin.reconcile import Reconciler
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
 
     found: list[Reconciled] = []
-    with (
-        Stopping() as stopping,
-        open_runtime(config) as runtime,
-        Console(stderr=True, highlight=False).status("") as shown,
-    ):
-        reconciler = Reconciler(runtime.ledger, runtime.keeper, runtime.rebuilder, runtime.events)
+    with Stopping() as stopping, open_runtime(config) as runtime:
         chosen = _chosen(runtime.mailboxes(), ids or [], first)
-        for one in reconciler.run(
-            chosen,
-            lambda: stopping.asked,
-            lambda mailbox, messages: shown.update(f"{mailbox}: {messages:,} messages"),
-        ):
+        for one in _reconciled(runtime, chosen, stopping):
             found.append(one)
             if not as_json:
                 _report(one)
@@ -67,6 +61,21 @@ def reconcile(
         typer.echo(f"stopped; continue with: mailhaul reconcile --from {chosen[len(found)].id}", err=True)
         sys.exit(INTERRUPTED)
     sys.exit(FAILED if any(one.error for one in found) else 0)
+
+
+def _reconciled(runtime: Runtime, chosen: Sequence[Mailbox], stopping: Stopping) -> Iterator[Reconciled]:
+    """Reconcile mailboxes one by one, and show the current one on standard error, if that is a terminal."""
+    from rich.console import Console
+
+    from ingest.admin.reconcile import Reconciler
+
+    reconciler = Reconciler(runtime.ledger, runtime.keeper, runtime.rebuilder, runtime.events)
+    with Console(stderr=True, highlight=False).status("") as shown:
+        yield from reconciler.run(
+            chosen,
+            lambda: stopping.asked,
+            lambda mailbox, messages: shown.update(f"{mailbox}: {messages:,} messages"),
+        )
 
 
 def _chosen(mailboxes: Mapping[str, Mailbox], ids: Sequence[str], first: str | None) -> list[Mailbox]:

@@ -20,42 +20,51 @@ from ingest.cli.common import (
     YesOption,
     print_error,
     print_json,
+    progress_bar,
 )
 from ingest.errors import ConfigError, require_configured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ingest.admin.replay import Replay, Replayed
+    from ingest.ports.store import Stored
 
 # More events than this need confirmation.
 MANY = 1_000
 _WHEN = "write a day (2026-11-23), a time (2026-11-23T08:00:00Z; UTC unless it says otherwise) or an age (2h, 7d)"
 
 
+MailboxesOption = Annotated[
+    list[str] | None,
+    typer.Option("--mailbox", metavar="ID", help="Only of this mailbox; may be repeated.", show_default=False),
+]
+SinceOption = Annotated[
+    str | None, typer.Option(metavar="WHEN", help="Only of messages done at this time or later.", show_default=False)
+]
+UntilOption = Annotated[
+    str | None, typer.Option(metavar="WHEN", help="Only of messages done before this time.", show_default=False)
+]
+SinkOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Deliver to this sink only, directly instead of by the stream.", show_default=False
+    ),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Of all mailboxes, from the beginning.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the number of events, and publish none.")]
+
+
 def replay(
-    mailbox: Annotated[
-        list[str] | None,
-        typer.Option("--mailbox", metavar="ID", help="Only of this mailbox; may be repeated.", show_default=False),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="WHEN", help="Only of messages done at this time or later.", show_default=False),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="Only of messages done before this time.", show_default=False)
-    ] = None,
-    sink: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Deliver to this sink only, directly instead of by the stream.", show_default=False
-        ),
-    ] = None,
+    mailbox: MailboxesOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    sink: SinkOption = None,
     config: ConfigOption = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Of all mailboxes, from the beginning.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the number of events, and publish none.")] = False,
+    everything: AllOption = False,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,32 +76,31 @@ def replay(
     id; a FIFO queue or topic drops those it received within five minutes. Safe while the service runs. Ctrl-C stops
     it and prints where to continue.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from ingest.cli.stopping import Stopping
-
-    now = time.time()
-    begin, end = _when("--since", since, 0.0, now), _when("--until", until, math.inf, now)
-    if everything == bool(mailbox or since or until):
-        print_error("choose messages: --mailbox, --since, --until, or --all")
-        raise typer.Exit(UNUSABLE)
+    begin, end = _period(since, until)
+    _require_choice(everything=everything, filtered=bool(mailbox or since or until))
     with _open(config) as work:
         require_configured("sink", [sink] if sink else [], work.sinks)
         manifests = work.find(mailbox or [], begin, end)
-        if dry_run:
-            print_json({"messages": len(manifests)}) if as_json else typer.echo(f"{len(manifests):,} messages")
-            return
-        if len(manifests) > MANY and not yes:
-            typer.confirm(f"Republish {len(manifests):,} events to {sink or 'all sinks'}?", abort=True, err=True)
-        console = Console(stderr=True)
-        with (
-            Stopping() as stopping,
-            Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
-        ):
-            task = bar.add_task("", total=len(manifests))
-            done = work.run(manifests, sink, stopping, lambda finished: bar.update(task, completed=finished))
-    _report(done, sink, as_json=as_json)
+        done = None if dry_run else _republish(work, manifests, sink, yes=yes)
+    if done is None:
+        print_json({"messages": len(manifests)}) if as_json else typer.echo(f"{len(manifests):,} messages")
+    else:
+        _report(done, sink, as_json=as_json)
+
+
+def _require_choice(*, everything: bool, filtered: bool) -> None:
+    if everything == filtered:
+        print_error("choose messages: --mailbox, --since, --until, or --all")
+        raise typer.Exit(UNUSABLE)
+
+
+def _republish(work: Replay, manifests: Sequence[Stored], sink: str | None, *, yes: bool) -> Replayed:
+    from ingest.cli.stopping import Stopping
+
+    if len(manifests) > MANY and not yes:
+        typer.confirm(f"Republish {len(manifests):,} events to {sink or 'all sinks'}?", abort=True, err=True)
+    with Stopping() as stopping, progress_bar(len(manifests)) as show:
+        return work.run(manifests, sink, stopping, show)
 
 
 @contextmanager
@@ -110,6 +118,11 @@ def _open(config: Path | None) -> Iterator[Replay]:
             sinks=runtime.sinks,
             workers=runtime.uploads,
         )
+
+
+def _period(since: str | None, until: str | None) -> tuple[float, float]:
+    now = time.time()
+    return _when("--since", since, 0.0, now), _when("--until", until, math.inf, now)
 
 
 def _when(option: str, text: str | None, default: float, now: float) -> float:

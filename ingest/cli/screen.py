@@ -168,14 +168,7 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
     table.add_row(
         "attachments", _counts((totals.attachments, f"stored, {format_size(totals.attachment_bytes)}", "bold green"))
     )
-    waiting = {sink: lag.entries for sink, lag in status.sinks.items()} if status else {}
-    events: list[tuple[int, str, str]] = []
-    for sink, delivered in totals.delivered.items():
-        events.append((delivered, f"to {sink}", "bold green"))
-        if waiting.get(sink):
-            disabled = status is not None and sink in status.disabled
-            events.append((waiting[sink], "disabled (410 Gone)" if disabled else "waiting", "bold yellow"))
-    table.add_row("events", _counts(*events) if events else Text("in the stream; no sink is configured"))
+    table.add_row("events", _events(snapshot))
     backlog, rejected = (status.counts["open"], status.counts["dead_letters"]) if status else (0, 0)
     table.add_row(
         "backlog", _counts((backlog, "to process", "bold yellow"), (rejected, "rejected by their sink", "bold red"))
@@ -184,6 +177,18 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
     if with_processes:
         table.add_row("processes", _processes(snapshot))
     return table
+
+
+def _events(snapshot: Snapshot) -> Text:
+    status = snapshot.status
+    waiting = {sink: lag.entries for sink, lag in status.sinks.items()} if status else {}
+    events: list[tuple[int, str, str]] = []
+    for sink, delivered in snapshot.totals.delivered.items():
+        events.append((delivered, f"to {sink}", "bold green"))
+        if waiting.get(sink):
+            disabled = status is not None and sink in status.disabled
+            events.append((waiting[sink], "disabled (410 Gone)" if disabled else "waiting", "bold yellow"))
+    return _counts(*events) if events else Text("in the stream; no sink is configured")
 
 
 def _counts(*counts: tuple[int, str, str]) -> Text:

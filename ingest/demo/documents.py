@@ -158,14 +158,6 @@ def zip_file(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 def invoice_xml(invoice: Invoice) -> bytes:
     """An invoice in UBL 2.1 with the identifiers of XRechnung 3.0 (EN 16931); UTF-8, with an XML declaration."""
-    total, net, tax = (
-        _amount(name, cents)
-        for name, cents in (
-            ("PayableAmount", invoice.gross_cents),
-            ("LineExtensionAmount", invoice.net_cents),
-            ("TaxAmount", invoice.tax_cents),
-        )
-    )
     lines = "".join(_ubl_line(number, line, invoice.tax_percent) for number, line in enumerate(invoice.lines, 1))
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <Invoice xmlns="urn:oasis:names:specification:ubl:schema:xsd:Invoice-2"
@@ -181,10 +173,10 @@ def invoice_xml(invoice: Invoice) -> bytes:
  <cbc:BuyerReference>{invoice.order}</cbc:BuyerReference>
  <cac:AccountingSupplierParty>{_ubl_party(invoice.seller)}</cac:AccountingSupplierParty>
  <cac:AccountingCustomerParty>{_ubl_party(invoice.buyer)}</cac:AccountingCustomerParty>
- <cac:TaxTotal>{tax}</cac:TaxTotal>
+ <cac:TaxTotal>{_amount("TaxAmount", invoice.tax_cents)}</cac:TaxTotal>
  <cac:LegalMonetaryTotal>
-  {net}{_amount("TaxExclusiveAmount", invoice.net_cents)}
-  {_amount("TaxInclusiveAmount", invoice.gross_cents)}{total}
+  {_amount("LineExtensionAmount", invoice.net_cents)}{_amount("TaxExclusiveAmount", invoice.net_cents)}
+  {_amount("TaxInclusiveAmount", invoice.gross_cents)}{_amount("PayableAmount", invoice.gross_cents)}
  </cac:LegalMonetaryTotal>{lines}
 </Invoice>
 """.encode()

@@ -37,7 +37,6 @@ _FORMS: dict[bytes, tuple[Form, Form]] = {
     b"relaxed/relaxed": ("relaxed", "relaxed"),
 }
 _ALGORITHMS: dict[bytes, Literal["rsa", "ed25519"]] = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}
-_NEEDED = (b"a", b"b", b"bh", b"d", b"h", b"s")
 
 
 class Signature(NamedTuple):

@@ -26,7 +26,6 @@ _MAIL_FIELD = re.compile(
 _MBOX_LINE = re.compile(rb">?From ")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_NAME = 40
-_LONGEST_ODD_LINES = 65_536
 
 
 class Gaps(NamedTuple):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from typing import Literal
 
-    from ingest.containers.stream import FileEvent
+    from ingest.containers.stream import FileEnd, FileEvent
     from ingest.domain.manifest import BodyKind
 
 _T = TypeVar("_T")
@@ -300,24 +300,27 @@ def _as_parts(
                 spool.write(event)
                 continue
             path = f"{part.head.path}.{budget.count_file()}"
-            if event.body is not None:
-                if not part.own:  # a nested message keeps its text
-                    spool.close()
-                    spool = None
-                    continue
-                text = PartBegun(path, part.head.path, event.body, event.declared_type, event.charset)
-                whole = Part(text, spool, part.level + 1, own=part.own, is_fallback=True)
+            if event.body is not None and not part.own:  # a nested message keeps its text
+                spool.close()
                 spool = None
-                yield whole
                 continue
-            about = event.declared_type, None, event.filename or filename, None, event.content_id
-            whole = Part(PartBegun(path, part.head.path, "embedded", *about), spool, part.level + 1)
-            whole.defects += codes(event.defects)
+            whole = _complete(part, path, spool, event, filename)
             spool = None
             yield whole
     finally:
         if spool is not None:
             spool.close()
+
+
+def _complete(part: Part, path: str, spool: Spool, event: FileEnd, filename: str | None) -> Part:
+    """Return the part of a file in `part`, or of its text."""
+    if event.body is not None:
+        text = PartBegun(path, part.head.path, event.body, event.declared_type, event.charset)
+        return Part(text, spool, part.level + 1, own=part.own, is_fallback=True)
+    about = event.declared_type, None, event.filename or filename, None, event.content_id
+    whole = Part(PartBegun(path, part.head.path, "embedded", *about), spool, part.level + 1)
+    whole.defects += codes(event.defects)
+    return whole
 
 
 def _chunks(spool: Spool) -> Iterator[bytes]:
