@@ -298,6 +298,11 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         "Memory limit of the ledger's server (maxmemory); missing if there is none",
     ),
     Spec(
+        "polling_stopped",
+        "gauge",
+        "1 while no mailbox is polled because the ledger's memory is nearly full (`workers.stop_polling_at`)",
+    ),
+    Spec(
         "event_stream_entries",
         "gauge",
         "Events in the ledger's stream, which are kept until every sink has acknowledged them",

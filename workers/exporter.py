@@ -51,7 +51,13 @@ class SystemCollector(Collector):
         config = self._source.current()
         gauges["configuration_problems"].add_metric([], len(self._source.problems))
         try:
-            status = read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
+            status = read_status(
+                runtime.ledger,
+                runtime.events,
+                runtime.mailboxes().values(),
+                runtime.sinks,
+                runtime.poll_pressure.update,
+            )
         except LedgerUnavailableError as error:
             log.warning("ledger.unavailable", task="scrape", error=error.code)
             gauges["ledger_up"].add_metric([], 0)
@@ -98,6 +104,7 @@ def _certificates(gauges: Gauges, status: Status, servers: dict[str, str]) -> No
 
 def _ledger(gauges: Gauges, status: Status) -> None:
     gauges["event_stream_entries"].add_metric([], status.counts["events"])
+    gauges["polling_stopped"].add_metric([], int(status.polling_stopped))
     if status.memory is not None:
         gauges["ledger_memory_bytes"].add_metric([], status.memory.used)
         if status.memory.limit is not None:

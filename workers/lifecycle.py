@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
@@ -158,6 +159,9 @@ def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:
             worker_max_memory_per_child=PROCESS_MEMORY_KIB,
         )
         signals.worker_process_shutdown.connect(lambda **_: process.end_child(), weak=False)
+    if queue is Queue.RELAY:
+        deliver = partial(tasks.deliver_unasked, process.runtime, stop)
+        threading.Thread(target=deliver, name="unasked-delivery", daemon=True).start()
     worker = _make_worker(process, queue)
     # Started before the worker is ready: a worker that waits for its broker must have a heartbeat too.
     watch(queue, CeleryWakeups(process.app), heartbeat)

@@ -19,6 +19,10 @@ class StopFlag:
         """Ask all work to end after the message in progress."""
         self._event.set()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for the worker to be asked to stop, for so long at most; return whether it was."""
+        return bool(self._event.wait(seconds))
+
     def asked(self) -> bool:
         """Whether the worker is to stop."""
         return bool(self._event.is_set())

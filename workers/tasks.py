@@ -24,6 +24,8 @@ log = get_logger()
 # Seconds that one wake-up keeps a thread or process working while there is more to claim. Short enough that a prefork
 # child is replaced in time and notices a stop, long enough that wake-ups stay few.
 TIME_PER_WAKEUP = {Queue.POLL: 50.0, Queue.PROCESS: 20.0, Queue.RELAY: 20.0}
+# Seconds between two deliveries without a wake-up.
+UNASKED_EVERY = 15.0
 
 
 def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: StopFlag) -> None:
@@ -52,6 +54,18 @@ def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: Sto
             metrics = runtime().metrics
             metrics.count("wakeups_total", str(role), result)
             metrics.observe("wakeup_duration_seconds", time.monotonic() - started, str(role), result)
+
+
+def deliver_unasked(runtime: Callable[[], Runtime], stop: StopFlag) -> None:
+    """Deliver now and then without a wake-up, until the worker stops.
+
+    A broker whose memory is full takes no wake-ups. If it is the ledger too, only delivery makes room in it.
+    """
+    while not stop.wait(UNASKED_EVERY):
+        try:
+            runtime().relay_stage.run(stop.within(TIME_PER_WAKEUP[Queue.RELAY]))
+        except LedgerUnavailableError as error:
+            log.debug("ledger.unavailable", task=str(Queue.RELAY), error=error.code)
 
 
 def _run(role: Queue, runtime: Runtime, flag: StopFlag) -> None:

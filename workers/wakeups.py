@@ -64,7 +64,7 @@ class CeleryWakeups(Wakeups):
                         headers={SENT_AT: now},
                         producer=producer,
                     )
-        except (OperationalError, OSError) as error:
+        except (ChannelError, OperationalError, OSError) as error:
             log.warning("wakeup.not_sent", queue=str(queue), error=type(error).__name__)
 
     @override

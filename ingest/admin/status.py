@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ingest.admin.sinks import disabled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.claims import Backlog
@@ -42,6 +42,7 @@ class Status:
 
     `disabled` are the sinks that a person has to resume; `left` those that left the configuration and hold the stream
     until they are retired, with when they left (seconds since 1970); `answers` are the last answers of each sink.
+    `polling_stopped`: no mailbox is polled, because the ledger's memory is nearly full.
     """
 
     mailboxes: Sequence[MailboxRow]
@@ -54,16 +55,31 @@ class Status:
     disabled: Sequence[str] = ()
     memory: Memory | None = None
     left: Mapping[str, float] = field(default_factory=dict)
+    polling_stopped: bool = False
     answers: Mapping[str, SinkStatus] = field(default_factory=dict)
 
 
-def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], sinks: Iterable[str]) -> Status:
+def read_status(
+    ledger: Ledger,
+    events: EventLog,
+    mailboxes: Iterable[Mailbox],
+    sinks: Iterable[str],
+    polling_stops: Callable[[Memory | None], bool] = lambda _: False,
+) -> Status:
     """Read the state from the ledger.
+
+    Args:
+        ledger: to read from.
+        events: to read from.
+        mailboxes: the configured ones.
+        sinks: names of the configured ones.
+        polling_stops: returns whether no mailbox is polled while the ledger's memory is like this.
 
     Raises:
         LedgerUnavailableError: the ledger is unavailable.
     """
     statuses, paused, sinks = ledger.statuses(), ledger.paused(), list(sinks)
+    memory = ledger.memory()
     return Status(
         mailboxes=[
             MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id), paused.get(box.id))
@@ -76,7 +92,8 @@ def read_status(ledger: Ledger, events: EventLog, mailboxes: Iterable[Mailbox], 
         sinks={sink: events.lag(sink) for sink in sinks},
         last_tick=ledger.last_tick(),
         disabled=disabled(ledger.sinks, sinks),
-        memory=ledger.memory(),
+        memory=memory,
         left=events.left(),
+        polling_stopped=polling_stops(memory),
         answers={sink: events.sink_status(sink) for sink in sinks},
     )

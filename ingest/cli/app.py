@@ -155,7 +155,9 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from ingest.cli.runtime import open_runtime
 
     with open_runtime(config) as runtime:
-        found = read_status(runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks)
+        found = read_status(
+            runtime.ledger, runtime.events, runtime.mailboxes().values(), runtime.sinks, runtime.poll_pressure.update
+        )
     if as_json:
         print_json(listings.status_data(found))
     else:

@@ -67,9 +67,20 @@ def _status_lines(status: Status, now: float) -> Iterator[str]:
             f"{sink}: left the configuration {ago(now - since)} ago; its events are kept for a day. "
             f"To drop them now: mailhaul sinks remove {sink}"
         )
+    if status.polling_stopped:
+        yield _polling_stopped(status)
     if status.counts["dead_letters"]:
         rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
         yield f"{rejected}; list them with: mailhaul sinks dead-letters list NAME"
+
+
+def _polling_stopped(status: Status) -> str:
+    assert status.memory is not None
+    used = f"{status.memory.used / (status.memory.limit or 1):.0%}"
+    return (
+        f"no mailbox is polled: the ledger uses {used} of its memory (workers.stop_polling_at), and the rest is for "
+        "delivery; see to the sinks with events to deliver, or raise maxmemory"
+    )
 
 
 def _answer(answer: SinkStatus | None, now: float) -> str:

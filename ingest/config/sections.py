@@ -152,6 +152,9 @@ class WorkersSection(Section):
 
     poll_threads: Annotated[int, Field(ge=1, le=1000)] = 50
     """Number of mailboxes that a poller polls at once. Polling is mostly waiting, so threads are cheap."""
+    stop_polling_at: Annotated[float, Field(ge=0.1, le=0.95)] = 0.8
+    """Share of the ledger's memory (`maxmemory`) at which polling stops until sinks have acknowledged events.
+    Processing stops half-way between this and 1. The rest is for delivery, which frees memory."""
     processes: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_processors)
     """Number of messages that a processor parses at once. Parsing is computing, so more processes than CPUs gain
     nothing."""

@@ -94,16 +94,18 @@ class EventStream(Protocol):
         """How far the sink is behind. Rejected events do not count."""
         ...
 
-    def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER) -> int:
+    def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER, *, nearly_full: bool = False) -> int:
         """Delete entries that every group has acknowledged; return how many.
 
         The groups are those of the sinks, also of sinks that left the configuration, and those that consumers of the
-        stream created themselves. The last 1,000 entries always stay, for readers without a group.
+        stream created themselves. The last 1,000 entries always stay, for readers without a group; while memory is
+        short, 100.
 
         Args:
             sinks: the configured sinks.
             retired_after: seconds after which the group of a sink that is not among them is removed, counted from the
                 first call that did not name it.
+            nearly_full: whether memory is short.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from ingest.adapters.ledger.eventlog import KEPT, order_of
+from ingest.adapters.ledger.eventlog import KEPT, KEPT_NEARLY_FULL, order_of
 from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, GroupLag
 from ingest.ports.rejected import RejectedEvent
 from ingest.ports.status import SinkStatus
@@ -190,7 +190,7 @@ class MemoryEventLog(EventLog):
             return GroupLag(len(waiting), max(0.0, self._clock() - waiting[0].appended))
 
     @override
-    def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER) -> int:
+    def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER, *, nearly_full: bool = False) -> int:
         """Only sinks have groups here: consumers cannot create their own."""
         with self._lock:
             for sink in sinks:
@@ -199,7 +199,7 @@ class MemoryEventLog(EventLog):
             waiting = [self._waiting(group) for group in self._groups.values()]
             first = min((entries[0].position for entries in waiting if entries), key=order_of, default=None)
             done = [entry.position for entry in self._entries].index(first) if first else len(self._entries)
-            removed = max(0, min(done, len(self._entries) - self._kept))
+            removed = max(0, min(done, len(self._entries) - (KEPT_NEARLY_FULL if nearly_full else self._kept)))
             del self._entries[:removed]
             self._trimmed += removed
             return removed

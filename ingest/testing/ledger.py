@@ -75,6 +75,7 @@ class MemoryLedger(Ledger):
 
     Attributes:
         found_problems: what `problems` returns.
+        server_memory: what `memory` returns.
     """
 
     def __init__(self, clock: Callable[[], float], events: MemoryEventLog) -> None:
@@ -86,6 +87,7 @@ class MemoryLedger(Ledger):
         self.messages: WorkSet = self._messages
         self.sinks: WorkSet = self._sinks
         self._incarnation = 0
+        self.server_memory: Memory | None = None
         self.found_problems: list[LedgerProblem] = []
         self._forget()
 
@@ -451,8 +453,7 @@ class MemoryLedger(Ledger):
 
     @override
     def memory(self) -> Memory | None:
-        """There is no server."""
-        return None
+        return self.server_memory
 
     def _open_up(self, message: OpenMessage) -> bool:
         if message.key in self._failed:

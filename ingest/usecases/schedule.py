@@ -13,7 +13,7 @@ from ingest.ports.wakeups import Queue, Wakeups
 from ingest.usecases.claims import MESSAGES_PER_CLAIM
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
@@ -67,11 +67,15 @@ class Ticker:
     Schedulers may run with different configurations, as they do during an upgrade. Only the newest configuration
     changes the schedule and trims the stream; the other schedulers send wake-ups only, until their own configuration
     changes, or the newest has not been used for ten minutes.
+
+    Attributes:
+        polling_stops: whether no mailbox is to be polled now.
     """
 
     ledger: Ledger
     events: EventLog
     wakeups: Wakeups
+    polling_stops: Callable[[], bool] = lambda: False
     ticks: int = 0
     digest: str = ""
     precedence: Precedence = _NOT_ANNOUNCED
@@ -88,11 +92,13 @@ class Ticker:
         elif newest and self.ticks % REPAIR_EVERY == 0:
             self._repair(schedule)
         self.ledger.record_tick()
-        self._wake_up(Queue.POLL, self.ledger.mailboxes.backlog().due)
+        stopped = self.polling_stops()
+        if not stopped:
+            self._wake_up(Queue.POLL, self.ledger.mailboxes.backlog().due)
         self._wake_up(Queue.PROCESS, -(-self.ledger.messages.backlog().due // MESSAGES_PER_CLAIM))
         self._wake_up(Queue.RELAY, max(self._lagging(schedule), self.ticks % RELAY_EVERY == RELAY_EVERY - 1))
-        if newest and self.ticks % TRIM_EVERY == 0:
-            self.events.trim(sorted(schedule.sinks))
+        if newest and (stopped or self.ticks % TRIM_EVERY == 0):
+            self.events.trim(sorted(schedule.sinks), nearly_full=stopped)
         self.ticks += 1
 
     def _announce(self, schedule: Schedule) -> bool:

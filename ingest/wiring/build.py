@@ -72,6 +72,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         scanning=Scanning(
             _open_scanner(config), quarantine=config.scan is not None and config.scan.policy == "quarantine"
         ),
+        poll_share=config.workers.stop_polling_at,
         poll_threads=config.workers.poll_threads,
         mime_limits=MimeLimits(parts=config.parse.parts, depth=config.parse.depth),
         open_tracer=lambda: _open_tracer(config),

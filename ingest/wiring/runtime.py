@@ -18,6 +18,7 @@ from ingest.admin.check import Check
 from ingest.admin.drain import Drain
 from ingest.mime import MimeLimits
 from ingest.ports.tracing import NO_TRACING
+from ingest.usecases.backpressure import POLL_SHARE, MemoryPressure, process_share
 from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.deliver.stage import RelayStage
 from ingest.usecases.poll.archive import Archive
@@ -73,6 +74,7 @@ class Runtime:
         monotonic: seconds that only grow.
         random: returns a number in [0, 1).
         poll_threads: how many mailboxes this process polls at once, to be shared by their servers; None: not limited.
+        poll_share: share of the ledger's memory at which polling stops.
         open_tracer: called once, when the first span is about to begin.
     """
 
@@ -98,6 +100,7 @@ class Runtime:
     open_tracer: Callable[[], Tracer] = lambda: NO_TRACING
     upload_threads: int = UPLOAD_THREADS
     poll_threads: int | None = None
+    poll_share: float = POLL_SHARE
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _tracer: Tracer | None = None
 
@@ -172,6 +175,11 @@ class Runtime:
         )
 
     @cached_property
+    def poll_pressure(self) -> MemoryPressure:
+        """Whether the ledger has too little memory to poll."""
+        return MemoryPressure(self.ledger, self.poll_share, "poll", self.monotonic)
+
+    @cached_property
     def poll_stage(self) -> PollStage:
         """Polls the mailboxes that are due."""
         return PollStage(
@@ -183,6 +191,7 @@ class Runtime:
             fingerprint=self.fingerprint,
             now=self.now,
             random=self.random,
+            pressure=self.poll_pressure,
             threads=PollThreads(self.poll_threads, self.monotonic),
         )
 
@@ -209,6 +218,7 @@ class Runtime:
             keeper=self.keeper,
             now=self.now,
             random=self.random,
+            pressure=MemoryPressure(self.ledger, process_share(self.poll_share), "process", self.monotonic),
             tracer=self.tracer,
         )
 
@@ -229,7 +239,7 @@ class Runtime:
     @cached_property
     def ticker(self) -> Ticker:
         """Keeps the schedule and sends wake-ups."""
-        return Ticker(self.ledger, self.events, self.wakeups)
+        return Ticker(self.ledger, self.events, self.wakeups, self.poll_pressure.high)
 
     @cached_property
     def drain(self) -> Drain:

@@ -266,6 +266,12 @@ def test_trimming_keeps_the_last_thousand(bench: LedgerBench, many: int) -> None
     assert ids(bench.events.read("later", 1)) == [250]
 
 
+def test_trimming_keeps_fewer_while_memory_is_short(bench: LedgerBench, many: int) -> None:
+    read_and_acknowledge(bench, "a", many)
+    assert bench.events.trim(["a"], nearly_full=True) == many - 100
+    assert bench.ledger.counts()["events"] == 100
+
+
 def test_trimming_stops_at_the_slowest_group(bench: LedgerBench, many: int) -> None:
     read_and_acknowledge(bench, "fast", many)
     read_and_acknowledge(bench, "slow", 130)

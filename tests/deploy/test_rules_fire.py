@@ -237,6 +237,14 @@ SCENARIOS = [
         one("ledger_memory_bytes", "500x99") | one("ledger_memory_limit_bytes", "1000x99"),
         20,
     ),
+    Scenario(
+        "MailhaulPollingStopped",
+        "the memory is nearly full",
+        one("polling_stopped", "1x99"),
+        20,
+        (Firing("No mailbox is polled, because the ledger's memory is nearly full", MAIL),),
+    ),
+    Scenario("MailhaulPollingStopped", "there is memory again", one("polling_stopped", "1x2 0x99"), 20),
     Scenario("MailhaulLedgerMemoryHigh", "there is no limit", one("ledger_memory_bytes", "900x99"), 20),
     Scenario(
         "MailhaulExporterAbsent",

@@ -132,7 +132,22 @@ class RedisConnection:
 
     def atomically(self, *commands: Sequence[Argument]) -> list[Any]:
         """Send several commands as one transaction."""
-        with self._translated(), self._redis.pipeline(transaction=True) as pipeline:
+        with self._translated():
+            return self._pipeline(commands, transaction=True)
+
+    def read(self, *commands: Sequence[Argument]) -> list[Any]:
+        """Send several commands that only read, as one transaction if possible.
+
+        Redis that is out of memory rejects every transaction, even one that only reads.
+        """
+        with self._translated():
+            try:
+                return self._pipeline(commands, transaction=True)
+            except redis_errors.OutOfMemoryError:
+                return self._pipeline(commands, transaction=False)
+
+    def _pipeline(self, commands: Sequence[Sequence[Argument]], *, transaction: bool) -> list[Any]:
+        with self._redis.pipeline(transaction=transaction) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # as above
             return pipeline.execute()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Entries that stay in the stream, for readers without a group.
 KEPT = 1_000
+KEPT_NEARLY_FULL = 100
 # Entries that one script call removes, so that it does not block the server.
 TRIM_BATCH = 1_000
 # Entries that one script call looks at; each may be 60 KiB.
@@ -158,13 +159,14 @@ class RedisEventLog(EventLog):
         return GroupLag(entries, int(age) / 1000)
 
     @override
-    def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER) -> int:
+    def trim(self, sinks: Sequence[str], retired_after: float = RETIRED_AFTER, *, nearly_full: bool = False) -> int:
+        kept = KEPT_NEARLY_FULL if nearly_full else KEPT
         keys = [self._names.events, self._names.begins, self._names.left, self._names.counts]
         groups = [names.group(sink) for sink in sinks]
         total = 0
         while True:
             removed = int(
-                self._connection.run("trim", keys, [KEPT, TRIM_BATCH, milliseconds(retired_after), *groups])
+                self._connection.run("trim", keys, [kept, TRIM_BATCH, milliseconds(retired_after), *groups])
             )
             total += removed
             if removed < TRIM_BATCH:

@@ -75,7 +75,7 @@ class Incarnation:
     def _rejecting_sinks(self) -> list[str]:
         """Return the sinks that have rejected events: two keys know them, either of which may be lost."""
         names = self._connection.names
-        counted, members = self._connection.atomically(("HKEYS", names.counts), ("SMEMBERS", names.rejecting_sinks))
+        counted, members = self._connection.read(("HKEYS", names.counts), ("SMEMBERS", names.rejecting_sinks))
         return sorted({name.decode() for name in _sinks(counted) | set(members)})
 
 

@@ -129,7 +129,7 @@ class RedisLedger(Ledger):
     def seen(self, mailbox: str) -> Seen:
         """A digest that was appended twice has its first second."""
         incarnation = self._incarnation.read()
-        records, changes, checkpointed, rebuilt, unprocessed, counted, deleted = self._connection.atomically(
+        records, changes, checkpointed, rebuilt, unprocessed, counted, deleted = self._connection.read(
             ("GET", self._names.seen(mailbox)),
             ("HGET", self._names.changes, mailbox),
             ("HGET", self._names.checkpointed, mailbox),
@@ -328,7 +328,7 @@ class RedisLedger(Ledger):
 
     @override
     def statuses(self) -> dict[str, MailboxStatus]:
-        texts, successes = self._connection.atomically(
+        texts, successes = self._connection.read(
             ("HGETALL", self._names.status),
             ("HGETALL", self._names.last_success),
         )
@@ -361,7 +361,7 @@ class RedisLedger(Ledger):
 
     @override
     def counts(self) -> dict[str, int]:
-        opened, failed, events, sinks = self._connection.atomically(
+        opened, failed, events, sinks = self._connection.read(
             ("HLEN", self._names.open),
             ("HLEN", self._names.failed),
             ("XLEN", self._names.events),

@@ -47,7 +47,7 @@ class RedisWorkSet(WorkSet):
 
     @override
     def due_in(self, item: str) -> float | None:
-        (second, microsecond), score = self._connection.atomically(("TIME",), ("ZSCORE", self.due, item))
+        (second, microsecond), score = self._connection.read(("TIME",), ("ZSCORE", self.due, item))
         if score is None:
             return None
         return max(0.0, float(score) / 1000 - int(second) - int(microsecond) / 1e6)
@@ -58,7 +58,7 @@ class RedisWorkSet(WorkSet):
 
     @override
     def members(self) -> set[str]:
-        due, claimed = self._connection.atomically(
+        due, claimed = self._connection.read(
             ("ZRANGE", self.due, 0, -1),
             ("ZRANGE", self.claimed, 0, -1),
         )
@@ -66,7 +66,7 @@ class RedisWorkSet(WorkSet):
 
     @override
     def standing(self) -> dict[str, Standing]:
-        (second, microsecond), due, claimed = self._connection.atomically(
+        (second, microsecond), due, claimed = self._connection.read(
             ("TIME",),
             ("ZRANGE", self.due, 0, -1, "WITHSCORES"),
             ("ZRANGE", self.claimed, 0, -1, "WITHSCORES"),

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
     from ingest.ports.ledger import Ledger
+    from ingest.usecases.backpressure import MemoryPressure
     from ingest.usecases.claims import LeaseKeeper
     from ingest.usecases.poll.poller import Poller
     from ingest.usecases.poll.threads import PollThreads
@@ -71,6 +72,7 @@ class PollStage:
 
     Attributes:
         mailboxes: returns the configured mailboxes by id, the same object until the configuration changes.
+        pressure: stops polls while the ledger has too little memory.
         threads: gives each server a share of this process's threads.
         fingerprint: returns a digest of everything a mailbox's login depends on, by its id; it changes when the
             credentials change.
@@ -87,6 +89,7 @@ class PollStage:
     now: Callable[[], datetime]
     random: Callable[[], float]
     threads: PollThreads
+    pressure: MemoryPressure
 
     def run(
         self,
@@ -95,7 +98,9 @@ class PollStage:
         leave: Callable[[], bool] | None = None,
         listen: Callable[[PollOutcome], None] = lambda _: None,
     ) -> int:
-        """Claim one due mailbox at a time until none is due; returns how many were claimed.
+        """Claim one due mailbox at a time until none is due, or the ledger's memory is nearly full.
+
+        Returns how many were claimed.
 
         Args:
             stop: asked between mailboxes.
@@ -103,12 +108,18 @@ class PollStage:
             listen: called with every poll that ended.
         """
 
+        def stop_now() -> bool:
+            return stop() or self.pressure.high()
+
+        def leave_now() -> bool:
+            return (leave or stop)() or self.pressure.high()
+
         def handle(claim: Claim) -> None:
-            outcome = self.handle(claim, leave or stop)
+            outcome = self.handle(claim, leave_now)
             if outcome is not None:
                 listen(outcome)
 
-        return work_off(self.ledger.mailboxes, handle, lease=self.keeper.seconds, stop=stop)
+        return work_off(self.ledger.mailboxes, handle, lease=self.keeper.seconds, stop=stop_now)
 
     def handle(self, claim: Claim, leave: Callable[[], bool]) -> PollOutcome | None:
         """Poll one claimed mailbox and release it; returns None if it is not to be polled."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
     from ingest.ports.messages import OpenMessages
+    from ingest.usecases.backpressure import MemoryPressure
     from ingest.usecases.claims import LeaseKeeper
     from ingest.usecases.process.processor import Processor
 
@@ -48,16 +49,23 @@ class ProcessStage:
     keeper: LeaseKeeper
     now: Callable[[], datetime]
     random: Callable[[], float]
+    pressure: MemoryPressure
     tracer: Tracer = NO_TRACING
 
     def run(self, stop: Callable[[], bool]) -> int:
-        """Claim due messages in small batches until none is due; returns how many were handled.
+        """Claim due messages in small batches until none is due, or the ledger's memory is nearly full.
+
+        Returns how many were handled.
 
         Raises:
             LedgerError: the ledger is unavailable; claims that are held expire.
         """
+
+        def stop_now() -> bool:
+            return stop() or self.pressure.high()
+
         return work_off(
-            self.ledger.messages, self.handle, lease=self.keeper.seconds, stop=stop, batch=MESSAGES_PER_CLAIM
+            self.ledger.messages, self.handle, lease=self.keeper.seconds, stop=stop_now, batch=MESSAGES_PER_CLAIM
         )
 
     def handle(self, claim: Claim) -> None:

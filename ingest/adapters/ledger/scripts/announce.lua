@@ -5,7 +5,7 @@
 -- that was given out.
 -- Atomic, because two schedulers that start at the same time would take the same epoch, and would then undo each
 -- other's schedule every second.
--- Include: clock
+-- Include: spare, clock
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'digest', 'announced', 'last')
 local newest, own, now = tonumber(state[1] or '0'), tonumber(ARGV[2]), milliseconds()
 if state[2] == ARGV[1] then

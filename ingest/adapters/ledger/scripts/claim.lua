@@ -3,7 +3,7 @@
 -- Returns id, fence, tries and lateness in milliseconds of each claim.
 -- Atomic, because two workers that read the same due items would both claim them, and two claims with one fence could
 -- not be told apart.
--- Include: claims
+-- Include: spare, claims
 local now = milliseconds()
 
 -- Items whose claims have expired are due since their deadline. Bounded, so that many do not block the server.

@@ -2,7 +2,7 @@
 -- ARGV: id, lease in milliseconds
 -- Returns fence, tries and lateness in milliseconds (negative if the item was not due yet); nil while it is claimed.
 -- Atomic, for the same reasons as `claim`.
--- Include: claims
+-- Include: spare, claims
 local now = milliseconds()
 local deadline = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if deadline and tonumber(deadline) > now then

@@ -3,6 +3,7 @@
 -- Returns whether the message was failed.
 -- Atomic, because a message that left `failed` alone would stay unprocessed forever: never deleted on the server, and in
 -- no checkpoint. A second caller must not count the change again.
+-- Include: spare
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then
   return 0
 end

@@ -1,5 +1,5 @@
 -- KEYS: events, begins
 -- ARGV: group
 -- Atomic, because XGROUP CREATE fails when another process creates the group after the look.
--- Include: stream
+-- Include: spare, stream
 ensure(KEYS[1], KEYS[2], ARGV[1])

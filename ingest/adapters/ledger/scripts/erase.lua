@@ -4,7 +4,7 @@
 -- at the end. A sink that has read a deleted entry and not acknowledged it does so at its next read (`read`).
 -- One script, because otherwise whole events would travel to the client only to have their ids compared. Bounded, so
 -- that it does not block the server.
--- Include: stream
+-- Include: spare, stream
 local wanted = {}
 for i = 4, #ARGV do
   wanted[ARGV[i]] = true

@@ -6,7 +6,7 @@
 -- deleted by a person. Then what is there is made consistent here, and every mailbox is rebuilt from the store.
 -- Atomic, because two workers that meet a restarted server at the same time must not give it two ids: mailboxes that
 -- were rebuilt under the first one would be rebuilt again. The repair reads whole keys, but only after a loss.
--- Include: claims, stream
+-- Include: spare, claims, stream
 local known = redis.call('HMGET', KEYS[1], 'run', 'id', 'closed')
 local run, id, closed = known[1], known[2], known[3]
 local counted, flat = {}, redis.call('HGETALL', KEYS[2])

@@ -4,7 +4,7 @@
 -- One consumer name serves all relays, because a sink is claimed by one relay at a time.
 -- Atomic, because another process may destroy the group (`trim`) after it was ensured, and XREADGROUP would then
 -- fail.
--- Include: stream
+-- Include: spare, stream
 ensure(KEYS[1], KEYS[2], ARGV[1])
 local found = {}
 

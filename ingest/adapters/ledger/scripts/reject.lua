@@ -2,7 +2,7 @@
 -- ARGV: group, position, event id, delay in milliseconds, packed event, sink, append time in milliseconds
 -- Atomic, because the event leaves the group as it enters the dead-letter queue. Acknowledged first and stored later,
 -- a crash in between would lose it for this sink; the other way round, the group and a retry would both deliver it.
--- Include: claims
+-- Include: spare, claims
 redis.call('HINCRBY', KEYS[7], 'rejected:' .. ARGV[6], redis.call('HSET', KEYS[4], ARGV[3], ARGV[5]))
 redis.call('ZADD', KEYS[5], ARGV[7], ARGV[3])
 redis.call('SADD', KEYS[6], ARGV[6])

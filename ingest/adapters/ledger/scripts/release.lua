@@ -2,7 +2,7 @@
 -- ARGV: id, fence, delay in milliseconds, tries
 -- Returns 1, or 0 if the claim is stale.
 -- Atomic, because a worker whose claim expires after the check would make an item due that its successor works on.
--- Include: claims
+-- Include: spare, claims
 if not holds(KEYS[3], ARGV[1], ARGV[2]) then
   return 0
 end

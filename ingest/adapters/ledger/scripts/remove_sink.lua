@@ -2,6 +2,7 @@
 -- ARGV: group, sink
 -- Returns 1 if anything was removed.
 -- Atomic, because a sink that lost its position and kept its dead letters would be listed nowhere.
+-- Include: spare
 local removed = 0
 if redis.call('EXISTS', KEYS[1]) == 1 then
   removed = redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])

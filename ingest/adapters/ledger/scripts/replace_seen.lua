@@ -2,7 +2,7 @@
 -- ARGV: mailbox, fence, length of the seen set that was read, new seen set
 -- Returns 1; 0 if the seen set has another length meanwhile; -1 if the claim is stale.
 -- Atomic, because digests appended between the check and the SET would be lost, and their messages fetched again.
--- Include: claims
+-- Include: spare, claims
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
 end

@@ -2,7 +2,7 @@
 -- ARGV: epoch, how many ids to drop, id to drop..., id to add...
 -- Returns 1, or 0 if there is a newer epoch.
 -- Atomic, because a scheduler that is overtaken by a newer one after the check would undo what that one did.
--- Include: claims
+-- Include: spare, claims
 if tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0') > tonumber(ARGV[1]) then
   return 0
 end

@@ -3,7 +3,7 @@
 -- Returns whether the message was failed. It is due now, with a fresh attempt budget.
 -- Atomic, because a message that left `failed` and is not open yet would be lost with the caller, and the next poll
 -- might delete it on the server.
--- Include: claims
+-- Include: spare, claims
 if redis.call('HDEL', KEYS[7], ARGV[1]) == 0 then
   return 0
 end

@@ -2,7 +2,7 @@
 -- ARGV: event id, append time in milliseconds
 -- Returns 1, or 0 if the event is not in the dead-letter queue. It is due now, unless it is claimed.
 -- Atomic, because an event that a person drops after the look would stay in the work set without its content.
--- Include: clock
+-- Include: spare, clock
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 0 then
   return 0
 end

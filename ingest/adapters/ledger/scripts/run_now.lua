@@ -2,7 +2,7 @@
 -- ARGV: id
 -- Returns 1, or 0 if the item is claimed or unknown.
 -- Atomic, because an item that somebody claims between the look and the ZADD would be due and claimed at once.
--- Include: clock
+-- Include: spare, clock
 local now = milliseconds()
 local due = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if due then

@@ -3,7 +3,7 @@
 -- Records the time of a tick. If the clock was set back since the last one, all times to come move with it: otherwise
 -- nothing would be due until the clock has caught up.
 -- Atomic, because two schedulers that notice the same step would both move the times.
--- Include: clock
+-- Include: spare, clock
 local micros, now = microseconds(), milliseconds()
 local back = math.floor(tonumber(redis.call('GET', KEYS[1]) or '0') * 1000) - now
 if back > 1000 then

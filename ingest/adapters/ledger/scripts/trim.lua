@@ -5,7 +5,7 @@
 -- Returns how many entries were removed. Bounded, so that it does not block the server.
 -- Atomic, because a group that is created after the slowest one was determined would find its first entries gone, and
 -- XTRIM by length would remove one entry more for each that is appended in between.
--- Include: stream
+-- Include: spare, stream
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0
 end

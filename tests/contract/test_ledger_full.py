@@ -1,0 +1,117 @@
+"""A server that is out of memory: it takes no more mail, but everything that frees memory works."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from redis.exceptions import OutOfMemoryError
+
+from ingest.errors import LedgerUnavailableError
+from ingest.ports.seen import Registration
+from tests.contract.test_ledger_messages import BOX, claim_box, claim_message, event, message, registration
+from tests.support.redis import redis_server
+from tests.support.valkey import Valkey, ValkeyBench
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LONG = 600.0
+SINKS = ["fast", "slow"]
+OF_OTHERS = b"of somebody else"
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ValkeyBench]:
+    program = redis_server() if request.param == "redis" else None
+    with Valkey(tmp_path, ("--maxmemory-policy", "noeviction"), program) as server:
+        made = ValkeyBench(server)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def publish(bench: ValkeyBench, numbers: range) -> None:
+    box = claim_box(bench)
+    bench.ledger.register(box, [registration(number) for number in numbers])
+    bench.ledger.mailboxes.release(box, 0.0)
+    for _ in numbers:
+        claim = claim_message(bench)
+        number = int(claim.id, 16)
+        bench.ledger.complete(claim, message(number), event(number))
+
+
+def fill(bench: ValkeyBench) -> None:
+    """Let another user of the server take all memory, and more."""
+    with closing(bench._server.client()) as client:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(OutOfMemoryError):
+            client.set(OF_OTHERS, b"more")
+
+
+def test_mail_and_events_are_rejected_with_a_remedy(bench: ValkeyBench) -> None:
+    box = claim_box(bench)
+    bench.ledger.register(box, [registration(1)])
+    claim = claim_message(bench)
+    fill(bench)
+    with pytest.raises(LedgerUnavailableError, match="maxmemory"):
+        bench.ledger.register(box, [Registration(b"d" * 16, message(2))])
+    with pytest.raises(LedgerUnavailableError, match="maxmemory"):
+        bench.ledger.complete(claim, message(1), event(1))
+    with pytest.raises(LedgerUnavailableError, match="maxmemory"):
+        bench.ledger.republish(box, [event(1)])
+
+
+def test_events_are_delivered_acknowledged_and_trimmed(bench: ValkeyBench) -> None:
+    for sink in SINKS:
+        bench.events.ensure_group(sink)
+    bench.ledger.sinks.add(SINKS)
+    publish(bench, range(1500))
+    fill(bench)
+    for claim in bench.ledger.sinks.claim(2, LONG):
+        while entries := bench.events.read(claim.id, 500):
+            bench.events.acknowledge(claim.id, [entry.position for entry in entries])
+            assert bench.ledger.sinks.renew(claim, LONG)
+        assert bench.ledger.sinks.release(claim, 0.0)
+        assert bench.events.lag(claim.id).entries == 0
+    assert bench.events.trim(SINKS) == 500
+
+
+def test_schedule_goes_on(bench: ValkeyBench) -> None:
+    precedence = bench.ledger.announce("1")
+    assert bench.ledger.schedule_mailboxes(precedence.epoch, drop=[], add=[BOX, "other"])
+    fill(bench)
+    bench.ledger.record_tick()
+    assert bench.ledger.announce("1", precedence.epoch).newest
+    assert bench.ledger.announce("2").newest
+    (claim,) = bench.ledger.mailboxes.claim(1, LONG)
+    assert bench.ledger.mailboxes.release(claim, 60.0, 1)
+    assert bench.ledger.mailboxes.run_now(claim.id)
+    bench.ledger.mailboxes.drop(["other"])
+    assert bench.ledger.mailboxes.members() == {BOX}
+
+
+def test_what_a_person_drops_is_dropped(bench: ValkeyBench) -> None:
+    bench.events.ensure_group("slow")
+    bench.ledger.sinks.add(["slow"])
+    publish(bench, range(3))
+    claim = claim_box(bench)
+    fill(bench)
+    assert bench.ledger.forget(claim, bench.ledger.seen(BOX).records.keys()) == 3
+    assert bench.events.erase(mailbox=BOX) == 3
+    assert bench.events.remove("slow")
+
+
+def test_rejected_event_is_retried_and_dead_lettered(bench: ValkeyBench) -> None:
+    bench.events.ensure_group("slow")
+    publish(bench, range(2))
+    fill(bench)
+    for entry in bench.events.read("slow", 10):
+        bench.events.reject("slow", entry, 0.0)
+    first, second = bench.events.retrying("slow").claim(2, LONG)
+    bench.events.mark_delivered("slow", first)
+    bench.events.dead_letter("slow", second)
+    assert [one.entry.event.id for one in bench.events.rejected("slow", 10)] == [second.id]
