@@ -1,0 +1,134 @@
+"""A POP3 server whose maildrops misbehave in the ways that tests ask for, with state that lasts over sessions."""
+
+from __future__ import annotations
+
+import itertools
+import socketserver
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass
+class FaultyDrop:
+    """A maildrop.
+
+    Attributes:
+        messages: raw mail by unique-id, in order.
+        numbered: UIDL returns message numbers.
+        changing: UIDL returns other ids in each session.
+        dots: doubles the dots at the beginning of lines, as it has to.
+        keeps_deleted: confirms deletions, and keeps the messages.
+        fetched: the unique-ids of messages that were fetched, in order.
+        deleted: the messages that were deleted, in order.
+    """
+
+    messages: dict[bytes, bytes] = field(default_factory=dict)
+    numbered: bool = False
+    changing: bool = False
+    dots: bool = True
+    keeps_deleted: bool = False
+    fetched: list[bytes] = field(default_factory=list)
+    deleted: list[bytes] = field(default_factory=list)
+
+
+class FaultyServer(socketserver.ThreadingTCPServer):
+    """Serves `drops`, by user, whatever the password."""
+
+    daemon_threads = True
+
+    def __init__(self, drops: dict[str, FaultyDrop]) -> None:
+        super().__init__(("127.0.0.1", 0), _Session)
+        self.drops = drops
+        self.sessions = itertools.count()
+
+    @property
+    def port(self) -> int:
+        """To connect to."""
+        return int(self.server_address[1])
+
+
+class _Session(socketserver.StreamRequestHandler):
+    server: FaultyServer
+
+    def handle(self) -> None:
+        self._number = next(self.server.sessions)
+        self._marked: set[int] = set()
+        self.wfile.write(b"+OK\r\n")
+        for line in self.rfile:
+            verb, _, argument = line.strip().partition(b" ")
+            self.wfile.write(self._answer(verb.upper(), argument))
+            if verb.upper() == b"QUIT":
+                return
+
+    def _answer(self, verb: bytes, argument: bytes) -> bytes:
+        answer = getattr(self, f"_{verb.decode().lower()}", None)
+        if verb == b"STAT":
+            return b"+OK %d %d\r\n" % (len(self._rows), sum(len(raw) for _, raw in self._rows))
+        return b"+OK\r\n" + (answer(argument) if answer is not None else b"")
+
+    def _capa(self, _: bytes) -> bytes:
+        return b"USER\r\nUIDL\r\nTOP\r\n.\r\n"
+
+    def _user(self, argument: bytes) -> bytes:
+        self._drop = self.server.drops[argument.decode()]
+        self._rows = list(self._drop.messages.items())
+        return b""
+
+    def _list(self, _: bytes) -> bytes:
+        return _rows([b"%d" % len(raw) for _, raw in self._rows])
+
+    def _uidl(self, _: bytes) -> bytes:
+        return _rows([self._shown(number) for number in range(1, len(self._rows) + 1)])
+
+    def _retr(self, argument: bytes) -> bytes:
+        unique_id, raw = self._rows[int(argument) - 1]
+        self._drop.fetched.append(unique_id)
+        return self._dotted(raw)
+
+    def _top(self, argument: bytes) -> bytes:
+        head, blank, _ = self._rows[int(argument.split()[0]) - 1][1].partition(b"\r\n\r\n")
+        return self._dotted(head + blank)
+
+    def _dele(self, argument: bytes) -> bytes:
+        self._marked.add(int(argument))
+        return b""
+
+    def _quit(self, _: bytes) -> bytes:
+        for number in sorted(self._marked):
+            unique_id, raw = self._rows[number - 1]
+            self._drop.deleted.append(raw)
+            if not self._drop.keeps_deleted:
+                del self._drop.messages[unique_id]
+        return b""
+
+    def _shown(self, number: int) -> bytes:
+        if self._drop.numbered:
+            return b"%d" % number
+        unique_id = self._rows[number - 1][0]
+        return b"%d-%b" % (self._number, unique_id) if self._drop.changing else unique_id
+
+    def _dotted(self, raw: bytes) -> bytes:
+        lines = raw.removesuffix(b"\r\n").split(b"\r\n")
+        if self._drop.dots:
+            lines = [b"." + line if line.startswith(b".") else line for line in lines]
+        return b"\r\n".join([*lines, b".", b""])
+
+
+def _rows(values: list[bytes]) -> bytes:
+    return b"".join(b"%d %b\r\n" % row for row in enumerate(values, 1)) + b".\r\n"
+
+
+@contextmanager
+def faulty_server(*users: str) -> Iterator[FaultyServer]:
+    """Run one with an empty maildrop for each user."""
+    with FaultyServer({user: FaultyDrop() for user in users}) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
