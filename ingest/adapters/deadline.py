@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
+import os
 import socket
 import threading
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -25,33 +28,61 @@ class RequestDeadline:
     """The deadline of one request. Sockets it uses are registered with `guard` and shut down when time is up.
 
     Args:
-        seconds: for the request as a whole, connecting included.
+        seconds: for the request as a whole, connecting included; or, if `by_progress`, for each piece of it.
+        by_progress: give each piece of the request's body these seconds.
 
     Attributes:
         seconds: as given.
         over: whether time is up. http.client may take a head or body that was cut off then for a complete one.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, by_progress: bool = False) -> None:
         self.seconds = seconds
         self.over = False
+        self._by_progress = by_progress
+        self._until = 0.0
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Run the deadline for the request that this thread makes in the `with` block."""
-        token = _current.set(self)
-        self._timer.start()
+        with self.started(), self.used():
+            yield
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[None]:
+        """Run the deadline during the `with` block; requests use it within `used`."""
+        self.restart()
+        _watch.add(self)
         try:
             yield
         finally:
-            self._timer.cancel()
+            _watch.remove(self)
             with self._lock:
                 self._keep(None)
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """Let the requests that this thread makes in the `with` block have this deadline."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
             _current.reset(token)
+
+    def progress(self) -> None:
+        """Note that a piece of the body was sent or received."""
+        if self._by_progress:
+            self.restart()
+
+    def restart(self) -> None:
+        """Begin the time anew."""
+        self._until = time.monotonic() + self.seconds
+
+    def suspend(self) -> None:
+        """Let no time count until the next `restart`."""
+        self._until = math.inf
 
     def guard(self, handle: socket.socket | None) -> None:
         """Register a socket, None if it is yet to be opened. Raises `TimeoutError` if time is already up."""
@@ -66,22 +97,111 @@ class RequestDeadline:
             self._socket.close()
         self._socket = None if handle is None else handle.dup()
 
-    def _end(self) -> None:
+    @property
+    def until(self) -> float:
+        """When time is up, of the monotonic clock."""
+        return self._until
+
+    def expire(self) -> None:
+        """Shut down the socket, unless another piece has begun meanwhile."""
         with self._lock:
+            if self._until > time.monotonic():
+                return
             self.over = True
             if self._socket is not None:
                 with contextlib.suppress(OSError):  # closed, or never connected
                     self._socket.shutdown(socket.SHUT_RDWR)
 
 
+class _Watch:
+    """The thread that ends the deadlines of this process. One thread for all costs a request next to nothing."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew; called in a forked process, which has none of its parent's threads."""
+        self._changed = threading.Condition()
+        self._running: set[RequestDeadline] = set()
+        self._thread: threading.Thread | None = None
+        self._next = 0.0
+
+    def add(self, deadline: RequestDeadline) -> None:
+        """Watch a deadline."""
+        with self._changed:
+            self._running.add(deadline)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="request-deadlines", daemon=True)
+                self._thread.start()
+            elif deadline.until < self._next:
+                self._changed.notify()
+
+    def remove(self, deadline: RequestDeadline) -> None:
+        """Watch it no longer."""
+        with self._changed:
+            self._running.discard(deadline)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                now = time.monotonic()
+                over = {deadline for deadline in self._running if deadline.until <= now and not deadline.over}
+                if not over:
+                    # A suspended deadline that goes on tells nobody, so look now and then.
+                    self._next = min((one.until for one in self._running if not one.over), default=math.inf)
+                    self._next = min(self._next, now + _LOOK_SECONDS) if self._running else math.inf
+                    self._changed.wait(None if math.isinf(self._next) else max(0.0, self._next - now))
+                    continue
+            for deadline in over:
+                deadline.expire()
+
+
+_LOOK_SECONDS = 1.0
+_watch = _Watch()
+os.register_at_fork(after_in_child=_watch.reset)
 _current: ContextVar[RequestDeadline] = ContextVar("mailhaul_request_deadline")
+
+
+def running_deadline() -> RequestDeadline | None:
+    """Return the deadline that this thread's requests have, if there is one."""
+    return _current.get(None)
+
+
+@contextlib.contextmanager
+def suspended() -> Iterator[None]:
+    """Let the `with` block take none of the current deadline's time."""
+    deadline = running_deadline()
+    if deadline is not None:
+        deadline.suspend()
+    try:
+        yield
+    finally:
+        if deadline is not None:
+            deadline.restart()
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[RequestDeadline]:
+    """Give the requests in the `with` block so many seconds for each piece, unless they have a deadline already."""
+    if (current := running_deadline()) is not None:
+        current.restart()
+        yield current
+        return
+    deadline = RequestDeadline(seconds, by_progress=True)
+    with deadline.running():
+        yield deadline
+
+
+def _shorter(timeout: object, seconds: float) -> float:
+    """Return the connection's own timeout if it has a shorter one than the request."""
+    return min(float(timeout), seconds) if isinstance(timeout, int | float) else seconds
 
 
 class ForbiddenAddressError(OSError):
     """The host name resolves to an address that must not be connected to; no connection was made."""
 
 
-class _Guarded(HTTPConnection):
+class GuardedConnection(HTTPConnection):
     """A connection whose socket the current request's deadline can shut down.
 
     It keeps a duplicate descriptor of the socket for that: wrapping a socket in TLS detaches the first object, and
@@ -112,7 +232,7 @@ class _Guarded(HTTPConnection):
             try:
                 self._keep(attempt.dup())
                 deadline.guard(self._handle)
-                attempt.settimeout(deadline.seconds)
+                attempt.settimeout(_shorter(self.timeout, deadline.seconds))
                 attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 attempt.connect(address)
             except (BrokenPipeError, ConnectionResetError) as error:
@@ -132,6 +252,12 @@ class _Guarded(HTTPConnection):
         _current.get().guard(self._handle)
         super().request(*args, **kwargs)
 
+    def send(self, data: Any) -> None:
+        """Send a piece of the request, which is progress."""
+        super().send(data)
+        if (deadline := running_deadline()) is not None:
+            deadline.progress()
+
     def close(self) -> None:
         """Close both descriptors."""
         self._keep(None)
@@ -143,17 +269,17 @@ class _Guarded(HTTPConnection):
         self._handle = handle
 
 
-class _GuardedTls(_Guarded, HTTPSConnection):
+class GuardedTlsConnection(GuardedConnection, HTTPSConnection):
     """The same over TLS."""
 
 
 class GuardedPool(HTTPConnectionPool):
     """A pool whose connections may only be used under a running `RequestDeadline`."""
 
-    ConnectionCls = _Guarded
+    ConnectionCls = GuardedConnection
 
 
 class GuardedTlsPool(HTTPSConnectionPool):
     """The same over TLS."""
 
-    ConnectionCls = _GuardedTls
+    ConnectionCls = GuardedTlsConnection

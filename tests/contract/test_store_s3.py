@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import os
+import time
 import uuid
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -207,6 +208,44 @@ def test_server_that_does_not_answer_is_unavailable(odd: OddServer) -> None:
         odd.quirks = {quirk}
         with pytest.raises(StoreUnavailableError, match="in time"):
             read(store, "box/a")
+
+
+@pytest.mark.parametrize("used_before", [False, True], ids=["through boto3", "directly"])
+@pytest.mark.parametrize("quirk", ["drips", "drips its head"])
+def test_server_that_sends_a_byte_now_and_then_is_unavailable(
+    odd: OddServer, quirk: str, *, used_before: bool
+) -> None:
+    """Each byte comes before `read_timeout`, so only the deadline of a piece ends it."""
+    store = odd.open(read_timeout=60, piece_timeout=1.5)
+    if used_before:
+        put(store, "box/a", b"bytes")
+    odd.quirks = {quirk}
+    with pytest.raises(StoreUnavailableError, match="in time"):
+        read(store, "box/a")
+    if quirk == "drips its head":
+        for call in every_call(store)[:1]:
+            with pytest.raises(StoreUnavailableError, match="in time"):
+                call()
+    odd.quirks = set()
+    put(store, "box/b", b"bytes")
+    assert read(store, "box/b") == b"bytes"
+
+
+def test_server_that_takes_a_byte_now_and_then_is_unavailable(odd: OddServer) -> None:
+    store = odd.open(connect_timeout=60, piece_timeout=1.5)
+    odd.quirks = {"takes a byte now and then"}
+    with pytest.raises(StoreUnavailableError, match="in time"):
+        put(store, "box/a", bytes(20 * MIB))
+
+
+def test_object_that_is_read_slowly_by_its_reader_is_no_failure(odd: OddServer) -> None:
+    """The time between two reads is the reader's."""
+    store = odd.open(piece_timeout=1.5)
+    put(store, "box/a", bytes(MIB))
+    with store.open("box/a") as body:
+        first = body.read(1000)
+        time.sleep(3)  # longer than the deadline, and than the interval in which deadlines are looked at
+        assert len(first + body.read()) == MIB
 
 
 def test_truncated_object_is_an_error(odd: OddServer) -> None:

@@ -39,6 +39,8 @@ class OddServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.append(request)
+        if "takes a byte now and then" in self.quirks:
+            request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         super().process_request(request, client_address)
 
     def open(self, **options: Any) -> S3Store:
@@ -55,6 +57,9 @@ class OddHandler(BaseHTTPRequestHandler):
         pass
 
     def handle_one_request(self) -> None:
+        if "takes a byte now and then" in self.server.quirks:
+            self._drip_in()
+            return
         try:
             super().handle_one_request()
         except ConnectionError:
@@ -106,6 +111,8 @@ class OddHandler(BaseHTTPRequestHandler):
             content = self.server.objects[key]
             self._answer(200, content[: len(content) // 2], length=len(content), ETag='"etag"')
             self.close_connection = True
+        elif "drips" in self.server.quirks:
+            self._drip(b'HTTP/1.1 200 OK\r\nETag: "etag"\r\nContent-Length: 1000000000\r\n\r\n')
         elif "stalls halfway" in self.server.quirks:
             content = self.server.objects[key]
             self._answer(200, content[: len(content) // 2], length=len(content), ETag='"etag"')
@@ -143,6 +150,22 @@ class OddHandler(BaseHTTPRequestHandler):
         else:
             self._give(key, b"")
 
+    def _drip(self, first: bytes) -> None:
+        """Send some bytes, then another one now and then, until the client has enough."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(first)
+            while not self.server.release.wait(0.02):
+                self.wfile.write(b"x")
+
+    def _drip_in(self) -> None:
+        """Read a byte now and then, until the client has enough."""
+        self.close_connection = True
+        self.connection.settimeout(5)
+        with suppress(OSError):
+            while not self.server.release.wait(0.02) and self.connection.recv(1):
+                pass
+
     def _give(self, key: str, content: bytes) -> None:
         if key in self.server.objects:
             self._answer(200, content, length=len(self.server.objects[key]), ETag='"etag"')
@@ -176,6 +199,9 @@ class OddHandler(BaseHTTPRequestHandler):
         checksum: str = "",
         **headers: str,
     ) -> None:
+        if "drips its head" in self.server.quirks:
+            self._drip(b"HTTP/1.1 200 OK\r\nX-Filler: ")
+            return
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         for name, value in (*headers.items(), ("Content-Type", kind), ("x-amz-checksum-sha256", checksum)):

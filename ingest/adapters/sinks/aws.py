@@ -10,6 +10,7 @@ import boto3
 from botocore.config import Config
 from typing_extensions import override
 
+from ingest.adapters.aws_deadline import limit_requests
 from ingest.adapters.sinks.aws_errors import entry_outcome, translated
 from ingest.adapters.sinks.batches import (
     DELIVERED,
@@ -173,7 +174,7 @@ class AwsSink(Sink, Generic[C]):
         )
         # The stubs are overloaded by literal service names; here the name is a variable.
         make = cast("Callable[..., C]", session.client)
-        return make(
+        client = make(
             self._service.name,
             # Compatible servers mostly ignore the region, but boto3 needs one.
             region_name=access.region or session.region_name or ("us-east-1" if access.endpoint else None),
@@ -182,6 +183,8 @@ class AwsSink(Sink, Generic[C]):
             aws_secret_access_key=keys.secret_key if keys else None,
             config=config,
         )
+        limit_requests(client, access.connect_timeout + access.read_timeout)
+        return client
 
 
 def text(event: Event) -> str:

@@ -23,6 +23,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import get_cert_path
 from typing_extensions import override
 
+from ingest.adapters.aws_deadline import TimedBody, limit_requests
+from ingest.adapters.deadline import RequestDeadline, limited, suspended
 from ingest.adapters.stores.s3_connections import Network
 from ingest.adapters.stores.s3_direct import DirectClient
 from ingest.adapters.stores.s3_erase import erase
@@ -107,6 +109,8 @@ class S3Store(Store):
         max_connections: connections kept open; further threads open and close their own.
         connect_timeout: seconds for connecting, and for each piece of an upload to be accepted.
         read_timeout: seconds without a byte while an answer is awaited or read.
+        piece_timeout: seconds for each 64 KiB of a body in either direction, and for the rest of a request: a server
+            that sends a byte now and then would stay below `read_timeout` for ever.
         attempts: per request, with pauses of a few seconds at most; longer retries are the caller's.
         single_bytes: larger objects are sent in parts.
         part_bytes: size of each part but the last; S3 requires at least 5 MiB and at most 10,000 parts.
@@ -125,6 +129,7 @@ class S3Store(Store):
         max_connections: int = 64,
         connect_timeout: float = 10,
         read_timeout: float = 60,
+        piece_timeout: float = 90,
         attempts: int = 3,
         single_bytes: int = SINGLE_BYTES,
         part_bytes: int = PART_BYTES,
@@ -137,6 +142,7 @@ class S3Store(Store):
         self._keys = keys
         self._attempts = attempts
         self._sleep = sleep
+        self._piece_timeout = piece_timeout
         self._single_bytes = single_bytes
         self._part_bytes = part_bytes
         self._max_connections = max_connections
@@ -169,7 +175,7 @@ class S3Store(Store):
     ) -> ObjectRef:
         segments(key)
         try:
-            with translated():
+            with translated(), limited(self._piece_timeout):
                 target = Target(self._direct(), self.bucket, key, self._attributes(content_type, filename, sha256))
                 upload: Upload
                 if size > self._single_bytes:
@@ -191,19 +197,22 @@ class S3Store(Store):
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
         segments(key)
-        with translated():
-            answer = self._direct().get_object(key)
-            if not answer.get("ETag"):
-                answer["Body"].close()
-                raise not_a_store()
-        # The stubs have the type of its `readinto` wrong.
-        with guarded(cast("Readable", answer["Body"]), translated) as body:
-            yield body
+        deadline = RequestDeadline(self._piece_timeout, by_progress=True)
+        with deadline.started():
+            with translated(), deadline.used():
+                answer = self._direct().get_object(key)
+                if not answer.get("ETag"):
+                    answer["Body"].close()
+                    raise not_a_store()
+            deadline.suspend()
+            # The stubs have the type of its `readinto` wrong.
+            with guarded(TimedBody(cast("Readable", answer["Body"]), deadline), translated) as body:
+                yield body
 
     @override
     def stat(self, key: str) -> ObjectRef | None:
         segments(key)
-        with translated():
+        with translated(), limited(self._piece_timeout):
             try:
                 head = self._direct().head_object(key)
             except ClientError as error:
@@ -226,21 +235,21 @@ class S3Store(Store):
     @override
     def delete(self, key: str) -> None:
         segments(key)
-        with translated():
+        with translated(), limited(self._piece_timeout):
             self._client().delete_object(Bucket=self.bucket, Key=key)
 
     @override
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
         segments(folder)
-        with translated_erasing():
+        with translated_erasing(), limited(self._piece_timeout):
             return erase(self._client(), self.bucket, f"{folder}/", keep)
 
     @override
     def stored(self, prefix: str) -> Iterator[Stored]:
-        with translated():
+        with translated(), limited(self._piece_timeout):
             pages = iter(self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix))
         while True:
-            with translated():
+            with translated(), limited(self._piece_timeout):
                 page = next(pages, None)
             if page is None:
                 return
@@ -262,7 +271,8 @@ class S3Store(Store):
         with self._lock:
             if self._made is None or self._made[0] != wanted:
                 # The old client is not closed: other threads may be in the middle of a request.
-                self._made = wanted, self._make_client(keys)
+                with suspended():
+                    self._made = wanted, self._make_client(keys)
             return self._made[1]
 
     def _make_client(self, keys: tuple[str, str] | None) -> DirectClient:
@@ -281,6 +291,7 @@ class S3Store(Store):
         except ValueError as error:  # botocore's error for an endpoint that is no URL, or an invalid region
             raise StoreRefusedError("the store's endpoint or region is not valid: write https://host:port") from error
         client.meta.events.register_last("before-call.s3", spare_round_trip)
+        limit_requests(client, self._piece_timeout)
         # The same certificates as botocore's.
         bundle = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True)
         network = Network(*self._timeouts, self._max_connections, str(bundle))

@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import re
 import select
+import socket
 import ssl
 import weakref
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, RemoteDisconnected
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 from typing_extensions import override
 
+from ingest.adapters.deadline import running_deadline
+
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
     from urllib.parse import SplitResult
 
@@ -104,6 +106,47 @@ class _Response(HTTPResponse):
         raise HTTPException("the answer has too many fields")
 
 
+class _Connection(HTTPConnection):
+    """A connection whose socket the deadline of the current request can shut down.
+
+    It keeps a duplicate descriptor for that: a socket in TLS cannot be duplicated.
+    """
+
+    handle: socket.socket | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._create_connection = self._opened
+
+    def _opened(self, *args: Any, **options: Any) -> socket.socket:
+        made = socket.create_connection(*args, **options)
+        self.handle = made.dup()
+        self.guard()
+        return made
+
+    def guard(self) -> None:
+        """Let the current request's deadline shut down the socket."""
+        if (deadline := running_deadline()) is not None:
+            deadline.guard(self.handle)
+
+    @override
+    def send(self, data: Any) -> None:
+        super().send(data)
+        if (deadline := running_deadline()) is not None:
+            deadline.progress()
+
+    @override
+    def close(self) -> None:
+        handle, self.handle = self.handle, None
+        if handle is not None:
+            handle.close()
+        super().close()
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
+
+
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class Route:
     """The way to one server, with the connections that wait for the next request.
@@ -115,7 +158,7 @@ class Route:
     base: SplitResult
     network: Network
     context: ssl.SSLContext | None = None
-    idle: deque[HTTPConnection] = field(default_factory=deque)
+    idle: deque[_Connection] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         if self.base.scheme == "https":
@@ -123,7 +166,7 @@ class Route:
         weakref.finalize(self, _close_all, self.idle)
 
     def send(
-        self, connection: HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+        self, connection: _Connection, method: str, path: str, headers: Mapping[str, str], body: bytes | None
     ) -> Exchange:
         """Send a request and wait for the head of its answer.
 
@@ -131,15 +174,18 @@ class Route:
             OSError, HTTPException: there is none; the connection is of no more use.
         """
         assert connection.sock is not None
+        connection.guard()
         connection.sock.settimeout(self.network.connect_timeout)
         # As a file, so that the timeout is for each block.
         connection.request(method, path, None if body is None else io.BytesIO(body), dict(headers))
         connection.sock.settimeout(self.network.read_timeout)
         response = connection.getresponse()
+        if (deadline := running_deadline()) is not None and deadline.over:
+            raise TimeoutError("the head of the answer was cut off")
         assert isinstance(response, _Response)
         return Exchange(self, connection, response, response.fields)
 
-    def connected(self) -> tuple[HTTPConnection, bool]:
+    def connected(self) -> tuple[_Connection, bool]:
         """Return a connection, and whether it was used before."""
         while self.idle:
             with suppress(IndexError):  # another thread took the last one
@@ -149,15 +195,19 @@ class Route:
                 connection.close()
         name, port, timeout = self.base.hostname or "", self.base.port, self.network.connect_timeout
         made = (
-            HTTPConnection(name, port, timeout, blocksize=_BLOCK_BYTES)
+            _Connection(name, port, timeout, blocksize=_BLOCK_BYTES)
             if self.context is None
-            else HTTPSConnection(name, port, timeout=timeout, blocksize=_BLOCK_BYTES, context=self.context)
+            else _TlsConnection(name, port, timeout=timeout, blocksize=_BLOCK_BYTES, context=self.context)
         )
         made.response_class = _Response
-        made.connect()
+        try:
+            made.connect()
+        except BaseException:
+            made.close()
+            raise
         return made, False
 
-    def release(self, connection: HTTPConnection) -> None:
+    def release(self, connection: _Connection) -> None:
         """Keep a connection for the next request."""
         if len(self.idle) < self.network.idle:
             self.idle.append(connection)
@@ -170,7 +220,7 @@ class Exchange:
     """A request and its answer, which is read like boto3's `StreamingBody`."""
 
     route: Route
-    connection: HTTPConnection
+    connection: _Connection
     response: HTTPResponse
     fields: Mapping[str, str]
 
@@ -212,7 +262,7 @@ class Exchange:
             connection.close()
 
 
-def _has_ended(connection: HTTPConnection) -> bool:
+def _has_ended(connection: _Connection) -> bool:
     """Whether the server closed an idle connection: nothing else makes one readable."""
     if connection.sock is None:
         return True
@@ -221,6 +271,6 @@ def _has_ended(connection: HTTPConnection) -> bool:
     return bool(poll.poll(0))
 
 
-def _close_all(connections: deque[HTTPConnection]) -> None:
+def _close_all(connections: deque[_Connection]) -> None:
     while connections:
         connections.pop().close()

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 from botocore.utils import get_environ_proxies
 
+from ingest.adapters.deadline import running_deadline
 from ingest.adapters.stores.s3_connections import Route
 from ingest.adapters.stores.sigv4 import ALGORITHM, EMPTY_SHA256, Credentials, Request, Signer, encode_path
 
@@ -159,6 +160,8 @@ class DirectClient:
         headers = place.signer.sign(Request(request.method, path, wanted, request.sha256), credentials, self._clock())
         if request.body is not None:
             headers["content-length"] = str(len(request.body))
+        if (deadline := running_deadline()) is not None:
+            deadline.restart()
         connection, reused = None, False
         try:
             connection, reused = place.route.connected()
