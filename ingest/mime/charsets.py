@@ -27,6 +27,7 @@ _DETECTED_BYTES = 8192  # of a text; the detector takes less than a millisecond 
 _HIGH, _SPACES = bytes(range(0x80, 0x100)), b" \t\r\n"
 _LEAST = 4  # bytes above 127; fewer say nothing
 _ENOUGH = 12  # bytes above 127 from which a language in Latin script can be told by its accents
+_OLD_SYSTEM = re.compile(r"mac|hp|cp(?!125|874|9)")
 _NOT_LATIN = 0.5  # the share of such bytes in other scripts
 _ESCAPE_JAPANESE = (b"\x1b$B", b"\x1b$@")
 
@@ -74,6 +75,17 @@ _OWN = {
     "tis620": "cp874",
     "uhc": "cp949",
     "gb-18030": "gb18030",
+    "cn-gb": "gb18030",
+    "euc-cn": "gb18030",
+    "cn-big5": "cp950",
+    "ansi": "cp1252",
+    "utf8-mb4": "utf-8",
+    "ucs-2le": "utf-16-le",
+    "ucs-2be": "utf-16-be",
+    "ucs-4": "utf-32",
+    "iso-10646-ucs-4": "utf-32",
+    "unicode-2-0-utf-7": "utf-7",
+    "x-unicode-2-0-utf-7": "utf-7",
     "gb18030-2000": "gb18030",
 }
 # Microsoft's numbers that are not the number of a Python codec `cp...`.
@@ -111,9 +123,31 @@ _CODE_PAGES = {
     "65000": "utf-7",
     "65001": "utf-8",
 }
-_MAC = {"ce": "mac-latin2", "centraleurroman": "mac-latin2", "greek": "mac-greek", "turkish": "mac-turkish"}
-_LABEL = re.compile(r"[\"'\s]*(?:charset\s*=\s*)?[\"'\s]*(_?[a-z0-9][\w.:+-]*)", re.ASCII)
-_CODE_PAGE = re.compile(r"(?:x-)?(?:microsoft-)?(?:cp|ibm|dos|win|windows|ms|msdos|codepage|oem)[-_]?0*(\d{3,5})")
+# Python's codecs of standard charsets, by the vendors' supersets that are meant.
+_SUPERSETS = {
+    "big5": "cp950",
+    "euc_kr": "cp949",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "shift_jis": "cp932",
+    "tis-620": "cp874",
+    **dict.fromkeys(("iso2022_jp", "iso2022_jp_1"), "iso2022_jp_ext"),
+}
+_MAC = {
+    **dict.fromkeys(("ce", "centraleurroman"), "mac-latin2"),
+    "greek": "mac-greek",
+    "icelandic": "mac-iceland",
+    "turkish": "mac-turkish",
+}
+_LABEL = re.compile(r"[\"'\s]*(?:charset\s*=\s*)?[\"'\s]*(_?[a-z0-9][\w.:+-]*(?: \d[\d-]*)?)", re.ASCII)
+_HYPHENS = re.compile(r"[-_. ]")
+_SQUEEZED = {_HYPHENS.sub("", label): label for label in (*LABELS, *_OWN)}
+_CODE_PAGE = re.compile(
+    r"(?:x-)?(?:microsoft-)?(?:cp|ibm|dos|win(?:dows)?|ms|msdos|codepage|oem|ansi)[-_]?0*(\d{3,5})"
+)
 _ISO_8859 = re.compile(r"(?:x-)?(?:iso)?[-_]?8859[-_.]?(\d{1,2})(?:[-_:].*)?")
 
 
@@ -127,8 +161,13 @@ def _known(label: str) -> str | None:
     match = _LABEL.match(label.lower())
     if match is None:
         return None
-    name = match[1].rstrip(".:+-_")
-    return _listed(name) or _listed(name.replace("_", "-")) or _spelled(name) or _of_python(name)
+    name = match[1].replace(" ", "-").rstrip(".:+-_")
+    return _listed(name) or _listed(name.replace("_", "-")) or _spelled(name) or _squeezed(name) or _of_python(name)
+
+
+def _squeezed(name: str) -> str | None:
+    """Resolve labels that have other hyphens than the listed ones."""
+    return _listed(_SQUEEZED.get(_HYPHENS.sub("", name), ""))
 
 
 def _listed(name: str) -> str | None:
@@ -175,7 +214,7 @@ def _of_python(name: str) -> str | None:
     except LookupError:  # one of another system, such as mbcs
         return None
     # The same list has codecs such as base64, which are no charsets.
-    return info.name if getattr(info, "_is_text_encoding", False) else None
+    return _SUPERSETS.get(info.name, info.name) if getattr(info, "_is_text_encoding", False) else None
 
 
 def utf16_by_content(data: bytes) -> str:
@@ -216,7 +255,9 @@ def detect_charset(data: bytes) -> str | None:
     from chardet import detect  # noqa: PLC0415 - few mails need it, and it takes memory
 
     found = detect(data[:_DETECTED_BYTES])["encoding"]
-    return known_charset(found) if found else None
+    codec = known_charset(found) if found else None
+    # Few bytes are no evidence for the charset of an old system.
+    return None if codec is not None and high < _ENOUGH and _OLD_SYSTEM.match(codec) else codec
 
 
 def _fallback(error: UnicodeError) -> tuple[str, int]:

@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}(?:\r\n?|\n))")
 _OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
 _LONGEST_ESCAPE = 256
+_BEFORE_FILE = 65_536  # bytes before a uuencoded file; a longer text holds none
 _BEGINNING = 1024  # bytes that show whether a text is base64
 _FIELD = re.compile(rb"\s*[!-9;-~]{1,76}[ \t]*:")
 _BASE64_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n\t \0"
+_BASE64_BLANKS = b"\r\n\t \0"
+_FEW_LETTERS = 64
+_LINES = 8  # of a text, whose words show what it is
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PLAIN_TYPES = ("text/", "message/")
+_PLAIN_SUFFIXES = ("/xml", "+xml", "/json", "+json", "/edifact")
 _SHARE = 20  # one of so many bytes outside the alphabet is more than damage
 _HEX = {b"%02X" % byte: bytes([byte]) for byte in range(256)}
 
@@ -119,34 +125,50 @@ class QuotedPrintable:
 
 
 class EncodedFile:
-    """uuencode or yEnc as a transfer encoding: the bytes of the files in it, without the lines around them."""
+    """uuencode or yEnc as a transfer encoding: the bytes of the files in it, without the lines around them.
 
-    __slots__ = ("_blocks", "_empty", "defects", "skipped")
+    Without such a file, the bytes are not decoded.
+    """
+
+    __slots__ = ("_beginning", "_blocks", "_is_file", "defects", "skipped")
 
     def __init__(self) -> None:
         self.defects: set[Defect] = set()
         self.skipped: dict[Defect, int] = {}
         self._blocks = Blocks(counts_text=True)
-        self._empty = True
+        self._beginning: bytes | None = b""  # until a file begins, or it is certain that none is meant
+        self._is_file = True
 
     def feed(self, data: bytes) -> bytes:
         """Decode all complete lines."""
-        return self._bytes(self._blocks.feed(data))
+        if not self._is_file:
+            return data
+        if self._beginning is not None:
+            self._beginning += data
+        decoded = self._bytes(self._blocks.feed(data))
+        return self._plain() if self._beginning is not None and len(self._beginning) > _BEFORE_FILE else decoded
 
     def close(self) -> bytes:
         """Decode the last line."""
+        if not self._is_file:
+            return b""
         data = self._bytes(self._blocks.close())
-        if self._empty:
-            self.defects.add(Defect.NO_BLOCK)
+        if self._beginning is not None:
+            return self._plain()
         if self._blocks.text_bytes:
             self.defects.add(Defect.TEXT_AROUND)
             self.skipped[Defect.TEXT_AROUND] = self._blocks.text_bytes
         return data
 
+    def _plain(self) -> bytes:
+        data, self._beginning, self._is_file = self._beginning or b"", None, False
+        self.defects.add(Defect.NO_BLOCK)
+        return data
+
     def _bytes(self, found: list[Found]) -> bytes:
         data = []
         for item in found:
-            self._empty = False
+            self._beginning = None
             if isinstance(item, bytes):
                 data.append(item)
             elif isinstance(item, BlockEnded):
@@ -184,12 +206,12 @@ class Base64OrPlain:
 
     def close(self) -> bytes:
         """Decode the rest."""
-        data = self._choose() if self._decoder is None else b""
+        data = self._choose(whole=True) if self._decoder is None else b""
         assert self._decoder is not None  # it is chosen by now
         return data + self._decoder.close()
 
-    def _choose(self) -> bytes:
-        plain = _is_plain(self._beginning[:_BEGINNING])
+    def _choose(self, *, whole: bool = False) -> bytes:
+        plain = _is_plain(self._beginning[:_BEGINNING]) or (whole and _is_short_text(self._beginning))
         self._decoder = Identity(Defect.ENCODING_WRONG) if plain else Base64()
         beginning, self._beginning = self._beginning, b""
         return self._decoder.feed(beginning)
@@ -199,12 +221,19 @@ def _is_plain(beginning: bytes) -> bool:
     """Whether text cannot be base64: it begins with a header field, or with words, or holds many other characters."""
     if _FIELD.match(beginning):
         return True
-    line = beginning.lstrip().partition(b"\n")[0]
-    words = line.split()
-    if len(words) > 1 and any(len(word) % 4 == 1 or word.translate(None, _BASE64_BYTES) for word in words):
-        return True
-    others = [(len(text.translate(None, _BASE64_BYTES)), len(text)) for text in (line, beginning)]
-    return any(other > 1 and other * _SHARE > length for other, length in others)
+    line, *others = beginning.lstrip().split(b"\n", _LINES)
+    for each in (line, *others[: _LINES - 1]):
+        words = each.split()
+        if len(words) > 1 and any(len(word) % 4 == 1 or word.translate(None, _BASE64_BYTES) for word in words):
+            return True
+    odd = [(len(text.translate(None, _BASE64_BYTES)), len(text)) for text in (line, beginning)]
+    return any(other > 1 and other * _SHARE > length for other, length in odd)
+
+
+def _is_short_text(content: bytes) -> bool:
+    """Whether a few letters, such as those of a greeting, are no base64 because of their number."""
+    letters = content.translate(None, _BASE64_BLANKS)
+    return len(letters) <= _FEW_LETTERS and len(letters) % 4 == 1 and not letters.translate(None, _LETTERS)
 
 
 def decoder_for(encoding: str, media_type: str = "") -> Decoder:
@@ -218,7 +247,8 @@ def decoder_for(encoding: str, media_type: str = "") -> Decoder:
     make = _DECODERS.get(name) or _DECODERS.get(_AROUND.sub("", name))
     if make is None:
         return Identity(Defect.UNKNOWN_ENCODING)
-    return Base64OrPlain() if make is Base64 and media_type.startswith(_PLAIN_TYPES) else make()
+    plain = make is Base64 and (media_type.startswith(_PLAIN_TYPES) or media_type.endswith(_PLAIN_SUFFIXES))
+    return Base64OrPlain() if plain else make()
 
 
 _AROUND = re.compile(r"\(.*|[;\"'\s]", re.DOTALL)

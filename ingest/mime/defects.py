@@ -49,7 +49,10 @@ class Defect(Enum):
         "boundary_guessed",
         "The boundary of a multipart never occurs; another line that looks like a delimiter was used",
     )
-    ENCODING_WRONG = "transfer_encoding_wrong", "A text or message declared as base64 is plain; it was read as it is"
+    ENCODING_WRONG = (
+        "transfer_encoding_wrong",
+        "A text, message, XML or JSON declared as base64 is plain; it was read as it is",
+    )
     TEXT_AROUND = (
         "text_around_file",
         "Text surrounds the uuencoded or yEnc file of a part; it was skipped",
@@ -98,7 +101,10 @@ class Defect(Enum):
     PARTIAL = "message_partial", "A piece of a split message or file; stored, not reassembled"
     BAD_UUENCODE = "bad_uuencode", "A uuencoded file contains invalid lines; they were skipped"
     BLOCK_TRUNCATED = "embedded_truncated", "A uuencoded or yEnc file has no end line"
-    NO_BLOCK = "embedded_absent", "A part that is declared as uuencoded or yEnc contains no such file"
+    NO_BLOCK = (
+        "embedded_absent",
+        "A part that is declared as uuencoded or yEnc contains no such file; it was read as it is",
+    )
     YENC_MISMATCH = "yenc_mismatch", "Size or checksum of a yEnc file differ from its end line"
     CONTAINER_BROKEN = "container_broken", "A container is damaged; what could be read was extracted"
     CONTAINER_LIMIT = (

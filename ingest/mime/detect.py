@@ -29,7 +29,27 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"BEGIN:VCALENDAR", "text/calendar"),
     (b"-----BEGIN PKCS7-----", "application/pkcs7-mime"),
     (b"\x78\x9f\x3e\x22", "application/ms-tnef"),
+    (b"OggS\0", "audio/ogg"),
+    (b"fLaC\0", "audio/flac"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"\xfd7zXZ\0", "application/x-xz"),
+    (b"(\xb5/\xfd", "application/zstd"),
+    (b"8BPS\0", "image/vnd.adobe.photoshop"),
+    (b"\0\0\1\0", "image/vnd.microsoft.icon"),
+    (b"\xd7\xcd\xc6\x9a", "image/wmf"),
+    (b"\1\0\0\0\x6c\0\0\0", "image/emf"),
+    (b"wOFF", "font/woff"),
+    (b"wOF2", "font/woff2"),
+    (b"SQLite format 3\0", "application/vnd.sqlite3"),
+    (b"\x1a\x45\xdf\xa3", "video/x-matroska"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video/x-ms-asf"),
+    (b"MSCF\0\0\0\0", "application/vnd.ms-cab-compressed"),
+    (b"\x00\x00\x00\x0cjP  ", "image/jp2"),
 )
+_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
+_FTYP = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heif", b"avif": "image/avif"}
+_BZIP2 = re.compile(rb"BZh[1-9]1AY&SY")
+_BITMAP = re.compile(rb"BM.{4}\0{4}", re.DOTALL)
 # The names of the first ZIP entries identify these formats.
 _ZIP_ENTRIES: tuple[tuple[bytes, str], ...] = (
     (b"word/", _OOXML + "wordprocessingml.document"),
@@ -120,7 +140,15 @@ def _by_signature(first: bytes) -> str | None:
     for signature, media_type in _SIGNATURES:
         if first.startswith(signature):
             return media_type
-    return "video/mp4" if first[4:8] == b"ftyp" else None
+    if first.startswith(b"RIFF"):
+        return _RIFF.get(first[8:12])
+    if first.startswith(b"BM") and _BITMAP.match(first):
+        return "image/bmp"
+    if first.startswith(b"BZh") and _BZIP2.match(first):
+        return "application/x-bzip2"
+    if first[4:8] == b"ftyp":
+        return _FTYP.get(first[8:12], "video/mp4")
+    return None
 
 
 def _zip(first: bytes) -> str:

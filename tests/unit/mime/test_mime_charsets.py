@@ -32,7 +32,15 @@ def test_every_label_of_browsers_is_known() -> None:
         ("windows1250", "cp1250"),
         ("ibm-850", "cp850"),
         ("cp65001", "utf-8"),
-        ("codepage 1252", None),
+        ("codepage 1252", "cp1252"),
+        ("ISO 8859-1", "cp1252"),
+        ("ansi_1252", "cp1252"),
+        ("ks_c_5601_1987", "cp949"),
+        ("gb_2312_80", "gb18030"),
+        ("euc_cn", "gb18030"),
+        ("cn-gb", "gb18030"),
+        ("iso_8859_9", "cp1254"),
+        ("x-unicode-2-0-utf-7", "utf-7"),
         ("ms932", "cp932"),
         ("x-windows-949", "cp949"),
         ("iso8859-15", "iso8859-15"),
@@ -158,3 +166,8 @@ def test_any_bytes_in_any_charset_become_utf8(data: bytes, charset: str | None, 
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     b"".join(BodyText(lambda: pieces, charset, "html")).decode()
     decode_bytes(data, charset, set())
+
+
+def test_few_bytes_are_not_read_in_the_charset_of_an_old_system() -> None:
+    assert detect_charset("“Grüße” €".encode("cp1252")) is None
+    assert detect_charset("Привет".encode("cp1251")) == "windows-1251"

@@ -323,6 +323,11 @@ def test_a_boundary_that_occurs_is_not_guessed() -> None:
         ("text/plain", b"These are words, not base64."),
         ("text/html", b"<p>words</p>"),
         ("text/plain", "Привет".encode()),
+        ("text/plain", b"Hallo"),
+        ("text/plain", b"Thanks\r\n\r\nBob"),
+        ("application/xml", b'<?xml version="1.0"?><a/>'),
+        ("application/ubl+xml", b"<Invoice>1</Invoice>"),
+        ("application/json", b'{"a": [1, 2]}'),
     ],
 )
 @pytest.mark.parametrize("more", [b"", b"\r\nmore words" * 200])

@@ -144,6 +144,10 @@ def test_yenc_as_a_transfer_encoding() -> None:
     assert not decoder.defects
 
 
-def test_uuencode_without_a_file_is_a_defect() -> None:
-    raw = b"Content-Type: application/pdf\nContent-Transfer-Encoding: x-uuencode\n\nno such thing\n"
-    assert read_alike(raw).leaves["1"].defects == ("embedded_absent", "text_around_file")
+@pytest.mark.parametrize("text", [b"no such thing\n", b"x", b"a line of text\n" * 6000, b"begin 644\n"])
+@pytest.mark.parametrize("encoding", [b"x-uuencode", b"x-yencode"])
+def test_a_part_declared_as_a_file_that_holds_none_is_read_as_it_is(text: bytes, encoding: bytes) -> None:
+    raw = b"Content-Type: application/pdf\nContent-Transfer-Encoding: " + encoding + b"\n\n" + text
+    found = read_alike(raw)
+    assert (found.leaves["1"].content, found.leaves["1"].defects) == (text, ("embedded_absent",))
+    assert (found.status, dict(found.skipped)) == ("complete", {})

@@ -79,7 +79,21 @@ def test_an_attached_text_is_never_the_body() -> None:
 @pytest.mark.parametrize(
     "header", [b"", b"Content-Type: PDF\r\n", b"Content-Type: text/plain\r\n", b"Content-Type: text/html\r\n"]
 )
-@pytest.mark.parametrize("content", [PDF, JPEG, b"PK\x03\x04" + bytes(30)], ids=["pdf", "jpeg", "zip"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(
+            PDF,
+            JPEG,
+            b"PK\x03\x04" + bytes(30),
+            b"RIFF\x24\0\0\0WEBPVP8 " + bytes(9),
+            b"BM\x9a\1\0\0\0\0\0\0" + bytes(30),
+        ),
+        *(b"OggS\0\2" + bytes(30), b"BZh91AY&SY" + bytes(range(128, 200)), b"\xfd7zXZ\0" + bytes(30)),
+        *(b"RIFF\x24\0\0\0WAVEfmt " + bytes(9), b"\0\0\0\x18ftypheic" + bytes(30), b"\x1a\x45\xdf\xa3" + bytes(30)),
+    ],
+    ids=["pdf", "jpeg", "zip", "webp", "bmp", "ogg", "bzip2", "xz", "wav", "heic", "matroska"],
+)
 def test_binary_content_that_passes_for_text_is_an_attachment(header: bytes, content: bytes) -> None:
     part = header + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(content)
     found = process(multipart(part, text(b"The body.")))
