@@ -42,6 +42,7 @@ _STATE = (
     "_statuses",
     "_slots",
     "_refusals",
+    "_last_logins",
     "_troubled",
     "_paused",
     "_throttled",

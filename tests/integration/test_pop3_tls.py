@@ -110,6 +110,19 @@ def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, ca_fil
         polled([Secure(context), *login()], ca_file=ca_file)
 
 
+def test_certificate_that_only_has_a_common_name_is_listed_by_that(tmp_path: Path) -> None:
+    """As old servers have, and appliances."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    leaf = signed("mail.example.net", key, "mail.example.net", key, ca=True, alternative=False)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    trustme.LeafCert(pem, leaf, []).configure_cert(context)
+    trusted = tmp_path / "leaf.pem"
+    trusted.write_bytes(leaf)
+    with pytest.raises(MaildropTlsError, match=r"another name \(mail\.example\.net\); set `host`"):
+        polled([Secure(context), *login()], ca_file=str(trusted))
+
+
 @pytest.mark.parametrize(
     ("expired", "words"),
     [
@@ -142,10 +155,10 @@ def signed(
     *,
     ca: bool = False,
     end: datetime | None = None,
+    alternative: bool = True,
 ) -> bytes:
     """A certificate in PEM."""
     now = datetime.now(UTC)
-    alternative: x509.GeneralName = x509.DNSName(name) if ca else x509.IPAddress(ip_address(name))
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
@@ -155,8 +168,10 @@ def signed(
         .not_valid_before(now - timedelta(days=10))
         .not_valid_after(end or now + timedelta(days=10))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
     )
+    if alternative:
+        other: x509.GeneralName = x509.DNSName(name) if ca else x509.IPAddress(ip_address(name))
+        builder = builder.add_extension(x509.SubjectAlternativeName([other]), critical=False)
     return builder.sign(issuer_key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
