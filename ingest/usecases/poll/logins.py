@@ -82,7 +82,9 @@ class Logins:
         if refusal is None or refusal.check != _check(refusal.salt, self.fingerprint(mailbox)):
             return
         if refusal.worked is not None:
-            words = _doubt(self.now().timestamp(), refusal.worked, refusal.until)
+            now = self.now().timestamp()
+            words = f"The server refused the credentials that worked {_minutes(now - refusal.worked)} ago: "
+            words += _again(refusal.until - now)
             raise DoubtNotRetriedError(words, refusal.worked, refusal.until)
         raise CredentialsNotRetriedError(
             "The server refused these credentials before. They are not tried again for a while, "
@@ -107,7 +109,8 @@ class Logins:
             self.ledger.put_refusal(mailbox, refusal, pause)
         except (ConfigError, LedgerUnavailableError):  # a secret or the ledger has gone meanwhile
             return error
-        return CredentialsDoubtedError(f"{_doubt(now, last.at, until)} {error}", last.at, until)
+        words = f"{error} The same credentials worked {_minutes(now - last.at)} ago: {_again(until - now)}"
+        return CredentialsDoubtedError(words, last.at, until)
 
     def refused(self, mailbox: str, seconds: float) -> None:
         """Remember for this many seconds that the credentials were refused."""
@@ -127,12 +130,12 @@ class Logins:
         return LastLogin(salt, check, self.now().timestamp())
 
 
-def _doubt(now: float, worked: float, until: float) -> str:
-    ago, wait = (max(1, round(seconds / _MINUTE)) for seconds in (now - worked, until - now))
-    return (
-        f"The server refused the credentials that worked {ago} min ago. "
-        f"They are tried again in {wait} min, before they count as wrong."
-    )
+def _again(seconds: float) -> str:
+    return f"they are tried again in {_minutes(seconds)}, before they count as wrong."
+
+
+def _minutes(seconds: float) -> str:
+    return f"{max(1, round(seconds / _MINUTE))} min"
 
 
 def _check(salt: str, fingerprint: bytes) -> str:

@@ -114,7 +114,7 @@ def test_person_sees_when_the_credentials_worked_and_when_they_are_tried_again()
         poll(b)
         b.maildrops["a"].error = REFUSED
         words = str(poll(b, minutes=40).error)
-        assert "refused the credentials that worked 40 min ago. They are tried again in 5 min" in words
+        assert "The same credentials worked 40 min ago: they are tried again in 5 min, before they count" in words
         assert "no. Check both." in words
         poll(b, minutes=2)  # too early to try: what is shown stays
         status = b.ledger.statuses()["a"]
