@@ -314,6 +314,21 @@ SCENARIOS = [
     ),
     Scenario("MailhaulStoreCorrupt", "other errors", store("put", "refused", "0+9x99"), 20),
     Scenario(
+        "MailhaulMailNotFetched",
+        "a message that ends sessions, and one that UIDL lacks",
+        one("mailbox_troubled_messages", "1x199", mailbox="a")
+        | one("mailbox_left_out_messages", "1x199", mailbox="a"),
+        125,
+        (Firing("2 messages of mailbox a cannot be fetched", MAIL | {"mailbox": "a"}),),
+    ),
+    Scenario(
+        "MailhaulMailNotFetched",
+        "fetched within an hour",
+        one("mailbox_troubled_messages", "1x60 0x139", mailbox="a")
+        | one("mailbox_left_out_messages", "0x199", mailbox="a"),
+        125,
+    ),
+    Scenario(
         "MailhaulDeletionsWithheld",
         "one mailbox",
         one("deletions_withheld_total", "0x10 3x60", mailbox="a"),
