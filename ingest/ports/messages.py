@@ -28,6 +28,16 @@ class OpenMessages(Protocol):
         """The open messages with these keys, None for each that is not open."""
         ...
 
+    def begin(self, claim: Claim) -> OpenMessage | None:
+        """Begin an attempt on a claimed message: count it, as `WorkSet.begin_attempt` does, and return the message.
+
+        None, and nothing counted, if the message is not open.
+
+        Raises:
+            StaleClaimError: the claim is stale; nothing was counted.
+        """
+        ...
+
     def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
         """In one step: append the event to the stream, and close the claimed message."""
         ...

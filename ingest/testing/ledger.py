@@ -370,6 +370,15 @@ class MemoryLedger(Ledger):
             return [self._open.get(key) for key in keys]
 
     @override
+    def begin(self, claim: Claim) -> OpenMessage | None:
+        with self._lock:
+            self._check(self._messages, claim)
+            message = self._open.get(claim.id)
+            if message is not None:
+                self._messages.begin_attempt(claim)
+            return message
+
+    @override
     def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
         with self._lock:
             self._close(claim, message, event)

@@ -233,6 +233,36 @@ def test_message_with_two_unique_ids_is_unprocessed_under_both(bench: LedgerBenc
     assert bench.ledger.seen(BOX).records.keys() == {digest(1), digest(7)}
 
 
+def test_attempt_on_a_message_begins_with_the_message(bench: LedgerBench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1)])
+    (claim,) = bench.ledger.messages.claim(1, 1.0)
+    assert bench.ledger.begin(claim) == message(1)
+    bench.pass_time(2.0)
+    (claim,) = bench.ledger.messages.claim(1, 1.0)
+    assert claim.tries == 2, "the attempt counts, although its claim expired"
+
+
+def test_no_attempt_begins_with_a_stale_claim(bench: LedgerBench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1)])
+    (stale,) = bench.ledger.messages.claim(1, 1.0)
+    bench.pass_time(2.0)
+    (current,) = bench.ledger.messages.claim(1, 1.0)
+    with pytest.raises(StaleClaimError):
+        bench.ledger.begin(stale)
+    bench.pass_time(2.0)
+    (later,) = bench.ledger.messages.claim(1, 1.0)
+    assert (current.tries, later.tries) == (1, 1)
+
+
+def test_no_attempt_begins_on_a_message_that_is_not_open(bench: LedgerBench) -> None:
+    bench.ledger.messages.add([message(1).key])
+    (claim,) = bench.ledger.messages.claim(1, 1.0)
+    assert bench.ledger.begin(claim) is None
+    bench.pass_time(2.0)
+    (later,) = bench.ledger.messages.claim(1, 1.0)
+    assert later.tries == 1
+
+
 def test_mailboxes_have_separate_seen_sets(bench: LedgerBench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
     assert bench.ledger.seen("other").records == {}

@@ -287,6 +287,12 @@ class RedisLedger(Ledger):
         return [None if text is None else OpenMessage.model_validate_json(text) for text in texts]
 
     @override
+    def begin(self, claim: Claim) -> OpenMessage | None:
+        keys = [self._messages.fences, self._messages.tries, self._names.open]
+        text = self._fenced("begin_message", keys, (claim.id, claim.fence, claim.tries))
+        return None if text is None else OpenMessage.model_validate_json(text)
+
+    @override
     def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
         self._close(claim, message, event, "")
 

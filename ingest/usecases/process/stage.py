@@ -70,7 +70,10 @@ class ProcessStage:
 
     def handle(self, claim: Claim) -> None:
         """Process one claimed message, and complete it, release it for another try, or fail it."""
-        message = self.ledger.open_messages([claim.id])[0]
+        try:
+            message = self.ledger.begin(claim)
+        except StaleClaimError:
+            return  # it was claimed too long ago, and is another worker's now
         if message is None:
             self.ledger.messages.drop([claim.id])
             return
@@ -83,8 +86,6 @@ class ProcessStage:
             # Each attempt began and did not end: the process died or was killed.
             self._retry_or_fail(claim, message, WorkerDiedError("its worker died"), span)
             return
-        if not self.ledger.messages.begin_attempt(claim):
-            return  # it was claimed too long ago, and is another worker's now
         try:
             with self.keeper.hold(self.ledger.messages, claim) as lease:
                 manifest = self.processor.process(message, lambda: self.keeper.confirm(lease))
