@@ -91,7 +91,8 @@ def test_the_event_of_a_failed_message_fits() -> None:
         b.maildrops["a"].messages[b"u1"] = mail("1")
         b.poll_all()
         for _ in range(MESSAGE_TRIES + 1):  # workers that die with it
-            b.ledger.messages.claim(1, 60)
+            (claim,) = b.ledger.messages.claim(1, 60)
+            b.ledger.begin(claim)
             b.clock.time += 61
         b.process_stage.run(never)
         b.relay_stage.run(never)
