@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 # A message is deleted on the server when it was registered longer ago.
 DELETABLE = 6.0
+STOPPED_AT = "before the manifest is stored"
 ENV = {"SECRET": "right"}
 
 
@@ -110,9 +115,11 @@ def test_servers_that_misbehave_lose_no_mail(tmp_path: Path, ledger: Valkey) -> 
     assert len([subject for subject in published if subject != "cut"]) == len(set(published)) - 1
 
 
-def test_mail_is_not_deleted_but_stored_again_after_its_bucket_was_emptied(
-    tmp_path: Path, ledger: Valkey, s3_server: S3Server
+@pytest.mark.parametrize("lost", ["haul/", "haul/one/2"], ids=["everything", "messages"])
+def test_mail_is_not_deleted_but_stored_again_after_its_bucket_lost(
+    tmp_path: Path, ledger: Valkey, s3_server: S3Server, lost: str
 ) -> None:
+    """Everything, the id of the store too, as when a bucket is emptied; or old objects, as by a lifecycle rule."""
     bucket = s3_server.make_bucket(f"emptied-{time.time_ns()}")
     with faulty_server("one") as server, closing(s3_server.client()) as client:
         drop = server.drops["one"]
@@ -123,9 +130,11 @@ def test_mail_is_not_deleted_but_stored_again_after_its_bucket_was_emptied(
             return [found["Key"] for found in client.list_objects_v2(Bucket=bucket).get("Contents", [])]
 
         drain(config, s3_server.environment)
-        for key in keys():
+        for key in filter(lambda key: key.startswith(lost), keys()):
             client.delete_object(Bucket=bucket, Key=key)
+        assert not any(key.endswith("raw.eml") for key in keys())
         wait_until_deletable()
+        drain(config, s3_server.environment)
         drain(config, s3_server.environment)
         assert drop.deleted == []
         assert sum(key.endswith("raw.eml") for key in keys()) == 3
@@ -228,3 +237,39 @@ def test_process_with_an_older_configuration_takes_no_event_from_a_new_sink(tmp_
         (tmp_path / "late").mkdir()
         drain(newer)
     assert sorted(subjects(tmp_path / "late")) == [f"number {n}" for n in range(3)]
+
+
+def test_processor_that_was_stopped_while_its_message_was_purged_leaves_nothing_of_it(
+    tmp_path: Path, ledger: Valkey
+) -> None:
+    with faulty_server("one") as server:
+        server.drops["one"].messages[b"1"] = identified("confidential", "A secret.")
+        config = write_config(tmp_path, [box(server, "one")], ledger=ledger.url)
+        stopped = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.support.crashing",
+                "before the manifest is stored",
+                "--config",
+                str(config),
+            ],
+            env={**os.environ, **ENV, "SIGNAL": "SIGSTOP"},
+        )
+        try:
+            os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            (raw,) = (tmp_path / "store").rglob("raw.eml")
+            manifest = raw.parent / "message.json"
+            assert not manifest.exists()
+            drain(config)
+            assert b"confidential" in manifest.read_bytes()
+            purged = mailhaul("purge", "message", raw.parent.name, "--yes", "--config", str(config), env=ENV)
+            assert purged.returncode == 0, purged.stdout + purged.stderr
+            os.kill(stopped.pid, signal.SIGCONT)
+            stopped.wait(60)
+        finally:
+            stopped.kill()
+            stopped.wait(30)
+    left = {path: path.read_bytes() for path in raw.parent.rglob("*") if path.is_file()}
+    assert b'"purged"' in left[manifest]
+    assert not [path for path, content in left.items() if b"confidential" in content or b"secret" in content]

@@ -1,7 +1,7 @@
 """`mailhaul drain` in a process that kills itself, with SIGKILL, at a named point of a message's way.
 
 Run as `python -m tests.support.crashing POINT --config FILE`. Nothing of the product knows of it: the step is wrapped
-from outside.
+from outside. With `SIGNAL=SIGSTOP` in the environment it stops there instead, and goes on when it is continued.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def arm(point: Point) -> None:
     def strike(*arguments: Any, **options: Any) -> None:
         with lock:
             if point.match(*arguments, **options) and next(calls) == point.call:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.Signals[os.environ.get("SIGNAL", "SIGKILL")])
 
     def wrapped(*arguments: Any, **options: Any) -> Any:
         if not point.after:
