@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ingest.config.document import Steps
+    from ingest.config.mailbox import MailboxSection
     from ingest.config.model import Config
 
 # Modules of the extras `tracing` and `kafka`.
@@ -40,7 +41,7 @@ def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Step
     )
     yield from _repeated(
         (
-            (("mailboxes", number, "auth", "username"), (translate.host(box).lower(), box.auth.username))
+            (("mailboxes", number, "auth", "username"), _maildrop(config, box))
             for number, box in enumerate(config.mailboxes)
         ),
         lambda first: f"is the same maildrop as at {place(first)}; a maildrop can have one reader, so remove one",
@@ -50,6 +51,16 @@ def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Step
     yield from _unknown_servers(config)
     yield from _tokens(config)
     yield from _not_installed(config)
+
+
+def _maildrop(config: Config, box: MailboxSection) -> tuple[str, int, str]:
+    """Return what tells maildrops apart.
+
+    POP3's own two ports lead to the same server. Any other one may be a tunnel, which leads elsewhere.
+    """
+    port = translate.port(box, config.defaults)
+    standard = port in translate.PORTS.values()
+    return translate.host(box).lower(), 0 if standard else port, box.auth.username
 
 
 def _repeated(values: Iterator[tuple[Steps, object]], words: Callable[[Steps], str]) -> Iterator[tuple[Steps, str]]:

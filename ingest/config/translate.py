@@ -64,16 +64,21 @@ def tls(section: MailboxSection, defaults: DefaultsSection) -> Tls:
     return section.tls or defaults.tls or Tls.IMPLICIT
 
 
-def _server(section: MailboxSection, defaults: DefaultsSection) -> Server:
-    preset = PRESETS[section.provider]
+def port(section: MailboxSection, defaults: DefaultsSection) -> int:
+    """Return the port of the POP3 server."""
     protection = tls(section, defaults)
     # The port of `defaults` belongs to the `tls` of `defaults`, not to another one and not to a provider.
-    inherited = defaults.port if protection is (defaults.tls or Tls.IMPLICIT) and preset.host is None else None
+    inherits = protection is (defaults.tls or Tls.IMPLICIT) and PRESETS[section.provider].host is None
+    return section.port or (defaults.port if inherits else None) or PORTS[protection]
+
+
+def _server(section: MailboxSection, defaults: DefaultsSection) -> Server:
+    preset = PRESETS[section.provider]
     ca = section.ca or (defaults.ca if preset.host is None else None)
     return Server(
         host=host(section),
-        port=section.port or inherited or PORTS[protection],
-        tls=protection,
+        port=port(section, defaults),
+        tls=tls(section, defaults),
         ca_file=None if ca is None else str(ca),
         fingerprint=section.fingerprint,
         proxy=_proxy(section.proxy or defaults.proxy),

@@ -443,6 +443,11 @@ def test_section_in_two_files_is_reported(write: Write, tmp_path: Path) -> None:
         ),
         (f"{{id: b, host: H, {AUTH}}}", "mailboxes[0].auth.username", "is the same maildrop as at {first}:4: "),
         (
+            f"{{id: b, host: h, port: 110, tls: starttls, {AUTH}}}",
+            "mailboxes[0].auth.username",
+            "is the same maildrop as at {first}:4: ",
+        ),
+        (
             f"{{id: b, host: h2, prefix: a, {AUTH}}}",
             "mailboxes[0].prefix",
             "is already the folder of the mailbox at {first}:4: ",
@@ -457,6 +462,14 @@ def test_conflicting_mailboxes_are_both_named(
     found = problem(tmp_path)
     assert found.startswith(f"{second}:2: {place}: ")
     assert words.format(first=first) in found
+
+
+@pytest.mark.parametrize("defaults", ["", "defaults: {port: 2995}\n"])
+def test_same_user_behind_other_ports_of_a_host_is_another_maildrop(write: Write, defaults: str) -> None:
+    """Tunnels end at other ports of one host, and lead to different servers."""
+    boxes = [f"  - {{id: a, host: h, {AUTH}}}\n"]
+    boxes += [f"  - {{id: b{port}, host: h, port: {port}, {AUTH}}}\n" for port in (1995, 1996)]
+    assert len(load(write(f"{defaults}mailboxes:\n{''.join(boxes)}"), {}).mailboxes) == 3
 
 
 def test_two_sinks_of_one_name_are_a_mistake(write: Write) -> None:
