@@ -84,3 +84,20 @@ def test_a_failover_loses_nothing(tmp_path: Path, dovecot_server: Dovecot) -> No
         post.deliver()
         watched.fail_over()
         each_once(service.wait_for_events(post.deliver()))
+
+
+def test_demoted_primary_that_keeps_its_connections_is_left(tmp_path: Path, dovecot_server: Dovecot) -> None:
+    """It answers every write with READONLY for as long as a client stays."""
+    post = Post(dovecot_server, "over-demoted")
+    with (
+        Watched(tmp_path) as watched,
+        Service(write_config(tmp_path, [post.mailbox(tmp_path)], ledger=watched.url)) as service,
+    ):
+        service.wait_for_events(post.deliver())
+        post.deliver()
+        connected = watched.connections()
+        watched.demote()
+        assert watched.connections() >= connected / 2
+        events = service.wait_for_events(post.deliver())
+        each_once(events)
+        assert len({event["data"]["message_key"] for event in events}) == post.delivered

@@ -72,6 +72,8 @@ class Watched:
             f"sentinel monitor {_SERVICE} 127.0.0.1 {self.primary.port} 1\n"
             f"sentinel down-after-milliseconds {_SERVICE} 1000\n"
             f"sentinel failover-timeout {_SERVICE} 5000\n"
+            # It would close the connections of a primary that it demotes. Where it may not, they stay open.
+            f"sentinel rename-command {_SERVICE} CLIENT EXISTS\n"
         )
         try:
             for server in (self.primary, self.replica, self._sentinel):
@@ -92,6 +94,18 @@ class Watched:
         self.primary.kill()
         eventually(self._promoted, "the replica was not made the primary")
 
+    def demote(self) -> None:
+        """Make the primary and the replica change places, both alive; returns when both have."""
+        with closing(self._sentinel.client()) as client:
+            client.execute_command("SENTINEL", "FAILOVER", _SERVICE)  # type: ignore[no-untyped-call]
+        eventually(self._promoted, "the replica was not made the primary")
+        eventually(lambda: self._role(self.primary) == b"slave", "the primary was not made a replica")
+
+    def connections(self) -> int:
+        """How many clients are connected to what was the primary at the start."""
+        with closing(self.primary.client()) as client:
+            return len(client.client_list(_type="normal"))
+
     def _stop(self) -> None:
         for server in (self._sentinel, self.replica, self.primary):
             server.stop()
@@ -103,6 +117,9 @@ class Watched:
         return False
 
     def _promoted(self) -> bool:
-        with Redis(port=self.replica.port) as client, suppress(RedisError):
-            return bool(client.role()[0] == b"master")
-        return False
+        return self._role(self.replica) == b"master"
+
+    def _role(self, server: Valkey) -> bytes:
+        with Redis(port=server.port) as client, suppress(RedisError):
+            return bytes(client.role()[0])
+        return b""
