@@ -261,6 +261,7 @@ def test_no_attempt_begins_on_a_message_that_is_not_open(bench: LedgerBench) -> 
     bench.pass_time(2.0)
     (later,) = bench.ledger.messages.claim(1, 1.0)
     assert later.tries == 1
+    bench.ledger.messages.drop([later.id])
 
 
 def test_mailboxes_have_separate_seen_sets(bench: LedgerBench) -> None:

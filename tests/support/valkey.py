@@ -13,7 +13,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.connection import RedisConnection
 from ingest.adapters.ledger.embedded import find_server
+from ingest.adapters.ledger.incarnation import Incarnation
 from ingest.testing import MemoryEventLog, MemoryLedger
 from tests.support.servers import free_port
 from tests.support.waiting import eventually
@@ -194,5 +196,8 @@ class ValkeyBench:
         self._server.flush()
 
     def close(self) -> None:
+        """Also find out whether the scripts have counted all that they wrote."""
         self._client.close()
         self.ledger.close()
+        with closing(RedisConnection(self._server.url)) as connection:
+            assert Incarnation(connection).ask()[1] == [], "the counts disagree with what was written"

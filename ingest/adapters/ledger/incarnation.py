@@ -43,14 +43,15 @@ class Incarnation:
         if known is not None and not now and time.monotonic() - known[1] < INCARNATION_SECONDS:
             return known[0]
         asked = time.monotonic()
-        found, lost = self._ask()
+        found, lost = self.ask()
         for part in lost:
             log.error("ledger.incomplete", part=part)
         with self._lock:
             self._known = found, asked
         return found
 
-    def _ask(self) -> tuple[bytes, list[str]]:
+    def ask(self) -> tuple[bytes, list[str]]:
+        """Return the id, and the kinds of keys that were lost since somebody asked for the last time."""
         info = self._connection.call_if_allowed("INFO", "server")
         run = "" if info is None else str(info["run_id"])
         sinks = self._rejecting_sinks()

@@ -121,7 +121,8 @@ end
 
 find_losses()
 for _, sink in ipairs(sinks) do
-  if redis.call('EXISTS', sink.keys[1]) == 1 then
+  -- No write unless it is needed: a server that is out of memory would reject it.
+  if redis.call('EXISTS', sink.keys[1]) == 1 and redis.call('SISMEMBER', rejecting, sink.name) == 0 then
     redis.call('SADD', rejecting, sink.name)
   end
 end
