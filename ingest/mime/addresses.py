@@ -125,7 +125,12 @@ class _Entry:
 def _add(found: list[Address], words: list[bytes], comment: bytes, angle: bytes | None, defects: set[Defect]) -> None:
     text = b" ".join(filter(None, words))
     if angle is None and b"@" in text:
-        angle, text = text.replace(b" ", b""), comment
+        before, _, last = text.rpartition(b" ")
+        # The last word is the address, unless there are blanks around its @.
+        whole = b"@" in last.strip(b"@") and not last.startswith(b"@") and b"@" not in before
+        angle, text = (last, before) if whole else (text.replace(b" ", b""), comment)
+    elif angle is not None and b'"' not in angle:
+        angle = angle.replace(b" ", b"").removeprefix(b"mailto:")
     if angle or text:
         name = clean(decode_header(text or comment, defects))
         found.append(Address(name=name[:320], address=clean((angle or b"").decode("utf-8", "replace"))[:320]))

@@ -56,7 +56,11 @@ _ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST
     "HKT": 8,
 }
 # Offsets that the standard library does not read: `GMT+01:00`, `+01:00`.
-_ODD_OFFSET = re.compile(rb"[A-Za-z]\s*[+-]\d|[+-]\d\d?:")
+_ODD_OFFSET = re.compile(rb"[A-Za-z]\s*[+-]\d|[+-]\d\d?:|\b(?:" + "|".join(_ZONES).encode() + rb")\b")
+_HALF_DAY = re.compile(rb"\b(\d\d?)((?:[:.]\d\d){1,2})\s*([AaPp])[Mm]\b")
+_NOON = 12
+_MOST_HOURS = 14  # of an offset
+_LAST_SECOND = 59  # a leap second is read as the one before it
 _BYTES = 256
 _HEADER_ENDS = (b"\n\r\n", b"\n\n", b"\r\r")
 
@@ -64,6 +68,9 @@ _HEADER_ENDS = (b"\n\r\n", b"\n\n", b"\r\r")
 def parse_date(value: bytes) -> datetime | None:
     """Return a date in UTC; None if the value is no date, or lies outside 1971 to 2100."""
     usual = _USUAL.fullmatch(value)
+    if usual is None and (half := _HALF_DAY.search(value[:_BYTES])) is not None and int(half[1]) <= _NOON:
+        hour = int(half[1]) % _NOON + (_NOON if half[3] in b"Pp" else 0)
+        return parse_date(value[: half.start()] + b"%02d%s" % (hour, half[2]) + value[half.end() : _BYTES])
     try:
         date = _usual(usual) if usual is not None else _unusual(value)
     except (ValueError, TypeError, IndexError, KeyError, OverflowError):
@@ -77,9 +84,11 @@ def _lenient(value: bytes) -> datetime | None:
     if match is None:
         return _iso_8601(text)
     day, month, year, hour, minute, second, sign, hours, minutes = [group or "0" for group in match.groups()[:9]]
+    if int(hours) > _MOST_HOURS:
+        return None
     number = int(month) if month.isdecimal() else _month(month)
     try:
-        local = datetime(int(year), number, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+        local = datetime(int(year), number, int(day), int(hour), int(minute), _second(second), tzinfo=UTC)
         east = timedelta(hours=int(hours), minutes=int(minutes)) if sign != "0" else _zone(match[10])
         date = local + east if sign == "-" else local - east
     except (ValueError, OverflowError):
@@ -104,10 +113,16 @@ def _zone(name: str | None) -> timedelta:
     return timedelta(hours=_ZONES.get((name or "").upper(), 0))
 
 
+def _second(text: str | bytes) -> int:
+    return _LAST_SECOND if int(text) == _LAST_SECOND + 1 else int(text)
+
+
 def _usual(match: re.Match[bytes]) -> datetime:
     day, month, year, hour, minute, second, sign, hours, minutes = match.groups(b"0")
-    local = datetime(int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    local = datetime(int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), _second(second), tzinfo=UTC)
     east = timedelta(hours=int(hours), minutes=int(minutes))
+    if int(hours) > _MOST_HOURS:
+        raise ValueError
     return local + east if sign == b"-" else local - east
 
 

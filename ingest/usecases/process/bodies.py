@@ -80,9 +80,7 @@ class Texts:
             SpoolError: there is no room for a converted text.
         """
         chosen = [parts for kind in ("text", "html") if (parts := self._parts(kind))]
-        if not chosen:
-            named = [part for part in self._kept if part.head.filename and not part.is_fallback]
-            chosen = [[part] for part in named[:1]]
+        chosen = chosen or [[part] for part in self._named()]
         bodies = [_converted(parts) for parts in chosen]
         shown = {id(part) for parts in chosen for part in parts}
         only_body = {id(parts[0]) for parts in chosen if not parts[0].head.filename}
@@ -103,6 +101,12 @@ class Texts:
         """Release what is kept."""
         for part in self._kept:
             part.spool.close()
+
+    def _named(self) -> list[Part]:
+        """Return the first text with a name, and its alternative of the other kind."""
+        named = [part for part in self._kept if part.head.filename and not part.is_fallback]
+        others = [part for part in named[1:] if part.head.role == "alternative" and _kind(part) != _kind(named[0])]
+        return [*named[:1], *others[:1]]
 
     def _parts(self, kind: str) -> list[Part]:
         texts = [part for part in self._kept if _kind(part) == kind and not part.head.filename]

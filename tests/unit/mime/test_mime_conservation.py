@@ -392,6 +392,9 @@ def test_a_bare_cr_inside_a_field_is_a_defect() -> None:
     assert (found.defects, found.leaves["1"].content) == (("bare_cr",), b"body")
     found = read_alike(b"Subject: s\r\nX-Odd: a\rimportant text\r\n\r\nbody")
     assert found.defects == ("bare_cr", "header_lines_skipped")
+    found = read_alike(b"Subject: s\r\nX-Odd: a\rb: c\nX: y\r\n\r\nbody")
+    assert found.defects == ("bare_cr",)
+    found = read_alike(b"Subject: s\r\nX-Odd: a\rimportant text\r\n\r\nbody")
     assert found.status == "partial"
 
 

@@ -22,6 +22,11 @@ from tests.support.mime import read
         ("=?utf-8?Q?Hans_M=C3=BCller_<hans=40b.example>?=", [("Hans Müller", "hans@b.example")]),
         ("=?utf-8?B?SGFucyA8aEBiLmV4YW1wbGU+?=", [("Hans", "h@b.example")]),
         ("=?utf-8?Q?M=C3=BCller=2C_Hans?= <h@b.example>", [("Müller, Hans", "h@b.example")]),
+        ("Jane Doe j@b.example", [("Jane Doe", "j@b.example")]),
+        ('"Jane" j@b.example, k@b.example', [("Jane", "j@b.example"), ("", "k@b.example")]),
+        ("j @ b.example", [("", "j@b.example")]),
+        ("Jane <j @ b.example>", [("Jane", "j@b.example")]),
+        ("Jane <mailto:j@b.example>", [("Jane", "j@b.example")]),
     ],
 )
 def test_addresses(value: str, expected: list[tuple[str, str]]) -> None:
@@ -55,6 +60,12 @@ def test_recipients_of_every_to_and_cc_field_are_read() -> None:
         ("Thu, 30 Feb 2024 00:00:00 +0000", None),
         ("Thu, 19 Nov 20200 14:32:25 +0100", None),
         ("Thu, 19 Nov 2020 25:32:25 +0100", None),
+        ("Mon, 2 Mar 2026 08:15:28 PM", "2026-03-02T20:15:28"),
+        ("Monday, March 2, 2026 12:15 AM", "2026-03-02T00:15:00"),
+        ("Mon, 2 Mar 2026 08:15:28 CET", "2026-03-02T07:15:28"),
+        ("Mon, 2 Mar 2026 08:15:60 +0000", "2026-03-02T08:15:59"),
+        ("Mon, 2 Mar 2026 08:15:28 +2500", None),
+        ("1:00 AM" * 1000, None),
         ("tomorrow", None),
     ],
 )

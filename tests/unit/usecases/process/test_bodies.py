@@ -71,6 +71,16 @@ def test_a_text_with_a_name_is_the_body_if_there_is_no_other(disposition: bytes)
     assert roles(found) == {"1": "attachment"}
 
 
+def test_named_alternatives_are_the_bodies_if_there_is_no_other() -> None:
+    parts = [
+        b"Content-Type: text/plain; name=a.txt\r\n\r\nHello.",
+        b"Content-Type: text/html; name=a.html\r\n\r\n<p>Hi",
+    ]
+    found = process(multipart(*parts).replace(b"multipart/mixed", b"multipart/alternative"))
+    assert found.bodies == {"text": b"Hello.", "html": b"<p>Hi"}
+    assert roles(found) == {"1": "inline", "2": "inline"}
+
+
 def test_an_attached_text_is_never_the_body() -> None:
     attached = b"Content-Type: text/plain; name=a.txt\r\nContent-Disposition: attachment\r\n\r\nHello."
     assert process(multipart(attached)).bodies == {}
