@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import contextmanager
@@ -56,11 +57,12 @@ def work_off(
 
 @dataclass(eq=False)
 class Lease:
-    """A claim that is kept renewed. `expires` is a time of the monotonic clock, which nobody can set."""
+    """A claim that is kept renewed until `ends`. Both times are of the monotonic clock, which nobody can set."""
 
     work: WorkSet
     claim: Claim
     expires: float
+    ends: float = math.inf
     lost: bool = field(default=False)
 
     def check(self) -> None:
@@ -97,9 +99,13 @@ class LeaseKeeper:
         lease.check()
 
     @contextmanager
-    def hold(self, work: WorkSet, claim: Claim) -> Iterator[Lease]:
-        """Keep a claim renewed during a `with` block. The claim was made with a lease of `seconds`."""
-        lease = Lease(work, claim, self._monotonic() + self.seconds)
+    def hold(self, work: WorkSet, claim: Claim, longest: float = math.inf) -> Iterator[Lease]:
+        """Keep a claim renewed during a `with` block, for `longest` seconds at most.
+
+        The claim was made with a lease of `seconds`.
+        """
+        now = self._monotonic()
+        lease = Lease(work, claim, now + self.seconds, now + longest)
         with self._wake:
             self._held.add(lease)
             if self._thread is None:
@@ -128,6 +134,9 @@ class LeaseKeeper:
 
     def _renew(self, lease: Lease) -> None:
         before = self._monotonic()
+        if before >= lease.ends:
+            lease.lost = True
+            return
         try:
             renewed = lease.work.renew(lease.claim, self.seconds)
         except LedgerUnavailableError:

@@ -45,6 +45,8 @@ RETRY_BATCH = 10
 SLOW = 5.0
 # Tries in a row after which an event is suspected, and how many suspects are tried alone in one round.
 REFUSALS, SUSPECTS = 3, 5
+# After so many seconds the relay releases the sink, and claims what has been due for longest: another one, perhaps.
+ROUND_SECONDS = 600.0
 _UNAVAILABLE = frozenset({Verdict.UNAVAILABLE, Verdict.GONE})
 
 
@@ -77,7 +79,8 @@ class Delivery:
         """Deliver until no event is left, the sink is unavailable, or `stop` is true; record what it answered."""
         before = self.events.sink_status(self.sink.name)
         self.delivered_at, self.refusals = before.delivered_at, dict(before.refusals)
-        while self._goes_on():
+        ends = self._seconds() + ROUND_SECONDS
+        while self._goes_on() and self._seconds() < ends:
             followed = self._follow_stream()
             retried = self._goes_on() and self._retry_rejected()
             if not followed and not retried:

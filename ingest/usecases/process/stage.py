@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
+# Seconds after which another worker may try a message, whatever this one still does with it. The largest takes
+# minutes.
+LONGEST = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessStage:
@@ -87,7 +91,7 @@ class ProcessStage:
             self._retry_or_fail(claim, message, WorkerDiedError("its worker died"), span)
             return
         try:
-            with self.keeper.hold(self.ledger.messages, claim) as lease:
+            with self.keeper.hold(self.ledger.messages, claim, LONGEST) as lease:
                 manifest = self.processor.process(message, lambda: self.keeper.confirm(lease))
                 lease.check()
                 self.ledger.complete(claim, message, event_of(manifest, self.now(), span.traceparent))

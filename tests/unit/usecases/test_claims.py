@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from ingest.errors import LedgerUnavailableError, StaleClaimError
@@ -21,6 +23,23 @@ def test_a_held_claim_outlives_its_lease() -> None:
                 b.keeper.renew_all()
             lease.check()
             assert b.ledger.mailboxes.claim(1, 60) == []
+
+
+def test_claim_is_not_renewed_after_its_longest_time() -> None:
+    with bench() as b:
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        keeper = LeaseKeeper(60, b.clock)
+        with closing(keeper), keeper.hold(b.ledger.mailboxes, claim, longest=100) as lease:
+            b.clock.time += 50
+            keeper.renew_all()
+            lease.check()
+            b.clock.time += 51
+            keeper.renew_all()
+            with pytest.raises(StaleClaimError):
+                lease.check()
+            b.clock.time += 60
+            assert b.ledger.mailboxes.claim(1, 60), "another worker may have it"
 
 
 def test_claim_taken_by_another_worker_is_noticed() -> None:

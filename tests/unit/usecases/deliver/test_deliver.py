@@ -12,7 +12,7 @@ from ingest.domain.retry import REDELIVERY_ATTEMPTS
 from ingest.errors import ConfigError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.sink import MemorySink
-from ingest.usecases.deliver.delivery import REFUSALS, RETRY_BATCH
+from ingest.usecases.deliver.delivery import BATCH, REFUSALS, RETRY_BATCH, ROUND_SECONDS
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 if TYPE_CHECKING:
@@ -372,3 +372,17 @@ def test_status_of_a_sink_says_what_it_answers_and_since_when() -> None:
         status = b.events.sink_status("main")
         assert (status.failing_since, status.answer, status.refusals) == (None, "", {})
         assert status.delivered_at is not None
+
+
+def test_sink_that_is_never_done_is_given_back_so_that_another_has_its_turn() -> None:
+    with bench() as b:
+
+        def accept(event: Event) -> Outcome:
+            b.clock.time += 1
+            b.events.append(replace(event, id=f"{event.id[:20]}{b.clock.time}"))
+            return Outcome(Verdict.DELIVERED)
+
+        b.sinks["main"].verdict = accept
+        filled(b, 1)
+        b.relay_stage.run(never)
+        assert ROUND_SECONDS <= len(b.sinks["main"].delivered) <= ROUND_SECONDS + BATCH
