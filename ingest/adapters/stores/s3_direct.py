@@ -1,4 +1,4 @@
-"""Small requests to a bucket (PUT from memory, GET, HEAD) at a fifth of the CPU time that boto3 takes for them.
+"""Small requests to a bucket (PUT from memory, GET, HEAD) at a quarter of the CPU time that boto3 takes for them.
 
 boto3 makes the first request. What it sends shows where the bucket is and how requests are signed: endpoint,
 addressing, region, credentials and redirections are its business. Once a request of boto3's has succeeded, later ones
