@@ -70,7 +70,7 @@ FIELDS = frozenset(
 HIDDEN = "(hidden)"
 _NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _TOKEN = re.compile(r"[A-Za-z0-9._:/+-]{0,128}")
-# Loggers to which Celery would otherwise attach handlers of its own, which write whatever they are told.
+# Loggers to which Celery would otherwise attach handlers of its own, which write everything.
 _DETACHED = ("celery.task", "multiprocessing")
 _OURS = "mailhaul"
 _FRAMES = 12

@@ -23,7 +23,7 @@ pytest_plugins = [
     "tests.support.s3",
 ]
 
-# Unless told otherwise structlog renders an exception with rich: a frame's source and variables, seconds for each.
+# By default structlog renders an exception with rich: a frame's source and variables, seconds for each.
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,

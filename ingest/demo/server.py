@@ -1,7 +1,7 @@
 """A small POP3 server for the demonstration and for tests: one folder of `.eml` files for each user.
 
 It speaks RFC 1939 without APOP and RFC 2449 with PIPELINING, and TLS from the start if it is given a context. It is
-correct, and made for nobody but this machine: it binds to loopback, unless it is told that others are to reach it.
+correct, and made for nobody but this machine: it binds to loopback, unless `reachable` is set.
 """
 
 from __future__ import annotations

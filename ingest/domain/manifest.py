@@ -168,7 +168,7 @@ class Invoice(Record):
         "extended, xrechnung, peppol_bis; of FatturaPA and EDIFACT the code of the variant",
     )
     guideline: str | None = Field(
-        default=None, description="The id that the profile was told from, as it stands in the invoice"
+        default=None, description="The id that names the profile, as written in the invoice"
     )
     confidence: Literal["certain", "likely"] = Field(
         description="likely: it has the name of one, and not all of its marks"

@@ -26,7 +26,7 @@ _FIRST_LATIN = 0xA0
 _DETECTED_BYTES = 8192  # of a text; the detector takes less than a millisecond for each KiB
 _HIGH, _SPACES = bytes(range(0x80, 0x100)), b" \t\r\n"
 _LEAST = 4  # bytes above 127; fewer say nothing
-_ENOUGH = 12  # bytes above 127 from which a language in Latin script can be told by its accents
+_ENOUGH = 12  # bytes above 127 from which a language in Latin script can be recognised by its accents
 _OLD_SYSTEM = re.compile(r"mac|hp|cp(?!125|874|9)")
 _NOT_LATIN = 0.5  # the share of such bytes in other scripts
 _ESCAPE_JAPANESE = (b"\x1b$B", b"\x1b$@")
@@ -240,7 +240,7 @@ def is_utf8(data: bytes) -> bool:
 
 
 def detect_charset(data: bytes) -> str | None:
-    """Return Python's codec for 8-bit text in an undeclared charset, or None if it cannot be told.
+    """Return Python's codec for 8-bit text in an undeclared charset, or None if it cannot be determined.
 
     Text with few bytes above 127 says too little; it is most likely in a western language.
 

@@ -137,7 +137,7 @@ class Pop3Session(Maildrop):
     def quit(self, *, wait: bool = False) -> bool:
         """Send QUIT, which commits deletions, and close. Return False if the answer was lost or not +OK (in doubt).
 
-        If nothing was marked, the answer does not matter and is awaited only if told to. A session abandoned in the
+        If nothing was marked, the answer does not matter and is awaited only on request. A session abandoned in the
         middle of a fetch ends without QUIT and returns False: some servers (Gmail) delete or hide mail after RETR and
         QUIT.
         """

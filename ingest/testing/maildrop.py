@@ -157,7 +157,7 @@ class MemorySession(Maildrop):
             assert not self._closed
             self._raise_if_dropped()
             unique_id = self._by_number[listed.number]
-            self._end_if_told(listed, unique_id)
+            self._end_if_asked(listed, unique_id)
             if unique_id in self._maildrop.refused:
                 yield NotFetched(listed, "refused", "not this one")
                 continue
@@ -192,8 +192,8 @@ class MemorySession(Maildrop):
         self.marked.update(self._by_number[row.number] for row in listed)
         return list(listed)
 
-    def _end_if_told(self, listed: Listed, unique_id: bytes) -> None:
-        """End the session as the test has told."""
+    def _end_if_asked(self, listed: Listed, unique_id: bytes) -> None:
+        """End the session as the test asked."""
         kind = self._maildrop.ends.get(unique_id)
         if kind is None and self._handed_out == self._maildrop.session_ends_after:
             kind = MaildropConnectError

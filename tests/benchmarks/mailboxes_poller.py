@@ -1,4 +1,4 @@
-"""The poller process of the mailboxes benchmark: as many threads as told, each polls until no mailbox is due.
+"""The poller process of the mailboxes benchmark: its threads poll until no mailbox is due.
 
     python -m tests.benchmarks.mailboxes_poller CONFIG LEDGER THREADS
 

@@ -1,7 +1,7 @@
 """What a lost ledger costs: `python -m tests.benchmarks.recovery [MAILBOXES MESSAGES]`, 20 and 250 if left out.
 
 The whole service, a real Dovecot and a Valkey that loses its last second, then all it knew in mid-run, then all again
-when everything is done. Ends with a check: each message has been told, under one id.
+when everything is done. Ends with a check: each message was published, under one id.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ QUIET_SECONDS = 15.0
 CAPTION = f"The last row ends when all is known again and no event came for {QUIET_SECONDS:.0f} s."
 
 
-class Told:
+class Published:
     """The ids of events in a JSON Lines file that grows; each look reads what is new only."""
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +76,7 @@ def rows(folder: Path, dovecot: Dovecot, mailboxes: int, messages: int) -> Itera
     """Run the service through three losses."""
     boxes = [_mailbox(dovecot, number, messages) for number in range(mailboxes)]
     names, total = [box["id"] for box in boxes], mailboxes * messages
-    told = Told(folder / "events.jsonl")
+    published = Published(folder / "events.jsonl")
     with Valkey(folder, PERSISTENT) as valkey, closing(connect(valkey.url)[0]) as ledger:
         config = write_config(folder, boxes, ledger=valkey.url, defaults={"interval": "10s"})
 
@@ -87,30 +87,30 @@ def rows(folder: Path, dovecot: Dovecot, mailboxes: int, messages: int) -> Itera
                 return False
 
         def losing(name: str, lose: Callable[[], object], done: Callable[[], bool]) -> Loss:
-            before, entries, began = told.count(), told.entries, time.monotonic()
+            before, entries, began = published.count(), published.entries, time.monotonic()
             lose()
             eventually(done, timeout=LONGEST)
             seconds = time.monotonic() - began
-            new = told.count() - before
-            return Loss(name, seconds, new, told.entries - entries - new)
+            new = published.count() - before
+            return Loss(name, seconds, new, published.entries - entries - new)
 
         with Service(config, {"SECRET": "secret"}) as service:
-            yield losing("nothing: the first third", lambda: None, lambda: told.count() >= total / 3)
-            yield losing("its last second", lambda: valkey.lose_last(1.0), lambda: told.count() >= total * 2 / 3)
-            yield losing("everything, two thirds done", valkey.lose, lambda: told.count() >= total)
+            yield losing("nothing: the first third", lambda: None, lambda: published.count() >= total / 3)
+            yield losing("its last second", lambda: valkey.lose_last(1.0), lambda: published.count() >= total * 2 / 3)
+            yield losing("everything, two thirds done", valkey.lose, lambda: published.count() >= total)
             eventually(rebuilt, timeout=LONGEST)
-            yield losing("everything, all done", valkey.lose, lambda: rebuilt() and _quiet(told))
+            yield losing("everything, all done", valkey.lose, lambda: rebuilt() and _quiet(published))
             service.stop(within=60)
-    assert told.count() == total == len(set(told.ids.values())), "each message is told, under one id"
+    assert published.count() == total == len(set(published.ids.values())), "each message is published, under one id"
 
 
-def _quiet(told: Told) -> bool:
+def _quiet(published: Published) -> bool:
     """Whether no event came for a while."""
-    told.count()
-    entries = told.entries
+    published.count()
+    entries = published.entries
     time.sleep(QUIET_SECONDS)
-    told.count()
-    return told.entries == entries
+    published.count()
+    return published.entries == entries
 
 
 def _mailbox(dovecot: Dovecot, number: int, messages: int) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def test_concurrent_scans_are_independent(world: World) -> None:
 
 def test_check_passes_for_a_running_scanner(world: World) -> None:
     world.scanner.check()
+    assert scan(world.scanner, VIRUS).status == "infected"
 
 
 def unavailable_twin() -> Scanner:

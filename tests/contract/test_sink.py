@@ -96,9 +96,10 @@ def delivered(sink: Sink, name: str) -> bool:
 
 
 def test_sink_can_be_closed_twice(world: World) -> None:
-    world.sink.deliver([event("e")])
+    assert delivered(world.sink, "e")
     world.sink.close()
     world.sink.close()
+    assert world.received() == [event("e").body]
 
 
 class Picky:

@@ -1,4 +1,4 @@
-"""SQS, SNS and EventBridge: what goes into a request, what each answer means, and what a person is told."""
+"""SQS, SNS and EventBridge: what goes into a request, what each answer means, and what is printed."""
 
 from __future__ import annotations
 
@@ -129,11 +129,11 @@ def test_standard_queues_and_topics_get_attributes_and_no_group(kind: str) -> No
         with closing(open_sink(kind, aws.endpoint, lambda: KEYS, float)) as sink:
             sink.deliver([event("e1", "box"), event("e2", "box")])
         assert aws.batches == [["e1", "e2"]], "in one request, although they are of one mailbox"
-        told = json.dumps(aws.entries)
-        assert "MessageGroupId" not in told
-        assert "MessageDeduplicationId" not in told
-        assert '"box"' in told
-        assert '"t"' in told
+        written = json.dumps(aws.entries)
+        assert "MessageGroupId" not in written
+        assert "MessageDeduplicationId" not in written
+        assert '"box"' in written
+        assert '"t"' in written
 
 
 def test_bus_entry_has_type_and_whole_event() -> None:
@@ -268,7 +268,7 @@ def test_foreign_answers_make_the_sink_unavailable(scripted: Scripted) -> None:
         assert outcome.reason
 
 
-# --- what a person is told ---------------------------------------------------------------------------------------
+# --- what is printed ---------------------------------------------------------------------------------------------
 
 
 def missing(kind: str, moto: MotoServer) -> Sink:

@@ -174,7 +174,11 @@ def test_credentials_may_come_from_the_environment(
 ) -> None:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    put(s3_server.open(bucket, keys=lambda: None), "box/a", b"bytes")
+    store = s3_server.open(bucket, keys=lambda: None)
+    put(store, "box/a", b"bytes")
+    found = store.stat("box/a")
+    assert found is not None
+    assert found.size == len(b"bytes")
 
 
 # --- where there is no server, or an odd one -----------------------------------------------------------------------

@@ -60,10 +60,10 @@ def test_refusal_names_who_has_to_act(server: TokenServer, which: str, words: st
         "refresh": server.user(refresh_token="old"),
         "subject": server.service_account(subject="other@example.org"),
     }
-    with pytest.raises(MaildropAuthError, match=words) as told:
+    with pytest.raises(MaildropAuthError, match=words) as raised:
         fetch(by_kind[which])
-    assert "Somebody" in str(told.value), "the server's own words help too"
-    assert "\n" not in str(told.value)
+    assert "Somebody" in str(raised.value), "the server's own words help too"
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_each_code_has_a_remedy_for_each_grant_type(server: TokenServer, code: s
 def test_server_text_cannot_harm_a_terminal(server: TokenServer) -> None:
     said = {"error": "\x1b[2Jinvalid_grant" + "x" * 10_000, "error_description": "\x1b]0;title\x07" + "y" * 10_000}
     server.answer = 400, json.dumps(said).encode()
-    with pytest.raises(MaildropAuthError) as told:
+    with pytest.raises(MaildropAuthError) as raised:
         fetch(server.application())
-    assert str(told.value).isprintable()
-    assert len(str(told.value)) < 500
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 500
 
 
 def test_invalid_key_is_reported_before_anything_is_sent(server: TokenServer) -> None:

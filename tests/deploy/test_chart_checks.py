@@ -168,7 +168,7 @@ def test_secret_written_into_values_is_not_repeated_in_the_error(over: Object) -
     ],
 )  # fmt: skip
 def test_valid_values_are_accepted(over: Object) -> None:
-    render(values(**over))
+    assert render(values(**over)).objects
 
 
 def test_subchart_accepts_global_values() -> None:

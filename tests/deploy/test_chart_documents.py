@@ -25,7 +25,9 @@ def _first_steps() -> str:
 
 @pytest.mark.parametrize("text", [_first_steps(), *EXAMPLES])
 def test_every_example_of_values_can_be_installed(text: str) -> None:
-    for item in render(yaml.safe_load(text), name="mailhaul").objects:
+    objects = render(yaml.safe_load(text), name="mailhaul").objects
+    assert objects
+    for item in objects:
         validate(item, KUBERNETES[-1])
 
 

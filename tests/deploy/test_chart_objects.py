@@ -22,7 +22,9 @@ def _rendered(name: str) -> Rendered:
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_every_object_fits_the_schema_of_its_kind(name: str, version: str) -> None:
-    for item in _rendered(name).objects:
+    objects = _rendered(name).objects
+    assert objects
+    for item in objects:
         validate(item, version)
 
 

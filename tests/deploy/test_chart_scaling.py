@@ -26,7 +26,7 @@ def test_without_autoscaling_the_values_say_how_many_pods_there_are() -> None:
 @pytest.mark.parametrize("process", WORKERS)
 @pytest.mark.parametrize("kind", ["hpa", "keda"])
 def test_an_autoscaler_has_its_deployment_for_itself(process: str, kind: str) -> None:
-    """One that is told `replicas` too would be set back with every upgrade."""
+    """With `replicas` in its spec, a scaled Deployment would be set back by every upgrade."""
     rendered = render(values(**ASKED, **{process: {"autoscaling": {"type": kind}}}))
     scalers = rendered.of("HorizontalPodAutoscaler") + rendered.of("ScaledObject")
     assert [item["spec"]["scaleTargetRef"]["name"] for item in scalers] == [f"demo-mailhaul-{process}"]
@@ -66,7 +66,7 @@ def test_keda_asks_for_what_is_late_and_for_what_waits_in_this_namespace(process
 def test_without_prometheus_there_are_as_many_pods_as_the_fallback_says() -> None:
     scaled = render(values(**ASKED, poller=KEDA)).one("ScaledObject", "-poller")["spec"]
     assert scaled["fallback"] == {"failureThreshold": 3, "replicas": 2}
-    # KEDA falls back on averages only, and takes no answer for a zero unless it is told otherwise.
+    # KEDA falls back on averages only, and takes no answer for a zero by default.
     assert {trigger["metricType"] for trigger in scaled["triggers"]} == {"AverageValue"}
     assert {trigger["metadata"]["ignoreNullValues"] for trigger in scaled["triggers"]} == {"false"}
 

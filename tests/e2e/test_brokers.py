@@ -45,7 +45,7 @@ class Post:
         }
 
 
-def each_once(events: list[dict[str, Any]]) -> None:
+def check_each_once(events: list[dict[str, Any]]) -> None:
     """No message has two ids."""
     ids = {event["data"]["message_key"]: event["id"] for event in events}
     assert Counter(event["id"] for event in events).keys() == set(ids.values())
@@ -61,7 +61,7 @@ def test_wakeups_use_rabbitmq_and_resume_after_its_restart(
         workers = service.children()
         rabbitmq.stop()
         rabbitmq.start()
-        each_once(service.wait_for_events(post.deliver()))
+        check_each_once(service.wait_for_events(post.deliver()))
         assert service.children() == workers, "no process had to be started anew"
 
 
@@ -71,7 +71,7 @@ def test_ledger_and_wakeups_use_tls(tmp_path: Path, dovecot_server: Dovecot) -> 
         tls_redis(tmp_path) as url,
         Service(write_config(tmp_path, [post.mailbox(tmp_path)], ledger=url)) as service,
     ):
-        each_once(service.wait_for_events(post.deliver()))
+        check_each_once(service.wait_for_events(post.deliver()))
 
 
 def test_a_failover_loses_nothing(tmp_path: Path, dovecot_server: Dovecot) -> None:
@@ -83,7 +83,7 @@ def test_a_failover_loses_nothing(tmp_path: Path, dovecot_server: Dovecot) -> No
         service.wait_for_events(post.deliver())
         post.deliver()
         watched.fail_over()
-        each_once(service.wait_for_events(post.deliver()))
+        check_each_once(service.wait_for_events(post.deliver()))
 
 
 def test_demoted_primary_that_keeps_its_connections_is_left(tmp_path: Path, dovecot_server: Dovecot) -> None:
@@ -99,5 +99,5 @@ def test_demoted_primary_that_keeps_its_connections_is_left(tmp_path: Path, dove
         watched.demote()
         assert watched.connections() >= connected / 2
         events = service.wait_for_events(post.deliver())
-        each_once(events)
+        check_each_once(events)
         assert len({event["data"]["message_key"] for event in events}) == post.delivered

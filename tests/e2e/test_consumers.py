@@ -93,9 +93,9 @@ class Consumer:
         """Message and key of each attachment that the work was done for."""
         return [(str(message), str(key)) for message, key in self._rows("SELECT message, key FROM attachments")]
 
-    def wait_for(self, told: Sequence[Event]) -> None:
+    def wait_for(self, sent: Sequence[Event]) -> None:
         """Every event handled, its work done once."""
-        wanted = {event.id for event in told}
+        wanted = {event.id for event in sent}
         eventually(lambda: wanted <= set(self.handled()), lambda: f"{self.handled()} {self._log.read_text()}")
         assert sorted(self.handled()) == sorted(wanted)
         assert len(self.attachments()) == len(set(self.attachments())) > 0
@@ -110,18 +110,18 @@ class Consumer:
 
 def test_stream_consumer_handles_each_event_once(tmp_path: Path, valkey: Valkey) -> None:
     valkey.flush()
-    told = events(4)
+    sent = events(4)
     consumer = Consumer("stream", tmp_path, valkey.url)
     ledger, log = connect(valkey.url)
     with closing(ledger):
-        log.republish(told[:2])
+        log.republish(sent[:2])
         with consumer.running(dying=True) as dead:
             assert dead.wait(30) == -signal.SIGKILL
         assert len(consumer.handled()) == 1
         with consumer.running():
-            consumer.wait_for(told[:2])
-            log.republish(told)
-            consumer.wait_for(told)
+            consumer.wait_for(sent[:2])
+            log.republish(sent)
+            consumer.wait_for(sent)
 
 
 def test_queue_consumer_handles_each_event_once(tmp_path: Path, moto_server: MotoServer) -> None:
@@ -129,18 +129,18 @@ def test_queue_consumer_handles_each_event_once(tmp_path: Path, moto_server: Mot
         queue = client.create_queue(QueueName=f"consumed-{time.time_ns()}", Attributes={"VisibilityTimeout": "1"})[
             "QueueUrl"
         ]
-    told = events(3)
+    sent = events(3)
     keys = {"AWS_ACCESS_KEY_ID": KEYS.access_key, "AWS_SECRET_ACCESS_KEY": KEYS.secret_key}
     consumer = Consumer(
         "sqs", tmp_path, queue, AWS_ENDPOINT_URL=moto_server.endpoint, AWS_DEFAULT_REGION=REGION, **keys
     )
     with closing(sqs_sink("sqs", queue, keys=lambda: KEYS, region=REGION)) as sink:
-        assert all(outcome.verdict is Verdict.DELIVERED for outcome in sink.deliver([*told, *told[:1]]))
+        assert all(outcome.verdict is Verdict.DELIVERED for outcome in sink.deliver([*sent, *sent[:1]]))
     with consumer.running(dying=True) as dead:
         assert dead.wait(30) == -signal.SIGKILL
     assert len(consumer.handled()) == 1
     with consumer.running():
-        consumer.wait_for(told)
+        consumer.wait_for(sent)
 
 
 @pytest.fixture
@@ -150,23 +150,23 @@ def receiver(tmp_path: Path) -> tuple[Consumer, str]:
     return Consumer("webhook", tmp_path, str(port), WEBHOOK_SECRET=SECRET), f"http://127.0.0.1:{port}/"
 
 
-def deliver(url: str, told: Sequence[Event]) -> list[Verdict]:
+def deliver(url: str, sent: Sequence[Event]) -> list[Verdict]:
     sink = WebhookSink("erp", url, lambda: SECRET, timeout=10, clock=time.time, allow_private=True)
     with closing(sink):
-        return [outcome.verdict for outcome in sink.deliver(told)]
+        return [outcome.verdict for outcome in sink.deliver(sent)]
 
 
 def test_webhook_receiver_handles_each_event_once(receiver: tuple[Consumer, str]) -> None:
     consumer, url = receiver
-    told = events(3)
+    sent = events(3)
     with consumer.running(dying=True) as dead:
-        eventually(lambda: deliver(url, told[:1]) and dead.poll() is not None)
+        eventually(lambda: deliver(url, sent[:1]) and dead.poll() is not None)
         assert dead.wait(30) == -signal.SIGKILL
-    assert consumer.handled() == [told[0].id]
+    assert consumer.handled() == [sent[0].id]
     with consumer.running():
-        eventually(lambda: deliver(url, told) == [Verdict.DELIVERED] * 3)
-        assert deliver(url, told[:2]) == [Verdict.DELIVERED] * 2
-        consumer.wait_for(told)
+        eventually(lambda: deliver(url, sent) == [Verdict.DELIVERED] * 3)
+        assert deliver(url, sent[:2]) == [Verdict.DELIVERED] * 2
+        consumer.wait_for(sent)
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> int:

@@ -61,20 +61,20 @@ def test_repeated_ledger_loss_only_repeats_events(tmp_path: Path, dovecot_server
         )
     prompt, late = tmp_path / "events.jsonl", tmp_path / "late" / "events.jsonl"
 
-    def told(path: Path) -> dict[str, dict[str, Any]]:
+    def published(path: Path) -> dict[str, dict[str, Any]]:
         return {event["id"]: event for event in read_events(path)}
 
-    def wait_until_told(path: Path, count: int) -> None:
-        eventually(lambda: len(told(path)) >= count, lambda: f"{len(told(path))} of {count}")
+    def wait_until_published(path: Path, count: int) -> None:
+        eventually(lambda: len(published(path)) >= count, lambda: f"{len(published(path))} of {count}")
 
     with Valkey(tmp_path, options) as valkey:
         sinks = [{"type": "jsonl", "path": str(path)} for path in (prompt, late)]
         config = write_config(tmp_path, boxes, ledger=valkey.url, sinks=sinks)
         with Service(config, {"SECRET": "right"}) as service:
             for count in LOSSES:
-                wait_until_told(prompt, count)
+                wait_until_published(prompt, count)
                 lose(valkey)
-            wait_until_told(prompt, TOTAL)
+            wait_until_published(prompt, TOTAL)
             eventually(
                 lambda: not any(dovecot_server.maildrop(box["id"]) for box in boxes if box["policy"] == "delete"),
                 "what is done is deleted in the end",
@@ -82,12 +82,12 @@ def test_repeated_ledger_loss_only_repeats_events(tmp_path: Path, dovecot_server
             lose(valkey)
             assert not late.exists(), "this sink has had nothing yet, and what it was to get was in the ledger"
             late.parent.mkdir()
-            wait_until_told(late, TOTAL)
-            wait_until_told(prompt, TOTAL)
+            wait_until_published(late, TOTAL)
+            wait_until_published(prompt, TOTAL)
             assert service.stop() == 0
 
-    events = told(late)
-    assert events.keys() == told(prompt).keys()
+    events = published(late)
+    assert events.keys() == published(prompt).keys()
     store = tmp_path / "store"
     for event in events.values():
         user = event["data"]["mailbox"]["id"]

@@ -125,7 +125,7 @@ def tellers(folder: Path) -> Counter[str]:
     return Counter(line.partition(":")[0] for line in lines if "config.invalid" in line)
 
 
-def wait_until_told(folder: Path, times: int) -> None:
+def wait_until_published(folder: Path, times: int) -> None:
     """By those who always have something to do."""
     eventually(lambda: all(tellers(folder)[process] >= times for process in ("scheduler", "poller")))
 
@@ -200,7 +200,7 @@ def test_broken_configuration_is_reported_once_and_ignored(operator: Operator, t
         operator.edit(broken)
         for number in range(3):
             operator.expect("one", f"as before {times}.{number}")
-        wait_until_told(tmp_path, times)
+        wait_until_published(tmp_path, times)
         assert operator.problems() > 0
         assert max(tellers(tmp_path).values()) == times, tellers(tmp_path)
         done = mailhaul("status", "--config", str(operator.config))

@@ -36,7 +36,7 @@ MAIL_EVERY, KILL_WITHIN = 0.2, 5.0
 
 
 class Post(threading.Thread):
-    """Delivers to every mailbox in turn until it is told to stop."""
+    """Delivers to every mailbox in turn until it is stopped."""
 
     def __init__(self, dovecot: Dovecot) -> None:
         super().__init__(name="post")
@@ -100,7 +100,7 @@ def test_every_message_is_counted_once_despite_random_kills(
     killed: Counter[str] = Counter()
     path = tmp_path / "events.jsonl"
 
-    def told() -> dict[str, dict[str, Any]]:
+    def published() -> dict[str, dict[str, Any]]:
         return {event["id"]: event for event in read_events(path)}
 
     with Valkey(tmp_path, PERSISTENT) as valkey:
@@ -108,7 +108,7 @@ def test_every_message_is_counted_once_despite_random_kills(
         with Service(config, {"SECRET": "right"}) as service:
             post.start()
             try:
-                eventually(lambda: bool(told()), "the first event")
+                eventually(lambda: bool(published()), "the first event")
                 end = time.monotonic() + SECONDS
                 while time.monotonic() < end:
                     time.sleep(dice.uniform(0, KILL_WITHIN))
@@ -118,17 +118,17 @@ def test_every_message_is_counted_once_despite_random_kills(
             words = f"seed {SEED}, killed {dict(killed)}"
             # A killed worker's claims run out after a minute, and one killed often is started again after a minute.
             eventually(
-                lambda: len(told()) >= post.total(),
-                lambda: f"{len(told())} of {post.total()}; {words}",
+                lambda: len(published()) >= post.total(),
+                lambda: f"{len(published())} of {post.total()}; {words}",
                 timeout=3 * PATIENCE,
             )
             assert service.stop() == 0, words
 
     events = read_events(path)
     store = tmp_path / "store"
-    for event in told().values():
+    for event in published().values():
         check_message(event, post.sent[event["data"]["mailbox"]["id"]], lambda key: (store / key).read_bytes())
-    assert len(told()) == len({event["subject"] for event in events}) == post.total(), words
+    assert len(published()) == len({event["subject"] for event in events}) == post.total(), words
     assert len(list(store.rglob("raw.eml"))) == len(list(store.rglob("message.json"))) == post.total(), words
     for user in post.users:
         gone = set(post.sent[user]) - set(own_dovecot.maildrop(user))

@@ -44,16 +44,16 @@ def drop_size(folder: Path) -> int:
     return len(list((folder / "drops" / "invoices").glob("*.eml")))
 
 
-def trouble_then_fixed(folder: Path, service: Service, fix: Any, worsen: Any = lambda: None) -> None:
+def check_trouble_then_fixed(folder: Path, service: Service, fix: Any, worsen: Any = lambda: None) -> None:
     """The service runs into the refusal and reports it; once fixed, everything arrives and only then is it deleted.
 
     `worsen` is called before `mailhaul check`, so that it meets the same refusal.
     """
 
-    def told() -> bool:
+    def warned() -> bool:
         return "store_refused" in service.output.read_text()
 
-    eventually(told, "no log line says that the store refuses")
+    eventually(warned, "no log line says that the store refuses")
     assert drop_size(folder) >= MAILS - len(read_events(folder / "events.jsonl")) > 0
     worsen()
     checked = mailhaul("check", "--config", str(service.config), env={**ENV, **service.env})
@@ -94,7 +94,7 @@ def test_full_disk_loses_nothing(tmp_path: Path) -> None:
     with served(tmp_path) as mailbox, small_disk(tmp_path / "disk") as disk:
         config = write_config(tmp_path, [mailbox], store=f"file://{disk}/store")
         with Service(config, ENV) as service:
-            trouble_then_fixed(
+            check_trouble_then_fixed(
                 tmp_path,
                 service,
                 lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True),
@@ -107,4 +107,4 @@ def test_missing_bucket_loses_nothing(tmp_path: Path, s3_server: S3Server) -> No
     with served(tmp_path) as mailbox:
         config = write_config(tmp_path, [mailbox], store=s3_server.store("not-yet-there"))
         with Service(config, {**ENV, **s3_server.environment}) as service:
-            trouble_then_fixed(tmp_path, service, lambda: s3_server.make_bucket("not-yet-there"))
+            check_trouble_then_fixed(tmp_path, service, lambda: s3_server.make_bucket("not-yet-there"))

@@ -70,7 +70,7 @@ class Post:
         assert sum(key.endswith("/message.json") for key in keys) == total
 
 
-def _whole_run(
+def check_whole_run(
     tmp_path: Path,
     post: Post,
     read: Callable[[str], bytes],
@@ -107,7 +107,7 @@ def test_every_byte_arrives_in_a_folder_and_a_restart_ingests_only_new_mail(
     def keys() -> list[str]:
         return [str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()]
 
-    _whole_run(tmp_path, Post(dovecot_server, "folder"), read, keys)
+    check_whole_run(tmp_path, Post(dovecot_server, "folder"), read, keys)
 
 
 @pytest.mark.e2e
@@ -126,5 +126,5 @@ def test_every_byte_arrives_in_s3_and_a_restart_ingests_only_new_mail(
         return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
     post = Post(dovecot_server, "s3")
-    _whole_run(tmp_path, post, read, keys, store=s3_server.store(bucket), env=s3_server.environment)
+    check_whole_run(tmp_path, post, read, keys, store=s3_server.store(bucket), env=s3_server.environment)
     client.close()

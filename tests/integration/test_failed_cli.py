@@ -112,8 +112,8 @@ def test_drop_requires_confirmation(run: Run) -> None:
     ],
 )
 def test_wrong_arguments_print_one_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
-    told = run(*arguments)
-    assert told.returncode in (1, 2)
-    assert words in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    done = run(*arguments)
+    assert done.returncode in (1, 2)
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert keys(run) == KEYS

@@ -1,4 +1,4 @@
-"""Opening a POP3 session with a server that does what it is told: connect, greeting, STARTTLS, login."""
+"""Opening a POP3 session with a server that behaves: connect, greeting, STARTTLS, login."""
 
 from __future__ import annotations
 

@@ -84,9 +84,9 @@ def test_password_rejected_by_the_proxy_is_reported_with_the_remedy(
     ],
 )
 def test_refusal_by_the_proxy_is_reported_with_its_reason(kind: type[Relay], refusal: bytes, words: str) -> None:
-    with kind(refusal=refusal) as relay, pytest.raises(MaildropConnectError, match=words) as told:
+    with kind(refusal=refusal) as relay, pytest.raises(MaildropConnectError, match=words) as raised:
         opened(relay, 110)
-    assert f"127.0.0.1:{relay.port}" in str(told.value)
+    assert f"127.0.0.1:{relay.port}" in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["", "x" * 256, "pässword"])

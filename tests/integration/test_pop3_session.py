@@ -1,4 +1,4 @@
-"""The POP3 client against a server that does what it is told: listing, fetching, deleting, leaving."""
+"""The POP3 client against a server that behaves: listing, fetching, deleting, leaving."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_certificate_that_only_has_a_common_name_is_listed_by_that(tmp_path: Pat
         ("127.0.0.1", r"certificate of 127\.0\.0\.1:\d+ has expired \(127\.0\.0\.1, on 20.*renew"),
     ],
 )
-def test_expired_certificate_is_told_from_those_above_and_below_it(tmp_path: Path, expired: str, words: str) -> None:
+def test_expired_certificate_is_named_among_those_of_the_chain(tmp_path: Path, expired: str, words: str) -> None:
     ends = {expired: datetime.now(UTC) - timedelta(days=1)}
     leaf_key, ca_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_key = ec.generate_private_key(ec.SECP256R1())
@@ -245,7 +245,8 @@ def test_a_pinned_certificate_is_trusted_whoever_signed_it(authority: trustme.CA
     der = ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
     digest = hashlib.sha256(der).digest()
     pin = digest.hex(":").upper() if colons else digest.hex()
-    polled([Secure(serving(certificate)), *login(), *GOODBYE], fingerprint=pin)
+    received, _, _ = polled([Secure(serving(certificate)), *login(), *GOODBYE], fingerprint=pin)
+    assert received[-1].startswith(b"QUIT")
 
 
 def test_with_a_pin_no_other_certificate_is_trusted(authority: trustme.CA, ca_file: str) -> None:

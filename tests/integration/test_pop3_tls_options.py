@@ -60,14 +60,15 @@ def polled(
     *,
     certificate: ClientCertificate | None = None,
     **options: Any,
-) -> None:
-    """Log in and quit; the options are the server's."""
+) -> list[bytes]:
+    """Log in and quit; returns what the server read. The options are the server's."""
     with ScriptedServer(steps) as server:
         target = Server("127.0.0.1", server.port, ca_file=ca_file, **options)
         credentials = Credentials("joe", "secret", certificate=certificate)
         box = Mailbox("m", target, deadlines=DEADLINES)
         drop = Pop3Connector()(box, credentials, lambda *_: None, lambda _: None)
         assert drop.quit()
+    return server.received
 
 
 def old_version(context: ssl.SSLContext, _: Path) -> None:
@@ -158,7 +159,8 @@ def test_client_certificate_is_shown_to_a_server_that_asks_for_one(
     clients = trustme.CA()
     context = wanting(authority, clients)
     context.maximum_version = version
-    polled([Secure(context), *login(), *GOODBYE], ca_file, certificate=own(clients, password=password))
+    received = polled([Secure(context), *login(), *GOODBYE], ca_file, certificate=own(clients, password=password))
+    assert received[-1].startswith(b"QUIT")
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -139,7 +139,7 @@ def serving(fault: str, *, pipelining: bool = False) -> Iterator[TroubledServer]
 def polling(fault: str, *, pipelining: bool = False) -> Iterator[tuple[Bench, TroubledServer]]:
     with serving(fault, pipelining=pipelining) as server:
         where = Server("127.0.0.1", server.server_address[1], Tls.NONE)
-        # Dripping bytes are told from slow ones by the rate.
+        # The rate distinguishes dripping bytes from slow ones.
         made = Bench(mailbox("a", where, deadlines=IMPATIENT, limits=Limits(minimum_rate=2_000)))
         made.poll_over_sockets(Credentials("joe", "secret"))
         try:

@@ -205,19 +205,19 @@ def test_locked_objects_are_reported_and_erased_once_unlocked(
         held = next(key for key, _ in store.everything() if "/attachments/" in key)
         client = s3_server.client()
         client.put_object_legal_hold(Bucket=store.bucket, Key=held, LegalHold={"Status": "ON"})
-        told = made.run("purge", "mailbox", "invoices", "--yes")
-        assert told.returncode == 1
-        (line,) = told.stderr.splitlines()
+        ended = made.run("purge", "mailbox", "invoices", "--yes")
+        assert ended.returncode == 1
+        (line,) = ended.stderr.splitlines()
         assert "Object Lock or a legal hold" in line
-        assert "run the command again to erase the rest" in told.stdout
+        assert "run the command again to erase the rest" in ended.stdout
         assert held in [key for key, _ in store.everything()]
 
         client.put_object_legal_hold(Bucket=store.bucket, Key=held, LegalHold={"Status": "OFF"})
         client.close()
-        told = made.run("purge", "mailbox", "invoices", "--yes")
-        assert told.returncode == 0, told.stderr
-        assert f"{MAILS} were already purged; " in told.stdout
-        assert "leftover objects of them erased now" in told.stdout
+        ended = made.run("purge", "mailbox", "invoices", "--yes")
+        assert ended.returncode == 0, ended.stderr
+        assert f"{MAILS} were already purged; " in ended.stdout
+        assert "leftover objects of them erased now" in ended.stdout
         assert all(len(made.left_of(key)) == LEFT for key in made.events())
 
 
@@ -243,30 +243,30 @@ def asked(haul: Haul, answer: bytes, *arguments: str) -> subprocess.CompletedPro
 @pytest.mark.parametrize("answer", [b"\n", b"n\n"])
 def test_purge_requires_confirmation(haul: Haul, answer: bytes) -> None:
     before = haul.store.everything()
-    told = asked(haul, answer, "purge", "message", haul.events()[0])
-    assert told.returncode == 1
-    assert "1 messages of invoices" in told.stderr
-    assert "Erase this permanently? [y/N]" in told.stderr
+    ended = asked(haul, answer, "purge", "message", haul.events()[0])
+    assert ended.returncode == 1
+    assert "1 messages of invoices" in ended.stderr
+    assert "Erase this permanently? [y/N]" in ended.stderr
     assert haul.store.everything() == before
 
 
 def test_purge_prints_what_it_will_erase_and_continues_after_yes(haul: Haul) -> None:
     haul.run("mailboxes", "pause", "invoices")
-    told = asked(haul, b"y\n", "purge", "mailbox", "invoices", "--json")
-    assert told.returncode == 0, told.stderr
-    report = json.loads(told.stdout)
+    ended = asked(haul, b"y\n", "purge", "mailbox", "invoices", "--json")
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads(ended.stdout)
     assert report["messages"] == MAILS
-    assert f"{report['objects']} objects, {report['size']:,} bytes, received" in told.stderr
-    assert "Not erased: mail on the POP3 server" in told.stderr
-    assert "is not fetched again" in told.stderr
+    assert f"{report['objects']} objects, {report['size']:,} bytes, received" in ended.stderr
+    assert "Not erased: mail on the POP3 server" in ended.stderr
+    assert "is not fetched again" in ended.stderr
 
 
 def test_purge_without_a_terminal_requires_the_yes_option(haul: Haul) -> None:
     before = haul.store.everything()
     for arguments in (("message", haul.events()[0]), ("mailbox", "invoices")):
-        told = haul.run("purge", *arguments)
-        assert told.returncode == 2
-        assert "--yes" in told.stderr
+        ended = haul.run("purge", *arguments)
+        assert ended.returncode == 2
+        assert "--yes" in ended.stderr
     assert haul.store.everything() == before
 
 
@@ -279,22 +279,22 @@ def test_purge_without_a_terminal_requires_the_yes_option(haul: Haul) -> None:
     ],
 )
 def test_a_mistake_is_one_line(haul: Haul, arguments: tuple[str, ...], words: str) -> None:
-    told = haul.run("purge", *arguments, "--yes")
-    assert told.returncode == 1
-    (line,) = told.stderr.splitlines()
+    ended = haul.run("purge", *arguments, "--yes")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
     assert words in line
-    assert told.stdout == ""
+    assert ended.stdout == ""
 
 
 def test_nothing_of_the_mail_is_printed(haul: Haul) -> None:
     """Neither addresses nor subjects nor names of files."""
     haul.run("mailboxes", "pause", "invoices")
     events = read_events(haul.config.parent / "events.jsonl")
-    told = asked(haul, b"y\n", "purge", "mailbox", "invoices")
-    assert told.returncode == 0
+    ended = asked(haul, b"y\n", "purge", "mailbox", "invoices")
+    assert ended.returncode == 0
     for event in events:
         data = event["data"]
         private = [data["headers"]["subject"], data["headers"]["from"][0]["address"]]
         private += [attachment["filename"] for attachment in data["attachments"]]
         for words in private:
-            assert words not in told.stdout + told.stderr
+            assert words not in ended.stdout + ended.stderr

@@ -69,8 +69,8 @@ def test_reconcile_repairs_a_ledger_restored_from_a_backup(
     again = reconcile(config, "--from", users[1])
     assert again.stdout == f"{users[1]}: 2 messages in the store; nothing was missing\n"
     assert mailhaul("drain", "--config", str(config), env=ENV).returncode == 0
-    told = [event["id"] for event in read_events(tmp_path / "events.jsonl")]
-    assert len(set(told)) == 4
+    ids = [event["id"] for event in read_events(tmp_path / "events.jsonl")]
+    assert len(set(ids)) == 4
 
 
 def test_reconcile_beside_the_running_service_republishes_nothing(

@@ -77,12 +77,12 @@ def test_replay_of_one_mailbox_goes_to_all_sinks_through_the_stream(
 ) -> None:
     assert run("replay", "--mailbox", USERS[1]).stdout == "2 events went to the event stream\n"
     assert run("drain").returncode == 0
-    told = read_events(tmp_path / "events.jsonl")
-    assert (len(told), len({event["id"] for event in told})) == (6, 4)
-    assert all(event["source"] == f"/mailboxes/{USERS[1]}" for event in told[4:])
+    published = read_events(tmp_path / "events.jsonl")
+    assert (len(published), len({event["id"] for event in published})) == (6, 4)
+    assert all(event["source"] == f"/mailboxes/{USERS[1]}" for event in published[4:])
     assert (len(bodies(receiver)), len(set(bodies(receiver)))) == (6, 4)
-    first = {event["id"]: event["data"] for event in told[:4]}
-    assert all(event["data"] == first[event["id"]] for event in told[4:])
+    first = {event["id"]: event["data"] for event in published[:4]}
+    assert all(event["data"] == first[event["id"]] for event in published[4:])
 
 
 def test_unavailable_sink_is_reported_with_the_time_to_resume_from(run: Run, receiver: Receiver) -> None:

@@ -54,8 +54,8 @@ def test_sink_that_answered_410_gets_nothing_until_it_is_resumed(tmp_path: Path,
         for _ in range(2):
             assert mailhaul("drain", "--config", config, env=environment).returncode == 1
         assert len(receiver.requests) == 1
-        told = mailhaul("status", "--config", config, env=environment)
-        assert "mailhaul sinks resume erp" in " ".join(told.stdout.split())
+        shown = mailhaul("status", "--config", config, env=environment)
+        assert "mailhaul sinks resume erp" in " ".join(shown.stdout.split())
         data = json.loads(mailhaul("status", "--json", "--config", config, env=environment).stdout)
         assert data["disabled"] == ["erp"]
 

@@ -135,8 +135,8 @@ class Moody(InMemorySpanExporter):
 def test_collector_outage_and_recovery_are_logged_once_each() -> None:
     inner = Moody()
     exporter = ReportingExporter(inner)
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as lines:
         for result in "SFFFSSF":
             inner.result = SpanExportResult.SUCCESS if result == "S" else SpanExportResult.FAILURE
             exporter.export([])
-    assert [line["event"] for line in told] == ["tracing.unavailable", "tracing.available", "tracing.unavailable"]
+    assert [line["event"] for line in lines] == ["tracing.unavailable", "tracing.available", "tracing.unavailable"]

@@ -1,4 +1,4 @@
-"""A token server on loopback (RFC 6749, RFC 7523) that checks what it is given, and can be told to misbehave."""
+"""A token server on loopback (RFC 6749, RFC 7523) that checks what it is given, and misbehaves on request."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class S3Server:
         subprocess.run([program, "admin", *administrator, "create-user", *user], check=True, capture_output=True)
 
     def _make_moto_accounts(self) -> None:
-        """Moto invents the keys, and looks at them only once it is told to."""
+        """Moto creates the keys, and checks them only on request."""
         iam = boto3.session.Session().client(
             "iam",
             endpoint_url=self.endpoint,

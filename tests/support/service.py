@@ -33,7 +33,7 @@ def mailhaul(
 
 
 def write_config(folder: Path, mailboxes: Sequence[dict[str, Any]], **sections: Any) -> Path:
-    """A configuration in `folder`: a folder store, an embedded ledger and a JSON Lines sink unless told otherwise."""
+    """A configuration in `folder`: a folder store, an embedded ledger and a JSON Lines sink by default."""
     content = {
         "store": f"file://{folder / 'store'}",
         "ledger": "embedded",

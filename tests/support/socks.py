@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Relay:
-    """One proxy. It really connects, to loopback only, unless it is told to say something else.
+    """One proxy. It really connects, to loopback only, unless another reply is configured.
 
     Attributes:
         login: user name and password that it wants.

@@ -19,8 +19,8 @@ def tnef(*attributes: bytes) -> bytes:
 
 def attribute(name: int, data: bytes, *, level: int = 2, checksum: int | None = None) -> bytes:
     """One attribute; with another checksum than its own where one is given."""
-    told = sum(data) & 0xFFFF if checksum is None else checksum
-    return pack("<BII", level, name, len(data)) + data + pack("<H", told)
+    written = sum(data) & 0xFFFF if checksum is None else checksum
+    return pack("<BII", level, name, len(data)) + data + pack("<H", written)
 
 
 def properties(*made: bytes) -> bytes:

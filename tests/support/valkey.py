@@ -154,7 +154,7 @@ class LedgerBench(Protocol):
 
 
 class MemoryBench:
-    """The twins, under a clock that stands still unless told."""
+    """The twins, under a clock that only tests move."""
 
     def __init__(self) -> None:
         self._time = 1_790_000_000.0

@@ -10,8 +10,10 @@ MAILBOXES = {"invoices": 1, "orders": 2}
 
 
 def test_configured_names_are_accepted() -> None:
-    require_configured("mailbox", ["orders", "invoices"], MAILBOXES)
-    require_configured("mailbox", [], MAILBOXES)
+    for names in (["orders", "invoices"], []):
+        require_configured("mailbox", names, MAILBOXES)
+    with pytest.raises(ConfigError):
+        require_configured("mailbox", ["orders", "unknown"], MAILBOXES)
 
 
 def test_unknown_names_are_reported_with_a_suggestion() -> None:

@@ -159,14 +159,14 @@ def test_every_manifest_and_its_event_are_valid_small_enough_and_repeatable(
 def check_event(manifest: Manifest, traceparent: str | None, now: datetime) -> None:
     event = make_event(EventType.RECEIVED, manifest, now, traceparent)
     assert len(event.body) <= MAX_EVENT_BYTES
-    told = json.loads(event.body)
-    EVENTS.validate(told)
-    assert told["id"] == event.id == event_id(EventType.RECEIVED, manifest.message_key)
+    written = json.loads(event.body)
+    EVENTS.validate(written)
+    assert written["id"] == event.id == event_id(EventType.RECEIVED, manifest.message_key)
     assert b"\n" not in event.body, "it has to be a line of a file"
-    assert len(told["data"]["attachments"]) <= MAX_EVENT_ATTACHMENTS
-    left_out = len(told["data"]["attachments"]) < len(manifest.attachments)
-    assert told["data"]["attachments_truncated"] is left_out
-    assert told["data"]["attachments_total"] == len(manifest.attachments)
+    assert len(written["data"]["attachments"]) <= MAX_EVENT_ATTACHMENTS
+    left_out = len(written["data"]["attachments"]) < len(manifest.attachments)
+    assert written["data"]["attachments_truncated"] is left_out
+    assert written["data"]["attachments_total"] == len(manifest.attachments)
     signature_headers(b"k" * 32, event.id, 1, event.body)
 
 
@@ -211,7 +211,7 @@ bodies = st.one_of(
 def test_hostile_mail_becomes_such_an_event(head: list[bytes], body: bytes) -> None:
     manifest = process(b"".join(head) + b"\r\n" + body).manifest
     event = event_of(manifest, datetime(2026, 11, 23, tzinfo=UTC))
-    told: dict[str, Any] = json.loads(event.body)
+    written: dict[str, Any] = json.loads(event.body)
     assert len(event.body) <= MAX_EVENT_BYTES
-    EVENTS.validate(told)
+    EVENTS.validate(written)
     MANIFESTS.validate(json.loads(manifest.to_json()))

@@ -31,7 +31,7 @@ class Retired:
 
 RETIRED = (
     Retired(r"octets?", "byte", r"octet.stream|octet string|octet.aligned|uuencode pad octet"),
-    Retired(r"(tell|tells|told|telling) (of|again)", "report; republish"),
+    Retired(r"(tell|tells|telling) (of|again)|told", "report; republish"),
     Retired(r"untold", "unpublished"),
     Retired(r"recall(s|ed|ing)?", "event from manifest"),
     Retired(r"hints?", "wake-up", r"type hints?"),

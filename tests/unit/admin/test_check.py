@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from ingest.admin.check import Check, Finding, require_usable
 from ingest.domain.mailbox import Deletion, Mailbox, Server
@@ -191,7 +192,9 @@ def test_process_starts_while_the_ledger_does_not_answer() -> None:
             raise LedgerUnavailableError
 
     clock = Clock()
-    require_usable(Silent(clock, MemoryEventLog(clock)))
+    with structlog.testing.capture_logs() as lines:
+        require_usable(Silent(clock, MemoryEventLog(clock)))
+    assert lines == []
 
 
 def test_sink_that_can_be_reached_and_takes_no_events_is_reported_with_its_answer() -> None:

@@ -49,7 +49,7 @@ def test_without_a_terminal_each_line_begins_with_its_process() -> None:
     assert stream.getvalue() == "poller: one\nrelay: two\n"
 
 
-def test_a_reader_that_went_away_and_a_stream_that_is_closed_are_nobodys_business() -> None:
+def test_lines_for_a_closed_pipe_or_stream_are_lost_without_an_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     raw = os.fdopen(writing, "wb", buffering=0)
@@ -58,3 +58,4 @@ def test_a_reader_that_went_away_and_a_stream_that_is_closed_are_nobodys_busines
     lines("poller", "nobody reads this")
     raw.close()
     lines("poller", "nor this")
+    assert raw.closed

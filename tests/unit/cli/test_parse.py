@@ -85,7 +85,7 @@ def test_a_sender_can_neither_steer_the_terminal_nor_write_markup(mail: Path) ->
     assert "[bold]s[/bold]" in text
 
 
-def test_an_invoice_is_shown_with_what_it_was_told_from() -> None:
+def test_an_invoice_is_shown_with_the_id_of_its_profile() -> None:
     made = Attachment(
         part="2",
         filename="a.pdf",
@@ -138,7 +138,7 @@ def test_attachments_are_extracted_under_safe_names_and_nowhere_else(mail: Path,
     assert {path.name for path in tmp_path.iterdir()} == {"a.eml", "deep"}
 
 
-def test_what_was_written_is_told(mail: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_written_files_are_printed(mail: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     parse_files([mail], tmp_path / "out", as_json=False)
     assert f"wrote {tmp_path}/out/2-a.pdf\n" in capfd.readouterr().out
 

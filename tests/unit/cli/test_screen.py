@@ -121,7 +121,7 @@ def test_figures_and_troubles_are_there() -> None:
         assert words in text, words
 
 
-def test_a_sink_that_wants_no_more_events_is_told_from_one_that_lags() -> None:
+def test_a_disabled_sink_is_shown_differently_from_one_that_lags() -> None:
     view = snapshot()
     assert view.status is not None
     assert "4 waiting" in "\n".join(shown(view, 100, 30))

@@ -33,11 +33,15 @@ def test_the_second_one_interrupts_what_waits_without_asking() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_who_was_asked_does_not_wait() -> None:
+def test_a_command_that_was_asked_to_stop_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
     with Stopping() as stopping:
         stopping.wait(0)
         signal.raise_signal(signal.SIGTERM)
         stopping.wait(600)
+        assert stopping.asked
+    assert slept == []
 
 
 def test_signals_do_afterwards_what_they_did_before() -> None:

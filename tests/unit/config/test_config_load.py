@@ -322,7 +322,7 @@ def test_all_problems_are_reported_in_the_order_of_the_file(write: Write) -> Non
     ]
 
 
-def test_what_is_missing_at_the_top_is_told(write: Write) -> None:
+def test_missing_sections_are_reported(write: Write) -> None:
     path = write("log: {level: debug}\n", whole=True)
     assert problems(path) == [f"{path}:1: store: is missing; add it", f"{path}:1: ledger: is missing; add it"]
 
@@ -535,7 +535,7 @@ def test_mistake_in_a_variable_names_it_without_its_value(write: Write, name: st
     assert "hunter2" not in found
 
 
-def test_what_no_variable_says_is_told_as_the_variable_to_set() -> None:
+def test_a_missing_value_is_reported_as_the_variable_to_set() -> None:
     assert problems(None) == [
         "environment variable MAILHAUL_STORE: is missing; add it",
         "environment variable MAILHAUL_LEDGER: is missing; add it",

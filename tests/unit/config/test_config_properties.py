@@ -159,7 +159,7 @@ def test_clumsy_folders_are_reported_in_their_files(
 @given(document=st.one_of(values, st.dictionaries(st.sampled_from([*WHOLE, "stroe"]), values)))
 def test_documents_that_are_anything_are_reported(file: Path, document: Any) -> None:
     file.write_text(yaml.dump(document))
-    judged(file, {})
+    assert judged(file, {}) == judged(file, {})
 
 
 @rules(EXAMPLES)
@@ -173,7 +173,7 @@ def test_documents_that_are_anything_are_reported(file: Path, document: Any) -> 
 )
 def test_files_that_are_anything_are_reported(file: Path, text: bytes, before: bytes) -> None:
     file.write_bytes(before + text)
-    judged(file, {})
+    assert judged(file, {}) == judged(file, {})
 
 
 names = st.one_of(
@@ -199,9 +199,9 @@ written = st.one_of(
 @rules(EXAMPLES // 2)
 @given(variables=st.dictionaries(names.map("MAILHAUL_{}".format), written, max_size=5))
 def test_variables_that_are_anything_are_reported(file: Path, variables: dict[str, str]) -> None:
-    judged(None, variables)
+    assert judged(None, variables) == judged(None, variables)
     file.write_text("store: file:///srv/mail\nledger: embedded\n")
-    judged(file, variables)
+    assert judged(file, variables) == judged(file, variables)
 
 
 def test_a_folder_in_place_of_a_file_is_reported(tmp_path: Path) -> None:

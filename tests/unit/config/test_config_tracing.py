@@ -1,4 +1,4 @@
-"""The section `tracing`: off by default, little to write, and told at the start what it lacks."""
+"""The section `tracing`: off by default, few options, and errors at the start name what is missing."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.containers.invoices import HEAD_BYTES, recognise
+from ingest.containers.invoices import HEAD_BYTES, Finding, recognise
 from ingest.domain.manifest import Invoice
 from ingest.mime.defects import Defect
 
@@ -250,9 +250,12 @@ PIECES = [
 
 @given(st.binary(max_size=400) | st.lists(st.sampled_from(PIECES), max_size=40).map(lambda p: "".join(p).encode()))
 def test_arbitrary_bytes_do_not_raise(content: bytes) -> None:
-    recognise(content, "factur-x.xml")
-    recognise(b"<" + content)
-    recognise(codecs.BOM_UTF16_LE + content)
+    for found in (
+        recognise(content, "factur-x.xml"),
+        recognise(b"<" + content),
+        recognise(codecs.BOM_UTF16_LE + content),
+    ):
+        assert isinstance(found, Finding)
 
 
 @given(st.integers(min_value=0, max_value=2000))

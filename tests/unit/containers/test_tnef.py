@@ -140,7 +140,7 @@ def test_truncated_stream_yields_everything_up_to_the_cut() -> None:
 def test_wrong_length_inside_an_attribute_affects_only_that_attribute() -> None:
     lies = [
         made.properties(made.variable(made.UNICODE, made.LONG_NAME, b"abcd")[:-4]),
-        made.attribute(made.PROPERTIES, pack("<I", 2**32 - 1) + made.text(made.LONG_NAME, "told")),
+        made.attribute(made.PROPERTIES, pack("<I", 2**32 - 1) + made.text(made.LONG_NAME, "named")),
         made.properties(pack("<HHII", made.BINARY, made.CONTENT, 1, 2**32 - 1)),
         made.properties(pack("<HHI", 0x1003, 0x0E20, 2**32 - 1)),
         made.properties(pack("<HH", 0x77, 0x0E20)),

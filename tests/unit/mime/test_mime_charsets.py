@@ -164,8 +164,8 @@ def test_text_that_only_claims_to_be_utf16_is_read_as_it_is() -> None:
 @given(st.binary(max_size=300), st.sampled_from([None, *sorted(LABELS), "x-none"]), st.integers(1, 40))
 def test_any_bytes_in_any_charset_become_utf8(data: bytes, charset: str | None, size: int) -> None:
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    b"".join(BodyText(lambda: pieces, charset, "html")).decode()
-    decode_bytes(data, charset, set())
+    for text in (b"".join(BodyText(lambda: pieces, charset, "html")).decode(), decode_bytes(data, charset, set())):
+        assert text.encode().decode() == text
 
 
 def test_few_bytes_are_not_read_in_the_charset_of_an_old_system() -> None:

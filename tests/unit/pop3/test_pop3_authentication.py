@@ -225,4 +225,7 @@ def test_mechanism_that_is_not_offered_is_named_with_those_that_are(mechanism: M
 @pytest.mark.parametrize("mechanism", [Mechanism.PASSWORD, Mechanism.APOP])
 def test_login_without_sasl_needs_no_announcement(mechanism: Mechanism) -> None:
     """Servers forget to list USER, and APOP is announced by the greeting."""
-    require_offered(way(mechanism).mechanism, capabilities.read([b"SASL PLAIN"]), SERVER)
+    offered = capabilities.read([b"SASL PLAIN"])
+    require_offered(way(mechanism).mechanism, offered, SERVER)
+    with pytest.raises(MaildropRefusedError):
+        require_offered("SCRAM-SHA-256", offered, SERVER)

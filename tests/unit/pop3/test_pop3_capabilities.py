@@ -24,7 +24,7 @@ def test_capabilities_are_read_in_any_case() -> None:
 
 
 def test_only_known_printable_capabilities_are_kept() -> None:
-    """It is remembered, and told to people."""
+    """It is remembered and printed."""
     rows = [b"X%d" % number for number in range(256)] + [b"SASL PLAIN \x1b[31m " + b"Y" * 21]
     assert capabilities.read(rows).names == {"SASL"}
     assert capabilities.read(rows).mechanisms == {"PLAIN"}

@@ -2,7 +2,7 @@
 -- ARGV: limit, lease in milliseconds
 -- Returns id, fence, tries and lateness in milliseconds of each claim.
 -- Atomic, because two workers that read the same due items would both claim them, and two claims with one fence could
--- not be told apart.
+-- not be distinguished.
 -- Include: spare, claims
 local now = milliseconds()
 

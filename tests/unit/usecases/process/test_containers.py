@@ -267,8 +267,8 @@ def test_what_is_not_read_in_a_nested_message_makes_the_message_partial(content:
     nested = b'From: a@example.com\r\nContent-Type: multipart/mixed; boundary="i"\r\n\r\n' + content
     for name, declared in (("a.eml", "application/octet-stream"), ("", "message/rfc822")):
         found = process(mail_with((name, declared, nested)))
-        told = {*found.manifest.parse.defects, *found.parts["2"].defects}
-        assert (code in told, found.manifest.parse.status) == (True, "partial"), declared
+        reported = {*found.manifest.parse.defects, *found.parts["2"].defects}
+        assert (code in reported, found.manifest.parse.status) == (True, "partial"), declared
     found = process(mail_with((*SMIME, signed(nested))))
     assert (code in found.parts["2"].defects, found.manifest.parse.status) == (True, "partial")
 

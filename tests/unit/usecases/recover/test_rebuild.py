@@ -222,6 +222,11 @@ def test_unavailable_store_only_delays_the_watermark() -> None:
 
         b.store.fault = fault
         b.watermark.write_if_due(["a"], ["main"], b.clock.time)
+        assert "mail/_state/watermark.json" not in b.store.objects
+        b.store.fault = lambda *_: None
+        b.clock.time += 61
+        b.watermark.write_if_due(["a"], ["main"], b.clock.time)
+        assert "mail/_state/watermark.json" in b.store.objects
 
 
 def test_interrupted_rebuild_starts_over() -> None:
