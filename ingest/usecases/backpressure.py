@@ -68,7 +68,7 @@ class MemoryPressure:
             return self._high
 
     def update(self, memory: Memory | None) -> bool:
-        """Decide by what the ledger has told; return whether the work is to stop."""
+        """Decide by the reports of the ledger; return whether the work is to stop."""
         high = memory is not None and memory.limit is not None and self._exceeds(memory.used / memory.limit)
         if high != self._high and self._work:
             log.warning("ledger.memory_high" if high else "ledger.memory_recovered", task=self._work)
