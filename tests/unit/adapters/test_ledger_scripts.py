@@ -16,6 +16,8 @@ FILES = {
 }
 INCLUDES = [line for text in FILES.values() for line in re.findall(r"^-- Include: (.+)$", text, re.MULTILINE)]
 INCLUDED = {name for line in INCLUDES for name in line.split(", ")}
+# Included for what it does, not for functions.
+EFFECT = "spare"
 SCRIPTS = sorted(FILES.keys() - INCLUDED)
 
 
@@ -67,11 +69,17 @@ def test_script_includes_what_it_calls_and_nothing_else(name: str) -> None:
     called = {function for function in shared if re.search(rf"\b{function}\(", code(FILES[name]))}
     assert all(source.count(f"local function {function}(") == 1 for function in called)
     includes = re.findall(r"^-- Include: (.+)$", FILES[name], re.MULTILINE)
-    included = [file for line in includes for file in line.split(", ")]
+    included = [file for line in includes for file in line.split(", ") if file != EFFECT]
     assert all(file in {shared[function] for function in called} for file in included)
 
 
-@pytest.mark.parametrize("file", sorted(INCLUDED))
+@pytest.mark.parametrize("name", sorted(name for name in FILES if EFFECT in FILES[name] and name != EFFECT))
+def test_first_write_comes_before_everything_else(name: str) -> None:
+    included = re.findall(r"^-- Include: (.+)$", FILES[name], re.MULTILINE)
+    assert EFFECT not in ", ".join(included) or included[0].split(", ")[0] == EFFECT
+
+
+@pytest.mark.parametrize("file", sorted(INCLUDED - {EFFECT}))
 def test_shared_functions_are_defined_once(file: str) -> None:
     defined = re.findall(r"^local function (\w+)", FILES[file], re.MULTILINE)
     others = [text for name, text in FILES.items() if name != file]
