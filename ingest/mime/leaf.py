@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import codes
-from ingest.mime.embedded import EmbeddedFiles
 from ingest.mime.events import PartBegun, PartData, PartEnded
+from ingest.mime.files_in_text import EmbeddedFiles
 
 if TYPE_CHECKING:
     from ingest.domain.manifest import BodyKind, Role
