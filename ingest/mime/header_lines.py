@@ -85,3 +85,9 @@ def header_begin(head: bytes) -> int:
     """Return where the header of a message begins that may have a byte order mark and blank lines before it."""
     at = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
     return skip_leading_blanks(head, at, final=True, part=False) or at
+
+
+def is_ordinary(head: bytes, lines: int) -> bool:
+    """Return whether a header of fields holds no bare CR, and fewer than so many lines, of three bytes at least."""
+    crs = head.count(b"\r")
+    return (not crs or crs == head.count(b"\r\n")) and (len(head) < 3 * lines or head.count(b"\n") < lines)

@@ -58,12 +58,6 @@ def line_end(view: bytes, line: int, *, final: bool) -> int:
     return end or (len(view) if final or len(view) - line > LONGEST_LINE else 0)
 
 
-def ends_alike(head: bytes, lines: int) -> bool:
-    """Return whether all of so many lines end with CRLF, or all with LF, and no bare CR is among them."""
-    crs = head.count(b"\r")
-    return not crs or crs == lines == head.count(b"\r\n")
-
-
 def first_line_end(text: bytes) -> int:
     """Return where the first line ends, whichever line end it has."""
     found = _ANY_LINE_END.search(text)

@@ -39,11 +39,11 @@ from ingest.mime.account import Account
 from ingest.mime.defects import Defect
 from ingest.mime.entity import PLAIN_TEXT, choose, read_clean_entities
 from ingest.mime.events import NO_BYTES, MessageEnded
-from ingest.mime.header_lines import CLEAN_HEADER
+from ingest.mime.header_lines import CLEAN_HEADER, is_ordinary
 from ingest.mime.header_reader import ODD_BEGINNINGS, HeaderReader
 from ingest.mime.headers import decode_headers
 from ingest.mime.leaf import begin_leaf
-from ingest.mime.lines import LONGEST_LINE, LineEnds, before_line_end, ends_alike, first_line_end, held_back, line_end
+from ingest.mime.lines import LONGEST_LINE, LineEnds, before_line_end, first_line_end, held_back, line_end
 from ingest.mime.multiparts import Multiparts
 from ingest.mime.outside import Outside
 from ingest.mime.part_header import HeaderParser
@@ -211,8 +211,8 @@ class Scanner:
         """Read a header in one step that is whole and in order, as nearly all are; return its end, 0 if it is not."""
         blank, end = clean.span(1)
         head = self._view[at:blank]
-        lines, limits, account = head.count(b"\n"), self._limits, self.account
-        if lines >= limits.header_fields or blank - at > limits.header_bytes or not ends_alike(head, lines):
+        limits, account = self._limits, self.account
+        if blank - at > limits.header_bytes or not is_ordinary(head, limits.header_fields):
             return 0
         if self._header is None:
             self._header = b"" if self._nesting else head
