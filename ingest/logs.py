@@ -53,6 +53,7 @@ FIELDS = frozenset(
         "fetched_bytes",
         "oversize",
         "part",
+        "problem",
         "problems",
         "queue",
         "reopened",

@@ -160,8 +160,8 @@ def require_usable(ledger: LedgerConnection) -> None:
     except LedgerUnavailableError:
         return
     for problem in problems:
-        report = log.warning if problem.severity is Severity.WARNING else log.error
-        report("ledger.problem", problem=problem.text)
+        write = log.warning if problem.severity is Severity.WARNING else log.error
+        write("ledger.problem", problem=problem.code)
     if fatal := [problem.text for problem in problems if problem.severity is Severity.FATAL]:
         raise StartError("\n".join(fatal))
 

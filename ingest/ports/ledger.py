@@ -34,9 +34,10 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LedgerProblem:
-    """A precondition that the ledger does not meet. `text` says what is wrong and what to do."""
+    """A precondition that the ledger does not meet. `text` says what is wrong and what to do, `code` names it in logs."""
 
     severity: Severity
+    code: str
     text: str
 
 

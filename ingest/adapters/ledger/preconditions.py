@@ -14,11 +14,13 @@ FULL = 0.9
 
 UNKNOWN = LedgerProblem(
     Severity.WARNING,
+    "no_info",
     "the ledger's user may not send INFO, so nobody can tell whether the server evicts keys, persists its data or is "
     "nearly full; allow INFO, or see yourself to maxmemory-policy noeviction and appendonly yes",
 )
 CLUSTER = LedgerProblem(
     Severity.FATAL,
+    "cluster",
     "the ledger is a node of a Redis Cluster, which Mailhaul cannot use: it does not follow keys to other nodes; set "
     "the address of a server without cluster mode (cluster-enabled no), with Sentinels if it is to fail over",
 )
@@ -34,11 +36,14 @@ def problems_of(info: Mapping[str, Any], save: str | None) -> Iterator[LedgerPro
     if int(info.get("cluster_enabled", 0)):
         yield CLUSTER
     if info.get("role") in {"slave", "replica"}:
-        yield LedgerProblem(Severity.FAILURE, "the ledger is a read-only replica; set the address of the primary")
+        yield LedgerProblem(
+            Severity.FAILURE, "replica", "the ledger is a read-only replica; set the address of the primary"
+        )
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         yield LedgerProblem(
             Severity.FATAL,
+            "eviction",
             f"the ledger evicts keys when its memory is full (maxmemory-policy {policy}), which loses mail; "
             "set maxmemory-policy noeviction",
         )
@@ -46,6 +51,7 @@ def problems_of(info: Mapping[str, Any], save: str | None) -> Iterator[LedgerPro
     if limit and used > FULL * limit:
         yield LedgerProblem(
             Severity.FAILURE,
+            "memory",
             f"the ledger uses {used / limit:.0%} of its memory and will soon reject writes; raise maxmemory, "
             "or see to the sinks that are behind (`mailhaul status`)",
         )
@@ -57,9 +63,12 @@ def _without_log(save: str | None) -> Iterator[LedgerProblem]:
     if save is None:
         yield LedgerProblem(
             Severity.WARNING,
+            "no_append_only_file",
             "the ledger has no append-only file, and does not tell whether it writes snapshots; set appendonly yes",
         )
     elif not save:
         yield LedgerProblem(
-            Severity.WARNING, "the ledger keeps its data in memory only and loses it at a restart; set appendonly yes"
+            Severity.WARNING,
+            "memory_only",
+            "the ledger keeps its data in memory only and loses it at a restart; set appendonly yes",
         )

@@ -71,7 +71,7 @@ class RedisLedger(Ledger):
         )
         # A server that says why is not reported twice.
         if refused is not None and all(problem.severity is Severity.WARNING for problem in found):
-            found.append(LedgerProblem(Severity.FAILURE, refused))
+            found.append(LedgerProblem(Severity.FAILURE, "write_refused", refused))
         return found
 
     @override

@@ -169,19 +169,21 @@ def test_parts_are_tried_side_by_side_and_reported_in_order() -> None:
 def test_problems_of_the_ledger_are_reported_and_warnings_are_no_failure() -> None:
     with bench() as b:
         assert check(b)["ledger"] == Finding("ledger", "", ok=True, detail="a probe key was written and deleted")
-        b.ledger.found_problems = [LedgerProblem(Severity.WARNING, "no log")]
+        b.ledger.found_problems = [LedgerProblem(Severity.WARNING, "no_log", "no log")]
         finding = check(b)["ledger"]
         assert (finding.ok, finding.detail) == (True, "a probe key was written and deleted; warning: no log")
-        b.ledger.found_problems.append(LedgerProblem(Severity.FAILURE, "it is full"))
+        b.ledger.found_problems.append(LedgerProblem(Severity.FAILURE, "memory", "it is full"))
         finding = check(b)["ledger"]
         assert (finding.ok, finding.detail) == (False, "warning: no log; it is full")
 
 
 def test_process_starts_unless_the_ledger_must_not_be_used() -> None:
     with bench() as b:
-        b.ledger.found_problems = [LedgerProblem(Severity.FAILURE, "it is full")]
-        require_usable(b.ledger)
-        b.ledger.found_problems.append(LedgerProblem(Severity.FATAL, "it evicts keys"))
+        b.ledger.found_problems = [LedgerProblem(Severity.FAILURE, "memory", "it is full")]
+        with structlog.testing.capture_logs() as lines:
+            require_usable(b.ledger)
+        assert [(line["event"], line["problem"]) for line in lines] == [("ledger.problem", "memory")]
+        b.ledger.found_problems.append(LedgerProblem(Severity.FATAL, "eviction", "it evicts keys"))
         with pytest.raises(StartError, match=r"^it evicts keys$"):
             require_usable(b.ledger)
 
