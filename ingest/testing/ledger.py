@@ -31,25 +31,22 @@ if TYPE_CHECKING:
     from ingest.testing.eventlog import MemoryEventLog
 
 
-_STATE = (
-    "_seen",
-    "_rebuilt",
-    "_changes",
-    "_checkpointed",
-    "_unprocessed",
-    "_open",
-    "_failed",
-    "_statuses",
-    "_slots",
-    "_refusals",
-    "_last_logins",
-    "_troubled",
-    "_paused",
-    "_throttled",
-    "_schedule",
-    "_last_epoch",
-    "_newest",
-    "_last_tick",
+# What is not in the server's memory, or brings its own snapshot.
+_LASTING = frozenset(
+    {
+        "_clock",
+        "_events",
+        "_incarnation",
+        "_lock",
+        "_mailboxes",
+        "_messages",
+        "_sinks",
+        "found_problems",
+        "mailboxes",
+        "messages",
+        "server_memory",
+        "sinks",
+    }
 )
 # What `MemoryLedger.evict` can lose by itself.
 EVICTABLE = (
@@ -134,7 +131,7 @@ class MemoryLedger(Ledger):
         with self._lock:
             works = [work.snapshot() for work in (self._mailboxes, self._messages, self._sinks)]
             restores = [*works, self._events.snapshot()]
-            state = {name: _copied(getattr(self, name)) for name in _STATE}
+            state = {name: _copied(value) for name, value in vars(self).items() if name not in _LASTING}
 
         def restore() -> None:
             with self._lock:

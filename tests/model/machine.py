@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
         if drop.session is None and drop.messages.pop(sent.drop_id, None) is not None:
             sent.removed = True
 
-    @rule(box=boxes, habit=st.sampled_from(["numbered", "keeps_deleted", "tops"]))
+    @rule(box=boxes, habit=st.sampled_from(["numbered", "keeps_deleted", "tops", "unique_ids"]))
     def server_changes_a_habit(self, box: str, habit: str) -> None:
         drop = self.world.drops[box]
         setattr(drop, habit, not getattr(drop, habit))
@@ -96,6 +96,10 @@ class Machine(RuleBasedStateMachine):
     def server_changes_all_ids(self, box: str, generation: int) -> None:
         drop = self.world.drops[box]
         drop.alias = {drop_id: b"g%d-%s" % (generation, drop_id) for drop_id in drop.messages}
+
+    @rule(box=boxes)
+    def mailbox_moves_to_another_server(self, box: str) -> None:
+        self.world.move_mailbox(box)
 
     @rule(box=boxes, messages=st.sampled_from([None, 0, 1, 2]))
     def server_ends_sessions(self, box: str, messages: int | None) -> None:
@@ -256,7 +260,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=picks)
     def somebody_purges(self, pick: int) -> None:
         sent = self.world.sent[pick % len(self.world.sent)]
-        if not sent.may_be_cut:
+        if not sent.may_be_cut and not self.world.store.forgets:
             with suppress(MailhaulError):
                 self.world.purge(sent)
 

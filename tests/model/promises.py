@@ -30,7 +30,7 @@ def broken_promises(world: World) -> list[str]:
 def _unstored(world: World) -> Iterator[Sent]:
     """Yield the messages that should be stored (b)."""
     for sent in world.sent:
-        if sent.purged:
+        if sent.purge_begun:
             continue
         if sent.drop_id in world.drops[sent.box].messages:
             # What is only on the server may be fetched again; nobody looks for it in the store if it stays there.
@@ -44,7 +44,8 @@ def _unstored(world: World) -> Iterator[Sent]:
 def _unpublished(world: World) -> Iterator[str]:
     """Yield the stored messages whose event has not reached every sink, or under several ids (c)."""
     # Stored, but the answer was lost, and somebody deleted it before it could be fetched again: a rebuild finds it.
-    orphans = {sent.key for sent in world.sent if sent.removed}
+    # A purge that broke off leaves raw mail beside the tombstone.
+    orphans = {sent.key for sent in world.sent if sent.removed or sent.purge_begun}
     delivered = {name: {event.id for event in sink.delivered} for name, sink in world.sinks.items()}
     for at, found in world.store.objects.items():
         if not at.endswith(f"/{RAW}") or not found.content:
@@ -53,6 +54,8 @@ def _unpublished(world: World) -> Iterator[str]:
         if key in orphans:
             continue
         if f"{folder}/{MANIFEST}" not in world.store.objects:
+            if key in world.lost_keys:  # only a rebuild looks for what was done and is gone
+                continue
             yield f"{key} was not processed"
         elif missed := [name for name, ids in delivered.items() if event_id(EventType.RECEIVED, key) not in ids]:
             yield f"the event of {key} has not reached {missed}"

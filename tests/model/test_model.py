@@ -17,7 +17,7 @@ EXAMPLES = int(os.environ.get("MAILHAUL_MODEL_EXAMPLES", "0"))
 STEPS_PER_EXAMPLE = 50
 
 SETTINGS = settings(
-    max_examples=EXAMPLES or 400,
+    max_examples=EXAMPLES or 250,
     stateful_step_count=STEPS_PER_EXAMPLE,
     derandomize=not EXAMPLES,
     database=None,

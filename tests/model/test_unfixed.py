@@ -87,6 +87,11 @@ CASES = {
         "deliver_under_a_used_id service_works somebody_else_deletes",
         "is not stored|DELE of",
     ),
+    "1 maildrops have no identity": Unfixed(
+        [("ingest.usecases.poll.identity", "listing_digest", by_size_and_unique_id_alone)],
+        "deliver service_works mailbox_moves_to_another_server",
+        "is not stored|DELE of",
+    ),
     "1 deleted ids are kept": Unfixed(
         [(MemoryLedger, "forget", lambda *_: 0)],
         "deliver deliver_in_place_of_a_deleted_message service_works",

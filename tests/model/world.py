@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from ingest.admin.failed import Retry
 from ingest.admin.purge import Purge
 from ingest.domain.keys import MANIFEST, RAW, Layout
 from ingest.domain.mailbox import Credentials, Deletion
-from ingest.errors import MailhaulError
+from ingest.errors import MaildropConnectError, MailhaulError
 from ingest.metrics import Metrics
 from ingest.ports.maildrop import Listing, Maildrop, MaildropFactory
 from ingest.ports.sink import Outcome, Verdict
@@ -36,6 +36,7 @@ from ingest.testing import (
     MemoryWakeups,
 )
 from ingest.usecases.claims import LeaseKeeper
+from ingest.usecases.recover.watermark import SKEW
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.runtime import Runtime
 from tests.model.process import Process, SameThread, gate, gated, running
@@ -62,6 +63,8 @@ POLICIES = {"del": Deletion(0.0), "keep": Deletion(None), "later": Deletion(300.
 DAY = date(2026, 11, 23)
 # An object with more segments in its key belongs to a message.
 MESSAGE_DEPTH, KEY_DIGITS = 4, 32
+# Seconds. A clock that is set back further makes the delivery watermark useless until a minute later.
+FARTHEST_BACK = SKEW - 50
 # After so long a server ends an idle session (RFC 1939 section 3).
 IDLE_SECONDS = 600.0
 _METRICS = Metrics()
@@ -76,6 +79,7 @@ class Sent:
         removed: somebody else deleted it on the server.
         may_be_cut: the server did not double its dots at some time, or listed a far larger size.
         lost: the store lost or altered an object of it.
+        purge_begun: a purge was tried; its tombstone may be there already.
         purged: it was purged, and the store still has its tombstone.
     """
 
@@ -87,6 +91,7 @@ class Sent:
     removed: bool = False
     may_be_cut: bool = False
     lost: bool = False
+    purge_begun: bool = False
     purged: bool = False
 
     @property
@@ -128,7 +133,8 @@ class World:
         self.sinks = {name: MemorySink(name) for name in SINKS[NEW]}
         self.hosts: list[Host] = []
         self.repeats_allowed = False
-        self.clock_error = 0.0
+        self.lost_keys: set[str] = set()  # of messages of which the store lost an object
+        self.clock_error = self.farthest = 0.0
         self.damaged: dict[str, bytes] = {}  # right bytes of altered objects, by key; empty for planted ones
         self.restore = self.ledger.snapshot()
         self.since_snapshot = 0.0
@@ -259,9 +265,12 @@ class World:
             patience=0.0,
         )
         found = purge.find([sent.key], sent.box)
+        sent.purge_begun = True
         report = purge.messages(found, never)
         if report.error is None and report.done == 1:
             sent.purged = True
+            # What Redis lost within the second of a purge has to be purged again.
+            self.restore, self.since_snapshot = self.ledger.snapshot(), 0.0
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -273,6 +282,18 @@ class World:
         if seconds > IDLE_SECONDS:
             for drop in self.drops.values():
                 drop.drop_session()
+
+    def move_mailbox(self, box: str) -> None:
+        """Give a mailbox another server, some of whose messages have ids and sizes of messages on the one before."""
+        before = [sent for sent in self.sent if sent.box == box]
+        shown = {sent.drop_id: self.drops[box].alias.get(sent.drop_id, sent.drop_id) for sent in before}
+        for sent in before:
+            sent.removed = sent.removed or self.drops[box].messages.pop(sent.drop_id, None) is not None
+        self.drops[box] = MemoryMaildrop(exclusive=True)
+        server = replace(self.boxes[box].server, host=f"pop{len(self.sent)}.example.org")
+        self.boxes[box] = replace(self.boxes[box], server=server)
+        for sent in before[-2:]:
+            self.deliver(box, shown[sent.drop_id], size_of=sent)
 
     def deleted_messages(self, box: str) -> list[Sent]:
         """Return the messages that we deleted on the server, if nothing else has happened so far."""
@@ -286,13 +307,17 @@ class World:
         ]
 
     def step_clock(self, seconds: float) -> None:
-        """Set the wall clock of everybody; only monotonic clocks do not notice."""
-        self.clock.time += seconds
-        self.clock_error += seconds
+        """Set the wall clock of everybody, but not further back than clocks may differ; monotonic clocks stand."""
+        seconds = max(seconds, self.farthest - FARTHEST_BACK - self.clock_error)
+        self._set_clock(self.clock_error + seconds)
+
+    def _set_clock(self, error: float) -> None:
+        self.clock.time += error - self.clock_error
+        self.clock_error, self.farthest = error, max(self.farthest, error)
 
     def end_faults(self) -> None:
         """End every fault; what was lost stays lost, and servers keep their habits."""
-        self.step_clock(-self.clock_error)
+        self._set_clock(0.0)
         for store in self.stores:
             store.forgets, store.page, store.loses_answers, store.fault = frozenset(), None, False, None
         for sink in self.sinks.values():
@@ -300,7 +325,7 @@ class World:
         for drop in self.drops.values():
             drop.refused.clear()
             drop.breaks_after.clear()
-            drop.session_ends_after = None
+            drop.session_ends_after, drop.unique_ids = None, True
             drop.drop_session()
 
     def repair(self) -> None:
@@ -338,6 +363,7 @@ class World:
     def object_lost(self, message: str) -> None:
         """Note that the store lost something of a message, by its key."""
         self.repeats_allowed = True
+        self.lost_keys.add(message)
         for sent in self.sent:
             if sent.key == message:
                 sent.lost, sent.purged = True, False
@@ -384,7 +410,7 @@ class World:
         """Compare a message that is about to be deleted with what the store of this process holds."""
         process = running()
         sent = next(one for one in self.sent if one.drop_id == drop_id)
-        if sent.purged or (process is not None and sent.key in process.excused):
+        if sent.purge_begun or (process is not None and sent.key in process.excused):
             return
         if not self.holds(sent, store):
             self.violations.append(f"DELE of {sent.marker!r} in {box}, whose bytes are not in the store")
@@ -456,6 +482,8 @@ class WatchedConnector(MaildropFactory):
         acquire_slot: Callable[[str], None],
     ) -> Maildrop:
         gate()
+        if mailbox.server != self._world.boxes[mailbox.id].server:
+            raise MaildropConnectError("this server does not exist any more")
         session = self._connect(mailbox, credentials, observe, acquire_slot)
         return WatchedSession(self._world, mailbox.id, self._store, session)
 
