@@ -34,7 +34,13 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LedgerProblem:
-    """A precondition that the ledger does not meet. `text` says what is wrong and what to do, `code` names it in logs."""
+    """A precondition that the ledger does not meet.
+
+    Attributes:
+        severity: what follows from it.
+        code: names it in logs.
+        text: what is wrong and what to do.
+    """
 
     severity: Severity
     code: str
