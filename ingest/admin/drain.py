@@ -1,4 +1,4 @@
-"""`mailhaul drain`: poll every mailbox once, process every open message, deliver every event, in this process."""
+"""`mailhaul drain`: poll every mailbox, process every open message, deliver every event, in this process."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ingest.admin.sinks import disabled
+from ingest.errors import MaildropError
 from ingest.ports.maildrop import Terms
 from ingest.usecases.poll.progress import PollReport
 
@@ -86,7 +87,7 @@ class Drain:
     now: Callable[[], datetime]
 
     def run(self, schedule: Schedule, stop: Callable[[], bool]) -> DrainReport:
-        """Poll every mailbox once, process all that is pending, deliver all events.
+        """Poll every mailbox until a poll brings nothing more, process all that is pending, deliver all events.
 
         Messages and sinks that have to wait for another try are tried by the next `drain`, or later.
         """
@@ -125,7 +126,7 @@ class Drain:
                 return
             before = outcomes.get(outcome.mailbox)
             outcomes[outcome.mailbox] = replace(outcome, report=before.report + outcome.report) if before else outcome
-            if not outcome.report.more:
+            if not self._goes_on(outcome):
                 finished.add(outcome.mailbox)
 
         def work() -> None:
@@ -137,6 +138,16 @@ class Drain:
             if not self._wait_for_others(self.ledger.mailboxes, more=bool(deferred - finished)):
                 break
         return sorted(outcomes.values(), key=lambda outcome: outcome.mailbox)
+
+    def _goes_on(self, outcome: PollOutcome) -> bool:
+        """Return whether the mailbox is to be polled again; it is due now.
+
+        A poll that fetched messages before its session broke off leaves fewer of them to the next one.
+        """
+        report, error = outcome.report, outcome.error
+        if isinstance(error, MaildropError) and error.during is not None and report.advanced:
+            return report.terms.login_delay <= 0 and self.ledger.mailboxes.run_now(outcome.mailbox)
+        return report.more
 
     def _process_all(self, stop: Callable[[], bool]) -> int:
         counts: list[int] = []

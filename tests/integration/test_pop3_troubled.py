@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.domain.mailbox import Credentials, Deadlines, Limits, Server, Tls
+from ingest.domain.mailbox import Credentials, Deadlines, Deletion, Limits, Server, Tls
 from ingest.ports.troubled import Trouble
-from tests.support.bench import Bench, mail, mailbox
+from tests.support.bench import Bench, mail, mailbox, never
 from tests.support.service import mailhaul, write_config
 from tests.support.waiting import PATIENCE
 
@@ -207,6 +207,27 @@ def test_server_that_ends_each_session_early_hands_out_all_mail() -> None:
             made.everything()
         assert len(subjects(made)) == len(server.mails)
         assert server.sessions <= 16
+
+
+@pytest.mark.parametrize("policy", [Deletion(None), Deletion(0)], ids=["keep", "delete"])
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])
+def test_drain_goes_on_while_sessions_that_end_early_bring_mail(pipelining: bool, policy: Deletion) -> None:  # noqa: FBT001
+    with polling("ends early", pipelining=pipelining) as (made, server):
+        server.mails = [mail(str(number)) for number in range(40)]
+        made.mailboxes["a"] = replace(made.mailboxes["a"], deletion=policy)
+        report = made.drain.run(made.schedule(), never)
+        assert report.ok
+        assert report.totals.stored == len(subjects(made)) == len(server.mails)
+        assert sorted(set(server.retrieved)) == list(range(1, len(server.mails) + 1))
+        assert server.sessions <= 3 * len(server.mails) / EARLY
+
+
+def test_drain_ends_when_sessions_that_end_early_bring_nothing() -> None:
+    with polling("hangs up") as (made, server):
+        report = made.drain.run(made.schedule(), never)
+        assert [row.result for row in report.mailboxes] == ["connect_error"]
+        assert report.totals.stored == len(MAILS) - 1
+        assert server.sessions <= 8
 
 
 def test_messages_that_uidl_lacks_are_counted() -> None:

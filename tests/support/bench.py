@@ -116,6 +116,7 @@ class Bench:
         """From now on, connect to the servers of mailboxes instead of the maildrops in memory."""
         self.poller = replace(self.poller, connect=Pop3Connector(), credentials=lambda _: credentials)
         self.poll_stage = replace(self.poll_stage, poller=self.poller)
+        self.drain = replace(self.drain, poll=self.poll_stage)
 
     def schedule(self) -> Schedule:
         boxes = self.mailboxes.values()

@@ -69,6 +69,7 @@ class PollReport(PollCounts):
         backlog_bytes: the sum of their listed sizes.
         terms: what the server announced about its rules.
         more: whether polling again at once would fetch more.
+        advanced: whether messages were registered that need not be fetched again.
         left_out: messages that the server counts and does not list consistently, so that they are never fetched.
         undeleted: messages that the server lists although it has confirmed their deletion.
         troubled: messages that could not be fetched, by number.
@@ -82,6 +83,7 @@ class PollReport(PollCounts):
     backlog_bytes: int = 0
     terms: Terms = field(default_factory=Terms)
     more: bool = False
+    advanced: bool = False
     left_out: int = 0
     undeleted: int = 0
     troubled: tuple[TroubledMessage, ...] = ()
@@ -400,6 +402,7 @@ class PollProgress:
             terms=self._terms,
             more=error is None
             and (self._stopped or (advanced and (self._left_unfetched or self._left_undeleted)) or window),
+            advanced=self._registered_identified,
             left_out=self._left_out,
             undeleted=self.undeleted.listed,
             troubled=tuple(self._troubled.messages()),
