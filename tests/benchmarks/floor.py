@@ -41,7 +41,7 @@ _numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Servers:
     """The servers of all runs."""
 
     folder: Path
@@ -114,23 +114,23 @@ def main() -> None:
         running_dovecot() as dovecot,
         S3Server(Path(name) / "s3") as s3,
     ):
-        bench = Bench(Path(name), dovecot, s3)
+        servers = Servers(Path(name), dovecot, s3)
         for store in STORES:
             rows = {size: mail for size, mail in mails_of_sizes().items() if chosen.only in f"{size} to {store}"}
             if not rows:
                 continue
-            empty = {contestant: _median(bench, contestant, store, [], chosen.runs) for contestant in CONTESTANTS}
+            empty = {contestant: _median(servers, contestant, store, [], chosen.runs) for contestant in CONTESTANTS}
             for size, mail in rows.items():
                 mails = [b"X-Number: %d\r\n%b" % (number, mail) for number in range(chosen.messages)]
                 found = {
-                    contestant: _median(bench, contestant, store, mails, chosen.runs) for contestant in CONTESTANTS
+                    contestant: _median(servers, contestant, store, mails, chosen.runs) for contestant in CONTESTANTS
                 }
                 _add_rows(table, f"{size} to {store}", found, empty, chosen.messages)
     Console(width=110).print(table)
 
 
-def _median(bench: Bench, contestant: str, store: str, mails: Sequence[bytes], runs: int) -> Figure:
-    figures = [bench.run(contestant, store, mails) for _ in range(runs)]
+def _median(servers: Servers, contestant: str, store: str, mails: Sequence[bytes], runs: int) -> Figure:
+    figures = [servers.run(contestant, store, mails) for _ in range(runs)]
     return Figure(
         wall=statistics.median(figure.wall for figure in figures),
         cpu=statistics.median(figure.cpu for figure in figures),
