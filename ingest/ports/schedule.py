@@ -29,6 +29,28 @@ class Precedence:
     newest: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """A time between these two (seconds since 1970) may be from before or after the clock was set back.
+
+    Attributes:
+        earliest: the time to which the clock was set back.
+        latest: the time of the last tick before that.
+    """
+
+    earliest: float
+    latest: float
+
+    def not_before(self, time: float, tolerance: float) -> float:
+        """Return the earliest moment that the clock may have shown as this time.
+
+        Args:
+            time: seconds since 1970.
+            tolerance: seconds by which clocks may differ.
+        """
+        return min(time, self.earliest) if time <= self.latest + tolerance else time
+
+
 class Schedule(WorkSets, Protocol):
     """The schedule. Every method raises `LedgerUnavailableError` when the ledger does not answer."""
 
@@ -64,11 +86,16 @@ class Schedule(WorkSets, Protocol):
         """Record the digest of the configuration that the schedule was made from."""
         ...
 
-    def record_tick(self) -> None:
+    def record_tick(self) -> float | None:
         """Record that the scheduler ran now.
 
-        If the ledger's clock was set back since the last tick, all due times and deadlines move back with it.
+        If the ledger's clock was set back since the last tick, all due times and deadlines move back with it, and
+        the step is recorded. Return the time to which the clock was set back (seconds since 1970), otherwise None.
         """
+        ...
+
+    def clock_step(self) -> ClockStep | None:
+        """The times that the ledger's clock showed twice, over all steps that ticks have recorded; None if none."""
         ...
 
     def last_tick(self) -> float | None:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger
-from ingest.ports.schedule import ANNOUNCED_FOR, Precedence
+from ingest.ports.schedule import ANNOUNCED_FOR, ClockStep, Precedence
 from ingest.ports.seen import Seen
 from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.workset import MemoryWorkSet
@@ -109,6 +109,7 @@ class MemoryLedger(Ledger):
         self._last_epoch = 0
         self._newest: tuple[int, str, float] = (0, "", 0.0)  # epoch, digest, when it was announced
         self._last_tick: float | None = None
+        self._clock_step: ClockStep | None = None
 
     def restart(self) -> None:
         """Come back after a crash or a failover: nobody can tell whether the last writes are there."""
@@ -429,19 +430,27 @@ class MemoryLedger(Ledger):
     @override
     def throttle(self, what: str, seconds: float) -> bool:
         with self._lock:
-            if self._clock() < self._throttled.get(what, 0.0):
+            if 0 < self._throttled.get(what, 0.0) - self._clock() <= seconds:
                 return False
             self._throttled[what] = self._clock() + seconds
             return True
 
     @override
-    def record_tick(self) -> None:
+    def record_tick(self) -> float | None:
         with self._lock:
-            back = (self._last_tick or 0.0) - self._clock()
-            if back > 1.0:
-                for work in (self._mailboxes, self._messages, self._sinks, *self._events.all_retrying()):
-                    work.move_back(back)
-            self._last_tick = self._clock()
+            now, last = self._clock(), self._last_tick or 0.0
+            self._last_tick = now
+            if last - now <= 1.0:
+                return None
+            known = self._clock_step or ClockStep(now, last)
+            self._clock_step = ClockStep(min(known.earliest, now), max(known.latest, last))
+            for work in (self._mailboxes, self._messages, self._sinks, *self._events.all_retrying()):
+                work.move_back(last - now)
+            return now
+
+    @override
+    def clock_step(self) -> ClockStep | None:
+        return self._clock_step
 
     @override
     def last_tick(self) -> float | None:

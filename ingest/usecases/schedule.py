@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
+from ingest.errors import StoreError
 from ingest.ports.eventlog import RETIRED_AFTER
 from ingest.ports.schedule import Precedence
 from ingest.ports.wakeups import Queue, Wakeups
@@ -70,15 +71,18 @@ class Ticker:
 
     Attributes:
         polling_stops: whether no mailbox is to be polled now.
+        lower_watermark: lowers the delivery watermark to a time to which the clock was set back.
     """
 
     ledger: Ledger
     events: EventLog
     wakeups: Wakeups
     polling_stops: Callable[[], bool] = lambda: False
+    lower_watermark: Callable[[float], None] = lambda _: None
     ticks: int = 0
     digest: str = ""
     precedence: Precedence = _NOT_ANNOUNCED
+    _set_back_to: float | None = None  # until the watermark was lowered
 
     def tick(self, schedule: Schedule) -> None:
         """Follow the configuration if it changed or the ledger was lost, then send wake-ups for what is due.
@@ -91,7 +95,7 @@ class Ticker:
             self._follow(schedule)
         elif newest and self.ticks % REPAIR_EVERY == 0:
             self._repair(schedule)
-        self.ledger.record_tick()
+        self._record_tick()
         stopped = self.polling_stops()
         if not stopped:
             self._wake_up(Queue.POLL, self.ledger.mailboxes.backlog().due)
@@ -100,6 +104,21 @@ class Ticker:
         if newest and (stopped or self.ticks % TRIM_EVERY == 0):
             self.events.trim(sorted(schedule.sinks), nearly_full=stopped)
         self.ticks += 1
+
+    def _record_tick(self) -> None:
+        """Record the tick; if the clock was set back, lower the delivery watermark, at every tick until it works."""
+        back_to = self.ledger.record_tick()
+        if back_to is not None:
+            log.warning("clock.set_back")
+            self._set_back_to = min(back_to, self._set_back_to or back_to)
+        if self._set_back_to is None:
+            return
+        try:
+            self.lower_watermark(self._set_back_to)
+        except StoreError as error:
+            log.warning("watermark.not_written", error=error.code)
+        else:
+            self._set_back_to = None
 
     def _announce(self, schedule: Schedule) -> bool:
         """Return whether this configuration is the newest one in use.

@@ -239,7 +239,7 @@ class Runtime:
     @cached_property
     def ticker(self) -> Ticker:
         """Keeps the schedule and sends wake-ups."""
-        return Ticker(self.ledger, self.events, self.wakeups, self.poll_pressure.high)
+        return Ticker(self.ledger, self.events, self.wakeups, self.poll_pressure.high, self.watermark.lower)
 
     @cached_property
     def drain(self) -> Drain:

@@ -15,6 +15,7 @@ from ingest.adapters.ledger.redis import RedisLedger
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
 from ingest.domain.seen import SeenRecord
+from ingest.ports.schedule import ClockStep
 from ingest.ports.seen import Registration
 from tests.support.valkey import PERSISTENT, Valkey
 
@@ -147,10 +148,23 @@ def test_due_times_and_deadlines_move_with_a_clock_that_was_set_back(client: Red
     for key, item, seconds in (("due", "waiting", 60), ("due", "due", -5), ("claimed", "dead", 30)):
         client.zadd(f"{NAMES.mailboxes}:{key}", {item: (now + seconds + hour * (seconds > 0)) * 1000})
     client.set(NAMES.last_tick, f"{now + hour}.000000")
-    for _ in range(2):
-        ledger.record_tick()
+    back_to, again = ledger.record_tick(), ledger.record_tick()
+    assert again is None
+    assert back_to is not None
+    assert back_to == pytest.approx(now, abs=5)
+    assert ledger.clock_step() == ClockStep(back_to, now + hour)
     standing = ledger.mailboxes.standing()
     assert 50 <= standing["waiting"].due_in <= 62
     assert standing["due"].due_in == 0
     assert ledger.mailboxes.due_in("dead") is None
     assert 20_000 <= client.zscore(f"{NAMES.mailboxes}:claimed", "dead") - now * 1000 <= 32_000  # type: ignore[operator]
+
+
+def test_throttle_opens_when_the_clock_was_set_back(client: Redis, ledger: RedisLedger) -> None:
+    """As after a step back by an hour: the time at which the period ends is an hour ahead."""
+    assert ledger.clock_step() is None
+    assert ledger.throttle("x", 60.0)
+    assert not ledger.throttle("x", 60.0)
+    client.incrby(NAMES.throttle("x"), 3_600_000)
+    assert ledger.throttle("x", 60.0)
+    assert not ledger.throttle("x", 60.0)

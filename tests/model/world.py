@@ -36,7 +36,6 @@ from ingest.testing import (
     MemoryWakeups,
 )
 from ingest.usecases.claims import LeaseKeeper
-from ingest.usecases.recover.watermark import SKEW
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.runtime import Runtime
 from tests.model.process import Process, SameThread, gate, gated, running
@@ -63,8 +62,6 @@ POLICIES = {"del": Deletion(0.0), "keep": Deletion(None), "later": Deletion(300.
 DAY = date(2026, 11, 23)
 # An object with more segments in its key belongs to a message.
 MESSAGE_DEPTH, KEY_DIGITS = 4, 32
-# Seconds. A clock that is set back further makes the delivery watermark useless until a minute later.
-FARTHEST_BACK = SKEW - 50
 # After so long a server ends an idle session (RFC 1939 section 3).
 IDLE_SECONDS = 600.0
 _METRICS = Metrics()
@@ -134,7 +131,7 @@ class World:
         self.hosts: list[Host] = []
         self.repeats_allowed = False
         self.lost_keys: set[str] = set()  # of messages of which the store lost an object
-        self.clock_error = self.farthest = 0.0
+        self.clock_error = 0.0
         self.damaged: dict[str, bytes] = {}  # right bytes of altered objects, by key; empty for planted ones
         self.restore = self.ledger.snapshot()
         self.since_snapshot = 0.0
@@ -307,19 +304,17 @@ class World:
         ]
 
     def step_clock(self, seconds: float) -> None:
-        """Set the wall clock of everybody, but not further back than clocks may differ; monotonic clocks stand."""
-        seconds = max(seconds, self.farthest - FARTHEST_BACK - self.clock_error)
-        self._set_clock(self.clock_error + seconds)
-
-    def _set_clock(self, error: float) -> None:
-        self.clock.time += error - self.clock_error
-        self.clock_error, self.farthest = error, max(self.farthest, error)
+        """Set the wall clock of everybody, while monotonic clocks stand. A scheduler ticks before and after it."""
+        self.run("tick")
+        self.clock.time += seconds
+        self.clock_error += seconds
+        self.run("tick")
 
     def end_faults(self) -> None:
         """End every fault; what was lost stays lost, and servers keep their habits."""
-        self._set_clock(0.0)
         for store in self.stores:
             store.forgets, store.page, store.loses_answers, store.fault = frozenset(), None, False, None
+        self.step_clock(-self.clock_error)
         for sink in self.sinks.values():
             sink.unavailable, sink.verdict = False, lambda _: Outcome(Verdict.DELIVERED)
         for drop in self.drops.values():

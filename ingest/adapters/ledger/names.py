@@ -46,6 +46,7 @@ class Names:
     incarnation: str = _key("incarnation")
     rebuilt: str = _key("rebuilt")
     last_tick: str = _key("tick")
+    clock_step: str = _key("tick:step")
     probe: str = _key("probe")
     rejecting_sinks: str = _key("rejecting")
     sink_statuses: str = _key("sinks:status")
@@ -77,7 +78,7 @@ class Names:
         return self._prefixed(f"refusal:{mailbox}")
 
     def throttle(self, what: str) -> str:
-        """A string, which expires: some process has done this within the period."""
+        """A string, which expires: until when (milliseconds) no other process is to do this."""
         return self._prefixed(f"throttle:{what}")
 
     def rejected(self, sink: str) -> str:

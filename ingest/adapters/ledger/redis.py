@@ -16,7 +16,7 @@ from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.domain.seen import SeenRecord, pack_records, unpack_records
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger, LedgerProblem, Severity
-from ingest.ports.schedule import ANNOUNCED_FOR, Precedence
+from ingest.ports.schedule import ANNOUNCED_FOR, ClockStep, Precedence
 from ingest.ports.seen import Seen
 from ingest.ports.slots import LastLogin, Refusal
 from ingest.ports.status import MailboxStatus, Memory
@@ -342,18 +342,21 @@ class RedisLedger(Ledger):
 
     @override
     def throttle(self, what: str, seconds: float) -> bool:
-        return bool(
-            self._connection.call("SET", self._names.throttle(what), "1", "NX", "PX", max(1, milliseconds(seconds)))
-        )
+        return bool(self._connection.run("throttle", [self._names.throttle(what)], [max(1, milliseconds(seconds))]))
 
     @override
-    def record_tick(self) -> None:
+    def record_tick(self) -> float | None:
         rejecting = self._connection.call("SMEMBERS", self._names.rejecting_sinks)
         retrying = (RedisWorkSet(self._connection, self._names.retrying(sink.decode())) for sink in rejecting)
         works = (self._mailboxes, self._messages, self._sinks, *retrying)
-        self._connection.run(
-            "tick", [self._names.last_tick, *(key for one in works for key in (one.due, one.claimed))]
-        )
+        keys = [self._names.last_tick, self._names.clock_step]
+        back_to = self._connection.run("tick", [*keys, *(key for one in works for key in (one.due, one.claimed))])
+        return None if back_to is None else int(back_to) / 1000
+
+    @override
+    def clock_step(self) -> ClockStep | None:
+        earliest, latest = self._connection.call("HMGET", self._names.clock_step, "earliest", "latest")
+        return None if earliest is None else ClockStep(int(earliest) / 1000, int(latest) / 1000)
 
     @override
     def last_tick(self) -> float | None:

@@ -196,7 +196,7 @@ class Rebuilder:
             folder=folder,
             kind="whole" if name == keys.RAW else "oversize",
             source=source,
-            first_seen=datetime.fromtimestamp(raw.modified, UTC),
+            first_seen=datetime.fromtimestamp(min(raw.modified, self.watermark.clock()), UTC),
             received_at=received,
             labels=dict(mailbox.labels),
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ingest.domain.keys import Layout
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
+    from ingest.ports.schedule import ClockStep
     from ingest.ports.store import Store
 
 log = get_logger()
@@ -81,9 +82,30 @@ class DeliveryWatermark:
             LedgerUnavailableError: the ledger is unavailable.
             StoreError: the store did not take the object.
         """
-        until = self._until(sinks, now)
+        step = self.ledger.clock_step()
+        until = self._until(sinks, now, step)
         if self.ledger.unknown(mailboxes):  # asked last: what was lost before would make the time too late
             return False
+        self._put(until)
+        later = self.ledger.clock_step()
+        if later is not None and later != step:  # the clock was set back meanwhile
+            self.lower(later.earliest)
+        return True
+
+    def lower(self, back_to: float) -> None:
+        """Lower the stored watermark because the clock was set back: manifests will be written at times before it.
+
+        Args:
+            back_to: the time to which the clock was set back (seconds since 1970).
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        until = self._stored()
+        if until > back_to - SKEW:
+            self._put(back_to - SKEW)
+
+    def _put(self, until: float) -> None:
         body = _Record(published_until=until).model_dump_json().encode()
         self.store.put(
             self.layout.watermark(),
@@ -92,7 +114,6 @@ class DeliveryWatermark:
             sha256=hashlib.sha256(body).hexdigest(),
             content_type="application/json",
         )
-        return True
 
     def read(self) -> float:
         """Return the watermark (seconds since 1970), or 0 if there is none, or it cannot be parsed or be true.
@@ -103,18 +124,21 @@ class DeliveryWatermark:
         Raises:
             StoreError: the store is unavailable.
         """
+        until = self._stored()
+        if until > self.clock():
+            log.warning("watermark.in_the_future")
+            return 0.0
+        return until
+
+    def _stored(self) -> float:
         try:
             with self.store.open(self.layout.watermark()) as body:
-                until = _Record.model_validate_json(body.read()).published_until
+                return _Record.model_validate_json(body.read()).published_until
         except ObjectMissingError:
             return 0.0
         except ValidationError:
             log.warning("watermark.unreadable")
             return 0.0
-        if until > self.clock():
-            log.warning("watermark.in_the_future")
-            return 0.0
-        return until
 
     def cached(self, clock: Callable[[], float]) -> Callable[[], float]:
         """Return a function that returns what `read` does and asks the store at most once a minute.
@@ -132,13 +156,18 @@ class DeliveryWatermark:
 
         return read
 
-    def _until(self, sinks: Collection[str], now: float) -> float:
+    def _until(self, sinks: Collection[str], now: float, step: ClockStep | None) -> float:
         """Return the time before which nothing is open, waiting for a sink, or retrying.
 
-        A manifest is written after its message was first seen and before its event is in the stream.
+        A manifest is written after its message was first seen and before its event is in the stream. Where the clock
+        was set back, either time may be later than that of the manifest, so it counts as the time of the step.
         """
-        times = [now, self.ledger.oldest_open()]
+        times = [self.ledger.oldest_open()]
         # A process with an older configuration does not know every sink.
         for sink in {*sinks, *self.ledger.sinks.members()}:
-            times += [now - self.events.lag(sink).oldest_age, self.events.oldest_retrying(sink)]
-        return min(time for time in times if time is not None) - SKEW
+            lag = self.events.lag(sink)
+            times += [now - lag.oldest_age if lag.entries else None, self.events.oldest_retrying(sink)]
+        known = [time for time in times if time is not None]
+        if step is not None:
+            known = [step.not_before(time, SKEW) for time in known]
+        return min([now, *known]) - SKEW
