@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingest.errors import LedgerUnavailableError, StaleClaimError
@@ -57,18 +57,42 @@ def work_off(
 
 @dataclass(eq=False)
 class Lease:
-    """A claim that is kept renewed until `ends`. Both times are of the monotonic clock, which nobody can set."""
+    """A claim that is kept renewed until `ends`, and no longer than `patience` seconds after the last progress.
+
+    Times are of the monotonic clock, which nobody can set.
+    """
 
     work: WorkSet
     claim: Claim
     expires: float
+    monotonic: Callable[[], float]
     ends: float = math.inf
-    lost: bool = field(default=False)
+    patience: float = math.inf
+    advanced: float = -math.inf
+    lost: bool = False
 
     def check(self) -> None:
-        """Raise `StaleClaimError` if the claim is no longer ours; called between messages, and before commits."""
+        """Raise `StaleClaimError` if the claim is no longer ours; called between messages, and before commits.
+
+        Whoever comes to the next message has made progress.
+        """
         if self.lost:
             raise StaleClaimError("the claim ran out before the work was done")
+        self.progress()
+
+    def progress(self) -> None:
+        """Note that the work goes on: bytes moved, or a step was done."""
+        self.advanced = self.monotonic()
+
+    def end_within(self, seconds: float) -> None:
+        """Let the lease end so many seconds from now, whatever progress is made."""
+        self.ends = min(self.ends, self.monotonic() + seconds)
+
+    @property
+    def over(self) -> bool:
+        """Whether it is not to be renewed any more."""
+        now = self.monotonic()
+        return now >= self.ends or now - self.advanced >= self.patience
 
 
 class LeaseKeeper:
@@ -99,13 +123,19 @@ class LeaseKeeper:
         lease.check()
 
     @contextmanager
-    def hold(self, work: WorkSet, claim: Claim, longest: float = math.inf) -> Iterator[Lease]:
-        """Keep a claim renewed during a `with` block, for `longest` seconds at most.
+    def hold(
+        self, work: WorkSet, claim: Claim, longest: float = math.inf, patience: float = math.inf
+    ) -> Iterator[Lease]:
+        """Keep a claim renewed during a `with` block; then it expires, and another worker may have the item.
 
-        The claim was made with a lease of `seconds`.
+        Args:
+            work: the work set of the item.
+            claim: made with a lease of `seconds`.
+            longest: seconds after which it is not renewed any more.
+            patience: seconds without progress after which it is not renewed any more.
         """
         now = self._monotonic()
-        lease = Lease(work, claim, now + self.seconds, now + longest)
+        lease = Lease(work, claim, now + self.seconds, self._monotonic, now + longest, patience, now)
         with self._wake:
             self._held.add(lease)
             if self._thread is None:
@@ -134,7 +164,7 @@ class LeaseKeeper:
 
     def _renew(self, lease: Lease) -> None:
         before = self._monotonic()
-        if before >= lease.ends:
+        if lease.over:
             lease.lost = True
             return
         try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ingest.domain.keys import message_key
 from ingest.errors import SpoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from typing_extensions import Buffer
 
@@ -30,10 +30,12 @@ class Spool:
     (the message key's). All methods but `close` raise `SpoolError` if the temporary folder is full.
     """
 
-    def __init__(self, identity: Hasher | None = None) -> None:
+    def __init__(self, identity: Hasher | None = None, progress: Callable[[], None] | None = None) -> None:
+        """Begin empty; `progress` is called whenever bytes are written, or read by a reader."""
         spooled = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, prefix="mailhaul-")  # noqa: SIM115 - see close
         self._file = cast("BinaryIO", spooled)
         self._sha256 = hashlib.sha256()
+        self._progress = progress
         self.identity = identity
         self.size = 0
 
@@ -45,6 +47,8 @@ class Spool:
         with _translated():
             written = self._file.write(data)
         self.size += written
+        if self._progress is not None:
+            self._progress()
         return written
 
     @property
@@ -70,7 +74,9 @@ class Spool:
         """Return a reader positioned at the start; closing the spool closes it too."""
         with _translated():
             self._file.seek(0)
-        return self._file
+        return (
+            self._file if self._progress is None else cast("BinaryIO", _ReportingReader(self._file, self._progress))
+        )
 
     def descriptor(self) -> int:
         """Return the descriptor of a regular file with all bytes, for another process; moves them out of memory."""
@@ -83,6 +89,21 @@ class Spool:
         """Release the memory and the file."""
         with suppress(OSError):  # closing flushes, into a file that nobody reads any more
             self._file.close()
+
+
+class _ReportingReader:
+    """A file that calls `progress` whenever it is read."""
+
+    def __init__(self, file: BinaryIO, progress: Callable[[], None]) -> None:
+        self._file = file
+        self._progress = progress
+
+    def read(self, size: int = -1) -> bytes:
+        self._progress()
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from ingest.testing.maildrop import MemoryConnector, MemoryMaildrop
 from ingest.testing.sink import MemorySink
 from ingest.testing.store import FaultyStore
 from ingest.testing.wakeups import MemoryWakeups
+from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.recover.watermark import SKEW
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.runtime import Runtime
@@ -95,6 +96,7 @@ class Bench:
             schedule=self.schedule,
             now=self.clock.now,
             monotonic=self.clock,
+            keeper=LeaseKeeper(monotonic=self.clock),
             random=lambda: 0.5,
             upload_threads=4,
         )

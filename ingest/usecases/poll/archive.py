@@ -154,9 +154,9 @@ def _unproven(registration: Registration) -> Registration:
     return replace(registration, message=message, stored_at=None)
 
 
-def new_spool(mailbox: Mailbox) -> Spool:
-    """Return an empty spool that also computes the message key."""
-    return Spool(keys.message_hasher(mailbox.id))
+def new_spool(mailbox: Mailbox, progress: Callable[[], None] | None = None) -> Spool:
+    """Return an empty spool that also computes the message key; `progress` is called when bytes move."""
+    return Spool(keys.message_hasher(mailbox.id), progress)
 
 
 def printable(unique_id: bytes) -> str:

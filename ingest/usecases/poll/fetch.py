@@ -152,7 +152,7 @@ class _SessionFetch:
 
     def _retrieve(self, rows: list[Listed]) -> None:
         """Download messages while earlier ones are uploaded. However this ends, what got stored is registered."""
-        messages = self.session.fetch(rows, lambda _: new_spool(self.poll.mailbox))
+        messages = self.session.fetch(rows, lambda _: new_spool(self.poll.mailbox, self.poll.lease.progress))
         try:
             for message in messages:
                 if isinstance(message, NotFetched):

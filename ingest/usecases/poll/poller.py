@@ -60,6 +60,10 @@ log = get_logger()
 # Sessions in one poll. Another session is opened to go on without a message that ended the one before, to try such
 # messages at last, or to send one command at a time where the announced pipelining does not work.
 SESSIONS_PER_POLL = 4
+# A claim on a mailbox is not renewed after so many seconds without progress (bytes, a registration, a step of a
+# rebuild), nor when all sessions have taken as long as they may and what is left to upload this long: another worker
+# polls the mailbox then, and the ledger rejects what this one still commits.
+PATIENCE = 600.0
 # A seen set is rewritten when more messages are gone from the server than so many times those that are listed.
 GENERATIONS = 3
 SMALL_MAILBOX = 100
@@ -125,10 +129,12 @@ class Poller:
         try:
             with (
                 self.tracer.start(Step.POLL, mailbox=mailbox.id, server=mailbox.server.label) as span,
-                self.keeper.hold(self.ledger.mailboxes, claim) as lease,
+                self.keeper.hold(self.ledger.mailboxes, claim, patience=PATIENCE) as lease,
             ):
                 seen = self.ledger.seen(mailbox.id)
                 poll = self._input(mailbox, lease, stop, span, seen)
+                # The rebuild before has no end but by its progress: it starts over when it is interrupted.
+                lease.end_within(SESSIONS_PER_POLL * mailbox.deadlines.poll + PATIENCE)
                 progress = PollProgress(poll)
                 self._poll(poll, progress)
                 if seen.changes != seen.checkpointed:
@@ -149,7 +155,7 @@ class Poller:
         """
         if not self.ledger.unknown([mailbox.id]):
             return
-        with self.keeper.hold(self.ledger.mailboxes, claim) as lease:
+        with self.keeper.hold(self.ledger.mailboxes, claim, patience=PATIENCE) as lease:
             self.rebuilder.rebuild(mailbox, lease, in_stream=StreamIds(self.events).read)
 
     def _input(self, mailbox: Mailbox, lease: Lease, stop: Callable[[], bool], span: Span, seen: Seen) -> PollInput:

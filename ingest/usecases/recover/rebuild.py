@@ -108,16 +108,16 @@ class Rebuilder:
             StoreError: the store is unavailable; nothing is lost, and another poll starts over.
             LedgerError: the ledger is unavailable, or the claim is lost.
         """
-        survey = self._survey(mailbox, self.watermark.read(), listen)
+        survey = self._survey(mailbox, lease, listen)
         republished: set[str] = set()
         for manifests in batches(survey.young_manifests, BATCH):
-            events = list(self._unpublished(manifests, in_stream))
+            events = list(self._unpublished(manifests, lease, in_stream))
             lease.check()
             self.ledger.republish(lease.claim, events)
             republished.update(event.id for event in events)
         reopened = 0
         for unprocessed in batches(survey.unprocessed, BATCH):
-            found = [self._registration(mailbox, raw) for raw in self._lost(unprocessed)]
+            found = [self._registration(mailbox, raw, lease) for raw in self._lost(unprocessed)]
             registrations = [registration for registration in found if registration is not None]
             lease.check()
             reopened += self.ledger.register(lease.claim, registrations)
@@ -126,7 +126,9 @@ class Rebuilder:
         done = self.checkpoints.restore(mailbox, lease.claim)
         return Rebuilt(done, frozenset(republished), reopened, survey.messages)
 
-    def _unpublished(self, manifests: Sequence[Stored], in_stream: Callable[[], Collection[str]]) -> Iterator[Event]:
+    def _unpublished(
+        self, manifests: Sequence[Stored], lease: Lease, in_stream: Callable[[], Collection[str]]
+    ) -> Iterator[Event]:
         """Yield the events of manifests whose messages are not open: an open message is published when it is done.
 
         The stream is read after the open messages: so it holds the events of messages that were done in between.
@@ -134,6 +136,7 @@ class Rebuilder:
         closed = list(self._closed(manifests))
         ids = in_stream()
         for manifest in closed:
+            lease.progress()
             if (event := event_from_manifest(self.store, manifest)) is not None and event.id not in ids:
                 yield event
 
@@ -151,11 +154,12 @@ class Rebuilder:
         open_messages = self.ledger.open_messages([_message_key(stored) for stored in objects])
         return (stored for stored, message in zip(objects, open_messages, strict=True) if message is None)
 
-    def _survey(self, mailbox: Mailbox, watermark: float, listen: Callable[[int], None]) -> _Survey:
+    def _survey(self, mailbox: Mailbox, lease: Lease, listen: Callable[[int], None]) -> _Survey:
         """List the mailbox's messages. In a listing, a message's manifest comes before its raw mail."""
-        survey, done, last = _Survey(), "", ""
+        survey, done, last, watermark = _Survey(), "", "", self.watermark.read()
         root = self.layout.mailbox(mailbox.folder)
         for stored in self.store.stored(root):
+            lease.progress()
             match = _OBJECT.fullmatch(stored.key, len(root))
             if match is None:
                 continue
@@ -172,7 +176,7 @@ class Rebuilder:
                 survey.unprocessed.append(stored)
         return survey
 
-    def _registration(self, mailbox: Mailbox, raw: Stored) -> Registration | None:
+    def _registration(self, mailbox: Mailbox, raw: Stored, lease: Lease) -> Registration | None:
         """Return the registration of unprocessed raw mail; None if these are not the bytes of the message."""
         folder, _, name = raw.key.rpartition("/")
         key = _message_key(raw)
@@ -181,6 +185,7 @@ class Rebuilder:
         with self.store.open(raw.key) as body:
             head = body.read(HEAD_BYTES)
             for chunk in chain([head], iter(lambda: body.read(CHUNK_BYTES), b"")):
+                lease.progress()
                 hasher.update(chunk)
                 digest.update(chunk)
         received = received_at(head)

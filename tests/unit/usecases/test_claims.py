@@ -42,6 +42,45 @@ def test_claim_is_not_renewed_after_its_longest_time() -> None:
             assert b.ledger.mailboxes.claim(1, 60), "another worker may have it"
 
 
+def test_claim_without_progress_is_not_renewed_and_its_holder_commits_nothing() -> None:
+    with bench() as b:
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        keeper = LeaseKeeper(60, b.clock)
+        with closing(keeper), keeper.hold(b.ledger.mailboxes, claim, patience=100) as lease:
+            for step in (lease.progress, lease.check):
+                b.clock.time += 59
+                step()
+                keeper.renew_all()
+            for _ in range(2):
+                b.clock.time += 50
+                keeper.renew_all()
+            b.clock.time += 60
+            assert b.ledger.mailboxes.claim(1, 60), "another worker may have it"
+            with pytest.raises(StaleClaimError):
+                b.ledger.compact(claim, set())
+            with pytest.raises(StaleClaimError):
+                lease.check()
+
+
+def test_claim_with_progress_ends_nevertheless() -> None:
+    with bench() as b:
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        keeper = LeaseKeeper(60, b.clock)
+        with closing(keeper), keeper.hold(b.ledger.mailboxes, claim) as lease:
+            lease.end_within(100)
+            b.clock.time += 50
+            lease.progress()
+            keeper.renew_all()
+            lease.check()
+            b.clock.time += 50
+            lease.progress()
+            keeper.renew_all()
+            with pytest.raises(StaleClaimError):
+                lease.check()
+
+
 def test_claim_taken_by_another_worker_is_noticed() -> None:
     with bench() as b:
         b.ticker.tick(b.schedule())
