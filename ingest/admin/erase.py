@@ -17,13 +17,13 @@ from structlog import get_logger
 
 from ingest.admin.purge_report import PurgeReport
 from ingest.domain import keys
-from ingest.domain.events import EventType
+from ingest.domain.events import event_ids
 from ingest.domain.tombstone import MOST_BYTES, Tombstone
 from ingest.errors import MailhaulError
 from ingest.usecases.tombstones import is_tombstone, read_tombstone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
     from ingest.admin.stored_messages import StoredMessage
@@ -130,8 +130,3 @@ def still_open(count: int) -> NotPurgedError:
         f"still being processed: {count} of these messages; wait until `mailhaul status` shows none, or until they"
         " fail"
     )
-
-
-def event_ids(message_keys: Iterable[str]) -> list[str]:
-    """Return the ids of all events that these messages can have."""
-    return [keys.event_id(event_type, key) for key in message_keys for event_type in EventType]

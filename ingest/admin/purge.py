@@ -12,10 +12,11 @@ from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ingest.admin.erase import NotPurgedError, event_ids, still_open
+from ingest.admin.erase import NotPurgedError, still_open
 from ingest.admin.mailbox_claim import PATIENCE, StopRequestedError, claim_mailbox
 from ingest.admin.purge_report import PurgeReport, Survey
 from ingest.admin.stored_messages import StoredMessage, stored_messages
+from ingest.domain.events import event_ids
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.errors import MailhaulError
 from ingest.usecases.batches import batches

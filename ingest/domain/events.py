@@ -18,7 +18,7 @@ from ingest.domain.manifest import Headers, Manifest, Parse, Record
 from ingest.domain.message import manifest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ingest.domain.message import OpenMessage
 
@@ -68,6 +68,11 @@ class Event:
     def trace_headers(self) -> dict[str, str]:
         """Return the headers to send with the body if the hand-over is traced (W3C Trace Context section 3.2)."""
         return {} if self.traceparent is None else {"traceparent": self.traceparent}
+
+
+def event_ids(message_keys: Iterable[str]) -> list[str]:
+    """Return the ids of all events that these messages can have."""
+    return [event_id(event_type, key) for key in message_keys for event_type in EventType]
 
 
 def make_event(event_type: EventType, manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:

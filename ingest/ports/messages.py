@@ -72,3 +72,18 @@ class FailedMessages(Protocol):
 
 class Messages(OpenMessages, FailedMessages, Protocol):
     """Open and failed messages."""
+
+    def drop_purged(self, claim: Claim, keys: Sequence[str]) -> int:
+        """Remove purged messages that are open or failed, as a ledger has them that lost its last writes.
+
+        Args:
+            claim: on their mailbox.
+            keys: of the messages.
+
+        Returns:
+            How many were open or failed.
+
+        Raises:
+            StaleClaimError: the claim is stale; nothing was changed.
+        """
+        ...

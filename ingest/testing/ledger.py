@@ -414,6 +414,18 @@ class MemoryLedger(Ledger):
             return True
 
     @override
+    def drop_purged(self, claim: Claim, keys: Sequence[str]) -> int:
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            self.messages.drop(keys)
+            dropped = sum((self._open.pop(key, None) or self._failed.pop(key, None)) is not None for key in keys)
+            for key in keys:
+                self._failed.pop(key, None)
+                self._unprocessed.get(claim.id, {}).pop(key, None)
+            self._changes[claim.id] += dropped > 0
+            return dropped
+
+    @override
     def put_status(self, mailbox: str, status: MailboxStatus, login: LastLogin | None = None) -> None:
         with self._lock:
             if login is not None:

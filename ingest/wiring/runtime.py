@@ -140,7 +140,7 @@ class Runtime:
     @cached_property
     def rebuilder(self) -> Rebuilder:
         """Rebuilds what the ledger lost."""
-        return Rebuilder(self.store, self.layout, self.ledger, self.checkpoints, self.watermark)
+        return Rebuilder(self.store, self.layout, self.ledger, self.events, self.checkpoints, self.watermark)
 
     @cached_property
     def fetcher(self) -> Fetcher:

@@ -574,3 +574,16 @@ def test_stale_claim_forgets_nothing(bench: LedgerBench) -> None:
     with pytest.raises(StaleClaimError):
         bench.ledger.forget(old, [digest(1)])
     assert bench.ledger.seen(BOX).records.keys() == {digest(1)}
+
+
+def test_purged_message_is_dropped_whether_it_is_open_or_failed(bench: LedgerBench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(number) for number in (1, 2, 3)])
+    work = claim_message(bench)
+    failed = FailedMessage(message=message(1), reason="x", tries=6, failed_at=datetime(2025, 1, 2, tzinfo=UTC))
+    bench.ledger.fail(work, failed, event(1))
+    assert bench.ledger.drop_purged(claim, [message(1).key, message(2).key, message(9).key]) == 2
+    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 1, "dead_letters": 0}
+    assert bench.ledger.unprocessed(claim.id) == {registration(3).digest}
+    assert bench.ledger.messages.members() == {message(3).key}
+    assert bench.ledger.drop_purged(claim, [message(1).key]) == 0

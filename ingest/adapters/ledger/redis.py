@@ -323,6 +323,13 @@ class RedisLedger(Ledger):
         return bool(self._connection.run("drop_failed", keys, (message.key, message.mailbox)))
 
     @override
+    def drop_purged(self, claim: Claim, keys: Sequence[str]) -> int:
+        names = self._names
+        used = [self._mailboxes.fences, *self._messages.keys, names.open, names.open_since, names.failed]
+        used += [names.unprocessed(claim.id), names.changes, names.counts, names.unprocessed_counts]
+        return int(self._fenced("drop_purged", used, (claim.id, claim.fence, *keys)))
+
+    @override
     def put_status(self, mailbox: str, status: MailboxStatus, login: LastLogin | None = None) -> None:
         """The last success has a key of its own, so that a failed poll does not overwrite it."""
         commands: list[tuple[str | bytes, ...]] = [("HSET", self._names.status, mailbox, _STATUS.dump_json(status))]

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from ingest.domain import keys
+from ingest.domain.events import event_ids
 from ingest.domain.message import OpenMessage
+from ingest.domain.tombstone import MOST_BYTES
 from ingest.mime import received_at
 from ingest.ports.seen import Registration
 from ingest.usecases.batches import batches
 from ingest.usecases.recover.republish import event_from_manifest
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
+from ingest.usecases.tombstones import is_tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.seen import SeenRecord
+    from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
     from ingest.ports.store import Store, Stored
     from ingest.usecases.claims import Lease
@@ -85,6 +89,7 @@ class Rebuilder:
     store: Store
     layout: Layout
     ledger: Ledger
+    events: EventLog
     checkpoints: Checkpoints
     watermark: DeliveryWatermark
 
@@ -109,6 +114,7 @@ class Rebuilder:
             LedgerError: the ledger is unavailable, or the claim is lost.
         """
         survey = self._survey(mailbox, lease, listen)
+        self._forget_purged(survey, lease)
         republished: set[str] = set()
         for manifests in batches(survey.young_manifests, BATCH):
             events = list(self._unpublished(manifests, lease, in_stream))
@@ -125,6 +131,27 @@ class Rebuilder:
             log.warning("mailbox.rebuilt", mailbox=mailbox.id, republished=len(republished), reopened=reopened)
         done = self.checkpoints.restore(mailbox, lease.claim)
         return Rebuilt(done, frozenset(republished), reopened, survey.messages)
+
+    def _forget_purged(self, survey: _Survey, lease: Lease) -> None:
+        """Drop what a ledger that lost its last writes still has of messages that were purged.
+
+        Such a tombstone is younger than the watermark, which has not been written since the loss.
+        """
+        tombstones = [stored for stored in survey.young_manifests if self._is_tombstone(stored, lease)]
+        for purged in batches(tombstones, BATCH):
+            message_keys = [_message_key(stored) for stored in purged]
+            lease.check()
+            self.ledger.drop_purged(lease.claim, message_keys)
+            ids = event_ids(message_keys)
+            for sink in self.ledger.sinks.members() | self.events.left().keys():
+                self.events.drop_rejected(sink, ids)
+            self.events.erase(ids)
+        gone = {stored.key for stored in tombstones}
+        survey.young_manifests = [stored for stored in survey.young_manifests if stored.key not in gone]
+
+    def _is_tombstone(self, stored: Stored, lease: Lease) -> bool:
+        lease.progress()
+        return stored.size <= MOST_BYTES and is_tombstone(self.store, stored.key)
 
     def _unpublished(
         self, manifests: Sequence[Stored], lease: Lease, in_stream: Callable[[], Collection[str]]
