@@ -89,8 +89,9 @@ class Schedule(WorkSets, Protocol):
     def record_tick(self) -> float | None:
         """Record that the scheduler ran now.
 
-        If the ledger's clock was set back since the last tick, all due times and deadlines move back with it, and
-        the step is recorded. Return the time to which the clock was set back (seconds since 1970), otherwise None.
+        If the ledger's clock was set back since the last tick, or since an item was claimed, renewed or released
+        after it, all due times and deadlines move back with it, and the step is recorded. Return the time to which
+        the clock was set back (seconds since 1970), otherwise None.
         """
         ...
 

@@ -450,13 +450,16 @@ class MemoryLedger(Ledger):
     @override
     def record_tick(self) -> float | None:
         with self._lock:
-            now, last = self._clock(), self._last_tick or 0.0
+            works = (self._mailboxes, self._messages, self._sinks, *self._events.all_retrying())
+            now, last = self._clock(), max(self._last_tick or 0.0, *(work.latest for work in works))
             self._last_tick = now
+            for work in works:
+                work.latest = now
             if last - now <= 1.0:
                 return None
             known = self._clock_step or ClockStep(now, last)
             self._clock_step = ClockStep(min(known.earliest, now), max(known.latest, last))
-            for work in (self._mailboxes, self._messages, self._sinks, *self._events.all_retrying()):
+            for work in works:
                 work.move_back(last - now)
             return now
 

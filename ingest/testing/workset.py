@@ -35,6 +35,7 @@ class MemoryWorkSet(WorkSet):
         self._lock = threading.RLock()
         self._items: dict[str, _Item] = {}
         self._fence = 0
+        self.latest = 0.0  # the latest time at which an item was claimed, renewed or released
 
     @override
     def add(self, ids: Iterable[str]) -> int:
@@ -161,10 +162,12 @@ class MemoryWorkSet(WorkSet):
         """Remember everything; the function returned brings it back."""
         with self._lock:
             items, fence = {name: replace(item) for name, item in self._items.items()}, self._fence
+            latest = self.latest
 
         def restore() -> None:
             with self._lock:
                 self._items, self._fence = {name: replace(item) for name, item in items.items()}, fence
+                self.latest = latest
 
         return restore
 
@@ -173,6 +176,7 @@ class MemoryWorkSet(WorkSet):
         with self._lock:
             self._items.clear()
             self._fence = 0
+            self.latest = 0.0
 
     def _claim(self, name: str, now: int, lease: float) -> Claim:
         item = self._items[name]
@@ -185,4 +189,5 @@ class MemoryWorkSet(WorkSet):
         return int(self._clock() * 1000)
 
     def _after(self, seconds: float) -> int:
+        self.latest = max(self.latest, self._clock())
         return self._now() + max(0, round(seconds * 1000))

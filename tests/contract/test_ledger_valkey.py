@@ -160,6 +160,34 @@ def test_due_times_and_deadlines_move_with_a_clock_that_was_set_back(client: Red
     assert 20_000 <= client.zscore(f"{NAMES.mailboxes}:claimed", "dead") - now * 1000 <= 32_000  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("step", ["claim", "claim_one", "renew", "release"])
+def test_clock_that_was_forward_while_no_scheduler_ran_is_followed(
+    client: Redis, ledger: RedisLedger, step: str
+) -> None:
+    """As after a step forward by an hour and back: a work set and the latest time are an hour ahead."""
+    ledger.record_tick()
+    work, hour = ledger.mailboxes, 3600
+    work.add(["a", "b"])
+    (claim,) = work.claim(1, 60)
+    client.delete(NAMES.latest_time)
+    steps: dict[str, Callable[[], object]] = {
+        "claim": lambda: work.claim(1, 60),
+        "claim_one": lambda: work.claim_one("c", 60),
+        "renew": lambda: work.renew(claim, 60),
+        "release": lambda: work.release(claim, 60),
+    }
+    steps[step]()
+    now = client.time()[0]
+    latest = int(client.get(NAMES.latest_time) or 0)
+    assert latest / 1000 == pytest.approx(now, abs=5)
+
+    client.zadd(f"{NAMES.mailboxes}:due", {"waiting": (now + hour + 60) * 1000})
+    client.set(NAMES.latest_time, latest + hour * 1000)
+    assert ledger.record_tick() is not None
+    assert 50 <= work.standing()["waiting"].due_in <= 62
+    assert ledger.record_tick() is None
+
+
 def test_throttle_opens_when_the_clock_was_set_back(client: Redis, ledger: RedisLedger) -> None:
     """As after a step back by an hour: the time at which the period ends is an hour ahead."""
     assert ledger.clock_step() is None

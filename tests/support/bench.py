@@ -144,6 +144,12 @@ class Bench:
         self.process_stage.run(never)
         self.relay_stage.run(never)
 
+    def everything_without_tick(self) -> None:
+        """Poll, process and deliver what is due."""
+        self.poll_stage.run(never)
+        self.process_stage.run(never)
+        self.relay_stage.run(never)
+
     def refuse_everything(self) -> None:
         """Make the sink reject each event."""
         self.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_400")

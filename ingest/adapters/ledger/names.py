@@ -47,6 +47,7 @@ class Names:
     rebuilt: str = _key("rebuilt")
     last_tick: str = _key("tick")
     clock_step: str = _key("tick:step")
+    latest_time: str = _key("tick:latest")
     probe: str = _key("probe")
     rejecting_sinks: str = _key("rejecting")
     sink_statuses: str = _key("sinks:status")

@@ -356,7 +356,7 @@ class RedisLedger(Ledger):
         rejecting = self._connection.call("SMEMBERS", self._names.rejecting_sinks)
         retrying = (RedisWorkSet(self._connection, self._names.retrying(sink.decode())) for sink in rejecting)
         works = (self._mailboxes, self._messages, self._sinks, *retrying)
-        keys = [self._names.last_tick, self._names.clock_step]
+        keys = [self._names.last_tick, self._names.clock_step, self._names.latest_time]
         back_to = self._connection.run("tick", [*keys, *(key for one in works for key in (one.due, one.claimed))])
         return None if back_to is None else int(back_to) / 1000
 

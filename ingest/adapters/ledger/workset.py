@@ -37,6 +37,11 @@ class RedisWorkSet(WorkSet):
         """All four keys, in the order in which scripts take them."""
         return self.due, self.claimed, self.fences, self.tries
 
+    @property
+    def _claim_keys(self) -> tuple[str, ...]:
+        names = self._connection.names
+        return *self.keys, names.fence, names.latest_time
+
     @override
     def add(self, ids: Iterable[str]) -> int:
         return int(self._connection.run("add", [self.due, self.claimed], list(ids)))
@@ -79,14 +84,12 @@ class RedisWorkSet(WorkSet):
 
     @override
     def claim(self, limit: int, lease: float) -> list[Claim]:
-        rows = self._connection.run("claim", (*self.keys, self._connection.names.fence), [limit, milliseconds(lease)])
+        rows = self._connection.run("claim", self._claim_keys, [limit, milliseconds(lease)])
         return [Claim(item.decode(), int(fence), tries, int(late) / 1000) for item, fence, tries, late in rows]
 
     @override
     def claim_one(self, item: str, lease: float) -> Claim | None:
-        row = self._connection.run(
-            "claim_one", (*self.keys, self._connection.names.fence), [item, milliseconds(lease)]
-        )
+        row = self._connection.run("claim_one", self._claim_keys, [item, milliseconds(lease)])
         return None if row is None else Claim(item, int(row[0]), row[1], int(row[2]) / 1000)
 
     @override
@@ -97,11 +100,13 @@ class RedisWorkSet(WorkSet):
     @override
     def renew(self, claim: Claim, lease: float) -> bool:
         arguments = (claim.id, claim.fence, milliseconds(lease))
-        return bool(self._connection.run("renew", [self.claimed, self.fences], arguments))
+        keys = (self.claimed, self.fences, self._connection.names.latest_time)
+        return bool(self._connection.run("renew", keys, arguments))
 
     @override
     def release(self, claim: Claim, delay: float, tries: int = 0) -> bool:
-        return bool(self._connection.run("release", self.keys, (claim.id, claim.fence, milliseconds(delay), tries)))
+        arguments = (claim.id, claim.fence, milliseconds(delay), tries)
+        return bool(self._connection.run("release", (*self.keys, self._connection.names.latest_time), arguments))
 
     @override
     def backlog(self) -> Backlog:

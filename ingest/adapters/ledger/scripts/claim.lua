@@ -1,10 +1,11 @@
--- KEYS: due, claimed, fences, tries, last fence
+-- KEYS: due, claimed, fences, tries, last fence, latest time
 -- ARGV: limit, lease in milliseconds
 -- Returns id, fence, tries and lateness in milliseconds of each claim.
 -- Atomic, because two workers that read the same due items would both claim them, and two claims with one fence could
 -- not be distinguished.
 -- Include: spare, claims
 local now = milliseconds()
+note_time(KEYS[6], now)
 
 -- Items whose claims have expired are due since their deadline. Bounded, so that many do not block the server.
 local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, 1000)

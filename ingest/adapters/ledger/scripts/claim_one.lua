@@ -1,9 +1,10 @@
--- KEYS: due, claimed, fences, tries, last fence
+-- KEYS: due, claimed, fences, tries, last fence, latest time
 -- ARGV: id, lease in milliseconds
 -- Returns fence, tries and lateness in milliseconds (negative if the item was not due yet); nil while it is claimed.
 -- Atomic, for the same reasons as `claim`.
 -- Include: spare, claims
 local now = milliseconds()
+note_time(KEYS[6], now)
 local deadline = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if deadline and tonumber(deadline) > now then
   return nil

@@ -2,6 +2,14 @@
 -- milliseconds), fences and tries (hashes by id).
 -- Include: clock
 
+-- Record the latest time that the clock has shown, to half a second: `tick` compares it with the clock, which may have
+-- been set forward and back while no scheduler ran.
+local function note_time(latest, now)
+  if now - tonumber(redis.call('GET', latest) or '0') > 500 then
+    redis.call('SET', latest, whole(now))
+  end
+end
+
 local function holds(fences, id, fence)
   return redis.call('HGET', fences, id) == fence
 end

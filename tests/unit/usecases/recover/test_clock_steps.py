@@ -12,6 +12,20 @@ from tests.support.bench import Bench, bench, mail, never
 HOUR = 3_600.0
 
 
+def test_clock_that_was_forward_while_no_scheduler_ran_delays_no_poll_and_no_message() -> None:
+    with bench() as b:
+        deliver(b, "first")
+        b.ticker.tick(b.schedule())
+        b.clock.time += 24 * HOUR
+        b.everything_without_tick()
+        b.clock.time -= 24 * HOUR
+        deliver(b, "second")
+        b.ticker.tick(b.schedule())
+        b.clock.time += 61
+        b.everything_without_tick()
+        assert [event["data"]["headers"]["subject"] for event in b.published()] == ["first", "second"]
+
+
 def deliver(b: Bench, *subjects: str) -> None:
     b.maildrops["a"].messages |= {subject.encode(): mail(subject) for subject in subjects}
 
