@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from ingest.config.document import Steps
 
-_WRONG_TYPE = "unknown_type"
 _WORDS = {
     "string_type": "must be text; put it in quotes",
     "list_type": "must be a list: one line beginning with `- ` for each entry",
@@ -69,26 +68,9 @@ def found_in(error: ValidationError, data: dict[str, Any]) -> Iterator[tuple[Ste
         error: from validating a `Config`.
         data: the validated data.
     """
-    details = error.errors(include_url=False, include_input=False)
-    located = [(_steps(detail, data), detail) for detail in details]
-    # Errors about the options of a section of unknown type would mislead.
-    unknown = {steps[:-1] for steps, detail in located if _kind(steps, detail) == _WRONG_TYPE}
-    reported: set[tuple[Steps, str]] = set()
-    for steps, detail in located:
-        if _kind(steps, detail) != _WRONG_TYPE and any(steps[: len(section)] == section for section in unknown):
-            continue
-        problem = (steps, _words(steps, detail, data))
-        if problem not in reported:
-            reported.add(problem)
-            yield problem
-
-
-def _kind(steps: Steps, detail: ErrorDetails) -> str:
-    is_type = bool(steps) and steps[-1] == "type"
-    unknown = detail["type"] in {"union_tag_invalid", "union_tag_not_found"} or (
-        is_type and detail["type"] != "missing"
-    )
-    return _WRONG_TYPE if is_type and unknown else detail["type"]
+    for detail in error.errors(include_url=False, include_input=False):
+        steps = _steps(detail, data)
+        yield steps, _words(steps, detail, data)
 
 
 def _steps(detail: ErrorDetails, data: Any) -> Steps:

@@ -1,7 +1,9 @@
-"""What a configuration file means, and what is said of one that is wrong."""
+"""What a configuration file means, and how mistakes in it are reported."""
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +13,7 @@ from ingest.domain.mailbox import Deadlines, Deletion, Limits, Server, Tls
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     Write = Callable[..., Path]
 
@@ -419,6 +420,18 @@ def test_files_of_a_folder_are_joined(write: Write, tmp_path: Path) -> None:
     assert list(config.mailboxes_by_id()) == ["a", "b"]
     assert [sink.path for sink in config.sinks if sink.type == "jsonl"] == [tmp_path / "one", tmp_path / "two"]
     assert config.ledger_folder == tmp_path / "mailhaul-ledger"
+
+
+def test_folder_that_cannot_be_listed_is_reported_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def iterdir(self: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert problem(tmp_path) == (
+        f"{tmp_path}: cannot be read (Permission denied); make it readable for the service's user"
+    )
 
 
 def test_problem_in_a_folder_names_its_own_file_and_line(write: Write, tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ def test_files_come_and_go_in_a_folder(tmp_path: Path) -> None:
     assert list(source.current().mailboxes_by_id()) == ["a"]
 
 
+def test_configuration_from_variables_alone_is_never_reloaded() -> None:
+    clock, environ = Clock(), {"MAILHAUL_STORE": "file:///s", "MAILHAUL_LEDGER": "embedded"}
+    source = ConfigSource(None, environ, clock)
+    first = source.current()
+    environ["MAILHAUL_STORE"] = "file:///other"
+    clock.time += 60
+    assert source.current() is first
+
+
 @pytest.mark.parametrize("trouble", ["broken", "gone"])
 def test_a_broken_file_changes_nothing_is_reported_once_and_may_be_fixed(tmp_path: Path, trouble: str) -> None:
     path, clock = tmp_path / "c.yaml", Clock()
