@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.containers.invoices import HEAD_BYTES, Finding, recognise
+from ingest.containers.invoices import HEAD_BYTES, recognise
 from ingest.domain.manifest import Invoice
 from ingest.mime.defects import Defect
 
@@ -249,13 +249,12 @@ PIECES = [
 
 
 @given(st.binary(max_size=400) | st.lists(st.sampled_from(PIECES), max_size=40).map(lambda p: "".join(p).encode()))
-def test_arbitrary_bytes_do_not_raise(content: bytes) -> None:
-    for found in (
-        recognise(content, "factur-x.xml"),
-        recognise(b"<" + content),
-        recognise(codecs.BOM_UTF16_LE + content),
-    ):
-        assert isinstance(found, Finding)
+def test_content_decides_and_a_name_only_adds(content: bytes) -> None:
+    """A file that is not examined is not an invoice, and no name replaces what was recognised by content."""
+    for head in (content, b"<" + content, codecs.BOM_UTF16_LE + content):
+        plain, named = recognise(head), recognise(head, "factur-x.xml")
+        assert plain.invoice is None or plain.defect is None
+        assert named.invoice == plain.invoice if plain.invoice else named.defect == plain.defect
 
 
 @given(st.integers(min_value=0, max_value=2000))
