@@ -78,13 +78,9 @@ def read_status(
     Raises:
         LedgerUnavailableError: the ledger is unavailable.
     """
-    statuses, paused, sinks = ledger.statuses(), ledger.paused(), list(sinks)
-    memory = ledger.memory()
+    sinks, memory = list(sinks), ledger.memory()
     return Status(
-        mailboxes=[
-            MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id), paused.get(box.id))
-            for box in mailboxes
-        ],
+        mailboxes=_rows(ledger, mailboxes),
         schedule=ledger.mailboxes.backlog(),
         pending=ledger.messages.backlog(),
         oldest_pending=ledger.oldest_open(),
@@ -97,3 +93,10 @@ def read_status(
         polling_stopped=polling_stops(memory),
         answers={sink: events.sink_status(sink) for sink in sinks},
     )
+
+
+def _rows(ledger: Ledger, mailboxes: Iterable[Mailbox]) -> list[MailboxRow]:
+    statuses, paused = ledger.statuses(), ledger.paused()
+    return [
+        MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id), paused.get(box.id)) for box in mailboxes
+    ]

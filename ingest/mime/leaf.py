@@ -55,25 +55,26 @@ def begin_leaf(
         events: grows.
         nested: whether it is in a nested message, whose texts are not emitted.
     """
-    kind = entity.body_kind
     decoder = decoder_for(entity.encoding, entity.media_type)
     inner = message
-    if kind == "text":
-        # What a nested text holds is said to be in the nested message, where the text itself is.
+    if entity.body_kind == "text":
+        # Files in a nested text belong to the nested message, like the text itself.
         inner = EmbeddedFiles(path, parent if nested and parent else path, tally)
-    if kind is None:
-        role: BodyKind | Role = entity.role
-    elif nested:
+    if nested and entity.body_kind is not None:
         tally.defects |= defects
         return Leaf(None, decoder, inner, defects, tally)
-    elif kind in tally.bodies:
-        role = entity.role
-    else:
-        tally.bodies.add(kind)
-        role = kind
     about = entity.media_type, entity.charset, entity.filename, entity.disposition, entity.content_id
-    events.append(PartBegun(path, parent, role, *about))
+    events.append(PartBegun(path, parent, _role(entity, tally), *about))
     return Leaf(path, decoder, inner, defects, tally)
+
+
+def _role(entity: Entity, tally: Tally) -> BodyKind | Role:
+    """Return the role of a part; the first text of each kind is the message's body."""
+    kind = entity.body_kind
+    if kind is None or kind in tally.bodies:
+        return entity.role
+    tally.bodies.add(kind)
+    return kind
 
 
 class Leaf:
