@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ingest.admin.sinks import disabled
 from ingest.errors import MaildropError
 from ingest.ports.maildrop import Terms
-from ingest.usecases.poll.progress import PollReport
+from ingest.usecases.poll.report import PollReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ingest.admin.check import CheckReport
     from ingest.admin.drain import DrainedMailbox, DrainReport
     from ingest.ports.troubled import TroubledMessage
-    from ingest.usecases.poll.progress import PollReport
+    from ingest.usecases.poll.report import PollReport
     from ingest.usecases.poll.stage import PollOutcome
 
 # Messages that a report names; `mailhaul mailboxes list` has all.

@@ -16,7 +16,7 @@ import structlog
 
 from ingest import logs
 from ingest.errors import MaildropAuthError
-from ingest.usecases.poll.progress import PollCounts
+from ingest.usecases.poll.report import PollCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

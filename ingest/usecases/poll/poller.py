@@ -31,7 +31,7 @@ from ingest.ports.maildrop import Terms
 from ingest.ports.seen import Registration
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
 from ingest.usecases.poll.identity import identify, unreliable
-from ingest.usecases.poll.progress import DoneMessage, PollInput, PollProgress, PollReport
+from ingest.usecases.poll.progress import DoneMessage, PollInput, PollProgress
 from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ingest.usecases.poll.fetch import Fetcher
     from ingest.usecases.poll.identity import IdentifiedRow
     from ingest.usecases.poll.proof import StoreIdentity, StoreProof
+    from ingest.usecases.poll.report import PollReport
     from ingest.usecases.recover.checkpoint import Checkpoints
     from ingest.usecases.recover.rebuild import Rebuilder
 

@@ -1,15 +1,16 @@
-"""One poll in progress: what it was given, what it has found and done over all its sessions, and its final report."""
+"""One poll in progress: what it was given, and what it has found and done over all its sessions."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
 
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.seen import StoredAt
 from ingest.ports.maildrop import Terms
 from ingest.ports.troubled import Trouble
+from ingest.usecases.poll.report import PollCounts, PollReport
 from ingest.usecases.poll.troubled import TroubledAccount
 from ingest.usecases.poll.undeleted import UndeletedMessages
 
@@ -29,72 +30,6 @@ if TYPE_CHECKING:
 
 # If every expected unique-id is gone and the number of listed ones differs by at most this share, the ids were reset.
 _RESET_TOLERANCE = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class PollCounts:
-    """What a poll has done, in messages, except for `fetched_bytes`.
-
-    This is the only list of these counts: reports, log lines and spans take their fields from it.
-    """
-
-    new: int = 0
-    stored: int = 0
-    duplicate: int = 0
-    oversize: int = 0
-    failed: int = 0
-    deleted: int = 0
-    fetched_bytes: int = 0
-
-    def counts(self) -> dict[str, int]:
-        """Return the counts by name, in the order in which they are reported."""
-        return {name: getattr(self, name) for name in _COUNTS}
-
-    @property
-    def registered(self) -> int:
-        """How many messages were registered, with whatever result."""
-        return self.stored + self.duplicate + self.oversize
-
-
-_COUNTS = tuple(count.name for count in fields(PollCounts))
-
-
-@dataclass(frozen=True, slots=True)
-class PollReport(PollCounts):
-    """What one poll found and did; counts are messages, except for `fetched_bytes` and `backlog_bytes`.
-
-    Attributes:
-        listed: messages in the last session's listing.
-        backlog_messages: listed messages that are still to be fetched.
-        backlog_bytes: the sum of their listed sizes.
-        terms: what the server announced about its rules.
-        more: whether polling again at once would fetch more.
-        advanced: whether messages were registered that need not be fetched again.
-        left_out: messages that the server counts and does not list consistently, so that they are never fetched.
-        undeleted: messages that the server lists although it has confirmed their deletion.
-        troubled: messages that could not be fetched, by number.
-        rest_done: whether everything else was done: a session that left out only troubled messages ended well.
-        logged_in: whether a login worked.
-        error: why the poll failed, None if it did not; the counts say what was done before.
-    """
-
-    listed: int = 0
-    backlog_messages: int = 0
-    backlog_bytes: int = 0
-    terms: Terms = field(default_factory=Terms)
-    more: bool = False
-    advanced: bool = False
-    left_out: int = 0
-    undeleted: int = 0
-    troubled: tuple[TroubledMessage, ...] = ()
-    rest_done: bool = False
-    logged_in: bool = False
-    error: MailhaulError | None = None
-
-    def __add__(self, later: PollReport) -> PollReport:
-        """Combine two polls of one mailbox: counts are summed, everything else is the later poll's."""
-        sums: dict[str, Any] = {name: count + getattr(later, name) for name, count in self.counts().items()}
-        return replace(later, **sums)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from ingest.usecases.poll.logins import (
     DoubtNotRetriedError,
     Logins,
 )
-from ingest.usecases.poll.progress import PollReport
+from ingest.usecases.poll.report import PollReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

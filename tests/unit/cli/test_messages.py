@@ -23,7 +23,7 @@ from ingest.errors import (
     StartError,
     StoreRefusedError,
 )
-from ingest.usecases.poll.progress import PollReport
+from ingest.usecases.poll.report import PollReport
 
 if TYPE_CHECKING:
     from pathlib import Path
