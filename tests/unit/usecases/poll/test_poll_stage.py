@@ -22,7 +22,7 @@ from ingest.errors import (
     StoreUnavailableError,
     TokenUnavailableError,
 )
-from ingest.metrics import POLL_RESULTS
+from ingest.metric_labels import POLL_RESULTS
 from ingest.ports.maildrop import Terms
 from tests.support.bench import Bench, bench, mail, mailbox, never
 

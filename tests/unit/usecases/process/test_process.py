@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from ingest.domain.mailbox import Deletion
 from ingest.domain.retry import MESSAGE_TRIES
@@ -201,3 +202,45 @@ def test_message_whose_raw_object_is_gone_fails_and_is_published_as_failed() -> 
         assert b.ledger.counts()["open"] == 0
         (failed,) = b.ledger.failed_messages()
         assert failed.reason == "object_missing"
+
+
+def test_message_that_another_worker_has_claimed_is_not_processed() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        (expired,) = b.ledger.messages.claim(1, 60)
+        b.clock.time += 61
+        (valid,) = b.ledger.messages.claim(1, 60)
+        b.process_stage.handle(expired)
+        assert b.keys("message.json") == []
+        b.process_stage.handle(valid)
+        assert len(b.keys("message.json")) == 1
+
+
+def test_key_whose_message_the_ledger_lost_is_dropped() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        b.ledger.evict("open")
+        b.process_stage.run(never)
+        b.clock.time += 3_600
+        assert b.ledger.messages.claim(1, 60) == []
+        assert b.keys("message.json") == []
+
+
+def test_message_whose_raw_object_is_gone_is_retried_while_the_store_does_not_say_whether_it_was_purged() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        (raw,) = b.keys("raw.eml")
+        del b.store.objects[raw]
+
+        def fault(operation: str, key: str) -> None:
+            if operation == "stat":
+                raise StoreUnavailableError("unavailable")
+
+        b.store.fault = fault
+        with capture_logs() as logged:
+            b.process_stage.run(never)
+        assert [line["event"] for line in logged] == ["message.not_retracted", "message.retrying"]
+        assert b.ledger.counts()["open"] == 1
