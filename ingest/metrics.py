@@ -12,61 +12,24 @@ from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from ingest.metric_labels import (
+    ATTACHMENT_TYPES,
+    MESSAGE_RESULTS,
+    POLL_RESULTS,
+    QUEUES,
+    SCAN_RESULTS,
+    SINK_RESULTS,
+    STAGES,
+    STORE_OPERATIONS,
+    STORE_RESULTS,
+    WAKEUP_RESULTS,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PREFIX = "mailhaul_"
 
-POLL_RESULTS = (
-    "success",
-    "timeout",
-    "connect_error",
-    "tls_error",
-    "auth_error",
-    "locked",
-    "throttled",
-    "temporary",
-    "refused",
-    "protocol_error",
-    "disabled",
-    "store_error",
-    "ledger_error",
-    "spool_error",
-    "internal_error",
-)
-MESSAGE_RESULTS = ("stored", "duplicate", "oversize", "processed", "published", "failed")
-SCAN_RESULTS = ("clean", "infected", "unscanned")
-STORE_OPERATIONS = ("put", "get", "stat", "delete", "erase", "list")
-STORE_RESULTS = ("ok", "exists", "missing", "corrupt", "refused", "unavailable")
-SINK_RESULTS = ("delivered", "rejected", "unavailable", "gone")
-QUEUES = ("poll", "process", "relay")
-WAKEUP_RESULTS = ("ok", "error")
-STAGES = ("process", "publish")
-
-# Types with a label of their own; all others count as "other", so that a sender cannot create series.
-ATTACHMENT_TYPES = frozenset(
-    {
-        "application/pdf",
-        "application/xml",
-        "application/zip",
-        "application/octet-stream",
-        "application/pkcs7-mime",
-        "application/pkcs7-signature",
-        "application/vnd.ms-excel",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "image/gif",
-        "image/jpeg",
-        "image/png",
-        "image/tiff",
-        "message/rfc822",
-        "text/calendar",
-        "text/csv",
-        "text/html",
-        "text/plain",
-        "text/xml",
-    }
-)
 DEFECT_SERIES = 64
 MAILBOX_SERIES = 10_000
 # Counters with the label `mailbox` alone.
