@@ -76,7 +76,7 @@ class Dialogue:
     def greeting(self, silent: Callable[[], None] = lambda: None) -> Greeting:
         """Return the server's greeting.
 
-        `silent` is called once if the server has not greeted within a few seconds; its error ends the wait.
+        `silent` is called once if the server has sent nothing within a few seconds; its error ends the wait.
         """
         words = (
             "The server did not greet within {:g} s. "
@@ -88,7 +88,8 @@ class Dialogue:
         except MaildropTimeoutError:
             if first == self._deadlines.reply or self._clock() >= self._end.at:
                 raise
-            silent()
+            if not self._protocol.begun:
+                silent()
             event = self._event(self._deadlines.reply - first, words.replace("{:g}", f"{self._deadlines.reply:g}"))
         assert isinstance(event, Greeting)
         return event

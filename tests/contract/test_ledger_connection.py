@@ -20,6 +20,7 @@ from ingest.adapters.ledger.address import Broker, broker, redis_url
 from ingest.adapters.ledger.connection import CONNECT_SECONDS
 from ingest.errors import LedgerUnavailableError, StartError
 from ingest.ports.ledger import Severity
+from ingest.ports.seen import Registration
 from tests.support.servers import free_port
 from tests.support.valkey import PERSISTENT, Valkey
 
@@ -148,12 +149,14 @@ def test_wrong_password_is_reported_and_not_printed(server: Valkey) -> None:
 def test_full_ledger_rejects_whole_steps(server: Valkey) -> None:
     with closing(server.client()) as client, ledger_at(server.url) as ledger:
         ledger.mailboxes.add(["a"])
+        (claim,) = ledger.mailboxes.claim(1, 60)
         client.config_set("maxmemory", 1)
         with pytest.raises(LedgerUnavailableError, match="out of memory"):
-            ledger.mailboxes.claim(1, 60)
-        assert ledger.mailboxes.backlog().due == 1
+            ledger.register(claim, [Registration(b"d" * 16, None)])
+        assert ledger.seen("a").records == {}
         client.config_set("maxmemory", 0)
-        assert len(ledger.mailboxes.claim(1, 60)) == 1
+        ledger.register(claim, [Registration(b"d" * 16, None)])
+        assert set(ledger.seen("a").records) == {b"d" * 16}
 
 
 def test_replica_is_reported_as_one(server: Valkey) -> None:

@@ -461,4 +461,4 @@ def test_no_timer_outlives_its_request(receiver: Receiver) -> None:
         sink.deliver([event("e1")])
         sink.check()
         eventually(lambda: not timers(), timers)
-        assert len(receiver.requests) == 2
+        assert len(receiver.requests) == 1

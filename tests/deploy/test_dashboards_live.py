@@ -36,6 +36,7 @@ MAY_BE_EMPTY = {
     ("Server keeps mail for", "{{mailbox}}"),
     ("Largest backlogs", "{{mailbox}}"),
     ("Ledger memory", "limit"),
+    ("Ledger memory", "while polling is stopped"),
 }
 
 

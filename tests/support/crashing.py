@@ -94,7 +94,7 @@ POINTS = (
     Point("the poll's outcome was noted", f"{_LEDGER}.put_status", after=True),
     Point("the mailbox was given back", f"{_WORK}.release", after=True, match=_of("mailboxes")),
     Point("messages were claimed", f"{_WORK}.claim", after=True, match=_of("messages")),
-    Point("an open message was read", f"{_LEDGER}.open_messages", after=True),
+    Point("an attempt began", _RUN, after=True, match=_script("begin_message")),
     Point("before a message is parsed", "ingest.usecases.process.processor:Processor.process", after=False),
     Point("an attachment was stored", f"{_STORE}.put", after=True, match=_key("/attachments/")),
     Point("a body was stored", f"{_STORE}.put", after=True, match=_key("/body.")),
