@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _STORED_AT = struct.Struct(f">{DIGEST_BYTES}sHI")
 _RECORD = struct.Struct(f">{DIGEST_BYTES}sI{_STORED_AT.size}s")
 _EPOCH = date(1970, 1, 1)
-_LAST_DAY, _LARGEST = 2**16 - 1, 2**32 - 1
+# The highest bit of the day marks records that were restored.
+_LAST_DAY, _LARGEST = 2**15 - 1, 2**32 - 1
+_MARKED_BYTE, _MARK = DIGEST_BYTES, 0x80
 
 RECORD_BYTES = _RECORD.size
 UNKNOWN = bytes(_STORED_AT.size)
@@ -51,6 +53,7 @@ class StoredAt:
         if packed == UNKNOWN:
             return None
         key, days, size = _STORED_AT.unpack(packed)
+        days &= _LAST_DAY
         return cls(key.hex(), _EPOCH + timedelta(days) if days else None, size)
 
 
@@ -64,6 +67,19 @@ class SeenRecord(NamedTuple):
 
     second: int
     stored_at: bytes = UNKNOWN
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether the ledger has lost data since the registration: the digest may be that of another message."""
+        return bool(self.stored_at[_MARKED_BYTE] & _MARK)
+
+    def as_restored(self) -> SeenRecord:
+        """Return the record, marked as restored; one without `stored_at` allows no deletion and needs no mark."""
+        if self.stored_at == UNKNOWN:
+            return self
+        marked = bytearray(self.stored_at)
+        marked[_MARKED_BYTE] |= _MARK
+        return self._replace(stored_at=bytes(marked))
 
 
 def pack_records(records: Iterable[tuple[bytes, SeenRecord]]) -> bytes:

@@ -106,7 +106,10 @@ class SeenMessages(Protocol):
         ...
 
     def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
-        """Add records from a checkpoint. The mailbox is known from then on."""
+        """Add records from a checkpoint, and mark all records of the mailbox as restored; it is known from then on.
+
+        The ledger may have lost that a digest was forgotten, also of the records that it still has.
+        """
         ...
 
     def unknown(self, mailboxes: Collection[str]) -> int:

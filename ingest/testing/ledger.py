@@ -290,7 +290,8 @@ class MemoryLedger(Ledger):
     def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
         with self._lock:
             self._check(self._mailboxes, claim)
-            self._seen[claim.id] = {**records, **self._seen.get(claim.id, {})}
+            restored = {**records, **self._seen.get(claim.id, {})}
+            self._seen[claim.id] = {digest: record.as_restored() for digest, record in restored.items()}
             self._rebuilt[claim.id] = self._incarnation
 
     @override

@@ -130,6 +130,7 @@ class World:
         self.sinks = {name: MemorySink(name) for name in SINKS[NEW]}
         self.hosts: list[Host] = []
         self.repeats_allowed = False
+        self.interrupted = False  # whether a process was stopped, or the store lost something
         self.lost_keys: set[str] = set()  # of messages of which the store lost an object
         self.clock_error = 0.0
         self.damaged: dict[str, bytes] = {}  # right bytes of altered objects, by key; empty for planted ones
@@ -157,7 +158,7 @@ class World:
             action()
             return
         host.process = Process(work, action)
-        self.repeats_allowed = True
+        self.repeats_allowed = self.interrupted = True
         self.go_on(host, requests)
 
     def go_on(self, host: Host, requests: int | None = None) -> None:
@@ -293,7 +294,7 @@ class World:
     def deleted_messages(self, box: str) -> list[Sent]:
         """Return the messages that we deleted on the server, if nothing else has happened so far."""
         drop, store = self.drops[box], self.store
-        if self.repeats_allowed or store.forgets or store.page or store.loses_answers or store.fault:
+        if self.interrupted or store.forgets or store.page or store.loses_answers or store.fault:
             return []
         if drop.session_ends_after is not None or drop.refused or drop.breaks_after:
             return []
@@ -355,7 +356,7 @@ class World:
 
     def object_lost(self, message: str) -> None:
         """Note that the store lost something of a message, by its key."""
-        self.repeats_allowed = True
+        self.repeats_allowed = self.interrupted = True
         self.lost_keys.add(message)
         for sent in self.sent:
             if sent.key == message:
@@ -367,7 +368,7 @@ class World:
     def lose_object(self, at: str) -> None:
         """Let the store lose an object."""
         del self.store.objects[at]
-        self.repeats_allowed = True
+        self.repeats_allowed = self.interrupted = True
         if len(parts := at.split("/")) > MESSAGE_DEPTH:
             self.object_lost(next(part for part in parts if len(part) == KEY_DIGITS))
 
@@ -386,14 +387,14 @@ class World:
 
     def empty_store(self) -> None:
         """Let the store lose everything."""
-        self.repeats_allowed = True
+        self.repeats_allowed = self.interrupted = True
         self.store.objects.clear()
         for sent in self.sent:
             self.object_lost(sent.key)
 
     def swap_store(self) -> None:
         """Configure another store; every process that is not stopped is restarted, the others have the old one."""
-        self.repeats_allowed = True
+        self.repeats_allowed = self.interrupted = True
         self.store = FaultyStore(clock=self.clock)
         self.stores.append(self.store)
         for sent in self.sent:

@@ -211,11 +211,11 @@ class RedisLedger(Ledger):
 
     @override
     def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
-        seen = self.seen(claim.id).records
-        added = pack_records((digest, record) for digest, record in records.items() if digest not in seen)
+        restored = {**records, **self.seen(claim.id).records}
+        packed = pack_records((digest, record.as_restored()) for digest, record in restored.items())
         keys = [self._mailboxes.fences, self._names.seen(claim.id), self._names.rebuilt]
         keys += [self._names.unprocessed(claim.id), self._names.unprocessed_counts]
-        self._fenced("append_seen", keys, (claim.id, claim.fence, added, self._incarnation.read()))
+        self._fenced("restore_seen", keys, (claim.id, claim.fence, packed, self._incarnation.read()))
 
     @override
     def unknown(self, mailboxes: Collection[str]) -> int:

@@ -32,6 +32,7 @@ from ingest.ports.seen import Registration
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
 from ingest.usecases.poll.identity import identify, unreliable
 from ingest.usecases.poll.progress import DoneMessage, PollInput, PollProgress
+from ingest.usecases.poll.undeleted import COMPARISONS_PER_POLL
 from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
@@ -358,6 +359,7 @@ class Poller:
         if len(due) > DELETIONS_PER_POLL:
             progress.left_undeleted()
         proven = self._proven(poll, progress, due[:DELETIONS_PER_POLL])
+        proven = self._confirmed(session, poll, progress, proven)
         poll.lease.check()
         accepted = {row.number for row in session.delete([message.listed for message in proven])}
         progress.deleted(len(accepted))
@@ -378,6 +380,31 @@ class Poller:
             self.ledger.forget(poll.lease.claim, missing)
             progress.undeleted.discard(missing)
         return [message for message in due if message.digest not in missing]
+
+    def _confirmed(
+        self, session: Maildrop, poll: PollInput, progress: PollProgress, proven: list[DoneMessage]
+    ) -> list[DoneMessage]:
+        """Return the messages that are surely those which are stored.
+
+        A ledger that lost data may have a record again that was forgotten when the server confirmed the deletion.
+        Another message may have the unique-id and the size by now. So the header (TOP) has to be the stored one;
+        where it is not, or the server has no TOP, the message is forgotten, fetched, and its content decides.
+        """
+        restored = [message for message in proven if message.is_restored]
+        if len(restored) > COMPARISONS_PER_POLL:
+            progress.left_undeleted()
+        same: dict[bytes, bool] = {}
+        try:
+            for message in restored[:COMPARISONS_PER_POLL]:
+                poll.lease.progress()
+                header = session.top(message.listed)
+                same[message.digest] = self.proof.has_header(poll.mailbox, message.stored_at, header)
+        except StoreError as error:
+            log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(restored), error=error.code)
+        if others := {digest for digest, is_same in same.items() if not is_same}:
+            poll.lease.check()
+            self.ledger.forget(poll.lease.claim, others)
+        return [message for message in proven if not message.is_restored or same.get(message.digest, False)]
 
     def _compact(self, poll: PollInput, progress: PollProgress) -> None:
         """Drop messages that are gone from the server from the seen set, once there are many of them.

@@ -67,11 +67,13 @@ class DoneMessage:
         listed: its row.
         digest: of its record in the seen set.
         stored_at: where the store has to hold it.
+        is_restored: see `SeenRecord`.
     """
 
     listed: Listed
     digest: bytes
     stored_at: StoredAt
+    is_restored: bool = False
 
 
 class PollProgress:
@@ -272,7 +274,7 @@ class PollProgress:
     def done_messages(self, done: set[bytes]) -> list[DoneMessage]:
         """Return the listed messages that are done and stored whole: by digest, or by the content just fetched."""
         known = [
-            DoneMessage(row.listed, row.digest, stored_at)
+            DoneMessage(row.listed, row.digest, stored_at, self._poll.seen[row.digest].is_restored)
             for row in self._rows.values()
             if row.digest is not None
             and row.digest in done

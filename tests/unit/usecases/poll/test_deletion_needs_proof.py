@@ -355,3 +355,41 @@ def test_policy_that_no_longer_deletes_forgets_confirmed_deletions() -> None:
         poll(b, 2)
         assert b.ledger.seen("a").deleted == {}
         assert drop.retrieved == [b"id-1"] * 2
+
+
+@pytest.mark.parametrize("tops", [True, False])
+@pytest.mark.parametrize("loss", ["everything", "the last second"])
+def test_unique_id_that_is_reused_after_a_deletion_which_the_ledger_lost_is_another_message(
+    loss: str, *, tops: bool
+) -> None:
+    """Unique-id and size are those of the message before; the ledger was lost before the next checkpoint."""
+    with bench(mailbox("a", deletion=Deletion(50.0))) as b:
+        drop = b.maildrops["a"]
+        drop.tops = tops
+        drop.messages[b"id-1"] = IDENTIFIED
+        b.everything()
+        b.poll_all()  # writes the checkpoint
+        restore = b.ledger.lose if loss == "everything" else b.ledger.snapshot()
+        checkpoint = b.store.objects["mail/a/_state/seen"]
+        poll(b)
+        assert drop.messages == {}
+        b.store.objects["mail/a/_state/seen"] = checkpoint
+        drop.messages[b"id-1"] = IDENTIFIED.replace(b"first", b"other")
+        restore()
+        poll(b, 4)
+        assert sorted(set(subjects(b))) == ["first", "other"]
+        assert drop.messages == {}
+
+
+@pytest.mark.parametrize("tops", [True, False])
+def test_message_that_is_done_is_deleted_after_the_ledger_was_lost(*, tops: bool) -> None:
+    with bench(mailbox("a", deletion=Deletion(50.0))) as b:
+        drop = b.maildrops["a"]
+        drop.tops = tops
+        drop.messages[b"id-1"] = IDENTIFIED
+        b.everything()
+        b.poll_all()
+        b.ledger.lose()
+        poll(b, 4)
+        assert drop.messages == {}
+        assert drop.retrieved == [b"id-1"] * (1 if tops else 2)

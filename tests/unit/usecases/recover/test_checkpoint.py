@@ -96,7 +96,7 @@ def test_message_open_when_the_ledger_was_lost_is_fetched_again_and_published() 
 
 def test_restored_message_keeps_the_time_from_which_its_deletion_counts() -> None:
     with bench(mailbox("a", deletion=Deletion(3600.0))) as b:
-        fill(b, 1)
+        b.maildrops["a"].messages[b"u1"] = b"Message-ID: <1@example.org>\r\n" + mail("1")
         b.everything()
         b.poll_all()
         b.clock.time += 3000
