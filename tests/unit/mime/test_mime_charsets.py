@@ -52,6 +52,9 @@ def test_every_label_of_browsers_is_known() -> None:
         ('"utf-8"', "utf-8"),
         ("charset=koi8-r", "koi8-r"),
         ("us-ascii", "ascii"),
+        ("x-mac-greek", "mac-greek"),
+        ("cp28595", "iso8859-5"),
+        ("mbcs", None),
         ("base64", None),
         ("x-unknown", None),
         ("", None),
@@ -155,6 +158,12 @@ def test_too_little_text_to_detect_a_charset_is_western() -> None:
 def test_a_byte_order_mark_counts_most_and_is_removed() -> None:
     assert body("\ufeffGröße".encode(), "iso-8859-1") == "Größe"
     assert body("\ufeffGröße".encode("utf-16-le"), None) == "Größe"
+
+
+def test_utf32_without_a_byte_order_mark_is_big_endian() -> None:
+    text = BodyText(lambda: ["Größe".encode("utf-32-be")], "utf-32", "text")
+    assert b"".join(text).decode() == "Größe"
+    assert "bad_charset" in {defect.value for defect in text.defects}
 
 
 def test_text_that_only_claims_to_be_utf16_is_read_as_it_is() -> None:
