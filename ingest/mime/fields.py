@@ -30,7 +30,6 @@ _PLAIN_PARAMETER = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))', re.AS
 _PLAIN_BYTES = 1000  # a longer one may have more parameters than are read
 _PARAMETERS = 100
 _BLANKS = b" \t\r"
-_LF = b"\n"[0]
 
 
 class Field(NamedTuple):
@@ -117,7 +116,9 @@ def _unfolded(value: bytes) -> bytes:
 # would take as long to create as two of the fields to find.
 MimeFields = tuple[bool, list[bytes], bytes | None, bytes | None, bytes | None]
 _MIME_NAMES = (b"content-transfer-encoding", b"content-disposition", b"content-id")
-_MIME_FIELD = re.compile(rb"content-(type|transfer-encoding|disposition|id)[ \t]*+:(.*+(?:\n[ \t].*+)*+)")
+_MIME_FIELD = re.compile(
+    rb"^content-(type|transfer-encoding|disposition|id)[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.MULTILINE | re.IGNORECASE
+)
 _CONTENT = b"content-"
 
 
@@ -132,24 +133,16 @@ def find_mime_fields(head: bytes) -> MimeFields:
 
     The other fields are not split, which takes longer than all the rest for a message of one part.
     """
-    lower = head.lower()
     types: list[bytes] = []
     first: dict[bytes, bytes] = {}
-    at = lower.find(_CONTENT)
-    while at >= 0:
-        match = _MIME_FIELD.match(lower, at) if not at or lower[at - 1] == _LF else None
-        if match is None:
-            at = lower.find(_CONTENT, at + 8)
-            continue
-        begin, end = match.span(2)
-        value = head[begin:end]
-        value = value.strip(_BLANKS) if b"\n" not in value else _unfolded(value)
-        name = match[1]
-        if name == b"type":
-            types.append(value)
-        elif name not in first:
-            first[name] = value
-        at = lower.find(_CONTENT, end)
+    at = head.lower().find(_CONTENT)
+    for name, value in _MIME_FIELD.findall(head, at) if at >= 0 else ():
+        stripped = value.strip(_BLANKS) if b"\n" not in value else _unfolded(value)
+        kind = name.lower()
+        if kind == b"type":
+            types.append(stripped)
+        elif kind not in first:
+            first[kind] = stripped
     get = first.get
     return bool(head), types, get(b"transfer-encoding"), get(b"disposition"), get(b"id")
 

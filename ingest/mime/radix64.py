@@ -48,7 +48,9 @@ class Base64:
 
     def close(self) -> bytes:
         """Decode the last group, padded or not."""
-        decoded = self._forgiving(self._carry) if self._carry else b""
+        if not self._carry:
+            return b""
+        decoded = self._forgiving(self._carry)
         rest, self._carry = self._carry, b""
         return decoded + self._decode_ended([rest])
 
