@@ -16,7 +16,9 @@ from ingest.errors import ObjectExistsError
 from ingest.ports.maildrop import Fetched
 from ingest.ports.schedule import Precedence
 from ingest.testing import MemoryEventLog, MemoryLedger
+from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.poll.proof import StoreIdentity, StoreProof
+from ingest.usecases.process.processor import Processor
 from ingest.usecases.recover.republish import StreamIds
 from tests.model.machine import Machine
 
@@ -155,6 +157,11 @@ CASES = {
         [(MemoryLedger, "restart", lambda _: None)],
         "deliver process_works ledger_loses_a_key",
         "was not processed|has not reached",
+    ),
+    "8 a lost claim is not noticed": Unfixed(
+        [(LeaseKeeper, "confirm", lambda *_: None), (Processor, "retract", lambda *_: False)],
+        "deliver process_works process_is_stopped stopped_process_continues time_passes somebody_purges",
+        "which was purged",
     ),
     "9 the stream is not asked": Unfixed(
         [(StreamIds, "read", lambda _: frozenset())],
