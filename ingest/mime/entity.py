@@ -201,7 +201,7 @@ def choose(entities: list[Entity], beginning: bytes) -> Entity:
     """Return the first candidate, unless the content clearly matches another: its boundary, or its file signature."""
     content = beginning.partition(b"\n--")[0]
     for entity in entities:
-        if any(beginning.lstrip().startswith(b"--" + boundary) for boundary in entity.boundaries):
+        if any(beginning.lstrip().startswith(b"--" + boundary.rstrip()) for boundary in entity.boundaries):
             return entity
     detected = detect_type(decoder_for(entities[0].encoding).feed(content), "", None)
     plain = detected in ("text/plain", "application/octet-stream")
@@ -256,12 +256,13 @@ def _disposition(disposition: Structured) -> str | None:
 
 
 def _boundaries(kind: Structured) -> tuple[bytes, ...]:
-    """Return the boundaries as bytes, not decoded and without trailing blanks, which gateways strip.
+    """Return the boundaries as bytes, not decoded, no two of which differ in trailing blanks only.
 
     Where quotes are damaged, what they should have enclosed is a candidate, too.
     """
-    stripped = {boundary.rstrip(): None for boundary in kind.boundaries}
+    found = {boundary.rstrip(): boundary for boundary in reversed(kind.boundaries)}
     for boundary in kind.boundaries:
         if b'"' in boundary or b";" in boundary or b"'" in boundary:
-            stripped |= {boundary.strip(_QUOTES): None, boundary.partition(b";")[0].strip(_QUOTES): None}
-    return tuple([boundary for boundary in stripped if 0 < len(boundary) <= _BOUNDARY][:_TYPES])
+            enclosed = boundary.strip(_QUOTES), boundary.partition(b";")[0].strip(_QUOTES)
+            found |= {each: each for each in enclosed if each not in found}
+    return tuple([boundary for name, boundary in found.items() if name and len(boundary) <= _BOUNDARY][:_TYPES])

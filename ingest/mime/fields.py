@@ -29,6 +29,7 @@ _PLAIN = re.compile(
 _PLAIN_PARAMETER = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))', re.ASCII)
 _PLAIN_BYTES = 1000  # a longer one may have more parameters than are read
 _PARAMETERS = 100
+_NAMES = frozenset({"filename", "name"})
 _BLANKS = b" \t\r"
 
 
@@ -174,7 +175,7 @@ def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
         return usual
     if len(field) <= _PLAIN_BYTES and field.isascii():
         text = field.decode("ascii")
-        if _PLAIN.fullmatch(text) and "name_" not in text:
+        if _PLAIN.fullmatch(text) and "name_" not in text and "='" not in text:
             return _plain(text)
     head, *items = _split_at_semicolons(field)
     if len(items) > _PARAMETERS:
@@ -188,7 +189,7 @@ def parse_structured(field: bytes, defects: set[Defect]) -> Structured:
         written = name.strip().decode("ascii", "replace").lower()
         match = _UNDERSCORED.fullmatch(written) or _SEGMENT.fullmatch(written)
         assert match is not None  # the second pattern takes anything
-        value = _unquoted(value.strip())
+        value = _unquoted(value.strip(), is_name=match[1] in _NAMES)
         if match[2] is None and not match[3]:
             data.setdefault(match[1], []).append(value)
         else:
@@ -247,11 +248,14 @@ def _split_at_semicolons(field: bytes) -> list[bytes]:
     return [*pieces, field[begin:]]
 
 
-def _unquoted(value: bytes) -> bytes:
+def _unquoted(value: bytes, *, is_name: bool) -> bytes:
+    """Remove the quotes around a value; around a file name also single ones, as Chrome does."""
     if len(value) > 1 and value[:1] == b'"':
         end = value.rfind(b'"')
         # A backslash before anything but a quote or a backslash belongs to a Windows path.
         return re.sub(rb'\\(["\\])', rb"\1", value[1 : end if end > 0 else None])
+    if is_name and len(value) > 2 and value[:1] == value[-1:] == b"'":  # noqa: PLR2004 - two quotes and a name
+        return value[1:-1]
     return value
 
 

@@ -185,7 +185,7 @@ class HeaderReader:
             return False
         fields = split_fields(head, self._limits, set())
         entities = read_entities(mime_fields(fields), self._multiparts.subtype, set())
-        delimiters = [b"--" + boundary for entity in entities for boundary in entity.boundaries]
+        delimiters = [b"--" + boundary.rstrip() for entity in entities for boundary in entity.boundaries]
         return text in delimiters or text.removesuffix(b"--") in delimiters
 
     def _gather_lines(self, view: bytes, at: int, *, final: bool) -> HeaderEnd | int:

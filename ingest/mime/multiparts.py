@@ -23,10 +23,14 @@ class Delimiter(NamedTuple):
 
 @dataclass(slots=True)
 class _Multipart:
+    """An open multipart: `blanks` end its boundary, and `is_padded` once they occurred in a delimiter."""
+
     path: str
     subtype: str
     boundaries: tuple[bytes, ...]
+    blanks: bytes
     children: int = 0
+    is_padded: bool = False
     met: bool = False
     guessed: bool = False
 
@@ -52,7 +56,9 @@ class Multiparts:
     def open(self, media_type: str, boundaries: tuple[bytes, ...]) -> None:
         """Push a multipart. The outermost has no path of its own, so its children are 1, 2, 3."""
         path = self.next_path() if self._stack else (self._root or "")
-        self._stack.append(_Multipart(path and f"{path}.", media_type.partition("/")[2], boundaries))
+        stripped = tuple(dict.fromkeys([boundary.rstrip() for boundary in boundaries]))
+        blanks = boundaries[0][len(stripped[0]) :] if len(stripped) == 1 else b""
+        self._stack.append(_Multipart(path and f"{path}.", media_type.partition("/")[2], stripped, blanks))
         self._register(self.count)
         self._update()
 
@@ -67,12 +73,14 @@ class Multiparts:
     def delimiter(self, line: bytes, *, exact: bool = False) -> Delimiter | None:
         """Return which multipart a line delimits; None for any other line.
 
-        Of several boundaries that a header names, the first that occurs is the boundary from then on.
+        Of several boundaries that a header names, the first that occurs is the boundary from then on. Blanks at the
+        end of a boundary count if the first delimiter has them; gateways strip them.
 
         Args:
             line: one line with or without its line end.
             exact: ignore lines in which anything but blanks follows the boundary.
         """
+        whole = line
         line = line.rstrip()
         found = self._delimiters.get(line)
         if found is None:
@@ -81,6 +89,11 @@ class Multiparts:
                 return None
             line = line[: -len(found.junk)].rstrip() if found.junk else line
         multipart = self._stack[found.level]
+        if multipart.blanks and not found.closing:
+            padded = whole.startswith(b"--" + multipart.boundaries[0] + multipart.blanks)
+            if multipart.is_padded and not padded:
+                return None
+            multipart.is_padded = padded
         if len(multipart.boundaries) > 1:
             alike = [boundary for boundary in multipart.boundaries if line.startswith(b"--" + boundary)]
             multipart.boundaries = (max(alike, key=len),)
@@ -148,6 +161,7 @@ class Multiparts:
         """Replace the boundaries of the innermost."""
         innermost = self._stack[-1]
         innermost.boundaries, innermost.guessed, innermost.met = (boundary,), True, False
+        innermost.blanks = b""
         self._register_all()
         self._update()
 
@@ -173,3 +187,5 @@ class Multiparts:
         for boundary in self._stack[level].boundaries:
             self._delimiters[b"--" + boundary] = Delimiter(level, closing=False)
             self._delimiters[b"--" + boundary + b"--"] = Delimiter(level, closing=True)
+            if blanks := self._stack[level].blanks:
+                self._delimiters[b"--" + boundary + blanks + b"--"] = Delimiter(level, closing=True)

@@ -1,8 +1,9 @@
 """Choose the bodies of a message among its texts, once all of them are known.
 
 A body is the first text of its kind without a file name, joined with those that follow it in the same message: Apple
-Mail writes the text above, between and below images as parts of their own. A message without such a text has the
-first one with a name that is not declared an attachment; one whose text is only in its winmail.dat has that.
+Mail writes the text above, between and below images as parts of their own. A message without such a text, or with
+blank ones only, has the first one with a name that is not declared an attachment; one whose text is only in its
+winmail.dat has that.
 """
 
 from __future__ import annotations
@@ -27,11 +28,18 @@ if TYPE_CHECKING:
 _KINDS: dict[str, BodyKind] = {"text/plain": "text", "text/html": "html", "text": "text", "html": "html"}
 _MOST_TEXTS = 50  # kept until the message was read, each in up to a MiB of memory
 _BLANK_BYTES = 4096  # a longer text is not looked through for something to read
-_BLANKS = b" \t\r\n\x00"
+_BLANK = re.compile(rb"(?:[\s\0\xa0]|\xc2\xa0|\xef\xbb\xbf|\xff\xfe|\xfe\xff|&nbsp;)*+")
+# What shows nothing in HTML. An image, or another element that loads something, may.
+_UNSEEN = re.compile(
+    rb"<!--.*?(?:-->|\Z)|<(style|title|script)\b.*?(?:</\1\s*>|\Z)"
+    rb"|<[/!]?(?!img|object|embed|iframe|video|svg|input)[a-z?][^>]*+(?:>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
 _CHUNK_BYTES = 65_536
 _REFERENCES = 1000
 _REFERENCE_BYTES = 998
-_CID = re.compile(rb"(?i)\bcid:([^\"'\s<>)]{1,998})")
+# Some programs write a blank or a bracket before the id.
+_CID = re.compile(rb"(?i)\bcid:\s{0,9}<?([^\"'\s<>)]{1,998})")
 
 
 @dataclass
@@ -80,7 +88,9 @@ class Texts:
             SpoolError: there is no room for a converted text.
         """
         chosen = [parts for kind in ("text", "html") if (parts := self._parts(kind))]
-        chosen = chosen or [[part] for part in self._named()]
+        if all(_is_blank(part) for parts in chosen for part in parts):
+            named = self._named()
+            chosen = [[part] for part in named] if not chosen or not all(map(_is_blank, named)) else chosen
         bodies = [_converted(parts) for parts in chosen]
         shown = {id(part) for parts in chosen for part in parts}
         only_body = {id(parts[0]) for parts in chosen if not parts[0].head.filename}
@@ -140,7 +150,13 @@ def is_disguised(part: Part) -> bool:
 
 
 def _is_blank(part: Part) -> bool:
-    return part.spool.size < _BLANK_BYTES and not part.spool.head(_BLANK_BYTES).strip(_BLANKS)
+    """Return whether a text shows nothing."""
+    if part.spool.size >= _BLANK_BYTES:
+        return False
+    shown = part.spool.head(_BLANK_BYTES)
+    if _kind(part) == "html":
+        shown = _UNSEEN.sub(b"", shown)
+    return _BLANK.fullmatch(shown) is not None
 
 
 def _converted(parts: list[Part]) -> ChosenBody:
@@ -179,7 +195,7 @@ def references(body: ChosenBody) -> set[str]:
     for piece in _reader(body.spool)():
         data = tail + piece
         for match in _CID.finditer(data) if b"cid:" in data.lower() else ():
-            found.add(unquote(html.unescape(match[1].decode("utf-8", "replace"))).lower())
+            found.add(unquote(html.unescape(match[1].decode("utf-8", "replace"))).strip(" <>").lower())
             if len(found) >= _REFERENCES:
                 return found
         tail = data[-_REFERENCE_BYTES:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import string
 
 import pytest
 
@@ -87,6 +88,21 @@ def test_a_boundary_longer_than_a_line_is_ignored() -> None:
     found = read_alike(mail(f'multipart/mixed; boundary="{"a" * 2000}"', b"hello"))
     assert found.leaves["1"].content == b"hello"
     assert "no_boundary" in found.defects
+
+
+@pytest.mark.parametrize("times", [1, 12])
+def test_blanks_at_the_end_of_a_boundary_count_if_its_delimiters_have_them(times: int) -> None:
+    boundary = times * (string.ascii_letters + "'()+_,-./:=?  ")
+    almost = f"\r\n--{boundary[:-1]}\r\ntwo".encode()
+    content = f"--{boundary}\r\n\r\none".encode() + almost + f"\r\n--{boundary}--\r\n".encode()
+    found = read_alike(mail(f'multipart/mixed; boundary="{boundary}"', content))
+    assert [leaf.content for leaf in found.leaves.values()] == [b"one" + almost]
+    assert found.defects == ()
+
+
+def test_blanks_at_the_end_of_a_boundary_may_be_stripped_from_its_delimiters() -> None:
+    found = read_alike(mail('multipart/mixed; boundary="a  "', b"--a\r\n\r\none\r\n--a \r\n\r\ntwo\r\n--a--"))
+    assert [leaf.content for leaf in found.leaves.values()] == [b"one", b"two"]
 
 
 @pytest.mark.parametrize("boundary", [b"\xe4", b"=?utf-8?q?x?=", b" a"])

@@ -71,6 +71,19 @@ def test_a_text_with_a_name_is_the_body_if_there_is_no_other(disposition: bytes)
     assert roles(found) == {"1": "attachment"}
 
 
+@pytest.mark.parametrize("blank", [text(b" \r\n"), text(b"<p>&nbsp;</p>", b"html")])
+def test_a_text_with_a_name_precedes_a_blank_one_without(blank: bytes) -> None:
+    named = b"Content-Type: text/plain; name=a.txt\r\n\r\nHello."
+    assert process(multipart(blank, named)).bodies == {"text": b"Hello."}
+    assert parts_of(process(multipart(blank, named.replace(b"Hello.", b" ")))).popitem()[1] == ["1"]
+
+
+@pytest.mark.parametrize("field", [b"name='a b.pdf'", b"name=x\r\nContent-Disposition: inline; filename='a b.pdf'"])
+def test_single_quotes_around_a_file_name_are_not_part_of_it(field: bytes) -> None:
+    found = process(multipart(text(b"x"), b"Content-Type: application/pdf; " + field + b"\r\n\r\n%PDF-1.4"))
+    assert [each.filename for each in found.manifest.attachments] == ["a b.pdf"]
+
+
 def test_named_alternatives_are_the_bodies_if_there_is_no_other() -> None:
     parts = [
         b"Content-Type: text/plain; name=a.txt\r\n\r\nHello.",
@@ -126,6 +139,9 @@ def test_text_that_only_mentions_a_format_is_text() -> None:
     [
         (b"cid:logo@x", CID + b"Content-Disposition: attachment\r\n", "inline"),
         (b"CID:logo%40x", CID, "inline"),
+        (b"cid: logo@x", CID, "inline"),
+        (b"cid:<logo@x>", CID, "inline"),
+        (b"cid:&lt;logo@x&gt;", CID, "inline"),
         (b"cid:other@x", CID + b"Content-Disposition: inline\r\n", "attachment"),
         (b"", b"Content-Disposition: inline\r\n", "attachment"),
     ],
