@@ -60,6 +60,7 @@ OTHERS = (
     NAMES.incarnation,
     NAMES.last_success,
     NAMES.last_tick,
+    NAMES.latest_time,
     NAMES.rebuilt,
     NAMES.rejecting_sinks,
     NAMES.schedule,
@@ -139,7 +140,8 @@ class World:
         """Do all that is to be done, in processes that were started after the loss."""
         self.sink.verdict = lambda _: Outcome(Verdict.DELIVERED)
         self.clock.advance(60)
-        for _ in range(3):
+        # Restored messages, which have no Message-ID, are fetched once more and deleted in a later poll.
+        for _ in range(5):
             with self.process() as runtime:
                 runtime.ticker.tick(self.schedule)
                 for work in (runtime.ledger.mailboxes, runtime.ledger.messages, runtime.ledger.sinks):
