@@ -105,10 +105,20 @@ class SeenMessages(Protocol):
         """Remove the digests that are not in `keep`; return how many."""
         ...
 
-    def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
+    def incarnation(self) -> bytes:
+        """The id of the data as it is now; another one once any of it was lost."""
+        ...
+
+    def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord], incarnation: bytes) -> None:
         """Add records from a checkpoint, and mark all records of the mailbox as restored; it is known from then on.
 
         The ledger may have lost that a digest was forgotten, also of the records that it still has.
+
+        Args:
+            claim: on the mailbox.
+            records: of its checkpoint.
+            incarnation: what `incarnation` returned before the rebuild began. If the ledger has lost data since, the
+                mailbox stays unknown, because what was given back to it may be lost as well.
         """
         ...
 

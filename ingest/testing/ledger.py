@@ -126,6 +126,7 @@ class MemoryLedger(Ledger):
                 work.clear()
             self._events.clear()
             self._forget()
+            self._incarnation += 1
 
     def snapshot(self) -> Callable[[], None]:
         """Remember everything; the function returned brings it back, as after a crash that lost the last writes."""
@@ -287,12 +288,17 @@ class MemoryLedger(Ledger):
             return len(gone)
 
     @override
-    def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
+    def incarnation(self) -> bytes:
+        with self._lock:
+            return b"%d" % self._incarnation
+
+    @override
+    def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord], incarnation: bytes) -> None:
         with self._lock:
             self._check(self._mailboxes, claim)
             restored = {**records, **self._seen.get(claim.id, {})}
             self._seen[claim.id] = {digest: record.as_restored() for digest, record in restored.items()}
-            self._rebuilt[claim.id] = self._incarnation
+            self._rebuilt[claim.id] = int(incarnation)
 
     @override
     def unknown(self, mailboxes: Collection[str]) -> int:

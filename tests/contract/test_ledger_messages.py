@@ -108,7 +108,7 @@ def test_message_that_was_processed_before_is_only_seen(bench: LedgerBench) -> N
 def test_mailbox_is_known_only_after_a_restored_checkpoint(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     assert not bench.ledger.seen(BOX).known
-    bench.ledger.restore_seen(claim, {})
+    bench.ledger.restore_seen(claim, {}, bench.ledger.incarnation())
     assert bench.ledger.seen(BOX) == Seen({}, known=True)
     bench.lose()
     assert not bench.ledger.seen(BOX).known
@@ -118,7 +118,7 @@ def test_mailbox_is_known_only_after_a_restored_checkpoint(bench: LedgerBench) -
 
 def test_empty_seen_set_is_known(bench: LedgerBench) -> None:
     claim = claim_box(bench)
-    bench.ledger.restore_seen(claim, {})
+    bench.ledger.restore_seen(claim, {}, bench.ledger.incarnation())
     bench.ledger.register(claim, [registration(1)])
     assert bench.ledger.compact(claim, []) == 1
     assert bench.ledger.seen(BOX).known
@@ -143,7 +143,7 @@ def test_changes_count_only_changes_of_the_processed_messages(bench: LedgerBench
     assert changes() == 2
     bench.ledger.compact(claim, [digest(3)])
     assert changes() == 3
-    bench.ledger.restore_seen(claim, {digest(4): SeenRecord(1)})
+    bench.ledger.restore_seen(claim, {digest(4): SeenRecord(1)}, bench.ledger.incarnation())
     assert changes() == 3, "it comes from the checkpoint"
 
 
@@ -173,7 +173,7 @@ def test_stale_claim_registers_nothing(bench: LedgerBench, stale: Claim) -> None
     with pytest.raises(StaleClaimError):
         ledger.register(stale, [registration(1)])
     with pytest.raises(StaleClaimError):
-        ledger.restore_seen(stale, {digest(1): SeenRecord(5)})
+        ledger.restore_seen(stale, {digest(1): SeenRecord(5)}, ledger.incarnation())
     assert ledger.seen(BOX).records == {}
     assert ledger.unprocessed(BOX) == set()
     assert ledger.messages.members() == set()
@@ -217,9 +217,9 @@ def test_registering_a_message_again_opens_it_once(bench: LedgerBench) -> None:
 def test_seen_digest_keeps_its_first_second(bench: LedgerBench) -> None:
     """The time until deletion counts from the first registration."""
     claim = claim_box(bench)
-    bench.ledger.restore_seen(claim, {digest(1): SeenRecord(1_000)})
+    bench.ledger.restore_seen(claim, {digest(1): SeenRecord(1_000)}, bench.ledger.incarnation())
     bench.ledger.register(claim, [registration(1)])
-    bench.ledger.restore_seen(claim, {digest(1): SeenRecord(2_000)})
+    bench.ledger.restore_seen(claim, {digest(1): SeenRecord(2_000)}, bench.ledger.incarnation())
     assert bench.ledger.seen(BOX).records == {digest(1): SeenRecord(1_000)}
 
 
@@ -404,7 +404,9 @@ def test_restored_digests_have_their_seconds_and_replace_none(bench: LedgerBench
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])
     there = bench.ledger.seen(BOX).records
-    bench.ledger.restore_seen(claim, {digest(2): SeenRecord(2_000_000_000), digest(3): SeenRecord(17)})
+    bench.ledger.restore_seen(
+        claim, {digest(2): SeenRecord(2_000_000_000), digest(3): SeenRecord(17)}, bench.ledger.incarnation()
+    )
     assert bench.ledger.seen(BOX).records == {
         **there,
         digest(2): SeenRecord(2_000_000_000),

@@ -24,11 +24,23 @@ def test_mailbox_is_unknown_until_its_seen_set_exists(bench: LedgerBench) -> Non
     bench.ledger.mailboxes.add(["a", "b"])
     first, _ = bench.ledger.mailboxes.claim(2, LONG)
     assert bench.ledger.unknown(["a", "b"]) == 2
-    bench.ledger.restore_seen(first, {})
+    bench.ledger.restore_seen(first, {}, bench.ledger.incarnation())
     assert bench.ledger.unknown(["a", "b"]) == 1
     assert bench.ledger.unknown([]) == 0
     bench.lose()
     assert bench.ledger.unknown(["a", "b"]) == 2
+
+
+def test_mailbox_stays_unknown_if_the_ledger_lost_data_while_it_was_rebuilt(bench: LedgerBench) -> None:
+    bench.ledger.mailboxes.add(["a"])
+    incarnation = bench.ledger.incarnation()
+    bench.lose()
+    bench.ledger.mailboxes.add(["a"])
+    (claim,) = bench.ledger.mailboxes.claim(1, LONG)
+    bench.ledger.restore_seen(claim, {}, incarnation)
+    assert bench.ledger.unknown(["a"]) == 1
+    bench.ledger.restore_seen(claim, {}, bench.ledger.incarnation())
+    assert bench.ledger.unknown(["a"]) == 0
 
 
 def test_republished_events_are_appended_to_the_stream(bench: LedgerBench) -> None:

@@ -99,8 +99,8 @@ def test_seen_set_that_grew_slowly_has_little_unused_memory(
 
 
 def test_restoring_known_digests_adds_nothing(client: Redis, ledger: RedisLedger, claim: Claim) -> None:
-    ledger.restore_seen(claim, dict.fromkeys(digests(5), SeenRecord(1)))
-    ledger.restore_seen(claim, dict.fromkeys(digests(6), SeenRecord(2)))
+    ledger.restore_seen(claim, dict.fromkeys(digests(5), SeenRecord(1)), ledger.incarnation())
+    ledger.restore_seen(claim, dict.fromkeys(digests(6), SeenRecord(2)), ledger.incarnation())
     assert client.strlen(NAMES.seen(BOX)) == 6 * 42
     assert ledger.seen(BOX).records == {
         **dict.fromkeys(digests(6), SeenRecord(2)),
@@ -131,7 +131,7 @@ def test_ledger_that_crashed_does_not_trust_its_data(tmp_path: Path) -> None:
         with closing(ledger):
             ledger.mailboxes.add([BOX])
             (claim,) = ledger.mailboxes.claim(1, 60.0)
-            ledger.restore_seen(claim, {})
+            ledger.restore_seen(claim, {}, ledger.incarnation())
             assert ledger.seen(BOX).known
             assert not ledger.unknown([BOX])
         valkey.kill()

@@ -317,7 +317,7 @@ def test_embedded_ledger_trusts_its_data_only_if_it_was_ended_in_order(
     with closing(ledger):
         ledger.mailboxes.add(["a"])
         (claim,) = ledger.mailboxes.claim(1, 60.0)
-        ledger.restore_seen(claim, {})
+        ledger.restore_seen(claim, {}, ledger.incarnation())
     if number is signal.SIGKILL:
         pid = embedded._pid()
         assert pid is not None

@@ -210,12 +210,16 @@ class RedisLedger(Ledger):
                 return len(seen) - len(kept)
 
     @override
-    def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
+    def incarnation(self) -> bytes:
+        return self._incarnation.read(now=True)
+
+    @override
+    def restore_seen(self, claim: Claim, records: Mapping[bytes, SeenRecord], incarnation: bytes) -> None:
         restored = {**records, **self.seen(claim.id).records}
         packed = pack_records((digest, record.as_restored()) for digest, record in restored.items())
         keys = [self._mailboxes.fences, self._names.seen(claim.id), self._names.rebuilt]
         keys += [self._names.unprocessed(claim.id), self._names.unprocessed_counts]
-        self._fenced("restore_seen", keys, (claim.id, claim.fence, packed, self._incarnation.read()))
+        self._fenced("restore_seen", keys, (claim.id, claim.fence, packed, incarnation))
 
     @override
     def unknown(self, mailboxes: Collection[str]) -> int:

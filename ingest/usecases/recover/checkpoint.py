@@ -31,17 +31,18 @@ class Checkpoints:
     layout: Layout
     ledger: SeenMessages
 
-    def restore(self, mailbox: Mailbox, claim: Claim) -> dict[bytes, SeenRecord]:
+    def restore(self, mailbox: Mailbox, claim: Claim, incarnation: bytes) -> dict[bytes, SeenRecord]:
         """Restore the seen set of a mailbox from its checkpoint; returns its records.
 
-        Messages that are not in the checkpoint are fetched again and recognised by their content.
+        Messages that are not in the checkpoint are fetched again and recognised by their content. `incarnation` is
+        that of the ledger when the rebuild began.
 
         Raises:
             StoreError: the checkpoint cannot be read now.
             LedgerError: the ledger is unavailable, or the claim is lost.
         """
         done = self._read(mailbox)
-        self.ledger.restore_seen(claim, done)
+        self.ledger.restore_seen(claim, done, incarnation)
         if done:
             log.warning("seen.restored", mailbox=mailbox.id, listed=len(done))
         return done

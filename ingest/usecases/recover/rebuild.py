@@ -113,6 +113,7 @@ class Rebuilder:
             StoreError: the store is unavailable; nothing is lost, and another poll starts over.
             LedgerError: the ledger is unavailable, or the claim is lost.
         """
+        incarnation = self.ledger.incarnation()
         survey = self._survey(mailbox, lease, listen)
         self._forget_purged(survey, lease)
         republished: set[str] = set()
@@ -129,7 +130,7 @@ class Rebuilder:
             reopened += self.ledger.register(lease.claim, registrations)
         if republished or reopened:
             log.warning("mailbox.rebuilt", mailbox=mailbox.id, republished=len(republished), reopened=reopened)
-        done = self.checkpoints.restore(mailbox, lease.claim)
+        done = self.checkpoints.restore(mailbox, lease.claim, incarnation)
         return Rebuilt(done, frozenset(republished), reopened, survey.messages)
 
     def _forget_purged(self, survey: _Survey, lease: Lease) -> None:

@@ -70,7 +70,7 @@ def test_partly_lost_ledger_is_completed() -> None:
         b.ledger.lose()
         claim = b.ledger.mailboxes.claim_one("a", 60)
         assert claim is not None
-        b.ledger.restore_seen(claim, seen)
+        b.ledger.restore_seen(claim, seen, b.ledger.incarnation())
         b.ledger.mailboxes.release(claim, 0.0)
         found = reconcile(b)["a"]
         assert (found.messages, found.reopened) == (4, 0)
