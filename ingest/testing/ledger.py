@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,8 @@ from typing_extensions import override
 
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger
-from ingest.ports.schedule import ANNOUNCED_FOR, ClockStep, Precedence
 from ingest.ports.seen import Seen
-from ingest.testing.eventlog import MemoryEventLog
-from ingest.testing.workset import MemoryWorkSet
+from ingest.testing.schedule import MemorySchedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,32 +19,16 @@ if TYPE_CHECKING:
     from ingest.domain.events import Event
     from ingest.domain.message import FailedMessage, OpenMessage
     from ingest.domain.seen import SeenRecord
-    from ingest.ports.claims import Claim, WorkSet
+    from ingest.ports.claims import Claim
     from ingest.ports.ledger import LedgerProblem
     from ingest.ports.seen import Registration
     from ingest.ports.slots import LastLogin, Refusal
     from ingest.ports.status import MailboxStatus, Memory
     from ingest.ports.troubled import TroubledMessage
     from ingest.testing.eventlog import MemoryEventLog
+    from ingest.testing.workset import MemoryWorkSet
 
 
-# What is not in the server's memory, or brings its own snapshot.
-_LASTING = frozenset(
-    {
-        "_clock",
-        "_events",
-        "_incarnation",
-        "_lock",
-        "_mailboxes",
-        "_messages",
-        "_sinks",
-        "found_problems",
-        "mailboxes",
-        "messages",
-        "server_memory",
-        "sinks",
-    }
-)
 # What `MemoryLedger.evict` can lose by itself.
 EVICTABLE = (
     "changes",
@@ -64,7 +45,7 @@ EVICTABLE = (
 )
 
 
-class MemoryLedger(Ledger):
+class MemoryLedger(MemorySchedule, Ledger):
     """A `Ledger` for one process.
 
     Args:
@@ -77,19 +58,14 @@ class MemoryLedger(Ledger):
     """
 
     def __init__(self, clock: Callable[[], float], events: MemoryEventLog) -> None:
-        self._clock = clock
-        self._events = events
-        self._lock = threading.RLock()
-        self._mailboxes, self._messages, self._sinks = (MemoryWorkSet(clock) for _ in range(3))
-        self.mailboxes: WorkSet = self._mailboxes
-        self.messages: WorkSet = self._messages
-        self.sinks: WorkSet = self._sinks
         self._incarnation = 0
         self.server_memory: Memory | None = None
         self.found_problems: list[LedgerProblem] = []
-        self._forget()
+        super().__init__(clock, events)
 
+    @override
     def _forget(self) -> None:
+        super()._forget()
         self._seen: dict[str, dict[bytes, SeenRecord]] = {}
         self._deleted: dict[str, dict[bytes, SeenRecord]] = {}
         self._rebuilt: dict[str, int] = {}
@@ -103,13 +79,6 @@ class MemoryLedger(Ledger):
         self._refusals: dict[str, tuple[Refusal, float]] = {}
         self._last_logins: dict[str, LastLogin] = {}
         self._troubled: dict[str, list[TroubledMessage]] = {}
-        self._paused: dict[str, float] = {}
-        self._throttled: dict[str, float] = {}
-        self._schedule = ""
-        self._last_epoch = 0
-        self._newest: tuple[int, str, float] = (0, "", 0.0)  # epoch, digest, when it was announced
-        self._last_tick: float | None = None
-        self._clock_step: ClockStep | None = None
 
     def restart(self) -> None:
         """Come back after a crash or a failover: nobody can tell whether the last writes are there."""
@@ -133,7 +102,7 @@ class MemoryLedger(Ledger):
         with self._lock:
             works = [work.snapshot() for work in (self._mailboxes, self._messages, self._sinks)]
             restores = [*works, self._events.snapshot()]
-            state = {name: _copied(value) for name, value in vars(self).items() if name not in _LASTING}
+            state = {name: _copied(value) for name, value in vars(self).items() if name not in self._lasting}
 
         def restore() -> None:
             with self._lock:
@@ -168,72 +137,6 @@ class MemoryLedger(Ledger):
     @override
     def problems(self) -> list[LedgerProblem]:
         return list(self.found_problems)
-
-    @override
-    def announce(self, digest: str, epoch: int = 0, silence: float = ANNOUNCED_FOR) -> Precedence:
-        with self._lock:
-            newest, of_newest, announced = self._newest
-            if digest == of_newest:
-                epoch = max(epoch, newest)
-            if epoch == 0:
-                epoch = self._last_epoch = max(self._last_epoch + 1, int(self._clock() * 1_000_000))
-            if epoch < newest and abs(self._clock() - announced) <= silence:
-                return Precedence(epoch, newest=False)
-            self._newest = epoch, digest, self._clock()
-            return Precedence(epoch, newest=True)
-
-    @override
-    def schedule_mailboxes(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
-        return self._reschedule(self._mailboxes, epoch, drop, add)
-
-    @override
-    def schedule_sinks(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
-        return self._reschedule(self._sinks, epoch, drop, add)
-
-    def _reschedule(self, work: MemoryWorkSet, epoch: int, drop: Collection[str], add: Collection[str]) -> bool:
-        with self._lock:
-            if epoch < self._newest[0]:
-                return False
-            work.drop(drop)
-            work.add(add)
-            return True
-
-    @override
-    def schedule_digest(self) -> str:
-        return self._schedule
-
-    @override
-    def set_schedule_digest(self, digest: str) -> None:
-        self._schedule = digest
-
-    @override
-    def pause(self, mailbox: str) -> bool:
-        with self._lock:
-            new = mailbox not in self._paused
-            self._paused.setdefault(mailbox, self._clock())
-            return new
-
-    @override
-    def resume(self, mailbox: str) -> bool:
-        with self._lock:
-            return self._paused.pop(mailbox, None) is not None
-
-    @override
-    def paused(self) -> dict[str, float]:
-        with self._lock:
-            return dict(self._paused)
-
-    @override
-    def is_paused(self, mailbox: str) -> bool:
-        return mailbox in self._paused
-
-    @override
-    def unschedule(self, claim: Claim) -> bool:
-        with self._lock:
-            if claim.id not in self._paused or not self._mailboxes.holds(claim):
-                return False
-            self._mailboxes.drop([claim.id])
-            return True
 
     @override
     def seen(self, mailbox: str) -> Seen:
@@ -445,38 +348,6 @@ class MemoryLedger(Ledger):
     def statuses(self) -> dict[str, MailboxStatus]:
         with self._lock:
             return dict(self._statuses)
-
-    @override
-    def throttle(self, what: str, seconds: float) -> bool:
-        with self._lock:
-            if 0 < self._throttled.get(what, 0.0) - self._clock() <= seconds:
-                return False
-            self._throttled[what] = self._clock() + seconds
-            return True
-
-    @override
-    def record_tick(self) -> float | None:
-        with self._lock:
-            works = (self._mailboxes, self._messages, self._sinks, *self._events.all_retrying())
-            now, last = self._clock(), max(self._last_tick or 0.0, *(work.latest for work in works))
-            self._last_tick = now
-            for work in works:
-                work.latest = now
-            if last - now <= 1.0:
-                return None
-            known = self._clock_step or ClockStep(now, last)
-            self._clock_step = ClockStep(min(known.earliest, now), max(known.latest, last))
-            for work in works:
-                work.move_back(last - now)
-            return now
-
-    @override
-    def clock_step(self) -> ClockStep | None:
-        return self._clock_step
-
-    @override
-    def last_tick(self) -> float | None:
-        return self._last_tick
 
     @override
     def oldest_open(self) -> float | None:

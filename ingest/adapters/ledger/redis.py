@@ -10,13 +10,13 @@ from typing_extensions import override
 
 from ingest.adapters.ledger import preconditions
 from ingest.adapters.ledger.incarnation import Incarnation
-from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
+from ingest.adapters.ledger.schedule import RedisSchedule
+from ingest.adapters.ledger.workset import milliseconds
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.domain.seen import SeenRecord, pack_records, unpack_records
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger, LedgerProblem, Severity
-from ingest.ports.schedule import ANNOUNCED_FOR, ClockStep, Precedence
 from ingest.ports.seen import Seen
 from ingest.ports.slots import LastLogin, Refusal
 from ingest.ports.status import MailboxStatus, Memory
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ingest.adapters.ledger.connection import RedisConnection
     from ingest.domain.events import Event
-    from ingest.ports.claims import Claim, WorkSet
+    from ingest.ports.claims import Claim
     from ingest.ports.seen import Registration
 
 _STALE = -1
@@ -38,19 +38,12 @@ _LAST_LOGIN = TypeAdapter(LastLogin)
 _TROUBLED = TypeAdapter(list[TroubledMessage])
 
 
-class RedisLedger(Ledger):
+class RedisLedger(RedisSchedule, Ledger):
     """A `Ledger` in Redis or Valkey. Every step that must be atomic is one Lua script; `Names` lists the keys."""
 
     def __init__(self, connection: RedisConnection) -> None:
-        self._connection = connection
-        self._names = connection.names
-        self._mailboxes = RedisWorkSet(connection, self._names.mailboxes)
+        super().__init__(connection)
         self._incarnation = Incarnation(connection)
-        self._messages = RedisWorkSet(connection, self._names.messages)
-        self.mailboxes: WorkSet = self._mailboxes
-        self.messages: WorkSet = self._messages
-        self._sinks = RedisWorkSet(connection, self._names.sinks)
-        self.sinks: WorkSet = self._sinks
 
     @override
     def close(self) -> None:
@@ -73,57 +66,6 @@ class RedisLedger(Ledger):
         if refused is not None and all(problem.severity is Severity.WARNING for problem in found):
             found.append(LedgerProblem(Severity.FAILURE, "write_refused", refused))
         return found
-
-    @override
-    def announce(self, digest: str, epoch: int = 0, silence: float = ANNOUNCED_FOR) -> Precedence:
-        arguments = (digest, epoch, milliseconds(silence))
-        given, newest = self._connection.run("announce", [self._names.configuration], arguments)
-        return Precedence(int(given), bool(newest))
-
-    @override
-    def schedule_mailboxes(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
-        return self._reschedule(self._mailboxes, epoch, drop, add)
-
-    @override
-    def schedule_sinks(self, epoch: int, *, drop: Collection[str], add: Collection[str]) -> bool:
-        return self._reschedule(self._sinks, epoch, drop, add)
-
-    def _reschedule(self, work: RedisWorkSet, epoch: int, drop: Collection[str], add: Collection[str]) -> bool:
-        keys = [self._names.configuration, *work.keys]
-        return bool(self._connection.run("reschedule", keys, (epoch, len(drop), *drop, *add)))
-
-    @override
-    def schedule_digest(self) -> str:
-        return (self._connection.call("GET", self._names.schedule) or b"").decode()
-
-    @override
-    def set_schedule_digest(self, digest: str) -> None:
-        self._connection.call("SET", self._names.schedule, digest)
-
-    @override
-    def pause(self, mailbox: str) -> bool:
-        second, _ = self._connection.call("TIME")
-        return bool(self._connection.call("HSETNX", self._names.paused, mailbox, second))
-
-    @override
-    def resume(self, mailbox: str) -> bool:
-        return bool(self._connection.call("HDEL", self._names.paused, mailbox))
-
-    @override
-    def paused(self) -> dict[str, float]:
-        return {
-            mailbox.decode(): float(since)
-            for mailbox, since in self._connection.call("HGETALL", self._names.paused).items()
-        }
-
-    @override
-    def is_paused(self, mailbox: str) -> bool:
-        return bool(self._connection.call("HEXISTS", self._names.paused, mailbox))
-
-    @override
-    def unschedule(self, claim: Claim) -> bool:
-        keys = [*self._mailboxes.keys, self._names.paused]
-        return bool(self._connection.run("unschedule", keys, (claim.id, claim.fence)))
 
     @override
     def seen(self, mailbox: str) -> Seen:
@@ -350,29 +292,6 @@ class RedisLedger(Ledger):
             ("HGETALL", self._names.last_success),
         )
         return {mailbox.decode(): _status(text, successes.get(mailbox)) for mailbox, text in texts.items()}
-
-    @override
-    def throttle(self, what: str, seconds: float) -> bool:
-        return bool(self._connection.run("throttle", [self._names.throttle(what)], [max(1, milliseconds(seconds))]))
-
-    @override
-    def record_tick(self) -> float | None:
-        rejecting = self._connection.call("SMEMBERS", self._names.rejecting_sinks)
-        retrying = (RedisWorkSet(self._connection, self._names.retrying(sink.decode())) for sink in rejecting)
-        works = (self._mailboxes, self._messages, self._sinks, *retrying)
-        keys = [self._names.last_tick, self._names.clock_step, self._names.latest_time]
-        back_to = self._connection.run("tick", [*keys, *(key for one in works for key in (one.due, one.claimed))])
-        return None if back_to is None else int(back_to) / 1000
-
-    @override
-    def clock_step(self) -> ClockStep | None:
-        earliest, latest = self._connection.call("HMGET", self._names.clock_step, "earliest", "latest")
-        return None if earliest is None else ClockStep(int(earliest) / 1000, int(latest) / 1000)
-
-    @override
-    def last_tick(self) -> float | None:
-        tick = self._connection.call("GET", self._names.last_tick)
-        return None if tick is None else float(tick)
 
     @override
     def oldest_open(self) -> float | None:
