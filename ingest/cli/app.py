@@ -171,6 +171,7 @@ def parse(
         Path | None,
         typer.Option(metavar="DIR", help="Write attachments to this folder; never overwrites.", show_default=False),
     ] = None,
+    *,
     as_json: JsonOption = False,
     authserv_id: Annotated[
         str | None,
@@ -178,14 +179,26 @@ def parse(
             metavar="NAME", help="Trust Authentication-Results fields of this mail server.", show_default=False
         ),
     ] = None,
+    trusted_hops: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=20,
+            help="Believe Delivered-To and other trace fields down to the Nth Received field (default: 1).",
+            show_default=False,
+        ),
+    ] = None,
     dkim: Annotated[bool, typer.Option("--dkim", help="Verify DKIM signatures; queries the DNS.")] = False,
 ) -> None:
     """Show what mail files contain, as a tree, or with --json as one manifest a line. Needs no configuration."""
     from ingest.adapters.dkim import published_keys
     from ingest.cli.parse import parse_files
+    from ingest.mime.envelope import Trust
 
     keys = published_keys() if dkim else None
-    sys.exit(parse_files(files, extract, as_json=as_json, authserv_id=authserv_id, keys=keys))
+    trust = Trust(authserv_id, trusted_hops)
+    sys.exit(parse_files(files, extract, as_json=as_json, trust=trust, keys=keys))
 
 
 @config_app.command("schema", epilog="Example: mailhaul config schema > mailhaul.schema.json")

@@ -10,6 +10,7 @@ import typer
 from ingest.cli.common import FAILED, UNUSABLE, print_error, print_lines, printable
 from ingest.cli.mailfile import STANDARD_INPUT, Extraction, NoMailError, parsed
 from ingest.errors import MailhaulError
+from ingest.mime.envelope import Trust
 from ingest.usecases.process.authentication import Authenticator
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def parse_files(
     extract: Path | None,
     *,
     as_json: bool,
-    authserv_id: str | None = None,
+    trust: Trust | None = None,
     keys: DkimKeys | None = None,
 ) -> int:
     """Print what each file contains; return the exit code.
@@ -37,10 +38,10 @@ def parse_files(
         files: raw mail; `-` is standard input.
         extract: folder to write attachments to, if any.
         as_json: print one manifest a line instead of a tree.
-        authserv_id: mail server whose Authentication-Results are trusted.
+        trust: whose Authentication-Results and trace fields are believed; None for the default.
         keys: public keys for DKIM signatures; None to verify none.
     """
-    authenticator = Authenticator(lambda _: authserv_id, keys, _DKIM_BYTES)
+    authenticator = Authenticator(lambda _: trust or Trust(), keys, _DKIM_BYTES)
     extraction = Extraction(extract, apart=len(files) > 1) if extract else None
     codes = {0}
     for number, file in enumerate(files):

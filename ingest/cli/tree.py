@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ingest.domain.manifest import Address, Authentication, Body, Headers, Manifest
+    from ingest.domain.manifest import Address, Authentication, Automatic, Body, Headers, Manifest
 
 _DIM, _ODD = "bright_black", "yellow"
 _ADDRESSES = 5
@@ -99,6 +99,10 @@ def _rows(manifest: Manifest) -> Iterator[tuple[str, Text]]:
     if manifest.received_at is not None and manifest.received_at != headers.date:
         yield "received", Text(str(manifest.received_at))
     yield "key", Text(manifest.message_key)
+    if manifest.envelope is not None and manifest.envelope.recipients:
+        yield "delivered to", Text(printable(", ".join(each.address for each in manifest.envelope.recipients)))
+    if manifest.automatic is not None:
+        yield "automatic", _automatic(manifest.automatic)
     if manifest.authentication is not None:
         yield from _authentication(manifest.authentication)
     if manifest.parse.defects:
@@ -114,7 +118,12 @@ def _fields(headers: Headers) -> Iterator[tuple[str, str | None]]:
     yield "date", str(headers.date) if headers.date else None
     yield "id", headers.message_id
     yield "list", headers.list_id
-    yield "automatic", headers.auto_submitted
+
+
+def _automatic(found: Automatic) -> Text:
+    about = [detail for detail in (found.recipient, found.status) if detail]
+    text = Text(printable(" · ".join([found.kind, *about])))
+    return text.append(f"  {', '.join(found.reasons)}", _DIM)
 
 
 def _addresses(addresses: Sequence[Address]) -> str:

@@ -26,6 +26,7 @@ _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 PREFIX_PATTERN = rf"^{_SEGMENT}(/{_SEGMENT}){{0,7}}$"
 _NOT_IN_HOSTS = re.compile(r"[\x00-\x20\x7f/@\[\]?#]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HEADER_NAME = re.compile(r"[!-)+-9;-~]{1,76}\*?")
 _POLICY_FORMS = "write `keep`, `delete`, or {delete_after: 30d}"
 REDIS_SCHEMES = frozenset({"redis", "rediss", "valkey", "valkeys", "unix"})
 BROKER_SCHEMES = REDIS_SCHEMES | {"amqp", "amqps"}
@@ -146,6 +147,12 @@ def _policy_schema() -> dict[str, Any]:
     return {"anyOf": [{"enum": ["keep", "delete"]}, after]}
 
 
+def _header_name(value: str) -> str:
+    if not _HEADER_NAME.fullmatch(value):
+        raise ValueError("write the name of a header field, such as X-Spam-Flag, or X-Spam-* for several")
+    return value.lower()
+
+
 FilePath = Annotated[Path, AfterValidator(_absolute)]
 Host = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -153,6 +160,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Line = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_one_line)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Labels = Annotated[
     dict[Annotated[str, Field(pattern=NAME_PATTERN)], Annotated[str, Field(max_length=256)]], Field(max_length=32)

@@ -187,6 +187,10 @@ class DefaultsSection(Section):
     authserv_id: Line | None = None
     """Name under which the receiving mail server writes Authentication-Results. Only fields of this name are read, as
     a sender can forge any other."""
+    trusted_hops: Annotated[int, Field(ge=0, le=20)] | None = None
+    """How many Received fields from the top were written by servers of yours or of your provider. Down to there
+    Delivered-To, Return-Path and their like count as the message's `envelope`; a sender can forge what is below. By
+    default the hop that `authserv_id` names, else one; `0` believes none."""
     limits: LimitsSection = LimitsSection()
     """The maximum cost of a mailbox."""
     deadlines: DeadlinesSection = DeadlinesSection()

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from ingest.config.fields import (
     REDIS_SCHEMES,
     FilePath,
+    HeaderName,
     Host,
     HttpUrl,
     Line,
@@ -101,6 +102,9 @@ class ParseSection(Section):
     """Maximum number of MIME parts of a message. Further parts are kept in the raw message only."""
     depth: Annotated[int, Field(ge=1, le=1000)] = 50
     """Maximum nesting of MIME parts and containers. What is nested deeper stays inside its container."""
+    headers: Annotated[list[HeaderName], Field(max_length=32)] = Field(default_factory=list)
+    """Header fields to list in manifests as `headers.extra`, such as `X-Spam-Flag`, or `X-Spam-*` for all that begin
+    like it. At most 32 fields with 8 values of 998 characters each; an event that grows too large leaves them out."""
     dkim: bool = False
     """Verify DKIM signatures. Off, as it queries the DNS and needs an extra: `pip install 'mailhaul[dkim]'`."""
     dkim_bytes: Size = 32 * 2**20

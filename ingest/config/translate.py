@@ -44,6 +44,7 @@ def _mailbox(section: MailboxSection, defaults: DefaultsSection) -> Mailbox:
         labels={**defaults.labels, **section.labels},
         prefix=section.prefix,
         authserv_id=section.authserv_id or defaults.authserv_id,
+        trusted_hops=defaults.trusted_hops if section.trusted_hops is None else section.trusted_hops,
     )
 
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - pydantic resolves it at run time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,15 @@ MAX_EVENT_ATTACHMENTS = 32
 # Reserved for a traceparent, so that the content of an event does not depend on whether it is traced.
 _TRACEPARENT_BYTES = 128
 _ROOM = MAX_EVENT_BYTES - _TRACEPARENT_BYTES
+# Header fields that an event loses when it is too large without its attachments, those that say least first.
+_FIRST_FIELDS_TO_GO: dict[str, Any] = {
+    **{name: [] for name in ("to", "cc", "bcc", "reply_to", "references", "list_unsubscribe")},
+    "resent": None,
+    "extra": {},
+}
+_NEXT_FIELDS_TO_GO = dict.fromkeys(
+    ("in_reply_to", "list_id", "auto_submitted", "sender", "precedence", "thread_index"), None
+)
 
 
 class EventType(StrEnum):
@@ -82,8 +91,8 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime, tracep
         event_type: what happened.
         manifest: becomes `data`. Above 32 attachments, or 60 KiB in all, only the first attachments are kept, and
             `attachments_truncated` is set; the object named by `manifest` has all of them. An event that is still too
-            large loses recipients, references and bodies, then all authors but the first and the authentication
-            results, then labels.
+            large loses recipients, references, extra fields and bodies, then all authors but the first, the
+            envelope, the authentication results and what made it automatic, then labels.
         time: when it happened (timezone-aware).
         traceparent: of the step that made the event, for CloudEvents' distributed tracing extension. It says nothing
             about the message; a repeated event may have another one or none.
@@ -145,13 +154,13 @@ def _cuts(manifest: Manifest) -> Iterator[Manifest]:
         if keep == 0:
             break
         keep //= 2
-    headers = manifest.headers.model_copy(update={"to": [], "cc": [], "reply_to": [], "references": []})
-    least = _with_attachments(manifest.model_copy(update={"headers": headers, "bodies": []}), 0)
+    headers = manifest.headers.model_copy(update=_FIRST_FIELDS_TO_GO)
+    automatic = manifest.automatic and manifest.automatic.model_copy(update={"recipients": []})
+    least = manifest.model_copy(update={"headers": headers, "automatic": automatic, "bodies": []})
+    least = _with_attachments(least, 0)
     yield least
-    headers = headers.model_copy(
-        update={"from_": headers.from_[:1], "in_reply_to": None, "list_id": None, "auto_submitted": None}
-    )
-    least = least.model_copy(update={"headers": headers, "authentication": None})
+    headers = headers.model_copy(update={"from_": headers.from_[:1], **_NEXT_FIELDS_TO_GO})
+    least = least.model_copy(update={"headers": headers, "envelope": None, "authentication": None, "automatic": None})
     yield least
     yield least.model_copy(update={"mailbox": least.mailbox.model_copy(update={"labels": {}})})
 

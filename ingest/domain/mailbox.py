@@ -172,6 +172,7 @@ class Mailbox:
     """One POP3 maildrop with its server, schedule and policy. `id` never changes.
 
     `authserv_id` is the mail server whose Authentication-Results are trusted; None if there is none.
+    `trusted_hops` is how many Received fields from the top are; None for the default.
     """
 
     id: str
@@ -184,6 +185,7 @@ class Mailbox:
     labels: Mapping[str, str] = field(default_factory=dict)
     prefix: str | None = None
     authserv_id: str | None = None
+    trusted_hops: int | None = None
 
     @property
     def folder(self) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.domain.manifest import Headers
 from ingest.mime.dates import received_at
 from ingest.mime.events import MessageEnded
-from ingest.mime.headers import parse_headers
+from ingest.mime.headers import MessageHeader, parse_headers
 from ingest.mime.limits import MimeLimits
 from ingest.mime.scanner import Scanner
 from ingest.mime.tally import Tally
@@ -55,4 +54,4 @@ def parse(
                 yield from scanner.feed(chunk[at : at + _PIECE])
     yield from scanner.close()
     if nested:
-        yield MessageEnded(Headers(), tally.status, tally.defects)
+        yield MessageEnded(MessageHeader(b"", limits), tally.status, tally.defects)

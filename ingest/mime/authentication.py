@@ -68,6 +68,11 @@ def authentication_results(head: bytes, authserv_id: str) -> list[Authentication
     return found
 
 
+def is_of_server(value: bytes, authserv_id: str) -> bool:
+    """Return whether an Authentication-Results field names a server as its author."""
+    return len(value) <= _FIELD_BYTES and _is_from(_statements(value.decode("utf-8", "replace"))[0], authserv_id)
+
+
 def _fields(head: bytes) -> Fields:
     end = _END_OF_HEADER.search(head)
     return split_fields(head[: end.start() + 1] if end else head, MimeLimits(), set())

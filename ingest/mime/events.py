@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ingest.mime.defects import codes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from ingest.domain.manifest import Headers, Role, Status
     from ingest.mime.defects import Defect
+    from ingest.mime.fields import Fields
+    from ingest.mime.headers import MessageHeader
 
 
 class PartBegun(NamedTuple):
@@ -67,7 +69,7 @@ class MessageEnded:
     """The end of the message. Its header fields are decoded when they are asked for the first time.
 
     Args:
-        headers: of the message, or what decodes them and adds to a set of defects.
+        header: of the message.
         status: see below.
         defects: those of the message.
         skipped: see below.
@@ -77,24 +79,30 @@ class MessageEnded:
         skipped: bytes that are neither blank nor in a field or part, by the code that reports them.
     """
 
-    __slots__ = ("_defects", "_headers", "skipped", "status")
+    __slots__ = ("_defects", "_header", "_headers", "skipped", "status")
 
     def __init__(
         self,
-        headers: Headers | Callable[[set[Defect]], Headers],
+        header: MessageHeader,
         status: Status,
         defects: Collection[Defect] = (),
         skipped: Mapping[str, int] = NO_BYTES,
     ) -> None:
-        self._headers, self._defects = headers, set(defects)
+        self._header, self._defects = header, set(defects)
+        self._headers: Headers | None = None
         self.status, self.skipped = status, skipped
 
     @property
     def headers(self) -> Headers:
         """Those of the message itself."""
-        if callable(self._headers):
-            self._headers = self._headers(self._defects)
+        if self._headers is None:
+            self._headers = self._header.decode(self._defects)
         return self._headers
+
+    @property
+    def fields(self) -> Fields:
+        """All fields of the header, in order."""
+        return self._header.fields(self._defects)
 
     @property
     def defects(self) -> tuple[str, ...]:
@@ -104,7 +112,7 @@ class MessageEnded:
 
     def partial(self) -> MessageEnded:
         """Return the same event with the status `partial`."""
-        return MessageEnded(self._headers, "partial", self._defects, self.skipped)
+        return MessageEnded(self._header, "partial", self._defects, self.skipped)
 
 
 MimeEvent = PartBegun | PartData | PartEnded | MessageEnded

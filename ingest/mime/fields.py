@@ -60,6 +60,10 @@ class Fields:
     def __iter__(self) -> Iterator[Field]:
         return (Field(name.decode("ascii").lower(), _unfolded(value)) for name, value in self._pairs)
 
+    def tops(self, most: int) -> Iterator[Field]:
+        """Yield so many fields from the top."""
+        return (Field(name.decode("ascii").lower(), _unfolded(value)) for name, value in self._pairs[:most])
+
     def first(self, name: bytes) -> bytes | None:
         """Return the value of the first field of this name, or None."""
         return self.firsts((name,))[0]

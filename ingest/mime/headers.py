@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ingest.domain.manifest import Headers
+from ingest.domain.manifest import Headers, Resent
 from ingest.mime.addresses import parse_addresses
 from ingest.mime.dates import parse_date
 from ingest.mime.defects import Defect
@@ -16,27 +16,80 @@ from ingest.mime.limits import MimeLimits
 from ingest.mime.text import clean, decode_header
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from ingest.domain.manifest import Importance
 
 _ID = re.compile(rb"<[^<>\s]{1,998}>")
 _NAMES = (
     *(b"date", b"message-id", b"subject", b"from", b"to", b"cc", b"reply-to"),
     *(b"in-reply-to", b"references", b"auto-submitted", b"list-id", b"content-type"),
 )
+_FEW_NAMES = (  # that most messages lack
+    *(b"sender", b"bcc", b"precedence", b"list-unsubscribe", b"thread-index"),
+    *(b"importance", b"priority", b"x-priority", b"x-msmail-priority"),
+)
+_FEW = frozenset(_FEW_NAMES)
+_RESENT = frozenset({b"resent-from", b"resent-to", b"resent-date", b"resent-message-id", b"resent-sender"})
+_URL = re.compile(rb"<\s*((?:https?|mailto):[^<>\s]{1,990})\s*>", re.IGNORECASE)
+_MOST_URLS = 4
+# RFC 2156's Importance and Priority, and X-Priority of Outlook and Eudora, which counts from 1, the highest.
+_IMPORTANCE: dict[bytes, Importance] = {
+    b"high": "high",
+    b"urgent": "high",
+    b"1": "high",
+    b"2": "high",
+    b"normal": "normal",
+    b"3": "normal",
+    b"low": "low",
+    b"non-urgent": "low",
+    b"4": "low",
+    b"5": "low",
+}
+_EXTRA_FIELDS, _EXTRA_VALUES = 32, 8
 _RESPONDERS = frozenset({b"x-autoreply", b"x-autorespond", b"x-autoresponse"})
 
 
-def parse_headers(head: bytes) -> Headers:
-    """Return the headers of a message of which only the header was fetched."""
+def read_header(head: bytes) -> MessageHeader:
+    """Return the header of a message of which nothing else was read.
+
+    Args:
+        head: the beginning of the message; what is behind the first blank line does not count.
+    """
     limits = MimeLimits()
-    defects: set[Defect] = set()
-    head = head[header_begin(head) :][: limits.header_bytes]
-    return make_headers(split_fields(head, limits, defects), limits, defects)
+    return MessageHeader(head[header_begin(head) :][: limits.header_bytes], limits)
 
 
-def decode_headers(head: bytes | Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:
-    """Return the headers of a message whose header was read; see `make_headers`."""
-    return make_headers(split_fields(head, limits, defects) if isinstance(head, bytes) else head, limits, defects)
+def parse_headers(head: bytes) -> Headers:
+    """Return the decoded header of a message of which only that was fetched."""
+    return read_header(head).decode(set())
+
+
+class MessageHeader:
+    """The header of a message that was read: it is split, and its fields are decoded, when they are asked for.
+
+    Args:
+        head: its bytes, or its fields.
+        limits: what is kept of it.
+    """
+
+    __slots__ = ("_fields", "_head", "_limits")
+
+    def __init__(self, head: bytes | Fields, limits: MimeLimits) -> None:
+        self._head, self._limits = head, limits
+        self._fields = None if isinstance(head, bytes) else head
+
+    def fields(self, defects: set[Defect]) -> Fields:
+        """Return its fields; `defects` grows the first time."""
+        if self._fields is None:
+            assert isinstance(self._head, bytes)
+            self._fields = split_fields(self._head, self._limits, defects)
+        return self._fields
+
+    def decode(self, defects: set[Defect]) -> Headers:
+        """Return its decoded fields; see `make_headers`."""
+        return make_headers(self.fields(defects), self._limits, defects)
 
 
 def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Headers:
@@ -56,7 +109,66 @@ def make_headers(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> He
         references=[] if references is None else _ids(references, limits),
         auto_submitted=_automatic(fields, content_type) if not automatic else _text(automatic, limits, defects),
         list_id=None if list_id is None else _text(list_id, limits, defects),
+        **_few(fields, limits, defects),
     )
+
+
+def _few(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> dict[str, Any]:
+    """Return those of the fields that most messages lack, by their name in `Headers`."""
+    found: dict[str, Any] = {}
+    if fields.has_any(_RESENT):
+        found["resent"] = _resent(fields, limits, defects)
+    if not fields.has_any(_FEW):
+        return found
+    sender, bcc, precedence, unsubscribe, thread, *ranks = fields.firsts(_FEW_NAMES)
+    if sender is not None:
+        found["sender"] = next(iter(parse_addresses(sender, 1, defects)), None)
+    if bcc is not None:
+        found["bcc"] = parse_addresses(_all_of(fields, b"bcc"), limits.addresses, defects)
+    if precedence is not None:
+        found["precedence"] = _text(precedence, limits, defects).lower()
+    if unsubscribe is not None:
+        urls = islice(_URL.finditer(unsubscribe), _MOST_URLS)
+        found["list_unsubscribe"] = [clean(url[1].decode("utf-8", "replace")) for url in urls]
+    if thread is not None:
+        found["thread_index"] = _text(thread.replace(b" ", b""), limits, defects)
+    named = (_IMPORTANCE.get(rank.split()[0].lower()) for rank in ranks if rank)
+    found["importance"] = next((rank for rank in named if rank is not None), None)
+    return found
+
+
+def _resent(fields: Fields, limits: MimeLimits, defects: set[Defect]) -> Resent:
+    from_, sender, to, date, message_id = fields.firsts(
+        (b"resent-from", b"resent-sender", b"resent-to", b"resent-date", b"resent-message-id")
+    )
+    return Resent(
+        from_=parse_addresses(from_ or sender or b"", limits.addresses, defects),
+        to=parse_addresses(to or b"", limits.addresses, defects),
+        date=_date(date, defects) if date else None,
+        message_id=_id(message_id) if message_id else None,
+    )
+
+
+def extra_fields(fields: Fields, names: Sequence[str], limits: MimeLimits) -> dict[str, list[str]]:
+    """Return the values of chosen fields, decoded and capped, by their name.
+
+    Args:
+        fields: of the header.
+        names: in lower case; one that ends in `*` stands for all that begin like it.
+        limits: on the length of a value.
+    """
+    exact = frozenset(name for name in names if not name.endswith("*"))
+    begins = tuple(name[:-1] for name in names if name.endswith("*"))
+    found: dict[str, list[str]] = {}
+    for name, value in fields:
+        if name not in exact and not name.startswith(begins):
+            continue
+        if name not in found and len(found) == _EXTRA_FIELDS:
+            continue
+        values = found.setdefault(name, [])
+        if len(values) < _EXTRA_VALUES:
+            values.append(_text(value, limits, set()))
+    return found
 
 
 def _date(value: bytes, defects: set[Defect]) -> datetime | None:

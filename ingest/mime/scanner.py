@@ -32,7 +32,6 @@ of a header only, for a part that was written with bare CR. Bytes are emitted as
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ingest.mime.account import Account
@@ -41,7 +40,7 @@ from ingest.mime.entity import PLAIN_TEXT, choose, read_clean_entities
 from ingest.mime.events import NO_BYTES, MessageEnded
 from ingest.mime.header_lines import CLEAN_HEADER, is_ordinary
 from ingest.mime.header_reader import ODD_BEGINNINGS, HeaderReader
-from ingest.mime.headers import decode_headers
+from ingest.mime.headers import MessageHeader
 from ingest.mime.leaf import begin_leaf
 from ingest.mime.lines import LONGEST_LINE, LineEnds, before_line_end, first_line_end, held_back, line_end
 from ingest.mime.multiparts import Multiparts
@@ -130,8 +129,8 @@ class Scanner:
         tally.check(self.account, self._fed)
         if self._nesting == 0:
             skipped = {defect.value: size for defect, size in tally.skipped.items()} if tally.skipped else NO_BYTES
-            headers = partial(decode_headers, self._header or b"", self._limits)
-            events.append(MessageEnded(headers, tally.status, tally.defects, skipped))
+            header = MessageHeader(self._header or b"", self._limits)
+            events.append(MessageEnded(header, tally.status, tally.defects, skipped))
         return events
 
     def _read_again_at_end(self, events: list[MimeEvent]) -> bool:

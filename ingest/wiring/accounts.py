@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ingest.domain.mailbox import Credentials
+from ingest.mime.envelope import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,10 +38,10 @@ class Accounts:
         """Return the configured mailboxes by id."""
         return self.source.current().mailboxes_by_id()
 
-    def authserv_id(self, mailbox: str) -> str | None:
-        """Return the server whose authentication results are trusted in a mailbox, None if there is none."""
+    def trust(self, mailbox: str) -> Trust:
+        """Return whose trace fields are believed in a mailbox."""
         box = self.mailboxes().get(mailbox)
-        return None if box is None else box.authserv_id
+        return Trust() if box is None else Trust(box.authserv_id, box.trusted_hops)
 
     def credentials(self, mailbox: str) -> Credentials:
         """Return how to log in to a mailbox: its secrets are read now, and a token is fetched if it needs one.

@@ -75,6 +75,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         poll_share=config.workers.stop_polling_at,
         poll_threads=config.workers.poll_threads,
         mime_limits=MimeLimits(parts=config.parse.parts, depth=config.parse.depth),
+        extra_fields=tuple(config.parse.headers),
         open_tracer=lambda: _open_tracer(config),
     )
 
@@ -138,7 +139,7 @@ def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
 
 def _authenticator(config: Config, accounts: Accounts) -> Authenticator:
     keys = published_keys() if config.parse.dkim else None
-    return Authenticator(accounts.authserv_id, keys, config.parse.dkim_bytes)
+    return Authenticator(accounts.trust, keys, config.parse.dkim_bytes)
 
 
 def _open_scanner(config: Config) -> Scanner | None:

@@ -93,6 +93,7 @@ class Runtime:
     authenticator: Authenticator = field(default_factory=Authenticator)
     scanning: Scanning = field(default_factory=Scanning)
     mime_limits: MimeLimits = field(default_factory=MimeLimits)
+    extra_fields: tuple[str, ...] = ()
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -204,6 +205,7 @@ class Runtime:
             self.uploads,
             authenticator=self.authenticator,
             scanning=self.scanning,
+            extra_fields=self.extra_fields,
             limits=self.mime_limits,
         )
 

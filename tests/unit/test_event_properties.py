@@ -18,12 +18,17 @@ from ingest.domain.manifest import (
     Attachment,
     Authentication,
     AuthenticationResult,
+    Automatic,
     Body,
     Headers,
     MailboxRef,
+    MailEnvelope,
     Manifest,
     ObjectRef,
     Parse,
+    Recipient,
+    ReportedRecipient,
+    Resent,
 )
 from ingest.mime.defects import Defect
 from tests.support.processing import process
@@ -97,6 +102,27 @@ results = st.lists(
 ).map(lambda some: some * 10)
 authentications = st.none() | st.builds(Authentication, authserv_id=st.none() | long(253), results=results)
 
+envelopes = st.none() | st.builds(
+    MailEnvelope,
+    recipients=st.builds(
+        Recipient, address=long(320), tag=st.none() | long(300), fields=st.just(["received", "delivered-to"])
+    ).map(lambda one: [one] * 20),
+    return_path=st.none() | long(320),
+    trusted_by=st.just("trusted_hops"),
+)
+automatics = st.none() | st.builds(
+    Automatic,
+    kind=st.sampled_from(["bounce", "list"]),
+    reasons=st.just(["delivery_status"]),
+    recipient=st.none() | long(320),
+    status=st.sampled_from([None, "5.1.1"]),
+    recipients=st.builds(
+        ReportedRecipient, address=long(320), action=st.none() | long(500), diagnostic=st.none() | long(500)
+    ).map(lambda one: [one] * 20),
+    original_message_id=st.none() | text,
+)
+extras = st.lists(text, max_size=2).map(lambda values: {f"x-{number}": values * 4 for number in range(32)})
+
 
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
@@ -119,7 +145,17 @@ def manifests(draw: st.DrawFn) -> Manifest:
             references=draw(st.lists(text, max_size=3).map(lambda some: some * 33)),
             auto_submitted=draw(st.none() | text),
             list_id=draw(st.none() | text),
+            sender=draw(st.none() | people),
+            bcc=draw(addresses),
+            resent=draw(st.none() | st.builds(Resent, from_=addresses, to=addresses, message_id=st.none() | text)),
+            importance=draw(st.sampled_from([None, "high"])),
+            precedence=draw(st.none() | text),
+            list_unsubscribe=draw(st.lists(text, max_size=4)),
+            thread_index=draw(st.none() | text),
+            extra=draw(extras),
         ),
+        envelope=draw(envelopes),
+        automatic=draw(automatics),
         bodies=draw(
             st.lists(
                 st.builds(

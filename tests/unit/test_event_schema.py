@@ -14,6 +14,7 @@ from ingest.demo.mails import KINDS, sample
 from ingest.domain.events import MAX_EVENT_ATTACHMENTS, EventType, event_of, make_event
 from ingest.domain.mailbox import Limits
 from ingest.domain.retry import MESSAGE_TRIES
+from ingest.mime.envelope import Trust
 from ingest.testing.scanner import MemoryScanner
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.scanning import Scanning
@@ -68,7 +69,7 @@ def test_events_of_the_demonstration_fit(kind: str) -> None:
 
 def test_verdicts_and_scans_fit() -> None:
     results = b"Authentication-Results: mx.example.org; spf=pass smtp.mailfrom=example.com; dkim=none\r\n"
-    authenticator = Authenticator(lambda _: "mx.example.org", PublishedKeys({NAME: record()}.get), 2**20)
+    authenticator = Authenticator(lambda _: Trust("mx.example.org"), PublishedKeys({NAME: record()}.get), 2**20)
     assert check(results + signed(), authenticator=authenticator)["authentication"]["dkim_verified"]["signatures"]
 
     scanning = Scanning(MemoryScanner({VIRUS: SIGNATURE}))

@@ -76,6 +76,7 @@ _UNWRITTEN: dict[str, str] = {
     "DefaultsSection.port": "`995` with implicit TLS, else `110`",
     "DefaultsSection.ca": _SYSTEM_CA,
     "DefaultsSection.proxy": "none: direct connection",
+    "DefaultsSection.trusted_hops": "the hop of `authserv_id`, else `1`",
     "DefaultsSection.authserv_id": "none: the fields are ignored",
     "MailboxSection.host": "the provider's",
     "MailboxSection.fingerprint": "none: certificates are verified as usual",

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from ingest.domain import keys
 from ingest.domain.manifest import Attachment, Body
 from ingest.errors import StoreError
+from ingest.mime.automatic import ReportParts
 from ingest.mime.defects import Defect
 from ingest.mime.detect import DETECT_BYTES, detect_type
 from ingest.mime.events import MessageEnded, MimeEvent
 from ingest.mime.names import display_name
+from ingest.mime.reports import REPORT_BYTES
 from ingest.usecases.process.bodies import ChosenBody, Texts, is_disguised, references, with_roles
 from ingest.usecases.process.parts import Part, PartCollector
 from ingest.usecases.process.scanning import Scanning, Scans
@@ -37,6 +39,7 @@ _LEFT_OUT = frozenset(
     )
 )
 
+_REPORT_TEXT_BYTES = 4096  # of a text, to recognise a bounce by
 _BODIES = {"text": (keys.BODY_TEXT, "text/plain"), "html": (keys.BODY_HTML, "text/html")}
 
 
@@ -53,6 +56,7 @@ class PartAssembler:
     containers: Containers
     scans: Scans = field(default_factory=Scanning().begin)
     ended: MessageEnded | None = None
+    reports: ReportParts = field(default_factory=ReportParts)
     _collector: PartCollector = field(default_factory=PartCollector)
     _stack: list[OpenContainer] = field(default_factory=list)  # containers being read, each nested in the one before
     _deferred: deque[OpenContainer] = field(default_factory=deque)
@@ -87,6 +91,7 @@ class PartAssembler:
         chosen, others = self._texts.choose()
         self._all_known = True
         self._others.extend(others)
+        self.reports.text = next((body.spool.head(_REPORT_TEXT_BYTES) for body in chosen if body.kind == "text"), b"")
         referred = {id_ for body in chosen if body.kind == "html" for id_ in references(body)}
         for body in chosen:
             # Without anything left to do, this thread would only wait for the last one.
@@ -166,6 +171,8 @@ class PartAssembler:
         part.detected = detect_type(part.spool.head(DETECT_BYTES), head.declared_type, head.filename)
 
     def _submit(self, part: Part) -> None:
+        if part.own and self.reports.wants(part.head.declared_type):
+            self.reports.note(part.head.declared_type, part.spool.head(REPORT_BYTES))
         if self._stack:
             self._stack[-1].note_invoice(part)
         uploading = [future for _, future in self._written[-_MOST_UPLOADS:]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ingest.domain.manifest import Authentication, DkimSignature, DkimVerification
 from ingest.mime.authentication import authentication_results
 from ingest.mime.dkim import DkimReader
+from ingest.mime.envelope import Trust
 from ingest.usecases.spool import HEAD_BYTES
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 _ERRORS = frozenset({"malformed", "algorithm", "no_key", "key", "dns"})
 
 
-def _no_server(_mailbox: str) -> None:
-    return None
+def _nobody(_mailbox: str) -> Trust:
+    return Trust()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,12 @@ class Authenticator:
     """What is checked about messages.
 
     Attributes:
-        authserv_id: returns the server that is trusted in a mailbox, None if there is none.
+        trust: returns whose trace fields are believed in a mailbox.
         keys: checks DKIM signatures; None if they are not to be verified.
         dkim_bytes: signatures of messages larger than this are not verified.
     """
 
-    authserv_id: Callable[[str], str | None] = _no_server
+    trust: Callable[[str], Trust] = _nobody
     keys: DkimKeys | None = None
     dkim_bytes: int = 0
 
@@ -43,7 +44,7 @@ class Authenticator:
         """Return the check of one message."""
         received = message.received_at or message.first_seen
         reader = DkimReader(self.dkim_bytes, received.timestamp()) if self.keys is not None else None
-        return AuthenticationCheck(self.authserv_id(message.mailbox), self.keys, reader)
+        return AuthenticationCheck(self.trust(message.mailbox).authserv_id, self.keys, reader)
 
 
 class AuthenticationCheck:

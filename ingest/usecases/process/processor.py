@@ -18,8 +18,11 @@ from ingest.domain.manifest import Manifest, Parse
 from ingest.domain.message import manifest_of
 from ingest.domain.tombstone import Tombstone
 from ingest.errors import StoreCorruptError
-from ingest.mime import MimeLimits, parse, parse_headers
+from ingest.mime import MimeLimits, parse
+from ingest.mime.automatic import ReportParts
 from ingest.mime.defects import Defect
+from ingest.mime.envelope import read_envelope
+from ingest.mime.headers import extra_fields, read_header
 from ingest.usecases.process.assembly import PartAssembler
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.containers import Containers
@@ -28,14 +31,15 @@ from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
 from ingest.usecases.tombstones import is_tombstone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
     from datetime import datetime
 
-    from ingest.domain.manifest import ObjectRef
+    from ingest.domain.manifest import Headers, ObjectRef
     from ingest.domain.message import OpenMessage
     from ingest.metrics import Metrics
     from ingest.mime.events import MessageEnded, MimeEvent
+    from ingest.mime.fields import Fields
     from ingest.ports.store import Store
 
 
@@ -45,6 +49,7 @@ class Processor:
 
     Attributes:
         uploads: runs the uploads of parts; shared by all that write to the store.
+        extra_fields: names of header fields that the manifest lists besides its own; see `extra_fields`.
         limits: of the MIME parser.
         containers: limits on what is extracted from attachments.
     """
@@ -54,6 +59,7 @@ class Processor:
     uploads: Executor
     authenticator: Authenticator = field(default_factory=Authenticator)
     scanning: Scanning = field(default_factory=Scanning)
+    extra_fields: Sequence[str] = ()
     limits: MimeLimits = field(default_factory=MimeLimits)
     containers: ContainerLimits = field(default_factory=ContainerLimits)
 
@@ -124,9 +130,12 @@ class Processor:
         self.metrics.observe("parse_duration_seconds", timer.seconds)
         ended = parts.ended
         assert ended is not None
-        return manifest_of(message, ended.headers, _parse_result(message, ended)).model_copy(
+        headers = self._with_extra(ended.headers, ended.fields)
+        return manifest_of(message, headers, _parse_result(message, ended)).model_copy(
             update={
+                "envelope": read_envelope(ended.fields, self.authenticator.trust(message.mailbox)),
                 "authentication": check.result(),
+                "automatic": parts.reports.classify(ended.fields, headers),
                 "bodies": bodies,
                 "attachments": attachments,
                 "attachments_total": len(attachments),
@@ -137,9 +146,21 @@ class Processor:
     def _oversize(self, message: OpenMessage) -> Manifest:
         with self.store.open(message.source.key) as top:
             head = b"".join(_verified_chunks(top, message.source))[:HEAD_BYTES]
-        return manifest_of(message, parse_headers(head), Parse(status="oversize")).model_copy(
-            update={"authentication": self.authenticator.begin(message).result_of_header(head)}
+        header = read_header(head)
+        fields = header.fields(set())
+        headers = self._with_extra(header.decode(set()), fields)
+        return manifest_of(message, headers, Parse(status="oversize")).model_copy(
+            update={
+                "envelope": read_envelope(fields, self.authenticator.trust(message.mailbox)),
+                "authentication": self.authenticator.begin(message).result_of_header(head),
+                "automatic": ReportParts().classify(fields, headers),
+            }
         )
+
+    def _with_extra(self, headers: Headers, fields: Fields) -> Headers:
+        if not self.extra_fields:
+            return headers
+        return headers.model_copy(update={"extra": extra_fields(fields, self.extra_fields, self.limits)})
 
     def _write(self, manifest: Manifest) -> None:
         assert manifest.manifest is not None

@@ -16,6 +16,7 @@ from ingest.cli.tree import mail_tree
 from ingest.demo.mails import KINDS, Kind, sample
 from ingest.domain.manifest import Attachment, Headers, Invoice, MailboxRef, Manifest, ObjectRef, Parse
 from ingest.errors import SpoolError
+from ingest.mime.envelope import Trust
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.spool import Spool
 from tests.support.cms import signed as signed_file
@@ -122,7 +123,7 @@ def test_who_vouches_for_a_message_is_shown(tmp_path: Path) -> None:
     said = b"spf=pass smtp.mailfrom=ann@shop.example; dmarc=fail"
     path.write_bytes(b"Authentication-Results: mx.example.org; " + said + b"\r\n" + signed())
     keys = PublishedKeys({NAME: record()}.get)
-    text = shown(path, authenticator=Authenticator(lambda _: "mx.example.org", keys, 2**20))
+    text = shown(path, authenticator=Authenticator(lambda _: Trust("mx.example.org"), keys, 2**20))
     assert "checked by  mx.example.org: spf pass (shop.example) · dmarc fail" in text
     assert "DKIM  pass · shop.example pass" in text
 

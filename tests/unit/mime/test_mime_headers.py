@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.domain.manifest import Address
-from ingest.mime import parse_headers, received_at
+from ingest.mime import MimeLimits, parse_headers, received_at
+from ingest.mime.headers import extra_fields, read_header
 from tests.support.mime import read
 
 
@@ -142,3 +143,42 @@ def test_arbitrary_bytes_do_not_raise(data: bytes) -> None:
         date = received_at(head)
         assert date is None or date > datetime(1970, 1, 1, tzinfo=UTC)
         assert read(head + b"\r\n\r\n").status
+
+
+def test_less_frequent_fields_are_read() -> None:
+    headers = parse_headers(
+        b"Sender: Desk <desk@example.org>\r\nBcc: b@example.org\r\nPrecedence: Bulk\r\nX-Priority: 1 (Highest)\r\n"
+        b"List-Unsubscribe: <mailto:u@example.org>,\r\n <https://example.org/u>, <ftp://example.org>\r\n"
+        b"Thread-Index: AdQ1\r\n 2w==\r\nResent-From: r@example.org\r\nResent-To: t@example.org\r\n"
+        b"Resent-Date: Mon, 23 Nov 2026 08:00:00 +0000\r\nResent-Message-ID: <r@x>\r\n"
+    )
+    assert headers.sender == Address(name="Desk", address="desk@example.org")
+    assert headers.bcc == [Address(address="b@example.org")]
+    assert (headers.precedence, headers.importance, headers.thread_index) == ("bulk", "high", "AdQ12w==")
+    assert headers.list_unsubscribe == ["mailto:u@example.org", "https://example.org/u"]
+    assert headers.resent is not None
+    assert [headers.resent.from_[0].address, headers.resent.to[0].address, headers.resent.message_id] == [
+        *("r@example.org", "t@example.org"),
+        "<r@x>",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        *((b"Importance: High", "high"), (b"Importance: LOW", "low"), (b"Priority: non-urgent", "low")),
+        *((b"X-Priority: 3", "normal"), (b"X-Priority: ", None), (b"X-Priority: urgently", None)),
+        (b"X-MSMail-Priority: Normal", "normal"),
+    ],
+)
+def test_importance_is_read_from_any_of_its_fields(field: bytes, expected: str | None) -> None:
+    assert parse_headers(field + b"\r\n").importance == expected
+
+
+def test_chosen_fields_are_listed_by_name_and_capped() -> None:
+    head = b"X-Spam-Flag: NO\r\nX-Spam-Score: =?utf-8?q?=2D1?=\r\nX-Other: o\r\n" + b"X-Many: m\r\n" * 20
+    fields = read_header(head).fields(set())
+    found = extra_fields(fields, ["x-spam-*", "x-many"], MimeLimits())
+    assert found == {"x-spam-flag": ["NO"], "x-spam-score": ["-1"], "x-many": ["m"] * 8}
+    endless = read_header(b"".join(b"X-%d: x\r\n" % number for number in range(100))).fields(set())
+    assert len(extra_fields(endless, ["x-*"], MimeLimits())) == 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dkim  # type: ignore[import-untyped] # it brings no types
 import pytest
@@ -15,11 +15,19 @@ from ingest.adapters.dkim.resolver import DnsResolver
 from ingest.domain.manifest import Authentication, DkimVerification, ObjectRef
 from ingest.domain.message import OpenMessage
 from ingest.errors import DnsUnavailableError
+from ingest.mime.envelope import Trust
 from ingest.usecases.process.authentication import Authenticator
 from tests.support.dkim import DOMAIN, MAIL, NAME, SELECTOR, name_server, record, signed
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FORMS = (b"simple/simple", b"simple/relaxed", b"relaxed/simple", b"relaxed/relaxed")
 RECEIVED = datetime(2026, 6, 1, 10, tzinfo=UTC)
+
+
+def trusting(servers: dict[str, str]) -> Callable[[str], Trust]:
+    return lambda mailbox: Trust(servers.get(mailbox))
 
 
 def message(**changes: Any) -> OpenMessage:
@@ -294,12 +302,12 @@ def test_silent_dns_is_waited_for_within_its_timeout() -> None:
 
 def test_trusted_server_is_taken_from_the_mailbox() -> None:
     raw = b"Authentication-Results: mx.example.org; dmarc=pass header.from=a.example\r\nSubject: s\r\n\r\n"
-    found = judged(raw, Authenticator({"a": "mx.example.org"}.get))
+    found = judged(raw, Authenticator(trusting({"a": "mx.example.org"})))
     assert found is not None
     assert [(each.method, each.result) for each in found.results] == [("dmarc", "pass")]
     assert found.authserv_id == "mx.example.org"
     assert found.dkim_verified is None
-    assert judged(raw, Authenticator({"b": "mx.example.org"}.get)) is None
-    assert Authenticator({"a": "mx.example.org"}.get).begin(message()).result_of_header(raw) == found
-    other = judged(raw, Authenticator({"a": "mx.example.net"}.get))
+    assert judged(raw, Authenticator(trusting({"b": "mx.example.org"}))) is None
+    assert Authenticator(trusting({"a": "mx.example.org"})).begin(message()).result_of_header(raw) == found
+    other = judged(raw, Authenticator(trusting({"a": "mx.example.net"})))
     assert other == Authentication()

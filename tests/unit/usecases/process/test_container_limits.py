@@ -17,9 +17,9 @@ from ingest.adapters.stores.memory import MemoryStore
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.stream import FileEnd
-from ingest.domain.manifest import Headers
 from ingest.mime import parse
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
+from ingest.mime.headers import MessageHeader
 from ingest.mime.limits import MimeLimits
 from ingest.usecases.process import containers
 from ingest.usecases.process.assembly import PartAssembler
@@ -231,7 +231,7 @@ def test_memory_does_not_grow_with_extracted_size(tmp_path: Path) -> None:
             for at in range(0, len(data), 65_536):
                 parts.feed(PartData("1", data[at : at + 65_536]))
             parts.feed(PartEnded("1"))
-            parts.feed(MessageEnded(Headers(), "complete"))
+            parts.feed(MessageEnded(MessageHeader(b"", MimeLimits()), "complete"))
             _, attachments = parts.finish()
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -1,0 +1,141 @@
+"""Who a message was really delivered to, from the trace fields that the receiving servers wrote.
+
+A sender can write Delivered-To or Return-Path, too. Servers write theirs above what they received (RFC 5321 section
+4.4), so fields count only down to the hop by which the message entered a trusted server.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from ingest.domain.manifest import MailEnvelope, Recipient
+from ingest.mime.authentication import is_of_server
+from ingest.mime.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Literal
+
+    from ingest.mime.fields import Field, Fields
+
+# Fields that name a recipient, those nearest to what the sender's server asked for first.
+_RECIPIENT_FIELDS = (
+    "x-original-to",  # Postfix
+    "envelope-to",  # Exim
+    "x-envelope-to",  # sendmail, Exim in some configurations
+    "x-rcpt-to",  # Kerio, MDaemon
+    "x-apparently-to",  # Yahoo
+    "received",  # its `for` clause
+    "x-delivered-to",  # Fastmail
+    "delivered-to",  # Postfix, qmail, Gmail: the maildrop at the end of all aliases
+)
+_RETURN_PATH = "return-path"
+_MOST_FIELDS = 200  # of a header that are looked through; thirty hops add about ninety
+_MOST_RECIPIENTS = 20
+_LONGEST_ADDRESS = 320
+_FOR = re.compile(rb"(?i)[\s)]for\s+<?([^\s<>;()]{1,320})>?(?=[\s;(]|\Z)")
+_BY = re.compile(rb"(?i)(?:^|[\s)])by\s+([^\s;()]{1,255})")
+_ADDRESS = re.compile(rb"<?\s*([^\s<>\"]{1,256}@[^\s<>\",;]{1,255})\s*>?")
+_TAG = re.compile(r"[^+@]+\+([^@]+)@")
+
+
+class Trust(NamedTuple):
+    """Which trace fields of a mailbox are believed.
+
+    Attributes:
+        authserv_id: the server whose Authentication-Results are trusted; it is also the hop that is.
+        hops: how many Received fields from the top were written by trusted servers; None for the hop that
+            `authserv_id` tells, else one.
+    """
+
+    authserv_id: str | None = None
+    hops: int | None = None
+
+
+def read_envelope(fields: Fields, trust: Trust) -> MailEnvelope | None:
+    """Return what the trusted servers wrote about the delivery, None if they wrote nothing of it.
+
+    Args:
+        fields: of the whole header.
+        trust: how far down they are believed.
+    """
+    believed, basis = _believed(fields, trust)
+    return_path: str | None = None
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, value in believed:
+        if name == _RETURN_PATH:
+            return_path = _sender(value) if return_path is None else return_path
+        elif name in _RECIPIENT_FIELDS and (address := _recipient(name, value)) is not None:
+            found.setdefault(name, []).append((name, address))
+    recipients = _merged(entry for name in _RECIPIENT_FIELDS for entry in reversed(found.get(name, [])))
+    if return_path is None and not recipients:
+        return None
+    return MailEnvelope(recipients=recipients, return_path=return_path, trusted_by=basis)
+
+
+def _believed(fields: Fields, trust: Trust) -> tuple[Sequence[Field], Literal["authserv_id", "trusted_hops"]]:
+    """Return the fields from the top that trusted servers wrote, and what tells that they did."""
+    top = list(fields.tops(_MOST_FIELDS))
+    if trust.hops is None and trust.authserv_id is not None:
+        end = _end_by_server(top, trust.authserv_id)
+        if end:
+            return top[:end], "authserv_id"
+    return top[: _end_by_hops(top, 1 if trust.hops is None else trust.hops)], "trusted_hops"
+
+
+def _end_by_hops(top: Sequence[Field], hops: int) -> int:
+    """Return where the last trusted hop ends; 0 if the header has fewer, since then it says nothing certain."""
+    hop_ends = [number for number, (name, _) in enumerate(top, 1) if name == "received"]
+    return hop_ends[hops - 1] if 0 < hops <= len(hop_ends) else 0
+
+
+def _end_by_server(top: Sequence[Field], authserv_id: str) -> int:
+    """Return where the hop of a server ends: its Received field is the one above or below its results.
+
+    Milters insert the results below the Received field of their server; others write them above it.
+    """
+    results = next((at for at, (name, value) in enumerate(top) if _is_result(name, value, authserv_id)), None)
+    if results is None:
+        return 0
+    below = next((at for at in range(results + 1, len(top)) if top[at][0] == "received"), None)
+    if below is not None and _is_by(top[below][1], authserv_id):
+        return below + 1
+    return results + 1
+
+
+def _is_result(name: str, value: bytes, authserv_id: str) -> bool:
+    return name == "authentication-results" and is_of_server(value, authserv_id)
+
+
+def _is_by(received: bytes, server: str) -> bool:
+    by = _BY.search(received)
+    return by is not None and by[1].decode("ascii", "replace").casefold() == server.casefold()
+
+
+def _recipient(name: str, value: bytes) -> str | None:
+    found = _FOR.search(value) if name == "received" else _ADDRESS.match(value)
+    if found is None or b"@" not in found[1]:
+        return None
+    return clean(found[1].decode("utf-8", "replace"))[:_LONGEST_ADDRESS]
+
+
+def _sender(value: bytes) -> str | None:
+    """Return the address of a Return-Path, empty for the null sender of bounces (RFC 5321 section 4.5.5)."""
+    if value.replace(b" ", b"") == b"<>":
+        return ""
+    found = _ADDRESS.match(value)
+    return None if found is None else clean(found[1].decode("utf-8", "replace"))[:_LONGEST_ADDRESS]
+
+
+def _merged(entries: Iterator[tuple[str, str]]) -> list[Recipient]:
+    """Return each address once, with all fields that name it."""
+    named: dict[str, tuple[str, list[str]]] = {}
+    for field, address in entries:
+        _, fields = named.setdefault(address.casefold(), (address, []))
+        if field not in fields:
+            fields.append(field)
+    return [
+        Recipient(address=address, tag=None if (tag := _TAG.match(address)) is None else tag[1], fields=fields)
+        for address, fields in list(named.values())[:_MOST_RECIPIENTS]
+    ]
