@@ -41,11 +41,12 @@ class MemoryMaildrop:
         session_ends_after: how many messages a session hands out; the next one ends it. None for all.
         advance: called with `session_seconds` when a message ends a session.
         window: lists only this many messages that were not fetched before, as Gmail does; None lists all.
-        stalls: the next so many sessions raise `PipeliningStalledError` when they fetch.
+        stalls: this many of the next sessions raise `PipeliningStalledError` when they fetch.
         error: raised instead of opening a session.
         keeps_deleted: whether it confirms deletions and lists the messages nevertheless.
         unique_ids: whether the server has UIDL.
         numbered: UIDL answers message numbers.
+        left_out: how many further messages STAT counts, which UIDL and LIST do not list consistently.
         tops: whether the server has TOP.
         exclusive: a session locks the maildrop, as RFC 1939 demands; another one gets `MaildropInUseError`.
         terms: the rules that it announces.
@@ -71,6 +72,7 @@ class MemoryMaildrop:
     error: MaildropError | None = None
     unique_ids: bool = True
     numbered: bool = False
+    left_out: int = 0
     tops: bool = True
     keeps_deleted: bool = False
     exclusive: bool = False
@@ -144,7 +146,8 @@ class MemorySession(Maildrop):
         if drop.window is not None:
             shown = [unique_id for unique_id in shown if unique_id not in drop.retrieved][: drop.window]
         self._by_number = dict(enumerate(shown, 1))
-        return Listing([self._row(*item) for item in self._by_number.items()], unique_ids=drop.unique_ids)
+        rows = [self._row(*item) for item in self._by_number.items()]
+        return Listing(rows, unique_ids=drop.unique_ids, left_out=drop.left_out)
 
     @override
     def fetch(

@@ -9,6 +9,7 @@ import pytest
 from ingest.domain.mailbox import Deletion, Limits, Mailbox, Quirks, Server, Tls
 from ingest.errors import MaildropAuthError, MaildropConnectError, StoreRefusedError, StoreUnavailableError
 from ingest.ports.wakeups import Queue
+from ingest.usecases.poll.fetch import STORE_REFUSALS, UPLOADS_PER_POLL
 from tests.support.bench import bench, mail, mailbox, message_key, never
 
 
@@ -244,6 +245,60 @@ def test_oversize_message_is_never_deleted(listed: int | None) -> None:
             b.clock.time += 10**6
         assert list(drop.messages) == [b"u1"]
         assert len(b.published()) == 2
+
+
+def test_oversize_messages_without_a_header_are_told_apart_by_their_unique_ids() -> None:
+    with bench(mailbox("a", limits=Limits(message_bytes=500))) as b:
+        drop = b.maildrops["a"]
+        drop.tops = False
+        drop.messages = {b"u1": mail("big", "x" * 1000), b"u2": mail("big", "x" * 1000)}
+        b.everything()
+        assert [event["type"] for event in b.published()] == ["dev.mailhaul.message.oversize.v1"] * 2
+        assert len({event["data"]["message_key"] for event in b.published()}) == 2
+
+
+def test_stopped_poll_leaves_oversize_messages_to_the_next() -> None:
+    with bench(mailbox("a", limits=Limits(message_bytes=500))) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("big", "x" * 1000), b"u2": mail("small")}
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        report = b.poller.poll(claim, b.mailboxes["a"], lambda: drop.retrieved == [b"u2"])
+        assert (report.stored, report.oversize) == (1, 0)
+
+
+def test_raw_object_that_is_deleted_while_its_message_is_stored_again_is_written_again() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("1")}
+        b.poll_all()
+        (key,) = b.keys("raw.eml")
+
+        def delete(operation: str, _: str) -> None:
+            if operation == "stat":
+                b.store.fault = None
+                del b.store.objects[key]
+
+        b.store.fault = delete
+        drop.messages = {b"x1": mail("1")}
+        b.poll_all()
+        assert b.store.objects[key].content == mail("1")
+
+
+def test_poll_ends_early_if_the_store_refuses_every_message() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u%d" % number: mail(str(number)) for number in range(100)}
+
+        def fault(operation: str, _: str) -> None:
+            if operation == "put":
+                raise StoreRefusedError("no permission")
+
+        b.store.fault = fault
+        b.poll_all()
+        assert b.ledger.statuses()["a"].result == "store_error"
+        assert len(drop.retrieved) < 2 * (STORE_REFUSALS + UPLOADS_PER_POLL)
+        assert b.ledger.seen("a").records == {}
 
 
 def test_wrong_listed_size_costs_one_more_session_and_no_message() -> None:

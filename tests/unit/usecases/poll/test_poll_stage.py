@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -9,6 +11,7 @@ from ingest.domain.mailbox import Limits, Mailbox
 from ingest.domain.retry import AUTH_PAUSES
 from ingest.errors import (
     ConfigError,
+    LedgerUnavailableError,
     LoginDelayError,
     MaildropAuthError,
     MaildropConnectError,
@@ -19,12 +22,17 @@ from ingest.errors import (
     MaildropThrottledError,
     MaildropTimeoutError,
     MaildropTlsError,
+    MailhaulError,
     StoreUnavailableError,
     TokenUnavailableError,
 )
 from ingest.metric_labels import POLL_RESULTS
 from ingest.ports.maildrop import Terms
+from ingest.usecases.poll.stage import result_of
 from tests.support.bench import Bench, bench, mail, mailbox, never
+
+if TYPE_CHECKING:
+    from ingest.ports.claims import Claim
 
 
 def due_in(b: Bench, id_: str = "a") -> int:
@@ -128,6 +136,98 @@ def test_each_kind_of_failure_has_its_own_result(error: MaildropError, result: s
         assert poll_once(b) == result
         assert result in POLL_RESULTS
         assert b.ledger.statuses()["a"].result == result
+
+
+def test_error_without_a_result_of_its_own_is_counted_as_internal() -> None:
+    assert result_of(MailhaulError("")) == "internal_error"
+
+
+def test_lock_left_by_a_session_that_broke_is_not_reported_instead_of_the_break() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"u1": mail("1"), b"u2": mail("2")}
+        drop.ends = {b"u1": MaildropConnectError}
+
+        def lock(_: float) -> None:
+            drop.error = MaildropInUseError("locked")
+
+        drop.advance = lock
+        assert poll_once(b) == "connect_error"
+
+
+def test_messages_that_the_server_lists_inconsistently_are_logged_and_counted() -> None:
+    with capture_logs() as logs, bench() as b:
+        b.maildrops["a"].left_out = 2
+        poll_once(b)
+        assert [entry["left_out"] for entry in logs if entry["event"] == "listing.disagrees"] == [2]
+        assert b.ledger.statuses()["a"].left_out == 2
+
+
+def test_mailbox_is_due_again_although_the_ledger_failed_when_its_poll_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    with capture_logs() as logs, bench() as b:
+        put_status = b.ledger.put_status
+
+        def unavailable(*_: object) -> None:
+            monkeypatch.setattr(b.ledger, "put_status", put_status)
+            raise LedgerUnavailableError("unavailable")
+
+        monkeypatch.setattr(b.ledger, "put_status", unavailable)
+        assert poll_once(b) == "success"
+        assert "poll.not_released" in [entry["event"] for entry in logs]
+        assert due_in(b) <= b.keeper.seconds, "the claim expires"
+
+
+def test_secret_missing_after_a_login_leaves_nothing_to_compare_it_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bench() as b:
+
+        def missing(_: str) -> bytes:
+            raise ConfigError(["file:/gone: cannot be read"])
+
+        object.__setattr__(b.poll_stage, "fingerprint", missing)
+        assert poll_once(b) == "success"
+        assert b.ledger.last_login("a") is None
+
+
+# --- mailboxes that are not polled -------------------------------------------------------------------------------
+
+
+def test_disabled_mailbox_that_cannot_be_rebuilt_now_stays_scheduled() -> None:
+    """Nobody else would publish the events that were lost with the ledger."""
+    with capture_logs() as logs, bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.everything()
+        b.ledger.lose()
+        b.mailboxes["a"] = mailbox("a", enabled=False)
+
+        def fault(operation: str, _: str) -> None:
+            raise StoreUnavailableError("unavailable")
+
+        b.store.fault = fault
+        b.ticker.tick(b.schedule())
+        b.poll_stage.run(never)
+        assert [entry["mailbox"] for entry in logs if entry["event"] == "mailbox.not_rebuilt"] == ["a"]
+        b.store.fault = None
+        due_in(b)
+        while b.ledger.mailboxes.members():
+            b.clock.time += 1
+            b.poll_stage.run(never)
+        assert b.ledger.unknown(["a"]) == 0
+
+
+def test_mailbox_resumed_while_it_is_unscheduled_is_due_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bench() as b:
+        b.ticker.tick(b.schedule())
+        b.ledger.pause("a")
+        unschedule = b.ledger.unschedule
+
+        def resumed(claim: Claim) -> bool:
+            b.ledger.resume("a")
+            return unschedule(claim)
+
+        monkeypatch.setattr(b.ledger, "unschedule", resumed)
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        assert b.poll_stage.handle(claim, never) is None
+        assert b.ledger.mailboxes.backlog().due == 1
 
 
 def test_throttled_mailbox_is_polled_ever_less_often() -> None:

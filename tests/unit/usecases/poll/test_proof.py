@@ -6,6 +6,7 @@ import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -16,6 +17,9 @@ from ingest.domain.tombstone import Tombstone
 from ingest.errors import StoreRefusedError, StoreUnavailableError
 from ingest.usecases.poll.proof import IDENTITY_SECONDS, StoreIdentity, StoreProof
 from tests.support.bench import mailbox
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 KEY = "ab" * 16
 DAY = date(2026, 3, 9)
@@ -91,6 +95,25 @@ def test_emptied_store_is_another_store() -> None:
     assert identity.read() == before, "read once a minute"
     clock[0] += IDENTITY_SECONDS
     assert identity.read() != before
+
+
+def test_store_keeps_the_id_that_was_read_last_while_it_is_unavailable() -> None:
+    class Sick(MemoryStore):
+        sick = False
+
+        def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+            if self.sick:
+                raise StoreUnavailableError("unavailable")
+            return super().open(key)
+
+    store, clock = Sick(), [1_000.0]
+    identity = StoreIdentity(store, LAYOUT, lambda: clock[0])
+    before = identity.read()
+    store.sick = True
+    clock[0] += IDENTITY_SECONDS
+    assert identity.read() == before
+    with pytest.raises(StoreUnavailableError):
+        StoreIdentity(store, LAYOUT, lambda: 0.0).read()
 
 
 @pytest.mark.parametrize("text", [b"<html>maintenance</html>", b"", b"ab" * 15, b"ab" * 17, b"\xff"])

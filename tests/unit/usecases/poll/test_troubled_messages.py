@@ -190,6 +190,24 @@ def test_message_that_the_server_refuses_is_remembered_until_it_is_gone() -> Non
         assert b.ledger.troubled("a") == []
 
 
+def test_message_that_ends_sessions_and_is_then_refused_is_still_fetched_alone() -> None:
+    """What follows the refusal may be what ends the sessions that fetch others behind it."""
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages = dict(SIX)
+        drop.ends = {b"u2": MaildropConnectError}
+        b.everything()
+        drop.ends, drop.refused = {}, {b"u2"}
+        b.everything()
+        (message,) = b.ledger.troubled("a")
+        assert (message.unique_id, message.trouble, message.code) == ("u2", Trouble.ENDS_SESSION, "refused")
+        sessions = drop.sessions
+        drop.messages[b"u7"] = mail("7")
+        b.everything()
+        assert drop.sessions == sessions + 2, "one for the others, one for the message alone"
+        assert subjects(b) == ["1", "3", "4", "5", "6", "7"]
+
+
 def test_server_that_ends_each_session_early_is_polled_again_soon() -> None:
     with bench(mailbox("a", interval=3600.0)) as b:
         drop = b.maildrops["a"]

@@ -63,6 +63,23 @@ def test_only_possibly_undelivered_events_are_republished_with_the_same_id() -> 
         assert len(ids(b)) == 3
 
 
+@pytest.mark.parametrize("how", ["damaged", "in the future"])
+def test_watermark_that_cannot_be_true_holds_no_event_back(how: str) -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.everything()
+        b.settle()
+        assert b.watermark.read() > 0
+        if how == "damaged":
+            b.store.alter(b.layout.watermark(), b"{}")
+        else:
+            b.clock.time -= 10 * SKEW
+        assert b.watermark.read() == 0
+        b.ledger.lose()
+        b.everything()
+        assert delivered(b) == ["1", "1"]
+
+
 def test_raw_mail_without_a_manifest_is_processed_although_the_server_is_empty() -> None:
     with bench() as b:
         fill(b, 1)
