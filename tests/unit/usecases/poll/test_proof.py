@@ -6,7 +6,6 @@ import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -17,9 +16,6 @@ from ingest.domain.tombstone import Tombstone
 from ingest.errors import StoreRefusedError, StoreUnavailableError
 from ingest.usecases.poll.proof import IDENTITY_SECONDS, StoreIdentity, StoreProof
 from tests.support.bench import mailbox
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
 
 KEY = "ab" * 16
 DAY = date(2026, 3, 9)
@@ -98,18 +94,13 @@ def test_emptied_store_is_another_store() -> None:
 
 
 def test_store_keeps_the_id_that_was_read_last_while_it_is_unavailable() -> None:
-    class Sick(MemoryStore):
-        sick = False
+    def fault(*_: str) -> None:
+        raise StoreUnavailableError("unavailable")
 
-        def open(self, key: str) -> AbstractContextManager[BinaryIO]:
-            if self.sick:
-                raise StoreUnavailableError("unavailable")
-            return super().open(key)
-
-    store, clock = Sick(), [1_000.0]
+    store, clock = MemoryStore(), [1_000.0]
     identity = StoreIdentity(store, LAYOUT, lambda: clock[0])
     before = identity.read()
-    store.sick = True
+    store.fault = fault
     clock[0] += IDENTITY_SECONDS
     assert identity.read() == before
     with pytest.raises(StoreUnavailableError):

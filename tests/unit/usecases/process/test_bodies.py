@@ -151,6 +151,12 @@ def test_an_image_is_inline_if_the_html_refers_to_it(referred: bytes, more: byte
     assert roles(found) == {"2": role}
 
 
+def test_images_beyond_a_number_of_references_are_attachments() -> None:
+    html = b"".join(b'<img src="cid:%d@x">' % number for number in range(1_100))
+    images = [image(b"Content-ID: <%d@x>\r\n" % number) for number in (0, 1_099)]
+    assert roles(process(multipart(text(html, b"html"), *images))) == {"2": "inline", "3": "attachment"}
+
+
 def test_images_of_a_nested_message_keep_their_roles() -> None:
     nested = multipart(text(b"<img src='cid:logo@x'>", b"html"), image(CID), subtype=b"related").replace(b"b", b"b")
     outer = b"Content-Type: message/rfc822\r\n\r\n" + nested.replace(b"--b", b"--c").replace(b"=b\r", b"=c\r")
@@ -188,6 +194,26 @@ def test_the_text_of_a_winmail_dat_is_the_body_of_a_mail_without_one(
 def test_the_text_of_a_winmail_dat_does_not_replace_one_of_the_mail() -> None:
     assert process(mail_with(saved(PLAIN))).bodies == {"text": b"Hello."}
     assert process(mail_with(saved(PLAIN), text="\r\n \r\n")).bodies == {"text": b"From plain text"}
+
+
+def test_the_text_of_a_winmail_dat_does_not_replace_a_long_text_even_if_that_shows_nothing() -> None:
+    """A long text is not searched for something to read."""
+    assert process(mail_with(saved(PLAIN), text=" " * 5_000)).bodies["text"].strip() == b""
+
+
+def test_the_text_of_a_winmail_dat_in_a_named_text_is_no_body() -> None:
+    inner = b"Content-Type: application/ms-tnef\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    signed_mail = pem(signed(inner + base64.encodebytes(saved(PLAIN)[2])))
+    found = process(mail_with(("smime.p7m", "text/plain", signed_mail)))
+    assert found.bodies == {"text": b"Hello."}
+    assert roles(found)["2.1.2"] == "inline"
+    assert found.contents["2.1.2"] == b"From plain text"
+
+
+def test_the_text_of_a_winmail_dat_in_a_nested_message_stays_in_it() -> None:
+    found = process(mail_with(("", "message/rfc822", mail_with(saved(PLAIN), text="Nested."))))
+    assert [name for *_, name in found.described if name] == ["part-2.eml", "winmail.dat", "a.pdf"]
+    assert found.bodies == {"text": b"Hello."}
 
 
 def test_an_image_in_a_winmail_dat_is_inline_if_its_html_refers_to_it() -> None:

@@ -17,13 +17,16 @@ from ingest.adapters.stores.memory import MemoryStore
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.stream import FileEnd
+from ingest.errors import SpoolError
 from ingest.mime import parse
 from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
 from ingest.mime.headers import MessageHeader
 from ingest.mime.limits import MimeLimits
 from ingest.usecases.process import containers
 from ingest.usecases.process.assembly import PartAssembler
+from ingest.usecases.spool import Spool
 from tests.support.cms import der, in_segments, pem, signed, signed_ber
+from tests.support.compound import saved_message
 from tests.support.containers import OFFER, PDF, SMIME, WINMAIL, mail_with, winmail
 from tests.support.pdfs import Holding, pdf
 from tests.support.processing import process
@@ -65,11 +68,34 @@ def test_all_pdfs_of_a_message_share_one_budget_of_bytes_and_seconds(monkeypatch
     assert found.parts["5"].defects == ["container_stopped"]
 
 
-def test_no_time_left_for_guarded_processes_leaves_pdfs_unopened() -> None:
-    mail = mail_with(("i.pdf", "application/pdf", pdf(Holding("a.xml", b"<a/>"))))
-    found = process(mail, containers=replace(LIMITS, seconds=0.0))
+OUTLOOK = ("order.msg", "application/vnd.ms-outlook", saved_message(("a.txt", b"a")))
+
+
+@pytest.mark.parametrize(
+    "file", [("i.pdf", "application/pdf", pdf(Holding("a.xml", b"<a/>"))), OUTLOOK], ids=["pdf", "msg"]
+)
+def test_no_time_left_for_guarded_processes_leaves_files_unopened(file: tuple[str, str, bytes]) -> None:
+    found = process(mail_with(file), containers=replace(LIMITS, seconds=0.0))
     assert [(part, each.defects) for part, each in found.parts.items()] == [("2", ["container_stopped"])]
     assert found.manifest.parse.status == "partial"
+
+
+def test_no_process_is_started_for_a_file_that_may_hold_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "MessageFiles", None)
+    found = process(mail_with(winmail(attached("a", PDF)), OUTLOOK), containers=replace(LIMITS, all_children=1))
+    assert [(part, each.defects) for part, each in found.parts.items()] == [
+        ("2", []),
+        ("2.1", []),
+        ("3", ["container_limit"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "file", [(*SMIME, signed(OFFER)), ("a.eml", "message/x-eml", b"From: a@example.com\r\n" + OFFER)]
+)
+def test_messages_count_as_containers_too(file: tuple[str, str, bytes]) -> None:
+    found = process(mail_with(file), containers=replace(LIMITS, depth=0))
+    assert [(part, each.defects) for part, each in found.parts.items()] == [("2", ["container_limit"])]
 
 
 def nested(levels: int) -> bytes:
@@ -276,3 +302,39 @@ def test_few_parts_wait_in_memory_for_a_slow_store(tmp_path: Path) -> None:
         whole.result(30)
         assert len(parts.finish()[1]) == 200
     assert most <= 33
+
+
+def test_everything_is_released_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that wait for their upload, that are being inspected, and texts that are no bodies."""
+    begin, close = Spool.__init__, Spool.close
+    opened: list[Spool] = []
+    closed: list[Spool] = []
+
+    def begun(self: Spool) -> None:
+        begin(self)
+        opened.append(self)
+
+    def ended(self: Spool) -> None:
+        close(self)
+        closed.append(self)
+
+    class Never(ThreadPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            return Future()
+
+    def full(*_: Any) -> str:
+        raise SpoolError("make room")
+
+    monkeypatch.setattr(Spool, "__init__", begun)
+    monkeypatch.setattr(Spool, "close", ended)
+    mail = mail_with(("a.pdf", "application/pdf", PDF), ("b.txt", "text/plain", b"b"), ("c.txt", "text/plain", b"c"))
+    with Never(1) as uploads:
+        parts = PartAssembler(MemoryStore(), "m", uploads, containers.Containers("k"))
+        for event in parse([mail]):
+            parts.feed(event)
+        monkeypatch.setattr("ingest.usecases.process.assembly.detect_type", full)
+        with pytest.raises(SpoolError):
+            parts.finish()
+        parts.abandon()
+    assert len(opened) >= 4
+    assert {id(spool) for spool in closed} == {id(spool) for spool in opened}
