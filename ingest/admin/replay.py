@@ -187,8 +187,8 @@ def _to_sink(sink: Sink, done: Replayed, stop: StopSignal) -> Callable[[Sequence
     """Return a function that delivers events to one sink, with several tries while it is unavailable."""
 
     def publish(events: Sequence[Event]) -> None:
-        left = list(events)
-        for pause in (*PAUSES, None):
+        left, pauses = list(events), iter(PAUSES)
+        while True:
             outcomes = _deliver(sink, left)
             delivered = list(zip(left, outcomes, strict=True))
             done.published += sum(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
@@ -197,6 +197,7 @@ def _to_sink(sink: Sink, done: Replayed, stop: StopSignal) -> Callable[[Sequence
             if not left:
                 return
             unavailable = next(outcome for outcome in outcomes if outcome.verdict in _UNAVAILABLE)
+            pause = next(pauses, None)
             if pause is None or unavailable.verdict is Verdict.GONE:
                 raise NotPublishedError(
                     f"{sink.name} does not take events now ({unavailable.reason}); `mailhaul check` may say more"

@@ -69,6 +69,31 @@ def test_each_part_that_fails_is_named_with_its_reason_and_the_others_are_tried(
         assert findings["b"].ok
 
 
+def test_store_that_returns_other_bytes_is_reported() -> None:
+    with bench() as b:
+        b.store.page = b"<html>maintenance</html>"
+        assert "the probe object was changed" in check(b)["store"].detail
+
+
+def test_ledger_that_does_not_answer_is_reported_and_the_sinks_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bench() as b:
+
+        def unavailable(*_: object) -> None:
+            raise LedgerUnavailableError("nobody answers")
+
+        monkeypatch.setattr(b.ledger, "problems", unavailable)
+        monkeypatch.setattr(b.events, "sink_status", unavailable)
+        findings = check(b)
+        assert (findings["ledger"].ok, findings["ledger"].detail) == (False, "nobody answers")
+        assert (findings["sink"].ok, findings["sink"].detail) == (True, "reachable")
+
+
+def test_messages_that_are_skipped_are_reported() -> None:
+    with bench() as b:
+        b.maildrops["a"].left_out = 3
+        assert "3 more are skipped" in check(b)["a"].detail
+
+
 def test_a_virus_scanner_is_tried_where_there_is_one() -> None:
     with bench() as b:
         assert "scan" not in check(b)

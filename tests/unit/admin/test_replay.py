@@ -139,6 +139,13 @@ def test_sink_that_stays_unavailable_ends_the_replay_with_a_time_to_resume(
     assert delivered(b, "late") == delivered(b, "main")
 
 
+def test_sink_that_cannot_be_reached_ends_the_replay(b: Bench) -> None:
+    b.sinks["late"].unavailable = True
+    patience = Waits()
+    assert "unavailable" in str(run(b, stop=patience).error)
+    assert patience.seconds == list(replay.PAUSES)
+
+
 def test_sink_that_answers_410_is_not_tried_again(b: Bench) -> None:
     b.sinks["late"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
     patience = Waits()
@@ -193,6 +200,17 @@ def test_replay_waits_while_the_stream_is_full(b: Bench, monkeypatch: pytest.Mon
 
     assert run(b, None, Waits(meanwhile=taken)).published == 5
     assert max(kept) == 7
+
+
+def test_replay_waits_as_long_as_the_stream_shrinks(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "MOST_IN_STREAM", 1)
+    oldest = iter(delivered(b, "main"))
+
+    def taken() -> None:
+        b.clock.time += 0.75 * replay.PATIENCE
+        b.events.erase([next(oldest)])
+
+    assert run(b, None, Waits(meanwhile=taken)).published == 5
 
 
 def test_stream_that_does_not_shrink_ends_the_replay(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,115 @@
+"""Drain: everything is done once, what other processes hold is waited for, and an error ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.domain.mailbox import Limits
+from ingest.errors import LedgerUnavailableError
+from ingest.ports.sink import Outcome, Verdict
+from tests.support.bench import Bench, bench, mail, mailbox, never
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.admin.drain import DrainReport
+
+
+@pytest.fixture(autouse=True)
+def sleep(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[float], None]]:
+    """What a drain calls while it waits for others."""
+    calls: list[Callable[[float], None]] = []
+
+    def wait(seconds: float) -> None:
+        for call in calls:
+            call(seconds)
+
+    monkeypatch.setattr("ingest.admin.drain.time.sleep", wait)
+    return calls
+
+
+def drain(b: Bench, stop: Callable[[], bool] = never) -> DrainReport:
+    return b.drain.run(b.schedule(), stop)
+
+
+def fill(b: Bench, count: int, id_: str = "a") -> None:
+    b.maildrops[id_].messages = {b"u%d" % number: mail(str(number)) for number in range(count)}
+
+
+def test_mailbox_with_more_than_one_poll_may_fetch_is_emptied_and_reported_once() -> None:
+    with bench(mailbox("a", limits=Limits(messages_per_poll=2))) as b:
+        fill(b, 5)
+        report = drain(b)
+        assert [(row.mailbox, row.report.stored) for row in report.mailboxes] == [("a", 5)]
+        assert (report.processed, report.events, report.ok) == (5, {"main": 5}, True)
+
+
+def test_mailbox_whose_sessions_break_is_polled_until_nothing_is_left() -> None:
+    with bench() as b:
+        fill(b, 12)
+        b.maildrops["a"].session_ends_after = 2
+        assert drain(b).processed == 12
+
+
+def test_mailbox_that_is_due_again_before_the_others_are_done_is_reported_as_of_its_first_poll() -> None:
+    with bench(mailbox("a", interval=0.0), mailbox("b")) as b:
+        b.ticker.tick(b.schedule())
+        assert b.ledger.mailboxes.claim_one("b", 45.0), "by another process, which dies"
+        connect = b.poller.connect
+
+        def connected(*arguments: object) -> object:
+            b.clock.time += 30
+            return connect(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+        object.__setattr__(b.poller, "connect", connected)
+        report = drain(b)
+        assert b.maildrops["a"].sessions > 1
+        assert [row.mailbox for row in report.mailboxes] == ["a", "b"]
+
+
+def test_drain_that_is_asked_to_stop_begins_nothing() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.poll_all()
+        report = drain(b, lambda: True)
+        assert (report.mailboxes, report.processed, report.pending, report.ok) == ([], 0, 1, False)
+
+
+def test_messages_and_sinks_that_another_process_holds_are_waited_for(sleep: list[Callable[[float], None]]) -> None:
+    with bench() as b:
+        fill(b, 2)
+        b.poll_all()
+        assert b.ledger.messages.claim(1, 60)
+        b.ledger.sinks.add(["main"])
+        assert b.ledger.sinks.claim(1, 100)
+        sleep.append(lambda _: b.clock.advance(10))
+        report = drain(b)
+        assert (report.processed, report.events, report.ok) == (2, {"main": 2}, True)
+
+
+def test_sink_that_answered_410_is_left_alone() -> None:
+    with bench() as b:
+        fill(b, 1)
+        tried: list[str] = []
+
+        def gone(event: object) -> Outcome:
+            tried.append("")
+            return Outcome(Verdict.GONE, "http_410")
+
+        b.sinks["main"].verdict = gone
+        assert not drain(b).ok
+        assert drain(b).waiting_events == 1
+        assert len(tried) == 1
+
+
+def test_error_of_any_thread_ends_the_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bench() as b:
+
+        def unavailable(*_: object) -> None:
+            raise LedgerUnavailableError("unavailable")
+
+        monkeypatch.setattr(b.ledger.mailboxes, "claim", unavailable)
+        with pytest.raises(LedgerUnavailableError):
+            drain(b)
