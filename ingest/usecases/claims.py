@@ -180,6 +180,6 @@ class LeaseKeeper:
     def _run(self) -> None:
         while True:
             with self._wake:
-                if self._closed or self._wake.wait_for(lambda: self._closed, self.seconds / 3):
+                if self._wake.wait_for(lambda: self._closed, self.seconds / 3):
                     return
             self.renew_all()

@@ -11,6 +11,7 @@ from ingest.ports.claims import Claim
 from ingest.usecases.claims import LeaseKeeper
 from tests.support.bench import bench
 from tests.support.clock import Clock
+from tests.support.waiting import eventually
 
 
 def test_a_held_claim_outlives_its_lease() -> None:
@@ -23,6 +24,15 @@ def test_a_held_claim_outlives_its_lease() -> None:
                 b.keeper.renew_all()
             lease.check()
             assert b.ledger.mailboxes.claim(1, 60) == []
+
+
+def test_held_claims_are_renewed_in_the_background() -> None:
+    with bench() as b, closing(LeaseKeeper(0.1)) as keeper:
+        b.ticker.tick(b.schedule())
+        (claim,) = b.ledger.mailboxes.claim(1, 60)
+        with keeper.hold(b.ledger.mailboxes, claim) as lease:
+            first = lease.expires
+            eventually(lambda: lease.expires > first)
 
 
 def test_claim_is_not_renewed_after_its_longest_time() -> None:

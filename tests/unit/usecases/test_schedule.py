@@ -27,6 +27,13 @@ def test_waiting_wakeups_are_not_sent_again() -> None:
         assert b.wakeups.sent[Queue.POLL] == 1
 
 
+def test_nothing_is_sent_while_enough_wakeups_wait() -> None:
+    with bench() as b:
+        b.wakeups.queued[Queue.POLL] = 2
+        b.ticker.tick(b.schedule())
+        assert b.wakeups.sent[Queue.POLL] == 0
+
+
 def test_number_of_wakeups_is_limited() -> None:
     with bench() as b:
         b.ticker.tick(Schedule([f"m{n}" for n in range(1000)], [], "1000"))
@@ -147,6 +154,26 @@ def test_new_sink_of_a_newer_configuration_survives_an_older_scheduler() -> None
         b.process_stage.run(never)
         assert b.ledger.sinks.members() == {"main", "new"}
         assert len(b.events.read("new", 10)) == 1
+
+
+@pytest.mark.parametrize("step", ["schedule_mailboxes", "schedule_sinks"])
+def test_configuration_that_is_superseded_while_it_is_followed_does_not_count_as_followed(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    with bench() as b:
+        old, new = (Ticker(b.ledger, b.events, b.wakeups) for _ in range(2))
+        scheduled = getattr(b.ledger, step)
+
+        def superseded(*arguments: object, **named: object) -> bool:
+            monkeypatch.setattr(b.ledger, step, scheduled)
+            new.tick(NEW)
+            return bool(scheduled(*arguments, **named))
+
+        monkeypatch.setattr(b.ledger, step, superseded)
+        old.tick(OLD)
+        assert b.ledger.schedule_digest() == NEW.digest
+        assert b.ledger.mailboxes.members() == set(NEW.mailboxes)
+        assert b.ledger.sinks.members() == set(NEW.sinks)
 
 
 def test_schedulers_with_different_configurations_do_not_poll_a_mailbox_more_often() -> None:
