@@ -129,6 +129,33 @@ def test_nested_segments_are_read_down_to_a_limit(depth: int, expected: Files) -
     assert files(made.signed_ber(content)) == expected
 
 
+def test_algorithms_of_indefinite_length_are_skipped() -> None:
+    algorithms = made.ber(0x31, made.ber(0x30, made.der(0x06, made.DATA)), made.der(0x30, b""))
+    inner = made.ber(0x30, made.der(0x06, made.DATA), made.ber(0xA0, made.der(0x04, b"x")))
+    data = made.ber(0x30, made.der(0x02, b"\1"), algorithms, inner)
+    assert files(made.ber(0x30, made.der(0x06, made.SIGNED), made.ber(0xA0, data))) == Files([(b"x", FileEnd())], ())
+
+
+def test_signed_data_without_algorithms_is_broken() -> None:
+    data = made.ber(0x30, made.der(0x02, b"\1"))
+    assert files(made.ber(0x30, made.der(0x06, made.SIGNED), made.ber(0xA0, data))) == Files([], BROKEN)
+
+
+def test_compressed_content_is_extracted_up_to_the_damage() -> None:
+    whole = made.compressed(INVOICE)
+    assert files(whole).contents == [INVOICE]
+    at = whole.index(b"x\x9c") + 2
+    for damaged in (whole[:at] + b"\xff" * 9 + whole[at + 9 :], whole.replace(b"x\x9c", b"\0\0")):
+        assert read_files(read_signed, damaged).defects == BROKEN
+
+
+def test_compressed_content_that_does_not_end_is_broken() -> None:
+    whole = made.compressed(bytes(range(256)))
+    stream = whole[whole.index(b"x\x9c") :]
+    cut = whole.replace(stream, stream[:-8]).replace(made.der(0x04, stream), made.der(0x04, stream[:-8]))
+    assert read_files(read_signed, cut).defects == BROKEN
+
+
 def test_content_that_is_no_octet_string_is_not_extracted() -> None:
     assert files(made.signed_ber(made.der(0x30, b""))) == Files([], BROKEN)
 

@@ -108,6 +108,7 @@ def test_fatturapa_version_is_the_profile(namespace: str, version: str) -> None:
         (b"UNA:+.? 'UNB+UNOC:3+1+2+241124:1200+1'UNH+1+INVOIC:D:96A:UN:EAN008'", "INVOIC:D:96A:UN:EAN008", "certain"),
         (b"UNB+UNOC:3+1+2'\r\nUNH+1+INVOIC:D:96A:UN'\r\nBGM+380", "INVOIC:D:96A:UN", "certain"),
         (b"UNA.*,! ~UNB*UNOC.3*1!~UNH*2!*!!*3~UNH*1*INVOIC.D.96A~", "INVOIC:D:96A", "certain"),
+        (b"UNA:+.  'UNB+UNOC:3+1'UNH+1+INVOIC:D:96A:UN'", "INVOIC:D:96A:UN", "certain"),
         (b"UNB+UNOC:3+what??'UNH+1+INVOIC:D:96A:UN'", "INVOIC:D:96A:UN", "certain"),
         (b"UNH+1+INVOIC:D:96A:UN'", "INVOIC:D:96A:UN", "likely"),
     ],
@@ -123,6 +124,7 @@ def test_edifact_is_recognised_by_its_message_header(content: bytes, guideline: 
     [
         b"",
         b"UNB+UNOC:3+1'UNH+1+ORDERS:D:96A:UN'",
+        b"UNB+UNOC:3+1'UNH+1+in voice:D:96A:UN'",
         b"UNA",
         b"UNA++.? 'UNH+1+INVOIC+D+96A'",
         b"UNB+UNOC:3+?'UNH+1+INVOIC:D:96A:UN'",

@@ -20,6 +20,7 @@ from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.stream import FileEnd
 from ingest.mime.defects import Defect
 from tests.support import without_ciphers
+from tests.support.guarded import InThisProcess
 from tests.support.pdfs import Holding, nested, pdf, with_object_streams, written
 
 if TYPE_CHECKING:
@@ -68,10 +69,23 @@ def read(data: bytes, limits: ContainerLimits = LIMITS, most: int = 2**30, scan:
     return Found(held, files.encrypted, files.defects)
 
 
+@pytest.fixture(autouse=True)
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests read in this process, those with `BOTH` in a guarded one too, those with `GUARDED` only there."""
+    if getattr(request, "param", HERE) == HERE:
+        monkeypatch.setattr("ingest.containers.guard.Guarded", InThisProcess)
+
+
+HERE, PROCESS = "here", "in a process"
+BOTH = pytest.mark.parametrize("where", [HERE, PROCESS], indirect=True)
+GUARDED = pytest.mark.parametrize("where", [PROCESS], indirect=True)
+
+
 def held(*files: Holding) -> Found:
     return Found([Held(each.name, each.data) for each in files], encrypted=False, defects=set())
 
 
+@BOTH
 def test_files_are_extracted_exactly_with_invoices_first() -> None:
     assert read(pdf(OTHER, XML)) == held(XML, OTHER)
 
@@ -99,10 +113,12 @@ def test_endless_name_tree_does_not_hide_files() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256"])
+@BOTH
 def test_encrypted_pdf_with_empty_password_is_read(algorithm: str) -> None:
     assert read(pdf(XML, password="", algorithm=algorithm)) == held(XML)._replace(encrypted=True)
 
 
+@BOTH
 def test_pdf_with_a_password_is_not_opened() -> None:
     assert read(pdf(XML, password="tiger")) == Found([], encrypted=True, defects=set())
 
@@ -112,6 +128,7 @@ def test_pdf_encrypted_for_certificates_is_not_opened() -> None:
     assert read(made) == Found([], encrypted=True, defects=set())
 
 
+@GUARDED
 def test_missing_cipher_library_affects_only_encrypted_pdfs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdfreader, "MODULE", without_ciphers.MODULE)
     assert read(pdf(XML, password="", algorithm="RC4-128")) == held(XML)._replace(encrypted=True)
@@ -160,6 +177,7 @@ def test_declared_type_comes_from_the_file() -> None:
     assert read(odd).files == [Held(XML.name, XML.data)]
 
 
+@BOTH
 def test_files_beyond_the_limits_are_left_out() -> None:
     made = pdf(*(Holding(f"{number}.bin", b"x" * 1000) for number in range(5)), XML)
     few = read(made, replace(LIMITS, children=3))
@@ -177,17 +195,20 @@ def test_files_beyond_the_limits_are_left_out() -> None:
         (80_000_000, LIMITS),  # more than is decoded at all
     ],
 )
+@BOTH
 def test_decompression_bomb_is_not_extracted(size: int, limits: ContainerLimits) -> None:
     bomb = with_object_streams("a.bin", bytes(size), b"/Type/EmbeddedFile")
     assert read(bomb, limits) == held()._replace(defects={Defect.CONTAINER_LIMIT})
 
 
+@GUARDED
 def test_stopped_process_is_reported() -> None:
     """Its memory does for reading, and not for what it reads."""
     large = with_object_streams("a.bin", bytes(range(256)) * 2**17, b"/Type/EmbeddedFile")
     assert read(large, replace(LIMITS, child_bytes=2**26, ratio=10**6)).defects == {Defect.CONTAINER_STOPPED}
 
 
+@BOTH
 def test_damaged_file_is_extracted_with_a_defect() -> None:
     made = with_object_streams("a.bin", bytes(range(256)) * 40, b"/Type/EmbeddedFile")
     begin = made.index(b"stream\n") + 60
@@ -200,6 +221,7 @@ def test_file_shorter_than_declared_is_damaged() -> None:
     assert found.files == [Held("a.bin", b"123456", defects=frozenset({Defect.CONTAINER_BROKEN}))]
 
 
+@BOTH
 def test_broken_pdf_is_reported() -> None:
     assert read(b"%PDF-1.7\n1 0 obj<</Type/EmbeddedFile>>") == Found(
         [], encrypted=False, defects={Defect.CONTAINER_BROKEN}
@@ -238,6 +260,7 @@ def test_scan_result_does_not_depend_on_piece_size(data: st.DataObject) -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(st.data())
+@GUARDED
 def test_arbitrary_bytes_do_not_raise(data: st.DataObject) -> None:
     """Sound PDFs with bytes changed here and there. A process for each: few examples."""
     made = bytearray(data.draw(st.sampled_from(SOUND)))
@@ -255,6 +278,7 @@ SOUND = [pdf(XML), pdf(XML, password=""), with_object_streams("a.xml", b"<a/>", 
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus is not here")
+@BOTH
 def test_every_hybrid_corpus_pdf_yields_its_invoice() -> None:
     paths = sorted(CORPUS.glob("**/*.pdf"))
     assert len(paths) >= 9

@@ -52,6 +52,8 @@ def test_html_is_taken_out_and_what_is_for_readers_of_rtf_is_not() -> None:
         (r"\'e4\'f6 {\b bold} plain", "äö bold plain"),
         (r"\u252?\u-10179?\u-8704?", "ü\U0001f600"),
         (r"\uc2\u252xxy\uc0\u252 z", "üyüz"),
+        (r"\u252\~\~x", "ü\xa0x"),
+        (r"{\info\~\{ nothing}seen", "seen"),
         (r"{\*\unknown nothing}{\pict 00ff}{\info{\title t}}seen", "seen"),
         (r"\f1 \'cf\'f0 {\f0 \'e4}", "Пр ä"),
         (r"\ldblquote x\rdblquote\emdash", "\u201cx\u201d\u2014"),

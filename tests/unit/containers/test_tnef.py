@@ -13,6 +13,7 @@ from ingest.containers import tnef
 from ingest.containers.tnef import TNEF, read_tnef
 from tests.support import tnef as made
 from tests.support.containers import Files, read_files, read_files_alike
+from tests.support.rtf import compressed
 from tests.support.work import counting_work
 
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 300
@@ -54,6 +55,53 @@ def test_unknown_code_page_is_read_as_windows_1252(page: int, name: str) -> None
         made.attribute(made.DATA, b"x"),
     )
     assert files(data).names == [name]
+
+
+def message(*values: bytes) -> bytes:
+    """The attribute with these properties of the message."""
+    return made.attribute(made.MESSAGE_PROPERTIES, pack("<I", len(values)) + b"".join(values), level=1)
+
+
+def bodies(*attributes: bytes) -> list[tuple[str | None, bytes, str | None]]:
+    """Kind, content and charset of the texts that become bodies."""
+    return [(end.body, data, end.charset) for data, end in files(made.tnef(*attributes)).found]
+
+
+PLAIN = made.attribute(0x0002800C, "grüß\0".encode("cp1252"), level=1)
+HTML = made.variable(made.BINARY, 0x1013, b"<p>x")
+OF_TEXT = made.variable(made.BINARY, 0x1009, compressed(rb"{\rtf1\ansi\fromtext hello}"))
+
+
+def test_text_of_the_message_is_a_body_in_whatever_form_it_is_stored() -> None:
+    assert bodies(PLAIN) == [("text", "grüß".encode(), "utf-8")]
+    assert bodies(PLAIN, message(made.text(0x1000, "newer"))) == [("text", b"newer", "utf-8")]
+    assert bodies(message(OF_TEXT)) == [("text", b"hello", "utf-8")]
+    assert bodies(message(HTML, OF_TEXT)) == [("html", b"<p>x", None)]
+    assert bodies(message(made.text(0x1000, " \0"))) == []
+
+
+def test_charset_of_html_is_that_of_the_message() -> None:
+    page = made.fixed(3, 0x3FDE, pack("<I", 1251))
+    assert bodies(message(page, HTML)) == [("html", b"<p>x", "cp1251")]
+
+
+def test_text_that_is_too_long_is_not_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tnef, "_BODY_BYTES", 8)
+    assert bodies(message(made.text(0x1000, "too long"))) == []
+    assert bodies(message(made.text(0x1000, "too long"), HTML)) == [("html", b"<p>x", None)]
+
+
+def test_unknown_type_of_property_ends_the_properties_of_the_message() -> None:
+    found = files(made.tnef(message(made.variable(0x99, 0x1234, b"x"), HTML), made.attached("a.pdf", PDF)))
+    assert found.names == ["a.pdf"]
+    assert found.defects == ("container_broken",)
+
+
+def test_content_that_a_file_has_twice_is_that_which_came_first() -> None:
+    for first, second in ((b"small", b"x" * 100), (b"x" * 100, b"small"), (b"x" * 100, b"y" * 100)):
+        data = made.attribute(made.DATA, first) + made.attribute(made.DATA, second)
+        found = files(made.tnef(made.attribute(made.BEGIN_FILE, b""), made.attribute(made.TITLE, b"a\0"), data))
+        assert found.contents == [first]
 
 
 def test_every_property_type_can_be_skipped() -> None:
