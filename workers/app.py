@@ -26,6 +26,9 @@ def make_app(broker: Broker, deployment: str = "mailhaul") -> Celery:
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A worker at a Redis primary that is demoted connects anew instead of ending: kombu takes what such a server
+        # answers (UNBLOCKED, READONLY) for an error of the channel.
+        broker_channel_error_retry=True,
         broker_transport_options={
             # Kombu waits for a wake-up with a BRPOP of one second; a broker that is silent for longer hangs.
             "socket_timeout": 10,
@@ -47,6 +50,7 @@ def make_app(broker: Broker, deployment: str = "mailhaul") -> Celery:
         task_acks_late=False,
         task_ignore_result=True,
         task_serializer="json",
+        worker_consumer="workers.consumer:Consumer",
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,

@@ -93,7 +93,11 @@ class CeleryWakeups(Wakeups):
         connections: Any = self._app.pool  # celery-types declares it as a pool of producers
         try:
             with connections.acquire(block=True, timeout=1) as connection:
-                return question(connection.default_channel)
+                try:
+                    return question(connection.default_channel)
+                except (*connection.connection_errors, *connection.channel_errors) as error:
+                    # kombu translates errors of the broker's library when it connects, but not those of a command.
+                    raise OperationalError(type(error).__name__) from error
         except (ChannelError, OperationalError, OSError) as error:
             log.debug("broker.no_answer", error=type(error).__name__)
             return default

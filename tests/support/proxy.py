@@ -72,6 +72,10 @@ class DelayProxy:
         """End connections that are opened from now on after so many bytes from the server; None for never."""
         self._line.cut_after = size
 
+    def lead_to(self, target_port: int) -> None:
+        """Pass connections that are opened from now on to another server."""
+        self._line.target_port = target_port
+
     def stall(self) -> None:
         """Let nothing through any more, in neither direction; connections stay open."""
         self._in_loop(self._line.stall)
