@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ingest.cli.common import printable
 from ingest.cli.reports import TROUBLES, left_out_words, undeleted_words
-from ingest.cli.screen import ago
+from ingest.cli.screen import ago, polling_stopped_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,19 +68,10 @@ def _status_lines(status: Status, now: float) -> Iterator[str]:
             f"To drop them now: mailhaul sinks remove {sink}"
         )
     if status.polling_stopped:
-        yield _polling_stopped(status)
+        yield polling_stopped_words(status)
     if status.counts["dead_letters"]:
         rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
         yield f"{rejected}; list them with: mailhaul sinks dead-letters list NAME"
-
-
-def _polling_stopped(status: Status) -> str:
-    assert status.memory is not None
-    used = f"{status.memory.used / (status.memory.limit or 1):.0%}"
-    return (
-        f"no mailbox is polled: the ledger uses {used} of its memory (workers.stop_polling_at), and the rest is for "
-        "delivery; see to the sinks with events to deliver, or raise maxmemory"
-    )
 
 
 def _answer(answer: SinkStatus | None, now: float) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from ingest.admin.status import MailboxRow
+    from ingest.admin.status import MailboxRow, Status
     from ingest.cli.watch import Snapshot
 
 # Columns from which processes get their own table.
@@ -80,6 +80,7 @@ def plain(snapshot: Snapshot) -> str:
         "dead_letters": status.counts["dead_letters"] if status else "?",
         "failed": status.counts["failed"] if status else "?",
         "ledger": "up" if status else "unavailable",
+        "polling": "?" if not status else "stopped" if status.polling_stopped else "on",
         "down": ",".join(process.name for process in snapshot.processes if process.pid is None) or "-",
     }
     return " ".join(f"{key}={value}" for key, value in figures.items())
@@ -92,6 +93,16 @@ def format_size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= _KIBI
     raise AssertionError("the last unit takes everything")
+
+
+def polling_stopped_words(status: Status) -> str:
+    """Return why no mailbox is polled, and the remedy; the status has `polling_stopped`."""
+    assert status.memory is not None
+    used = f"{status.memory.used / (status.memory.limit or 1):.0%}"
+    return (
+        f"no mailbox is polled: the ledger uses {used} of its memory (workers.stop_polling_at), and the rest is for "
+        "delivery; see to the sinks with events to deliver, or raise maxmemory"
+    )
 
 
 def ago(seconds: float) -> str:
@@ -155,6 +166,8 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bright_black", justify="right", min_width=11)
     table.add_column()
+    if status is not None and status.polling_stopped:
+        table.add_row("polling", Text(polling_stopped_words(status), "bold red"))
     table.add_row(
         "messages",
         _counts(

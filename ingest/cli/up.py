@@ -28,6 +28,7 @@ from ingest.cli.watch import Watch
 from ingest.config import ConfigSource
 from ingest.demo.scene import Demonstration, demonstration
 from ingest.errors import StartError
+from ingest.usecases.backpressure import MemoryPressure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -190,6 +191,7 @@ class _Service:
             [sink.name for sink in config.sinks],
             url_host(config.metrics.address),
             [ports[name] for name in WORKERS],
+            MemoryPressure(self._book, config.workers.stop_polling_at).update,
         )
         self._watch = watch
         self._watcher = _Watcher(ledger, watch, self._supervisor.states, LIVE_EVERY if view.logs else PLAIN_EVERY)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
+    from ingest.ports.status import Memory
 
 RATE_SECONDS = 10.0
 # Window of the latency: it describes now, not all time since the start.
@@ -74,7 +75,11 @@ class Snapshot:
 
 @dataclass
 class Watch:
-    """Takes snapshots. `ports` are the metrics ports of the worker processes on `address`."""
+    """Takes snapshots.
+
+    `ports` are the metrics ports of the worker processes on `address`. `polling_stops` returns whether no mailbox is
+    polled while the ledger's memory is like this.
+    """
 
     ledger: Ledger
     events: EventLog
@@ -82,6 +87,7 @@ class Watch:
     sinks: Sequence[str]
     address: str
     ports: Sequence[int]
+    polling_stops: Callable[[Memory | None], bool] = lambda _: False
     _http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(timeout=urllib3.Timeout(1.0), retries=False)
     )
@@ -123,7 +129,7 @@ class Watch:
 
     def _status(self) -> Status | None:
         try:
-            return read_status(self.ledger, self.events, self.mailboxes(), self.sinks)
+            return read_status(self.ledger, self.events, self.mailboxes(), self.sinks, self.polling_stops)
         except LedgerUnavailableError:
             return None
 

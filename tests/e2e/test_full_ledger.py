@@ -81,6 +81,7 @@ def test_sink_that_is_unavailable_stops_polling_and_everything_drains_when_it_is
             eventually(lambda: status()["last_tick"] > ticks + 5)
             assert status()["mailboxes"] == stopped, "polled nevertheless"
             assert "no mailbox is polled" in mailhaul("status", "--config", str(config), env=env).stdout
+            assert "polling=stopped" in service.output.read_text()
 
             # Somebody else takes the rest: now nothing can be written at all.
             with pytest.raises(OutOfMemoryError):

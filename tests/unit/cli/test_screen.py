@@ -14,7 +14,7 @@ from ingest.cli.supervisor import ChildState
 from ingest.cli.watch import Snapshot, Totals
 from ingest.ports.claims import Backlog
 from ingest.ports.eventlog import GroupLag
-from ingest.ports.status import MailboxStatus
+from ingest.ports.status import MailboxStatus, Memory
 
 PLACES = Places([("objects", "/srv/mail"), ("to stop", "Ctrl-C")])
 
@@ -129,6 +129,23 @@ def test_a_disabled_sink_is_shown_differently_from_one_that_lags() -> None:
     assert "4 disabled (410 Gone)" in "\n".join(shown(gone, 100, 30))
 
 
+def nearly_full(mailboxes: int = 5) -> Snapshot:
+    view = snapshot(mailboxes)
+    assert view.status is not None
+    return replace(view, status=replace(view.status, polling_stopped=True, memory=Memory(83 * 2**20, 100 * 2**20)))
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
+def test_stopped_polling_is_shown_with_its_remedy(width: int, height: int) -> None:
+    lines = shown(nearly_full(), width, height)
+    text = " ".join(" ".join(lines).split())
+    assert "no mailbox is polled: the ledger uses 83% of its memory (workers.stop_polling_at)" in text
+    assert "see to the sinks with events to deliver, or raise maxmemory" in text
+    assert len(lines) <= height
+    assert "polling=stopped" in plain(nearly_full())
+    assert "no mailbox is polled" not in "\n".join(shown(snapshot(), width, height))
+
+
 def test_an_unavailable_ledger_is_reported() -> None:
     assert "does not answer" in "\n".join(shown(snapshot(ledger=False), 80, 24))
     assert "ledger=unavailable" in plain(snapshot(ledger=False))
@@ -147,6 +164,7 @@ def test_without_a_terminal_it_is_one_line_of_pairs() -> None:
         "dead_letters": "0",
         "failed": "1",
         "ledger": "up",
+        "polling": "on",
         "down": "relay",
     }
 
