@@ -1,4 +1,4 @@
-"""Celery at a Redis primary that was demoted and keeps its connections: all leave it for the new one, and none ends."""
+"""Celery at a Redis primary that was demoted and keeps its connections: all leave it for the new one."""
 
 from __future__ import annotations
 
