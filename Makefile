@@ -48,6 +48,7 @@ bench: $(VENV)/dev.stamp servers  ## the benchmarks; they print tables
 	$(BIN)/python -m tests.benchmarks.scale
 	$(BIN)/python -m tests.benchmarks.recovery
 	$(BIN)/python -m tests.benchmarks.deletions
+	$(BIN)/python -m tests.benchmarks.relay
 	$(BIN)/python -m tests.benchmarks.throughput
 	$(BIN)/python -m tests.benchmarks.floor --messages 2000 --runs 5
 

@@ -77,5 +77,5 @@ def _run(role: Queue, runtime: Runtime, flag: StopFlag) -> None:
         case Queue.PROCESS:
             runtime.process_stage.run(stop)
         case Queue.RELAY:
-            runtime.relay_stage.run(stop)
+            runtime.relay_stage.follow(stop)
             runtime.write_watermark()

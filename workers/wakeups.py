@@ -11,7 +11,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from structlog import get_logger
 from typing_extensions import override
 
-from ingest.ports.wakeups import Wakeups
+from ingest.ports.wakeups import Queue, Wakeups
 from workers.app import queue_name
 
 if TYPE_CHECKING:
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from ingest.ports.wakeups import Queue
-
 log = get_logger()
 
 # Seconds after which a wake-up expires; later ticks have sent others by then.
 EXPIRES = 15.0
-# Seconds between two wake-ups of one process for the same queue.
-QUIET = 0.05
+# Seconds between two wake-ups of one process for the same queue. A relay listens for longer after it was woken.
+QUIET, QUIET_RELAY = 0.05, 2.0
 SENT_AT = "mailhaul_sent_at"
 
 
@@ -46,10 +44,10 @@ class CeleryWakeups(Wakeups):
 
     @override
     def send(self, queue: Queue, count: int = 1) -> None:
-        """Send wake-ups; a second call for the same queue within 50 ms is ignored."""
+        """Send wake-ups; a second call for the same queue within 50 ms (relay: 2 s) is ignored."""
         with self._lock:
             now = self._clock()
-            if now - self._last.get(queue, 0.0) < QUIET:
+            if now - self._last.get(queue, 0.0) < (QUIET_RELAY if queue is Queue.RELAY else QUIET):
                 return
             self._last[queue] = now
         try:

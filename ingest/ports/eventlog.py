@@ -43,6 +43,12 @@ class GroupLag:
     oldest_age: float
 
 
+def order_of(position: str) -> tuple[int, int]:
+    """A key to sort positions by."""
+    milliseconds_, _, sequence = position.partition("-")
+    return int(milliseconds_), int(sequence)
+
+
 class EventStream(Protocol):
     """The stream of events, read by one consumer group per sink.
 
@@ -76,6 +82,15 @@ class EventStream(Protocol):
         """Up to `limit` entries that the sink has not acknowledged, oldest first.
 
         Entries that were read before and not acknowledged (a relay died, or the sink was unavailable) come first.
+        """
+        ...
+
+    def wait(self, behind: str, seconds: float) -> bool:
+        """Wait until there is an entry after a position, at most so long; return whether there is one.
+
+        Args:
+            behind: a position; empty: only entries that are appended from now on.
+            seconds: to wait.
         """
         ...
 

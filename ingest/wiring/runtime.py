@@ -130,8 +130,9 @@ class Runtime:
         Raises:
             LedgerUnavailableError: the ledger is unavailable.
         """
-        schedule = self.schedule()
-        self.watermark.write_if_due(schedule.configured, schedule.sinks, self.now().timestamp())
+        if self.watermark.due():  # asked first: the schedule lists every mailbox
+            schedule = self.schedule()
+            self.watermark.try_to_write(schedule.configured, schedule.sinks, self.now().timestamp())
 
     @cached_property
     def checkpoints(self) -> Checkpoints:

@@ -443,6 +443,14 @@ def test_ids_can_be_read_incrementally(bench: LedgerBench) -> None:
     assert bench.events.ids(position)[0] == ["3", "4"]
 
 
+def test_waiting_ends_at_once_if_there_is_an_entry_behind_the_position(bench: LedgerBench) -> None:
+    append(bench, range(2))
+    first, last = bench.events.read("a", 9)
+    assert bench.events.wait(first.position, LONG)
+    assert not bench.events.wait(last.position, SHORT)
+    assert not bench.events.wait("", SHORT), "only entries from now on count"
+
+
 def test_all_ids_are_returned(bench: LedgerBench) -> None:
     bench.events.republish([event(number) for number in range(450)])
     assert bench.events.ids()[0] == [str(number) for number in range(450)]

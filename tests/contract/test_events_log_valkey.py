@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from ingest.adapters.ledger import connect, names
 from ingest.adapters.ledger.names import Names
 from ingest.ports.eventlog import GroupLag
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,3 +118,16 @@ def test_all_keys_are_in_one_cluster_slot(client: Redis, events: RedisEventLog) 
     events.retrying("a").claim(1, 60)
     assert client.dbsize() >= 6
     assert sorted(client.keys("{mailhaul}:*")) == sorted(client.keys("*"))
+
+
+@pytest.mark.parametrize("behind", ["the last one", "now"])
+def test_waiting_ends_with_the_next_entry(client: Redis, events: RedisEventLog, behind: str) -> None:
+    append(client, 1)
+    position = events.ids()[1] if behind == "the last one" else ""
+    found: list[bool] = []
+    waiting = threading.Thread(target=lambda: found.append(events.wait(position, 10.0)))
+    waiting.start()
+    eventually(lambda: client.info("clients")["blocked_clients"] == 1)
+    append(client, 1)
+    waiting.join()
+    assert found == [True]

@@ -21,7 +21,7 @@ from tests.support.waiting import eventually
 from workers.app import make_app
 from workers.exporter import SystemCollector
 from workers.stopping import StopFlag
-from workers.wakeups import EXPIRES, QUIET, CeleryWakeups
+from workers.wakeups import EXPIRES, QUIET, QUIET_RELAY, CeleryWakeups
 from workers.watchdog import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -59,6 +59,18 @@ def test_frequent_commits_send_few_wakeups(app: Celery) -> None:
     clock.time += 2 * QUIET
     wakeups.send(Queue.PROCESS)
     assert wakeups.waiting(Queue.PROCESS) == 2
+
+
+def test_relay_is_woken_seldom_because_it_listens(app: Celery) -> None:
+    clock = Clock()
+    wakeups = CeleryWakeups(app, clock)
+    wakeups.send(Queue.RELAY)
+    clock.time += QUIET_RELAY * 0.9
+    wakeups.send(Queue.RELAY)
+    assert wakeups.waiting(Queue.RELAY) == 1
+    clock.time += QUIET_RELAY * 0.2
+    wakeups.send(Queue.RELAY)
+    assert wakeups.waiting(Queue.RELAY) == 2
 
 
 def test_a_wakeup_expires(app: Celery, valkey: Valkey) -> None:

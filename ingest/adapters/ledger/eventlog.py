@@ -11,7 +11,7 @@ from typing_extensions import override
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.events import Event
-from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, GroupLag
+from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, GroupLag, order_of
 from ingest.ports.rejected import RejectedEvent
 from ingest.ports.status import SinkStatus
 
@@ -72,6 +72,12 @@ class RedisEventLog(EventLog):
     def read(self, sink: str, limit: int) -> list[Entry]:
         rows = self._connection.run("read", [self._names.events, self._names.begins], [names.group(sink), limit])
         return [_entry(position, fields) for position, fields in rows]
+
+    @override
+    def wait(self, behind: str, seconds: float) -> bool:
+        block = max(1, milliseconds(seconds))  # 0 would wait for ever
+        where = ("STREAMS", self._names.events, behind or "$")
+        return bool(self._connection.call("XREAD", "COUNT", 1, "BLOCK", block, *where))
 
     @override
     def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
@@ -201,12 +207,6 @@ class RedisEventLog(EventLog):
         keys = [*self.retrying(sink).keys, self._names.retrying_appended(sink)]
         keys += [self._names.rejected(sink), self._names.counts] if remove else []
         self._connection.run("stop_retrying", keys, [event_id, sink])
-
-
-def order_of(position: str) -> tuple[int, int]:
-    """A key to sort positions by."""
-    milliseconds_, _, sequence = position.partition("-")
-    return int(milliseconds_), int(sequence)
 
 
 def _entry(position: bytes, flat: list[bytes]) -> Entry:

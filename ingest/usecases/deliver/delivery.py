@@ -45,6 +45,8 @@ RETRY_BATCH = 10
 SLOW = 5.0
 # Tries in a row after which an event is suspected, and how many suspects are tried alone in one round.
 REFUSALS, SUSPECTS = 3, 5
+# Seconds that the recorded time of the last delivery may be old: it is not written with every batch.
+FRESHNESS = 1.0
 # After so many seconds the relay releases the sink, and claims what has been due for longest: another one, perhaps.
 ROUND_SECONDS = 600.0
 _UNAVAILABLE = frozenset({Verdict.UNAVAILABLE, Verdict.GONE})
@@ -55,7 +57,7 @@ class Delivery:
     """What one relay delivers to one sink under one claim.
 
     `trouble` is the reason code once the sink was unavailable, or, if `disabled`, answered 410 Gone; `retry_after`
-    are the seconds that it wants to be left alone.
+    are the seconds that it wants to be left alone. `newest` is the last position of the stream that was read.
     """
 
     events: EventLog
@@ -68,6 +70,7 @@ class Delivery:
     random: Callable[[], float]
     tracer: Tracer = NO_TRACING
     delivered: int = 0
+    newest: str = ""
     trouble: str | None = None
     disabled: bool = False
     retry_after: float = 0.0
@@ -86,7 +89,7 @@ class Delivery:
             if not followed and not retried:
                 break
         status = self._status(before)
-        if status != before:
+        if _differs(status, before):
             self.events.put_sink_status(self.sink.name, status)
 
     def _status(self, before: SinkStatus) -> SinkStatus:
@@ -100,16 +103,18 @@ class Delivery:
         return replace(known, failing_since=before.failing_since, answer=before.answer)
 
     def _follow_stream(self) -> bool:
-        """Deliver one batch of the events that the sink has not confirmed, oldest first; return if there were any."""
-        entries = self.events.read(self.sink.name, self.batch)
+        """Deliver one batch of what the sink has not confirmed, oldest first; return if more may be left."""
+        limit = self.batch
+        entries = self.events.read(self.sink.name, limit)
         if not entries:
             self.refusals.clear()
             return False
+        self.newest = entries[-1].position
         outcomes = self._deliver(entries)
         self._finish(entries, outcomes)
         if any(outcome.verdict in _UNAVAILABLE for outcome in outcomes) and not self._isolate(outcomes):
             self._give_way(outcomes)
-        return True
+        return len(entries) == limit or any(outcome.verdict in _UNAVAILABLE for outcome in outcomes)
 
     def _finish(self, entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
         """Acknowledge what the sink took, move what it rejected, count how often it did not take the rest."""
@@ -162,9 +167,10 @@ class Delivery:
         return outcomes[0].verdict is Verdict.DELIVERED
 
     def _retry_rejected(self) -> bool:
-        """Deliver some of the retrying events that are due; return if there were any."""
+        """Deliver some of the retrying events that are due; return if more may be due."""
         retrying = self.events.retrying(self.sink.name)
-        claims = retrying.claim(min(RETRY_BATCH, self.batch), self.lease_seconds)
+        limit = min(RETRY_BATCH, self.batch)
+        claims = retrying.claim(limit, self.lease_seconds)
         if not claims:
             return False
         found = self.events.rejected_entries(self.sink.name, [claim.id for claim in claims])
@@ -177,7 +183,7 @@ class Delivery:
         ]
         if not any(judged) or any(one.verdict is Verdict.GONE or one.retry_after is not None for one in outcomes):
             self._give_way(outcomes)
-        return True
+        return len(claims) == limit
 
     def _finish_retry(self, claim: Claim, entry: Entry, outcome: Outcome) -> bool:
         """Remove, release or dead-letter a retrying event; return whether the outcome is about this event."""
@@ -260,6 +266,14 @@ class Delivery:
 
     def _warn(self, what: str, entry: Entry, outcome: Outcome) -> None:
         log.warning(what, sink=self.sink.name, event_id=entry.event.id, error=outcome.reason)
+
+
+def _differs(status: SinkStatus, before: SinkStatus) -> bool:
+    """Whether a status has to be recorded; one that is newer only is not, so soon after the last one."""
+    if status.delivered_at is None or before.delivered_at is None:
+        return status != before
+    newer = status.delivered_at - before.delivered_at
+    return newer >= FRESHNESS or status != replace(before, delivered_at=status.delivered_at)
 
 
 def _behind(waiting: Sequence[Entry], suspects: Sequence[Entry]) -> Iterator[Entry]:

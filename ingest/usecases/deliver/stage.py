@@ -8,12 +8,15 @@ takes others, goes to the sink's dead-letter queue and is retried there, while t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
 from ingest.domain.retry import DISABLED_PAUSE, SINK_BACKOFF
+from ingest.ports.eventlog import order_of
 from ingest.ports.tracing import NO_TRACING, Tracer
 from ingest.usecases.claims import work_off
 from ingest.usecases.deliver.delivery import Delivery
@@ -32,6 +35,9 @@ log = get_logger()
 
 # Seconds after which another process may try a sink that this one does not know.
 UNKNOWN_PAUSE = 10.0
+# A relay that was woken collects further events for so many seconds before it delivers them together, and ends when
+# none comes for as many. While it listens, nobody has to wake it: see the pause between two wake-ups for a relay.
+GATHER, LISTEN = 0.2, 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class RelayStage:
     now: Callable[[], datetime]
     random: Callable[[], float]
     tracer: Tracer = NO_TRACING
+    sleep: Callable[[float], object] = time.sleep
+    _listening: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, stop: Callable[[], bool]) -> dict[str, int]:
         """Claim each due sink once and deliver its events; return the number of events delivered, by sink.
@@ -53,25 +61,54 @@ class RelayStage:
         Raises:
             LedgerError: the ledger is unavailable. Events that were delivered and not acknowledged will be repeated.
         """
-        delivered: dict[str, int] = {}
+        return {sink: delivery.delivered for sink, delivery in self._run(stop).items()}
+
+    def follow(self, stop: Callable[[], bool]) -> None:
+        """Do what `run` does, and again whenever there are new events, until none comes for a while.
+
+        One thread of a process listens; another one that finds it listening ends. Errors as for `run`.
+        """
+        newest = _newest(self._run(stop))
+        while not stop() and self._wait(newest):
+            newest = _newest(self._run(stop))
+            if not newest:
+                break  # what is in the stream is for sinks that are paused, or that others deliver to
+
+    def _wait(self, newest: str) -> bool:
+        if not self._listening.acquire(blocking=False):
+            return False
+        try:
+            if newest:
+                self.sleep(GATHER)
+            return self.events.wait(newest, LISTEN)
+        finally:
+            self._listening.release()
+
+    def _run(self, stop: Callable[[], bool]) -> dict[str, Delivery]:
+        done: dict[str, Delivery] = {}
+
+        def stop_now() -> bool:
+            # A sink without further events is due again at once, so that any relay can deliver the next event.
+            return stop() or done.keys() >= self.sinks.keys()
 
         def handle(claim: Claim) -> None:
-            delivered[claim.id] = self.handle(claim, stop)
+            delivery = self.handle(claim, stop)
+            if delivery is not None:
+                done[claim.id] = delivery
 
         def round_over(claim: Claim) -> bool:
-            # A sink without further events is due again at once, so that any relay can deliver the next event.
-            return claim.id in delivered
+            return claim.id in done
 
-        work_off(self.ledger.sinks, handle, lease=self.keeper.seconds, stop=stop, enough=round_over)
-        return delivered
+        work_off(self.ledger.sinks, handle, lease=self.keeper.seconds, stop=stop_now, enough=round_over)
+        return done
 
-    def handle(self, claim: Claim, stop: Callable[[], bool]) -> int:
-        """Deliver to one claimed sink until no event is left, it fails, or `stop` is true; return how many events."""
+    def handle(self, claim: Claim, stop: Callable[[], bool]) -> Delivery | None:
+        """Deliver to one claimed sink until no event is left, it fails, or `stop` is true; None if it is unknown."""
         sink = self.sinks.get(claim.id)
         if sink is None:
             # This process started before the sink was configured; another one knows it.
             self.ledger.sinks.release(claim, UNKNOWN_PAUSE)
-            return 0
+            return None
         with self.keeper.hold(self.ledger.sinks, claim) as lease:
             delivery = Delivery(
                 self.events, sink, lease, stop, self.metrics, self.keeper.seconds, self.now, self.random, self.tracer
@@ -88,4 +125,9 @@ class RelayStage:
             log.warning(
                 "sink.unavailable", sink=sink.name, error=delivery.trouble, tries=claim.tries, seconds=round(pause, 1)
             )
-        return delivery.delivered
+        return delivery
+
+
+def _newest(done: Mapping[str, Delivery]) -> str:
+    """The last position that was read; empty if none was."""
+    return max((delivery.newest for delivery in done.values() if delivery.newest), key=order_of, default="")

@@ -54,15 +54,20 @@ class DeliveryWatermark:
     clock: Callable[[], float]
 
     def write_if_due(self, mailboxes: Collection[str], sinks: Collection[str], now: float) -> None:
-        """Do what `write` does, unless any process has tried it within the last minute.
+        """Do what `try_to_write` does if it is `due`."""
+        if self.due():
+            self.try_to_write(mailboxes, sinks, now)
 
-        If the store is unavailable, the next minute's call tries again. Arguments as for `write`.
+    def due(self) -> bool:
+        """Whether no process has tried to write it within the last minute; if so, the caller does.
 
         Raises:
             LedgerUnavailableError: the ledger is unavailable.
         """
-        if not self.ledger.throttle("published", EVERY):
-            return
+        return self.ledger.throttle("published", EVERY)
+
+    def try_to_write(self, mailboxes: Collection[str], sinks: Collection[str], now: float) -> None:
+        """Do what `write` does; if the store is unavailable, the next minute's call tries again."""
         try:
             self.write(mailboxes, sinks, now)
         except StoreError as error:

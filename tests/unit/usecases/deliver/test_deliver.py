@@ -12,7 +12,7 @@ from ingest.domain.retry import REDELIVERY_ATTEMPTS
 from ingest.errors import ConfigError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.sink import MemorySink
-from ingest.usecases.deliver.delivery import BATCH, REFUSALS, RETRY_BATCH, ROUND_SECONDS
+from ingest.usecases.deliver.delivery import BATCH, FIRST_BATCH, REFUSALS, RETRY_BATCH, ROUND_SECONDS
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 if TYPE_CHECKING:
@@ -409,10 +409,11 @@ def test_sink_that_is_never_done_is_given_back_so_that_another_has_its_turn() ->
 
         def accept(event: Event) -> Outcome:
             b.clock.time += 1
-            b.events.append(replace(event, id=f"{event.id[:20]}{b.clock.time}"))
+            for number in range(2):
+                b.events.append(replace(event, id=f"{event.id[:20]}{b.clock.time}{number}"))
             return Outcome(Verdict.DELIVERED)
 
         b.sinks["main"].verdict = accept
-        filled(b, 1)
+        filled(b, FIRST_BATCH)
         b.relay_stage.run(never)
         assert ROUND_SECONDS <= len(b.sinks["main"].delivered) <= ROUND_SECONDS + BATCH
