@@ -61,7 +61,7 @@ class Seen:
             writes (a crash, a failover) since the mailbox was rebuilt.
         changes: how many times the set of processed messages has changed.
         checkpointed: the value of `changes` at the last checkpoint.
-        deleted: as `record_deleted` recorded them.
+        deleted: as `begin_deletions` or `record_deleted` recorded them last.
     """
 
     records: dict[bytes, SeenRecord]
@@ -98,7 +98,15 @@ class SeenMessages(Protocol):
         ...
 
     def record_deleted(self, claim: Claim, records: Mapping[bytes, SeenRecord]) -> None:
-        """Replace the record of deletions that the server has confirmed and might not have made, by digest."""
+        """Replace the record of deletions that the server was asked for and might not have made, by digest."""
+        ...
+
+    def begin_deletions(self, claim: Claim, digests: Collection[bytes], records: Mapping[bytes, SeenRecord]) -> None:
+        """In one step: remove these digests from the seen set, and replace the record of deletions.
+
+        Called before QUIT. A process that dies afterwards, or that gets no answer, cannot know whether the server has
+        deleted the messages and given their unique-ids to others.
+        """
         ...
 
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:

@@ -180,6 +180,12 @@ class MemoryLedger(MemorySchedule, Ledger):
             self._deleted[claim.id] = dict(records)
 
     @override
+    def begin_deletions(self, claim: Claim, digests: Collection[bytes], records: Mapping[bytes, SeenRecord]) -> None:
+        with self._lock:
+            self.record_deleted(claim, records)
+            self.forget(claim, digests)
+
+    @override
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
         with self._lock:
             self._check(self._mailboxes, claim)

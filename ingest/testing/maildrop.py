@@ -44,6 +44,7 @@ class MemoryMaildrop:
         stalls: this many of the next sessions raise `PipeliningStalledError` when they fetch.
         error: raised instead of opening a session.
         keeps_deleted: whether it confirms deletions and lists the messages nevertheless.
+        loses_quit: whether it deletes at QUIT, and its answer is lost.
         unique_ids: whether the server has UIDL.
         numbered: UIDL answers message numbers.
         left_out: how many further messages STAT counts, which UIDL and LIST do not list consistently.
@@ -75,6 +76,7 @@ class MemoryMaildrop:
     left_out: int = 0
     tops: bool = True
     keeps_deleted: bool = False
+    loses_quit: bool = False
     exclusive: bool = False
     terms: Terms = field(default_factory=Terms)
     quits: int = 0
@@ -225,7 +227,7 @@ class MemorySession(Maildrop):
             for unique_id in self.marked:
                 del self._maildrop.messages[unique_id]
         self.close()
-        return True
+        return not self._maildrop.loses_quit
 
     @override
     def close(self) -> None:

@@ -204,6 +204,21 @@ def test_recorded_deletions_replace_those_before(bench: LedgerBench) -> None:
     assert bench.ledger.seen(BOX).deleted == {}
 
 
+def test_deletions_begin_when_they_are_recorded_and_forgotten_in_one_step(bench: LedgerBench) -> None:
+    claim, record = claim_box(bench), SeenRecord(1, StoredAt("0" * 32, date(2026, 3, 1), 10).pack())
+    bench.ledger.register(claim, [registration(1), registration(2)])
+    before = bench.ledger.seen(BOX)
+    bench.ledger.begin_deletions(claim, {digest(2), digest(9)}, {digest(2): record, digest(9): record})
+    after = bench.ledger.seen(BOX)
+    assert after.records.keys() == {digest(1)}
+    assert after.deleted == {digest(2): record, digest(9): record}
+    assert after.changes == before.changes + 1
+    bench.ledger.mailboxes.release(claim, 0.0)
+    with pytest.raises(StaleClaimError):
+        bench.ledger.begin_deletions(claim, {digest(1)}, {})
+    assert bench.ledger.seen(BOX) == after
+
+
 def test_registering_a_message_again_opens_it_once(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [registration(1)])

@@ -92,6 +92,11 @@ class Machine(RuleBasedStateMachine):
         drop = self.world.drops[box]
         setattr(drop, habit, not getattr(drop, habit))
 
+    @rule(box=boxes, lost=st.booleans())
+    def server_loses_its_answer_to_quit(self, box: str, *, lost: bool) -> None:
+        """It has deleted the messages, and nobody learns of it."""
+        self.world.drops[box].loses_quit = lost
+
     @rule(box=boxes, generation=picks)
     def server_changes_all_ids(self, box: str, generation: int) -> None:
         drop = self.world.drops[box]
@@ -199,13 +204,13 @@ class Machine(RuleBasedStateMachine):
         self.world.lose_object(at)
 
     @precondition(lambda self: self.world.sent)
-    @rule(pick=picks)
-    def store_alters_unprocessed_mail(self, pick: int) -> None:
-        """The size stays, so that only the hash can show it."""
+    @rule(pick=picks, emptied=st.booleans())
+    def store_alters_unprocessed_mail(self, pick: int, *, emptied: bool) -> None:
+        """The size stays, so that only the hash can show it; or nothing is left."""
         sent = self.world.sent[pick % len(self.world.sent)]
         at = self.world.find(sent.key, RAW)
         if at and not self.world.find(sent.key, MANIFEST) and self.world.store.objects[at].content == sent.raw:
-            self.world.alter(sent, at)
+            self.world.alter(sent, at, emptied=emptied)
 
     @precondition(lambda self: self.world.sent)
     @rule(pick=picks)

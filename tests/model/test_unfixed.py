@@ -24,7 +24,11 @@ from tests.model.machine import Machine
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
+    from datetime import datetime
+
+    from ingest.domain.message import OpenMessage
+    from ingest.ports.claims import Claim
 
 # Each fault takes fewer than 300, but what Hypothesis draws depends on the modules that other tests have loaded.
 EXAMPLES = 2_000
@@ -58,6 +62,12 @@ def any_object_will_do(found: object, **_: object) -> None:
     raise ObjectExistsError("there is something under this key")
 
 
+def retract_what_is_empty(
+    processor: Processor, message: OpenMessage, now: datetime, retract: Any = Processor.retract, **_: object
+) -> bool:
+    return bool(retract(processor, message, now, written=True))
+
+
 def always_newest(ledger: MemoryLedger, digest: str, epoch: int = 0, silence: float = 0.0) -> Precedence:
     ledger._last_epoch += 1
     ledger._newest = ledger._last_epoch, digest, 0.0
@@ -66,6 +76,14 @@ def always_newest(ledger: MemoryLedger, digest: str, epoch: int = 0, silence: fl
 
 def retire_at_once(trim: Callable[..., int]) -> Callable[..., int]:
     return lambda log, sinks, **_: trim(log, sinks, 0.0)
+
+
+def begun_after_quit(ledger: MemoryLedger, claim: Claim, digests: Collection[bytes], _: object) -> None:
+    ledger.__dict__["_begun"] = digests
+
+
+def forgotten_after_quit(ledger: MemoryLedger, claim: Claim, _: object) -> None:
+    ledger.forget(claim, vars(ledger).pop("_begun", ()))
 
 
 class Unfixed(NamedTuple):
@@ -96,6 +114,14 @@ CASES = {
     "1 deleted ids are kept": Unfixed(
         [(MemoryLedger, "forget", lambda *_: 0)],
         "deliver deliver_in_place_of_a_deleted_message service_works",
+        "DELE of .* whose bytes are not in the store",
+    ),
+    "1 deletions are recorded after QUIT": Unfixed(
+        [
+            (MemoryLedger, "begin_deletions", begun_after_quit),
+            (MemoryLedger, "record_deleted", forgotten_after_quit),
+        ],
+        "deliver deliver_in_place_of_a_deleted_message server_loses_its_answer_to_quit service_works",
         "DELE of .* whose bytes are not in the store",
     ),
     "1 message numbers": Unfixed(
@@ -131,6 +157,11 @@ CASES = {
         "deliver process_works store_alters_unprocessed_mail",
         "describes another message",
     ),
+    "3 an empty object was purged": Unfixed(
+        [(Processor, "retract", retract_what_is_empty)],
+        "deliver process_works service_works store_alters_unprocessed_mail ledger_loses_everything",
+        "DELE of .* whose bytes are not in the store|has not reached",
+    ),
     "4 every message is whole": Unfixed(
         [(Fetched, "may_be_cut", False)],
         "deliver_without_dot_stuffing service_works",
@@ -163,7 +194,7 @@ CASES = {
         "was not processed|has not reached",
     ),
     "8 a lost claim is not noticed": Unfixed(
-        [(LeaseKeeper, "confirm", lambda *_: None), (Processor, "retract", lambda *_: False)],
+        [(LeaseKeeper, "confirm", lambda *_: None), (Processor, "retract", lambda *_, **__: False)],
         "deliver process_works process_is_stopped stopped_process_continues time_passes somebody_purges",
         "which was purged",
     ),

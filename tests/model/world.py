@@ -130,7 +130,6 @@ class World:
         self.sinks = {name: MemorySink(name) for name in SINKS[NEW]}
         self.hosts: list[Host] = []
         self.repeats_allowed = False
-        self.interrupted = False  # whether a process was stopped, or the store lost something
         self.lost_keys: set[str] = set()  # of messages of which the store lost an object
         self.clock_error = 0.0
         self.damaged: dict[str, bytes] = {}  # right bytes of altered objects, by key; empty for planted ones
@@ -158,7 +157,7 @@ class World:
             action()
             return
         host.process = Process(work, action)
-        self.repeats_allowed = self.interrupted = True
+        self.repeats_allowed = True
         self.go_on(host, requests)
 
     def go_on(self, host: Host, requests: int | None = None) -> None:
@@ -292,15 +291,18 @@ class World:
             self.deliver(box, shown[sent.drop_id], size_of=sent)
 
     def deleted_messages(self, box: str) -> list[Sent]:
-        """Return the messages that we deleted on the server, if nothing else has happened so far."""
-        drop, store = self.drops[box], self.store
-        if self.interrupted or store.forgets or store.page or store.loses_answers or store.fault:
-            return []
-        if drop.session_ends_after is not None or drop.refused or drop.breaks_after:
-            return []
-        return [
-            sent for sent in self.sent if sent.box == box and not sent.removed and sent.drop_id not in drop.messages
-        ]
+        """Return the messages that we deleted on the server.
+
+        Unless somebody else deleted a later message with the same unique-id and size: nobody can tell another one
+        from that.
+        """
+        drop = self.drops[box]
+        shown = {sent: (drop.alias.get(sent.drop_id, sent.drop_id), sent.padding) for sent in self._sent_to(box)}
+        removed = {shown[sent] for sent in shown if sent.removed}
+        return [sent for sent in shown if sent.drop_id not in drop.messages and shown[sent] not in removed]
+
+    def _sent_to(self, box: str) -> list[Sent]:
+        return [sent for sent in self.sent if sent.box == box]
 
     def step_clock(self, seconds: float) -> None:
         """Set the wall clock of everybody, while monotonic clocks stand. A scheduler ticks before and after it."""
@@ -356,7 +358,7 @@ class World:
 
     def object_lost(self, message: str) -> None:
         """Note that the store lost something of a message, by its key."""
-        self.repeats_allowed = self.interrupted = True
+        self.repeats_allowed = True
         self.lost_keys.add(message)
         for sent in self.sent:
             if sent.key == message:
@@ -368,14 +370,14 @@ class World:
     def lose_object(self, at: str) -> None:
         """Let the store lose an object."""
         del self.store.objects[at]
-        self.repeats_allowed = self.interrupted = True
+        self.repeats_allowed = True
         if len(parts := at.split("/")) > MESSAGE_DEPTH:
             self.object_lost(next(part for part in parts if len(part) == KEY_DIGITS))
 
-    def alter(self, sent: Sent, at: str) -> None:
-        """Let somebody alter a raw object, so that its size stays the same."""
+    def alter(self, sent: Sent, at: str, *, emptied: bool) -> None:
+        """Let somebody alter a raw object, so that its size stays the same, or empty it."""
         self.damaged[at] = sent.raw
-        self.store.alter(at, sent.raw.replace(b"marker", b"MARKER"))
+        self.store.alter(at, b"" if emptied else sent.raw.replace(b"marker", b"MARKER"))
         self.object_lost(sent.key)
 
     def plant(self, sent: Sent) -> None:
@@ -387,14 +389,14 @@ class World:
 
     def empty_store(self) -> None:
         """Let the store lose everything."""
-        self.repeats_allowed = self.interrupted = True
+        self.repeats_allowed = True
         self.store.objects.clear()
         for sent in self.sent:
             self.object_lost(sent.key)
 
     def swap_store(self) -> None:
         """Configure another store; every process that is not stopped is restarted, the others have the old one."""
-        self.repeats_allowed = self.interrupted = True
+        self.repeats_allowed = True
         self.store = FaultyStore(clock=self.clock)
         self.stores.append(self.store)
         for sent in self.sent:

@@ -63,7 +63,7 @@ class Names:
         return self._prefixed(f"seen:{mailbox}")
 
     def deleted(self, mailbox: str) -> str:
-        """A string: seen records of messages whose deletion the server has confirmed, while it may list them."""
+        """A string: seen records of messages that the server was asked to delete, while it may list them."""
         return self._prefixed(f"deleted:{mailbox}")
 
     def unprocessed(self, mailbox: str) -> str:

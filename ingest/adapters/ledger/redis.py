@@ -136,18 +136,25 @@ class RedisLedger(RedisSchedule, Ledger):
         self._fenced("put_deleted", keys, (claim.id, claim.fence, pack_records(records.items())))
 
     @override
+    def begin_deletions(self, claim: Claim, digests: Collection[bytes], records: Mapping[bytes, SeenRecord]) -> None:
+        gone = frozenset(digests)
+        self._thin_out(claim, lambda digest: digest not in gone, pack_records(records.items()))
+
+    @override
     def compact(self, claim: Claim, keep: Collection[bytes]) -> int:
         wanted = frozenset(keep)
         return self._thin_out(claim, lambda digest: digest in wanted)
 
-    def _thin_out(self, claim: Claim, keep: Callable[[bytes], bool]) -> int:
+    def _thin_out(self, claim: Claim, keep: Callable[[bytes], bool], *deleted: bytes) -> int:
         """Read a seen set and replace it; again, if uploads of the same poll appended to it meanwhile."""
         while True:
             records = self._connection.call("GET", self._names.seen(claim.id)) or b""
             seen = unpack_records(records)
             kept = {digest: record for digest, record in seen.items() if keep(digest)}
-            arguments = (claim.id, claim.fence, len(records), pack_records(kept.items()))
+            arguments: list[str | bytes | int] = [claim.id, claim.fence, len(records), pack_records(kept.items())]
+            arguments += deleted
             keys = [self._mailboxes.fences, self._names.seen(claim.id), self._names.changes]
+            keys.append(self._names.deleted(claim.id))
             if self._fenced("replace_seen", keys, arguments):
                 return len(seen) - len(kept)
 

@@ -168,7 +168,11 @@ class Poller:
             republished = self.rebuilder.rebuild(mailbox, lease, in_stream=StreamIds(self.events).read).republished
             seen = self.ledger.seen(mailbox.id)
         troubled = self.ledger.troubled(mailbox.id)
-        return PollInput(mailbox, lease, stop, seen.records, republished, span, troubled, now, seen.deleted)
+        # A rebuild may have restored the record of a message that the server was asked to delete.
+        records = seen.records
+        if seen.deleted:
+            records = {digest: record for digest, record in records.items() if digest not in seen.deleted}
+        return PollInput(mailbox, lease, stop, records, republished, span, troubled, now, seen.deleted)
 
     def _poll(self, poll: PollInput, progress: PollProgress) -> None:
         """Run the sessions; however they end, remember which messages are troubled."""
@@ -274,14 +278,12 @@ class Poller:
             self.fetcher.fetch(session, poll, progress)
             if progress.may_commit:
                 deleted = self._delete(session, poll, progress, deletable)
-                if session.quit(wait=progress.is_followed) and deleted:
-                    # From now on the server may give these unique-ids to other messages.
-                    poll.lease.check()
-                    self.ledger.forget(poll.lease.claim, deleted.keys())
+                if session.quit(wait=progress.is_followed):
                     progress.undeleted.confirmed(deleted)
                 if progress.undeleted.has_changed:
                     poll.lease.check()
                     self.ledger.record_deleted(poll.lease.claim, progress.undeleted.records)
+                    progress.undeleted.recorded()
 
     def _identified(
         self, mailbox: Mailbox, credentials: Credentials, session: Maildrop, listing: Listing
@@ -334,7 +336,7 @@ class Poller:
         }
 
     def _compare_undeleted(self, session: Maildrop, poll: PollInput, progress: PollProgress) -> None:
-        """Find the listed messages whose deletion the server has confirmed: they need not be fetched again."""
+        """Find the listed messages that the server was asked to delete: they need not be fetched again."""
         if poll.mailbox.deletion.after is None:
             progress.undeleted.discard(poll.deleted.keys())
             return
@@ -345,16 +347,16 @@ class Poller:
                 progress.undeleted.compared(row, stored_at, same=same)
         except StoreError as error:
             log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(due), error=error.code)
-        if repeated := len(progress.undeleted.same()):
+        if repeated := progress.undeleted.repeated:
             log.warning("server.keeps_deleted", mailbox=poll.mailbox.id, listed=progress.undeleted.listed)
             self.metrics.deletions_repeated(poll.mailbox.id, repeated)
 
     def _delete(
         self, session: Maildrop, poll: PollInput, progress: PollProgress, deletable: set[bytes]
-    ) -> dict[bytes, StoredAt]:
-        """Send DELE for the done messages that the store proves to hold; returns those accepted, by digest."""
+    ) -> set[bytes]:
+        """Send DELE for the done messages that the store proves to hold; returns the digests of those accepted."""
         if poll.mailbox.deletion.after is None:
-            return {}
+            return set()
         due = progress.done_messages(deletable)
         if len(due) > DELETIONS_PER_POLL:
             progress.left_undeleted()
@@ -363,7 +365,21 @@ class Poller:
         poll.lease.check()
         accepted = {row.number for row in session.delete([message.listed for message in proven])}
         progress.deleted(len(accepted))
-        return {message.digest: message.stored_at for message in proven if message.listed.number in accepted}
+        deleted = {message.digest: message.stored_at for message in proven if message.listed.number in accepted}
+        self._begin_deletions(poll, progress, deleted)
+        return set(deleted)
+
+    def _begin_deletions(self, poll: PollInput, progress: PollProgress, deleted: dict[bytes, StoredAt]) -> None:
+        """Record which messages QUIT will delete: from then on the server may give their unique-ids to others.
+
+        After QUIT it would be too late. If the process died, or the answer was lost, the next poll would take
+        another message with such a unique-id and size for the one that was fetched.
+        """
+        if new := progress.undeleted.begun(deleted):
+            poll.lease.check()
+            self.ledger.begin_deletions(poll.lease.claim, new, progress.undeleted.records)
+            progress.undeleted.recorded()
+            progress.forgotten(new)
 
     def _proven(self, poll: PollInput, progress: PollProgress, due: list[DoneMessage]) -> list[DoneMessage]:
         """Return the messages that the store holds. Those it does not hold are to be fetched and stored again."""
@@ -378,6 +394,7 @@ class Poller:
             self.metrics.deletions_withheld(poll.mailbox.id, len(missing))
             poll.lease.check()
             self.ledger.forget(poll.lease.claim, missing)
+            progress.forgotten(missing)
             progress.undeleted.discard(missing)
         return [message for message in due if message.digest not in missing]
 
@@ -404,6 +421,7 @@ class Poller:
         if others := {digest for digest, is_same in same.items() if not is_same}:
             poll.lease.check()
             self.ledger.forget(poll.lease.claim, others)
+            progress.forgotten(others)
         return [message for message in proven if not message.is_restored or same.get(message.digest, False)]
 
     def _compact(self, poll: PollInput, progress: PollProgress) -> None:

@@ -15,7 +15,7 @@ from ingest.usecases.poll.troubled import TroubledAccount
 from ingest.usecases.poll.undeleted import UndeletedMessages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from ingest.domain.events import Event
     from ingest.domain.mailbox import Mailbox
@@ -45,7 +45,7 @@ class PollInput:
         span: the poll's span.
         troubled: messages that earlier polls could not fetch.
         now: when the poll began (seconds since 1970).
-        deleted: records of messages whose deletion the server has confirmed, by digest.
+        deleted: records of messages that the server was asked to delete, by digest; none of them is in `seen`.
     """
 
     mailbox: Mailbox
@@ -81,6 +81,7 @@ class PollProgress:
 
     def __init__(self, poll: PollInput) -> None:
         self._poll = poll
+        self._seen = poll.seen
         self._counts = PollCounts()
         self._terms = Terms()
         self._rows: dict[int, IdentifiedRow] = {}  # of the current session, by number
@@ -110,7 +111,7 @@ class PollProgress:
         self._left_out = left_out
 
     def begin_comparing(self) -> list[tuple[IdentifiedRow, StoredAt]]:
-        """Return the listed messages that are to be compared with those that the server has confirmed to delete."""
+        """Return the listed messages that are to be compared with those that the server was asked to delete."""
         return self.undeleted.begin_session(self._rows.values())
 
     def begin_fetch(self) -> None:
@@ -188,6 +189,11 @@ class PollProgress:
         """Note that `stop` ended the poll early."""
         self._stopped = True
 
+    def forgotten(self, digests: Collection[bytes]) -> None:
+        """Note that the ledger forgot these messages: another session of this poll must not know them either."""
+        gone = frozenset(digests)
+        self._seen = {digest: record for digest, record in self._seen.items() if digest not in gone}
+
     def deleted(self, count: int) -> None:
         """Count messages that were deleted on the server."""
         self._count(deleted=count)
@@ -250,7 +256,7 @@ class PollProgress:
         return [row.listed for row in self._new() if not self._troubled.ends_sessions(row)]
 
     def _new(self) -> list[IdentifiedRow]:
-        known = self._poll.seen, self._registered, self.undeleted.records
+        known = self._seen, self._registered, self.undeleted.records
         return [row for row in self._rows.values() if not any(row.id in ids for ids in known)]
 
     def identified(self, row: Row) -> IdentifiedRow:
@@ -264,7 +270,7 @@ class PollProgress:
         is its own digest.
         """
         mark = cut_mark(digest)
-        return digest if mark in self._poll.seen else mark
+        return digest if mark in self._seen else mark
 
     def is_oversize(self, row: Listed) -> bool:
         """Whether a message is too large to fetch, by its listed size or because it turned out to be."""
@@ -274,11 +280,12 @@ class PollProgress:
     def done_messages(self, done: set[bytes]) -> list[DoneMessage]:
         """Return the listed messages that are done and stored whole: by digest, or by the content just fetched."""
         known = [
-            DoneMessage(row.listed, row.digest, stored_at, self._poll.seen[row.digest].is_restored)
+            DoneMessage(row.listed, row.digest, stored_at, record.is_restored)
             for row in self._rows.values()
             if row.digest is not None
             and row.digest in done
-            and (stored_at := StoredAt.unpack(self._poll.seen[row.digest].stored_at)) is not None
+            and (record := self._seen.get(row.digest)) is not None
+            and (stored_at := StoredAt.unpack(record.stored_at)) is not None
         ]
         undeleted = [DoneMessage(row.listed, row.id, stored_at) for row, stored_at in self.undeleted.same()]
         return [*known, *undeleted, *self._recognised]
@@ -289,7 +296,7 @@ class PollProgress:
         Such a ledger may have lost the event too. What the rebuild has just republished is not repeated.
         """
         event = registration.event
-        if event is None or event.id in self._poll.republished or registration.digest in self._poll.seen:
+        if event is None or event.id in self._poll.republished or registration.digest in self._seen:
             return None
         return event
 
@@ -302,7 +309,7 @@ class PollProgress:
         Args:
             deletable: digests whose messages we may have deleted ourselves.
         """
-        expected = self._poll.seen.keys() - deletable
+        expected = self._seen.keys() - deletable
         listed = self._listed_digests()
         if self._registered or not expected or not listed or not listed.isdisjoint(expected):
             return False

@@ -89,11 +89,17 @@ class Processor:
                 self.metrics.count("scans_total", attachment.scan.status)
         return manifest
 
-    def retract(self, message: OpenMessage, now: datetime) -> bool:
+    def retract(self, message: OpenMessage, now: datetime, *, written: bool) -> bool:
         """Remove what was written of a message that was purged while this process held a lost claim on it.
 
-        A purge leaves an empty object in place of the raw mail, and a tombstone in place of the manifest. If the
-        manifest was written over the tombstone, the tombstone is written again.
+        A purge leaves a tombstone in place of the manifest, and an empty object in place of the raw mail. If the
+        manifest was written over the tombstone, the tombstone is written again. An empty object alone does not prove
+        a purge: the store may have lost the content.
+
+        Args:
+            message: what was processed.
+            now: the wall clock.
+            written: whether this process has verified the raw mail and then written the manifest.
 
         Returns:
             Whether the message was purged.
@@ -101,11 +107,11 @@ class Processor:
         Raises:
             StoreError: the store is unavailable.
         """
-        raw = self.store.stat(message.source.key)
-        if raw is None or raw.size or not message.source.size:
-            return False
         manifest = f"{message.folder}/{keys.MANIFEST}"
         if not is_tombstone(self.store, manifest):
+            raw = self.store.stat(message.source.key) if written else None
+            if raw is None or raw.size or not message.source.size:
+                return False
             tombstone = Tombstone(message_key=message.key, mailbox=message.mailbox, purged_at=now, objects=0, size=0)
             self._put(manifest, tombstone.to_json())
         self.store.erase(message.folder, [manifest, message.source.key])

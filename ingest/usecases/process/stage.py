@@ -90,13 +90,14 @@ class ProcessStage:
             # Each attempt began and did not end: the process died or was killed.
             self._retry_or_fail(claim, message, WorkerDiedError("its worker died"), span)
             return
+        manifest = None
         try:
             with self.keeper.hold(self.ledger.messages, claim, LONGEST) as lease:
                 manifest = self.processor.process(message, lambda: self.keeper.confirm(lease))
                 lease.check()
                 self.ledger.complete(claim, message, event_of(manifest, self.now(), span.traceparent))
         except MailhaulError as error:
-            self._retry_or_fail(claim, message, error, span)
+            self._retry_or_fail(claim, message, error, span, written=manifest is not None)
         except Exception:  # one message must not stop the others, not even through a bug
             log.exception("message.bug", mailbox=message.mailbox, message=message.key)
             self._retry_or_fail(claim, message, MessageError("unexpected error"), span)
@@ -105,9 +106,12 @@ class ProcessStage:
             self._log_done(message, len(manifest.attachments), manifest.parse.defects, span)
             self.wakeups.send(Queue.RELAY)
 
-    def _retry_or_fail(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
+    def _retry_or_fail(
+        self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span, *, written: bool = False
+    ) -> None:
         span.fail(error.code)
-        if isinstance(error, StaleClaimError | StoreCorruptError | ObjectMissingError) and self._retracted(message):
+        may_be_purged = isinstance(error, StaleClaimError | StoreCorruptError | ObjectMissingError)
+        if may_be_purged and self._retracted(message, written=written):
             return
         decision = after_message_error(error, claim.tries, self.random())
         if isinstance(decision, Fail):
@@ -124,10 +128,10 @@ class ProcessStage:
             seconds=round(decision.pause, 1),
         )
 
-    def _retracted(self, message: OpenMessage) -> bool:
+    def _retracted(self, message: OpenMessage, *, written: bool) -> bool:
         """Remove what was written of a message after it was purged; returns whether it was purged."""
         try:
-            purged = self.processor.retract(message, self.now())
+            purged = self.processor.retract(message, self.now(), written=written)
         except StoreError as error:
             log.warning("message.not_retracted", mailbox=message.mailbox, message=message.key, error=error.code)
             return False

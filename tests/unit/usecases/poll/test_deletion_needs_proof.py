@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from ingest.domain.mailbox import Deletion
-from ingest.errors import StoreUnavailableError
+from ingest.errors import MaildropConnectError, StoreUnavailableError
+from ingest.testing import MemorySession
+from ingest.usecases.poll.undeleted import UndeletedMessages
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 
 DELETE = mailbox("a", deletion=Deletion(0.0))
@@ -290,6 +293,79 @@ def test_message_that_a_server_never_deletes_is_fetched_once_and_deleted_again_e
         assert b.ledger.seen("a").deleted == {}
         assert b.ledger.statuses()["a"].undeleted == 0
         assert subjects(b) == ["first"]
+
+
+def dies(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("tops", [True, False])
+@pytest.mark.parametrize("how", ["answer lost", "process died"])
+def test_unique_id_is_another_message_after_a_deletion_that_nobody_confirmed(
+    how: str, monkeypatch: pytest.MonkeyPatch, *, tops: bool
+) -> None:
+    """The server has deleted the message, and gives its unique-id to one of the same size."""
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.tops = tops
+        drop.messages[b"id-1"] = IDENTIFIED
+        poll(b)
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            if how == "answer lost":
+                drop.loses_quit = True
+            else:
+                patch.setattr(UndeletedMessages, "confirmed", dies)
+            poll(b)
+        assert drop.messages == {}
+        drop.messages[b"id-1"] = other = IDENTIFIED.replace(b"first", b"other")
+        drop.loses_quit = False
+        poll(b)
+        assert drop.messages == {b"id-1": other}
+        assert stored(b, other)
+        poll(b, 2)
+        assert drop.messages == {}
+        assert subjects(b) == ["first", "other"]
+
+
+def test_message_that_is_listed_after_a_lost_answer_to_quit_is_deleted_without_fetching_it() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.keeps_deleted = drop.loses_quit = True
+        drop.messages[b"id-1"] = IDENTIFIED
+        poll(b, 3)
+        assert drop.messages == {b"id-1": IDENTIFIED}
+        drop.keeps_deleted = drop.loses_quit = False
+        poll(b)
+        assert drop.messages == {}
+        assert drop.retrieved == [b"id-1"]
+        assert repeated(b) == 0, "the server never confirmed it"
+        assert subjects(b) == ["first"]
+
+
+def test_second_session_of_a_poll_takes_a_reused_unique_id_for_another_message() -> None:
+    """The first session deletes; a message that ends sessions makes the poll open another one."""
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"id-1"] = IDENTIFIED
+        poll(b)
+        drop.messages[b"id-2"] = mail("ends sessions")
+        drop.ends[b"id-2"] = MaildropConnectError
+        other = IDENTIFIED.replace(b"first", b"other")
+        quit_ = MemorySession.quit
+
+        def quit_and_deliver(session: MemorySession, *, wait: bool = False) -> bool:
+            committed = quit_(session, wait=wait)
+            drop.messages.setdefault(b"id-1", other)
+            return committed
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(MemorySession, "quit", quit_and_deliver)
+            poll(b)
+        assert drop.messages[b"id-1"] == other
+        drop.ends.clear()
+        poll(b, 3)
+        assert drop.messages == {}
+        assert set(subjects(b)) == {"first", "other", "ends sessions"}
 
 
 @pytest.mark.parametrize(

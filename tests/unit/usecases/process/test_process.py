@@ -236,7 +236,7 @@ def test_message_whose_raw_object_is_gone_is_retried_while_the_store_does_not_sa
         del b.store.objects[raw]
 
         def fault(operation: str, key: str) -> None:
-            if operation == "stat":
+            if operation == "get" and key.endswith("message.json"):
                 raise StoreUnavailableError("unavailable")
 
         b.store.fault = fault
@@ -244,3 +244,20 @@ def test_message_whose_raw_object_is_gone_is_retried_while_the_store_does_not_sa
             b.process_stage.run(never)
         assert [line["event"] for line in logged] == ["message.not_retracted", "message.retrying"]
         assert b.ledger.counts()["open"] == 1
+
+
+def test_raw_object_that_lost_its_content_does_not_count_as_purged() -> None:
+    """A purge leaves an empty object too, but a tombstone beside it."""
+    with bench(mailbox("a", deletion=Deletion(0.0))) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1")
+        b.poll_all()
+        (raw,) = b.keys("raw.eml")
+        b.store.alter(raw, b"")
+        for _ in range(MESSAGE_TRIES + 1):
+            b.clock.time += 3_600
+            b.everything()
+        assert b.keys("message.json") == []
+        assert drop.messages == {b"u1": mail("1")}
+        (failed,) = b.ledger.failed_messages()
+        assert failed.reason == "store_corrupt"
