@@ -168,4 +168,7 @@ def _cuts(manifest: Manifest) -> Iterator[Manifest]:
 def _with_attachments(manifest: Manifest, count: int) -> Manifest:
     if count == len(manifest.attachments):
         return manifest
-    return manifest.model_copy(update={"attachments": manifest.attachments[:count], "attachments_truncated": True})
+    kept = manifest.attachments[:count]
+    paths = {attachment.part for attachment in kept}
+    documents = [document for document in manifest.documents if document.main in paths]
+    return manifest.model_copy(update={"attachments": kept, "attachments_truncated": True, "documents": documents})

@@ -41,6 +41,20 @@ AutomaticKind = Literal[
     "bulk",  # newsletters and advertisements
     "notification",  # any other mail that a program wrote
 ]
+DocumentKind = Literal[
+    "invoice",  # holds a structured e-invoice
+    "document",  # any other file
+    "image",  # a picture that is content
+    "logo",  # a picture that is decoration
+    "calendar",
+    "contact",
+    "message",  # a nested message
+    "text",  # a text of the message besides its bodies
+    "delivery_report",  # with the message it is about
+    "archive",  # its files are documents of their own
+    "signature",  # of the message, or of a file that is not there
+    "encrypted",
+]
 Importance = Literal["low", "normal", "high"]
 Status = Literal["complete", "partial", "oversize", "failed"]
 
@@ -257,6 +271,13 @@ class Invoice(Record):
     )
 
 
+class Picture(Record):
+    """The size of a picture, as its first bytes have it."""
+
+    width: int = Field(ge=1, description="Pixels")
+    height: int = Field(ge=1, description="Pixels")
+
+
 class Attachment(Record):
     """One attached file, exactly as its sender encoded it."""
 
@@ -276,6 +297,24 @@ class Attachment(Record):
     scan: Scan | None = Field(default=None, description="null where no virus scanner is configured")
     invoice: Invoice | None = Field(default=None, description="null where it is no e-invoice that is known")
     encrypted: bool = Field(default=False, description="Whether it is an encrypted PDF")
+    picture: Picture | None = Field(default=None, description="null where it is no picture whose size is known")
+
+
+class Reason(Record):
+    """One fact for which a document is what it is, or for which its parts belong together."""
+
+    code: str = Field(description="Which rule; docs/documents.md lists them")
+    part: str = Field(description="Path of the part that it is about")
+    fact: str | None = Field(default=None, description="What was found: a type, bytes, width x height in pixels")
+
+
+class Document(Record):
+    """One or more attachments that are one document. Each attachment is in exactly one."""
+
+    kind: DocumentKind = Field(description="What it is")
+    main: str = Field(description="Path of the part that a person opens")
+    parts: list[str] = Field(description="Paths of all its parts, the main one first")
+    reasons: list[Reason] = Field(description="Why it is of this kind, then why its parts belong together")
 
 
 class Parse(Record):
@@ -318,6 +357,9 @@ class Manifest(Record):
     )
     attachments_total: int = Field(default=0, description="How many there are, also where an event leaves some out")
     attachments_truncated: bool = Field(default=False, description="True in an event that leaves some out")
+    documents: list[Document] = Field(
+        default_factory=list, description="What the attachments are, those that belong together as one"
+    )
     scan: ScanSummary | None = Field(default=None, description="null where no virus scanner is configured")
     parse: Parse = Field(description="How reading it went")
     manifest: str | None = Field(default=None, description="Key of this manifest; null when the message failed")

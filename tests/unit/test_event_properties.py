@@ -20,12 +20,14 @@ from ingest.domain.manifest import (
     AuthenticationResult,
     Automatic,
     Body,
+    Document,
     Headers,
     MailboxRef,
     MailEnvelope,
     Manifest,
     ObjectRef,
     Parse,
+    Reason,
     Recipient,
     ReportedRecipient,
     Resent,
@@ -102,6 +104,13 @@ results = st.lists(
 ).map(lambda some: some * 10)
 authentications = st.none() | st.builds(Authentication, authserv_id=st.none() | long(253), results=results)
 
+documents = st.builds(
+    Document,
+    kind=st.sampled_from(["invoice", "logo"]),
+    main=st.sampled_from(["1", "1.2"]),
+    parts=st.just(["1", "1.2"]),
+    reasons=st.lists(st.builds(Reason, code=long(30), part=st.just("1"), fact=st.none() | long(100)), max_size=4),
+)
 envelopes = st.none() | st.builds(
     MailEnvelope,
     recipients=st.builds(
@@ -169,6 +178,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             )
         ),
         attachments=files,
+        documents=[one for one in draw(st.lists(documents, max_size=2)) for _ in files],
         attachments_total=len(files),
         parse=Parse(status=draw(st.sampled_from(["complete", "partial"])), defects=draw(codes)),
         manifest=draw(keys),

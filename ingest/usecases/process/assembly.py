@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.domain import keys
-from ingest.domain.manifest import Attachment, Body
+from ingest.domain.manifest import Attachment, Body, Picture
 from ingest.errors import StoreError
 from ingest.mime.automatic import ReportParts
 from ingest.mime.defects import Defect
 from ingest.mime.detect import DETECT_BYTES, detect_type
 from ingest.mime.events import MessageEnded, MimeEvent
 from ingest.mime.names import display_name
+from ingest.mime.pictures import PICTURE_BYTES, picture_size
 from ingest.mime.reports import REPORT_BYTES
 from ingest.usecases.process.bodies import ChosenBody, Texts, is_disguised, references, with_roles
 from ingest.usecases.process.parts import Part, PartCollector
@@ -241,6 +242,7 @@ class PartAssembler:
             scan=scan,
             invoice=part.invoice,
             encrypted=part.encrypted,
+            picture=_picture(part),
         )
 
     def _put(self, name: str, spool: Spool, content_type: str, filename: str | None = None) -> ObjectRef:
@@ -252,6 +254,13 @@ class PartAssembler:
             content_type=content_type,
             filename=filename,
         )
+
+
+def _picture(part: Part) -> Picture | None:
+    if not part.detected.startswith("image/"):
+        return None
+    size = picture_size(part.spool.head(PICTURE_BYTES), part.detected)
+    return None if size is None else Picture(width=size.width, height=size.height)
 
 
 def _order(path: str) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ from ingest.mime.headers import extra_fields, read_header
 from ingest.usecases.process.assembly import PartAssembler
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.containers import Containers
+from ingest.usecases.process.documents import group_documents
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
 from ingest.usecases.tombstones import is_tombstone
@@ -143,6 +144,7 @@ class Processor:
                 "bodies": bodies,
                 "attachments": attachments,
                 "attachments_total": len(attachments),
+                "documents": group_documents(attachments),
                 "scan": scans.summary(attachments),
             }
         )

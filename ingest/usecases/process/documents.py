@@ -1,0 +1,260 @@
+"""Group the attachments of a message into documents: what belongs together, what it is, and why.
+
+Every attachment is in exactly one document, so nothing is dropped. The rules are facts that a person could check: who
+contains whom, who refers to whom, names, types, bytes and pixels. docs/documents.md has them as a table.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ingest.domain.manifest import Document, Reason
+from ingest.mime import reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ingest.domain.manifest import Attachment, DocumentKind
+
+# A picture up to this size that the text refers to is decoration: company logos in signatures are rarely higher than
+# 200 pixels, and a screenshot of a table rarely lower.
+_LOGO_HEIGHT, _LOGO_WIDTH = 200, 600
+# Icons of social networks and tracking pixels, also if nothing refers to them.
+_ICON_SIDE, _ICON_BYTES = 64, 4096
+_REPORT_TYPES = reports.DELIVERY | reports.DISPOSITION | reports.FEEDBACK
+_HEADER_TYPES = frozenset({"text/rfc822-headers", "message/global-headers"})
+_CONTACTS = frozenset({"text/vcard", "text/x-vcard", "text/directory"})
+_ARCHIVES = frozenset(
+    {
+        *("application/zip", "application/x-7z-compressed", "application/vnd.rar", "application/gzip"),
+        *("application/x-tar", "application/x-bzip2", "application/x-xz", "application/zstd", "application/ms-tnef"),
+        *("application/vnd.ms-cab-compressed",),
+    }
+)
+_SIGNED = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_SIGNATURE_ENDS = (".p7s", ".asc", ".sig", ".pgp", ".sign", ".tsr", ".tsd")
+_SHORTEST_NAME = 3  # `1.pdf` beside `1.xml` proves little; so does an invoice number of two digits
+_EXTENSION = re.compile(r"(?:\.[a-z][a-z0-9]{1,4}){1,3}\Z", re.IGNORECASE)
+_NO_WORD = re.compile(r"[\W_]+")
+
+
+def group_documents(attachments: Sequence[Attachment]) -> list[Document]:
+    """Return the documents of a message, in the order of their first parts.
+
+    Args:
+        attachments: of its manifest, in the order of their paths.
+    """
+    groups = _Groups(attachments)
+    for attachment in attachments:
+        parent = groups.get(attachment.parent)
+        if parent is not None and (code := _carried(parent, attachment)) is not None:
+            groups.join(parent, attachment, code)
+    _join_reports(groups)
+    _join_signatures(groups)
+    _join_by_name(groups)
+    return [_document(members, groups) for members in groups.all()]
+
+
+class _Groups:
+    """Sets of attachments that grow together, with the reasons for it."""
+
+    def __init__(self, attachments: Sequence[Attachment]) -> None:
+        self.attachments = attachments
+        self.by_path = {attachment.part: attachment for attachment in attachments}
+        self.reasons: dict[str, list[Reason]] = {}
+        self._group = {attachment.part: [attachment] for attachment in attachments}
+
+    def get(self, path: str | None) -> Attachment | None:
+        """Return the attachment with this path."""
+        return None if path is None else self.by_path.get(path)
+
+    def of(self, attachment: Attachment) -> list[Attachment]:
+        """Return the group of an attachment."""
+        return self._group[attachment.part]
+
+    def join(self, one: Attachment, other: Attachment, code: str, fact: str | None = None) -> None:
+        """Join the groups of two attachments because of something that concerns the second."""
+        to, added = self.of(one), self.of(other)
+        if to is added:
+            return
+        to += added
+        for each in added:
+            self._group[each.part] = to
+        self.reasons.setdefault(other.part, []).append(Reason(code=code, part=other.part, fact=fact))
+
+    def all(self) -> Iterator[list[Attachment]]:
+        """Yield each group once."""
+        seen: set[int] = set()
+        for attachment in self.attachments:
+            members = self.of(attachment)
+            if id(members) not in seen:
+                seen.add(id(members))
+                yield members
+
+
+def _carried(parent: Attachment, child: Attachment) -> str | None:
+    """Return why a file inside another one is the same document, None if it is one of its own."""
+    if parent.detected_type == "application/pdf" and (child.invoice is not None or _is_xml(child)):
+        return "inside_pdf"
+    if parent.detected_type in _SIGNED and parent.role != "encrypted" and child.role == "embedded":
+        return "signed_content"
+    return None
+
+
+def _join_reports(groups: _Groups) -> None:
+    """Join a report with the message, or the header, that it returns."""
+    found = [each for each in groups.attachments if each.declared_type in _REPORT_TYPES and each.parent is None]
+    if not found:
+        return
+    for each in groups.attachments:
+        returned = each.role == "message" or each.declared_type in _HEADER_TYPES
+        if each.parent is None and (returned or each.declared_type in _REPORT_TYPES):
+            groups.join(found[0], each, "returned_message" if returned else "report")
+
+
+def _join_signatures(groups: _Groups) -> None:
+    """Join a detached signature with the file that has its name."""
+    for signature in groups.attachments:
+        name = signature.filename.lower()
+        if not name.endswith(_SIGNATURE_ENDS):
+            continue
+        signed = name.rpartition(".")[0]
+        for other in groups.attachments:
+            if other is not signature and other.parent == signature.parent and signed in _names(other):
+                groups.join(other, signature, "signature_of_name")
+                break
+
+
+def _names(attachment: Attachment) -> tuple[str, str]:
+    name = attachment.filename.lower()
+    return name, name.rpartition(".")[0]
+
+
+def _join_by_name(groups: _Groups) -> None:
+    """Join a PDF with the structured invoice beside it that has its name, or whose number is in its name."""
+    pictures = [each for each in groups.attachments if each.detected_type == "application/pdf" and not each.invoice]
+    for invoice in groups.attachments:
+        if invoice.invoice is None or any(each.detected_type == "application/pdf" for each in groups.of(invoice)):
+            continue
+        for pdf in pictures:
+            fact = _in_common(pdf, invoice) if _is_beside(pdf, groups.of(invoice)) else None
+            if fact is not None and len(groups.of(pdf)) == 1:
+                groups.join(pdf, groups.of(invoice)[0], *fact)
+                break
+
+
+def _is_beside(pdf: Attachment, members: Iterable[Attachment]) -> bool:
+    return any(each.parent == pdf.parent for each in members)
+
+
+def _in_common(pdf: Attachment, invoice: Attachment) -> tuple[str, str | None] | None:
+    name = _bare(pdf.filename)
+    if len(name) >= _SHORTEST_NAME and name == _bare(invoice.filename):
+        return "same_name", None
+    assert invoice.invoice is not None
+    number = _number(invoice)
+    if number is not None and number in _NO_WORD.sub("", pdf.filename.lower()):
+        return "invoice_number_in_name", None
+    return None
+
+
+def _bare(filename: str) -> str:
+    """Return a name without its extensions and without what is neither letter nor digit."""
+    return _NO_WORD.sub("", _EXTENSION.sub("", filename).lower())
+
+
+def _number(invoice: Attachment) -> str | None:
+    fields = getattr(invoice.invoice, "fields", None)
+    number = _NO_WORD.sub("", (getattr(fields, "number", None) or "").lower())
+    return number if len(number) >= _SHORTEST_NAME else None
+
+
+def _document(members: list[Attachment], groups: _Groups) -> Document:
+    members = sorted(members, key=lambda each: [int(number) for number in each.part.split(".")])
+    main = min(members, key=_main_rank)
+    kind, reasons = _kind(members, main, groups)
+    joined = [reason for each in members for reason in groups.reasons.get(each.part, [])]
+    parts = [main.part, *(each.part for each in members if each is not main)]
+    return Document(kind=kind, main=main.part, parts=parts, reasons=[*reasons, *joined])
+
+
+def _main_rank(attachment: Attachment) -> int:
+    """Rank the parts of a document: what a person opens first, before data, signatures and wrappings."""
+    if attachment.detected_type == "application/pdf" or attachment.declared_type in _REPORT_TYPES:
+        return 0
+    if attachment.role == "signature" or attachment.filename.lower().endswith(_SIGNATURE_ENDS):
+        return 3
+    return 2 if attachment.detected_type in _SIGNED else 1
+
+
+def _kind(members: list[Attachment], main: Attachment, groups: _Groups) -> tuple[DocumentKind, list[Reason]]:
+    """Return what a document is, and the facts that say so."""
+    invoice = next((each for each in members if each.invoice is not None and each.invoice.carrier is None), None)
+    invoice = invoice or next((each for each in members if each.invoice is not None), None)
+    if invoice is not None and invoice.invoice is not None:
+        return "invoice", [Reason(code="invoice_format", part=invoice.part, fact=invoice.invoice.format)]
+    for kind, reasons in (_by_role(main), _by_type(main)):
+        if kind is not None:
+            return kind, reasons
+    if main.detected_type.startswith("image/"):
+        return _picture(main)
+    if main.detected_type in _SIGNED and any(each.parent == main.part for each in groups.attachments):
+        # Around the whole mail, whose texts and files are parts of their own.
+        return "signature", [_reason("type", main, main.detected_type)]
+    return "document", [_reason("type", main, main.detected_type)]
+
+
+def _by_role(main: Attachment) -> tuple[DocumentKind | None, list[Reason]]:
+    if main.declared_type in _REPORT_TYPES:
+        return "delivery_report", [_reason("type", main, main.declared_type)]
+    if main.role == "message":
+        return "message", [_reason("role", main, main.role)]
+    if main.role in ("signature", "encrypted"):
+        return main.role, [_reason("role", main, main.role)]
+    if main.filename.lower().endswith(_SIGNATURE_ENDS):
+        return "signature", [_reason("name", main)]
+    is_text = main.declared_type.startswith("text/") and main.detected_type not in _CONTACTS
+    if main.role in ("inline", "alternative") and is_text and main.detected_type != "text/calendar":
+        return "text", [_reason("role", main, main.role)]
+    return None, []
+
+
+def _by_type(main: Attachment) -> tuple[DocumentKind | None, list[Reason]]:
+    for kind, types in _BY_TYPE.items():
+        for found in (main.detected_type, main.declared_type):
+            if found in types:
+                return kind, [_reason("type", main, found)]
+    return None, []
+
+
+_BY_TYPE: dict[DocumentKind, frozenset[str]] = {
+    "calendar": frozenset({"text/calendar", "application/ics"}),
+    "contact": _CONTACTS,
+    "archive": _ARCHIVES,
+    "document": frozenset({"image/tiff"}),  # scanners and faxes write their pages so
+}
+
+
+def _picture(main: Attachment) -> tuple[DocumentKind, list[Reason]]:
+    """Tell decoration from content by what refers to it, its pixels and its bytes."""
+    size = main.picture
+    reasons = [_reason("type", main, main.detected_type), _reason("bytes", main, str(main.size))]
+    if size is not None:
+        reasons.append(_reason("pixels", main, f"{size.width}x{size.height}"))
+    if main.role == "inline":
+        reasons.append(_reason("referred_to_by_text", main))
+        small = (
+            main.size <= _ICON_BYTES if size is None else size.height <= _LOGO_HEIGHT and size.width <= _LOGO_WIDTH
+        )
+        return ("logo" if small else "image"), reasons
+    icon = size is not None and max(size.width, size.height) <= _ICON_SIDE and main.size <= _ICON_BYTES
+    return ("logo" if icon else "image"), reasons
+
+
+def _reason(code: str, attachment: Attachment, fact: str | None = None) -> Reason:
+    return Reason(code=code, part=attachment.part, fact=fact)
+
+
+def _is_xml(attachment: Attachment) -> bool:
+    return attachment.detected_type in ("application/xml", "text/xml")

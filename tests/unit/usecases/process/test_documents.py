@@ -1,0 +1,96 @@
+"""Attachments are grouped into documents by facts, each is in exactly one, and the reasons say why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.mime.pictures import picture_size
+from tests.support.habits import HABITS, SIGNATURE_HTML, Habit, a, jpeg, mail, png, shown, xml
+from tests.support.processing import Processed, process
+
+if TYPE_CHECKING:
+    from ingest.domain.manifest import Manifest
+
+
+def documents(manifest: Manifest) -> list[tuple[str, ...]]:
+    """Kind and file names of each document."""
+    names = {attachment.part: attachment.filename for attachment in manifest.attachments}
+    return [(each.kind, *(names[part] for part in each.parts)) for each in manifest.documents]
+
+
+def test_corpus_has_sixty_mails_of_different_names() -> None:
+    assert len({habit.name for habit in HABITS}) == len(HABITS) >= 60
+
+
+@pytest.mark.parametrize("habit", HABITS, ids=lambda habit: habit.name)
+def test_mail_is_read_as_a_person_reads_it(habit: Habit) -> None:
+    manifest = process(habit.raw).manifest
+    assert documents(manifest) == habit.documents
+    assert (manifest.automatic and manifest.automatic.kind) == habit.automatic
+    recipients = [each.address for each in manifest.envelope.recipients] if manifest.envelope else []
+    assert recipients == habit.recipients
+
+
+@pytest.mark.parametrize("habit", HABITS, ids=lambda habit: habit.name)
+def test_each_attachment_is_in_exactly_one_document(habit: Habit) -> None:
+    manifest = process(habit.raw).manifest
+    counted = Counter(part for document in manifest.documents for part in document.parts)
+    assert counted == Counter(attachment.part for attachment in manifest.attachments)
+    assert all(document.main == document.parts[0] for document in manifest.documents)
+    assert all(document.reasons for document in manifest.documents)
+
+
+def reasons(found: Processed, number: int) -> list[tuple[str, str, str | None]]:
+    return [(each.code, each.part, each.fact) for each in found.manifest.documents[number].reasons]
+
+
+def test_reasons_name_the_facts_of_a_logo() -> None:
+    found = process(mail(shown("i.png", png(180, 60, 6000), "image001.png@01D9"), html=SIGNATURE_HTML))
+    part = found.manifest.attachments[0].part
+    assert reasons(found, 0) == [
+        ("type", part, "image/png"),
+        ("bytes", part, "6000"),
+        ("pixels", part, "180x60"),
+        ("referred_to_by_text", part, None),
+    ]
+
+
+def test_reasons_say_why_parts_belong_together() -> None:
+    found = process(mail(a("R-4711.pdf"), xml("R-4711.xml")))
+    assert reasons(found, 0) == [("invoice_format", "3", "ubl"), ("same_name", "3", None)]
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "size"),
+    [
+        (png(3, 5), "image/png", (3, 5)),
+        (jpeg(640, 480), "image/jpeg", (640, 480)),
+        (b"GIF89a\x2c\1\x90\1", "image/gif", (300, 400)),
+        (
+            b"BM" + bytes(16) + (7).to_bytes(4, "little") + (-9).to_bytes(4, "little", signed=True),
+            "image/bmp",
+            (7, 9),
+        ),
+        (b"RIFF\0\0\0\0WEBPVP8X" + bytes(8) + b"\x09\0\0\x13\0\0", "image/webp", (10, 20)),
+        (b"RIFF\0\0\0\0WEBPVP8L" + bytes(5) + ((9) | (19 << 14)).to_bytes(4, "little"), "image/webp", (10, 20)),
+        (b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + b"\x0a\0\x14\0", "image/webp", (10, 20)),
+        (b'<svg xmlns="s" width="30px" viewBox="0 0 1 1" height="40">', "image/svg+xml", (30, 40)),
+    ],
+)
+def test_size_of_a_picture_is_read_from_its_first_bytes(data: bytes, media_type: str, size: tuple[int, int]) -> None:
+    assert picture_size(data, media_type) == size
+
+
+@pytest.mark.parametrize(
+    "media_type", ["image/png", "image/jpeg", "image/gif", "image/bmp", "image/webp", "image/heic"]
+)
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xd8\xff", b"\xff" * 50, bytes(100), b"RIFF\0\0\0\0WEBPVP9 " + bytes(40)]
+)
+def test_damaged_picture_has_no_size(data: bytes, media_type: str) -> None:
+    found = picture_size(data, media_type)
+    assert found is None or max(found) <= 1_000_000
+    assert picture_size(b"", media_type) is None
