@@ -68,6 +68,7 @@ servers:  ## install the servers that the tests need, where it may
 	@tests/install-servers dovecot prometheus clamav rabbitmq redis || true  # their tests skip and say so, or fail with CI=true
 	@tests/install-courier || true
 	@tests/install-kafka || true
+	@tests/install-redis62 || true
 	@tests/install-s3
 
 $(VENV)/python.stamp:

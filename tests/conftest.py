@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from tests.support.redis import redis_62_server
 from tests.support.valkey import LedgerBench, MemoryBench, Valkey, ValkeyBench
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _SERVERS = frozenset(
         "own_clamd",
         "own_dovecot",
         "prometheus_for",
+        "redis_62",
         "rabbitmq",
         "s3_server",
         "valkey",
@@ -71,9 +73,17 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         yield server
 
 
-@pytest.fixture(params=["memory", "valkey"])
+@pytest.fixture(scope="session")
+def redis_62(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A Redis 6.2 for the whole run, like `valkey`."""
+    with Valkey(tmp_path_factory.mktemp("redis-6.2"), program=redis_62_server()) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "valkey", "redis_62"])
 def bench(request: pytest.FixtureRequest) -> Iterator[LedgerBench]:
-    """A ledger and its event stream: the twin, and the real thing."""
-    made: LedgerBench = MemoryBench() if request.param == "memory" else ValkeyBench(request.getfixturevalue("valkey"))
+    """A ledger and its event stream: the twin, and the real thing on the newest server and on the oldest."""
+    server = request.param
+    made: LedgerBench = MemoryBench() if server == "memory" else ValkeyBench(request.getfixturevalue(server))
     yield made
     made.close()

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,15 +19,16 @@ import pytest
 from ingest.adapters.ledger import connect, preconditions
 from ingest.adapters.ledger.address import Broker, broker, redis_url
 from ingest.adapters.ledger.connection import CONNECT_SECONDS
+from ingest.adapters.ledger.embedded import find_server
 from ingest.errors import LedgerUnavailableError, StartError
 from ingest.ports.ledger import Severity
 from ingest.ports.seen import Registration
+from tests.support.redis import redis_62_server
 from tests.support.servers import free_port
 from tests.support.valkey import PERSISTENT, Valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ingest.adapters.ledger.redis import RedisLedger
 
@@ -35,6 +37,13 @@ if TYPE_CHECKING:
 def server(tmp_path: Path) -> Iterator[Valkey]:
     """A server that a test may break."""
     with Valkey(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=[find_server, redis_62_server])
+def old_or_new(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Valkey]:
+    """The same of the newest and of the oldest version: Redis 6.2 reports errors inside scripts in its own way."""
+    with Valkey(tmp_path, program=Path(request.param())) as made:
         yield made
 
 
@@ -146,8 +155,8 @@ def test_wrong_password_is_reported_and_not_printed(server: Valkey) -> None:
         ledger.ping()
 
 
-def test_full_ledger_rejects_whole_steps(server: Valkey) -> None:
-    with closing(server.client()) as client, ledger_at(server.url) as ledger:
+def test_full_ledger_rejects_whole_steps(old_or_new: Valkey) -> None:
+    with closing(old_or_new.client()) as client, ledger_at(old_or_new.url) as ledger:
         ledger.mailboxes.add(["a"])
         (claim,) = ledger.mailboxes.claim(1, 60)
         client.config_set("maxmemory", 1)
@@ -197,14 +206,14 @@ def forwarding(ports: list[int]) -> Iterator[str]:
             thread.join()
 
 
-def test_demoted_primary_is_left_for_the_new_one(server: Valkey, tmp_path: Path) -> None:
+def test_demoted_primary_is_left_for_the_new_one(old_or_new: Valkey, tmp_path: Path) -> None:
     """The demoted server stays alive, and keeps its connections."""
     (tmp_path / "other").mkdir()
-    ports = [server.port]
+    ports = [old_or_new.port]
     with Valkey(tmp_path / "other") as other, forwarding(ports) as url, ledger_at(url) as ledger:
         ledger.mailboxes.add(["a"])
         ports.append(other.port)
-        with closing(server.client()) as client:
+        with closing(old_or_new.client()) as client:
             client.replicaof("127.0.0.1", str(other.port))
         with pytest.raises(LedgerUnavailableError, match="replica"):
             ledger.mailboxes.add(["b"])

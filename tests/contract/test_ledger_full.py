@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from redis.exceptions import OutOfMemoryError
 
+from ingest.adapters.ledger.embedded import find_server
 from ingest.errors import LedgerUnavailableError
 from ingest.ports.seen import Registration
 from tests.contract.test_ledger_messages import BOX, claim_box, claim_message, event, message, registration
-from tests.support.redis import redis_server
+from tests.support.redis import redis_62_server, redis_server
 from tests.support.valkey import Valkey, ValkeyBench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LONG = 600.0
 SINKS = ["fast", "slow"]
 OF_OTHERS = b"of somebody else"
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=[find_server, redis_server, redis_62_server])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ValkeyBench]:
-    program = redis_server() if request.param == "redis" else None
-    with Valkey(tmp_path, ("--maxmemory-policy", "noeviction"), program) as server:
+    with Valkey(tmp_path, ("--maxmemory-policy", "noeviction"), Path(request.param())) as server:
         made = ValkeyBench(server)
         try:
             yield made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import trustme
@@ -15,7 +16,6 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import TracebackType
 
 _SERVICE = "mailhaul"
@@ -24,6 +24,12 @@ _SERVICE = "mailhaul"
 def redis_server() -> Path:
     """Debian's Redis; the test is skipped, or fails in CI, where it is missing."""
     return find_program("redis-server") or missing("redis", "Redis")
+
+
+def redis_62_server() -> Path:
+    """The oldest Redis that a ledger may be; the test is skipped, or fails in CI, where it is missing."""
+    program = Path(__file__).resolve().parents[2] / ".tools" / "redis-6.2" / "redis-server"
+    return program if program.exists() else missing("redis-6.2", "Redis 6.2", "tests/install-redis62")
 
 
 @contextmanager

@@ -36,14 +36,15 @@ def find_program(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def missing(server: str, what: str) -> NoReturn:
+def missing(server: str, what: str, installer: str = "tests/install-servers") -> NoReturn:
     """Skip the test, and say how to fix it; in CI (`CI=true`) fail instead.
 
     Args:
         server: as `tests/install-servers` calls it.
         what: is missing.
+        installer: installs it.
     """
-    text = f"{what} is not installed; `tests/install-servers {server}` installs it on Debian"
+    text = f"{what} is not installed; `{installer} {server}` installs it on Debian"
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)

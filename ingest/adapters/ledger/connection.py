@@ -76,6 +76,16 @@ _REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
 )
 
 
+# Until version 6.2, Redis quotes the error of a command inside a script in an error of its own.
+_IN_SCRIPT = re.compile(r"Error running script .* -((READONLY|OOM|NOPERM|MISCONF) .*)", re.DOTALL)
+_KINDS = {
+    "READONLY": redis_errors.ReadOnlyError,
+    "OOM": redis_errors.OutOfMemoryError,
+    "NOPERM": redis_errors.NoPermissionError,
+    "MISCONF": redis_errors.ResponseError,
+}
+
+
 class RedisConnection:
     """Sends commands and scripts; threads may share it."""
 
@@ -165,12 +175,13 @@ class RedisConnection:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except redis_errors.RedisError as error:
+        except redis_errors.RedisError as raised:
+            error = _unwrapped(raised)
             if isinstance(error, redis_errors.ReadOnlyError | redis_errors.MovedError):
                 # A primary that was demoted keeps its connections, and would answer like this forever. A new
                 # connection goes where the address, or the Sentinels, point now. Other threads close their own.
                 self._pool.disconnect(inuse_connections=False)
-            raise LedgerUnavailableError(_remedy(error, self.names.deployment)) from error
+            raise LedgerUnavailableError(_remedy(error, self.names.deployment)) from raised
 
     def _script(self, name: str) -> Script:
         if name not in self._scripts:
@@ -250,6 +261,12 @@ def script_source(name: str) -> str:
 
     add(name)
     return "\n".join(sources.values())
+
+
+def _unwrapped(error: redis_errors.RedisError) -> redis_errors.RedisError:
+    """Return the error of the command that failed inside a script; the same error if it is none of a script."""
+    found = _IN_SCRIPT.match(str(error))
+    return error if found is None else _KINDS[found[2]](found[1])
 
 
 def _remedy(error: redis_errors.RedisError, deployment: str) -> str:
