@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from tests.support.redis import redis_62_server
 from tests.support.valkey import LedgerBench, MemoryBench, Valkey, ValkeyBench
@@ -23,6 +24,10 @@ pytest_plugins = [
     "tests.support.rabbitmq",
     "tests.support.s3",
 ]
+
+# By default an example that takes 0.2 seconds fails, as any may on a busy machine.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # By default structlog renders an exception with rich: a frame's source and variables, seconds for each.
 structlog.configure(

@@ -258,7 +258,7 @@ def test_scan_result_does_not_depend_on_piece_size(data: st.DataObject) -> None:
         assert (part.holds_files, part.encrypted) == (whole.holds_files, whole.encrypted)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.data())
 @GUARDED
 def test_arbitrary_bytes_do_not_raise(data: st.DataObject) -> None:

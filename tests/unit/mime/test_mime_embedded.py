@@ -6,7 +6,7 @@ import binascii
 from zlib import crc32
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.mime import MimeLimits
@@ -38,7 +38,6 @@ def text(body: bytes) -> bytes:
 
 
 @given(st.binary(max_size=500), st.sampled_from(SIZES), st.booleans(), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-@settings(deadline=None)
 def test_a_file_in_a_text_is_extracted_exactly(data: bytes, size: int, yenc: bool, end: bytes) -> None:  # noqa: FBT001 - drawn
     block = yencoded(data) if yenc else uuencoded(data)
     raw = text(b"before\n\n" + block + b"after\n").replace(b"\n", end)

@@ -74,7 +74,7 @@ def read_cut(raw: bytes, places: list[float]) -> Read:
 
 
 @given(mails, line_ends, damage, cuts)
-@settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 def test_damaged_mail_reads_alike_in_any_chunks(
     raw: bytes, end: bytes, done: list[tuple[float, int, bytes, int]], places: list[float]
 ) -> None:
@@ -93,7 +93,7 @@ def test_damaged_mail_reads_alike_in_any_chunks(
 
 
 @given(st.binary(max_size=3000), cuts)
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 def test_any_bytes_read_alike_in_any_chunks(raw: bytes, places: list[float]) -> None:
     for mail in (raw, b"Content-Type: multipart/mixed; boundary=\xff\n\n" + raw):
         assert read_cut(mail, places).status in ("complete", "partial")

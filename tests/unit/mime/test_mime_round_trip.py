@@ -64,7 +64,6 @@ def leaves_of(tree: File | Folder) -> list[tuple[str, bytes]]:
 
 
 @given(trees, st.sampled_from(SIZES))
-@settings(deadline=None)
 def test_files_are_read_back_as_the_standard_library_wrote_them(tree: File | Folder, size: int) -> None:
     found = read(written(tree).as_bytes(policy=CRLF), size)
     files_found = [leaf for leaf in found.leaves.values() if leaf.head.role == "attachment"]
@@ -74,7 +73,7 @@ def test_files_are_read_back_as_the_standard_library_wrote_them(tree: File | Fol
 
 
 @given(trees)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_nested_mail_is_read_back_as_it_was_written(tree: File | Folder) -> None:
     inner = MIMEMultipart("mixed", _subparts=[written(tree)])
     outer = MIMEMultipart("mixed", _subparts=[MIMEMessage(inner)])
@@ -89,7 +88,6 @@ encodings = st.sampled_from(["base64", "quoted-printable", "8bit"])
 
 
 @given(texts, charsets, encodings, st.sampled_from(["\n", "\r\n"]), st.sampled_from(SIZES))
-@settings(deadline=None)
 def test_a_text_is_read_back_as_it_was_written(text: str, charset: str, encoding: str, end: str, size: int) -> None:
     """In any charset and encoding; characters that the charset lacks are removed first."""
     text = text.encode(charset, "ignore").decode(charset)
@@ -103,7 +101,6 @@ def test_a_text_is_read_back_as_it_was_written(text: str, charset: str, encoding
 
 
 @given(st.binary(max_size=2000), st.sampled_from(SIZES))
-@settings(deadline=None)
 def test_unencoded_bytes_are_read_back(data: bytes, size: int) -> None:
     """`binary` (RFC 3030): only the delimiter ends them."""
     head = b'Content-Type: multipart/mixed; boundary="=_b"\r\n\r\n--=_b\r\nContent-Type: image/png\r\n\r\n'

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.mime.addresses import parse_addresses
@@ -51,7 +51,6 @@ def test_base64_decodes_alike_in_pieces_and_whole(data: bytes, size: int) -> Non
     st.tuples(st.integers(0, 6000), st.sampled_from([b"", b"\r\n", b"!", b" ", b"=", b"-- \r\n"])),
     st.integers(1, 9000),
 )
-@settings(deadline=None)
 def test_lines_of_one_length_are_joined_exactly(
     data: bytes, width: int, end: bytes, disturbed: tuple[int, bytes], size: int
 ) -> None:

@@ -91,14 +91,14 @@ def test_session_fed_byte_by_byte_gives_the_same_result(turns: list[bytes], mech
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_session_fed_in_any_pieces_gives_the_same_result(sizes: list[int]) -> None:
     for turns, mechanism in ALL:
         expected(polled(ReplayedConnection(turns, sizes), mechanism=mechanism))
 
 
 @given(server=st.sampled_from(ALL), data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_session_that_breaks_off_anywhere_commits_nothing(
     server: tuple[list[bytes], Mechanism], data: st.DataObject
 ) -> None:
@@ -149,7 +149,7 @@ def mutated(turns: list[bytes], chance: random.Random) -> list[bytes]:
 
 
 @given(st.integers(0, 2**32), st.sampled_from([[1], [7, 1, 300], [65_536]]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_arbitrary_server_data_raises_only_our_errors(seed: int, sizes: list[int]) -> None:
     """No other exception, no endless loop, no message that is larger than it may be."""
     chance = random.Random(seed)  # noqa: S311 - a test's damage, not a secret
