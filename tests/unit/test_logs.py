@@ -162,6 +162,15 @@ def test_what_nobody_caught_is_reduced_as_well(stream: io.StringIO, capsys: pyte
     assert SECRET not in capsys.readouterr().err
 
 
+def test_interrupt_and_exit_are_no_crashes(stream: io.StringIO) -> None:
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    thread = threading.Thread(target=sys.exit)
+    thread.start()
+    thread.join()
+    threading.excepthook(threading.ExceptHookArgs((SystemExit, SystemExit(), None, thread)))
+    assert lines(stream) == []
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

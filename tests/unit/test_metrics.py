@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ingest.metric_labels import POLL_RESULTS, SINK_RESULTS
 from ingest.metrics import DEFECT_SERIES, SPECS, WORKER_SPECS, Metrics
 
 
@@ -52,3 +53,28 @@ def test_the_mailbox_label_can_be_switched_off(label: bool, expected: str) -> No
     metrics = Metrics(mailbox_label=label)
     metrics.poll_ended("invoices-de", "success")
     assert samples(metrics)[("mailhaul_polls_total", (expected, "success"))] == 1
+
+
+def test_counters_of_configured_mailboxes_servers_and_sinks_start_at_zero() -> None:
+    """So that the first failure is an increase, on which an alert can fire."""
+    metrics = Metrics()
+    metrics.expect_polls(["a"], ["pop.example.org:995"])
+    metrics.expect_sinks(["main"])
+    found = samples(metrics)
+    for name, labels in (
+        *(("mailhaul_polls_total", ("a", result)) for result in POLL_RESULTS),
+        *(("mailhaul_events_published_total", ("main", result)) for result in SINK_RESULTS),
+        ("mailhaul_polls_deferred_total", ("pop.example.org:995",)),
+        ("mailhaul_deletions_withheld_total", ("a",)),
+    ):
+        assert found[(name, labels)] == 0
+
+
+def test_mailboxes_beyond_a_number_share_one_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.metrics.MAILBOX_SERIES", 2)
+    metrics = Metrics()
+    for mailbox in ("a", "b", "c", "d", "a"):
+        metrics.poll_ended(mailbox, "success")
+    found = samples(metrics)
+    counts = [found[("mailhaul_polls_total", (label, "success"))] for label in ("a", "b", "other")]
+    assert counts == [2, 1, 2]

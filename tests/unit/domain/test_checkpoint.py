@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.domain.checkpoint import dump, load
-from ingest.domain.seen import SeenRecord
+from ingest.domain.seen import UNKNOWN, SeenRecord, StoredAt
 
 RECORDS = st.builds(SeenRecord, st.integers(0, 2**32 - 1), st.binary(min_size=22, max_size=22))
 DONE = st.dictionaries(st.binary(min_size=16, max_size=16), RECORDS)
@@ -33,3 +35,21 @@ def test_each_message_takes_42_bytes() -> None:
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a"):
         load(data)
+
+
+@pytest.mark.parametrize(
+    ("day", "size", "known"),
+    [
+        (None, 1, True),
+        (date(1970, 1, 2), 2**32 - 1, True),
+        (date(2059, 9, 18), 1, True),
+        (date(1970, 1, 1), 1, False),
+        (date(2059, 9, 19), 1, False),
+        (date(2026, 11, 23), 2**32, False),
+    ],
+)
+def test_place_that_a_record_cannot_hold_is_unknown(day: date | None, size: int, *, known: bool) -> None:
+    """A message whose place is unknown is not deleted."""
+    place = StoredAt("ab" * 16, day, size)
+    assert (place.pack() != UNKNOWN) is known
+    assert StoredAt.unpack(place.pack()) == (place if known else None)

@@ -11,6 +11,7 @@ from ingest.admin.sinks import SinkAdmin, disabled
 from ingest.domain.retry import REDELIVERY_ATTEMPTS
 from ingest.errors import ConfigError
 from ingest.ports.sink import Outcome, Verdict
+from ingest.ports.status import SinkStatus
 from ingest.testing.sink import MemorySink
 from ingest.usecases.deliver.delivery import BATCH, FIRST_BATCH, REFUSALS, RETRY_BATCH, ROUND_SECONDS
 from tests.support.bench import Bench, bench, mail, mailbox, never
@@ -417,3 +418,16 @@ def test_sink_that_is_never_done_is_given_back_so_that_another_has_its_turn() ->
         filled(b, FIRST_BATCH)
         b.relay_stage.run(never)
         assert ROUND_SECONDS <= len(b.sinks["main"].delivered) <= ROUND_SECONDS + BATCH
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("http_503", "answered 503"),
+        ("odd", "failed with the error odd"),
+        ("http_", "failed with the error http_"),
+    ],
+)
+def test_answer_of_a_sink_is_put_into_words(answer: str, words: str) -> None:
+    assert SinkStatus(failing_since=1.0, answer=answer).words == words
+    assert SinkStatus(answer=answer).words == "", "it works"
