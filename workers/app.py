@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 
@@ -29,23 +29,7 @@ def make_app(broker: Broker, deployment: str = "mailhaul") -> Celery:
         # A worker at a Redis primary that is demoted connects anew instead of ending: kombu takes what such a server
         # answers (UNBLOCKED, READONLY) for an error of the channel.
         broker_channel_error_retry=True,
-        broker_transport_options={
-            # Kombu waits for a wake-up with a BRPOP of one second; a broker that is silent for longer hangs.
-            "socket_timeout": 10,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 30,
-            # Sending a wake-up must not delay a poller while the broker is unavailable: the next tick sends it.
-            "max_retries": 1,
-            "interval_start": 0,
-            "interval_step": 0.1,
-            "interval_max": 0.1,
-            # Where kombu keeps messages between receipt and acknowledgement on Redis.
-            "unacked_key": f"{deployment}.unacked",
-            "unacked_index_key": f"{deployment}.unacked_index",
-            "unacked_mutex_key": f"{deployment}.unacked_mutex",
-            **broker.options,
-        },
+        broker_transport_options={**_transport_options(deployment), **broker.options},
         broker_use_ssl=None if broker.tls is None else dict(broker.tls),
         task_acks_late=False,
         task_ignore_result=True,
@@ -59,6 +43,25 @@ def make_app(broker: Broker, deployment: str = "mailhaul") -> Celery:
         worker_send_task_events=False,
     )
     return app
+
+
+def _transport_options(deployment: str) -> dict[str, Any]:
+    return {
+        # Kombu waits for a wake-up with a BRPOP of one second; a broker that is silent for longer hangs.
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        # Sending a wake-up must not delay a poller while the broker is unavailable: the next tick sends it.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.1,
+        # Where kombu keeps messages between receipt and acknowledgement on Redis.
+        "unacked_key": f"{deployment}.unacked",
+        "unacked_index_key": f"{deployment}.unacked_index",
+        "unacked_mutex_key": f"{deployment}.unacked_mutex",
+    }
 
 
 def queue_name(app: Celery, queue: Queue) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ingest.admin.status import MailboxRow, Status
     from ingest.config import ConfigSource
+    from ingest.ports.wakeups import Wakeups
     from ingest.wiring.runtime import Runtime
 
 log = get_logger()
@@ -69,10 +70,14 @@ class SystemCollector(Collector):
         _certificates(gauges, status, {box.id: box.server.label for box in runtime.mailboxes().values()})
         _pending(gauges, status, runtime.now().timestamp())
         _ledger(gauges, status)
-        for queue in Queue:
-            gauges["queue_wakeups"].add_metric([queue], runtime.wakeups.waiting(queue))
-            gauges["queue_oldest_wakeup_age_seconds"].add_metric([queue], runtime.wakeups.oldest_age(queue))
+        _queues(gauges, runtime.wakeups)
         return _filled(gauges)
+
+
+def _queues(gauges: Gauges, wakeups: Wakeups) -> None:
+    for queue in Queue:
+        gauges["queue_wakeups"].add_metric([queue], wakeups.waiting(queue))
+        gauges["queue_oldest_wakeup_age_seconds"].add_metric([queue], wakeups.oldest_age(queue))
 
 
 def _filled(gauges: Gauges) -> list[GaugeMetricFamily]:

@@ -46,12 +46,16 @@ def parse(
     tally = Tally(limits.parts, bodies)
     depth = parent.count(".") + 1 if parent else 0
     scanner = Scanner(limits, parent, tally, nesting=int(nested), depth=depth)
-    for chunk in chunks:
-        if len(chunk) <= _PIECE:
-            yield from scanner.feed(chunk)
-        else:
-            for at in range(0, len(chunk), _PIECE):
-                yield from scanner.feed(chunk[at : at + _PIECE])
+    for piece in _pieces(chunks):
+        yield from scanner.feed(piece)
     yield from scanner.close()
     if nested:
         yield MessageEnded(MessageHeader(b"", limits), tally.status, tally.defects)
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        if len(chunk) <= _PIECE:
+            yield chunk
+        else:
+            yield from (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))

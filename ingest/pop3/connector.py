@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.pop3.authentication import Authentication
+    from ingest.pop3.opening import LoggedIn
 
 # Errors that an outdated memory of the server may cause; refused credentials and throttling are not among them.
 _DOUBTFUL = (
@@ -105,15 +107,7 @@ class _Attempt:
             hosts=self.hosts,
             end=self.end,
         )
-        with ExitStack() as stack:
-            stack.callback(opening.connect().close)
-            try:
-                not_after = opening.protect()
-                login = opening.log_in(method)
-            except _DOUBTFUL:
-                self.hosts.forget(self.mailbox.server)
-                raise
-            stack.pop_all()
+        not_after, login = self._logged_in(opening, method)
         now = login.capabilities
         return Pop3Session(
             opening.dialogue,
@@ -124,3 +118,16 @@ class _Attempt:
             observe=self.observe,
             clock=self.clock,
         )
+
+    def _logged_in(self, opening: Opening, method: Authentication) -> tuple[float | None, LoggedIn]:
+        """Connect and log in; return when the server's certificate expires (seconds since 1970), and the login."""
+        with ExitStack() as stack:
+            stack.callback(opening.connect().close)
+            try:
+                not_after = opening.protect()
+                login = opening.log_in(method)
+            except _DOUBTFUL:
+                self.hosts.forget(self.mailbox.server)
+                raise
+            stack.pop_all()
+        return not_after, login

@@ -31,7 +31,7 @@ def problems_of(info: Mapping[str, Any], save: str | None) -> Iterator[LedgerPro
 
     Args:
         info: the reply to INFO.
-        save: the option `save`: when the server writes snapshots; empty if never, None if it does not tell.
+        save: the option `save`: when the server writes snapshots; empty if never, None if it is not known.
     """
     if int(info.get("cluster_enabled", 0)):
         yield CLUSTER
@@ -49,14 +49,18 @@ def problems_of(info: Mapping[str, Any], save: str | None) -> Iterator[LedgerPro
         )
     used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if limit and used > FULL * limit:
-        yield LedgerProblem(
-            Severity.FAILURE,
-            "memory",
-            f"the ledger uses {used / limit:.0%} of its memory and will soon reject writes; raise maxmemory, "
-            "or see to the sinks that are behind (`mailhaul status`)",
-        )
+        yield _nearly_full(used / limit)
     if not int(info.get("aof_enabled", 0)):
         yield from _without_log(save)
+
+
+def _nearly_full(share: float) -> LedgerProblem:
+    return LedgerProblem(
+        Severity.FAILURE,
+        "memory",
+        f"the ledger uses {share:.0%} of its memory and will soon reject writes; raise maxmemory, "
+        "or see to the sinks that are behind (`mailhaul status`)",
+    )
 
 
 def _without_log(save: str | None) -> Iterator[LedgerProblem]:

@@ -107,23 +107,15 @@ class RedisLedger(RedisSchedule, Ledger):
             self._names.counts,
             self._names.unprocessed_counts,
         ]
-        arguments: list[str | bytes | int] = [
-            claim.id,
-            claim.fence,
-            *(
-                pack_records((one.digest, one.record(0)) for one in registrations if one.stored is stored)
-                for stored in (True, False)
-            ),
-        ]
+        packed = (
+            pack_records((one.digest, one.record(0)) for one in registrations if one.stored is stored)
+            for stored in (True, False)
+        )
+        arguments: list[str | bytes | int] = [claim.id, claim.fence, *packed]
         for registration in registrations:
             if (message := registration.message) is not None:
                 since = _milliseconds(message.first_seen)
-                arguments += [
-                    message.key,
-                    message.model_dump_json(exclude_none=True),
-                    since,
-                    registration.digest,
-                ]
+                arguments += [message.key, message.model_dump_json(exclude_none=True), since, registration.digest]
         return int(self._fenced("register", keys, arguments))
 
     @override

@@ -107,21 +107,19 @@ class Archive:
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # deleted between two calls, which only a person does
                 return self._store(mailbox, row, spool, first_seen, name)
-        return replace(
-            registration,
-            message=OpenMessage(
-                key=key,
-                mailbox=mailbox.id,
-                unique_id=printable(row.listed.unique_id or b""),
-                folder=folder,
-                kind="whole" if whole else "oversize",
-                source=source,
-                listed_size=row.listed.size,
-                first_seen=first_seen,
-                received_at=received,
-                labels=dict(mailbox.labels),
-            ),
+        message = OpenMessage(
+            key=key,
+            mailbox=mailbox.id,
+            unique_id=printable(row.listed.unique_id or b""),
+            folder=folder,
+            kind="whole" if whole else "oversize",
+            source=source,
+            listed_size=row.listed.size,
+            first_seen=first_seen,
+            received_at=received,
+            labels=dict(mailbox.labels),
         )
+        return replace(registration, message=message)
 
     def _unpublished(self, manifest: Stored) -> Event | None:
         """Return the event of a message that was processed before, or None if it is known to be published.

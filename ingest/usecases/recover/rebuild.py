@@ -116,22 +116,32 @@ class Rebuilder:
         incarnation = self.ledger.incarnation()
         survey = self._survey(mailbox, lease, listen)
         self._forget_purged(survey, lease)
+        republished = self._republish(survey, lease, in_stream)
+        reopened = self._reopen(mailbox, survey, lease)
+        if republished or reopened:
+            log.warning("mailbox.rebuilt", mailbox=mailbox.id, republished=len(republished), reopened=reopened)
+        done = self.checkpoints.restore(mailbox, lease.claim, incarnation)
+        return Rebuilt(done, republished, reopened, survey.messages)
+
+    def _republish(self, survey: _Survey, lease: Lease, in_stream: Callable[[], Collection[str]]) -> frozenset[str]:
+        """Publish the events that may have been lost; return their ids."""
         republished: set[str] = set()
         for manifests in batches(survey.young_manifests, BATCH):
             events = list(self._unpublished(manifests, lease, in_stream))
             lease.check()
             self.ledger.republish(lease.claim, events)
             republished.update(event.id for event in events)
+        return frozenset(republished)
+
+    def _reopen(self, mailbox: Mailbox, survey: _Survey, lease: Lease) -> int:
+        """Open the messages that were stored and not processed; return how many the ledger did not know."""
         reopened = 0
         for unprocessed in batches(survey.unprocessed, BATCH):
             found = [self._registration(mailbox, raw, lease) for raw in self._lost(unprocessed)]
             registrations = [registration for registration in found if registration is not None]
             lease.check()
             reopened += self.ledger.register(lease.claim, registrations)
-        if republished or reopened:
-            log.warning("mailbox.rebuilt", mailbox=mailbox.id, republished=len(republished), reopened=reopened)
-        done = self.checkpoints.restore(mailbox, lease.claim, incarnation)
-        return Rebuilt(done, frozenset(republished), reopened, survey.messages)
+        return reopened
 
     def _forget_purged(self, survey: _Survey, lease: Lease) -> None:
         """Drop what a ledger that lost its last writes still has of messages that were purged.
