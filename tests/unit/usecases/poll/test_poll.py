@@ -247,7 +247,7 @@ def test_oversize_message_is_never_deleted(listed: int | None) -> None:
         assert len(b.published()) == 2
 
 
-def test_oversize_messages_without_a_header_are_told_apart_by_their_unique_ids() -> None:
+def test_oversize_messages_without_a_header_are_identified_by_their_unique_ids() -> None:
     with bench(mailbox("a", limits=Limits(message_bytes=500))) as b:
         drop = b.maildrops["a"]
         drop.tops = False
