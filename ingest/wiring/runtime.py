@@ -22,6 +22,7 @@ from ingest.usecases.backpressure import POLL_SHARE, MemoryPressure, process_sha
 from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.deliver.stage import RelayStage
 from ingest.usecases.poll.archive import Archive
+from ingest.usecases.poll.deletions import Deletions
 from ingest.usecases.poll.fetch import Fetcher
 from ingest.usecases.poll.poller import Poller
 from ingest.usecases.poll.proof import StoreIdentity, StoreProof
@@ -171,7 +172,9 @@ class Runtime:
             metrics=self.metrics,
             keeper=self.keeper,
             store_identity=StoreIdentity(self.store, self.layout, self.monotonic),
-            proof=StoreProof(self.store, self.layout, self.uploads),
+            deletions=Deletions(
+                self.ledger, StoreProof(self.store, self.layout, self.uploads), self.metrics, self.now
+            ),
             now=self.now,
             tracer=self.tracer,
         )

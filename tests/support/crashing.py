@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # not trusted, how often is noted what is published.
 SHORTENED: dict[str, object] = {
     "ingest.usecases.claims.LeaseKeeper.__init__.__defaults__": (1.0, time.monotonic),
-    "ingest.usecases.poll.poller.LAST_SECONDS": 0.0,
+    "ingest.usecases.poll.deletions.LAST_SECONDS": 0.0,
     "ingest.usecases.recover.watermark.EVERY": 0.0,
 }
 

@@ -31,8 +31,7 @@ from ingest.ports.maildrop import Terms
 from ingest.ports.seen import Registration
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
 from ingest.usecases.poll.identity import identify, unreliable
-from ingest.usecases.poll.progress import DoneMessage, PollInput, PollProgress
-from ingest.usecases.poll.undeleted import COMPARISONS_PER_POLL
+from ingest.usecases.poll.progress import PollInput, PollProgress
 from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ingest.domain.mailbox import Credentials, Mailbox
-    from ingest.domain.seen import StoredAt
     from ingest.errors import Row
     from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
@@ -50,9 +48,10 @@ if TYPE_CHECKING:
     from ingest.ports.seen import Seen
     from ingest.ports.tracing import Span
     from ingest.usecases.claims import Lease, LeaseKeeper
+    from ingest.usecases.poll.deletions import Deletions
     from ingest.usecases.poll.fetch import Fetcher
     from ingest.usecases.poll.identity import IdentifiedRow
-    from ingest.usecases.poll.proof import StoreIdentity, StoreProof
+    from ingest.usecases.poll.proof import StoreIdentity
     from ingest.usecases.poll.report import PollReport
     from ingest.usecases.recover.checkpoint import Checkpoints
     from ingest.usecases.recover.rebuild import Rebuilder
@@ -69,10 +68,6 @@ PATIENCE = 600.0
 # A seen set is rewritten when more messages are gone from the server than so many times those that are listed.
 GENERATIONS = 3
 SMALL_MAILBOX = 100
-# Deletions in one poll; each costs two requests to the store. The others follow in the next poll.
-DELETIONS_PER_POLL = 1_000
-# Redis may lose its last second of writes (`appendfsync everysec`). What was registered longer ago is safe to delete.
-LAST_SECONDS = 5.0
 
 _NO_UNIQUE_IDS = (
     "The server has no UIDL, so whatever stays on it would have to be fetched in full at every poll. "
@@ -100,7 +95,7 @@ class Poller:
     metrics: Metrics
     keeper: LeaseKeeper
     store_identity: StoreIdentity
-    proof: StoreProof
+    deletions: Deletions
     now: Callable[[], datetime]
     tracer: Tracer = NO_TRACING
     # What each server announced last, by mailbox: needed after a poll, however the poll ended.
@@ -270,20 +265,16 @@ class Poller:
             require_unique_ids(listing, poll.mailbox)
             rows = self._identified(poll.mailbox, credentials, session, listing) if listing.rows else []
             progress.begin_session(rows, session.terms, listing.left_out)
-            self._compare_undeleted(session, poll, progress)
-            deletable = self._deletable(poll)
+            self.deletions.compare(session, poll, progress)
+            deletable = self.deletions.deletable(poll)
             self._warn(poll.mailbox, listing, reset=progress.unique_ids_were_reset(deletable))
             if not deletable and not progress.rows_to_fetch():
                 progress.rest_done()  # so that messages which end sessions need no session of their own
             self.fetcher.fetch(session, poll, progress)
             if progress.may_commit:
-                deleted = self._delete(session, poll, progress, deletable)
-                if session.quit(wait=progress.is_followed):
-                    progress.undeleted.confirmed(deleted)
-                if progress.undeleted.has_changed:
-                    poll.lease.check()
-                    self.ledger.record_deleted(poll.lease.claim, progress.undeleted.records)
-                    progress.undeleted.recorded()
+                deleted = self.deletions.delete(session, poll, progress, deletable)
+                confirmed = session.quit(wait=progress.is_followed)
+                self.deletions.record(poll, progress, deleted if confirmed else set())
 
     def _identified(
         self, mailbox: Mailbox, credentials: Credentials, session: Maildrop, listing: Listing
@@ -323,106 +314,6 @@ class Poller:
         self._terms[mailbox.id] = terms
         if terms.expires_after is not None and terms.expires_after < mailbox.interval:
             log.warning("server.expires_mail", mailbox=mailbox.id, seconds=terms.expires_after)
-
-    def _deletable(self, poll: PollInput) -> set[bytes]:
-        """Return the digests that were registered in an earlier poll, are old enough for the policy, and are done."""
-        after = poll.mailbox.deletion.after
-        if after is None or not poll.seen:
-            return set()
-        unprocessed = self.ledger.unprocessed(poll.mailbox.id)
-        until = self.now().timestamp() - max(after, LAST_SECONDS)
-        return {
-            digest for digest, record in poll.seen.items() if record.second <= until and digest not in unprocessed
-        }
-
-    def _compare_undeleted(self, session: Maildrop, poll: PollInput, progress: PollProgress) -> None:
-        """Find the listed messages that the server was asked to delete: they need not be fetched again."""
-        if poll.mailbox.deletion.after is None:
-            progress.undeleted.discard(poll.deleted.keys())
-            return
-        due = progress.begin_comparing()
-        try:
-            for row, stored_at in due:
-                same = self.proof.has_header(poll.mailbox, stored_at, session.top(row.listed))
-                progress.undeleted.compared(row, stored_at, same=same)
-        except StoreError as error:
-            log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(due), error=error.code)
-        if repeated := progress.undeleted.repeated:
-            log.warning("server.keeps_deleted", mailbox=poll.mailbox.id, listed=progress.undeleted.listed)
-            self.metrics.deletions_repeated(poll.mailbox.id, repeated)
-
-    def _delete(
-        self, session: Maildrop, poll: PollInput, progress: PollProgress, deletable: set[bytes]
-    ) -> set[bytes]:
-        """Send DELE for the done messages that the store proves to hold; returns the digests of those accepted."""
-        if poll.mailbox.deletion.after is None:
-            return set()
-        due = progress.done_messages(deletable)
-        if len(due) > DELETIONS_PER_POLL:
-            progress.left_undeleted()
-        proven = self._proven(poll, progress, due[:DELETIONS_PER_POLL])
-        proven = self._confirmed(session, poll, progress, proven)
-        poll.lease.check()
-        accepted = {row.number for row in session.delete([message.listed for message in proven])}
-        progress.deleted(len(accepted))
-        deleted = {message.digest: message.stored_at for message in proven if message.listed.number in accepted}
-        self._begin_deletions(poll, progress, deleted)
-        return set(deleted)
-
-    def _begin_deletions(self, poll: PollInput, progress: PollProgress, deleted: dict[bytes, StoredAt]) -> None:
-        """Record which messages QUIT will delete: from then on the server may give their unique-ids to others.
-
-        After QUIT it would be too late. If the process died, or the answer was lost, the next poll would take
-        another message with such a unique-id and size for the one that was fetched.
-        """
-        if new := progress.undeleted.begun(deleted):
-            poll.lease.check()
-            self.ledger.begin_deletions(poll.lease.claim, new, progress.undeleted.records)
-            progress.undeleted.recorded()
-            progress.forgotten(new)
-
-    def _proven(self, poll: PollInput, progress: PollProgress, due: list[DoneMessage]) -> list[DoneMessage]:
-        """Return the messages that the store holds. Those it does not hold are to be fetched and stored again."""
-        try:
-            held = self.proof.held(poll.mailbox, [message.stored_at for message in due])
-        except StoreError as error:
-            log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(due), error=error.code)
-            return []
-        missing = {message.digest for message, is_held in zip(due, held, strict=True) if not is_held}
-        if missing:
-            log.error("deletion.withheld", mailbox=poll.mailbox.id, listed=len(missing))
-            self.metrics.deletions_withheld(poll.mailbox.id, len(missing))
-            poll.lease.check()
-            self.ledger.forget(poll.lease.claim, missing)
-            progress.forgotten(missing)
-            progress.undeleted.discard(missing)
-        return [message for message in due if message.digest not in missing]
-
-    def _confirmed(
-        self, session: Maildrop, poll: PollInput, progress: PollProgress, proven: list[DoneMessage]
-    ) -> list[DoneMessage]:
-        """Return the messages that are surely those which are stored.
-
-        A ledger that lost data may have a record again that was forgotten when the server confirmed the deletion.
-        Another message may have the unique-id and the size by now. So the header (TOP) has to be the stored one;
-        where it is not, or the server has no TOP, the message is forgotten, fetched, and its content decides.
-        """
-        restored = [message for message in proven if message.is_restored]
-        if len(restored) > COMPARISONS_PER_POLL:
-            progress.left_undeleted()
-        same: dict[bytes, bool] = {}
-        try:
-            for message in restored[:COMPARISONS_PER_POLL]:
-                poll.lease.progress()
-                header = session.top(message.listed)
-                same[message.digest] = self.proof.has_header(poll.mailbox, message.stored_at, header)
-        except StoreError as error:
-            log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(restored), error=error.code)
-        if others := {digest for digest, is_same in same.items() if not is_same}:
-            poll.lease.check()
-            self.ledger.forget(poll.lease.claim, others)
-            progress.forgotten(others)
-        return [message for message in proven if not message.is_restored or same.get(message.digest, False)]
 
     def _compact(self, poll: PollInput, progress: PollProgress) -> None:
         """Drop messages that are gone from the server from the seen set, once there are many of them.

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from ingest.domain.mailbox import Deletion
 from ingest.errors import MaildropConnectError, StoreUnavailableError
@@ -187,7 +188,7 @@ def test_two_nodes_behind_one_name_are_each_fetched_once() -> None:
 
 
 def test_more_deletions_than_one_poll_may_prove_are_left_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.usecases.poll.poller.DELETIONS_PER_POLL", 2)
+    monkeypatch.setattr("ingest.usecases.poll.deletions.DELETIONS_PER_POLL", 2)
     with bench(DELETE) as b:
         drop = b.maildrops["a"]
         drop.messages = {b"u%d" % number: mail(str(number)) for number in range(5)}
@@ -469,3 +470,50 @@ def test_message_that_is_done_is_deleted_after_the_ledger_was_lost(*, tops: bool
         poll(b, 4)
         assert drop.messages == {}
         assert drop.retrieved == [b"id-1"] * (1 if tops else 2)
+
+
+def fail_comparisons(b: Bench) -> None:
+    """Make the store fail when a stored header is read."""
+
+    def fault(operation: str, key: str) -> None:
+        if operation == "get" and key.endswith("raw.eml"):
+            raise StoreUnavailableError("unavailable")
+
+    b.store.fault = fault
+
+
+def test_header_that_cannot_be_compared_now_is_compared_later() -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.keeps_deleted = True
+        drop.messages[b"id-1"] = IDENTIFIED
+        poll(b, 3)
+        assert repeated(b) == 1
+        b.clock.time += 3600
+        fail_comparisons(b)
+        with capture_logs() as logs:
+            poll(b)
+        assert "deletion.postponed" in [entry["event"] for entry in logs]
+        assert repeated(b) == 1
+        b.store.fault = None
+        poll(b)
+        assert repeated(b) == 2
+        assert drop.retrieved == [b"id-1"]
+
+
+def test_restored_messages_are_deleted_a_hundred_at_a_time_once_the_store_answers() -> None:
+    with bench(mailbox("a", deletion=Deletion(50.0))) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"%d" % n: b"Message-ID: <%d@e>\r\n" % n + mail(f"{n:03}") for n in range(1000, 1150)}
+        b.everything()
+        b.poll_all()
+        b.ledger.lose()
+        b.clock.time += 100
+        fail_comparisons(b)
+        b.poll_all()
+        assert len(drop.messages) == 150
+        b.store.fault, sessions = None, drop.sessions
+        b.poll_all()
+        assert drop.messages == {}
+        assert drop.sessions == sessions + 2
+        assert len(drop.retrieved) == 150
