@@ -1,4 +1,4 @@
-"""Servers that never finish their greeting: they send a byte now and then, for as long as the client stays."""
+"""Servers that never finish their first answer: they send a byte now and then, for as long as the client stays."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 class DrippingServer(socketserver.ThreadingTCPServer):
     """One such server.
 
+    Args:
+        address: on loopback.
+        pause: seconds between two bytes.
+        beginning: is sent at once, or as soon as the client has said something.
+        greets: speaks first.
+
     Attributes:
         host: its address.
         open: how many clients are connected now.
@@ -24,11 +30,11 @@ class DrippingServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: str, pause: float) -> None:
+    def __init__(self, address: str, pause: float, beginning: bytes = b"+OK ", *, greets: bool = True) -> None:
         super().__init__((address, 0), socketserver.BaseRequestHandler)
         self.host = address
         self.open = self.ended = 0
-        self._pause = pause
+        self._pause, self._beginning, self._greets = pause, beginning, greets
         self._lock = threading.Lock()
         self._over = threading.Event()
 
@@ -42,9 +48,11 @@ class DrippingServer(socketserver.ThreadingTCPServer):
         assert isinstance(request, socket.socket)
         with self._lock:
             self.open += 1
-        request.settimeout(self._pause)
         try:
-            request.sendall(b"+OK ")
+            if not self._greets:
+                request.recv(64)
+            request.settimeout(self._pause)
+            request.sendall(self._beginning)
             while not self._over.is_set():
                 try:
                     if not request.recv(64):
@@ -64,9 +72,11 @@ class DrippingServer(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def dripping_servers(count: int, pause: float = 0.5) -> Iterator[list[DrippingServer]]:
+def dripping_servers(
+    count: int, pause: float = 0.5, beginning: bytes = b"+OK ", *, greets: bool = True
+) -> Iterator[list[DrippingServer]]:
     """Run so many, each at a loopback address of its own, from 127.0.1.1 on: limits count by address too."""
-    servers = [DrippingServer(f"127.0.1.{number}", pause) for number in range(1, count + 1)]
+    servers = [DrippingServer(f"127.0.1.{number}", pause, beginning, greets=greets) for number in range(1, count + 1)]
     threads = [threading.Thread(target=server.serve_forever, args=(0.05,)) for server in servers]
     for thread in threads:
         thread.start()

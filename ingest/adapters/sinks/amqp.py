@@ -13,9 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from amqp.transport import SSLTransport, TCPTransport
 from kombu import Connection
+from kombu.transport.pyamqp import Connection as AmqpConnection
 from typing_extensions import override
 
+from ingest.adapters.deadline import RequestDeadline, running_deadline
 from ingest.adapters.sinks.amqp_errors import ERRORS, translated
 from ingest.adapters.sinks.batches import (
     DELIVERED,
@@ -28,6 +31,7 @@ from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Sink, Verdict
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -152,19 +156,24 @@ class AmqpSink(Sink):
 
     def _attempt(self, do: Callable[[_Channel], Sequence[Outcome]]) -> Sequence[Outcome]:
         """Run `do` on the open channel, or a new one; after any error the channel is discarded."""
+        deadline = RequestDeadline(self._timeout)
         try:
-            if self._channel is None:
-                self._channel = self._connect()
-            return do(self._channel)
+            with deadline.running():
+                if self._channel is None:
+                    self._channel = self._connect()
+                    deadline.restart()
+                else:
+                    self._channel.guard(deadline)
+                return do(self._channel)
         except ConfigError as error:
             raise SinkUnavailableError(f"{self._broker.host}: {error}") from error
         except ERRORS as error:
             self._drop()
-            raise translated(error) from error
+            raise translated(TimeoutError() if deadline.over else error) from error
 
     def _connect(self) -> _Channel:
         broker = self._broker
-        connection = Connection(
+        transport: Any = Connection(
             hostname=broker.host,
             port=broker.port,
             userid=broker.username,
@@ -174,8 +183,9 @@ class AmqpSink(Sink):
             ssl=self._tls() if broker.tls else False,
             connect_timeout=self._timeout,
             transport_options={"write_timeout": self._timeout},
-        ).transport.establish_connection()
-        return _Channel(connection, self._route, self._timeout, self._monotonic)
+        ).transport
+        transport.Connection = _GuardedConnection
+        return _Channel(transport.establish_connection(), self._route, self._timeout, self._monotonic)
 
     def _tls(self) -> dict[str, Any]:
         ca_file = None if self._broker.ca_file is None else str(self._broker.ca_file)
@@ -197,6 +207,46 @@ class AmqpSink(Sink):
             channel.abort()
 
 
+class _Guarded:
+    """A transport whose socket the running deadline can shut down.
+
+    py-amqp limits each wait for a byte, so a broker that sends one now and then would hold the thread for ever.
+    """
+
+    sock: Any
+    handle: socket.socket | None = None
+
+    def _init_socket(self, *options: Any) -> None:
+        # A duplicate, because the TLS handshake, which comes next, detaches the first object.
+        self.handle = self.sock.dup()
+        if (deadline := running_deadline()) is not None:
+            deadline.guard(self.handle)
+        super()._init_socket(*options)  # type: ignore[misc]  # the transport it is mixed into has it
+
+    def close(self) -> None:
+        """Close both descriptors."""
+        super().close()  # type: ignore[misc]  # as above
+        if self.handle is not None:
+            self.handle.close()
+
+
+class _GuardedTcp(_Guarded, TCPTransport):
+    """Without TLS."""
+
+
+class _GuardedTls(_Guarded, SSLTransport):
+    """With TLS."""
+
+
+class _GuardedConnection(AmqpConnection):
+    """py-amqp's connection over such a transport."""
+
+    def Transport(self, *arguments: Any, **options: Any) -> _Guarded:  # noqa: N802 - py-amqp's name
+        """Return the transport of a new connection."""
+        named = dict(zip(("host", "connect_timeout", "ssl", "read_timeout", "write_timeout"), arguments, strict=True))
+        return (_GuardedTls if named["ssl"] else _GuardedTcp)(**named, **options)
+
+
 class _Channel:
     """A connection with one channel in confirm mode."""
 
@@ -212,6 +262,10 @@ class _Channel:
         events["basic_ack"].add(self._on_ack)
         events["basic_nack"].add(self._on_nack)
         events["basic_return"].add(self._on_return)
+
+    def guard(self, deadline: RequestDeadline) -> None:
+        """Let a deadline shut down the connection."""
+        deadline.guard(self._connection.transport.handle)
 
     def send(self, events: Sequence[Event]) -> Sequence[Outcome]:
         """Publish events of different mailboxes and wait for the broker's answer to each."""
