@@ -50,6 +50,14 @@ def read_all(events: RedisEventLog, sink: str) -> None:
     events.acknowledge(sink, [entry.position for entry in entries])
 
 
+def test_more_rejected_events_than_one_look_returns_are_all_listed(client: Redis, events: RedisEventLog) -> None:
+    append(client, 700)
+    for entry in events.read("a", 700):
+        events.reject("a", entry, 0.0)
+    assert [one.entry.event.id for one in events.rejected("a", 1_000)] == [str(number) for number in range(700)]
+    assert len(events.rejected("a", 100)) == 100
+
+
 def test_trimming_waits_for_a_group_that_a_consumer_created(client: Redis, events: RedisEventLog) -> None:
     append(client, 1_300)
     client.xgroup_create(NAMES.events, "warehouse", "0")

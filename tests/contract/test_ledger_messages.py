@@ -450,6 +450,9 @@ def test_failed_poll_keeps_the_last_success(bench: LedgerBench) -> None:
         certificate_not_after=9e9,
         expires_after=864_000.0,
     )
+    never = MailboxStatus(last_poll=900.5, result="auth_error")
+    bench.ledger.put_status(BOX, never)
+    assert bench.ledger.statuses() == {BOX: never}
     bench.ledger.put_status(BOX, success)
     assert bench.ledger.statuses() == {BOX: success}
     bench.ledger.put_status(BOX, MailboxStatus(last_poll=2000.5, result="timeout", backlog_messages=3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -327,3 +328,34 @@ def test_embedded_ledger_trusts_its_data_only_if_it_was_ended_in_order(
         ledger, _ = connect(again.url)
         with closing(ledger):
             assert ledger.seen("a").known is trusted
+
+
+def test_process_that_holds_the_lock_without_a_server_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.2)
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StartError, match="another process holds"):
+            EmbeddedLedger(tmp_path).start()
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"), [(0o600, "cannot be started: Permission denied"), (0o700, "does not answer")]
+)
+def test_server_that_does_not_work_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, words: str
+) -> None:
+    server = tmp_path / "server"
+    server.write_text("#!/bin/sh\nexec sleep 600\n")
+    server.chmod(mode)
+    monkeypatch.setattr(embedded, "find_server", lambda: str(server))
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.2)
+    with pytest.raises(StartError, match=words):
+        EmbeddedLedger(tmp_path / "ledger").start()
+
+
+def test_folder_whose_lock_cannot_be_opened_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(StartError, match="cannot be used"):
+        EmbeddedLedger(tmp_path).start()
