@@ -344,9 +344,16 @@ class SinkError(MailhaulError):
 
 
 class SinkUnavailableError(SinkError):
-    """The sink is unavailable or refuses all events; every event has to wait."""
+    """The sink is unavailable or refuses all events; every event has to wait.
+
+    `reason` is a short code such as `secret_invalid`, for logs, metrics and `mailhaul status`.
+    """
 
     code = "sink_unavailable"
+
+    def __init__(self, text: str, reason: str = code) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 # --- virus scanner and DNS ----------------------------------------------------------------------------------------

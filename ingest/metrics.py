@@ -232,6 +232,12 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         "1 while a sink that answered 410 Gone is disabled, until `mailhaul sinks resume`",
         ("sink",),
     ),
+    Spec(
+        "sink_unavailable",
+        "gauge",
+        "1 while a sink is unavailable, with the reason code of its last answer",
+        ("sink", "reason"),
+    ),
     Spec("queue_wakeups", "gauge", "Wake-ups that wait in a queue", ("queue",), known=_singles(QUEUES)),
     Spec(
         "queue_oldest_wakeup_age_seconds",

@@ -131,6 +131,9 @@ def _pending(gauges: Gauges, status: Status, now: float) -> None:
         gauges["sink_waiting_events"].add_metric([sink], lag.entries)
         gauges["sink_oldest_event_age_seconds"].add_metric([sink], lag.oldest_age)
         gauges["sink_disabled"].add_metric([sink], int(sink in status.disabled))
+        answer = status.answers.get(sink)
+        if answer is not None and answer.failing_since is not None:
+            gauges["sink_unavailable"].add_metric([sink, answer.answer], 1)
     gauges["dead_letters"].add_metric([], status.counts["dead_letters"])
     gauges["schedule_lag_seconds"].add_metric([], status.schedule.lag)
     gauges["due_mailboxes"].add_metric([], status.schedule.due)

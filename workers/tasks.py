@@ -57,15 +57,17 @@ def register(app: Celery, role: Queue, runtime: Callable[[], Runtime], stop: Sto
 
 
 def deliver_unasked(runtime: Callable[[], Runtime], stop: StopFlag) -> None:
-    """Deliver now and then without a wake-up, until the worker stops.
+    """Deliver at the start, and now and then without a wake-up, until the worker stops.
 
-    A broker whose memory is full takes no wake-ups. If it is the ledger too, only delivery makes room in it.
+    A broker whose memory is full takes no wake-ups. If it is the ledger too, only delivery makes room in it. And a
+    sink whose configuration was corrected is not to wait until its pause is over.
     """
-    while not stop.wait(UNASKED_EVERY):
+    while not stop.asked():
         try:
             runtime().relay_stage.run(stop.within(TIME_PER_WAKEUP[Queue.RELAY]))
         except LedgerUnavailableError as error:
             log.debug("ledger.unavailable", task=str(Queue.RELAY), error=error.code)
+        stop.wait(UNASKED_EVERY)
 
 
 def _run(role: Queue, runtime: Runtime, flag: StopFlag) -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from ingest.admin.sinks import SinkAdmin
 
-app = typer.Typer(help="Resume and remove sinks, and manage the events that they rejected.", no_args_is_help=True)
+app = typer.Typer(
+    help="Retry, resume and remove sinks, and manage the events that they rejected.", no_args_is_help=True
+)
 dead_letters = typer.Typer(
     help="Events that a sink rejected, retrying or dead-lettered: list, retry, drop.", no_args_is_help=True
 )
@@ -42,11 +44,24 @@ def resume(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of sinks in the configuration.")],
     config: ConfigOption = None,
 ) -> None:
-    """Deliver again to sinks that answered 410 Gone, and at once to sinks that are backing off."""
+    """Deliver again to sinks that answered 410 Gone and are disabled."""
+    _run_now(names, config)
+
+
+@app.command(epilog="Example: mailhaul sinks retry erp")
+def retry(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of sinks in the configuration.")],
+    config: ConfigOption = None,
+) -> None:
+    """Try sinks that are unavailable now, without waiting until their pause is over."""
+    _run_now(names, config)
+
+
+def _run_now(names: list[str], config: Path | None) -> None:
     with _open(config) as sinks:
-        resumed = sinks.resume(names)
+        due = sinks.resume(names)
     for name in names:
-        typer.echo(f"{name} is due now" if name in resumed else f"{name} was not waiting")
+        typer.echo(f"{name} is due now" if name in due else f"{name} was not waiting")
 
 
 @app.command(epilog="Example: mailhaul sinks remove erp --yes")
@@ -78,8 +93,8 @@ def list_(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption =
         Console().print(listings.rejected_table(rejected))
 
 
-@dead_letters.command(epilog="Example: mailhaul sinks dead-letters retry erp --all")
-def retry(
+@dead_letters.command("retry", epilog="Example: mailhaul sinks dead-letters retry erp --all")
+def retry_events(
     name: SinkArgument, events: EventsArgument = None, config: ConfigOption = None, everything: AllOption = False
 ) -> None:
     """Retry rejected events now, dead-lettered ones too, with a fresh attempt budget."""

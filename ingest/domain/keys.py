@@ -128,3 +128,18 @@ def attachment_name(part: str, safe_name: str) -> str:
 def quarantine_name(part: str, safe_name: str) -> str:
     """Return the key of a quarantined attachment; arguments as for `attachment_name`."""
     return f"quarantine/{part}-{safe_name}"
+
+
+def check_of(salt: str, fingerprint: bytes) -> str:
+    """Return 16 bits that almost certainly change when a fingerprint of secrets does, and tell nothing about them."""
+    return hashlib.sha256(salt.encode() + fingerprint).hexdigest()[:4]
+
+
+def mark(fingerprint: bytes, salt: str) -> str:
+    """Return a text by which `fits` recognises a fingerprint."""
+    return f"{salt}:{check_of(salt, fingerprint)}"
+
+
+def fits(fingerprint: bytes, marked: str) -> bool:
+    """Whether a text is a mark of this fingerprint; a wrong one is taken for it once in 65,536 times."""
+    return marked == mark(fingerprint, marked.partition(":")[0])

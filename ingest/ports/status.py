@@ -51,7 +51,13 @@ _ANSWERS = {
     "timeout": "did not answer in time",
     "tls": "failed in TLS",
     "protocol": "did not answer in HTTP",
-    "private_address": "has an address in a private network",
+    "private_address": "has an address in a private network, and `allow_private` is not set",
+    "secret_invalid": "has a signing secret of the wrong form",
+    "secret_missing": "has a secret that is missing or cannot be read",
+    "disk_full": "has no space left on its disk",
+    "permission_denied": "may not be written to",
+    "not_found": "does not exist",
+    "locked": "is kept locked by another process",
 }
 
 
@@ -66,12 +72,14 @@ class SinkStatus:
         failing_since: when the first of its answers came that made it count as unavailable; None while it works.
         answer: the reason code of the last of these answers, such as `http_503`.
         refusals: by event id, how many times in a row it did not take the event.
+        config: a mark of the configuration that it failed with (`ingest.domain.keys.mark`); empty if unknown.
     """
 
     delivered_at: float | None = None
     failing_since: float | None = None
     answer: str = ""
     refusals: dict[str, int] = field(default_factory=dict)
+    config: str = ""
 
     @property
     def words(self) -> str:

@@ -22,7 +22,7 @@ from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.accounts import Accounts
 from ingest.wiring.runtime import Runtime
-from ingest.wiring.sinks import open_sink
+from ingest.wiring.sinks import open_sink, sink_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -54,6 +54,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
     accounts = Accounts(source, secrets)
     store, prefix = _open_store(config, secrets)
     ledger, events = connect(ledger_at, config.deployment)
+    sections = {section.name: section for section in config.sinks}
     sinks = [open_sink(section, secrets) for section in config.sinks]
     return Runtime(
         ledger=ledger,
@@ -67,6 +68,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         mailboxes=accounts.mailboxes,
         credentials=accounts.credentials,
         fingerprint=accounts.fingerprint,
+        sink_fingerprint=lambda name: sink_fingerprint(sections[name], secrets),
         schedule=_schedule(source, [sink.name for sink in sinks]),
         authenticator=_authenticator(config, accounts),
         scanning=Scanning(

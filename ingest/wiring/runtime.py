@@ -71,6 +71,7 @@ class Runtime:
         credentials: returns how to log in to a mailbox, by its id.
         fingerprint: returns a digest of what a mailbox's login depends on, by its id.
         schedule: returns what the configuration wants scheduled.
+        sink_fingerprint: returns a digest of a sink's configuration and its secrets, by its name.
         now: the wall clock, in UTC.
         monotonic: seconds that only grow.
         random: returns a number in [0, 1).
@@ -91,6 +92,7 @@ class Runtime:
     credentials: Callable[[str], Credentials]
     fingerprint: Callable[[str], bytes]
     schedule: Callable[[], Schedule]
+    sink_fingerprint: Callable[[str], bytes] = lambda _: b""
     authenticator: Authenticator = field(default_factory=Authenticator)
     scanning: Scanning = field(default_factory=Scanning)
     mime_limits: MimeLimits = field(default_factory=MimeLimits)
@@ -240,6 +242,7 @@ class Runtime:
             now=self.now,
             random=self.random,
             tracer=self.tracer,
+            fingerprint=self.sink_fingerprint,
         )
 
     @cached_property

@@ -6,9 +6,14 @@ a second, and confluent-kafka is an extra that may not be installed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingest.config.secrets import is_reference
 from ingest.config.sinks import (
     AmqpSinkSection,
     EventBridgeSinkSection,
@@ -18,6 +23,7 @@ from ingest.config.sinks import (
     SqsSinkSection,
     WebhookSinkSection,
 )
+from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
     from ingest.config import Secrets, SinkSection
@@ -39,6 +45,20 @@ def open_sink(section: SinkSection, secrets: Secrets) -> Sink:
             return _kafka(section, secrets)
         case _:
             return _aws(section, secrets)
+
+
+def sink_fingerprint(section: SinkSection, secrets: Secrets) -> bytes:
+    """Return a digest that changes when the options of a sink, one of its secrets, or its CA file changes."""
+    digest = hashlib.sha256()
+    for name, value in sorted(section.model_dump(mode="json").items()):
+        digest.update(json.dumps([name, value]).encode())
+        if is_reference(value):
+            with suppress(ConfigError):
+                digest.update(secrets.read(value).encode())
+        elif name == "ca" and value is not None:
+            with suppress(OSError):
+                digest.update(Path(value).read_bytes())
+    return digest.digest()
 
 
 def _webhook(section: WebhookSinkSection, secrets: Secrets) -> Sink:

@@ -134,8 +134,11 @@ except SinkUnavailableError:
     assert ids(path) == ["one"]
 
 
-@pytest.mark.parametrize("kind", ["folder", "pipe", "no folder", "file as folder"])
-def test_path_that_cannot_be_a_file_is_reported(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("folder", "not_a_file"), ("pipe", "not_a_file"), ("no folder", "not_found"), ("file as folder", "not_found")],
+)
+def test_path_that_cannot_be_a_file_is_reported(tmp_path: Path, kind: str, reason: str) -> None:
     place = tmp_path / "place"
     if kind == "folder":
         place.mkdir()
@@ -145,8 +148,9 @@ def test_path_that_cannot_be_a_file_is_reported(tmp_path: Path, kind: str) -> No
         place.touch()
     sink = JsonLinesSink("file", place / "events" if kind in {"no folder", "file as folder"} else place)
     for attempt in (sink.check, lambda: sink.deliver([event("one")])):
-        with pytest.raises(SinkUnavailableError, match=r"choose (another|the) path"):
+        with pytest.raises(SinkUnavailableError, match=r"choose (another|the) path") as raised:
             attempt()
+        assert raised.value.reason == reason
     sink.close()
 
 

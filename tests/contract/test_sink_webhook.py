@@ -99,6 +99,7 @@ def test_malformed_secret_is_reported_and_not_shown(receiver: Receiver, secret: 
             with pytest.raises(SinkUnavailableError, match="openssl rand") as raised:
                 attempt()
             assert "hunter2" not in str(raised.value)
+            assert raised.value.reason == "secret_invalid"
     assert receiver.requests == []
 
 
@@ -108,9 +109,10 @@ def test_missing_secret_makes_only_the_sink_unavailable(receiver: Receiver) -> N
 
     with (
         closing(WebhookSink("hook", receiver.url, missing, timeout=10, clock=time.time, allow_private=True)) as sink,
-        pytest.raises(SinkUnavailableError, match="env:HOOK"),
+        pytest.raises(SinkUnavailableError, match="env:HOOK") as raised,
     ):
         sink.deliver([event("e1")])
+    assert raised.value.reason == "secret_missing"
 
 
 NOW = 1_764_000_000.0  # Mon, 24 Nov 2025 16:00:00 GMT

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+import os
+import subprocess
+import sys
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,9 +20,10 @@ from tests.support.http import SECRET, Answer, Receiver
 from tests.support.kafka import PASSWORD, USER, Kafka, KafkaTopic
 from tests.support.rabbitmq import AmqpQueue, RabbitMq
 from tests.support.service import mailhaul, write_config
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    import subprocess
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.aws import MotoServer
@@ -63,6 +67,52 @@ def test_sink_that_answered_410_gets_nothing_until_it_is_resumed(tmp_path: Path,
         assert "erp is due now" in mailhaul("sinks", "resume", "erp", "--config", config, env=environment).stdout
         assert mailhaul("drain", "--config", config, env=environment).returncode == 0
         assert [request.headers["webhook-id"] for request in receiver.requests] == ["e1", "e1"]
+
+
+@contextmanager
+def relay(config: str, secret: str) -> Iterator[None]:
+    """A relay process, which nobody wakes."""
+    command = [sys.executable, "-m", "ingest.cli", "worker", "relay", "--config", config]
+    with subprocess.Popen(command, env={**os.environ, "HOOK": secret}) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def test_pause_of_a_sink_ends_when_its_fix_is_rolled_out_or_by_hand(tmp_path: Path, valkey: Valkey) -> None:
+    valkey.flush()
+    ledger, events = connect(valkey.url)
+    with Receiver() as receiver, closing(ledger):
+        sink = {"type": "webhook", "name": "erp", "url": receiver.url, "secret": "env:HOOK", "allow_private": True}
+        config = str(write_config(tmp_path, [], ledger=valkey.url, sinks=[sink]))
+        append_event(valkey.url)
+        ledger.sinks.add(["erp"])
+
+        def pause() -> None:
+            """Let the pause after the failure be a long one."""
+            eventually(lambda: ledger.sinks.due_in("erp"))
+            claim = ledger.sinks.claim_one("erp", 60)
+            assert claim is not None
+            ledger.sinks.release(claim, 3600, claim.tries)
+
+        with relay(config, "not a signing secret"):
+            pause()
+        shown = mailhaul("status", "--config", config, env={"HOOK": ""}).stdout
+        assert "has a signing secret of the wrong form" in " ".join(shown.split())
+        with relay(config, SECRET):
+            eventually(lambda: receiver.requests)
+            eventually(lambda: ledger.sinks.due_in("erp") == 0)
+
+        receiver.answer = lambda _: Answer(503)
+        events.republish([Event("e2", "t", "one", b'{"id":"e2"}')])
+        with relay(config, SECRET):
+            pause()
+            assert len(receiver.requests) == 2
+            receiver.answer = lambda _: Answer(204)
+            printed = mailhaul("sinks", "retry", "erp", "--config", config, env={"HOOK": SECRET}).stdout
+            assert "erp is due now" in printed
+            eventually(lambda: len(receiver.requests) == 3)
 
 
 def test_resuming_an_unknown_sink_is_an_error(tmp_path: Path, valkey: Valkey) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.address import broker
 from ingest.config import ConfigSource
 from ingest.metrics import Metrics
+from ingest.ports.status import SinkStatus
 from ingest.ports.wakeups import NoWakeups, Queue
 from ingest.wiring.build import build
 from tests.support.clock import Clock
@@ -89,12 +92,12 @@ def test_unavailable_broker_loses_only_wakeups() -> None:
     app.close()
 
 
-def exported(tmp_path: Path, ledger: str) -> str:
+def exported(tmp_path: Path, ledger: str, more: str = "") -> str:
     config = tmp_path / "mailhaul.yaml"
     config.write_text(
         f"store: file://{tmp_path}/store\nledger: {ledger}\n"
         "mailboxes:\n  - {id: a, host: pop.example.org, enabled: false,\n"
-        "     auth: {type: password, username: a, password: env:A}}\n"
+        f"     auth: {{type: password, username: a, password: env:A}}}}\n{more}"
     )
     source = ConfigSource(config, {})
     runtime = build(source, ledger, Metrics(), NoWakeups())
@@ -115,6 +118,18 @@ def test_exporter_shows_the_system(tmp_path: Path, valkey: Valkey) -> None:
         'mailhaul_queue_wakeups{queue="relay"} 0.0',
     ):
         assert line in page.splitlines()
+
+
+def test_exporter_names_the_reason_of_an_unavailable_sink(tmp_path: Path, valkey: Valkey) -> None:
+    valkey.flush()
+    ledger, events = connect(valkey.url)
+    with closing(ledger):
+        events.put_sink_status("jsonl", SinkStatus(failing_since=1.0, answer="disk_full"))
+        sink = f"sinks: [{{type: jsonl, path: {tmp_path}/events.jsonl}}]\n"
+        line = 'mailhaul_sink_unavailable{reason="disk_full",sink="jsonl"} 1.0'
+        assert line in exported(tmp_path, valkey.url, sink).splitlines()
+        events.put_sink_status("jsonl", SinkStatus(delivered_at=2.0))
+        assert "mailhaul_sink_unavailable{" not in exported(tmp_path, valkey.url, sink)
 
 
 def test_exporter_reports_an_unavailable_ledger(tmp_path: Path) -> None:

@@ -135,10 +135,10 @@ class AmqpSink(Sink):
             try:
                 self._attempt(lambda channel: channel.probe())
             except UnavailableError as error:
-                raise SinkUnavailableError(f"{self._broker.host}: {error}") from error
+                raise SinkUnavailableError(f"{self._broker.host}: {error}", error.reason) from error
             except BatchRefusedError as error:
                 words = f"{self._broker.host}: refuses the queue or exchange ({error.reason}): correct its name"
-                raise SinkUnavailableError(words) from error
+                raise SinkUnavailableError(words, error.reason) from error
 
     @override
     def close(self) -> None:
@@ -166,7 +166,7 @@ class AmqpSink(Sink):
                     self._channel.guard(deadline)
                 return do(self._channel)
         except ConfigError as error:
-            raise SinkUnavailableError(f"{self._broker.host}: {error}") from error
+            raise SinkUnavailableError(f"{self._broker.host}: {error}", "secret_missing") from error
         except ERRORS as error:
             self._drop()
             raise translated(TimeoutError() if deadline.over else error) from error

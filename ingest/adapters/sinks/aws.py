@@ -133,10 +133,10 @@ class AwsSink(Sink, Generic[C]):
             with translated(self._service.actions):
                 self._service.probe(self._client(keys))
         except UnavailableError as error:
-            raise SinkUnavailableError(f"{self.name}: {error}") from error
+            raise SinkUnavailableError(f"{self.name}: {error}", error.reason) from error
         except BatchRefusedError as error:
             words = f"{self.name}: refuses ({error.reason}): correct the name of the queue, topic or bus"
-            raise SinkUnavailableError(words) from error
+            raise SinkUnavailableError(words, error.reason) from error
 
     @override
     def close(self) -> None:
@@ -149,7 +149,7 @@ class AwsSink(Sink, Generic[C]):
         try:
             return self._access.keys()
         except ConfigError as error:
-            raise SinkUnavailableError(f"{self.name}: {error}") from error
+            raise SinkUnavailableError(f"{self.name}: {error}", "secret_missing") from error
 
     def _client(self, keys: Keys | None) -> C:
         """Return a client with these keys. Making one takes 0.2 s."""

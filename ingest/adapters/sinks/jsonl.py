@@ -36,15 +36,16 @@ _MODE = 0o600  # events quote mail
 _LOOK_BACK = 64 * 1024
 _PAUSE = 0.02
 
+# Reason codes and remedies.
 _REMEDIES = {
-    errno.ENOENT: "its folder does not exist: make it, or choose another path",
-    errno.ENOTDIR: "a file is where its folder should be: choose another path",
-    errno.EISDIR: "it is a folder: choose the path of a file",
-    errno.EACCES: "permission denied: let the service's user write here",
-    errno.EROFS: "the file system is read-only: mount it for writing",
-    errno.ENOSPC: "the disk is full: free or add space",
-    errno.EDQUOT: "the disk quota is used up: free space or raise the quota",
-    errno.ENXIO: "it is not a file: choose another path",
+    errno.ENOENT: ("not_found", "its folder does not exist: make it, or choose another path"),
+    errno.ENOTDIR: ("not_found", "a file is where its folder should be: choose another path"),
+    errno.EISDIR: ("not_a_file", "it is a folder: choose the path of a file"),
+    errno.EACCES: ("permission_denied", "permission denied: let the service's user write here"),
+    errno.EROFS: ("permission_denied", "the file system is read-only: mount it for writing"),
+    errno.ENOSPC: ("disk_full", "the disk is full: free or add space"),
+    errno.EDQUOT: ("disk_full", "the disk quota is used up: free space or raise the quota"),
+    errno.ENXIO: ("not_a_file", "it is not a file: choose another path"),
 }
 
 
@@ -132,7 +133,8 @@ class JsonLinesSink(Sink):
                 if time.monotonic() >= ends:
                     raise SinkUnavailableError(
                         f"{self._path}: another process has kept it locked for {self._patience:g} s; "
-                        "find the process with `lsof`, or choose another path"
+                        "find the process with `lsof`, or choose another path",
+                        "locked",
                     ) from None
                 time.sleep(_PAUSE)
             else:
@@ -153,8 +155,9 @@ class JsonLinesSink(Sink):
             yield
         except OSError as error:
             self._close_file()
-            remedy = _REMEDIES.get(error.errno or 0, f"{error.strerror}; check the disk, or choose another path")
-            raise SinkUnavailableError(f"{self._path}: events cannot be appended: {remedy}") from error
+            unknown = ("file_error", f"{error.strerror}; check the disk, or choose another path")
+            reason, remedy = _REMEDIES.get(error.errno or 0, unknown)
+            raise SinkUnavailableError(f"{self._path}: events cannot be appended: {remedy}", reason) from error
 
 
 def _append(file: int, lines: bytes) -> None:

@@ -102,7 +102,7 @@ class KafkaSink(Sink):
         try:
             _probe(self._settings(), self._topic, self._timeout, self._monotonic)
         except UnavailableError as error:
-            raise SinkUnavailableError(f"{self._cluster.brokers}: {error}") from error
+            raise SinkUnavailableError(f"{self._cluster.brokers}: {error}", error.reason) from error
 
     @override
     def close(self) -> None:
@@ -152,7 +152,7 @@ class KafkaSink(Sink):
             try:
                 settings["sasl.password"] = self._password()
             except ConfigError as error:
-                raise SinkUnavailableError(f"{cluster.brokers}: {error}") from error
+                raise SinkUnavailableError(f"{cluster.brokers}: {error}", "secret_missing") from error
         login, transport = cluster.username is not None, "SSL" if cluster.tls else "PLAINTEXT"
         settings["security.protocol"] = f"SASL_{transport}" if login else transport
         return settings

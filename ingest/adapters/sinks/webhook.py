@@ -104,7 +104,7 @@ class WebhookSink(Sink):
         try:
             self._poster().connect()
         except PostError as error:
-            raise SinkUnavailableError(f"{self._where}: {error}") from error
+            raise SinkUnavailableError(f"{self._where}: {error}", error.reason) from error
 
     @override
     def close(self) -> None:
@@ -124,8 +124,10 @@ class WebhookSink(Sink):
     def _key(self) -> bytes:
         try:
             return signing_key(self._secret())
-        except (ConfigError, ValueError) as error:
-            raise SinkUnavailableError(f"{self._where}: {error}") from error
+        except ConfigError as error:
+            raise SinkUnavailableError(f"{self._where}: {error}", "secret_missing") from error
+        except ValueError as error:
+            raise SinkUnavailableError(f"{self._where}: {error}", "secret_invalid") from error
 
     def _poster(self) -> Poster:
         with self._lock:
@@ -139,7 +141,7 @@ class WebhookSink(Sink):
                         permitted=self._permitted,
                     )
                 except PostError as error:
-                    raise SinkUnavailableError(f"{self._where}: {error}") from error
+                    raise SinkUnavailableError(f"{self._where}: {error}", error.reason) from error
             return self._opened
 
     def _pool(self) -> ThreadPoolExecutor:

@@ -58,6 +58,7 @@ class Delivery:
 
     `trouble` is the reason code once the sink was unavailable, or, if `disabled`, answered 410 Gone; `retry_after`
     are the seconds that it wants to be left alone. `newest` is the last position of the stream that was read.
+    `config` returns the mark of the sink's configuration for `SinkStatus`.
     """
 
     events: EventLog
@@ -69,6 +70,7 @@ class Delivery:
     now: Callable[[], datetime]
     random: Callable[[], float]
     tracer: Tracer = NO_TRACING
+    config: Callable[[], str] = str
     delivered: int = 0
     newest: str = ""
     trouble: str | None = None
@@ -97,10 +99,10 @@ class Delivery:
         if self.trouble is not None:
             since = before.failing_since
             since = self._seconds() if since is None or self.delivered else since
-            return replace(known, failing_since=since, answer=self.trouble)
+            return replace(known, failing_since=since, answer=self.trouble, config=self.config())
         if self.delivered:
             return known
-        return replace(known, failing_since=before.failing_since, answer=before.answer)
+        return replace(known, failing_since=before.failing_since, answer=before.answer, config=before.config)
 
     def _follow_stream(self) -> bool:
         """Deliver one batch of what the sink has not confirmed, oldest first; return if more may be left."""
@@ -244,7 +246,7 @@ class Delivery:
             try:
                 outcomes = self.sink.deliver(events)
             except SinkUnavailableError as error:
-                outcomes = [Outcome(Verdict.UNAVAILABLE, error.code, attempted=False)] * len(events)
+                outcomes = [Outcome(Verdict.UNAVAILABLE, error.reason, attempted=False)] * len(events)
             for span, outcome in zip(spans, outcomes, strict=True):
                 span.note(outcome=outcome.verdict.value)
                 if outcome.verdict is not Verdict.DELIVERED:

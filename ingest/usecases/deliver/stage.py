@@ -8,6 +8,7 @@ takes others, goes to the sink's dead-letter queue and is retried there, while t
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
+from ingest.domain.keys import fits, mark
 from ingest.domain.retry import DISABLED_PAUSE, SINK_BACKOFF
 from ingest.ports.eventlog import order_of
 from ingest.ports.tracing import NO_TRACING, Tracer
@@ -52,19 +54,24 @@ class RelayStage:
     now: Callable[[], datetime]
     random: Callable[[], float]
     tracer: Tracer = NO_TRACING
+    fingerprint: Callable[[str], bytes] = lambda _: b""
     sleep: Callable[[float], object] = time.sleep
     _listening: threading.Lock = field(default_factory=threading.Lock)
+    _resumed: dict[str, bytes] = field(default_factory=dict)
 
     def run(self, stop: Callable[[], bool]) -> dict[str, int]:
         """Claim each due sink once and deliver its events; return the number of events delivered, by sink.
 
+        A paused sink is due if its configuration or one of its secrets has changed since it failed.
+
         Raises:
             LedgerError: the ledger is unavailable. Events that were delivered and not acknowledged will be repeated.
         """
+        self._resume_changed()
         return {sink: delivery.delivered for sink, delivery in self._run(stop).items()}
 
     def follow(self, stop: Callable[[], bool]) -> None:
-        """Do what `run` does, and again whenever there are new events, until none comes for a while.
+        """Deliver to the due sinks, and again whenever there are new events, until none comes for a while.
 
         One thread of a process listens; another one that finds it listening ends. Errors as for `run`.
         """
@@ -83,6 +90,22 @@ class RelayStage:
             return self.events.wait(newest, LISTEN)
         finally:
             self._listening.release()
+
+    def _resume_changed(self) -> None:
+        """End the pauses of sinks whose configuration has changed since they failed.
+
+        Once for each configuration that this process has: another process may have another one, during a roll-out or
+        because somebody forgot it, and each would end the pauses that the other one begins.
+        """
+        for sink in self.sinks:
+            if not self.ledger.sinks.due_in(sink):
+                continue
+            fingerprint, known = self.fingerprint(sink), self.events.sink_status(sink).config
+            if not known or fits(fingerprint, known) or self._resumed.get(sink) == fingerprint:
+                continue
+            self._resumed[sink] = fingerprint
+            if self.ledger.sinks.run_now(sink):
+                log.info("sink.resumed", sink=sink)
 
     def _run(self, stop: Callable[[], bool]) -> dict[str, Delivery]:
         done: dict[str, Delivery] = {}
@@ -111,7 +134,16 @@ class RelayStage:
             return None
         with self.keeper.hold(self.ledger.sinks, claim) as lease:
             delivery = Delivery(
-                self.events, sink, lease, stop, self.metrics, self.keeper.seconds, self.now, self.random, self.tracer
+                self.events,
+                sink,
+                lease,
+                stop,
+                self.metrics,
+                self.keeper.seconds,
+                self.now,
+                self.random,
+                self.tracer,
+                config=lambda: mark(self.fingerprint(sink.name), secrets.token_hex(8)),
             )
             delivery.run()
         if delivery.trouble is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
+from ingest.domain.keys import check_of
 from ingest.domain.retry import DOUBTED_FOR, DOUBTED_TIMES, after_doubted_refusal
 from ingest.errors import (
     ConfigError,
@@ -79,7 +79,7 @@ class Logins:
             CredentialsNotRetriedError, DoubtNotRetriedError: the pause after the refusal is not over.
         """
         refusal = self.ledger.refusal(mailbox)
-        if refusal is None or refusal.check != _check(refusal.salt, self.fingerprint(mailbox)):
+        if refusal is None or refusal.check != check_of(refusal.salt, self.fingerprint(mailbox)):
             return
         if refusal.worked is not None:
             now = self.now().timestamp()
@@ -97,7 +97,7 @@ class Logins:
             return error
         try:
             last = self.ledger.last_login(mailbox)
-            if last is None or last.check != _check(last.salt, self.fingerprint(mailbox)):
+            if last is None or last.check != check_of(last.salt, self.fingerprint(mailbox)):
                 return error
             now = self.now().timestamp()
             if now - last.at > DOUBTED_FOR or last.refused >= DOUBTED_TIMES:
@@ -116,7 +116,7 @@ class Logins:
         """Remember for this many seconds that the credentials were refused."""
         salt = secrets.token_hex(8)
         try:
-            self.ledger.put_refusal(mailbox, Refusal(salt, _check(salt, self.fingerprint(mailbox))), seconds)
+            self.ledger.put_refusal(mailbox, Refusal(salt, check_of(salt, self.fingerprint(mailbox))), seconds)
         except (ConfigError, LedgerUnavailableError):  # as above
             log.warning("poll.refusal_not_kept", mailbox=mailbox)
 
@@ -124,7 +124,7 @@ class Logins:
         """Return what is to be remembered of a login that worked just now; None if a secret has gone meanwhile."""
         salt = secrets.token_hex(8)
         try:
-            check = _check(salt, self.fingerprint(mailbox))
+            check = check_of(salt, self.fingerprint(mailbox))
         except ConfigError:
             return None
         return LastLogin(salt, check, self.now().timestamp())
@@ -136,8 +136,3 @@ def _again(seconds: float) -> str:
 
 def _minutes(seconds: float) -> str:
     return f"{max(1, round(seconds / _MINUTE))} min"
-
-
-def _check(salt: str, fingerprint: bytes) -> str:
-    """Return 16 bits that almost certainly change when the fingerprint does; see `Refusal`."""
-    return hashlib.sha256(salt.encode() + fingerprint).hexdigest()[:4]

@@ -11,7 +11,7 @@ import yaml
 from ingest.config import Secrets, load
 from ingest.config.sinks import AmqpSinkSection
 from ingest.errors import ConfigError
-from ingest.wiring.sinks import open_sink
+from ingest.wiring.sinks import open_sink, sink_fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,29 @@ def test_every_kind_of_sink_is_opened_without_connecting(tmp_path: Path, sink: d
     opened = open_sink(section, Secrets(tmp_path, {}))
     assert opened.name == sink["type"]
     opened.close()
+
+
+def test_fingerprint_of_a_sink_changes_with_its_options_secrets_and_ca(tmp_path: Path) -> None:
+    hook = {
+        "type": "webhook",
+        "url": "https://example.org/hook",
+        "secret": "file:hook",
+        "ca": str(tmp_path / "ca.pem"),
+    }
+
+    def fingerprint(**changed: Any) -> bytes:
+        (section,) = read(tmp_path, {**hook, **changed}).sinks
+        return sink_fingerprint(section, Secrets(tmp_path, {}))
+
+    found = [fingerprint()]
+    assert fingerprint() == found[0]
+    (tmp_path / "hook").write_text("wrong")
+    found.append(fingerprint())
+    (tmp_path / "hook").write_text("correct")
+    found.append(fingerprint())
+    (tmp_path / "ca.pem").write_text("certificate")
+    found += [fingerprint(), fingerprint(timeout="3s"), fingerprint(allow_private=True)]
+    assert len(set(found)) == len(found)
 
 
 def test_without_the_package_for_kafka_it_says_what_to_install(
