@@ -261,8 +261,7 @@ def detect_charset(data: bytes) -> str | None:
 
 
 def _fallback(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
+    assert isinstance(error, UnicodeDecodeError)  # nothing is encoded with this handler
     pair, codec = error.object[error.start : error.start + 2], error.encoding.replace("-", "_")
     if codec == "cp950":
         found = _decoded(pair, "big5hkscs")

@@ -180,3 +180,17 @@ def test_any_bytes_in_any_charset_become_utf8(data: bytes, charset: str | None, 
 def test_few_bytes_are_not_read_in_the_charset_of_an_old_system() -> None:
     assert detect_charset("“Grüße” €".encode("cp1252")) is None
     assert detect_charset("Привет".encode("cp1251")) == "windows-1251"
+
+
+def test_charset_of_a_long_text_is_detected_from_its_beginning() -> None:
+    text = "Добрый день, во вложении счёт за ноябрь.\n" * 5_000
+    assert body(text.encode("cp1251")) == text
+
+
+@pytest.mark.parametrize("size", [1, 100, 5_000])
+def test_only_the_declaration_of_a_charset_says_utf8_afterwards(size: int) -> None:
+    page = b'<html><meta name="a"><meta charset="iso-8859-1"><p>\xfc' + b"x" * 4_000
+    body = BodyText(lambda: (page[at : at + size] for at in range(0, len(page), size)), None, "html")
+    converted = b"".join(body)
+    assert converted.startswith('<html><meta name="a"><meta charset="utf-8"><p>ü'.encode())
+    assert converted.endswith(b"x" * 4_000)

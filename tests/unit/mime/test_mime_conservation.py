@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.mime import MimeLimits, parse
+from ingest.mime.account import Account
 from ingest.mime.decoders import decoder_for
+from ingest.mime.defects import Defect
 from ingest.mime.events import PartBegun, PartData
 from ingest.mime.scanner import Scanner
+from ingest.mime.tally import Tally
 from tests.support.mime import read, read_alike
 
 if TYPE_CHECKING:
@@ -405,3 +408,12 @@ def test_a_delimiter_after_bare_cr_is_found_wherever_the_pieces_end(boundary: by
     found = read_alike(head + parts)
     assert [leaf.content for leaf in found.leaves.values()] == [b"one"]
     assert "bare_cr" in found.defects
+
+
+@pytest.mark.parametrize("fed", [90, 110])
+def test_bytes_that_no_category_counts_make_the_message_partial(fed: int) -> None:
+    """Too many are as bad as too few: some would have been read twice."""
+    tally, account = Tally(10, ()), Account()
+    account.fields = 100
+    tally.check(account, fed)
+    assert (tally.status, tally.skipped) == ("partial", {Defect.UNACCOUNTED: 10})

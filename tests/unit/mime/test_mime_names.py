@@ -107,3 +107,10 @@ def test_names_cannot_escape_their_folder(filename: str) -> None:
 def test_types_are_detected_from_bytes(first: bytes, declared: str, expected: str) -> None:
     """What a sender declares is not believed where bytes can tell."""
     assert detect_type(first, declared, None) == expected
+
+
+@pytest.mark.parametrize("filename", ["a" * 300, "a" * 100 + "." + "b" * 300])
+def test_name_without_a_short_extension_is_cut_at_its_end(filename: str) -> None:
+    name = display_name("2", filename, "application/pdf")
+    assert name.defects == ("name_shortened",)
+    assert filename.startswith(name.display)

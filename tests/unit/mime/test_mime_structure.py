@@ -306,3 +306,48 @@ def test_a_limit_gives_a_partial_message() -> None:
 def test_a_multipart_without_a_subtype_has_parts(media_type: str) -> None:
     found = read_alike(mail(f"{media_type}; boundary=b", b"--b\r\n\r\nx\r\n--b--\r\n"))
     assert [leaf.content for leaf in found.leaves.values()] == [b"x"]
+
+
+def test_messages_nested_deeper_than_the_limit_are_files() -> None:
+    raw = b"Subject: innermost\r\n\r\ntext"
+    for _ in range(3):
+        raw = b"Content-Type: message/rfc822\r\n\r\n" + raw
+    found = read_alike(raw, limits=MimeLimits(messages=2))
+    assert set(found.leaves) == {"1", "1.1", "1.1.1"}
+    assert found.leaves["1.1.1"].content == b"Subject: innermost\r\n\r\ntext"
+    assert found.status == "partial"
+    assert "depth_limit" in found.leaves["1.1.1"].defects
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"words and words\r\n" * 9 + b"\r\nbody",
+        b"words and words\r\n" * 9,
+        b"words " * 900 + b"\r\n\r\nbody",
+        b"words " * 900,
+        b"words and words\r\n" * 9 + b"  \r\nbody",
+    ],
+    ids=["lines", "no body", "one long line", "one long line without a body", "blanks"],
+)
+def test_what_is_no_field_at_the_limit_of_a_header_is_content(rest: bytes) -> None:
+    raw = b"Subject: s\r\n" + rest
+    found = read_alike(raw, limits=MimeLimits(header_bytes=40))
+    assert found.headers.subject == "s"
+    assert b"".join(leaf.content for leaf in found.leaves.values()) == rest
+
+
+def test_what_is_no_field_at_the_limit_of_a_parts_header_is_content() -> None:
+    raw = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX: y\r\n" + b"words and words\r\n" * 9
+    found = read_alike(raw + b"--b\r\n\r\nnext\r\n--b--\r\n", limits=MimeLimits(header_bytes=50))
+    assert [leaf.content.count(b"words and words") for leaf in found.leaves.values()] == [9, 0]
+    assert found.leaves["2"].content.strip() == b"next"
+
+
+@pytest.mark.parametrize("boundary", [b"--b\r", b"--b--\r", b"\r"])
+def test_header_whose_lines_end_with_bare_cr_ends_at_a_delimiter_or_a_blank_line(boundary: bytes) -> None:
+    head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    raw = head + b"Content-Type: text/plain\rX: y\r" + boundary + b"text\r\n--b--\r\n"
+    found = read_alike(raw)
+    assert "bare_cr" in found.defects
+    assert found.skipped == {} or "text" in str(found.skipped)
