@@ -43,6 +43,30 @@ _INVOICES = {
     "zugferd1": "ZUGFeRD 1",
     "fatturapa": "FatturaPA",
     "edifact": "EDIFACT",
+    "facturae": "Facturae",
+    "ebinterface": "ebInterface",
+    "isdoc": "ISDOC",
+    "ksef": "KSeF",
+    "nav": "NAV",
+    "eslog": "eSLOG",
+    "finvoice": "Finvoice",
+    "svefaktura": "Svefaktura",
+    "opentrans": "openTRANS",
+    "yellowbill": "yellowbill",
+    "xcbl": "xCBL",
+    "cxml": "cXML",
+    "gs1": "GS1 XML",
+    "idoc": "SAP IDoc",
+    "orderx": "Order-X",
+    "cfdi": "CFDI",
+    "nfe": "NF-e",
+    "nfse": "NFS-e",
+    "dte_cl": "DTE (Chile)",
+    "sri_ec": "SRI (Ecuador)",
+    "fe_cr": "Factura electrónica (Costa Rica)",
+    "gst_in": "GST (India)",
+    "x12": "X12",
+    "tradacoms": "TRADACOMS",
 }
 
 
@@ -178,6 +202,13 @@ def _kind(attachment: Attachment) -> Iterator[Text]:
         inside = " (in a file below)" if invoice.carrier else ""
         sure = "" if invoice.confidence == "certain" else ", likely"
         yield Text.assemble((printable(f"{kind}{sure}{inside}"), "bold green"))
+        if invoice.count is not None and invoice.count > 1:
+            yield Text(f"{invoice.count} invoices, of which the first is", _DIM)
+        if invoice.fields is not None:
+            fields = invoice.fields
+            amount = fields.payable or fields.gross
+            facts = (fields.number, fields.issue_date, f"{amount} {fields.currency or ''}" if amount else None)
+            yield Text(printable(" · ".join(text.strip() for text in facts if text)))
         if invoice.guideline:
             yield Text(printable(invoice.guideline), _DIM)
     if attachment.encrypted:

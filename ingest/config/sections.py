@@ -109,6 +109,8 @@ class ParseSection(Section):
     """Verify DKIM signatures. Off, as it queries the DNS and needs an extra: `pip install 'mailhaul[dkim]'`."""
     dkim_bytes: Size = 32 * 2**20
     """Maximum size of a message whose signatures are verified: hashing a few huge ones would delay all others."""
+    invoice_fields: bool = True
+    """Report number, dates, totals and parties of structured e-invoices in the manifest. Events never have them."""
 
 
 def _scanner_url(value: str) -> str:

@@ -57,7 +57,7 @@ class Envelope(Record):
     subject: str = Field(description="The message key")
     time: datetime = Field(description="When the event was made")
     datacontenttype: Literal["application/json"] = Field(default="application/json", description="Of `data`")
-    data: Manifest = Field(description="The manifest; the same as message.json in the store")
+    data: Manifest = Field(description="The manifest, without the fields of e-invoices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +89,15 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime, tracep
 
     Args:
         event_type: what happened.
-        manifest: becomes `data`. Above 32 attachments, or 60 KiB in all, only the first attachments are kept, and
-            `attachments_truncated` is set; the object named by `manifest` has all of them. An event that is still too
-            large loses recipients, references, extra fields and bodies, then all authors but the first, the
-            envelope, the authentication results and what made it automatic, then labels.
+        manifest: becomes `data`, without the fields of e-invoices. Above 32 attachments, or 60 KiB in all, only the
+            first attachments are kept, and `attachments_truncated` is set; the object named by `manifest` has all of
+            them. An event that is still too large loses recipients, references, extra fields and bodies, then all
+            authors but the first, the envelope, the authentication results and what made it automatic, then labels.
         time: when it happened (timezone-aware).
         traceparent: of the step that made the event, for CloudEvents' distributed tracing extension. It says nothing
             about the message; a repeated event may have another one or none.
     """
-    bodies = (_encode(event_type, cut, time) for cut in _cuts(manifest))
+    bodies = (_encode(event_type, cut, time) for cut in _cuts(_without_fields(manifest)))
     body = next(body for body in bodies if len(body) <= _ROOM)
     if traceparent is not None:
         # The rest is byte for byte the same as without it.
@@ -144,6 +144,19 @@ def _encode(event_type: EventType, manifest: Manifest, time: datetime) -> bytes:
     )
     content = envelope.model_dump(mode="json", by_alias=True)
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _without_fields(manifest: Manifest) -> Manifest:
+    """Leave out what e-invoices say: amounts, accounts and tax ids go to those who may read the store."""
+    if all(attachment.invoice is None or attachment.invoice.fields is None for attachment in manifest.attachments):
+        return manifest
+    attachments = [
+        attachment
+        if attachment.invoice is None
+        else attachment.model_copy(update={"invoice": attachment.invoice.model_copy(update={"fields": None})})
+        for attachment in manifest.attachments
+    ]
+    return manifest.model_copy(update={"attachments": attachments})
 
 
 def _cuts(manifest: Manifest) -> Iterator[Manifest]:

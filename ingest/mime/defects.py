@@ -117,7 +117,12 @@ class Defect(Enum):
     )
     PDF_UNREAD = "pdf_unread", "A PDF seems to contain files, and the extra that reads them is not installed"
     TNEF_CHECKSUM = "tnef_checksum", "The checksum of a file in a winmail.dat is wrong"
-    DOCTYPE = "xml_doctype", "An XML file has a DOCTYPE; it was not inspected"
+    DOCTYPE = "xml_doctype", "An XML file has a DOCTYPE that declares entities; it was not inspected"
+    INVOICE_BROKEN = "invoice_broken", "An e-invoice is damaged; its fields are those before the damage"
+    INVOICE_LIMIT = (
+        "invoice_limit",
+        "An e-invoice is larger or more deeply nested than the limits allow; its fields are those up to there",
+    )
 
 
 def codes(defects: Collection[Defect]) -> tuple[str, ...]:

@@ -78,6 +78,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         poll_threads=config.workers.poll_threads,
         mime_limits=MimeLimits(parts=config.parse.parts, depth=config.parse.depth),
         extra_fields=tuple(config.parse.headers),
+        invoice_fields=config.parse.invoice_fields,
         open_tracer=lambda: _open_tracer(config),
     )
 

@@ -97,6 +97,7 @@ class Runtime:
     scanning: Scanning = field(default_factory=Scanning)
     mime_limits: MimeLimits = field(default_factory=MimeLimits)
     extra_fields: tuple[str, ...] = ()
+    invoice_fields: bool = True
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -213,6 +214,7 @@ class Runtime:
             scanning=self.scanning,
             extra_fields=self.extra_fields,
             limits=self.mime_limits,
+            invoice_fields=self.invoice_fields,
         )
 
     @cached_property

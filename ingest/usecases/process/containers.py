@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 from structlog import get_logger
 
 from ingest.containers.cms import HEAD_BYTES, kind_of, read_signed
-from ingest.containers.invoices import HEAD_BYTES as INVOICE_BYTES
-from ingest.containers.invoices import recognise
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.outlook import MESSAGE_HEAD_BYTES, OLE, OUTLOOK_MESSAGE, MessageFiles, is_message_file
 from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.tnef import TNEF, read_tnef
+from ingest.invoices.recognise import MAX_BYTES as INVOICE_BYTES
+from ingest.invoices.recognise import recognise
 from ingest.mime import MimeLimits, parse
 from ingest.mime.defects import Defect, codes
 from ingest.mime.detect import DETECT_BYTES
@@ -39,6 +39,7 @@ _T = TypeVar("_T")
 log = get_logger()
 
 _CHUNK_BYTES = 65_536
+_ALL_INVOICE_BYTES = 64 * 2**20  # of one message that are read as invoices; two seconds of CPU or more
 _CMS_TYPE = "application/pkcs7-mime"
 _SIGNATURE_TYPE = "application/pkcs7-signature"
 _MESSAGE_TYPE = "message/rfc822"
@@ -116,14 +117,17 @@ class Containers:
         limits: how much is extracted.
         mime: how much is parsed of a signed message.
         bodies: the kinds of body that the message has; grows while the message is parsed.
+        invoice_fields: whether the fields of e-invoices are reported.
     """
 
     message: str
     limits: ContainerLimits = field(default_factory=ContainerLimits)
     mime: MimeLimits = field(default_factory=MimeLimits)
     bodies: set[BodyKind] = field(default_factory=set)
+    invoice_fields: bool = True
 
     def __post_init__(self) -> None:
+        self._invoice_bytes = _ALL_INVOICE_BYTES
         self._extracted = ExtractionBudget(self.limits)
         self._parents: set[str] = set()
 
@@ -140,9 +144,7 @@ class Containers:
         return None if part.is_body else _guarded(part, self.message, lambda: self._open(part))
 
     def _open(self, part: Part) -> OpenContainer | None:
-        found = recognise(part.spool.head(INVOICE_BYTES), part.head.filename or "")
-        part.invoice = found.invoice
-        part.defects += codes([found.defect] if found.defect is not None else [])
+        self._recognise_invoice(part)
         # The parser has found parts in it already, and the paths of other parts would be the same.
         if part.head.path in self._parents:
             return None
@@ -155,6 +157,13 @@ class Containers:
         if part.detected == OLE and is_message_file(part.spool.head(MESSAGE_HEAD_BYTES), part.head.filename):
             return self._open_container(part, lambda budget: self._message_files(part, budget))
         return self._cms(part)
+
+    def _recognise_invoice(self, part: Part) -> None:
+        left = min(INVOICE_BYTES, max(_CHUNK_BYTES, self._invoice_bytes))
+        found = recognise(_chunks(part.spool), part.head.filename or "", fields=self.invoice_fields, max_bytes=left)
+        self._invoice_bytes -= found.size
+        part.invoice = found.invoice
+        part.defects += codes([found.defect] if found.defect is not None else [])
 
     def _open_container(
         self,

@@ -53,6 +53,7 @@ class Processor:
         extra_fields: names of header fields that the manifest lists besides its own; see `extra_fields`.
         limits: of the MIME parser.
         containers: limits on what is extracted from attachments.
+        invoice_fields: whether manifests have the fields of e-invoices.
     """
 
     store: Store
@@ -63,6 +64,7 @@ class Processor:
     extra_fields: Sequence[str] = ()
     limits: MimeLimits = field(default_factory=MimeLimits)
     containers: ContainerLimits = field(default_factory=ContainerLimits)
+    invoice_fields: bool = True
 
     def process(self, message: OpenMessage, confirm: Callable[[], None] = lambda: None) -> Manifest:
         """Parse a stored message, store its parts, write its manifest; returns the manifest.
@@ -120,7 +122,7 @@ class Processor:
 
     def _whole(self, message: OpenMessage) -> Manifest:
         scans, check = self.scanning.begin(), self.authenticator.begin(message)
-        containers = Containers(message.key, self.containers, self.limits)
+        containers = Containers(message.key, self.containers, self.limits, invoice_fields=self.invoice_fields)
         parts = PartAssembler(self.store, message.folder, self.uploads, containers, scans)
         timer = _ParseTimer()
         try:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pypdf import PdfReader, PdfWriter
 
 from ingest.containers import pdfreader
-from ingest.containers.invoices import recognise
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.stream import FileEnd
+from ingest.invoices.recognise import recognise
 from ingest.mime.defects import Defect
 from tests.support import without_ciphers
 from tests.support.guarded import InThisProcess
@@ -285,7 +285,7 @@ def test_every_hybrid_corpus_pdf_yields_its_invoice() -> None:
     for path in paths:
         found = read(path.read_bytes())
         first = found.files[0]
-        invoice = recognise(first.data, first.name or "").invoice
+        invoice = recognise([first.data], first.name or "").invoice
         assert invoice is not None
         assert not found.encrypted
         assert not found.defects

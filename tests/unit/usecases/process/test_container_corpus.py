@@ -41,12 +41,17 @@ def described(found: Processed) -> dict[str, Any]:
 def part_described(found: Processed, part: Body | Attachment) -> dict[str, Any]:
     said = part.model_dump(mode="json", exclude=LEFT_OUT)
     if said.get("invoice"):
-        said["invoice"] = {key: value for key, value in said["invoice"].items() if value}
+        said["invoice"] = without_nulls(said["invoice"])
     content = found.store.objects[part.object.key].content
     if isinstance(part, Body):
         said["parts"] = said["parts"][1:]  # the first is `part`
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return {key: value for key, value in said.items() if value} | content_described(content, part)
+
+
+def without_nulls(said: dict[str, Any]) -> dict[str, Any]:
+    nested = {key: without_nulls(value) if isinstance(value, dict) else value for key, value in said.items()}
+    return {key: value for key, value in nested.items() if value not in (None, {})}
 
 
 def content_described(content: bytes, part: Body | Attachment) -> dict[str, Any]:
