@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
+def choose_folder() -> None:
+    """Set the variable, if it is not set, to a folder of this process.
+
+    When it is imported, prometheus-client decides by the variable whether it shares values between processes, so this
+    must be called before.
+    """
+    assert "prometheus_client" not in sys.modules
+    os.environ.setdefault(VARIABLE, str(_own_folder()))
+
+
 @contextmanager
 def shared_metrics() -> Iterator[None]:
-    """Create the folder, or remove what an earlier run left in it.
-
-    When it is imported, prometheus-client decides whether it shares values between processes. So if the variable is
-    not set, this sets it and executes the same command again, in the same process.
-    """
-    if VARIABLE not in os.environ:
-        environment = {**os.environ, VARIABLE: str(_own_folder())}
-        os.execve(sys.executable, [sys.executable, "-m", "ingest.cli", *sys.argv[1:]], environment)  # noqa: S606
+    """Create the chosen folder, or remove what an earlier run left in it; delete it at the end if it is our own."""
     folder = Path(os.environ[VARIABLE])
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in folder.glob("*.db"):
@@ -38,5 +41,4 @@ def shared_metrics() -> Iterator[None]:
 
 
 def _own_folder() -> Path:
-    """Return the same folder before and after the exec, which keeps the process id."""
     return Path(tempfile.gettempdir()) / f"mailhaul-metrics-{os.getpid()}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.cli.app import main
+from ingest.cli import main
 
 if __name__ == "__main__":
     main()

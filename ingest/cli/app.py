@@ -27,6 +27,7 @@ from ingest.cli.common import (
     print_json,
     print_lines,
 )
+from ingest.cli.importing import fast_imports
 from ingest.cli.reconcile import reconcile
 from ingest.cli.replay import replay
 
@@ -121,7 +122,8 @@ def check(
     Logs in to each mailbox and lists it, writes, reads and deletes a probe object in the store, asks the ledger, and
     connects to each sink.
     """
-    from ingest.cli import reports, runtime
+    with fast_imports():
+        from ingest.cli import reports, runtime
 
     report = runtime.check(config, only or [])
     if as_json:
@@ -135,7 +137,8 @@ def check(
 @app.command(rich_help_panel=_RUN, epilog="Example: mailhaul drain --config my.yaml --json")
 def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Poll every mailbox once, process and deliver everything, print a summary. For cron, tests and a first try."""
-    from ingest.cli import reports, runtime
+    with fast_imports():
+        from ingest.cli import reports, runtime
 
     report, interrupted = runtime.drain(config)
     if as_json:
@@ -148,11 +151,12 @@ def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @app.command(rich_help_panel=_RUN, epilog="Example: mailhaul status --config my.yaml")
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show mailboxes, backlog, last successful polls, open and failed messages, as recorded in the ledger."""
+    with fast_imports():
+        from ingest.cli.runtime import open_runtime
     from rich.console import Console
 
     from ingest.admin.status import read_status
     from ingest.cli import listings
-    from ingest.cli.runtime import open_runtime
 
     with open_runtime(config) as runtime:
         found = read_status(
@@ -222,7 +226,12 @@ def worker(
 ) -> None:
     """Run one worker process: poll mailboxes, process messages, or relay events to sinks."""
     _end_with_supervisor()
-    from workers.lifecycle import run_worker
+    if role is Role.PROCESS:
+        from workers.shared_metrics import choose_folder
+
+        choose_folder()
+    with fast_imports():
+        from workers.lifecycle import run_worker
 
     run_worker(role, config)
 
@@ -231,7 +240,8 @@ def worker(
 def scheduler(config: ConfigOption = None) -> None:
     """Run the scheduler. Any number may run at once."""
     _end_with_supervisor()
-    from workers.lifecycle import run_scheduler
+    with fast_imports():
+        from workers.lifecycle import run_scheduler
 
     run_scheduler(config)
 
@@ -240,7 +250,8 @@ def scheduler(config: ConfigOption = None) -> None:
 def exporter(config: ConfigOption = None) -> None:
     """Serve the metrics of the whole system: mailboxes, backlog, sinks."""
     _end_with_supervisor()
-    from workers.lifecycle import run_exporter
+    with fast_imports():
+        from workers.lifecycle import run_exporter
 
     run_exporter(config)
 

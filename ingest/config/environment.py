@@ -11,14 +11,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
-
-from ingest.config.model import Config
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pydantic.fields import FieldInfo
+    from collections.abc import Collection, Mapping
 
     from ingest.config.document import Steps
 
@@ -26,35 +20,48 @@ PREFIX = "MAILHAUL_"
 DELIMITER = "__"
 
 
-class _Variables(Config, BaseSettings):
-    """Names the fields for the source below; never instantiated."""
+def overrides(environ: Mapping[str, str], sections: Collection[str]) -> dict[str, Any]:
+    """Return the values of the variables, in the shape of the configuration; an empty variable counts as not set.
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter=DELIMITER)
+    A variable of a section sets the whole of it, and variables of its options are merged into that. Names are
+    compared without case.
 
-
-class _Source(EnvSettingsSource):
-    """Takes variables from a mapping instead of the process; an empty one counts as not set."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = {name.lower(): value for name, value in environ.items() if value}
-        super().__init__(_Variables)
-
-    def _load_env_vars(self) -> Mapping[str, str]:
-        return self._environ
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 - its signature
-        """Decode lists and mappings from JSON; leave everything else for the models to validate."""
-        if not value.startswith(("{", "[")):
-            return value
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
+    Args:
+        environ: environment variables.
+        sections: the names at the top of the configuration; variables of others are ignored.
+    """
+    found: dict[str, Any] = {}
+    for steps, text in sorted(_variables(environ), key=lambda each: len(each[0])):
+        if steps[0] not in sections:
+            continue
+        around: Any = found
+        for step in steps[:-1]:
+            around = around.setdefault(step, {})
+            if not isinstance(around, dict):
+                break  # the whole section is set to something that has no options
+        else:
+            around[steps[-1]] = _decoded(text)
+    return found
 
 
-def overrides(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of the variables, in the shape of the configuration."""
-    return _Source(environ)()
+def _variables(environ: Mapping[str, str]) -> list[tuple[list[str], str]]:
+    named = ((name.lower(), value) for name, value in environ.items())
+    prefix = PREFIX.lower()
+    return [
+        (name.removeprefix(prefix).split(DELIMITER), value)
+        for name, value in named
+        if value and name.startswith(prefix)
+    ]
+
+
+def _decoded(text: str) -> Any:
+    """Decode lists and mappings from JSON; leave everything else for the models to validate."""
+    if not text.startswith(("{", "[")):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def variable(steps: Steps) -> str:

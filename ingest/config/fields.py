@@ -40,7 +40,7 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True, validate_default=True
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True, defer_build=True
     )
 
 

@@ -54,7 +54,9 @@ class _Loading:
         self._folder = folder_of(path)
 
     def config(self) -> Config:
-        data = self._with_addresses(environment.merged(self._files.values, environment.overrides(self._environ)))
+        data = self._with_addresses(
+            environment.merged(self._files.values, environment.overrides(self._environ, Config.model_fields))
+        )
         try:
             config = Config.model_validate(data, context={"folder": self._folder})
         except ValidationError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from ingest.config import logins, translate
+from ingest.config.descriptions import describe
 from ingest.config.fields import BROKER_SCHEMES, DEFAULT_DEPLOYMENT, Name, Section, with_scheme
 from ingest.config.mailbox import DefaultsSection, MailboxSection
 from ingest.config.sections import (
@@ -30,7 +31,7 @@ from ingest.config.sinks import SECTIONS, SinkSection, named
 from ingest.errors import require_configured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ingest.config.secrets import Secrets
@@ -145,11 +146,22 @@ def config_schema() -> dict[str, Any]:
     `load` may still reject what it accepts: a schema cannot express every rule.
     """
     schema = Config.model_json_schema(mode="validation")
+    definitions = schema["$defs"]
+    describe(schema, Config)
+    for section in _subclasses(Section):
+        if section.__name__ in definitions and section is not Config:
+            describe(definitions[section.__name__], section)
     for section in SECTIONS:
         # `load` names sinks that have no name.
-        schema["$defs"][section.__name__]["required"].remove("name")
+        definitions[section.__name__]["required"].remove("name")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Mailhaul configuration",
         **{key: value for key, value in schema.items() if key != "title"},
     }
+
+
+def _subclasses(section: type[Section]) -> Iterator[type[Section]]:
+    for below in section.__subclasses__():
+        yield below
+        yield from _subclasses(below)

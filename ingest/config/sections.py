@@ -19,6 +19,7 @@ from ingest.config.fields import (
     split_url,
     with_scheme,
 )
+from ingest.config.metrics_address import METRICS_ADDRESS, METRICS_PORT
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
 from ingest.config.units import Duration, Size  # noqa: TC001 - as above
 
@@ -171,9 +172,9 @@ class WorkersSection(Section):
 class MetricsSection(Section):
     """Where each process serves its Prometheus metrics and its health check."""
 
-    address: Host = "127.0.0.1"
+    address: Host = METRICS_ADDRESS
     """Address to listen on. This machine only by default, as metrics have no password; containers need `0.0.0.0`."""
-    port: Port = 9464
+    port: Port = METRICS_PORT
     """Port to listen on. `mailhaul up` uses this one and the next four. The default is that of OpenTelemetry's
     Prometheus exporters."""
     mailbox_label: bool = True

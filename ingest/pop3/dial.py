@@ -6,7 +6,6 @@ import socket
 from typing import TYPE_CHECKING
 
 from ingest.errors import MaildropConnectError, MaildropTimeoutError
-from ingest.pop3.proxy import connect_through_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +50,8 @@ def dial(
             raise MaildropTimeoutError(deadline.words) from error
         raise _translated(error, server) from error
     if proxy is not None:
+        from ingest.pop3.proxy import connect_through_proxy  # noqa: PLC0415 - few mailboxes need it and its library
+
         connect_through_proxy(sock, server, login, clock, deadline)
     # Commands are small and latency matters.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -9,9 +9,7 @@ import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from asn1crypto import x509  # type: ignore[import-untyped]  # it has no types
+from typing import TYPE_CHECKING, Any
 
 from ingest.errors import MaildropTlsError
 
@@ -111,7 +109,15 @@ class Certificates:
 
 def end_of(certificate: bytes) -> float:
     """Return the expiry of a DER certificate; `ssl` parses only certificates that it has verified."""
-    return float(x509.Certificate.load(certificate).not_valid_after.timestamp())
+    return float(parsed(certificate).not_valid_after.timestamp())
+
+
+def parsed(certificate: bytes) -> Any:
+    """Return a DER certificate as asn1crypto reads it, which raises many kinds of errors for a malformed one."""
+    # Imported here: it takes 30 ms, and only processes that connect with TLS need it. It has no types.
+    from asn1crypto import x509  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    return x509.Certificate.load(certificate)
 
 
 def _version(ca_file: str | None) -> _Version:

@@ -7,10 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from asn1crypto import x509  # type: ignore[import-untyped]  # it has no types
-
 from ingest.errors import MaildropConnectError, MaildropTlsError
-from ingest.pop3.tls import end_of
+from ingest.pop3.tls import end_of, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,7 +177,7 @@ def _is_expired(certificate: bytes) -> bool:
 def _details(certificate: bytes) -> str:
     """Return the name of an expired certificate and the day of its end, safe to print; empty if malformed."""
     try:
-        name = str(x509.Certificate.load(certificate).subject.native.get("common_name", "without a name"))
+        name = str(parsed(certificate).subject.native.get("common_name", "without a name"))
         day = datetime.fromtimestamp(end_of(certificate), UTC).date()
     except (*_MALFORMED, OSError):
         return ""
@@ -191,7 +189,7 @@ def _names(chain: Sequence[bytes]) -> list[str]:
     if not chain:
         return []
     try:
-        certificate = x509.Certificate.load(chain[0])
+        certificate = parsed(chain[0])
         found = certificate.subject_alt_name_value
         names = [str(name.native) for name in found or ()] or [str(certificate.subject.native["common_name"])]
     except _MALFORMED:

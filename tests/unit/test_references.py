@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.config import mailbox, sections, sinks
+from ingest.config.descriptions import descriptions
 from ingest.config.fields import Section
 from ingest.config.model import Config
 from tools.documents.commands import commands, example_of
@@ -35,7 +36,7 @@ def options() -> list[Any]:
 
 @pytest.mark.parametrize(("section", "name"), options())
 def test_every_option_has_a_description_a_type_and_a_default(section: type[BaseModel], name: str) -> None:
-    description = section.model_fields[name].description or ""
+    description = descriptions(section).get(name, "")
     assert description.endswith("."), "describe it in the docstring below it: unit, meaning, reason of the default"
     assert kind(section, name)
     if section is not mailbox.MailboxSection or name not in mailbox.DefaultsSection.model_fields:
@@ -44,7 +45,7 @@ def test_every_option_has_a_description_a_type_and_a_default(section: type[BaseM
 
 @pytest.mark.parametrize(("section", "name"), options())
 def test_every_option_stands_in_the_reference(section: type[BaseModel], name: str) -> None:
-    described = " ".join((section.model_fields[name].description or "").split()).replace("|", "\\|")
+    described = " ".join(descriptions(section).get(name, "").split()).replace("|", "\\|")
     assert any(f"{name}` |" in line and described in line for line in PAGE.read_text().splitlines())
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ingest.config import fields, mailbox, sections, sinks, units
+from ingest.config.descriptions import descriptions
 from ingest.config.mailbox import DeadlinesSection, DefaultsSection, LimitsSection, MailboxSection
 from ingest.config.model import Config
 from ingest.config.secrets import SecretRef
@@ -178,7 +179,7 @@ def _chapter(
 
 
 def _meaning(section: type[BaseModel], name: str) -> str:
-    return " ".join((section.model_fields[name].description or "").split()).replace("|", "\\|")
+    return " ".join(descriptions(section).get(name, "").split()).replace("|", "\\|")
 
 
 def kind(section: type[BaseModel], name: str) -> str:

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from ingest.config import config_schema, load
+from ingest.config import config_schema
+from ingest.config.load import load
 from ingest.config.model import Config
 from ingest.config.sections import ScanSection
 from ingest.domain.mailbox import Deadlines, Limits

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.config import Config, load
+from ingest.config.load import load
 from ingest.domain.mailbox import Deadlines, Deletion, Limits, Server, Tls
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from ingest.config import Config
 
     Write = Callable[..., Path]
 

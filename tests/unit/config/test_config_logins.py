@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from ingest.config import Config, Secrets, load
+from ingest.config import Config, Secrets
+from ingest.config.load import load
 from ingest.domain.grant import ClientCredentials, RefreshToken, ServiceAccount, TokenLogin
 from ingest.domain.mailbox import ClientCertificate, Credentials, Mechanism, Proxy, Quirks, Tls
 from ingest.errors import ConfigError

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ingest.cli.app import app
-from ingest.config import Secrets, config_schema, load
+from ingest.config import Secrets, config_schema
+from ingest.config.load import load
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:

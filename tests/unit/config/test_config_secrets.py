@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.config import Secrets, load
+from ingest.config import Secrets
+from ingest.config.load import load
 from ingest.domain.mailbox import Credentials
 from ingest.errors import ConfigError
 

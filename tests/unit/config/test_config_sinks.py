@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from ingest.config import Secrets, load
+from ingest.config import Secrets
+from ingest.config.load import load
 from ingest.config.sinks import AmqpSinkSection
 from ingest.errors import ConfigError
 from ingest.wiring.sinks import open_sink, sink_fingerprint

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from ingest.config import Config, load
+from ingest.config.load import load
 from ingest.config.sections import TracingSection
 from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ingest.config import Config
 
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
