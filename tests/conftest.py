@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.support.prometheus",
     "tests.support.rabbitmq",
     "tests.support.s3",
+    "tests.support.tls",
 ]
 
 # By default an example that takes 0.2 seconds fails, as any may on a busy machine.

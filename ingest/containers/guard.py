@@ -28,7 +28,6 @@ from ingest.mime.defects import Defect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from ingest.containers.limits import ContainerLimits
     from ingest.containers.stream import FileEvent
@@ -107,9 +106,7 @@ class Guarded:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Kill before reaping: until then the id cannot be reused. The process leads its own group and session.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)

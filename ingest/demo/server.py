@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from types import TracebackType
 
 # A command is at most 255 bytes long (RFC 2449 section 4).
 _COMMAND_BYTES = 255
@@ -90,9 +89,7 @@ class DemoServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _accept(self) -> None:

@@ -32,17 +32,15 @@ WARM_UP = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r
 
 def ours(file: Path) -> None:
     """A chunk at a time, as the processor does."""
-    hashes = {}
-    with file.open("rb", buffering=0) as raw:
-        for event in parse(iter(lambda: raw.read(CHUNK), b"")):
-            if isinstance(event, PartBegun):
-                hashes[event.path] = hashlib.sha256()
-            elif isinstance(event, PartData):
-                hashes[event.path].update(event.data)
+    _hash_parts(file)
 
 
 def with_headers(file: Path) -> None:
     """The same, and the header fields, which the processor needs."""
+    _ = _hash_parts(file).headers
+
+
+def _hash_parts(file: Path) -> MessageEnded:
     hashes = {}
     with file.open("rb", buffering=0) as raw:
         for event in parse(iter(lambda: raw.read(CHUNK), b"")):
@@ -51,7 +49,8 @@ def with_headers(file: Path) -> None:
             elif isinstance(event, PartData):
                 hashes[event.path].update(event.data)
             elif isinstance(event, MessageEnded):
-                _ = event.headers
+                return event
+    raise AssertionError("MessageEnded is always the last event")
 
 
 def standard(chosen: Policy[Any]) -> Callable[[Path], None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
     from tests.support.valkey import Valkey
 
 NAMES = Names()
-
-
-@pytest.fixture
-def client(valkey: Valkey) -> Iterator[Redis]:
-    valkey.flush()
-    with closing(valkey.client()) as made:
-        yield made
 
 
 @pytest.fixture

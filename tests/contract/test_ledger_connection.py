@@ -24,7 +24,7 @@ from ingest.errors import LedgerUnavailableError, StartError
 from ingest.ports.ledger import Severity
 from ingest.ports.seen import Registration
 from tests.support.redis import redis_62_server
-from tests.support.servers import free_port
+from tests.support.servers import free_port, serving
 from tests.support.valkey import PERSISTENT, Valkey
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ def ledger_at(url: str) -> Iterator[RedisLedger]:
         yield ledger
 
 
+@contextmanager
+def running(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+    """The address of a server whose connections this class handles."""
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    with serving(server):
+        yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+
+
 def answering(line: bytes) -> AbstractContextManager[str]:
     """The address of a server that answers every command with one line."""
     return scripted(line, 0)
@@ -76,18 +85,8 @@ def scripted(line: bytes, drop: int) -> Iterator[str]:
                     return
                 self.wfile.write(line + b"\r\n")
 
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = True
-        daemon_threads = True
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"redis://127.0.0.1:{server.server_address[1]}/0"
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(Handler) as url:
+        yield url
 
 
 def test_ledger_works_again_after_a_restart_and_reloads_its_scripts(server: Valkey) -> None:
@@ -193,17 +192,8 @@ def forwarding(ports: list[int]) -> Iterator[str]:
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"redis://127.0.0.1:{server.server_address[1]}/0"
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(Handler) as url:
+        yield url
 
 
 def test_demoted_primary_is_left_for_the_new_one(old_or_new: Valkey, tmp_path: Path) -> None:

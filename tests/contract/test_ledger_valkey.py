@@ -55,13 +55,6 @@ class InterruptedConnection(RedisConnection):
 
 
 @pytest.fixture
-def client(valkey: Valkey) -> Iterator[Redis]:
-    valkey.flush()
-    with closing(valkey.client()) as made:
-        yield made
-
-
-@pytest.fixture
 def ledger(valkey: Valkey, client: Redis) -> Iterator[RedisLedger]:
     with closing(connect(valkey.url)[0]) as made:
         yield made

@@ -26,30 +26,14 @@ from ingest.errors import (
 from tests.support.odd_s3 import OddServer, running_odd_server
 from tests.support.s3 import Account, S3Server
 from tests.support.servers import free_port
-from tests.support.stores import stored_keys
+from tests.support.stores import put, read, stored_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ingest.domain.manifest import ObjectRef
 
 MIB = 2**20
-
-
-def put(store: S3Store, key: str, content: bytes, **more: Any) -> ObjectRef:
-    return store.put(
-        key,
-        io.BytesIO(content),
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        **{"content_type": "text/plain", **more},
-    )
-
-
-def read(store: S3Store, key: str) -> bytes:
-    with store.open(key) as body:
-        return body.read()
 
 
 def every_call(store: S3Store) -> list[Callable[[], object]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import ssl
 import threading
 import uuid
@@ -18,29 +16,14 @@ from ingest.adapters.stores import s3_direct
 from ingest.adapters.stores.s3_connections import Network, Route
 from ingest.errors import ObjectExistsError, StoreCorruptError, StoreRefusedError, StoreUnavailableError
 from tests.support.odd_s3 import OddServer, running_odd_server
+from tests.support.stores import put, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from ingest.adapters.stores.s3 import S3Store
-    from ingest.domain.manifest import ObjectRef
     from tests.support.s3 import S3Server
-
-
-def put(store: S3Store, key: str, content: bytes, **more: Any) -> ObjectRef:
-    return store.put(
-        key,
-        io.BytesIO(content),
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        **{"content_type": "text/plain", **more},
-    )
-
-
-def read(store: S3Store, key: str) -> bytes:
-    with store.open(key) as body:
-        return body.read()
 
 
 def is_direct(odd: OddServer, number: int = -1) -> bool:

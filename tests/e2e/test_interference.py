@@ -8,13 +8,14 @@ import threading
 import time
 from collections import defaultdict
 from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ingest.demo.mails import sample
 from tests.support.http import SECRET, Answer, Receiver
 from tests.support.proxy import DelayProxy
+from tests.support.servers import serving
 from tests.support.service import Service, check_message, read_events, write_config
 from tests.support.waiting import eventually
 
@@ -35,7 +36,7 @@ MOST_BYTES = 400_000
 
 
 class Busy(socketserver.ThreadingTCPServer):
-    """Answers whatever is asked over HTTP with 503, for the length of a `with` block."""
+    """Answer every HTTP request with 503."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -50,16 +51,6 @@ class Busy(socketserver.ThreadingTCPServer):
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port), self.Handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
 
 @contextmanager
@@ -89,7 +80,7 @@ def trouble(store: DelayProxy) -> None:
     time.sleep(TROUBLE_SECONDS)
     store.stop()
     time.sleep(TROUBLE_SECONDS)
-    with Busy(store.port):
+    with serving(Busy(store.port)):
         time.sleep(TROUBLE_SECONDS)
     store.start()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ import trustme
 
 from ingest.demo.mails import sample
 from ingest.demo.server import DemoServer
-from tests.support.servers import free_port
+from tests.support.servers import free_port, serving
 from tests.support.service import Service, mailhaul, read_events, write_config
 from tests.support.waiting import eventually
 
@@ -44,14 +43,8 @@ class _Garbage(StreamRequestHandler):
 @contextmanager
 def garbage_server() -> Iterator[int]:
     """A port on which something speaks that is no POP3."""
-    with ThreadingTCPServer(("127.0.0.1", 0), _Garbage) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ThreadingTCPServer(("127.0.0.1", 0), _Garbage)) as server:
+        yield server.server_address[1]
 
 
 def expired_context() -> ssl.SSLContext:

@@ -14,6 +14,7 @@ import pytest
 from ingest.domain.mailbox import Credentials, Deadlines, Deletion, Limits, Server, Tls
 from ingest.ports.troubled import Trouble
 from tests.support.bench import Bench, mail, mailbox, never
+from tests.support.servers import serving
 from tests.support.service import mailhaul, write_config
 from tests.support.waiting import PATIENCE
 
@@ -121,23 +122,15 @@ class TroubledServer(socketserver.ThreadingTCPServer):
         request.settimeout(PATIENCE)
         return request, address
 
-
-@contextmanager
-def serving(fault: str, *, pipelining: bool = False) -> Iterator[TroubledServer]:
-    with TroubledServer(fault, pipelining=pipelining) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.over.set()
-            server.shutdown()
-            thread.join()
+    def shutdown(self) -> None:
+        """End the sessions that stall, too."""
+        self.over.set()
+        super().shutdown()
 
 
 @contextmanager
 def polling(fault: str, *, pipelining: bool = False) -> Iterator[tuple[Bench, TroubledServer]]:
-    with serving(fault, pipelining=pipelining) as server:
+    with serving(TroubledServer(fault, pipelining=pipelining)) as server:
         where = Server("127.0.0.1", server.server_address[1], Tls.NONE)
         # The rate distinguishes dripping bytes from slow ones.
         made = Bench(mailbox("a", where, deadlines=IMPATIENT, limits=Limits(minimum_rate=2_000)))
@@ -240,7 +233,7 @@ def test_messages_that_uidl_lacks_are_counted() -> None:
 
 def test_commands_name_the_message_that_could_not_be_fetched(tmp_path: Path, valkey: Valkey) -> None:
     valkey.flush()
-    with serving("refuses in two lines") as server:
+    with serving(TroubledServer("refuses in two lines", pipelining=False)) as server:
         auth = {"type": "password", "username": "joe", "password": "env:POP_SECRET"}
         box = {"id": "one", "host": "127.0.0.1", "port": server.server_address[1], "tls": "none", "auth": auth}
         config = write_config(tmp_path, [box], ledger=valkey.url)

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.proxy import DelayProxy
-from tests.support.servers import free_port
+from tests.support.servers import free_port, serving
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 _BLOB = bytes(range(256)) * 4096 * 3  # 3 MiB
 _FLOOD = _BLOB * 16  # far more than all buffers on the way hold
@@ -49,9 +48,7 @@ class _Flood:
     def __enter__(self) -> None:
         self._thread.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._thread.join()
         self._listener.close()
 
@@ -64,12 +61,8 @@ class _Flood:
 
 @pytest.fixture
 def echo_port() -> Iterator[int]:
-    with _EchoServer(("127.0.0.1", 0), _Echo) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(_EchoServer(("127.0.0.1", 0), _Echo)) as server:
         yield server.server_address[1]
-        server.shutdown()
-        thread.join()
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
+
+from tests.support.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,14 +78,8 @@ def dripping_servers(
     count: int, pause: float = 0.5, beginning: bytes = b"+OK ", *, greets: bool = True
 ) -> Iterator[list[DrippingServer]]:
     """Run so many, each at a loopback address of its own, from 127.0.1.1 on: limits count by address too."""
-    servers = [DrippingServer(f"127.0.1.{number}", pause, beginning, greets=greets) for number in range(1, count + 1)]
-    threads = [threading.Thread(target=server.serve_forever, args=(0.05,)) for server in servers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield servers
-    finally:
-        for server, thread in zip(servers, threads, strict=True):
-            server.shutdown()
-            thread.join()
-            server.server_close()
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(serving(DrippingServer(f"127.0.1.{number}", pause, beginning, greets=greets)))
+            for number in range(1, count + 1)
+        ]

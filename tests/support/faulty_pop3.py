@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import socketserver
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from tests.support.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,9 +127,5 @@ def _rows(values: list[bytes]) -> bytes:
 @contextmanager
 def faulty_server(*users: str) -> Iterator[FaultyServer]:
     """Run one with an empty maildrop for each user."""
-    with FaultyServer({user: FaultyDrop() for user in users}) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(FaultyServer({user: FaultyDrop() for user in users})) as server:
         yield server
-        server.shutdown()
-        thread.join()

@@ -15,7 +15,6 @@ from ingest.domain.events import Event
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -88,9 +87,7 @@ class Receiver:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stopped.set()
         self._server.shutdown()
         self._thread.join()

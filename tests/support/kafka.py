@@ -30,7 +30,6 @@ from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 _LIBRARIES = Path(__file__).resolve().parents[2] / ".tools" / "kafka"
 USER, PASSWORD = "hauler", "sesame"
@@ -131,9 +130,7 @@ class Kafka:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
         self.proxy.stop()
         self.tls_proxy.stop()

@@ -19,7 +19,6 @@ from ingest.domain.grant import ClientCredentials, RefreshToken, ServiceAccount
 
 if TYPE_CHECKING:
     import ssl
-    from types import TracebackType
 
 CLIENT, SECRET, REFRESH = "the-application", "s3cret & more", "1//refresh"
 SUBJECT, ACCOUNT = "invoices@example.org", "robot@project.iam.example"
@@ -69,9 +68,7 @@ class TokenServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stopped.set()
         self._server.shutdown()
         self._thread.join()

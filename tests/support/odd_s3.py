@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ingest.adapters.stores.s3 import S3Store
+from tests.support.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,12 +214,8 @@ class OddHandler(BaseHTTPRequestHandler):
 
 @contextmanager
 def running_odd_server(server: OddServer) -> Iterator[OddServer]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.release.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(server):
+        try:
+            yield server
+        finally:
+            server.release.set()

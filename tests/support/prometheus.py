@@ -18,7 +18,6 @@ from tests.support.waiting import PATIENCE, eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
 
 class Sample(NamedTuple):
@@ -98,9 +97,7 @@ class Prometheus:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def query(self, expression: str) -> list[Sample]:

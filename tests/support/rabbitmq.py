@@ -20,7 +20,6 @@ from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 # Debian's programs on PATH run as nobody but root or rabbitmq; these are what they call.
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
@@ -91,9 +90,7 @@ class RabbitMq:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:

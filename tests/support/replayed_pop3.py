@@ -20,9 +20,21 @@ from ingest.ports.maildrop import Fetched, Listing, NotFetched, Terms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ingest.pop3.events import Event
+
 SERVER = Server("pop.example.org", 110, Tls.NONE)
 LIMITS = Limits(message_bytes=50_000, listed_messages=100)
 _DEADLINES = Deadlines()
+
+
+def events_of(core: Pop3Protocol, *chunks: bytes) -> list[Event]:
+    """Feed the chunks to the protocol core one by one; return all events."""
+    found = []
+    for chunk in chunks:
+        core.receive(chunk)
+        while (event := core.next_event()) is not None:
+            found.append(event)
+    return found
 
 
 class ReplayedConnection:

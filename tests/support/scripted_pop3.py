@@ -26,7 +26,6 @@ from tests.support.waiting import PATIENCE
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from ingest.pop3.session import Pop3Session
 
@@ -146,9 +145,7 @@ class ScriptedServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         with suppress(OSError):  # a client that never came leaves the thread in `accept`: wake it
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

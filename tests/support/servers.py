@@ -6,11 +6,18 @@ import os
 import secrets
 import shutil
 import socket
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from socketserver import BaseServer
+
+_S = TypeVar("_S", bound="BaseServer")
 
 # Below what Linux gives to outgoing connections (32768 and up), so that a server finds its port free again when it
 # is started once more.
@@ -28,6 +35,19 @@ def free_port() -> int:
         port = _LOWEST + number * ports + 8 * secrets.randbelow(ports // 8)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
+
+
+@contextmanager
+def serving(server: _S) -> Iterator[_S]:
+    """Serve in a thread for the length of a `with` block, then close the server, also if the test has failed."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def find_program(name: str) -> Path | None:

@@ -1,13 +1,33 @@
-"""Looking into stores."""
+"""Write to stores and look into them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import io
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ingest.domain.manifest import ObjectRef
     from ingest.ports.store import Store
 
 
+def put(store: Store, key: str, content: bytes, **options: Any) -> ObjectRef:
+    """Store an object with its true size and checksum, as plain text unless `options` say otherwise."""
+    return store.put(
+        key,
+        io.BytesIO(content),
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        **{"content_type": "text/plain", **options},
+    )
+
+
+def read(store: Store, key: str) -> bytes:
+    """Return the content of an object."""
+    with store.open(key) as body:
+        return body.read()
+
+
 def stored_keys(store: Store, prefix: str) -> list[str]:
-    """The keys of all objects that begin so, in the store's own order."""
+    """Return the keys of all objects with this prefix, in the store's own order."""
     return [found.key for found in store.stored(prefix)]

@@ -22,7 +22,6 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
@@ -57,9 +56,7 @@ class Valkey:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:

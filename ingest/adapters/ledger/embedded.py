@@ -39,7 +39,6 @@ from ingest.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
 # A ledger of a few million entries loads its append-only file within this.
 START_SECONDS = 60.0
@@ -94,9 +93,7 @@ class EmbeddedLedger:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property

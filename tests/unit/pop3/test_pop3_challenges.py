@@ -7,20 +7,12 @@ import pytest
 from ingest.errors import MaildropProtocolError
 from ingest.pop3 import commands
 from ingest.pop3.commands import Command
-from ingest.pop3.events import Challenge, Event, Reply
+from ingest.pop3.events import Challenge, Reply
 from ingest.pop3.protocol import Pop3Protocol
 from ingest.pop3.states import State, Verb
+from tests.support.replayed_pop3 import events_of
 
 AUTH = Command(Verb.AUTH, b"X")
-
-
-def events_of(core: Pop3Protocol, *chunks: bytes) -> list[Event]:
-    found = []
-    for chunk in chunks:
-        core.receive(chunk)
-        while (event := core.next_event()) is not None:
-            found.append(event)
-    return found
 
 
 def greeted() -> Pop3Protocol:

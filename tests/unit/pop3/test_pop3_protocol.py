@@ -14,17 +14,9 @@ from ingest.pop3.commands import Command
 from ingest.pop3.events import Data, End, Event, Farewell, Greeting, Reply, Rows
 from ingest.pop3.protocol import Pop3Protocol, WireLimits
 from ingest.pop3.states import TRANSITIONS, State, Verb
+from tests.support.replayed_pop3 import events_of
 
 USER, PASS = Command(Verb.USER, b"u"), Command(Verb.PASS, b"p")
-
-
-def events_of(core: Pop3Protocol, *chunks: bytes) -> list[Event]:
-    found = []
-    for chunk in chunks:
-        core.receive(chunk)
-        while (event := core.next_event()) is not None:
-            found.append(event)
-    return found
 
 
 def logged_in(limits: WireLimits | None = None) -> Pop3Protocol:
