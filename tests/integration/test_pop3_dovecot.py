@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
-from ingest.domain.mailbox import Credentials, Mailbox, Mechanism, Server, Tls
-from ingest.errors import MaildropAuthError, MaildropConnectError, MaildropError
+from ingest.domain.mailbox import ClientCertificate, Credentials, Mailbox, Mechanism, Server, Tls
+from ingest.errors import MaildropAuthError, MaildropConnectError, MaildropError, MaildropRefusedError
 from ingest.pop3 import Pop3Connector
 from ingest.ports.maildrop import Fetched
-from tests.support.dovecot import Dovecot, as_served
+from tests.support.dovecot import Dovecot, as_served, running_dovecot
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ingest.pop3.session import Pop3Session
 
 TOKENS = {Mechanism.XOAUTH2, Mechanism.OAUTHBEARER}
@@ -168,3 +173,54 @@ def test_a_server_that_dies_ends_the_session_and_deletes_nothing(own_dovecot: Do
         return False
 
     eventually(polled_again, "the maildrop stayed locked")
+
+
+@pytest.fixture(scope="module")
+def client_authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def demanding_dovecot(client_authority: trustme.CA) -> Iterator[Dovecot]:
+    """A Dovecot that lets nobody log in without a certificate of this authority."""
+    # Not below pytest's own folder, see `running_dovecot`.
+    with tempfile.TemporaryDirectory(prefix="mailhaul-clients-") as folder:
+        Path(folder).chmod(0o755)
+        trusted = Path(folder) / "ca.pem"
+        client_authority.cert_pem.write_to_path(str(trusted))
+        options = f"ssl_ca = <{trusted}\nssl_verify_client_cert = yes\nauth_ssl_require_client_cert = yes\n"
+        # By default it also wants a list of revoked certificates.
+        with running_dovecot(options + "ssl_require_crl = no\n") as server:
+            server.add_user("joe", "secret")
+            server.deliver("joe", b"Subject: x\r\n\r\n")
+            yield server
+
+
+def opened_with(server: Dovecot, certificate: ClientCertificate | None, tls: Tls) -> Pop3Session:
+    port = server.pop3s_port if tls is Tls.IMPLICIT else server.pop3_port
+    credentials = Credentials("joe", "secret", certificate=certificate)
+    target = Mailbox("m", Server("127.0.0.1", port, tls, str(server.ca_file)))
+    return Pop3Connector()(target, credentials, lambda _phase, _seconds: None, lambda _: None)
+
+
+def certificate_of(authority: trustme.CA) -> ClientCertificate:
+    leaf = authority.issue_cert("mailhaul.example.org")
+    chain = b"".join(pem.bytes() for pem in leaf.cert_chain_pems)
+    return ClientCertificate(chain.decode(), leaf.private_key_pem.bytes().decode())
+
+
+@pytest.mark.parametrize("tls", [Tls.IMPLICIT, Tls.STARTTLS])
+def test_client_certificate_opens_a_server_that_demands_one(
+    demanding_dovecot: Dovecot, client_authority: trustme.CA, tls: Tls
+) -> None:
+    drop = opened_with(demanding_dovecot, certificate_of(client_authority), tls)
+    assert len(drop.listing().rows) == 1
+    assert drop.quit()
+
+
+@pytest.mark.parametrize("tls", [Tls.IMPLICIT, Tls.STARTTLS])
+@pytest.mark.parametrize("shown", ["none", "foreign"])
+def test_missing_or_foreign_client_certificate_is_named(demanding_dovecot: Dovecot, shown: str, tls: Tls) -> None:
+    certificate = None if shown == "none" else certificate_of(trustme.CA())
+    with pytest.raises(MaildropRefusedError, match="client certificate that it trusts: set `client_certificate`"):
+        opened_with(demanding_dovecot, certificate, tls)

@@ -19,6 +19,7 @@ from ingest.errors import (
 )
 from ingest.pop3 import refusals
 from ingest.pop3.events import parse_status
+from ingest.pop3.refusal_texts import TEXTS, Text
 
 
 @pytest.mark.parametrize(
@@ -72,16 +73,135 @@ def test_refused_login_is_a_bad_password_only_without_another_reason(line: bytes
     assert type(refusals.login_refused(parse_status(line), Mechanism.PASSWORD)) is kind
 
 
-@pytest.mark.parametrize("row", refusals.TEXTS, ids=lambda row: row.example)
-def test_each_listed_text_means_what_its_row_says(row: refusals.Text) -> None:
-    first = next(other for other in refusals.TEXTS if other.matches(row.example))
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("aack, child crashed", MaildropTemporaryError),
+        ("unable to fork", MaildropTemporaryError),
+        ("unable to open pipe", MaildropTemporaryError),
+        ("unable to scan $HOME/Maildir", MaildropTemporaryError),
+        ("this user has no $HOME/Maildir", MaildropRefusedError),
+        ("Can't get lock.  Try again or use IMAP instead", MaildropInUseError),
+        ("Unable to open user's INBOX", MaildropTemporaryError),
+        ("cleartext logins disabled", MaildropRefusedError),
+        ("cleartext authentication requires STLS", MaildropRefusedError),
+        ("A SSL/TLS-connection is required for authentication.", MaildropRefusedError),
+        ("Must login over a secure connection", MaildropRefusedError),
+        ("LOGIN over non-TLS disabled", MaildropRefusedError),
+        ("Client didn't present valid SSL certificate.", MaildropRefusedError),
+        ("Your IP: 1.2.3.4 is blacklisted, please see http://blacklist.kpnmail.nl/Help/17", MaildropThrottledError),
+        ("mailbox is currently used", MaildropInUseError),
+        ("Access denied, mailbox is being accessed", MaildropInUseError),
+        ("account is being used by other application", MaildropInUseError),
+        ("maildrop is currently in use by another POP3 client", MaildropInUseError),
+        ("Mailbox is in inconsistent state, please relogin.", MaildropTemporaryError),
+        ("Authentication process died", MaildropTemporaryError),
+        ("Auth process broken", MaildropTemporaryError),
+        ("Temporary authentication failure. [host:2020]", MaildropTemporaryError),
+        ("Could not connect to auth server", MaildropTemporaryError),
+        ("authd: No such file or directory", MaildropTemporaryError),
+        ("Internal authentication error", MaildropTemporaryError),
+        ("Server is not accepting new connections", MaildropTemporaryError),
+        ("Maximum POP sessions reached", MaildropThrottledError),
+        ("Too many users.", MaildropThrottledError),
+        ("Sie haben die maximale Anzahl an Verbindungen erreicht", MaildropThrottledError),
+        ("Numero massimo di connessioni superato", MaildropThrottledError),
+        ("troppe connessioni", MaildropThrottledError),
+        ("Troppi tentativi di accesso, riprovare piu' tardi", MaildropThrottledError),
+        ("Casella gia' in uso", MaildropInUseError),
+        ("La casella e' bloccata da un'altra sessione", MaildropInUseError),
+        ("Servizio momentaneamente non disponibile", MaildropTemporaryError),
+        ("Demasiadas conexiones desde su IP", MaildropThrottledError),
+        ("El buzon ya esta en uso", MaildropInUseError),
+        ("Intentelo de nuevo mas tarde", MaildropThrottledError),
+        ("Inténtelo más tarde", MaildropThrottledError),
+        ("Serviço temporariamente indisponível", MaildropTemporaryError),
+        ("Tente novamente mais tarde", MaildropThrottledError),
+        ("Muitas conexões simultâneas", MaildropThrottledError),
+        ("Caixa postal em uso por outra sessão", MaildropInUseError),
+        ("Te veel verbindingen", MaildropThrottledError),
+        ("Probeer het later opnieuw", MaildropThrottledError),
+        ("Dienst tijdelijk niet beschikbaar", MaildropTemporaryError),
+        ("Postvak is in gebruik", MaildropInUseError),
+        ("Zbyt wiele połączeń", MaildropThrottledError),
+        ("Spróbuj ponownie później", MaildropThrottledError),
+        ("Usługa chwilowo niedostępna", MaildropTemporaryError),
+        ("Skrzynka jest używana przez inną sesję", MaildropInUseError),
+        ("Слишком много соединений", MaildropThrottledError),
+        ("Попробуйте позже", MaildropThrottledError),
+        ("Сервис временно недоступен", MaildropTemporaryError),
+        ("Почтовый ящик заблокирован другим сеансом", MaildropInUseError),
+        ("登录频率过高", MaildropThrottledError),
+        ("系统繁忙,请稍后再试", MaildropThrottledError),
+        ("服务暂时不可用", MaildropTemporaryError),
+        ("An error occurred while processing your request", MaildropTemporaryError),
+        ("Mailbox backend failure", MaildropTemporaryError),
+        ("Error opening mailbox", MaildropTemporaryError),
+        ("cannot open mailbox: Input/output error", MaildropTemporaryError),
+        ("No space left on device", MaildropTemporaryError),
+        ("Resource temporarily unavailable", MaildropTemporaryError),
+        ("Broken pipe", MaildropTemporaryError),
+        ("fork failed", MaildropTemporaryError),
+        ("Login failed: server failure", MaildropTemporaryError),
+        ("No route to backend", MaildropTemporaryError),
+        ("Upstream server timed out", MaildropTemporaryError),
+        ("502 Bad gateway", MaildropTemporaryError),
+        ("proxy: connect to backend failed", MaildropTemporaryError),
+        ("Unable to establish connection with IMAP server", MaildropTemporaryError),
+        ("LDAP: Invalid credentials for bind", MaildropTemporaryError),
+        ("kerberos: KDC unreachable", MaildropTemporaryError),
+        ("authentication service down", MaildropTemporaryError),
+        ("Authentication server not reachable", MaildropTemporaryError),
+        ("Invalid login", LoginRefusedError),
+        ("Authentication failed.", LoginRefusedError),
+        ("authorization failed", LoginRefusedError),
+        ("Username and password not accepted.", LoginRefusedError),
+        ('Password supplied for "joe" is incorrect.', LoginRefusedError),
+        ("Login failed.", LoginRefusedError),
+        ("Unable to log on", LoginRefusedError),
+        ("Utente o password errati", LoginRefusedError),
+        ("Usuario o contraseña incorrectos", LoginRefusedError),
+        ("Usuário ou senha inválidos", LoginRefusedError),
+        ("Gebruikersnaam of wachtwoord onjuist", LoginRefusedError),
+        ("Nieprawidłowy login lub hasło", LoginRefusedError),
+        ("Неверный логин или пароль", LoginRefusedError),
+        ("Application password is REQUIRED", LoginRefusedError),
+        ("用户名或密码错误", LoginRefusedError),
+        ("Login fail. Password is incorrect", LoginRefusedError),
+        ("(#AUTH012) Incorrect username or password.", LoginRefusedError),
+        ("User unknown", LoginRefusedError),
+        ("No such user here", LoginRefusedError),
+        ("Account does not exist", LoginRefusedError),
+        ("access denied", LoginRefusedError),
+        ("Permission denied", LoginRefusedError),
+        ("Passwort falsch oder Konto unbekannt", LoginRefusedError),
+        ("Bad login", LoginRefusedError),
+        ("Sorry, your password has expired", LoginRefusedError),
+        ("Account disabled", LoginRefusedError),
+        ("User has not enabled POP3 service", MaildropRefusedError),
+        ("POP3 is not available for your account type", MaildropRefusedError),
+        ("POP service is disabled for this user", MaildropRefusedError),
+        ("POP3 ist deaktiviert", MaildropRefusedError),
+        ("L'accès POP est désactivé pour ce compte", MaildropRefusedError),
+        ("POP no habilitado", MaildropRefusedError),
+        ("您没有开通POP3服务", MaildropRefusedError),
+        ("You must wait 5 minutes before checking mail again", LoginDelayError),
+    ],
+)
+def test_text_of_another_server_or_language_is_read_too(text: str, kind: type[MaildropError]) -> None:
+    assert type(refusals.login_refused(parse_status(f"-ERR {text}".encode()), Mechanism.PASSWORD)) is kind
+
+
+@pytest.mark.parametrize("row", TEXTS, ids=lambda row: row.example)
+def test_each_listed_text_means_what_its_row_says(row: Text) -> None:
+    first = next(other for other in TEXTS if other.matches(row.example))
     error = refusals.login_refused(parse_status(b"-ERR " + row.example.encode()), Mechanism.PASSWORD)
     assert type(error) is (LoginRefusedError if row.kind is MaildropAuthError else row.kind)
     assert first.kind is row.kind
 
 
-@pytest.mark.parametrize("row", refusals.TEXTS, ids=lambda row: row.example)
-def test_each_listed_text_is_documented(row: refusals.Text) -> None:
+@pytest.mark.parametrize("row", TEXTS, ids=lambda row: row.example)
+def test_each_listed_text_is_documented(row: Text) -> None:
     page = Path(__file__).parents[3] / "docs" / "pop3.md"
     lines = [line for line in page.read_text().splitlines() if row.example in line]
     assert any(row.source in line and f"`{row.kind.result}`" in line for line in lines)
@@ -97,6 +217,8 @@ def test_each_listed_text_is_documented(row: refusals.Text) -> None:
         (b"-ERR [IN-USE] Maximum number of connections from user+IP exceeded", "`limits.connections`"),
         (b"-ERR [SYS/PERM] Your account is not enabled for POP access.", "account's settings"),
         (b"-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", "`tls: starttls`"),
+        (b"-ERR cleartext logins disabled", "`tls: starttls`"),
+        (b"-ERR [AUTH] Client didn't present valid SSL certificate.", "`client_certificate`"),
         (b"-ERR [IN-USE] no", "Let no other program poll it"),
     ],
 )
