@@ -162,6 +162,10 @@ def _without_fields(manifest: Manifest) -> Manifest:
 def _cuts(manifest: Manifest) -> Iterator[Manifest]:
     """Yield the manifest, then ever smaller versions of it; the last one always fits, since its fields are capped."""
     keep = min(len(manifest.attachments), MAX_EVENT_ATTACHMENTS)
+    yield _with_attachments(manifest, keep)
+    # A nested message has headers of its own; its attachments say more, and the manifest keeps them all.
+    plain = [each.model_copy(update={"message": None}) for each in manifest.attachments]
+    manifest = manifest.model_copy(update={"attachments": plain})
     while True:
         yield _with_attachments(manifest, keep)
         if keep == 0:

@@ -336,6 +336,21 @@ class Invoice(Record):
     )
 
 
+class Calendar(Record):
+    """What an iCalendar file wants."""
+
+    method: str | None = Field(default=None, description="request, reply, cancel, ...; lower case (RFC 5546)")
+    uid: str | None = Field(default=None, description="Of its first event; an update or cancellation has the same")
+
+
+class NestedMessage(Record):
+    """A message inside this one: its sender, subject and text are only here, as with Italian certified mail."""
+
+    headers: Headers = Field(description="What stands in its header")
+    bodies: list[Body] = Field(default_factory=list, description="Its texts, stored like those of the message")
+    parts: list[str] = Field(default_factory=list, description="Paths of its own attachments")
+
+
 class Picture(Record):
     """The size of a picture, as its first bytes have it."""
 
@@ -353,7 +368,10 @@ class Attachment(Record):
     role: Role = Field(description="What it is to the message; embedded: found inside of another attachment")
     disposition: str | None = Field(default=None, description="attachment, inline, or what else was sent; lower case")
     content_id: str | None = Field(default=None, description="Without angle brackets; HTML bodies refer to it")
+    location: str | None = Field(default=None, description="Its Content-Location, a URL, as sent")
+    description: str | None = Field(default=None, description="Its Content-Description, decoded")
     declared_type: str = Field(description="The media type it was sent as; lower case")
+    charset: str | None = Field(default=None, description="Of a text, as declared; its bytes are not converted")
     detected_type: str = Field(description="The media type that its content has")
     size: int = Field(ge=0, description="Bytes")
     sha256: str = Field(description="Hex SHA-256 of the bytes")
@@ -362,6 +380,8 @@ class Attachment(Record):
     scan: Scan | None = Field(default=None, description="null where no virus scanner is configured")
     invoice: Invoice | None = Field(default=None, description="null where it is no e-invoice that is known")
     encrypted: bool = Field(default=False, description="Whether it is an encrypted PDF")
+    calendar: Calendar | None = Field(default=None, description="null where it is no calendar")
+    message: NestedMessage | None = Field(default=None, description="null where it is no nested message")
     picture: Picture | None = Field(default=None, description="null where it is no picture whose size is known")
 
 

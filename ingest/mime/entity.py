@@ -10,7 +10,7 @@ from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import Defect
 from ingest.mime.detect import detect_type
 from ingest.mime.fields import NOTHING, MimeFields, Structured, find_mime_fields, parse_structured
-from ingest.mime.text import clean
+from ingest.mime.text import clean, decode_header
 
 if TYPE_CHECKING:
     from ingest.domain.manifest import BodyKind, Role
@@ -70,6 +70,8 @@ class Entity(NamedTuple):
     content_id: str | None
     container: str
     body_kind: BodyKind | None
+    location: str | None = None
+    description: str | None = None
 
     @property
     def is_multipart(self) -> bool:
@@ -126,8 +128,8 @@ def read_entities(fields: MimeFields, container: str, defects: set[Defect]) -> l
     Returns:
         The entity; if its type is declared more than once, one candidate for each. See `choose`.
     """
-    has_fields, declared, encoding, disposed, content_id = fields
-    if len(declared) == 1 and content_id is None and (disposed is None or disposed in _USUAL_DISPOSITION_FIELDS):
+    has_fields, declared, encoding, disposed, *rare = fields
+    if len(declared) == 1 and not any(rare) and (disposed is None or disposed in _USUAL_DISPOSITION_FIELDS):
         usual = _usual(declared[0], encoding, disposed, container)
         if usual is not None:
             return [usual]
@@ -166,7 +168,7 @@ def _repeated_header(head: bytes, container: str) -> Entity | None:
 
 @lru_cache(maxsize=256)  # mail repeats a few dozen combinations of type, charset and encoding
 def _repeated(declared: bytes, encoding: bytes | None, disposition: bytes | None, container: str) -> Entity | None:
-    return _without_defects((True, [declared], encoding, disposition, None), container)
+    return _without_defects((True, [declared], encoding, disposition, None, None, None), container)
 
 
 def _without_defects(fields: MimeFields, container: str) -> Entity | None:
@@ -209,7 +211,7 @@ def choose(entities: list[Entity], beginning: bytes) -> Entity:
 
 
 def _read(fields: MimeFields, kind: Structured, container: str, defects: set[Defect]) -> Entity:
-    _, _, encoding, disposed, content_id = fields
+    _, _, encoding, disposed, content_id, location, description = fields
     disposition = NOTHING if disposed is None else parse_structured(disposed, defects)
     parameters = kind.parameters
     media_type = kind.value if kind.value in _USUAL_TYPES else _media_type(kind, container)
@@ -235,6 +237,9 @@ def _read(fields: MimeFields, kind: Structured, container: str, defects: set[Def
         clean(content_id.decode("utf-8", "replace"))[:_TEXT].strip(" <>") if content_id else None,
         container,
         body_kind if filename is None and disposed_as != "attachment" else None,
+        # A long URL is folded (RFC 2557 section 4.4.2), and unfolding leaves blanks in it.
+        clean(location.decode("utf-8", "replace").replace(" ", ""))[:_TEXT] if location else None,
+        clean(decode_header(description[: _TEXT * 8], set()))[:_TEXT] if description else None,
     )
 
 

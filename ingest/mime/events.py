@@ -36,6 +36,8 @@ class PartBegun(NamedTuple):
         filename: decoded but not made safe; None if there is none.
         disposition: lower case: `attachment`, `inline` or another value; None if there is none.
         content_id: without angle brackets.
+        location: Content-Location, a URL, as sent.
+        description: Content-Description, decoded.
     """
 
     path: str
@@ -46,6 +48,8 @@ class PartBegun(NamedTuple):
     filename: str | None = None
     disposition: str | None = None
     content_id: str | None = None
+    location: str | None = None
+    description: str | None = None
 
 
 class PartData(NamedTuple):

@@ -117,20 +117,25 @@ def _unfolded(value: bytes) -> bytes:
 
 
 # The fields of a header that describe its content, unfolded: whether there is any field at all, the values of all
-# Content-Type fields, then the first Content-Transfer-Encoding, Content-Disposition and Content-ID. A named tuple
-# would take as long to create as two of the fields to find.
-MimeFields = tuple[bool, list[bytes], bytes | None, bytes | None, bytes | None]
-_MIME_NAMES = (b"content-transfer-encoding", b"content-disposition", b"content-id")
+# Content-Type fields, then the first Content-Transfer-Encoding, Content-Disposition, Content-ID, Content-Location and
+# Content-Description. A named tuple would take as long to create as two of the fields to find.
+MimeFields = tuple[bool, list[bytes], bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]
+_MIME_NAMES = (
+    *(b"content-transfer-encoding", b"content-disposition", b"content-id"),
+    *(b"content-location", b"content-description"),
+)
 _MIME_FIELD = re.compile(
-    rb"^content-(type|transfer-encoding|disposition|id)[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.MULTILINE | re.IGNORECASE
+    rb"^content-(type|transfer-encoding|disposition|id|location|description)[ \t]*+:(.*+(?:\n[ \t].*+)*+)",
+    re.MULTILINE | re.IGNORECASE,
 )
 _CONTENT = b"content-"
 
 
 def mime_fields(fields: Fields) -> MimeFields:
     """Return the fields that describe the content."""
-    encoding, disposition, content_id = fields.firsts(_MIME_NAMES)
-    return len(fields) > 0, fields.every(b"content-type"), encoding, disposition, content_id
+    encoding, disposition, content_id, location, description = fields.firsts(_MIME_NAMES)
+    types = fields.every(b"content-type")
+    return len(fields) > 0, types, encoding, disposition, content_id, location, description
 
 
 def find_mime_fields(head: bytes) -> MimeFields:
@@ -149,7 +154,8 @@ def find_mime_fields(head: bytes) -> MimeFields:
         elif kind not in first:
             first[kind] = stripped
     get = first.get
-    return bool(head), types, get(b"transfer-encoding"), get(b"disposition"), get(b"id")
+    about = get(b"transfer-encoding"), get(b"disposition"), get(b"id"), get(b"location"), get(b"description")
+    return bool(head), types, *about
 
 
 class Structured(NamedTuple):

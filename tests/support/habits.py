@@ -186,6 +186,11 @@ HABITS = [
         [("document", "Lieferschein.pdf"), ("invoice", "ubl.xml")],
     ),
     Habit(
+        "number-of-the-invoice-in-the-name-of-the-pdf",
+        mail(a("Rechnung RE-2026-0815 vom 23.11.pdf"), xml("ubl.xml")),
+        [("invoice", "Rechnung RE-2026-0815 vom 23.11.pdf", "ubl.xml")],
+    ),
+    Habit(
         "names-too-short-to-prove-anything",
         mail(a("1.pdf"), xml("1.xml")),
         [("document", "1.pdf"), ("invoice", "1.xml")],

@@ -25,6 +25,7 @@ from ingest.domain.manifest import (
     MailboxRef,
     MailEnvelope,
     Manifest,
+    NestedMessage,
     ObjectRef,
     Parse,
     Reason,
@@ -74,6 +75,12 @@ addresses = st.one_of(st.lists(people, max_size=5), people.map(lambda one: [one]
 moments = st.datetimes(timezones=st.just(UTC))
 times = st.none() | moments
 codes = st.lists(st.sampled_from([code.value for code in Defect]), max_size=9, unique=True)
+WIDE = [Long(char * 998) for char in '"\u20ac\U0001f9fe']
+someone = [Address(name=wide[:320], address=wide[:320]) for wide in WIDE]
+nested = [
+    NestedMessage(headers=Headers(subject=wide, to=[who] * 100), parts=["1.1"])
+    for who, wide in zip(someone, WIDE, strict=True)
+]
 attachments = st.builds(
     Attachment,
     part=st.sampled_from(["1", "1.2", "2.1.1"]),
@@ -104,33 +111,42 @@ results = st.lists(
 ).map(lambda some: some * 10)
 authentications = st.none() | st.builds(Authentication, authserv_id=st.none() | long(253), results=results)
 
-documents = st.builds(
-    Document,
-    kind=st.sampled_from(["invoice", "logo"]),
-    main=st.sampled_from(["1", "1.2"]),
-    parts=st.just(["1", "1.2"]),
-    reasons=st.lists(st.builds(Reason, code=long(30), part=st.just("1"), fact=st.none() | long(100)), max_size=4),
-)
-envelopes = st.none() | st.builds(
-    MailEnvelope,
-    recipients=st.builds(
-        Recipient, address=long(320), tag=st.none() | long(300), fields=st.just(["received", "delivered-to"])
-    ).map(lambda one: [one] * 20),
-    return_path=st.none() | long(320),
-    trusted_by=st.just("trusted_hops"),
-)
-automatics = st.none() | st.builds(
-    Automatic,
-    kind=st.sampled_from(["bounce", "list"]),
-    reasons=st.just(["delivery_status"]),
-    recipient=st.none() | long(320),
-    status=st.sampled_from([None, "5.1.1"]),
-    recipients=st.builds(
-        ReportedRecipient, address=long(320), action=st.none() | long(500), diagnostic=st.none() | long(500)
-    ).map(lambda one: [one] * 20),
-    original_message_id=st.none() | text,
-)
-extras = st.lists(text, max_size=2).map(lambda values: {f"x-{number}": values * 4 for number in range(32)})
+
+def largest(wide: Long, who: Address) -> dict[str, Any]:
+    """The largest values that the parser hands out, for the fields that few messages have."""
+    rare = {
+        "sender": who,
+        "bcc": [who] * 100,
+        "resent": Resent(from_=[who] * 100, to=[who] * 100, message_id=wide),
+        "importance": "high",
+        "precedence": wide,
+        "list_unsubscribe": [wide] * 4,
+        "thread_index": wide,
+        "extra": {f"x-{number}": [wide] * 8 for number in range(32)},
+    }
+    recipient = Recipient(address=wide[:320], tag=wide[:300], fields=["received", "delivered-to"])
+    reported = ReportedRecipient(address=wide[:320], action=wide[:500], diagnostic=wide[:500])
+    return {
+        "headers": Headers(message_id=wide, subject=wide, from_=[who] * 100, to=[who] * 100, **rare),
+        "envelope": MailEnvelope(recipients=[recipient] * 20, return_path=wide[:320], trusted_by="trusted_hops"),
+        "automatic": Automatic(
+            kind="bounce",
+            reasons=["delivery_status"],
+            recipient=wide[:320],
+            status="5.1.1",
+            recipients=[reported] * 20,
+            original_message_id=wide,
+        ),
+        "documents": [
+            Document(
+                kind="invoice", main=part, parts=[part], reasons=[Reason(code="type", part=part, fact=wide[:100])]
+            )
+            for part in ("1", "1.2")
+        ],
+    }
+
+
+LARGEST = [largest(wide, who) for wide, who in zip(WIDE, someone, strict=True)]
 
 
 @st.composite
@@ -154,17 +170,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             references=draw(st.lists(text, max_size=3).map(lambda some: some * 33)),
             auto_submitted=draw(st.none() | text),
             list_id=draw(st.none() | text),
-            sender=draw(st.none() | people),
-            bcc=draw(addresses),
-            resent=draw(st.none() | st.builds(Resent, from_=addresses, to=addresses, message_id=st.none() | text)),
-            importance=draw(st.sampled_from([None, "high"])),
-            precedence=draw(st.none() | text),
-            list_unsubscribe=draw(st.lists(text, max_size=4)),
-            thread_index=draw(st.none() | text),
-            extra=draw(extras),
         ),
-        envelope=draw(envelopes),
-        automatic=draw(automatics),
         bodies=draw(
             st.lists(
                 st.builds(
@@ -178,7 +184,6 @@ def manifests(draw: st.DrawFn) -> Manifest:
             )
         ),
         attachments=files,
-        documents=[one for one in draw(st.lists(documents, max_size=2)) for _ in files],
         attachments_total=len(files),
         parse=Parse(status=draw(st.sampled_from(["complete", "partial"])), defects=draw(codes)),
         manifest=draw(keys),
@@ -200,6 +205,25 @@ def test_every_manifest_and_its_event_are_valid_small_enough_and_repeatable(
     check_manifest(manifest)
     check_event(manifest, traceparent, now)
     check_repeat(manifest, now, later)
+
+
+@pytest.mark.parametrize("values", LARGEST, ids=["quote", "euro", "receipt"])
+@pytest.mark.parametrize("files", [0, 1, 60])
+@given(manifest=manifests(), file=attachments)
+@rules(5)
+def test_largest_values_fit_too(values: dict[str, Any], files: int, manifest: Manifest, file: Attachment) -> None:
+    number = LARGEST.index(values)
+    wide = WIDE[number]
+    more = {"message": nested[number], "location": wide, "description": wide}
+    everything = manifest.model_copy(
+        update={
+            **values,
+            "attachments": [file.model_copy(update=more)] * files,
+            "attachments_total": files,
+        }
+    )
+    check_manifest(everything)
+    check_event(everything, TRACEPARENT, datetime(2026, 11, 23, tzinfo=UTC))
 
 
 def check_event(manifest: Manifest, traceparent: str | None, now: datetime) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.domain import keys
-from ingest.domain.manifest import Attachment, Body, Picture
+from ingest.domain.manifest import Attachment, Body, Calendar, NestedMessage, Picture
 from ingest.errors import StoreError
 from ingest.mime.automatic import ReportParts
+from ingest.mime.calendar import CALENDAR_BYTES, read_calendar
 from ingest.mime.defects import Defect
 from ingest.mime.detect import DETECT_BYTES, detect_type
 from ingest.mime.events import MessageEnded, MimeEvent
@@ -18,6 +19,7 @@ from ingest.mime.names import display_name
 from ingest.mime.pictures import PICTURE_BYTES, picture_size
 from ingest.mime.reports import REPORT_BYTES
 from ingest.usecases.process.bodies import ChosenBody, Texts, is_disguised, references, with_roles
+from ingest.usecases.process.nested import NESTED_BYTES, read_nested
 from ingest.usecases.process.parts import Part, PartCollector
 from ingest.usecases.process.scanning import Scanning, Scans
 
@@ -107,7 +109,7 @@ class PartAssembler:
         attachments = with_roles([future.result() for _, future in self._written], referred)
         bodies = [future.result() for _, future in self._bodies]
         self._mark_partial()
-        return bodies, sorted(attachments, key=lambda part: _order(part.part))
+        return bodies, _with_parts(sorted(attachments, key=lambda part: _order(part.part)))
 
     def abandon(self) -> None:
         """After an error: cancel uploads or wait for them, and release everything."""
@@ -204,10 +206,10 @@ class PartAssembler:
             future.set_exception(error)
         return future
 
-    def _write_body(self, body: ChosenBody) -> Body:
+    def _write_body(self, body: ChosenBody, folder: str = "") -> Body:
         name, content_type = _BODIES[body.kind]
         try:
-            stored = self._put(name, body.spool, f"{content_type}; charset=utf-8")
+            stored = self._put(f"{folder}{name}", body.spool, f"{content_type}; charset=utf-8")
         finally:
             body.spool.close()
         return Body(
@@ -223,6 +225,7 @@ class PartAssembler:
         head, spool = part.head, part.spool
         name = display_name(head.path, head.filename, part.detected)
         scan = self.scans.scan(spool)
+        message = self._write_nested(part)
         stored = self._put(self.scans.object_name(head.path, name.safe, scan), spool, part.detected, name.display)
         assert head.role != "text" and head.role != "html"  # noqa: PT018, PLR1714 - mypy narrows only this form
         return Attachment(
@@ -242,8 +245,22 @@ class PartAssembler:
             scan=scan,
             invoice=part.invoice,
             encrypted=part.encrypted,
+            location=head.location,
+            description=head.description,
+            charset=head.charset if head.declared_type.startswith("text/") else None,
+            calendar=_calendar(part),
+            message=message,
             picture=_picture(part),
         )
+
+    def _write_nested(self, part: Part) -> NestedMessage | None:
+        """Store the texts of a nested message; None for other parts, and for messages in a form of Outlook's."""
+        if part.detected != "message/rfc822":
+            return None
+        path = part.head.path
+        head = part.spool.head(NESTED_BYTES)
+        headers, bodies = read_nested(head, path, self.containers.mime, whole=part.spool.size == len(head))
+        return NestedMessage(headers=headers, bodies=[self._write_body(body, f"nested/{path}/") for body in bodies])
 
     def _put(self, name: str, spool: Spool, content_type: str, filename: str | None = None) -> ObjectRef:
         return self.store.put(
@@ -261,6 +278,29 @@ def _picture(part: Part) -> Picture | None:
         return None
     size = picture_size(part.spool.head(PICTURE_BYTES), part.detected)
     return None if size is None else Picture(width=size.width, height=size.height)
+
+
+def _calendar(part: Part) -> Calendar | None:
+    if part.detected != "text/calendar" and part.head.declared_type != "text/calendar":
+        return None
+    found = read_calendar(part.spool.head(CALENDAR_BYTES))
+    return Calendar(method=found.method, uid=found.uid)
+
+
+def _with_parts(attachments: list[Attachment]) -> list[Attachment]:
+    """Tell each nested message which attachments are its own."""
+    return [
+        attachment
+        if attachment.message is None
+        else attachment.model_copy(
+            update={
+                "message": attachment.message.model_copy(
+                    update={"parts": [each.part for each in attachments if each.parent == attachment.part]}
+                )
+            }
+        )
+        for attachment in attachments
+    ]
 
 
 def _order(path: str) -> tuple[int, ...]:

@@ -152,7 +152,6 @@ def _in_common(pdf: Attachment, invoice: Attachment) -> tuple[str, str | None] |
     name = _bare(pdf.filename)
     if len(name) >= _SHORTEST_NAME and name == _bare(invoice.filename):
         return "same_name", None
-    assert invoice.invoice is not None
     number = _number(invoice)
     if number is not None and number in _NO_WORD.sub("", pdf.filename.lower()):
         return "invoice_number_in_name", None
@@ -165,8 +164,8 @@ def _bare(filename: str) -> str:
 
 
 def _number(invoice: Attachment) -> str | None:
-    fields = getattr(invoice.invoice, "fields", None)
-    number = _NO_WORD.sub("", (getattr(fields, "number", None) or "").lower())
+    fields = invoice.invoice.fields if invoice.invoice is not None else None
+    number = _NO_WORD.sub("", (fields.number or "").lower()) if fields is not None else ""
     return number if len(number) >= _SHORTEST_NAME else None
 
 
@@ -208,8 +207,8 @@ def _kind(members: list[Attachment], main: Attachment, groups: _Groups) -> tuple
 def _by_role(main: Attachment) -> tuple[DocumentKind | None, list[Reason]]:
     if main.declared_type in _REPORT_TYPES:
         return "delivery_report", [_reason("type", main, main.declared_type)]
-    if main.role == "message":
-        return "message", [_reason("role", main, main.role)]
+    if main.role == "message" or main.message is not None:
+        return "message", [_reason("role", main, "message")]
     if main.role in ("signature", "encrypted"):
         return main.role, [_reason("role", main, main.role)]
     if main.filename.lower().endswith(_SIGNATURE_ENDS):
