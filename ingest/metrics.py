@@ -309,6 +309,9 @@ class Metrics:
         made = {spec.name: self._make(spec) for spec in WORKER_SPECS}
         self._counters = {name: metric for name, metric in made.items() if isinstance(metric, Counter)}
         self._histograms = {name: metric for name, metric in made.items() if isinstance(metric, Histogram)}
+        # What `labels` returned: asking it again takes longer than counting.
+        self._series: dict[tuple[str, tuple[str, ...]], Counter] = {}
+        self._observed: dict[tuple[str, tuple[str, ...]], Histogram] = {}
         self._codes: set[str] = set()
         self._mailboxes: set[str] = set()
 
@@ -320,13 +323,19 @@ class Metrics:
             labels: values in the declared order.
             by: how much.
         """
-        counter = self._counters[name]
-        (counter.labels(*labels) if labels else counter).inc(by)
+        series = self._series.get((name, labels))
+        if series is None:
+            counter = self._counters[name]
+            series = self._series[name, labels] = counter.labels(*labels) if labels else counter
+        series.inc(by)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Add one observation to a histogram; arguments as for `count`."""
-        histogram = self._histograms[name]
-        (histogram.labels(*labels) if labels else histogram).observe(value)
+        series = self._observed.get((name, labels))
+        if series is None:
+            histogram = self._histograms[name]
+            series = self._observed[name, labels] = histogram.labels(*labels) if labels else histogram
+        series.observe(value)
 
     def poll_ended(self, mailbox: str, result: str) -> None:
         """Count a finished poll of a mailbox; the number of series is capped, and the label can be disabled."""

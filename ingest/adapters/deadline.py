@@ -22,6 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 
 class RequestDeadline:
@@ -42,25 +43,32 @@ class RequestDeadline:
         self._by_progress = by_progress
         self._until = 0.0
         self._socket: socket.socket | None = None
+        self._lent = False
         self._lock = threading.Lock()
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> _Running:
         """Run the deadline for the request that this thread makes in the `with` block."""
-        with self.started(), self.used():
-            yield
+        return _Running(self)
 
     @contextlib.contextmanager
     def started(self) -> Iterator[None]:
         """Run the deadline during the `with` block; requests use it within `used`."""
-        self.restart()
-        _watch.add(self)
+        self.begin()
         try:
             yield
         finally:
-            _watch.remove(self)
-            with self._lock:
-                self._keep(None)
+            self.end()
+
+    def begin(self) -> None:
+        """Begin to watch the deadline."""
+        self.restart()
+        _watch.add(self)
+
+    def end(self) -> None:
+        """Watch it no longer, and forget the socket."""
+        _watch.remove(self)
+        with self._lock:
+            self._keep(None)
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
@@ -84,18 +92,23 @@ class RequestDeadline:
         """Let no time count until the next `restart`."""
         self._until = math.inf
 
-    def guard(self, handle: socket.socket | None) -> None:
-        """Register a socket, None if it is yet to be opened. Raises `TimeoutError` if time is already up."""
+    def guard(self, handle: socket.socket | None, *, lent: bool = False) -> None:
+        """Register a socket; raises `TimeoutError` if time is already up.
+
+        Args:
+            handle: the socket, None if it is yet to be opened.
+            lent: whether the caller keeps it open for the whole request. Of another one a duplicate is made:
+                http.client closes a connection before its body is read if the body ends with it.
+        """
         with self._lock:
             if self.over:
                 raise TimeoutError("the time for this request is up")
-            self._keep(handle)
+            self._keep(handle, lent=lent)
 
-    def _keep(self, handle: socket.socket | None) -> None:
-        # A duplicate: http.client closes a connection before its body is read if the body ends with it.
-        if self._socket is not None:
+    def _keep(self, handle: socket.socket | None, *, lent: bool = False) -> None:
+        if self._socket is not None and not self._lent:
             self._socket.close()
-        self._socket = None if handle is None else handle.dup()
+        self._socket, self._lent = handle if handle is None or lent else handle.dup(), lent
 
     @property
     def until(self) -> float:
@@ -111,6 +124,24 @@ class RequestDeadline:
             if self._socket is not None:
                 with contextlib.suppress(OSError):  # closed, or never connected
                     self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class _Running:
+    """A deadline that runs for the request of a `with` block. A class, since this is done for each request."""
+
+    __slots__ = ("_deadline", "_token")
+
+    def __init__(self, deadline: RequestDeadline) -> None:
+        self._deadline = deadline
+
+    def __enter__(self) -> RequestDeadline:
+        self._token = _current.set(self._deadline)
+        self._deadline.begin()
+        return self._deadline
+
+    def __exit__(self, *_: object) -> None:
+        self._deadline.end()
+        _current.reset(self._token)
 
 
 class _Watch:
@@ -180,16 +211,12 @@ def suspended() -> Iterator[None]:
             deadline.restart()
 
 
-@contextlib.contextmanager
-def limited(seconds: float) -> Iterator[RequestDeadline]:
+def limited(seconds: float) -> AbstractContextManager[RequestDeadline]:
     """Give the requests in the `with` block so many seconds for each piece, unless they have a deadline already."""
     if (current := running_deadline()) is not None:
         current.restart()
-        yield current
-        return
-    deadline = RequestDeadline(seconds, by_progress=True)
-    with deadline.running():
-        yield deadline
+        return contextlib.nullcontext(current)
+    return RequestDeadline(seconds, by_progress=True).running()
 
 
 def _shorter(timeout: object, seconds: float) -> float:

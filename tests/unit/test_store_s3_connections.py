@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.exceptions import IncompleteReadError
+from botocore.exceptions import IncompleteReadError, ResponseStreamingError
 
 from ingest.adapters.stores.s3_connections import Network, Route
 
@@ -128,3 +128,45 @@ def test_body_that_ends_early_is_an_error(ask: Callable[..., Exchange]) -> None:
     assert exchange.readinto(buffer) == 3
     with pytest.raises(IncompleteReadError):
         exchange.readinto(buffer)
+
+
+@pytest.mark.parametrize(
+    "body", [b"3\r\nbyt2\r\nes\r\n0\r\n\r\n", b"x\r\n", b"3\r\nby", b"3\r\nbyt\r\n", b"0\r\na: b\r\n"]
+)
+def test_chunks_of_an_unknown_form_are_an_error(ask: Callable[..., Exchange], body: bytes) -> None:
+    exchange = ask(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+    with pytest.raises(ResponseStreamingError):
+        exchange.readinto(bytearray(100))
+    exchange.close()
+    assert not exchange.route.idle
+
+
+def test_connection_is_kept_after_the_last_chunk(ask: Callable[..., Exchange]) -> None:
+    exchange = ask(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nbytes\r\n0\r\na: b\r\n\r\n")
+    assert exchange.read_all() == b"bytes"
+    assert list(exchange.route.idle) == [exchange.connection]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nbytes and more",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbytes\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n",
+    ],
+)
+def test_connection_with_bytes_behind_the_answer_is_not_kept(ask: Callable[..., Exchange], answer: bytes) -> None:
+    exchange = ask(answer)
+    assert exchange.read_all() == b"bytes"
+    assert not exchange.route.idle
+
+
+def test_request_with_a_line_break_in_a_field_is_not_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        route = Route(urlsplit(f"http://127.0.0.1:{listener.getsockname()[1]}"), NETWORK)
+        connection, _ = route.connected()
+        with pytest.raises(HTTPException):
+            route.send(connection, "PUT", "/", {"host": "h", "x-a": "b\r\nx-c: d"}, b"")
+        connection.close()
+        served, _ = listener.accept()
+        with served:
+            assert served.recv(100) == b""

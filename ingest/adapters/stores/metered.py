@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from typing_extensions import override
 
@@ -13,6 +13,7 @@ from ingest.ports.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from types import TracebackType
 
     from ingest.domain.manifest import ObjectRef
     from ingest.metrics import Metrics
@@ -87,27 +88,31 @@ class MeteredStore(Store):
         with self._measured("list"):
             yield from self._inner.stored(prefix)
 
-    @contextmanager
-    def _measured(self, operation: str) -> Iterator[_Measured]:
-        measured = _Measured()
-        try:
-            yield measured
-        except StoreError as error:
-            measured.result = _result(error)
-            raise
-        finally:
-            measured.stop()
-            self._metrics.count("store_requests_total", operation, measured.result)
-            self._metrics.observe("store_request_duration_seconds", measured.seconds or 0, operation, measured.result)
+    def _measured(self, operation: str) -> _Measured:
+        return _Measured(self._metrics, operation)
 
 
 class _Measured:
-    """One request in progress."""
+    """One request in progress; counted at the end of the `with` block."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_begun", "_metrics", "_operation", "result", "seconds")
+
+    def __init__(self, metrics: Metrics, operation: str) -> None:
         self.result = "ok"
         self.seconds: float | None = None
+        self._metrics, self._operation = metrics, operation
         self._begun = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        result = _result(error) if isinstance(error, StoreError) else self.result
+        self._metrics.count("store_requests_total", self._operation, result)
+        self._metrics.observe("store_request_duration_seconds", self.seconds or 0, self._operation, result)
 
     def stop(self) -> None:
         """Stop the clock; later calls have no effect."""

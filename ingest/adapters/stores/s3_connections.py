@@ -1,8 +1,12 @@
-"""Connections to an object store, kept open between requests."""
+"""Connections to an object store, kept open between requests: as much of HTTP as an object store needs.
+
+The standard library's client takes more CPU time for a small request than the kernel and TLS together: it writes
+head and body apart, reads the head line by line, and makes an e-mail of it. Here a small request is one write, and
+its answer usually one read.
+"""
 
 from __future__ import annotations
 
-import io
 import re
 import select
 import socket
@@ -11,11 +15,10 @@ import weakref
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, RemoteDisconnected
-from typing import TYPE_CHECKING, Any
+from http.client import HTTPException, RemoteDisconnected
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
-from typing_extensions import override
 
 from ingest.adapters.deadline import running_deadline
 
@@ -27,10 +30,14 @@ if TYPE_CHECKING:
 
 _ANSWER_BYTES = 64 * 1024  # of the answer to a put, which is empty, or an error of some hundred bytes
 _BLOCK_BYTES = 64 * 1024
-_LINE_BYTES = 64 * 1024
+_HEAD_BYTES = 64 * 1024
 _MOST_FIELDS = 100
-_STATUS = re.compile(r"HTTP/(1\.[01]) ([1-5]\d\d)(?: |\r?\n)")
+_PROTOCOL = b"HTTP/1."
+_STATUS = re.compile(r"HTTP/(1\.[01]) ([1-5]\d\d)(?: [^\r\n]*)?\r\n")
+_FIELD = re.compile(r"\n([^\s:]+):([^\r\n]*)\r(?=\n)")
 _DIGITS = re.compile("[0-9]{1,18}")
+_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_LINE_BYTES = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,101 +57,23 @@ class Network:
     ca_bundle: str
 
 
-class _Response(HTTPResponse):
-    """An answer whose head is read by a few string operations; the standard library's reader makes an e-mail of it.
+class _Connection:
+    """An open connection.
 
-    It is stricter: what RFC 9112 does not allow a server to send is an `HTTPException`.
-
-    Attributes:
-        fields: the header, by names in lower case.
+    It keeps a duplicate descriptor, by which the deadline of the current request can shut it down: a socket in TLS
+    cannot be duplicated.
     """
 
-    fields: dict[str, str]
+    __slots__ = ("handle", "sock")
 
-    @override
-    def __init__(
-        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
-    ) -> None:
-        super().__init__(sock, debuglevel, method, url)
-        self._to_head = method == "HEAD"
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.handle = sock.dup()
 
-    @override
-    def begin(self) -> None:
-        status = 100
-        while status == 100:  # noqa: PLR2004 - "go on", which may come before the answer
-            status, version, self.fields = self._read_head()
-        coding, length = self.fields.get("transfer-encoding"), self.fields.get("content-length", "")
-        if coding not in (None, "chunked") or status < 200 or (length and not _DIGITS.fullmatch(length)):  # noqa: PLR2004
-            raise HTTPException("the answer has an unknown form")
-        self.code = self.status = status
-        self.version = 11 if version == "1.1" else 10
-        self.chunked, self.chunk_left = coding is not None, None
-        self.length = None if self.chunked or not length else int(length)
-        if self._to_head or status in (204, 304):  # RFC 9112 section 6.3
-            self.length = 0
-        closes = "close" in self.fields.get("connection", "").lower() or self.version == 10  # noqa: PLR2004
-        self.will_close = closes or (self.length is None and not self.chunked)
-
-    def _read_head(self) -> tuple[int, str, dict[str, str]]:
-        """Return status, version and header; a field that is there twice has both values, as in RFC 9110."""
-        line = self.fp.readline(_LINE_BYTES)
-        if not line:
-            raise RemoteDisconnected("the server closed the connection without an answer")
-        start = _STATUS.match(line.decode("latin-1"))
-        if start is None:
-            raise HTTPException("the answer is not HTTP")
-        fields: dict[str, str] = {}
-        for _ in range(_MOST_FIELDS):
-            line = self.fp.readline(_LINE_BYTES)
-            if line in (b"\r\n", b"\n"):
-                return int(start[2]), start[1], fields
-            name, colon, value = line.decode("latin-1").partition(":")
-            if not colon or not line.endswith(b"\n") or not name or name != name.strip():
-                raise HTTPException("the answer has a field that is none")
-            name, value = name.lower(), value.strip()
-            fields[name] = f"{fields[name]}, {value}" if name in fields else value
-        raise HTTPException("the answer has too many fields")
-
-
-class _Connection(HTTPConnection):
-    """A connection whose socket the deadline of the current request can shut down.
-
-    It keeps a duplicate descriptor for that: a socket in TLS cannot be duplicated.
-    """
-
-    handle: socket.socket | None = None
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._create_connection = self._opened
-
-    def _opened(self, *args: Any, **options: Any) -> socket.socket:
-        made = socket.create_connection(*args, **options)
-        self.handle = made.dup()
-        self.guard()
-        return made
-
-    def guard(self) -> None:
-        """Let the current request's deadline shut down the socket."""
-        if (deadline := running_deadline()) is not None:
-            deadline.guard(self.handle)
-
-    @override
-    def send(self, data: Any) -> None:
-        super().send(data)
-        if (deadline := running_deadline()) is not None:
-            deadline.progress()
-
-    @override
     def close(self) -> None:
-        handle, self.handle = self.handle, None
-        if handle is not None:
-            handle.close()
-        super().close()
-
-
-class _TlsConnection(_Connection, HTTPSConnection):
-    """The same over TLS."""
+        """Close both descriptors."""
+        self.handle.close()
+        self.sock.close()
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -173,17 +102,21 @@ class Route:
         Raises:
             OSError, HTTPException: there is none; the connection is of no more use.
         """
-        assert connection.sock is not None
-        connection.guard()
-        connection.sock.settimeout(self.network.connect_timeout)
-        # As a file, so that the timeout is for each block.
-        connection.request(method, path, None if body is None else io.BytesIO(body), dict(headers))
-        connection.sock.settimeout(self.network.read_timeout)
-        response = connection.getresponse()
-        if (deadline := running_deadline()) is not None and deadline.over:
+        deadline, sock = running_deadline(), connection.sock
+        if deadline is not None:
+            deadline.guard(connection.handle, lent=True)
+        sock.settimeout(self.network.connect_timeout)
+        rest = memoryview(_request_head(method, path, headers) + (body or b""))
+        while rest:  # in blocks, since the timeout is for each
+            sock.sendall(rest[:_BLOCK_BYTES])
+            rest = rest[_BLOCK_BYTES:]
+            if deadline is not None:
+                deadline.progress()
+        sock.settimeout(self.network.read_timeout)
+        exchange = _answer(self, connection, to_head=method == "HEAD")
+        if deadline is not None and deadline.over:
             raise TimeoutError("the head of the answer was cut off")
-        assert isinstance(response, _Response)
-        return Exchange(self, connection, response, response.fields)
+        return exchange
 
     def connected(self) -> tuple[_Connection, bool]:
         """Return a connection, and whether it was used before."""
@@ -193,19 +126,23 @@ class Route:
                 if not _has_ended(connection):
                     return connection, True
                 connection.close()
-        name, port, timeout = self.base.hostname or "", self.base.port, self.network.connect_timeout
-        made = (
-            _Connection(name, port, timeout, blocksize=_BLOCK_BYTES)
-            if self.context is None
-            else _TlsConnection(name, port, timeout=timeout, blocksize=_BLOCK_BYTES, context=self.context)
-        )
-        made.response_class = _Response
+        return self._connect(), False
+
+    def _connect(self) -> _Connection:
+        name, timeout = self.base.hostname or "", self.network.connect_timeout
+        port = self.base.port or (80 if self.context is None else 443)
+        sock = socket.create_connection((name, port), timeout)
+        made = _Connection(sock)
         try:
-            made.connect()
+            if (deadline := running_deadline()) is not None:
+                deadline.guard(made.handle, lent=True)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.context is not None:
+                made.sock = self.context.wrap_socket(sock, server_hostname=name)
         except BaseException:
             made.close()
             raise
-        return made, False
+        return made
 
     def release(self, connection: _Connection) -> None:
         """Keep a connection for the next request."""
@@ -215,57 +152,235 @@ class Route:
             connection.close()
 
 
-@dataclass(eq=False, slots=True)
+def _request_head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
+        raise HTTPException("a field of the request holds a line break")
+    return f"{method} {path} HTTP/1.1\r\naccept-encoding: identity\r\n{fields}\r\n".encode("latin-1")
+
+
+def _answer(route: Route, connection: _Connection, *, to_head: bool) -> Exchange:
+    """Read the head of an answer. What RFC 9112 does not allow a server to send is an `HTTPException`."""
+    received, status = b"", 100
+    while status == 100:  # noqa: PLR2004 - "go on", which may come before the answer
+        head, received = _read_head(connection.sock, received)
+        status, version, fields = _parsed_head(head)
+    coding, length = fields.get("transfer-encoding"), fields.get("content-length")
+    unknown = length is not None and not _DIGITS.fullmatch(length)
+    if coding not in (None, "chunked") or status < 200 or unknown:  # noqa: PLR2004
+        raise HTTPException("the answer has an unknown form")
+    closes = version == "1.0" or "close" in fields.get("connection", "").lower()
+    left = None if length is None else int(length)
+    if to_head or status in (204, 304):  # RFC 9112 section 6.3
+        coding, left = None, 0
+    elif coding is not None:
+        left = None
+    exchange = Exchange(route, connection, status, fields, received=received, left=left, closes=closes)
+    if coding is not None:
+        exchange.chunks = _Chunks(exchange)
+    return exchange
+
+
+def _read_head(sock: socket.socket, received: bytes) -> tuple[bytes, bytes]:
+    """Return the next head, without the blank line, and what was received behind it."""
+    while (end := received.find(b"\r\n\r\n")) < 0:
+        if len(received) > _HEAD_BYTES or not received.startswith(_PROTOCOL[: len(received)]):
+            raise HTTPException("the answer is not HTTP, or has no end of its head")
+        more = sock.recv(_BLOCK_BYTES)
+        if not more and not received:
+            raise RemoteDisconnected("the server closed the connection without an answer")
+        if not more:
+            raise HTTPException("the answer ends in its head")
+        received += more
+    if end > _HEAD_BYTES:
+        raise HTTPException("the head of the answer is too long")
+    return received[:end], received[end + 4 :]
+
+
+def _parsed_head(head: bytes) -> tuple[int, str, dict[str, str]]:
+    """Return status, version and header; a field that is there twice has both values, as in RFC 9110."""
+    text = head.decode("latin-1") + "\r\n"
+    start, found = _STATUS.match(text), _FIELD.findall(text)
+    if start is None or len(found) > _MOST_FIELDS:
+        raise HTTPException("the answer is not HTTP, or has too many fields")
+    if text.count("\n") != len(found) + 1:
+        raise HTTPException("the answer has a field that is none")
+    fields: dict[str, str] = {}
+    for name, value in found:
+        name, value = name.lower(), value.strip(" \t")  # noqa: PLW2901 - the same field
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return int(start[2]), start[1], fields
+
+
 class Exchange:
-    """A request and its answer, which is read like boto3's `StreamingBody`."""
+    """A request and its answer, which is read like boto3's `StreamingBody`.
 
-    route: Route
-    connection: _Connection
-    response: HTTPResponse
-    fields: Mapping[str, str]
+    Attributes:
+        status: the HTTP status.
+        fields: the header, by names in lower case.
+        chunks: reads the body if it is sent in chunks.
+    """
 
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self.response.status
+    __slots__ = ("_closed", "_closes", "_left", "_received", "chunks", "connection", "fields", "route", "status")
+
+    def __init__(
+        self,
+        route: Route,
+        connection: _Connection,
+        status: int,
+        fields: Mapping[str, str],
+        *,
+        received: bytes,
+        left: int | None,
+        closes: bool,
+    ) -> None:
+        """Begin to read a body.
+
+        Args:
+            route: where the connection is kept afterwards.
+            connection: of the answer.
+            status: the HTTP status.
+            fields: the header.
+            received: what came of the body with the head.
+            left: how many bytes the body has; None if it ends in another way.
+            closes: whether the server closes the connection.
+        """
+        self.route, self.connection, self.status, self.fields = route, connection, status, fields
+        self.chunks: _Chunks | None = None
+        self._received, self._left, self._closes = received, left, closes
+        self._closed = False
 
     def read_all(self) -> bytes:
         """Read an answer to its end, or the beginning of one that is too long, and close."""
         try:
-            return self.response.read(_ANSWER_BYTES)
-        except (OSError, HTTPException):  # the status, which counts, was read
-            return b""
+            if self._left is not None and self._left <= len(self._received):  # such as that to most puts
+                body, self._received = self._received[: self._left], self._received[self._left :]
+                self._left = 0
+                return body
+            return self._read_some(_ANSWER_BYTES)
         finally:
             self.close()
 
-    def readinto(self, buffer: Buffer, /) -> int:
-        """Read some bytes; 0 at the end, which comes after as many as were announced."""
+    def _read_some(self, most: int) -> bytes:
+        buffer = bytearray(most)
         try:
-            count = self.response.readinto(buffer)
+            return bytes(buffer[: self._fill(memoryview(buffer))])
+        except (OSError, HTTPException):  # the status, which counts, was read
+            return b""
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill the buffer, or what the answer has left; 0 at the end, which comes after as many as were announced.
+
+        A deadline is for what fits into the buffer, so a server that sends a byte now and then must not return here.
+        """
+        try:
+            count = self._fill(memoryview(buffer).cast("B"))
         except TimeoutError as error:
             raise ReadTimeoutError(endpoint_url=self.route.base.netloc, error=error) from error
         except (OSError, HTTPException) as error:
             raise ResponseStreamingError(error=error) from error
-        if not count and self.response.length:
-            expected = int(self.fields.get("content-length", 0))
-            raise IncompleteReadError(actual_bytes=expected - self.response.length, expected_bytes=expected)
+        if not count and self._left:
+            expected = int(self.fields["content-length"])
+            raise IncompleteReadError(actual_bytes=expected - self._left, expected_bytes=expected)
         return count
+
+    def _fill(self, buffer: memoryview) -> int:
+        filled = 0
+        while filled < len(buffer) and (count := self._readinto(buffer[filled:])):
+            filled += count
+        return filled
+
+    def _readinto(self, buffer: memoryview) -> int:
+        if self.chunks is not None:
+            return self.chunks.readinto(buffer)
+        if self._left is not None:
+            buffer = buffer[: self._left]
+        count = self.receive(buffer) if buffer else 0
+        if self._left is not None:
+            self._left -= count
+        return count
+
+    def receive(self, buffer: memoryview) -> int:
+        """Receive some of the bytes behind the head, whatever they belong to; 0 at the end of the connection."""
+        if self._received:
+            count = min(len(buffer), len(self._received))
+            buffer[:count] = self._received[:count]
+            self._received = self._received[count:]
+            return count
+        return self.connection.sock.recv_into(buffer)
+
+    def receive_line(self) -> bytes:
+        """Receive bytes to the end of a line; less at the end of the connection, or if the line is too long."""
+        while (end := self._received.find(b"\n") + 1) == 0 and len(self._received) <= _LINE_BYTES:
+            more = self.connection.sock.recv(_BLOCK_BYTES)
+            if not more:
+                break
+            self._received += more
+        line, self._received = self._received[: end or None], self._received[end:] if end else b""
+        return line
 
     def close(self) -> None:
         """Release the connection; one with unread bytes is closed."""
-        connection, complete = self.connection, self.response.isclosed() and not self.response.length
-        reusable = complete and not self.response.will_close
-        self.response.close()
-        if reusable and connection.sock is not None:
-            self.route.release(connection)
+        if self._closed:
+            return
+        self._closed = True
+        complete = self._left == 0 if self.chunks is None else self.chunks.complete
+        if complete and not self._received and not self._closes:
+            self.route.release(self.connection)
         else:
-            connection.close()
+            self.connection.close()
+
+
+class _Chunks:
+    """Reads a body that is sent in chunks (RFC 9112 section 7.1).
+
+    Attributes:
+        complete: whether it was read to its end.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._left: int | None = None  # of the current chunk; None before the first
+        self._ended = False
+        self.complete = False
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read some bytes; 0 at the end."""
+        if not self._left and not self._ended:
+            self._begin_chunk()
+        if self._ended:
+            return 0
+        assert self._left is not None
+        count = self._exchange.receive(buffer[: self._left])
+        if not count and buffer:
+            raise HTTPException("the answer ends in a chunk")
+        self._left -= count
+        return count
+
+    def _begin_chunk(self) -> None:
+        if self._left == 0 and self._line() != b"\r\n":
+            raise HTTPException("a chunk of the answer has another size than announced")
+        size = _CHUNK_SIZE.fullmatch(self._line())
+        if size is None:
+            raise HTTPException("a chunk of the answer has no size")
+        self._left = int(size[1], 16)
+        if self._left == 0:
+            for _ in range(_MOST_FIELDS):
+                if self._line() == b"\r\n":
+                    break
+            else:
+                raise HTTPException("the answer has too many fields")
+            self._ended = self.complete = True
+
+    def _line(self) -> bytes:
+        line = self._exchange.receive_line()
+        if len(line) > _LINE_BYTES or not line.endswith(b"\n"):
+            raise HTTPException("the answer ends in a chunk")
+        return line
 
 
 def _has_ended(connection: _Connection) -> bool:
     """Whether the server closed an idle connection: nothing else makes one readable."""
-    if connection.sock is None:
-        return True
     poll = select.poll()
     poll.register(connection.sock, select.POLLIN)
     return bool(poll.poll(0))

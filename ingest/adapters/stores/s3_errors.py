@@ -27,6 +27,7 @@ from ingest.errors import ObjectExistsError, ObjectMissingError, StoreError, Sto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
 _REMEDIES = {
     "NoSuchBucket": "there is no such bucket: create it, or correct `store`",
@@ -91,17 +92,26 @@ _FAILURES: tuple[tuple[tuple[type[BotoCoreError], ...], type[StoreError], str], 
 )
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Translate everything that boto3 raises inside the block into one of the errors of `ingest.ports.store`."""
-    try:
-        yield
-    except ClientError as error:
-        raise _answered(error) from error
-    except BotoCoreError as error:
-        raise _failed(error) from error
-    except ResponseParserError as error:
-        raise not_a_store() from error
+class translated:  # noqa: N801 - used like a function
+    """Translate everything that boto3 raises inside the block into one of the errors of `ingest.ports.store`.
+
+    A class, since a generator takes several times as long, and this is done for each request and each read.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ClientError):
+            raise _answered(error) from error
+        if isinstance(error, BotoCoreError):
+            raise _failed(error) from error
+        if isinstance(error, ResponseParserError):
+            raise not_a_store() from error
 
 
 @contextmanager

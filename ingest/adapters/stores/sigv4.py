@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_SHA256 = hashlib.sha256().hexdigest()
 _TERMINATOR = "aws4_request"
+_SPACES = re.compile(r"\s\s|:\s|[^\S\n]\n|[\t\v\f\r]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +55,19 @@ class Signer:
     region: str
     service: str = "s3"
     _derived: tuple[tuple[str, str], bytes] = field(default=(("", ""), b""))
+    _last_moment: tuple[int, str] = field(default=(-1, ""))
 
     def sign(self, request: Request, credentials: Credentials, seconds: float) -> dict[str, str]:
         """Return the headers of a request, with those of the signature; `seconds` is the time since 1970."""
-        moment = strftime("%Y%m%dT%H%M%SZ", gmtime(seconds))
+        moment = self._moment(int(seconds))
         signed = {**request.headers, "x-amz-content-sha256": request.payload_sha256, "x-amz-date": moment}
         if credentials.token:
             signed["x-amz-security-token"] = credentials.token
         names = sorted(signed)
         listed = ";".join(names)
-        # Runs of spaces count as one, and those at the ends not at all.
-        lines = "".join(f"{name}:{' '.join(signed[name].split())}\n" for name in names)
+        lines = "".join([f"{name}:{signed[name]}\n" for name in names])
+        if _SPACES.search(lines):  # runs of spaces count as one, and those at the ends not at all
+            lines = "".join([f"{name}:{' '.join(signed[name].split())}\n" for name in names])
         canonical = f"{request.method}\n{request.path}\n\n{lines}\n{listed}\n{request.payload_sha256}"
         scope = f"{moment[:8]}/{self.region}/{self.service}/{_TERMINATOR}"
         text = f"{ALGORITHM}\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
@@ -72,6 +76,12 @@ class Signer:
             f"{ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
         )
         return signed
+
+    def _moment(self, second: int) -> str:
+        last = self._last_moment  # read once: another thread may replace it
+        if last[0] != second:
+            last = self._last_moment = second, strftime("%Y%m%dT%H%M%SZ", gmtime(second))
+        return last[1]
 
     def _key(self, secret: str, day: str) -> bytes:
         derived = self._derived  # read once: another thread may replace it
