@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
     from ingest.usecases.deliver.stage import RelayStage
+    from ingest.usecases.handover import HandOver
     from ingest.usecases.poll.stage import PollOutcome, PollStage
     from ingest.usecases.process.stage import ProcessStage
     from ingest.usecases.recover.watermark import DeliveryWatermark
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 PARALLEL_MAILBOXES = 32
 PARALLEL_MESSAGES = 2
+# Raw mail in memory that was fetched and is not processed yet; the rest is read from the store.
+HANDOVER_BYTES = 32 * 2**20
 # Seconds between two looks whether another process still holds claims.
 LOOK_EVERY = 0.2
 
@@ -85,6 +88,7 @@ class Drain:
     relay: RelayStage
     watermark: DeliveryWatermark
     now: Callable[[], datetime]
+    handover: HandOver
 
     def run(self, schedule: Schedule, stop: Callable[[], bool]) -> DrainReport:
         """Poll every mailbox until a poll brings nothing more, process all that is pending, deliver all events.
@@ -93,8 +97,9 @@ class Drain:
         """
         started = time.monotonic()
         self.ticker.tick(schedule)
-        outcomes = self._poll_all(schedule, stop)
-        processed = self._process_all(stop)
+        with self.handover.open(HANDOVER_BYTES):
+            outcomes = self._poll_all(schedule, stop)
+            processed = self._process_all(stop)
         events = self._deliver_all(schedule, stop)
         self.watermark.write_if_due(schedule.configured, schedule.sinks, self.now().timestamp())
         failed = Counter(failure.message.mailbox for failure in self.ledger.failed_messages())

@@ -21,6 +21,7 @@ from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.backpressure import POLL_SHARE, MemoryPressure, process_share
 from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.deliver.stage import RelayStage
+from ingest.usecases.handover import HandOver
 from ingest.usecases.poll.archive import Archive
 from ingest.usecases.poll.deletions import Deletions
 from ingest.usecases.poll.fetch import Fetcher
@@ -78,6 +79,7 @@ class Runtime:
         poll_threads: how many mailboxes this process polls at once, to be shared by their servers; None: not limited.
         poll_share: share of the ledger's memory at which polling stops.
         open_tracer: called once, when the first span is about to begin.
+        handover: hands raw mail from the poller to the processor, where `drain` runs both.
     """
 
     ledger: Ledger
@@ -106,6 +108,7 @@ class Runtime:
     upload_threads: int = UPLOAD_THREADS
     poll_threads: int | None = None
     poll_share: float = POLL_SHARE
+    handover: HandOver = field(default_factory=HandOver)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _tracer: Tracer | None = None
 
@@ -152,7 +155,7 @@ class Runtime:
     def fetcher(self) -> Fetcher:
         """Fetches, archives and registers messages."""
         return Fetcher(
-            archive=Archive(self.store, self.layout, self.watermark.cached(self.monotonic)),
+            archive=Archive(self.store, self.layout, self.watermark.cached(self.monotonic), self.handover),
             ledger=self.ledger,
             events=self.events,
             wakeups=self.wakeups,
@@ -215,6 +218,7 @@ class Runtime:
             extra_fields=self.extra_fields,
             limits=self.mime_limits,
             invoice_fields=self.invoice_fields,
+            handover=self.handover,
         )
 
     @cached_property
@@ -265,6 +269,7 @@ class Runtime:
             relay=self.relay_stage,
             watermark=self.watermark,
             now=self.now,
+            handover=self.handover,
         )
 
     @cached_property

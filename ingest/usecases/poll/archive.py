@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ingest.domain import keys
@@ -11,6 +11,7 @@ from ingest.domain.seen import StoredAt
 from ingest.errors import ObjectExistsError, StoreCorruptError
 from ingest.mime import received_at
 from ingest.ports.seen import Registration
+from ingest.usecases.handover import HandOver
 from ingest.usecases.recover.republish import event_from_manifest
 from ingest.usecases.spool import Spool
 from ingest.usecases.tombstones import is_tombstone
@@ -35,11 +36,13 @@ class Archive:
 
     Attributes:
         watermark: returns the delivery watermark (seconds since 1970): the events of older manifests are confirmed.
+        handover: gets a copy of what is to be processed.
     """
 
     store: Store
     layout: Layout
     watermark: Callable[[], float]
+    handover: HandOver = field(default_factory=HandOver)
 
     def whole(
         self, mailbox: Mailbox, row: IdentifiedRow, spool: Spool, first_seen: datetime, *, may_be_cut: bool = False
@@ -61,6 +64,8 @@ class Archive:
         """
         try:
             registration = self._store(mailbox, row, spool, first_seen, keys.RAW)
+            if registration.message is not None:
+                self.handover.keep(registration.message.source, spool)
         finally:
             spool.close()
         return _unproven(registration) if may_be_cut else registration

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,6 +24,7 @@ from ingest.mime.automatic import ReportParts
 from ingest.mime.defects import Defect
 from ingest.mime.envelope import read_envelope
 from ingest.mime.headers import extra_fields, read_header
+from ingest.usecases.handover import HandOver
 from ingest.usecases.process.assembly import PartAssembler
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.containers import Containers
@@ -54,6 +56,7 @@ class Processor:
         limits: of the MIME parser.
         containers: limits on what is extracted from attachments.
         invoice_fields: whether manifests have the fields of e-invoices.
+        handover: has the raw mail that was fetched in this process just now.
     """
 
     store: Store
@@ -65,6 +68,7 @@ class Processor:
     limits: MimeLimits = field(default_factory=MimeLimits)
     containers: ContainerLimits = field(default_factory=ContainerLimits)
     invoice_fields: bool = True
+    handover: HandOver = field(default_factory=HandOver)
 
     def process(self, message: OpenMessage, confirm: Callable[[], None] = lambda: None) -> Manifest:
         """Parse a stored message, store its parts, write its manifest; returns the manifest.
@@ -126,8 +130,7 @@ class Processor:
         parts = PartAssembler(self.store, message.folder, self.uploads, containers, scans)
         timer = _ParseTimer()
         try:
-            with self.store.open(message.source.key) as raw:
-                chunks = _verified_chunks(raw, message.source)
+            with self._raw(message.source) as chunks:
                 for event in timer.time(parse(timer.exclude(check.pass_through(chunks)), self.limits)):
                     parts.feed(event)
             bodies, attachments = parts.finish()
@@ -150,6 +153,16 @@ class Processor:
                 "scan": scans.summary(attachments),
             }
         )
+
+    @contextmanager
+    def _raw(self, source: ObjectRef) -> Iterator[Iterator[bytes]]:
+        """Open a raw message; at the end of its chunks all of them are verified."""
+        content = self.handover.take(source)
+        if content is not None:
+            yield (content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES))
+            return
+        with self.store.open(source.key) as raw:
+            yield _verified_chunks(raw, source)
 
     def _oversize(self, message: OpenMessage) -> Manifest:
         with self.store.open(message.source.key) as top:
