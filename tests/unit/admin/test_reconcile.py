@@ -197,3 +197,14 @@ def test_progress_of_large_mailboxes_is_reported() -> None:
         ):
             pass
         assert heard == [1000, 2000]
+
+
+def test_reconciling_stops_while_it_waits_for_a_mailbox_and_between_mailboxes() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        fetched(b, 1)
+        b.ledger.mailboxes.claim_one("b", 60)
+        reconciler = Reconciler(b.ledger, b.keeper, b.rebuilder, b.events, patience=60.0)
+        asked = iter([False, False, True])
+        found = reconciler.run(b.mailboxes.values(), lambda: next(asked, True))
+        assert [one.mailbox for one in found] == ["a"]
+        assert list(reconciler.run(b.mailboxes.values(), lambda: True)) == []

@@ -43,11 +43,12 @@ def test_a_message_gets_body_attachment_manifest_and_one_event() -> None:
         assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
 
 
-def test_the_manifest_is_written_after_everything_it_names() -> None:
+@pytest.mark.parametrize("name", ["i.pdf", "body.txt"])
+def test_the_manifest_is_written_after_everything_it_names(name: str) -> None:
     with bench() as b:
         b.maildrops["a"].messages[b"u1"] = mail("1", attachment=b"%PDF")
         b.poll_all()
-        put_fault(b, "i.pdf")
+        put_fault(b, name)
         b.process_stage.run(never)
         assert b.keys("message.json") == []
         assert b.ledger.counts()["events"] == 0
