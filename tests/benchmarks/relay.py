@@ -45,6 +45,8 @@ from workers.wakeups import CeleryWakeups
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from celery import Celery
+
     from ingest.domain.events import Event
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
@@ -65,7 +67,7 @@ class Bench:
 
     ledger: Ledger
     events: EventLog
-    wakeups: Sequence[CeleryWakeups]
+    apps: Sequence[Celery]
     pid: int
 
     def backlog(self, events: Sequence[Event]) -> float:
@@ -76,17 +78,17 @@ class Bench:
             self.events.republish(events[start : start + PUBLISHED_AT_ONCE])
         before = cpu_of(self.pid)
         self.ledger.sinks.release(claim, 0.0)
-        self.wakeups[0].send(Queue.RELAY)
+        CeleryWakeups(self.apps[0]).send(Queue.RELAY)
         return self._used(before, len(events))
 
     def arriving(self, events: Sequence[Event]) -> float:
         """CPU seconds for one event of those that come one by one."""
-        idle = self._idle()
+        idle, senders = self._idle(), [CeleryWakeups(app) for app in self.apps]
         before, started = cpu_of(self.pid), time.monotonic()
         for number, event in enumerate(events):
             time.sleep(max(0.0, started + number / RATE - time.monotonic()))
             self.events.republish([event])
-            self.wakeups[number % SENDERS].send(Queue.RELAY)
+            senders[number % len(senders)].send(Queue.RELAY)
         return self._used(before, len(events)) - idle * (time.monotonic() - started) / len(events)
 
     def _idle(self) -> float:
@@ -181,7 +183,7 @@ def relaying(section: dict[str, Any], folder: Path) -> Iterator[Bench]:
             relay = stack.enter_context(subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **keys}))
         stack.callback(relay.terminate)
         apps = [stack.enter_context(closing(make_app(Broker(valkey.url)))) for _ in range(SENDERS)]
-        bench = Bench(ledger, events, [CeleryWakeups(app) for app in apps], relay.pid)
+        bench = Bench(ledger, events, apps, relay.pid)
         bench.backlog(real_events(20))  # connections, threads and scripts
         yield bench
 
