@@ -53,9 +53,10 @@ class DotFraming:
         return data, used
 
     def _without_dots(self, data: bytes) -> bytes:
-        if data.count(_DOT) != data.count(_STUFFED):
+        without = data.replace(_DOT, b"\r\n")
+        if len(data) - len(without) != data.count(_STUFFED):
             self.unstuffed = True
-        return data.replace(_DOT, b"\r\n")
+        return without
 
 
 def _held_back(buffer: bytes, at: int) -> int:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from ingest.pop3.commands import Command
 
 _LOOK_AHEAD = 64
+_ANSWERS = (b"+OK", b"-ERR")
+# Where lines between answers are not skipped.
+_NOTHING_SKIPPED = FINAL | {State.GREETING, State.SECURING}
+_ENDS = {unstuffed: End(unstuffed) for unstuffed in (False, True)}
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # alert and handshake, TLS 1.x
 
 
@@ -67,8 +71,10 @@ class Pop3Protocol:
 
         After a message this tells a server that does not double leading dots: the rest of its message follows.
         """
+        if self._outstanding and self._buffer.startswith(_ANSWERS, self._at):
+            return True
         begin = self._buffer[self._at : self._at + _LOOK_AHEAD].lstrip(b"\r\n")
-        expected = (b"+OK", b"-ERR") if self._outstanding else (b"-ERR",)
+        expected = _ANSWERS if self._outstanding else (b"-ERR",)
         return any(answer.startswith(begin[: len(answer)]) for answer in expected)
 
     @property
@@ -163,7 +169,7 @@ class Pop3Protocol:
 
         Neither can be mistaken for an answer. The lines are limited, and complete lines only are skipped.
         """
-        if self.state in {State.GREETING, State.SECURING} or self.state in FINAL:
+        if self.state in _NOTHING_SKIPPED:
             return
         while (end := self._buffer.find(b"\r\n", self._at)) >= 0:
             line = self._buffer[self._at : end]
@@ -240,7 +246,7 @@ class Pop3Protocol:
         if not framing.ended:
             return None
         self._framing = self._rows = None
-        return End(framing.unstuffed)
+        return _ENDS[framing.unstuffed]
 
     def _unsolicited(self) -> Event | None:
         """Read a farewell: -ERR may come at any time before a server closes. Anything else is out of step."""

@@ -85,16 +85,22 @@ class Pop3Session(Maildrop):
         The window is refilled when the caller asks for the next message, so a slow caller slows the server down.
         """
         self._read_pending_listing()
-        window = Window(wanted, self._depth)
+        window = Window(wanted, self._depth, self._clock())
         while window:
             began = self._clock()
             batch = window.refill()
-            with self._naming(window.head()), self._naming_last():
+            head = window.head()
+            try:
                 if batch:
                     self._dialogue.send(*[commands.retr(listed.number) for listed in batch])
-                outcome = self._retrieve(window.head(), spool)
-            window.answered()
-            self._observe("retr", self._clock() - began)
+                outcome = self._retrieve(head, spool)
+            except MaildropError as error:
+                self._name_last(error)
+                error.during = error.during or head
+                raise
+            ended = self._clock()
+            window.answered(ended, ok=isinstance(outcome, Fetched))
+            self._observe("retr", ended - began)
             yield outcome
 
     @override
@@ -117,7 +123,7 @@ class Pop3Session(Maildrop):
     def delete(self, listed: Sequence[Listed]) -> list[Listed]:
         """Send DELE for each; return those that the server accepted. They are removed only by `quit`."""
         self._read_pending_listing()
-        window = Window([Listed(row.number, row.unique_id, 0) for row in listed], self._depth)
+        window = Window([Listed(row.number, row.unique_id, 0) for row in listed], self._depth, self._clock())
         accepted: list[Listed] = []
         waiting = iter(listed)
         while window:
@@ -126,10 +132,11 @@ class Pop3Session(Maildrop):
                 if batch := window.refill():
                     self._dialogue.send(*[commands.dele(row.number) for row in batch])
                 row = next(waiting)
-                if self._dialogue.reply().ok:
+                if ok := self._dialogue.reply().ok:
                     accepted.append(row)
-            window.answered()
-            self._observe("dele", self._clock() - began)
+            ended = self._clock()
+            window.answered(ended, ok=ok)
+            self._observe("dele", ended - began)
         self._marked += len(accepted)
         return accepted
 
@@ -223,10 +230,14 @@ class Pop3Session(Maildrop):
         """Add the message read last to the error that says that what followed it is no answer."""
         try:
             yield
-        except MaildropOutOfStepError as error:
+        except MaildropError as error:
+            self._name_last(error)
+            raise
+
+    def _name_last(self, error: MaildropError) -> None:
+        if isinstance(error, MaildropOutOfStepError):
             error.row = error.row or self._last
             error.during = error.during or self._refused  # a refusal in several lines
-            raise
 
     def _pour(self, listed: Listed, write: Callable[[bytes], int]) -> int:
         """Write a message as it arrives; return its size in bytes."""

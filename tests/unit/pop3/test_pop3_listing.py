@@ -119,58 +119,98 @@ def numbers(batch: list[Listed]) -> list[int]:
 
 
 def test_window_is_bounded_by_count_and_refilled_by_the_quarter() -> None:
-    window = Window(rows(*[1] * 20), Depth(commands=8, max_bytes=1000))
+    window = Window(rows(*[1] * 20), Depth(commands=8, most=8, max_bytes=1000), 0.0)
     assert len(window.refill()) == 8
-    window.answered()
+    window.answered(0.0)
     assert window.refill() == []
-    window.answered()
+    window.answered(0.0)
     assert numbers(window.refill()) == [9, 10]
 
 
 def test_window_is_bounded_by_bytes() -> None:
-    window = Window(rows(40, 40, 40, 40, 40), Depth(commands=100, max_bytes=100))
+    window = Window(rows(40, 40, 40, 40, 40), Depth(commands=100, max_bytes=100), 0.0)
     assert numbers(window.refill()) == [1, 2]
-    window.answered()
+    window.answered(0.0)
     assert numbers(window.refill()) == [3]
 
 
 def test_two_large_messages_are_always_outstanding() -> None:
-    window = Window(rows(500, None, 500, 1), Depth(commands=100, max_bytes=100))
+    window = Window(rows(500, None, 500, 1), Depth(commands=100, max_bytes=100), 0.0)
     assert numbers(window.refill()) == [1, 2]
-    window.answered()
+    window.answered(0.0)
     assert numbers(window.refill()) == [3]
 
 
 def test_message_of_unknown_size_takes_up_the_whole_window() -> None:
-    window = Window(rows(None, 1, 1, 1), Depth(commands=100, max_bytes=100))
+    window = Window(rows(None, 1, 1, 1), Depth(commands=100, max_bytes=100), 0.0)
     assert numbers(window.refill()) == [1, 2]
-    window.answered()
+    window.answered(0.0)
     assert numbers(window.refill()) == [3, 4]
 
 
 def test_in_lockstep_one_command_is_outstanding() -> None:
-    window = Window(rows(1, None, 1), LOCKSTEP)
+    window = Window(rows(1, None, 1), LOCKSTEP, 0.0)
     for number in (1, 2, 3):
         assert numbers(window.refill()) == [number]
         assert window.refill() == []
         assert window.head().number == number
-        window.answered()
+        window.answered(0.0)
     assert not window
+
+
+def outstanding(window: Window, answers: int, *, now: float, ok: bool = True) -> int:
+    """Answer so many commands, and return how many are outstanding after that."""
+    for _ in range(answers):
+        window.refill()
+        window.answered(now, ok=ok)
+    window.refill()
+    return len(window._sent)
+
+
+def test_window_grows_while_the_server_keeps_up() -> None:
+    window = Window(rows(*[1] * 1000), Depth(commands=8, most=100, max_bytes=1000), 0.0)
+    assert outstanding(window, 8, now=0.1) == 32
+    assert outstanding(window, 32, now=0.2) == 100
+    assert outstanding(window, 100, now=0.3) == 100
+
+
+def test_window_does_not_grow_while_the_server_is_slow() -> None:
+    window = Window(rows(*[1] * 1000), Depth(commands=8, most=100, max_bytes=1000), 0.0)
+    assert outstanding(window, 8, now=5.0) == 8
+    assert outstanding(window, 8, now=5.1) == 32
+
+
+def test_window_shrinks_to_its_first_size_when_a_command_is_refused() -> None:
+    window = Window(rows(*[1] * 1000), Depth(commands=8, most=100, max_bytes=1000), 0.0)
+    assert outstanding(window, 8, now=0.0) == 32
+    assert outstanding(window, 1, now=0.0, ok=False) == 31
+    assert [outstanding(window, 1, now=float(second)) for second in range(25)][-1] == 8
+
+
+def test_window_that_has_grown_is_still_bounded_by_bytes() -> None:
+    window = Window(rows(*[1] * 8, *[50] * 100), Depth(commands=8, most=100, max_bytes=1000), 0.0)
+    assert outstanding(window, 8, now=0.0) == 20
 
 
 @given(
     st.lists(st.one_of(st.none(), st.integers(0, 50)), max_size=60),
     st.integers(1, 10),
     st.integers(1, 100),
+    st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 1.0])), min_size=60, max_size=60),
 )
-def test_every_message_is_asked_for_once_and_in_order(sizes: list[int | None], depth: int, size: int) -> None:
-    window = Window(rows(*sizes), Depth(depth, size))
+def test_every_message_is_asked_for_once_and_in_order(
+    sizes: list[int | None], depth: int, size: int, answers: list[tuple[bool, float]]
+) -> None:
+    most, now = 3 * depth, 0.0
+    window = Window(rows(*sizes), Depth(depth, most, size), 0.0)
     asked: list[int] = []
     answered = 0
     while window:
         asked += numbers(window.refill())
-        assert answered < len(asked) <= answered + depth
+        assert answered < len(asked) <= answered + most
         assert window.head().number == answered + 1
-        window.answered()
+        ok, waited = answers[answered]
+        now += waited
+        window.answered(now, ok=ok)
         answered += 1
     assert asked == list(range(1, len(sizes) + 1))
