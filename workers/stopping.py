@@ -20,7 +20,7 @@ class StopFlag:
         self._event.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the worker to be asked to stop, for so long at most; return whether it was."""
+        """Wait until the worker is asked to stop, at most this many seconds; return whether it was."""
         return bool(self._event.wait(seconds))
 
     def asked(self) -> bool:

@@ -111,7 +111,7 @@ class TimedBody:
 
 
 def limit_requests(client: Any, seconds: float) -> None:
-    """Give every request of a boto3 client a deadline: so many seconds for each piece, and for the answer's head.
+    """Give every request of a boto3 client a deadline: this many seconds for each piece, and for the answer's head.
 
     botocore has no option for it, so this replaces the connection pools of the client's session.
     """

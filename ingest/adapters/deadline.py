@@ -178,7 +178,7 @@ class _Watch:
                 now = time.monotonic()
                 over = {deadline for deadline in self._running if deadline.until <= now and not deadline.over}
                 if not over:
-                    # A suspended deadline that goes on tells nobody, so look now and then.
+                    # A suspended deadline that is resumed does not wake this thread, so look now and then.
                     self._next = min((one.until for one in self._running if not one.over), default=math.inf)
                     self._next = min(self._next, now + _LOOK_SECONDS) if self._running else math.inf
                     self._changed.wait(None if math.isinf(self._next) else max(0.0, self._next - now))
@@ -212,7 +212,7 @@ def suspended() -> Iterator[None]:
 
 
 def limited(seconds: float) -> AbstractContextManager[RequestDeadline]:
-    """Give the requests in the `with` block so many seconds for each piece, unless they have a deadline already."""
+    """Give the requests in the `with` block this many seconds for each piece, unless they have a deadline already."""
     if (current := running_deadline()) is not None:
         current.restart()
         return contextlib.nullcontext(current)

@@ -29,7 +29,7 @@ def disabled(schedule: WorkSet, sinks: Iterable[str]) -> list[str]:
     Raises:
         LedgerUnavailableError: the ledger does not answer.
     """
-    # Every other pause is shorter than half of this one.
+    # Any other pause is shorter than half of this one.
     return [sink for sink in sinks if (schedule.due_in(sink) or 0.0) > DISABLED_PAUSE / 2]
 
 

@@ -118,7 +118,7 @@ def _decompressed(data: bytes) -> bytes:
 
 
 def _copy(out: bytearray, back: int, length: int) -> None:
-    """Repeat what is so many bytes back; the bytes it writes may be among those it reads."""
+    """Repeat bytes from this many bytes back; the bytes that are written may be among those that are read."""
     start = len(out) - back
     if start < 0:  # a part of the window that was never written
         out += bytes(length)

@@ -30,7 +30,7 @@ _LINES = 8  # of a text, whose words show what it is
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PLAIN_TYPES = ("text/", "message/")
 _PLAIN_SUFFIXES = ("/xml", "+xml", "/json", "+json", "/edifact")
-_SHARE = 20  # one of so many bytes outside the alphabet is more than damage
+_SHARE = 20  # one byte in this many outside the alphabet is more than damage
 _HEX = {b"%02X" % byte: bytes([byte]) for byte in range(256)}
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ingest.mime.lines import BLANKS
 
 _FIELD = re.compile(rb"^[!-9;-~]{1,76}+[ \t]*+:.*+(?:\n[ \t].*+)*+\n?", re.MULTILINE)
-# A header as it should be, up to its blank line: nothing but fields, no line of blanks, and no delimiter.
+# A well-formed header, up to its blank line: nothing but fields, no line of blanks, and no delimiter.
 CLEAN_HEADER = re.compile(
     rb"(?:(?!--)[!-9;-~]{1,76}+[ \t]*+:.*+\n(?:[ \t]++[^\s\0\xa0\xc2].*+\n)*+)*+(\r?+\n)",
 )
@@ -88,6 +88,6 @@ def header_begin(head: bytes) -> int:
 
 
 def is_ordinary(head: bytes, lines: int) -> bool:
-    """Return whether a header of fields holds no bare CR, and fewer than so many lines, of three bytes at least."""
+    """Return whether a header of fields holds no bare CR, and fewer lines than given, of three bytes at least."""
     crs = head.count(b"\r")
     return (not crs or crs == head.count(b"\r\n")) and (len(head) < 3 * lines or head.count(b"\n") < lines)

@@ -59,7 +59,7 @@ class OutsideText:
         return HELD - len(self.beginning)
 
     def looks_like_content(self, *, preamble: bool) -> bool:
-        """Whether somebody may miss it: hidden fields, or words that are not the usual notice about MIME."""
+        """Whether losing it would matter: hidden fields, or words that are not the usual notice about MIME."""
         if self.holds_fields or self.size > _LONGEST_NOTICE:
             return True
         if preamble and _NOTICE.search(self.beginning):
@@ -134,7 +134,7 @@ class Outside:
         return self.text is not None and not self.text.room and self.is_unmet
 
     def fills(self, size: int) -> bool:
-        """Whether so many more bytes are too many to keep of such a preamble."""
+        """Whether this many more bytes are too many to keep of such a preamble."""
         return self.is_unmet and size > (HELD if self.text is None else self.text.room)
 
     def ends_at(self, found: Delimiter) -> bool:

@@ -1,4 +1,4 @@
-"""What a gathered header announces, and which of its lines are not its own."""
+"""What a gathered header declares, and which of its lines are content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CR_IN_FIELD = re.compile(rb"\r(?![\r\n]|\Z)")
 
 
 class PartHeader(NamedTuple):
-    """What a header announces.
+    """What a header declares.
 
     Attributes:
         fields: all of them.

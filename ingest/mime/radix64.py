@@ -11,7 +11,7 @@ from ingest.mime.defects import Defect
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BLANKS = b"\r\n\t "
 _NOISE = bytes(set(range(256)) - set(_ALPHABET) - {ord("=")})
-# Behind a segment of so many bytes more than whole groups of four; one byte alone is cut off before.
+# Behind a segment of this many bytes more than whole groups of four; one byte alone is cut off before.
 _PADDING = (b"", b"", b"==", b"=")
 # From this size on, checking for lines of equal length pays off.
 _MANY_LINES = 4096

@@ -227,7 +227,7 @@ class Scanner:
         return end
 
     def _end_header(self, ended: HeaderEnd, events: list[MimeEvent]) -> int:
-        """Begin what a gathered header announces; return where to go on."""
+        """Begin what a gathered header declares; return where to go on."""
         fields, entities, defects, rest = self._header_parser.parse(ended, root=self._header is None)
         if self._header is None:
             self._header = b"" if self._nesting else fields

@@ -93,7 +93,7 @@ class _UserPass:
         raise sasl.unexpected_challenge("PASS")
 
     def accepted(self) -> None:
-        """As it should be."""
+        """Do nothing: these logins have nothing to verify."""
 
 
 class _Apop:
@@ -119,7 +119,7 @@ class _Apop:
         raise sasl.unexpected_challenge("APOP")
 
     def accepted(self) -> None:
-        """As it should be."""
+        """Do nothing: these logins have nothing to verify."""
 
 
 class _Sasl:

@@ -59,7 +59,7 @@ class Plain:
         raise unexpected_challenge(self.name)
 
     def accepted(self) -> None:
-        """As it should be."""
+        """Do nothing: PLAIN has nothing to verify."""
 
 
 class Login:

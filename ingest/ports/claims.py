@@ -89,7 +89,7 @@ class WorkSet(Protocol):
     def begin_attempt(self, claim: Claim) -> bool:
         """Count an attempt, also if the claim then expires; return False, and count nothing, if the claim is stale.
 
-        A claim alone is no attempt: a worker that dies may hold claims on items that it had not come to.
+        A claim alone is no attempt: a worker that dies may hold claims on items that it had not begun.
         """
         ...
 

@@ -137,5 +137,5 @@ class StatusRecords(Protocol):
         ...
 
     def memory(self) -> Memory | None:
-        """How full the server is; None if it does not tell."""
+        """How full the server is; None if it is not known."""
         ...

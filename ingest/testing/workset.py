@@ -151,7 +151,7 @@ class MemoryWorkSet(WorkSet):
             return self.holds(claim) and self._items[claim.id].at > self._now()
 
     def move_back(self, seconds: float) -> None:
-        """Move all times to come, after the clock was set back by so much."""
+        """Move all future times back, after the clock was set back by this many seconds."""
         with self._lock:
             now = self._now()
             for item in self._items.values():

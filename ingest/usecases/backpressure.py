@@ -24,9 +24,9 @@ log = get_logger()
 
 # The default share of the ledger's memory at which polling stops.
 POLL_SHARE = 0.8
-# Work starts again below so much of the share, so that it does not stop and start all the time.
+# Work resumes below this fraction of the share, so that it does not stop and resume all the time.
 RESUMED_BELOW = 0.95
-# Seconds between two looks at the memory.
+# Seconds between two checks of the memory.
 LOOK_EVERY = 1.0
 
 
@@ -45,7 +45,7 @@ class MemoryPressure:
 
         Args:
             ledger: where memory is needed.
-            share: of its memory, from 0 to 1, at which the work stops.
+            share: the share of its memory, from 0 to 1, at which the work stops.
             work: named in the log when it stops and starts; nothing is logged without a name.
             monotonic: seconds that only grow.
         """
@@ -58,12 +58,12 @@ class MemoryPressure:
         self._high = False
 
     def high(self) -> bool:
-        """Return whether the work is to stop. A ledger without a limit, or that does not tell, never stops it."""
+        """Return whether the work is to stop. A ledger without a known limit of memory never stops it."""
         with self._lock:
             now = self._monotonic()
             if self._looked is None or now - self._looked >= LOOK_EVERY:
                 self._looked = now
-                with suppress(LedgerUnavailableError):  # whoever works finds out, and reports it
+                with suppress(LedgerUnavailableError):  # the work itself fails, and reports the error
                     self.update(self._ledger.memory())
             return self._high
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ingest.ports.claims import Claim, WorkSet
 
-# Messages that a processor claims at once; the scheduler sends one wake-up for so many.
+# Messages that a processor claims at once; the scheduler sends one wake-up for this many.
 MESSAGES_PER_CLAIM = 4
 
 
@@ -59,7 +59,7 @@ def work_off(
 class Lease:
     """A claim that is kept renewed until `ends`, and no longer than `patience` seconds after the last progress.
 
-    Times are of the monotonic clock, which nobody can set.
+    Times are those of the monotonic clock.
     """
 
     work: WorkSet
@@ -85,7 +85,7 @@ class Lease:
         self.advanced = self.monotonic()
 
     def end_within(self, seconds: float) -> None:
-        """Let the lease end so many seconds from now, whatever progress is made."""
+        """Let the lease end this many seconds from now, whatever progress is made."""
         self.ends = min(self.ends, self.monotonic() + seconds)
 
     @property

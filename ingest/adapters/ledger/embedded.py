@@ -164,7 +164,7 @@ class EmbeddedLedger:
             self._lock = None
 
     def _mark_closed(self) -> None:
-        """Leave word that the server is ended in order, so that the next one's data is known to be complete."""
+        """Record that the server is stopped in order, so that the next one's data is known to be complete."""
         with _asking(self.socket) as client, suppress(RedisError):
             run = client.info("server")["run_id"]
             for key in client.scan_iter(Names("*").incarnation, count=1_000):
@@ -229,7 +229,7 @@ class EmbeddedLedger:
     def _watch(self, pid: int) -> None:
         """Have the server ended if this process dies without doing so."""
         self._dismiss_watchdog()
-        with suppress(OSError):  # a machine without a shell goes without
+        with suppress(OSError):  # a machine without a shell has no watchdog
             self._watchdog = subprocess.Popen(  # noqa: S603 - a command of our own
                 ["/bin/sh", "-c", _WATCHDOG, "mailhaul-ledger-watchdog", str(pid)],
                 stdin=subprocess.PIPE,

@@ -124,7 +124,7 @@ class Delivery:
         for entry, outcome in zip(entries, outcomes, strict=True):
             event_id = entry.event.id
             if outcome.verdict is Verdict.UNAVAILABLE:
-                # A sink that names a time speaks of itself, not of the event.
+                # A sink that asks for a pause is busy itself: the event is not at fault.
                 if outcome.attempted and outcome.retry_after is None:
                     self.refusals[event_id] = self.refusals.get(event_id, 0) + 1
             elif outcome.verdict is not Verdict.GONE:
@@ -151,7 +151,7 @@ class Delivery:
             return False
         for suspect in suspects:
             if suspect.event.id not in self.refusals:
-                continue  # it was the other one that the sink took
+                continue  # the sink took this one meanwhile
             (outcome,) = self._deliver([suspect])
             if outcome.verdict is Verdict.UNAVAILABLE and outcome.attempted:
                 outcome = replace(outcome, verdict=Verdict.REJECTED)

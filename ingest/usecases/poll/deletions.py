@@ -125,7 +125,7 @@ class Deletions:
     def _confirmed(
         self, session: Maildrop, poll: PollInput, progress: PollProgress, proven: list[DoneMessage]
     ) -> list[DoneMessage]:
-        """Return the messages that are surely those which are stored.
+        """Return the messages that are certainly the stored ones.
 
         A ledger that lost data may have a record again that was forgotten when the server confirmed the deletion.
         Another message may have the unique-id and the size by now. So the header (TOP) has to be the stored one;

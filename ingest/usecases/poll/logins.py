@@ -107,7 +107,7 @@ class Logins:
             self.ledger.put_last_login(mailbox, replace(last, refused=last.refused + 1))
             refusal = Refusal(last.salt, last.check, worked=last.at, until=until)
             self.ledger.put_refusal(mailbox, refusal, pause)
-        except (ConfigError, LedgerUnavailableError):  # a secret or the ledger has gone meanwhile
+        except (ConfigError, LedgerUnavailableError):  # a secret or the ledger is unavailable now
             return error
         words = f"{error} The same credentials worked {_minutes(now - last.at)} ago: {_again(until - now)}"
         return CredentialsDoubtedError(words, last.at, until)
@@ -117,7 +117,7 @@ class Logins:
         salt = secrets.token_hex(8)
         try:
             self.ledger.put_refusal(mailbox, Refusal(salt, check_of(salt, self.fingerprint(mailbox))), seconds)
-        except (ConfigError, LedgerUnavailableError):  # as above
+        except (ConfigError, LedgerUnavailableError):  # for the same reason
             log.warning("poll.refusal_not_kept", mailbox=mailbox)
 
     def worked(self, mailbox: str) -> LastLogin | None:

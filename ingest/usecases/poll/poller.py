@@ -61,11 +61,11 @@ log = get_logger()
 # Sessions in one poll. Another session is opened to go on without a message that ended the one before, to try such
 # messages at last, or to send one command at a time where the announced pipelining does not work.
 SESSIONS_PER_POLL = 4
-# A claim on a mailbox is not renewed after so many seconds without progress (bytes, a registration, a step of a
+# A claim on a mailbox is not renewed after this many seconds without progress (bytes, a registration, a step of a
 # rebuild), nor when all sessions have taken as long as they may and what is left to upload this long: another worker
 # polls the mailbox then, and the ledger rejects what this one still commits.
 PATIENCE = 600.0
-# A seen set is rewritten when more messages are gone from the server than so many times those that are listed.
+# A seen set is rewritten when the messages that are gone from the server outnumber the listed ones by this factor.
 GENERATIONS = 3
 SMALL_MAILBOX = 100
 
@@ -130,7 +130,7 @@ class Poller:
             ):
                 seen = self.ledger.seen(mailbox.id)
                 poll = self._input(mailbox, lease, stop, span, seen)
-                # The rebuild before has no end but by its progress: it starts over when it is interrupted.
+                # A rebuild has no limit of time, only of time without progress: an interrupted one starts over.
                 lease.end_within(SESSIONS_PER_POLL * mailbox.deadlines.poll + PATIENCE)
                 progress = PollProgress(poll)
                 self._poll(poll, progress)
@@ -156,7 +156,7 @@ class Poller:
             self.rebuilder.rebuild(mailbox, lease, in_stream=StreamIds(self.events).read)
 
     def _input(self, mailbox: Mailbox, lease: Lease, stop: Callable[[], bool], span: Span, seen: Seen) -> PollInput:
-        """Return what the poll works with; a mailbox that the ledger does not know is rebuilt first."""
+        """Return the input of the poll; a mailbox that the ledger does not know is rebuilt first."""
         now = self.now().timestamp()
         republished: frozenset[str] = frozenset()
         if not seen.known:
@@ -243,7 +243,7 @@ class Poller:
             self.ledger.put_troubled(poll.mailbox.id, troubled)
 
     def _distrust(self, poll: PollInput, progress: PollProgress, row: Row) -> None:
-        """Take back the registration of a message behind which something came that is no answer: it may be cut.
+        """Withdraw the registration of a message that was followed by something that is no answer: it may be cut.
 
         It is fetched once more; if that happens again, it stays on the server and is left alone.
         """

@@ -34,7 +34,7 @@ _RESET_TOLERANCE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class PollInput:
-    """What a poll works with; it does not change while the poll runs.
+    """The input of a poll; it does not change while the poll runs.
 
     Attributes:
         mailbox: the mailbox to poll.
@@ -150,7 +150,7 @@ class PollProgress:
         return result
 
     def refused_by_server(self, refused: NotFetched) -> None:
-        """Count a message that the server listed and did not hand out."""
+        """Count a message that the server listed and refused to send."""
         self._count(failed=1)
         row = self.identified(refused.listed)
         if self._alone:
@@ -168,7 +168,7 @@ class PollProgress:
         self._left_unfetched = True
 
     def ended_session(self, row: Row, error: MaildropError) -> TroubledMessage:
-        """Remember a message while whose answer was due the session ended; returns its entry."""
+        """Remember the message whose answer was due when the session ended; returns its entry."""
         identified = self.identified(row)
         if self._alone:
             self._troubled.tried_alone(identified)
@@ -242,7 +242,7 @@ class PollProgress:
         return not self._stopped and not self._refused_by_store
 
     def store_refuses_all(self, refusals: int = 1) -> bool:
-        """Whether the store has refused at least so many messages and taken none."""
+        """Whether the store has refused at least this many messages and taken none."""
         return self._refused_by_store >= refusals and not self._counts.registered
 
     def new_rows(self) -> list[Listed]:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from ingest.domain.mailbox import Mailbox
 
 # A server is slow if its polls take this many seconds on average, or if a tenth of the threads has been busy with it
-# for so long.
+# for that long.
 SLOW_SECONDS = 10.0
 # What one poll adds to that average at most, so that a server that has recovered does not stay slow.
 LONGEST_COUNTED = 60.0
 # The weight of the last poll in that average.
 WEIGHT = 0.2
-# One thread of so many is reserved for servers that have none.
+# One thread in this many is reserved for servers that have none.
 RESERVED_OF = 10
 # The bounds of the pause until a deferred mailbox is tried again, in seconds.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0

@@ -1,7 +1,7 @@
 """The account that a poll keeps of single messages with trouble, so that one message never delays the others.
 
 A message that ended a session is tried last, in a session of its own. After some endings it is postponed: polls try
-it with growing pauses. A message that turned out to be larger than listed is taken by TOP at once.
+it with growing pauses. If a message turns out to be larger than listed, its header is fetched instead (TOP), at once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from ingest.ports.maildrop import Listed
     from ingest.usecases.poll.identity import IdentifiedRow
 
-# Messages that are remembered per mailbox; of more, those with the most trouble.
+# How many messages are remembered per mailbox; if there are more, those that have failed most often.
 REMEMBERED = 100
 _UNIQUE_ID_CHARS, _WORDS_CHARS = 100, 300
-# A due time further away than the longest pause is the work of a clock that has stepped back.
+# A due time further away than the longest pause was computed before the clock was set back.
 _FURTHEST = POSTPONED_BACKOFF.cap * (1 + POSTPONED_BACKOFF.jitter)
 
 
@@ -37,7 +37,7 @@ class TroubledAccount:
         self._now = now
         self._messages = {bytes.fromhex(message.digest): message for message in known}
         self._known = dict(self._messages)
-        self._unidentified: set[bytes] = set()  # ids that mean nothing in another poll
+        self._unidentified: set[bytes] = set()  # ids that are valid in this poll only
         self._tried_alone: set[bytes] = set()
 
     def note(self, row: IdentifiedRow, trouble: Trouble, code: str, words: str) -> TroubledMessage:
