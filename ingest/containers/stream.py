@@ -25,6 +25,7 @@ class FileEnd(NamedTuple):
         defects: of the file.
         body: for a text of the message that the container is, and not a file in it, its kind.
         charset: the label of the charset of such a text.
+        location: its path inside the container, if it is in a folder there.
     """
 
     filename: str | None = None
@@ -33,6 +34,7 @@ class FileEnd(NamedTuple):
     defects: frozenset[Defect] = frozenset()
     body: BodyKind | None = None
     charset: str | None = None
+    location: str | None = None
 
 
 # What a reader yields: the bytes of a file in pieces, then its end, then the next file.

@@ -1,4 +1,4 @@
-"""Extract files from attachments that are containers (TNEF, CMS, PDF), within limits, and recognise e-invoices.
+"""Extract files from attachments that are containers (ZIP, TNEF, CMS, PDF), within limits, and recognise e-invoices.
 
 A container is read from its spool, before it is stored. It is stored in any case: an error while reading it only
 affects what is extracted from it, and is reported as a defect.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from structlog import get_logger
 
+from ingest.containers.archive import ZIP, read_zip
 from ingest.containers.cms import HEAD_BYTES, kind_of, read_signed
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.outlook import MESSAGE_HEAD_BYTES, OLE, OUTLOOK_MESSAGE, MessageFiles, is_message_file
@@ -148,8 +149,8 @@ class Containers:
         # The parser has found parts in it already, and the paths of other parts would be the same.
         if part.head.path in self._parents:
             return None
-        if part.detected == TNEF:
-            return self._open_container(part, lambda budget: _files(part, read_tnef, budget))
+        if part.detected in (TNEF, ZIP):
+            return self._open_container(part, self._archive(part))
         if part.detected == "application/pdf":
             return self._pdf(part)
         if part.detected == _MESSAGE_TYPE and part.head.role != "message":
@@ -260,6 +261,12 @@ class Containers:
             part.encrypted = found.encrypted
             part.defects += codes(found.defects)
 
+    def _archive(self, part: Part) -> Callable[[ContainerBudget], Generator[Part]]:
+        """Return what reads a container of many files."""
+        if part.detected == TNEF:
+            return lambda budget: _files(part, read_tnef, budget)
+        return lambda budget: _zip_files(part, budget)
+
     def _message_files(self, part: Part, budget: ContainerBudget) -> Generator[Part]:
         part.head = part.head._replace(role="message")
         part.detected = OUTLOOK_MESSAGE
@@ -296,6 +303,15 @@ def _files(
         part.defects += codes(defects)
 
 
+def _zip_files(part: Part, budget: ContainerBudget) -> Generator[Part]:
+    defects: set[Defect] = set()
+    try:
+        yield from _as_parts(part, read_zip(part.spool.reader(), defects), budget)
+    finally:
+        part.defects += codes(defects)
+        part.encrypted = Defect.ARCHIVE_PASSWORD in defects
+
+
 def _as_parts(
     part: Part, events: Iterable[FileEvent], budget: ContainerBudget, filename: str | None = None
 ) -> Generator[Part]:
@@ -326,7 +342,7 @@ def _complete(part: Part, path: str, spool: Spool, event: FileEnd, filename: str
     if event.body is not None:
         text = PartBegun(path, part.head.path, event.body, event.declared_type, event.charset)
         return Part(text, spool, part.level + 1, own=part.own, is_fallback=True)
-    about = event.declared_type, None, event.filename or filename, None, event.content_id
+    about = event.declared_type, None, event.filename or filename, None, event.content_id, event.location
     whole = Part(PartBegun(path, part.head.path, "embedded", *about), spool, part.level + 1)
     whole.defects += codes(event.defects)
     return whole

@@ -1,0 +1,143 @@
+"""Read ZIP archives: the files that their central directory lists, one after another, in pieces.
+
+The standard library's reader is used within limits of our own. Before it reads the directory, the size of that is
+looked up; of the compression methods only those are read whose memory is bounded; names are decoded here, since most
+archives of business software are in the code page of the machine that made them.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zlib
+from typing import TYPE_CHECKING, BinaryIO
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from ingest.containers.stream import FileEnd
+from ingest.mime.charsets import detect_charset, is_utf8
+from ingest.mime.defects import Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ingest.containers.stream import FileEvent
+
+ZIP = "application/zip"
+
+# Some 20,000 entries. The directory of a bomb can be as large as the archive, and each entry takes a KiB of memory.
+_DIRECTORY_BYTES = 2**20
+_END = struct.Struct("<4s4H2LH")  # end of central directory (APPNOTE section 4.3.16)
+_END_MARK, _END_64_MARK = b"PK\5\6", b"PK\6\6"
+_END_64 = struct.Struct("<4s36xQ8x")  # the one of ZIP64 (section 4.3.14): its mark, and the size of the directory
+_LOCATOR_64_BYTES = 20
+_END_BYTES = _END.size + 65_535 + _LOCATOR_64_BYTES + _END_64.size  # with the longest comment
+_PIECE = 65_536
+_METHODS = frozenset({ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2})  # LZMA declares how much memory it takes
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # flags (APPNOTE section 4.4.4)
+_UNIX = 3  # made by
+_UNICODE_PATH = 0x7075  # extra field with the name in UTF-8 (APPNOTE section 4.6.9)
+_DOS = "cp850"  # what Windows' own archiver writes in western Europe; cp437 has the same letters, and fewer
+_MAC = "__MACOSX/"  # resource forks, which only macOS can use
+# What damaged or hostile archives raise from the standard library's reader.
+_BROKEN = (BadZipFile, NotImplementedError, EOFError, OSError, ValueError, struct.error, zlib.error, RuntimeError)
+
+
+def read_zip(file: BinaryIO, defects: set[Defect]) -> Iterator[FileEvent]:
+    """Yield the files of a ZIP archive: their bytes in pieces, then their end.
+
+    A file that is damaged ends with what could be read of it. Files with a password, and those compressed in an
+    unusual way, stay inside.
+
+    Args:
+        file: the archive, seekable; it stays open.
+        defects: grows.
+    """
+    if not _is_small(file):
+        defects.add(Defect.CONTAINER_LIMIT)
+        return
+    try:
+        archive = ZipFile(file)
+    except _BROKEN:
+        defects.add(Defect.CONTAINER_BROKEN)
+        return
+    with archive:
+        entries = [entry for entry in archive.infolist() if not _is_skipped(entry)]
+        for entry, path in zip(entries, _paths(entries), strict=True):
+            if entry.flag_bits & _ENCRYPTED:
+                defects.add(Defect.ARCHIVE_PASSWORD)
+            elif entry.compress_type not in _METHODS:
+                defects.add(Defect.CONTAINER_BROKEN)
+            else:
+                yield from _file(archive, entry, path)
+
+
+def _file(archive: ZipFile, entry: ZipInfo, path: str) -> Iterator[FileEvent]:
+    broken = frozenset[Defect]()
+    try:
+        with archive.open(entry) as content:
+            while piece := content.read(_PIECE):
+                yield piece
+    except _BROKEN:
+        broken = frozenset({Defect.CONTAINER_BROKEN})
+    folder, _, name = path.rpartition("/")
+    yield FileEnd(name or None, defects=broken, location=path if folder else None)
+
+
+def _is_small(file: BinaryIO) -> bool:
+    """Whether the directory is small enough to be read; an archive without one is left to the reader to refuse."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END_BYTES))
+    tail = file.read(_END_BYTES)
+    # The reader looks for the record in these two places, in this order.
+    at = len(tail) - _END.size
+    if at < 0 or tail[at : at + 4] != _END_MARK or tail[-2:] != b"\0\0":
+        at = tail.rfind(_END_MARK)
+    if at < 0 or len(tail) - at < _END.size:
+        return True
+    directory_bytes: int = _END.unpack_from(tail, at)[5]
+    large = at - _LOCATOR_64_BYTES - _END_64.size
+    if large >= 0 and tail[large : large + 4] == _END_64_MARK:
+        directory_bytes = _END_64.unpack_from(tail, large)[1]
+    return directory_bytes <= _DIRECTORY_BYTES
+
+
+def _is_skipped(entry: ZipInfo) -> bool:
+    """Whether an entry is no file: a folder, a symbolic link, or what macOS adds for itself."""
+    is_link = entry.create_system == _UNIX and stat.S_ISLNK(entry.external_attr >> 16)
+    return entry.is_dir() or is_link or entry.filename.startswith(_MAC)
+
+
+def _paths(entries: Sequence[ZipInfo]) -> list[str]:
+    """Return the decoded path of each entry, with slashes."""
+    written = [_bytes_of(entry) for entry in entries]
+    undeclared = b"\n".join(raw for raw in written if raw is not None and not is_utf8(raw))
+    codec = detect_charset(undeclared) or _DOS
+    return [
+        (entry.filename if raw is None else raw.decode("utf-8" if is_utf8(raw) else codec, "replace")).replace(
+            "\\", "/"
+        )
+        for entry, raw in zip(entries, written, strict=True)
+    ]
+
+
+def _bytes_of(entry: ZipInfo) -> bytes | None:
+    """Return the name as it was written if its charset is not declared, None if the reader decoded it rightly."""
+    if entry.flag_bits & _UTF8:
+        return None
+    try:
+        written = entry.orig_filename.encode("cp437")  # what the reader takes all others for
+    except UnicodeEncodeError:
+        return None
+    return _unicode_path(entry.extra, zlib.crc32(written)) or written
+
+
+def _unicode_path(extra: bytes, checksum: int) -> bytes | None:
+    """Return the name in UTF-8 of the extra field that Info-ZIP writes, None if there is none for this name."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        data = extra[at + 4 : at + 4 + size]
+        if kind == _UNICODE_PATH and len(data) == size > 5 and struct.unpack_from("<L", data, 1)[0] == checksum:  # noqa: PLR2004
+            return data[5:]
+        at += 4 + size
+    return None
