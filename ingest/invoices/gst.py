@@ -26,8 +26,8 @@ TOKEN = b"eyJ"  # how every JSON Web Token begins: base64 of {"
 _NESTED = 4  # a token in a response in a list
 _SIGNED = ("SignedInvoice", "signedInvoice", "signed_invoice")
 _WRAPPERS = ("Data", "data", "result", "Result", "govt_response", "response")
-# Top-level objects, of which a file that is no invoice has none.
-_MARKS = (b'"Irn"', b'"SignedInvoice"', b'"signedInvoice"', b'"DocDtls"', b'"signed_invoice"')
+# A file without any of these is no invoice, and is not parsed; their quotes may be escaped.
+_MARKS = (b"DocDtls", b"SignedQRCode", *(name.encode() for name in _SIGNED))
 
 PATHS: dict[str, tuple[str, str]] = {
     "number": ("DocDtls", "No"),
@@ -54,8 +54,9 @@ def read(chunks: Iterable[bytes], *, fields: bool) -> Invoice | None:
         data += chunk
         if len(data) > MAX_BYTES:
             return None
-    if data.lstrip().startswith(TOKEN):
-        payload = _payload(data.decode("latin-1").strip())
+    plain = data.removeprefix(b"\xef\xbb\xbf").strip()
+    if plain.startswith(TOKEN):
+        payload = _payload(plain.decode("latin-1"))
         documents = [(payload, True)] if "DocDtls" in payload else []
     else:
         documents = _documents(_loaded(bytes(data))) if any(mark in data for mark in _MARKS) else []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.domain.manifest import Invoice
 from ingest.invoices import edi, gst
-from ingest.invoices.text import decoded, encoding_of
+from ingest.invoices.text import BLANK_BYTES, decoded, encoding_of
 from ingest.invoices.xml import XmlReader, invoice_of
 from ingest.mime.defects import Defect
 
@@ -26,6 +26,7 @@ _NAMES: dict[str, InvoiceFormat] = {
     "order-x.xml": "orderx",
 }
 _NAME_OF_ZUGFERD1 = "ZUGFeRD-invoice.xml"
+_HEAD_BYTES = 4096  # lines of a transport may precede EDI
 _IDOC_FLAT = b"EDI_DC40"  # an IDoc as a flat file begins with its control record
 
 
@@ -43,14 +44,13 @@ def recognise(
     """Recognise an e-invoice by its content, and read its fields. Never raises, whatever the bytes.
 
     Args:
-        chunks: the file, read only as far as it may be an invoice. The first chunk decides whether it may be one, so
-            it should have some KiB.
+        chunks: the file, read only as far as it may be an invoice.
         filename: XML with a name that the hybrid formats prescribe is likely an invoice.
         fields: whether to report the fields.
         max_bytes: how much of the file is read at most.
     """
     source = _Limited(chunks, max_bytes)
-    head = next(source, b"")
+    head = _head(source)
     encoding = encoding_of(head)
     if encoding is not None:
         invoice, defect = _xml(chain([head], source), encoding, source, fields=fields)
@@ -63,6 +63,17 @@ def recognise(
         invoice, defect = edi.read(chain([head[at:]], source), fields=fields)
         return Finding(invoice, Defect.INVOICE_LIMIT if invoice and source.is_cut else defect, source.size)
     return Finding(size=source.size)
+
+
+def _head(source: _Limited) -> bytes:
+    """Return the first bytes that are not blank, at least as many as tell what the file is."""
+    head = b""
+    for chunk in source:
+        if head or chunk.strip(BLANK_BYTES):
+            head += chunk
+        if len(head) >= _HEAD_BYTES:
+            break
+    return head
 
 
 class _Limited:

@@ -24,6 +24,7 @@ _ENCODINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x4c\x6f\xa7\x94\x93", "cp037"),  # <?xml in EBCDIC
 )
 _BLANKS = " \t\r\n\0\ufeff"
+BLANK_BYTES = b" \t\r\n\0"
 _DECLARED = re.compile(rb"""<\?xml\s[^>]{0,200}?encoding\s{0,9}=\s{0,9}["']([A-Za-z0-9._:-]{1,40})["']""")
 _ASCII = bytes(range(0x20, 0x7F))
 _COMMENT = "<!--"
@@ -36,13 +37,15 @@ def encoding_of(head: bytes) -> str | None:
         head: the beginning of the file, cut anywhere.
     """
     encoding = next((name for mark, name in _ENCODINGS if head.startswith(mark)), None)
-    start = head.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n\0")
-    if encoding is None and not start.startswith(b"<"):
-        # Blanks in UTF-16 without a mark: the first character that is not blank decides.
-        return "utf-16-be" if start[1:2] == b"<" else None
-    if encoding is None and start[1:2] == b"\0":
-        return "utf-16-le"
-    return encoding or _declared(start)
+    if encoding is not None:
+        return encoding
+    start = head.lstrip(BLANK_BYTES).removeprefix(codecs.BOM_UTF8).lstrip(BLANK_BYTES)
+    if not start.startswith(b"<"):
+        return None
+    if start[1:2] != b"\0":
+        return _declared(start)
+    # UTF-16 without a mark, behind blanks; which byte of each pair is zero decides.
+    return "utf-16-be" if (len(head) - len(start)) % 2 else "utf-16-le"
 
 
 def _declared(start: bytes) -> str:

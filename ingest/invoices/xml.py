@@ -28,6 +28,7 @@ _DEPTH = 100  # UBL in an SBDH in SOAP is twenty levels deep
 _WRAPPED_DEPTH = 12  # where an invoice may begin; GS1 XML 2 has six levels around it
 _TAG_BYTES = 2**20  # expat keeps a tag or comment in memory until it ends
 _NAMES = 20_000  # distinct names of elements and attributes, which expat keeps for good
+_ELEMENTS = 2_000_000  # thirty for each of 60,000 lines, and a second or two
 _DOCUMENTS = 1000  # in one file, one after the other: Finvoice behind its SOAP envelope
 _NEXT_DOCUMENT = (
     expat.errors.codes[expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT],
@@ -74,6 +75,7 @@ class XmlReader:
         self.defect: Defect | None = None
         self._nested = nested
         self._documents = 0
+        self._elements = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -158,7 +160,8 @@ class XmlReader:
 
     def _start(self, name: str, attributes: Sequence[str]) -> None:
         self._depth += 1
-        if self._depth > _DEPTH:
+        self._elements += 1
+        if self._depth > _DEPTH or self._elements > _ELEMENTS:
             raise _StopReading(Defect.INVOICE_LIMIT)
         local = name.rpartition(":")[2]
         if self._candidates:

@@ -8,9 +8,14 @@ import pytest
 
 from ingest.invoices.recognise import recognise
 from tests.unit.invoices.samples import BASE, SAMPLES, Sample
+from tests.unit.invoices.samples_more import OTHER_SAMPLES, XML_SAMPLES
 
 if TYPE_CHECKING:
     from ingest.domain.manifest import Invoice
+
+
+XML = (*SAMPLES, *XML_SAMPLES)
+ALL = (*XML, *OTHER_SAMPLES)
 
 
 def read(content: bytes, size: int = 65_536, filename: str = "") -> Invoice:
@@ -26,7 +31,7 @@ def expected_fields(sample: Sample) -> dict[str, Any]:
     return wanted | {role: wanted[role] or nothing for role in ("seller", "buyer")}
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize("sample", ALL, ids=lambda sample: sample.name)
 def test_each_format_is_certain_and_has_its_fields(sample: Sample) -> None:
     invoice = read(sample.content.encode())
     assert (invoice.format, invoice.profile) == (sample.format, sample.profile)
