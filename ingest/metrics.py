@@ -32,13 +32,6 @@ PREFIX = "mailhaul_"
 
 DEFECT_SERIES = 64
 MAILBOX_SERIES = 10_000
-# Counters with the label `mailbox` alone.
-_BY_MAILBOX = (
-    "unique_id_resets_total",
-    "unique_ids_unreliable_total",
-    "deletions_withheld_total",
-    "deletions_repeated_total",
-)
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLOW = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
@@ -365,8 +358,9 @@ class Metrics:
             label = self._capped(mailbox)
             for result in POLL_RESULTS:
                 self._counters["polls_total"].labels(label, result)
-            for name in _BY_MAILBOX:
-                self._counters[name].labels(label)
+            for spec in WORKER_SPECS:
+                if spec.labels == ("mailbox",):
+                    self._counters[spec.name].labels(label)
 
     def expect_sinks(self, sinks: Iterable[str]) -> None:
         """Start the event counters of these sinks at 0."""

@@ -24,13 +24,7 @@ def make_app(broker: Broker, deployment: str = "mailhaul") -> Celery:
     app = Celery(deployment, broker=broker.url)
     app.conf.update(
         accept_content=["json"],
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        # A worker at a Redis primary that is demoted connects anew instead of ending: kombu takes what such a server
-        # answers (UNBLOCKED, READONLY) for an error of the channel.
-        broker_channel_error_retry=True,
-        broker_transport_options={**_transport_options(deployment), **broker.options},
-        broker_use_ssl=None if broker.tls is None else dict(broker.tls),
+        **_broker_options(broker, deployment),
         task_acks_late=False,
         task_ignore_result=True,
         task_serializer="json",
@@ -43,6 +37,18 @@ def make_app(broker: Broker, deployment: str = "mailhaul") -> Celery:
         worker_send_task_events=False,
     )
     return app
+
+
+def _broker_options(broker: Broker, deployment: str) -> dict[str, Any]:
+    return {
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # A worker at a Redis primary that is demoted connects anew instead of ending: kombu takes what such a server
+        # answers (UNBLOCKED, READONLY) for an error of the channel.
+        "broker_channel_error_retry": True,
+        "broker_transport_options": {**_transport_options(deployment), **broker.options},
+        "broker_use_ssl": None if broker.tls is None else dict(broker.tls),
+    }
 
 
 def _transport_options(deployment: str) -> dict[str, Any]:

@@ -213,7 +213,6 @@ def choose(entities: list[Entity], beginning: bytes) -> Entity:
 def _read(fields: MimeFields, kind: Structured, container: str, defects: set[Defect]) -> Entity:
     _, _, encoding, disposed, content_id, location, description = fields
     disposition = NOTHING if disposed is None else parse_structured(disposed, defects)
-    parameters = kind.parameters
     media_type = kind.value if kind.value in _USUAL_TYPES else _media_type(kind, container)
     if media_type == "message/partial":
         defects.add(Defect.PARTIAL)
@@ -224,13 +223,13 @@ def _read(fields: MimeFields, kind: Structured, container: str, defects: set[Def
         if not boundaries:
             defects.add(Defect.NO_BOUNDARY)
             body_kind = "text"  # unless a boundary can be guessed
-    charset, disposed_as = parameters.get("charset"), _disposition(disposition) if disposition.value else None
-    filename = disposition.parameters.get("filename") or parameters.get("name") or None
+    charset, disposed_as = kind.parameters.get("charset"), _disposition(disposition) if disposition.value else None
+    filename = disposition.parameters.get("filename") or kind.parameters.get("name") or None
     return Entity(
         media_type,
         boundaries,
         None if charset is None else clean(charset)[:_TEXT],
-        parameters.get("smime-type", "").lower(),
+        kind.parameters.get("smime-type", "").lower(),
         "" if encoding is None else encoding.decode("latin-1"),
         disposed_as,
         filename,

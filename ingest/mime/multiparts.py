@@ -80,8 +80,7 @@ class Multiparts:
             line: one line with or without its line end.
             exact: ignore lines in which anything but blanks follows the boundary.
         """
-        whole = line
-        line = line.rstrip()
+        line, whole = line.rstrip(), line
         found = self._delimiters.get(line)
         if found is None:
             found = None if exact or not self._delimiters else self._with_junk(line)

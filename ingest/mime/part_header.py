@@ -65,9 +65,8 @@ class HeaderParser:
             self._tally.defects |= defects
             defects = set()
         entities = read_entities(mime_fields(fields), self._multiparts.subtype, defects)
-        tail = b""
-        if fields.line_bytes - len(head) not in (0, 1):
-            tail = self._skip_lines(head, fields, entities[0], root=root, separated=bool(separator))
+        is_clean = fields.line_bytes - len(head) in (0, 1)
+        tail = b"" if is_clean else self._skip_lines(head, fields, entities[0], root=root, separated=bool(separator))
         self._account.fields += len(head) - len(tail)
         if ended.capped:
             self._account.skipped_lines += ended.capped

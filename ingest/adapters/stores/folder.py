@@ -88,12 +88,11 @@ class FolderStore(Store):
         compare: bool = True,
     ) -> ObjectRef:
         path = self._path(key)
-        folder = path.parent
         with _translated():
             if only_if_absent and path.exists():
-                self._ensure_durable(folder)
+                self._ensure_durable(path.parent)
                 self._raise_exists(key, size, sha256, compare=compare)
-            descriptor, temporary = self._create(folder)
+            descriptor, temporary = self._create(path.parent)
             try:
                 _fill(descriptor, body, size, sha256)
                 if only_if_absent:
@@ -104,7 +103,7 @@ class FolderStore(Store):
                 self._raise_exists(key, size, sha256, compare=compare)
             finally:
                 temporary.unlink(missing_ok=True)
-            _synchronise(folder)
+            _synchronise(path.parent)
         return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
 
     @override

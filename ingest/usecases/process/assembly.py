@@ -225,7 +225,6 @@ class PartAssembler:
         head, spool = part.head, part.spool
         name = display_name(head.path, head.filename, part.detected)
         scan = self.scans.scan(spool)
-        message = self._write_nested(part)
         stored = self._put(self.scans.object_name(head.path, name.safe, scan), spool, part.detected, name.display)
         assert head.role != "text" and head.role != "html"  # noqa: PT018, PLR1714 - mypy narrows only this form
         return Attachment(
@@ -249,7 +248,7 @@ class PartAssembler:
             description=head.description,
             charset=head.charset if head.declared_type.startswith("text/") else None,
             calendar=_calendar(part),
-            message=message,
+            message=self._write_nested(part),
             picture=_picture(part),
         )
 
