@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ingest.domain.keys import DIGEST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _STORED_AT = struct.Struct(f">{DIGEST_BYTES}sHI")
 _RECORD = struct.Struct(f">{DIGEST_BYTES}sI{_STORED_AT.size}s")
@@ -21,6 +21,9 @@ _EPOCH = date(1970, 1, 1)
 # The highest bit of the day marks records that were restored.
 _LAST_DAY, _LARGEST = 2**15 - 1, 2**32 - 1
 _MARKED_BYTE, _MARK = DIGEST_BYTES, 0x80
+
+# The first line of a mailbox's checkpoint, which holds the messages that are done, to rebuild a lost ledger from.
+_CHECKPOINT = b"mailhaul seen 2\n"
 
 RECORD_BYTES = _RECORD.size
 UNKNOWN = bytes(_STORED_AT.size)
@@ -99,3 +102,23 @@ def unpack_records(packed: bytes) -> dict[bytes, SeenRecord]:
     for digest, second, stored_at in _RECORD.iter_unpack(packed):
         records.setdefault(digest, SeenRecord(second, stored_at))
     return records
+
+
+def dump_checkpoint(done: Mapping[bytes, SeenRecord]) -> bytes:
+    """Return the bytes of a checkpoint; the same for the same content.
+
+    Args:
+        done: the records of processed messages, by digest (16 bytes).
+    """
+    return _CHECKPOINT + pack_records(sorted(done.items()))
+
+
+def load_checkpoint(data: bytes) -> dict[bytes, SeenRecord]:
+    """Return what was passed to `dump_checkpoint`.
+
+    Raises:
+        ValueError: the bytes are not a checkpoint of this version.
+    """
+    if not data.startswith(_CHECKPOINT):
+        raise ValueError("not a checkpoint of version 2")
+    return unpack_records(data[len(_CHECKPOINT) :])

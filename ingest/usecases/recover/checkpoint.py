@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
-from ingest.domain import checkpoint
+from ingest.domain.seen import dump_checkpoint, load_checkpoint
 from ingest.errors import ObjectMissingError, StoreError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store
 
 log = get_logger()
+
+_NAME = "seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Checkpoints:
         seen = self.ledger.seen(mailbox.id)
         unprocessed = self.ledger.unprocessed(mailbox.id)
         done = {digest: record for digest, record in seen.records.items() if digest not in unprocessed}
-        body = checkpoint.dump(done)
+        body = dump_checkpoint(done)
         try:
             self.store.put(
                 self._key(mailbox),
@@ -73,7 +75,7 @@ class Checkpoints:
     def _read(self, mailbox: Mailbox) -> dict[bytes, SeenRecord]:
         try:
             with self.store.open(self._key(mailbox)) as body:
-                return checkpoint.load(body.read())
+                return load_checkpoint(body.read())
         except ObjectMissingError:
             return {}
         except ValueError:
@@ -81,4 +83,4 @@ class Checkpoints:
             return {}
 
     def _key(self, mailbox: Mailbox) -> str:
-        return self.layout.state(mailbox.folder, checkpoint.NAME)
+        return self.layout.state(mailbox.folder, _NAME)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.domain.checkpoint import dump, load
 from ingest.domain.seen import UNKNOWN, SeenRecord, StoredAt
+from ingest.domain.seen import dump_checkpoint as dump
+from ingest.domain.seen import load_checkpoint as load
 
 RECORDS = st.builds(SeenRecord, st.integers(0, 2**32 - 1), st.binary(min_size=22, max_size=22))
 DONE = st.dictionaries(st.binary(min_size=16, max_size=16), RECORDS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ingest.domain import checkpoint
 from ingest.domain.mailbox import Deletion, Limits
+from ingest.domain.seen import load_checkpoint
 from ingest.errors import StoreUnavailableError
 from tests.support.bench import Bench, bench, mail, mailbox
 
@@ -14,7 +14,7 @@ def in_checkpoint(b: Bench) -> set[bytes]:
     """The unique-ids u0 to u9 whose digests the checkpoint holds."""
     if KEY not in b.store.objects:
         return set()
-    done = checkpoint.load(b.store.objects[KEY].content)
+    done = load_checkpoint(b.store.objects[KEY].content)
     return {b"u%d" % n for n in range(10) if b.digest("a", b"u%d" % n, len(mail(str(n)))) in done}
 
 
