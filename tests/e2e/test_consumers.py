@@ -27,7 +27,7 @@ from tests.support.aws import KEYS, REGION
 from tests.support.http import SECRET
 from tests.support.processing import process
 from tests.support.servers import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,7 +116,7 @@ def test_stream_consumer_handles_each_event_once(tmp_path: Path, valkey: Valkey)
     with closing(ledger):
         log.republish(sent[:2])
         with consumer.running(dying=True) as dead:
-            assert dead.wait(30) == -signal.SIGKILL
+            assert dead.wait(PATIENCE) == -signal.SIGKILL
         assert len(consumer.handled()) == 1
         with consumer.running():
             consumer.wait_for(sent[:2])
@@ -137,7 +137,7 @@ def test_queue_consumer_handles_each_event_once(tmp_path: Path, moto_server: Mot
     with closing(sqs_sink("sqs", queue, keys=lambda: KEYS, region=REGION)) as sink:
         assert all(outcome.verdict is Verdict.DELIVERED for outcome in sink.deliver([*sent, *sent[:1]]))
     with consumer.running(dying=True) as dead:
-        assert dead.wait(30) == -signal.SIGKILL
+        assert dead.wait(PATIENCE) == -signal.SIGKILL
     assert len(consumer.handled()) == 1
     with consumer.running():
         consumer.wait_for(sent)
@@ -151,7 +151,7 @@ def receiver(tmp_path: Path) -> tuple[Consumer, str]:
 
 
 def deliver(url: str, sent: Sequence[Event]) -> list[Verdict]:
-    sink = WebhookSink("erp", url, lambda: SECRET, timeout=10, clock=time.time, allow_private=True)
+    sink = WebhookSink("erp", url, lambda: SECRET, timeout=PATIENCE, clock=time.time, allow_private=True)
     with closing(sink):
         return [outcome.verdict for outcome in sink.deliver(sent)]
 
@@ -161,7 +161,7 @@ def test_webhook_receiver_handles_each_event_once(receiver: tuple[Consumer, str]
     sent = events(3)
     with consumer.running(dying=True) as dead:
         eventually(lambda: deliver(url, sent[:1]) and dead.poll() is not None)
-        assert dead.wait(30) == -signal.SIGKILL
+        assert dead.wait(PATIENCE) == -signal.SIGKILL
     assert consumer.handled() == [sent[0].id]
     with consumer.running():
         eventually(lambda: deliver(url, sent) == [Verdict.DELIVERED] * 3)
@@ -171,7 +171,7 @@ def test_webhook_receiver_handles_each_event_once(receiver: tuple[Consumer, str]
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> int:
     """The status of the answer."""
-    return urllib3.request("POST", url, body=body, headers=headers, timeout=10, retries=False).status
+    return urllib3.request("POST", url, body=body, headers=headers, timeout=PATIENCE, retries=False).status
 
 
 def test_unsigned_or_replayed_webhooks_are_rejected(receiver: tuple[Consumer, str]) -> None:

@@ -16,7 +16,7 @@ from tests.support.http import SECRET, Answer, Receiver
 from tests.support.servers import free_port
 from tests.support.service import Service, mailhaul, write_config
 from tests.support.valkey import Valkey
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,5 +101,5 @@ def take_all(client: Redis) -> None:
 
 def page(port: int) -> str:
     """What the exporter serves."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
         return str(answer.read().decode())

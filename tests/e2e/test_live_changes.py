@@ -14,7 +14,7 @@ import yaml
 from ingest.adapters.ledger import connect
 from tests.support.bench import mail
 from tests.support.service import Service, mailhaul, read_events, write_config
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ class Operator:
     def problems(self) -> float:
         """How many the exporter knows of in the configuration."""
         url = f"http://127.0.0.1:{self._others['metrics']['port']}/metrics"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             (line,) = (one for one in answer if one.startswith(b"mailhaul_configuration_problems "))
         return float(line.split()[1])
 

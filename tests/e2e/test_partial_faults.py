@@ -17,7 +17,7 @@ from tests.support.faulty_pop3 import FaultyServer, faulty_server
 from tests.support.odd_s3 import OddServer, running_odd_server
 from tests.support.service import mailhaul, read_events, write_config
 from tests.support.valkey import Valkey
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -266,10 +266,10 @@ def test_processor_that_was_stopped_while_its_message_was_purged_leaves_nothing_
             purged = mailhaul("purge", "message", raw.parent.name, "--yes", "--config", str(config), env=ENV)
             assert purged.returncode == 0, purged.stdout + purged.stderr
             os.kill(stopped.pid, signal.SIGCONT)
-            stopped.wait(60)
+            stopped.wait(PATIENCE)
         finally:
             stopped.kill()
-            stopped.wait(30)
+            stopped.wait(PATIENCE)
     left = {path: path.read_bytes() for path in raw.parent.rglob("*") if path.is_file()}
     assert b'"purged"' in left[manifest]
     assert not [path for path, content in left.items() if b"confidential" in content or b"secret" in content]

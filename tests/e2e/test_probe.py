@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.servers import free_port
 from tests.support.service import Service, mailhaul, write_config
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,9 @@ def test_probe_succeeds_when_the_service_ingests_mail(tmp_path: Path) -> None:
         # Else the probe might start the embedded ledger first, and the service would refuse to share it.
         eventually(lambda: "to stop:" in service.output.read_text(), "the service has not started")
         for _ in range(2):  # another mail each time
-            done = mailhaul("probe", "helm-test", "--config", str(config), "--seconds", "60", env=ENVIRONMENT)
+            done = mailhaul(
+                "probe", "helm-test", "--config", str(config), "--seconds", str(int(PATIENCE)), env=ENVIRONMENT
+            )
             assert done.returncode == 0, done.stdout + done.stderr
             assert "stored: helm-test/" in done.stdout
             assert "/message.json" in done.stdout

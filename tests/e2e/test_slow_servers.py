@@ -12,7 +12,7 @@ from ingest.demo.server import DemoServer
 from tests.support.dripping import dripping_servers
 from tests.support.servers import free_port
 from tests.support.service import Service, write_config
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def box(id_: str, host: str, port: int, **more: Any) -> dict[str, Any]:
 
 def good_polls(port: int) -> float:
     """How many polls of the mailbox `good` have succeeded."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
         text = answer.read().decode()
     labels = {"mailbox": "good", "result": "success"}
     return sum(

@@ -12,6 +12,7 @@ import pytest
 
 from ingest.demo.mails import KINDS, sample
 from tests.support.dovecot import Dovecot, as_served
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ class _Client:
 
 @contextmanager
 def _connected(port: int, tls: ssl.SSLContext | None = None) -> Iterator[_Client]:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
         sock = tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
         with sock:
             client = _Client(sock)
@@ -169,7 +170,7 @@ def test_120_sessions_are_open_at_once(dovecot_server: Dovecot) -> None:
     tls = _trusting(dovecot_server)
 
     def open_session(user: str) -> tuple[_Client, bytes]:
-        plain = socket.create_connection(("127.0.0.1", dovecot_server.pop3s_port), timeout=60)
+        plain = socket.create_connection(("127.0.0.1", dovecot_server.pop3s_port), timeout=PATIENCE)
         client = _Client(tls.wrap_socket(plain, server_hostname="localhost"))
         assert client.reader.readline().startswith(b"+OK")
         assert client.log_in(user, "right").startswith(b"+OK")
@@ -192,7 +193,7 @@ def test_users_mail_and_ports_survive_a_crash(own_dovecot: Dovecot) -> None:
         own_dovecot.kill()
         assert client.reader.readline() == b"", "sessions end too"
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", own_dovecot.pop3_port), timeout=5)
+        socket.create_connection(("127.0.0.1", own_dovecot.pop3_port), timeout=PATIENCE)
     own_dovecot.deliver("crash", sample(1, "crash").raw)
     own_dovecot.start()
     assert _fetch(own_dovecot.pop3_port, "crash") == [sample(0, "crash").raw, sample(1, "crash").raw]
@@ -207,4 +208,4 @@ def test_stopping_ends_sessions_and_leaves_no_process(own_dovecot: Dovecot) -> N
         own_dovecot.stop()
         assert not client.reader.read().startswith(b"+OK")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", own_dovecot.pop3s_port), timeout=5)
+        socket.create_connection(("127.0.0.1", own_dovecot.pop3s_port), timeout=PATIENCE)

@@ -23,7 +23,7 @@ from ingest.adapters.ledger.embedded import EmbeddedLedger, find_server
 from ingest.errors import StartError
 from tests.support.scripted_pop3 import ScriptedServer, Stall
 from tests.support.service import write_config
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def owner(folder: Path) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             if process.poll() is None:
-                process.communicate("", timeout=20)
+                process.communicate("", timeout=PATIENCE)
 
 
 def server_pid(ledger: EmbeddedLedger) -> int:
@@ -301,7 +301,7 @@ def test_celery_reaches_it_as_a_broker(tmp_path: Path) -> None:
     with EmbeddedLedger(tmp_path / "with space") as ledger, Connection(broker(ledger.url).url) as connection:
         queue = connection.SimpleQueue("wakeups")
         queue.put("work")
-        message = queue.get(timeout=10)
+        message = queue.get(timeout=PATIENCE)
         assert message.payload == "work"
         message.ack()
         queue.close()

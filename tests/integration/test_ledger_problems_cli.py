@@ -23,7 +23,7 @@ def config(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("command", [["drain"], ["scheduler"], ["worker", "relay"], ["up"]])
 def test_nothing_starts_with_a_ledger_that_evicts_keys(config: str, command: list[str]) -> None:
-    done = mailhaul(*command, "--config", config, timeout=60)
+    done = mailhaul(*command, "--config", config)
     assert done.returncode == 2
     assert "set maxmemory-policy noeviction" in " ".join(done.stderr.split())
 

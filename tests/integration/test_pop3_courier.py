@@ -15,7 +15,7 @@ from ingest.pop3 import Pop3Connector
 from ingest.ports.maildrop import Fetched, NotFetched
 from tests.support.bench import Bench, mail, mailbox
 from tests.support.courier import Courier, at_rest
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from ingest.pop3.session import Pop3Session
@@ -73,7 +73,7 @@ def test_commands_sent_with_the_password_are_lost_despite_announced_pipelining(c
     """A fact about Courier, on which the next test stands."""
     courier.add_user("lost", "secret")
     with (
-        socket.create_connection(("127.0.0.1", courier.port), timeout=20) as client,
+        socket.create_connection(("127.0.0.1", courier.port), timeout=PATIENCE) as client,
         client.makefile("rb") as answers,
     ):
         assert answers.readline() == b"+OK Hello there.\r\n"

@@ -17,6 +17,7 @@ from ingest.domain.mailbox import Credentials, Mailbox, Server, Tls
 from ingest.errors import MaildropAuthError, MaildropInUseError
 from ingest.pop3.connector import Pop3Connector
 from ingest.ports.maildrop import Fetched
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,7 +152,7 @@ def test_endless_command_is_not_buffered(server: DemoServer) -> None:
 def test_idle_session_is_closed(folder: Path) -> None:
     with (
         DemoServer(folder, PASSWORDS, idle=0.1) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock,
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as sock,
         sock.makefile("rb") as reader,
     ):
         assert reader.readline().startswith(b"+OK")

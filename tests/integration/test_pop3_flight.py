@@ -44,6 +44,7 @@ from tests.support.scripted_pop3 import (
     opened,
     rows,
 )
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -300,7 +301,7 @@ def test_silence_after_a_challenge_is_not_a_pipelining_stall() -> None:
 
 def test_end_of_the_poll_is_not_a_pipelining_stall() -> None:
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n"), Drain()]
-    deadlines = replace(IMPATIENT, reply=5.0, poll=SHORT)
+    deadlines = replace(IMPATIENT, reply=PATIENCE, poll=SHORT)
     with ScriptedServer(steps) as server, pytest.raises(MaildropTimeoutError, match="as a whole"):
         opened(mailbox(server.port, deadlines=deadlines))
 

@@ -44,6 +44,7 @@ from tests.support.scripted_pop3 import (
     rows,
     session,
 )
+from tests.support.waiting import PATIENCE
 
 # --- listing -----------------------------------------------------------------------------------------------------
 
@@ -208,7 +209,7 @@ def test_a_message_that_trickles_on_meets_the_deadline_of_the_poll(pause: float)
     """With pauses and without, when there is always something to read."""
     steps = [Expect("RETR"), Send(b"+OK\r\n"), Trickle(b"x" * 200_000, pause=pause)]
     with (
-        session(steps, deadlines=Deadlines(poll=0.6, idle=5)) as (drop, _),
+        session(steps, deadlines=Deadlines(poll=0.6, idle=PATIENCE)) as (drop, _),
         pytest.raises(MaildropTimeoutError, match="poll as a whole"),
     ):
         list(drop.fetch(rows(9), Spools()))
@@ -245,7 +246,7 @@ def test_what_does_not_fit_into_the_socket_is_written_while_answers_are_read() -
         peer.start()
         connection = Connection(ours, time.monotonic)
         connection.send(b"x" * question)
-        deadline = Deadline(time.monotonic() + 5, "locked up")
+        deadline = Deadline(time.monotonic() + PATIENCE, "locked up")
         said = b""
         while not said.endswith(b"end"):
             said += connection.receive(deadline)

@@ -37,13 +37,14 @@ from tests.support.scripted_pop3 import (
     Trickle,
     login,
 )
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 CREDENTIALS = Credentials("joe", "secret")
-DEADLINES = Deadlines(connect=5, tls=5, reply=5, idle=5, quit=5, poll=10)
+DEADLINES = Deadlines(*[PATIENCE] * 6)
 
 
 def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:

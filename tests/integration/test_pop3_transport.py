@@ -25,7 +25,7 @@ from ingest.pop3.resolve import Resolver
 from ingest.pop3.tls import Contexts
 from tests.support.scripted_pop3 import Expect, ScriptedServer, Secure, Send, Spools, Stall, Trickle, login, rows
 from tests.support.servers import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -240,7 +240,9 @@ def test_a_message_of_200_mib_takes_no_more_memory_than_a_small_one() -> None:
         thread = threading.Thread(target=_large_messages, args=(listener,))
         thread.start()
         command = [sys.executable, "-c", _FETCH, str(listener.getsockname()[1]), str(LARGE)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=dict(os.environ)
+        )
         thread.join()
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 8 * 1024, "KiB"

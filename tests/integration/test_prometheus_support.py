@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from tests.support.servers import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,4 +52,4 @@ def test_stop_ends_the_process(prometheus_for: Callable[[Sequence[str]], Prometh
     prometheus = prometheus_for([])
     prometheus.stop()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", prometheus.port), timeout=5)
+        socket.create_connection(("127.0.0.1", prometheus.port), timeout=PATIENCE)

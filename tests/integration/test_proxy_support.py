@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.proxy import DelayProxy
 from tests.support.servers import free_port, serving
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def echo_port() -> Iterator[int]:
 
 @contextmanager
 def _connected(proxy: DelayProxy) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE) as client:
         assert client.recv(1) == b"!"
         yield client
 
@@ -97,7 +97,7 @@ def test_a_client_that_reads_late_holds_the_server_back_and_gets_everything() ->
     with (
         server,
         DelayProxy(server.port, 0.0) as proxy,
-        closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=30)) as client,
+        closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE)) as client,
     ):
         eventually(lambda: server.sent > 8 * 2**20, lambda: server.sent)
         assert server.sent < len(_FLOOD)
@@ -183,7 +183,7 @@ def test_nothing_passes_while_it_is_stalled_and_everything_afterwards(echo_port:
         client.settimeout(0.8)
         with pytest.raises(TimeoutError):
             client.recv(1)
-        client.settimeout(30)
+        client.settimeout(PATIENCE)
         proxy.resume()
         assert _read(client, 7) == b"on hold"
 
@@ -206,7 +206,7 @@ def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(echo_port: int) -> N
 def test_client_connection_is_closed_when_the_server_is_unavailable() -> None:
     with (
         DelayProxy(free_port(), 0.0) as proxy,
-        closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=30)) as client,
+        closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE)) as client,
     ):
         assert client.recv(1) == b""
 
@@ -221,4 +221,4 @@ def test_500_connections_at_once(echo_port: int) -> None:
 
 
 def _connected_soon(proxy: DelayProxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=30)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE)

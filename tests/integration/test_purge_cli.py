@@ -18,6 +18,7 @@ import pytest
 from ingest.demo.mails import Kind, sample
 from ingest.demo.server import DemoServer
 from tests.support.service import mailhaul, read_events, write_config
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -231,7 +232,7 @@ def asked(haul: Haul, answer: bytes, *arguments: str) -> subprocess.CompletedPro
             stdin=slave,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
             env={**os.environ, **haul.env},
         )

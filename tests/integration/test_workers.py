@@ -20,7 +20,7 @@ from ingest.wiring.build import build
 from tests.support.clock import Clock
 from tests.support.servers import free_port
 from tests.support.service import write_config
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from workers.app import make_app
 from workers.exporter import SystemCollector
 from workers.stopping import StopFlag
@@ -200,4 +200,4 @@ def test_stalled_worker_exits_and_a_healthy_one_does_not(
             assert worker.poll() is None
     finally:
         worker.terminate()
-        worker.wait(30)
+        worker.wait(PATIENCE)

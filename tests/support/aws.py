@@ -16,7 +16,7 @@ import pytest
 from ingest.adapters.sinks.aws import Keys
 from tests.support.http import Answer, Receiver
 from tests.support.servers import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -91,7 +91,7 @@ class MotoServer:
     def _answers(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"moto ended by itself: {self._log.read_text()[-2000:]}"
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", "/")
             return connection.getresponse().status > 0

@@ -100,7 +100,7 @@ class Clamd:
         assert self._process.poll() is None, f"clamd ended by itself: {self.log}"
         try:
             for url in (self.unix_url, self.tcp_url):
-                ClamdScanner(url, timeout=5, largest=1).check()
+                ClamdScanner(url, timeout=PATIENCE, largest=1).check()
         except ScannerUnavailableError:
             return False
         return True

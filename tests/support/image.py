@@ -21,6 +21,7 @@ import pytest
 
 from tests.support.rules import ROOT
 from tests.support.servers import find_program, missing
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -144,7 +145,7 @@ class Image:
         """Run one to its end; its exit code and what it wrote."""
         with self.start(words, **options) as process:
             try:
-                output, _ = process.communicate(timeout=60)
+                output, _ = process.communicate(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.support.servers import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,7 +97,7 @@ class Kubernetes:
         return found
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self._session.request(method, f"{self._url}{path}", timeout=30, **options)
+        return self._session.request(method, f"{self._url}{path}", timeout=PATIENCE, **options)
 
     def _ready(self) -> bool:
         try:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ingest.domain.grant import ClientCredentials, RefreshToken, ServiceAccount
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     import ssl
@@ -145,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.owner.headers = {name.lower(): value for name, value in self.headers.items()}
         form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode(), strict_parsing=True)
         if self.owner.silent:
-            self.owner.stopped.wait(30)
+            self.owner.stopped.wait(PATIENCE)
             return
         status, body = self.owner.decide({name: values[0] for name, values in form.items()})
         data = json.dumps(body).encode()

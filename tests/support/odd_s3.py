@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from ingest.adapters.stores.s3 import S3Store
 from tests.support.servers import serving
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,7 @@ class OddHandler(BaseHTTPRequestHandler):
         elif "drops" in self.server.quirks and self._refuses_once_more():
             self.close_connection = True
         elif "stalls" in self.server.quirks:
-            self.server.release.wait(20)
+            self.server.release.wait(PATIENCE)
             self.close_connection = True
         elif "cuts" in self.server.quirks:
             content = self.server.objects[key]
@@ -117,7 +118,7 @@ class OddHandler(BaseHTTPRequestHandler):
         elif "stalls halfway" in self.server.quirks:
             content = self.server.objects[key]
             self._answer(200, content[: len(content) // 2], length=len(content), ETag='"etag"')
-            self.server.release.wait(20)
+            self.server.release.wait(PATIENCE)
             self.close_connection = True
         else:
             self._give(key, self.server.objects.get(key, b""))

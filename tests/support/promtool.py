@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.rules import RULES, load_rules
 from tests.support.servers import find_program, missing
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,5 +83,7 @@ def judge(scenario: Scenario, folder: Path) -> str:
     }
     path = folder / "test.yaml"
     path.write_text(json.dumps(content))
-    done = subprocess.run([promtool, "test", "rules", path], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [promtool, "test", "rules", path], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     return "" if done.returncode == 0 else done.stdout + done.stderr

@@ -12,6 +12,8 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from tests.support.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,7 +58,7 @@ class DelayProxy:
         self._ready.clear()
         self._thread = threading.Thread(target=self._run, name="delay-proxy", daemon=True)
         self._thread.start()
-        assert self._ready.wait(10), "the proxy did not start"
+        assert self._ready.wait(PATIENCE), "the proxy did not start"
 
     def stop(self) -> None:
         """Refuse new connections and drop those there are."""

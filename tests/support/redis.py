@@ -115,8 +115,9 @@ class Watched:
 
     def _knows_the_replica(self) -> bool:
         with closing(self._sentinel.client()) as client, suppress(RedisError):
-            (found,) = client.execute_command("SENTINEL", "REPLICAS", _SERVICE)  # type: ignore[no-untyped-call]
-            return dict(zip(found[::2], found[1::2], strict=True)).get(b"master-link-status") == b"ok"
+            replicas = client.execute_command("SENTINEL", "REPLICAS", _SERVICE)  # type: ignore[no-untyped-call]
+            fields = [dict(zip(found[::2], found[1::2], strict=True)) for found in replicas]
+            return any(replica.get(b"master-link-status") == b"ok" for replica in fields)
         return False
 
     def _promoted(self) -> bool:

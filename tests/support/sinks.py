@@ -23,6 +23,7 @@ from tests.support.http import SECRET, Receiver
 from tests.support.kafka import PASSWORD, USER, Kafka, KafkaTopic
 from tests.support.proxy import DelayProxy
 from tests.support.rabbitmq import AmqpQueue, RabbitMq
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +135,7 @@ class WebhookWorld(World):
         self.receiver = receiver
         self.secret = SECRET
         self.sink = WebhookSink(
-            "hook", receiver.url, lambda: self.secret, timeout=10, clock=time.time, allow_private=True
+            "hook", receiver.url, lambda: self.secret, timeout=PATIENCE, clock=time.time, allow_private=True
         )
 
     def received(self) -> list[bytes]:
@@ -254,7 +255,7 @@ class AmqpWorld(World):
         ca_file = server.ca_file if tls else None
         broker = AmqpBroker("127.0.0.1", self.proxy.port, tls=tls, ca_file=ca_file)
         route = Route("", self.queue.name)
-        self.sink = AmqpSink("mq", broker, route, lambda: "guest", timeout=10, monotonic=time.monotonic)
+        self.sink = AmqpSink("mq", broker, route, lambda: "guest", timeout=PATIENCE, monotonic=time.monotonic)
 
     def received(self) -> list[bytes]:
         return [message.body for message in self.queue.messages()]

@@ -18,7 +18,7 @@ from ingest.adapters.ledger.embedded import find_server
 from ingest.adapters.ledger.incarnation import Incarnation
 from ingest.testing import MemoryEventLog, MemoryLedger
 from tests.support.servers import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,14 +75,14 @@ class Valkey:
         """End it; no harm when it has ended."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
             self.process = None
 
     def kill(self) -> None:
         """`kill -9`."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
         self.process = None
 
     def lose(self) -> None:

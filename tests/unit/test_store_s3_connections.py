@@ -12,13 +12,14 @@ import pytest
 from botocore.exceptions import IncompleteReadError, ResponseStreamingError
 
 from ingest.adapters.stores.s3_connections import Network, Route
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ingest.adapters.stores.s3_connections import Exchange
 
-NETWORK = Network(connect_timeout=5, read_timeout=5, idle=2, ca_bundle="")
+NETWORK = Network(connect_timeout=PATIENCE, read_timeout=PATIENCE, idle=2, ca_bundle="")
 
 
 @pytest.fixture

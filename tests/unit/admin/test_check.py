@@ -19,6 +19,7 @@ from ingest.testing.ledger import MemoryLedger
 from ingest.testing.scanner import MemoryScanner
 from tests.support.bench import Bench, bench, mail, mailbox, never
 from tests.support.clock import Clock
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +174,7 @@ def test_options_that_weaken_tls_are_reported(server: Server, warning: str) -> N
 
 def test_parts_are_tried_side_by_side_and_reported_in_order() -> None:
     """One that does not answer holds up no other: each of these waits for all."""
-    met = threading.Barrier(3, timeout=30)
+    met = threading.Barrier(3, timeout=PATIENCE)
 
     def meet(operation: str, _key: str) -> None:
         if operation == "put":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.servers import free_port
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ _UNUSED_OURS = ("ingest.demo", "ingest.testing", "ingest.adapters.tokens", "inge
 
 def imported(*arguments: str, code: int = 0) -> set[str]:
     program = [sys.executable, "-c", _PROGRAM, str(code), *arguments]
-    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=PATIENCE)
     return set(done.stderr.split())
 
 
@@ -115,5 +116,7 @@ def test_fast_imports_hide_packages_only_while_they_run() -> None:
 
 def imported_by(program: str) -> set[str]:
     program += "\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     return set(done.stdout.split())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.cli.supervisor import SUPERVISED, Child, Supervisor
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,7 +147,7 @@ def test_an_orphan_that_does_not_end_by_itself_is_killed_with_its_group() -> Non
     try:
         with process.stdout as lines:
             left = int(lines.readline())
-            assert process.wait(30) == -signal.SIGKILL
+            assert process.wait(PATIENCE) == -signal.SIGKILL
         eventually(lambda: not runs(left), "the orphan's own child still runs")
     finally:
         if process.poll() is None:

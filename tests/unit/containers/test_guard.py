@@ -15,7 +15,7 @@ import pytest
 from ingest.containers.guard import Confinement, Guarded, Outcome
 from ingest.errors import GuardError
 from tests.support.misbehaving import MODULE
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,7 @@ def test_daemonic_process_can_start_a_guarded_one(tmp_path: Path) -> None:
     answers = multiprocessing.get_context("spawn").SimpleQueue()
     worker = multiprocessing.get_context("spawn").Process(target=_guard_one, args=(str(path), answers), daemon=True)
     worker.start()
-    worker.join(60)
+    worker.join(PATIENCE)
     assert worker.exitcode == 0
     assert answers.get() == (Outcome.DONE, [b"789", b"12"])
     answers.close()
