@@ -20,7 +20,7 @@ MODULE = "ingest.containers.pdfreader"
 OPENED, UNREAD = confined.OWN_KINDS, confined.OWN_KINDS + 1
 NO, YES = b"0", b"1"
 
-INVOICE_NAMES = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml"})
+INVOICE_NAMES = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml", "order-x.xml"})
 _NAME_LENGTH, _TYPE_LENGTH = 1000, 100
 # Nodes of the name tree, and entries in them, that are searched for invoice names before any file is decoded.
 _NODES, _ENTRIES = 10_000, 10_000

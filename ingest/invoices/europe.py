@@ -114,7 +114,7 @@ KSEF = XmlFormat(
         "number": "Fa/P_2",
         "issue_date": "Fa/P_1",
         "due_date": "Fa/Platnosc/TerminPlatnosci/Termin",
-        "kind": "Fa/RodzajFaktury",
+        "kind": ("Fa[RodzajFaktury=VAT][Adnotacje/P_17=1]->SELF", "Fa/RodzajFaktury"),
         "currency": "Fa/KodWaluty",
         "gross": "Fa/P_15",
         "payable": "Fa/Rozliczenie/DoZaplaty",
@@ -136,6 +136,7 @@ KSEF = XmlFormat(
     kind={"Faktura": "invoice"},
     kinds={
         "VAT": "invoice",
+        "SELF": "self_billed_invoice",
         "UPR": "invoice",
         "ROZ": "invoice",
         "ZAL": "prepayment_invoice",
@@ -289,7 +290,7 @@ FINVOICE = XmlFormat(
             "InvoiceDetails/PaymentTermsDetails/InvoiceDueDate",
             "EpiDetails/EpiPaymentInstructionDetails/EpiDateOptionDate",
         ),
-        "kind": "InvoiceDetails/InvoiceTypeCode",
+        "kind": ("InvoiceDetails/InvoiceTypeCodeUN", "InvoiceDetails/InvoiceTypeCode"),
         "currency": (
             "InvoiceDetails/InvoiceTotalVatIncludedAmount/@AmountCurrencyIdentifier",
             "InvoiceDetails/InvoiceTotalVatExcludedAmount/@AmountCurrencyIdentifier",
@@ -318,12 +319,8 @@ FINVOICE = XmlFormat(
     },
     kind={"Finvoice": "invoice"},
     kinds={
+        **UNTDID_1001,
         "INV01": "invoice",
         "INV02": "credit_note",
-        "INV03": "invoice",
-        "INV06": "reminder",
-        "INV08": "proforma_invoice",
-        "INV09": "debit_note",
-        "ORD01": "order",
     },
 )

@@ -9,7 +9,7 @@ A table maps slots to paths, in order of preference:
     TaxTotal[TaxSubtotal]/TaxAmount           only where there is such a child
     Tax/Amount!                               only if it occurs once: of several taxes none is the total
     /Header/Seller/Name                       in a file of several invoices, outside of the single one
-    Correction->corrects                      the text behind the arrow if there is such an element
+    Notes[P_17=1]->self                       the text behind the arrow if there is such an element
 
 Names are local names; prefixes are ignored. Comparisons ignore case. Only what a table asks for is kept, and each
 text and each list of values has a limit, so memory does not grow with the document.
@@ -200,9 +200,10 @@ class Collector:
                         continue
                 if child.required and not _has(child, attributes):
                     continue
-                found.append((child, {} if child.tests else store, store))
+                own: Store = {} if child.tests else store
+                found.append((child, own, store))
                 for slot, value in child.marks:
-                    _add(store, slot, value)
+                    _add(own, slot, value)
         return found
 
     def _take(self, frame: _Frame, attributes: Sequence[str]) -> None:

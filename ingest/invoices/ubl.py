@@ -112,8 +112,6 @@ UBL = XmlFormat(
         "TEVKIFAT": "invoice",
         "ISTISNA": "invoice",
         "01": "invoice",
-        "02": "invoice",
-        "03": "invoice",
         "91": "credit_note",
         "92": "debit_note",
     },

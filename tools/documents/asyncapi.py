@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tools.documents.event_schema import Kind, Schema
 
 # The version of the events, whose minor versions only add fields; not that of the program.
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 PAGE = FOLDER.parent / "asyncapi.json"
 
 _ID = "The event's id; the same on every repeat"

@@ -266,6 +266,14 @@ InvoiceCurrency="EUR"><InvoiceNumber>R-17</InvoiceNumber><InvoiceDate>2026-03-02
         {"net": None, "tax": None, "payment_reference": None},
     ),
     Sample(
+        "ksef, self-billed",
+        "ksef",
+        "FA(2)",
+        """<Faktura xmlns="http://crd.gov.pl/wzor/2023/06/29/12648/"><Naglowek><KodFormularza kodSystemowy="FA (2)"/></Naglowek>
+<Fa><P_2>R-17</P_2><Adnotacje><P_16>2</P_16><P_17>1</P_17></Adnotacje><RodzajFaktury>VAT</RodzajFaktury></Fa></Faktura>""",
+        dict.fromkeys(BASE) | {"number": "R-17", "kind": "self_billed_invoice"},
+    ),
+    Sample(
         "nav",
         "nav",
         "3.0",
