@@ -116,7 +116,10 @@ class Pop3Session(Maildrop):
         with self._naming(listed):
             self._dialogue.send(commands.top(listed.number))
             if self._dialogue.reply().ok:
+                self._refused = None
                 self._pour(listed, keep)
+            else:
+                self._refused = listed
         return bytes(header)
 
     @override
@@ -207,22 +210,26 @@ class Pop3Session(Maildrop):
         if not reply.ok:
             self._last, self._refused = None, listed
             return NotFetched(listed, refusals.reason(reply.status), reply.status.text)
+        self._refused = None
         target = spool(listed)
         try:
             data = self._pour(listed, target.write)
         except BaseException:
             target.close()
             raise
-        self._last, self._refused = listed, None
+        self._last = listed
         return Fetched(listed, target, data, in_step=self._dialogue.in_step)
 
     @contextmanager
     def _naming(self, listed: Listed) -> Iterator[None]:
-        """Add the message whose answer is due to an error that ends the session."""
+        """Add the message whose answer is due to an error that ends the session, or the one refused just before.
+
+        A server that fails at a message may refuse it first, and then hang up.
+        """
         try:
             yield
         except MaildropError as error:
-            error.during = error.during or listed
+            error.during = error.during or self._refused or listed
             raise
 
     @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
+import struct
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -13,13 +15,13 @@ import pytest
 
 from ingest.domain.mailbox import Credentials, Deadlines, Deletion, Limits, Server, Tls
 from ingest.ports.troubled import Trouble
+from ingest.usecases.poll.progress import SAME_REFUSALS
 from tests.support.bench import Bench, mail, mailbox, never
 from tests.support.servers import serving
 from tests.support.service import mailhaul, write_config
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -28,8 +30,19 @@ if TYPE_CHECKING:
 MAILS = [mail(str(number), "text\r\n" * 50) for number in range(1, 7)]
 CULPRIT = 2
 EARLY = 5  # messages that a session hands out if it ends early
+REFUSED = range(3, 31)  # numbers of messages that a server refuses if it refuses many
 IMPATIENT = Deadlines(connect=5, tls=5, reply=0.3, idle=0.3, quit=5, poll=30)
-FAULTS = ["hangs up", "cuts", "stalls", "stalls inside", "answers nonsense", "refuses in two lines", "drips"]
+FAULTS = [
+    "hangs up",
+    "resets",
+    "cuts",
+    "stalls",
+    "stalls inside",
+    "answers nonsense",
+    "refuses in two lines",
+    "refuses and hangs up",
+    "drips",
+]
 
 
 class _Session(socketserver.StreamRequestHandler):
@@ -59,34 +72,42 @@ class _Session(socketserver.StreamRequestHandler):
             head = self.server.mails[int(number) - 1].partition(b"\r\n\r\n")[0]
             self.wfile.write(b"+OK\r\n" + head + b"\r\n\r\n.\r\n")
         elif verb == "RETR":
-            self.server.retrieved.append(int(number))
-            if self.server.fault == "ends early" and self.retrieved == EARLY:
-                raise StopIteration
-            self.retrieved += 1
-            body = self.server.mails[int(number) - 1] + b".\r\n"
-            if int(number) == CULPRIT:
-                self._fail(b"+OK\r\n" + body)
-            else:
-                self.wfile.write(b"+OK\r\n" + body)
+            self._retrieve(int(number))
         else:
             self.wfile.write(b"+OK\r\n")
             if verb == "QUIT":
                 raise StopIteration
 
+    def _retrieve(self, number: int) -> None:
+        self.server.retrieved.append(number)
+        if self.server.fault == "ends early" and self.retrieved == EARLY:
+            raise StopIteration
+        if self.server.refuses(number, self.retrieved):
+            self.wfile.write(b"-ERR no more of them\r\n")
+            return
+        self.retrieved += 1
+        body = self.server.mails[number - 1] + b".\r\n"
+        if number == CULPRIT:
+            self._fail(b"+OK\r\n" + body)
+        else:
+            self.wfile.write(b"+OK\r\n" + body)
+
     def _rows(self, rows: Iterator[bytes]) -> None:
         self.wfile.write(b"+OK\r\n" + b"".join(b"%d %b\r\n" % row for row in enumerate(rows, 1)) + b".\r\n")
 
     def _fail(self, answer: bytes) -> None:
-        match self.server.fault:
-            case "hangs up":
-                raise StopIteration
-            case "cuts":
-                self.wfile.write(answer[:100])
-                raise StopIteration
+        fault, cut = self.server.fault, answer[:100]
+        last_words = {"hangs up": b"", "cuts": cut, "resets": cut, "refuses and hangs up": b"-ERR cannot open it\r\n"}
+        if fault in last_words:
+            self.wfile.write(last_words[fault])
+            if fault == "resets":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise StopIteration
+        match fault:
             case "stalls":
                 self.server.over.wait(PATIENCE)
             case "stalls inside":
-                self.wfile.write(answer[:100])
+                self.wfile.write(cut)
                 self.server.over.wait(PATIENCE)
             case "drips":
                 for at in range(len(answer)):
@@ -116,6 +137,12 @@ class TroubledServer(socketserver.ThreadingTCPServer):
         self.uidl_lacks = 0  # messages at the end
         self.retrieved: list[int] = []
         self.over = threading.Event()
+
+    def refuses(self, number: int, retrieved: int) -> bool:
+        """Whether a message is refused: the rest of a session, or many in a row."""
+        return (self.fault == "refuses the rest" and retrieved >= EARLY) or (
+            self.fault == "refuses many" and number in REFUSED
+        )
 
     def get_request(self) -> tuple[socket.socket, object]:
         request, address = super().get_request()
@@ -200,6 +227,42 @@ def test_server_that_ends_each_session_early_hands_out_all_mail() -> None:
             made.everything()
         assert len(subjects(made)) == len(server.mails)
         assert server.sessions <= 16
+
+
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])
+def test_server_that_hangs_up_after_a_refusal_is_asked_for_all_others(pipelining: bool) -> None:  # noqa: FBT001
+    with polling("refuses and hangs up", pipelining=pipelining) as (made, server):
+        server.mails = [mail(str(number)) for number in range(40)]
+        made.everything()
+        assert len(subjects(made)) == len(server.mails) - 1
+        assert [message.number for message in made.ledger.troubled("a")] == [CULPRIT]
+        assert server.sessions <= 4
+
+
+@pytest.mark.parametrize("policy", [Deletion(None), Deletion(0)], ids=["keep", "delete"])
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])
+def test_server_that_refuses_the_rest_of_a_session_is_asked_for_it_in_another(
+    pipelining: bool,  # noqa: FBT001
+    policy: Deletion,
+) -> None:
+    with polling("refuses the rest", pipelining=pipelining) as (made, server):
+        server.mails = [mail(str(number)) for number in range(40)]
+        made.mailboxes["a"] = replace(made.mailboxes["a"], deletion=policy)
+        made.everything()
+        assert len(subjects(made)) >= len(server.mails) - SAME_REFUSALS
+        assert server.sessions <= 2 * len(server.mails) / EARLY
+        made.everything()
+        made.everything()
+        assert len(subjects(made)) == len(server.mails)
+
+
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])
+def test_many_refused_messages_prevent_no_other(pipelining: bool) -> None:  # noqa: FBT001
+    with polling("refuses many", pipelining=pipelining) as (made, server):
+        server.mails = [mail(str(number)) for number in range(40)]
+        made.everything()
+        assert len(subjects(made)) == len(server.mails) - len(REFUSED)
+        assert server.sessions <= 3
 
 
 @pytest.mark.parametrize("policy", [Deletion(None), Deletion(0)], ids=["keep", "delete"])

@@ -64,7 +64,8 @@ class Fetcher:
     def fetch(self, session: Maildrop, poll: PollInput, progress: PollProgress) -> None:
         """Fetch and register new messages, up to the mailbox's limit of messages for one poll.
 
-        A message that the server or the store refuses does not count towards the limit.
+        A message that the server or the store refuses does not count towards the limit. A server that refuses the
+        rest of a session is asked for it in another.
 
         Raises:
             MaildropError: the session failed; what was complete before is registered.
@@ -130,7 +131,7 @@ class _SessionFetch:
     def run(self, waiting: deque[Listed]) -> None:
         """Fetch from the left of `waiting` until the limit is reached; what is left there was not tried."""
         room = self.poll.mailbox.limits.messages_per_poll
-        while room and waiting and not self.progress.is_stopped:
+        while room and waiting and not self.progress.is_stopped and not self.progress.is_refused_the_rest:
             batch = [waiting.popleft() for _ in range(min(room, len(waiting)))]
             failed = self.progress.counts.failed
             self._fetch_batch(batch)
@@ -143,7 +144,7 @@ class _SessionFetch:
             (oversize if self.progress.is_oversize(row) else wanted).append(row)
         self._retrieve(wanted)
         for row in oversize:
-            if self.progress.is_stopped:
+            if self.progress.is_stopped or self.progress.is_refused_the_rest:
                 return
             header = self.session.top(row)
             identified = self.progress.identified(row)
@@ -158,6 +159,8 @@ class _SessionFetch:
                 if isinstance(message, NotFetched):
                     self.progress.refused_by_server(message)
                     log.warning("message.refused", mailbox=self.poll.mailbox.id, number=message.listed.number)
+                    if self.progress.is_refused_the_rest:
+                        return
                     continue
                 self._upload(message)
                 if len(self._uploading) >= UPLOADS_PER_POLL:

@@ -271,10 +271,11 @@ class Poller:
             if not deletable and not progress.rows_to_fetch():
                 progress.rest_done()  # so that messages which end sessions need no session of their own
             self.fetcher.fetch(session, poll, progress)
+            confirmed: set[bytes] = set()
             if progress.may_commit:
                 deleted = self.deletions.delete(session, poll, progress, deletable)
-                confirmed = session.quit(wait=progress.is_followed)
-                self.deletions.record(poll, progress, deleted if confirmed else set())
+                confirmed = deleted if session.quit(wait=progress.is_followed) else set()
+            self.deletions.record(poll, progress, confirmed)
 
     def _identified(
         self, mailbox: Mailbox, credentials: Credentials, session: Maildrop, listing: Listing

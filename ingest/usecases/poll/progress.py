@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ingest.usecases.claims import Lease
     from ingest.usecases.poll.identity import IdentifiedRow
 
+# A server that refuses so many messages in a row, all in the same words, after it handed out others in this session,
+# hands out no more of them in one session.
+SAME_REFUSALS = 10
 # If every expected unique-id is gone and the number of listed ones differs by at most this share, the ids were reset.
 _RESET_TOLERANCE = 0.2
 
@@ -94,6 +97,8 @@ class PollProgress:
         self._rest_done = False
         self.logged_in = False
         self._left_out = 0
+        self._fetched = 0  # messages of this session
+        self._same_refusals: tuple[str, int] = ("", 0)  # the last words, and how often they came in a row
         self._refused_by_store = 0
         self._registered_identified = False
         self._pipelining_stalled = False
@@ -107,6 +112,7 @@ class PollProgress:
         """Start over with a new session's listing."""
         self._rows = {row.listed.number: row for row in rows}
         self._recognised.clear()
+        self._fetched, self._same_refusals = 0, ("", 0)
         self._terms = terms
         self._left_out = left_out
 
@@ -121,7 +127,7 @@ class PollProgress:
     def end_fetch(self, left: int) -> None:
         """Note how many new messages were left on the server because of the limit of messages for one poll."""
         if not self._alone:
-            self._left_unfetched = left > 0
+            self._left_unfetched = left > 0 or self.is_refused_the_rest
 
     def rest_done(self) -> bool:
         """Note that all is done but messages that ended sessions; returns whether some are to be tried now."""
@@ -132,6 +138,8 @@ class PollProgress:
     def fetched(self, size: int) -> None:
         """Count a message that was downloaded completely; `size` is in bytes."""
         self._count(fetched_bytes=size)
+        self._fetched += 1
+        self._same_refusals = ("", 0)
 
     def registered(self, row: Listed, registration: Registration) -> str:
         """Count a registered message; returns its result, a label of `mailhaul_messages_total`."""
@@ -156,6 +164,8 @@ class PollProgress:
         if self._alone:
             self._troubled.tried_alone(row)
         self._troubled.note(row, Trouble.REFUSED, refused.reason, refused.words)
+        words, times = self._same_refusals
+        self._same_refusals = (refused.words, times + 1 if words == refused.words else 1)
 
     def refused_by_store(self) -> None:
         """Count a message that was downloaded and that the store refused."""
@@ -239,7 +249,12 @@ class PollProgress:
         It may not after an early end, when answers may still be under way, nor when a message was fetched and not
         stored: some servers take RETR and QUIT for consent to delete.
         """
-        return not self._stopped and not self._refused_by_store
+        return not self._stopped and not self._refused_by_store and not self.is_refused_the_rest
+
+    @property
+    def is_refused_the_rest(self) -> bool:
+        """Whether the server hands out no more messages in this session; another session may get them."""
+        return self._fetched > 0 and self._same_refusals[1] >= SAME_REFUSALS
 
     def store_refuses_all(self, refusals: int = 1) -> bool:
         """Whether the store has refused at least this many messages and taken none."""
