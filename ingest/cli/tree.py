@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ingest.domain.manifest import Address, Authentication, Automatic, Body, Headers, Manifest
+    from ingest.domain.mail import Address, Automatic, Headers
+    from ingest.domain.manifest import Authentication, Body, Manifest
 
 _DIM, _ODD = "bright_black", "yellow"
 _ADDRESSES = 5

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from ingest.domain.keys import event_id
-from ingest.domain.manifest import Headers, Manifest, Parse, Record
+from ingest.domain.mail import Headers, Record
+from ingest.domain.manifest import Manifest, Parse
 from ingest.domain.message import manifest_of
 
 if TYPE_CHECKING:

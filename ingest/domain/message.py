@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from ingest.domain import keys
-from ingest.domain.manifest import Headers, MailboxRef, Manifest, ObjectRef, Parse, Record
+from ingest.domain.mail import Headers, Record
+from ingest.domain.manifest import MailboxRef, Manifest, ObjectRef, Parse
 
 
 class OpenMessage(Record):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from ingest.domain.manifest import Record
+from ingest.domain.mail import Record
 
 # No tombstone is larger, however long the mailbox's name; most manifests are.
 MOST_BYTES = 1024

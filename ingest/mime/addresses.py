@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingest.domain.manifest import Address
+from ingest.domain.mail import Address
 from ingest.mime.text import clean, decode_header
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ingest.domain.manifest import Automatic, ReportedRecipient
+from ingest.domain.mail import Automatic, ReportedRecipient
 from ingest.mime import reports
 
 if TYPE_CHECKING:
-    from ingest.domain.manifest import AutomaticKind, Headers
+    from ingest.domain.mail import AutomaticKind, Headers
     from ingest.mime.fields import Fields
 
 _BY_ACTION: dict[str, AutomaticKind] = {"failed": "bounce", "delayed": "delay"}

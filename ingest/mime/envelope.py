@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingest.domain.manifest import MailEnvelope, Recipient
+from ingest.domain.mail import MailEnvelope, Recipient
 from ingest.mime.authentication import is_of_server
 from ingest.mime.text import clean
 

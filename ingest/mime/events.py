@@ -18,7 +18,8 @@ from ingest.mime.defects import codes
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from ingest.domain.manifest import Headers, Role, Status
+    from ingest.domain.mail import Headers
+    from ingest.domain.manifest import Role, Status
     from ingest.mime.defects import Defect
     from ingest.mime.fields import Fields
     from ingest.mime.headers import MessageHeader

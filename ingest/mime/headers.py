@@ -6,7 +6,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ingest.domain.manifest import Headers, Resent
+from ingest.domain.mail import Headers, Resent
 from ingest.mime.addresses import parse_addresses
 from ingest.mime.dates import parse_date
 from ingest.mime.defects import Defect
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from ingest.domain.manifest import Importance
+    from ingest.domain.mail import Importance
 
 _ID = re.compile(rb"<[^<>\s]{1,998}>")
 _NAMES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingest.domain.manifest import ReportedRecipient
+from ingest.domain.mail import ReportedRecipient
 from ingest.mime.fields import split_fields
 from ingest.mime.limits import MimeLimits
 from ingest.mime.text import clean, decode_header

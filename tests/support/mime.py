@@ -13,7 +13,7 @@ from ingest.mime.events import MessageEnded, PartBegun, PartData, PartEnded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ingest.domain.manifest import Headers
+    from ingest.domain.mail import Headers
 
 SIZES = (1, 7, 4096, 262_144)
 

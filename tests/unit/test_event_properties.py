@@ -13,25 +13,19 @@ from hypothesis import strategies as st
 from ingest.adapters.sinks.signature import signature_headers
 from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_BYTES, EventType, event_of, make_event
 from ingest.domain.keys import event_id
+from ingest.domain.mail import Address, Automatic, Headers, MailEnvelope, Recipient, ReportedRecipient, Resent
 from ingest.domain.manifest import (
-    Address,
     Attachment,
     Authentication,
     AuthenticationResult,
-    Automatic,
     Body,
     Document,
-    Headers,
     MailboxRef,
-    MailEnvelope,
     Manifest,
     NestedMessage,
     ObjectRef,
     Parse,
     Reason,
-    Recipient,
-    ReportedRecipient,
-    Resent,
 )
 from ingest.mime.defects import Defect
 from tests.support.processing import process

@@ -14,7 +14,7 @@ from ingest.usecases.process.bodies import ChosenBody, Texts
 from ingest.usecases.process.parts import Part
 
 if TYPE_CHECKING:
-    from ingest.domain.manifest import Headers
+    from ingest.domain.mail import Headers
     from ingest.mime import MimeLimits
 
 # More than texts take; of a larger message only those are found that end before.

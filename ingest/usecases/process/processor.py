@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from datetime import datetime
 
-    from ingest.domain.manifest import Headers, ObjectRef
+    from ingest.domain.mail import Headers
+    from ingest.domain.manifest import ObjectRef
     from ingest.domain.message import OpenMessage
     from ingest.metrics import Metrics
     from ingest.mime.events import MessageEnded, MimeEvent

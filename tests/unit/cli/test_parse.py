@@ -14,7 +14,8 @@ from ingest.cli.mailfile import parsed
 from ingest.cli.parse import parse_files
 from ingest.cli.tree import mail_tree
 from ingest.demo.mails import KINDS, Kind, sample
-from ingest.domain.manifest import Attachment, Headers, Invoice, MailboxRef, Manifest, ObjectRef, Parse
+from ingest.domain.mail import Headers
+from ingest.domain.manifest import Attachment, Invoice, MailboxRef, Manifest, ObjectRef, Parse
 from ingest.errors import SpoolError
 from ingest.mime.envelope import Trust
 from ingest.usecases.process.authentication import Authenticator

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ingest.domain.events import MAX_EVENT_ATTACHMENTS, MAX_EVENT_BYTES, Event, EventType, make_event, traceparent_of
-from ingest.domain.manifest import Address, Attachment, Headers, MailboxRef, Manifest, ObjectRef, Parse
+from ingest.domain.mail import Address, Headers
+from ingest.domain.manifest import Attachment, MailboxRef, Manifest, ObjectRef, Parse
 
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)

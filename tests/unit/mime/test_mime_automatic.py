@@ -9,7 +9,7 @@ import pytest
 from tests.support.processing import process
 
 if TYPE_CHECKING:
-    from ingest.domain.manifest import Automatic
+    from ingest.domain.mail import Automatic
 
 DELIVERY_STATUS = """\
 Reporting-MTA: dns; mx.shop.example

@@ -10,7 +10,7 @@ from ingest.mime.envelope import Trust, read_envelope
 from ingest.mime.headers import read_header
 
 if TYPE_CHECKING:
-    from ingest.domain.manifest import MailEnvelope
+    from ingest.domain.mail import MailEnvelope
 
 HOP = b"Received: from out.shop.example by mx.example.org with ESMTPS; Mon, 23 Nov 2026 08:00:00 +0000"
 # As Gmail writes it: Return-Path and the results stand below its inner hop.

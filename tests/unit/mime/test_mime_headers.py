@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.domain.manifest import Address
+from ingest.domain.mail import Address
 from ingest.mime import MimeLimits, parse_headers, received_at
 from ingest.mime.headers import extra_fields, read_header
 from tests.support.mime import read
