@@ -249,7 +249,7 @@ SRI = XmlFormat(
     {"factura": "", "notaCredito": "", "notaDebito": "", "liquidacionCompra": ""},
     "",
     {
-        "proof": "infoTributaria->there",
+        "proof": ("infoTributaria->there", "@id"),
         "profile": "@version",
         "number": "infoTributaria/secuencial",
         "issue_date": _sri("fechaEmision"),

@@ -83,7 +83,7 @@ YELLOWBILL = XmlFormat(
     {"Envelope": "Body/Bill"},
     r"(?!http://(?:schemas\.xmlsoap|www\.w3)\.org/).*",
     {
-        "proof": ("/Body/DeliveryInfo/BillerID", "/Body/Bill->there"),
+        "proof": ("/Body/DeliveryInfo->there", "/Body/Bill->there"),
         "profile": "/Header/Version",
         "number": f"{_BILL}/DocumentID",
         "issue_date": f"{_BILL}/DocumentDate",
@@ -189,14 +189,14 @@ XCBL = XmlFormat(
         "CORRECTEDINVOICE": "corrected_invoice",
     },
 )
-# xCBL 2 and 3 have no namespace, or that of their SOX schema.
 XCBL_3 = replace(
     XCBL,
     source="xCBL 3.0 and 3.5, http://www.xcbl.org/xcbl35",
-    namespace=r"(?:urn:x-commerceone:.*|http://www\.xcbl\.org/.*)?",
-    proof=True,
+    namespace=r"urn:x-commerceone:.*|http://www\.xcbl\.org/.*",
     profile="3",
 )
+# Most documents leave the namespace of the SOX schema out.
+XCBL_PLAIN = replace(XCBL_3, namespace="", proof=True)
 
 
 def _gs1_party(role: str, *names: str) -> dict[str, str | tuple[str, ...]]:

@@ -6,6 +6,7 @@ table that says which element of which segment is which field.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -35,7 +36,11 @@ _SEGMENT_BYTES = 65_536
 _LEADING = 1000  # segments before the first invoice
 _BLANKS = b" \t\r\n"
 # An interchange begins the file, or a line behind lines of a transport (AS2, FTP, mailbox systems).
-_BEGIN = re.compile(rb"(?:\A|[\r\n])[ \t]*(UNA[^\r\n]{6}|UNB[^A-Za-z0-9\s]|UNH[^A-Za-z0-9\s]|ISA[^A-Za-z0-9\s]|STX=)")
+_BEGIN = re.compile(
+    rb"(?:\A|[\r\n])[ \t]*(UNA[^\r\n]{6}|UNB[^A-Za-z0-9\s]|UNH[^A-Za-z0-9\s]|ISA[^A-Za-z0-9\s]|STX=)"
+    rb"|(UNB\+UN[A-Z]{2}:[0-9])"  # even within a line
+)
+_MARKS = (b"UNB", b"UNA", b"UNH", b"ISA", b"STX=")
 _ISA_BYTES = 200  # 106 by the standard
 _CODE = re.compile(r"[A-Z0-9]{1,6}")
 _VERSION = re.compile(r"[A-Z0-9]{3,12}")
@@ -102,13 +107,16 @@ _TABLES = {name: _by_tag(rules) for name, rules in (("edifact", EDIFACT), ("x12"
 
 def begins(head: bytes) -> int | None:
     """Return where an interchange begins, None if there is none near the beginning of a file."""
-    found = _BEGIN.search(head[:_HEAD_BYTES].removeprefix(b"\xef\xbb\xbf"))
+    head = head[:_HEAD_BYTES]
+    if not any(mark in head for mark in _MARKS):  # much faster than the pattern
+        return None
+    at = 3 if head.startswith(codecs.BOM_UTF8) else 0
+    found = _BEGIN.search(head[at:])
     if found is None:
         return None
-    skipped = head[: found.start(1)]
-    if any(byte < 9 or 13 < byte < 32 for byte in skipped):  # noqa: PLR2004 - binary content
-        return None
-    return found.start(1) + (3 if head.startswith(b"\xef\xbb\xbf") else 0)
+    begin = at + found.start(found.lastindex or 0)
+    is_text = all(byte > 31 or 9 <= byte <= 13 for byte in head[:begin])  # noqa: PLR2004 - no control characters
+    return begin if is_text else None
 
 
 def read(chunks: Iterable[bytes], *, fields: bool) -> tuple[Invoice | None, Defect | None]:

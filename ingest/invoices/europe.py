@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ingest.invoices.rules import XmlFormat, parties
 from ingest.invoices.values import UNTDID_1001
 
@@ -145,6 +147,10 @@ KSEF = XmlFormat(
         "KOR_ROZ": "corrected_invoice",
     },
 )
+
+
+KSEF_2 = replace(KSEF, namespace=r"http://crd\.gov\.pl/wzor/2023/06/29/12648/?", profile="FA(2)")
+KSEF_3 = replace(KSEF, namespace=r"http://crd\.gov\.pl/wzor/2025/06/25/13775/?", profile="FA(3)")
 
 
 def _nav_party(role: str, party: str) -> dict[str, str | tuple[str, ...]]:

@@ -43,6 +43,7 @@ PATHS: dict[str, tuple[str, str]] = {
     "buyer.country": ("ExpDtls", "CntCode"),
     "order_reference": ("RefDtls", "PORefr"),
 }
+_BESIDE = frozenset({"Irn", "SellerDtls", "TranDtls", "ItemList"})  # what stands beside the details of the document
 _VERSION = re.compile(r"[0-9.]{1,10}")
 _KINDS = {"INV": "invoice", "CRN": "credit_note", "DBN": "debit_note"}
 
@@ -96,7 +97,7 @@ def _documents_of(value: dict[str, Any], depth: int) -> list[tuple[dict[str, Any
     token = next((value[name] for name in _SIGNED if isinstance(value.get(name), str)), None)
     if token is not None or ("Irn" in value and "SignedQRCode" in value):
         return [(_payload(token or ""), True)]
-    if isinstance(value.get("DocDtls"), dict) and isinstance(value.get("SellerDtls"), dict):
+    if isinstance(value.get("DocDtls"), dict) and _BESIDE.intersection(value):
         return [(value, "Irn" in value)]
     for name in _WRAPPERS:
         if found := _documents(value.get(name), depth + 1):

@@ -162,7 +162,7 @@ class Containers:
     def _recognise_invoice(self, part: Part) -> None:
         left = min(INVOICE_BYTES, max(_CHUNK_BYTES, self._invoice_bytes))
         found = recognise(_chunks(part.spool), part.head.filename or "", fields=self.invoice_fields, max_bytes=left)
-        self._invoice_bytes -= found.size
+        self._invoice_bytes -= max(0, found.size - _CHUNK_BYTES)  # the first chunk of every file is read
         part.invoice = found.invoice
         part.defects += codes([found.defect] if found.defect is not None else [])
 
