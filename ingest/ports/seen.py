@@ -61,6 +61,8 @@ class Seen:
             writes (a crash, a failover) since the mailbox was rebuilt.
         changes: how many times the set of processed messages has changed.
         checkpointed: the value of `changes` at the last checkpoint.
+        notices_losses: whether `known` can be relied on. False if the server does not tell whether it was restarted:
+            then its last writes may be missing although `known` is True.
         deleted: as `begin_deletions` or `record_deleted` recorded them last.
     """
 
@@ -69,6 +71,7 @@ class Seen:
     changes: int = 0
     checkpointed: int = 0
     deleted: dict[bytes, SeenRecord] = field(default_factory=dict)
+    notices_losses: bool = True
 
 
 class SeenMessages(Protocol):

@@ -55,11 +55,13 @@ class MemoryLedger(MemorySchedule, Ledger):
     Attributes:
         found_problems: what `problems` returns.
         server_memory: what `memory` returns.
+        notices_losses: as `Seen` says of every mailbox.
     """
 
     def __init__(self, clock: Callable[[], float], events: MemoryEventLog) -> None:
         self._incarnation = 0
         self.server_memory: Memory | None = None
+        self.notices_losses = True
         self.found_problems: list[LedgerProblem] = []
         super().__init__(clock, events)
 
@@ -147,6 +149,7 @@ class MemoryLedger(MemorySchedule, Ledger):
                 self._changes[mailbox],
                 self._checkpointed.get(mailbox, 0),
                 dict(self._deleted.get(mailbox, {})),
+                self.notices_losses,
             )
 
     @override

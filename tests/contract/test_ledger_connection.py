@@ -287,6 +287,14 @@ def test_user_without_the_right_to_look_gets_a_warning(server: Valkey) -> None:
         assert words in text
 
 
+def test_losses_are_noticed_where_the_server_tells_its_run_id(server: Valkey) -> None:
+    with closing(server.client()) as client:
+        client.execute_command("ACL", "SETUSER", "one", "on", ">secret", "~*", "&*", "+@all", "-info")  # type: ignore[no-untyped-call] # redis-py has no types here
+    for url, notices in ((server.url, True), (server.url.replace("://", "://one:secret@"), False)):
+        with ledger_at(url) as ledger:
+            assert ledger.seen("a").notices_losses is notices
+
+
 def test_user_who_may_not_write_is_a_problem(server: Valkey) -> None:
     with closing(server.client()) as client:
         client.config_set("save", "900 1")

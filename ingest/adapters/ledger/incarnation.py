@@ -35,6 +35,7 @@ class Incarnation:
         self._connection = connection
         self._lock = threading.Lock()
         self._known: tuple[bytes, float] | None = None  # and when it was asked for
+        self.notices_restarts = False  # whether the server tells its run id, as it did when it was asked last
 
     def read(self, *, now: bool = False) -> bytes:
         """Return the id; asks the server only every few seconds, unless it is to be known for now."""
@@ -54,6 +55,7 @@ class Incarnation:
         """Return the id, and the kinds of keys that were lost since somebody asked for the last time."""
         info = self._connection.call_if_allowed("INFO", "server")
         run = "" if info is None else str(info["run_id"])
+        self.notices_restarts = bool(run)
         sinks = self._rejecting_sinks()
         names = self._connection.names
         messages = RedisWorkSet(self._connection, names.messages)

@@ -81,8 +81,14 @@ class RedisLedger(RedisSchedule, Ledger):
             ("GET", self._names.deleted(mailbox)),
         )
         known = records is not None and rebuilt == incarnation and unprocessed == int(counted or 0)
-        counts = int(changes or 0), int(checkpointed or 0)
-        return Seen(unpack_records(records or b""), known, *counts, unpack_records(deleted or b""))
+        return Seen(
+            unpack_records(records or b""),
+            known,
+            int(changes or 0),
+            int(checkpointed or 0),
+            unpack_records(deleted or b""),
+            self._incarnation.notices_restarts,
+        )
 
     @override
     def unprocessed(self, mailbox: str) -> set[bytes]:

@@ -167,7 +167,18 @@ class Poller:
         records = seen.records
         if seen.deleted:
             records = {digest: record for digest, record in records.items() if digest not in seen.deleted}
-        return PollInput(mailbox, lease, stop, records, republished, span, troubled, now, seen.deleted)
+        return PollInput(
+            mailbox,
+            lease,
+            stop,
+            records,
+            republished,
+            span,
+            troubled,
+            now,
+            seen.deleted,
+            may_have_lost_events=not seen.notices_losses,
+        )
 
     def _poll(self, poll: PollInput, progress: PollProgress) -> None:
         """Run the sessions; however they end, remember which messages are troubled."""

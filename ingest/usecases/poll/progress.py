@@ -49,6 +49,7 @@ class PollInput:
         troubled: messages that earlier polls could not fetch.
         now: when the poll began (seconds since 1970).
         deleted: records of messages that the server was asked to delete, by digest; none of them is in `seen`.
+        may_have_lost_events: whether the ledger may have lost events without anybody noticing.
     """
 
     mailbox: Mailbox
@@ -60,6 +61,7 @@ class PollInput:
     troubled: Sequence[TroubledMessage] = ()
     now: float = 0.0
     deleted: Mapping[bytes, SeenRecord] = field(default_factory=dict)
+    may_have_lost_events: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,12 +310,13 @@ class PollProgress:
     def event_to_republish(self, registration: Registration) -> Event | None:
         """Return the event of a message that was done before and that the ledger did not know, None if there is none.
 
-        Such a ledger may have lost the event too. What the rebuild has just republished is not repeated.
+        Such a ledger may have lost the event too. If it would notice that, a rebuild republishes the event; what the
+        rebuild has just republished is not repeated.
         """
         event = registration.event
-        if event is None or event.id in self._poll.republished or registration.digest in self._seen:
+        if event is None or not self._poll.may_have_lost_events:
             return None
-        return event
+        return None if event.id in self._poll.republished or registration.digest in self._seen else event
 
     def unique_ids_were_reset(self, deletable: set[bytes]) -> bool:
         """Whether every unique-id that should be listed is gone while about as many others are there.

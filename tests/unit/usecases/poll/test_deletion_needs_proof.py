@@ -176,6 +176,21 @@ def test_unique_ids_that_change_every_time_publish_nothing_twice() -> None:
         assert len(b.published()) == 6
 
 
+def test_unique_ids_that_change_after_the_stream_was_trimmed_publish_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The sink has confirmed all events, and the stream does not hold them any more."""
+    with bench() as b:
+        monkeypatch.setattr(b.events, "_kept", 2)
+        drop = b.maildrops["a"]
+        mails = [mail(str(number)) for number in range(6)]
+        for generation in range(3):
+            drop.messages = {b"g%d-%d" % (generation, number): raw for number, raw in enumerate(mails)}
+            b.everything()
+            b.events.trim(["main"])
+        assert len(b.published()) == 6
+
+
 def test_two_nodes_behind_one_name_are_each_fetched_once() -> None:
     with bench() as b:
         drop = b.maildrops["a"]
