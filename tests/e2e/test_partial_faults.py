@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.adapters.ledger.address import broker
+from ingest.ports.wakeups import Queue
 from tests.support.bench import mail
 from tests.support.faulty_pop3 import FaultyServer, faulty_server
 from tests.support.odd_s3 import OddServer, running_odd_server
 from tests.support.service import mailhaul, read_events, write_config
-from tests.support.valkey import Valkey
+from tests.support.valkey import PERSISTENT, Valkey
 from tests.support.waiting import PATIENCE, eventually
+from workers.app import make_app
+from workers.wakeups import CeleryWakeups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,6 +54,12 @@ def drain(config: Path, env: Mapping[str, str] = ENV, code: int = 0) -> str:
     drained = mailhaul("drain", "--config", str(config), env={**ENV, **env})
     assert drained.returncode == code, drained.stdout + drained.stderr
     return drained.stdout + drained.stderr
+
+
+def crash(config: Path, point: str) -> int:
+    """Run `mailhaul drain` until it kills itself at a point of `tests.support.crashing`; return its exit code."""
+    command = [sys.executable, "-m", "tests.support.crashing", point, "--config", str(config)]
+    return subprocess.run(command, env={**os.environ, **ENV}, check=False, timeout=PATIENCE).returncode
 
 
 def wait_until_deletable() -> None:
@@ -113,6 +124,34 @@ def test_servers_that_misbehave_lose_no_mail(tmp_path: Path, ledger: Valkey) -> 
     assert stored(tmp_path) >= whole
     assert {"numbered a", "numbered b", "numbered c", "reused first", "reused other"} <= set(published)
     assert len([subject for subject in published if subject != "cut"]) == len(set(published)) - 1
+
+
+@pytest.mark.parametrize("how", ["answer lost", "process died"])
+def test_unique_id_that_is_reused_after_a_deletion_that_nobody_confirmed_is_another_message(
+    tmp_path: Path, ledger: Valkey, how: str
+) -> None:
+    with faulty_server("one") as server:
+        drop = server.drops["one"]
+        drop.messages[b"1"] = first = identified("first")
+        config = write_config(tmp_path, [box(server, "one")], ledger=ledger.url)
+        drain(config)
+        wait_until_deletable()
+        if how == "answer lost":
+            drop.loses_quit = True
+            drain(config)
+            drop.loses_quit = False
+        else:
+            assert crash(config, "the session was ended with QUIT") == -signal.SIGKILL
+        assert drop.deleted == [first]
+        drop.messages[b"1"] = other = identified("other")
+        assert len(other) == len(first)
+        drain(config)
+        assert drop.messages == {b"1": other}, "deleted before it was fetched"
+        assert stored(tmp_path) == {first, other}
+        wait_until_deletable()
+        drain(config)
+        assert drop.deleted == [first, other]
+    assert subjects(tmp_path) == ["first", "other"]
 
 
 @pytest.mark.parametrize("lost", ["haul/", "haul/one/2"], ids=["everything", "messages"])
@@ -207,6 +246,57 @@ def test_single_lost_keys_lose_no_event(tmp_path: Path, ledger: Valkey, key: str
         (tmp_path / "late").mkdir()
         drain(config)
     assert sorted(subjects(tmp_path / "late")) == [f"number {n}" for n in range(3)]
+
+
+def test_event_of_the_lost_last_second_is_published_although_the_next_poll_is_seven_minutes_later(
+    tmp_path: Path,
+) -> None:
+    """Meanwhile relays write the delivery watermark. The store is made older, in place of the minutes."""
+    with faulty_server("one") as server, Valkey(tmp_path, PERSISTENT) as ledger:
+        drop = server.drops["one"]
+        drop.messages[b"1"] = mail("number 0")
+        config = write_config(tmp_path, [box(server, "one", "keep")], ledger=ledger.url, workers={"processes": 1})
+        drain(config)
+        (log,) = (tmp_path / "appendonlydir").glob("*.incr.aof")
+        kept = log.stat().st_size
+        drop.messages[b"2"] = mail("number 1")
+        late = with_sink_that_is_late(tmp_path, server, ledger.url)
+        mailhaul("drain", "--config", str(late), env=ENV)
+        ledger.kill()
+        os.truncate(log, kept)
+        ledger.start()
+        make_older(tmp_path / "store", 420.0)
+        write_watermark(late, ledger)
+        (tmp_path / "late").mkdir()
+        drain(late)
+    assert "number 1" in subjects(tmp_path / "late")
+
+
+def make_older(store: Path, seconds: float) -> None:
+    """Shift all times that a folder store holds."""
+    for path in store.rglob("*"):
+        if path.is_file():
+            modified = path.stat().st_mtime - seconds
+            if path.name == "watermark.json":
+                until = json.loads(path.read_bytes())["published_until"]
+                path.write_text(json.dumps({"published_until": until - seconds}))
+            os.utime(path, (modified, modified))
+
+
+def write_watermark(config: Path, ledger: Valkey) -> None:
+    """Let a relay do what it does each minute, while nothing polls."""
+    with closing(ledger.client()) as client:
+        client.delete("{mailhaul}:throttle:published")
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "ingest.cli", "worker", "relay", "--config", str(config)],
+            env={**os.environ, **ENV},
+        )
+        try:
+            CeleryWakeups(make_app(broker(ledger.url))).send(Queue.RELAY)
+            eventually(lambda: client.exists("{mailhaul}:throttle:published"))
+        finally:
+            worker.terminate()
+            assert worker.wait(PATIENCE) == 0
 
 
 def test_replica_that_takes_over_without_the_last_writes_loses_no_event(tmp_path: Path, ledger: Valkey) -> None:

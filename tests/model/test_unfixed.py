@@ -87,6 +87,10 @@ def forgotten_after_quit(ledger: MemoryLedger, claim: Claim, _: object) -> None:
     ledger.forget(claim, vars(ledger).pop("_begun", ()))
 
 
+# In place of a field of a dataclass.
+NEVER = property(lambda _: False, lambda *_: None)
+
+
 class Unfixed(NamedTuple):
     """A defence that is taken out.
 

@@ -280,7 +280,8 @@ class World:
 
     def move_mailbox(self, box: str) -> None:
         """Give a mailbox another server, some of whose messages have ids and sizes of messages on the one before."""
-        before = [sent for sent in self.sent if sent.box == box]
+        self.drops[box].drop_session()
+        before = self._sent_to(box)
         shown = {sent.drop_id: self.drops[box].alias.get(sent.drop_id, sent.drop_id) for sent in before}
         for sent in before:
             sent.removed = sent.removed or self.drops[box].messages.pop(sent.drop_id, None) is not None

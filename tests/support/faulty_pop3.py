@@ -24,6 +24,7 @@ class FaultyDrop:
         changing: UIDL returns other ids in each session.
         dots: doubles the dots at the beginning of lines, as it has to.
         keeps_deleted: confirms deletions, and keeps the messages.
+        loses_quit: deletes at QUIT, and ends the connection without an answer.
         fetched: the unique-ids of messages that were fetched, in order.
         deleted: the messages that were deleted, in order.
     """
@@ -33,6 +34,7 @@ class FaultyDrop:
     changing: bool = False
     dots: bool = True
     keeps_deleted: bool = False
+    loses_quit: bool = False
     fetched: list[bytes] = field(default_factory=list)
     deleted: list[bytes] = field(default_factory=list)
 
@@ -62,9 +64,13 @@ class _Session(socketserver.StreamRequestHandler):
         self.wfile.write(b"+OK\r\n")
         for line in self.rfile:
             verb, _, argument = line.strip().partition(b" ")
-            self.wfile.write(self._answer(verb.upper(), argument))
-            if verb.upper() == b"QUIT":
-                return
+            answer = self._answer(verb.upper(), argument)
+            if verb.upper() != b"QUIT":
+                self.wfile.write(answer)
+                continue
+            if not self._drop.loses_quit:
+                self.wfile.write(answer)
+            return
 
     def _answer(self, verb: bytes, argument: bytes) -> bytes:
         answer = getattr(self, f"_{verb.decode().lower()}", None)
