@@ -25,11 +25,13 @@ class FaultyStore(MemoryStore):
 
     Attributes:
         forgets: `put` succeeds for these names (the last segment of a key) and stores nothing.
+        forgotten: the keys for which that has happened.
         loses_answers: `put` stores the object and raises `StoreUnavailableError`.
         page: what every object is, for all that a caller can see, as behind a captive portal. Nothing is stored.
     """
 
     forgets: frozenset[str] = frozenset()
+    forgotten: frozenset[str] = frozenset()
     loses_answers: bool = False
     page: bytes | None = None
 
@@ -47,6 +49,7 @@ class FaultyStore(MemoryStore):
         compare: bool = True,
     ) -> ObjectRef:
         if self.page is not None or key.rpartition("/")[2] in self.forgets:
+            self.forgotten |= {key}
             return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
         stored = super().put(
             key,

@@ -179,6 +179,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(names=st.sampled_from([frozenset[str](), frozenset({RAW}), frozenset({MANIFEST}), frozenset({"body.txt"})]))
     def store_forgets_what_it_acknowledges(self, names: frozenset[str]) -> None:
+        self.world.repeats_allowed = True
         self.world.store.forgets = names
 
     @rule(page=st.booleans())
