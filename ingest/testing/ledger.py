@@ -83,9 +83,13 @@ class MemoryLedger(MemorySchedule, Ledger):
         self._troubled: dict[str, list[TroubledMessage]] = {}
 
     def restart(self) -> None:
-        """Come back after a crash or a failover: nobody can tell whether the last writes are there."""
+        """Come back after a crash or a failover: nobody can tell whether the last writes are there.
+
+        What is there is made consistent: an open message that is neither due nor claimed is due.
+        """
         with self._lock:
             self._incarnation += 1
+            self._messages.add(self._open)
 
     def _is_known(self, mailbox: str) -> bool:
         return mailbox in self._seen and self._rebuilt.get(mailbox) == self._incarnation
