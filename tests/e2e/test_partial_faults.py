@@ -25,7 +25,7 @@ from workers.app import make_app
 from workers.wakeups import CeleryWakeups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.support.s3 import S3Server
@@ -208,6 +208,33 @@ def test_empty_object_under_the_key_is_not_taken_for_the_message(tmp_path: Path,
             drain(config, code=1)
         assert subjects(tmp_path) == []
         assert server.drops["one"].deleted == []
+
+
+@pytest.mark.parametrize("altered", [lambda raw: raw.replace(b"first", b"other"), lambda _: b""])
+def test_mail_that_was_altered_in_the_store_is_not_processed_but_fetched_again(
+    tmp_path: Path, ledger: Valkey, altered: Callable[[bytes], bytes]
+) -> None:
+    """It is altered between its storing and its processing, and moved away when the alert was seen."""
+    with faulty_server("one") as server:
+        drop = server.drops["one"]
+        drop.messages[b"1"] = first = identified("first")
+        config = write_config(tmp_path, [box(server, "one")], ledger=ledger.url)
+        assert crash(config, "a message was registered") == -signal.SIGKILL
+        (raw,) = (tmp_path / "store").rglob("raw.eml")
+        raw.write_bytes(altered(first))
+        wait_until_deletable()
+        for _ in range(2):
+            drain(config, code=1)
+        assert not list((tmp_path / "store").rglob("message.json"))
+        assert subjects(tmp_path) == []
+        assert drop.messages == {b"1": first}
+        raw.unlink()
+        eventually(lambda: mailhaul("drain", "--config", str(config), env=ENV).returncode == 0)
+        assert subjects(tmp_path) == ["first"]
+        assert stored(tmp_path) == {first}
+        wait_until_deletable()
+        drain(config)
+        assert drop.deleted == [first]
 
 
 def with_sink_that_is_late(tmp_path: Path, server: FaultyServer, url: str, late: str = "late") -> Path:

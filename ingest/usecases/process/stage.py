@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from structlog import get_logger
 from ingest.domain.events import event_of, failed_event
 from ingest.domain.message import FailedMessage
 from ingest.domain.retry import MESSAGE_TRIES, Fail, after_message_error
+from ingest.domain.seen import StoredAt
 from ingest.errors import (
     MailhaulError,
     MessageError,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from ingest.domain.message import OpenMessage
     from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
-    from ingest.ports.messages import OpenMessages
+    from ingest.ports.ledger import Ledger
     from ingest.usecases.backpressure import MemoryPressure
     from ingest.usecases.claims import LeaseKeeper
     from ingest.usecases.process.processor import Processor
@@ -47,7 +49,7 @@ class ProcessStage:
     """Processes due messages. A message that cannot be processed is tried again, and fails after the last try."""
 
     processor: Processor
-    ledger: OpenMessages
+    ledger: Ledger
     wakeups: Wakeups
     metrics: Metrics
     keeper: LeaseKeeper
@@ -113,6 +115,10 @@ class ProcessStage:
         may_be_purged = isinstance(error, StaleClaimError | StoreCorruptError | ObjectMissingError)
         if may_be_purged and self._retracted(message, written=written):
             return
+        if isinstance(error, StoreCorruptError):
+            self.metrics.count("store_requests_total", "get", "corrupt")  # raises the alert
+        elif isinstance(error, ObjectMissingError):
+            self._fetch_again(message)
         decision = after_message_error(error, claim.tries, self.random())
         if isinstance(decision, Fail):
             self._fail(claim, message, error, span)
@@ -138,6 +144,24 @@ class ProcessStage:
         if purged:
             log.warning("message.retracted", mailbox=message.mailbox, message=message.key)
         return purged
+
+    def _fetch_again(self, message: OpenMessage) -> None:
+        """Let the next poll fetch a message whose raw object is gone, so that the next attempt may find it again.
+
+        While the mailbox is being polled nothing is done; the next attempt tries it again.
+        """
+        ledger = self.ledger
+        claim = ledger.mailboxes.claim_one(message.mailbox, self.keeper.seconds)
+        if claim is None:
+            return
+        records = ledger.seen(message.mailbox).records.items()
+        stored = ((digest, StoredAt.unpack(record.stored_at)) for digest, record in records)
+        gone = {digest for digest, at in stored if at is not None and at.key == message.key}
+        with suppress(StaleClaimError):
+            if ledger.forget(claim, gone):
+                log.warning("message.forgotten", mailbox=message.mailbox, message=message.key)
+        if not ledger.unschedule(claim):
+            ledger.mailboxes.release(claim, max(0.0, -claim.late), claim.tries - 1)
 
     def _fail(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
         now = self.now()

@@ -17,7 +17,11 @@ def fail(b: Bench, *, lost: bool) -> None:
     b.maildrops["a"].messages[b"u1"] = RAW
     b.poll_all()
     (at,) = b.keys("raw.eml")
-    kept = b.store.objects.pop(at)
+    kept = b.store.objects[at]
+    if lost:
+        del b.store.objects[at]
+    else:
+        b.store.alter(at, b"other bytes")
     for _ in range(MESSAGE_TRIES):
         b.clock.time += 2_000
         b.process_stage.run(never)

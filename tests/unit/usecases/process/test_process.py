@@ -190,6 +190,34 @@ def test_refused_bucket_waits_for_the_operator_and_loses_nothing() -> None:
         assert b.ledger.counts()["failed"] == 0
 
 
+def test_message_whose_raw_object_is_gone_is_fetched_again_while_the_server_has_it() -> None:
+    with bench() as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"u1"] = mail("1")
+        b.poll_all()
+        (raw,) = b.keys("raw.eml")
+        del b.store.objects[raw]
+        due = b.ledger.mailboxes.standing()["a"]
+        b.process_stage.run(never)
+        assert b.ledger.mailboxes.standing()["a"] == due, "the mailbox is polled when it would have been"
+        b.clock.time += 3_600
+        b.everything()
+        assert drop.retrieved == [b"u1", b"u1"]
+        assert len(b.keys("message.json")) == 1
+        assert b.ledger.failed_messages() == []
+        assert len(b.published()) == 1
+
+
+def test_altered_raw_object_counts_as_an_error_of_the_store() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        b.store.alter(b.keys("raw.eml")[0], mail("2"))
+        b.process_stage.run(never)
+        errors = {"operation": "get", "result": "corrupt"}
+        assert b.metrics.registry.get_sample_value("mailhaul_store_requests_total", errors) == 1
+
+
 def test_message_whose_raw_object_is_gone_fails_and_is_published_as_failed() -> None:
     """It would else stay open for ever, and hold back the delivery watermark."""
     with bench() as b:
@@ -243,7 +271,11 @@ def test_message_whose_raw_object_is_gone_is_retried_while_the_store_does_not_sa
         b.store.fault = fault
         with capture_logs() as logged:
             b.process_stage.run(never)
-        assert [line["event"] for line in logged] == ["message.not_retracted", "message.retrying"]
+        assert [line["event"] for line in logged] == [
+            "message.not_retracted",
+            "message.forgotten",
+            "message.retrying",
+        ]
         assert b.ledger.counts()["open"] == 1
 
 

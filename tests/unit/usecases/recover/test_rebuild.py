@@ -7,7 +7,7 @@ import pytest
 from ingest.domain.mailbox import Deletion, Limits
 from ingest.errors import StoreUnavailableError
 from ingest.usecases.recover.watermark import SKEW
-from tests.support.bench import Bench, bench, mail, mailbox
+from tests.support.bench import Bench, bench, mail, mailbox, never
 
 
 def fill(b: Bench, *numbers: int) -> None:
@@ -217,6 +217,12 @@ def test_watermark_is_not_written_before_the_ledger_is_rebuilt() -> None:
         b.clock.time += 1000
         assert not b.watermark.write(["a", "b"], ["main"], b.clock.time)
         assert b.watermark.read() == before
+        b.runtime.ticker.tick(b.schedule())
+        claim = b.ledger.mailboxes.claim_one("a", 60.0)
+        assert claim is not None
+        b.poller.poll(claim, b.mailboxes["a"], never)
+        b.ledger.mailboxes.release(claim, 0.0)
+        assert not b.watermark.write(["a"], ["main"], b.clock.time), "an older configuration does not know the other"
         b.everything()
         assert b.watermark.write(["a", "b"], ["main"], b.clock.time)
 
