@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ingest.domain.mail import Address, Automatic, Headers
-    from ingest.domain.manifest import Authentication, Body, Manifest
+    from ingest.domain.manifest import Authentication, Body, Invoice, Manifest
 
 _DIM, _ODD = "bright_black", "yellow"
 _ADDRESSES = 5
@@ -196,6 +196,16 @@ def _attachment(attachment: Attachment) -> RenderableType:
     return _with_notes(line, [*_kind(attachment), *_surprises(attachment), *_defects(attachment.defects)])
 
 
+def _invoice_facts(invoice: Invoice) -> Iterator[Text]:
+    fields = invoice.fields
+    if fields is None:
+        return
+    amount = fields.payable or fields.gross
+    facts = (fields.number, fields.issue_date, f"{amount} {fields.currency or ''}" if amount else None)
+    if any(facts):
+        yield Text(printable(" · ".join(fact.strip() for fact in facts if fact)))
+
+
 def _kind(attachment: Attachment) -> Iterator[Text]:
     invoice = attachment.invoice
     if invoice is not None:
@@ -205,11 +215,7 @@ def _kind(attachment: Attachment) -> Iterator[Text]:
         yield Text.assemble((printable(f"{kind}{sure}{inside}"), "bold green"))
         if invoice.count is not None and invoice.count > 1:
             yield Text(f"{invoice.count} invoices, of which the first is", _DIM)
-        if invoice.fields is not None:
-            fields = invoice.fields
-            amount = fields.payable or fields.gross
-            facts = (fields.number, fields.issue_date, f"{amount} {fields.currency or ''}" if amount else None)
-            yield Text(printable(" · ".join(text.strip() for text in facts if text)))
+        yield from _invoice_facts(invoice)
         if invoice.guideline:
             yield Text(printable(invoice.guideline), _DIM)
     if attachment.encrypted:

@@ -24,6 +24,7 @@ from tests.support.cms import signed as signed_file
 from tests.support.containers import mail_with
 from tests.support.dkim import NAME, record, signed
 from tests.support.tnef import attached, tnef
+from tests.unit.invoices.samples import FATTURA_BODY, fattura, ubl
 
 P7M = "application/pkcs7-mime"
 MAIL = (
@@ -117,6 +118,14 @@ def test_an_invoice_is_shown_with_the_id_of_its_profile() -> None:
         "urn:x",
         "encrypted",
     ]
+
+
+def test_an_invoice_is_shown_with_its_number_day_and_amount(tmp_path: Path) -> None:
+    path = tmp_path / "a.eml"
+    path.write_bytes(mail_with(("a.xml", "application/xml", ubl().encode())))
+    assert "R-17 · 2026-03-02 · 109.00 EUR" in shown(path)
+    path.write_bytes(mail_with(("a.xml", "application/xml", fattura(FATTURA_BODY * 3).encode())))
+    assert "3 invoices, of which the first is" in shown(path)
 
 
 def test_who_vouches_for_a_message_is_shown(tmp_path: Path) -> None:

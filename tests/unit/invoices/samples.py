@@ -114,7 +114,7 @@ _CROSS = ("ExchangedDocument", "SupplyChainTradeTransaction", "Header")
 _CROSS_1 = ("HeaderExchangedDocument", "SpecifiedSupplyChainTradeTransaction", "SupplyChain")
 CREDIT = {"kind": "credit_note"}
 
-_FATTURA_BODY = """<FatturaElettronicaBody><DatiGenerali><DatiGeneraliDocumento>
+FATTURA_BODY = """<FatturaElettronicaBody><DatiGenerali><DatiGeneraliDocumento>
 <TipoDocumento>TD01</TipoDocumento><Divisa>EUR</Divisa><Data>2026-03-02</Data><Numero>R-17</Numero>
 <ImportoTotaleDocumento>119.00</ImportoTotaleDocumento></DatiGeneraliDocumento>
 <DatiOrdineAcquisto><IdDocumento>PO-4</IdDocumento></DatiOrdineAcquisto></DatiGenerali>
@@ -143,12 +143,12 @@ def fattura(bodies: str) -> str:
 
 
 _EUROPE = (
-    Sample("fatturapa", "fatturapa", "FPR12", fattura(_FATTURA_BODY)),
+    Sample("fatturapa", "fatturapa", "FPR12", fattura(FATTURA_BODY)),
     Sample(
         "fatturapa of two",
         "fatturapa",
         "FPR12",
-        fattura(_FATTURA_BODY + _FATTURA_BODY.replace("R-17", "R-18")),
+        fattura(FATTURA_BODY + FATTURA_BODY.replace("R-17", "R-18")),
         invoices=2,
     ),
     Sample(
@@ -156,7 +156,7 @@ _EUROPE = (
         "fatturapa",
         "FPR12",
         fattura(
-            _FATTURA_BODY.replace(
+            FATTURA_BODY.replace(
                 "</DatiRiepilogo>",
                 "</DatiRiepilogo><DatiRiepilogo><ImponibileImporto>100.00</ImponibileImporto><Imposta>0.00</Imposta>"
                 "</DatiRiepilogo>",

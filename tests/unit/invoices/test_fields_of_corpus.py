@@ -11,6 +11,7 @@ from ingest.domain.manifest import InvoiceFields, InvoiceParty
 from ingest.invoices.recognise import recognise
 
 etree: Any = pytest.importorskip("lxml.etree")
+pypdf: Any = pytest.importorskip("pypdf")
 
 CORPUS = Path(__file__).parents[4] / "shared" / "corpus" / "einvoices"
 KINDS = {
@@ -29,6 +30,11 @@ CII = {
     "rsm": "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100",
     "ram": "urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100",
     "udt": "urn:un:unece:uncefact:data:standard:UnqualifiedDataType:100",
+}
+ZUGFERD1 = {
+    "rsm": "urn:ferd:CrossIndustryDocument:invoice:1p0",
+    "ram": "urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:12",
+    "udt": "urn:un:unece:uncefact:data:standard:UnqualifiedDataType:15",
 }
 
 
@@ -89,10 +95,13 @@ def of_ubl(content: bytes) -> InvoiceFields:
 
 
 def of_cii(content: bytes) -> InvoiceFields:
-    document = Document(content, CII)
+    is_old = b"CrossIndustryDocument" in content
+    document = Document(content, ZUGFERD1 if is_old else CII)
     one = document.one
-    agreement, settlement = (f"//ram:ApplicableHeaderTrade{part}" for part in ("Agreement", "Settlement"))
-    total = f"{settlement}/ram:SpecifiedTradeSettlementHeaderMonetarySummation/ram:"
+    head = f"rsm:{'Header' if is_old else ''}ExchangedDocument"
+    prefix = "SupplyChain" if is_old else "Header"
+    agreement, settlement = (f"//ram:Applicable{prefix}Trade{part}" for part in ("Agreement", "Settlement"))
+    total = f"{settlement}/ram:SpecifiedTradeSettlement{'' if is_old else 'Header'}MonetarySummation/ram:"
     currency = one(f"{settlement}/ram:InvoiceCurrencyCode")
 
     def party(role: str) -> InvoiceParty:
@@ -104,10 +113,10 @@ def of_cii(content: bytes) -> InvoiceFields:
         )
 
     return InvoiceFields(
-        number=one("rsm:ExchangedDocument/ram:ID"),
-        issue_date=iso(one("rsm:ExchangedDocument/ram:IssueDateTime/udt:DateTimeString")),
+        number=one(f"{head}/ram:ID"),
+        issue_date=iso(one(f"{head}/ram:IssueDateTime/udt:DateTimeString")),
         due_date=iso(one(f"{settlement}/ram:SpecifiedTradePaymentTerms/ram:DueDateDateTime/udt:DateTimeString")),
-        kind=KINDS[one("rsm:ExchangedDocument/ram:TypeCode") or "380"],
+        kind=KINDS[one(f"{head}/ram:TypeCode") or "380"],
         currency=currency,
         net=one(f"{total}TaxBasisTotalAmount"),
         tax=one(f"{total}TaxTotalAmount[@currencyID='{currency}']", f"{total}TaxTotalAmount"),
@@ -115,7 +124,9 @@ def of_cii(content: bytes) -> InvoiceFields:
         payable=one(f"{total}DuePayableAmount"),
         seller=party("Seller"),
         buyer=party("Buyer"),
-        order_reference=one(f"{agreement}/ram:BuyerOrderReferencedDocument/ram:IssuerAssignedID"),
+        order_reference=one(
+            f"{agreement}/ram:BuyerOrderReferencedDocument/ram:{'ID' if is_old else 'IssuerAssignedID'}"
+        ),
         payment_reference=one(f"{settlement}/ram:PaymentReference"),
         iban=account(one(f"{settlement}//ram:PayeePartyCreditorFinancialAccount/ram:IBANID")),
     )
@@ -173,3 +184,15 @@ def test_fields_of_every_corpus_invoice_are_those_that_lxml_reads() -> None:
         assert found.invoice.fields == READERS[path.parent.name](content), path.name
         bodies = len(etree.fromstring(content).findall("FatturaElettronicaBody"))
         assert found.invoice.count == (bodies or 1), path.name
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus is not here")
+def test_fields_of_every_hybrid_pdf_are_those_that_lxml_reads() -> None:
+    paths = sorted(CORPUS.glob("**/*.pdf"))
+    assert len(paths) > 5
+    for path in paths:
+        files = pypdf.PdfReader(path).attachments
+        (content,) = [found for name, (found,) in files.items() if name.endswith(".xml")]
+        invoice = recognise([content]).invoice
+        assert invoice is not None, path.name
+        assert invoice.fields == of_cii(content), path.name
