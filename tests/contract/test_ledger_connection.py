@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from redis.connection import AbstractConnection
 
 from ingest.adapters.ledger import connect, preconditions
 from ingest.adapters.ledger.address import Broker, broker, redis_url
@@ -115,6 +116,37 @@ def test_command_is_retried_once_when_its_connection_breaks() -> None:
     raises = pytest.raises(LedgerUnavailableError, match="cannot be reached")
     with dropping(2) as url, ledger_at(url) as ledger, raises:
         ledger.schedule_digest()
+
+
+def test_reply_of_an_interrupted_script_is_not_taken_for_that_of_the_next(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the time limit of a task ends it while it waits for a reply."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with ledger_at(server.url) as ledger:
+        ledger.messages.add(["a", "b"])
+        with monkeypatch.context() as patch:
+            patch.setattr(AbstractConnection, "read_response", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                ledger.messages.claim(1, 60)
+        backlog = ledger.messages.backlog()
+        assert backlog.due + backlog.claimed == 2, "the claim may or may not have been made"
+
+
+def test_forked_process_uses_connections_of_its_own(server: Valkey) -> None:
+    with ledger_at(server.url) as ledger:
+        ledger.messages.add(["a", "b"])
+        child = os.fork()
+        if not child:
+            with suppress(BaseException):
+                good = all(ledger.messages.add(["a"]) == 0 for _ in range(300))
+                os._exit(0 if good else 1)
+            os._exit(2)
+        assert all(ledger.messages.backlog().due == 2 for _ in range(300))
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_two_hundred_threads_share_one_ledger(valkey: Valkey) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from contextlib import contextmanager
+from collections import deque
+from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from redis.commands.core import Script
+    from redis.connection import Connection
 
 Argument = str | bytes | int
 
@@ -35,6 +38,8 @@ SENTINEL_SECONDS = 2
 # A server that rewrites or syncs its append-only file on a slow disk may pause for seconds.
 REPLY_SECONDS = 15
 HEALTH_CHECK_SECONDS = 30
+# Connections that are kept for scripts; most of the others must be left to the pool.
+READY_CONNECTIONS = 16
 
 _SCRIPTS = resources.files("ingest.adapters.ledger") / "scripts"
 _INCLUDE = re.compile(r"^-- Include: (.+)$", re.MULTILINE)
@@ -109,6 +114,7 @@ class RedisConnection:
         self._redis = Redis(connection_pool=self._pool)
         self.names = Names(deployment)
         self._scripts: dict[str, Script] = {}
+        self._ready = _ReadyConnections(self._pool)
 
     def call(self, *command: Argument) -> Any:
         """Send one command; return redis-py's reply, with text as bytes.
@@ -165,7 +171,11 @@ class RedisConnection:
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """Run a script of `scripts/`, which is loaded if the server does not have it."""
         with self._translated():
-            return self._script(name)(keys, arguments)
+            script = self._script(name)
+            try:
+                return self._ready.ask(packed("EVALSHA", script.sha, len(keys), *keys, *arguments))
+            except redis_errors.NoScriptError:
+                return script(keys, arguments)
 
     def close(self) -> None:
         """Close all connections."""
@@ -180,6 +190,7 @@ class RedisConnection:
             if isinstance(error, redis_errors.ReadOnlyError | redis_errors.MovedError):
                 # A primary that was demoted keeps its connections, and would answer like this forever. A new
                 # connection goes where the address, or the Sentinels, point now. Other threads close their own.
+                self._ready.release()
                 self._pool.disconnect(inuse_connections=False)
             raise LedgerUnavailableError(_remedy(error, self.names.deployment)) from raised
 
@@ -187,6 +198,70 @@ class RedisConnection:
         if name not in self._scripts:
             self._scripts[name] = self._redis.register_script(script_source(name))
         return self._scripts[name]
+
+
+class _ReadyConnections:
+    """Connections of the pool that are kept for scripts, of which each message needs several.
+
+    redis-py takes more CPU time to hand out a connection, pack a command and record what it did than the rest of such
+    a request costs. How a connection is made, and its reply read, is still its business. Threads may share this.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._idle: deque[tuple[int, Connection]] = deque()
+
+    def ask(self, command: bytes) -> Any:
+        """Send a packed command and return its reply; with one retry on a new connection, as in all of redis-py."""
+        connection = self._take()
+        try:
+            return connection.retry.call_with_retry(
+                lambda: _exchange(connection, command),
+                lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]  # redis-py has no types here
+            )
+        finally:
+            if len(self._idle) < READY_CONNECTIONS:
+                self._idle.append((os.getpid(), connection))
+            else:
+                self._pool.release(connection)
+
+    def release(self) -> None:
+        """Give the connections back to the pool."""
+        while self._idle:
+            with suppress(IndexError):  # another thread took the last one
+                pid, connection = self._idle.pop()
+                if pid == os.getpid():
+                    self._pool.release(connection)
+
+    def _take(self) -> Connection:
+        while self._idle:
+            with suppress(IndexError):
+                pid, connection = self._idle.pop()
+                if pid == os.getpid():  # else it belongs to the process that forked this one
+                    return connection
+        taken: Connection = self._pool.get_connection()
+        return taken
+
+
+def _exchange(connection: Connection, command: bytes) -> Any:
+    try:
+        connection.send_packed_command((command,))  # type: ignore[no-untyped-call]  # redis-py has no types here
+        return connection.read_response()
+    except redis_errors.ResponseError:
+        raise
+    except BaseException:
+        # Whatever interrupted it, such as the time limit of a task: the next command must not get this one's reply.
+        connection.disconnect()  # type: ignore[no-untyped-call]  # as above
+        raise
+
+
+def packed(*command: Argument) -> bytes:
+    """Return a command in the form in which it is sent (RESP)."""
+    parts = [b"*%d\r\n" % len(command)]
+    for word in command:
+        part = word.encode() if isinstance(word, str) else b"%d" % word if isinstance(word, int) else word
+        parts.append(b"$%d\r\n%b\r\n" % (len(part), part))
+    return b"".join(parts)
 
 
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
