@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 MEMORY_BYTES = 2**20
 HEAD_BYTES = 256 * 1024
 CHUNK_BYTES = 256 * 1024
+_BLOCK_BYTES = 64 * 1024
 
 
 class Spool:
@@ -32,38 +34,64 @@ class Spool:
 
     def __init__(self, identity: Hasher | None = None, progress: Callable[[], None] | None = None) -> None:
         """Begin empty; `progress` is called whenever bytes are written, or read by a reader."""
-        spooled = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, prefix="mailhaul-")  # noqa: SIM115 - see close
-        self._file = cast("BinaryIO", spooled)
+        self._memory: io.BytesIO | None = io.BytesIO()
+        self._file: BinaryIO = self._memory
+        self._pending = bytearray()  # written, and neither hashed nor in the file yet
         self._sha256 = hashlib.sha256()
         self._progress = progress
         self.identity = identity
         self.size = 0
 
     def write(self, data: Buffer) -> int:
-        """Append bytes; returns how many."""
-        self._sha256.update(data)
-        if self.identity is not None:
-            self.identity.update(data)
-        with _translated():
-            written = self._file.write(data)
+        """Append bytes; returns how many.
+
+        They are hashed in blocks: each piece that is hashed alone lets another thread have the interpreter's lock.
+        """
+        before = len(self._pending)
+        self._pending += data
+        written = len(self._pending) - before
         self.size += written
+        if len(self._pending) >= _BLOCK_BYTES or (self._memory is not None and self.size > MEMORY_BYTES):
+            self._flush()
         if self._progress is not None:
             self._progress()
         return written
 
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        block, self._pending = self._pending, bytearray()
+        self._sha256.update(block)
+        if self.identity is not None:
+            self.identity.update(block)
+        with _translated():
+            self._file.write(block)
+            if self._memory is not None and self.size > MEMORY_BYTES:
+                self._roll_over(self._memory)
+
+    def _roll_over(self, memory: io.BytesIO) -> None:
+        """Move everything from memory into a file."""
+        self._file = cast("BinaryIO", tempfile.TemporaryFile(prefix="mailhaul-"))  # noqa: SIM115 - see close
+        self._memory = None
+        self._file.write(memory.getvalue())
+        self._file.seek(memory.tell())
+
     @property
     def sha256(self) -> str:
         """Hex digest of all bytes written."""
+        self._flush()
         return self._sha256.hexdigest()
 
     @property
     def key(self) -> str:
         """The message key; only for a spool with an `identity`."""
         assert self.identity is not None
+        self._flush()
         return message_key(self.identity)
 
     def head(self, size: int = HEAD_BYTES) -> bytes:
         """Return the first bytes; the position is at the start afterwards."""
+        self._flush()
         with _translated():
             self._file.seek(0)
             first = self._file.read(size)
@@ -72,6 +100,7 @@ class Spool:
 
     def reader(self) -> BinaryIO:
         """Return a reader positioned at the start; closing the spool closes it too."""
+        self._flush()
         with _translated():
             self._file.seek(0)
         return (
@@ -80,10 +109,12 @@ class Spool:
 
     def descriptor(self) -> int:
         """Return the descriptor of a regular file with all bytes, for another process; moves them out of memory."""
+        self._flush()
         with _translated():
-            number = self._file.fileno()
+            if self._memory is not None:
+                self._roll_over(self._memory)
             self._file.flush()
-        return number
+        return self._file.fileno()
 
     def close(self) -> None:
         """Release the memory and the file."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import resource
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.domain.keys import message_hasher
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import SpoolError
 from ingest.usecases.spool import MEMORY_BYTES, Spool
@@ -71,3 +74,20 @@ def test_full_disk_fails_no_message() -> None:
                 b.clock.time += 60
         b.process_stage.run(never)
         assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, MEMORY_BYTES, MEMORY_BYTES + 1])
+@pytest.mark.parametrize("piece", [1_000, 65_536, 3 * MEMORY_BYTES])
+def test_what_is_read_and_hashed_is_what_was_written(size: int, piece: int) -> None:
+    content = bytes(range(251)) * (size // 251 + 1)
+    content = content[:size]
+    with closing(Spool(message_hasher("a"))) as spool:
+        for start in range(0, size, piece):
+            assert spool.write(content[start : start + piece]) == len(content[start : start + piece])
+        assert spool.size == size
+        assert spool.sha256 == hashlib.sha256(content).hexdigest()
+        assert spool.key == hashlib.sha256(b"a\0" + content).hexdigest()[:32]
+        assert spool.head(100) == content[:100]
+        assert spool.reader().read() == content
+        assert os.pread(spool.descriptor(), size + 1, 0) == content
+        assert spool.reader().read() == content
