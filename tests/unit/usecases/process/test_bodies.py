@@ -210,10 +210,11 @@ def test_the_text_of_a_winmail_dat_in_a_named_text_is_no_body() -> None:
     assert found.contents["2.1.2"] == b"From plain text"
 
 
-def test_the_text_of_a_winmail_dat_in_a_nested_message_stays_in_it() -> None:
-    found = process(mail_with(("", "message/rfc822", mail_with(saved(PLAIN), text="Nested."))))
-    assert [name for *_, name in found.described if name] == ["part-2.eml", "winmail.dat", "a.pdf"]
-    assert found.bodies == {"text": b"Hello."}
+@pytest.mark.parametrize(("text", "bodies"), [("Hello.", {"text": b"Hello."}), (None, {})])
+def test_the_text_of_a_winmail_dat_in_a_nested_message_is_no_body(text: str | None, bodies: dict[str, bytes]) -> None:
+    found = process(mail_with(("", "message/rfc822", mail_with(saved(PLAIN), text=None)), text=text))
+    assert [name for *_, name in found.described][1:] == ["winmail.dat", "a.pdf"]
+    assert found.bodies == bodies
 
 
 def test_an_image_in_a_winmail_dat_is_inline_if_its_html_refers_to_it() -> None:
