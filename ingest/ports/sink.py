@@ -16,6 +16,7 @@ class Verdict(StrEnum):
     """The outcome of delivering one event."""
 
     DELIVERED = "delivered"  # the receiver confirmed it: it may be acknowledged
+    SKIPPED = "skipped"  # not sent, as the sink's condition does not hold: it may be acknowledged
     REJECTED = "rejected"  # the receiver will not take this event; others may pass
     UNAVAILABLE = "unavailable"  # the receiver does not work; no later event of this mailbox was tried
     GONE = "gone"  # as UNAVAILABLE, and the receiver wants no more events (410 Gone)
@@ -30,7 +31,8 @@ class Outcome:
         reason: the code.
         retry_after: seconds after which the receiver wants to be tried again, as it said with UNAVAILABLE; None if it
             did not say.
-        attempted: whether the event was sent. It is not, if an earlier one showed that the sink is unavailable.
+        attempted: whether the event was sent. It is not, if an earlier one showed that the sink is unavailable. Says
+            nothing about a SKIPPED one.
     """
 
     verdict: Verdict

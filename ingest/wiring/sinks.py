@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingest.adapters.sinks.filtered import FilteredSink
 from ingest.config.secrets import is_reference
 from ingest.config.sinks import (
     AmqpSinkSection,
@@ -24,6 +25,7 @@ from ingest.config.sinks import (
     WebhookSinkSection,
 )
 from ingest.errors import ConfigError
+from ingest.expressions import Expression
 
 if TYPE_CHECKING:
     from ingest.config import Secrets, SinkSection
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
 
 
 def open_sink(section: SinkSection, secrets: Secrets) -> Sink:
+    """Return one sink, which gets only the events that it is to get; see `_open`."""
+    sink = _open(section, secrets)
+    return sink if section.where is None else FilteredSink(sink, Expression(section.where))
+
+
+def _open(section: SinkSection, secrets: Secrets) -> Sink:
     """One sink. Nothing is connected to yet; secrets are read when they are needed, so that new ones are used."""
     match section:
         case JsonlSinkSection():

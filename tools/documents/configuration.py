@@ -228,6 +228,8 @@ def default(section: type[BaseModel], name: str) -> str:
         value = getattr(Limits() if section is LimitsSection else Deadlines(), name)
     if value is None and name == "interval":
         value = INTERVAL
+    if value is None and name == "where":
+        return "every event"
     return _UNWRITTEN[key] if value is None else _shown(value, kind(section, name))
 
 

@@ -49,6 +49,7 @@ REFUSALS, SUSPECTS = 3, 5
 FRESHNESS = 1.0
 # After so many seconds the relay releases the sink, and claims what has been due for longest: another one, perhaps.
 ROUND_SECONDS = 600.0
+_DONE = (Verdict.DELIVERED, Verdict.SKIPPED)
 _UNAVAILABLE = frozenset({Verdict.UNAVAILABLE, Verdict.GONE})
 
 
@@ -129,7 +130,7 @@ class Delivery:
                     self.refusals[event_id] = self.refusals.get(event_id, 0) + 1
             elif outcome.verdict is not Verdict.GONE:
                 self.refusals.pop(event_id, None)
-            if outcome.verdict is Verdict.DELIVERED:
+            if outcome.verdict in _DONE:
                 confirmed.append(entry.position)
             elif outcome.verdict is Verdict.REJECTED:
                 self.events.reject(self.sink.name, entry, REDELIVERY_BACKOFF.pause(1, self.random()))
@@ -190,7 +191,7 @@ class Delivery:
     def _finish_retry(self, claim: Claim, entry: Entry, outcome: Outcome) -> bool:
         """Remove, release or dead-letter a retrying event; return whether the outcome is about this event."""
         retrying = self.events.retrying(self.sink.name)
-        if outcome.verdict is Verdict.DELIVERED:
+        if outcome.verdict in _DONE:
             self.events.mark_delivered(self.sink.name, claim)
             return True
         if outcome.verdict is Verdict.GONE or not outcome.attempted:
@@ -249,7 +250,7 @@ class Delivery:
                 outcomes = [Outcome(Verdict.UNAVAILABLE, error.reason, attempted=False)] * len(events)
             for span, outcome in zip(spans, outcomes, strict=True):
                 span.note(outcome=outcome.verdict.value)
-                if outcome.verdict is not Verdict.DELIVERED:
+                if outcome.verdict not in _DONE:
                     span.fail(outcome.reason)
         return outcomes
 
