@@ -360,6 +360,15 @@ def test_missing_credentials_and_region_are_reported(monkeypatch: pytest.MonkeyP
             sink.check()
 
 
+@pytest.mark.parametrize("endpoint", ["nowhere", "http://"])
+def test_endpoint_that_is_no_url_is_reported(endpoint: str) -> None:
+    access = Access(REGION, endpoint, lambda: Keys("id", "secret"), attempts=1)
+    with closing(sns_sink("sink", f"arn:aws:sns:{REGION}:1:mail", access)) as sink:
+        assert sink.deliver([event("e1")]) == [away("invalid_address")]
+        with pytest.raises(SinkUnavailableError, match="endpoint or the region"):
+            sink.check()
+
+
 @pytest.mark.parametrize(
     ("url", "region"),
     [

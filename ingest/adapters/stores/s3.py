@@ -12,7 +12,6 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote
 
@@ -333,14 +332,15 @@ class S3Store(Store):
 
     def _send_through_conflicts(self, upload: Upload, dialect: _Dialect, *, conditional: bool) -> Sent:
         """Send, again if another request for the same key was in progress (409), as Amazon advises."""
-        for attempt in count(1):
+        attempt = 1
+        while True:
             try:
                 return upload.send(checksums=dialect.checksums, md5=dialect.md5, conditional=conditional)
             except ClientError as error:
                 if attempt >= self._attempts or not is_conflict(error):
                     raise
             self._sleep(_CONFLICT_SECONDS * attempt)
-        raise AssertionError("unreachable")
+            attempt += 1
 
     def _heeds_condition(self, upload: WholeUpload) -> bool | None:
         """Whether the server refuses to create the same object again; if not, it has stored the same bytes again."""

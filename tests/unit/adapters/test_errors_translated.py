@@ -5,11 +5,12 @@ from __future__ import annotations
 import resource
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dns.resolver
 import pytest
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 from redis.sentinel import SentinelConnectionPool
 
 from ingest.adapters.dkim import published_keys
@@ -17,7 +18,10 @@ from ingest.adapters.ledger.connection import RedisConnection
 from ingest.adapters.sinks import amqp_errors, aws_errors
 from ingest.adapters.sinks.batches import BatchRefusedError, UnavailableError
 from ingest.adapters.sinks.jsonl import JsonLinesSink
+from ingest.adapters.stores import s3_errors
 from ingest.adapters.stores.metered import MeteredStore
+from ingest.adapters.stores.s3_upload import require_etag
+from ingest.adapters.stores.transfer import raise_exists
 from ingest.errors import (
     ObjectExistsError,
     ObjectMissingError,
@@ -71,6 +75,34 @@ def test_request_that_fails_is_counted_by_its_result(error: StoreError, result: 
         MeteredStore(FaultyStore(fault=fault), metrics).stat("key")
     labels = {"operation": "stat", "result": result}
     assert metrics.registry.get_sample_value("mailhaul_store_requests_total", labels) == 1
+
+
+def answer(code: str, status: int) -> ClientError:
+    response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "PutObject")
+
+
+def test_unknown_code_of_a_store_is_refused_with_a_hint() -> None:
+    with (
+        pytest.raises(StoreRefusedError, match=r"OddCode, HTTP 418\): see its documentation"),
+        s3_errors.translated(),
+    ):
+        raise answer("OddCode", 418)
+
+
+def test_code_that_has_nothing_to_do_with_erasing_keeps_its_remedy() -> None:
+    with pytest.raises(StoreRefusedError, match="OddCode") as raised, s3_errors.translated_erasing():
+        raise answer("OddCode", 418)
+    assert "erase" not in str(raised.value)
+
+
+def test_server_whose_answers_are_not_those_of_a_store_is_named_as_such() -> None:
+    with pytest.raises(StoreError, match="object store"), s3_errors.translated():
+        raise ResponseParserError("no XML")
+    with pytest.raises(StoreError, match="object store"):
+        require_etag({})
+    with pytest.raises(StoreUnavailableError, match="disappeared"):
+        raise_exists(None, size=1, sha256="")
 
 
 @contextmanager
