@@ -22,7 +22,7 @@ from ingest.invoices.edi_tables import (
     Rule,
     Segment,
 )
-from ingest.invoices.paths import Store, Value
+from ingest.invoices.paths import Store, Value, add
 from ingest.invoices.values import UNTDID_1001, fields_of, implied_decimals
 from ingest.mime.defects import Defect
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 4096  # before the interchange: lines of a transport
 _SEGMENT_BYTES = 65_536
+_SEGMENTS = 1_000_000  # fifteen for each of 60,000 lines, and some seconds
+_TEXT_CHARACTERS = 2000
 _LEADING = 1000  # segments before the first invoice
 _BLANKS = b" \t\r\n"
 # An interchange begins the file, or a line behind lines of a transport (AS2, FTP, mailbox systems).
@@ -90,11 +92,11 @@ class _Interchange:
                 continue
             if rule.within and self.party not in rule.within:
                 continue
-            text = segment.at(rule.element, rule.component)
+            text = segment.at(rule.element, rule.component)[:_TEXT_CHARACTERS]
             if rule.decimals:
                 text = implied_decimals(text, rule.decimals) or ""
             if text:
-                self.found.setdefault(rule.slot, []).append(Value(rule.rank, text))
+                add(self.found, rule.slot, Value(rule.rank, text))
 
 
 def _by_tag(rules: Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:
@@ -137,7 +139,10 @@ def read(chunks: Iterable[bytes], *, fields: bool) -> tuple[Invoice | None, Defe
     known: _Interchange | None = None
     defect: Defect | None = None
     leading: list[Segment] = []
-    for segment in _segments(syntax, first, reader):
+    for number, segment in enumerate(_segments(syntax, first, reader)):
+        if number >= _SEGMENTS:
+            defect = Defect.INVOICE_LIMIT
+            break
         if segment is None:
             defect = Defect.INVOICE_BROKEN if known is not None else None
             break

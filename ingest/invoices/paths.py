@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Table = "Mapping[str, str | tuple[str, ...]]"
-
 _STEP = re.compile(r"([^\[\]@]+)((?:\[[^\]]+\])*)")
 _TEST = re.compile(r"\[([^\]=]+)(?:=([^\]]*))?\]")
 _SLASH = re.compile(r"/(?![^\[]*\])")
@@ -203,7 +201,7 @@ class Collector:
                 own: Store = {} if child.tests else store
                 found.append((child, own, store))
                 for slot, value in child.marks:
-                    _add(own, slot, value)
+                    add(own, slot, value)
         return found
 
     def _take(self, frame: _Frame, attributes: Sequence[str]) -> None:
@@ -216,7 +214,7 @@ class Collector:
             for name, slots in node.attributes.items():
                 if name in values:
                     for slot, rank in slots:
-                        _add(store, slot, Value(rank, values[name][:_TEXT_CHARACTERS]))
+                        add(store, slot, Value(rank, values[name][:_TEXT_CHARACTERS]))
 
     def text(self, text: str) -> None:
         """Take a piece of text; to be called only while `listens`."""
@@ -235,17 +233,18 @@ class Collector:
         text = "".join(frame.text) if frame.text is not None else ""
         for node, store, around in frame.matches:
             for slot, rank in node.slots:
-                _add(store, slot, Value(rank, text, frame.currency))
+                add(store, slot, Value(rank, text, frame.currency))
             if node.tests and _passes(node, store):
                 for slot, values in store.items():
                     if not slot.startswith("?"):
                         for value in values:
-                            _add(around, slot, value)
+                            add(around, slot, value)
         self.listens = bool(self._frames) and self._frames[-1].text is not None
         return not self._frames
 
 
-def _add(store: Store, slot: str, value: Value) -> None:
+def add(store: Store, slot: str, value: Value) -> None:
+    """Add a value to those of a slot, unless it has many already."""
     values = store.setdefault(slot, [])
     if len(values) < _VALUES:
         values.append(value)

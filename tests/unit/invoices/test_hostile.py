@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.invoices import xml
+from ingest.invoices import edi, xml
 from ingest.invoices.gst import MAX_BYTES as JSON_BYTES
 from ingest.invoices.recognise import Finding, recognise
 from ingest.mime.defects import Defect
@@ -186,6 +186,20 @@ def test_what_only_looks_like_one_is_none(parts: tuple[str | bytes | tuple[bytes
 def test_a_file_that_is_none_is_left_after_its_first_chunk() -> None:
     for begin in (b"%PDF-1.7", b"<html>", b"\x89PNG", b"plain text"):
         assert recognise(stream(begin + b"\n" * CHUNK, (b"x", 10 * CHUNK))).size <= 2 * CHUNK
+
+
+@pytest.mark.parametrize(("segment", "times"), [("RFF+ON:12345678'", 300_000), ("RFF" + "+" * 60_000 + "'", 3)])
+def test_segments_that_repeat_cost_no_memory(segment: str, times: int) -> None:
+    found = measured("UNB+UNOC:3+1'UNH+1+INVOIC:D:96A:UN'BGM+380+R-17'", (segment.encode(), times), "UNT+1+1'")
+    assert found.invoice is not None
+    assert (found.defect, found.invoice.count) == (None, 1)
+
+
+def test_segments_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edi, "_SEGMENTS", 1000)
+    found = recognise(stream("UNB+UNOC:3+1'UNH+1+INVOIC:D:96A:UN'BGM+380+R-17'", (b"A'", 100_000)))
+    assert found.invoice is not None
+    assert (found.defect, found.invoice.count) == (Defect.INVOICE_LIMIT, None)
 
 
 def test_edifact_that_is_cut_or_has_a_segment_without_end_is_broken() -> None:
