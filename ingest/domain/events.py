@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
+from pydantic_core import PydanticSerializationError
 
 from ingest.domain.keys import event_id
 from ingest.domain.mail import Headers, Record
@@ -143,8 +144,11 @@ def _encode(event_type: EventType, manifest: Manifest, time: datetime) -> bytes:
         time=time,
         data=manifest,
     )
-    content = envelope.model_dump(mode="json", by_alias=True)
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    try:
+        return envelope.model_dump_json(by_alias=True).encode()
+    except PydanticSerializationError:  # a lone surrogate, which UTF-8 cannot hold
+        content = envelope.model_dump(mode="json", by_alias=True)
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _without_fields(manifest: Manifest) -> Manifest:

@@ -142,7 +142,10 @@ def received_at(head: bytes) -> datetime | None:
     begin = header_begin(head)
     if head[begin : begin + 1] in b"\r\n":
         return None  # it begins with a blank line, and so has no header
-    end = min((at for at in (head.find(end, begin) for end in _HEADER_ENDS) if at >= 0), default=len(head))
+    end = len(head)
+    for mark in _HEADER_ENDS:  # each is looked for before the one that was found, not in all of the message
+        found_at = head.find(mark, begin, end + len(mark) - 1)
+        end = found_at if found_at >= 0 else end
     fields = split_fields(head[begin:end], MimeLimits(), set())
     received, date = fields.first(b"received"), fields.first(b"date")
     # The date of a Received header follows its last semicolon (RFC 5321 section 4.4).

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ingest.domain.keys import message_key
 from ingest.errors import SpoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import TracebackType
 
     from typing_extensions import Buffer
 
@@ -92,6 +93,9 @@ class Spool:
     def head(self, size: int = HEAD_BYTES) -> bytes:
         """Return the first bytes; the position is at the start afterwards."""
         self._flush()
+        if self._memory is not None:
+            self._memory.seek(0)
+            return bytes(self._memory.getbuffer()[:size])
         with _translated():
             self._file.seek(0)
             first = self._file.read(size)
@@ -137,13 +141,19 @@ class _ReportingReader:
         return getattr(self._file, name)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    # Each operation may write: buffered bytes, or everything when the spool outgrows its memory.
-    try:
-        yield
-    except OSError as error:
-        raise SpoolError(
-            f"A temporary file cannot be written ({error.strerror}): make room in {tempfile.gettempdir()}, or set "
-            "TMPDIR to a folder that has some."
-        ) from error
+class _translated:  # noqa: N801 - used like a function, and quicker than a generator
+    """Translate errors of the file. Each operation may write: buffered bytes, or all when a spool leaves memory."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            raise SpoolError(
+                f"A temporary file cannot be written ({error.strerror}): make room in {tempfile.gettempdir()}, or "
+                "set TMPDIR to a folder that has some."
+            ) from error

@@ -76,9 +76,11 @@ class WholeUpload(Upload):
         self._sha256 = sha256
         self._body: bytes | BinaryIO
         if size <= IN_MEMORY_BYTES:
-            content = io.BytesIO()
-            transfer(body, content.write, size=size, sha256=sha256)
-            self._body = content.getvalue()
+            # Usually one piece, which is neither copied nor joined.
+            pieces = list(iter(lambda: body.read(size + 1), b""))
+            self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if (len(self._body), hashlib.sha256(self._body).hexdigest()) != (size, sha256):
+                raise mismatch()
         else:
             self._body = window(body, body.tell(), size)
             transfer(body, len, size=size, sha256=sha256)
