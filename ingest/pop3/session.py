@@ -96,7 +96,7 @@ class Pop3Session(Maildrop):
                 outcome = self._retrieve(head, spool)
             except MaildropError as error:
                 self._name_last(error)
-                error.during = error.during or head
+                error.during = error.during or self._refused or head
                 raise
             ended = self._clock()
             window.answered(ended, ok=isinstance(outcome, Fetched))
@@ -129,14 +129,17 @@ class Pop3Session(Maildrop):
         window = Window([Listed(row.number, row.unique_id, 0) for row in listed], self._depth, self._clock())
         accepted: list[Listed] = []
         waiting = iter(listed)
+        self._refused = None
         while window:
             began = self._clock()
-            with self._naming_last():
+            row = next(waiting)
+            with self._naming(row), self._naming_last():
                 if batch := window.refill():
                     self._dialogue.send(*[commands.dele(row.number) for row in batch])
-                row = next(waiting)
-                if ok := self._dialogue.reply().ok:
-                    accepted.append(row)
+                ok = self._dialogue.reply().ok
+            self._refused = None if ok else row
+            if ok:
+                accepted.append(row)
             ended = self._clock()
             window.answered(ended, ok=ok)
             self._observe("dele", ended - began)

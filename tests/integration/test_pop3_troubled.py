@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.domain.mailbox import Credentials, Deadlines, Deletion, Limits, Server, Tls
+from ingest.domain.retry import POSTPONED_AFTER, POSTPONED_BACKOFF
 from ingest.ports.troubled import Trouble
 from ingest.usecases.poll.progress import SAME_REFUSALS
 from tests.support.bench import Bench, mail, mailbox, never
@@ -52,7 +53,7 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.server.sessions += 1
-        self.retrieved = 0
+        self.retrieved, self.marked = 0, set[int]()
         with suppress(OSError, StopIteration):
             self.wfile.write(b"+OK\r\n")
             while line := self.rfile.readline():
@@ -73,9 +74,12 @@ class _Session(socketserver.StreamRequestHandler):
             self.wfile.write(b"+OK\r\n" + head + b"\r\n\r\n.\r\n")
         elif verb == "RETR":
             self._retrieve(int(number))
+        elif verb == "DELE":
+            self._mark(int(number))
         else:
             self.wfile.write(b"+OK\r\n")
             if verb == "QUIT":
+                self.server.deleted |= self.marked
                 raise StopIteration
 
     def _retrieve(self, number: int) -> None:
@@ -91,6 +95,12 @@ class _Session(socketserver.StreamRequestHandler):
             self._fail(b"+OK\r\n" + body)
         else:
             self.wfile.write(b"+OK\r\n" + body)
+
+    def _mark(self, number: int) -> None:
+        if self.server.fault == "hangs up at DELE" and number == CULPRIT:
+            raise StopIteration
+        self.marked.add(number)
+        self.wfile.write(b"+OK\r\n")
 
     def _rows(self, rows: Iterator[bytes]) -> None:
         self.wfile.write(b"+OK\r\n" + b"".join(b"%d %b\r\n" % row for row in enumerate(rows, 1)) + b".\r\n")
@@ -136,6 +146,7 @@ class TroubledServer(socketserver.ThreadingTCPServer):
         self.listed_size = 0  # of every message, in place of its own
         self.uidl_lacks = 0  # messages at the end
         self.retrieved: list[int] = []
+        self.deleted: set[int] = set()  # numbers of messages whose deletion was confirmed; they stay listed
         self.over = threading.Event()
 
     def refuses(self, number: int, retrieved: int) -> bool:
@@ -254,6 +265,26 @@ def test_server_that_refuses_the_rest_of_a_session_is_asked_for_it_in_another(
         made.everything()
         made.everything()
         assert len(subjects(made)) == len(server.mails)
+
+
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])
+def test_message_at_whose_deletion_the_server_hangs_up_prevents_no_other(pipelining: bool) -> None:  # noqa: FBT001
+    with polling("hangs up at DELE", pipelining=pipelining) as (made, server):
+        made.mailboxes["a"] = replace(made.mailboxes["a"], deletion=Deletion(0))
+        made.everything()
+        made.everything()
+        assert server.deleted == {1, 3, 4, 5, 6}
+        (message,) = made.ledger.troubled("a")
+        assert (message.number, message.trouble) == (CULPRIT, Trouble.ENDS_SESSION)
+        sessions = server.sessions
+        for _ in range(2 * POSTPONED_AFTER):
+            made.everything()
+        assert made.ledger.statuses()["a"].result == "success"
+        assert server.sessions - sessions <= 4 * POSTPONED_AFTER
+        server.fault = ""
+        made.clock.time += POSTPONED_BACKOFF.cap
+        made.everything()
+        assert CULPRIT in server.deleted
 
 
 @pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])

@@ -73,7 +73,7 @@ class Deletions:
         """Send DELE for the done messages that the store proves to hold; returns the digests of those accepted."""
         if poll.mailbox.deletion.after is None:
             return set()
-        due = progress.done_messages(deletable)
+        due = progress.to_delete(progress.done_messages(deletable))
         if len(due) > DELETIONS_PER_POLL:
             progress.left_undeleted()
         proven = self._proven(poll, progress, due[:DELETIONS_PER_POLL])

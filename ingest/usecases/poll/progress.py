@@ -307,6 +307,17 @@ class PollProgress:
         undeleted = [DoneMessage(row.listed, row.id, stored_at) for row, stored_at in self.undeleted.same()]
         return [*known, *undeleted, *self._recognised]
 
+    def to_delete(self, done: list[DoneMessage]) -> list[DoneMessage]:
+        """Return the messages to delete now: one whose deletion ended a session only if there are no others."""
+        rows = {message.listed.number: self.identified(message.listed) for message in done}
+        others = [one for one in done if not self._troubled.ends_sessions(rows[one.listed.number])]
+        if others:
+            return others
+        alone = self._troubled.to_try_alone(rows.values())[:1]
+        for listed in alone:
+            self._troubled.tried_alone(rows[listed.number])
+        return [one for one in done if one.listed in alone]
+
     def event_to_republish(self, registration: Registration) -> Event | None:
         """Return the event of a message that was done before and that the ledger did not know, None if there is none.
 
