@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Bytes to process at a time. The C library returns the memory of larger buffers to the system each time they are
 # freed and requests it again for the next ones; that took more than half of the time of a large attachment.
 _PIECE = 65_536
+_DEFAULT_LIMITS = MimeLimits()
 
 __all__ = ["MimeLimits", "parse", "parse_headers", "received_at"]
 
@@ -42,7 +43,7 @@ def parse(
         bodies: the kinds of body that the message already has; a text of another kind becomes a body.
         nested: whether it is a message inside another one, whose texts are not emitted.
     """
-    limits = limits or MimeLimits()
+    limits = limits or _DEFAULT_LIMITS
     tally = Tally(limits.parts, bodies)
     depth = parent.count(".") + 1 if parent else 0
     scanner = Scanner(limits, parent, tally, nesting=int(nested), depth=depth)

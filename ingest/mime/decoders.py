@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # Up to 250 blanks between an equals sign and the line end are tolerated. The line end may be a bare CR.
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}(?:\r\n?|\n))")
 _OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
+_INVALID_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")
 _LONGEST_ESCAPE = 256
+_FEW_ESCAPES = 16  # one in so many bytes at most
 _BEFORE_FILE = 65_536  # bytes before a uuencoded file; a longer text holds none
 _BEGINNING = 1024  # bytes that show whether a text is base64
 _FIELD = re.compile(rb"\s*[!-9;-~]{1,76}[ \t]*:")
@@ -107,17 +109,22 @@ class QuotedPrintable:
     def _decode(self, data: bytes) -> bytes:
         """Decode with the standard library if all escapes are valid, else with a regular expression.
 
-        The output has the length that valid escapes give it only if all are valid. An escape before a CR without LF,
-        after which the standard library drops bytes, is excluded first.
+        Where escapes are few, an expression finds the first invalid one soonest. Where they are many, their number
+        shows it: the output has the length that valid escapes give it only if all are valid. An escape before a CR
+        without LF, after which the standard library drops bytes, is excluded first.
         """
         escapes = data.count(b"=")
         if not escapes:
             return data
-        breaks = data.count(b"=\r\n")
-        if data.count(b"=\r") == breaks:
-            decoded = a2b_qp(data)
-            if len(data) - len(decoded) == 2 * escapes + breaks:
-                return decoded
+        if escapes * _FEW_ESCAPES < len(data):
+            if _INVALID_ESCAPE.search(data) is None:
+                return a2b_qp(data)
+        else:
+            breaks = data.count(b"=\r\n")
+            if data.count(b"=\r") == breaks:
+                decoded = a2b_qp(data)
+                if len(data) - len(decoded) == 2 * escapes + breaks:
+                    return decoded
         decoded, count = _ESCAPE.subn(lambda match: _HEX[match[1].upper()] if match[1] else b"", data)
         if count != escapes:
             self.defects.add(Defect.BAD_ESCAPE)

@@ -43,11 +43,12 @@ class Field(NamedTuple):
 class Fields:
     """The fields of one header, in order. Names are in lower case; values are unfolded on access."""
 
-    __slots__ = ("_first", "_pairs", "has_bare_cr")
+    __slots__ = ("_first", "_names", "_pairs", "has_bare_cr")
 
     def __init__(self, pairs: list[tuple[bytes, bytes]], *, has_bare_cr: bool = False) -> None:
         self._pairs, self.has_bare_cr = pairs, has_bare_cr
-        self._first = {name.lower(): value for name, value in reversed(pairs)}
+        self._names = [name.lower() for name, _ in pairs]
+        self._first = {name: pair[1] for name, pair in zip(reversed(self._names), reversed(pairs), strict=True)}
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -78,9 +79,9 @@ class Fields:
 
     def every(self, name: bytes) -> list[bytes]:
         """Return the values of all fields of this name."""
-        if len(self._first) == len(self._pairs):
+        if self._names.count(name) <= 1:
             return [_unfolded(self._first[name])] if name in self._first else []
-        return [_unfolded(value) for other, value in self._pairs if other.lower() == name]
+        return [_unfolded(pair[1]) for other, pair in zip(self._names, self._pairs, strict=True) if other == name]
 
     def has_any(self, names: frozenset[bytes]) -> bool:
         """Return whether there is a field of one of these names."""
@@ -125,10 +126,10 @@ _MIME_NAMES = (
     *(b"content-location", b"content-description"),
 )
 _MIME_FIELD = re.compile(
-    rb"^content-(type|transfer-encoding|disposition|id|location|description)[ \t]*+:(.*+(?:\n[ \t].*+)*+)",
-    re.MULTILINE | re.IGNORECASE,
+    rb"content-(type|transfer-encoding|disposition|id|location|description)[ \t]*+:(.*+(?:\n[ \t].*+)*+)",
+    re.IGNORECASE,
 )
-_CONTENT = b"content-"
+_CONTENT, _CONTENT_LINE = b"content-", b"\ncontent-"
 
 
 def mime_fields(fields: Fields) -> MimeFields:
@@ -145,8 +146,14 @@ def find_mime_fields(head: bytes) -> MimeFields:
     """
     types: list[bytes] = []
     first: dict[bytes, bytes] = {}
-    at = head.lower().find(_CONTENT)
-    for name, value in _MIME_FIELD.findall(head, at) if at >= 0 else ():
+    lower = head.lower()
+    at = 0 if lower.startswith(_CONTENT) else lower.find(_CONTENT_LINE) + 1 or -1
+    while at >= 0:
+        found = _MIME_FIELD.match(head, at)
+        at = lower.find(_CONTENT_LINE, at if found is None else found.end()) + 1 or -1
+        if found is None:
+            continue
+        name, value = found.groups()
         stripped = value.strip(_BLANKS) if b"\n" not in value else _unfolded(value)
         kind = name.lower()
         if kind == b"type":
