@@ -77,9 +77,9 @@ class _Session(socketserver.StreamRequestHandler):
         elif verb == "DELE":
             self._mark(int(number))
         else:
+            self.server.deleted |= self.marked if verb == "QUIT" else set()
             self.wfile.write(b"+OK\r\n")
             if verb == "QUIT":
-                self.server.deleted |= self.marked
                 raise StopIteration
 
     def _retrieve(self, number: int) -> None:
