@@ -449,5 +449,90 @@ JSON = (
     ),
     Sample("india, the token itself", "gst_in", "signed", token(GST), _GST_FIELDS),
 )
-XML_SAMPLES = (*AMERICAS, *WRAPPED, *BUSINESS)
+OLDER = (
+    Sample(
+        "ubl of colombia",
+        "ubl",
+        "dian",
+        """<Invoice xmlns="urn:oasis:names:specification:ubl:schema:xsd:Invoice-2" xmlns:ext="e" xmlns:sts="dian:gov:co:facturaelectronica:Structures-2-1"
+xmlns:cbc="b" xmlns:cac="a"><ext:UBLExtensions><ext:UBLExtension><ext:ExtensionContent><sts:DianExtensions/></ext:ExtensionContent>
+</ext:UBLExtension></ext:UBLExtensions><cbc:UBLVersionID>UBL 2.1</cbc:UBLVersionID><cbc:CustomizationID>10</cbc:CustomizationID>
+<cbc:ID>SETP17</cbc:ID><cbc:InvoiceTypeCode>91</cbc:InvoiceTypeCode><cac:AccountingSupplierParty><cac:Party><cac:PartyTaxScheme>
+<cbc:RegistrationName>Seller &amp; Co</cbc:RegistrationName><cbc:CompanyID>800197268</cbc:CompanyID><cac:TaxScheme><cbc:ID>01</cbc:ID>
+</cac:TaxScheme></cac:PartyTaxScheme></cac:Party></cac:AccountingSupplierParty><cac:TaxTotal><cbc:TaxAmount>19.00</cbc:TaxAmount>
+<cac:TaxSubtotal/></cac:TaxTotal><cac:TaxTotal><cbc:TaxAmount>1.00</cbc:TaxAmount><cac:TaxSubtotal/></cac:TaxTotal></Invoice>""",
+        says(
+            number="SETP17",
+            kind="credit_note",
+            seller={"name": "Seller & Co", "vat_id": "800197268", "country": None},
+        ),
+    ),
+    Sample(
+        "oioxml",
+        "ubl",
+        "oioxml",
+        """<Invoice xmlns="http://rep.oio.dk/ubl/xml/schemas/0p71/pcm/" xmlns:c="c"><c:ID>R-17</c:ID><c:IssueDate>2026-03-02</c:IssueDate>
+<TypeCode>PCM</TypeCode><InvoiceCurrencyCode>DKK</InvoiceCurrencyCode><c:SellerParty><c:PartyName><c:Name>Seller &amp; Co</c:Name>
+</c:PartyName><c:PartyTaxScheme><c:CompanyTaxID>DK16356706</c:CompanyTaxID></c:PartyTaxScheme></c:SellerParty><c:LegalTotals>
+<c:LineExtensionTotalAmount>100.00</c:LineExtensionTotalAmount><c:ToBePaidTotalAmount>119.00</c:ToBePaidTotalAmount></c:LegalTotals>
+</Invoice>""",
+        says(
+            number="R-17",
+            issue_date="2026-03-02",
+            kind="credit_note",
+            currency="DKK",
+            net="100.00",
+            payable="119.00",
+            seller={"name": "Seller & Co", "vat_id": "DK16356706", "country": None},
+        ),
+    ),
+    Sample(
+        "fatturapa, simplified",
+        "fatturapa",
+        "FSM10",
+        """<p:FatturaElettronicaSemplificata xmlns:p="http://ivaservizi.agenziaentrate.gov.it/docs/xsd/fatture/v1.0" versione="FSM10">
+<FatturaElettronicaHeader><CedentePrestatore><IdFiscaleIVA><IdPaese>IT</IdPaese><IdCodice>01234567890</IdCodice></IdFiscaleIVA>
+<Denominazione>Seller &amp; Co</Denominazione><Sede><Nazione>IT</Nazione></Sede></CedentePrestatore></FatturaElettronicaHeader>
+<FatturaElettronicaBody><DatiGenerali><DatiGeneraliDocumento><TipoDocumento>TD08</TipoDocumento><Divisa>EUR</Divisa>
+<Data>2026-03-02</Data><Numero>R-17</Numero></DatiGeneraliDocumento></DatiGenerali><DatiBeniServizi><Importo>119.00</Importo>
+<DatiIVA><Imposta>19.00</Imposta></DatiIVA></DatiBeniServizi></FatturaElettronicaBody></p:FatturaElettronicaSemplificata>""",
+        says(
+            number="R-17",
+            issue_date="2026-03-02",
+            kind="credit_note",
+            currency="EUR",
+            tax="19.00",
+            gross="119.00",
+            seller={"name": "Seller & Co", "vat_id": "01234567890", "country": "IT"},
+        ),
+    ),
+    Sample(
+        "eslog 1.6",
+        "eslog",
+        "1.6",
+        """<IzdaniRacunEnostavni><Racun Id="data"><GlavaRacuna><VrstaRacuna>380</VrstaRacuna><StevilkaRacuna>R-17</StevilkaRacuna>
+</GlavaRacuna><DatumiRacuna><VrstaDatuma>137</VrstaDatuma><DatumRacuna>2026-03-02T00:00:00</DatumRacuna></DatumiRacuna><Valuta>
+<VrstaValuteRacuna>2</VrstaValuteRacuna><KodaValute>EUR</KodaValute></Valuta><PodatkiPodjetja><NazivNaslovPodjetja>
+<VrstaPartnerja>BY</VrstaPartnerja><NazivPartnerja><NazivPartnerja1>Buyer AG</NazivPartnerja1></NazivPartnerja>
+</NazivNaslovPodjetja></PodatkiPodjetja><PodatkiPodjetja><NazivNaslovPodjetja><VrstaPartnerja>SE</VrstaPartnerja><NazivPartnerja>
+<NazivPartnerja1>Seller &amp; Co</NazivPartnerja1></NazivPartnerja></NazivNaslovPodjetja><ReferencniPodatkiPodjetja>
+<VrstaPodatkaPodjetja>VA</VrstaPodatkaPodjetja><PodatekPodjetja>SI12345678</PodatekPodjetja></ReferencniPodatkiPodjetja>
+</PodatkiPodjetja><PovzetekZneskovRacuna><ZneskiRacuna><VrstaZneska>79</VrstaZneska><ZnesekRacuna>100.00</ZnesekRacuna>
+</ZneskiRacuna><SklicZaPlacilo><SklicPlacila>PQ</SklicPlacila><StevilkaSklica>SI0017</StevilkaSklica></SklicZaPlacilo>
+</PovzetekZneskovRacuna><PovzetekZneskovRacuna><ZneskiRacuna><VrstaZneska>9</VrstaZneska><ZnesekRacuna>119.00</ZnesekRacuna>
+</ZneskiRacuna></PovzetekZneskovRacuna></Racun></IzdaniRacunEnostavni>""",
+        says(
+            number="R-17",
+            issue_date="2026-03-02",
+            kind="invoice",
+            currency="EUR",
+            net="100.00",
+            payable="119.00",
+            seller={"name": "Seller & Co", "vat_id": "SI12345678", "country": None},
+            buyer={"name": "Buyer AG", "vat_id": None, "country": None},
+            payment_reference="SI0017",
+        ),
+    ),
+)
+XML_SAMPLES = (*AMERICAS, *WRAPPED, *BUSINESS, *OLDER)
 OTHER_SAMPLES = (*EDI, *JSON)
