@@ -82,7 +82,7 @@ def answer(code: str, status: int) -> ClientError:
     return ClientError(response, "PutObject")
 
 
-def test_unknown_code_of_a_store_is_refused_with_a_hint() -> None:
+def test_unknown_code_of_a_store_is_refused_and_named() -> None:
     with (
         pytest.raises(StoreRefusedError, match=r"OddCode, HTTP 418\): see its documentation"),
         s3_errors.translated(),
