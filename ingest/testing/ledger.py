@@ -29,20 +29,9 @@ if TYPE_CHECKING:
     from ingest.testing.workset import MemoryWorkSet
 
 
+_WORK_SETS = ("mailboxes", "messages", "sinks")
 # What `MemoryLedger.evict` can lose by itself.
-EVICTABLE = (
-    "changes",
-    "checkpointed",
-    "events",
-    "failed",
-    "mailboxes",
-    "messages",
-    "open",
-    "rebuilt",
-    "seen",
-    "sinks",
-    "unprocessed",
-)
+EVICTABLE = (*_WORK_SETS, "changes", "checkpointed", "events", "failed", "open", "rebuilt", "seen", "unprocessed")
 
 
 class MemoryLedger(MemorySchedule, Ledger):

@@ -40,10 +40,7 @@ def work_off(
         enough: asked about each claim; True ends the loop in the same way.
     """
     handled, over = 0, False
-    while not over and not stop():
-        claims = work.claim(batch, lease)
-        if not claims:
-            break
+    while not over and not stop() and (claims := work.claim(batch, lease)):
         # An item that may have killed a worker before comes after those that it would delay.
         for claim in sorted(claims, key=lambda claim: claim.tries):
             over = over or stop() or enough(claim)
