@@ -38,7 +38,7 @@ class Dialogue:
         clock: monotonic, in seconds; the same as the connection's.
         pace: the minimum rate of answers.
         end: the deadline of the whole session.
-        stalled: called when the server falls silent after commands were pipelined, before the error is raised.
+        stalled: called when the server does not get along with pipelined commands, before the error is raised.
     """
 
     def __init__(
@@ -180,16 +180,19 @@ class Dialogue:
         """Close the connection without QUIT."""
         self._connection.close()
 
+    def no_pipelining(self, reason: str) -> PipeliningStalledError:
+        """Return the error that ends this session, and remember that the server is to get one command at a time."""
+        self._stalled()
+        return PipeliningStalledError(f"{reason} From now on it gets one command at a time.")
+
     def _answer(self) -> Event:
         try:
             event = self._event(self._deadlines.reply, "The server did not answer within {:g} s.")
         except MaildropTimeoutError as error:
             if not 0 < self._answered < _PROVEN or self._protocol.begun or self._clock() >= self._end.at:
                 raise
-            self._stalled()
-            raise PipeliningStalledError(
-                "The server announces PIPELINING, but fell silent when commands were pipelined. "
-                "From now on it gets one command at a time."
+            raise self.no_pipelining(
+                "The server announces PIPELINING, but fell silent when commands were pipelined."
             ) from error
         self._answered += isinstance(event, Reply)
         return event

@@ -25,6 +25,8 @@ SpoolT = TypeVar("SpoolT", bound=Writable)
 
 # Listed sizes are slightly off (Dovecot: by 2 for a body without a final line end), and servers add headers.
 _SLACK_BYTES = 64 * 1024
+# The beginning of an answer, where a line of a message may begin too.
+_ANSWER = b"\r\n+OK"
 # Maximum header size kept by TOP; real headers stay below 100 KiB.
 _HEADER_BYTES = 2**20
 
@@ -252,11 +254,16 @@ class Pop3Session(Maildrop):
     def _pour(self, listed: Listed, write: Callable[[bytes], int]) -> int:
         """Write a message as it arrives; return its size in bytes."""
         most = max(self._limits.message_bytes, (listed.size or 0) + _SLACK_BYTES)
-        total = 0
+        total, answers = 0, False
         for data in self._dialogue.body():
             total += len(data)
             if total > most:
                 self.close()
                 raise MessageTooLargeError(f"A message exceeded {most} bytes.", listed)
+            answers = answers or _ANSWER in data
             write(data)
+        if answers and listed.size is not None and total > listed.size and not self._dialogue.idle:
+            # Without its last line, a message swallows the answer to the next command. It may also quote a session:
+            # one command at a time, both are read as they are.
+            raise self._dialogue.no_pipelining("The server may not have ended a message before the next answer.")
         return total

@@ -42,6 +42,7 @@ FAULTS = [
     "answers nonsense",
     "refuses in two lines",
     "refuses and hangs up",
+    "does not end it",
     "drips",
 ]
 
@@ -129,7 +130,7 @@ class _Session(socketserver.StreamRequestHandler):
             case "refuses in two lines":
                 self.wfile.write(b"-ERR cannot open it\r\ncall the help desk\r\n")
             case _:
-                self.wfile.write(answer)
+                self.wfile.write(answer.removesuffix(b".\r\n") if fault == "does not end it" else answer)
 
 
 class TroubledServer(socketserver.ThreadingTCPServer):
@@ -238,6 +239,17 @@ def test_server_that_ends_each_session_early_hands_out_all_mail() -> None:
             made.everything()
         assert len(subjects(made)) == len(server.mails)
         assert server.sessions <= 16
+
+
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])
+def test_message_that_quotes_answers_is_fetched_whatever_size_is_listed(pipelining: bool) -> None:  # noqa: FBT001
+    with polling("", pipelining=pipelining) as (made, server):
+        server.mails = [mail(str(number), "+OK\r\n" * 9) for number in range(6)]
+        server.listed_size = 100
+        for _ in range(3):
+            made.everything()
+        assert len(subjects(made)) == len(server.mails)
+        assert made.ledger.troubled("a") == []
 
 
 @pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])
