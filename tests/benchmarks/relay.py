@@ -1,14 +1,15 @@
 """CPU of the relay per event, beside one PUT of 50 KB through boto3: `python -m tests.benchmarks.relay`.
 
-The relay is a process of its own (`mailhaul worker relay`), and so are all servers. "backlog": the stream is full
-when the relay is woken. "arriving": events come one by one, each with a wake-up, as from two processors. CPU is that
-of the relay alone, less what it uses while nothing happens. Absolute figures depend on the machine; what counts is
-the quotient.
+The relay is a process of its own (`mailhaul worker relay`), and so are all servers; SQS is a stub, as moto slows down
+with every message. "backlog": the stream is full when the relay is woken. "arriving": 25 events a second come one by
+one, each with a wake-up, as from two processors. CPU is that of the relay alone, less what it uses while nothing
+happens. Absolute figures depend on the machine; what counts is the quotient.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -31,7 +32,7 @@ from ingest.demo.mails import sample
 from ingest.domain.events import event_of
 from ingest.ports.wakeups import Queue
 from tests.benchmarks.processes import cpu_of
-from tests.support.aws import KEYS, REGION, MotoServer
+from tests.support.aws import KEYS, REGION
 from tests.support.http import SECRET
 from tests.support.kafka import Kafka, KafkaTopic
 from tests.support.processing import process
@@ -127,16 +128,21 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(204)
+        body, answer = self.rfile.read(int(self.headers["content-length"])), b""
+        if self.headers["x-amz-target"] == "AmazonSQS.SendMessageBatch":
+            taken = [{"Id": entry["Id"], "MessageId": "m"} for entry in json.loads(body)["Entries"]]
+            answer = json.dumps({"Successful": taken, "Failed": []}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
         self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
         """Print nothing."""
 
 
 def receive() -> None:
-    """Print the port, then answer 204 until killed."""
+    """Print the port, then take whatever is posted, as a webhook or as SQS, until killed."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         print(server.server_address[1], flush=True)
         server.serve_forever()
@@ -146,24 +152,16 @@ def section_of(kind: str, folder: Path, stack: ExitStack) -> dict[str, Any]:
     """Start what a kind of sink needs; return the section of its configuration."""
     if kind == "JSON Lines":
         return {"type": "jsonl", "path": str(folder / "events.jsonl")}
-    if kind == "webhook":
+    if kind in {"webhook", "SQS"}:
         command = [sys.executable, "-m", "tests.benchmarks.relay", "--receiver"]
         receiver = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         stack.callback(receiver.kill)
         assert receiver.stdout is not None
-        url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/hooks/mail"
-        return {"type": "webhook", "url": url, "secret": "env:HOOK", "allow_private": True}
-    if kind == "SQS":
-        moto = stack.enter_context(MotoServer(folder))
-        with closing(moto.sqs) as client:
-            url = client.create_queue(QueueName="events")["QueueUrl"]
-        return {
-            "type": "sqs",
-            "url": url,
-            "region": REGION,
-            "access_key": "env:SQS_KEY",
-            "secret_key": "env:SQS_SECRET",
-        }
+        url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/123456789012/mail"
+        if kind == "webhook":
+            return {"type": "webhook", "url": url, "secret": "env:HOOK", "allow_private": True}
+        keys = {"access_key": "env:SQS_KEY", "secret_key": "env:SQS_SECRET"}
+        return {"type": "sqs", "url": url, "region": REGION, **keys}
     kafka = stack.enter_context(Kafka(folder))
     return {"type": "kafka", "brokers": f"127.0.0.1:{kafka.port}", "tls": False, "topic": KafkaTopic(kafka).name}
 

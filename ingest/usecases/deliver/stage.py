@@ -39,7 +39,7 @@ log = get_logger()
 UNKNOWN_PAUSE = 10.0
 # A relay that was woken collects further events for so many seconds before it delivers them together, and ends when
 # none comes for as many. While it listens, nobody has to wake it: see the pause between two wake-ups for a relay.
-GATHER, LISTEN = 0.2, 2.5
+GATHER, LISTEN = 0.25, 2.5
 
 
 @dataclass(frozen=True, slots=True)
