@@ -52,6 +52,7 @@ class Replayed:
     Attributes:
         published: how many events were published, or delivered to the sink.
         skipped: how many messages have no event: they were purged, or their manifest cannot be read.
+        unwanted: how many events the condition of the sink left out.
         rejected: ids of events that the sink rejected.
         resume_at: from when to continue (seconds since 1970) if it ended early; some events of that time may be
             published already.
@@ -60,6 +61,7 @@ class Replayed:
 
     published: int = 0
     skipped: int = 0
+    unwanted: int = 0
     rejected: list[str] = field(default_factory=list)
     resume_at: float | None = None
     error: MailhaulError | None = None
@@ -76,6 +78,45 @@ class StopSignal(Protocol):
     def wait(self, seconds: float) -> None:
         """Wait until the command is to stop, or until the time is over."""
         ...
+
+
+def find_manifests(
+    store: Store,
+    layout: Layout,
+    configured: Mapping[str, Mailbox],
+    mailboxes: Collection[str],
+    *,
+    since: float,
+    until: float,
+) -> list[Stored]:
+    """Return the manifests written in a period, the oldest first; only listings are read.
+
+    Args:
+        store: where they are.
+        layout: of its keys.
+        configured: mailboxes by id.
+        mailboxes: ids, or names of folders of mailboxes that are not configured any more; empty for all.
+        since: seconds since 1970, inclusive.
+        until: seconds since 1970, exclusive.
+
+    Raises:
+        StoreError: the store is unavailable.
+    """
+    named = {folder for mailbox in mailboxes for folder in _folders(configured, mailbox)}
+    folders: list[str | None] = [*sorted(named)] or [None]
+    found = [
+        stored.manifest
+        for folder in folders
+        for stored in stored_messages(store, layout.everything(), folder)
+        if stored.manifest is not None and since <= stored.manifest.modified < until
+    ]
+    return sorted(found, key=lambda manifest: (manifest.modified, manifest.key))
+
+
+def _folders(configured: Mapping[str, Mailbox], mailbox: str) -> list[str]:
+    """Return the folders of a mailbox: its prefix, and its id, which was used before it had a prefix."""
+    found = configured.get(mailbox)
+    return sorted({mailbox, found.folder}) if found else [mailbox]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +140,8 @@ class Replay:
     clock: Callable[[], float] = time.monotonic
 
     def find(self, mailboxes: Collection[str], since: float, until: float) -> list[Stored]:
-        """Return the manifests written in a period, the oldest first; only listings are read.
-
-        Args:
-            mailboxes: ids, or names of folders of mailboxes that are not configured any more; empty for all.
-            since: seconds since 1970, inclusive.
-            until: seconds since 1970, exclusive.
-
-        Raises:
-            StoreError: the store is unavailable.
-        """
-        named = {folder for mailbox in mailboxes for folder in self._folders(mailbox)}
-        folders: list[str | None] = [*sorted(named)] or [None]
-        found = [
-            stored.manifest
-            for folder in folders
-            for stored in stored_messages(self.store, self.layout.everything(), folder)
-            if stored.manifest is not None and since <= stored.manifest.modified < until
-        ]
-        return sorted(found, key=lambda manifest: (manifest.modified, manifest.key))
+        """Return the manifests written in a period; see `find_manifests`."""
+        return find_manifests(self.store, self.layout, self.configured, mailboxes, since=since, until=until)
 
     def run(
         self,
@@ -149,11 +173,6 @@ class Replay:
             done.resume_at = manifests[finished].modified
             done.error = None if isinstance(error, StopRequestedError) else error
         return done
-
-    def _folders(self, mailbox: str) -> list[str]:
-        """Return the folders of a mailbox: its prefix, and its id, which was used before it had a prefix."""
-        configured = self.configured.get(mailbox)
-        return sorted({mailbox, configured.folder}) if configured else [mailbox]
 
     def _event(self, manifest: Stored) -> Event | None:
         try:
@@ -192,6 +211,7 @@ def _to_sink(sink: Sink, done: Replayed, stop: StopSignal) -> Callable[[Sequence
             outcomes = _deliver(sink, left)
             delivered = list(zip(left, outcomes, strict=True))
             done.published += sum(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
+            done.unwanted += sum(outcome.verdict is Verdict.SKIPPED for outcome in outcomes)
             done.rejected += [event.id for event, outcome in delivered if outcome.verdict is Verdict.REJECTED]
             left = [event for event, outcome in delivered if outcome.verdict in _UNAVAILABLE]
             if not left:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ingest import __version__
-from ingest.cli import failed, mailboxes, purge, sinks
+from ingest.cli import failed, mailboxes, purge, rules, sinks
 from ingest.cli.common import (
     EXIT_CODES,
     FAILED,
@@ -38,7 +38,7 @@ _PROCESSES = "Single processes, for containers"
 # The order of `mailhaul --help`: what a new user needs first.
 ORDER = (
     *("up", "check", "drain", "status"),
-    *("failed", "mailboxes", "sinks", "replay", "reconcile", "purge"),
+    *("failed", "mailboxes", "sinks", "rules", "replay", "reconcile", "purge"),
     *("parse", "config", "version"),
     *("worker", "scheduler", "exporter", "health", "probe"),
 )
@@ -62,6 +62,7 @@ app.add_typer(config_app, name="config", rich_help_panel=_INSPECT)
 app.add_typer(mailboxes.app, name="mailboxes", rich_help_panel=_OPERATE)
 app.add_typer(failed.app, name="failed", rich_help_panel=_OPERATE)
 app.add_typer(sinks.app, name="sinks", rich_help_panel=_OPERATE)
+app.add_typer(rules.app, name="rules", rich_help_panel=_OPERATE)
 app.add_typer(purge.app, name="purge", rich_help_panel=_OPERATE)
 app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul replay --since 2h --sink erp")(replay)
 app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul reconcile")(reconcile)

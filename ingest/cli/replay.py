@@ -76,7 +76,7 @@ def replay(
     id; a FIFO queue or topic drops those it received within five minutes. Safe while the service runs. Ctrl-C stops
     it and prints where to continue.
     """
-    begin, end = _period(since, until)
+    begin, end = period(since, until)
     _require_choice(everything=everything, filtered=bool(mailbox or since or until))
     with _open(config) as work:
         require_configured("sink", [sink] if sink else [], work.sinks)
@@ -120,7 +120,12 @@ def _open(config: Path | None) -> Iterator[Replay]:
         )
 
 
-def _period(since: str | None, until: str | None) -> tuple[float, float]:
+def period(since: str | None, until: str | None) -> tuple[float, float]:
+    """Return the begin and end of a period, in seconds since 1970.
+
+    Raises:
+        ConfigError: one is neither a time nor an age.
+    """
     now = time.time()
     return _when("--since", since, 0.0, now), _when("--until", until, math.inf, now)
 
@@ -154,6 +159,7 @@ def _report(done: Replayed, sink: str | None, *, as_json: bool) -> None:
         data = {
             "published": done.published,
             "skipped": done.skipped,
+            "unwanted": done.unwanted,
             "rejected": done.rejected,
             "resume_at": on,
             "error": error,
@@ -163,6 +169,8 @@ def _report(done: Replayed, sink: str | None, *, as_json: bool) -> None:
         typer.echo(f"{done.published:,} events went to {sink or 'the event stream'}")
         if done.skipped:
             typer.echo(f"{done.skipped:,} messages have no event: they were purged, or their manifest cannot be read")
+        if done.unwanted:
+            typer.echo(f"{done.unwanted:,} events do not fulfil the condition (`where`) of {sink}")
         for event_id in done.rejected:
             typer.echo(f"rejected: {event_id}")
         if done.error is not None:

@@ -1,0 +1,97 @@
+"""`mailhaul rules`: what conditions would have let through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, print_error, print_json, progress_bar
+from ingest.cli.replay import MailboxesOption, SinceOption, UntilOption, period
+from ingest.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ingest.admin.rules import RuleResult
+    from ingest.expressions import Expression
+    from ingest.wiring.runtime import Runtime
+
+app = typer.Typer(help="Conditions of sinks: try them on stored messages.", no_args_is_help=True)
+
+_COLUMNS = "{:<24} {:>10} {:>10} {:>10}"
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command("test", epilog='Example: mailhaul rules test --since 30d --where "automatic == null"')
+def try_conditions(
+    mailbox: MailboxesOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="CEL", help="Try this condition, instead of those of the sinks.", show_default=False),
+    ] = None,
+    config: ConfigOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate the conditions of all sinks on stored manifests, and print how many messages each lets through.
+
+    Publishes nothing. WHEN is a day, a time (UTC unless it has an offset) or an age such as 2h or 30d, and is
+    compared with the time when a message's manifest was written. A sink also gets messages on which its condition
+    fails.
+    """
+    from ingest.admin.replay import find_manifests
+    from ingest.admin.rules import try_rules
+    from ingest.cli.runtime import open_runtime
+
+    begin, end = period(since, until)
+    with open_runtime(config) as runtime:
+        rules = _rules(runtime, where)
+        manifests = find_manifests(
+            runtime.store, runtime.layout, runtime.mailboxes(), mailbox or [], since=begin, until=end
+        )
+        with progress_bar(len(manifests)) as show:
+            results = try_rules(runtime.store, manifests, rules, runtime.uploads, show)
+    if as_json:
+        print_json({name: _data(result) for name, result in results.items()})
+    else:
+        _print(results)
+
+
+def _rules(runtime: Runtime, where: str | None) -> Mapping[str, Expression]:
+    from ingest.adapters.sinks.filtered import FilteredSink
+    from ingest.expressions import Expression, ExpressionError
+
+    if where is not None:
+        try:
+            return {"--where": Expression(where)}
+        except ExpressionError as error:
+            raise ConfigError([f"--where: {error}"]) from None
+    found = {sink.name: sink.where for sink in runtime.sinks.values() if isinstance(sink, FilteredSink)}
+    if not found:
+        print_error("no sink has a condition (`where`); try one with --where")
+        raise typer.Exit(UNUSABLE)
+    return found
+
+
+def _data(result: RuleResult) -> dict[str, object]:
+    return {
+        "matched": result.matched,
+        "others": result.others,
+        "failed": result.failed,
+        "examples": result.examples,
+    }
+
+
+def _print(results: Mapping[str, RuleResult]) -> None:
+    typer.echo(_COLUMNS.format("", "matched", "others", "failed"))
+    for name, result in results.items():
+        typer.echo(_COLUMNS.format(name, f"{result.matched:,}", f"{result.others:,}", f"{result.failed:,}"))
+        for key in result.examples:
+            typer.secho(f"  {key}", fg="bright_black")
