@@ -46,7 +46,9 @@ def _unpublished(world: World) -> Iterator[str]:
     # Stored, but the answer was lost, and somebody deleted it before it could be fetched again: a rebuild finds it.
     # A purge that broke off leaves raw mail beside the tombstone.
     orphans = {sent.key for sent in world.sent if sent.removed or sent.purge_begun}
-    undeletable = {sent.key for sent in world.sent if sent.may_be_cut or world.boxes[sent.box].deletion.after is None}
+    deletable = {
+        one.key for one in world.sent if not one.may_be_cut and world.boxes[one.box].deletion.after is not None
+    }
     delivered = {name: {event.id for event in sink.delivered} for name, sink in world.sinks.items()}
     for at, found in world.store.objects.items():
         if not at.endswith(f"/{RAW}") or not found.content:
@@ -55,7 +57,7 @@ def _unpublished(world: World) -> Iterator[str]:
         if key in orphans:
             continue
         if f"{folder}/{MANIFEST}" not in world.store.objects:
-            if key in world.lost_keys or (key in undeletable and f"{folder}/{MANIFEST}" in world.store.forgotten):
+            if key in world.lost_keys or (key not in deletable and f"{folder}/{MANIFEST}" in world.store.forgotten):
                 continue  # only a rebuild, or the proof before a deletion, looks for what was done and is gone
             yield f"{key} was not processed"
         elif missed := [name for name, ids in delivered.items() if event_id(EventType.RECEIVED, key) not in ids]:
