@@ -18,9 +18,11 @@ from ingest.ports.schedule import Precedence
 from ingest.ports.seen import Seen
 from ingest.testing import MemoryEventLog, MemoryLedger
 from ingest.usecases.claims import LeaseKeeper
+from ingest.usecases.poll.deletions import Deletions
 from ingest.usecases.poll.proof import StoreIdentity, StoreProof
 from ingest.usecases.process.processor import Processor
 from ingest.usecases.recover.republish import StreamIds
+from ingest.usecases.recover.watermark import DeliveryWatermark
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -129,6 +131,12 @@ CASES = {
         "deliver deliver_in_place_of_a_deleted_message server_loses_its_answer_to_quit service_works",
         "DELE of .* whose bytes are not in the store",
     ),
+    "1 restored records are believed": Unfixed(
+        [(Deletions, "_confirmed", lambda *of: of[-1])],
+        "deliver deliver_in_place_of_a_deleted_message ledger_loses_its_last_second ledger_loses_everything "
+        "service_works",
+        "DELE of .* whose bytes are not in the store",
+    ),
     "1 message numbers": Unfixed(
         [
             ("ingest.usecases.poll.identity", "listing_digest", by_unique_id_alone),
@@ -175,6 +183,11 @@ CASES = {
     "5 the watermark does not wait": Unfixed(
         [(MemoryLedger, "unknown", lambda *_: 0)],
         "deliver service_delivers_nothing only_the_relay_works ledger_loses_its_last_second",
+        "the event of .* has not reached",
+    ),
+    "5 a clock that is set back moves no watermark": Unfixed(
+        [(MemoryLedger, "clock_step", lambda _: None), (DeliveryWatermark, "lower", lambda *_: None)],
+        "deliver service_delivers_nothing service_works only_the_relay_works clock_steps ledger_loses_everything",
         "the event of .* has not reached",
     ),
     "6 every configuration is the newest": Unfixed(
