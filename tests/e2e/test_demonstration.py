@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.service import mailhaul, read_events
+from tests.support.service import DeliveredIds, mailhaul, read_events
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def run_until(folder: Path, mails: int, number: signal.Signals) -> tuple[int, str]:
     """Start the demonstration, wait until so many mails are through, end it; its exit code and output."""
+    delivered = DeliveredIds(folder / "events.jsonl")
     process = subprocess.Popen(
         [sys.executable, "-m", "ingest.cli", "up", "--folder", str(folder)],
         stdout=subprocess.PIPE,
@@ -27,8 +28,8 @@ def run_until(folder: Path, mails: int, number: signal.Signals) -> tuple[int, st
     )
     try:
         eventually(
-            lambda: len(read_events(folder / "events.jsonl")) >= mails,
-            lambda: f"{len(read_events(folder / 'events.jsonl'))} of {mails} events",
+            lambda: len(delivered.read()) >= mails,
+            lambda: f"{len(delivered.read())} of {mails} events",
         )
         process.send_signal(number)
         output, _ = process.communicate(timeout=PATIENCE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.demo.mails import sample
-from tests.support.service import Service, check_message, read_events, write_config
+from tests.support.service import DeliveredIds, Service, check_message, read_events, write_config
 from tests.support.valkey import PERSISTENT, Valkey
 from tests.support.waiting import eventually
 
@@ -64,8 +64,10 @@ def test_repeated_ledger_loss_only_repeats_events(tmp_path: Path, dovecot_server
     def published(path: Path) -> dict[str, dict[str, Any]]:
         return {event["id"]: event for event in read_events(path)}
 
+    ids = {path: DeliveredIds(path) for path in (prompt, late)}
+
     def wait_until_published(path: Path, count: int) -> None:
-        eventually(lambda: len(published(path)) >= count, lambda: f"{len(published(path))} of {count}")
+        eventually(lambda: len(ids[path].read()) >= count, lambda: f"{len(ids[path].read())} of {count}")
 
     with Valkey(tmp_path, options) as valkey:
         sinks = [{"type": "jsonl", "path": str(path)} for path in (prompt, late)]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.demo.mails import sample
-from tests.support.service import Service, check_message, read_events, write_config
+from tests.support.service import DeliveredIds, Service, check_message, read_events, write_config
 from tests.support.valkey import PERSISTENT, Valkey
 from tests.support.waiting import PATIENCE, eventually
 
@@ -99,16 +99,14 @@ def test_every_message_is_counted_once_despite_random_kills(
     post = Post(own_dovecot)
     killed: Counter[str] = Counter()
     path = tmp_path / "events.jsonl"
-
-    def published() -> dict[str, dict[str, Any]]:
-        return {event["id"]: event for event in read_events(path)}
+    delivered = DeliveredIds(path)
 
     with Valkey(tmp_path, PERSISTENT) as valkey:
         config = write_config(tmp_path, list(post.mailboxes()), ledger=valkey.url)
         with Service(config, {"SECRET": "right"}) as service:
             post.start()
             try:
-                eventually(lambda: bool(published()), "the first event")
+                eventually(delivered.read, "the first event")
                 end = time.monotonic() + SECONDS
                 while time.monotonic() < end:
                     time.sleep(dice.uniform(0, KILL_WITHIN))
@@ -118,17 +116,18 @@ def test_every_message_is_counted_once_despite_random_kills(
             words = f"seed {SEED}, killed {dict(killed)}"
             # A killed worker's claims run out after a minute, and one killed often is started again after a minute.
             eventually(
-                lambda: len(published()) >= post.total(),
-                lambda: f"{len(published())} of {post.total()}; {words}",
+                lambda: len(delivered.read()) >= post.total(),
+                lambda: f"{len(delivered.read())} of {post.total()}; {words}",
                 timeout=3 * PATIENCE,
             )
             assert service.stop() == 0, words
 
     events = read_events(path)
     store = tmp_path / "store"
-    for event in published().values():
+    published = {event["id"]: event for event in events}
+    for event in published.values():
         check_message(event, post.sent[event["data"]["mailbox"]["id"]], lambda key: (store / key).read_bytes())
-    assert len(published()) == len({event["subject"] for event in events}) == post.total(), words
+    assert len(published) == len({event["subject"] for event in events}) == post.total(), words
     assert len(list(store.rglob("raw.eml"))) == len(list(store.rglob("message.json"))) == post.total(), words
     for user in post.users:
         gone = set(post.sent[user]) - set(own_dovecot.maildrop(user))

@@ -56,6 +56,28 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+class DeliveredIds:
+    """The ids of the events in a JSON Lines file that grows. Each line is parsed once, however often it is asked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+        self.lines = 0
+        self._ids: set[str] = set()
+
+    def read(self) -> set[str]:
+        """Return all ids so far; `lines` is the number of lines they were in."""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._offset += len(whole)
+            ids = [str(json.loads(line)["id"]) for line in whole.split(b"\n")[:-1]]
+            self.lines += len(ids)
+            self._ids.update(ids)
+        return self._ids
+
+
 @dataclass
 class Service:
     """`mailhaul up --config`, started and stopped like a person would."""
@@ -122,16 +144,18 @@ class Service:
     def wait_for_events(self, count: int, within: float = PATIENCE) -> list[dict[str, Any]]:
         """Every event in the JSON Lines sink once there are `count` of them."""
         path = self.config.parent / "events.jsonl"
+        delivered = DeliveredIds(path)
         assert self.process is not None
 
         def enough() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, "mailhaul up ended by itself"
-            return len(read_events(path)) >= count
+            delivered.read()
+            return delivered.lines >= count
 
         eventually(
             enough,
-            lambda: f"{len(read_events(path))} of {count} events; {self.output.read_text()[-3000:]}",
+            lambda: f"{delivered.lines} of {count} events; {self.output.read_text()[-3000:]}",
             timeout=within,
         )
         return read_events(path)

@@ -20,12 +20,14 @@ SOURCES = "\n".join(
     path.read_text() for folder in ("ingest", "workers") for path in sorted((ROOT / folder).rglob("*.py"))
 )
 
+PAGES = pages()
+
 each_document = pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_generated_pages_are_up_to_date(path: Path) -> None:
-    assert path.read_text() == pages()[path], "run: make docs"
+    assert path.read_text() == PAGES[path], "run: make docs"
 
 
 @each_document
