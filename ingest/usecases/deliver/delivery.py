@@ -45,6 +45,9 @@ RETRY_BATCH = 10
 SLOW = 5.0
 # Tries in a row after which an event is suspected, and how many suspects are tried alone in one round.
 REFUSALS, SUSPECTS = 3, 5
+# The same for a sink that asks for a pause each time. It is busy, most likely, and the event not at fault, unless it
+# takes others meanwhile, or has taken none for so many seconds: one that limits the rate takes some now and then.
+PAUSED_REFUSALS, PAUSED_SECONDS = 9, 900.0
 # Seconds that the recorded time of the last delivery may be old: it is not written with every batch.
 FRESHNESS = 1.0
 # After so many seconds the relay releases the sink, and claims what has been due for longest: another one, perhaps.
@@ -79,12 +82,14 @@ class Delivery:
     retry_after: float = 0.0
     batch: int = FIRST_BATCH
     delivered_at: float | None = None
+    failing_since: float | None = None
     refusals: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Deliver until no event is left, the sink is unavailable, or `stop` is true; record what it answered."""
         before = self.events.sink_status(self.sink.name)
         self.delivered_at, self.refusals = before.delivered_at, dict(before.refusals)
+        self.failing_since = before.failing_since
         ends = self._seconds() + ROUND_SECONDS
         while self._goes_on() and self._seconds() < ends:
             followed = self._follow_stream()
@@ -125,8 +130,7 @@ class Delivery:
         for entry, outcome in zip(entries, outcomes, strict=True):
             event_id = entry.event.id
             if outcome.verdict is Verdict.UNAVAILABLE:
-                # A sink that asks for a pause is busy itself: the event is not at fault.
-                if outcome.attempted and outcome.retry_after is None:
+                if outcome.attempted:
                     self.refusals[event_id] = self.refusals.get(event_id, 0) + 1
             elif outcome.verdict is not Verdict.GONE:
                 self.refusals.pop(event_id, None)
@@ -143,11 +147,15 @@ class Delivery:
         Returns:
             Whether the sink works for all other events.
         """
-        if any(one.verdict is Verdict.GONE or one.retry_after is not None for one in outcomes):
+        if any(one.verdict is Verdict.GONE for one in outcomes):
+            return False
+        works = any(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
+        paused = any(outcome.retry_after is not None for outcome in outcomes)
+        enough = PAUSED_REFUSALS if paused else REFUSALS
+        if max(self.refusals.values(), default=0) < enough or (paused and not works and self._took_one_lately()):
             return False
         waiting = self.events.read(self.sink.name, BATCH)
-        suspects = [entry for entry in waiting if self.refusals.get(entry.event.id, 0) >= REFUSALS][:SUSPECTS]
-        works = any(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
+        suspects = [entry for entry in waiting if self.refusals.get(entry.event.id, 0) >= enough][:SUSPECTS]
         if not suspects or not (works or self._takes_another(waiting, suspects)):
             return False
         for suspect in suspects:
@@ -158,6 +166,11 @@ class Delivery:
                 outcome = replace(outcome, verdict=Verdict.REJECTED)
             self._finish([suspect], [outcome])
         return not self.refusals
+
+    def _took_one_lately(self) -> bool:
+        """Whether the sink took an event, or began to take none, a short time ago."""
+        since = self.failing_since if self.delivered_at is None else self.delivered_at
+        return since is None or self._seconds() - since < PAUSED_SECONDS
 
     def _takes_another(self, waiting: Sequence[Entry], suspects: Sequence[Entry]) -> bool:
         """Deliver one event behind the suspects, another one each time; return whether the sink took it."""
@@ -197,7 +210,7 @@ class Delivery:
         if outcome.verdict is Verdict.GONE or not outcome.attempted:
             retrying.release(claim, 0.0, claim.tries - 1)
             return False
-        if outcome.verdict is Verdict.UNAVAILABLE and not self._worked_since(claim, outcome):
+        if outcome.verdict is Verdict.UNAVAILABLE and not self._worked_since(claim):
             retrying.release(claim, REDELIVERY_BACKOFF.pause(claim.tries, self.random()), claim.tries - 1)
             return False
         if claim.tries >= REDELIVERY_ATTEMPTS:
@@ -207,9 +220,9 @@ class Delivery:
             retrying.release(claim, REDELIVERY_BACKOFF.pause(claim.tries + 1, self.random()), claim.tries)
         return True
 
-    def _worked_since(self, claim: Claim, outcome: Outcome) -> bool:
+    def _worked_since(self, claim: Claim) -> bool:
         """Whether the sink took another event since the last try, so that this event is at fault."""
-        if self.delivered_at is None or outcome.retry_after is not None:
+        if self.delivered_at is None:
             return False
         return self.delivered_at >= self._seconds() - claim.late - REDELIVERY_BACKOFF.pause(claim.tries, 0.0)
 

@@ -13,7 +13,15 @@ from ingest.errors import ConfigError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.ports.status import SinkStatus
 from ingest.testing.sink import MemorySink
-from ingest.usecases.deliver.delivery import BATCH, FIRST_BATCH, REFUSALS, RETRY_BATCH, ROUND_SECONDS
+from ingest.usecases.deliver.delivery import (
+    BATCH,
+    FIRST_BATCH,
+    PAUSED_REFUSALS,
+    PAUSED_SECONDS,
+    REFUSALS,
+    RETRY_BATCH,
+    ROUND_SECONDS,
+)
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 if TYPE_CHECKING:
@@ -244,6 +252,49 @@ def test_event_that_the_sink_does_not_take_is_retried_apart_and_the_events_behin
         (rejected,) = b.events.rejected("main", 10)
         assert rejected.retrying
         assert rejected.entry.event.id == events[2]
+
+
+def test_event_for_which_a_sink_always_asks_for_a_pause_is_retried_apart_too() -> None:
+    with bench() as b:
+        filled(b, 30)
+        events = [entry.event.id for entry in b.events.read("main", 100)]
+        seen: list[str] = []
+
+        def verdict(event: Event) -> Outcome:
+            seen.append(event.id)
+            busy = Outcome(Verdict.UNAVAILABLE, "http_503", retry_after=30.0)
+            return busy if event.id == events[2] else Outcome(Verdict.DELIVERED)
+
+        b.sinks["main"].verdict = verdict
+        run_for(b, int(PAUSED_SECONDS))
+        assert PAUSED_REFUSALS <= seen.count(events[2]) <= PAUSED_SECONDS / 30 + 1, "the pauses are heeded"
+        assert len(b.sinks["main"].delivered) == 2
+        run_for(b, 600)
+        assert sorted(event.id for event in b.sinks["main"].delivered) == sorted(events[:2] + events[3:])
+        for number in range(REDELIVERY_ATTEMPTS + 5):
+            b.events.append(replace(b.sinks["main"].delivered[0], id=f"new{number}"))
+            b.clock.time += 2 * 3600
+            run_for(b, 2)
+        (rejected,) = b.events.rejected("main", 10)
+        assert not rejected.retrying
+        assert rejected.entry.event.id == events[2]
+
+
+def test_sink_that_limits_the_rate_keeps_the_order_of_its_events() -> None:
+    with bench() as b:
+        filled(b, 30)
+        events = [entry.event.id for entry in b.events.read("main", 100)]
+        taken: list[float] = []
+
+        def verdict(_: Event) -> Outcome:
+            if sum(at > b.clock.time - 60 for at in taken) >= 3:
+                return Outcome(Verdict.UNAVAILABLE, "http_429", retry_after=2.0)
+            taken.append(b.clock.time)
+            return Outcome(Verdict.DELIVERED)
+
+        b.sinks["main"].verdict = verdict
+        run_for(b, 7200)
+        assert [event.id for event in b.sinks["main"].delivered] == events
 
 
 def test_several_events_in_a_row_that_the_sink_does_not_take_are_retried_apart() -> None:
