@@ -64,6 +64,7 @@ def check_names(prometheus: Prometheus) -> None:
         "mailhaul_mailbox_server_retention_seconds",
         "mailhaul_parse_defects_total",
         "mailhaul_ledger_memory_limit_bytes",
+        "mailhaul_sink_unavailable",
     }
 
 
