@@ -270,6 +270,14 @@ def test_nothing_is_written_to_the_standard_error_and_closing_ends_every_thread(
     eventually(lambda: not rdkafka_threads(), "librdkafka goes on")
 
 
+def test_failed_check_ends_every_thread_while_its_exception_is_kept() -> None:
+    with sink_to(Cluster("127.0.0.1:1", tls=False), "mail", timeout=1) as sink:
+        with pytest.raises(SinkUnavailableError) as kept:
+            sink.check()
+        eventually(lambda: not rdkafka_threads(), "librdkafka goes on", timeout=30)
+    assert "running" in str(kept.value)
+
+
 def rdkafka_threads() -> list[str]:
     names = (task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm"))
     return [name for name in names if name.startswith("rdk:")]

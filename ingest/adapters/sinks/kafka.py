@@ -258,6 +258,7 @@ def _probe(settings: dict[str, Any], topic: str, timeout: float, monotonic: Call
     trouble = Trouble()
     # Describing a topic needs fewer permissions than an idempotent producer.
     admin_settings: dict[str, Any] = {**settings, "error_cb": trouble, "enable.idempotence": False}
+    admin: AdminClient | None = None
     try:
         admin = AdminClient(admin_settings)
         asked: Future[Any] = admin.describe_topics(
@@ -271,5 +272,7 @@ def _probe(settings: dict[str, Any], topic: str, timeout: float, monotonic: Call
         found = asked.result()
     except KafkaException as error:
         raise unavailable(error.args[0], trouble) from error
+    finally:
+        admin = None  # the traceback of an exception keeps this frame, and would keep the client's threads running
     if "WRITE" not in {operation.name for operation in found.authorized_operations}:
         raise UnavailableError(*DENIED)
