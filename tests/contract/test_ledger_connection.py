@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis.connection import AbstractConnection
+from redis.exceptions import ResponseError
 
 from ingest.adapters.ledger import connect, preconditions
 from ingest.adapters.ledger.address import Broker, broker, redis_url
@@ -241,6 +242,49 @@ def test_demoted_primary_is_left_for_the_new_one(old_or_new: Valkey, tmp_path: P
         with pytest.raises(LedgerUnavailableError, match="replica"):
             ledger.mailboxes.add(["b"])
         assert ledger.mailboxes.add(["b"]) == 1
+
+
+@contextmanager
+def sentinel(folder: Path, primary: Valkey) -> Iterator[Valkey]:
+    """A Sentinel that names this primary."""
+    folder.mkdir()
+    (folder / "sentinel.conf").touch()
+    with Valkey(folder, ("--sentinel",), config=folder / "sentinel.conf") as made:
+        name_primary(made, primary)
+        yield made
+
+
+def name_primary(watcher: Valkey, primary: Valkey) -> None:
+    """Have a Sentinel name this primary from now on."""
+    with closing(watcher.client()) as client:
+        with suppress(ResponseError):  # there was none
+            client.execute_command("SENTINEL", "REMOVE", "mail")  # type: ignore[no-untyped-call] # redis-py has no types here
+        client.execute_command("SENTINEL", "MONITOR", "mail", "127.0.0.1", primary.port, 1)  # type: ignore[no-untyped-call] # as above
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_primary_that_sentinels_name_after_a_failover_is_used(
+    old_or_new: Valkey, tmp_path: Path, *, killed: bool
+) -> None:
+    """The former primary is killed, or demoted while it keeps its connections."""
+    (tmp_path / "other").mkdir()
+    with (
+        sentinel(tmp_path / "sentinel", old_or_new) as watcher,
+        Valkey(tmp_path / "other") as other,
+        ledger_at(f"redis+sentinel://127.0.0.1:{watcher.port}/mail/0") as ledger,
+    ):
+        ledger.mailboxes.add(["a"])
+        name_primary(watcher, other)
+        if killed:
+            old_or_new.kill()
+        else:
+            with closing(old_or_new.client()) as client:
+                client.replicaof("127.0.0.1", str(other.port))
+        with suppress(LedgerUnavailableError):  # Redis 6.2 reports the demotion in a way that is not retried
+            ledger.mailboxes.add(["b"])
+        assert ledger.mailboxes.add(["c"]) == 1
+        with ledger_at(other.url) as direct:
+            assert "c" in direct.mailboxes.members()
 
 
 def test_primary_that_is_promoted_again_is_used_again(server: Valkey) -> None:

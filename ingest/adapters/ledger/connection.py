@@ -215,15 +215,28 @@ class _ReadyConnections:
         """Send a packed command and return its reply; with one retry on a new connection, as in all of redis-py."""
         connection = self._take()
         try:
-            return connection.retry.call_with_retry(
-                lambda: _exchange(connection, command),
-                lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]  # redis-py has no types here
+            reply = connection.retry.call_with_retry(
+                lambda: _exchange(connection, command), lambda _: self._drop(connection)
             )
-        finally:
-            if len(self._idle) < READY_CONNECTIONS:
-                self._idle.append((os.getpid(), connection))
-            else:
-                self._pool.release(connection)
+        except redis_errors.ResponseError:
+            self._keep(connection)
+            raise
+        except BaseException:
+            self._pool.release(connection)
+            raise
+        self._keep(connection)
+        return reply
+
+    def _keep(self, connection: Connection) -> None:
+        if len(self._idle) < READY_CONNECTIONS:
+            self._idle.append((os.getpid(), connection))
+        else:
+            self._pool.release(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        """Disconnect; give back the others, which probably lead to the same lost server: the pool checks them."""
+        connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py has no types here
+        self.release()
 
     def release(self) -> None:
         """Give the connections back to the pool."""
@@ -245,7 +258,9 @@ class _ReadyConnections:
 
 def _exchange(connection: Connection, command: bytes) -> Any:
     try:
-        connection.send_packed_command((command,))  # type: ignore[no-untyped-call]  # redis-py has no types here
+        # Sending would connect as well, but to the same server again, without asking the Sentinels for the primary.
+        connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types here
+        connection.send_packed_command((command,))  # type: ignore[no-untyped-call]  # as above
         return connection.read_response()
     except redis_errors.ResponseError:
         raise
