@@ -27,7 +27,8 @@ class FaultyStore(MemoryStore):
         forgets: `put` succeeds for these names (the last segment of a key) and stores nothing.
         forgotten: the keys for which that has happened.
         loses_answers: `put` stores the object and raises `StoreUnavailableError`.
-        page: what every object is, for all that a caller can see, as behind a captive portal. Nothing is stored.
+        page: what every object is, for all that a caller can see, as behind a captive portal. Nothing is stored, and
+            nothing can be listed.
     """
 
     forgets: frozenset[str] = frozenset()
@@ -82,7 +83,9 @@ class FaultyStore(MemoryStore):
 
     @override
     def stored(self, prefix: str) -> Iterator[Stored]:
-        return iter(()) if self.page is not None else super().stored(prefix)
+        if self.page is not None:  # S3Store.stored raises this for such a page, too
+            raise StoreUnavailableError("the answer is not a listing")
+        return super().stored(prefix)
 
     def alter(self, key: str, content: bytes) -> None:
         """Replace the bytes of an object behind everybody's back."""

@@ -276,6 +276,21 @@ def test_interrupted_rebuild_starts_over() -> None:
         assert delivered(b) == ["1", "2"]
 
 
+def test_mailbox_is_not_rebuilt_while_a_proxy_answers_for_the_store() -> None:
+    with bench() as b:
+        b.sinks["main"].unavailable = True
+        fill(b, 1)
+        b.everything()
+        b.ledger.lose()
+        b.sinks["main"].unavailable = False
+        b.store.page = b"<html>"
+        b.everything()
+        b.store.page = None
+        b.clock.time += 400
+        b.everything()
+        assert delivered(b) == ["1"]
+
+
 def test_new_mailbox_costs_one_listing_of_an_empty_folder() -> None:
     with bench() as b:
         asked = []
