@@ -31,18 +31,21 @@ class Precedence:
 
 @dataclass(frozen=True, slots=True)
 class ClockStep:
-    """A time between these two (seconds since 1970) may be from before or after the clock was set back.
+    """What the ledger shows at a time between these two (seconds since 1970) may belong to an earlier manifest.
+
+    Either the clock was set back, so that a time may be from before or after that, or events were republished: their
+    times in the stream are later than those at which their manifests were written.
 
     Attributes:
-        earliest: the time to which the clock was set back.
-        latest: the time of the last tick before that.
+        earliest: the time to which the clock was set back, or of the oldest manifest whose event was republished.
+        latest: the time of the last tick before the clock was set back, or of the last event that was republished.
     """
 
     earliest: float
     latest: float
 
     def not_before(self, time: float, tolerance: float) -> float:
-        """Return the earliest moment that the clock may have shown as this time.
+        """Return the earliest moment that may be shown as this time.
 
         Args:
             time: seconds since 1970.
@@ -96,7 +99,7 @@ class Schedule(WorkSets, Protocol):
         ...
 
     def clock_step(self) -> ClockStep | None:
-        """The times that the ledger's clock showed twice, over all steps that ticks have recorded; None if none."""
+        """The times that may belong to earlier manifests, over all recorded ticks and republished events, or None."""
         ...
 
     def last_tick(self) -> float | None:

@@ -30,6 +30,7 @@ class Registration:
             has it, so it must never be deleted there.
         event: to be republished, for a message that was processed before and whose event may have been lost with the
             ledger.
+        processed_at: when its manifest was written (seconds since 1970), for a message that was processed before.
         stored_at: the raw object that a deletion on the server has to find; without it the message is never deleted.
     """
 
@@ -37,6 +38,7 @@ class Registration:
     message: OpenMessage | None
     stored: bool = True
     event: Event | None = None
+    processed_at: float = 0.0
     stored_at: StoredAt | None = None
 
     @property
@@ -141,6 +143,15 @@ class SeenMessages(Protocol):
         """Record that a checkpoint was written, of a seen set that had changed this many times."""
         ...
 
-    def republish(self, claim: Claim, events: Sequence[Event]) -> None:
-        """Append events to the stream that may have been published before, with the ids they had."""
+    def republish(self, claim: Claim, events: Sequence[Event], since: float) -> None:
+        """Append events to the stream that may have been published before, with the ids they had.
+
+        In the same step, extend what `clock_step` returns to the time from `since` until now: the stream shows these
+        events as appended now, although their manifests are older.
+
+        Args:
+            claim: of the mailbox.
+            events: with none, nothing changes.
+            since: when the oldest of their manifests was written (seconds since 1970).
+        """
         ...

@@ -211,9 +211,12 @@ class MemoryLedger(MemorySchedule, Ledger):
             return sum(not self._is_known(mailbox) for mailbox in set(mailboxes))
 
     @override
-    def republish(self, claim: Claim, events: Sequence[Event]) -> None:
+    def republish(self, claim: Claim, events: Sequence[Event], since: float) -> None:
         with self._lock:
             self._check(self._mailboxes, claim)
+            if events:
+                now = self._clock()
+                self._extend_clock_step(min(since, now), now)
             for event in events:
                 self._events.append(event)
 

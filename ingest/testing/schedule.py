@@ -131,11 +131,14 @@ class MemorySchedule(Schedule, Throttle):
                 work.latest = now
             if last - now <= 1.0:
                 return None
-            known = self._clock_step or ClockStep(now, last)
-            self._clock_step = ClockStep(min(known.earliest, now), max(known.latest, last))
+            self._extend_clock_step(now, last)
             for work in works:
                 work.move_back(last - now)
             return now
+
+    def _extend_clock_step(self, earliest: float, latest: float) -> None:
+        known = self._clock_step or ClockStep(earliest, latest)
+        self._clock_step = ClockStep(min(known.earliest, earliest), max(known.latest, latest))
 
     @override
     def clock_step(self) -> ClockStep | None:

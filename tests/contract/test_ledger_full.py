@@ -62,7 +62,7 @@ def test_mail_and_events_are_rejected_with_a_remedy(bench: ValkeyBench) -> None:
     with pytest.raises(LedgerUnavailableError, match="maxmemory"):
         bench.ledger.complete(claim, message(1), event(1))
     with pytest.raises(LedgerUnavailableError, match="maxmemory"):
-        bench.ledger.republish(box, [event(1)])
+        bench.ledger.republish(box, [event(1)], 0.0)
 
 
 def test_events_are_delivered_acknowledged_and_trimmed(bench: ValkeyBench) -> None:

@@ -47,11 +47,26 @@ def test_republished_events_are_appended_to_the_stream(bench: LedgerBench) -> No
     append(bench, range(1))
     bench.ledger.mailboxes.add(["a"])
     claim = next(claim for claim in bench.ledger.mailboxes.claim(9, LONG) if claim.id == "a")
-    bench.ledger.republish(claim, [event(7), event(0)])
+    bench.ledger.republish(claim, [event(7), event(0)], 0.0)
     entries = bench.events.read("sink", 10)
     assert ids(entries) == [0, 7, 0]
     assert entries[1].event == event(7)
     assert entries[1].first_seen is None, "an old message must not count as a slow one"
+
+
+def test_republished_events_may_be_as_old_as_their_manifests(bench: LedgerBench) -> None:
+    bench.ledger.mailboxes.add(["a"])
+    (claim,) = bench.ledger.mailboxes.claim(1, LONG)
+    bench.ledger.republish(claim, [], 1_000.0)
+    assert bench.ledger.clock_step() is None, "nothing was republished"
+    for since, earliest in ((2_000.5, 2_000.5), (1_000.0, 1_000.0), (3_000.0, 1_000.0)):
+        bench.ledger.republish(claim, [event(1)], since)
+        entry = bench.events.read("sink", 10)[-1]
+        step = bench.ledger.clock_step()
+        assert step is not None
+        assert step.earliest == earliest
+        assert step.latest == pytest.approx(entry.appended, abs=0.01)
+        assert step.not_before(entry.appended, 1.0) == earliest
 
 
 def test_stale_claim_cannot_republish(bench: LedgerBench) -> None:
@@ -59,7 +74,7 @@ def test_stale_claim_cannot_republish(bench: LedgerBench) -> None:
     (claim,) = bench.ledger.mailboxes.claim(1, LONG)
     bench.ledger.mailboxes.release(claim, 0.0)
     with pytest.raises(StaleClaimError):
-        bench.ledger.republish(claim, [event(1)])
+        bench.ledger.republish(claim, [event(1)], 0.0)
     assert bench.events.read("sink", 10) == []
 
 

@@ -263,7 +263,7 @@ def test_purged_message_stays_purged_wherever_its_processing_was_stopped(request
 
 
 def test_purged_message_returns_if_a_lost_claim_is_not_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order is written down: only few of the examples that Hypothesis draws stop a process at the right request."""
+    """The order is written down: few examples that Hypothesis draws stop a process at the right request."""
     monkeypatch.setattr(LeaseKeeper, "confirm", lambda *_: None)
     monkeypatch.setattr(Processor, "retract", lambda *_, **__: False)
     with pytest.raises(AssertionError, match="which was purged"):

@@ -179,10 +179,10 @@ class RedisLedger(RedisSchedule, Ledger):
         return len(mailboxes) - there
 
     @override
-    def republish(self, claim: Claim, events: Sequence[Event]) -> None:
+    def republish(self, claim: Claim, events: Sequence[Event], since: float) -> None:
         parts = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
-        keys = [self._mailboxes.fences, self._names.events, self._names.counts]
-        self._fenced("republish", keys, (claim.id, claim.fence, *parts))
+        keys = [self._mailboxes.fences, self._names.events, self._names.counts, self._names.clock_step]
+        self._fenced("republish", keys, (claim.id, claim.fence, milliseconds(since), *parts))
 
     @override
     def record_checkpoint(self, mailbox: str, changes: int) -> None:

@@ -108,7 +108,7 @@ class Archive:
         if source is None:
             manifest = next(iter(self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
             if manifest is not None:
-                return replace(registration, event=self._unpublished(manifest))
+                return replace(registration, event=self._unpublished(manifest), processed_at=manifest.modified)
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # deleted between two calls, which only a person does
                 return self._store(mailbox, row, spool, first_seen, name)

@@ -227,10 +227,10 @@ class _SessionFetch:
         lease, fetcher = self.poll.lease, self.fetcher
         lease.check()
         stored = [(row, self._once_more(row, registration)) for row, registration in stored]
-        lost = (self.progress.event_to_republish(registration) for _, registration in stored)
-        events = [event for event in lost if event is not None and event.id not in self._stream.read()]
+        lost = [(self.progress.event_to_republish(one), one.processed_at) for _, one in stored]
+        events = {event: at for event, at in lost if event is not None and event.id not in self._stream.read()}
         if events:
-            fetcher.ledger.republish(lease.claim, events)
+            fetcher.ledger.republish(lease.claim, list(events), min(events.values()))
         opened = fetcher.ledger.register(
             lease.claim, [_traced(registration, self.span.traceparent) for _, registration in stored]
         )

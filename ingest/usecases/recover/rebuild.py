@@ -129,7 +129,7 @@ class Rebuilder:
         for manifests in batches(survey.young_manifests, BATCH):
             events = list(self._unpublished(manifests, lease, in_stream))
             lease.check()
-            self.ledger.republish(lease.claim, events)
+            self.ledger.republish(lease.claim, events, min(stored.modified for stored in manifests))
             republished.update(event.id for event in events)
         return frozenset(republished)
 

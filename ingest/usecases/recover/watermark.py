@@ -95,7 +95,7 @@ class DeliveryWatermark:
             return False
         self._put(until)
         later = self.ledger.clock_step()
-        if later is not None and later != step:  # the clock was set back meanwhile
+        if later is not None and later != step:  # the clock was set back, or events were republished, meanwhile
             self.lower(later.earliest)
         return True
 
@@ -167,7 +167,8 @@ class DeliveryWatermark:
         """Return the time before which nothing is open, waiting for a sink, or retrying.
 
         A manifest is written after its message was first seen and before its event is in the stream. Where the clock
-        was set back, either time may be later than that of the manifest, so it counts as the time of the step.
+        was set back, or the event was republished, either time may be later than that of the manifest, so it counts
+        as the earliest time that `clock_step` returns.
         """
         times = [self.ledger.oldest_open()]
         # A process with an older configuration does not know every sink.

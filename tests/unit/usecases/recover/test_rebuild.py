@@ -276,6 +276,24 @@ def test_interrupted_rebuild_starts_over() -> None:
         assert delivered(b) == ["1", "2"]
 
 
+def test_watermark_stays_behind_the_manifest_of_a_republished_event() -> None:
+    with bench() as b:
+        b.sinks["main"].unavailable = True
+        fill(b, 1)
+        b.everything()
+        written = b.clock.time
+        b.ledger.lose()
+        b.clock.time += 2 * SKEW
+        b.everything()
+        assert len(list(b.events.entries())) == 1
+        assert b.watermark.write(["a"], ["main"], b.clock.time)
+        assert b.watermark.read() <= written - SKEW
+        b.ledger.lose()
+        b.sinks["main"].unavailable = False
+        b.everything()
+        assert delivered(b) == ["1"]
+
+
 def test_mailbox_is_not_rebuilt_while_a_proxy_answers_for_the_store() -> None:
     with bench() as b:
         b.sinks["main"].unavailable = True
