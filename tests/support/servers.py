@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import shutil
@@ -22,17 +23,29 @@ _S = TypeVar("_S", bound="BaseServer")
 # Below what Linux gives to outgoing connections (32768 and up), so that a server finds its port free again when it
 # is started once more.
 _LOWEST, _HIGHEST = 20_000, 32_000
+_IN_A_ROW = 8  # a service takes five
+
+
+def _candidates() -> Iterator[int]:
+    """The first ports of this process's blocks, in turn: a block comes up again only after all others."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    blocks = (_HIGHEST - _LOWEST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) // _IN_A_ROW
+    start = secrets.randbelow(blocks)  # another run may be at work beside this one
+    for step in itertools.count(start):
+        yield _LOWEST + _IN_A_ROW * (number * blocks + step % blocks)
+
+
+_blocks = _candidates()
 
 
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody listens on, and that no other process of this run asks for.
 
-    The seven ports above it are handed out to nobody else: a service takes five in a row.
+    The seven ports above it are handed out to nobody else. Ports come in turn: a server may begin to listen long
+    after it was given its port, and no other may be given the same one meanwhile.
     """
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ports = (_HIGHEST - _LOWEST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = _LOWEST + number * ports + 8 * secrets.randbelow(ports // 8)
+        port = next(_blocks)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
