@@ -288,15 +288,16 @@ def _calendar(part: Part) -> Calendar | None:
 
 def _with_parts(attachments: list[Attachment]) -> list[Attachment]:
     """Tell each nested message which attachments are its own."""
+    if all(attachment.message is None for attachment in attachments):
+        return attachments
+    inside: dict[str | None, list[str]] = {}
+    for attachment in attachments:
+        inside.setdefault(attachment.parent, []).append(attachment.part)
     return [
         attachment
         if attachment.message is None
         else attachment.model_copy(
-            update={
-                "message": attachment.message.model_copy(
-                    update={"parts": [each.part for each in attachments if each.parent == attachment.part]}
-                )
-            }
+            update={"message": attachment.message.model_copy(update={"parts": inside.get(attachment.part, [])})}
         )
         for attachment in attachments
     ]

@@ -215,8 +215,15 @@ def with_roles(attachments: Iterable[Attachment], referred: set[str]) -> list[At
 def _with_role(attachment: Attachment, referred: set[str], nested: set[str]) -> Attachment:
     if not (attachment.declared_type.startswith("image/") or attachment.detected_type.startswith("image/")):
         return attachment
-    if any(attachment.part.startswith(f"{path}.") for path in nested):
+    if nested and any(path in nested for path in _around(attachment.part)):
         return attachment
     if attachment.content_id is not None and attachment.content_id.lower() in referred:
         return attachment.model_copy(update={"role": "inline"})
     return attachment.model_copy(update={"role": "attachment"}) if attachment.role == "inline" else attachment
+
+
+def _around(path: str) -> Iterator[str]:
+    """Yield the paths of what a part is inside of."""
+    while path:
+        path = path.rpartition(".")[0]
+        yield path

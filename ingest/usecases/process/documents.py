@@ -7,13 +7,15 @@ contains whom, who refers to whom, names, types, bytes and pixels. docs/document
 from __future__ import annotations
 
 import re
+from collections import Counter, deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingest.domain.manifest import Document, Reason
 from ingest.mime import reports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ingest.domain.manifest import Attachment, DocumentKind
 
@@ -34,6 +36,8 @@ _ARCHIVES = frozenset(
 )
 _SIGNED = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _SIGNATURE_ENDS = (".p7s", ".asc", ".sig", ".pgp", ".sign", ".tsr", ".tsd")
+# Numbers of so many different lengths are looked for in the names of PDFs, the most frequent ones.
+_NUMBER_LENGTHS = 8
 _SHORTEST_NAME = 3  # `1.pdf` beside `1.xml` proves little; so does an invoice number of two digits
 _EXTENSION = re.compile(r"(?:\.[a-z][a-z0-9]{1,4}){1,3}\Z", re.IGNORECASE)
 _NO_WORD = re.compile(r"[\W_]+")
@@ -56,20 +60,29 @@ def group_documents(attachments: Sequence[Attachment]) -> list[Document]:
     return [_document(members, groups) for members in groups.all()]
 
 
+@dataclass(eq=False, slots=True)
+class _Group:
+    """Attachments that belong together; `has_pdf` tells whether one of them is a PDF."""
+
+    members: list[Attachment]
+    has_pdf: bool
+
+
 class _Groups:
     """Sets of attachments that grow together, with the reasons for it."""
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
         self.attachments = attachments
         self.by_path = {attachment.part: attachment for attachment in attachments}
+        self.parents = {attachment.parent for attachment in attachments}
         self.reasons: dict[str, list[Reason]] = {}
-        self._group = {attachment.part: [attachment] for attachment in attachments}
+        self._group = {each.part: _Group([each], _is_pdf(each)) for each in attachments}
 
     def get(self, path: str | None) -> Attachment | None:
         """Return the attachment with this path."""
         return None if path is None else self.by_path.get(path)
 
-    def of(self, attachment: Attachment) -> list[Attachment]:
+    def of(self, attachment: Attachment) -> _Group:
         """Return the group of an attachment."""
         return self._group[attachment.part]
 
@@ -78,19 +91,25 @@ class _Groups:
         to, added = self.of(one), self.of(other)
         if to is added:
             return
-        to += added
-        for each in added:
+        # The smaller group moves, so that no attachment moves often.
+        if len(to.members) < len(added.members):
+            to, added = added, to
+        to.members += added.members
+        to.has_pdf |= added.has_pdf
+        for each in added.members:
             self._group[each.part] = to
         self.reasons.setdefault(other.part, []).append(Reason(code=code, part=other.part, fact=fact))
 
+    def outwards(self, attachment: Attachment) -> Iterator[Attachment]:
+        """Yield an attachment, and what contains it for as long as that is of the same group."""
+        inner: Attachment | None = attachment
+        while inner is not None and self.of(inner) is self.of(attachment):
+            yield inner
+            inner = self.get(inner.parent)
+
     def all(self) -> Iterator[list[Attachment]]:
         """Yield each group once."""
-        seen: set[int] = set()
-        for attachment in self.attachments:
-            members = self.of(attachment)
-            if id(members) not in seen:
-                seen.add(id(members))
-                yield members
+        yield from (group.members for group in dict.fromkeys(self.of(each) for each in self.attachments))
 
 
 def _carried(parent: Attachment, child: Attachment) -> str | None:
@@ -115,47 +134,81 @@ def _join_reports(groups: _Groups) -> None:
 
 def _join_signatures(groups: _Groups) -> None:
     """Join a detached signature with the file that has its name."""
-    for signature in groups.attachments:
-        name = signature.filename.lower()
-        if not name.endswith(_SIGNATURE_ENDS):
-            continue
-        signed = name.rpartition(".")[0]
-        for other in groups.attachments:
-            if other is not signature and other.parent == signature.parent and signed in _names(other):
-                groups.join(other, signature, "signature_of_name")
-                break
+    signatures = [each for each in groups.attachments if each.filename.lower().endswith(_SIGNATURE_ENDS)]
+    if not signatures:
+        return
+    named: dict[tuple[str | None, str], list[Attachment]] = {}
+    for attachment in groups.attachments:
+        for name in _names(attachment):
+            first = named.setdefault((attachment.parent, name), [])
+            if len(first) < 2:  # noqa: PLR2004 - the signature itself may be one of them
+                first.append(attachment)
+    for signature in signatures:
+        signed = signature.filename.lower().rpartition(".")[0]
+        others = named.get((signature.parent, signed), [])
+        other = next((each for each in others if each is not signature), None)
+        if other is not None:
+            groups.join(other, signature, "signature_of_name")
 
 
-def _names(attachment: Attachment) -> tuple[str, str]:
+def _names(attachment: Attachment) -> set[str]:
     name = attachment.filename.lower()
-    return name, name.rpartition(".")[0]
+    return {name, name.rpartition(".")[0]}
 
 
 def _join_by_name(groups: _Groups) -> None:
     """Join a PDF with the structured invoice beside it that has its name, or whose number is in its name."""
-    pictures = [each for each in groups.attachments if each.detected_type == "application/pdf" and not each.invoice]
-    for invoice in groups.attachments:
-        if invoice.invoice is None or any(each.detected_type == "application/pdf" for each in groups.of(invoice)):
+    pdfs = [each for each in groups.attachments if _is_pdf(each) and not each.invoice]
+    invoices = [each for each in groups.attachments if each.invoice is not None] if pdfs else []
+    if not invoices:
+        return
+    by_name = _by_name(pdfs)
+    by_number = _by_number(pdfs, [number for each in invoices if (number := _number(each)) is not None])
+    for invoice in invoices:
+        if groups.of(invoice).has_pdf:
             continue
-        for pdf in pictures:
-            fact = _in_common(pdf, invoice) if _is_beside(pdf, groups.of(invoice)) else None
-            if fact is not None and len(groups.of(pdf)) == 1:
-                groups.join(pdf, groups.of(invoice)[0], *fact)
-                break
+        found: list[tuple[int, str]] = []
+        chain = list(groups.outwards(invoice))
+        for parent in dict.fromkeys(each.parent for each in chain):
+            for code, queue in (
+                ("same_name", by_name.get((parent, _bare(invoice.filename)))),
+                ("invoice_number_in_name", by_number.get((parent, _number(invoice)))),
+            ):
+                while queue and len(groups.of(pdfs[queue[0]]).members) > 1:
+                    queue.popleft()  # a group never shrinks
+                if queue:
+                    found.append((queue[0], code))
+        if found:
+            place, code = min(found, key=lambda each: each[0])
+            groups.join(pdfs[place], chain[-1], code)
 
 
-def _is_beside(pdf: Attachment, members: Iterable[Attachment]) -> bool:
-    return any(each.parent == pdf.parent for each in members)
+_Queues = dict[tuple["str | None", "str | None"], deque[int]]
 
 
-def _in_common(pdf: Attachment, invoice: Attachment) -> tuple[str, str | None] | None:
-    name = _bare(pdf.filename)
-    if len(name) >= _SHORTEST_NAME and name == _bare(invoice.filename):
-        return "same_name", None
-    number = _number(invoice)
-    if number is not None and number in _NO_WORD.sub("", pdf.filename.lower()):
-        return "invoice_number_in_name", None
-    return None
+def _by_name(pdfs: Sequence[Attachment]) -> _Queues:
+    """Return the places of PDFs by what they are beside, and their bare name."""
+    found: _Queues = {}
+    for place, pdf in enumerate(pdfs):
+        if len(name := _bare(pdf.filename)) >= _SHORTEST_NAME:
+            found.setdefault((pdf.parent, name), deque()).append(place)
+    return found
+
+
+def _by_number(pdfs: Sequence[Attachment], numbers: Sequence[str]) -> _Queues:
+    """Return the places of PDFs by what they are beside, and each of these numbers that is in their name.
+
+    Every piece of a name that is as long as a number is looked up: that takes time for each name, not for each pair.
+    """
+    lengths = [length for length, _ in Counter(map(len, numbers)).most_common(_NUMBER_LENGTHS)]
+    wanted = frozenset(numbers)
+    found: _Queues = {}
+    for place, pdf in enumerate(pdfs):
+        name = _NO_WORD.sub("", pdf.filename.lower())
+        pieces = {name[at : at + length] for length in lengths for at in range(len(name) - length + 1)}
+        for number in pieces & wanted:
+            found.setdefault((pdf.parent, number), deque()).append(place)
+    return found
 
 
 def _bare(filename: str) -> str:
@@ -198,7 +251,7 @@ def _kind(members: list[Attachment], main: Attachment, groups: _Groups) -> tuple
             return kind, reasons
     if main.detected_type.startswith("image/"):
         return _picture(main)
-    if main.detected_type in _SIGNED and any(each.parent == main.part for each in groups.attachments):
+    if main.detected_type in _SIGNED and main.part in groups.parents:
         # Around the whole mail, whose texts and files are parts of their own.
         return "signature", [_reason("type", main, main.detected_type)]
     return "document", [_reason("type", main, main.detected_type)]
@@ -253,6 +306,10 @@ def _picture(main: Attachment) -> tuple[DocumentKind, list[Reason]]:
 
 def _reason(code: str, attachment: Attachment, fact: str | None = None) -> Reason:
     return Reason(code=code, part=attachment.part, fact=fact)
+
+
+def _is_pdf(attachment: Attachment) -> bool:
+    return attachment.detected_type == "application/pdf"
 
 
 def _is_xml(attachment: Attachment) -> bool:

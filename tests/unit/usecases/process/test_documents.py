@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.domain.manifest import Attachment, Invoice, InvoiceFields, ObjectRef
 from ingest.mime.pictures import picture_size
+from ingest.usecases.process.documents import group_documents
 from tests.support.habits import HABITS, SIGNATURE_HTML, Habit, a, jpeg, mail, png, shown, xml
 from tests.support.processing import Processed, process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
     from ingest.domain.manifest import Manifest
 
 
@@ -94,3 +100,86 @@ def test_damaged_picture_has_no_size(data: bytes, media_type: str) -> None:
     found = picture_size(data, media_type)
     assert found is None or max(found) <= 1_000_000
     assert picture_size(b"", media_type) is None
+
+
+def _attachment(part: str, name: str, detected: str, parent: str | None = None, **more: object) -> Attachment:
+    stored = ObjectRef(bucket="b", key=part, size=1, sha256="0" * 64)
+    given = {"role": "attachment", "declared_type": detected, "size": 1, "sha256": "0" * 64, "object": stored, **more}
+    return Attachment.model_validate(
+        {"part": part, "parent": parent, "filename": name, "detected_type": detected, **given}
+    )
+
+
+def _invoice(number: str) -> Invoice:
+    return Invoice(format="ubl", confidence="certain", fields=InvoiceFields(number=number))
+
+
+def _pairs(count: int) -> list[Attachment]:
+    """Invoices, and PDFs that have nothing to do with them."""
+    found = [_attachment(f"{at}", f"x{at}.xml", "application/xml", invoice=_invoice(f"N{at}")) for at in range(count)]
+    return found + [_attachment(f"{count + at}", f"scan{at}.pdf", "application/pdf") for at in range(count)]
+
+
+def _same_numbers(count: int) -> list[Attachment]:
+    found = [_attachment(f"{at}", f"x{at}.xml", "application/xml", invoice=_invoice("2026")) for at in range(count)]
+    elsewhere = [_attachment(f"{count + at}", "2026.pdf", "application/pdf", f"{at}") for at in range(count)]
+    return found + elsewhere
+
+
+def _signatures(count: int) -> list[Attachment]:
+    return [_attachment(f"{at}", f"{at}.txt.sig", "application/octet-stream") for at in range(count)]
+
+
+def _one_group(count: int) -> list[Attachment]:
+    """Signed files inside each other, with invoices that no PDF belongs to."""
+    kind = "application/pkcs7-mime"
+    found = [_attachment("1", "a.p7m", kind)]
+    for at in range(1, count):
+        invoice = _invoice(f"M{at}") if at % 2 else None
+        found.append(_attachment(f"1.{at}", f"b{at}.p7m", kind, "1", role="embedded", invoice=invoice))
+    return [*found, _attachment("2", "other.pdf", "application/pdf")]
+
+
+def _signed(count: int) -> list[Attachment]:
+    return [_attachment(f"{at}", f"b{at}.p7m", "application/pkcs7-mime") for at in range(count)]
+
+
+def _steps(attachments: list[Attachment]) -> int:
+    """How many lines of the module run, each turn of a loop counted."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal steps
+        if frame.f_code.co_filename != group_documents.__code__.co_filename:
+            return None
+        steps += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        group_documents(attachments)
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+@pytest.mark.parametrize("hostile", [_pairs, _same_numbers, _signatures, _one_group, _signed])
+def test_work_grows_no_faster_than_the_number_of_attachments(
+    hostile: Callable[[int], list[Attachment]],
+) -> None:
+    assert _steps(hostile(800)) < 2.5 * _steps(hostile(400))
+
+
+def test_invoice_joins_the_first_pdf_with_its_number_and_leaves_others_alone() -> None:
+    found = group_documents(
+        [
+            _attachment("1", "a.xml", "application/xml", invoice=_invoice("RE-4711")),
+            _attachment("2", "b.xml", "application/xml", invoice=_invoice("RE-4711")),
+            _attachment("3", "terms.pdf", "application/pdf"),
+            _attachment("4", "RE 4711.pdf", "application/pdf"),
+            _attachment("5", "copy of re_4711.pdf", "application/pdf"),
+            _attachment("6", "re4711.pdf", "application/pdf"),
+        ]
+    )
+    assert [document.parts for document in found] == [["4", "1"], ["5", "2"], ["3"], ["6"]]
