@@ -326,6 +326,13 @@ class LedgerUnavailableError(LedgerError):
     code = "ledger_unavailable"
 
 
+class BrokerUnavailableError(MailhaulError):
+    """The broker of the wake-ups cannot be reached, or rejects commands."""
+
+    transient = True
+    code = "broker_unavailable"
+
+
 class StaleClaimError(LedgerError):
     """The claim expired, and another worker may have the item: stop at once, commit nothing."""
 

@@ -19,15 +19,17 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from ingest import logs
 from ingest.adapters.ledger import connect
 from ingest.admin.check import require_usable
-from ingest.config import ConfigSource
+from ingest.config import ConfigSource, Secrets
+from ingest.domain.keys import Layout
 from ingest.errors import StartError
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import Queue
-from ingest.wiring.build import broker_of, build, ledger_url
+from ingest.wiring.build import broker_of, build, configured_store, ledger_url
 from workers import schedule, tasks
 from workers.app import make_app, queue_name
 from workers.exporter import SystemCollector
 from workers.pages import Heartbeat, serving
+from workers.readiness import Readiness, StoreTrial, try_ledger
 from workers.shared_metrics import shared_metrics
 from workers.stopping import StopFlag
 from workers.usage import UsageCollector
@@ -35,7 +37,7 @@ from workers.wakeups import CeleryWakeups
 from workers.watchdog import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from celery import Celery
@@ -70,7 +72,8 @@ def run_worker(role: str, config_path: Path | None) -> None:
         heartbeat = Heartbeat()
         registry = _exposed(queue, process.metrics)
         registry.register(UsageCollector(role))
-        stack.enter_context(serving(process.config, registry, heartbeat))
+        readiness = stack.enter_context(_readiness(process, store=True))
+        stack.enter_context(serving(process.config, registry, heartbeat, readiness))
         _expect_series(queue, process.config, process.metrics)
         _consume(process, queue, heartbeat)
 
@@ -81,7 +84,7 @@ def run_scheduler(config_path: Path | None) -> None:
     with _Process.started(config_path) as process:
         registry = process.metrics.registry
         registry.register(UsageCollector("scheduler"))
-        with serving(process.config, registry, heartbeat):
+        with _readiness(process) as readiness, serving(process.config, registry, heartbeat, readiness):
             schedule.run(process.app, process.runtime(), heartbeat)
 
 
@@ -91,7 +94,7 @@ def run_exporter(config_path: Path | None) -> None:
         registry = CollectorRegistry()
         registry.register(SystemCollector(process.runtime(), process.source))
         registry.register(UsageCollector("exporter"))
-        with serving(process.config, registry):
+        with _readiness(process) as readiness, serving(process.config, registry, readiness=readiness):
             stopped = threading.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stopped.set())
@@ -142,6 +145,23 @@ class _Process:
         if self._made is not None and self._made[0] == os.getpid():
             self._made[1].close()
         self.app.close()
+
+
+@contextmanager
+def _readiness(process: _Process, *, store: bool = False) -> Iterator[Readiness]:
+    """Watch what a process needs until the `with` block ends.
+
+    Over connections of its own: those of the runtime belong to the children where the process forks.
+    """
+    wakeups = CeleryWakeups(process.app)
+    with closing(connect(process.ledger_at, process.config.deployment)[0]) as ledger:
+        parts: dict[str, Callable[[], None]] = {"ledger": partial(try_ledger, ledger), "broker": wakeups.try_broker}
+        if store:
+            opened, prefix = configured_store(process.config, Secrets(process.source.folder, process.source.environ))
+            parts["store"] = StoreTrial(opened, Layout(prefix))
+        readiness = Readiness(parts)
+        with readiness.watching():
+            yield readiness
 
 
 def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:

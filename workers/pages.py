@@ -1,4 +1,7 @@
-"""The HTTP pages of each process: its metrics, and `/livez`, which tells whether the process still works."""
+"""The HTTP pages of each process: its metrics, `/livez` and `/readyz`.
+
+`/livez` tells whether the process still works, `/readyz` whether it has reached all that it needs since it started.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,9 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from ingest.config import Config
+    from workers.readiness import Readiness
 
-ALIVE = "/livez"
+ALIVE, READY = "/livez", "/readyz"
 # Seconds without a heartbeat after which a process is not alive. Heartbeats come every few seconds, later on a busy
 # machine.
 SILENT_FOR = 30.0
@@ -45,13 +49,19 @@ class Heartbeat:
 
 
 @contextmanager
-def serving(config: Config, registry: CollectorRegistry, heartbeat: Heartbeat | None = None) -> Iterator[None]:
+def serving(
+    config: Config,
+    registry: CollectorRegistry,
+    heartbeat: Heartbeat | None = None,
+    readiness: Readiness | None = None,
+) -> Iterator[None]:
     """Serve the pages until the `with` block ends.
 
     Args:
         config: has address and port.
         registry: the metrics.
         heartbeat: of the process; without one, the process is alive while it answers.
+        readiness: of the process; without one, the process is ready while it is alive.
 
     Raises:
         StartError: the port is taken.
@@ -66,7 +76,7 @@ def serving(config: Config, registry: CollectorRegistry, heartbeat: Heartbeat | 
         ) from error
     metrics = server.get_app()
     assert metrics is not None
-    server.set_app(_with_livez(metrics, heartbeat))
+    server.set_app(_with_probes(metrics, heartbeat, readiness))
     try:
         yield
     finally:
@@ -75,12 +85,19 @@ def serving(config: Config, registry: CollectorRegistry, heartbeat: Heartbeat | 
         thread.join()
 
 
-def _with_livez(metrics: WSGIApplication, heartbeat: Heartbeat | None) -> WSGIApplication:
+def _with_probes(
+    metrics: WSGIApplication, heartbeat: Heartbeat | None, readiness: Readiness | None
+) -> WSGIApplication:
     def application(environ: WSGIEnvironment, respond: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != ALIVE:
+        page = environ["PATH_INFO"]
+        if page not in (ALIVE, READY):
             return metrics(environ, respond)
-        alive = heartbeat is None or heartbeat.alive()
-        respond("200 OK" if alive else "503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"alive\n" if alive else b"silent for too long\n"]
+        good, text = heartbeat is None or heartbeat.alive(), "alive"
+        if not good:
+            text = "silent for too long"
+        elif page == READY:
+            good, text = (True, "ready") if readiness is None else (readiness.ready, readiness.report())
+        respond("200 OK" if good else "503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8")])
+        return [text.encode() + b"\n"]
 
     return application

@@ -11,6 +11,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from structlog import get_logger
 from typing_extensions import override
 
+from ingest.errors import BrokerUnavailableError
 from ingest.ports.wakeups import Queue, Wakeups
 from workers.app import queue_name
 
@@ -26,6 +27,7 @@ EXPIRES = 15.0
 # Seconds between two wake-ups of one process for the same queue. A relay listens for longer after it was woken.
 QUIET, QUIET_RELAY = 0.05, 2.0
 SENT_AT = "mailhaul_sent_at"
+_NO_SUCH_QUEUE = "404"
 
 
 def task_name(queue: Queue) -> str:
@@ -65,6 +67,21 @@ class CeleryWakeups(Wakeups):
         except (ChannelError, OperationalError, OSError) as error:
             log.warning("wakeup.not_sent", queue=str(queue), error=type(error).__name__)
 
+    def try_broker(self) -> None:
+        """Check that the broker answers.
+
+        Raises:
+            BrokerUnavailableError: it does not, or rejects commands.
+        """
+        queue = queue_name(self._app, Queue.POLL)
+        try:
+            self._asked(lambda channel: channel.queue_declare(queue, passive=True))
+        except ChannelError as error:
+            if str(error.reply_code) != _NO_SUCH_QUEUE:  # an answer too
+                raise BrokerUnavailableError(str(error)) from error
+        except (OperationalError, OSError) as error:
+            raise BrokerUnavailableError(str(error)) from error
+
     @override
     def waiting(self, queue: Queue) -> int:
         """Return how many wake-ups wait in a queue; 0 if the broker does not answer or has no such queue yet."""
@@ -88,14 +105,26 @@ class CeleryWakeups(Wakeups):
 
     def _ask(self, question: Callable[[Any], Any], default: float) -> Any:
         """Ask a kombu channel, whose class depends on the broker; returns `default` if the broker does not answer."""
-        connections: Any = self._app.pool  # celery-types declares it as a pool of producers
         try:
-            with connections.acquire(block=True, timeout=1) as connection:
-                try:
-                    return question(connection.default_channel)
-                except (*connection.connection_errors, *connection.channel_errors) as error:
-                    # kombu translates errors of the broker's library when it connects, but not those of a command.
-                    raise OperationalError(type(error).__name__) from error
+            return self._asked(question)
         except (ChannelError, OperationalError, OSError) as error:
             log.debug("broker.no_answer", error=type(error).__name__)
             return default
+
+    def _asked(self, question: Callable[[Any], Any]) -> Any:
+        """Ask a kombu channel.
+
+        Raises:
+            ChannelError: the broker has no such queue.
+            OperationalError: it does not answer, or rejects commands.
+            OSError: the same, from the operating system.
+        """
+        connections: Any = self._app.pool  # celery-types declares it as a pool of producers
+        with connections.acquire(block=True, timeout=1) as connection:
+            try:
+                return question(connection.default_channel)
+            except ChannelError:
+                raise
+            except (*connection.connection_errors, *connection.channel_errors) as error:
+                # kombu translates errors of the broker's library when it connects, but not those of a command.
+                raise OperationalError(type(error).__name__) from error

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,10 +12,11 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from ingest.domain.mailbox import Tls
-from ingest.errors import LedgerUnavailableError, MailhaulError, StartError, StoreError
+from ingest.errors import LedgerUnavailableError, MailhaulError, StartError
 from ingest.ports.ledger import Severity
 from ingest.usecases.poll.identity import unreliable
 from ingest.usecases.poll.poller import require_unique_ids
+from ingest.usecases.store_probe import write_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -108,18 +106,7 @@ class Check:
         return "answers"
 
     def _store(self) -> str:
-        body, key = b"written and deleted by mailhaul check\n", self.layout.probe(uuid.uuid4().hex)
-        self.store.put(
-            key,
-            io.BytesIO(body),
-            size=len(body),
-            sha256=hashlib.sha256(body).hexdigest(),
-            content_type="text/plain",
-        )
-        with self.store.open(key) as probe:
-            if probe.read() != body:
-                raise StoreError("the probe object was changed: do not use this store for mail")
-        self.store.delete(key)
+        self.store.delete(write_probe(self.store, self.layout))
         return "a probe object was written, read and deleted"
 
     def _sink(self, sink: Sink) -> str:

@@ -258,11 +258,16 @@ def exporter(config: ConfigOption = None) -> None:
 
 
 @app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul health --config /etc/mailhaul")
-def health(config: ConfigOption = None) -> None:
+def health(
+    config: ConfigOption = None,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Ask whether it has reached all that it needs since it started.")
+    ] = False,
+) -> None:
     """Ask the process on this machine's metrics port whether it works; for health checks of containers."""
     from ingest.cli.health import problem
 
-    found = problem(config)
+    found = problem(config, ready=ready)
     if found is not None:
         typer.echo(found, err=True)
         sys.exit(FAILED)

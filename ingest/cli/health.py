@@ -1,4 +1,4 @@
-"""Ask the process on this machine's metrics port whether it works.
+"""Ask the process on this machine's metrics port whether it works, or whether it is ready.
 
 Containers run this every few seconds, beside each process: it imports neither the models of the configuration nor
 an HTTP client.
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 
 SECONDS = 5.0
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - replaced, not listened on
-_REQUEST = b"GET /livez HTTP/1.0\r\n\r\n"
 _OK = b"200"
+# Bytes of an answer that are read at most.
+_LARGEST = 4096
 
 
 def run_alone(arguments: Sequence[str]) -> None:
-    """Answer and exit, if the arguments are `--config FILE` or none, and the configuration can be read.
+    """Answer and exit, if the arguments are `--config FILE`, `--ready`, both or none, and the file can be read.
 
     In all other cases return: the command line prints help and errors.
     """
-    match arguments:
+    ready = "--ready" in arguments
+    match [argument for argument in arguments if argument != "--ready"]:
         case []:
             config = None
         case ["--config" | "-c", path]:
@@ -37,14 +39,14 @@ def run_alone(arguments: Sequence[str]) -> None:
         case _:
             return
     try:
-        found = problem(config)
+        found = problem(config, ready=ready)
     except ConfigError:
         return
     sys.exit(found)  # a text is printed on standard error, and the code is 1
 
 
-def problem(config_path: Path | None) -> str | None:
-    """Return what is wrong with the process; None if it is alive.
+def problem(config_path: Path | None, *, ready: bool = False) -> str | None:
+    """Return what is wrong with the process; None if it is alive, or ready if that is asked.
 
     Only what the configuration says about metrics is read: the process itself checks the rest.
 
@@ -53,27 +55,33 @@ def problem(config_path: Path | None) -> str | None:
     """
     address, port = metrics_address(config_path, os.environ) or _validated(config_path)
     address = _HERE.get(address, address)
-    url = f"http://{f'[{address}]' if ':' in address else address}:{port}/livez"
+    page = "/readyz" if ready else "/livez"
+    url = f"http://{f'[{address}]' if ':' in address else address}:{port}{page}"
     try:
-        status = _status(address, port)
+        status, text = _asked(address, port, page)
     except OSError:
         return f"nothing answers at {url}: no Mailhaul process runs here, or metrics.port differs from the process's"
-    return None if status == _OK else f"the process at {url} reports that it has made no progress for too long"
+    if status == _OK:
+        return None
+    if ready:
+        return f"the process at {url} reports: {text}"
+    return f"the process at {url} reports that it has made no progress for too long"
 
 
-def _status(address: str, port: int) -> bytes:
-    """Return the code of the status line.
+def _asked(address: str, port: int, page: str) -> tuple[bytes, str]:
+    """Return the code of the status line, and the body.
 
     Raises:
         OSError: nothing answers, or not with HTTP.
     """
     with socket.create_connection((address, port), timeout=SECONDS) as connection:
-        connection.sendall(_REQUEST)
+        connection.sendall(f"GET {page} HTTP/1.0\r\n\r\n".encode())
         with connection.makefile("rb") as answer:
             version, _, rest = answer.readline(1024).partition(b" ")
+            _, _, body = answer.read(_LARGEST).partition(b"\r\n\r\n")
     if not version.startswith(b"HTTP/"):
         raise OSError("no HTTP server")
-    return rest[: len(_OK)]
+    return rest[: len(_OK)], body.decode(errors="replace").strip()
 
 
 def _validated(config_path: Path | None) -> tuple[str, int]:

@@ -101,7 +101,7 @@ class Layout:
         return self._join(mailbox, "_state", name)
 
     def probe(self, name: str) -> str:
-        """Return the key of an object that `mailhaul check` writes, reads and deletes."""
+        """Return the key of an object that a starting process or `mailhaul check` writes, reads and deletes."""
         return self._join("_probe", name)
 
     def _join(self, *parts: str) -> str:

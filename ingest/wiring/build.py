@@ -52,7 +52,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
     config = source.current()
     secrets = Secrets(source.folder, source.environ)
     accounts = Accounts(source, secrets)
-    store, prefix = _open_store(config, secrets)
+    store, prefix = configured_store(config, secrets)
     ledger, events = connect(ledger_at, config.deployment)
     sections = {section.name: section for section in config.sinks}
     sinks = [open_sink(section, secrets) for section in config.sinks]
@@ -120,7 +120,12 @@ def broker_of(config: Config, ledger_at: str) -> Broker:
     return broker(config.broker_url(ledger_at))
 
 
-def _open_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
+def configured_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
+    """Open the configured store; return it and the prefix of its keys.
+
+    Raises:
+        ConfigError: a secret that it needs cannot be read.
+    """
     section = config.store
     access_key, secret_key = section.access_key, section.secret_key
 

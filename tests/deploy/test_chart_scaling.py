@@ -92,10 +92,21 @@ def test_there_is_one_exporter_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-def test_pods_are_asked_whether_they_do_their_work(process: str) -> None:
+def test_pods_are_restarted_if_they_do_not_work_and_ready_once_they_reached_what_they_need(process: str) -> None:
     container = render(values()).container(process)
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/livez", "port": "metrics"}
+    pages = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+    for probe, page in pages.items():
+        assert container[probe]["httpGet"] == {"path": page, "port": "metrics"}
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_rollout_whose_pods_do_not_become_ready_fails_in_time(process: str) -> None:
+    deployment = render(values(progressDeadlineSeconds=240)).one("Deployment", f"-{process}")
+    assert deployment["spec"]["progressDeadlineSeconds"] == 240
+
+
+def test_exporter_is_scraped_although_it_has_not_reached_the_ledger() -> None:
+    assert render(values()).one("Service", "-exporter")["spec"]["publishNotReadyAddresses"] is True
 
 
 def test_pods_of_a_process_are_spread_over_nodes_and_zones() -> None:

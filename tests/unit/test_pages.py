@@ -10,9 +10,11 @@ from prometheus_client import CollectorRegistry, Counter
 
 from ingest.cli.health import problem
 from ingest.config import Config, ConfigSource
+from ingest.errors import StoreUnavailableError
 from tests.support.clock import Clock
 from tests.support.servers import free_port
 from workers.pages import SILENT_FOR, Heartbeat, serving
+from workers.readiness import Readiness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +68,25 @@ def test_process_without_a_heartbeat_is_alive_while_it_answers(path: Path) -> No
 
 def test_unusable_port_is_reported(path: Path) -> None:
     assert f":{read(path).metrics.port}/livez" in (problem(path) or "")
+
+
+def test_readyz_fails_until_everything_was_reached(path: Path) -> None:
+    failing = [True]
+
+    def store() -> None:
+        if failing[0]:
+            raise StoreUnavailableError
+
+    readiness, clock = Readiness({"store": store}), Clock()
+    with serving(read(path), CollectorRegistry(), Heartbeat(clock), readiness):
+        readiness.look("store")
+        status, text = got(read(path), "/readyz")
+        assert (status, got(read(path), "/livez")[0]) == (503, 200)
+        assert b"store (store_unavailable)" in text
+        assert "store (store_unavailable)" in (problem(path, ready=True) or "")
+        failing[0] = False
+        readiness.look("store")
+        assert got(read(path), "/readyz") == (200, b"ready\n")
+        assert problem(path, ready=True) is None
+        clock.time += SILENT_FOR
+        assert got(read(path), "/readyz")[0] == 503

@@ -69,6 +69,7 @@ _SPECIAL: dict[str, Schema] = {
     "mailboxSecrets": _NAMES,
     "resources": _RESOURCES,
     "scratchSize": _QUANTITY,
+    "progressDeadlineSeconds": _SOME,
     "persistence.size": _QUANTITY,
     "podSecurityContext": {"type": ["object", "null"]},
     "autoscaling.type": {"enum": ["none", "hpa", "keda"]},

@@ -47,9 +47,10 @@ exporter: [exporter]
 {{- end }}
 {{- end -}}
 
+{{/* Takes a list: the probe's values, the page. */}}
 {{- define "mailhaul.probe" -}}
-{{- toYaml . }}
-httpGet: {path: /livez, port: metrics}
+{{- toYaml (index . 0) }}
+httpGet: {path: {{ index . 1 }}, port: metrics}
 {{- end -}}
 
 {{/* Settings of a process's pods: `pods`, overridden by the process's own `pod`. Takes a list: the root, its values. */}}
@@ -157,11 +158,11 @@ spec:
       ports:
         - {name: metrics, containerPort: {{ $root.Values.metrics.port }}, protocol: TCP}
       startupProbe:
-        {{- include "mailhaul.probe" $root.Values.probes.startup | nindent 8 }}
+        {{- include "mailhaul.probe" (list $root.Values.probes.startup "/livez") | nindent 8 }}
       livenessProbe:
-        {{- include "mailhaul.probe" $root.Values.probes.liveness | nindent 8 }}
+        {{- include "mailhaul.probe" (list $root.Values.probes.liveness "/livez") | nindent 8 }}
       readinessProbe:
-        {{- include "mailhaul.probe" $root.Values.probes.readiness | nindent 8 }}
+        {{- include "mailhaul.probe" (list $root.Values.probes.readiness "/readyz") | nindent 8 }}
       resources:
         {{- toYaml $values.resources | nindent 8 }}
       volumeMounts:
