@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ingest.config.loaders import FastLoader, Loader, ReadNode
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 Steps = tuple[str | int, ...]
@@ -18,10 +21,13 @@ Steps = tuple[str | int, ...]
 # Sections that are joined over the files of a folder.
 SHARED = ("mailboxes", "sinks")
 _MERGE = "tag:yaml.org,2002:merge"
+_TEXT = "tag:yaml.org,2002:str"
 # Bytes; enough for a hundred thousand mailboxes.
 _LARGEST = 64 * 2**20
-# YAML aliases can expand a few lines to billions of values.
+# YAML aliases can expand a few lines to billions of values. A file may have this many values, or one in eight bytes:
+# a hundred thousand mailboxes have more than a million.
 _MOST_VALUES = 1_000_000
+_BYTES_PER_VALUE = 8
 # Characters of a key that are shown in a problem.
 _LONGEST_KEY = 60
 # PyYAML's messages quote aliases and tags, which may be a password that was written without quotes.
@@ -46,15 +52,24 @@ class Mark:
 
 @dataclass
 class Document:
-    """Values from one or more files, their positions, and the problems found while reading."""
+    """Values from one or more files, their positions, and the problems found while reading.
+
+    Positions are found when the first of them is asked for, by reading the files' content again: only a problem needs
+    them, and those of a hundred thousand mailboxes take more memory than the values.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
-    marks: dict[Steps, Mark] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    contents: list[tuple[Path, bytes]] = field(default_factory=list)
+    _marks: dict[Steps, Mark] = field(default_factory=dict)
+    _marked: int = 0  # contents that the marks are of
 
     def mark(self, steps: Steps) -> Mark | None:
         """Return the position of a value, or of the nearest section around it."""
-        return next((self.marks[steps[:end]] for end in range(len(steps), -1, -1) if steps[:end] in self.marks), None)
+        if len(self.contents) != self._marked:
+            self._marks, self._marked = _marks_of(self.contents), len(self.contents)
+        marks = self._marks
+        return next((marks[steps[:end]] for end in range(len(steps), -1, -1) if steps[:end] in marks), None)
 
 
 def shown(steps: Steps) -> str:
@@ -98,43 +113,82 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read_file(file: Path) -> Document:
-    document = Document(marks={(): Mark(str(file), 1, ())})
     try:
-        loader = yaml.SafeLoader(_bytes(file))
-        try:
-            root = loader.get_single_node()
-            if root is not None:
-                _Reader(str(file), loader, document).read_root(root)
-        finally:
-            loader.dispose()
+        content = _bytes(file)
     except OSError as error:
-        document.problems.append(f"{file}: cannot be read ({error.strerror}); check path and permissions")
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{file}:{mark.line + 1}: column {mark.column + 1}" if mark else str(file)
-        document.problems.append(f"{place}: is not valid YAML{_yaml_words(error, file)}")
-    except (yaml.YAMLError, UnicodeError):
-        document.problems.append(f"{file}: is not UTF-8; save it as UTF-8")
-    except RecursionError:
-        document.problems.append(f"{file}: is nested too deeply; look for unclosed brackets")
+        return Document(problems=[f"{file}: cannot be read ({error.strerror}); check path and permissions"])
     except _TooLargeError as error:
-        document.problems.append(f"{file}: {error}")
+        return Document(problems=[f"{file}: {error}"])
+    return _parse(file, content)
+
+
+def _parse(file: Path, content: bytes, marks: dict[Steps, Mark] | None = None) -> Document:
+    """Return the values of one file, or its problems.
+
+    Args:
+        file: its path.
+        content: what it contains.
+        marks: where to record the position of every value.
+    """
+    try:
+        # libyaml is ten times faster, but describes problems in other words.
+        return _loaded(FastLoader, file, content, marks)
+    except (yaml.YAMLError, UnicodeError):
+        pass
+    except (RecursionError, _TooLargeError) as error:
+        return _unread(file, content, error)
+    try:
+        return _loaded(Loader, file, content, marks)
+    except (yaml.YAMLError, UnicodeError, RecursionError, _TooLargeError) as error:
+        return _unread(file, content, error)
+
+
+def _loaded(
+    loader_class: type[Loader | FastLoader], file: Path, content: bytes, marks: dict[Steps, Mark] | None
+) -> Document:
+    document = Document(contents=[(file, content)])
+    loader = loader_class(content)
+    try:
+        reader = _Reader(str(file), loader, document, marks, max(_MOST_VALUES, len(content) // _BYTES_PER_VALUE))
+        loader.read_item, loader.sections = reader.read_item, SHARED
+        root = loader.get_single_node()
+        if root is not None:
+            reader.read_root(root)
+    finally:
+        loader.read_item = None  # a reference in a circle, which would keep all values until a collection
+        loader.dispose()
     return document
 
 
-def _yaml_words(error: yaml.MarkedYAMLError, file: Path) -> str:
+def _unread(file: Path, content: bytes, error: Exception) -> Document:
+    """Return the document of a file that cannot be used."""
+    match error:
+        case yaml.MarkedYAMLError():
+            mark = error.problem_mark or error.context_mark
+            place = f"{file}:{mark.line + 1}: column {mark.column + 1}" if mark else str(file)
+            problem = f"{place}: is not valid YAML{_yaml_words(error, content)}"
+        case RecursionError():
+            problem = f"{file}: is nested too deeply; look for unclosed brackets"
+        case _TooLargeError():
+            problem = f"{file}: {error}"
+        case _:
+            problem = f"{file}: is not UTF-8; save it as UTF-8"
+    return Document(problems=[problem])
+
+
+def _yaml_words(error: yaml.MarkedYAMLError, content: bytes) -> str:
     """Return what is wrong with the YAML, and the remedy."""
     problem = error.problem or error.context or "it ends unexpectedly"
     if "double-quoted" in (error.context or "") and "escape" in problem:
         return ": in double quotes a backslash begins an escape; use single quotes, as in 'corp\\user'"
-    if error.problem_mark is not None and _is_indented_by_tab(file, error.problem_mark.line):
+    if error.problem_mark is not None and _is_indented_by_tab(content, error.problem_mark.line):
         return ": the line is indented by a tab; use spaces"
     what = _QUOTED.sub("something", problem)
     return f" ({what}); check indentation, brackets and quotes here and in the line before"
 
 
-def _is_indented_by_tab(file: Path, number: int) -> bool:
-    lines = _bytes(file).splitlines()
+def _is_indented_by_tab(content: bytes, number: int) -> bool:
+    lines = content.splitlines()
     return number < len(lines) and b"\t" in lines[number][: len(lines[number]) - len(lines[number].lstrip())]
 
 
@@ -162,8 +216,15 @@ class _TooLargeError(Exception):
 class _Reader:
     """Turns YAML nodes into values. A key without a value counts as not written."""
 
-    def __init__(self, file: str, loader: yaml.SafeLoader, document: Document) -> None:
-        self._file, self._loader, self._document = file, loader, document
+    def __init__(
+        self,
+        file: str,
+        loader: Loader | FastLoader,
+        document: Document,
+        marks: dict[Steps, Mark] | None,
+        most: int,
+    ) -> None:
+        self._file, self._loader, self._document, self._marks, self._most = file, loader, document, marks, most
         self._around: set[int] = set()
         self._entries: dict[int, _Entries] = {}
         self._count = 0
@@ -175,9 +236,21 @@ class _Reader:
         elif values is not None:
             self._problem(root, (), "must be a mapping: lines such as `store: file:///var/lib/mailhaul`")
 
+    def read_item(self, items: yaml.Node, node: yaml.CollectionNode, steps: Steps) -> Any:
+        """Return the value of one item of a list that is not complete yet."""
+        self._around.add(id(items))
+        value = self._value(node, steps)
+        self._around.discard(id(items))
+        # Both keep nodes, or refer to them by an address that the next item may have.
+        self._entries.clear()
+        self._loader.constructed_objects.clear()
+        return value
+
     def _value(self, node: yaml.Node, steps: Steps) -> Any:
+        if isinstance(node, ReadNode):
+            return node.value
         self._count += 1
-        if self._count > _MOST_VALUES:
+        if self._count > self._most:
             raise _TooLargeError("expands to more than a million values; use fewer aliases")
         if not isinstance(node, yaml.CollectionNode):
             return self._scalar(node, steps)
@@ -191,6 +264,8 @@ class _Reader:
             self._around.discard(id(node))
 
     def _scalar(self, node: yaml.Node, steps: Steps) -> Any:
+        if node.tag == _TEXT:
+            return node.value
         try:
             return self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError):
@@ -248,7 +323,8 @@ class _Reader:
             first.setdefault(key.value, key)
 
     def _mark(self, node: yaml.Node, steps: Steps) -> None:
-        self._document.marks[steps] = Mark(self._file, node.start_mark.line + 1, steps)
+        if self._marks is not None:
+            self._marks[steps] = Mark(self._file, node.start_mark.line + 1, steps)
 
     def _problem(self, node: yaml.Node, steps: Steps, text: str) -> None:
         self._document.problems.append(f"{Mark(self._file, node.start_mark.line + 1, steps)}: {text}")
@@ -256,18 +332,31 @@ class _Reader:
 
 def _join(joined: Document, other: Document) -> None:
     joined.problems += other.problems
-    shifts: dict[str, int] = {}
+    joined.contents += other.contents
     for name, value in other.values.items():
         present = joined.values.get(name)
         if present is None:
             joined.values[name] = value
         elif name in SHARED and isinstance(present, list) and isinstance(value, list):
-            shifts[name] = len(present)
-            joined.values[name] = [*present, *value]
+            present += value
         else:
             joined.problems.append(f"{other.mark((name,))}: is also at {joined.mark((name,))}; remove one")
-    for steps, mark in other.marks.items():
-        if len(steps) > 1 and steps[0] in shifts and isinstance(steps[1], int):
-            joined.marks[(steps[0], steps[1] + shifts[str(steps[0])], *steps[2:])] = mark
-        else:
-            joined.marks.setdefault(steps, mark)
+
+
+def _marks_of(contents: Sequence[tuple[Path, bytes]]) -> dict[Steps, Mark]:
+    """Return the positions of all values of files that are joined."""
+    joined: dict[Steps, Mark] = {}
+    lengths: dict[Steps, int] = {}
+    for file, content in contents:
+        marks: dict[Steps, Mark] = {(): Mark(str(file), 1, ())}
+        values = _parse(file, content, marks).values
+        for steps, mark in marks.items():
+            # A list continues that of the files before.
+            if len(steps) > 1 and isinstance(steps[1], int) and steps[:1] in lengths:
+                joined[(*steps[:1], lengths[steps[:1]] + steps[1], *steps[2:])] = mark
+            else:
+                joined.setdefault(steps, mark)
+        for name in SHARED:
+            if isinstance(items := values.get(name), list):
+                lengths[(name,)] = lengths.get((name,), 0) + len(items)
+    return joined

@@ -86,17 +86,26 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
 def _schedule(source: ConfigSource, sinks: Collection[str]) -> Callable[[], Schedule]:
     """Return a function that returns the current schedule.
 
-    Its sinks are always those that the process was started with, whatever the files say by now.
+    Its sinks are always those that the process was started with, whatever the files say by now. It is the same object
+    until the configuration changes: the scheduler asks every second.
     """
     from_now = frozenset(section.name for section in source.current().sinks if section.start == "now")
 
-    def schedule() -> Schedule:
-        config = source.current()
+    def schedule_of(config: Config) -> Schedule:
         mailboxes = config.mailboxes_by_id().values()
         enabled, disabled = ([box.id for box in mailboxes if box.enabled is wanted] for wanted in (True, False))
         digest = f"{config.schedule_digest()} {' '.join(sorted(sinks))}"
         partial = {sink.name for sink in config.sinks} != set(sinks)
         return Schedule(enabled, sinks, digest, from_now, disabled, partial)
+
+    last: tuple[Config, Schedule] | None = None
+
+    def schedule() -> Schedule:
+        nonlocal last
+        config = source.current()
+        if last is None or last[0] is not config:
+            last = config, schedule_of(config)
+        return last[1]
 
     return schedule
 
