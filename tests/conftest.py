@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.redis import redis_62_server
 from tests.support.valkey import LedgerBench, MemoryBench, Valkey, ValkeyBench
@@ -26,8 +26,9 @@ pytest_plugins = [
     "tests.support.tls",
 ]
 
-# By default an example that takes 0.2 seconds fails, as any may on a busy machine.
-settings.register_profile("patient", deadline=None)
+# By default an example that takes 0.2 seconds fails, or examples that are made too slowly, as any may be on a busy
+# machine.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 # By default structlog renders an exception with rich: a frame's source and variables, seconds for each.

@@ -35,6 +35,8 @@ class DemoServer:
         port: 0 for any that is free; `port` says which, once started.
         tls_context: for TLS from the start.
         idle: seconds of silence after which a session ends without UPDATE (RFC 1939 section 3: 10 minutes).
+        lock_seconds: how long a login waits for another session to release the maildrop, as Dovecot does. A client
+            that does not wait for the answer to QUIT may log in again before the server has read it.
         reachable: let other machines in, to nothing but made-up mail.
     """
 
@@ -47,13 +49,14 @@ class DemoServer:
         port: int = 0,
         tls_context: ssl.SSLContext | None = None,
         idle: float = 600.0,
+        lock_seconds: float = 10.0,
         reachable: bool = False,
     ) -> None:
         if not reachable and not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"the demonstration server serves loopback only, not {host}")
         self.host = host
         self.port = port
-        self._accounts = _Accounts(folder, passwords)
+        self._accounts = _Accounts(folder, passwords, lock_seconds)
         self._tls_context = tls_context
         self._idle = idle
         self._stopping = threading.Event()
@@ -81,8 +84,9 @@ class DemoServer:
         self._listener = None
         with self._lock:
             sessions = dict(self._sessions)
-        for thread, sock in sessions.items():
+        for sock in sessions.values():
             _hang_up(sock)
+        for thread in sessions:
             thread.join()
 
     def __enter__(self) -> Self:
@@ -133,18 +137,19 @@ def _hang_up(sock: socket.socket) -> None:
 class _Accounts:
     """Users, their folders, and who is logged in: one session for each maildrop (RFC 1939 section 4)."""
 
-    def __init__(self, folder: Path, passwords: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, passwords: Mapping[str, str], lock_seconds: float) -> None:
         self._folder = folder
         self._passwords = dict(passwords)
+        self._lock_seconds = lock_seconds
         self._busy: set[str] = set()
-        self._lock = threading.Lock()
+        self._released = threading.Condition()
 
     def enter(self, user: str, password: str) -> None:
         known = self._passwords.get(user)
         if known is None or not hmac.compare_digest(known.encode(), password.encode()):
             raise _RefusedError("[AUTH] Wrong user name or password")
-        with self._lock:
-            if user in self._busy:
+        with self._released:
+            if not self._released.wait_for(lambda: user not in self._busy, self._lock_seconds):
                 raise _RefusedError("[IN-USE] The maildrop is in use")
             self._busy.add(user)
 
@@ -152,8 +157,9 @@ class _Accounts:
         return [_Mail(path, _size(path)) for path in sorted((self._folder / user).glob("*.eml"))]
 
     def leave(self, user: str) -> None:
-        with self._lock:
+        with self._released:
             self._busy.discard(user)
+            self._released.notify_all()
 
 
 @dataclass

@@ -391,7 +391,7 @@ def test_port_without_tls_is_named_soon(server: Valkey) -> None:
 
 def test_hanging_server_times_out(server: Valkey) -> None:
     assert server.process is not None
-    with ledger_at(server.url + "?socket_timeout=0.2") as ledger:
+    with ledger_at(server.url + "?socket_timeout=2") as ledger:
         ledger.ping()
         os.kill(server.process.pid, signal.SIGSTOP)
         try:

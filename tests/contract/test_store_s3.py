@@ -190,8 +190,8 @@ def test_invalid_endpoint_is_refused(endpoint: str) -> None:
 
 
 def test_server_that_does_not_answer_is_unavailable(odd: OddServer) -> None:
+    put(odd.open(), "box/a", bytes(MIB))
     store = odd.open(read_timeout=0.2)
-    put(store, "box/a", bytes(MIB))
     for quirk in ("stalls", "stalls halfway"):
         odd.quirks = {quirk}
         with pytest.raises(StoreUnavailableError, match="in time"):

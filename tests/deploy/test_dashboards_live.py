@@ -60,6 +60,12 @@ def shown(title: str, prometheus: Prometheus) -> dict[str, float]:
     return values
 
 
+def one_is_slowest(servers: dict[str, float]) -> bool:
+    """Whether there are two servers, and one is slower than the others."""
+    values = sorted(servers.values(), reverse=True)
+    return len(values) > 1 and values[0] > values[1]
+
+
 @pytest.mark.e2e
 @pytest.mark.prometheus
 def test_every_panel_shows_data_and_names_the_failing_mailboxes_and_sinks(tmp_path: Path) -> None:
@@ -94,13 +100,12 @@ def test_every_panel_shows_data_and_names_the_failing_mailboxes_and_sinks(tmp_pa
         # Which sink?
 
         def unavailable_lags_most() -> bool:
-            lag = shown("Slowest sinks", prometheus)
+            lag = {UNAVAILABLE: 0.0, CONFIRMING: 0.0, **shown("Slowest sinks", prometheus)}
             return lag[UNAVAILABLE] > 5 and lag[UNAVAILABLE] > 2 * lag[CONFIRMING]
 
         eventually(unavailable_lags_most, lambda: shown("Slowest sinks", prometheus))
         eventually(lambda: f"{REFUSING}: {Verdict.REJECTED}" in shown("Events by sink and result", prometheus))
         # Where is it slow? The line costs 0.15 s each way, on top of what the same server takes without it.
-        slow, fast = sorted(shown("Slowest servers", prometheus).values(), reverse=True)[:2]
-        assert slow > fast
+        eventually(lambda: one_is_slowest(shown("Slowest servers", prometheus)))
         roles = {"poll", "process", "relay", "scheduler", "exporter"}
         eventually(lambda: set(shown("Workers by role", prometheus)) == roles)

@@ -95,6 +95,10 @@ class Operator:
     def wait_for(self, subject: str) -> None:
         eventually(lambda: subject in self.hauled(), lambda: f"{subject} is not among {self.hauled()}")
 
+    def wait_until_polled(self, id_: str) -> None:
+        """Wait until the last poll of the mailbox succeeded; its result is written after its mail was published."""
+        eventually(lambda: (self.state(id_)["status"] or {}).get("result") == "success", lambda: self.state(id_))
+
     def left_alone(self, user: str, subject: str, other: str) -> None:
         """A mail to this user stays where it is, while others are polled several times."""
         self.dovecot.deliver(user, mail(subject))
@@ -192,7 +196,7 @@ def test_rotated_secret_is_used_without_a_restart(operator: Operator) -> None:
     operator.left_alone("two", "locked out", other="one")
     operator.write_secret("two", "another")
     operator.wait_for("locked out")
-    assert operator.state("two")["status"]["result"] == "success"
+    operator.wait_until_polled("two")
 
 
 def test_broken_configuration_is_reported_once_and_ignored(operator: Operator, tmp_path: Path) -> None:
@@ -201,7 +205,7 @@ def test_broken_configuration_is_reported_once_and_ignored(operator: Operator, t
         for number in range(3):
             operator.expect("one", f"as before {times}.{number}")
         wait_until_published(tmp_path, times)
-        assert operator.problems() > 0
+        eventually(lambda: operator.problems() > 0, "the exporter does not report the configuration")
         assert max(tellers(tmp_path).values()) == times, tellers(tmp_path)
         done = mailhaul("status", "--config", str(operator.config))
         assert done.returncode == 2
@@ -209,5 +213,5 @@ def test_broken_configuration_is_reported_once_and_ignored(operator: Operator, t
     operator.boxes["two"] = operator.box("two")
     operator.edit()
     operator.expect("two", "fixed")
-    assert operator.problems() == 0
-    assert operator.state("two")["status"]["result"] == "success"
+    eventually(lambda: operator.problems() == 0, "the exporter still reports a problem")
+    operator.wait_until_polled("two")

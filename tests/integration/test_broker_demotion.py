@@ -15,7 +15,7 @@ from ingest.ports.wakeups import Queue
 from tests.support.proxy import DelayProxy
 from tests.support.service import write_config
 from tests.support.valkey import Valkey
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from workers.app import make_app
 from workers.wakeups import QUIET, CeleryWakeups
 
@@ -81,7 +81,7 @@ def test_worker_goes_to_the_new_primary(role: Queue, tmp_path: Path, other: Valk
             assert worker.poll() is None, log.read_text()
         finally:
             worker.terminate()
-            worker.wait(30)
+            worker.wait(PATIENCE)
 
 
 def test_broker_that_disappears_between_two_questions_has_no_wakeups(tmp_path: Path) -> None:

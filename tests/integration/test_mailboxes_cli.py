@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,7 +56,7 @@ def test_mailboxes_can_be_listed_paused_resumed_and_polled(run: Run, dovecot_ser
     assert states(run) == {"one": "paused", "two": "waiting", "off": "disabled"}
     assert "paused" in run("status").stdout
     table = run("mailboxes", "list", "two").stdout
-    assert "in 60 min" in table
+    assert re.search(r"in (60|5\d) min", table)
     assert "success" in table
     assert "one" not in table
 

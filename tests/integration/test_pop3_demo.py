@@ -6,7 +6,7 @@ import io
 import poplib
 import socket
 import ssl
-import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[DemoServer]:
-    with DemoServer(folder, PASSWORDS) as running:
+    with DemoServer(folder, PASSWORDS, lock_seconds=PATIENCE) as running:
         yield running
 
 
@@ -46,17 +46,6 @@ def opened(server: DemoServer, user: str = "ann", password: str | None = None) -
     return Pop3Connector()(
         target, Credentials(user, password or PASSWORDS[user]), lambda _phase, _seconds: None, lambda _: None
     )
-
-
-def opened_again(server: DemoServer) -> Pop3Session:
-    """As soon as the server has noticed that the session before has gone."""
-    end = time.monotonic() + 10
-    while True:
-        try:
-            return opened(server)
-        except MaildropInUseError:
-            if time.monotonic() > end:
-                raise
 
 
 def everything(drop: Pop3Session) -> dict[bytes | None, bytes]:
@@ -84,19 +73,30 @@ def test_deleted_mail_is_gone_after_quit_and_only_then(server: DemoServer, folde
     drop = opened(server)
     assert len(drop.delete(drop.listing().rows[:2])) == 2
     drop.close()
-    drop = opened_again(server)
+    drop = opened(server)
     assert len(drop.delete(drop.listing().rows[:2])) == 2
     assert drop.quit()
     assert [path.name for path in (folder / "ann").iterdir()] == ["c.eml"]
 
 
-def test_a_maildrop_is_held_by_one_session(server: DemoServer) -> None:
+def test_maildrop_is_held_by_one_session(folder: Path) -> None:
+    with DemoServer(folder, PASSWORDS, lock_seconds=0.0) as server:
+        first = opened(server)
+        with pytest.raises(MaildropInUseError):
+            opened(server)
+        opened(server, "bob").close()
+        assert first.quit(wait=True)  # nothing is deleted, so that it would not wait for the server
+        assert opened(server).quit()
+
+
+def test_login_waits_for_the_session_before_to_end(server: DemoServer) -> None:
     first = opened(server)
-    with pytest.raises(MaildropInUseError):
-        opened(server)
-    opened(server, "bob").close()
-    assert first.quit(wait=True)  # nothing is deleted, so that it would not wait for the server
-    assert opened(server).quit()
+    with ThreadPoolExecutor(1) as threads:
+        second = threads.submit(opened, server)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.2)
+        first.close()
+        assert second.result(timeout=PATIENCE).quit()
 
 
 @pytest.mark.parametrize(("user", "password"), [("ann", "banana"), ("eve", "x"), ("../ann", "apple")])

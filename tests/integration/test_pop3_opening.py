@@ -35,6 +35,7 @@ from tests.support.scripted_pop3 import (
     opened,
     until_password,
 )
+from tests.support.servers import free_port
 
 
 def test_each_phase_is_observed_once() -> None:
@@ -54,10 +55,8 @@ def test_server_without_capa_is_supported() -> None:
 
 
 def test_refused_connection_error_mentions_the_port() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     with pytest.raises(MaildropConnectError, match="port"):
-        opened(mailbox(port))
+        opened(mailbox(free_port()))
 
 
 def test_an_unknown_host_is_named() -> None:

@@ -1,4 +1,4 @@
-"""The delay proxy makes the way longer and changes nothing else. Times are only ever bounded on their safe side."""
+"""The delay proxy delays, and changes nothing else. Times are only bounded on the side where load does no harm."""
 
 from __future__ import annotations
 
@@ -123,15 +123,15 @@ def test_a_round_trip_takes_two_delays_and_a_greeting_four(echo_port: int) -> No
 
 
 def test_chunks_travel_together(echo_port: int) -> None:
-    """100 chunks, one behind the other, would need 10 s if each had to wait for the one before it."""
+    """500 chunks would need 100 s if each waited for the echo of the one before it."""
     with DelayProxy(echo_port, 0.1) as proxy, _connected(proxy) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         began = time.monotonic()
-        for _ in range(100):
+        for _ in range(500):
             client.sendall(b"x")
             time.sleep(0.002)  # so that they are read one by one
-        assert len(_read(client, 100)) == 100
-        assert time.monotonic() - began < 5
+        assert len(_read(client, 500)) == 500
+        assert time.monotonic() - began < 50
 
 
 def test_a_narrow_line_is_narrow(echo_port: int) -> None:
@@ -177,15 +177,19 @@ def test_answer_is_dropped_but_the_command_arrives() -> None:
 def test_nothing_passes_while_it_is_stalled_and_everything_afterwards(echo_port: int) -> None:
     with DelayProxy(echo_port, 0.3) as proxy, _connected(proxy) as client:
         client.sendall(b"on ")
-        time.sleep(0.45)  # as a rule its echo is on the way by now; it may not arrive in any case
+        time.sleep(0.45)  # as a rule its echo is on the way by now; on a busy machine it may have arrived
         proxy.stall()
-        client.sendall(b"hold")
+        client.setblocking(False)
+        early = b""
+        with suppress(BlockingIOError):
+            early = client.recv(7)
         client.settimeout(0.8)
+        client.sendall(b"hold")
         with pytest.raises(TimeoutError):
             client.recv(1)
         client.settimeout(PATIENCE)
         proxy.resume()
-        assert _read(client, 7) == b"on hold"
+        assert early + _read(client, 7 - len(early)) == b"on hold"
 
 
 def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(echo_port: int) -> None:
@@ -195,7 +199,7 @@ def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(echo_port: int) -> N
         proxy.stop()
         assert client.recv(1) == b""
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=5)
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         proxy.start()
         assert proxy.port == port
         with _connected(proxy) as again:

@@ -56,6 +56,7 @@ def test_killed_relay_misses_no_event_and_keeps_order_and_ids(tmp_path: Path, va
 
         receiver.answer = kill
         eventually(lambda: relay.poll() is not None)
+        eventually(lambda: not receiver.open, "a request of the killed relay is still handled")
         before = [request.headers["webhook-id"] for request in receiver.requests]
         assert events.lag("erp").entries > 0, "what was not confirmed was not acknowledged"
 

@@ -101,6 +101,12 @@ class Receiver:
         """How many were ever opened."""
         return self._connections
 
+    @property
+    def open(self) -> int:
+        """How many connections are open now."""
+        with self._lock:
+            return len(self._open)
+
     def opened(self, connection: socket.socket) -> int:
         """Remember a connection, so that it can be ended; returns its number."""
         with self._lock:

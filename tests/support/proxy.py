@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from tests.support.servers import free_port
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class DelayProxy:
         cut_at: bytes | None = None,
         mute_at: bytes | None = None,
     ) -> None:
-        self.port = 0
+        self.port = free_port()
         self._line = _Line(target_port, delay, bytes_per_second, cut_after=cut_after, cut_at=cut_at, mute_at=mute_at)
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,7 +95,14 @@ class DelayProxy:
 
     def _in_loop(self, action: Callable[[], None]) -> None:
         assert self._loop is not None, "the proxy was not started"
-        self._loop.call_soon_threadsafe(action)
+        done = threading.Event()
+
+        def act() -> None:
+            action()
+            done.set()
+
+        self._loop.call_soon_threadsafe(act)
+        assert done.wait(PATIENCE), "the proxy hangs"
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -106,7 +114,6 @@ class DelayProxy:
         server = await self._loop.create_server(
             lambda: _ClientEnd(self._line), "127.0.0.1", self.port, backlog=_BACKLOG
         )
-        self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._over.wait()
         server.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import trustme
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tests.support.servers import find_program, free_port, missing
 from tests.support.valkey import Valkey
@@ -54,7 +54,7 @@ def tls_redis(folder: Path) -> Iterator[str]:
 
 
 class Watched:
-    """A primary, its replica, and a Sentinel that makes the replica the primary a second after that has gone.
+    """A primary, its replica, and a Sentinel that promotes the replica when it is told to or the primary is killed.
 
     Args:
         folder: exists; everything lies in it.
@@ -75,7 +75,8 @@ class Watched:
     def __enter__(self) -> Self:
         (self._folder / "sentinel.conf").write_text(
             f"sentinel monitor {_SERVICE} 127.0.0.1 {self.primary.port} 1\n"
-            f"sentinel down-after-milliseconds {_SERVICE} 1000\n"
+            # Only `fail_over` shortens this: a primary that is slow on a busy machine is not down.
+            f"sentinel down-after-milliseconds {_SERVICE} 600000\n"
             f"sentinel failover-timeout {_SERVICE} 5000\n"
             # It would close the connections of a primary that it demotes. Where it may not, they stay open.
             f"sentinel rename-command {_SERVICE} CLIENT EXISTS\n"
@@ -93,14 +94,15 @@ class Watched:
         self._stop()
 
     def fail_over(self) -> None:
-        """Kill the primary; returns when the replica has taken its place."""
+        """Kill the primary; return when the Sentinel has promoted the replica."""
         self.primary.kill()
+        with closing(self._sentinel.client()) as client:
+            client.execute_command("SENTINEL", "SET", _SERVICE, "down-after-milliseconds", 1000)  # type: ignore[no-untyped-call]
         eventually(self._promoted, "the replica was not made the primary")
 
     def demote(self) -> None:
-        """Make the primary and the replica change places, both alive; returns when both have."""
-        with closing(self._sentinel.client()) as client:
-            client.execute_command("SENTINEL", "FAILOVER", _SERVICE)  # type: ignore[no-untyped-call]
+        """Swap the roles of primary and replica, both alive; return when both have changed."""
+        eventually(self._begins_failover, "the Sentinel finds no replica that it may promote")
         eventually(self._promoted, "the replica was not made the primary")
         eventually(lambda: self._role(self.primary) == b"slave", "the primary was not made a replica")
 
@@ -112,6 +114,12 @@ class Watched:
     def _stop(self) -> None:
         for server in (self._sentinel, self.replica, self.primary):
             server.stop()
+
+    def _begins_failover(self) -> bool:
+        with closing(self._sentinel.client()) as client, suppress(ResponseError):
+            client.execute_command("SENTINEL", "FAILOVER", _SERVICE)  # type: ignore[no-untyped-call]
+            return True
+        return False
 
     def _knows_the_replica(self) -> bool:
         with closing(self._sentinel.client()) as client, suppress(RedisError):
