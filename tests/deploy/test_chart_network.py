@@ -127,6 +127,36 @@ def test_peers_may_be_narrowed() -> None:
         assert all(rule["to"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}] for rule in rules)
 
 
+@pytest.mark.parametrize(
+    ("kind", "process", "others"),
+    [
+        ("ledger", "scheduler", ()),
+        ("store", "processor", ("scheduler", "exporter")),
+        ("mail", "poller", ("relay", "processor")),
+        ("sinks", "relay", ("poller", "processor")),
+        ("scan", "processor", ("poller", "relay")),
+        ("tracing", "poller", ("scheduler",)),
+    ],
+)
+def test_ports_behind_a_service_are_opened_for_the_pods_that_connect_to_it(
+    kind: str, process: str, others: tuple[str, ...]
+) -> None:
+    """A policy sees a connection after the Service has translated its port, as 443 to MinIO's 9000."""
+    tracing = {"config": {"tracing": {"endpoint": "http://collector:4318"}}}
+    pods = [{"podSelector": {"matchLabels": {"v1.min.io/tenant": "mail"}}}]
+    policy = {"networkPolicy": {"targetPorts": {kind: [7070, "https-minio"]}, kind: pods}}
+    rendered = render(values(**merged(merged(merged(ON, EVERYTHING), tracing), policy)))
+    (rule,) = [rule for rule in _egress(rendered, process) if 7070 in [port["port"] for port in rule["ports"]]]
+    assert {"protocol": "TCP", "port": "https-minio"} in rule["ports"]
+    assert rule["to"] == pods
+    assert not [other for other in others if 7070 in _ports(rendered, other)]
+
+
+def test_ports_behind_a_service_open_nothing_where_nothing_is_configured() -> None:
+    rendered = render(values(**merged(ON, {"networkPolicy": {"targetPorts": {"sinks": [7070], "scan": [7071]}}})))
+    assert not {7070, 7071} & (_ports(rendered, "relay") | _ports(rendered, "processor"))
+
+
 def test_a_trial_valkey_talks_to_the_releases_pods_alone() -> None:
     rendered = render(values(**COMBINATIONS["trial"]))
     spec = rendered.one("NetworkPolicy", "-valkey")["spec"]

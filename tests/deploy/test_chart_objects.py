@@ -29,6 +29,13 @@ def test_every_object_fits_the_schema_of_its_kind(name: str, version: str) -> No
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
+def test_rendering_warns_of_nothing(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Helm warns of a default whose type differs from that of the value, at each render."""
+    render(values(**COMBINATIONS[name]))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", COMBINATIONS)
 def test_every_object_has_a_name_of_its_own_a_namespace_and_the_common_labels(name: str) -> None:
     names = set()
     for item in _rendered(name).objects:

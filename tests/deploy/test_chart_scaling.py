@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.metrics import SPECS
-from tests.support.chart import MAILBOX, PROCESSES, render, values
+from tests.support.chart import MAILBOX, PROCESSES, refusal, render, values
 from tests.support.chart_values import COMBINATIONS, MANY, WORKERS
 
 if TYPE_CHECKING:
@@ -76,14 +76,32 @@ def _budgets(**over: Any) -> list[str]:
     return sorted(item["metadata"]["name"].rpartition("-")[2] for item in found)
 
 
-def test_a_budget_stands_only_where_there_are_pods_to_spare() -> None:
-    """With a single pod it would keep nodes from being drained."""
+def test_budget_is_rendered_where_there_may_be_two_pods() -> None:
     assert _budgets() == ["scheduler"]
     assert _budgets(poller={"replicas": 2}) == ["poller", "scheduler"]
     assert _budgets(scheduler={"replicas": 1}) == []
-    scaled = {"autoscaling": {"type": "hpa", "minReplicas": 2}}
+    scaled = {"autoscaling": {"type": "hpa", "minReplicas": 1, "maxReplicas": 2}}
     assert _budgets(processor=scaled) == ["processor", "scheduler"]
     assert _budgets(relay={"replicas": 2, "pdb": {"enabled": False}}) == ["scheduler"]
+
+
+def test_budget_never_prevents_a_drain() -> None:
+    (budget,) = render(values()).of("PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_budget_may_say_how_many_pods_stay() -> None:
+    (budget,) = render(values(scheduler={"replicas": 3, "pdb": {"minAvailable": 2}})).of("PodDisruptionBudget")
+    spec = budget["spec"]
+    assert (spec["minAvailable"], "maxUnavailable" in spec) == (2, False)
+    assert render(values(scheduler={"replicas": 3, "pdb": {"minAvailable": "66%"}})).of("PodDisruptionBudget")
+
+
+@pytest.mark.parametrize(("least", "replicas"), [(2, 2), ("51%", 2), ("67%", 3)])
+def test_budget_that_keeps_all_pods_is_refused(least: int | str, replicas: int) -> None:
+    scheduler = {"replicas": replicas, "pdb": {"minAvailable": least}}
+    assert "scheduler.pdb.minAvailable would keep all" in refusal(values(scheduler=scheduler))
 
 
 def test_there_is_one_exporter_at_a_time() -> None:

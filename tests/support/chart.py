@@ -23,7 +23,7 @@ NAME, NAMESPACE = "demo", "mail"
 FULL_NAME = "demo-mailhaul"
 PROCESSES = ("poller", "processor", "relay", "scheduler", "exporter")
 # The oldest that Chart.yaml admits, the newest there is, and what clusters run in between.
-KUBERNETES = ("1.25", "1.29", "1.32", "1.34", "1.37")
+KUBERNETES = ("1.27", "1.29", "1.32", "1.34", "1.37")
 MAILBOX = {
     "id": "invoices",
     "host": "pop.example.org",

@@ -103,6 +103,12 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("scrapers", "dns", "ledger", "store", "mail", "sinks"), PEERS),
         "extraEgress": [{"ports": [{"protocol": "TCP", "port": 80}]}],
     }},
+    "network behind services": {**EVERYTHING, "networkPolicy": {
+        "enabled": True,
+        "store": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "minio"}},
+                   "podSelector": {"matchLabels": {"v1.min.io/tenant": "mail"}}}],
+        "targetPorts": {"store": [9000], "sinks": ["https"]},
+    }},
     "everything": EVERYTHING,
     "folders": {"config": {"store": "file:///mail/store", "sinks": [{"type": "jsonl", "path": "/mail/events.jsonl"}]},
         "pods": {"volumes": [{"name": "mail", "persistentVolumeClaim": {"claimName": "mail"}}],

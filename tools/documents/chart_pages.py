@@ -15,7 +15,7 @@ OBSERVABILITY = Path(__file__).parents[2] / "deploy" / "observability"
 _README = """\
 # Mailhaul's Helm chart
 
-Runs [Mailhaul](../../README.md) on Kubernetes 1.25 or later: pollers, processors, relays, schedulers and an exporter.
+Runs [Mailhaul](../../README.md) on Kubernetes 1.27 or later: pollers, processors, relays, schedulers and an exporter.
 [docs/kubernetes.md](../../docs/kubernetes.md) leads from nothing to a running release, and covers sizes, scaling,
 upgrades and security.
 

@@ -44,6 +44,10 @@ _RESOURCES: Schema = {
     "additionalProperties": False,
 }
 _PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65_535}
+_TARGET_PORTS: Schema = {
+    "type": "array",
+    "items": {"anyOf": [_PORT, {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$"}]},
+}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _SOME: Schema = {"type": "integer", "minimum": 1}
 _ALERT: Schema = {
@@ -81,12 +85,14 @@ _SPECIAL: dict[str, Schema] = {
     "perReplica": _SOME,
     "autoscaling.age": _SOME,
     "pdb.maxUnavailable": {"type": ["integer", "string"], "pattern": "^[0-9]+%$"},
+    "pdb.minAvailable": {"type": ["integer", "string", "null"], "pattern": "^[0-9]+%$"},
     "pod": _POD,
     "pods": _POD,
     "labels": _TEXTS,
     "annotations": _TEXTS,
     "mailPorts": {"type": "array", "items": _PORT},
     "ledgerPorts": {"type": "array", "items": _PORT},
+    **{f"targetPorts.{kind}": _TARGET_PORTS for kind in ("ledger", "store", "mail", "sinks", "scan", "tracing")},
     "metrics.port": _PORT,
     "interval": {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"},
     "scrapeTimeout": {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"},

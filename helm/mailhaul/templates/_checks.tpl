@@ -108,6 +108,17 @@
 
 {{- define "mailhaul.checkScaling" -}}
 {{- $problems := list -}}
+{{- range $process := list "poller" "processor" "relay" "scheduler" -}}
+{{- $values := index $.Values $process -}}
+{{- $least := $values.pdb.minAvailable -}}
+{{- if and $values.pdb.enabled (not (kindIs "invalid" $least)) -}}
+{{- $pods := include "mailhaul.fewest" $values | int -}}
+{{- $least = hasSuffix "%" (toString $least) | ternary (divf (mulf (trimSuffix "%" (toString $least) | float64) (float64 $pods)) 100 | ceil) $least | int -}}
+{{- if and (ge (include "mailhaul.most" $values | int) 2) (ge $least $pods) -}}
+{{- $problems = append $problems (printf "%s.pdb.minAvailable would keep all of %d pods, so that their nodes cannot be drained: lower it, run more pods, or use maxUnavailable" $process $pods) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $process := list "poller" "processor" "relay" -}}
 {{- $values := index $.Values $process -}}
 {{- $scaling := $values.autoscaling -}}

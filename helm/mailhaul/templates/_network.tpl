@@ -93,12 +93,12 @@
 {{- toJson $ports -}}
 {{- end -}}
 
-{{/* One egress rule. Takes a list: peers, ports. */}}
+{{/* One egress rule, if there is any such connection. Takes a list: peers, ports of addresses, ports of pods. */}}
 {{- define "mailhaul.egress" -}}
 {{- $ports := index . 1 -}}
 {{- if $ports }}
 - ports:
-    {{- range $ports }}
+    {{- range concat $ports (index . 2) | uniq }}
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
   {{- with index . 0 }}
