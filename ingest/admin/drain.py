@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ingest.admin.sinks import disabled
+from ingest.admin.pipeline import in_threads, wait_for_others
 from ingest.errors import MaildropError
 from ingest.ports.maildrop import Terms
 from ingest.usecases.poll.report import PollReport
@@ -17,22 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from ingest.ports.claims import WorkSet
+    from ingest.admin.pipeline import Pipeline
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
-    from ingest.usecases.deliver.stage import RelayStage
     from ingest.usecases.handover import HandOver
     from ingest.usecases.poll.stage import PollOutcome, PollStage
-    from ingest.usecases.process.stage import ProcessStage
     from ingest.usecases.recover.watermark import DeliveryWatermark
     from ingest.usecases.schedule import Schedule, Ticker
 
 PARALLEL_MAILBOXES = 32
-PARALLEL_MESSAGES = 2
 # Raw mail in memory that was fetched and is not processed yet; the rest is read from the store.
 HANDOVER_BYTES = 32 * 2**20
-# Seconds between two looks whether another process still holds claims.
-LOOK_EVERY = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +78,7 @@ class Drain:
     events: EventLog
     ticker: Ticker
     poll: PollStage
-    process: ProcessStage
-    relay: RelayStage
+    pipeline: Pipeline
     watermark: DeliveryWatermark
     now: Callable[[], datetime]
     handover: HandOver
@@ -99,8 +92,8 @@ class Drain:
         self.ticker.tick(schedule)
         with self.handover.open(HANDOVER_BYTES):
             outcomes = self._poll_all(schedule, stop)
-            processed = self._process_all(stop)
-        events = self._deliver_all(schedule, stop)
+            processed = self.pipeline.process_all(stop)
+        events = self.pipeline.deliver_all(schedule.sinks, stop)
         self.watermark.write_if_due(schedule.configured, schedule.sinks, self.now().timestamp())
         failed = Counter(failure.message.mailbox for failure in self.ledger.failed_messages())
         return DrainReport(
@@ -138,9 +131,9 @@ class Drain:
             self.poll.run(enough, leave=stop, listen=listen)
 
         while not enough():
-            _in_threads(work, min(PARALLEL_MAILBOXES, max(1, len(schedule.mailboxes))))
+            in_threads(work, min(PARALLEL_MAILBOXES, max(1, len(schedule.mailboxes))))
             # A deferred mailbox is due again within seconds.
-            if not self._wait_for_others(self.ledger.mailboxes, more=bool(deferred - finished)):
+            if not wait_for_others(self.ledger.mailboxes, more=bool(deferred - finished)):
                 break
         return sorted(outcomes.values(), key=lambda outcome: outcome.mailbox)
 
@@ -153,56 +146,6 @@ class Drain:
         if isinstance(error, MaildropError) and error.during is not None and report.advanced:
             return report.terms.login_delay <= 0 and self.ledger.mailboxes.run_now(outcome.mailbox)
         return report.more
-
-    def _process_all(self, stop: Callable[[], bool]) -> int:
-        counts: list[int] = []
-        while not stop():
-            _in_threads(lambda: counts.append(self.process.run(stop)), PARALLEL_MESSAGES)
-            if not self.ledger.messages.backlog().due and not self._wait_for_others(self.ledger.messages):
-                break
-        return sum(counts)
-
-    def _deliver_all(self, schedule: Schedule, stop: Callable[[], bool]) -> Counter[str]:
-        delivered = Counter(dict.fromkeys(schedule.sinks, 0))
-        skipped = disabled(self.ledger.sinks, schedule.sinks)
-        for sink in schedule.sinks:
-            if sink not in skipped:
-                self.ledger.sinks.run_now(sink)
-        delivered.update(self.relay.run(stop))
-        while not stop() and self._wait_for_others(self.ledger.sinks):
-            delivered.update(self.relay.run(stop))
-        return delivered
-
-    def _wait_for_others(self, work: WorkSet, *, more: bool = False) -> bool:
-        """Wait a little if another process holds claims, which expire if it died; returns whether it waited.
-
-        Args:
-            work: the work set of the claims.
-            more: wait in any case.
-        """
-        held = more or work.backlog().claimed > 0
-        if held:
-            time.sleep(LOOK_EVERY)
-        return held
-
-
-def _in_threads(work: Callable[[], object], count: int) -> None:
-    """Run `work` in `count` threads and wait for all; raise the first error of any of them."""
-    errors: list[BaseException] = []
-
-    def guarded() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread, see below
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def _row(outcome: PollOutcome, failed_messages: int) -> DrainedMailbox:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ingest.errors import LedgerUnavailableError, MailhaulError
 
@@ -22,6 +22,19 @@ _RETRY_EVERY = 0.2
 
 class StopRequestedError(Exception):
     """The command was asked to stop; not an error to report."""
+
+
+class StopSignal(Protocol):
+    """Tells a command that it is to stop."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether the command is to stop."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the command is to stop, or until the time is over."""
+        ...
 
 
 class MailboxBusyError(MailhaulError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ingest.admin.mailbox_claim import StopRequestedError
 from ingest.admin.stored_messages import stored_messages
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from concurrent.futures import Executor
 
+    from ingest.admin.mailbox_claim import StopSignal
     from ingest.domain.events import Event
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
@@ -65,19 +66,6 @@ class Replayed:
     rejected: list[str] = field(default_factory=list)
     resume_at: float | None = None
     error: MailhaulError | None = None
-
-
-class StopSignal(Protocol):
-    """Tells a command that it is to stop."""
-
-    @property
-    def asked(self) -> bool:
-        """Whether the command is to stop."""
-        ...
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the command is to stop, or until the time is over."""
-        ...
 
 
 def find_manifests(

@@ -27,6 +27,7 @@ from ingest.cli.common import (
     print_json,
     print_lines,
 )
+from ingest.cli.import_mail import import_mail
 from ingest.cli.importing import fast_imports
 from ingest.cli.reconcile import reconcile
 from ingest.cli.replay import replay
@@ -38,7 +39,7 @@ _PROCESSES = "Single processes, for containers"
 # The order of `mailhaul --help`: what a new user needs first.
 ORDER = (
     *("up", "check", "drain", "status"),
-    *("failed", "mailboxes", "sinks", "rules", "replay", "reconcile", "purge"),
+    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reconcile", "purge"),
     *("parse", "config", "version"),
     *("worker", "scheduler", "exporter", "health", "probe"),
 )
@@ -64,6 +65,9 @@ app.add_typer(failed.app, name="failed", rich_help_panel=_OPERATE)
 app.add_typer(sinks.app, name="sinks", rich_help_panel=_OPERATE)
 app.add_typer(rules.app, name="rules", rich_help_panel=_OPERATE)
 app.add_typer(purge.app, name="purge", rich_help_panel=_OPERATE)
+app.command("import", rich_help_panel=_OPERATE, epilog="Example: mailhaul import --mailbox invoices ~/Maildir")(
+    import_mail
+)
 app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul replay --since 2h --sink erp")(replay)
 app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul reconcile")(reconcile)
 

@@ -17,10 +17,9 @@ from ingest.adapters.stores.folder import FolderStore
 from ingest.adapters.stores.memory import MemoryStore
 from ingest.domain import keys
 from ingest.domain.message import OpenMessage
+from ingest.mailfiles.recognise import is_mail
 from ingest.metrics import Metrics
 from ingest.mime import received_at
-from ingest.mime.fields import split_fields
-from ingest.mime.limits import MimeLimits
 from ingest.usecases.process.processor import Processor
 from ingest.usecases.spool import CHUNK_BYTES, Spool
 
@@ -36,13 +35,6 @@ STANDARD_INPUT = Path("-")
 _MAILBOX = "file"
 # A larger message, whose attachments may be as large again, goes through a folder.
 _MEMORY_BYTES = 32 * 2**20
-# A file without any of these fields holds no mail.
-_USUAL_FIELDS = frozenset(
-    (
-        *(b"bcc", b"cc", b"content-type", b"date", b"delivered-to", b"dkim-signature", b"from", b"message-id"),
-        *(b"mime-version", b"received", b"reply-to", b"return-path", b"sender", b"subject", b"to"),
-    )
-)
 
 
 class NoMailError(Exception):
@@ -93,8 +85,7 @@ def _fill(spool: Spool, raw: BinaryIO) -> None:
 def _require_mail(spool: Spool) -> None:
     if not spool.size:
         raise NoMailError("is empty")
-    header = spool.head().partition(b"\r\n\r\n")[0].partition(b"\n\n")[0]
-    if not split_fields(header, MimeLimits(), set()).has_any(_USUAL_FIELDS):
+    if not is_mail(spool.head()):
         raise NoMailError("holds no mail: it does not begin with fields such as From, Date or Subject")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ingest.admin.check import Check
 from ingest.admin.drain import Drain
+from ingest.admin.pipeline import Pipeline
 from ingest.mime import MimeLimits
 from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.backpressure import POLL_SHARE, MemoryPressure, process_share
@@ -257,6 +258,11 @@ class Runtime:
         return Ticker(self.ledger, self.events, self.wakeups, self.poll_pressure.high, self.watermark.lower)
 
     @cached_property
+    def pipeline(self) -> Pipeline:
+        """Runs the stages behind fetching once."""
+        return Pipeline(self.ledger, self.process_stage, self.relay_stage)
+
+    @cached_property
     def drain(self) -> Drain:
         """Runs all three stages once."""
         return Drain(
@@ -265,8 +271,7 @@ class Runtime:
             ticker=self.ticker,
             # It ends when the slowest server has answered, so limiting that one would gain nothing.
             poll=replace(self.poll_stage, threads=PollThreads()),
-            process=self.process_stage,
-            relay=self.relay_stage,
+            pipeline=self.pipeline,
             watermark=self.watermark,
             now=self.now,
             handover=self.handover,

@@ -27,7 +27,8 @@ except SystemExit as exit:
     assert (code or 0) == expected, exit.code
 print(*sys.modules, sep="\\n", file=sys.stderr)
 """
-_START = {"ingest", "ingest.cli", "ingest.errors"}
+# The last two for the choices of `import --mbox`.
+_START = {"ingest", "ingest.cli", "ingest.errors", "ingest.mailfiles", "ingest.mailfiles.mbox"}
 _UNUSED = ("authlib", "boto3", "botocore", "celery", "confluent_kafka", "joserfc", "kombu", "requests", "workers")
 # Each takes a start 30 to 100 ms, and what needs it is not done, or not yet done, when a process starts.
 _HEAVY = (
