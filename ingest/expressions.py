@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 LONGEST = 4096  # characters
 # What an expression can name: the fields of the manifest, and what happened.
-_VARIABLES = (*(field.alias or name for name, field in Manifest.model_fields.items()), "event")
+_FIELDS = {
+    field.alias or name: None if field.is_required() else field.get_default(call_default_factory=True)
+    for name, field in Manifest.model_fields.items()
+}
+_VARIABLES = (*_FIELDS, "event")
 _ERROR = re.compile(r"ERROR: [^:]*:(\d+):(\d+): ([^\n]*)")
 _CONTAINER = " (in container '')"
 
@@ -58,7 +62,7 @@ class Expression:
             manifest: as JSON.
             event: `received`, `oversize` or `failed`.
         """
-        values = {name: manifest.get(name) for name in _VARIABLES} | {"event": event}
+        values = {name: manifest.get(name, default) for name, default in _FIELDS.items()} | {"event": event}
         try:
             result = self._compiled.eval(data=values).value()
         except RuntimeError:

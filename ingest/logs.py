@@ -58,6 +58,7 @@ FIELDS = frozenset(
         "queue",
         "reopened",
         "result",
+        "rule",
         "seconds",
         "sink",
         "sinks",

@@ -1,4 +1,4 @@
-"""Try conditions on stored manifests: what each would have let through, before it is used."""
+"""Try rules and the conditions of sinks on stored manifests: what each would have caught, before it is used."""
 
 from __future__ import annotations
 
@@ -6,21 +6,31 @@ import json
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ingest.domain.manifest import SCHEMA
 from ingest.errors import ObjectMissingError
+from ingest.usecases.process.rules import evaluate, event_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
-    from ingest.expressions import Expression
     from ingest.ports.store import Store, Stored
+    from ingest.usecases.process.rules import Rule
 
 _MOST_EXAMPLES = 5
 _AHEAD = 32  # manifests that are read at once
+_RULE = "rule:"
 _KIND = SCHEMA.partition("/")[0]
+
+
+class Condition(Protocol):
+    """A condition on a message: an expression, or all that a sink asks for."""
+
+    def matches(self, manifest: Mapping[str, Any], event: str) -> bool | None:
+        """Return whether a message fulfils it; see `Expression.matches`."""
+        ...
 
 
 @dataclass(slots=True)
@@ -30,7 +40,7 @@ class RuleResult:
     Attributes:
         matched: how many messages fulfil it.
         others: how many do not.
-        failed: how many it could not be evaluated on; a sink gets those, too.
+        failed: how many it could not be evaluated on; it counts as fulfilled there.
         examples: message keys of the newest that fulfil it, five at most.
     """
 
@@ -53,29 +63,39 @@ class RuleResult:
 def try_rules(
     store: Store,
     manifests: Iterable[Stored],
-    rules: Mapping[str, Expression],
+    rules: Sequence[Rule],
+    conditions: Mapping[str, Condition],
     workers: Executor,
+    *,
     listen: Callable[[int], None] = lambda _: None,
 ) -> dict[str, RuleResult]:
-    """Evaluate conditions on manifests; returns the result of each by its name.
+    """Evaluate rules and conditions on manifests.
 
     Args:
         store: where they are.
         manifests: the oldest first. Purged messages, and those that are gone meanwhile, do not count.
-        rules: the conditions by name.
+        rules: applied first, so that conditions see their labels and quarantine.
+        conditions: by name.
         workers: read several manifests at once.
         listen: called with the number of manifests read.
+
+    Returns:
+        The result of each condition by its name, and of each rule by `rule:` and its name.
 
     Raises:
         StoreError: the store is unavailable.
     """
-    results = {name: RuleResult() for name in rules}
+    results = {name: RuleResult() for name in (*(f"{_RULE}{rule.name}" for rule in rules), *conditions)}
     for done, content in enumerate(_read(store, manifests, workers), 1):
         manifest = json.loads(content) if content is not None else {}
         if str(manifest.get("schema", "")).partition("/")[0] == _KIND:
-            event = "oversize" if manifest["parse"]["status"] == "oversize" else "received"
-            for name, rule in rules.items():
-                results[name].count(manifest["message_key"], rule.matches(manifest, event))
+            event, key = event_kind(manifest), manifest["message_key"]
+            holding = {rule.name: rule.failed for rule in evaluate(rules, manifest, event).rules}
+            for rule in rules:
+                failed = holding.get(rule.name)
+                results[f"{_RULE}{rule.name}"].count(key, None if failed else failed is not None)
+            for name, condition in conditions.items():
+                results[name].count(key, condition.matches(manifest, event))
         listen(done)
     return results
 

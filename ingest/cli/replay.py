@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace as with_changes
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,9 @@ SinkOption = Annotated[
     ),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Of all mailboxes, from the beginning.")]
+QuarantinedOption = Annotated[
+    bool, typer.Option("--quarantined", help="Hand on messages in quarantine, and no others; goes with --sink.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the number of events, and publish none.")]
 
 
@@ -64,6 +68,7 @@ def replay(
     config: ConfigOption = None,
     *,
     everything: AllOption = False,
+    quarantined: QuarantinedOption = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -78,7 +83,10 @@ def replay(
     """
     begin, end = period(since, until)
     _require_choice(everything=everything, filtered=bool(mailbox or since or until))
-    with _open(config) as work:
+    if quarantined and not sink:
+        print_error("choose the sink that is to have messages in quarantine: --sink")
+        raise typer.Exit(UNUSABLE)
+    with _open(config, quarantined=quarantined) as work:
         require_configured("sink", [sink] if sink else [], work.sinks)
         manifests = work.find(mailbox or [], begin, end)
         done = None if dry_run else _republish(work, manifests, sink, yes=yes)
@@ -104,18 +112,25 @@ def _republish(work: Replay, manifests: Sequence[Stored], sink: str | None, *, y
 
 
 @contextmanager
-def _open(config: Path | None) -> Iterator[Replay]:
+def _open(config: Path | None, *, quarantined: bool = False) -> Iterator[Replay]:
+    from ingest.adapters.sinks.filtered import FilteredSink
     from ingest.admin.replay import Replay
     from ingest.cli.runtime import open_runtime
 
     with open_runtime(config) as runtime:
+        sinks = dict(runtime.sinks)
+        if quarantined:
+            sinks = {
+                name: with_changes(sink, quarantined="only") if isinstance(sink, FilteredSink) else sink
+                for name, sink in sinks.items()
+            }
         yield Replay(
             store=runtime.store,
             layout=runtime.layout,
             ledger=runtime.ledger,
             events=runtime.events,
             configured=runtime.mailboxes(),
-            sinks=runtime.sinks,
+            sinks=sinks,
             workers=runtime.uploads,
         )
 
@@ -170,7 +185,7 @@ def _report(done: Replayed, sink: str | None, *, as_json: bool) -> None:
         if done.skipped:
             typer.echo(f"{done.skipped:,} messages have no event: they were purged, or their manifest cannot be read")
         if done.unwanted:
-            typer.echo(f"{done.unwanted:,} events do not fulfil the condition (`where`) of {sink}")
+            typer.echo(f"{done.unwanted:,} events are not for {sink} (`where`, `quarantined`)")
         for event_id in done.rejected:
             typer.echo(f"rejected: {event_id}")
         if done.error is not None:

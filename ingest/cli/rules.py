@@ -1,4 +1,4 @@
-"""`mailhaul rules`: what conditions would have let through."""
+"""`mailhaul rules`: what rules and conditions would have caught."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from ingest.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ingest.admin.rules import RuleResult
-    from ingest.expressions import Expression
+    from ingest.admin.rules import Condition, RuleResult
     from ingest.wiring.runtime import Runtime
 
-app = typer.Typer(help="Conditions of sinks: try them on stored messages.", no_args_is_help=True)
+app = typer.Typer(help="Rules, and conditions of sinks: try them on stored messages.", no_args_is_help=True)
 
 _COLUMNS = "{:<24} {:>10} {:>10} {:>10}"
 
@@ -40,11 +39,12 @@ def try_conditions(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Evaluate the conditions of all sinks on stored manifests, and print how many messages each lets through.
+    """Evaluate rules and the conditions of sinks on stored manifests, and print how many messages each catches.
 
-    Publishes nothing. WHEN is a day, a time (UTC unless it has an offset) or an age such as 2h or 30d, and is
-    compared with the time when a message's manifest was written. A sink also gets messages on which its condition
-    fails.
+    Publishes and changes nothing: labels and quarantine are those that the rules of the configuration would give now.
+    WHEN is a day, a time (UTC unless it has an offset) or an age such as 2h or 30d, and is
+    compared with the time when a message's manifest was written. A rule applies also where its condition fails, and
+    a sink gets such messages.
     """
     from ingest.admin.replay import find_manifests
     from ingest.admin.rules import try_rules
@@ -52,19 +52,23 @@ def try_conditions(
 
     begin, end = period(since, until)
     with open_runtime(config) as runtime:
-        rules = _rules(runtime, where)
+        conditions = _conditions(runtime, where)
+        rules = runtime.rules
+        if not conditions and not rules:
+            print_error("there is no rule, and no sink has a condition (`where`); try one with --where")
+            raise typer.Exit(UNUSABLE)
         manifests = find_manifests(
             runtime.store, runtime.layout, runtime.mailboxes(), mailbox or [], since=begin, until=end
         )
         with progress_bar(len(manifests)) as show:
-            results = try_rules(runtime.store, manifests, rules, runtime.uploads, show)
+            results = try_rules(runtime.store, manifests, rules, conditions, runtime.uploads, listen=show)
     if as_json:
         print_json({name: _data(result) for name, result in results.items()})
     else:
         _print(results)
 
 
-def _rules(runtime: Runtime, where: str | None) -> Mapping[str, Expression]:
+def _conditions(runtime: Runtime, where: str | None) -> Mapping[str, Condition]:
     from ingest.adapters.sinks.filtered import FilteredSink
     from ingest.expressions import Expression, ExpressionError
 
@@ -73,11 +77,9 @@ def _rules(runtime: Runtime, where: str | None) -> Mapping[str, Expression]:
             return {"--where": Expression(where)}
         except ExpressionError as error:
             raise ConfigError([f"--where: {error}"]) from None
-    found = {sink.name: sink.where for sink in runtime.sinks.values() if isinstance(sink, FilteredSink)}
-    if not found:
-        print_error("no sink has a condition (`where`); try one with --where")
-        raise typer.Exit(UNUSABLE)
-    return found
+    found = (sink for sink in runtime.sinks.values() if isinstance(sink, FilteredSink))
+    chosen = (sink for sink in found if sink.where is not None or sink.quarantined != "skip")
+    return {f"sink:{sink.name}": sink for sink in chosen}
 
 
 def _data(result: RuleResult) -> dict[str, object]:

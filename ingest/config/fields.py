@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ingest.config.units import parse_duration
 from ingest.domain.mailbox import Deletion, TlsVersion
 from ingest.domain.sentinels import read_sentinels
+from ingest.expressions import LONGEST, Expression
 
 # The ledger's adapter and the workers have the same default.
 DEFAULT_DEPLOYMENT = "mailhaul"
@@ -147,6 +148,11 @@ def _policy_schema() -> dict[str, Any]:
     return {"anyOf": [{"enum": ["keep", "delete"]}, after]}
 
 
+def _condition(value: str) -> str:
+    Expression(value)
+    return value
+
+
 def _header_name(value: str) -> str:
     if not _HEADER_NAME.fullmatch(value):
         raise ValueError("write the name of a header field, such as X-Spam-Flag, or X-Spam-* for several")
@@ -165,6 +171,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Labels = Annotated[
     dict[Annotated[str, Field(pattern=NAME_PATTERN)], Annotated[str, Field(max_length=256)]], Field(max_length=32)
 ]
+Condition = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(_condition)]
 Ciphers = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_ciphers)]
 MinimumTls = Annotated[
     TlsVersion, BeforeValidator(_version), WithJsonSchema({"enum": ["1.0", "1.2", "1.3", 1.0, 1.2, 1.3]})

@@ -19,6 +19,7 @@ from ingest.config.sections import (
     LogSection,
     MetricsSection,
     ParseSection,
+    RuleSection,
     ScanSection,
     StoreSection,
     TracingSection,
@@ -65,6 +66,8 @@ class Config(Section):
     """The POP3 maildrops to poll."""
     parse: ParseSection = ParseSection()
     """How messages are read."""
+    rules: Annotated[list[RuleSection], Field(max_length=100)] = Field(default_factory=list)
+    """Conditions on messages, and the labels or the quarantine that follow from them; at most 100."""
     scan: Annotated[
         ScanSection | None, BeforeValidator(scan_section, json_schema_input_type=str | ScanSection | None)
     ] = None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Modules of the extras `tracing` and `kafka`.
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 _KAFKA = "confluent_kafka"
+# Labels are never left out of an event, however large it is.
+_MOST_LABELS = 64
 
 
 def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Steps, str]]:
@@ -35,6 +37,12 @@ def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Step
         ((("sinks", number, "name"), sink.name) for number, sink in enumerate(config.sinks)),
         lambda first: f"is already the name of the sink at {place(first)}; choose another",
     )
+    yield from _repeated(
+        ((("rules", number, "name"), rule.name) for number, rule in enumerate(config.rules)),
+        lambda first: f"is already the name of the rule at {place(first)}; choose another",
+    )
+    if len({label for rule in config.rules for label in rule.labels}) > _MOST_LABELS:
+        yield ("rules",), f"have more than {_MOST_LABELS} different labels; events would grow too large"
     yield from _repeated(
         ((("mailboxes", number, "id"), box.id) for number, box in enumerate(config.mailboxes)),
         lambda first: f"is already the id of the mailbox at {place(first)}; choose another",

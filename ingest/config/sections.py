@@ -9,11 +9,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ingest.config.fields import (
     REDIS_SCHEMES,
+    Condition,
     FilePath,
     HeaderName,
     Host,
     HttpUrl,
     Line,
+    Name,
     Port,
     Section,
     split_url,
@@ -112,6 +114,28 @@ class ParseSection(Section):
     """Maximum size of a message whose signatures are verified: hashing a few huge ones would delay all others."""
     invoice_fields: bool = True
     """Report number, dates, totals and parties of structured e-invoices in the manifest. Events never have them."""
+
+
+class RuleSection(Section):
+    """A condition, and what follows from it for a message that fulfils it. Rules apply in their order."""
+
+    name: Name
+    """Names the rule in manifests, logs and `mailhaul rules test`."""
+    when: Condition
+    """Condition in CEL on the manifest, such as `documents.exists(d, d.kind == 'invoice')`. It sees the labels that
+    the rules before it gave. One that cannot be evaluated holds. Needs an extra: `pip install 'mailhaul[rules]'`."""
+    labels: Annotated[list[Name], Field(max_length=16)] = Field(default_factory=list)
+    """Labels of a message that fulfils it, at most 16: in manifest and event, for consumers and for the conditions of
+    sinks. All rules together may have 64."""
+    quarantine: bool = False
+    """Put a message that fulfils it in quarantine: its event goes only to sinks whose option `quarantined` asks for
+    it."""
+
+    @model_validator(mode="after")
+    def _does_something(self) -> RuleSection:
+        if not self.labels and not self.quarantine:
+            raise ValueError("write `labels`, or `quarantine: true`: the rule does nothing without them")
+        return self
 
 
 def _scanner_url(value: str) -> str:

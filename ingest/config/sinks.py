@@ -8,10 +8,9 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ingest.config.fields import FilePath, HttpUrl, Line, Name, Section, split_url
+from ingest.config.fields import Condition, FilePath, HttpUrl, Line, Name, Section, split_url
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
 from ingest.config.units import Duration  # noqa: TC001 - as above
-from ingest.expressions import LONGEST, Expression
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,251}(\.fifo)?")
 _BUS = re.compile(r"arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/.\w-]{1,256}|[/.\w-]{1,256}", re.ASCII)
@@ -54,11 +53,6 @@ def _brokers(value: str) -> str:
     return value
 
 
-def _expression(value: str) -> str:
-    Expression(value)
-    return value
-
-
 class _Sink(Section):
     """The options of every sink."""
 
@@ -67,9 +61,11 @@ class _Sink(Section):
     starts over, as `start` says."""
     start: Literal["beginning", "now"] = "beginning"
     """Where a new sink starts: at the oldest event that the stream still holds, which loses nothing, or `now`."""
-    where: Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(_expression)] | None = None
+    where: Condition | None = None
     """Condition in CEL on the manifest, such as `documents.exists(d, d.kind == 'invoice')`: the sink gets only events
     that fulfil it. Needs an extra: `pip install 'mailhaul[rules]'`."""
+    quarantined: Literal["skip", "include", "only"] = "skip"
+    """Whether the sink gets the events of messages that a rule put in quarantine; `only`: it gets no others."""
 
 
 class JsonlSinkSection(_Sink):

@@ -93,8 +93,9 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime, tracep
         event_type: what happened.
         manifest: becomes `data`, without the fields of e-invoices. Above 32 attachments, or 60 KiB in all, only the
             first attachments are kept, and `attachments_truncated` is set; the object named by `manifest` has all of
-            them. An event that is still too large loses recipients, references, extra fields and bodies, then all
-            authors but the first, the envelope, the authentication results and what made it automatic, then labels.
+            them. An event that is still too large loses recipients, references, extra fields, bodies and `rules`,
+            then all authors but the first, the envelope, the authentication results and what made it automatic, then
+            the labels of the mailbox.
         time: when it happened (timezone-aware).
         traceparent: of the step that made the event, for CloudEvents' distributed tracing extension. It says nothing
             about the message; a repeated event may have another one or none.
@@ -178,7 +179,7 @@ def _cuts(manifest: Manifest) -> Iterator[Manifest]:
         keep //= 2
     headers = manifest.headers.model_copy(update=_FIRST_FIELDS_TO_GO)
     automatic = manifest.automatic and manifest.automatic.model_copy(update={"recipients": []})
-    least = manifest.model_copy(update={"headers": headers, "automatic": automatic, "bodies": []})
+    least = manifest.model_copy(update={"headers": headers, "automatic": automatic, "bodies": [], "rules": []})
     least = _with_attachments(least, 0)
     yield least
     headers = headers.model_copy(update={"from_": headers.from_[:1], **_NEXT_FIELDS_TO_GO})

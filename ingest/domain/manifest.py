@@ -12,7 +12,8 @@ from pydantic import ConfigDict, Field
 
 from ingest.domain.mail import Automatic, Headers, MailEnvelope, Record
 
-SCHEMA = "mailhaul.message/1"
+# The minor version grows with a release that adds fields.
+SCHEMA = "mailhaul.message/1.1"
 DEFECTS = "Codes of what was odd about it and how it was read nevertheless; docs/defects.md lists them"
 
 BodyKind = Literal["text", "html"]
@@ -290,6 +291,23 @@ class Document(Record):
     reasons: list[Reason] = Field(description="Why it is of this kind, then why its parts belong together")
 
 
+class AppliedRule(Record):
+    """A rule of the configuration whose condition the message fulfils."""
+
+    name: str = Field(description="Its name in the configuration")
+    labels: list[str] = Field(default_factory=list, description="Which labels it gives")
+    quarantine: bool = Field(default=False, description="Whether it quarantines the message")
+    failed: bool = Field(
+        default=False, description="Whether its condition could not be evaluated, and therefore counts as fulfilled"
+    )
+
+
+class Quarantine(Record):
+    """A message that is held back from sinks which do not ask for such messages."""
+
+    rule: str = Field(description="The first rule that quarantines it; `rules` has all")
+
+
 class Parse(Record):
     """How reading the message went."""
 
@@ -334,6 +352,11 @@ class Manifest(Record):
         default_factory=list, description="What the attachments are, those that belong together as one"
     )
     scan: ScanSummary | None = Field(default=None, description="null where no virus scanner is configured")
+    labels: list[str] = Field(default_factory=list, description="Given by `rules` of the configuration")
+    rules: list[AppliedRule] = Field(
+        default_factory=list, description="The rules that the message fulfils, in their order; an event may omit them"
+    )
+    quarantine: Quarantine | None = Field(default=None, description="null where no rule quarantines the message")
     parse: Parse = Field(description="How reading it went")
     manifest: str | None = Field(default=None, description="Key of this manifest; null when the message failed")
 

@@ -120,6 +120,7 @@ class Defect(Enum):
     TNEF_CHECKSUM = "tnef_checksum", "The checksum of a file in a winmail.dat is wrong"
     DOCTYPE = "xml_doctype", "An XML file has a DOCTYPE that declares entities; it was not inspected"
     INVOICE_BROKEN = "invoice_broken", "An e-invoice is damaged; its fields are those before the damage"
+    RULE_FAILED = "rule_failed", "The condition of a rule could not be evaluated; the rule was applied"
     INVOICE_LIMIT = (
         "invoice_limit",
         "An e-invoice is larger or more deeply nested than the limits allow; its fields are those up to there",

@@ -14,10 +14,12 @@ from ingest.adapters.stores import open_store
 from ingest.adapters.stores.metered import MeteredStore
 from ingest.config import Secrets
 from ingest.domain.keys import Layout
+from ingest.expressions import Expression
 from ingest.mime import MimeLimits
 from ingest.pop3 import Pop3Connector
 from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.process.authentication import Authenticator
+from ingest.usecases.process.rules import Rule
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.accounts import Accounts
@@ -79,6 +81,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         mime_limits=MimeLimits(parts=config.parse.parts, depth=config.parse.depth),
         extra_fields=tuple(config.parse.headers),
         invoice_fields=config.parse.invoice_fields,
+        rules=[Rule(rule.name, Expression(rule.when), tuple(rule.labels), rule.quarantine) for rule in config.rules],
         open_tracer=lambda: _open_tracer(config),
     )
 

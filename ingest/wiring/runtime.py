@@ -40,7 +40,7 @@ from ingest.usecases.recover.watermark import DeliveryWatermark
 from ingest.usecases.schedule import Ticker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Credentials, Mailbox
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store
     from ingest.ports.tracing import Tracer
     from ingest.ports.wakeups import Wakeups
+    from ingest.usecases.process.rules import Rule
     from ingest.usecases.schedule import Schedule
 
 # Threads that write to the store: enough to hide its latency from fifty pollers, few enough for its rate limits.
@@ -101,6 +102,7 @@ class Runtime:
     mime_limits: MimeLimits = field(default_factory=MimeLimits)
     extra_fields: tuple[str, ...] = ()
     invoice_fields: bool = True
+    rules: Sequence[Rule] = ()
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -219,6 +221,7 @@ class Runtime:
             extra_fields=self.extra_fields,
             limits=self.mime_limits,
             invoice_fields=self.invoice_fields,
+            rules=self.rules,
             handover=self.handover,
         )
 

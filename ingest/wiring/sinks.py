@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 def open_sink(section: SinkSection, secrets: Secrets) -> Sink:
     """Return one sink, which gets only the events that it is to get; see `_open`."""
-    sink = _open(section, secrets)
-    return sink if section.where is None else FilteredSink(sink, Expression(section.where))
+    where = None if section.where is None else Expression(section.where)
+    return FilteredSink(_open(section, secrets), where, section.quarantined)
 
 
 def _open(section: SinkSection, secrets: Secrets) -> Sink:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from tests.support.habits import HABITS
 from tests.support.service import mailhaul, read_events, write_config
@@ -60,7 +61,7 @@ def test_sink_gets_the_events_that_fulfil_its_condition(config: Path, tmp_path: 
 
     code, printed, errors = run("rules", "test", "--since", "30d", "--json", config=config)
     assert code == 0, errors
-    found = json.loads(printed)["invoices"]
+    found = json.loads(printed)["sink:invoices"]
     assert (found["matched"], found["others"], found["failed"], len(found["examples"])) == (2, 2, 0, 2)
 
     code, printed, errors = run("rules", "test", "--where", "automatic != null", config=config)
@@ -69,7 +70,7 @@ def test_sink_gets_the_events_that_fulfil_its_condition(config: Path, tmp_path: 
 
     code, printed, errors = run("replay", "--all", "--sink", "invoices", config=config)
     assert code == 0, errors
-    assert printed == "2 events went to invoices\n2 events do not fulfil the condition (`where`) of invoices\n"
+    assert printed == "2 events went to invoices\n2 events are not for invoices (`where`, `quarantined`)\n"
 
 
 def test_wrong_condition_is_reported_with_its_place(
@@ -82,3 +83,37 @@ def test_wrong_condition_is_reported_with_its_place(
     code, _, errors = run("drain", config=wrong)
     assert code == 2
     assert "sinks[1].where: line 1, column 8: Syntax error" in errors
+
+
+def test_message_in_quarantine_waits_until_it_is_handed_on(config: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(config.read_text())
+    values["rules"] = [
+        {"name": "label", "when": "documents.exists(d, d.kind == 'invoice')", "labels": ["invoice"]},
+        {"name": "hold", "when": "'invoice' in labels", "quarantine": True},
+    ]
+    values["sinks"].append({"type": "jsonl", "name": "held", "path": str(tmp_path / "held"), "quarantined": "only"})
+    config.write_text(yaml.safe_dump(values))
+    code, _, errors = run("drain", config=config)
+    assert code == 0, errors
+    assert len(read_events(tmp_path / "all.jsonl")) == 2
+    held = [event["data"] for event in read_events(tmp_path / "held")]
+    assert [(data["labels"], data["quarantine"]) for data in held] == [(["invoice"], {"rule": "hold"})] * 2
+
+    code, printed, errors = run("rules", "test", "--json", config=config)
+    assert code == 0, errors
+    found = {name: each["matched"] for name, each in json.loads(printed).items()}
+    assert found == {"rule:label": 2, "rule:hold": 2, "sink:invoices": 0, "sink:held": 2}
+
+    code, printed, errors = run("replay", "--all", "--sink", "all", "--quarantined", config=config)
+    assert code == 0, errors
+    assert printed == "2 events went to all\n2 events are not for all (`where`, `quarantined`)\n"
+    assert len(read_events(tmp_path / "all.jsonl")) == 4
+
+
+def test_wrong_rule_is_reported_with_its_place(config: Path) -> None:
+    values = yaml.safe_load(config.read_text())
+    values["rules"] = [{"name": "x", "when": "size(attachments) > 'x'", "labels": ["x"]}]
+    config.write_text(yaml.safe_dump(values))
+    code, _, errors = run("rules", "test", config=config)
+    assert code == 2
+    assert "rules[0].when: line 1, column 19" in errors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -12,6 +12,7 @@ from ingest.domain.events import Event, event_of
 from ingest.errors import SinkUnavailableError
 from ingest.expressions import Expression
 from ingest.ports.sink import Outcome, Verdict
+from ingest.usecases.process.rules import Rule
 from tests.support.habits import HABITS
 from tests.support.processing import process
 
@@ -79,6 +80,48 @@ def test_event_that_leaves_attachments_out_is_delivered() -> None:
     many = manifest.model_copy(update={"attachments": manifest.attachments * 40, "attachments_total": 40})
     sink = Recording()
     FilteredSink(sink, Expression(INVOICES)).deliver([event_of(many, NOW)])
+    assert len(sink.got) == 1
+
+
+def quarantined(name: str) -> Event:
+    raw = next(habit.raw for habit in HABITS if habit.name == name)
+    return event_of(process(raw, rules=[Rule("hold", Expression("true"), quarantine=True)]).manifest, NOW)
+
+
+@pytest.mark.parametrize(
+    ("option", "where", "got"),
+    [
+        ("skip", None, ["free"]),
+        ("include", None, ["free", "held"]),
+        ("only", None, ["held"]),
+        ("skip", "true", ["free"]),
+        ("include", "quarantine != null && quarantine.rule == 'hold'", ["held"]),
+        ("only", "false", []),
+        ("skip", "envelope.return_path == 'x'", ["free"]),
+    ],
+)
+def test_quarantined_messages_go_to_sinks_that_ask_for_them(
+    option: Literal["skip", "include", "only"], where: str | None, got: list[str]
+) -> None:
+    events = {"free": event("plain-pdf"), "held": quarantined("zip")}
+    sink = Recording()
+    FilteredSink(sink, Expression(where) if where else None, option).deliver(list(events.values()))
+    assert sink.got == [events[name] for name in got]
+
+
+def test_event_that_leaves_attachments_out_stays_in_quarantine() -> None:
+    raw = next(habit.raw for habit in HABITS if habit.name == "plain-pdf")
+    manifest = process(raw, rules=[Rule("hold", Expression("true"), quarantine=True)]).manifest
+    many = manifest.model_copy(update={"attachments": manifest.attachments * 40, "attachments_total": 40})
+    sink = Recording()
+    FilteredSink(sink, Expression(INVOICES)).deliver([event_of(many, NOW)])
+    assert sink.got == []
+
+
+def test_words_of_a_mail_do_not_quarantine_it() -> None:
+    subject = b'Subject: "quarantine":{"rule":"hold"}\r\n\r\nText'
+    sink = Recording()
+    FilteredSink(sink).deliver([event_of(process(subject).manifest, NOW)])
     assert len(sink.got) == 1
 
 

@@ -152,6 +152,7 @@ def _chapters() -> Iterator[str]:
     for login in (mailbox.PasswordAuth, mailbox.OAuth2Auth):
         title = f"mailboxes[].auth: {', '.join(_types(login))}"
         yield from _chapter(title, login.__doc__, login, "mailboxes[].auth.")
+    yield from _chapter("rules", sections.RuleSection.__doc__, sections.RuleSection, "rules[].")
     for name in ("parse", "scan", "workers", "metrics", "log", "tracing"):
         annotation = _section(get_type_hints(Config, include_extras=True)[name])
         assert annotation is not None
@@ -194,7 +195,7 @@ def kind(section: type[BaseModel], name: str) -> str:
     if get_origin(bare) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(bare))
     if get_origin(bare) is list:
-        return "list of sections"
+        return "list of texts" if _bare(get_args(bare)[0]) is str else "list of sections"
     if isinstance(bare, type) and issubclass(bare, Enum):
         return ", ".join(f"`{member.value}`" for member in bare)
     return {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}[bare] + _range(extra)

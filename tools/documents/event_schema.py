@@ -6,6 +6,7 @@ Additional fields are allowed, because minor versions add them; what this versio
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,13 +31,15 @@ _OBJECT: Schema = {"$ref": "#/$defs/ObjectRef"}
 _TEXT: Schema = {"type": "string"}
 _NULL: Schema = {"type": "null"}
 _KEY: Schema = {"pattern": "^[0-9a-f]{32}$"}
+# Of any minor version.
+_SCHEMA = rf"^{re.escape(SCHEMA.rpartition('.')[0])}(\.[0-9]+)?$"
 # Constraints that the models do not express.
 _ENVELOPE: dict[str, Schema] = {
     "id": _KEY,
     "subject": _KEY,
     "source": {"pattern": "^/mailboxes/[a-z0-9][a-z0-9._-]{0,63}$"},
 }
-_MANIFEST: dict[str, Schema] = {"schema": {"const": SCHEMA}, "message_key": _KEY}
+_MANIFEST: dict[str, Schema] = {"schema": {"pattern": _SCHEMA}, "message_key": _KEY}
 _TRACEPARENT: Schema = {
     "description": "CloudEvents' distributed tracing extension (W3C Trace Context); only if tracing is enabled",
     "type": "string",

@@ -1,10 +1,10 @@
-"""A sink that gets only the events which fulfil its condition (`where`)."""
+"""A sink that gets only the events it asks for: by a condition (`where`), and by whether they are quarantined."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from structlog import get_logger
 
@@ -12,7 +12,7 @@ from ingest.domain.events import EventType
 from ingest.ports.sink import Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ingest.domain.events import Event
     from ingest.expressions import Expression
@@ -20,23 +20,28 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
+# No text has these bytes: quotes are escaped there.
+_QUARANTINED = b'"quarantine":{'
 _SKIPPED = Outcome(Verdict.SKIPPED)
 _KINDS = {kind.value: kind.name.lower() for kind in EventType}
 
 
 @dataclass
 class FilteredSink:
-    """Hands on what fulfils a condition, and skips the rest.
+    """Hands on what it is to, and skips the rest.
 
     An event is handed on as well if the condition cannot be evaluated, or if it does not hold for an event that lacks
     parts of its manifest: it may hold for the whole.
 
     Attributes:
+        where: the condition that an event has to fulfil.
+        quarantined: whether events of messages in quarantine are skipped, handed on too, or handed on alone.
         name: that of the sink.
     """
 
     sink: Sink
-    where: Expression
+    where: Expression | None = None
+    quarantined: Literal["skip", "include", "only"] = "skip"
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +58,12 @@ class FilteredSink:
         outcomes = iter(self.sink.deliver(handed_on) if handed_on else ())
         return [next(outcomes) if wants else _SKIPPED for wants in wanted]
 
+    def matches(self, manifest: Mapping[str, Any], event: str) -> bool | None:
+        """Return whether the sink asks for a message; arguments and result as for `Expression.matches`."""
+        if not self._takes(manifest):
+            return False
+        return True if self.where is None else self.where.matches(manifest, event)
+
     def check(self) -> None:
         """Test the sink without delivering an event.
 
@@ -66,8 +77,18 @@ class FilteredSink:
         self.sink.close()
 
     def _wants(self, event: Event) -> bool:
+        """Return whether the sink gets an event; only a condition, or a quarantine, makes it necessary to read it."""
+        if self.where is None and _QUARANTINED not in event.body:
+            return self.quarantined != "only"
         manifest = json.loads(event.body)["data"]
-        matches = self.where.matches(manifest, _KINDS.get(event.type, ""))
+        matches = self.matches(manifest, _KINDS.get(event.type, ""))
         if matches is None:
             log.warning("sink.where_failed", sink=self.name, event_id=event.id)
-        return matches is not False or manifest["attachments_truncated"]
+        if matches is False and manifest["attachments_truncated"]:
+            return self._takes(manifest)
+        return matches is not False
+
+    def _takes(self, manifest: Mapping[str, Any]) -> bool:
+        if manifest.get("quarantine") is None:
+            return self.quarantined != "only"
+        return self.quarantined != "skip"

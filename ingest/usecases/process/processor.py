@@ -29,6 +29,7 @@ from ingest.usecases.process.assembly import PartAssembler
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.containers import Containers
 from ingest.usecases.process.documents import group_documents
+from ingest.usecases.process.rules import with_rules
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
 from ingest.usecases.tombstones import is_tombstone
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ingest.mime.events import MessageEnded, MimeEvent
     from ingest.mime.fields import Fields
     from ingest.ports.store import Store
+    from ingest.usecases.process.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Processor:
         limits: of the MIME parser.
         containers: limits on what is extracted from attachments.
         invoice_fields: whether manifests have the fields of e-invoices.
+        rules: label messages and put them in quarantine, in this order.
         handover: has the raw mail that was fetched in this process just now.
     """
 
@@ -69,6 +72,7 @@ class Processor:
     limits: MimeLimits = field(default_factory=MimeLimits)
     containers: ContainerLimits = field(default_factory=ContainerLimits)
     invoice_fields: bool = True
+    rules: Sequence[Rule] = ()
     handover: HandOver = field(default_factory=HandOver)
 
     def process(self, message: OpenMessage, confirm: Callable[[], None] = lambda: None) -> Manifest:
@@ -85,6 +89,7 @@ class Processor:
             GuardError: no process can be started to read an attachment.
         """
         manifest = self._oversize(message) if message.kind == "oversize" else self._whole(message)
+        manifest = with_rules(manifest, self.rules)
         confirm()
         self._write(manifest)
         for code in manifest.parse.defects:

@@ -105,6 +105,14 @@ class ProcessStage:
             self._retry_or_fail(claim, message, MessageError("unexpected error"), span)
         else:
             self.metrics.count("messages_total", "processed")
+            if manifest.quarantine is not None:
+                self.metrics.count("messages_total", "quarantined")
+                log.warning(
+                    "message.quarantined",
+                    mailbox=message.mailbox,
+                    message=message.key,
+                    rule=manifest.quarantine.rule,
+                )
             self._log_done(message, len(manifest.attachments), manifest.parse.defects, span)
             self.wakeups.send(Queue.RELAY)
 

@@ -7,9 +7,12 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from ingest.adapters.sinks.filtered import FilteredSink
 from ingest.adapters.stores.memory import MemoryStore
-from ingest.admin.rules import try_rules
+from ingest.admin.rules import Condition, try_rules
 from ingest.expressions import Expression
+from ingest.testing.sink import MemorySink
+from ingest.usecases.process.rules import Rule
 from tests.support.habits import HABITS
 from tests.support.processing import process
 
@@ -41,7 +44,7 @@ def test_messages_are_counted_by_what_each_condition_says() -> None:
     store, manifests = stored("plain-pdf", "xml-invoice", "purged", "hybrid-pdf", "zip")
     seen: list[int] = []
     with ThreadPoolExecutor(2) as workers:
-        results = try_rules(store, manifests, RULES, workers, seen.append)
+        results = try_rules(store, manifests, [], RULES, workers, listen=seen.append)
     invoices, undecided = results["invoices"], results["undecided"]
     assert (invoices.matched, invoices.others, invoices.failed) == (2, 2, 0)
     assert invoices.examples == [f"{3:032x}", f"{1:032x}"], "the newest first"
@@ -53,12 +56,37 @@ def test_manifest_that_is_gone_does_not_count() -> None:
     store, manifests = stored("xml-invoice", "xml-invoice")
     store.delete(manifests[0].key)
     with ThreadPoolExecutor(2) as workers:
-        assert try_rules(store, manifests, RULES, workers)["invoices"].matched == 1
+        assert try_rules(store, manifests, [], RULES, workers)["invoices"].matched == 1
 
 
 def test_many_manifests_are_read_in_batches() -> None:
     store, manifests = stored(*["xml-invoice"] * 3)
     with ThreadPoolExecutor(2) as workers:
-        results = try_rules(store, manifests * 30, RULES, workers)
+        results = try_rules(store, manifests * 30, [], RULES, workers)
     assert results["invoices"].matched == 90
     assert len(results["invoices"].examples) == 5
+
+
+def test_conditions_see_what_the_rules_would_do_now() -> None:
+    store, manifests = stored("plain-pdf", "xml-invoice", "hybrid-pdf", "zip")
+    rules = [
+        Rule("invoices", RULES["invoices"], labels=("invoice",)),
+        Rule("hold", Expression("'invoice' in labels && attachments.size() > 1"), quarantine=True),
+        Rule("undecided", RULES["undecided"], labels=("odd",)),
+    ]
+    conditions: dict[str, Condition] = {
+        "sink:labelled": Expression("'invoice' in labels"),
+        "sink:others": FilteredSink(MemorySink("others"), None, "skip"),
+        "sink:held": FilteredSink(MemorySink("held"), None, "only"),
+    }
+    with ThreadPoolExecutor(2) as workers:
+        results = try_rules(store, manifests, rules, conditions, workers)
+    counts = {name: (each.matched, each.others, each.failed) for name, each in results.items()}
+    assert counts == {
+        "rule:invoices": (2, 2, 0),
+        "rule:hold": (1, 3, 0),
+        "rule:undecided": (0, 0, 4),
+        "sink:labelled": (2, 2, 0),
+        "sink:others": (3, 1, 0),
+        "sink:held": (1, 3, 0),
+    }
