@@ -19,7 +19,7 @@ from ingest.usecases.poll.poller import require_unique_ids
 from ingest.usecases.store_probe import write_probe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Credentials, Mailbox
@@ -39,14 +39,28 @@ PARALLEL_PARTS = 8
 CONNECT_SECONDS = 8.0
 
 
+# What a process works with, besides the ledger. A pod has the secrets and the network access for this alone.
+PARTS_OF_ROLES: Mapping[str, frozenset[str]] = {
+    "poller": frozenset({"store", "mailbox"}),
+    "processor": frozenset({"store", "scan"}),
+    "relay": frozenset({"store", "sink"}),
+    "scheduler": frozenset(),
+    "exporter": frozenset(),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of trying one part. `detail` tells the person at the terminal what is wrong and what to do."""
+    """The result of trying one part. `detail` tells the person at the terminal what is wrong and what to do.
+
+    A part that is not `visible` was not tried, because this process has no access to it; it counts as `ok`.
+    """
 
     part: str
     name: str
     ok: bool
     detail: str
+    visible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +88,26 @@ class Check:
     credentials: Callable[[str], Credentials]
     events: EventLog
 
-    def run(self, mailboxes: Iterable[Mailbox]) -> CheckReport:
+    def run(self, mailboxes: Iterable[Mailbox], seen: Collection[str] | None = None) -> CheckReport:
         """Try the ledger, the store, the sinks, the virus scanner, and the given mailboxes, side by side.
 
         Of the mailboxes 8 at a time. Findings have the order of this list, whatever takes longest.
+
+        Args:
+            mailboxes: those to try.
+            seen: the parts that this process has access to, of `PARTS_OF_ROLES`; None: all.
         """
+        attempt = partial(_try, seen)
         parts: list[Callable[[], Finding]] = [
             self._ledger,
-            partial(_try, "store", self.store.bucket, self._store),
-            *(partial(_try, "sink", sink.name, partial(self._sink, sink)) for sink in self.sinks),
+            partial(attempt, "store", self.store.bucket, self._store),
+            *(partial(attempt, "sink", sink.name, partial(self._sink, sink)) for sink in self.sinks),
         ]
         if self.scanner is not None:
-            parts.append(partial(_try, "scan", "", partial(self._scanner, self.scanner)))
+            parts.append(partial(attempt, "scan", "", partial(self._scanner, self.scanner)))
         with ThreadPoolExecutor(PARALLEL_PARTS) as pool, ThreadPoolExecutor(PARALLEL_MAILBOXES) as mailbox_pool:
             of_parts = pool.map(lambda part: part(), parts)  # all begin here
-            of_mailboxes = mailbox_pool.map(self._mailbox, mailboxes)
+            of_mailboxes = mailbox_pool.map(partial(self._mailbox, seen), mailboxes)
             return CheckReport([*of_parts, *of_mailboxes])
 
     def _ledger(self) -> Finding:
@@ -121,10 +140,10 @@ class Check:
         since = datetime.fromtimestamp(status.failing_since, UTC).strftime("%Y-%m-%d %H:%M UTC")
         return f"reachable; warning: it {status.words} when events were delivered, since {since}"
 
-    def _mailbox(self, mailbox: Mailbox) -> Finding:
+    def _mailbox(self, seen: Collection[str] | None, mailbox: Mailbox) -> Finding:
         if not mailbox.enabled:
             return Finding("mailbox", mailbox.id, ok=True, detail="disabled in the configuration, not tried")
-        return _try("mailbox", mailbox.id, partial(self._log_in, mailbox))
+        return _try(seen, "mailbox", mailbox.id, partial(self._log_in, mailbox))
 
     def _log_in(self, mailbox: Mailbox) -> str:
         connect = min(mailbox.deadlines.connect, CONNECT_SECONDS)
@@ -174,7 +193,10 @@ def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:
         yield "warning: password and mail are sent unencrypted (`tls: none`)"
 
 
-def _try(part: str, name: str, attempt: Callable[[], str]) -> Finding:
+def _try(seen: Collection[str] | None, part: str, name: str, attempt: Callable[[], str]) -> Finding:
+    if seen is not None and part not in seen:
+        where = " or ".join(role for role, parts in PARTS_OF_ROLES.items() if part in parts)
+        return Finding(part, name, ok=True, detail=f"not visible from here; check it in a {where}", visible=False)
     try:
         return Finding(part, name, ok=True, detail=attempt())
     except MailhaulError as error:

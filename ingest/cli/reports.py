@@ -6,8 +6,11 @@ more than they print.
 
 from __future__ import annotations
 
+import re
 import textwrap
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,7 +20,7 @@ from ingest.cli.common import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ingest.admin.check import CheckReport
+    from ingest.admin.check import CheckReport, Finding
     from ingest.admin.drain import DrainedMailbox, DrainReport
     from ingest.ports.troubled import TroubledMessage
     from ingest.usecases.poll.report import PollReport
@@ -29,6 +32,12 @@ _COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "delete
 _DIM = "bright_black"
 # Details are wrapped to this many columns at the least.
 _NARROWEST = 20
+# Findings of one kind that are printed one by one, and names that stand for many.
+_SINGLE, _EXAMPLES = 20, 3
+_NUMBERS = re.compile(r"[0-9][0-9.,:]*")
+_GOOD = partial(typer.style, "✓ ", fg="green")
+_BAD = partial(typer.style, "✗ ", fg="red", bold=True)
+_NOT_VISIBLE = partial(typer.style, "- ", fg=_DIM)
 TROUBLES = {
     "ends_session": "ends the session",
     "larger_than_listed": "larger than listed",
@@ -108,24 +117,59 @@ def check_data(report: CheckReport) -> dict[str, Any]:
 def check_lines(report: CheckReport, width: int | None = None) -> Iterator[str]:
     """Yield a line per finding, its detail on the next line, and a summary.
 
+    Of more than 20 findings of one kind, those that say the same are one line.
+
     Args:
         report: the findings.
         width: columns of the terminal, to which details are wrapped; None to leave them on one line.
     """
     parts = max((len(finding.part) for finding in report.findings), default=0)
     indent = " " * (parts + 3)
-    for finding in report.findings:
-        mark = typer.style("✓ ", fg="green") if finding.ok else typer.style("✗ ", fg="red", bold=True)
-        yield mark + finding.part.ljust(parts + 1) + typer.style(printable(finding.name), bold=True)
+    for finding in _summed(report.findings):
+        mark = _NOT_VISIBLE if not finding.visible else _GOOD if finding.ok else _BAD
+        yield mark() + finding.part.ljust(parts + 1) + typer.style(printable(finding.name), bold=True)
         detail = printable(finding.detail)
         lines = textwrap.wrap(detail, max(_NARROWEST, width - len(indent))) if width else [detail]
         yield from (indent + typer.style(line, fg=_DIM if finding.ok else None) for line in lines if line)
+    yield _verdict(report)
+
+
+def _verdict(report: CheckReport) -> str:
     bad = sum(not finding.ok for finding in report.findings)
-    yield (
-        typer.style(f"{bad} of {len(report.findings)} parts do not work", fg="red", bold=True)
-        if bad
-        else "all is well"
-    )
+    hidden = sum(not finding.visible for finding in report.findings)
+    rest = f"; {hidden:,} are not visible from here" if hidden else ""
+    if bad:
+        return typer.style(f"{bad:,} of {len(report.findings):,} parts do not work{rest}", fg="red", bold=True)
+    return f"all is well{rest}"
+
+
+def _summed(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield the findings; of a part with many, one for those that differ in numbers only, failures first."""
+    for _, of_part in groupby(findings, key=lambda finding: finding.part):
+        found = list(of_part)
+        if len(found) <= _SINGLE:
+            yield from found
+            continue
+        groups: dict[tuple[bool, bool, str], list[Finding]] = {}
+        for finding in found:
+            alike = (finding.ok, finding.visible, _NUMBERS.sub("#", finding.detail))
+            groups.setdefault(alike, []).append(finding)
+        ordered = sorted(groups.values(), key=lambda group: group[0].ok)
+        yield from map(_sum, ordered[:_SINGLE])
+        if rest := [finding for group in ordered[_SINGLE:] for finding in group]:
+            bad = sum(not finding.ok for finding in rest)
+            detail = f"{bad:,} of them do not work; `--json` lists each"
+            yield replace(rest[0], name=f"{len(rest):,} more", ok=not bad, detail=detail)
+
+
+def _sum(group: Sequence[Finding]) -> Finding:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    names = ", ".join(finding.name for finding in group[:_EXAMPLES])
+    more = ", …" if len(group) > _EXAMPLES else ""
+    detail = first.detail if first.detail == group[-1].detail else f"{first.name}: {first.detail}"
+    return replace(first, name=f"{len(group):,}: {names}{more}", detail=detail)
 
 
 def poll_data(outcome: PollOutcome) -> dict[str, Any]:

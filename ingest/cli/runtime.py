@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ingest import logs
-from ingest.admin.check import require_usable
+from ingest.admin.check import PARTS_OF_ROLES, require_usable
 from ingest.cli.stopping import Stopping
 from ingest.config import ConfigSource
 from ingest.errors import require_configured
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ingest.admin.check import CheckReport
     from ingest.admin.drain import DrainReport
     from ingest.wiring.runtime import Runtime
+
+# The process that a container runs: a key of `PARTS_OF_ROLES`.
+ROLE = "MAILHAUL_ROLE"
 
 
 @contextmanager
@@ -60,10 +63,16 @@ def drain(config: Path | None) -> tuple[DrainReport, bool]:
 def check(config: Path | None, only: Sequence[str]) -> CheckReport:
     """Check each part, and the named mailboxes, or all mailboxes where none is named.
 
+    In a pod of the chart, which names its role in `MAILHAUL_ROLE`, only what this role works with; named mailboxes in
+    any case.
+
     Raises:
         ConfigError: a named mailbox is not configured.
     """
     with open_runtime(config) as runtime:
         mailboxes = runtime.mailboxes()
         require_configured("mailbox", only, mailboxes)
-        return runtime.check.run([mailboxes[name] for name in only or mailboxes])
+        seen = PARTS_OF_ROLES.get(os.environ.get(ROLE, ""))
+        if seen is not None and only:
+            seen |= {"mailbox"}
+        return runtime.check.run([mailboxes[name] for name in only or mailboxes], seen)

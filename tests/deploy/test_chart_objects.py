@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.admin.check import PARTS_OF_ROLES
 from tests.support.chart import KUBERNETES, PROCESSES, pod_specs, render, validate, values
 from tests.support.chart_values import COMBINATIONS
 
@@ -80,6 +81,12 @@ def test_no_process_names_a_user_so_that_openshift_may_choose_one(process: str) 
     contexts = [rendered.pod(process)["securityContext"], rendered.container(process)["securityContext"]]
     for context in contexts:
         assert not {"runAsUser", "runAsGroup", "fsGroup"} & context.keys()
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_process_knows_its_role(process: str) -> None:
+    assert {"name": "MAILHAUL_ROLE", "value": process} in _rendered("small").container(process)["env"]
+    assert process in PARTS_OF_ROLES
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)

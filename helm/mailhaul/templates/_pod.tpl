@@ -152,6 +152,8 @@ spec:
       args: {{ concat $command (list "--config" "/etc/mailhaul") | toJson }}
       env:
         {{- include "mailhaul.env" $pod | nindent 8 }}
+        # `mailhaul check` in this pod tries what this process has access to.
+        - {name: MAILHAUL_ROLE, value: {{ $process }}}
         {{- if eq $process "processor" }}
         - {name: PROMETHEUS_MULTIPROC_DIR, value: /run/mailhaul/metrics}
         {{- end }}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from ingest.admin.check import Check, Finding, require_usable
+from ingest.admin.check import PARTS_OF_ROLES, Check, Finding, require_usable
 from ingest.domain.mailbox import Deletion, Mailbox, Server
 from ingest.errors import LedgerUnavailableError, MaildropAuthError, StartError, StoreRefusedError
 from ingest.ports.ledger import LedgerProblem, Severity
@@ -22,12 +22,12 @@ from tests.support.clock import Clock
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from ingest.ports.scanner import Scanner
 
 
-def check(b: Bench, scanner: Scanner | None = None) -> dict[str, Finding]:
+def check(b: Bench, scanner: Scanner | None = None, seen: Collection[str] | None = None) -> dict[str, Finding]:
     """Return the findings by part, those of mailboxes by id."""
     tried = Check(
         ledger=b.ledger,
@@ -39,7 +39,7 @@ def check(b: Bench, scanner: Scanner | None = None) -> dict[str, Finding]:
         credentials=b.poller.credentials,
         events=b.events,
     )
-    report = tried.run(b.mailboxes.values())
+    report = tried.run(b.mailboxes.values(), seen)
     assert report.ok == all(finding.ok for finding in report.findings)
     return {finding.name if finding.part == "mailbox" else finding.part: finding for finding in report.findings}
 
@@ -87,6 +87,29 @@ def test_ledger_that_does_not_answer_is_reported_and_the_sinks_are_tried(monkeyp
         findings = check(b)
         assert (findings["ledger"].ok, findings["ledger"].detail) == (False, "nobody answers")
         assert (findings["sink"].ok, findings["sink"].detail) == (True, "reachable")
+
+
+@pytest.mark.parametrize(
+    ("role", "tried"),
+    [
+        ("poller", {"ledger", "store", "a"}),
+        ("processor", {"ledger", "store", "scan"}),
+        ("relay", {"ledger", "store", "sink"}),
+        ("scheduler", {"ledger"}),
+        ("exporter", {"ledger"}),
+    ],
+)
+def test_role_tries_what_it_has_access_to_and_nothing_else(role: str, tried: set[str]) -> None:
+    with bench() as b:
+        b.sinks["main"].unavailable = True
+        b.maildrops["a"].error = MaildropAuthError("The secret is not mounted here.")
+        findings = check(b, MemoryScanner(), PARTS_OF_ROLES[role])
+        assert {name for name, finding in findings.items() if finding.visible} == tried
+        hidden = [finding for finding in findings.values() if not finding.visible]
+        assert all(finding.ok for finding in hidden)
+        if role == "scheduler":
+            assert findings["sink"].detail == "not visible from here; check it in a relay"
+            assert findings["store"].detail.endswith("in a poller or processor or relay")
 
 
 def test_messages_that_are_skipped_are_reported() -> None:

@@ -130,6 +130,50 @@ def test_details_of_findings_are_wrapped_below_their_part_on_a_terminal_only() -
     assert all(line.startswith(" " * 8) for line in wrapped[1:-1])
 
 
+def test_many_findings_that_say_the_same_are_one_line() -> None:
+    works = [
+        Finding("mailbox", f"m{number}", ok=True, detail=f"logged in; {number} messages, {number:,} bytes")
+        for number in range(4_990)
+    ]
+    fails = [Finding("mailbox", f"x{number}", ok=False, detail="wrong password") for number in range(10)]
+    report = CheckReport([Finding("store", "s", ok=True, detail="fine"), *works, *fails])
+    lines = list(reports.check_lines(report))
+    assert len(lines) == 7
+    assert "4,990: m0, m1, m2, …" in lines[4]
+    assert "m0: logged in; 0 messages" in lines[5]
+    # What does not work comes first.
+    assert "10: x0, x1, x2, …" in lines[2]
+    assert "wrong password" in lines[3]
+    assert "10 of 5,001 parts do not work" in lines[6]
+
+
+def test_many_findings_that_all_differ_are_cut() -> None:
+    words = [f"{chr(97 + number % 26)}{chr(97 + number // 26)} failed" for number in range(60)]
+    report = CheckReport([Finding("mailbox", word[:2], ok=False, detail=word) for word in words])
+    lines = list(reports.check_lines(report))
+    assert len(lines) == 2 * 21 + 1
+    assert "40 more" in lines[-3]
+    assert "`--json` lists each" in lines[-2]
+
+
+def test_few_findings_are_printed_one_by_one() -> None:
+    report = CheckReport([Finding("mailbox", f"m{number}", ok=True, detail="logged in") for number in range(20)])
+    assert len(list(reports.check_lines(report))) == 2 * 20 + 1
+
+
+def test_what_is_not_visible_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = [
+        Finding("mailbox", f"m{n}", ok=True, detail="not visible from here", visible=False) for n in range(5_000)
+    ]
+    report = CheckReport([Finding("store", "s", ok=True, detail="fine"), *hidden])
+    monkeypatch.setattr(runtime, "check", lambda _config, _only: report)
+    code, output, _ = run("check")
+    assert code == 0
+    assert "✗" not in output
+    assert len(output.splitlines()) == 5
+    assert "all is well; 5,000 are not visible from here" in output
+
+
 def test_counts_of_a_drain_stand_in_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         DrainedMailbox("invoices", "success", PollReport(listed=12_345, new=7, stored=7)),
