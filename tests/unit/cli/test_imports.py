@@ -93,7 +93,7 @@ def test_health_imports_neither_models_nor_a_client(tmp_path: Path) -> None:
     assert ours == {
         "ingest.cli.health",
         "ingest.config",
-        *(f"ingest.config.{name}" for name in ("document", "environment", "metrics_address")),
+        *(f"ingest.config.{name}" for name in ("document", "environment", "loaders", "metrics_address")),
     }
     assert not of(modules, *_UNUSED, *_HEAVY, "pydantic", "redis", "structlog", "typer", "http", "email", "ssl")
 
