@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ingest.admin.pipeline import in_threads, wait_for_others
 from ingest.errors import MaildropError
-from ingest.ports.maildrop import Terms
 from ingest.usecases.poll.report import PollReport
 
 if TYPE_CHECKING:
@@ -59,10 +58,8 @@ class DrainReport:
     @property
     def totals(self) -> PollReport:
         """The sums over all mailboxes."""
-        total = sum((row.report for row in self.mailboxes), PollReport())
-        current = ("listed", "backlog_messages", "backlog_bytes")
-        sums = {name: sum(getattr(row.report, name) for row in self.mailboxes) for name in current}
-        return replace(total, terms=Terms(), **sums)
+        summed = (*PollReport().counts(), "listed", "backlog_messages", "backlog_bytes")
+        return PollReport(**{name: sum(getattr(row.report, name) for row in self.mailboxes) for name in summed})
 
     @property
     def ok(self) -> bool:
@@ -123,7 +120,7 @@ class Drain:
                 deferred.add(outcome.mailbox)
                 return
             before = outcomes.get(outcome.mailbox)
-            outcomes[outcome.mailbox] = replace(outcome, report=before.report + outcome.report) if before else outcome
+            outcomes[outcome.mailbox] = replace(outcome, report=before.report.then(outcome.report)) if before else outcome
             if not self._goes_on(outcome):
                 finished.add(outcome.mailbox)
 

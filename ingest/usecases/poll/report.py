@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ingest.ports.maildrop import Terms
 
@@ -72,7 +72,23 @@ class PollReport(PollCounts):
     logged_in: bool = False
     error: MailhaulError | None = None
 
-    def __add__(self, later: PollReport) -> PollReport:
-        """Combine two polls of one mailbox: counts are summed, everything else is the later poll's."""
-        sums: dict[str, Any] = {name: count + getattr(later, name) for name, count in self.counts().items()}
+    def then(self, later: PollReport) -> PollReport:
+        """Combine with the next poll of the same mailbox.
+
+        What the first poll has left or failed to fetch is new again in the next one, and counts once. A poll that did
+        not get as far as a listing says nothing about the mailbox.
+        """
+        if not later.logged_in:
+            later = replace(
+                later,
+                listed=self.listed,
+                new=self.backlog_messages,
+                failed=self.failed,
+                backlog_messages=self.backlog_messages,
+                backlog_bytes=self.backlog_bytes,
+                terms=self.terms,
+            )
+        sums = {name: count + getattr(later, name) for name, count in self.counts().items()}
+        sums["new"] -= min(self.backlog_messages, later.new)
+        sums["failed"] = later.failed
         return replace(later, **sums)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.domain.mailbox import Limits
-from ingest.errors import LedgerUnavailableError
+from ingest.errors import LedgerUnavailableError, MaildropConnectError
 from ingest.ports.sink import Outcome, Verdict
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest.admin.drain import DrainReport
+    from ingest.domain.mailbox import Mailbox
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def test_mailbox_with_more_than_one_poll_may_fetch_is_emptied_and_reported_once(
     with bench(mailbox("a", limits=Limits(messages_per_poll=2))) as b:
         fill(b, 5)
         report = drain(b)
-        assert [(row.mailbox, row.report.stored) for row in report.mailboxes] == [("a", 5)]
+        assert [(row.mailbox, row.report.stored, row.report.new) for row in report.mailboxes] == [("a", 5, 5)]
         assert (report.processed, report.events, report.ok) == (5, {"main": 5}, True)
 
 
@@ -50,7 +51,36 @@ def test_mailbox_whose_sessions_break_is_polled_until_nothing_is_left() -> None:
     with bench() as b:
         fill(b, 12)
         b.maildrops["a"].session_ends_after = 2
-        assert drain(b).processed == 12
+        report = drain(b)
+        assert report.processed == 12
+        assert (report.totals.listed, report.totals.new, report.totals.stored) == (12, 12, 12)
+
+
+def test_server_that_goes_away_leaves_the_counts_of_what_was_found_and_done() -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        fill(b, 12)
+        fill(b, 3, "b")
+        b.maildrops["a"].session_ends_after = 5
+        connect = b.poller.connect
+
+        def connected(box: Mailbox, *arguments: object) -> object:
+            if box.id == "a" and b.maildrops["a"].sessions == 1:
+                raise MaildropConnectError("unreachable")
+            return connect(box, *arguments)  # type: ignore[arg-type]  # passed on as they came
+
+        object.__setattr__(b.poller, "connect", connected)
+        report = drain(b)
+        counts = [(row.report.listed, row.report.new, row.report.stored) for row in report.mailboxes]
+        assert counts == [(12, 12, 5), (3, 3, 3)]
+        assert (report.totals.listed, report.totals.new, report.totals.stored, report.ok) == (15, 15, 8, False)
+
+
+def test_message_that_fails_in_two_polls_is_one_failure() -> None:
+    with bench(mailbox("a", limits=Limits(messages_per_poll=2))) as b:
+        fill(b, 5)
+        b.maildrops["a"].refused = {b"u0"}
+        report = drain(b)
+        assert (report.totals.new, report.totals.stored, report.totals.failed) == (5, 4, 1)
 
 
 def test_mailbox_that_is_due_again_before_the_others_are_done_is_reported_as_of_its_first_poll() -> None:
