@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ingest.admin.pipeline import in_threads, wait_for_others
+from ingest.admin.progress import DrainProgress, DrainStage
 from ingest.errors import MaildropError
+from ingest.metrics import Metrics
 from ingest.usecases.poll.report import PollReport
 
 if TYPE_CHECKING:
@@ -80,16 +82,25 @@ class Drain:
     now: Callable[[], datetime]
     handover: HandOver
 
-    def run(self, schedule: Schedule, stop: Callable[[], bool]) -> DrainReport:
+    def run(self, schedule: Schedule, stop: Callable[[], bool], progress: DrainProgress | None = None) -> DrainReport:
         """Poll every mailbox until a poll brings nothing more, process all that is pending, deliver all events.
 
         Messages and sinks that have to wait for another try are tried by the next `drain`, or later.
+
+        Args:
+            schedule: what is configured.
+            stop: asked between messages.
+            progress: is kept up to date meanwhile.
         """
         started = time.monotonic()
+        progress = progress or DrainProgress(Metrics())
         self.ticker.tick(schedule)
         with self.handover.open(HANDOVER_BYTES):
-            outcomes = self._poll_all(schedule, stop)
+            progress.begin(DrainStage.FETCH, len(schedule.mailboxes))
+            outcomes = self._poll_all(schedule, stop, progress)
+            progress.begin(DrainStage.PROCESS, self.ledger.counts()["open"])
             processed = self.pipeline.process_all(stop)
+        progress.begin(DrainStage.DELIVER, sum(self.events.lag(sink).entries for sink in schedule.sinks))
         events = self.pipeline.deliver_all(schedule.sinks, stop)
         self.watermark.write_if_due(schedule.configured, schedule.sinks, self.now().timestamp())
         failed = Counter(failure.message.mailbox for failure in self.ledger.failed_messages())
@@ -103,7 +114,7 @@ class Drain:
             seconds=time.monotonic() - started,
         )
 
-    def _poll_all(self, schedule: Schedule, stop: Callable[[], bool]) -> list[PollOutcome]:
+    def _poll_all(self, schedule: Schedule, stop: Callable[[], bool], progress: DrainProgress) -> list[PollOutcome]:
         outcomes: dict[str, PollOutcome] = {}
         finished: set[str] = set()
         deferred: set[str] = set()
@@ -120,8 +131,11 @@ class Drain:
                 deferred.add(outcome.mailbox)
                 return
             before = outcomes.get(outcome.mailbox)
-            outcomes[outcome.mailbox] = replace(outcome, report=before.report.then(outcome.report)) if before else outcome
-            if not self._goes_on(outcome):
+            whole = replace(outcome, report=before.report.then(outcome.report)) if before else outcome
+            outcomes[outcome.mailbox] = whole
+            goes_on = self._goes_on(outcome)
+            progress.polled(outcome.mailbox, whole.report.registered, is_last=not goes_on)
+            if not goes_on:
                 finished.add(outcome.mailbox)
 
         def work() -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from ingest import logs
 from ingest.admin.check import PARTS_OF_ROLES, require_usable
+from ingest.admin.progress import DrainProgress
+from ingest.cli.progress import shown
 from ingest.cli.stopping import Stopping
 from ingest.config import ConfigSource
 from ingest.errors import require_configured
@@ -56,7 +58,10 @@ def drain(config: Path | None) -> tuple[DrainReport, bool]:
     """
     with Stopping() as stopping, open_runtime(config) as runtime:
         require_usable(runtime.ledger)
-        report = runtime.drain.run(runtime.schedule(), lambda: stopping.asked)
+        progress = DrainProgress(runtime.metrics)
+        runtime.listed = progress.listed
+        with shown(progress.state):
+            report = runtime.drain.run(runtime.schedule(), lambda: stopping.asked, progress)
         return report, stopping.asked
 
 

@@ -81,6 +81,7 @@ class Runtime:
         poll_threads: how many mailboxes this process polls at once, to be shared by their servers; None: not limited.
         poll_share: share of the ledger's memory at which polling stops.
         open_tracer: called once, when the first span is about to begin.
+        listed: called with each mailbox and how many messages a session will try to fetch from it.
         handover: hands raw mail from the poller to the processor, where `drain` runs both.
     """
 
@@ -112,6 +113,7 @@ class Runtime:
     poll_threads: int | None = None
     poll_share: float = POLL_SHARE
     handover: HandOver = field(default_factory=HandOver)
+    listed: Callable[[str, int], None] = lambda _mailbox, _messages: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _tracer: Tracer | None = None
 
@@ -165,7 +167,11 @@ class Runtime:
             metrics=self.metrics,
             uploads=self.uploads,
             now=self.now,
+            listed=self._announce,
         )
+
+    def _announce(self, mailbox: str, messages: int) -> None:
+        self.listed(mailbox, messages)
 
     @cached_property
     def poller(self) -> Poller:

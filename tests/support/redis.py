@@ -54,7 +54,7 @@ def tls_redis(folder: Path) -> Iterator[str]:
 
 
 class Watched:
-    """A primary, its replica, and a Sentinel that promotes the replica when it is told to or the primary is killed.
+    """A primary, its replica, and a Sentinel that promotes the replica on command or after the primary was killed.
 
     Args:
         folder: exists; everything lies in it.

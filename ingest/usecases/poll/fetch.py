@@ -51,6 +51,7 @@ class Fetcher:
     Attributes:
         uploads: runs the uploads; shared by all polls of a process.
         now: the wall clock, in UTC.
+        listed: called with each mailbox and how many messages a session will try to fetch from it.
     """
 
     archive: Archive
@@ -60,6 +61,7 @@ class Fetcher:
     metrics: Metrics
     uploads: Executor
     now: Callable[[], datetime]
+    listed: Callable[[str, int], None] = lambda _mailbox, _messages: None
 
     def fetch(self, session: Maildrop, poll: PollInput, progress: PollProgress) -> None:
         """Fetch and register new messages, up to the mailbox's limit of messages for one poll.
@@ -74,6 +76,7 @@ class Fetcher:
         """
         waiting = deque(progress.rows_to_fetch())
         progress.begin_fetch()
+        self.listed(poll.mailbox.id, len(waiting))
         first_seen = self.now()
         if waiting:
             about: Attributes = {"mailbox": poll.mailbox.id, "server": poll.mailbox.server.label}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.admin.progress import DrainProgress, DrainStage, DrainState
 from ingest.domain.mailbox import Limits
 from ingest.errors import LedgerUnavailableError, MaildropConnectError
 from ingest.ports.sink import Outcome, Verdict
@@ -45,6 +46,29 @@ def test_mailbox_with_more_than_one_poll_may_fetch_is_emptied_and_reported_once(
         report = drain(b)
         assert [(row.mailbox, row.report.stored, row.report.new) for row in report.mailboxes] == [("a", 5, 5)]
         assert (report.processed, report.events, report.ok) == (5, {"main": 5}, True)
+
+
+def test_progress_shows_each_stage_with_what_is_done_and_what_is_left() -> None:
+    with bench(mailbox("a", limits=Limits(messages_per_poll=2)), mailbox("b")) as b:
+        fill(b, 5)
+        fill(b, 1, "b")
+        progress = DrainProgress(b.metrics)
+        b.runtime.listed = progress.listed
+        seen: list[DrainState] = []
+        count = b.metrics.count
+
+        def counted(name: str, *labels: str, by: float = 1) -> None:
+            count(name, *labels, by=by)
+            if name == "messages_total":
+                seen.append(progress.state())
+
+        b.metrics.count = counted  # type: ignore[method-assign]  # on this one bench
+        b.drain.run(b.schedule(), never, progress)
+        last = {stage: next(state for state in reversed(seen) if state.stage is stage) for stage in DrainStage}
+        assert [(last[stage].done, last[stage].total) for stage in DrainStage] == [(6, 6)] * 3
+        assert any(state.done < state.total for state in seen if state.stage is DrainStage.FETCH)
+        assert (progress.state().mailboxes, progress.state().polled) == (2, 2)
+        assert progress.state().fetched_bytes == 5 * len(mail("0")) + len(mail("0"))
 
 
 def test_mailbox_whose_sessions_break_is_polled_until_nothing_is_left() -> None:
