@@ -33,7 +33,7 @@ MAILS = [mail(str(number), "text\r\n" * 50) for number in range(1, 7)]
 CULPRIT = 2
 EARLY = 5  # messages that a session hands out if it ends early
 REFUSED = range(3, 31)  # numbers of messages that a server refuses if it refuses many
-# Faults after which the server sends nothing, or too little, until the client gives up; each time costs a deadline.
+# Faults after which the server sends nothing, or too little; each costs the client a deadline.
 SILENT = {"stalls", "stalls inside", "does not end it", "drips"}
 IMPATIENT = replace(PATIENT, reply=LATER, idle=LATER)
 FAULTS = [
