@@ -14,6 +14,7 @@ from ingest.mime.text import clean, decode_header
 
 if TYPE_CHECKING:
     from ingest.domain.manifest import BodyKind, Role
+    from ingest.mime.events import Flow
 
 _NESTED = frozenset({"message/rfc822", "message/global"})
 _BODY_KINDS: dict[str, BodyKind] = {"text/plain": "text", "text/html": "html"}
@@ -72,6 +73,7 @@ class Entity(NamedTuple):
     body_kind: BodyKind | None
     location: str | None = None
     description: str | None = None
+    flow: Flow | None = None
 
     @property
     def is_multipart(self) -> bool:
@@ -239,7 +241,15 @@ def _read(fields: MimeFields, kind: Structured, container: str, defects: set[Def
         # A long URL is folded (RFC 2557 section 4.4.2), and unfolding leaves blanks in it.
         clean(location.decode("utf-8", "replace").replace(" ", ""))[:_TEXT] if location else None,
         clean(decode_header(description[: _TEXT * 8], set()))[:_TEXT] if description else None,
+        _flow(kind) if media_type == "text/plain" else None,
     )
+
+
+def _flow(kind: Structured) -> Flow | None:
+    """Return how the lines of a text are folded (RFC 3676 section 4)."""
+    if kind.parameters.get("format", "").strip().lower() != "flowed":
+        return None
+    return "delsp" if kind.parameters.get("delsp", "").strip().lower() == "yes" else "flowed"
 
 
 def _media_type(kind: Structured, container: str) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ingest.mime.fields import Fields
     from ingest.mime.headers import MessageHeader
 
+Flow = Literal["flowed", "delsp"]
+
 
 class PartBegun(NamedTuple):
     """The header of a leaf part has been read.
@@ -39,6 +41,7 @@ class PartBegun(NamedTuple):
         content_id: without angle brackets.
         location: Content-Location, a URL, as sent.
         description: Content-Description, decoded.
+        flow: `flowed` if its lines are folded (RFC 3676), `delsp` if their last blank is not part of the text.
     """
 
     path: str
@@ -51,6 +54,7 @@ class PartBegun(NamedTuple):
     content_id: str | None = None
     location: str | None = None
     description: str | None = None
+    flow: Flow | None = None
 
 
 class PartData(NamedTuple):

@@ -65,7 +65,7 @@ def begin_leaf(
         tally.defects |= defects
         return Leaf(None, decoder, inner, defects, tally)
     about = entity.media_type, entity.charset, entity.filename, entity.disposition, entity.content_id
-    more = entity.location, entity.description
+    more = entity.location, entity.description, entity.flow
     events.append(PartBegun(path, parent, _role(entity, tally), *about, *more))
     return Leaf(path, decoder, inner, defects, tally)
 
