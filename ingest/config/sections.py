@@ -114,6 +114,11 @@ class ParseSection(Section):
     """Maximum size of a message whose signatures are verified: hashing a few huge ones would delay all others."""
     invoice_fields: bool = True
     """Report number, dates, totals and parties of structured e-invoices in the manifest. Events never have them."""
+    plain_text: bool = True
+    """Store plain text for messages that have HTML only, and unfolded paragraphs for `format=flowed` text."""
+    safe_html: bool = False
+    """Store HTML that is safe to show: no scripts, nothing loaded from elsewhere, the mail's own images inside.
+    Off, as it is a second copy of each HTML text, which only those need who show mail."""
 
 
 class RuleSection(Section):

@@ -113,6 +113,8 @@ TOP = "top.eml"
 MANIFEST = "message.json"
 BODY_TEXT = "body.txt"
 BODY_HTML = "body.html"
+DERIVED_PLAIN = "derived/body.txt"
+DERIVED_SAFE_HTML = "derived/body.html"
 
 
 def attachment_name(part: str, safe_name: str) -> str:

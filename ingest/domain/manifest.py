@@ -17,6 +17,7 @@ SCHEMA = "mailhaul.message/1.1"
 DEFECTS = "Codes of what was odd about it and how it was read nevertheless; docs/defects.md lists them"
 
 BodyKind = Literal["text", "html"]
+DerivedKind = Literal["plain", "safe_html"]
 Role = Literal[
     "attachment",  # a file the sender attached
     "inline",  # shown inside a body, by Content-ID or disposition
@@ -93,6 +94,17 @@ class MailboxRef(Record):
     unique_id: str = Field(description="What UIDL answered, bytes above 126 as \\xNN; not an identity")
 
 
+class DerivedBody(Record):
+    """Another form of a body, made by Mailhaul; the body itself stays as it was sent."""
+
+    kind: DerivedKind = Field(
+        description="plain: HTML as plain text, or text with its paragraphs unfolded (RFC 3676); safe_html: without "
+        "what runs or is loaded, with its images inside"
+    )
+    converter: str = Field(description="What made it, and its version: another one may write other bytes")
+    object: ObjectRef = Field(description="Where it is stored, as UTF-8")
+
+
 class Body(Record):
     """A body of the message itself, stored as UTF-8."""
 
@@ -104,6 +116,7 @@ class Body(Record):
     charset: str = Field(description="The charset it was declared in, or the one it was read as")
     object: ObjectRef = Field(description="Where it is stored, as UTF-8")
     defects: list[str] = Field(default_factory=list, description=DEFECTS)
+    derived: list[DerivedBody] = Field(default_factory=list, description="Its other forms, made by Mailhaul")
 
 
 class AuthenticationResult(Record):

@@ -116,6 +116,10 @@ class Defect(Enum):
         "Reading a container took too much time or memory; its content was not extracted",
     )
     ARCHIVE_PASSWORD = "archive_password", "Files of an archive need a password; they were not extracted"
+    DERIVED_LIMIT = (
+        "derived_limit",
+        "A text is too large, too deeply nested or too odd for another form of it; that is incomplete or missing",
+    )
     PDF_UNREAD = "pdf_unread", "A PDF seems to contain files, and the extra that reads them is not installed"
     TNEF_CHECKSUM = "tnef_checksum", "The checksum of a file in a winmail.dat is wrong"
     DOCTYPE = "xml_doctype", "An XML file has a DOCTYPE that declares entities; it was not inspected"

@@ -19,6 +19,7 @@ from ingest.mime import MimeLimits
 from ingest.pop3 import Pop3Connector
 from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.process.authentication import Authenticator
+from ingest.usecases.process.derived import TextOptions
 from ingest.usecases.process.rules import Rule
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.schedule import Schedule
@@ -82,6 +83,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         extra_fields=tuple(config.parse.headers),
         invoice_fields=config.parse.invoice_fields,
         rules=[Rule(rule.name, Expression(rule.when), tuple(rule.labels), rule.quarantine) for rule in config.rules],
+        texts=TextOptions(plain_text=config.parse.plain_text, safe_html=config.parse.safe_html),
         open_tracer=lambda: _open_tracer(config),
     )
 

@@ -31,6 +31,7 @@ from ingest.usecases.poll.proof import StoreIdentity, StoreProof
 from ingest.usecases.poll.stage import PollStage
 from ingest.usecases.poll.threads import PollThreads
 from ingest.usecases.process.authentication import Authenticator
+from ingest.usecases.process.derived import TextOptions
 from ingest.usecases.process.processor import Processor
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.process.stage import ProcessStage
@@ -104,6 +105,7 @@ class Runtime:
     extra_fields: tuple[str, ...] = ()
     invoice_fields: bool = True
     rules: Sequence[Rule] = ()
+    texts: TextOptions = field(default_factory=TextOptions)
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -228,6 +230,7 @@ class Runtime:
             limits=self.mime_limits,
             invoice_fields=self.invoice_fields,
             rules=self.rules,
+            texts=self.texts,
             handover=self.handover,
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.domain import keys
-from ingest.domain.manifest import Attachment, Body, Calendar, NestedMessage, Picture
+from ingest.domain.manifest import Attachment, Body, Calendar, DerivedBody, NestedMessage, Picture
 from ingest.errors import StoreError
 from ingest.mime.automatic import ReportParts
 from ingest.mime.calendar import CALENDAR_BYTES, read_calendar
@@ -19,6 +19,7 @@ from ingest.mime.names import display_name
 from ingest.mime.pictures import PICTURE_BYTES, picture_size
 from ingest.mime.reports import REPORT_BYTES
 from ingest.usecases.process.bodies import ChosenBody, Texts, is_disguised, references, with_roles
+from ingest.usecases.process.derived import Images, TextOptions, derive
 from ingest.usecases.process.nested import NESTED_BYTES, read_nested
 from ingest.usecases.process.parts import Part, PartCollector
 from ingest.usecases.process.scanning import Scanning, Scans
@@ -44,6 +45,7 @@ _LEFT_OUT = frozenset(
 
 _REPORT_TEXT_BYTES = 4096  # of a text, to recognise a bounce by
 _BODIES = {"text": (keys.BODY_TEXT, "text/plain"), "html": (keys.BODY_HTML, "text/html")}
+_DERIVED = {"plain": (keys.DERIVED_PLAIN, "text/plain"), "safe_html": (keys.DERIVED_SAFE_HTML, "text/html")}
 
 
 @dataclass
@@ -58,14 +60,17 @@ class PartAssembler:
     uploads: Executor
     containers: Containers
     scans: Scans = field(default_factory=Scanning().begin)
+    options: TextOptions = field(default_factory=TextOptions)
     ended: MessageEnded | None = None
     reports: ReportParts = field(default_factory=ReportParts)
     _collector: PartCollector = field(default_factory=PartCollector)
     _stack: list[OpenContainer] = field(default_factory=list)  # containers being read, each nested in the one before
     _deferred: deque[OpenContainer] = field(default_factory=deque)
     _texts: Texts = field(default_factory=Texts)
+    _images: Images = field(default_factory=Images)
     _all_known: bool = False  # whether the bodies were chosen
     _others: deque[Part] = field(default_factory=deque)  # texts that are no bodies
+    _only_html: bool = False
     _bodies: list[tuple[ChosenBody, Future[Body]]] = field(default_factory=list)
     _written: list[tuple[Part, Future[Attachment]]] = field(default_factory=list)
 
@@ -96,6 +101,7 @@ class PartAssembler:
         self._others.extend(others)
         self.reports.text = next((body.spool.head(_REPORT_TEXT_BYTES) for body in chosen if body.kind == "text"), b"")
         referred = {id_ for body in chosen if body.kind == "html" for id_ in references(body)}
+        self._only_html = _only_html(chosen)
         for body in chosen:
             # Without anything left to do, this thread would only wait for the last one.
             idle = body is chosen[-1] and not others
@@ -178,6 +184,8 @@ class PartAssembler:
             self.reports.note(part.head.declared_type, part.spool.head(REPORT_BYTES))
         if self._stack:
             self._stack[-1].note_invoice(part)
+        if self.options.safe_html:
+            self._images.add(part)
         uploading = [future for _, future in self._written[-_MOST_UPLOADS:]]
         if len(uploading) == _MOST_UPLOADS:
             wait(uploading[:1])
@@ -195,21 +203,22 @@ class PartAssembler:
             part.spool.close()
 
     def _submit_body(self, body: ChosenBody) -> Future[Body]:
-        return self.uploads.submit(self._write_body, body)
+        return self.uploads.submit(self._write_body, body, only_html=self._only_html)
 
     def _written_here(self, body: ChosenBody) -> Future[Body]:
         """Write a body in this thread; its result or error is that of the future."""
         future: Future[Body] = Future()
         try:
-            future.set_result(self._write_body(body))
+            future.set_result(self._write_body(body, only_html=self._only_html))
         except StoreError as error:
             future.set_exception(error)
         return future
 
-    def _write_body(self, body: ChosenBody, folder: str = "") -> Body:
+    def _write_body(self, body: ChosenBody, folder: str = "", *, only_html: bool) -> Body:
         name, content_type = _BODIES[body.kind]
         try:
             stored = self._put(f"{folder}{name}", body.spool, f"{content_type}; charset=utf-8")
+            derived, defects = self._write_derived(body, folder, only_html=only_html)
         finally:
             body.spool.close()
         return Body(
@@ -218,8 +227,26 @@ class PartAssembler:
             kind=body.kind,
             charset=body.charset,
             object=stored,
-            defects=body.defects,
+            defects=[*body.defects, *defects],
+            derived=derived,
         )
+
+    def _write_derived(
+        self, body: ChosenBody, folder: str, *, only_html: bool
+    ) -> tuple[list[DerivedBody], list[str]]:
+        """Store the other forms of a body; returns them, and a defect if something is missing from one."""
+        written, whole = [], True
+        for form in derive(body, self.options, self._images, only_html=only_html):
+            whole = whole and form.whole
+            if form.spool is None:
+                continue
+            name, content_type = _DERIVED[form.kind]
+            try:
+                stored = self._put(f"{folder}{name}", form.spool, f"{content_type}; charset=utf-8")
+            finally:
+                form.spool.close()
+            written.append(DerivedBody(kind=form.kind, converter=form.converter, object=stored))
+        return written, [] if whole else [Defect.DERIVED_LIMIT.value]
 
     def _write_attachment(self, part: Part) -> Attachment:
         head, spool = part.head, part.spool
@@ -259,7 +286,9 @@ class PartAssembler:
         path = part.head.path
         head = part.spool.head(NESTED_BYTES)
         headers, bodies = read_nested(head, path, self.containers.mime, whole=part.spool.size == len(head))
-        return NestedMessage(headers=headers, bodies=[self._write_body(body, f"nested/{path}/") for body in bodies])
+        only_html = _only_html(bodies)
+        written = [self._write_body(body, f"nested/{path}/", only_html=only_html) for body in bodies]
+        return NestedMessage(headers=headers, bodies=written)
 
     def _put(self, name: str, spool: Spool, content_type: str, filename: str | None = None) -> ObjectRef:
         return self.store.put(
@@ -270,6 +299,10 @@ class PartAssembler:
             content_type=content_type,
             filename=filename,
         )
+
+
+def _only_html(bodies: list[ChosenBody]) -> bool:
+    return all(body.kind == "html" or body.is_blank for body in bodies)
 
 
 def _picture(part: Part) -> Picture | None:

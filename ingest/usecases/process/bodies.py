@@ -57,6 +57,11 @@ class ChosenBody:
         """The path of its first part."""
         return self.parts[0].head.path
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether it shows nothing."""
+        return _shows_nothing(self.kind, self.spool)
+
 
 @dataclass
 class Texts:
@@ -151,10 +156,14 @@ def is_disguised(part: Part) -> bool:
 
 def _is_blank(part: Part) -> bool:
     """Return whether a text shows nothing."""
-    if part.spool.size >= _BLANK_BYTES:
+    return _shows_nothing(_kind(part), part.spool)
+
+
+def _shows_nothing(kind: BodyKind | None, spool: Spool) -> bool:
+    if spool.size >= _BLANK_BYTES:
         return False
-    shown = part.spool.head(_BLANK_BYTES)
-    if _kind(part) == "html":
+    shown = spool.head(_BLANK_BYTES)
+    if kind == "html":
         shown = _UNSEEN.sub(b"", shown)
     return _BLANK.fullmatch(shown) is not None
 

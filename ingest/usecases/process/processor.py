@@ -28,6 +28,7 @@ from ingest.usecases.handover import HandOver
 from ingest.usecases.process.assembly import PartAssembler
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.containers import Containers
+from ingest.usecases.process.derived import TextOptions
 from ingest.usecases.process.documents import group_documents
 from ingest.usecases.process.rules import with_rules
 from ingest.usecases.process.scanning import Scanning
@@ -60,6 +61,7 @@ class Processor:
         containers: limits on what is extracted from attachments.
         invoice_fields: whether manifests have the fields of e-invoices.
         rules: label messages and put them in quarantine, in this order.
+        texts: which other forms of bodies are made.
         handover: has the raw mail that was fetched in this process just now.
     """
 
@@ -73,6 +75,7 @@ class Processor:
     containers: ContainerLimits = field(default_factory=ContainerLimits)
     invoice_fields: bool = True
     rules: Sequence[Rule] = ()
+    texts: TextOptions = field(default_factory=TextOptions)
     handover: HandOver = field(default_factory=HandOver)
 
     def process(self, message: OpenMessage, confirm: Callable[[], None] = lambda: None) -> Manifest:
@@ -133,7 +136,7 @@ class Processor:
     def _whole(self, message: OpenMessage) -> Manifest:
         scans, check = self.scanning.begin(), self.authenticator.begin(message)
         containers = Containers(message.key, self.containers, self.limits, invoice_fields=self.invoice_fields)
-        parts = PartAssembler(self.store, message.folder, self.uploads, containers, scans)
+        parts = PartAssembler(self.store, message.folder, self.uploads, containers, scans, self.texts)
         timer = _ParseTimer()
         try:
             with self._raw(message.source) as chunks:
