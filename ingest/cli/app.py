@@ -140,11 +140,26 @@ def check(
 
 
 @app.command(rich_help_panel=_RUN, epilog="Example: mailhaul drain --config my.yaml --json")
-def drain(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def drain(
+    config: ConfigOption = None,
+    *,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Log in and list; print what would be fetched and deleted, and do nothing."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Poll every mailbox once, process and deliver everything, print a summary. For cron, tests and a first try."""
     with fast_imports():
         from ingest.cli import reports, runtime
 
+    if dry_run:
+        previews = runtime.preview(config)
+        if as_json:
+            print_json(reports.preview_data(previews))
+        else:
+            print_lines(reports.preview_lines(previews))
+        sys.exit(0 if all(row.error is None for row in previews) else FAILED)
     report, interrupted = runtime.drain(config)
     if as_json:
         print_json(reports.drain_data(report))

@@ -11,7 +11,7 @@ import textwrap
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ingest.admin.check import CheckReport, Finding
     from ingest.admin.drain import DrainedMailbox, DrainReport
+    from ingest.admin.preview import PreviewedMailbox
     from ingest.ports.troubled import TroubledMessage
     from ingest.usecases.poll.report import PollReport
     from ingest.usecases.poll.stage import PollOutcome
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 # Messages that a report names; `mailhaul mailboxes list` has all.
 _TROUBLED_LINES = 5
 _COUNTS = ("listed", "new", "stored", "duplicate", "oversize", "failed", "deleted")
+_PLANNED = ("listed", "fetch", "fetch_bytes", "oversize", "delete")
+# A line of a table: colour, whether it is bold, cells.
+_Row: TypeAlias = tuple[str | None, bool, "Sequence[str]"]
 _DIM = "bright_black"
 # Details are wrapped to this many columns at the least.
 _NARROWEST = 20
@@ -83,11 +87,48 @@ def drain_lines(report: DrainReport) -> Iterator[str]:
         yield typer.style(f"{' and '.join(waiting)}; run `mailhaul drain` again", fg="yellow")
 
 
+def preview_data(previews: Sequence[PreviewedMailbox]) -> dict[str, Any]:
+    """Return a row per mailbox, and totals."""
+    return {
+        "mailboxes": [{"mailbox": row.mailbox, **asdict(row.preview), "error": row.error} for row in previews],
+        "totals": _planned_totals(previews),
+    }
+
+
+def preview_lines(previews: Sequence[PreviewedMailbox]) -> Iterator[str]:
+    """Yield a row per mailbox, totals, a line for each failure, and what the counts do not say."""
+    rows: list[_Row] = [(_DIM, False, ("mailbox", "listed", "to fetch", "bytes", "too large", "to delete"))]
+    for row in previews:
+        planned = (f"{getattr(row.preview, name):,}" for name in _PLANNED)
+        rows.append((None if row.error is None else "red", False, (row.mailbox, *planned)))
+    rows.append((None, True, ("all", *(f"{count:,}" for count in _planned_totals(previews).values()))))
+    yield from _columns(rows)
+    for row in previews:
+        if row.error is not None:
+            yield typer.style(f"{row.mailbox}: ", fg="red") + printable(row.error)
+    unknown = sum(not row.preview.known for row in previews)
+    if unknown:
+        yield (
+            f"{unknown:,} mailboxes are new to the ledger: what the store holds of them already is counted as to "
+            "fetch, and is recognised then"
+        )
+    yield "nothing was fetched, stored or deleted"
+
+
+def _planned_totals(previews: Sequence[PreviewedMailbox]) -> dict[str, int]:
+    return {name: sum(getattr(row.preview, name) for row in previews) for name in _PLANNED}
+
+
 def _table(report: DrainReport) -> Iterator[str]:
-    """Yield the counts of each mailbox and their totals, in columns."""
-    rows: list[tuple[str | None, bool, Sequence[str]]] = [(_DIM, False, ("mailbox", *_COUNTS))]
+    """Yield the counts of each mailbox and their totals."""
+    rows: list[_Row] = [(_DIM, False, ("mailbox", *_COUNTS))]
     rows += [(None if row.ok else "red", False, _cells(row.mailbox, row.report)) for row in report.mailboxes]
     rows.append((None, True, _cells("all", report.totals)))
+    yield from _columns(rows)
+
+
+def _columns(rows: Sequence[_Row]) -> Iterator[str]:
+    """Yield rows with cells of equal width: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*(cells for _, _, cells in rows), strict=True)]
     for colour, bold, (name, *counts) in rows:
         padded = (f"{count:>{width}}" for count, width in zip(counts, widths[1:], strict=True))

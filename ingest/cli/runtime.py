@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ingest import logs
 from ingest.admin.check import PARTS_OF_ROLES, require_usable
+from ingest.admin.preview import Preview
 from ingest.admin.progress import DrainProgress
 from ingest.cli.progress import shown
 from ingest.cli.stopping import Stopping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ingest.admin.check import CheckReport
     from ingest.admin.drain import DrainReport
+    from ingest.admin.preview import PreviewedMailbox
     from ingest.wiring.runtime import Runtime
 
 # The process that a container runs: a key of `PARTS_OF_ROLES`.
@@ -63,6 +65,13 @@ def drain(config: Path | None) -> tuple[DrainReport, bool]:
         with shown(progress.state):
             report = runtime.drain.run(runtime.schedule(), lambda: stopping.asked, progress)
         return report, stopping.asked
+
+
+def preview(config: Path | None) -> list[PreviewedMailbox]:
+    """Return what `drain` would do now in each mailbox, without doing it."""
+    with Stopping() as stopping, open_runtime(config) as runtime:
+        mailboxes = [box for box in runtime.mailboxes().values() if box.enabled]
+        return Preview(runtime.ledger, runtime.keeper, runtime.poller).run(mailboxes, lambda: stopping.asked)
 
 
 def check(config: Path | None, only: Sequence[str]) -> CheckReport:

@@ -70,7 +70,8 @@ def test_worker_goes_to_the_new_primary(role: Queue, tmp_path: Path, other: Valk
         try:
             with closing(first.client()) as client, wakeups_over(first.port) as before:
                 before.send(role)
-                eventually(lambda: client.llen(f"mailhaul.{role}") == 0, log.read_text)
+                eventually(lambda: worker.poll() is not None or client.llen(f"mailhaul.{role}") == 0, log.read_text)
+            assert worker.poll() is None, log.read_text()
             demote(first, other)
             # It finds no primary for a while: the address still points to the old one.
             eventually(lambda: worker.poll() is not None or "Cannot connect" in log.read_text(), log.read_text)

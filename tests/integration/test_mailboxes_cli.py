@@ -72,6 +72,21 @@ def test_mailboxes_can_be_listed_paused_resumed_and_polled(run: Run, dovecot_ser
     assert json.loads(run("mailboxes", "poll", "one", "--json").stdout)["new"] == 0
 
 
+def test_dry_run_counts_what_a_drain_would_do_and_does_nothing(run: Run, dovecot_server: Dovecot) -> None:
+    run("drain")
+    mails = [mail(f"dry {number}") for number in range(3)]
+    for each in mails:
+        dovecot_server.deliver(USERS[1], each)
+    planned = json.loads(run("drain", "--dry-run", "--json").stdout)
+    row = next(row for row in planned["mailboxes"] if row["mailbox"] == "two")
+    assert (row["fetch"], row["fetch_bytes"], row["known"]) == (3, sum(map(len, mails)), True)
+    assert planned["totals"]["fetch"] == 3
+    shown = run("drain", "--dry-run")
+    assert shown.returncode == 0
+    assert shown.stdout.splitlines()[-1] == "nothing was fetched, stored or deleted"
+    assert json.loads(run("drain", "--json").stdout)["totals"]["new"] == 3
+
+
 def test_all_mailboxes_can_be_paused_and_resumed_at_once(run: Run) -> None:
     assert run("mailboxes", "pause", "--all").stdout.splitlines() == [
         f"{id_} is paused" for id_ in ("one", "two", "off")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ingest.ports.maildrop import Listed
 
 # A missing answer times out soon: it costs each connector one wait.
-IMPATIENT = Deadlines(reply=2)
+IMPATIENT = Deadlines(reply=5)
 NASTY = b"Subject: x\r\n\r\n.\r\n..\r\n.x\r\n\r\rbare\r\0\xff\r\n\r\n.\r\n"
 
 

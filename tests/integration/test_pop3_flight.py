@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from ingest.domain.mailbox import Credentials, Deadlines, Mechanism, Quirks, Tls
+from ingest.domain.mailbox import Credentials, Mechanism, Quirks, Tls
 from ingest.errors import (
     LoginRefusedError,
     MaildropAuthError,
@@ -26,7 +26,8 @@ from ingest.pop3.connector import Pop3Connector
 from ingest.ports.maildrop import Fetched, Terms
 from tests.support.scripted_pop3 import (
     FLIGHT,
-    SHORT,
+    LATER,
+    PATIENT,
     Close,
     Drain,
     Expect,
@@ -60,7 +61,7 @@ IN_LOCKSTEP: list[Step] = [
     *[step for verb in ("USER", "PASS") for step in (Expect(verb), Send(b"+OK\r\n"))],
 ]
 VERBS = ["USER", "PASS", "CAPA", "STAT", "UIDL", "LIST"]
-IMPATIENT = Deadlines(connect=5, tls=5, reply=SHORT, idle=5, quit=5, poll=30)
+IMPATIENT = replace(PATIENT, reply=LATER)
 
 
 def verbs(server: ScriptedServer) -> list[str]:
@@ -280,7 +281,7 @@ def test_a_server_that_falls_silent_while_it_lists_is_remembered() -> None:
 def test_other_silence_is_not_a_pipelining_stall(answers: bytes) -> None:
     """None was answered, or an answer was begun: then it is the server or the line that is slow."""
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(answers), Drain()]
-    deadlines = replace(IMPATIENT, idle=SHORT)
+    deadlines = replace(IMPATIENT, idle=LATER)
     with ScriptedServer(steps, [*FIRST, Drain()]) as server:
         connect, target = Pop3Connector(), mailbox(server.port, deadlines=deadlines)
         with pytest.raises(MaildropTimeoutError) as raised:
@@ -301,7 +302,7 @@ def test_silence_after_a_challenge_is_not_a_pipelining_stall() -> None:
 
 def test_end_of_the_poll_is_not_a_pipelining_stall() -> None:
     steps = [HELLO, *capa("PIPELINING"), *FLIGHT, Send(b"+OK\r\n"), Drain()]
-    deadlines = replace(IMPATIENT, reply=PATIENCE, poll=SHORT)
+    deadlines = replace(IMPATIENT, reply=PATIENCE, poll=LATER)
     with ScriptedServer(steps) as server, pytest.raises(MaildropTimeoutError, match="as a whole"):
         opened(mailbox(server.port, deadlines=deadlines))
 

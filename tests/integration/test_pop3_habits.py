@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ from ingest.errors import StoreUnavailableError
 from tests.support.bench import Bench, mail, mailbox
 from tests.support.scripted_pop3 import (
     FLIGHT,
+    LATER,
+    PATIENT,
     Close,
     Drain,
     Expect,
@@ -29,19 +32,24 @@ from tests.support.scripted_pop3 import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# A missing answer times out soon.
-IMPATIENT = Deadlines(connect=5, tls=5, reply=0.3, idle=5, quit=5, poll=30)
+
+# For servers that never send an answer.
+IMPATIENT = replace(PATIENT, reply=LATER)
 
 
 @contextmanager
 def polling(
-    scripts: Sequence[Sequence[Step]], *, policy: Deletion | None = None, quirks: Quirks | None = None
+    scripts: Sequence[Sequence[Step]],
+    *,
+    policy: Deletion | None = None,
+    quirks: Quirks | None = None,
+    deadlines: Deadlines = PATIENT,
 ) -> Iterator[tuple[Bench, ScriptedServer]]:
-    """A workbench whose only mailbox is on a server that plays these sessions, all of them and to their ends."""
+    """Yield a bench whose only mailbox is on a server that plays these sessions, all of them and to their ends."""
     with ExitStack() as stack:
         server = stack.enter_context(ScriptedServer(*scripts))
         where = Server("127.0.0.1", server.port, Tls.NONE, quirks=quirks or Quirks())
-        made = Bench(mailbox("a", where, deletion=policy or Deletion(), deadlines=IMPATIENT))
+        made = Bench(mailbox("a", where, deletion=policy or Deletion(), deadlines=deadlines))
         stack.callback(made.close)
         made.poll_over_sockets(Credentials("joe", "secret"))
         yield made, server
@@ -307,7 +315,7 @@ def test_announced_but_missing_pipelining_costs_one_timeout_and_no_mail() -> Non
         ],
         [hello, *in_steps, *listing, Expect("QUIT")],
     ]
-    with polling(scripts) as (made, server):
+    with polling(scripts, deadlines=IMPATIENT) as (made, server):
         for _ in range(2):
             made.everything()
             assert result(made) == "success"
@@ -338,7 +346,7 @@ def test_stalled_fetch_resumes_one_message_at_a_time() -> None:
             Expect("QUIT"),
         ],
     ]
-    with polling(scripts) as (made, _):
+    with polling(scripts, deadlines=IMPATIENT) as (made, _):
         made.everything()
         assert result(made) == "success"
         assert sorted(raws(made)) == sorted(raw for _, raw in drop)

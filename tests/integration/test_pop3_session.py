@@ -26,6 +26,7 @@ from ingest.pop3.connection import Connection
 from ingest.pop3.deadlines import Deadline
 from ingest.ports.maildrop import Fetched, Listed, Listing, NotFetched
 from tests.support.scripted_pop3 import (
+    LATER,
     SHORT,
     Close,
     Drain,
@@ -207,9 +208,9 @@ def test_silence_inside_a_message_meets_the_idle_deadline() -> None:
 @pytest.mark.parametrize("pause", [0.01, 0.0])
 def test_a_message_that_trickles_on_meets_the_deadline_of_the_poll(pause: float) -> None:
     """With pauses and without, when there is always something to read."""
-    steps = [Expect("RETR"), Send(b"+OK\r\n"), Trickle(b"x" * 200_000, pause=pause)]
+    steps = [Expect("RETR"), Send(b"+OK\r\n"), Trickle(b"x" * 500_000, pause=pause)]
     with (
-        session(steps, deadlines=Deadlines(poll=0.6, idle=PATIENCE)) as (drop, _),
+        session(steps, deadlines=Deadlines(poll=LATER, idle=PATIENCE)) as (drop, _),
         pytest.raises(MaildropTimeoutError, match="poll as a whole"),
     ):
         list(drop.fetch(rows(9), Spools()))
@@ -341,7 +342,7 @@ def test_session_with_unread_answers_ends_without_quit() -> None:
     """The listing was asked for behind the login, and broke off."""
     with (
         ScriptedServer([*login("PIPELINING")[:-1], Send(FLOWN + b"+OK 1"), Drain()]) as server,
-        closing(opened(mailbox(server.port, deadlines=Deadlines(reply=SHORT)))) as drop,
+        closing(opened(mailbox(server.port, deadlines=Deadlines(reply=LATER)))) as drop,
     ):
         assert not drop.quit()
     assert server.received[-1] == b"LIST"

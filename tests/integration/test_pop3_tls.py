@@ -273,7 +273,7 @@ def test_a_server_that_is_silent_in_the_handshake_meets_the_deadline() -> None:
 
 
 def test_a_server_that_answers_the_handshake_byte_for_byte_meets_the_deadline() -> None:
-    """Bytes that keep coming do not move it: here two seconds of them, the beginning of one long record."""
+    """Further bytes do not extend it: here two seconds of them, the beginning of one long record."""
     trickle = Trickle(b"\x16\x03\x03\x20\x00" + bytes(200), 0.01)
     with pytest.raises(MaildropTimeoutError, match="TLS"):
         polled([trickle, Stall()], deadlines=Deadlines(tls=0.15))
@@ -340,7 +340,7 @@ def test_server_that_waits_for_tls_is_recognised_before_the_deadline(
 def test_slow_server_without_tls_may_greet_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialogue, "_SILENT_SECONDS", 0.05)
     with greeting_late(None, 0.3) as port:
-        target = Mailbox("m", Server("127.0.0.1", port, Tls.NONE), deadlines=Deadlines(reply=10))
+        target = Mailbox("m", Server("127.0.0.1", port, Tls.NONE), deadlines=DEADLINES)
         with pytest.raises(MaildropTemporaryError, match="late"):
             Pop3Connector()(target, CREDENTIALS, lambda *_: None, lambda _: None)
 

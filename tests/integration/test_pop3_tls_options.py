@@ -22,10 +22,11 @@ from ingest.domain.mailbox import ClientCertificate, Credentials, Deadlines, Mai
 from ingest.errors import MaildropTlsError
 from ingest.pop3.connector import Pop3Connector
 from tests.support.scripted_pop3 import Expect, ScriptedServer, Secure, Send, Step, login
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-DEADLINES = Deadlines(connect=5, tls=5, reply=5, idle=5, quit=5, poll=10)
+DEADLINES = Deadlines(*[PATIENCE] * 6)
 GOODBYE: list[Step] = [Expect("QUIT"), Send(b"+OK\r\n")]
 # RFC 2409 section 6.2: a prime of 1024 bits.
 OAKLEY_2 = int(

@@ -23,7 +23,18 @@ from ingest.pop3.connection import Connection
 from ingest.pop3.deadlines import Deadline
 from ingest.pop3.resolve import Resolver
 from ingest.pop3.tls import Contexts
-from tests.support.scripted_pop3 import Expect, ScriptedServer, Secure, Send, Spools, Stall, Trickle, login, rows
+from tests.support.scripted_pop3 import (
+    LATER,
+    Expect,
+    ScriptedServer,
+    Secure,
+    Send,
+    Spools,
+    Stall,
+    Trickle,
+    login,
+    rows,
+)
 from tests.support.servers import free_port
 from tests.support.waiting import PATIENCE, eventually
 
@@ -87,7 +98,7 @@ def test_a_dead_address_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch
             (socket.AF_INET, "127.0.0.1", dead.getsockname()[1]),
             (socket.AF_INET, "127.0.0.1", server.port),
         )
-        box = Mailbox("m", Server("pop.example", 110, Tls.NONE), deadlines=Deadlines(connect=1.0))
+        box = Mailbox("m", Server("pop.example", 110, Tls.NONE), deadlines=Deadlines(connect=4.0))
         asked: list[str] = []
         Pop3Connector()(box, Credentials("joe", "secret"), lambda *_: None, asked.append).close()
         assert len(asked) == 2, "each address is asked for by itself"
@@ -134,7 +145,7 @@ def test_slow_answer_is_not_waited_for(where: str) -> None:
         Send(b"+OK\r\n"),
         Trickle(b"1 x\r\n" * 2_000, 0.01),
     ]
-    limits, deadlines = Limits(minimum_rate=10_000), Deadlines(idle=0.3)
+    limits, deadlines = Limits(minimum_rate=10_000), Deadlines(idle=LATER)
     with ScriptedServer([*login(), *(body if where == "message" else listing)]) as server:
         box = Mailbox("m", Server("127.0.0.1", server.port, Tls.NONE), limits=limits, deadlines=deadlines)
         drop = Pop3Connector()(box, Credentials("joe", "secret"), lambda *_: None, lambda _: None)
@@ -147,8 +158,8 @@ def test_slow_answer_is_not_waited_for(where: str) -> None:
 
 
 def test_a_session_that_stays_in_pace_but_never_ends_ends_with_the_poll() -> None:
-    deadlines = Deadlines(poll=0.3)
-    endless = Trickle(b"x" * 100_000, 0.0001)
+    deadlines = Deadlines(poll=LATER)
+    endless = Trickle(b"x" * 500_000, 0.0001)
     with ScriptedServer([*login(), Expect("RETR 1"), Send(b"+OK\r\n"), endless, Stall()]) as server:
         box = Mailbox("m", Server("127.0.0.1", server.port, Tls.NONE), deadlines=deadlines)
         drop = Pop3Connector()(box, Credentials("joe", "secret"), lambda *_: None, lambda _: None)

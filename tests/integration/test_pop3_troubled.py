@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.domain.mailbox import Credentials, Deadlines, Deletion, Limits, Server, Tls
+from ingest.domain.mailbox import Credentials, Deletion, Limits, Server, Tls
 from ingest.domain.retry import POSTPONED_AFTER, POSTPONED_BACKOFF
 from ingest.ports.troubled import Trouble
 from ingest.usecases.poll.progress import SAME_REFUSALS
 from tests.support.bench import Bench, mail, mailbox, never
+from tests.support.scripted_pop3 import LATER, PATIENT
 from tests.support.servers import serving
 from tests.support.service import mailhaul, write_config
 from tests.support.waiting import PATIENCE
@@ -32,7 +33,9 @@ MAILS = [mail(str(number), "text\r\n" * 50) for number in range(1, 7)]
 CULPRIT = 2
 EARLY = 5  # messages that a session hands out if it ends early
 REFUSED = range(3, 31)  # numbers of messages that a server refuses if it refuses many
-IMPATIENT = Deadlines(connect=5, tls=5, reply=0.3, idle=0.3, quit=5, poll=30)
+# Faults after which the server sends nothing, or too little; each costs the client a deadline.
+SILENT = {"stalls", "stalls inside", "does not end it", "drips"}
+IMPATIENT = replace(PATIENT, reply=LATER, idle=LATER)
 FAULTS = [
     "hangs up",
     "resets",
@@ -172,7 +175,8 @@ def polling(fault: str, *, pipelining: bool = False) -> Iterator[tuple[Bench, Tr
     with serving(TroubledServer(fault, pipelining=pipelining)) as server:
         where = Server("127.0.0.1", server.server_address[1], Tls.NONE)
         # The rate distinguishes dripping bytes from slow ones.
-        made = Bench(mailbox("a", where, deadlines=IMPATIENT, limits=Limits(minimum_rate=2_000)))
+        deadlines = IMPATIENT if fault in SILENT else PATIENT
+        made = Bench(mailbox("a", where, deadlines=deadlines, limits=Limits(minimum_rate=2_000)))
         made.poll_over_sockets(Credentials("joe", "secret"))
         try:
             yield made, server
@@ -211,7 +215,7 @@ def test_words_of_the_server_are_kept_for_a_refused_message() -> None:
 
 def test_message_slower_than_the_deadline_of_a_poll_delays_no_other() -> None:
     with polling("drips") as (made, _):
-        slow = replace(IMPATIENT, poll=1)
+        slow = replace(IMPATIENT, poll=LATER)
         made.mailboxes["a"] = replace(made.mailboxes["a"], deadlines=slow, limits=Limits(minimum_rate=1))
         made.everything()
         assert subjects(made) == ["1", "3", "4", "5", "6"]

@@ -31,6 +31,7 @@ from ingest.ports.maildrop import Terms
 from ingest.ports.seen import Registration
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
 from ingest.usecases.poll.identity import identify, unreliable
+from ingest.usecases.poll.preview import preview_of
 from ingest.usecases.poll.progress import PollInput, PollProgress
 from ingest.usecases.recover.republish import StreamIds
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from ingest.usecases.poll.deletions import Deletions
     from ingest.usecases.poll.fetch import Fetcher
     from ingest.usecases.poll.identity import IdentifiedRow
+    from ingest.usecases.poll.preview import PollPreview
     from ingest.usecases.poll.proof import StoreIdentity
     from ingest.usecases.poll.report import PollReport
     from ingest.usecases.recover.checkpoint import Checkpoints
@@ -142,6 +144,30 @@ class Poller:
                 raise
             return progress.report(error)
         return progress.report()
+
+    def preview(self, lease: Lease, mailbox: Mailbox) -> PollPreview:
+        """Return what a poll of a claimed mailbox would do. Logs in, lists, and fetches, deletes and records nothing.
+
+        Raises:
+            MailhaulError: as for a poll.
+        """
+        seen = self.ledger.seen(mailbox.id)
+        troubled = self.ledger.troubled(mailbox.id)
+        now = self.now().timestamp()
+        with self.tracer.start(Step.POLL, mailbox=mailbox.id, server=mailbox.server.label) as span:
+            poll = PollInput(
+                mailbox, lease, lambda: False, seen.records, frozenset(), span, troubled, now, seen.deleted
+            )
+            progress = PollProgress(poll)
+            credentials = self.credentials(mailbox.id)
+            with closing(self._connect(poll, credentials)) as session:
+                listing = session.listing()
+                require_unique_ids(listing, mailbox)
+                store_id = self.store_identity.peek()
+                rows = self._identified(mailbox, credentials, session, listing, store_id)
+                progress.begin_session(rows, session.terms, listing.left_out)
+                session.quit(wait=True)
+        return preview_of(progress, self.deletions.deletable(poll), known=seen.known)
 
     def rebuild(self, claim: Claim, mailbox: Mailbox) -> None:
         """Rebuild what the ledger has lost of a claimed mailbox that is not to be polled.
@@ -274,7 +300,8 @@ class Poller:
             listing = session.listing()
             self._remember_terms(poll.mailbox, session.terms)
             require_unique_ids(listing, poll.mailbox)
-            rows = self._identified(poll.mailbox, credentials, session, listing) if listing.rows else []
+            store_id = self.store_identity.read() if listing.rows else b""
+            rows = self._identified(poll.mailbox, credentials, session, listing, store_id)
             progress.begin_session(rows, session.terms, listing.left_out)
             self.deletions.compare(session, poll, progress)
             deletable = self.deletions.deletable(poll)
@@ -289,9 +316,9 @@ class Poller:
             self.deletions.record(poll, progress, confirmed)
 
     def _identified(
-        self, mailbox: Mailbox, credentials: Credentials, session: Maildrop, listing: Listing
+        self, mailbox: Mailbox, credentials: Credentials, session: Maildrop, listing: Listing, store_id: bytes
     ) -> list[IdentifiedRow]:
-        server, store_id = mailbox.server, self.store_identity.read()
+        server = mailbox.server
         maildrop = maildrop_identity(store_id, server.host, server.port, credentials.username)
         return identify(maildrop, listing.rows, session.top)
 

@@ -127,6 +127,14 @@ class StoreIdentity:
                 self._read_at = now
             return self._id
 
+    def peek(self) -> bytes:
+        """Return the store's id, empty if it has none yet; nothing is written.
+
+        Raises:
+            StoreError: the store is unavailable, or what lies under the key is no id.
+        """
+        return self._load() or b""
+
     def _load(self) -> bytes | None:
         try:
             with self.store.open(self.layout.store_id()) as body:
