@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from ingest.domain.mailbox import Tls
-from ingest.errors import LedgerUnavailableError, MailhaulError, StartError
+from ingest.errors import LedgerUnavailableError, MailhaulError, StartError, StoreError
 from ingest.ports.ledger import Severity
 from ingest.usecases.poll.identity import unreliable
 from ingest.usecases.poll.poller import require_unique_ids
@@ -125,8 +125,11 @@ class Check:
         return "answers"
 
     def _store(self) -> str:
-        self.store.delete(write_probe(self.store, self.layout))
-        return "a probe object was written, read and deleted"
+        key = write_probe(self.store, self.layout)
+        if key not in [found.key for found in self.store.stored(key)]:
+            raise StoreError("the probe object is not in the store's listing: do not use this store for mail")
+        self.store.delete(key)
+        return "a probe object was written, read, listed and deleted"
 
     def _sink(self, sink: Sink) -> str:
         """A sink is asked nothing that would deliver an event, so its last answer to one is reported too."""

@@ -70,6 +70,18 @@ def test_each_part_that_fails_is_named_with_its_reason_and_the_others_are_tried(
         assert findings["b"].ok
 
 
+def test_store_that_may_not_be_listed_is_reported() -> None:
+    """Rebuilding, purging and reconciling need a listing, and would find out late."""
+
+    def refuse(operation: str, _: str) -> None:
+        if operation == "list":
+            raise StoreRefusedError("permission denied")
+
+    with bench() as b:
+        b.store.fault = refuse
+        assert check(b)["store"].detail == "permission denied"
+
+
 def test_store_that_returns_other_bytes_is_reported() -> None:
     with bench() as b:
         b.store.page = b"<html>maintenance</html>"
