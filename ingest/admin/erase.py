@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from structlog import get_logger
@@ -24,7 +25,6 @@ from ingest.usecases.tombstones import is_tombstone, read_tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from datetime import datetime
 
     from ingest.admin.stored_messages import StoredMessage
     from ingest.domain.message import FailedMessage
@@ -79,6 +79,8 @@ class Eraser:
             # A process that had lost its claim wrote the manifest meanwhile, and perhaps parts of the message.
             self._write_tombstone(stored, mailbox)
             erased += self.store.erase(stored.folder, kept)
+        until = self.store.restorable_until(stored.folder)
+        done.restorable_until = None if until is None else datetime.fromtimestamp(until, UTC)
         if before is not None:
             done.purged_before, done.left_over = 1, erased
             return done

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from ingest.errors import MailhaulError
 
@@ -59,6 +59,7 @@ class PurgeReport:
         failed: how many of the messages had failed.
         rejected_events: how many of their events were removed from dead-letter queues.
         unread_events: how many of their events were removed from the event stream.
+        restorable_until: until when the store can restore what was erased; None if it cannot.
         stopped: whether it was asked to stop before everything was erased.
         error: the error that ended it early, if any.
     """
@@ -71,13 +72,15 @@ class PurgeReport:
     failed: int = 0
     rejected_events: int = 0
     unread_events: int = 0
+    restorable_until: datetime | None = None
     stopped: bool = False
     error: MailhaulError | None = None
 
     def add(self, other: PurgeReport) -> None:
-        """Add the counts of another report."""
+        """Add the counts of another report, and keep the later time."""
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.restorable_until = max(filter(None, (self.restorable_until, other.restorable_until)), default=None)
 
     @property
     def done(self) -> int:

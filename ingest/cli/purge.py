@@ -146,7 +146,14 @@ def _described(survey: Survey) -> str:
 
 def _report(report: PurgeReport, *, as_json: bool) -> None:
     if as_json:
-        print_json({**asdict(report), "error": str(report.error) if report.error else None})
+        until = report.restorable_until.isoformat() if report.restorable_until else None
+        print_json(
+            {
+                **asdict(report),
+                "restorable_until": until,
+                "error": str(report.error) if report.error else None,
+            }
+        )
     else:
         for line in _lines(report):
             typer.echo(line)
@@ -170,6 +177,11 @@ def _lines(report: PurgeReport) -> list[str]:
         lines.append(
             f"{report.unread_events:,} events removed from the event stream,"
             f" {report.rejected_events:,} from the dead-letter queues of sinks"
+        )
+    if report.restorable_until is not None:
+        lines.append(
+            f"the store can restore what was erased until {report.restorable_until:%Y-%m-%d %H:%M} UTC (soft delete):"
+            " nothing but its settings can shorten that"
         )
     if report.stopped or (report.error is not None and report.done):
         lines.append("stopped; run the command again to erase the rest")

@@ -97,6 +97,20 @@ class Store(Protocol):
         """
         ...
 
+    def restorable_until(self, folder: str) -> float | None:  # noqa: ARG002 - most stores keep nothing
+        """Return until when something erased below a folder can be restored, where the store keeps it for a while.
+
+        Args:
+            folder: the prefix of the keys, without the final slash.
+
+        Returns:
+            Seconds since 1970; None if nothing can be restored.
+
+        Raises:
+            StoreRefusedError: also if the store does not let us know.
+        """
+        return None
+
     def stored(self, prefix: str) -> Iterator[Stored]:
         """Every object whose key begins with `prefix`, in byte order of the keys."""
         ...

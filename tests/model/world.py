@@ -459,6 +459,11 @@ class WatchedStore(Store):
         return self.inner.erase(folder, keep)
 
     @override
+    def restorable_until(self, folder: str) -> float | None:
+        gate()
+        return self.inner.restorable_until(folder)
+
+    @override
     def stored(self, prefix: str) -> Iterator[Stored]:
         gate()
         return self.inner.stored(prefix)

@@ -84,6 +84,12 @@ class MeteredStore(Store):
             return self._inner.erase(folder, keep)
 
     @override
+    def restorable_until(self, folder: str) -> float | None:
+        """Counted as a listing."""
+        with self._measured("list"):
+            return self._inner.restorable_until(folder)
+
+    @override
     def stored(self, prefix: str) -> Iterator[Stored]:
         with self._measured("list"):
             yield from self._inner.stored(prefix)

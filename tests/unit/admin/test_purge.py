@@ -70,6 +70,16 @@ def whole(report: PurgeReport) -> PurgeReport:
     return report
 
 
+def test_purge_reports_until_when_the_store_can_restore_what_was_erased(monkeypatch: pytest.MonkeyPatch) -> None:
+    until = datetime(2026, 12, 4, 12, 30, tzinfo=UTC)
+    times = {f"/{key(1)}": until.timestamp(), f"/{key(2)}": until.timestamp() - 60, f"/{key(3)}": None}
+    with bench() as b:
+        fill(b, 1, 2, 3)
+        monkeypatch.setattr(b.store, "restorable_until", lambda folder: times["/" + folder.rpartition("/")[2]])
+        assert purge(b, 1, 2, 3).restorable_until == until
+        assert purge(b, 3).restorable_until is None
+
+
 def contents(b: Bench) -> Iterable[bytes]:
     return (stored.content for stored in b.store.objects.values())
 
