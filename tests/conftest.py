@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 pytest_plugins = [
     "tests.support.aws",
     "tests.support.clamav",
+    "tests.support.clouds",
     "tests.support.courier",
     "tests.support.dovecot",
     "tests.support.kafka",
@@ -42,9 +43,11 @@ structlog.configure(
 
 _SERVERS = frozenset(
     {
+        "azurite",
         "clamd",
         "courier",
         "dovecot_server",
+        "fake_gcs",
         "kafka",
         "moto_server",
         "own_clamd",

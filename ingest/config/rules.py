@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ingest.config.document import Steps
     from ingest.config.mailbox import MailboxSection
     from ingest.config.model import Config
+    from ingest.config.sections import StoreSection
 
 # Modules of the extras `tracing` and `kafka`.
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
@@ -115,9 +116,21 @@ def _not_installed(config: Config) -> Iterator[tuple[Steps, str]]:
     """Check extras here: a missing exporter would go unnoticed, and each worker would find out late."""
     if config.tracing is not None and not _installed(_EXPORTER):
         yield ("tracing",), "needs packages that are not installed: pip install 'mailhaul[tracing]'"
+    for extra, module in _token_packages(config.store):
+        if not _installed(module):
+            yield ("store",), f"needs packages that are not installed: pip install 'mailhaul[{extra}]'"
     for number, sink in enumerate(config.sinks):
         if isinstance(sink, KafkaSinkSection) and not _installed(_KAFKA):
             yield ("sinks", number, "type"), "needs a package that is not installed: pip install 'mailhaul[kafka]'"
+
+
+def _token_packages(store: StoreSection) -> Iterator[tuple[str, str]]:
+    """Yield the extra and the module that a store's access tokens need; no tokens are sent over `http://`."""
+    unprotected = (store.endpoint or "").startswith("http://")
+    if store.url.startswith("gs://") and not unprotected:
+        yield "gcs", "google.auth"
+    if store.url.startswith("az://") and store.account_key is None and store.sas_token is None:
+        yield "azure", "azure.identity"
 
 
 def _installed(module: str) -> bool:

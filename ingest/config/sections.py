@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -25,6 +25,9 @@ from ingest.config.metrics_address import METRICS_ADDRESS, METRICS_PORT
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
 from ingest.config.units import Duration, Size  # noqa: TC001 - as above
 
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
 EMBEDDED_FOLDER = "mailhaul-ledger"
 _LEDGER_FORMS = (
     "write `embedded`, {embedded: folder}, or an address: redis://host:6379/0, rediss://host:6379/0, "
@@ -38,36 +41,67 @@ class StoreSection(Section):
     """The object store."""
 
     url: str
-    """`s3://bucket/prefix`, or `file:///folder` with an absolute path. The bucket must exist; the folder is
-    created."""
+    """`s3://bucket/prefix`, `gs://bucket/prefix` (Google Cloud Storage), `az://account/container/prefix` (Azure Blob
+    Storage), or `file:///folder` with an absolute path. Bucket and container must exist; the folder is created. `gs`
+    and `az` need an extra: `pip install 'mailhaul[gcs]'` or `'mailhaul[azure]'`."""
     endpoint: HttpUrl | None = None
-    """Address of an S3 server other than Amazon's."""
+    """Address of another server than the provider's: an S3 server, the blob service of another Azure cloud, an
+    emulator."""
     region: Line | None = None
-    """Region of the bucket."""
+    """Region of the bucket, for `s3://`."""
     path_style: bool = False
-    """Name the bucket in the path instead of the host name. Amazon wants the host name; many other servers the
-    path."""
+    """Name the bucket in the path instead of the host name, for `s3://`. Amazon wants the host name; many other
+    servers the path."""
     kms_key: Line | None = None
-    """Id, ARN or alias of a KMS key that objects are encrypted with."""
+    """KMS key that objects are encrypted with: for `s3://` id, ARN or alias, for `gs://` `projects/…/cryptoKeys/…`.
+    For `az://` give the container a default encryption scope."""
     access_key: SecretRef | None = None
-    """Where the access key id is: `env:NAME` or `file:/path`. Goes with `secret_key`."""
+    """Where the access key id for `s3://` is: `env:NAME` or `file:/path`. Goes with `secret_key`."""
     secret_key: SecretRef | None = None
     """Where the secret access key is: `env:NAME` or `file:/path`."""
+    credentials: SecretRef | None = None
+    """Where the JSON of a service account's key, or of a workload identity federation, for `gs://` is: `env:NAME` or
+    `file:/path`. Without it Google's application default credentials are used."""
+    account_key: SecretRef | None = None
+    """Where an account key for `az://` is: `env:NAME` or `file:/path`. Without it and `sas_token`, a workload or
+    managed identity is used, or the application in `AZURE_*` variables."""
+    sas_token: SecretRef | None = None
+    """Where a SAS token for `az://` is: `env:NAME` or `file:/path`."""
 
     @model_validator(mode="after")
     def _is_store(self) -> StoreSection:
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("write both access_key and secret_key, or neither")
+        if self.account_key is not None and self.sas_token is not None:
+            raise ValueError("write account_key or sas_token, not both")
         parts = split_url(self.url)
         if parts.query or parts.fragment:
             raise ValueError("a store's address ends with its path; write ? and # as %3F and %23 in a folder's name")
-        if parts.scheme == "s3" and parts.netloc and "@" not in parts.netloc:
-            return self
-        if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
-            raise ValueError("write s3://bucket/prefix or file:///folder (three slashes, the whole path)")
-        if self.model_fields_set != {"url"}:
-            raise ValueError("a file:/// store has no option besides url; the others are for s3://")
+        if not _is_address(parts):
+            raise ValueError(
+                "write s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix, or file:///folder"
+                " (three slashes, the whole path)"
+            )
+        for option in sorted(self.model_fields_set - {"url", *_STORE_OPTIONS[parts.scheme]}):
+            others = ", ".join(f"{scheme}://" for scheme in _STORE_OPTIONS if option in _STORE_OPTIONS[scheme])
+            raise ValueError(f"{option} is an option for {others} only; leave it out")
         return self
+
+
+_STORE_OPTIONS = {
+    "s3": ("endpoint", "region", "path_style", "kms_key", "access_key", "secret_key"),
+    "gs": ("endpoint", "kms_key", "credentials"),
+    "az": ("endpoint", "account_key", "sas_token"),
+    "file": (),
+}
+
+
+def _is_address(parts: SplitResult) -> bool:
+    if parts.scheme == "file":
+        return not parts.netloc and parts.path.startswith("/")
+    if parts.scheme not in _STORE_OPTIONS or not parts.netloc or "@" in parts.netloc:
+        return False
+    return parts.scheme != "az" or (bool(parts.path.lstrip("/")) and not parts.path.startswith("//"))
 
 
 def store_section(value: object) -> object:

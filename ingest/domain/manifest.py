@@ -83,7 +83,9 @@ class ObjectRef(Record):
     size: int = Field(ge=0, description="Bytes")
     sha256: str = Field(description="Hex SHA-256 of the bytes")
     etag: str | None = Field(default=None, description="As the store answered, without quotes")
-    version_id: str | None = Field(default=None, description="Only where the bucket keeps versions")
+    version_id: str | None = Field(
+        default=None, description="Only where the bucket keeps versions; the generation on Google Cloud Storage"
+    )
 
 
 class MailboxRef(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ingest.adapters.dkim import published_keys
@@ -148,7 +149,11 @@ def configured_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
             return None
         return secrets.read(access_key), secrets.read(secret_key)
 
+    named = {name: getattr(section, name) for name in ("credentials", "account_key", "sas_token")}
+    read = {name: partial(secrets.read, ref) for name, ref in named.items() if ref is not None}
     keys()  # a secret that is missing is reported at the start
+    for secret in read.values():
+        secret()
     return open_store(
         section.url,
         endpoint=section.endpoint,
@@ -156,6 +161,7 @@ def configured_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
         path_style=section.path_style,
         kms_key=section.kms_key,
         keys=keys,
+        secrets=read,
     )
 
 

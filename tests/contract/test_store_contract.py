@@ -1,4 +1,4 @@
-"""What every object store promises (`ingest/ports/store.py`), in memory, a folder and a real S3 server."""
+"""What every object store promises (`ingest/ports/store.py`), in memory, a folder, a real S3 server and emulators."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from ingest.adapters.stores.folder import FolderStore
 from ingest.adapters.stores.memory import MemoryStore
+from ingest.adapters.stores.rest.store import RestStore
 from ingest.errors import (
     ObjectExistsError,
     ObjectMissingError,
@@ -23,6 +24,7 @@ from ingest.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from tests.support.clouds import ACCOUNT
 from tests.support.stores import stored_keys
 
 if TYPE_CHECKING:
@@ -30,20 +32,26 @@ if TYPE_CHECKING:
 
     from ingest.domain.manifest import ObjectRef
     from ingest.ports.store import Store
+    from tests.support.clouds import Emulator
     from tests.support.s3 import S3Server
 
 MIB = 2**20
+# Azure changes them, so they are refused; names that the product chooses have neither.
+REFUSED_BY_AZURE = ("...", '"quoted" \\ <xml>')
 # In memory, streamed from the body, and in two parts: the three ways an object goes to S3.
 SMALL, STREAMED, PARTED = 5_000, 3 * MIB, 6 * MIB
 
 
-@pytest.fixture(params=["memory", "folder", "s3"])
+@pytest.fixture(params=["memory", "folder", "s3", "fake_gcs", "azurite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store."""
     if request.param == "memory":
         return MemoryStore()
     if request.param == "folder":
         return FolderStore(tmp_path / "store")
+    if request.param in ("fake_gcs", "azurite"):
+        emulator: Emulator = request.getfixturevalue(request.param)
+        return emulator.open(emulator.make_bucket(f"contract-{uuid.uuid4().hex}"))
     server: S3Server = request.getfixturevalue("s3_server")
     bucket = server.make_bucket(f"contract-{uuid.uuid4().hex}")
     return server.open(bucket, single_bytes=4 * MIB, part_bytes=5 * MIB)
@@ -115,8 +123,9 @@ def test_object_can_be_read_in_pieces_and_left_unread(store: Store) -> None:
 
 
 def test_put_is_idempotent(store: Store) -> None:
-    first = put(store, "box/a", b"same")
-    assert put(store, "box/a", b"same") == first
+    """Some stores count each write as another version."""
+    first, second = (put(store, "box/a", b"same") for _ in range(2))
+    assert second.model_copy(update={"etag": first.etag, "version_id": first.version_id}) == first
     assert stored_keys(store, "") == ["box/a"]
 
 
@@ -251,6 +260,10 @@ def test_bytes_that_are_not_those_announced_are_not_stored(store: Store, size: i
 )
 def test_keys_are_taken_as_they_are(store: Store, name: str) -> None:
     key = f"box/{name}/1-{name}"
+    if isinstance(store, RestStore) and store.bucket.startswith(f"{ACCOUNT}/") and name in REFUSED_BY_AZURE:
+        with pytest.raises(StoreRefusedError, match="key"):
+            put(store, key, b"bytes")
+        return
     assert put(store, key, b"bytes").key == key
     assert read(store, key) == b"bytes"
     assert stored_keys(store, f"box/{name}/") == [key]

@@ -13,6 +13,7 @@ from ingest.adapters.stores import open_store
 from ingest.adapters.stores.folder import FolderStore
 from ingest.adapters.stores.memory import MemoryStore
 from ingest.adapters.stores.metered import MeteredStore
+from ingest.adapters.stores.rest.store import RestStore
 from ingest.adapters.stores.s3 import S3Store
 from ingest.errors import ConfigError, ObjectExistsError, ObjectMissingError, StoreRefusedError, StoreUnavailableError
 from ingest.metrics import Metrics
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
         ("s3://invoices", "invoices", ""),
         ("s3://invoices/", "invoices", ""),
         ("s3://invoices/mail/in/", "invoices", "mail/in"),
+        ("gs://invoices", "invoices", ""),
+        ("gs://invoices/mail/in/", "invoices", "mail/in"),
+        ("az://account/invoices", "account/invoices", ""),
+        ("az://account/invoices/mail/in/", "account/invoices", "mail/in"),
         ("s3://invoices/a b#?%41", "invoices", "a b#?%41"),
     ],
 )
-def test_s3_url_is_bucket_and_prefix(url: str, bucket: str, prefix: str) -> None:
-    store, found = open_store(url, endpoint="http://127.0.0.1:1", keys=lambda: ("key", "secret"))
-    assert isinstance(store, S3Store)
+def test_url_is_bucket_and_prefix(url: str, bucket: str, prefix: str) -> None:
+    secrets = {"account_key": lambda: "key"}
+    store, found = open_store(url, endpoint="http://127.0.0.1:1", keys=lambda: ("key", "secret"), secrets=secrets)
+    assert isinstance(store, S3Store if url.startswith("s3:") else RestStore)
     assert (store.bucket, found) == (bucket, prefix)
 
 
@@ -57,7 +63,11 @@ def test_file_url_is_a_folder(url: str, folder: str) -> None:
         "file://relative/dir",
         "file:///a/../b",
         "/a",
-        "gs://b",
+        "gs://",
+        "az://account",
+        "az://account/",
+        "az://account//prefix",
+        "az://No Account/container",
         "s3://b/a//c",
     ],
 )

@@ -35,7 +35,7 @@
 {{/* Of the object store. */}}
 {{- define "mailhaul.storePorts" -}}
 {{- $ports := list -}}
-{{- if hasPrefix "s3://" (include "mailhaul.address" (list .Values.config.store "url")) -}}
+{{- if not (hasPrefix "file://" (include "mailhaul.address" (list .Values.config.store "url"))) -}}
 {{- $ports = list 443 -}}
 {{- if kindIs "map" .Values.config.store -}}
 {{- $ports = include "mailhaul.ports" (list (default "" .Values.config.store.endpoint) $ports) | fromJsonArray -}}

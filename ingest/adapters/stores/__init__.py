@@ -11,13 +11,14 @@ from ingest.adapters.stores.transfer import segments
 from ingest.errors import ConfigError, StoreRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ingest.ports.store import Store
 
 __all__ = ["open_store"]
 
-_FORMS = "write s3://bucket/prefix or file:///absolute/folder"
+_FORMS = "write s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix or file:///absolute/folder"
+_BUCKETS = frozenset({"s3", "gs", "az"})
 
 
 def open_store(
@@ -28,40 +29,59 @@ def open_store(
     path_style: bool = False,
     kms_key: str | None = None,
     keys: Callable[[], tuple[str, str] | None] = lambda: None,
+    secrets: Mapping[str, Callable[[], str]] | None = None,
 ) -> tuple[Store, str]:
     """Return the store that a URL names, and the prefix of all its keys (without outer slashes, may be empty).
 
-    Nothing is connected or created yet. All arguments but the first are for `s3://`; see `S3Store`.
+    Nothing is connected or created yet.
 
     Args:
-        url: `s3://bucket/prefix`, the prefix not URL-encoded, or `file:///folder`, with `%` URL-encoded.
-        endpoint: see `S3Store`, like all that follow.
-        region: the server's region.
-        path_style: put the bucket into the path.
-        kms_key: encryption key.
-        keys: returns access key and secret key, or None.
+        url: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://account/container/prefix`, the prefix not
+            URL-encoded, or `file:///folder`, with `%` URL-encoded.
+        endpoint: URL of the server, if it is not the provider's.
+        region: the server's region, for `s3://`.
+        path_style: put the bucket into the path, for `s3://`.
+        kms_key: encryption key, for `s3://` and `gs://`.
+        keys: returns access key and secret key, or None, for `s3://`.
+        secrets: functions that return `credentials` for `gs://`, `account_key` or `sas_token` for `az://`, where they
+            are configured.
 
     Raises:
-        ConfigError: the URL has neither form.
+        ConfigError: the URL has none of these forms.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "file":
         return _open_folder(rest), ""
     bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or not bucket:
+    container, _, within = prefix.partition("/")
+    if scheme not in _BUCKETS or not bucket or (scheme == "az" and not container):
         raise ConfigError([f"store: {url!r} is not the address of a store: {_FORMS}"])
-    # Imported here because boto3 takes 40 MB and half a second, which a folder does not need.
-    from ingest.adapters.stores.s3 import S3Store  # noqa: PLC0415
+    prefix = _checked_prefix((within if scheme == "az" else prefix).strip("/"))
+    secrets = secrets or {}
+    store: Store
+    if scheme == "gs":
+        # Imported here, like the others, because only one of them is needed.
+        from ingest.adapters.stores.rest.opening import open_gcs  # noqa: PLC0415
 
-    store = S3Store(
-        bucket,
-        endpoint=endpoint,
-        region=region,
-        path_style=path_style,
-        kms_key=kms_key,
-        keys=keys,
-    )
-    return store, _checked_prefix(prefix.strip("/"))
+        store = open_gcs(bucket, endpoint=endpoint, kms_key=kms_key, credentials=secrets.get("credentials"))
+    elif scheme == "az":
+        from ingest.adapters.stores.rest.opening import open_azure  # noqa: PLC0415
+
+        key, token = secrets.get("account_key"), secrets.get("sas_token")
+        store = open_azure(bucket, container, endpoint=endpoint, account_key=key, sas_token=token)
+    else:
+        # boto3 takes 40 MB and half a second.
+        from ingest.adapters.stores.s3 import S3Store  # noqa: PLC0415
+
+        store = S3Store(
+            bucket,
+            endpoint=endpoint,
+            region=region,
+            path_style=path_style,
+            kms_key=kms_key,
+            keys=keys,
+        )
+    return store, prefix
 
 
 def _open_folder(rest: str) -> FolderStore:

@@ -13,7 +13,6 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import quote
 
 import boto3
 import botocore.session
@@ -40,7 +39,14 @@ from ingest.adapters.stores.s3_errors import (
 )
 from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
 from ingest.adapters.stores.sigv4 import Credentials
-from ingest.adapters.stores.transfer import guarded, measure, raise_exists, segments
+from ingest.adapters.stores.transfer import (
+    content_disposition,
+    guarded,
+    header_type,
+    measure,
+    raise_exists,
+    segments,
+)
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ConfigError, ObjectExistsError, StoreRefusedError
 from ingest.ports.store import Store, Stored
@@ -57,8 +63,6 @@ if TYPE_CHECKING:
 SINGLE_BYTES = 64 * 2**20
 PART_BYTES = 16 * 2**20
 _CONFLICT_SECONDS = 0.2
-# RFC 8187 section 3.2.1: the attr-char characters that `quote` would encode.
-_ATTR_CHAR = "!#$&+^`|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,12 +301,7 @@ class S3Store(Store):
         return DirectClient(client, self.bucket, lambda: _credentials(session, keys), network)
 
     def _attributes(self, content_type: str, filename: str | None, sha256: str) -> dict[str, Any]:
-        # A header accepts printable ASCII; the sender's content type may hold anything.
-        printable = content_type.isascii() and content_type.isprintable()
-        attributes: dict[str, Any] = {
-            "ContentType": content_type if printable else "application/octet-stream",
-            "Metadata": {"sha256": sha256},
-        }
+        attributes: dict[str, Any] = {"ContentType": header_type(content_type), "Metadata": {"sha256": sha256}}
         if filename is not None:
             attributes["ContentDisposition"] = content_disposition(filename)
         if self._kms_key is not None:
@@ -383,8 +382,3 @@ def _credentials(session: boto3.session.Session, keys: tuple[str, str] | None) -
         return None
     frozen = found.get_frozen_credentials()
     return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)
-
-
-def content_disposition(filename: str) -> str:
-    """Return the header that makes browsers save an object under this name (RFC 6266 section 4, RFC 8187)."""
-    return f"attachment; filename*=UTF-8''{quote(filename, safe=_ATTR_CHAR, errors='replace')}"

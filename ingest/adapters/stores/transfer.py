@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
+from urllib.parse import quote
 
 from ingest.errors import ObjectExistsError, StoreCorruptError, StoreRefusedError, StoreUnavailableError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # Amazon S3's limit for a key. Enforced in every store, so that objects can be moved between them.
 KEY_BYTES = 1024
 CHUNK_BYTES = 256 * 1024
+# RFC 8187 section 3.2.1: the attr-char characters that `quote` would encode.
+_ATTR_CHAR = "!#$&+^`|"
 
 
 def segments(key: str) -> list[str]:
@@ -39,6 +42,16 @@ def segments(key: str) -> list[str]:
     if length > KEY_BYTES:
         raise StoreRefusedError(f"an object's key may have {KEY_BYTES} bytes, this has {length}: shorten the prefix")
     return parts
+
+
+def header_type(content_type: str) -> str:
+    """Return a content type for a header, which accepts printable ASCII; the sender's may hold anything."""
+    return content_type if content_type.isascii() and content_type.isprintable() else "application/octet-stream"
+
+
+def content_disposition(filename: str) -> str:
+    """Return the header that makes browsers save an object under this name (RFC 6266 section 4, RFC 8187)."""
+    return f"attachment; filename*=UTF-8''{quote(filename, safe=_ATTR_CHAR, errors='replace')}"
 
 
 def transfer(body: BinaryIO, write: Callable[[bytes], object], *, size: int, sha256: str) -> None:

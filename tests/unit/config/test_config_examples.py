@@ -19,6 +19,7 @@ from ingest.mime import MimeLimits
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STORES = ("google.yaml", "azure.yaml")
 BOTH = ("defaults", "mailboxes")
 EXAMPLES = Path(__file__).parents[3] / "examples"
 DEFINITIONS = config_schema()["$defs"]
@@ -53,7 +54,7 @@ def test_the_schema_is_valid_itself() -> None:
     Draft202012Validator.check_schema(config_schema())
 
 
-@pytest.mark.parametrize("name", ["small.yaml", "full.yaml"])
+@pytest.mark.parametrize("name", ["small.yaml", "full.yaml", *STORES])
 def test_an_example_loads_and_fits_the_schema(name: str) -> None:
     assert load(EXAMPLES / name, {}).mailboxes
     values = yaml.safe_load((EXAMPLES / name).read_text())
@@ -61,8 +62,11 @@ def test_an_example_loads_and_fits_the_schema(name: str) -> None:
 
 
 def test_the_full_example_shows_every_option() -> None:
-    """What both a mailbox and the defaults may say needs to be shown in one of them."""
+    """What both a mailbox and the defaults may say needs to be shown in one of them, as options of each store."""
     shown = set(written(yaml.safe_load((EXAMPLES / "full.yaml").read_text())))
+    for name in STORES:
+        shown |= set(written({"store": yaml.safe_load((EXAMPLES / name).read_text())["store"]}))
+    shown |= {("store", "sas_token")}  # only in place of the account key
     shown |= {(section, *names[1:]) for names in shown if names[0] in BOTH for section in BOTH}
     shown |= {("ledger", "url"), ("ledger", "embedded")}
     assert set(options(config_schema())) - shown == set()
