@@ -147,7 +147,7 @@ def test_values_for_one_process_go_over_those_for_all() -> None:
 
 def test_an_image_is_named_by_its_digest_where_there_is_one() -> None:
     digest = f"sha256:{'0' * 64}"
-    over: dict[str, Any] = {"image": {"registry": "images.example.org", "tag": "edge"}}
-    assert render(values(**over)).container("poller")["image"] == "images.example.org/mailhaul:edge"
+    over: dict[str, Any] = {"image": {"registry": "images.example.org", "repository": "mail", "tag": "edge"}}
+    assert render(values(**over)).container("poller")["image"] == "images.example.org/mail:edge"
     over = merged(over, {"image": {"digest": digest}, "global": {"imageRegistry": "mirror.example.org/"}})
-    assert render(values(**over)).container("poller")["image"] == f"mirror.example.org/mailhaul@{digest}"
+    assert render(values(**over)).container("poller")["image"] == f"mirror.example.org/mail@{digest}"

@@ -144,7 +144,7 @@ def test_a_parent_chart_may_hold_it(tmp_path: Path) -> None:
     (first, *_) = [item for item in yaml.safe_load_all(text) if item]
     pod = first["spec"]["template"]["spec"]
     assert pod["imagePullSecrets"] == [{"name": "pull"}, {"name": "own"}]
-    assert pod["containers"][0]["image"].startswith("mirror.example.org/mailhaul:")
+    assert pod["containers"][0]["image"].startswith("mirror.example.org/mailhaul/mailhaul:")
 
 
 def test_more_objects_are_rendered_as_templates() -> None:

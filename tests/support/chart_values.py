@@ -13,6 +13,13 @@ HPA = {"autoscaling": {"type": "hpa"}}
 KEDA = {"autoscaling": {"type": "keda"}}
 PROMETHEUS = {"address": "http://prometheus:9090"}
 PEERS = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+CONTAINER: dict[str, Any] = {
+    "image": "images.example.org/proxy:1",
+    "securityContext": {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    },
+    "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "32Mi"}},
+}  # fmt: skip
 # Something of every section of the configuration.
 EVERYTHING: dict[str, Any] = {"config": {
     "store": {
@@ -103,6 +110,31 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("scrapers", "dns", "ledger", "store", "mail", "sinks"), PEERS),
         "extraEgress": [{"ports": [{"protocol": "TCP", "port": 80}]}],
     }},
+    "settings": {
+        "namespaceOverride": "elsewhere",
+        "commonLabels": {"team": "mail", "app.kubernetes.io/name": "ignored"},
+        "commonAnnotations": {"example.org/owner": "mail"},
+        "updateStrategy": {"rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 1}},
+        "revisionHistoryLimit": 1,
+        "service": {"annotations": {"example.org/scrape": "yes"}, "ipFamilyPolicy": "PreferDualStack",
+                    "ipFamilies": ["IPv6", "IPv4"]},
+        "verticalAutoscaling": {"processes": ["poller", "exporter"], "minAllowed": {"memory": "256Mi"},
+                                "maxAllowed": {"cpu": 2}},
+        "pods": {
+            "schedulerName": "binpack", "runtimeClassName": "gvisor", "priorityClassName": "high",
+            "dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.10"]},
+            "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["pop.example.org"]}],
+            "initContainers": [{**CONTAINER, "name": "wait"}],
+            "sidecars": [{**CONTAINER, "name": "proxy"}],
+            "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
+        },
+        "relay": {"pod": {"extraArgs": ["--help"]}},
+    },
+    "settings of a trial": {
+        "config": {"ledger": ""}, "valkey": {"enabled": True, "persistence": {"enabled": False}},
+        "commonLabels": {"team": "mail"}, "commonAnnotations": {"example.org/owner": "mail"},
+        "service": {"ipFamilyPolicy": "SingleStack"}, "pods": {"tolerations": [{"operator": "Exists"}]},
+    },
     "network behind services": {**EVERYTHING, "networkPolicy": {
         "enabled": True,
         "store": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "minio"}},

@@ -85,6 +85,24 @@ _TRIGGER = _object(
     },
     {"authenticationRef": _object({"name": _TEXT})},
 )
+_AMOUNTS: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+_UPDATE_MODES = ["Off", "Initial", "Recreate", "InPlaceOrRecreate", "Auto"]
+_VERTICAL = _object(
+    {
+        "targetRef": _object({"apiVersion": _TEXT, "kind": _TEXT, "name": _TEXT}),
+        "updatePolicy": _object({"updateMode": {"enum": _UPDATE_MODES}}),
+        "resourcePolicy": _object(
+            {
+                "containerPolicies": _list(
+                    _object(
+                        {"containerName": _TEXT, "controlledResources": _list({"enum": ["cpu", "memory"]})},
+                        {"minAllowed": _AMOUNTS, "maxAllowed": _AMOUNTS},
+                    )
+                )
+            }
+        ),
+    }
+)
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _SCALED = _object(
     {
@@ -111,6 +129,9 @@ SCHEMAS: dict[tuple[str, str], Schema] = {
         _MONITORING,
         "PrometheusRule",
         _object({"groups": _list(_object({"name": _TEXT, "rules": _list(_RULE)}, {"interval": _DURATION}))}),
+    ),
+    ("autoscaling.k8s.io/v1", "VerticalPodAutoscaler"): _resource(
+        "autoscaling.k8s.io/v1", "VerticalPodAutoscaler", _VERTICAL
     ),
     ("keda.sh/v1alpha1", "ScaledObject"): _resource("keda.sh/v1alpha1", "ScaledObject", _SCALED),
 }

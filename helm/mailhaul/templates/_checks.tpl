@@ -46,10 +46,10 @@
 {{- if eq (toString $config.ledger) "embedded" -}}
 {{- $problems = append $problems "config.ledger is embedded, which serves one machine only: write redis://host:6379/0 or secret:NAME/KEY, or set valkey.enabled to true for a trial" -}}
 {{- end -}}
-{{- $ids := list -}}
+{{- $ids := dict -}}
 {{- range $config.mailboxes -}}
-{{- if has .id $ids }}{{ $problems = append $problems (printf "config.mailboxes has %s twice: choose another id for one of them" .id) }}{{ end -}}
-{{- $ids = append $ids .id -}}
+{{- if hasKey $ids .id }}{{ $problems = append $problems (printf "config.mailboxes has %s twice: choose another id for one of them" .id) }}{{ end -}}
+{{- $_ := set $ids .id true -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end -}}
@@ -132,6 +132,9 @@
 {{- $problems = append $problems (printf "extraObjects scales %s, and so does %s.autoscaling: two autoscalers would fight; set %s.autoscaling.type to none, or leave out the object" $target $process $process) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and (eq $scaling.type "hpa") (not $scaling.metrics) (has $process $.Values.verticalAutoscaling.processes) (has "cpu" $.Values.verticalAutoscaling.controlledResources) -}}
+{{- $problems = append $problems (printf "%s.autoscaling and verticalAutoscaling both follow the CPU of %s: set verticalAutoscaling.controlledResources to [memory], or scale by autoscaling.metrics" $process $process) -}}
 {{- end -}}
 {{- if eq $scaling.type "keda" -}}
 {{- if not $.Values.prometheus.address -}}

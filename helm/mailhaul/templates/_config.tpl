@@ -14,11 +14,11 @@ Where the file of `secret:NAME/KEY` is mounted. `ca` takes a plain path, everyth
 
 {{/* Names of the Secrets that a part of the configuration refers to, as a JSON list. */}}
 {{- define "mailhaul.secretNames" -}}
-{{- $names := list -}}
-{{- range regexFindAll ":\"secret:[a-z0-9.-]+/[-._a-zA-Z0-9]+\"" (toJson .) -1 -}}
-{{- $names = append $names (. | trimPrefix ":\"secret:" | splitList "/" | first) -}}
+{{- $names := dict -}}
+{{- range regexFindAll ":\"secret:[a-z0-9.-]+/" (toJson .) -1 -}}
+{{- $_ := set $names (. | trimPrefix ":\"secret:" | trimSuffix "/") true -}}
 {{- end -}}
-{{- $names | uniq | sortAlpha | toJson -}}
+{{- keys $names | sortAlpha | toJson -}}
 {{- end -}}
 
 {{/* What a process reads at its start: everything but mailboxes and their defaults. */}}
@@ -39,6 +39,20 @@ Where the file of `secret:NAME/KEY` is mounted. `ca` takes a plain path, everyth
 {{/* What processes read while they run. */}}
 {{- define "mailhaul.live" -}}
 {{- pick .Values.config "defaults" "mailboxes" | toJson -}}
+{{- end -}}
+
+{{/* Mailboxes in one ConfigMap, which holds 1 MiB; below 256 KiB it can be applied from the client, too. */}}
+{{- define "mailhaul.mailboxesPerMap" -}}500{{- end -}}
+
+{{/*
+How many ConfigMaps of mailboxes pods look for: a power of two, so that one more seldom changes the pods. Those that
+are not there yet are optional.
+*/}}
+{{- define "mailhaul.mailboxMaps" -}}
+{{- $wanted := div (add (len .Values.config.mailboxes) (include "mailhaul.mailboxesPerMap" . | int) -1) (include "mailhaul.mailboxesPerMap" . | int) | int -}}
+{{- $maps := 1 -}}
+{{- range until 16 }}{{ if lt $maps $wanted }}{{ $maps = mul $maps 2 | int }}{{ end }}{{ end -}}
+{{- $maps -}}
 {{- end -}}
 
 {{/* Secrets that one process needs, as a JSON list of {name, optional}. Takes a list: the root, the process. */}}

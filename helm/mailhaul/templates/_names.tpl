@@ -24,6 +24,37 @@ app.kubernetes.io/part-of: mailhaul
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
+{{- define "mailhaul.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{/*
+Metadata of an object, in its namespace and with the common labels and annotations. Takes a mapping: root; name, or a
+suffix of the full name; and, if there are any, component, labels, annotations. What the chart sets takes precedence.
+*/}}
+{{- define "mailhaul.metadata" -}}
+name: {{ default (printf "%s-%s" (include "mailhaul.fullname" .root) .suffix) .name }}
+namespace: {{ include "mailhaul.namespace" .root }}
+labels:
+  {{- $own := include "mailhaul.labels" .root | fromYaml }}
+  {{- with .component }}{{ $_ := set $own "app.kubernetes.io/component" . }}{{ end }}
+  {{- merge $own (default dict .labels) .root.Values.commonLabels | toYaml | nindent 2 }}
+{{- with merge dict (default dict .annotations) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* IP families of a Service. */}}
+{{- define "mailhaul.ipFamilies" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies: {{ toJson . }}
+{{- end }}
+{{- end -}}
+
 {{- define "mailhaul.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "mailhaul.fullname" .) .Values.serviceAccount.name -}}

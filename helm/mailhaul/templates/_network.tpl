@@ -47,23 +47,26 @@
 {{/* Of mail servers, their proxies, and token servers. */}}
 {{- define "mailhaul.mailPorts" -}}
 {{- $defaults := default dict .Values.config.defaults -}}
-{{- $ports := list -}}
+{{- /* A set: there may be thousands of mailboxes. */ -}}
+{{- $ports := dict -}}
 {{- range .Values.config.mailboxes -}}
 {{- $tls := coalesce .tls $defaults.tls "implicit" -}}
 {{- $shared := "" -}}
 {{- if not .tls }}{{ $shared = default "" $defaults.port }}{{ end -}}
 {{- $proxy := coalesce .proxy $defaults.proxy -}}
 {{- if $proxy -}}
-{{- $ports = concat $ports (include "mailhaul.ports" (list $proxy.url list) | fromJsonArray) -}}
+{{- range include "mailhaul.ports" (list $proxy.url list) | fromJsonArray }}{{ $_ := set $ports (toString .) true }}{{ end -}}
 {{- else -}}
-{{- $ports = append $ports (coalesce .port $shared (eq $tls "implicit" | ternary 995 110) | int) -}}
+{{- $_ := set $ports (coalesce .port $shared (eq $tls "implicit" | ternary 995 110) | int | toString) true -}}
 {{- end -}}
 {{- if eq .auth.type "oauth2" -}}
-{{- $ports = concat $ports (include "mailhaul.ports" (list (default "https://provider" .auth.token_url) list) | fromJsonArray) -}}
+{{- range include "mailhaul.ports" (list (default "https://provider" .auth.token_url) list) | fromJsonArray }}{{ $_ := set $ports (toString .) true }}{{ end -}}
 {{- end -}}
 {{- end -}}
-{{- if .Values.mailboxConfigMaps }}{{ $ports = concat $ports .Values.networkPolicy.mailPorts }}{{ end -}}
-{{- $ports | uniq | toJson -}}
+{{- if .Values.mailboxConfigMaps }}{{ range .Values.networkPolicy.mailPorts }}{{ $_ := set $ports (toString .) true }}{{ end }}{{ end -}}
+{{- $numbers := list -}}
+{{- range keys $ports | sortAlpha }}{{ $numbers = append $numbers (int .) }}{{ end -}}
+{{- toJson $numbers -}}
 {{- end -}}
 
 {{- define "mailhaul.sinkPorts" -}}

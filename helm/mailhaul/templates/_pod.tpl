@@ -25,6 +25,9 @@ exporter: [exporter]
     sources:
       - configMap: {name: {{ include "mailhaul.fullname" $root }}-config}
       - configMap: {name: {{ include "mailhaul.fullname" $root }}-mailboxes}
+      {{- range $number := untilStep 2 (include "mailhaul.mailboxMaps" $root | int | add1 | int) 1 }}
+      - configMap: {name: {{ include "mailhaul.fullname" $root }}-mailboxes-{{ $number }}, optional: true}
+      {{- end }}
       {{- if $root.Values.test.enabled }}
       # There while `helm test` runs.
       - configMap: {name: {{ include "mailhaul.fullname" $root }}-test, optional: true}
@@ -58,6 +61,18 @@ httpGet: {path: {{ index . 1 }}, port: metrics}
 {{- mustMergeOverwrite (deepCopy (index . 0).Values.pods) (deepCopy (default dict (index . 1).pod)) | toJson -}}
 {{- end -}}
 
+{{/* Where pods run, and how. Takes the settings of the pods. */}}
+{{- define "mailhaul.scheduling" -}}
+{{- range $name, $value := pick . "priorityClassName" "schedulerName" "runtimeClassName" "dnsPolicy" "nodeSelector" "tolerations" "affinity" "dnsConfig" "hostAliases" }}
+{{- with $value }}
+{{ $name }}: {{ kindIs "string" . | ternary . "" }}
+{{- if not (kindIs "string" .) }}
+{{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* Placement and image pull secrets. Takes a list: the root, the settings of the pods. */}}
 {{- define "mailhaul.placement" -}}
 {{- $pod := index . 1 -}}
@@ -68,21 +83,7 @@ enableServiceLinks: false
 imagePullSecrets:
   {{- . | nindent 2 }}
 {{- end }}
-{{- with $pod.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- with $pod.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $pod.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $pod.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- include "mailhaul.scheduling" $pod }}
 securityContext:
   {{- toYaml $pod.securityContext | nindent 2 }}
 {{- end -}}
@@ -111,6 +112,27 @@ envFrom:
 {{- end }}
 {{- end -}}
 
+{{/* Labels of pods; those that select them take precedence. Takes a list: the root, the component, the user's. */}}
+{{- define "mailhaul.podLabels" -}}
+{{- $own := merge (dict "app.kubernetes.io/component" (index . 1) "app.kubernetes.io/part-of" "mailhaul") (include "mailhaul.selector" (index . 0) | fromYaml) -}}
+{{- merge $own (index . 2) (index . 0).Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{/*
+Resources, with a request for what /tmp, metrics and logs may take of a node's disk, unless there is one. Takes a list:
+the resources, the size of /tmp.
+*/}}
+{{- define "mailhaul.resources" -}}
+{{- $resources := deepCopy (index . 0) -}}
+{{- $requests := default dict $resources.requests -}}
+{{- if not (hasKey $requests "ephemeral-storage") -}}
+{{- $bytes := include "mailhaul.bytes" (index . 1) | int64 -}}
+{{- $_ := set $requests "ephemeral-storage" (printf "%dMi" (add 128 (div (add $bytes 1048575) 1048576))) -}}
+{{- end -}}
+{{- $_ := set $resources "requests" $requests -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
 {{- define "mailhaul.podTemplate" -}}
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}
@@ -120,15 +142,10 @@ envFrom:
 {{- $scope := list $root $process -}}
 metadata:
   labels:
-    {{- include "mailhaul.selector" $root | nindent 4 }}
-    app.kubernetes.io/component: {{ $process }}
-    app.kubernetes.io/part-of: mailhaul
-    {{- with $pod.labels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "mailhaul.podLabels" (list $root $process $pod.labels) | nindent 4 }}
   annotations:
     checksum/config: {{ include "mailhaul.fixed" $root | sha256sum }}
-    {{- with $pod.annotations }}
+    {{- with merge dict $pod.annotations $root.Values.commonAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
@@ -146,10 +163,14 @@ spec:
       {{- end }}
     {{- end }}
   {{- end }}
+  {{- with $pod.initContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   containers:
     - name: {{ $process }}
       {{- include "mailhaul.container" (list $root $pod) | nindent 6 }}
-      args: {{ concat $command (list "--config" "/etc/mailhaul") | toJson }}
+      args: {{ concat $command (list "--config" "/etc/mailhaul") $pod.extraArgs | toJson }}
       env:
         {{- include "mailhaul.env" $pod | nindent 8 }}
         # `mailhaul check` in this pod tries what this process has access to.
@@ -165,8 +186,12 @@ spec:
         {{- include "mailhaul.probe" (list $root.Values.probes.liveness "/livez") | nindent 8 }}
       readinessProbe:
         {{- include "mailhaul.probe" (list $root.Values.probes.readiness "/readyz") | nindent 8 }}
+      {{- with $pod.lifecycle }}
+      lifecycle:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       resources:
-        {{- toYaml $values.resources | nindent 8 }}
+        {{- include "mailhaul.resources" (list $values.resources $values.scratchSize) | nindent 8 }}
       volumeMounts:
         {{- include "mailhaul.volumeMounts" $scope | nindent 8 }}
         - {name: scratch, mountPath: /tmp}
@@ -176,6 +201,9 @@ spec:
         {{- with $pod.volumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
+    {{- with $pod.sidecars }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   volumes:
     {{- include "mailhaul.volumes" $scope | nindent 4 }}
     - name: scratch

@@ -13,7 +13,7 @@ scaleDown:
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}
 {{- $scaling := index . 2 -}}
-{{- $from := printf "namespace=%q" $root.Release.Namespace -}}
+{{- $from := printf "namespace=%q" (include "mailhaul.namespace" $root) -}}
 {{- if eq $process "poller" }}
 {{ printf "max(mailhaul_due_mailboxes{%s})" $from | squote }}: {{ $scaling.perReplica }}
 {{ printf "max(mailhaul_schedule_lag_seconds{%s})" $from | squote }}: {{ $scaling.age }}

@@ -1,0 +1,144 @@
+"""What operators set on objects and pods without changing the chart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.chart import PROCESSES, merged, refusal, render, values
+from tests.support.chart_values import COMBINATIONS
+
+if TYPE_CHECKING:
+    from tests.support.chart import Object, Rendered
+
+
+@pytest.fixture(scope="module")
+def settings() -> Rendered:
+    return render(values(**COMBINATIONS["settings"]))
+
+
+def _pods(rendered: Rendered) -> list[Object]:
+    """Return the templates of all pods, with their metadata."""
+    templates = [item["spec"]["template"] for item in rendered.objects if "template" in item.get("spec", {})]
+    return [*templates, *rendered.of("Pod")]
+
+
+@pytest.mark.parametrize("name", ["settings", "settings of a trial"])
+def test_every_object_has_the_common_labels_and_annotations_and_so_have_its_pods(name: str) -> None:
+    rendered = render(values(**COMBINATIONS[name]))
+    for item in [*rendered.objects, *_pods(rendered)]:
+        assert item["metadata"]["labels"]["team"] == "mail"
+        assert item["metadata"]["annotations"]["example.org/owner"] == "mail"
+
+
+def test_common_labels_select_no_pods_and_replace_none_of_the_charts(settings: Rendered) -> None:
+    for item in settings.of("Deployment"):
+        assert "team" not in item["spec"]["selector"]["matchLabels"]
+        assert item["metadata"]["labels"]["app.kubernetes.io/name"] == "mailhaul"
+        labels = item["spec"]["template"]["metadata"]["labels"]
+        assert item["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_objects_are_in_the_namespace_that_was_set(settings: Rendered) -> None:
+    assert {item["metadata"]["namespace"] for item in settings.objects} == {"elsewhere"}
+    assert "kubectl -n elsewhere exec" in settings.notes
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_pods_get_what_was_set_for_them(process: str, settings: Rendered) -> None:
+    wanted = COMBINATIONS["settings"]["pods"]
+    pod = settings.pod(process)
+    names = ("schedulerName", "runtimeClassName", "priorityClassName", "dnsPolicy", "dnsConfig", "hostAliases")
+    for name in (*names, "initContainers"):
+        assert pod[name] == wanted[name]
+    own, *sidecars = pod["containers"]
+    assert sidecars == wanted["sidecars"]
+    assert own["lifecycle"] == wanted["lifecycle"]
+
+
+def test_process_gets_its_extra_arguments_after_its_own(settings: Rendered) -> None:
+    assert settings.container("relay")["args"] == ["worker", "relay", "--config", "/etc/mailhaul", "--help"]
+    assert settings.container("poller")["args"] == ["worker", "poll", "--config", "/etc/mailhaul"]
+
+
+def test_nothing_is_rendered_of_what_was_not_set() -> None:
+    pod = render(values()).pod("poller")
+    assert pod.keys() == {
+        "automountServiceAccountToken", "containers", "enableServiceLinks", "securityContext", "serviceAccountName",
+        "terminationGracePeriodSeconds", "topologySpreadConstraints", "volumes",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_rollouts_go_as_was_set_except_that_there_is_one_exporter(process: str, settings: Rendered) -> None:
+    spec = settings.one("Deployment", f"-{process}")["spec"]
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 1}}
+    assert spec["strategy"] == ({"type": "Recreate"} if process == "exporter" else rolling)
+    assert spec["revisionHistoryLimit"] == 1
+
+
+def test_services_have_the_ip_families_and_the_exporters_the_annotations_too(settings: Rendered) -> None:
+    for service in settings.of("Service"):
+        assert service["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+        assert service["spec"]["ipFamilies"] == ["IPv6", "IPv4"]
+        exporter = service["metadata"]["name"].endswith("-exporter")
+        assert ("example.org/scrape" in service["metadata"]["annotations"]) == exporter
+
+
+def test_vertical_autoscalers_scale_the_processes_that_are_named(settings: Rendered) -> None:
+    found = settings.of("VerticalPodAutoscaler")
+    assert [item["spec"]["targetRef"]["name"] for item in found] == ["demo-mailhaul-poller", "demo-mailhaul-exporter"]
+    for item in found:
+        (policy,) = item["spec"]["resourcePolicy"]["containerPolicies"]
+        process = item["metadata"]["name"].rpartition("-")[2]
+        assert policy["containerName"] == settings.container(process)["name"]
+        assert (policy["minAllowed"], policy["maxAllowed"]) == ({"memory": "256Mi"}, {"cpu": 2})
+
+
+def test_two_autoscalers_of_the_same_cpu_are_refused() -> None:
+    both: dict[str, Any] = {
+        "processor": {"autoscaling": {"type": "hpa"}},
+        "verticalAutoscaling": {"processes": ["processor"]},
+    }
+    assert "both follow the CPU of processor" in refusal(values(**both))
+    assert render(values(**merged(both, {"verticalAutoscaling": {"controlledResources": ["memory"]}}))).objects
+
+
+@pytest.mark.parametrize(("process", "request_"), [("poller", "4224Mi"), ("relay", "640Mi"), ("exporter", "192Mi")])
+def test_pods_request_the_disk_that_they_may_use(process: str, request_: str) -> None:
+    """GKE Autopilot limits a pod to its request, and evicts it above."""
+    assert render(values()).container(process)["resources"]["requests"]["ephemeral-storage"] == request_
+
+
+def test_request_for_the_disk_follows_the_scratch_size_unless_it_is_set() -> None:
+    over = {"poller": {"scratchSize": "10Gi"}, "relay": {"resources": {"requests": {"ephemeral-storage": "1Gi"}}}}
+    rendered = render(values(**over))
+    assert rendered.container("poller")["resources"]["requests"]["ephemeral-storage"] == "10368Mi"
+    assert rendered.container("relay")["resources"]["requests"]["ephemeral-storage"] == "1Gi"
+
+
+def test_default_image_may_exist() -> None:
+    """An image without a namespace is one of Docker's official ones."""
+    image = render(values()).container("poller")["image"]
+    registry, *path = image.split("/")
+    assert "." in registry
+    assert len(path) >= 2
+    assert path[-1].partition(":")[2]
+
+
+@pytest.mark.parametrize(
+    ("persistent", "words"), [(True, "nothing is lost"), (False, "loses its data, which Mailhaul rebuilds")]
+)
+def test_notes_say_what_a_drain_does_to_a_trial_valkey(persistent: bool, words: str) -> None:  # noqa: FBT001
+    over = {"config": {"ledger": ""}, "valkey": {"enabled": True, "persistence": {"enabled": persistent}}}
+    rendered = render(values(**over))
+    assert words in rendered.notes
+    template = rendered.one("StatefulSet", "-valkey")["spec"]["template"]
+    kept = template["metadata"].get("annotations", {}).get("cluster-autoscaler.kubernetes.io/safe-to-evict")
+    assert kept == (None if persistent else "false")
+
+
+def test_trial_valkey_runs_where_the_other_pods_run() -> None:
+    valkey = render(values(**COMBINATIONS["settings of a trial"])).one("StatefulSet", "-valkey")
+    assert valkey["spec"]["template"]["spec"]["tolerations"] == [{"operator": "Exists"}]
