@@ -171,7 +171,7 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.wait(seconds)
 
-    @rule(seconds=st.sampled_from([-4_000, -400, -30, 30, 400, 4_000]))
+    @rule(seconds=st.sampled_from([-86_400, -4_000, -400, -30, 30, 400, 4_000, 86_400]))
     def clock_steps(self, seconds: float) -> None:
         self.world.step_clock(seconds)
 

@@ -45,7 +45,7 @@ def _unpublished(world: World) -> Iterator[str]:
     """Yield the stored messages whose event has not reached every sink, or under several ids (c)."""
     # Stored, but the answer was lost, and somebody deleted it before it could be fetched again: a rebuild finds it.
     # A purge that broke off leaves raw mail beside the tombstone.
-    orphans = {sent.key for sent in world.sent if sent.removed or sent.purge_begun}
+    orphans = {key for sent in world.sent if sent.removed or sent.purge_begun for key in sent.keys}
     deletable = {
         one.key for one in world.sent if not one.may_be_cut and world.boxes[one.box].deletion.after is not None
     }

@@ -95,6 +95,11 @@ class Sent:
     def key(self) -> str:
         return message_key(self.box, self.raw)
 
+    @property
+    def keys(self) -> set[str]:
+        """The keys under which it may be stored: its own, and that of what a server sends that does not double dots."""
+        return {self.key, message_key(self.box, self.raw[: lone_dot(self.raw)])}
+
 
 @dataclass
 class Host:
@@ -238,7 +243,7 @@ class World:
         if unique_id is not None:
             drop.alias[sent.drop_id] = unique_id
         if cut:
-            drop.cut[sent.drop_id] = raw.index(b"\r\n.\r\n") + 2
+            drop.cut[sent.drop_id] = lone_dot(raw)
         self.sent.append(sent)
         return sent
 
@@ -413,6 +418,12 @@ class World:
             self.violations.append(f"DELE of {sent.marker!r} in {box}, whose bytes are not in the store")
         elif not (at := self.find(sent.key, MANIFEST, store)) or not store.objects[at].content:
             self.violations.append(f"DELE of {sent.marker!r} in {box}, which has no manifest")
+
+
+def lone_dot(raw: bytes) -> int:
+    """Return where the first line is that is a lone dot; the length if there is none."""
+    at = raw.find(b"\r\n.\r\n")
+    return len(raw) if at < 0 else at + 2
 
 
 class _NoThread:
