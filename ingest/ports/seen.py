@@ -32,6 +32,8 @@ class Registration:
             ledger.
         processed_at: when its manifest was written (seconds since 1970), for a message that was processed before.
         stored_at: the raw object that a deletion on the server has to find; without it the message is never deleted.
+        is_doubtful: whether the server may have sent another message. Its record is marked as a restored one is: a
+            deletion has to compare the headers.
     """
 
     digest: bytes
@@ -40,6 +42,7 @@ class Registration:
     event: Event | None = None
     processed_at: float = 0.0
     stored_at: StoredAt | None = None
+    is_doubtful: bool = False
 
     @property
     def may_be_cut(self) -> bool:
@@ -49,7 +52,8 @@ class Registration:
     def record(self, second: int) -> SeenRecord:
         """Return what a seen set keeps of it, registered at this second."""
         stored_at = UNKNOWN if self.stored_at is None else self.stored_at.pack()
-        return SeenRecord(second if self.stored else NEVER_DELETED, stored_at)
+        record = SeenRecord(second if self.stored else NEVER_DELETED, stored_at)
+        return record.as_restored() if self.is_doubtful else record
 
 
 @dataclass(frozen=True, slots=True)

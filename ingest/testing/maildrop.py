@@ -40,6 +40,7 @@ class MemoryMaildrop:
         ends: the error that ends a session when it fetches a message, by unique-id.
         session_ends_after: how many messages a session hands out; the next one ends it. None for all.
         advance: called with `session_seconds` when a message ends a session.
+        sends_instead: unique-ids of messages that RETR sends in place of others, by unique-id; each once.
         window: lists only this many messages that were not fetched before, as Gmail does; None lists all.
         stalls: this many of the next sessions raise `PipeliningStalledError` when they fetch.
         error: raised instead of opening a session.
@@ -49,6 +50,7 @@ class MemoryMaildrop:
         numbered: UIDL answers message numbers.
         left_out: how many further messages STAT counts, which UIDL and LIST do not list consistently.
         tops: whether the server has TOP.
+        shifts_tops: TOP answers with the header of the next message, behind the last one with that of the first.
         exclusive: a session locks the maildrop, as RFC 1939 demands; another one gets `MaildropInUseError`.
         terms: the rules that it announces.
         quits: how many sessions ended with QUIT.
@@ -68,6 +70,7 @@ class MemoryMaildrop:
     session_ends_after: int | None = None
     session_seconds: float = 0.0
     advance: Callable[[float], None] = lambda _: None
+    sends_instead: dict[bytes, bytes] = field(default_factory=dict)
     window: int | None = None
     stalls: int = 0
     error: MaildropError | None = None
@@ -75,6 +78,7 @@ class MemoryMaildrop:
     numbered: bool = False
     left_out: int = 0
     tops: bool = True
+    shifts_tops: bool = False
     keeps_deleted: bool = False
     loses_quit: bool = False
     exclusive: bool = False
@@ -166,7 +170,8 @@ class MemorySession(Maildrop):
             if unique_id in self._maildrop.refused:
                 yield NotFetched(listed, "refused", "not this one")
                 continue
-            whole = self._maildrop.messages[unique_id]
+            sent = self._maildrop.sends_instead.pop(unique_id, unique_id)
+            whole = self._maildrop.messages.get(sent, self._maildrop.messages[unique_id])
             raw = whole[: self._maildrop.cut.get(unique_id, len(whole))]
             if len(raw) > self._most:
                 self._closed = True
@@ -188,7 +193,8 @@ class MemorySession(Maildrop):
         self._raise_if_dropped()
         if not self._maildrop.tops:
             return b""
-        head, blank, _ = self._maildrop.messages[self._by_number[listed.number]].partition(b"\r\n\r\n")
+        number = listed.number % len(self._by_number) + 1 if self._maildrop.shifts_tops else listed.number
+        head, blank, _ = self._maildrop.messages[self._by_number[number]].partition(b"\r\n\r\n")
         return head + blank
 
     @override

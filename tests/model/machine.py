@@ -87,10 +87,21 @@ class Machine(RuleBasedStateMachine):
         if drop.session is None and drop.messages.pop(sent.drop_id, None) is not None:
             sent.removed = True
 
-    @rule(box=boxes, habit=st.sampled_from(["numbered", "keeps_deleted", "tops", "unique_ids"]))
+    @rule(box=boxes, habit=st.sampled_from(["numbered", "keeps_deleted", "tops", "shifts_tops", "unique_ids"]))
     def server_changes_a_habit(self, box: str, habit: str) -> None:
         drop = self.world.drops[box]
         setattr(drop, habit, not getattr(drop, habit))
+
+    @rule(box=boxes, pick=picks)
+    def server_sends_another_message(self, box: str, pick: int) -> None:
+        """RETR sends the next message in place of one, as if the server numbered its messages anew meanwhile."""
+        drop = self.world.drops[box]
+        listed = list(drop.messages)
+        if len(listed) > 1:
+            number = pick % len(listed)
+            drop.sends_instead[listed[number]] = listed[(number + 1) % len(listed)]
+            sent = next(sent for sent in self.world.sent if sent.drop_id == listed[number])
+            sent.may_be_cut, sent.replaced = sent.may_be_cut or sent.replaced, True
 
     @rule(box=boxes, lost=st.booleans())
     def server_loses_its_answer_to_quit(self, box: str, *, lost: bool) -> None:

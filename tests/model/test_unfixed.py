@@ -6,6 +6,7 @@ Each case takes out one defence and lets only those things happen that matter fo
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -15,10 +16,11 @@ from hypothesis.stateful import run_state_machine_as_test
 from ingest.errors import ObjectExistsError
 from ingest.ports.maildrop import Fetched
 from ingest.ports.schedule import Precedence
-from ingest.ports.seen import Seen
+from ingest.ports.seen import Registration, Seen
 from ingest.testing import MemoryEventLog, MemoryLedger
 from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.poll.deletions import Deletions
+from ingest.usecases.poll.progress import PollProgress
 from ingest.usecases.poll.proof import StoreIdentity, StoreProof
 from ingest.usecases.process.processor import Processor
 from ingest.usecases.recover.republish import StreamIds
@@ -89,6 +91,10 @@ def forgotten_after_quit(ledger: MemoryLedger, claim: Claim, _: object) -> None:
     ledger.forget(claim, vars(ledger).pop("_begun", ()))
 
 
+def unmarked_record(registration: Registration, second: int, record: Any = Registration.record) -> Any:
+    return record(replace(registration, is_doubtful=False), second)
+
+
 # In place of a field of a dataclass.
 NEVER = property(lambda _: False, lambda *_: None)
 
@@ -144,6 +150,16 @@ CASES = {
         ],
         "deliver server_changes_a_habit somebody_else_deletes service_works",
         "is not stored|DELE of|times",
+    ),
+    "1 whatever RETR sends is the message": Unfixed(
+        [(PollProgress, "has_size_of_another", lambda *_: False)],
+        "deliver server_sends_another_message service_works",
+        "is not stored|DELE of .* whose bytes are not in the store",
+    ),
+    "1 another message is only fetched once more": Unfixed(
+        [(Registration, "record", unmarked_record)],
+        "deliver server_sends_another_message service_works",
+        "DELE of .* whose bytes are not in the store",
     ),
     "2 stores have no identity": Unfixed(
         [(StoreIdentity, "read", lambda _: b"0" * 16)],

@@ -74,7 +74,9 @@ class Sent:
     Attributes:
         drop_id: its id in the `MemoryMaildrop`; the server shows another unique-id if it has an alias.
         removed: somebody else deleted it on the server.
-        may_be_cut: the server did not double its dots at some time, or listed a far larger size.
+        may_be_cut: the server did not double its dots at some time, listed a far larger size, or sent another message
+            in its place more than once.
+        replaced: the server sent another message in its place.
         lost: the store lost or altered an object of it.
         purge_begun: a purge was tried; its tombstone may be there already.
         purged: it was purged, and the store still has its tombstone.
@@ -87,6 +89,7 @@ class Sent:
     padding: int = 0
     removed: bool = False
     may_be_cut: bool = False
+    replaced: bool = False
     lost: bool = False
     purge_begun: bool = False
     purged: bool = False
@@ -97,7 +100,7 @@ class Sent:
 
     @property
     def keys(self) -> set[str]:
-        """The keys under which it may be stored: its own, and that of what a server sends that does not double dots."""
+        """The keys under which it may be stored: its own, and that of what comes if the server doubles no dots."""
         return {self.key, message_key(self.box, self.raw[: lone_dot(self.raw)])}
 
 
@@ -237,6 +240,8 @@ class World:
         marker = b"marker-%04d" % number
         body = f"{marker.decode()}\n.\n{padding}" if cut else f"{marker.decode()}{padding}"
         raw = mail(marker.decode(), body.replace("\n", "\r\n"))
+        if box != "later":  # a header without Message-ID proves nothing
+            raw = b"Message-ID: <%s@example.org>\r\n%s" % (marker, raw)
         sent = Sent(box, raw, marker, b"id-%04d" % number, len(padding), may_be_cut=cut)
         drop = self.drops[box]
         drop.messages[sent.drop_id] = raw
@@ -327,6 +332,7 @@ class World:
         for drop in self.drops.values():
             drop.refused.clear()
             drop.breaks_after.clear()
+            drop.sends_instead.clear()
             drop.session_ends_after, drop.unique_ids = None, True
             drop.drop_session()
 

@@ -180,6 +180,7 @@ class _SessionFetch:
         fetcher, mailbox = self.fetcher, self.poll.mailbox
         fetcher.metrics.observe("message_size_bytes", message.size)
         self.progress.fetched(message.size)
+        self._doubt(message)
         upload = fetcher.uploads.submit(
             fetcher.archive.whole,
             mailbox,
@@ -189,6 +190,17 @@ class _SessionFetch:
             may_be_cut=message.may_be_cut,
         )
         self._uploading[upload] = message.listed
+
+    def _doubt(self, message: Fetched[Spool]) -> None:
+        """Note that the server may have sent another message than the one that is listed under this number."""
+        mailbox, number = self.poll.mailbox.id, message.listed.number
+        header = self.progress.identified(message.listed).header
+        if header is not None and header.contradicts(message.spool.head()):
+            log.warning("message.header_differs", mailbox=mailbox, number=number)
+            self.progress.header_differs(message.listed)
+        if self.progress.has_size_of_another(message.listed, message.size):
+            log.warning("message.may_be_another", mailbox=mailbox, number=number)
+            self.progress.may_be_another(message.listed)
 
     def _collect_stored(self, until: str) -> None:
         """Collect the messages whose upload has ended, then raise the first error that concerns more than one.
@@ -209,12 +221,17 @@ class _SessionFetch:
             self._raise_unless_single(row, upload)
 
     def _once_more(self, row: Listed, registration: Registration) -> Registration:
-        """Register a message that may be cut in such a way that the next poll fetches it once more."""
-        if not registration.may_be_cut:
+        """Register a message that may be cut, or another one, so that the next poll fetches it once more."""
+        if registration.may_be_cut:
+            log.warning("message.may_be_cut", mailbox=self.poll.mailbox.id, number=row.number)
+        elif not self.progress.is_doubtful(row):
             return registration
-        log.warning("message.may_be_cut", mailbox=self.poll.mailbox.id, number=row.number)
         digest = self.progress.identified(row).digest
-        return registration if digest is None else replace(registration, digest=self.progress.once_more(digest))
+        if digest is None:
+            return registration
+        return replace(
+            registration, digest=self.progress.once_more(digest), is_doubtful=self.progress.is_doubtful(row)
+        )
 
     def _raise_unless_single(self, row: Listed, upload: Future[Registration]) -> None:
         """Raise the error of an upload, unless the store may have refused only this message."""

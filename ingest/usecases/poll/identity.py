@@ -8,6 +8,7 @@ ids. Wherever maildrop, unique-id or size differ it is another message, which is
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ingest.ports.maildrop import Listed
 
 
+_BLANK_LINE = b"\r\n\r\n"
+_MESSAGE_ID = re.compile(rb"^message-id[ \t]*:\s*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class IdentifiedRow:
     """A row of a listing.
@@ -27,15 +32,49 @@ class IdentifiedRow:
     Attributes:
         listed: the row as the server listed it.
         digest: 16 bytes that identify the message in every session, None if nothing does before it is fetched.
+        header: what TOP returned, if that identifies the message.
     """
 
     listed: Listed
     digest: bytes | None
+    header: Header | None = None
 
     @property
     def id(self) -> bytes:
         """The digest or, within one poll only, the message number."""
         return self.digest or b"%d" % self.listed.number
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The least of a header, as TOP returned it, that tells whether a message begins with it.
+
+    Attributes:
+        message_id: its Message-ID; None if it has none.
+        size: bytes, without blank lines at the end.
+        sha256: of these bytes.
+    """
+
+    message_id: bytes | None
+    size: int
+    sha256: bytes
+
+    @classmethod
+    def of(cls, header: bytes) -> Header:
+        """Return that of a header."""
+        header = header.rstrip(b"\r\n")
+        return cls(_message_id(header), len(header), hashlib.sha256(header).digest())
+
+    def contradicts(self, head: bytes) -> bool:
+        """Return whether a message that begins with these bytes is certainly another one.
+
+        Two Message-IDs decide. Where one is missing, the whole header has to be the same: some servers add fields to
+        what TOP returns.
+        """
+        known = _message_id(head.partition(_BLANK_LINE)[0])
+        if known is not None and self.message_id is not None:
+            return known != self.message_id
+        return hashlib.sha256(head[: self.size]).digest() != self.sha256
 
 
 def unreliable(rows: Sequence[Listed]) -> set[bytes]:
@@ -61,21 +100,27 @@ def identify(maildrop: bytes, rows: Sequence[Listed], top: Callable[[Listed], by
             the same header and size are left to their content.
     """
     untrusted = unreliable(rows)
-    digests = [_digest(maildrop, row, untrusted, top) for row in rows]
-    counts = Counter(digests)
-    return [
-        IdentifiedRow(row, digest if counts[digest] == 1 else None) for row, digest in zip(rows, digests, strict=True)
-    ]
+    identified = [_identified(maildrop, row, untrusted, top) for row in rows]
+    counts = Counter(one.digest for one in identified)
+    return [one if counts[one.digest] == 1 else IdentifiedRow(one.listed, None) for one in identified]
 
 
-def _digest(maildrop: bytes, row: Listed, untrusted: set[bytes], top: Callable[[Listed], bytes]) -> bytes | None:
+def _identified(maildrop: bytes, row: Listed, untrusted: set[bytes], top: Callable[[Listed], bytes]) -> IdentifiedRow:
     if row.unique_id is None:
-        return None
+        return IdentifiedRow(row, None)
     if row.unique_id not in untrusted:
-        return listing_digest(maildrop, row.unique_id, row.size)
+        return IdentifiedRow(row, listing_digest(maildrop, row.unique_id, row.size))
     header = top(row)
+    if not header:
+        return IdentifiedRow(row, None)
     # A blank cannot be part of a unique-id (RFC 1939 section 7), so the two kinds of digest cannot collide.
-    return listing_digest(maildrop, b"top " + hashlib.sha256(header).digest(), row.size) if header else None
+    digest = listing_digest(maildrop, b"top " + hashlib.sha256(header).digest(), row.size)
+    return IdentifiedRow(row, digest, Header.of(header))
+
+
+def _message_id(header: bytes) -> bytes | None:
+    found = _MESSAGE_ID.search(header)
+    return found[1].rstrip() if found is not None else None
 
 
 def _number(unique_id: bytes) -> int | None:

@@ -10,6 +10,7 @@ from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.seen import StoredAt
 from ingest.ports.maildrop import Terms
 from ingest.ports.troubled import Trouble
+from ingest.usecases.poll.identity import IdentifiedRow
 from ingest.usecases.poll.report import PollCounts, PollReport
 from ingest.usecases.poll.troubled import TroubledAccount
 from ingest.usecases.poll.undeleted import UndeletedMessages
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ingest.ports.tracing import Attributes, Span
     from ingest.ports.troubled import TroubledMessage
     from ingest.usecases.claims import Lease
-    from ingest.usecases.poll.identity import IdentifiedRow
 
 # A server that refuses so many messages in a row, all in the same words, after it handed out others in this session,
 # hands out no more of them in one session.
@@ -93,6 +93,8 @@ class PollProgress:
         self._recognised: list[DoneMessage] = []  # of this session: nothing identified them, their content was done
         self._content_digests: set[bytes] = set()  # of messages that nothing but their content identifies
         self._registered: set[bytes] = set()  # ids of rows
+        self._sizes: frozenset[int | None] | None = None  # that this session lists, once they are needed
+        self._doubtful: set[int] = set()  # numbers of messages of this session that may be others
         self.undeleted = UndeletedMessages(poll.deleted, poll.now)
         self._troubled = TroubledAccount(poll.troubled, poll.now)
         self._alone = False  # whether this session tries only messages that have ended others
@@ -114,6 +116,8 @@ class PollProgress:
         """Start over with a new session's listing."""
         self._rows = {row.listed.number: row for row in rows}
         self._recognised.clear()
+        self._doubtful.clear()
+        self._sizes = None
         self._fetched, self._same_refusals = 0, ("", 0)
         self._terms = terms
         self._left_out = left_out
@@ -153,11 +157,20 @@ class PollProgress:
             self._registered_identified = True
         else:
             self._content_digests.add(registration.digest)
-            if registration.message is None and registration.stored and registration.stored_at is not None:
+            is_done = registration.message is None and registration.stored and not self.is_doubtful(row)
+            if is_done and registration.stored_at is not None:
                 self._recognised.append(DoneMessage(row, registration.digest, registration.stored_at))
         result = _result(registration)
         self._count(**{result: 1})
         return result
+
+    def header_differs(self, row: Listed) -> None:
+        """Note that a message does not begin with the header that identified it: only its content identifies it."""
+        self._rows[row.number] = IdentifiedRow(row, None)
+
+    def may_be_another(self, row: Listed) -> None:
+        """Note that a message may be another one than the one that is listed under its number."""
+        self._doubtful.add(row.number)
 
     def refused_by_server(self, refused: NotFetched) -> None:
         """Count a message that the server listed and refused to send."""
@@ -288,6 +301,22 @@ class PollProgress:
         """
         mark = cut_mark(digest)
         return digest if mark in self._seen else mark
+
+    def is_doubtful(self, row: Listed) -> bool:
+        """Return whether a message was noted as one that may be another."""
+        return row.number in self._doubtful
+
+    def has_size_of_another(self, row: Listed, size: int) -> bool:
+        """Return whether a message has not its own listed size, but that of another one in this session.
+
+        A server that numbers messages anew during a session sends the neighbour. Where listed sizes are estimates,
+        this happens by chance.
+        """
+        if size == row.size:
+            return False
+        if self._sizes is None:
+            self._sizes = frozenset(other.listed.size for other in self._rows.values())
+        return size in self._sizes
 
     def is_oversize(self, row: Listed) -> bool:
         """Whether a message is too large to fetch, by its listed size or because it turned out to be."""

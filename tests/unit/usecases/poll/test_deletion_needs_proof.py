@@ -88,6 +88,62 @@ def test_message_numbers_as_unique_ids_are_not_fetched_again() -> None:
         assert len(b.published()) == 5
 
 
+@pytest.mark.parametrize("deletion", [Deletion(None), Deletion(0.0)])
+def test_message_that_does_not_begin_with_the_header_that_identified_it_is_identified_by_content(
+    deletion: Deletion,
+) -> None:
+    """TOP answers with the header of the next message. All have one size, and somebody else deletes the first."""
+    with bench(mailbox("a", deletion=deletion)) as b:
+        drop = b.maildrops["a"]
+        drop.numbered = drop.shifts_tops = True
+        drop.messages = {b"1": mail("aa"), b"2": mail("bb"), b"3": mail("cc")}
+        b.everything()
+        drop.messages = {b"2": mail("bb"), b"3": mail("cc"), b"4": mail("dd")}
+        poll(b, 3)
+        assert subjects(b) == ["aa", "bb", "cc", "dd"]
+        assert bool(drop.messages) == (deletion.after is None)
+
+
+@pytest.mark.parametrize("deletion", [Deletion(None), Deletion(0.0)])
+def test_message_that_has_the_size_of_another_is_fetched_once_more(deletion: Deletion) -> None:
+    with bench(mailbox("a", deletion=deletion)) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {b"1": mail("first"), b"2": mail("the second")}
+        drop.sends_instead[b"1"] = b"2"
+        with capture_logs() as logs:
+            b.everything()
+        assert [entry["number"] for entry in logs if entry["event"] == "message.may_be_another"] == [1]
+        poll(b, 3)
+        assert sorted(subjects(b)) == ["first", "the second"]
+        assert drop.retrieved.count(b"1") == 2
+        assert bool(drop.messages) == (deletion.after is None)
+
+
+@pytest.mark.parametrize("identified", [True, False])
+def test_message_that_had_the_size_of_another_each_time_is_deleted_only_if_it_has_the_stored_header(
+    *, identified: bool
+) -> None:
+    """Where sizes are estimates, a message may have the size of another by chance."""
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        raws = [b"Message-ID: <%d@example.org>\r\n%b" % (n, mail("x" * n)) for n in (1, 2)]
+        drop.messages = dict(zip((b"1", b"2"), raws, strict=True))
+        drop.unique_ids = identified
+        for _ in range(2):
+            drop.sends_instead[b"1"] = b"2"
+            poll(b)
+        assert drop.messages[b"1"] == raws[0], "deleted although it was never fetched"
+        poll(b, 4)
+        assert sorted(subjects(b)) == ["x", "xx"]
+        assert drop.messages == {}
+
+        drop.messages = {b"3": mail("first"), b"4": mail("the second")}
+        drop.sizes[b"3"] = len(mail("first")) + 1
+        drop.sizes[b"4"] = len(mail("first"))
+        poll(b, 4)
+        assert b"4" not in drop.messages
+
+
 def test_another_server_with_the_same_unique_ids_has_other_messages() -> None:
     with bench(DELETE) as b:
         drop = b.maildrops["a"]
