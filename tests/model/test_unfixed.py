@@ -23,6 +23,7 @@ from ingest.usecases.poll.deletions import Deletions
 from ingest.usecases.poll.progress import PollProgress
 from ingest.usecases.poll.proof import StoreIdentity, StoreProof
 from ingest.usecases.process.processor import Processor
+from ingest.usecases.process.stage import ProcessStage
 from ingest.usecases.recover.republish import StreamIds
 from ingest.usecases.recover.watermark import DeliveryWatermark
 from tests.model.machine import Machine
@@ -284,3 +285,36 @@ def test_purged_message_returns_if_a_lost_claim_is_not_noticed(monkeypatch: pyte
     monkeypatch.setattr(Processor, "retract", lambda *_, **__: False)
     with pytest.raises(AssertionError, match="which was purged"):
         purge_while_processing_is_stopped(4)  # it has asked for its claim and for a tombstone, and writes next
+
+
+def open_a_purged_message_again() -> None:
+    """Purge a message that a stopped process, which had the store before, then stores and opens again."""
+    state = Machine()
+    state.first_mail(box="del")
+    state.process_is_stopped(work="poll", configuration="new", after=0)
+    state.store_is_swapped()
+    state.service_works(seconds=1)
+    state.ledger_loses_everything()
+    state.somebody_purges(pick=0)
+    state.teardown()
+
+
+def test_purged_message_that_was_opened_again_is_closed() -> None:
+    open_a_purged_message_again()
+
+
+def test_purged_message_stays_open_if_its_tombstone_does_not_close_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProcessStage, "_close_purged", lambda *_: None)
+    with pytest.raises(AssertionError, match="which was purged, is open"):
+        open_a_purged_message_again()
+
+
+def test_cut_mail_of_a_server_that_is_gone_needs_no_processing() -> None:
+    """The store took it, its answer was lost, and then the server was exchanged: only a rebuild would find it."""
+    state = Machine()
+    state.first_mail(box="del")
+    state.deliver_without_dot_stuffing(box="keep")
+    state.store_loses_answers(lost=True)
+    state.process_works(work="poll", configuration="new")
+    state.mailbox_moves_to_another_server(box="keep")
+    state.teardown()

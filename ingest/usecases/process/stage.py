@@ -42,6 +42,8 @@ log = get_logger()
 # Seconds after which another worker may try a message, whatever this one still does with it. The largest takes
 # minutes.
 LONGEST = 3600.0
+# Seconds until a purged message is closed whose mailbox is being polled or purged.
+MAILBOX_BUSY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class ProcessStage:
         span.fail(error.code)
         may_be_purged = isinstance(error, StaleClaimError | StoreCorruptError | ObjectMissingError)
         if may_be_purged and self._retracted(message, written=written):
+            self._close_purged(claim, message)
             return
         if isinstance(error, StoreCorruptError):
             self.metrics.count("store_requests_total", "get", "corrupt")  # raises the alert
@@ -153,23 +156,41 @@ class ProcessStage:
             log.warning("message.retracted", mailbox=message.mailbox, message=message.key)
         return purged
 
+    def _close_purged(self, claim: Claim, message: OpenMessage) -> None:
+        """Close a message that was purged.
+
+        The purge has done so. But a ledger that was restored, or a process that was stopped and had another store,
+        may have opened the message again. While the mailbox is being polled, another attempt is made later.
+        """
+        if not self._in_mailbox(message, lambda mailbox: self.ledger.drop_purged(mailbox, [message.key])):
+            self.ledger.messages.release(claim, MAILBOX_BUSY_SECONDS, claim.tries - 1)
+
     def _fetch_again(self, message: OpenMessage) -> None:
         """Let the next poll fetch a message whose raw object is gone, so that the next attempt may find it again.
 
         While the mailbox is being polled nothing is done; the next attempt tries it again.
         """
+
+        def forget(mailbox: Claim) -> None:
+            records = self.ledger.seen(message.mailbox).records.items()
+            stored = ((digest, StoredAt.unpack(record.stored_at)) for digest, record in records)
+            gone = {digest for digest, at in stored if at is not None and at.key == message.key}
+            if self.ledger.forget(mailbox, gone):
+                log.warning("message.forgotten", mailbox=message.mailbox, message=message.key)
+
+        self._in_mailbox(message, forget)
+
+    def _in_mailbox(self, message: OpenMessage, act: Callable[[Claim], object]) -> bool:
+        """Do something with a claim on the mailbox of a message; return False if the mailbox is being polled."""
         ledger = self.ledger
         claim = ledger.mailboxes.claim_one(message.mailbox, self.keeper.seconds)
         if claim is None:
-            return
-        records = ledger.seen(message.mailbox).records.items()
-        stored = ((digest, StoredAt.unpack(record.stored_at)) for digest, record in records)
-        gone = {digest for digest, at in stored if at is not None and at.key == message.key}
+            return False
         with suppress(StaleClaimError):
-            if ledger.forget(claim, gone):
-                log.warning("message.forgotten", mailbox=message.mailbox, message=message.key)
+            act(claim)
         if not ledger.unschedule(claim):
             ledger.mailboxes.release(claim, max(0.0, -claim.late), claim.tries - 1)
+        return True
 
     def _fail(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
         now = self.now()

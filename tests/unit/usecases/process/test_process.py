@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from ingest.domain.mailbox import Deletion
 from ingest.domain.retry import MESSAGE_TRIES
+from ingest.domain.tombstone import Tombstone
 from ingest.errors import StoreRefusedError, StoreUnavailableError
 from ingest.mime import MimeLimits
-from tests.support.bench import Bench, bench, mail, mailbox, never
+from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,6 +278,28 @@ def test_message_whose_raw_object_is_gone_is_retried_while_the_store_does_not_sa
             "message.retrying",
         ]
         assert b.ledger.counts()["open"] == 1
+
+
+def test_purged_message_that_is_open_again_is_closed_once_its_mailbox_is_not_polled() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        (raw,) = b.keys("raw.eml")
+        (message,) = b.ledger.open_messages([message_key("a", mail("1"))])
+        assert message is not None
+        purged = Tombstone(message_key=message.key, mailbox="a", purged_at=b.clock.now(), objects=0, size=0)
+        b.store.alter(raw, b"")
+        b.store.objects[f"{message.folder}/message.json"] = replace(b.store.objects[raw], content=purged.to_json())
+        claim = b.ledger.mailboxes.claim_one("a", 60.0)
+        assert claim is not None
+        b.process_stage.run(never)
+        assert b.ledger.counts()["open"] == 1
+        b.ledger.mailboxes.release(claim, 0.0)
+        b.clock.time += 60
+        b.process_stage.run(never)
+        assert b.ledger.counts()["open"] == 0
+        assert b.ledger.messages.members() == set()
+        assert b.ledger.unprocessed("a") == set()
 
 
 def test_raw_object_that_lost_its_content_does_not_count_as_purged() -> None:
