@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ingest.ports.status import StatusRecords
     from ingest.ports.store import Store, Stored
 
+    # Publishes the events of some manifests.
+    _Publish = Callable[[Sequence[Event], Sequence[Stored]], None]
+
 BATCH = 100
 # The stream is in memory, with up to 60 KiB for each event: a replay keeps it below this many.
 MOST_IN_STREAM = 5_000
@@ -114,6 +117,7 @@ class Replay:
     Attributes:
         configured: mailboxes by id; any other is named by its folder.
         sinks: by name.
+        watermark: returns the delivery watermark.
         workers: read several manifests at once.
         clock: monotonic, in seconds.
     """
@@ -124,6 +128,7 @@ class Replay:
     events: EventLog
     configured: Mapping[str, Mailbox]
     sinks: Mapping[str, Sink]
+    watermark: Callable[[], float]
     workers: Executor
     clock: Callable[[], float] = time.monotonic
 
@@ -147,13 +152,15 @@ class Replay:
             listen: called with the number of messages handled.
         """
         done = Replayed()
-        publish = self._to_stream(done, stop) if sink is None else _to_sink(self.sinks[sink], done, stop)
+        if not manifests:
+            return done
         finished = 0
         try:
+            publish = self._to_stream(done, stop) if sink is None else _to_sink(self.sinks[sink], done, stop)
             for batch in batches(manifests, BATCH):
                 _raise_if_stopped(stop)
                 events = [event for event in self.workers.map(self._event, batch) if event is not None]
-                publish(events)
+                publish(events, batch)
                 done.skipped += len(batch) - len(events)
                 finished += len(batch)
                 listen(finished)
@@ -168,10 +175,14 @@ class Replay:
         except ObjectMissingError:
             return None
 
-    def _to_stream(self, done: Replayed, stop: StopSignal) -> Callable[[Sequence[Event]], None]:
-        def publish(events: Sequence[Event]) -> None:
+    def _to_stream(self, done: Replayed, stop: StopSignal) -> _Publish:
+        """Return a function that appends events, so that the delivery watermark waits for those it has not passed."""
+        confirmed = self.watermark()
+
+        def publish(events: Sequence[Event], manifests: Sequence[Stored]) -> None:
             self._wait_for_room(stop)
-            self.events.republish(events)
+            unconfirmed = [stored.modified for stored in manifests if stored.modified >= confirmed]
+            self.events.republish(events, min(unconfirmed, default=None))
             done.published += len(events)
 
         return publish
@@ -190,10 +201,10 @@ class Replay:
             _raise_if_stopped(stop)
 
 
-def _to_sink(sink: Sink, done: Replayed, stop: StopSignal) -> Callable[[Sequence[Event]], None]:
+def _to_sink(sink: Sink, done: Replayed, stop: StopSignal) -> _Publish:
     """Return a function that delivers events to one sink, with several tries while it is unavailable."""
 
-    def publish(events: Sequence[Event]) -> None:
+    def publish(events: Sequence[Event], _: Sequence[Stored]) -> None:
         left, pauses = list(events), iter(PAUSES)
         while True:
             outcomes = _deliver(sink, left)

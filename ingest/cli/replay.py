@@ -131,6 +131,7 @@ def _open(config: Path | None, *, quarantined: bool = False) -> Iterator[Replay]
             events=runtime.events,
             configured=runtime.mailboxes(),
             sinks=sinks,
+            watermark=runtime.watermark.read,
             workers=runtime.uploads,
         )
 

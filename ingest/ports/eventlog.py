@@ -55,8 +55,15 @@ class EventStream(Protocol):
     Every method raises `LedgerUnavailableError` when the ledger does not answer.
     """
 
-    def republish(self, events: Sequence[Event]) -> None:
-        """Append events that were published before, with the ids they had."""
+    def republish(self, events: Sequence[Event], since: float | None = None) -> None:
+        """Append events that were published before, with the ids they had.
+
+        Args:
+            events: in their order.
+            since: when the oldest manifest was written whose event may not be delivered yet (seconds since 1970); the
+                ledger's `clock_step` is extended to it in the same step, so that the delivery watermark waits for it.
+                None: every sink has confirmed all of them before.
+        """
         ...
 
     def ids(self, behind: str = "") -> tuple[list[str], str]:

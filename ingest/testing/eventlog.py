@@ -43,6 +43,9 @@ class MemoryEventLog(EventLog):
     Args:
         clock: returns seconds since 1970.
         kept: how many events a trimmed stream keeps at least.
+
+    Attributes:
+        on_republish: called with `since`; `MemoryLedger` sets it.
     """
 
     def __init__(self, clock: Callable[[], float], kept: int = KEPT) -> None:
@@ -57,6 +60,7 @@ class MemoryEventLog(EventLog):
         self._left: dict[str, float] = {}
         self._rejected: dict[str, _DeadLetters] = {}
         self._statuses: dict[str, SinkStatus] = {}
+        self.on_republish: Callable[[float], None] = lambda _: None
 
     def append(self, event: Event, first_seen: float | None = None) -> None:
         """Append an event, as `MemoryLedger` does for a completed message. `first_seen` is seconds since 1970."""
@@ -67,7 +71,9 @@ class MemoryEventLog(EventLog):
             self._entries.append(Entry(position, event, now / 1000, first_seen))
 
     @override
-    def republish(self, events: Sequence[Event]) -> None:
+    def republish(self, events: Sequence[Event], since: float | None = None) -> None:
+        if events and since is not None:
+            self.on_republish(since)
         for event in events:
             self.append(event)
 

@@ -53,6 +53,7 @@ class MemoryLedger(MemorySchedule, Ledger):
         self.notices_losses = True
         self.found_problems: list[LedgerProblem] = []
         super().__init__(clock, events)
+        events.on_republish = self._note_republished
 
     @override
     def _forget(self) -> None:
@@ -214,11 +215,12 @@ class MemoryLedger(MemorySchedule, Ledger):
     def republish(self, claim: Claim, events: Sequence[Event], since: float) -> None:
         with self._lock:
             self._check(self._mailboxes, claim)
-            if events:
-                now = self._clock()
-                self._extend_clock_step(min(since, now), now)
-            for event in events:
-                self._events.append(event)
+            self._events.republish(events, since)
+
+    def _note_republished(self, since: float) -> None:
+        with self._lock:
+            now = self._clock()
+            self._extend_clock_step(min(since, now), now)
 
     @override
     def record_checkpoint(self, mailbox: str, changes: int) -> None:

@@ -430,6 +430,18 @@ def test_republished_events_are_read_like_all_others(bench: LedgerBench) -> None
     bench.events.republish([])
     entries = bench.events.read("a", 9)
     assert [entry.event for entry in entries] == [event(1), event(0)]
+    assert bench.ledger.clock_step() is None, "every sink had confirmed them"
+    assert bench.ledger.counts()["events"] == 4
+
+
+def test_watermark_can_wait_for_republished_events(bench: LedgerBench) -> None:
+    bench.events.republish([event(1)], 1_000.5)
+    bench.events.republish([], 1.0)
+    (entry,) = bench.events.read("a", 9)
+    step = bench.ledger.clock_step()
+    assert step is not None
+    assert step.earliest == 1_000.5
+    assert step.not_before(entry.appended, 1.0) == 1_000.5
 
 
 def test_ids_can_be_read_incrementally(bench: LedgerBench) -> None:

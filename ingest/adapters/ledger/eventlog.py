@@ -42,13 +42,11 @@ class RedisEventLog(EventLog):
         self._names = connection.names
 
     @override
-    def republish(self, events: Sequence[Event]) -> None:
+    def republish(self, events: Sequence[Event], since: float | None = None) -> None:
         if events:
-            add = ("XADD", self._names.events, "*")
-            self._connection.atomically(
-                ("HINCRBY", self._names.counts, "events", len(events)),
-                *((*add, "id", one.id, "type", one.type, "mailbox", one.mailbox, "body", one.body) for one in events),
-            )
+            parts = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
+            keys = [self._names.events, self._names.counts, self._names.clock_step]
+            self._connection.run("replay", keys, ["" if since is None else milliseconds(since), *parts])
 
     @override
     def ids(self, behind: str = "") -> tuple[list[str], str]:

@@ -15,6 +15,7 @@ from ingest.domain.keys import Layout
 from ingest.errors import StoreUnavailableError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.sink import MemorySink
+from ingest.usecases.recover.watermark import SKEW
 from tests.support.bench import Bench, bench, mail, mailbox, never
 from tests.support.clock import START
 
@@ -50,7 +51,7 @@ def b() -> Iterator[Bench]:
 
 def replay_of(b: Bench) -> Replay:
     layout = Layout("mail")
-    return Replay(b.store, layout, b.ledger, b.events, b.mailboxes, b.sinks, b.uploads, b.clock)
+    return Replay(b.store, layout, b.ledger, b.events, b.mailboxes, b.sinks, b.watermark.read, b.uploads, b.clock)
 
 
 def run(b: Bench, sink: str | None = "late", stop: Waits | None = None) -> Replayed:
@@ -74,6 +75,35 @@ def test_replay_without_a_sink_publishes_to_the_stream(b: Bench) -> None:
     assert run(b, None) == Replayed(published=5)
     b.relay_stage.run(never)
     assert delivered(b, "main") == 2 * delivered(b, "main")[:5]
+
+
+def test_replayed_event_that_no_sink_has_confirmed_survives_two_losses_of_the_ledger() -> None:
+    """The rebuild does not publish what the replay has appended, so the watermark has to wait for that."""
+    with bench() as b:
+        b.sinks["main"].unavailable = True
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.everything()
+        b.ledger.lose()
+        b.clock.time += 2 * SKEW
+        assert run(b, None) == Replayed(published=1)
+        b.everything()
+        assert len(b.events.entries()) == 1
+        assert b.watermark.write(["a"], ["main"], b.clock.time)
+        b.ledger.lose()
+        b.sinks["main"].unavailable = False
+        b.everything()
+        assert len(delivered(b, "main")) == 1
+
+
+def test_replay_of_confirmed_events_does_not_lower_the_watermark(b: Bench) -> None:
+    del b.sinks["late"]  # which has confirmed nothing
+    b.settle()
+    before = b.watermark.read()
+    b.sinks["main"].unavailable = True
+    assert run(b, None) == Replayed(published=5)
+    assert b.ledger.clock_step() is None
+    assert b.watermark.write(["a", "b"], ["main"], b.clock.time)
+    assert b.watermark.read() >= before
 
 
 @pytest.mark.parametrize(

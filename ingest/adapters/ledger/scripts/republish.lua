@@ -2,21 +2,15 @@
 -- ARGV: mailbox, fence, time of the oldest manifest in ms, (id, type, mailbox, body)...
 -- Returns 1, or -1 if the claim is stale.
 -- Atomic, because a worker whose claim expires after the check would publish the events that its successor publishes.
--- The time from the oldest manifest until now is recorded with the events: a watermark must not pass these manifests.
--- Include: claims
+-- The time of the oldest manifest is recorded with the events.
+-- Include: claims, republished
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
 end
 if #ARGV == 3 then
   return 1
 end
-local now, since = milliseconds(), tonumber(ARGV[3])
-local known = redis.call('HMGET', KEYS[4], 'earliest', 'latest')
-redis.call(
-  'HSET', KEYS[4],
-  'earliest', whole(math.min(since, now, tonumber(known[1]) or now)),
-  'latest', whole(math.max(now, tonumber(known[2]) or now))
-)
+note_republished(KEYS[4], tonumber(ARGV[3]))
 for i = 4, #ARGV, 4 do
   redis.call('XADD', KEYS[2], '*', 'id', ARGV[i], 'type', ARGV[i + 1], 'mailbox', ARGV[i + 2], 'body', ARGV[i + 3])
 end
