@@ -294,6 +294,26 @@ def test_watermark_stays_behind_the_manifest_of_a_republished_event() -> None:
         assert delivered(b) == ["1"]
 
 
+def test_watermark_stays_behind_the_manifest_of_an_event_that_a_poll_republished() -> None:
+    with bench() as b:
+        b.ledger.notices_losses = False
+        b.sinks["main"].unavailable = True
+        fill(b, 1)
+        b.everything()
+        written = b.clock.time
+        del b.ledger._seen["a"][b.digest("a", b"u1", len(mail("1")))]
+        b.events.clear()
+        b.clock.time += 2 * SKEW
+        b.everything()
+        assert len(b.events.entries()) == 1
+        assert b.watermark.write(["a"], ["main"], b.clock.time)
+        assert b.watermark.read() <= written - SKEW
+        b.ledger.lose()
+        b.sinks["main"].unavailable = False
+        b.everything()
+        assert delivered(b) == ["1"]
+
+
 def test_mailbox_is_not_rebuilt_while_a_proxy_answers_for_the_store() -> None:
     with bench() as b:
         b.sinks["main"].unavailable = True
