@@ -26,6 +26,7 @@ class FaultyStore(MemoryStore):
     Attributes:
         forgets: `put` succeeds for these names (the last segment of a key) and stores nothing.
         forgotten: the keys for which that has happened.
+        cuts: `open` returns the first half of what is stored.
         loses_answers: `put` stores the object and raises `StoreUnavailableError`.
         page: what every object is, for all that a caller can see, as behind a captive portal. Nothing is stored, and
             nothing can be listed.
@@ -33,6 +34,7 @@ class FaultyStore(MemoryStore):
 
     forgets: frozenset[str] = frozenset()
     forgotten: frozenset[str] = frozenset()
+    cuts: bool = False
     loses_answers: bool = False
     page: bytes | None = None
 
@@ -73,7 +75,7 @@ class FaultyStore(MemoryStore):
             yield io.BytesIO(self.page)
             return
         with super().open(key) as body:
-            yield body
+            yield io.BytesIO(body.read(self.objects[key].ref.size // 2)) if self.cuts else body
 
     @override
     def stat(self, key: str) -> ObjectRef | None:

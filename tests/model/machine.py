@@ -19,6 +19,7 @@ from tests.model.world import NEW, OLD, POLICIES, World
 BUGS = {"poll.bug", "message.bug"}
 # Seconds between the last polls: enough for every backoff.
 LAST_ROUNDS = (11, 61, 61, 400, 400, 2_000, 2_000, 4_000, 4_000, 61)
+DAY = 86_400
 
 boxes = st.sampled_from(sorted(POLICIES))
 picks = st.integers(0, 30)
@@ -182,7 +183,7 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.wait(seconds)
 
-    @rule(seconds=st.sampled_from([-86_400, -4_000, -400, -30, 30, 400, 4_000, 86_400]))
+    @rule(seconds=st.sampled_from([-DAY, -4_000, -400, -30, 30, 400, 4_000, DAY]))
     def clock_steps(self, seconds: float) -> None:
         self.world.step_clock(seconds)
 
@@ -200,6 +201,10 @@ class Machine(RuleBasedStateMachine):
     @rule(lost=st.booleans())
     def store_loses_answers(self, *, lost: bool) -> None:
         self.world.store.loses_answers = lost
+
+    @rule(cuts=st.booleans())
+    def store_cuts_what_it_returns(self, *, cuts: bool) -> None:
+        self.world.store.cuts = cuts
 
     @rule(operation=st.sampled_from(["", "put", "get", "stat", "list"]))
     def store_is_unavailable(self, operation: str) -> None:
@@ -307,7 +312,9 @@ class Machine(RuleBasedStateMachine):
             (self.world.kill if number % 3 == 2 else self.world.go_on)(host)
         for _ in range(REPAIR_EVERY):
             self.world.run("tick", NEW)
-        for seconds in LAST_ROUNDS:
+        # What was registered while the clock was ahead is old enough to be deleted only then.
+        ahead = self.world.most_ahead
+        for seconds in (*LAST_ROUNDS, *([ahead, 61] if ahead > max(LAST_ROUNDS) else [])):
             self.world.repair()
             self._round(seconds)
         broken = [*self.world.violations, *broken_promises(self.world)]

@@ -193,6 +193,14 @@ CASES = {
         "deliver process_works service_works store_alters_unprocessed_mail ledger_loses_everything",
         "DELE of .* whose bytes are not in the store|has not reached",
     ),
+    "3 whatever is read is whole": Unfixed(
+        [
+            ("ingest.usecases.recover.republish", "raise_if_cut", lambda *_: None),
+            ("ingest.usecases.recover.rebuild", "raise_if_cut", lambda *_: None),
+        ],
+        "deliver service_delivers_nothing service_works store_cuts_what_it_returns ledger_loses_everything",
+        "has not reached",
+    ),
     "4 every message is whole": Unfixed(
         [(Fetched, "may_be_cut", False)],
         "deliver_without_dot_stuffing service_works",

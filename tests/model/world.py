@@ -139,7 +139,7 @@ class World:
         self.hosts: list[Host] = []
         self.repeats_allowed = False
         self.lost_keys: set[str] = set()  # of messages of which the store lost an object
-        self.clock_error = 0.0
+        self.clock_error = self.most_ahead = 0.0
         self.damaged: dict[str, bytes] = {}  # right bytes of altered objects, by key; empty for planted ones
         self.restore = self.ledger.snapshot()
         self.since_snapshot = 0.0
@@ -320,12 +320,14 @@ class World:
         self.run("tick")
         self.clock.time += seconds
         self.clock_error += seconds
+        self.most_ahead = max(self.most_ahead, self.clock_error)
         self.run("tick")
 
     def end_faults(self) -> None:
         """End every fault; what was lost stays lost, and servers keep their habits."""
         for store in self.stores:
             store.forgets, store.page, store.loses_answers, store.fault = frozenset(), None, False, None
+            store.cuts = False
         self.step_clock(-self.clock_error)
         for sink in self.sinks.values():
             sink.unavailable, sink.verdict = False, lambda _: Outcome(Verdict.DELIVERED)

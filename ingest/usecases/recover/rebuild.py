@@ -23,7 +23,7 @@ from ingest.domain.tombstone import MOST_BYTES
 from ingest.mime import received_at
 from ingest.ports.seen import Registration
 from ingest.usecases.batches import batches
-from ingest.usecases.recover.republish import event_from_manifest
+from ingest.usecases.recover.republish import event_from_manifest, raise_if_cut
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
 from ingest.usecases.tombstones import is_tombstone
 
@@ -219,13 +219,15 @@ class Rebuilder:
         folder, _, name = raw.key.rpartition("/")
         key = _message_key(raw)
         source = self.store.stat(raw.key)
-        hasher, digest = keys.message_hasher(mailbox.id), hashlib.sha256()
+        hasher, digest, size = keys.message_hasher(mailbox.id), hashlib.sha256(), 0
         with self.store.open(raw.key) as body:
             head = body.read(HEAD_BYTES)
             for chunk in chain([head], iter(lambda: body.read(CHUNK_BYTES), b"")):
                 lease.progress()
                 hasher.update(chunk)
                 digest.update(chunk)
+                size += len(chunk)
+        raise_if_cut(raw, size)
         received = received_at(head)
         assert source is not None  # it was just read
         if name == keys.RAW and keys.message_key(hasher) != key:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ingest.domain.events import event_of
 from ingest.domain.manifest import Manifest
+from ingest.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -25,15 +26,26 @@ def event_from_manifest(store: Store, stored: Stored) -> Event | None:
     Returns None if the object is not a manifest: the tombstone of a purged message, or damaged.
 
     Raises:
-        StoreError: the store is unavailable, or the manifest is gone.
+        StoreError: the store is unavailable, the manifest is gone, or only a part of it came.
     """
     with store.open(stored.key) as body:
         data = body.read()
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError:
+        raise_if_cut(stored, len(data))
         return None
     return event_of(manifest, datetime.fromtimestamp(stored.modified, UTC))
+
+
+def raise_if_cut(stored: Stored, size: int) -> None:
+    """Raise `StoreUnavailableError` if not as many bytes of an object came as a listing has shown.
+
+    Something between here and the store may cut answers, so that they look complete: then nothing may follow from
+    them, and the object is read again later. So it is if somebody replaced the object meanwhile.
+    """
+    if size != stored.size:
+        raise StoreUnavailableError(f"the object {stored.key} was listed with {stored.size} bytes, and {size} came")
 
 
 @dataclass(slots=True)

@@ -314,6 +314,26 @@ def test_watermark_stays_behind_the_manifest_of_an_event_that_a_poll_republished
         assert delivered(b) == ["1"]
 
 
+@pytest.mark.parametrize("processed", [True, False])
+def test_mailbox_is_not_rebuilt_while_the_store_returns_only_a_part_of_an_object(*, processed: bool) -> None:
+    with bench() as b:
+        b.sinks["main"].unavailable = True
+        fill(b, 1)
+        b.poll_all()
+        if processed:
+            b.everything()
+        b.ledger.lose()
+        b.maildrops["a"].messages.clear()
+        b.sinks["main"].unavailable = False
+        b.store.cuts = True
+        b.everything()
+        assert b.ledger.unknown(["a"]) == 1
+        b.store.cuts = False
+        b.clock.time += 400
+        b.everything()
+        assert delivered(b) == ["1"]
+
+
 def test_mailbox_is_not_rebuilt_while_a_proxy_answers_for_the_store() -> None:
     with bench() as b:
         b.sinks["main"].unavailable = True
