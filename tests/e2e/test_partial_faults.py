@@ -9,72 +9,29 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ingest.adapters.ledger.address import broker
 from ingest.ports.wakeups import Queue
 from tests.support.bench import mail
+from tests.support.drains import ENV, box, crash, drain, identified, stored, subjects, wait_until_deletable
 from tests.support.faulty_pop3 import FaultyServer, faulty_server
 from tests.support.odd_s3 import OddServer, running_odd_server
-from tests.support.service import mailhaul, read_events, write_config
+from tests.support.service import mailhaul, write_config
 from tests.support.valkey import PERSISTENT, Valkey
 from tests.support.waiting import PATIENCE, eventually
 from workers.app import make_app
 from workers.wakeups import CeleryWakeups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.s3 import S3Server
 
 pytestmark = pytest.mark.e2e
-# A message is deleted on the server when it was registered longer ago.
-DELETABLE = 6.0
-STOPPED_AT = "before the manifest is stored"
-ENV = {"SECRET": "right"}
-
-
-def box(server: FaultyServer, user: str, policy: str = "delete", **options: Any) -> dict[str, Any]:
-    """A mailbox with the id of its user."""
-    auth = {"type": "password", "username": user, "password": "env:SECRET"}
-    address = {"host": "127.0.0.1", "port": server.port, "tls": "none"}
-    return {"id": user, **address, "policy": policy, "auth": auth, **options}
-
-
-def identified(subject: str, text: str = "Hello.") -> bytes:
-    """A mail with a Message-ID."""
-    return f"Message-ID: <{subject}@example.org>\r\n".encode() + mail(subject, text)
-
-
-def drain(config: Path, env: Mapping[str, str] = ENV, code: int = 0) -> str:
-    """Run it, and return all that it printed."""
-    drained = mailhaul("drain", "--config", str(config), env={**ENV, **env})
-    assert drained.returncode == code, drained.stdout + drained.stderr
-    return drained.stdout + drained.stderr
-
-
-def crash(config: Path, point: str) -> int:
-    """Run `mailhaul drain` until it kills itself at a point of `tests.support.crashing`; return its exit code."""
-    command = [sys.executable, "-m", "tests.support.crashing", point, "--config", str(config)]
-    return subprocess.run(command, env={**os.environ, **ENV}, check=False, timeout=PATIENCE).returncode
-
-
-def wait_until_deletable() -> None:
-    """Let what is registered now become old enough to be deleted."""
-    until = time.monotonic() + DELETABLE
-    eventually(lambda: time.monotonic() > until)
-
-
-def subjects(folder: Path, name: str = "events.jsonl") -> list[str]:
-    """The subjects of all events, in their order, repetitions too."""
-    return [event["data"]["headers"]["subject"] for event in read_events(folder / name)]
-
-
-def stored(folder: Path) -> set[bytes]:
-    return {raw.read_bytes() for raw in (folder / "store").rglob("raw.eml")}
 
 
 @pytest.fixture

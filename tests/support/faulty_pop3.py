@@ -25,6 +25,11 @@ class FaultyDrop:
         dots: doubles the dots at the beginning of lines, as it has to.
         keeps_deleted: confirms deletions, and keeps the messages.
         loses_quit: deletes at QUIT, and ends the connection without an answer.
+        shown: ids that UIDL returns in place of the real ones.
+        without_id: unique-ids of messages that UIDL leaves out.
+        without_size: unique-ids of messages that LIST leaves out.
+        sends_instead: unique-ids of messages that RETR sends in place of others, by unique-id; each once.
+        shifts_tops: TOP answers with the header of the next message, behind the last one with that of the first.
         fetched: the unique-ids of messages that were fetched, in order.
         deleted: the messages that were deleted, in order.
     """
@@ -35,6 +40,11 @@ class FaultyDrop:
     dots: bool = True
     keeps_deleted: bool = False
     loses_quit: bool = False
+    shown: dict[bytes, bytes] = field(default_factory=dict)
+    without_id: set[bytes] = field(default_factory=set)
+    without_size: set[bytes] = field(default_factory=set)
+    sends_instead: dict[bytes, bytes] = field(default_factory=dict)
+    shifts_tops: bool = False
     fetched: list[bytes] = field(default_factory=list)
     deleted: list[bytes] = field(default_factory=list)
 
@@ -87,18 +97,26 @@ class _Session(socketserver.StreamRequestHandler):
         return b""
 
     def _list(self, _: bytes) -> bytes:
-        return _rows([b"%d" % len(raw) for _, raw in self._rows])
+        rows = {number: b"%d" % len(raw) for number, (_, raw) in enumerate(self._rows, 1)}
+        return self._listing(rows, self._drop.without_size)
 
     def _uidl(self, _: bytes) -> bytes:
-        return _rows([self._shown(number) for number in range(1, len(self._rows) + 1)])
+        rows = {number: self._shown(number) for number in range(1, len(self._rows) + 1)}
+        return self._listing(rows, self._drop.without_id)
+
+    def _listing(self, rows: dict[int, bytes], left_out: set[bytes]) -> bytes:
+        listed = [b"%d %b\r\n" % row for row in rows.items() if self._rows[row[0] - 1][0] not in left_out]
+        return b"".join(listed) + b".\r\n"
 
     def _retr(self, argument: bytes) -> bytes:
         unique_id, raw = self._rows[int(argument) - 1]
         self._drop.fetched.append(unique_id)
-        return self._dotted(raw)
+        instead = self._drop.sends_instead.pop(unique_id, unique_id)
+        return self._dotted(raw if instead == unique_id else dict(self._rows)[instead])
 
     def _top(self, argument: bytes) -> bytes:
-        head, blank, _ = self._rows[int(argument.split()[0]) - 1][1].partition(b"\r\n\r\n")
+        number = int(argument.split()[0]) - (0 if self._drop.shifts_tops else 1)
+        head, blank, _ = self._rows[number % len(self._rows)][1].partition(b"\r\n\r\n")
         return self._dotted(head + blank)
 
     def _dele(self, argument: bytes) -> bytes:
@@ -117,6 +135,8 @@ class _Session(socketserver.StreamRequestHandler):
         if self._drop.numbered:
             return b"%d" % number
         unique_id = self._rows[number - 1][0]
+        if unique_id in self._drop.shown:
+            return self._drop.shown[unique_id]
         return b"%d-%b" % (self._number, unique_id) if self._drop.changing else unique_id
 
     def _dotted(self, raw: bytes) -> bytes:
@@ -124,10 +144,6 @@ class _Session(socketserver.StreamRequestHandler):
         if self._drop.dots:
             lines = [b"." + line if line.startswith(b".") else line for line in lines]
         return b"\r\n".join([*lines, b".", b""])
-
-
-def _rows(values: list[bytes]) -> bytes:
-    return b"".join(b"%d %b\r\n" % row for row in enumerate(values, 1)) + b".\r\n"
 
 
 @contextmanager
