@@ -1,8 +1,8 @@
 """Expressions over manifests: the Common Expression Language (https://cel.dev), as Kubernetes uses it.
 
-Compared were cel-python (pure Python, slow), common-expression-language (Rust; checks types only while it runs) and
-Google's own cel-expr-python (C++), which is used: it checks types when an expression is compiled, with line and
-column, is the fastest, matches regular expressions in linear time, and ends an expression that runs too long.
+It uses Google's cel-expr-python (C++), which checks types when an expression is compiled, reports line and column, is
+the fastest, matches regular expressions in linear time, and stops an expression that runs too long. The alternatives
+were cel-python (pure Python, slow) and common-expression-language (Rust; checks types only while it runs).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONTAINER = " (in container '')"
 
 
 class ExpressionError(ValueError):
-    """An expression cannot be used; the text says where it is wrong, and does not quote it."""
+    """An expression is invalid; the message gives the position and does not quote the expression."""
 
 
 class Expression:
@@ -40,7 +40,7 @@ class Expression:
         text: in CEL; its result is true or false.
 
     Raises:
-        ExpressionError: it is wrong, or the extra that reads it is not installed.
+        ExpressionError: the expression is invalid, or the extra that evaluates it is not installed.
     """
 
     def __init__(self, text: str) -> None:
@@ -53,9 +53,9 @@ class Expression:
             raise ExpressionError("must be true or false, as in documents.exists(d, d.kind == 'invoice')")
 
     def matches(self, manifest: Mapping[str, Any], event: str = "") -> bool | None:
-        """Return whether a manifest fulfils the condition; None if that cannot be said.
+        """Return whether a manifest meets the condition; None if the expression cannot be evaluated.
 
-        An expression fails on what is not there (`envelope.return_path` where `envelope` is null), and when it runs
+        Evaluation fails on a missing field (`envelope.return_path` where `envelope` is null), and when it runs
         too long.
 
         Args:

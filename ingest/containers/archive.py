@@ -1,8 +1,8 @@
 """Read ZIP archives: the files that their central directory lists, one after another, in pieces.
 
-The standard library's reader is used within limits of our own. Before it reads the directory, the size of that is
-looked up; of the compression methods only those are read whose memory is bounded; names are decoded here, since most
-archives of business software are in the code page of the machine that made them.
+The standard library's reader is used, with limits of our own: the size of the directory is checked before it is read,
+only compression methods whose memory is bounded are supported, and names are decoded here, because most archives of
+business software use the code page of the machine that made them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ ZIP = "application/zip"
 _DIRECTORY_BYTES = 2**20
 _END = struct.Struct("<4s4H2LH")  # end of central directory (APPNOTE section 4.3.16)
 _END_MARK, _END_64_MARK = b"PK\5\6", b"PK\6\6"
-_END_64 = struct.Struct("<4s36xQ8x")  # the one of ZIP64 (section 4.3.14): its mark, and the size of the directory
+_END_64 = struct.Struct(
+    "<4s36xQ8x"
+)  # the same for ZIP64 (section 4.3.14): its signature, and the size of the directory
 _LOCATOR_64_BYTES = 20
 _END_BYTES = _END.size + 65_535 + _LOCATOR_64_BYTES + _END_64.size  # with the longest comment
 _PIECE = 65_536
@@ -36,7 +38,7 @@ _METHODS = frozenset({ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2})  # LZMA declares how
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags (APPNOTE section 4.4.4)
 _UNIX = 3  # made by
 _UNICODE_PATH = 0x7075  # extra field with the name in UTF-8 (APPNOTE section 4.6.9)
-_DOS = "cp850"  # what Windows' own archiver writes in western Europe; cp437 has the same letters, and fewer
+_DOS = "cp850"  # written by Windows' own archiver in western Europe; a superset of the letters of cp437
 _MAC = "__MACOSX/"  # resource forks, which only macOS can use
 # What damaged or hostile archives raise from the standard library's reader.
 _BROKEN = (BadZipFile, NotImplementedError, EOFError, OSError, ValueError, struct.error, zlib.error, RuntimeError)
@@ -45,12 +47,12 @@ _BROKEN = (BadZipFile, NotImplementedError, EOFError, OSError, ValueError, struc
 def read_zip(file: BinaryIO, defects: set[Defect]) -> Iterator[FileEvent]:
     """Yield the files of a ZIP archive: their bytes in pieces, then their end.
 
-    A file that is damaged ends with what could be read of it. Files with a password, and those compressed in an
-    unusual way, stay inside.
+    A damaged file is returned as far as it could be read. Files with a password, or compressed with another method,
+    are not extracted.
 
     Args:
         file: the archive, seekable; it stays open.
-        defects: grows.
+        defects: codes of what is wrong with the archive are added to it.
     """
     if not _is_small(file):
         defects.add(Defect.CONTAINER_LIMIT)
@@ -84,7 +86,7 @@ def _file(archive: ZipFile, entry: ZipInfo, path: str) -> Iterator[FileEvent]:
 
 
 def _is_small(file: BinaryIO) -> bool:
-    """Whether the directory is small enough to be read; an archive without one is left to the reader to refuse."""
+    """Return whether the directory is small enough to read; the reader rejects an archive without one."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _END_BYTES))
     tail = file.read(_END_BYTES)
@@ -102,7 +104,7 @@ def _is_small(file: BinaryIO) -> bool:
 
 
 def _is_skipped(entry: ZipInfo) -> bool:
-    """Whether an entry is no file: a folder, a symbolic link, or what macOS adds for itself."""
+    """Return whether an entry is not a file: a folder, a symbolic link, or metadata of macOS."""
     is_link = entry.create_system == _UNIX and stat.S_ISLNK(entry.external_attr >> 16)
     return entry.is_dir() or is_link or entry.filename.startswith(_MAC)
 
@@ -121,11 +123,11 @@ def _paths(entries: Sequence[ZipInfo]) -> list[str]:
 
 
 def _bytes_of(entry: ZipInfo) -> bytes | None:
-    """Return the name as it was written if its charset is not declared, None if the reader decoded it rightly."""
+    """Return the bytes of the name if its charset is not declared, None if the reader decoded it correctly."""
     if entry.flag_bits & _UTF8:
         return None
     try:
-        written = entry.orig_filename.encode("cp437")  # what the reader takes all others for
+        written = entry.orig_filename.encode("cp437")  # the charset that the reader assumes for all others
     except UnicodeEncodeError:
         return None
     return _unicode_path(entry.extra, zlib.crc32(written)) or written

@@ -62,7 +62,7 @@ class Syntax(NamedTuple):
 
 @dataclass
 class _Interchange:
-    """What was found in an interchange so far."""
+    """The content of an interchange, as far as it was read."""
 
     format: InvoiceFormat
     rules: Mapping[str, tuple[Rule, ...]]
@@ -108,7 +108,7 @@ _TABLES = {name: _by_tag(rules) for name, rules in (("edifact", EDIFACT), ("x12"
 
 
 def begins(head: bytes) -> int | None:
-    """Return where an interchange begins, None if there is none near the beginning of a file."""
+    """Return the offset at which an interchange begins; None if none begins near the start of the file."""
     head = head[:_HEAD_BYTES]
     if not any(mark in head for mark in _MARKS):  # much faster than the pattern
         return None
@@ -206,12 +206,12 @@ def _segments(syntax: Syntax, first: bytes, rest: Iterator[bytes]) -> Iterator[S
             break
         held += chunk
     if last := held.strip(_BLANKS + b"\0\x1a"):
-        segment = _segment(last, syntax)  # the terminator of the trailer is often forgotten
+        segment = _segment(last, syntax)  # the terminator of the trailer is often missing
         yield segment if segment.tag in {"UNZ", "IEA", "END"} else None
 
 
 def _split(data: bytes, syntax: Syntax, separator: re.Pattern[bytes]) -> list[bytes]:
-    """Split at terminators that are not released; a released release character does not release."""
+    """Split at terminators that are not escaped by the release character, which may itself be escaped."""
     if not syntax.release or syntax.release not in data:
         return data.split(syntax.end)
     marked = data.replace(syntax.release * 2, b"\0\1")  # keeps the length

@@ -1,4 +1,4 @@
-"""Where the fields are in invoices of EDIFACT, X12 and TRADACOMS: one table for each syntax."""
+"""The positions of the fields in invoices of EDIFACT, X12 and TRADACOMS: one table for each syntax."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Segment(NamedTuple):
     elements: list[list[str]]
 
     def at(self, element: int, component: int = 0) -> str:
-        """Return a component, counted from 1 and 0; empty if there is none."""
+        """Return a component (elements count from 1, components from 0); empty if there is none."""
         if element > len(self.elements):
             return ""
         components = self.elements[element - 1]
@@ -20,7 +20,7 @@ class Segment(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """Where a slot is: the tag, element and component, and the code that another element of the segment has.
+    """The position of a slot: tag, element and component, and the code that another element of the segment must have.
 
     `within` is the code of the party segment that precedes it, if that matters.
     """

@@ -31,7 +31,7 @@ _IDOC_FLAT = b"EDI_DC40"  # an IDoc as a flat file begins with its control recor
 
 
 class Finding(NamedTuple):
-    """The result for one file; `defect` says why it was not examined, or not to its end."""
+    """The result for one file; `defect` is the reason if it was not read, or not to its end."""
 
     invoice: Invoice | None = None
     defect: Defect | None = None
@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 def recognise(
     chunks: Iterable[bytes], filename: str = "", *, fields: bool = True, max_bytes: int = MAX_BYTES
 ) -> Finding:
-    """Recognise an e-invoice by its content, and read its fields. Never raises, whatever the bytes.
+    """Recognise an e-invoice by its content, and read its fields. Never raises, whatever the content.
 
     Args:
         chunks: the file, read only as far as it may be an invoice.
@@ -66,7 +66,7 @@ def recognise(
 
 
 def _head(source: _Limited) -> bytes:
-    """Return the first bytes that are not blank, at least as many as tell what the file is."""
+    """Return the first bytes that are not blank, at least as many as are needed to recognise the format."""
     head = b""
     for chunk in source:
         if head or chunk.strip(BLANK_BYTES):

@@ -1,4 +1,4 @@
-"""UBL and its national forms, and the older ones that went their own way."""
+"""UBL, its national profiles, and older dialects of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ingest.invoices.rules import XmlFormat, parties
 from ingest.invoices.values import UNTDID_1001
 
 _UBL = r"urn:oasis:names:specification:ubl:schema:xsd:"
-_TAXES = "VAT|GST|IVA|MVA|MOMS|63|01|ZZ|ZA"  # what VAT is called in EN 16931, Singapore, Spain, Norway, OIOUBL, DIAN
+_TAXES = "VAT|GST|IVA|MVA|MOMS|63|01|ZZ|ZA"  # the names of VAT in EN 16931, Singapore, Spain, Norway, OIOUBL, DIAN
 _ISSUERS = "VKN|TCKN|VKN_TCKN"  # Turkey's ids of taxpayers are ids of the party
 
 

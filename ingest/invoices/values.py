@@ -1,7 +1,7 @@
 """Fields of an invoice from what was written at their paths: in one notation, never computed.
 
-An amount becomes a decimal with a point, a date becomes ISO 8601 where the format leaves no doubt about its order,
-and an account number counts if it has the form of an IBAN. What has another form is left out.
+An amount becomes a decimal with a point, a date becomes ISO 8601 if the format defines the order of its parts, and an
+account number is used if it has the form of an IBAN. Values in another form are left out.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def implied_decimals(written: str, places: int) -> str | None:
 
 
 def date_of(written: str, order: DateOrder = "ymd") -> str | None:
-    """Return a date as YYYY-MM-DD; as it was written if its order is in doubt; None if it is no date."""
+    """Return a date as YYYY-MM-DD; unchanged if its order is ambiguous; None if it is not a date."""
     text = " ".join(written.split())
     if found := _ISO.fullmatch(text):
         return _date(found[1], found[2], found[3])

@@ -1,6 +1,6 @@
 """Read XML as a stream, and recognise the invoices in it.
 
-Expat does the reading. Its dangerous features are off or end it: a document that declares an entity is not read,
+The parser is expat. Its dangerous features are off or stop it: a document that declares an entity is not read,
 nothing external is ever loaded, and depth, distinct names and the length of a tag are limited, so that memory is too.
 """
 
@@ -49,7 +49,7 @@ class Found(NamedTuple):
 
 
 class _StopReading(Exception):  # noqa: N818 - raised in a handler to leave the parser
-    """Nothing more is read of the file; `defect` says why, if that matters."""
+    """Raised to stop reading the file; `defect` is the reason, if it is to be reported."""
 
     def __init__(self, defect: Defect | None = None) -> None:
         super().__init__()
@@ -62,9 +62,9 @@ class XmlReader:
     Attributes:
         found: the first document that is of a known format.
         count: invoices in all documents of that format.
-        ended: whether nothing more is wanted of the file.
+        ended: whether the rest of the file is not needed.
         complete: whether it was read to the end of its last document.
-        defect: why it was not.
+        defect: the reason if it was not.
     """
 
     def __init__(self, *, nested: bool = False) -> None:
@@ -98,7 +98,7 @@ class XmlReader:
         self._listens = False
 
     def feed(self, text: str) -> None:
-        """Read the next piece of text. Never raises, whatever it is."""
+        """Read the next piece of text. Never raises."""
         data = b"" if self.ended else self._prolog.feed(text).encode("utf-8", "replace")
         while data and not self.ended:
             data = self._parse(data, final=False)
@@ -123,7 +123,7 @@ class XmlReader:
         self._parser.EntityDeclHandler = self._parser.CharacterDataHandler = None
 
     def _parse(self, data: bytes, *, final: bool) -> bytes:
-        """Parse a piece; returns what follows the end of a document in it."""
+        """Parse a piece; return the text behind the end of a document in it."""
         before = self._fed
         self._fed += len(data)
         try:
@@ -172,7 +172,7 @@ class XmlReader:
             self._search(name, local, attributes)
 
     def _search(self, name: str, local: str, attributes: Sequence[str]) -> None:
-        """Find out what begins here: a document, or something that may hold one."""
+        """Determine what begins here: a document, or an element that may contain one."""
         scope = self._scopes[-1]
         declared = {
             key[6:]: value
@@ -234,7 +234,7 @@ class XmlReader:
                 candidate.collector.text(text)
 
     def _adopt(self, inner: XmlReader) -> None:
-        """Take over what was found in a text."""
+        """Use the document that was found inside a text."""
         inner.close()
         self._inner = None
         self._parser.CharacterDataHandler = None

@@ -47,7 +47,7 @@ class MotoServer:
 
     @property
     def sqs(self) -> SQSClient:
-        """For looking behind the sink's back; close it, as the others."""
+        """A client of moto for the tests; the caller closes it."""
         return cast("SQSClient", self._client("sqs"))
 
     @property
@@ -116,22 +116,22 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What the scripted server says of one entry instead of taking it."""
+    """The error that the scripted server returns for one entry instead of accepting it."""
 
     code: str
     senders: bool = False
 
 
 class ScriptedAws:
-    """Takes batches as the real services do, and says of each entry, or of a request, what the test wants.
+    """Accepts batches as the real services do, and returns the errors that a test sets for entries or requests.
 
     Attributes:
-        receiver: what listens.
-        says: asked about the id of each event in a batch; None takes it.
-        fails: asked about the ids of a batch; an answer of its own for the request as a whole, None for none.
-        batches: the ids of the events of each batch, whether taken or not.
-        taken: the ids of all events that were taken, in that order.
-        entries: every entry of every request as it was read.
+        receiver: the HTTP server.
+        says: called with the id of each event in a batch; None accepts it.
+        fails: called with the ids of a batch; returns an answer to the request as a whole, or None.
+        batches: the ids of the events of each batch, accepted or not.
+        taken: the ids of all accepted events, in order.
+        entries: every entry of every request, as received.
     """
 
     def __init__(self, receiver: Receiver) -> None:
@@ -140,7 +140,7 @@ class ScriptedAws:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Forget all requests."""
         self.says: Callable[[str], Fault | None] = lambda _: None
         self.fails: Callable[[Sequence[str]], Answer | None] = lambda _: None
         self.batches: list[list[str]] = []
@@ -168,13 +168,13 @@ class ScriptedAws:
 
 
 def error_answer(code: str, status: int = 400) -> Answer:
-    """How SQS and EventBridge answer a request that failed as a whole."""
+    """The answer of SQS and EventBridge to a request that failed as a whole."""
     body = json.dumps({"__type": f"com.amazonaws#{code}", "message": "text that must go nowhere"}).encode()
     return Answer(status, {"content-type": "application/x-amz-json-1.0"}, body)
 
 
 def sns_error_answer(code: str, status: int = 400) -> Answer:
-    """How SNS does."""
+    """The answer of SNS to such a request."""
     error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>text that must go nowhere</Message></Error>"
     return Answer(status, {"content-type": "text/xml"}, f"<ErrorResponse>{error}</ErrorResponse>".encode())
 
@@ -185,7 +185,7 @@ def _body(entry: dict[str, Any]) -> str:
 
 
 def _form_entries(body: bytes) -> list[dict[str, Any]]:
-    """Of a request in Amazon's older form: `PublishBatchRequestEntries.member.1.Message=...`."""
+    """The entries of a request in Amazon's older form: `PublishBatchRequestEntries.member.1.Message=...`."""
     entries: dict[str, dict[str, Any]] = {}
     for name, value in parse_qsl(body.decode(), keep_blank_values=True):
         steps = name.split(".", 3)

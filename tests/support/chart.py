@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME, NAMESPACE = "demo", "mail"
 FULL_NAME = "demo-mailhaul"
 PROCESSES = ("poller", "processor", "relay", "scheduler", "exporter")
-# The oldest that Chart.yaml admits, the newest there is, and what clusters run in between.
+# The oldest version that Chart.yaml admits, the newest, and versions in between.
 KUBERNETES = ("1.27", "1.29", "1.32", "1.34", "1.37")
 MAILBOX = {
     "id": "invoices",
@@ -45,7 +45,7 @@ class Rendered:
         return [item for item in self.objects if item["kind"] == kind]
 
     def one(self, kind: str, name: str) -> Object:
-        """The object of a kind whose name ends like this."""
+        """The object of a kind whose name ends with this."""
         found = [item for item in self.of(kind) if item["metadata"]["name"].endswith(name)]
         assert len(found) == 1, f"{len(found)} {kind} {name}: {[o['metadata']['name'] for o in self.of(kind)]}"
         return found[0]
@@ -62,7 +62,7 @@ class Rendered:
 
 
 def values(**over: Any) -> Object:
-    """Values that are enough for a release, and others over them; mappings are merged."""
+    """The least values for a release, with the given ones merged over them."""
     enough = {
         "config": {
             "store": "s3://invoices/mail",
@@ -74,7 +74,7 @@ def values(**over: Any) -> Object:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Object:
-    """Mappings option by option, all else above in place of what is below."""
+    """Merge `above` into `below`: mappings key by key, other values are replaced."""
     result = dict(below)
     for key, value in above.items():
         present = result.get(key)
@@ -84,7 +84,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Object:
 
 @cache
 def chart() -> Chart:
-    """Loaded once: a chart does not change."""
+    """The chart, loaded once."""
     return Chart.load(CHART)
 
 
@@ -101,7 +101,7 @@ def render(release_values: Mapping[str, Any], *, name: str = NAME, namespace: st
 
 
 def refusal(release_values: Mapping[str, Any]) -> str:
-    """What Helm says about values that it must refuse."""
+    """The error that Helm reports for values that it must reject."""
     try:
         render(release_values)
     except helm_python.HelmError as error:
@@ -113,8 +113,8 @@ def validate(item: Object, version: str) -> None:
     """Check an object against the strict schema of a Kubernetes version, or of the operator that it is for.
 
     Raises:
-        ValidationError: it does not fit.
-        FileNotFoundError: nobody knows its kind.
+        ValidationError: the object does not match.
+        FileNotFoundError: there is no schema of its kind.
     """
     own = SCHEMAS.get((item["apiVersion"], item["kind"]))
     validator = (
@@ -125,7 +125,7 @@ def validate(item: Object, version: str) -> None:
 
 @cache
 def _of_kubernetes(api_version: str, kind: str, version: str) -> Draft202012Validator:
-    """As `kubernetes_validate.validate(strict=True)` makes it, which reads a megabyte anew for each object."""
+    """The validator of `kubernetes_validate.validate(strict=True)`, which reads a megabyte again for each object."""
     group, _, short = api_version.rpartition("/")
     name = "-".join(part for part in (kind.lower(), group.partition(".")[0], short) if part)
     schema = kubernetes.schema_contents(f"{_folder(version)}/{name}.json", version)
@@ -143,7 +143,7 @@ def _folder(version: str) -> str:
 
 
 def pod_specs(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
-    """Every pod's specification, with the name of what makes it."""
+    """Every pod specification, with the name of the object that contains it."""
     for item in objects:
         name = f"{item['kind']} {item['metadata']['name']}"
         if item["kind"] == "Pod":

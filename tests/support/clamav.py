@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VIRUS = b"This text is the virus that the tests of Mailhaul look for."
-SIGNATURE = "Mailhaul.Test.UNOFFICIAL"  # clamd marks names that are not in its own databases
-# Bytes: what clamd takes of one stream, and how much of one file it looks at.
+SIGNATURE = "Mailhaul.Test.UNOFFICIAL"  # clamd adds a suffix to names that are not in its own databases
+# Bytes: the largest stream that clamd accepts, and how much of one file it scans.
 STREAM_MAX = 256 * 1024
 FILE_MAX = 128 * 1024
 
@@ -43,7 +43,7 @@ class Clamd:
     """One daemon: a socket in its folder and a port on 127.0.0.1.
 
     Args:
-        folder: exists; everything lies in it. Its path is short, as those of sockets have to be.
+        folder: exists; holds all its files. Its path is short, because that of a socket is limited.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,17 +59,17 @@ class Clamd:
 
     @property
     def unix_url(self) -> str:
-        """Its socket."""
+        """The address of its socket."""
         return f"unix://{self.folder}/clamd.sock"
 
     @property
     def tcp_url(self) -> str:
-        """Its port."""
+        """The address of its port."""
         return f"tcp://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """The content of its log."""
         return (self.folder / "log").read_text(errors="replace")
 
     def start(self) -> None:
@@ -89,7 +89,7 @@ class Clamd:
         eventually(self._answers, lambda: self.log)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(PATIENCE)
@@ -108,7 +108,7 @@ class Clamd:
 
 @contextmanager
 def running_clamd() -> Iterator[Clamd]:
-    """A clamd from start to stop; skips the test, or fails it in CI, where there is none."""
+    """Run a clamd; skip the test, or fail it in CI, if it is not installed."""
     if find_program("clamd") is None:
         missing("clamav", "ClamAV's daemon")
     with tempfile.TemporaryDirectory(prefix="mailhaul-clamd-") as folder:

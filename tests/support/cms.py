@@ -1,4 +1,4 @@
-"""CMS by the byte (RFC 5652): BER as the tests want it, and DER that a library has signed."""
+"""CMS (RFC 5652): BER written by hand, and DER signed by a library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ END = b"\0\0"
 
 
 def der(tag: int, content: bytes) -> bytes:
-    """An element with a length."""
+    """An element of definite length."""
     size = len(content)
     if size < 0x80:
         return bytes([tag, size]) + content
@@ -33,7 +33,7 @@ def der(tag: int, content: bytes) -> bytes:
 
 
 def ber(tag: int, *content: bytes) -> bytes:
-    """An element that a marker ends."""
+    """An element of indefinite length."""
     return bytes([tag, 0x80]) + b"".join(content) + END
 
 
@@ -67,7 +67,7 @@ def signed(content: bytes, *options: pkcs7.PKCS7Options) -> bytes:
 
 
 def pem(data: bytes, label: str = "PKCS7") -> bytes:
-    """Text between two lines."""
+    """PEM: base64 between two marker lines."""
     return f"-----BEGIN {label}-----\n".encode() + base64.encodebytes(data) + f"-----END {label}-----\n".encode()
 
 

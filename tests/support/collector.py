@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector on loopback: what was sent to it over OTLP/HTTP, as spans."""
+"""An OpenTelemetry collector on loopback that keeps the spans it receives over OTLP/HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SentSpan:
 
 
 class Collector:
-    """What arrived so far. While `status` is none of success, it is asked again."""
+    """The requests and spans so far. If `status` is not a success, clients retry."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -41,16 +41,16 @@ class Collector:
 
     @property
     def endpoint(self) -> str:
-        """To be configured."""
+        """The URL to configure."""
         return self._receiver.url.partition("/hooks")[0]
 
     @property
     def requests(self) -> list[Request]:
-        """All there were, taken or not."""
+        """All requests, accepted or not."""
         return list(self._receiver.requests)
 
     def spans(self) -> list[SentSpan]:
-        """Everything that was sent, in the order of arrival."""
+        """All spans, in the order of arrival."""
         return [span for request in self.requests for span in _spans(request.body)]
 
     def _answer(self, _request: Request) -> Answer:
@@ -59,7 +59,7 @@ class Collector:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector for the length of a `with` block."""
+    """Run a collector during a `with` block."""
     with Receiver() as receiver:
         yield Collector(receiver)
 
@@ -81,5 +81,5 @@ def _spans(body: bytes) -> Iterator[SentSpan]:
 
 
 def _values(attributes: Iterable[KeyValue]) -> dict[str, str | int]:
-    """Ours are all text or whole numbers."""
+    """Convert attribute values; ours are texts or integers."""
     return {one.key: one.value.string_value or one.value.int_value for one in attributes}

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    # Command, variables, and where both streams go.
+    # Command, variables, and the file for both output streams.
     Launch = Callable[[Sequence[str], Mapping[str, str], IO[bytes]], subprocess.Popen[bytes]]
 
 FILE = ROOT / "deploy" / "compose.yaml"
-# Where the services that are ours find their configuration.
+# The path at which our services find their configuration.
 CONFIG = "/etc/mailhaul"
 PROCESSES = ("scheduler", "poller", "processor", "relay", "exporter")
 
@@ -50,7 +50,7 @@ def services() -> dict[str, Service]:
 
 
 def mounted(service: Service, target: str) -> Path:
-    """The file or folder of ours that a container sees at a path."""
+    """The file or folder of this tree that a container sees at a path."""
     (source,) = [
         volume["source"] for volume in service["volumes"] if volume["type"] == "bind" and volume["target"] == target
     ]
@@ -58,7 +58,7 @@ def mounted(service: Service, target: str) -> Path:
 
 
 def grace(service: Service) -> int:
-    """Seconds that a container has to end; written in seconds, and without it compose gives ten."""
+    """Seconds that compose gives a container to stop: `stop_grace_period`, or ten."""
     return int(service.get("stop_grace_period", "10s").removesuffix("s"))
 
 
@@ -71,7 +71,7 @@ class Stack:
 
     Args:
         folder: for everything.
-        launch: starts a process of ours in some other way than from this tree.
+        launch: starts our processes, if not from this tree.
     """
 
     folder: Path
@@ -86,7 +86,7 @@ class Stack:
 
     @property
     def events(self) -> Path:
-        """What the sink writes."""
+        """The file that the sink writes."""
         return self._volume("relay") / "events.jsonl"
 
     def __enter__(self) -> Self:
@@ -109,11 +109,11 @@ class Stack:
                 error.add_note(f"{name}: {(self.folder / f'{name}.log').read_text()[-2000:]}")
 
     def run(self, *arguments: str, beside: str = "relay") -> subprocess.CompletedProcess[str]:
-        """A command of Mailhaul's, as `docker compose exec` runs it beside a service."""
+        """Run a `mailhaul` command as `docker compose exec` does in a service."""
         return mailhaul(*arguments, "--config", str(self.folder / "config"), env=self.environment(beside))
 
     def store(self) -> S3Store:
-        """What the service writes to."""
+        """The store of the service."""
         return S3Store(
             "mail",
             endpoint=f"http://127.0.0.1:{self.ports['s3']}",
@@ -123,7 +123,7 @@ class Stack:
         )
 
     def stop(self, name: str) -> int:
-        """SIGTERM, as compose stops a service, and its exit code; within the time that compose gives it."""
+        """Stop a service with SIGTERM within the time that compose gives it; return its exit code."""
         process = self.processes[name]
         process.send_signal(signal.SIGTERM)
         return process.wait(min(60, grace(services()[name])))
@@ -173,7 +173,7 @@ class Stack:
         self._stack.callback(_end, self.processes[name])
 
     def environment(self, name: str) -> dict[str, str]:
-        """The variables of a service, those too that move its metrics to a port of its own."""
+        """The variables of a service, and those that set the port of its metrics."""
         given = {**services()[name].get("environment", {})}
         if "S3_ACCESS_KEY" in given:
             given.update(S3_ACCESS_KEY=self.account.access_key, S3_SECRET_KEY=self.account.secret_key)
@@ -193,7 +193,7 @@ class Stack:
 
 
 def _launch(command: Sequence[str], env: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """From this tree and its virtual environment."""
+    """Start a process from this tree and its virtual environment."""
     ours = {"mailhaul": [sys.executable, "-m", "ingest.cli"], "python": [sys.executable]}
     return subprocess.Popen(
         [*ours.get(command[0], command[:1]), *command[1:]],

@@ -29,7 +29,7 @@ SMIME = "smime.p7m", "application/pkcs7-mime"
 
 @dataclass(frozen=True)
 class Files:
-    """All that a reader said: each file's end with its bytes, and the codes of the whole."""
+    """The output of a reader: the end of each file with its content, and the codes of the container."""
 
     found: list[tuple[bytes, FileEnd]]
     defects: tuple[str, ...]
@@ -59,7 +59,7 @@ def read_files(reader: Reader, data: bytes, size: int = 262_144) -> Files:
 
 
 def read_files_alike(reader: Reader, data: bytes) -> Files:
-    """Read in pieces of every size, which must make no difference."""
+    """Read in pieces of every size, and check that the result is the same."""
     first, *others = [read_files(reader, data, size) for size in SIZES]
     assert all(other == first for other in others)
     return first

@@ -1,16 +1,16 @@
 """A real Courier POP3 server, run from a folder of its own on loopback.
 
-What is Courier's here are the programs that a client talks to: `courierpop3login`, which becomes `courierpop3d` once
-a password was right. What starts one for each connection, and what knows the passwords, is this module: the former is
-as simple as inetd; the latter speaks the protocol of Courier's `authdaemond`, on the one path that is built into
-Courier's library. That path is below /run, so it takes root.
+The programs that a client talks to are Courier's: `courierpop3login`, which becomes `courierpop3d` after a successful
+login. This module replaces inetd, which starts one for each connection, and `authdaemond`, which checks passwords: it
+speaks that daemon's protocol on the path that is compiled into Courier's library. The path is below /run, so root is
+needed.
 
 Facts about Courier 1.0 (held by tests):
-- it announces PIPELINING, but whatever arrives with PASS is lost: the login reads ahead, and what it has read it does
-  not hand on;
+- it announces PIPELINING, but loses whatever arrives with PASS: the login program reads ahead, and does not pass that
+  on;
 - it does not lock a maildrop, so any number of sessions may be open at once;
-- it says +OK to QUIT before it removes anything, and says nothing of what it could not remove;
-- files are taken to have lines that end in LF, each of which becomes CRLF.
+- it answers +OK to QUIT before it removes anything, and does not report what it could not remove;
+- it expects lines of files to end with LF, and sends CRLF.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Courier:
     """One server: POP3 without TLS on `port` of 127.0.0.1.
 
     Args:
-        folder: everything lies below it; the folders above must let an unprivileged user pass.
+        folder: holds all its files; an unprivileged user must be able to traverse the folders above.
 
     Attributes:
-        connections: how many there were.
+        connections: the number of connections so far.
         passwords_known: whether Courier can find out if a password is right.
     """
 
@@ -75,7 +75,7 @@ class Courier:
 
     @property
     def log(self) -> str:
-        """What it has said to its log."""
+        """The content of its log."""
         return (self._folder / "log").read_text(errors="replace")
 
     def add_user(self, name: str, password: str) -> None:
@@ -95,24 +95,24 @@ class Courier:
         path.rename(self._maildir(user) / "new" / path.name)
 
     def maildrop(self, user: str) -> list[bytes]:
-        """The bytes of every message in a maildrop, as they lie there, the oldest first."""
+        """The content of every message file in a maildrop, the oldest first."""
         files = {path.name: path for part in ("new", "cur") for path in (self._maildir(user) / part).iterdir()}
         return [files[name].read_bytes() for name in sorted(files)]
 
     def forbid_removal(self, user: str) -> None:
-        """Let no session remove what lies in a maildrop and is not new."""
+        """Prevent sessions from removing messages of a maildrop that are not new."""
         os.chown(self._maildir(user) / "cur", 0, 0)
 
     def own(self, user: str, part: str = "cur") -> None:
-        """Let sessions do to a part of a maildrop what they like."""
+        """Let sessions change a part of a maildrop."""
         os.chown(self._maildir(user) / part, self._account.pw_uid, self._account.pw_gid)
 
     def sessions(self) -> int:
-        """How many are open."""
+        """The number of open sessions."""
         return sum(session.poll() is None for session in self._sessions)
 
     def start(self) -> None:
-        """Take connections."""
+        """Accept connections."""
         _RUN.mkdir(parents=True, exist_ok=True)
         (_RUN / "socket").unlink(missing_ok=True)
         self._doorman.bind(str(_RUN / "socket"))
@@ -123,7 +123,7 @@ class Courier:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """End it and all sessions."""
+        """Stop it and all sessions."""
         self._over.set()
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -142,7 +142,7 @@ class Courier:
         return self._folder / "mail" / user / "Maildir"
 
     def _serve_all(self) -> None:
-        """What inetd does: a process for each connection."""
+        """Start a process for each connection, as inetd does."""
         environment = {
             "PATH": os.environ["PATH"],
             "LD_LIBRARY_PATH": f"{self._library}:{self._library / 'x86_64-linux-gnu'}",
@@ -167,20 +167,20 @@ class Courier:
                     )
 
     def _answer_all(self) -> None:
-        """What `authdaemond` does: say who may come in, one question on each connection."""
+        """Answer one authentication request on each connection, as `authdaemond` does."""
         while True:
             client, _ = self._doorman.accept()
             with client:
                 if self._over.is_set():
                     return
-                with suppress(OSError, ValueError):  # a client that went away
+                with suppress(OSError, ValueError):  # the client disconnected
                     client.settimeout(PATIENCE)
-                    answer = self._answer(client)  # who hangs up on a question that is still written ends Courier
+                    answer = self._answer(client)  # closing before the request was read kills Courier
                     if self.passwords_known:
                         client.sendall(answer)
 
     def _answer(self, client: socket.socket) -> bytes:
-        """A question is some lines NAME=VALUE, then `AUTH bytes`, and so many bytes with a line for each word."""
+        """Answer a request: lines NAME=VALUE, then `AUTH bytes`, and that many bytes, a line for each word."""
         with client.makefile("rb") as reader:
             while (line := reader.readline()) and not line.startswith(b"AUTH "):
                 pass
@@ -194,13 +194,13 @@ class Courier:
 
 @contextmanager
 def running_courier() -> Iterator[Courier]:
-    """A Courier from start to stop; skips the test, or fails it in CI, where it cannot be run."""
+    """Run a Courier; skip the test, or fail it in CI, if it cannot be run."""
     if not _PROGRAMS.is_dir():
         _missing("it is not there; `tests/install-courier` unpacks it on Debian")
     if os.geteuid() != 0:
         _missing("it takes root to make /run/courier")
     with ExitStack() as stack:
-        # Only one at a time on a machine: the path on which it asks for passwords is built in.
+        # Only one at a time on a machine, because the path of the authentication socket is compiled in.
         lock = stack.enter_context(Path("/run/mailhaul-courier.lock").open("wb"))
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mailhaul-courier-"))

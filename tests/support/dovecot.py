@@ -1,9 +1,9 @@
-"""A real Dovecot, run from a folder of its own on loopback, without root's rights.
+"""A real Dovecot, run from a folder of its own on loopback, without root permissions.
 
-What RETR gives back of a message as it was delivered (found out on Dovecot 2.3.19, and held by a test):
-- every bare LF becomes CRLF; bare CR, NUL, 8-bit bytes and lines that begin with a dot come back as they are;
+What RETR returns for a delivered message (observed with Dovecot 2.3.19, and checked by a test):
+- every bare LF becomes CRLF; bare CR, NUL, 8-bit bytes and lines that begin with a dot are returned unchanged;
 - a message whose last byte is not LF gets a CRLF at its end, which LIST does not count.
-So mail with CRLF line ends and a final CRLF comes back byte for byte. `as_served` does the same to bytes.
+So mail with CRLF line ends and a final CRLF is returned byte for byte. `as_served` applies these rules to bytes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.support.waiting import PATIENCE, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Dovecot refuses to serve mail as root, so root lends it this user, which every Debian has.
+# Dovecot does not serve mail as root; if root runs the tests, it runs as this user, which every Debian has.
 _UNPRIVILEGED = "nobody"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 _PROGRAM_FOLDERS = ("/usr/lib/dovecot", "/usr/libexec/dovecot")
@@ -107,7 +107,7 @@ _KEY = b"a key of the tests"
 
 
 def find_dovecot() -> Path | None:
-    """The program; None where it is missing, has no POP3, or is not of version 2.3 (2.4 is configured otherwise)."""
+    """Return the program; None if it is missing, has no POP3, or is not version 2.3 (2.4 has other options)."""
     program = find_program("dovecot")
     if program is None or not any((Path(folder) / "pop3").exists() for folder in _PROGRAM_FOLDERS):
         return None
@@ -116,7 +116,7 @@ def find_dovecot() -> Path | None:
 
 
 def as_served(raw: bytes) -> bytes:
-    """What RETR gives back of delivered bytes."""
+    """Return the bytes that RETR returns for delivered bytes."""
     served = re.sub(rb"(?<!\r)\n", b"\r\n", raw)
     return served if served.endswith(b"\n") else served + b"\r\n"
 
@@ -124,11 +124,11 @@ def as_served(raw: bytes) -> bytes:
 class Dovecot:
     """One server: POP3 with STLS on `pop3_port`, POP3 over TLS on `pop3s_port`, both on 127.0.0.1.
 
-    The certificate is for `localhost` and 127.0.0.1; who trusts `ca_file` (PEM) trusts it.
+    The certificate is for `localhost` and 127.0.0.1, and signed by the CA in `ca_file` (PEM).
 
     Args:
-        folder: made where missing; everything lies below it. When root starts the server, the folders above must let
-            an unprivileged user pass.
+        folder: made if missing; holds all its files. If root starts the server, an unprivileged user must be able to
+            traverse the folders above.
         options: more lines for its configuration.
     """
 
@@ -147,12 +147,12 @@ class Dovecot:
 
     @property
     def log(self) -> str:
-        """What it has written to its log."""
+        """The content of its log."""
         path = self.folder / "dovecot.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def add_user(self, name: str, password: str) -> None:
-        """Make an empty maildrop; also while the server runs. Letters, digits and `._@-` make a name."""
+        """Make an empty maildrop, also while the server runs. A name consists of letters, digits and `._@-`."""
         assert _NAME.fullmatch(name), name
         for part in ("tmp", "new", "cur"):
             (self._maildir(name) / part).mkdir(parents=True)
@@ -161,24 +161,24 @@ class Dovecot:
         self.set_password(name, password)
 
     def set_password(self, name: str, password: str) -> None:
-        """From now on, or a second later where the user is known already."""
+        """Set a password; it takes effect at once, or after a second if the user was known."""
         # One file for each user: Dovecot looks at most once a second whether a file it knows has changed.
         encoded = base64.b64encode(password.encode()).decode()
         self._write(Path("users") / name, f"{name}:{{PLAIN.b64}}{encoded}\n".encode())
 
     def has_user(self, name: str) -> bool:
-        """Whether there is such a maildrop."""
+        """Return whether the maildrop exists."""
         return self._maildir(name).exists()
 
     def token(self, name: str, seconds: float = 600.0) -> str:
-        """An access token for XOAUTH2 and OAUTHBEARER, which holds for so long."""
+        """Return an access token for XOAUTH2 and OAUTHBEARER that is valid for so many seconds."""
         now = int(time.time())
         claims = {"sub": name, "email": name, "iat": now, "exp": now + int(seconds)}
         signed = b".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
         return (signed + b"." + _base64url(hmac.digest(_KEY, signed, "sha256"))).decode()
 
     def deliver(self, user: str, raw: bytes) -> None:
-        """Put a message into a maildrop at once and whole, behind all that are there; bytes stay as they are."""
+        """Append a message to a maildrop atomically, its bytes unchanged."""
         name = self._next_name(raw)
         waiting = self._maildir(user) / "tmp" / name
         waiting.write_bytes(raw)
@@ -186,9 +186,9 @@ class Dovecot:
         waiting.rename(self._maildir(user) / "new" / name)
 
     def maildrop(self, user: str) -> list[bytes]:
-        """The bytes of every message in a maildrop, as delivered, the oldest first."""
+        """Return the bytes of every message in a maildrop, as delivered, the oldest first."""
         while True:
-            # A client's session moves files from `new` to `cur`: look in this order, and again if one is gone.
+            # A session moves files from `new` to `cur`: list in this order, and again if a file has moved.
             files = [path for part in ("new", "cur") for path in (self._maildir(user) / part).iterdir()]
             unique = {path.name.partition(":")[0]: path for path in files}
             with suppress(FileNotFoundError):
@@ -214,14 +214,14 @@ class Dovecot:
         eventually(self._greets, lambda: self.log)
 
     def stop(self) -> None:
-        """End it and all sessions, in good order."""
+        """Stop it and all sessions gracefully."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End all its processes at once, as a crash of the machine would.
+        """Kill all its processes at once, as a crash of the machine would.
 
-        Locks of the dead are removed. Dovecot does so itself once their owners are gone, but where nobody reaps
-        orphans (a container's first process seldom does) they look alive, and it would wait two minutes for each.
+        Their locks are removed. Dovecot does this itself when the owner of a lock no longer exists, but a killed
+        process that nobody reaps (the first process of a container seldom does) exists, and costs two minutes.
         """
         self._end(signal.SIGKILL)
         for lock in (self.folder / "mail").rglob("*.lock"):
@@ -238,7 +238,7 @@ class Dovecot:
         self._process.send_signal(how)
         if how is not signal.SIGKILL:
             self._process.wait(PATIENCE)
-        with suppress(ProcessLookupError):  # nobody is left, as it should be
+        with suppress(ProcessLookupError):  # no process is left, as expected
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
         self._process = None
@@ -288,7 +288,7 @@ class Dovecot:
         return self.folder / "mail" / user
 
     def _next_name(self, raw: bytes) -> str:
-        """A unique name that sorts by time; with the sizes in it, Dovecot need not read files to answer LIST."""
+        """Return a unique name that sorts by time; it holds the sizes, so that Dovecot reads no file for LIST."""
         nanoseconds = time.time_ns()
         seconds, micros = nanoseconds // 10**9, nanoseconds // 1000 % 10**6
         virtual = len(raw) + raw.count(b"\n") - raw.count(b"\r\n")
@@ -311,10 +311,10 @@ def _base64url(data: bytes) -> bytes:
 
 @contextmanager
 def running_dovecot(options: str = "") -> Iterator[Dovecot]:
-    """A Dovecot from start to stop; skips the test, or fails it in CI, where there is none."""
+    """Run a Dovecot; skip the test, or fail it in CI, if it is not installed."""
     if find_dovecot() is None:
         missing("dovecot", "Dovecot 2.3 with POP3")
-    # Not below pytest's own folder: only its owner may pass there.
+    # Not below pytest's own folder, which only its owner can traverse.
     with tempfile.TemporaryDirectory(prefix="mailhaul-dovecot-") as folder:
         server = Dovecot(Path(folder), options)
         try:

@@ -20,8 +20,8 @@ class DrippingServer(socketserver.ThreadingTCPServer):
     Args:
         address: on loopback.
         pause: seconds between two bytes.
-        beginning: is sent at once, or as soon as the client has said something.
-        greets: speaks first.
+        beginning: sent at once, or after the client's first bytes.
+        greets: sends without waiting for the client.
 
     Attributes:
         host: its address.
@@ -42,11 +42,11 @@ class DrippingServer(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """To connect to."""
+        """The port to connect to."""
         return int(self.server_address[1])
 
     def finish_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
-        """Drip until the client has left."""
+        """Drip until the client has disconnected."""
         assert isinstance(request, socket.socket)
         with self._lock:
             self.open += 1

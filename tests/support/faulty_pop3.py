@@ -22,7 +22,7 @@ class FaultyDrop:
         messages: raw mail by unique-id, in order.
         numbered: UIDL returns message numbers.
         changing: UIDL returns other ids in each session.
-        dots: doubles the dots at the beginning of lines, as it has to.
+        dots: doubles dots at the beginning of lines, as the protocol requires.
         keeps_deleted: confirms deletions, and keeps the messages.
         loses_quit: deletes at QUIT, and ends the connection without an answer.
         shown: ids that UIDL returns in place of the real ones.
@@ -50,7 +50,7 @@ class FaultyDrop:
 
 
 class FaultyServer(socketserver.ThreadingTCPServer):
-    """Serves `drops`, by user, whatever the password."""
+    """Serves `drops`, by user, with any password."""
 
     daemon_threads = True
 
@@ -61,7 +61,7 @@ class FaultyServer(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """To connect to."""
+        """The port to connect to."""
         return int(self.server_address[1])
 
 

@@ -38,15 +38,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer.
+    """An answer.
 
     Attributes:
-        status: of the answer.
-        headers: besides the length.
-        body: of the answer.
-        raw: bytes to send instead of an answer, then hang up.
-        trickle: bytes to send, then one more now and then, until the other side has enough.
-        silent: say nothing at all, until the other side has enough.
+        status: HTTP status.
+        headers: all but the length.
+        body: the content.
+        raw: bytes to send instead of an answer, before the connection is closed.
+        trickle: bytes to send, then one more now and then, until the client disconnects.
+        silent: send nothing until the client disconnects.
     """
 
     status: int = 204
@@ -58,7 +58,7 @@ class Answer:
 
 
 class Receiver:
-    """Runs for the length of a `with` block. `answer` is asked about each request, after it was remembered."""
+    """Runs during a `with` block. `answer` is called with each request, after it was added to `requests`."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
@@ -70,7 +70,7 @@ class Receiver:
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"receiver": self}))
         self._tls = tls
         if tls is not None:
-            # The handshake belongs to the connection's own thread, at its first read.
+            # The handshake is done by the connection's thread, at its first read.
             self._server.socket = tls.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
@@ -78,7 +78,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where to post."""
+        """The URL to post to."""
         return (
             f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.server_address[1]}/hooks/mail?of=mailhaul"
         )
@@ -98,24 +98,24 @@ class Receiver:
 
     @property
     def connections(self) -> int:
-        """How many were ever opened."""
+        """The number of connections so far."""
         return self._connections
 
     @property
     def open(self) -> int:
-        """How many connections are open now."""
+        """The number of open connections."""
         with self._lock:
             return len(self._open)
 
     def opened(self, connection: socket.socket) -> int:
-        """Remember a connection, so that it can be ended; returns its number."""
+        """Register a connection, so that it can be closed; return its number."""
         with self._lock:
             self._open.add(connection)
             self._connections += 1
             return self._connections
 
     def closed(self, connection: socket.socket) -> None:
-        """Forget it."""
+        """Unregister a connection."""
         with self._lock:
             self._open.discard(connection)
 
@@ -125,7 +125,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up in the middle are what the tests are about."""
+        """Print nothing: clients that disconnect early are part of the tests."""
 
 
 def _hang_up(connection: socket.socket) -> None:
@@ -187,4 +187,4 @@ class _Handler(BaseHTTPRequestHandler):
                 continue
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Nothing on the terminal."""
+        """Print nothing."""

@@ -30,7 +30,7 @@ BASE = "localhost/base"
 NAME = "localhost/mailhaul"
 VERSION = "1.2.3-test"
 _BASE_FILES = ROOT / ".tools" / "image-base.tar"
-_SUITE = "bookworm"  # the oldest Debian whose Python will do
+_SUITE = "bookworm"  # the oldest Debian whose Python is recent enough
 _KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _BUILD_SECONDS = 600
@@ -60,7 +60,7 @@ exec setpriv --no-new-privs chroot --userspec="$user" --groups="${user#*:}" "$ro
 
 
 def need_tools() -> None:
-    """Skip the test where images cannot be built, and say why."""
+    """Skip the test with the reason if images cannot be built."""
     if (
         os.geteuid() != 0
         or subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode
@@ -77,14 +77,14 @@ class Container(subprocess.Popen[bytes]):
     """A process in its container. Signals go to the container's first process, as an engine sends them."""
 
     def send_signal(self, sig: int) -> None:
-        """Send one, where it still runs."""
+        """Send a signal, if the container still runs."""
         if self.poll() is None:
             os.kill(self.first(), sig)
 
     def kill(self) -> None:
-        """End it at once, with all its processes: those of a namespace end with its first one.
+        """Kill it with all its processes: those of a namespace end with the first one.
 
-        To end `unshare` does not do: that its child follows it is forgotten once the child has become another user.
+        Killing `unshare` is not enough: the kernel resets its child's parent-death signal when that changes user.
         """
         if self.poll() is None:
             for child in self._children():
@@ -92,7 +92,7 @@ class Container(subprocess.Popen[bytes]):
             super().send_signal(signal.SIGKILL)
 
     def first(self) -> int:
-        """Its first process, as this machine counts them."""
+        """The process id of its first process on this machine."""
         children = self._children()
         assert children, "the container has no process yet, or none any more"
         return children[0]
@@ -142,7 +142,7 @@ class Image:
         )
 
     def run(self, words: Sequence[str], **options: Any) -> tuple[int, str]:
-        """Run one to its end; its exit code and what it wrote."""
+        """Run a container to its end; return its exit code and output."""
         with self.start(words, **options) as process:
             try:
                 output, _ = process.communicate(timeout=PATIENCE)
@@ -154,7 +154,7 @@ class Image:
 
 @contextmanager
 def built_image() -> Iterator[Image]:
-    """Build the image from this tree; everything about it is gone afterwards."""
+    """Build the image from this tree, and remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="mailhaul-image-"))
     try:
         _make_base_files()

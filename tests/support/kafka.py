@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _LIBRARIES = Path(__file__).resolve().parents[2] / ".tools" / "kafka"
 USER, PASSWORD = "hauler", "sesame"
-# May see topics, but not write to them.
+# A user who may describe topics, but not write to them.
 READER, READER_PASSWORD = "reader", "open"
 _LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
@@ -72,16 +72,16 @@ log.cleaner.enable=false
 class Kafka:
     """A broker on ports of 127.0.0.1, which it keeps over restarts, as it keeps topics and their records.
 
-    Without TLS everybody may do everything. With it `USER` may, by PLAIN or SCRAM-SHA-512, and `READER`, by PLAIN,
-    may do what a test allows. The certificate is for 127.0.0.1 and by `authority`.
+    Without TLS every client has all permissions. With TLS, `USER` (PLAIN or SCRAM-SHA-512) has all permissions, and
+    `READER` (PLAIN) has those that a test grants. The certificate is for 127.0.0.1 and by `authority`.
 
     Args:
-        folder: exists; everything lies in it.
+        folder: exists; holds all its files.
 
     Attributes:
-        port: for looking inside.
-        proxy: the way to it without TLS.
-        tls_proxy: the way to it with TLS.
+        port: direct access, for the tests.
+        proxy: access without TLS.
+        tls_proxy: access with TLS.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -113,12 +113,12 @@ class Kafka:
 
     @property
     def ca_file(self) -> Path:
-        """Who vouches for it, as PEM."""
+        """The CA certificate, as PEM."""
         return self.folder / "ca.pem"
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """The content of its log."""
         return (self.folder / "log").read_text(errors="replace")
 
     def __enter__(self) -> Self:
@@ -153,15 +153,15 @@ class Kafka:
             self._process = None
 
     def admin(self) -> AdminClient:
-        """For looking inside."""
+        """An admin client."""
         return AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0})
 
     def topics(self) -> set[str]:
-        """Names of those there are."""
+        """The names of all topics."""
         return set(self.admin().list_topics(timeout=PATIENCE).topics)
 
     def let_describe(self, user: str, topic: str) -> None:
-        """Let a user see a topic; it may take a moment until the broker knows."""
+        """Allow a user to describe a topic; takes effect after a moment."""
         granted = AclBinding(
             ResourceType.TOPIC,
             topic,
@@ -217,11 +217,11 @@ class Record(NamedTuple):
 
 
 class KafkaTopic:
-    """A topic of one's own.
+    """A topic for one test.
 
     Args:
-        server: runs.
-        partitions: how many.
+        server: is running.
+        partitions: their number.
         config: of the topic, as `max.message.bytes`.
     """
 
@@ -239,13 +239,13 @@ class KafkaTopic:
         eventually(self._is_led)
 
     def delete(self) -> None:
-        """Remove it, and wait until the broker has forgotten it."""
+        """Remove it, and wait until the broker has removed it."""
         admin = self._server.admin()
         admin.delete_topics([self.name])[self.name].result(PATIENCE)
         eventually(lambda: self.name not in self._server.topics())
 
     def records(self) -> list[Record]:
-        """All that arrived, partition by partition, in order."""
+        """All records, partition by partition, in order."""
         with closing(self._consumer()) as consumer:
             count = sum(_count(consumer, place) for place in self._places)
             consumer.assign(self._places)
@@ -293,7 +293,7 @@ def _missing() -> NoReturn:
 
 @contextmanager
 def running_kafka() -> Iterator[Kafka]:
-    """A broker from start to stop; skips the test, or fails it in CI, where there is none."""
+    """Run a broker; skip the test, or fail it in CI, if it is not installed."""
     if not _LIBRARIES.is_dir() or find_program("java") is None:
         _missing()
     with tempfile.TemporaryDirectory(prefix="mailhaul-kafka-") as folder, Kafka(Path(folder)) as server:
@@ -302,6 +302,6 @@ def running_kafka() -> Iterator[Kafka]:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
-    """One running Kafka for all tests; whoever stops it starts it again."""
+    """One running Kafka for all tests; a test that stops it starts it again."""
     with running_kafka() as server:
         yield server

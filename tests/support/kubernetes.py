@@ -1,4 +1,4 @@
-"""A real Kubernetes API server with its etcd, and nothing behind it: objects are kept and judged, no pod ever runs.
+"""A real Kubernetes API server with its etcd and nothing else: it validates and stores objects, but runs no pod.
 
 The two programs lie in the folder that `KUBEBUILDER_ASSETS` names (`setup-envtest use -p env` fetches them).
 """
@@ -30,7 +30,7 @@ TOKEN = "an-administrator"
 
 
 def assets() -> Path:
-    """The folder of the programs; skips the test where there is none."""
+    """Return the folder of the programs; skip the test if there is none."""
     folder = os.environ.get("KUBEBUILDER_ASSETS", "")
     if not folder or not all((Path(folder) / name).exists() for name in PROGRAMS):
         pytest.skip("no Kubernetes API server: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver")
@@ -42,7 +42,7 @@ class Kubernetes:
 
     Args:
         programs: the folder of etcd and kube-apiserver.
-        folder: for data, keys and logs; there already.
+        folder: exists; for data, keys and logs.
     """
 
     def __init__(self, programs: Path, folder: Path) -> None:
@@ -71,7 +71,7 @@ class Kubernetes:
 
     @property
     def kubeconfig(self) -> str:
-        """How an administrator gets in."""
+        """The configuration of an administrator."""
         authority = base64.b64encode(self._authority.cert_pem.bytes()).decode()
         cluster = {"server": self._url, "certificate-authority-data": authority}
         return yaml.safe_dump(

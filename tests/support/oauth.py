@@ -1,4 +1,4 @@
-"""A token server on loopback (RFC 6749, RFC 7523) that checks what it is given, and misbehaves on request."""
+"""A token server on loopback (RFC 6749, RFC 7523) that verifies requests, and misbehaves if a test wants it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 @dataclass
 class TokenServer:
-    """Gives out `token-1`, `token-2`, ... to whoever is right.
+    """Issues `token-1`, `token-2`, ... for valid requests.
 
     Attributes:
-        lives: what it says of their life, in seconds.
+        lives: the lifetime that it reports, in seconds.
         rotate: it gives out a new refresh token each time, and takes only the last one.
         answer: status and body instead of a token.
-        silent: it says nothing.
-        drip: it sends these bytes after `beginning`, again and again, and never comes to an end.
+        silent: it sends nothing.
+        drip: it sends these bytes after `beginning`, again and again.
         beginning: of what drips.
         location: it redirects there.
         tls: it speaks TLS.
@@ -85,7 +85,7 @@ class TokenServer:
 
     @property
     def key_file(self) -> str:
-        """A service account's key, as Google gives it out."""
+        """A service account's key, as Google issues it."""
         pem = self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -101,7 +101,7 @@ class TokenServer:
         return ServiceAccount(self.url, self.key_file, subject, SCOPE)
 
     def decide(self, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        """What becomes of a request."""
+        """Return the answer to a request."""
         with self._lock:
             self.requests.append(form)
             problem = self._problem(form)
@@ -128,7 +128,7 @@ class TokenServer:
         return "unsupported_grant_type"
 
     def _signed(self, assertion: str) -> bool:
-        """Whether the account signed that it acts for the user, towards us; raises when it did not sign."""
+        """Return whether the account's assertion names the user and this server; raise if its signature is wrong."""
         head, claims, signature = assertion.split(".")
         signed = f"{head}.{claims}".encode()
         self.key.public_key().verify(_decoded(signature), signed, padding.PKCS1v15(), hashes.SHA256())

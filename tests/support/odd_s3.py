@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class OddServer(ThreadingHTTPServer):
-    """Takes and gives objects like S3 does, but for what `quirks` names."""
+    """Stores and returns objects like S3, except for what `quirks` names."""
 
     daemon_threads = True
 
@@ -31,10 +31,10 @@ class OddServer(ThreadingHTTPServer):
         self.release = threading.Event()
         self.sleeps: list[float] = []
         self._connections: list[socket.socket] = []
-        self.refusals = 0  # so many more requests are refused in the way the quirk says
+        self.refusals = 0  # so many more requests are rejected as the quirk says
 
     def close_connections(self) -> None:
-        """End every connection, as servers do with idle ones; returns once the clients can see it."""
+        """Close every connection, as servers do with idle ones; return when the clients can notice it."""
         for connection in self._connections:
             with suppress(OSError):  # the client has closed it
                 connection.shutdown(socket.SHUT_RDWR)
@@ -153,7 +153,7 @@ class OddHandler(BaseHTTPRequestHandler):
             self._give(key, b"")
 
     def _drip(self, first: bytes) -> None:
-        """Send some bytes, then another one now and then, until the client has enough."""
+        """Send some bytes, then another one now and then, until the client disconnects."""
         self.close_connection = True
         with suppress(OSError):
             self.wfile.write(first)
@@ -161,7 +161,7 @@ class OddHandler(BaseHTTPRequestHandler):
                 self.wfile.write(b"x")
 
     def _drip_in(self) -> None:
-        """Read a byte now and then, until the client has enough."""
+        """Read a byte now and then, until the client disconnects."""
         self.close_connection = True
         self.connection.settimeout(5)
         with suppress(OSError):

@@ -35,7 +35,7 @@ class Series(NamedTuple):
 
 
 def find_prometheus() -> Path | None:
-    """The program, None where it is not installed."""
+    """Return the program; None if it is not installed."""
     return find_program("prometheus")
 
 
@@ -43,9 +43,9 @@ class Prometheus:
     """Scrapes targets every second.
 
     Args:
-        folder: made where missing; configuration, log and data lie in it.
-        targets: `host:port` each; `/metrics` there is asked for.
-        rules: a file of rules, which are evaluated every second too.
+        folder: made if missing; holds configuration, log and data.
+        targets: `host:port` each, whose `/metrics` is scraped.
+        rules: a file of rules, evaluated every second.
     """
 
     def __init__(self, folder: Path, targets: Sequence[str], rules: Path | None = None) -> None:
@@ -58,7 +58,7 @@ class Prometheus:
 
     @property
     def log(self) -> str:
-        """What it has written to its log."""
+        """The content of its log."""
         return (self._folder / "prometheus.log").read_text(errors="replace")
 
     def start(self) -> None:
@@ -87,7 +87,7 @@ class Prometheus:
         eventually(self._is_ready, lambda: self.log)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(PATIENCE)
@@ -101,12 +101,12 @@ class Prometheus:
         self.stop()
 
     def query(self, expression: str) -> list[Sample]:
-        """The instant vector that an expression gives now; `__name__` is among the labels."""
+        """Return the current instant vector of an expression; `__name__` is among the labels."""
         answer = self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
         return [Sample(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
 
     def query_range(self, expression: str, seconds: float, step: float = 1.0) -> list[Series]:
-        """What an expression gave in the last so many seconds, every `step` seconds."""
+        """Return the values of an expression in the last so many seconds, every `step` seconds."""
         now = time.time()
         asked = {"query": expression, "start": now - seconds, "end": now, "step": step}
         answer = self._get(f"/api/v1/query_range?{urllib.parse.urlencode(asked)}")
@@ -116,7 +116,7 @@ class Prometheus:
         ]
 
     def rule_errors(self) -> dict[str, str]:
-        """What went wrong at the last evaluation of each rule that did not work, by its name."""
+        """Return the error of the last evaluation of each failed rule, by name."""
         groups = self._get("/api/v1/rules")["data"]["groups"]
         rules = [rule for group in groups for rule in group["rules"]]
         assert rules, "there are no rules"
@@ -146,7 +146,7 @@ class Prometheus:
 
 @pytest.fixture
 def prometheus_for(tmp_path: Path) -> Iterator[Callable[[Sequence[str]], Prometheus]]:
-    """A function that starts a Prometheus for the targets it is given; it ends with the test."""
+    """Return a function that starts a Prometheus for given targets; it is stopped after the test."""
     if find_prometheus() is None:
         missing("prometheus", "Prometheus")
     started: list[Prometheus] = []

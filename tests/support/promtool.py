@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """An alert as somebody gets it: its labels but for its name and severity, and its first line."""
+    """An alert as it is received: its labels without name and severity, and its summary."""
 
     summary: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is measured, and what one alert makes of it.
+    """Series, and what one alert does with them.
 
     Attributes:
         alert: its name.
@@ -44,7 +44,7 @@ class Scenario:
 
 
 def judge(scenario: Scenario, folder: Path) -> str:
-    """What promtool finds wrong with a scenario, with what it expected and got; empty when all is well.
+    """Return promtool's report of a failed scenario, expected and actual alerts; empty if it passed.
 
     Args:
         scenario: to be played.

@@ -1,7 +1,7 @@
-"""A proxy on loopback that makes the way to a server longer, narrower or unreliable.
+"""A proxy on loopback that makes the connection to a server slower, narrower or unreliable.
 
-Latency costs no throughput: each chunk is let go `delay` seconds after it was read, however many are on their way, so
-pipelining pays as it does on a real line. One thread with one event loop serves all connections.
+Latency costs no throughput: each chunk is sent `delay` seconds after it was read, however many are in flight, so that
+pipelining helps as on a real line. One thread with one event loop serves all connections.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What may be on its way in one direction of one connection; at 50 ms this still lets 160 MB/s through.
+# The most bytes in flight in one direction of one connection; at 50 ms this still allows 160 MB/s.
 _IN_FLIGHT = 8 * 2**20
 _BACKLOG = 1024
 
@@ -33,8 +33,8 @@ class DelayProxy:
         delay: seconds each way. A new connection takes three of them to reach the server, as its handshake would.
         bytes_per_second: for each direction of each connection; None for no limit.
         cut_after: each connection ends after so many bytes from the server; None for never.
-        cut_at: a connection ends when a client says this (without TLS, in one piece), before the server hears of it.
-        mute_at: the server hears this, but its answer is lost: the connection ends when it comes.
+        cut_at: a connection ends when a client sends this (without TLS, in one piece), before the server receives it.
+        mute_at: the server receives this, but its answer is lost: the connection ends when it comes.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class DelayProxy:
         self._over: asyncio.Event | None = None
 
     def start(self) -> None:
-        """Listen; returns when connections are taken."""
+        """Listen; return when connections are accepted."""
         self._ready.clear()
         self._thread = threading.Thread(target=self._run, name="delay-proxy", daemon=True)
         self._thread.start()
         assert self._ready.wait(PATIENCE), "the proxy did not start"
 
     def stop(self) -> None:
-        """Refuse new connections and drop those there are."""
+        """Refuse new connections and drop the open ones."""
         if self._thread is None:
             return
         assert self._over is not None
@@ -79,11 +79,11 @@ class DelayProxy:
         self._line.target_port = target_port
 
     def stall(self) -> None:
-        """Let nothing through any more, in neither direction; connections stay open."""
+        """Pass nothing on, in either direction; connections stay open. Return when this is in effect."""
         self._in_loop(self._line.stall)
 
     def resume(self) -> None:
-        """Let everything through again, what has waited first."""
+        """Pass everything on again, what was held first."""
         self._in_loop(self._line.resume)
 
     def __enter__(self) -> Self:
@@ -121,7 +121,7 @@ class DelayProxy:
 
 
 class _Line:
-    """What all connections share."""
+    """The state that all connections share."""
 
     def __init__(
         self,

@@ -45,10 +45,10 @@ log.file = false
 class RabbitMq:
     """A broker on ports of 127.0.0.1, which it keeps over restarts, as it keeps durable queues and their messages.
 
-    Everybody is `guest`, who may do everything. The certificate is for 127.0.0.1 and by `authority`.
+    Clients log in as `guest`, who has all permissions. The certificate is for 127.0.0.1, signed by `authority`.
 
     Args:
-        folder: exists; everything lies in it.
+        folder: exists; holds all its files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,22 +68,22 @@ class RabbitMq:
 
     @property
     def url(self) -> str:
-        """Its address, without TLS."""
+        """The URL without TLS."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
     @property
     def tls_url(self) -> str:
-        """Its address, with TLS."""
+        """The URL with TLS."""
         return f"amqps://guest:guest@127.0.0.1:{self.tls_port}//"
 
     @property
     def ca_file(self) -> Path:
-        """Who vouches for it, as PEM."""
+        """The CA certificate, as PEM."""
         return self.folder / "ca.pem"
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """The content of its log."""
         return (self.folder / "log").read_text(errors="replace")
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ class RabbitMq:
         self.stop()
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
+        """Start it, and wait until it accepts connections."""
         assert self._process is None
         try:
             self._start_port_mapper()
@@ -105,7 +105,7 @@ class RabbitMq:
             raise
 
     def stop(self) -> None:
-        """End it in order; no harm when it has ended."""
+        """Stop it gracefully; does nothing if it is not running."""
         if self._process is not None:
             self._process.terminate()
         self._wait()
@@ -117,7 +117,7 @@ class RabbitMq:
         self._wait()
 
     def control(self, *arguments: str) -> str:
-        """Run `rabbitmqctl`, which takes a second or two; returns what it says."""
+        """Run `rabbitmqctl`, which takes a second or two; return its output."""
         command = [str(_PROGRAMS / "rabbitmqctl"), "--quiet", *arguments]
         done = subprocess.run(
             command, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
@@ -125,7 +125,7 @@ class RabbitMq:
         return done.stdout
 
     def connect(self) -> Connection:
-        """A connection of kombu's, for looking inside; close it."""
+        """Return a connection of kombu's; the caller closes it."""
         return Connection(self.url, connect_timeout=5)
 
     @property
@@ -142,11 +142,11 @@ class RabbitMq:
             "RABBITMQ_MNESIA_BASE": f"{folder}/data",
             "RABBITMQ_LOG_BASE": f"{folder}/logs",
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
-            # Two schedulers, for the machine has others to serve.
+            # Two schedulers, because the machine runs other servers too.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none",
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # The start script puts the server into its own place then, so that its process is ours.
+            # Then the start script replaces itself with the server, so that its process is our child.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
@@ -188,7 +188,7 @@ class RabbitMq:
 
 
 class Delivered(NamedTuple):
-    """A message as a consumer gets it."""
+    """A message as a consumer receives it."""
 
     body: bytes
     routing_key: str
@@ -196,10 +196,10 @@ class Delivered(NamedTuple):
 
 
 class AmqpQueue:
-    """A durable queue of one's own, and what was read from it.
+    """A durable queue for one test, and the messages read from it.
 
     Args:
-        server: runs.
+        server: is running.
         arguments: of the declaration, as `x-max-length`.
     """
 
@@ -217,7 +217,7 @@ class AmqpQueue:
             yield connection.channel()
 
     def messages(self) -> list[Delivered]:
-        """All that ever arrived."""
+        """All messages that arrived so far."""
         with self.channel() as channel:
             while (found := channel.basic_get(self.name, no_ack=True)) is not None:
                 body = found.body if isinstance(found.body, bytes) else found.body.encode()
@@ -234,7 +234,7 @@ class AmqpQueue:
 
 @contextmanager
 def running_rabbitmq() -> Iterator[RabbitMq]:
-    """A broker from start to stop; skips the test, or fails it in CI, where there is none."""
+    """Run a broker; skip the test, or fail it in CI, if it is not installed."""
     if not (_PROGRAMS / "rabbitmq-server").is_file():
         missing("rabbitmq", "RabbitMQ")
     with tempfile.TemporaryDirectory(prefix="mailhaul-rabbitmq-") as folder, RabbitMq(Path(folder)) as server:
@@ -243,6 +243,6 @@ def running_rabbitmq() -> Iterator[RabbitMq]:
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMq]:
-    """One running RabbitMQ for all tests; whoever stops it starts it again."""
+    """One running RabbitMQ for all tests; a test that stops it starts it again."""
     with running_rabbitmq() as server:
         yield server

@@ -1,4 +1,4 @@
-"""Redis itself: over TLS, and servers that Sentinels look after."""
+"""Redis itself: over TLS, and servers that a Sentinel monitors."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def redis_62_server() -> Path:
 
 @contextmanager
 def tls_redis(folder: Path) -> Iterator[str]:
-    """A running Redis that speaks TLS, with a CA of its own; gives its address.
+    """Run a Redis with TLS and a CA of its own; yield its address.
 
     Args:
-        folder: exists; everything lies in it.
+        folder: exists; holds all its files.
     """
     authority, port = trustme.CA(), free_port()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
@@ -57,7 +57,7 @@ class Watched:
     """A primary, its replica, and a Sentinel that promotes the replica on command or after the primary was killed.
 
     Args:
-        folder: exists; everything lies in it.
+        folder: exists; holds all its files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,7 +69,7 @@ class Watched:
 
     @property
     def url(self) -> str:
-        """The address to be configured. The first Sentinel of two is not there: one that is up suffices."""
+        """The address to configure. The first of two Sentinels does not exist: one that runs is enough."""
         return f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{self._sentinel.port}/{_SERVICE}/0"
 
     def __enter__(self) -> Self:
@@ -78,7 +78,7 @@ class Watched:
             # Only `fail_over` shortens this: a primary that is slow on a busy machine is not down.
             f"sentinel down-after-milliseconds {_SERVICE} 600000\n"
             f"sentinel failover-timeout {_SERVICE} 5000\n"
-            # It would close the connections of a primary that it demotes. Where it may not, they stay open.
+            # It would close the connections of a primary that it demotes; without this command they stay open.
             f"sentinel rename-command {_SERVICE} CLIENT EXISTS\n"
         )
         try:
@@ -107,7 +107,7 @@ class Watched:
         eventually(lambda: self._role(self.primary) == b"slave", "the primary was not made a replica")
 
     def connections(self) -> int:
-        """How many clients are connected to what was the primary at the start."""
+        """The number of clients connected to the server that was the primary at the start."""
         with closing(self.primary.client()) as client:
             return len(client.client_list(_type="normal"))
 

@@ -38,11 +38,11 @@ def events_of(core: Pop3Protocol, *chunks: bytes) -> list[Event]:
 
 
 class ReplayedConnection:
-    """What `Connection` is, without a socket. The end of what there is, is the end of the stream.
+    """A `Connection` without a socket. The end of `turns` is the end of the stream.
 
     Args:
-        turns: what the server says at once, and then each time the client has spoken.
-        sizes: of the pieces it arrives in, over and over.
+        turns: what the server sends at once, and then after each command of the client.
+        sizes: the sizes of the pieces in which it arrives, repeated.
     """
 
     def __init__(self, turns: Sequence[bytes], sizes: Sequence[int] = (65_536,)) -> None:
@@ -67,17 +67,17 @@ class ReplayedConnection:
         return memoryview(piece)
 
     def arrived(self) -> memoryview:
-        """Nothing ever comes unasked."""
+        """Return no bytes: nothing arrives without a command."""
         return memoryview(b"")
 
     def close(self) -> None:
-        """Take note."""
+        """Record the close."""
         self.closed = True
 
 
 @dataclass
 class Outcome:
-    """What a poll made of a server."""
+    """The result of a poll."""
 
     terms: Terms = field(default_factory=Terms)
     listing: Listing = field(default_factory=lambda: Listing([]))

@@ -1,4 +1,4 @@
-"""The rule file as Prometheus and the chart read it, and what expressions are made of."""
+"""The rule file as Prometheus and the chart read it, and the series in its expressions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recording rule: what it is called, its expression and the labels it sets."""
+    """One recording rule: its name, expression and the labels that it sets."""
 
     name: str
     expr: str
@@ -102,12 +102,12 @@ def recorded_series() -> dict[str, frozenset[str]]:
 
 
 def known_series() -> dict[str, frozenset[str]]:
-    """All that a query may ask for."""
+    """All series that a query may use."""
     return {**exported_series(), **recorded_series(), **_OF_PROMETHEUS}
 
 
 def names_in(expr: str) -> set[str]:
-    """The series that an expression asks for."""
+    """The series that an expression uses."""
     bare = re.sub(r'"(\\.|[^"\\])*"', '""', expr)
     bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right) *\([^)]*\)", " ", bare)
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", " ", bare)
@@ -116,7 +116,7 @@ def names_in(expr: str) -> set[str]:
 
 
 def unknown_in(expr: str) -> set[str]:
-    """What an expression asks for that nobody exports: series, or labels of one.
+    """Return the series, or labels of a series, that an expression uses and nothing exports.
 
     A label in a matcher must be one of that series; one to group or join by must be one of some series in the
     expression, or made there by `label_replace`.

@@ -1,4 +1,4 @@
-"""A real S3 server over HTTP: versitygw where it is installed, else moto's.
+"""A real S3 server over HTTP: versitygw if it is installed, otherwise moto's.
 
 `MAILHAUL_TEST_S3` chooses: `moto`, `versitygw`, or the path of a versitygw program. `tests/install-s3` installs it.
 """
@@ -34,17 +34,17 @@ _INSTALLED = Path(__file__).parents[2] / ".tools" / "bin" / "versitygw"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What somebody signs requests with."""
+    """The keys that requests are signed with."""
 
     access_key: str
     secret_key: str
 
 
 def chosen() -> Path | None:
-    """The versitygw program to use, None for moto.
+    """Return the versitygw program to use; None for moto.
 
     Raises:
-        AssertionError: one was asked for that is not there.
+        AssertionError: the requested program does not exist.
     """
     wish = os.environ.get(VARIABLE, "")
     if wish == "moto":
@@ -79,7 +79,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The owner's credentials where boto3 looks for them."""
+        """The owner's credentials as variables that boto3 reads."""
         return {"AWS_ACCESS_KEY_ID": self.owner.access_key, "AWS_SECRET_ACCESS_KEY": self.owner.secret_key}
 
     def __enter__(self) -> Self:
@@ -101,7 +101,7 @@ class S3Server:
         self._stop()
 
     def client(self, account: Account | None = None) -> S3Client:
-        """A client of boto3's, to look behind the store's back."""
+        """Return a boto3 client for the tests."""
         account = account or self.owner
         return boto3.session.Session().client(
             "s3",
@@ -121,7 +121,7 @@ class S3Server:
         return name
 
     def open(self, bucket: str = BUCKET, account: Account | None = None, **options: Any) -> S3Store:
-        """A store in one of its buckets, with further arguments of `S3Store`."""
+        """Return a store in one of its buckets; takes further arguments of `S3Store`."""
         account = account or self.owner
         return S3Store(
             bucket,

@@ -65,7 +65,7 @@ class Secure(Step):
 
 @dataclass(frozen=True)
 class Stall(Step):
-    """Say and read nothing until the client or the test has ended."""
+    """Send and read nothing until the client or the test has ended."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Reset(Step):
 
 @dataclass(frozen=True)
 class Close(Step):
-    """End the connection in good order."""
+    """Close the connection normally."""
 
 
 def capa(*capabilities: str) -> list[Step]:
@@ -112,7 +112,7 @@ def landed(*capabilities: str, mails: int = 0) -> Send:
 def login(*capabilities: str) -> list[Step]:
     """The steps of a first session from the greeting to where a session begins.
 
-    Where PIPELINING is announced that is behind the listing, of no message.
+    If PIPELINING is announced, that is after the listing, which is empty.
     """
     if "PIPELINING" in capabilities:
         return [Send(b"+OK ready\r\n"), *capa(*capabilities), *FLIGHT, landed(*capabilities)]
@@ -120,12 +120,12 @@ def login(*capabilities: str) -> list[Step]:
 
 
 class ScriptedServer:
-    """Plays the steps to the first client, on a loopback address; each further script to one more.
+    """Plays the first script to the first client, on a loopback address, and each further script to one more.
 
     Attributes:
         port: to connect to.
         received: the lines that `Expect` and `Drain` have read, without line ends.
-        ahead: the most commands that lay waiting behind one that was read.
+        ahead: the most commands that were received ahead of the one that was read.
         stopped_at: the step at which the client did not play its part.
     """
 
@@ -147,7 +147,7 @@ class ScriptedServer:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        with suppress(OSError):  # a client that never came leaves the thread in `accept`: wake it
+        with suppress(OSError):  # if no client came, the thread is still in `accept`: wake it
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         self._thread.join()
         self._listener.close()
@@ -246,7 +246,7 @@ def session(
 
 
 class Spools:
-    """Hands out spools and remembers them."""
+    """Returns new spools and keeps them."""
 
     def __init__(self) -> None:
         self.made: list[io.BytesIO] = []

@@ -33,7 +33,7 @@ def mailhaul(
 
 
 def write_config(folder: Path, mailboxes: Sequence[dict[str, Any]], **sections: Any) -> Path:
-    """A configuration in `folder`: a folder store, an embedded ledger and a JSON Lines sink by default."""
+    """Write a configuration to `folder`: by default with a folder store, an embedded ledger and a JSON Lines sink."""
     content = {
         "store": f"file://{folder / 'store'}",
         "ledger": "embedded",
@@ -49,7 +49,7 @@ def write_config(folder: Path, mailboxes: Sequence[dict[str, Any]], **sections: 
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Every event in a JSON Lines file, whole lines only."""
+    """Return every event in a JSON Lines file; an incomplete last line is ignored."""
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
@@ -57,7 +57,7 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 
 
 class DeliveredIds:
-    """The ids of the events in a JSON Lines file that grows. Each line is parsed once, however often it is asked."""
+    """The ids of the events in a JSON Lines file that grows. Each line is parsed once."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._offset = path, 0
@@ -80,7 +80,7 @@ class DeliveredIds:
 
 @dataclass
 class Service:
-    """`mailhaul up --config`, started and stopped like a person would."""
+    """`mailhaul up --config`, started and stopped as a person does."""
 
     config: Path
     env: dict[str, str] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Service:
 
     @property
     def output(self) -> Path:
-        """What it printed, standard error too."""
+        """The file with its output, standard error too."""
         return self.config.parent / "up.log"
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class Service:
             )
 
     def stop(self, within: float = PATIENCE) -> int:
-        """SIGTERM, and its exit code; raises `TimeoutExpired` when it takes longer."""
+        """Send SIGTERM and return the exit code; raise `TimeoutExpired` if it takes longer."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -126,7 +126,7 @@ class Service:
             raise
 
     def children(self) -> dict[str, int]:
-        """The processes it runs, by their last words: `poll`, `process`, `relay`, ..."""
+        """Return the processes it runs, by role: `poll`, `process`, `relay`, ..."""
         assert self.process is not None
         found = {}
         for entry in Path("/proc").iterdir():
@@ -135,14 +135,14 @@ class Service:
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 words = (entry / "cmdline").read_text().split("\0")
-            except OSError:  # it ended between two looks
+            except OSError:  # it ended meanwhile
                 continue
             if int(fields[1]) == self.process.pid and "--config" in words:
                 found[words[words.index("--config") - 1]] = int(entry.name)
         return found
 
     def wait_for_events(self, count: int, within: float = PATIENCE) -> list[dict[str, Any]]:
-        """Every event in the JSON Lines sink once there are `count` of them."""
+        """Wait until the JSON Lines sink has `count` events; return them all."""
         path = self.config.parent / "events.jsonl"
         delivered = DeliveredIds(path)
         assert self.process is not None

@@ -43,7 +43,7 @@ UNORDERED = frozenset({"sqs", "sns", "eventbridge"})
 
 
 class World(ABC):
-    """A sink, what it has confirmed, and how to take it away and bring it back.
+    """A sink with its server, which a test can make unavailable and available again.
 
     Attributes:
         deduplicates: a repeat with the same id shows no second time.
@@ -54,15 +54,15 @@ class World(ABC):
 
     @abstractmethod
     def received(self) -> list[bytes]:
-        """The bodies that arrived so far."""
+        """The bodies of the events that arrived so far."""
 
     @abstractmethod
     def take_away(self) -> None:
-        """Let nothing be delivered."""
+        """Make the sink unavailable."""
 
     @abstractmethod
     def bring_back(self) -> None:
-        """Undo `take_away`."""
+        """Make the sink available again."""
 
 
 @contextmanager
@@ -110,7 +110,7 @@ class MemoryWorld(World):
 
 
 class FileWorld(World):
-    """A file whose folder goes."""
+    """A file whose folder disappears."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -129,7 +129,7 @@ class FileWorld(World):
 
 
 class WebhookWorld(World):
-    """A receiver, and a secret that goes."""
+    """A receiver, and a secret that disappears."""
 
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
@@ -149,7 +149,7 @@ class WebhookWorld(World):
 
 
 class Queue:
-    """A queue of one's own at moto, and what was read from it."""
+    """A queue for one test at moto, and the messages read from it."""
 
     def __init__(self, moto: MotoServer, *, fifo: bool) -> None:
         self.moto, self.fifo = moto, fifo
@@ -161,11 +161,11 @@ class Queue:
         self._read: list[str] = []
 
     def through(self, proxy: DelayProxy) -> str:
-        """Its URL, by way of a proxy."""
+        """Its URL through a proxy."""
         return f"http://127.0.0.1:{proxy.port}/{self.url.split('/', 3)[3]}"
 
     def bodies(self) -> list[str]:
-        """All that ever arrived."""
+        """All bodies that arrived so far."""
         while found := self.client.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
             for message in found:
                 self._read.append(message["Body"])
@@ -183,7 +183,7 @@ def own_queue(moto: MotoServer, *, fifo: bool) -> Iterator[Queue]:
 
 
 class _AwsWorld(World):
-    """A service behind a proxy that goes."""
+    """A service behind a proxy that can be stopped."""
 
     def __init__(self, queue: Queue, proxy: DelayProxy) -> None:
         self.queue, self.proxy = queue, proxy
@@ -245,7 +245,7 @@ class EventBridgeWorld(_AwsWorld):
 
 
 class AmqpWorld(World):
-    """A durable queue at RabbitMQ, behind a proxy that goes."""
+    """A durable queue at RabbitMQ, behind a proxy that can be stopped."""
 
     def __init__(self, server: RabbitMq, stack: ExitStack, *, tls: bool) -> None:
         self.server = server
@@ -268,7 +268,7 @@ class AmqpWorld(World):
 
 
 class KafkaWorld(World):
-    """A topic of several partitions at Kafka, behind a proxy that goes."""
+    """A topic of several partitions at Kafka, behind a proxy that can be stopped."""
 
     def __init__(self, server: Kafka, stack: ExitStack, *, tls: bool) -> None:
         self.proxy = server.tls_proxy if tls else server.proxy

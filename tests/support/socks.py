@@ -16,10 +16,10 @@ class Relay:
 
     Attributes:
         login: user name and password that it wants.
-        refusal: what it says instead of connecting, byte for byte.
-        silent: it takes the connection and says nothing.
-        impatient: it takes the connection and ends it.
-        port: where it listens.
+        refusal: the bytes that it sends instead of connecting.
+        silent: it accepts the connection and sends nothing.
+        impatient: it accepts the connection and closes it.
+        port: the port it listens on.
         together: bytes from behind the proxy go out in one packet with the proxy's own answer.
         asked: hosts and ports that it was asked for, as they were named.
     """
@@ -52,17 +52,17 @@ class Relay:
             one.close()
 
     def negotiate(self, client: socket.socket) -> socket.socket | None:
-        """Do what the client asks; the connection it wanted, or None."""
+        """Serve the client's request; return the connection, or None."""
         raise NotImplementedError
 
     def reach(self, port: int) -> socket.socket:
-        """A connection to a port of this machine, whatever host was named."""
+        """Connect to a port of this machine, whatever host is named."""
         sock = socket.create_connection(("127.0.0.1", port))
         self._sockets.append(sock)
         return sock
 
     def answer(self, client: socket.socket, data: bytes, behind: socket.socket) -> None:
-        """Say that the connection is there."""
+        """Report that the connection is established."""
         client.sendall(data + (behind.recv(4096) if self.together else b""))
 
     def _start(self, target: object, *arguments: object) -> None:

@@ -32,7 +32,7 @@ PERSISTENT = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-re
 
 @dataclass
 class Valkey:
-    """A server on a loopback port, which it keeps over restarts; what it holds is lost unless it is `PERSISTENT`.
+    """A server on a loopback port, which it keeps over restarts; its data does not survive one unless `PERSISTENT`.
 
     Args:
         folder: for its log.
@@ -72,7 +72,7 @@ class Valkey:
         eventually(self._answers, lambda: (self.folder / "valkey-test.log").read_text()[-2000:])
 
     def stop(self) -> None:
-        """End it; no harm when it has ended."""
+        """Stop it; does nothing if it is not running."""
         if self.process is not None:
             self.process.terminate()
             self.process.wait(PATIENCE)
@@ -86,28 +86,28 @@ class Valkey:
         self.process = None
 
     def lose(self) -> None:
-        """Die, and come back with nothing."""
+        """Kill the server, and start it without its data."""
         self.kill()
         self.start()
 
     def lose_last(self, seconds: float) -> None:
-        """Die, and come back without what was written in the seconds before; for one that is `PERSISTENT`.
+        """Kill the server, and start it without the last seconds of its data; requires `PERSISTENT`.
 
-        So does a machine whose disk had not got it yet, or a replica that took over.
+        The same happens when a machine dies before it wrote to its disk, or when a replica takes over.
         """
         (log,) = (self.folder / "appendonlydir").glob("*.incr.aof")
         kept = log.stat().st_size
-        time.sleep(seconds)  # what comes meanwhile is what is lost
+        time.sleep(seconds)  # writes in this time are the ones that are lost
         self.kill()
         os.truncate(log, kept)
         self.start()
 
     def client(self) -> Redis:
-        """For looking inside and for breaking things; close it."""
+        """Return a client for the tests; the caller closes it."""
         return Redis.from_url(self.url, protocol=2)
 
     def flush(self) -> None:
-        """Lose everything, the scripts too."""
+        """Delete all data and scripts."""
         with closing(self.client()) as client:
             client.flushall()
             client.script_flush()
@@ -125,7 +125,7 @@ class Valkey:
 
 
 class LedgerBench(Protocol):
-    """A ledger under test, with its event stream, and power over time and loss."""
+    """A ledger under test with its event stream; a test can let time pass and lose its data."""
 
     @property
     def ledger(self) -> Ledger: ...
@@ -138,7 +138,7 @@ class LedgerBench(Protocol):
         ...
 
     def pass_time(self, seconds: float) -> None:
-        """Let that much of the ledger's time go by."""
+        """Let so many seconds of the ledger's time pass."""
         ...
 
     def lose(self) -> None:
@@ -151,7 +151,7 @@ class LedgerBench(Protocol):
 
 
 class MemoryBench:
-    """The twins, under a clock that only tests move."""
+    """The in-memory twins, with a clock that only tests move."""
 
     def __init__(self) -> None:
         self._time = 1_790_000_000.0
@@ -173,7 +173,7 @@ class MemoryBench:
 
 
 class ValkeyBench:
-    """The real thing, on a server that was emptied before."""
+    """The Redis adapter, on a server that was emptied before."""
 
     def __init__(self, server: Valkey) -> None:
         self._server = server
@@ -193,7 +193,7 @@ class ValkeyBench:
         self._server.flush()
 
     def close(self) -> None:
-        """Also find out whether the scripts have counted all that they wrote."""
+        """Close connections, and check that the scripts counted all that they wrote."""
         self._client.close()
         self.ledger.close()
         with closing(RedisConnection(self._server.url)) as connection:

@@ -1,6 +1,6 @@
-"""A service with a bit of everything going on, and a Prometheus with our rules that watches it.
+"""A service in every state that the dashboards show, and a Prometheus with our rules that scrapes it.
 
-Two mailboxes work, one of them over a slow line; one has a wrong password, one a server that nobody runs, and one is
+Two mailboxes work, one of them over a slow line; one has a wrong password, one a server that does not run, and one is
 paused. One sink confirms, one is unavailable, one rejects.
 """
 
@@ -37,7 +37,7 @@ _KINDS = (Kind.PDF_INVOICE, Kind.MALFORMED, Kind.XML_INVOICE, Kind.CSV_LIST, Kin
 
 @dataclass
 class Watched:
-    """Starts it all, for the length of a `with` block.
+    """Runs all of it during a `with` block.
 
     Args:
         folder: for everything that is written.
@@ -68,7 +68,7 @@ class Watched:
         unfinished.replace(home / f"{number}.eml")
 
     def away(self, *, away: bool) -> None:
-        """Whether the unavailable sink stays so."""
+        """Make the sink `erp` unavailable or available."""
         self._erp.answer = lambda _: Answer(503 if away else 204)
 
     def _build(self, stack: ExitStack) -> None:
@@ -111,7 +111,7 @@ class Watched:
 
 
 def refuse_all_but_the_first() -> Any:
-    """Answers 204 once, then 400: a sink that takes some events and dislikes others."""
+    """Answers 204 once, then 400: a sink that accepts some events and rejects others."""
     seen: list[Request] = []
 
     def answer(request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""A sink that gets only the events it asks for: by a condition (`where`), and by whether they are quarantined."""
+"""A sink that receives only selected events: by a condition (`where`), and by whether they are quarantined."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# No text has these bytes: quotes are escaped there.
+# No JSON string contains these bytes, because quotes are escaped in it.
 _QUARANTINED = b'"quarantine":{'
 _SKIPPED = Outcome(Verdict.SKIPPED)
 _KINDS = {kind.value: kind.name.lower() for kind in EventType}
@@ -28,15 +28,15 @@ _KINDS = {kind.value: kind.name.lower() for kind in EventType}
 
 @dataclass
 class FilteredSink:
-    """Hands on what it is to, and skips the rest.
+    """Passes the selected events to a sink, and skips the others.
 
-    An event is handed on as well if the condition cannot be evaluated, or if it does not hold for an event that lacks
-    parts of its manifest: it may hold for the whole.
+    An event is also passed on if the condition cannot be evaluated, or if it is not met by an event that holds only a
+    part of its manifest: the whole manifest may meet it.
 
     Attributes:
-        where: the condition that an event has to fulfil.
-        quarantined: whether events of messages in quarantine are skipped, handed on too, or handed on alone.
-        name: that of the sink.
+        where: the condition that an event has to meet.
+        quarantined: whether events of quarantined messages are skipped, passed on too, or the only ones passed on.
+        name: the sink's name.
     """
 
     sink: Sink
@@ -48,7 +48,7 @@ class FilteredSink:
         self.name = self.sink.name
 
     def deliver(self, events: Sequence[Event]) -> list[Outcome]:
-        """Deliver the events that fulfil the condition; see `Sink.deliver`.
+        """Deliver the events that meet the condition; see `Sink.deliver`.
 
         Raises:
             SinkUnavailableError: no event was delivered.
@@ -59,7 +59,7 @@ class FilteredSink:
         return [next(outcomes) if wants else _SKIPPED for wants in wanted]
 
     def matches(self, manifest: Mapping[str, Any], event: str) -> bool | None:
-        """Return whether the sink asks for a message; arguments and result as for `Expression.matches`."""
+        """Return whether the sink wants a message; arguments and result as for `Expression.matches`."""
         if not self._takes(manifest):
             return False
         return True if self.where is None else self.where.matches(manifest, event)

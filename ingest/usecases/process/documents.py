@@ -62,7 +62,7 @@ def group_documents(attachments: Sequence[Attachment]) -> list[Document]:
 
 @dataclass(eq=False, slots=True)
 class _Group:
-    """Attachments that belong together; `has_pdf` tells whether one of them is a PDF."""
+    """Attachments that belong together; `has_pdf` is true if one of them is a PDF."""
 
     members: list[Attachment]
     has_pdf: bool
@@ -87,7 +87,7 @@ class _Groups:
         return self._group[attachment.part]
 
     def join(self, one: Attachment, other: Attachment, code: str, fact: str | None = None) -> None:
-        """Join the groups of two attachments because of something that concerns the second."""
+        """Join the groups of two attachments, with a reason that concerns the second."""
         to, added = self.of(one), self.of(other)
         if to is added:
             return
@@ -101,7 +101,7 @@ class _Groups:
         self.reasons.setdefault(other.part, []).append(Reason(code=code, part=other.part, fact=fact))
 
     def outwards(self, attachment: Attachment) -> Iterator[Attachment]:
-        """Yield an attachment, and what contains it for as long as that is of the same group."""
+        """Yield an attachment, then its container, and so on while they are in the same group."""
         inner: Attachment | None = attachment
         while inner is not None and self.of(inner) is self.of(attachment):
             yield inner
@@ -113,7 +113,7 @@ class _Groups:
 
 
 def _carried(parent: Attachment, child: Attachment) -> str | None:
-    """Return why a file inside another one is the same document, None if it is one of its own."""
+    """Return why a file inside another one belongs to the same document; None if it is a document of its own."""
     if parent.detected_type == "application/pdf" and (child.invoice is not None or _is_xml(child)):
         return "inside_pdf"
     if parent.detected_type in _SIGNED and parent.role != "encrypted" and child.role == "embedded":
@@ -187,7 +187,7 @@ _Queues = dict[tuple["str | None", "str | None"], deque[int]]
 
 
 def _by_name(pdfs: Sequence[Attachment]) -> _Queues:
-    """Return the places of PDFs by what they are beside, and their bare name."""
+    """Return the positions of PDFs by their container and bare name."""
     found: _Queues = {}
     for place, pdf in enumerate(pdfs):
         if len(name := _bare(pdf.filename)) >= _SHORTEST_NAME:
@@ -196,9 +196,9 @@ def _by_name(pdfs: Sequence[Attachment]) -> _Queues:
 
 
 def _by_number(pdfs: Sequence[Attachment], numbers: Sequence[str]) -> _Queues:
-    """Return the places of PDFs by what they are beside, and each of these numbers that is in their name.
+    """Return the positions of PDFs by their container and by each of these numbers that their name contains.
 
-    Every piece of a name that is as long as a number is looked up: that takes time for each name, not for each pair.
+    Every substring of a name that has the length of a number is looked up: linear in names, not in pairs.
     """
     lengths = [length for length, _ in Counter(map(len, numbers)).most_common(_NUMBER_LENGTHS)]
     wanted = frozenset(numbers)
@@ -212,7 +212,7 @@ def _by_number(pdfs: Sequence[Attachment], numbers: Sequence[str]) -> _Queues:
 
 
 def _bare(filename: str) -> str:
-    """Return a name without its extensions and without what is neither letter nor digit."""
+    """Return the letters and digits of a name, without its extensions."""
     return _NO_WORD.sub("", _EXTENSION.sub("", filename).lower())
 
 
@@ -241,7 +241,7 @@ def _main_rank(attachment: Attachment) -> int:
 
 
 def _kind(members: list[Attachment], main: Attachment, groups: _Groups) -> tuple[DocumentKind, list[Reason]]:
-    """Return what a document is, and the facts that say so."""
+    """Return the kind of a document, and the facts that prove it."""
     invoice = next((each for each in members if each.invoice is not None and each.invoice.carrier is None), None)
     invoice = invoice or next((each for each in members if each.invoice is not None), None)
     if invoice is not None and invoice.invoice is not None:
@@ -289,7 +289,7 @@ _BY_TYPE: dict[DocumentKind, frozenset[str]] = {
 
 
 def _picture(main: Attachment) -> tuple[DocumentKind, list[Reason]]:
-    """Tell decoration from content by what refers to it, its pixels and its bytes."""
+    """Classify a picture as decoration or content, by the references to it, its pixels and its bytes."""
     size = main.picture
     reasons = [_reason("type", main, main.detected_type), _reason("bytes", main, str(main.size))]
     if size is not None:
