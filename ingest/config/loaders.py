@@ -10,8 +10,6 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from ingest.config.document import Steps
-
 # Of the nodes: 0 is the root, 1 a section, 2 an item of a section that is a list.
 _DEPTH_OF_ITEMS = 2
 
@@ -28,7 +26,7 @@ class _Composing(yaml.composer.Composer):
         sections: names of the lists.
     """
 
-    read_item: Callable[[yaml.Node, yaml.CollectionNode, Steps], Any] | None = None
+    read_item: Callable[[yaml.Node, yaml.CollectionNode, tuple[str, int]], Any] | None = None
     sections: Collection[str] = ()
     _depth = 0
     _section = ""
