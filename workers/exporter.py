@@ -20,24 +20,34 @@ from ingest.metrics import EXPORTER_SPECS, MAILBOX_SERIES
 from ingest.ports.wakeups import Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ingest.admin.status import MailboxRow, Status
     from ingest.config import ConfigSource
+    from ingest.domain.mailbox import Mailbox
+    from ingest.ports.status import MailboxStatus
     from ingest.ports.wakeups import Wakeups
     from ingest.wiring.runtime import Runtime
 
 log = get_logger()
 
+# Seconds between two looks at the certificates of mailboxes that have no series.
+CERTIFICATES_EVERY = 300.0
+
 Gauges = dict[str, GaugeMetricFamily]
 
 
 class SystemCollector(Collector):
-    """Reads the state of the system at each scrape."""
+    """Reads the state of the system at each scrape, but only of as many mailboxes as have series.
+
+    The other ones' certificates are read every few minutes: a hundred thousand mailboxes take seconds.
+    """
 
     def __init__(self, runtime: Runtime, source: ConfigSource) -> None:
         self._runtime = runtime
         self._source = source
+        self._read_certificates: float | None = None
+        self._other_certificates: dict[str, float] = {}
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Return nothing: the registry would otherwise collect at registration, when the ledger may not answer."""
@@ -50,28 +60,51 @@ class SystemCollector(Collector):
         }
         gauges["build_info"].add_metric([__version__, os.environ.get("MAILHAUL_REVISION", "unknown")], 1)
         runtime = self._runtime
-        config = self._source.current()
+        boxes = list(runtime.mailboxes().values())
+        shown = boxes[:MAILBOX_SERIES] if self._source.current().metrics.mailbox_label else []
         gauges["configuration_problems"].add_metric([], len(self._source.problems))
         try:
             status = read_status(
                 runtime.ledger,
                 runtime.events,
-                runtime.mailboxes().values(),
+                shown,
                 runtime.sinks,
                 runtime.poll_pressure.update,
             )
+            self._read_others(boxes[len(shown) :])
         except LedgerUnavailableError as error:
             log.warning("ledger.unavailable", task="scrape", error=error.code)
             gauges["ledger_up"].add_metric([], 0)
             return _filled(gauges)
         gauges["ledger_up"].add_metric([], 1)
-        if config.metrics.mailbox_label:
-            _mailboxes(gauges, status.mailboxes[:MAILBOX_SERIES])
-        _certificates(gauges, status, {box.id: box.server.label for box in runtime.mailboxes().values()})
+        _mailboxes(gauges, status.mailboxes)
+        ends = _first_ends(self._other_certificates, shown, {row.id: row.status for row in status.mailboxes})
+        for server, end in ends.items():
+            gauges["tls_certificate_not_after_timestamp_seconds"].add_metric([server], end)
         _pending(gauges, status, runtime.now().timestamp())
         _ledger(gauges, status)
         _queues(gauges, runtime.wakeups)
         return _filled(gauges)
+
+    def _read_others(self, boxes: Sequence[Mailbox]) -> None:
+        now = self._runtime.monotonic()
+        if self._read_certificates is None or now - self._read_certificates >= CERTIFICATES_EVERY:
+            statuses = self._runtime.ledger.statuses([box.id for box in boxes])
+            self._other_certificates = _first_ends({}, boxes, statuses)
+            self._read_certificates = now
+
+
+def _first_ends(
+    known: Mapping[str, float], boxes: Iterable[Mailbox], statuses: Mapping[str, MailboxStatus | None]
+) -> dict[str, float]:
+    """Return when the first certificate of each server ends, of those known and those in the statuses."""
+    ends = dict(known)
+    for box in boxes:
+        status = statuses.get(box.id)
+        if status is not None and status.certificate_not_after:
+            server = box.server.label
+            ends[server] = min(ends.get(server, float("inf")), status.certificate_not_after)
+    return ends
 
 
 def _queues(gauges: Gauges, wakeups: Wakeups) -> None:
@@ -96,16 +129,6 @@ def _mailboxes(gauges: Gauges, rows: Iterable[MailboxRow]) -> None:
         gauges["mailbox_backlog_bytes"].add_metric([row.id], row.status.backlog_bytes if row.status else 0)
         gauges["mailbox_troubled_messages"].add_metric([row.id], row.status.troubled if row.status else 0)
         gauges["mailbox_left_out_messages"].add_metric([row.id], row.status.left_out if row.status else 0)
-
-
-def _certificates(gauges: Gauges, status: Status, servers: dict[str, str]) -> None:
-    ends: dict[str, float] = {}
-    for row in status.mailboxes:
-        if row.status and row.status.certificate_not_after:
-            server = servers[row.id]
-            ends[server] = min(ends.get(server, float("inf")), row.status.certificate_not_after)
-    for server, end in ends.items():
-        gauges["tls_certificate_not_after_timestamp_seconds"].add_metric([server], end)
 
 
 def _ledger(gauges: Gauges, status: Status) -> None:

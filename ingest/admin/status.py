@@ -96,7 +96,6 @@ def read_status(
 
 
 def _rows(ledger: Ledger, mailboxes: Iterable[Mailbox]) -> list[MailboxRow]:
-    statuses, paused = ledger.statuses(), ledger.paused()
-    return [
-        MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id), paused.get(box.id)) for box in mailboxes
-    ]
+    boxes = list(mailboxes)
+    statuses, paused = ledger.statuses([box.id for box in boxes]), ledger.paused()
+    return [MailboxRow(box.id, box.enabled, box.interval, statuses.get(box.id), paused.get(box.id)) for box in boxes]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ingest.ports.slots import LastLogin
 
 
@@ -125,8 +127,8 @@ class StatusRecords(Protocol):
         """
         ...
 
-    def statuses(self) -> dict[str, MailboxStatus]:
-        """The status of every mailbox that was ever polled."""
+    def statuses(self, mailboxes: Collection[str] | None = None) -> dict[str, MailboxStatus]:
+        """The status of each of these mailboxes, or of all, that was ever polled."""
         ...
 
     def counts(self) -> dict[str, int]:

@@ -352,9 +352,10 @@ class MemoryLedger(MemorySchedule, Ledger):
             self._statuses[mailbox] = status
 
     @override
-    def statuses(self) -> dict[str, MailboxStatus]:
+    def statuses(self, mailboxes: Collection[str] | None = None) -> dict[str, MailboxStatus]:
         with self._lock:
-            return dict(self._statuses)
+            wanted = self._statuses if mailboxes is None else mailboxes
+            return {mailbox: self._statuses[mailbox] for mailbox in wanted if mailbox in self._statuses}
 
     @override
     def oldest_open(self) -> float | None:

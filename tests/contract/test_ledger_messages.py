@@ -461,6 +461,18 @@ def test_failed_poll_keeps_the_last_success(bench: LedgerBench) -> None:
     }
 
 
+def test_statuses_are_those_of_the_mailboxes_that_are_asked_for(
+    bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.adapters.ledger.redis._AT_ONCE", 2)
+    written = {name: MailboxStatus(float(number), "success", float(number)) for number, name in enumerate("abcde")}
+    for name, status in written.items():
+        bench.ledger.put_status(name, status)
+    assert bench.ledger.statuses() == written
+    assert bench.ledger.statuses(["e", "never polled", "a", "c"]) == {name: written[name] for name in "eac"}
+    assert bench.ledger.statuses([]) == {}
+
+
 def test_troubled_messages_are_kept_by_mailbox_until_they_are_replaced(bench: LedgerBench) -> None:
     assert bench.ledger.troubled(BOX) == []
     ending = TroubledMessage("ab" * 16, 2, "u2", Trouble.ENDS_SESSION, "connect", "gone \N{SNOWMAN}", 5, 1e9, True)

@@ -23,7 +23,7 @@ from ingest.ports.status import MailboxStatus, Memory
 from ingest.ports.troubled import TroubledMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ingest.adapters.ledger.connection import RedisConnection
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ingest.ports.seen import Registration
 
 _STALE = -1
+# Mailboxes that one command asks about, so that those of a hundred thousand do not keep the server from all others.
+_AT_ONCE = 1_000
 _STATUS = TypeAdapter(MailboxStatus)
 _REFUSAL = TypeAdapter(Refusal)
 _LAST_LOGIN = TypeAdapter(LastLogin)
@@ -173,6 +175,9 @@ class RedisLedger(RedisSchedule, Ledger):
         if not mailboxes:
             return 0
         incarnation = self._incarnation.read(now=True)
+        return sum(self._unknown(part, incarnation) for part in _batches(mailboxes))
+
+    def _unknown(self, mailboxes: Sequence[str], incarnation: bytes) -> int:
         rebuilt = self._connection.call("HMGET", self._names.rebuilt, *mailboxes)
         current = [box for box, known in zip(mailboxes, rebuilt, strict=True) if known == incarnation]
         there = int(self._connection.call("EXISTS", *map(self._names.seen, current))) if current else 0
@@ -291,12 +296,23 @@ class RedisLedger(RedisSchedule, Ledger):
         self._connection.atomically(*commands)
 
     @override
-    def statuses(self) -> dict[str, MailboxStatus]:
+    def statuses(self, mailboxes: Collection[str] | None = None) -> dict[str, MailboxStatus]:
+        if mailboxes is not None:
+            return {box: status for part in _batches(mailboxes) for box, status in self._statuses_of(part)}
         texts, successes = self._connection.read(
             ("HGETALL", self._names.status),
             ("HGETALL", self._names.last_success),
         )
         return {mailbox.decode(): _status(text, successes.get(mailbox)) for mailbox, text in texts.items()}
+
+    def _statuses_of(self, mailboxes: Sequence[str]) -> Iterator[tuple[str, MailboxStatus]]:
+        texts, successes = self._connection.read(
+            ("HMGET", self._names.status, *mailboxes),
+            ("HMGET", self._names.last_success, *mailboxes),
+        )
+        for mailbox, text, success in zip(mailboxes, texts, successes, strict=True):
+            if text is not None:
+                yield mailbox, _status(text, success)
 
     @override
     def oldest_open(self) -> float | None:
@@ -340,6 +356,11 @@ class RedisLedger(RedisSchedule, Ledger):
         if answer == _STALE:
             raise StaleClaimError("the claim is stale; nothing was changed")
         return answer
+
+
+def _batches(mailboxes: Collection[str]) -> Iterator[list[str]]:
+    ids = list(mailboxes)
+    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
 
 
 def _value(reply: Mapping[Any, Any] | Sequence[Any]) -> str:
