@@ -25,9 +25,8 @@ from ingest.errors import StartError
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import Queue
 from ingest.wiring.build import broker_of, build, configured_store, ledger_url
-from workers import schedule, tasks
+from workers import tasks
 from workers.app import make_app, queue_name
-from workers.exporter import SystemCollector
 from workers.pages import Heartbeat, serving
 from workers.readiness import Readiness, StoreTrial, try_ledger
 from workers.shared_metrics import shared_metrics
@@ -51,6 +50,19 @@ PROCESS_SOFT_LIMIT = 300
 PROCESS_HARD_LIMIT = 330
 # KiB of memory above which a child is replaced after its task.
 PROCESS_MEMORY_KIB = 512 * 1024
+
+
+def import_stage(role: str) -> None:
+    """Import what a worker needs for its first wake-up; children of a prefork pool inherit it."""
+    match Queue(role):
+        case Queue.POLL:
+            import ingest.pop3
+            import ingest.usecases.poll.stage
+        case Queue.PROCESS:
+            import ingest.usecases.process.processor
+            import ingest.usecases.process.stage
+        case Queue.RELAY:
+            import ingest.usecases.deliver.stage  # noqa: F401
 
 
 def run_worker(role: str, config_path: Path | None) -> None:
@@ -80,6 +92,8 @@ def run_worker(role: str, config_path: Path | None) -> None:
 
 def run_scheduler(config_path: Path | None) -> None:
     """Tick every second until SIGTERM. Errors as for `run_worker`."""
+    from workers import schedule
+
     heartbeat = Heartbeat()
     with _Process.started(config_path) as process:
         registry = process.metrics.registry
@@ -90,6 +104,8 @@ def run_scheduler(config_path: Path | None) -> None:
 
 def run_exporter(config_path: Path | None) -> None:
     """Serve gauges about the whole system until SIGTERM. Errors as for `run_worker`."""
+    from workers.exporter import SystemCollector
+
     with _Process.started(config_path) as process:
         registry = CollectorRegistry()
         registry.register(SystemCollector(process.runtime(), process.source))

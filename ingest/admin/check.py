@@ -14,8 +14,7 @@ from structlog import get_logger
 from ingest.domain.mailbox import Tls
 from ingest.errors import LedgerUnavailableError, MailhaulError, StartError, StoreError
 from ingest.ports.ledger import Severity
-from ingest.usecases.poll.identity import unreliable
-from ingest.usecases.poll.poller import require_unique_ids
+from ingest.usecases.poll.identity import require_unique_ids, unreliable
 from ingest.usecases.store_probe import write_probe
 
 if TYPE_CHECKING:

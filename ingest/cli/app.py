@@ -251,8 +251,9 @@ def worker(
 
         choose_folder()
     with fast_imports():
-        from workers.lifecycle import run_worker
+        from workers.lifecycle import import_stage, run_worker
 
+        import_stage(role)
     run_worker(role, config)
 
 
@@ -261,6 +262,7 @@ def scheduler(config: ConfigOption = None) -> None:
     """Run the scheduler. Any number may run at once."""
     _end_with_supervisor()
     with fast_imports():
+        from workers import schedule  # noqa: F401 - imported here because it is fast here
         from workers.lifecycle import run_scheduler
 
     run_scheduler(config)
@@ -271,6 +273,7 @@ def exporter(config: ConfigOption = None) -> None:
     """Serve the metrics of the whole system: mailboxes, backlog, sinks."""
     _end_with_supervisor()
     with fast_imports():
+        from workers import exporter as _  # noqa: F401 - as above
         from workers.lifecycle import run_exporter
 
     run_exporter(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from ingest.adapters.dkim import published_keys
@@ -17,7 +17,6 @@ from ingest.config import Secrets
 from ingest.domain.keys import Layout
 from ingest.expressions import Expression
 from ingest.mime import MimeLimits
-from ingest.pop3 import Pop3Connector
 from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.derived import TextOptions
@@ -32,7 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from ingest.config import Config, ConfigSource
+    from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.metrics import Metrics
+    from ingest.pop3 import Pop3Connector
+    from ingest.ports.maildrop import Maildrop, MaildropFactory
     from ingest.ports.scanner import Scanner
     from ingest.ports.store import Store
     from ingest.ports.tracing import Tracer
@@ -68,7 +70,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         sinks={sink.name: sink for sink in sinks},
         wakeups=wakeups,
         metrics=metrics,
-        connect=Pop3Connector(),
+        connect=_maildrops(),
         mailboxes=accounts.mailboxes,
         credentials=accounts.credentials,
         fingerprint=accounts.fingerprint,
@@ -87,6 +89,26 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         texts=TextOptions(plain_text=config.parse.plain_text, safe_html=config.parse.safe_html),
         open_tracer=lambda: _open_tracer(config),
     )
+
+
+def _maildrops() -> MaildropFactory:
+    """Return a factory that imports the POP3 client when a session is opened: most processes open none."""
+
+    @cache
+    def connector() -> Pop3Connector:
+        from ingest.pop3 import Pop3Connector  # noqa: PLC0415
+
+        return Pop3Connector()
+
+    def open_maildrop(
+        mailbox: Mailbox,
+        credentials: Credentials,
+        observe: Callable[[str, float], None],
+        acquire_slot: Callable[[str], None],
+    ) -> Maildrop:
+        return connector()(mailbox, credentials, observe, acquire_slot)
+
+    return open_maildrop
 
 
 def _schedule(source: ConfigSource, sinks: Collection[str]) -> Callable[[], Schedule]:

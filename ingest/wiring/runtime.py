@@ -14,35 +14,24 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ingest.admin.check import Check
-from ingest.admin.drain import Drain
-from ingest.admin.pipeline import Pipeline
 from ingest.mime import MimeLimits
 from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.backpressure import POLL_SHARE, MemoryPressure, process_share
 from ingest.usecases.claims import LeaseKeeper
-from ingest.usecases.deliver.stage import RelayStage
 from ingest.usecases.handover import HandOver
-from ingest.usecases.poll.archive import Archive
-from ingest.usecases.poll.deletions import Deletions
-from ingest.usecases.poll.fetch import Fetcher
-from ingest.usecases.poll.poller import Poller
-from ingest.usecases.poll.proof import StoreIdentity, StoreProof
-from ingest.usecases.poll.stage import PollStage
-from ingest.usecases.poll.threads import PollThreads
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.derived import TextOptions
-from ingest.usecases.process.processor import Processor
 from ingest.usecases.process.scanning import Scanning
-from ingest.usecases.process.stage import ProcessStage
 from ingest.usecases.recover.checkpoint import Checkpoints
-from ingest.usecases.recover.rebuild import Rebuilder
 from ingest.usecases.recover.watermark import DeliveryWatermark
 from ingest.usecases.schedule import Ticker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ingest.admin.check import Check
+    from ingest.admin.drain import Drain
+    from ingest.admin.pipeline import Pipeline
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.metrics import Metrics
@@ -53,7 +42,14 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store
     from ingest.ports.tracing import Tracer
     from ingest.ports.wakeups import Wakeups
+    from ingest.usecases.deliver.stage import RelayStage
+    from ingest.usecases.poll.fetch import Fetcher
+    from ingest.usecases.poll.poller import Poller
+    from ingest.usecases.poll.stage import PollStage
+    from ingest.usecases.process.processor import Processor
     from ingest.usecases.process.rules import Rule
+    from ingest.usecases.process.stage import ProcessStage
+    from ingest.usecases.recover.rebuild import Rebuilder
     from ingest.usecases.schedule import Schedule
 
 # Threads that write to the store: enough to hide its latency from fifty pollers, few enough for its rate limits.
@@ -67,7 +63,7 @@ def utc_now() -> datetime:
 
 @dataclass(kw_only=True)
 class Runtime:
-    """What one process works with. Each use case is built when it is first asked for.
+    """What one process works with. Each use case is imported and built when it is first asked for.
 
     Attributes:
         connect: opens POP3 sessions.
@@ -156,11 +152,16 @@ class Runtime:
     @cached_property
     def rebuilder(self) -> Rebuilder:
         """Rebuilds what the ledger lost."""
+        from ingest.usecases.recover.rebuild import Rebuilder
+
         return Rebuilder(self.store, self.layout, self.ledger, self.events, self.checkpoints, self.watermark)
 
     @cached_property
     def fetcher(self) -> Fetcher:
         """Fetches, archives and registers messages."""
+        from ingest.usecases.poll.archive import Archive
+        from ingest.usecases.poll.fetch import Fetcher
+
         return Fetcher(
             archive=Archive(self.store, self.layout, self.watermark.cached(self.monotonic), self.handover),
             ledger=self.ledger,
@@ -178,6 +179,10 @@ class Runtime:
     @cached_property
     def poller(self) -> Poller:
         """Polls one mailbox."""
+        from ingest.usecases.poll.deletions import Deletions
+        from ingest.usecases.poll.poller import Poller
+        from ingest.usecases.poll.proof import StoreIdentity, StoreProof
+
         return Poller(
             connect=self.connect,
             credentials=self.credentials,
@@ -204,6 +209,9 @@ class Runtime:
     @cached_property
     def poll_stage(self) -> PollStage:
         """Polls the mailboxes that are due."""
+        from ingest.usecases.poll.stage import PollStage
+        from ingest.usecases.poll.threads import PollThreads
+
         return PollStage(
             poller=self.poller,
             ledger=self.ledger,
@@ -220,6 +228,8 @@ class Runtime:
     @cached_property
     def processor(self) -> Processor:
         """Processes one message."""
+        from ingest.usecases.process.processor import Processor
+
         return Processor(
             self.store,
             self.metrics,
@@ -237,6 +247,8 @@ class Runtime:
     @cached_property
     def process_stage(self) -> ProcessStage:
         """Processes the messages that are due."""
+        from ingest.usecases.process.stage import ProcessStage
+
         return ProcessStage(
             processor=self.processor,
             ledger=self.ledger,
@@ -252,6 +264,8 @@ class Runtime:
     @cached_property
     def relay_stage(self) -> RelayStage:
         """Delivers events to the sinks that are due."""
+        from ingest.usecases.deliver.stage import RelayStage
+
         return RelayStage(
             ledger=self.ledger,
             events=self.events,
@@ -272,11 +286,16 @@ class Runtime:
     @cached_property
     def pipeline(self) -> Pipeline:
         """Runs the stages behind fetching once."""
+        from ingest.admin.pipeline import Pipeline
+
         return Pipeline(self.ledger, self.process_stage, self.relay_stage)
 
     @cached_property
     def drain(self) -> Drain:
         """Runs all three stages once."""
+        from ingest.admin.drain import Drain
+        from ingest.usecases.poll.threads import PollThreads
+
         return Drain(
             ledger=self.ledger,
             events=self.events,
@@ -292,6 +311,8 @@ class Runtime:
     @cached_property
     def check(self) -> Check:
         """Tries each part."""
+        from ingest.admin.check import Check
+
         return Check(
             ledger=self.ledger,
             store=self.store,

@@ -14,11 +14,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingest.domain.keys import listing_digest
+from ingest.errors import NoUniqueIdsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ingest.ports.maildrop import Listed
+    from ingest.domain.mailbox import Mailbox
+    from ingest.ports.maildrop import Listed, Listing
+
+
+_NO_UNIQUE_IDS = (
+    "The server has no UIDL, so whatever stays on it would have to be fetched in full at every poll. "
+    "Set `policy: delete` for this mailbox: its messages are then deleted there once they are done."
+)
 
 
 _BLANK_LINE = b"\r\n\r\n"
@@ -125,3 +133,9 @@ def _message_id(header: bytes) -> bytes | None:
 
 def _number(unique_id: bytes) -> int | None:
     return int(unique_id) if unique_id.isdigit() else None
+
+
+def require_unique_ids(listing: Listing, mailbox: Mailbox) -> None:
+    """Raise `NoUniqueIdsError` if mail would stay on a server without UIDL."""
+    if not listing.unique_ids and mailbox.deletion.after != 0:
+        raise NoUniqueIdsError(_NO_UNIQUE_IDS)

@@ -22,7 +22,6 @@ from ingest.errors import (
     MaildropThrottledError,
     MailhaulError,
     MessageTooLargeError,
-    NoUniqueIdsError,
     PipeliningStalledError,
     StoreError,
     StoreRefusedError,
@@ -30,7 +29,7 @@ from ingest.errors import (
 from ingest.ports.maildrop import Terms
 from ingest.ports.seen import Registration
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
-from ingest.usecases.poll.identity import identify, unreliable
+from ingest.usecases.poll.identity import identify, require_unique_ids, unreliable
 from ingest.usecases.poll.preview import preview_of
 from ingest.usecases.poll.progress import PollInput, PollProgress
 from ingest.usecases.recover.republish import StreamIds
@@ -71,10 +70,6 @@ PATIENCE = 600.0
 GENERATIONS = 3
 SMALL_MAILBOX = 100
 
-_NO_UNIQUE_IDS = (
-    "The server has no UIDL, so whatever stays on it would have to be fetched in full at every poll. "
-    "Set `policy: delete` for this mailbox: its messages are then deleted there once they are done."
-)
 _REFUSED_ALL = "The store refused every message of this poll; nothing was deleted. `mailhaul check` says why."
 
 
@@ -363,9 +358,3 @@ class Poller:
         if len(poll.seen.keys() - kept) > GENERATIONS * max(len(kept), SMALL_MAILBOX):
             poll.lease.check()
             self.ledger.compact(poll.lease.claim, kept)
-
-
-def require_unique_ids(listing: Listing, mailbox: Mailbox) -> None:
-    """Raise `NoUniqueIdsError` if mail would stay on a server without UIDL."""
-    if not listing.unique_ids and mailbox.deletion.after != 0:
-        raise NoUniqueIdsError(_NO_UNIQUE_IDS)

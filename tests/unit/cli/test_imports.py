@@ -121,3 +121,30 @@ def imported_by(program: str) -> set[str]:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("role", "needed", "not_needed"),
+    [
+        ("poll", ["ingest.pop3.connector", "ingest.usecases.poll.stage"], ["ingest.usecases.process.processor"]),
+        ("process", ["ingest.usecases.process.processor"], ["ingest.pop3", "ingest.usecases.poll.stage"]),
+        (
+            "relay",
+            ["ingest.usecases.deliver.stage"],
+            ["ingest.pop3", "ingest.usecases.poll.stage", "ingest.invoices"],
+        ),
+    ],
+)
+def test_worker_imports_its_own_stage_alone_before_it_starts(
+    role: str, needed: list[str], not_needed: list[str]
+) -> None:
+    """Children of a prefork pool inherit what their parent has imported, and would otherwise import it each."""
+    modules = imported_by(f"from workers.lifecycle import import_stage\nimport_stage({role!r})")
+    assert modules.issuperset(needed)
+    assert not of(modules, *not_needed, "celery.beat", "workers.exporter")
+
+
+def test_scheduler_and_exporter_import_no_stage() -> None:
+    modules = imported_by("import workers.exporter, workers.lifecycle, workers.schedule")
+    stages = [f"ingest.usecases.{stage}" for stage in ("poll.stage", "process.stage", "process.processor", "deliver")]
+    assert not of(modules, *stages, "ingest.containers", "ingest.invoices", "ingest.pop3")
