@@ -45,6 +45,11 @@ def cpu_of(pid: int) -> float:
     return _usage(pid).cpu
 
 
+def peak_mib_of(pid: int) -> float:
+    """Peak of the resident memory of one process so far, in MiB."""
+    return _usage(pid).peak_mib
+
+
 def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
