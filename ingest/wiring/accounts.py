@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ingest.domain.mailbox import Credentials
-from ingest.mime.envelope import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ingest.config import ConfigSource, Secrets
     from ingest.domain.grant import TokenLogin
     from ingest.domain.mailbox import Mailbox
+    from ingest.mime.envelope import Trust
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Accounts:
 
     def trust(self, mailbox: str) -> Trust:
         """Return whose trace fields are believed in a mailbox."""
+        from ingest.mime.envelope import Trust  # noqa: PLC0415 - with the parser, which most processes do not need
+
         box = self.mailboxes().get(mailbox)
         return Trust() if box is None else Trust(box.authserv_id, box.trusted_hops)
 

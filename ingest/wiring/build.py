@@ -16,29 +16,28 @@ from ingest.adapters.stores.metered import MeteredStore
 from ingest.config import Secrets
 from ingest.domain.keys import Layout
 from ingest.expressions import Expression
-from ingest.mime import MimeLimits
 from ingest.ports.tracing import NO_TRACING
-from ingest.usecases.process.authentication import Authenticator
-from ingest.usecases.process.derived import TextOptions
-from ingest.usecases.process.rules import Rule
-from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.accounts import Accounts
 from ingest.wiring.runtime import Runtime
 from ingest.wiring.sinks import open_sink, sink_fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from ingest.config import Config, ConfigSource
     from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.metrics import Metrics
+    from ingest.mime.envelope import Trust
     from ingest.pop3 import Pop3Connector
+    from ingest.ports.dkim import DkimKeys
     from ingest.ports.maildrop import Maildrop, MaildropFactory
     from ingest.ports.scanner import Scanner
     from ingest.ports.store import Store
     from ingest.ports.tracing import Tracer
     from ingest.ports.wakeups import Wakeups
+    from ingest.usecases.process.processor import Processor
+    from ingest.usecases.process.rules import Rule
 
 
 def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeups) -> Runtime:
@@ -62,6 +61,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
     ledger, events = connect(ledger_at, config.deployment)
     sections = {section.name: section for section in config.sinks}
     sinks = [open_sink(section, secrets) for section in config.sinks]
+    keys = published_keys() if config.parse.dkim else None
     return Runtime(
         ledger=ledger,
         events=events,
@@ -76,17 +76,11 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         fingerprint=accounts.fingerprint,
         sink_fingerprint=lambda name: sink_fingerprint(sections[name], secrets),
         schedule=_schedule(source, [sink.name for sink in sinks]),
-        authenticator=_authenticator(config, accounts),
-        scanning=Scanning(
-            _open_scanner(config), quarantine=config.scan is not None and config.scan.policy == "quarantine"
-        ),
+        open_processor=partial(_open_processor, config, accounts.trust, keys),
+        scanner=_open_scanner(config),
+        rules=_rules(config),
         poll_share=config.workers.stop_polling_at,
         poll_threads=config.workers.poll_threads,
-        mime_limits=MimeLimits(parts=config.parse.parts, depth=config.parse.depth),
-        extra_fields=tuple(config.parse.headers),
-        invoice_fields=config.parse.invoice_fields,
-        rules=[Rule(rule.name, Expression(rule.when), tuple(rule.labels), rule.quarantine) for rule in config.rules],
-        texts=TextOptions(plain_text=config.parse.plain_text, safe_html=config.parse.safe_html),
         open_tracer=lambda: _open_tracer(config),
     )
 
@@ -187,9 +181,38 @@ def configured_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
     )
 
 
-def _authenticator(config: Config, accounts: Accounts) -> Authenticator:
-    keys = published_keys() if config.parse.dkim else None
-    return Authenticator(accounts.trust, keys, config.parse.dkim_bytes)
+def _rules(config: Config) -> Sequence[Rule]:
+    if not config.rules:
+        return ()
+    from ingest.usecases.process.rules import Rule  # noqa: PLC0415 - with the parser, which most processes do not need
+
+    return [Rule(rule.name, Expression(rule.when), tuple(rule.labels), rule.quarantine) for rule in config.rules]
+
+
+def _open_processor(
+    config: Config, trust: Callable[[str], Trust], keys: DkimKeys | None, runtime: Runtime
+) -> Processor:
+    # Imported here because only processors need it, with the parsers of everything that a message may contain.
+    from ingest.mime import MimeLimits  # noqa: PLC0415
+    from ingest.usecases.process.authentication import Authenticator  # noqa: PLC0415
+    from ingest.usecases.process.derived import TextOptions  # noqa: PLC0415
+    from ingest.usecases.process.processor import Processor  # noqa: PLC0415
+    from ingest.usecases.process.scanning import Scanning  # noqa: PLC0415
+
+    parse, scan = config.parse, config.scan
+    return Processor(
+        runtime.store,
+        runtime.metrics,
+        runtime.uploads,
+        authenticator=Authenticator(trust, keys, parse.dkim_bytes),
+        scanning=Scanning(runtime.scanner, quarantine=scan is not None and scan.policy == "quarantine"),
+        extra_fields=tuple(parse.headers),
+        limits=MimeLimits(parts=parse.parts, depth=parse.depth),
+        invoice_fields=parse.invoice_fields,
+        rules=runtime.rules,
+        texts=TextOptions(plain_text=parse.plain_text, safe_html=parse.safe_html),
+        handover=runtime.handover,
+    )
 
 
 def _open_scanner(config: Config) -> Scanner | None:

@@ -14,14 +14,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ingest.mime import MimeLimits
 from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.backpressure import POLL_SHARE, MemoryPressure, process_share
 from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.handover import HandOver
-from ingest.usecases.process.authentication import Authenticator
-from ingest.usecases.process.derived import TextOptions
-from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.recover.checkpoint import Checkpoints
 from ingest.usecases.recover.watermark import DeliveryWatermark
 from ingest.usecases.schedule import Ticker
@@ -38,6 +34,7 @@ if TYPE_CHECKING:
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
     from ingest.ports.maildrop import MaildropFactory
+    from ingest.ports.scanner import Scanner
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
     from ingest.ports.tracing import Tracer
@@ -61,6 +58,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def plain_processor(runtime: Runtime) -> Processor:
+    """Return a processor with defaults."""
+    from ingest.usecases.process.processor import Processor
+
+    return Processor(runtime.store, runtime.metrics, runtime.uploads, handover=runtime.handover)
+
+
 @dataclass(kw_only=True)
 class Runtime:
     """What one process works with. Each use case is imported and built when it is first asked for.
@@ -72,6 +76,9 @@ class Runtime:
         fingerprint: returns a digest of what a mailbox's login depends on, by its id.
         schedule: returns what the configuration wants scheduled.
         sink_fingerprint: returns a digest of a sink's configuration and its secrets, by its name.
+        open_processor: called once, when the first message is about to be processed.
+        scanner: scans attachments; None if there is none.
+        rules: label or quarantine messages.
         now: the wall clock, in UTC.
         monotonic: seconds that only grow.
         random: returns a number in [0, 1).
@@ -95,13 +102,9 @@ class Runtime:
     fingerprint: Callable[[str], bytes]
     schedule: Callable[[], Schedule]
     sink_fingerprint: Callable[[str], bytes] = lambda _: b""
-    authenticator: Authenticator = field(default_factory=Authenticator)
-    scanning: Scanning = field(default_factory=Scanning)
-    mime_limits: MimeLimits = field(default_factory=MimeLimits)
-    extra_fields: tuple[str, ...] = ()
-    invoice_fields: bool = True
+    open_processor: Callable[[Runtime], Processor] = plain_processor
+    scanner: Scanner | None = None
     rules: Sequence[Rule] = ()
-    texts: TextOptions = field(default_factory=TextOptions)
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -228,21 +231,7 @@ class Runtime:
     @cached_property
     def processor(self) -> Processor:
         """Processes one message."""
-        from ingest.usecases.process.processor import Processor
-
-        return Processor(
-            self.store,
-            self.metrics,
-            self.uploads,
-            authenticator=self.authenticator,
-            scanning=self.scanning,
-            extra_fields=self.extra_fields,
-            limits=self.mime_limits,
-            invoice_fields=self.invoice_fields,
-            rules=self.rules,
-            texts=self.texts,
-            handover=self.handover,
-        )
+        return self.open_processor(self)
 
     @cached_property
     def process_stage(self) -> ProcessStage:
@@ -318,7 +307,7 @@ class Runtime:
             store=self.store,
             layout=self.layout,
             sinks=list(self.sinks.values()),
-            scanner=self.scanning.scanner,
+            scanner=self.scanner,
             connect=self.connect,
             credentials=self.credentials,
             events=self.events,

@@ -131,7 +131,7 @@ def imported_by(program: str) -> set[str]:
         (
             "relay",
             ["ingest.usecases.deliver.stage"],
-            ["ingest.pop3", "ingest.usecases.poll.stage", "ingest.invoices"],
+            ["ingest.pop3", "ingest.usecases.poll.stage", "ingest.mime"],
         ),
     ],
 )
@@ -147,4 +147,4 @@ def test_worker_imports_its_own_stage_alone_before_it_starts(
 def test_scheduler_and_exporter_import_no_stage() -> None:
     modules = imported_by("import workers.exporter, workers.lifecycle, workers.schedule")
     stages = [f"ingest.usecases.{stage}" for stage in ("poll.stage", "process.stage", "process.processor", "deliver")]
-    assert not of(modules, *stages, "ingest.containers", "ingest.invoices", "ingest.pop3")
+    assert not of(modules, *stages, "ingest.containers", "ingest.invoices", "ingest.mime", "ingest.pop3")
