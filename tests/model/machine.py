@@ -102,7 +102,9 @@ class Machine(RuleBasedStateMachine):
             number = pick % len(listed)
             drop.sends_instead[listed[number]] = listed[(number + 1) % len(listed)]
             sent = next(sent for sent in self.world.sent if sent.drop_id == listed[number])
-            sent.may_be_cut, sent.replaced = sent.may_be_cut or sent.replaced, True
+            # Where sizes are wrong, only the comparison before a deletion shows it.
+            sent.may_be_cut = sent.may_be_cut or sent.replaced or bool(drop.sizes)
+            sent.replaced = True
 
     @rule(box=boxes, lost=st.booleans())
     def server_loses_its_answer_to_quit(self, box: str, *, lost: bool) -> None:

@@ -162,6 +162,11 @@ CASES = {
         "deliver server_sends_another_message service_works",
         "DELE of .* whose bytes are not in the store",
     ),
+    "1 a size that is an estimate shows no other message": Unfixed(
+        [(StoreProof, "contradicts", lambda *_: False)],
+        "deliver deliver_with_a_wrong_size server_sends_another_message service_works",
+        "DELE of .* whose bytes are not in the store",
+    ),
     "2 stores have no identity": Unfixed(
         [(StoreIdentity, "read", lambda _: b"0" * 16)],
         "deliver service_works store_is_swapped store_is_emptied",
@@ -315,6 +320,17 @@ def test_purged_message_stays_open_if_its_tombstone_does_not_close_it(monkeypatc
     monkeypatch.setattr(ProcessStage, "_close_purged", lambda *_: None)
     with pytest.raises(AssertionError, match="which was purged, is open"):
         open_a_purged_message_again()
+
+
+def test_message_in_place_of_which_another_came_is_not_deleted_although_sizes_are_wrong() -> None:
+    state = Machine()
+    state.first_mail(box="del")
+    state.deliver_with_a_wrong_size(box="del", larger=False)
+    state.server_sends_another_message(box="del", pick=0)
+    state.service_delivers_nothing(seconds=1)
+    state.service_delivers_nothing(seconds=61)
+    state.no_promise_is_broken()
+    state.teardown()
 
 
 def test_cut_mail_of_a_server_that_is_gone_needs_no_processing() -> None:

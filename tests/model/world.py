@@ -75,7 +75,7 @@ class Sent:
         drop_id: its id in the `MemoryMaildrop`; the server shows another unique-id if it has an alias.
         removed: somebody else deleted it on the server.
         may_be_cut: the server did not double its dots at some time, listed a far larger size, or sent another message
-            in its place more than once.
+            in its place, more than once or where listed sizes are wrong.
         replaced: the server sent another message in its place.
         lost: the store lost or altered an object of it.
         purge_begun: a purge was tried; its tombstone may be there already.
@@ -422,6 +422,8 @@ class World:
         sent = next(one for one in self.sent if one.drop_id == drop_id)
         if sent.purge_begun or (process is not None and sent.key in process.excused):
             return
+        if sent.replaced and self.drops[box].sizes and not self.drops[box].tops:
+            return  # nothing shows that another message was sent in its place
         if not self.holds(sent, store):
             self.violations.append(f"DELE of {sent.marker!r} in {box}, whose bytes are not in the store")
         elif not (at := self.find(sent.key, MANIFEST, store)) or not store.objects[at].content:

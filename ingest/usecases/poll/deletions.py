@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from ingest.domain.mailbox import Mailbox
     from ingest.domain.seen import StoredAt
     from ingest.metrics import Metrics
     from ingest.ports.ledger import Ledger
@@ -130,20 +131,30 @@ class Deletions:
         A ledger that lost data may have a record again that was forgotten when the server confirmed the deletion.
         Another message may have the unique-id and the size by now. So the header (TOP) has to be the stored one;
         where it is not, or the server has no TOP, the message is forgotten, fetched, and its content decides.
+
+        What was fetched in another size than the listed one may be another message: a server that numbers messages
+        anew during a session sends the neighbour. There a header that contradicts the stored one decides.
         """
         restored = [message for message in proven if message.is_restored]
+        estimated = [one for one in proven if not one.is_restored and one.listed.size != one.stored_at.size]
         if len(restored) > COMPARISONS_PER_POLL:
             progress.left_undeleted()
+        compared = [*restored[:COMPARISONS_PER_POLL], *estimated]
         same: dict[bytes, bool] = {}
         try:
-            for message in restored[:COMPARISONS_PER_POLL]:
+            for message in compared:
                 poll.lease.progress()
-                header = session.top(message.listed)
-                same[message.digest] = self.proof.has_header(poll.mailbox, message.stored_at, header)
+                same[message.digest] = self._is_stored(poll.mailbox, message, session.top(message.listed))
         except StoreError as error:
-            log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(restored), error=error.code)
+            log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(compared), error=error.code)
         if others := {digest for digest, is_same in same.items() if not is_same}:
             poll.lease.check()
             self.ledger.forget(poll.lease.claim, others)
             progress.forgotten(others)
-        return [message for message in proven if not message.is_restored or same.get(message.digest, False)]
+        doubted = {message.digest for message in (*restored, *estimated)}
+        return [one for one in proven if one.digest not in doubted or same.get(one.digest, False)]
+
+    def _is_stored(self, mailbox: Mailbox, message: DoneMessage, header: bytes) -> bool:
+        if message.is_restored:
+            return self.proof.has_header(mailbox, message.stored_at, header)
+        return not self.proof.contradicts(mailbox, message.stored_at, header)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from ingest.domain import keys
 from ingest.domain.tombstone import MOST_BYTES
 from ingest.errors import ObjectExistsError, ObjectMissingError, StoreRefusedError, StoreUnavailableError
+from ingest.usecases.poll.identity import Header
+from ingest.usecases.spool import HEAD_BYTES
 from ingest.usecases.tombstones import read_tombstone
 
 if TYPE_CHECKING:
@@ -71,6 +73,22 @@ class StoreProof:
         except ObjectMissingError:
             return False
         return raw.startswith(header) and raw[len(header) :].strip(b"\r\n") == b""
+
+    def contradicts(self, mailbox: Mailbox, stored_at: StoredAt, header: bytes) -> bool:
+        """Return whether a stored message is certainly not the one with this header, as TOP returned it.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        if not header:  # the server has no TOP
+            return False
+        folder = self.layout.folder(mailbox.folder, stored_at.day, stored_at.key)
+        try:
+            with self.store.open(f"{folder}/{keys.RAW}") as body:
+                head = body.read(HEAD_BYTES)
+        except ObjectMissingError:
+            return False  # it was purged
+        return bool(head) and Header.of(header).contradicts(head)
 
     def _holds(self, mailbox: Mailbox, stored_at: StoredAt) -> bool:
         """Return whether the store holds a message: its raw object with the stored size, and its manifest.

@@ -119,6 +119,26 @@ def test_message_that_has_the_size_of_another_is_fetched_once_more(deletion: Del
         assert bool(drop.messages) == (deletion.after is None)
 
 
+@pytest.mark.parametrize("message_ids", [True, False])
+def test_message_that_came_in_another_size_is_deleted_unless_its_header_contradicts(*, message_ids: bool) -> None:
+    """Listed sizes are estimates, so that they do not show that the server has sent another message."""
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages = {
+            b"%d" % n: (b"Message-ID: <%d@example.org>\r\n" % n if message_ids else b"") + mail("x" * n)
+            for n in (1, 2, 3)
+        }
+        first = drop.messages[b"1"]
+        drop.sizes = {b"1": 200, b"2": 201, b"3": 202}
+        drop.sends_instead[b"1"] = b"2"
+        poll(b, 2)
+        assert drop.messages == {b"1": first}
+        poll(b, 2)
+        assert sorted(subjects(b)) == ["x", "xx", "xxx"]
+        assert drop.messages == {}
+        assert drop.retrieved.count(b"2") == drop.retrieved.count(b"3") == 1
+
+
 @pytest.mark.parametrize("identified", [True, False])
 def test_message_that_had_the_size_of_another_each_time_is_deleted_only_if_it_has_the_stored_header(
     *, identified: bool
