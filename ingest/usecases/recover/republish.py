@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -33,9 +34,19 @@ def event_from_manifest(store: Store, stored: Stored) -> Event | None:
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError:
-        raise_if_cut(stored, len(data))
+        if not _is_json(data):
+            raise_if_cut(stored, len(data))
         return None
     return event_of(manifest, datetime.fromtimestamp(stored.modified, UTC))
+
+
+def _is_json(data: bytes) -> bool:
+    """Return whether this is a whole JSON document, such as a tombstone that was written meanwhile."""
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
 
 
 def raise_if_cut(stored: Stored, size: int) -> None:
