@@ -29,14 +29,17 @@ log = get_logger()
 
 # Seconds by which the clocks of the ledger, the store and the workers may differ.
 SKEW = 300.0
+# Seconds by which the clock of the store seems to be behind because writing takes time, and some stores cut seconds.
+CLOSE = 2.0
 # Seconds between two writes, and between two reads.
 EVERY = 60.0
 
 
 class _Record(BaseModel):
-    """The content of the object: seconds since 1970."""
+    """The content of the object: seconds since 1970, by the clock of the writer."""
 
     published_until: float
+    written_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class DeliveryWatermark:
             self._put(back_to - SKEW)
 
     def _put(self, until: float) -> None:
-        body = _Record(published_until=until).model_dump_json().encode()
+        body = _Record(published_until=until, written_at=self.clock()).model_dump_json().encode()
         self.store.put(
             self.layout.watermark(),
             io.BytesIO(body),
@@ -124,6 +127,9 @@ class DeliveryWatermark:
 
     def read(self) -> float:
         """Return the watermark (seconds since 1970), or 0 if there is none, or it cannot be parsed or be true.
+
+        It is compared with the times at which the store wrote manifests. If the clock of the writer was ahead of that
+        of the store, the watermark is earlier by the difference.
 
         One that lies in the future was written before the clock was set back; manifests written since then are older,
         although nobody has confirmed their events.
@@ -138,14 +144,18 @@ class DeliveryWatermark:
         return until
 
     def _stored(self) -> float:
+        key = self.layout.watermark()
         try:
-            with self.store.open(self.layout.watermark()) as body:
-                return _Record.model_validate_json(body.read()).published_until
+            with self.store.open(key) as body:
+                record = _Record.model_validate_json(body.read())
         except ObjectMissingError:
             return 0.0
         except ValidationError:
             log.warning("watermark.unreadable")
             return 0.0
+        written = next((found.modified for found in self.store.stored(key) if found.key == key), 0.0)
+        ahead = 0.0 if record.written_at is None else max(0.0, record.written_at - written)
+        return record.published_until - (ahead if ahead > CLOSE else 0.0)
 
     def cached(self, clock: Callable[[], float]) -> Callable[[], float]:
         """Return a function that returns what `read` does and asks the store at most once a minute.

@@ -8,6 +8,7 @@ from ingest.domain.mailbox import Deletion, Limits
 from ingest.errors import StoreUnavailableError
 from ingest.usecases.recover.watermark import SKEW
 from tests.support.bench import Bench, bench, mail, mailbox, never
+from tests.support.clock import Clock
 
 
 def fill(b: Bench, *numbers: int) -> None:
@@ -332,6 +333,27 @@ def test_mailbox_is_not_rebuilt_while_the_store_returns_only_a_part_of_an_object
         b.clock.time += 400
         b.everything()
         assert delivered(b) == ["1"]
+
+
+def test_watermark_counts_by_the_clock_of_the_store() -> None:
+    """The clocks of the ledger and the workers are a day ahead, that of the store is right."""
+    with bench() as b:
+        b.store._clock = Clock(b.clock.time)
+        b.clock.time += 86_400
+        fill(b, 1)
+        b.everything()
+        b.settle()
+        b.store._clock.time += SKEW
+        b.sinks["main"].unavailable = True
+        fill(b, 2)
+        b.everything()
+        b.clock.time += 2 * SKEW
+        b.store._clock.time += 2 * SKEW
+        assert b.watermark.write(["a"], ["main"], b.clock.time)
+        b.ledger.lose()
+        b.sinks["main"].unavailable = False
+        b.everything()
+        assert set(delivered(b)) == {"1", "2"}
 
 
 def test_mailbox_is_not_rebuilt_while_a_proxy_answers_for_the_store() -> None:
