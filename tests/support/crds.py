@@ -28,7 +28,11 @@ def _list(of: Schema, least: int = 1) -> Schema:
 
 
 def _resource(api_version: str, kind: str, spec: Schema) -> Schema:
-    metadata = _object({"name": _TEXT, "namespace": _TEXT, "labels": _LABEL_VALUES}, {"annotations": _LABEL_VALUES})
+    # That the chart's objects have labels, another test sees to.
+    metadata = _object(
+        {"name": _TEXT, "namespace": _TEXT},
+        {"labels": _LABEL_VALUES, "annotations": _LABEL_VALUES, "finalizers": _list(_TEXT)},
+    )
     return _object(
         {"apiVersion": {"const": api_version}, "kind": {"const": kind}, "metadata": metadata, "spec": spec}
     )
@@ -116,6 +120,74 @@ _SCALED = _object(
         "advanced": _object({"horizontalPodAutoscalerConfig": _object({"behavior": {"type": "object"}})}),
     },
 )
+_SOURCE = _object(
+    {"repoURL": _TEXT, "targetRevision": _TEXT},
+    {"path": _TEXT, "ref": _TEXT, "helm": _object({}, {"releaseName": _TEXT, "valueFiles": _list(_TEXT)})},
+)
+_BACKOFF = _object({"duration": _DURATION, "factor": _COUNT, "maxDuration": _DURATION})
+_APPLICATION = _object(
+    {
+        "project": _TEXT,
+        "destination": _object({"server": _TEXT, "namespace": _TEXT}),
+        "sources": _list(_SOURCE),
+        "syncPolicy": _object(
+            {
+                "automated": _object({"prune": {"type": "boolean"}, "selfHeal": {"type": "boolean"}}),
+                "syncOptions": _list({"type": "string", "pattern": "^[A-Za-z]+=[a-z]+$"}),
+            },
+            {
+                "managedNamespaceMetadata": _object({"labels": _LABEL_VALUES}),
+                "retry": _object({"limit": _COUNT, "backoff": _BACKOFF}),
+            },
+        ),
+    }
+)
+_REMEDIATION = _object(
+    {"retries": _COUNT},
+    {"strategy": {"enum": ["rollback", "uninstall"]}, "remediateLastFailure": {"type": "boolean"}},
+)
+_RELEASE = _object(
+    {
+        "interval": _DURATION,
+        "chart": _object(
+            {
+                "spec": _object(
+                    {
+                        "chart": _TEXT,
+                        "sourceRef": _object(
+                            {"kind": {"enum": ["HelmRepository", "GitRepository", "Bucket"]}, "name": _TEXT}
+                        ),
+                    }
+                )
+            }
+        ),
+    },
+    {
+        "releaseName": _TEXT,
+        "timeout": _DURATION,
+        "install": _object({"remediation": _REMEDIATION}),
+        "upgrade": _object({"remediation": _REMEDIATION}),
+        "test": _object({"enable": {"type": "boolean"}}, {"timeout": _DURATION}),
+        "valuesFrom": _list(_object({"kind": {"enum": ["ConfigMap", "Secret"]}, "name": _TEXT})),
+    },
+)
+_REPOSITORY = _object({"url": _TEXT, "interval": _DURATION, "ref": _object({}, {"tag": _TEXT, "branch": _TEXT})})
+_EXTERNAL = _object(
+    {
+        "refreshInterval": _DURATION,
+        "secretStoreRef": _object({"kind": {"enum": ["SecretStore", "ClusterSecretStore"]}, "name": _TEXT}),
+        "target": _object({"name": _TEXT}),
+    },
+    {
+        "data": _list(_object({"secretKey": _TEXT, "remoteRef": _object({"key": _TEXT}, {"property": _TEXT})})),
+        "dataFrom": _list(
+            _object(
+                {"find": _object({"path": _TEXT, "name": _object({"regexp": _TEXT})})},
+                {"rewrite": _list(_object({"regexp": _object({"source": _TEXT, "target": _TEXT})}))},
+            )
+        ),
+    },
+)
 _MONITORING = "monitoring.coreos.com/v1"
 
 SCHEMAS: dict[tuple[str, str], Schema] = {
@@ -133,5 +205,14 @@ SCHEMAS: dict[tuple[str, str], Schema] = {
     ("autoscaling.k8s.io/v1", "VerticalPodAutoscaler"): _resource(
         "autoscaling.k8s.io/v1", "VerticalPodAutoscaler", _VERTICAL
     ),
+    **{
+        (version, kind): _resource(version, kind, spec)
+        for version, kind, spec in (
+            ("argoproj.io/v1alpha1", "Application", _APPLICATION),
+            ("helm.toolkit.fluxcd.io/v2", "HelmRelease", _RELEASE),
+            ("source.toolkit.fluxcd.io/v1", "GitRepository", _REPOSITORY),
+            ("external-secrets.io/v1", "ExternalSecret", _EXTERNAL),
+        )
+    },
     ("keda.sh/v1alpha1", "ScaledObject"): _resource("keda.sh/v1alpha1", "ScaledObject", _SCALED),
 }

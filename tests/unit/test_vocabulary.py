@@ -39,7 +39,7 @@ RETIRED = (
     Retired(r"(park|parks|parked|parking)", "retrying, dead-lettered"),
     Retired(r"(set|sets|setting|put|kept|keep) aside", "retrying, dead-lettered"),
     Retired(r"refused events?|sinks refused", "rejected"),
-    Retired(r"heal(s|ed|ing|er)?", "rebuild"),
+    Retired(r"heal(s|ed|ing|er)?", "rebuild", r"self heal"),
     Retired(r"deaf", "stalled consumer"),
     Retired(r"pulses?", "heartbeat"),
     Retired(r"(is|are|was|were|be|been|being|stay|stays|stayed) away", "unavailable"),
