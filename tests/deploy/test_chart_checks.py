@@ -150,6 +150,9 @@ def test_all_contradictions_are_reported_together() -> None:
         {"config": {"ledger": "redis://:hunter2@ledger:6379/0"}},
         {"config": {"broker": "amqp://u:hunter2@mq"}},
         {"config": {"store": {"url": "s3://b", "access_key": "hunter2", "secret_key": "hunter2"}}},
+        {"config": {"store": {"url": "gs://b", "credentials": "hunter2"}}},
+        {"config": {"store": {"url": "az://a/c", "account_key": "hunter2"}}},
+        {"config": {"store": {"url": "az://a/c", "sas_token": "hunter2"}}},
     ],
 )
 def test_secret_written_into_values_is_not_repeated_in_the_error(over: Object) -> None:

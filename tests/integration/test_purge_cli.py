@@ -1,4 +1,4 @@
-"""`mailhaul purge` on a folder and on a bucket that keeps versions: it asks, erases, and nothing comes back."""
+"""`mailhaul purge` on a folder and in buckets, most of which keep versions: it asks, erases, nothing comes back."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.clouds import Emulator
     from tests.support.s3 import S3Server
     from tests.support.valkey import Valkey
 
@@ -111,6 +112,21 @@ class Versioned(Store):
         client.close()
 
 
+class Cloud(Store):
+    """A bucket that keeps versions, where the emulator has them."""
+
+    def __init__(self, server: Emulator, *, versions: bool) -> None:
+        self._server = server
+        self._bucket = server.make_bucket(f"purge-{uuid.uuid4().hex}", versions=versions)
+        self.section = server.store(self._bucket)
+
+    def everything(self) -> list[tuple[str, bytes]]:
+        return [(name, content) for name, _, content in self._server.everything(self._bucket)]
+
+    def forget(self) -> None:
+        self._server.open(self._bucket).delete("haul/invoices/_state/seen")
+
+
 @contextmanager
 def hauled(folder: Path, valkey: Valkey, store: Store, env: dict[str, str]) -> Iterator[Haul]:
     """Some mails, stored, processed and published."""
@@ -133,14 +149,17 @@ def hauled(folder: Path, valkey: Valkey, store: Store, env: dict[str, str]) -> I
         yield made
 
 
-@pytest.fixture(params=["folder", "versions"])
+@pytest.fixture(params=["folder", "versions", "fake_gcs", "azurite"])
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path, valkey: Valkey) -> Iterator[Haul]:
-    """In a folder, and in a bucket that keeps versions."""
+    """In a folder, and in buckets that keep versions."""
     store: Store = Folder(tmp_path / "store")
     env: dict[str, str] = {}
     if request.param == "versions":
         server: S3Server = request.getfixturevalue("s3_server")
         store, env = Versioned(server), server.environment
+    if request.param in ("fake_gcs", "azurite"):
+        emulator: Emulator = request.getfixturevalue(request.param)
+        store, env = Cloud(emulator, versions=request.param == "fake_gcs"), emulator.environment
     with hauled(tmp_path, valkey, store, env) as made:
         yield made
 

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -83,6 +83,17 @@ class Emulator:
         reply = self.open()._http.ask(Request(method, target, fields), body, len(body or b""))
         assert reply.status < 300, reply
         return reply
+
+    def everything(self, bucket: str) -> list[tuple[str, str, bytes]]:
+        """Key, version and bytes of all objects of a bucket, earlier versions too."""
+        store, found = self.open(bucket), []
+        for entry in store._entries("", "versions"):
+            request = store._api.get(entry.key)
+            version = f"&generation={entry.version}" if "?" in request.target else ""
+            reply = store._http.ask(replace(request, target=request.target + version))
+            assert reply.status == 200, reply
+            found.append((entry.key, entry.version or "", reply.content))
+        return found
 
     def _command(self) -> tuple[Sequence[str | Path], dict[str, str]]:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback whose answers are scripted, and events to send it."""
+"""A receiver of webhooks and other requests on loopback whose answers are scripted, and events to send it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ def event(name: str, mailbox: str = "a") -> Event:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One POST as it arrived; header names in lower case. `connection` numbers the connection it came over."""
+    """One request as it arrived; header names in lower case. `connection` numbers the connection it came over."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes
     connection: int
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,14 @@ class Receiver:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
+    def address(self) -> str:
+        """Its URL without a path."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
     def url(self) -> str:
         """The URL to post to."""
-        return (
-            f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.server_address[1]}/hooks/mail?of=mailhaul"
-        )
+        return f"{self.address}/hooks/mail?of=mailhaul"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -149,15 +153,17 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def do_POST(self) -> None:
-        length = int(self.headers["content-length"])
+        length = int(self.headers.get("content-length", 0))
         body = self.rfile.read(length)
         if len(body) < length:  # the client is gone, and never sent a whole request
             self.close_connection = True
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.path, headers, body, self.number)
+        request = Request(self.path, headers, body, self.number, self.command)
         self.receiver.requests.append(request)
         self._send(self.receiver.answer(request))
+
+    do_GET = do_PUT = do_DELETE = do_HEAD = do_POST  # noqa: N815 - their names there
 
     def _send(self, answer: Answer) -> None:
         if answer.silent or answer.trickle:
@@ -172,7 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.send_header("content-length", str(len(answer.body)))
             self.end_headers()
-            self.wfile.write(answer.body)
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
 
     def _hold(self, trickle: bytes) -> None:
         self.connection.settimeout(0.02)

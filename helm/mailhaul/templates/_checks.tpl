@@ -57,7 +57,7 @@
 {{- define "mailhaul.checkSecrets" -}}
 {{- $problems := list -}}
 {{- $where := "(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|secret:[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[-._a-zA-Z0-9]+)" -}}
-{{- $keys := "\"(password|secret|client_secret|refresh_token|service_account|access_key|secret_key)\":\"" -}}
+{{- $keys := "\"(password|secret|client_secret|refresh_token|service_account|access_key|secret_key|credentials|account_key|sas_token)\":\"" -}}
 {{- $json := regexReplaceAll (printf "%s%s\"" $keys $where) (toJson .Values.config) "" -}}
 {{- range regexFindAll $keys $json -1 | uniq -}}
 {{- $problems = append $problems (printf "a %s under config is not a reference: values must not contain secrets, only references to them; write secret:NAME/KEY (a Secret in this namespace), env:NAME or file:/path" (trimSuffix ":" (replace "\"" "" .))) -}}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import ssl
 import threading
 import time
@@ -13,15 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from urllib3 import PoolManager, ProxyManager, Timeout
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProxyError,
-    ReadTimeoutError,
-    SSLError,
-)
+from urllib3.exceptions import HTTPError, NewConnectionError, ProxyError, ReadTimeoutError
 
 from ingest.adapters.deadline import GuardedPool, GuardedTlsPool, RequestDeadline, limited, suspended
 from ingest.adapters.stores.rest.messages import TRANSIENT_STATUS, Reply, not_a_store
@@ -29,7 +23,7 @@ from ingest.adapters.stores.transfer import CHUNK_BYTES
 from ingest.errors import StoreError, StoreRefusedError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from typing_extensions import Buffer
@@ -44,6 +38,7 @@ _REPLY_BYTES = 16 * 2**20
 _UNAUTHORIZED = 401
 _OK = frozenset({200, 201, 202, 204})
 _PAUSE_SECONDS = 0.5
+_UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL})
 _POOLS = {"http": GuardedPool, "https": GuardedTlsPool}
 
 
@@ -272,17 +267,31 @@ class translated:  # noqa: N801 - used like a function
 
 
 def _failed(error: Exception, *, late: bool) -> StoreError:
-    if late or (isinstance(error, ReadTimeoutError | TimeoutError) and not isinstance(error, ConnectTimeoutError)):
+    causes = list(_causes(error))
+    if late or _among(causes, TimeoutError, ReadTimeoutError):
         return _late()
-    if isinstance(error, ProxyError):
+    if _among(causes, ProxyError):
         return StoreUnavailableError("the object store cannot be reached through the environment's proxy")
-    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if _among(causes, ssl.SSLCertVerificationError):
         return StoreRefusedError(
             "the store's certificate is not trusted: correct the endpoint, or set SSL_CERT_FILE to the CA's file"
         )
-    if isinstance(error, ConnectTimeoutError | NewConnectionError | NameResolutionError):
+    unreachable = any(isinstance(cause, OSError) and cause.errno in _UNREACHABLE for cause in causes)
+    if unreachable or _among(causes, NewConnectionError, socket.gaierror):
         return StoreUnavailableError("the object store cannot be reached: check endpoint, network and server")
     return StoreUnavailableError(f"the connection to the object store failed ({type(error).__name__})")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and its causes, through urllib3 down to the socket's."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+def _among(causes: Sequence[BaseException], *kinds: type[BaseException]) -> bool:
+    return any(isinstance(cause, kinds) for cause in causes)
 
 
 def _late() -> StoreUnavailableError:

@@ -65,12 +65,24 @@ def _google_credentials(read: Callable[[], str] | None) -> Any:
     if read is None:
         return google.auth.default(scopes=scopes)[0]
     try:
-        about = json.loads(read_secret(read))
-        return google.auth.load_credentials_from_dict(about, scopes=scopes)[0]  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, AttributeError) as error:  # from its parser of keys
+        return _loaded(json.loads(read_secret(read)), scopes)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise StoreRefusedError(
             "the store's `credentials` are not the JSON of a service account's key or a workload identity federation"
         ) from error
+
+
+def _loaded(about: dict[str, Any], scopes: list[str]) -> Any:
+    """Return credentials of the kinds that we accept; others would run programs, or belong to persons."""
+    from google.auth import aws, identity_pool  # noqa: PLC0415 - an extra
+    from google.oauth2 import service_account  # noqa: PLC0415
+
+    if about["type"] == "service_account":
+        return service_account.Credentials.from_service_account_info(about, scopes=scopes)  # type: ignore[no-untyped-call]
+    if about["type"] != "external_account":
+        raise ValueError
+    kind = aws if about.get("subject_token_type", "").endswith("aws4_request") else identity_pool
+    return kind.Credentials.from_info(about, scopes=scopes)
 
 
 def _timestamp(expiry: Any) -> float:
