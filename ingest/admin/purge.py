@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _LOOKUP_BATCH = 100
 # Messages that are purged at once: each takes several requests, which are slow if the store is far away.
 _PARALLEL = 8
+# Messages whose content is forgotten in one pass over what the ledger remembers.
+_FORGET_BATCH = 20_000
 _KEY_DIGITS = 2 * DIGEST_BYTES
 
 
@@ -176,18 +178,30 @@ class Purge:
         Raises:
             StopRequestedError: `stop` returned True.
         """
-        for batch in batches(found, _PARALLEL):
-            if run.stop():
-                raise StopRequestedError
-            run.lease.check()
-            erasures = [self.workers.submit(self._erase, stored, run.failed) for stored in batch]
-            wait(erasures)
-            for future in erasures:
-                if future.exception() is None:
-                    run.report.add(future.result())
-            for future in erasures:
-                future.result()
-            run.listen(run.report.done)
+        keys: list[str] = []
+        try:
+            for batch in batches(found, _PARALLEL):
+                if run.stop():
+                    raise StopRequestedError
+                run.lease.check()
+                keys += [stored.key for stored in batch]
+                self._purge_batch(batch, run)
+                if len(keys) >= _FORGET_BATCH:
+                    self.ledger.forget_messages(keys)
+                    keys.clear()
+        finally:
+            # What the messages had in them, of which the ledger keeps digests. Purging them again does this again.
+            self.ledger.forget_messages(keys)
+
+    def _purge_batch(self, batch: Sequence[StoredMessage], run: _Run) -> None:
+        erasures = [self.workers.submit(self._erase, stored, run.failed) for stored in batch]
+        wait(erasures)
+        for future in erasures:
+            if future.exception() is None:
+                run.report.add(future.result())
+        for future in erasures:
+            future.result()
+        run.listen(run.report.done)
 
     def _erase(self, stored: StoredMessage, failed: Mapping[str, FailedMessage]) -> PurgeReport:
         return self.eraser.erase(stored, self._mailbox(stored), failed.get(stored.key))

@@ -69,6 +69,8 @@ def _status_lines(status: Status, now: float) -> Iterator[str]:
         )
     if status.polling_stopped:
         yield polling_stopped_words(status)
+    if status.counts.get("quarantined"):
+        yield f"{status.counts['quarantined']} messages were put in quarantine in the last 30 days"
     if status.counts["dead_letters"]:
         rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
         yield f"{rejected}; list them with: mailhaul sinks dead-letters list NAME"

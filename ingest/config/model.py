@@ -15,6 +15,7 @@ from ingest.config.descriptions import describe
 from ingest.config.fields import BROKER_SCHEMES, DEFAULT_DEPLOYMENT, Name, Section, with_scheme
 from ingest.config.mailbox import DefaultsSection, MailboxSection
 from ingest.config.sections import (
+    DuplicatesSection,
     LedgerSection,
     LogSection,
     MetricsSection,
@@ -66,6 +67,8 @@ class Config(Section):
     """The POP3 maildrops to poll."""
     parse: ParseSection = ParseSection()
     """How messages are read."""
+    duplicates: DuplicatesSection = DuplicatesSection()
+    """How what came before is found."""
     rules: Annotated[list[RuleSection], Field(max_length=100)] = Field(default_factory=list)
     """Conditions on messages, and the labels or the quarantine that follow from them; at most 100."""
     scan: Annotated[

@@ -177,6 +177,18 @@ class RuleSection(Section):
         return self
 
 
+class DuplicatesSection(Section):
+    """Finding messages, files and invoices that came before. They are marked, and nothing is dropped."""
+
+    enabled: bool = True
+    """Whether manifests and events say what came before (`duplicate_of`)."""
+    window: Annotated[Duration, Field(ge=3600)] = 90 * 86_400.0
+    """How long a message counts as one that came before; at least 1h."""
+    entries: Annotated[int, Field(ge=1000, le=100_000_000)] = 200_000
+    """Number of messages, files and invoices to remember at the most, in the ledger's memory: about 100 bytes each.
+    With more the oldest are forgotten before `window` is over."""
+
+
 def _scanner_url(value: str) -> str:
     parts = split_url(value)
     if parts.scheme == "unix" and parts.path and not parts.netloc:

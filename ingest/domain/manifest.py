@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from ingest.domain.mail import Automatic, Headers, MailEnvelope, Record
+from ingest.domain.marks import AppliedRule, Duplicate, Quarantine  # noqa: TC001 - as above
 
 # The minor version grows with a release that adds fields.
 SCHEMA = "mailhaul.message/1.1"
@@ -304,23 +305,9 @@ class Document(Record):
     main: str = Field(description="Path of the part that a person opens")
     parts: list[str] = Field(description="Paths of all its parts, the main one first")
     reasons: list[Reason] = Field(description="Why it is of this kind, then why its parts belong together")
-
-
-class AppliedRule(Record):
-    """A rule of the configuration whose condition the message fulfils."""
-
-    name: str = Field(description="Its name in the configuration")
-    labels: list[str] = Field(default_factory=list, description="Which labels it gives")
-    quarantine: bool = Field(default=False, description="Whether it quarantines the message")
-    failed: bool = Field(
-        default=False, description="Whether its condition could not be evaluated, and therefore counts as fulfilled"
+    duplicate_of: Duplicate | None = Field(
+        default=None, description="null where neither the file nor the invoice is known to have come before"
     )
-
-
-class Quarantine(Record):
-    """A message that is held back from sinks which do not ask for such messages."""
-
-    rule: str = Field(description="The first rule that quarantines it; `rules` has all")
 
 
 class Parse(Record):
@@ -366,6 +353,12 @@ class Manifest(Record):
     documents: list[Document] = Field(
         default_factory=list, description="What the attachments are, those that belong together as one"
     )
+    content_sha256: str | None = Field(
+        default=None,
+        description="Hex SHA-256 that copies share, whichever servers they came through: over what authors write in "
+        "the header, bodies and files; null where the message was not read as a whole",
+    )
+    duplicate_of: Duplicate | None = Field(default=None, description="null where it is not known to have come before")
     scan: ScanSummary | None = Field(default=None, description="null where no virus scanner is configured")
     labels: list[str] = Field(default_factory=list, description="Given by `rules` of the configuration")
     rules: list[AppliedRule] = Field(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from ingest.ports.content import ContentRecords
 from ingest.ports.messages import Messages
 from ingest.ports.schedule import Schedule, Throttle
 from ingest.ports.seen import SeenMessages
@@ -81,6 +82,7 @@ class Ledger(
     TroubledMessages,
     Messages,
     StatusRecords,
+    ContentRecords,
     Protocol,
 ):
     """Everything about mailboxes and messages that several workers must agree on."""

@@ -134,7 +134,8 @@ class StatusRecords(Protocol):
     def counts(self) -> dict[str, int]:
         """The numbers of `open` and `failed` messages, `events` in the stream, and `dead_letters` over all sinks.
 
-        `dead_letters` are the rejected events, both retrying and dead-lettered.
+        `dead_letters` are the rejected events, both retrying and dead-lettered; `quarantined` are the messages that
+        `ContentRecords` counts.
         """
         ...
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 from ingest.errors import StaleClaimError
 from ingest.ports.ledger import Ledger
 from ingest.ports.seen import Seen
+from ingest.testing.content import MemoryContent
 from ingest.testing.schedule import MemorySchedule
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _WORK_SETS = ("mailboxes", "messages", "sinks")
 EVICTABLE = (*_WORK_SETS, "changes", "checkpointed", "events", "failed", "open", "rebuilt", "seen", "unprocessed")
 
 
-class MemoryLedger(MemorySchedule, Ledger):
+class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
     """A `Ledger` for one process.
 
     Args:
@@ -58,6 +59,7 @@ class MemoryLedger(MemorySchedule, Ledger):
     @override
     def _forget(self) -> None:
         super()._forget()
+        self._forget_content()
         self._seen: dict[str, dict[bytes, SeenRecord]] = {}
         self._deleted: dict[str, dict[bytes, SeenRecord]] = {}
         self._rebuilt: dict[str, int] = {}
@@ -366,7 +368,8 @@ class MemoryLedger(MemorySchedule, Ledger):
     def counts(self) -> dict[str, int]:
         with self._lock:
             events, rejected = self._events.counts()
-            return {"open": len(self._open), "failed": len(self._failed), "events": events, "dead_letters": rejected}
+            counts = {"open": len(self._open), "failed": len(self._failed), "events": events}
+            return counts | {"dead_letters": rejected, "quarantined": len(self._quarantined)}
 
     @override
     def memory(self) -> Memory | None:

@@ -16,6 +16,7 @@ from ingest.adapters.stores.metered import MeteredStore
 from ingest.config import Secrets
 from ingest.domain.keys import Layout
 from ingest.expressions import Expression
+from ingest.ports.content import ContentLimits
 from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.accounts import Accounts
@@ -79,6 +80,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         open_processor=partial(_open_processor, config, accounts.trust, keys),
         scanner=_open_scanner(config),
         rules=_rules(config),
+        content_limits=_content_limits(config),
         poll_share=config.workers.stop_polling_at,
         poll_threads=config.workers.poll_threads,
         open_tracer=lambda: _open_tracer(config),
@@ -209,10 +211,16 @@ def _open_processor(
         extra_fields=tuple(parse.headers),
         limits=MimeLimits(parts=parse.parts, depth=parse.depth),
         invoice_fields=parse.invoice_fields,
+        duplicates=runtime.duplicates,
         rules=runtime.rules,
         texts=TextOptions(plain_text=parse.plain_text, safe_html=parse.safe_html),
         handover=runtime.handover,
     )
+
+
+def _content_limits(config: Config) -> ContentLimits | None:
+    section = config.duplicates
+    return ContentLimits(section.window, section.entries) if section.enabled else None
 
 
 def _open_scanner(config: Config) -> Scanner | None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ingest.ports.content import ContentLimits
 from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.backpressure import POLL_SHARE, MemoryPressure, process_share
 from ingest.usecases.claims import LeaseKeeper
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ingest.usecases.poll.fetch import Fetcher
     from ingest.usecases.poll.poller import Poller
     from ingest.usecases.poll.stage import PollStage
+    from ingest.usecases.process.duplicates import Duplicates
     from ingest.usecases.process.processor import Processor
     from ingest.usecases.process.rules import Rule
     from ingest.usecases.process.stage import ProcessStage
@@ -62,7 +64,9 @@ def plain_processor(runtime: Runtime) -> Processor:
     """Return a processor with defaults."""
     from ingest.usecases.process.processor import Processor
 
-    return Processor(runtime.store, runtime.metrics, runtime.uploads, handover=runtime.handover)
+    return Processor(
+        runtime.store, runtime.metrics, runtime.uploads, duplicates=runtime.duplicates, handover=runtime.handover
+    )
 
 
 @dataclass(kw_only=True)
@@ -105,6 +109,7 @@ class Runtime:
     open_processor: Callable[[Runtime], Processor] = plain_processor
     scanner: Scanner | None = None
     rules: Sequence[Rule] = ()
+    content_limits: ContentLimits | None = field(default_factory=ContentLimits)
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -155,9 +160,13 @@ class Runtime:
     @cached_property
     def rebuilder(self) -> Rebuilder:
         """Rebuilds what the ledger lost."""
+        from ingest.usecases.recover.content import ContentRestorer
         from ingest.usecases.recover.rebuild import Rebuilder
 
-        return Rebuilder(self.store, self.layout, self.ledger, self.events, self.checkpoints, self.watermark)
+        limits = self.content_limits
+        content = None if limits is None else ContentRestorer(self.store, self.ledger, limits, self.uploads)
+        about = self.store, self.layout, self.ledger, self.events, self.checkpoints, self.watermark
+        return Rebuilder(*about, content)
 
     @cached_property
     def fetcher(self) -> Fetcher:
@@ -227,6 +236,13 @@ class Runtime:
             pressure=self.poll_pressure,
             threads=PollThreads(self.poll_threads, self.monotonic),
         )
+
+    @property
+    def duplicates(self) -> Duplicates | None:
+        """Finds what came before; None if that is switched off."""
+        from ingest.usecases.process.duplicates import Duplicates
+
+        return None if self.content_limits is None else Duplicates(self.ledger, self.content_limits)
 
     @cached_property
     def processor(self) -> Processor:

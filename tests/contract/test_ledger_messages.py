@@ -91,7 +91,7 @@ def test_registered_messages_are_seen_open_unprocessed_and_due(bench: LedgerBenc
         None,
         message(1),
     ]
-    assert bench.ledger.counts() == {"open": 2, "failed": 0, "events": 0, "dead_letters": 0}
+    assert bench.ledger.counts() == {"open": 2, "failed": 0, "events": 0, "dead_letters": 0, "quarantined": 0}
 
 
 def test_asking_for_no_open_messages_returns_none(bench: LedgerBench) -> None:
@@ -294,7 +294,7 @@ def test_complete_appends_one_event_and_closes_the_message(bench: LedgerBench) -
     assert entry.event == event(number)
     assert entry.first_seen == FIRST_SEEN.timestamp()
     assert abs(entry.appended - bench.now()) < 60
-    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 1, "dead_letters": 0}
+    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 1, "dead_letters": 0, "quarantined": 0}
     assert bench.ledger.open_messages([work.id]) == [None]
     assert work.id not in bench.ledger.messages.members()
     assert bench.ledger.unprocessed(BOX) == {digest(3 - number)}
@@ -318,7 +318,7 @@ def test_stale_claim_neither_completes_nor_fails_a_message(bench: LedgerBench) -
         bench.ledger.complete(old, message(1), event(1))
     with pytest.raises(StaleClaimError):
         bench.ledger.fail(old, failed(1), event(1, EventType.FAILED))
-    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 0, "dead_letters": 0}
+    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 0, "dead_letters": 0, "quarantined": 0}
     assert bench.ledger.messages.renew(new, LONG)
 
 
@@ -328,7 +328,7 @@ def test_failed_message_is_kept_has_an_event_and_is_unprocessed(bench: LedgerBen
     assert bench.ledger.failed_messages() == [failed(1)]
     assert bench.ledger.unprocessed(BOX) == {digest(1)}
     assert bench.ledger.messages.members() == set()
-    assert bench.ledger.counts() == {"open": 0, "failed": 1, "events": 1, "dead_letters": 0}
+    assert bench.ledger.counts() == {"open": 0, "failed": 1, "events": 1, "dead_letters": 0, "quarantined": 0}
     (entry,) = bench.events.read("sink", 10)
     assert entry.event == event(1, EventType.FAILED)
 
@@ -574,7 +574,7 @@ def test_claims_are_stale_after_the_ledger_was_lost(bench: LedgerBench) -> None:
         bench.ledger.register(claim, [registration(2)])
     with pytest.raises(StaleClaimError):
         bench.ledger.complete(work, message(1), event(1))
-    assert bench.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0}
+    assert bench.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0, "quarantined": 0}
     bench.ledger.ping()
 
 
@@ -615,7 +615,7 @@ def test_purged_message_is_dropped_whether_it_is_open_or_failed(bench: LedgerBen
     failed = FailedMessage(message=message(1), reason="x", tries=6, failed_at=datetime(2025, 1, 2, tzinfo=UTC))
     bench.ledger.fail(work, failed, event(1))
     assert bench.ledger.drop_purged(claim, [message(1).key, message(2).key, message(9).key]) == 2
-    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 1, "dead_letters": 0}
+    assert bench.ledger.counts() == {"open": 1, "failed": 0, "events": 1, "dead_letters": 0, "quarantined": 0}
     assert bench.ledger.unprocessed(claim.id) == {registration(3).digest}
     assert bench.ledger.messages.members() == {message(3).key}
     assert bench.ledger.drop_purged(claim, [message(1).key]) == 0

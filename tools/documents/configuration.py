@@ -155,6 +155,7 @@ def _chapters() -> Iterator[str]:
     for login in (mailbox.PasswordAuth, mailbox.OAuth2Auth):
         title = f"mailboxes[].auth: {', '.join(_types(login))}"
         yield from _chapter(title, login.__doc__, login, "mailboxes[].auth.")
+    yield from _chapter("duplicates", sections.DuplicatesSection.__doc__, sections.DuplicatesSection, "duplicates.")
     yield from _chapter("rules", sections.RuleSection.__doc__, sections.RuleSection, "rules[].")
     for name in ("parse", "scan", "workers", "metrics", "log", "tracing"):
         annotation = _section(get_type_hints(Config, include_extras=True)[name])

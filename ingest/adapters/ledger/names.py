@@ -53,6 +53,9 @@ class Names:
     sink_statuses: str = _key("sinks:status")
     counts: str = _key("counts")
     unprocessed_counts: str = _key("counts:unprocessed")
+    content: str = _key("content")
+    content_restored: str = _key("content:restored")
+    quarantined: str = _key("quarantined")
 
     def __post_init__(self) -> None:
         for key in fields(self)[1:]:
@@ -69,6 +72,10 @@ class Names:
     def unprocessed(self, mailbox: str) -> str:
         """A hash: keys of open and failed messages, with the digests they were registered under, 16 bytes each."""
         return self._prefixed(f"unprocessed:{mailbox}")
+
+    def content_generation(self, number: int) -> str:
+        """A hash, which expires: digests of content, 16 bytes each, with the first message that had it."""
+        return self._prefixed(f"content:{number}")
 
     def slots(self, limited: str) -> str:
         """A hash for a server or an address: mailboxes with a connection slot, each with its fencing token."""

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from typing_extensions import override
 
 from ingest.adapters.ledger import preconditions
+from ingest.adapters.ledger.content import RedisContent
 from ingest.adapters.ledger.incarnation import Incarnation
 from ingest.adapters.ledger.schedule import RedisSchedule
 from ingest.adapters.ledger.workset import milliseconds
@@ -40,7 +41,7 @@ _LAST_LOGIN = TypeAdapter(LastLogin)
 _TROUBLED = TypeAdapter(list[TroubledMessage])
 
 
-class RedisLedger(RedisSchedule, Ledger):
+class RedisLedger(RedisSchedule, RedisContent, Ledger):
     """A `Ledger` in Redis or Valkey. Every step that must be atomic is one Lua script; `Names` lists the keys."""
 
     def __init__(self, connection: RedisConnection) -> None:
@@ -321,14 +322,16 @@ class RedisLedger(RedisSchedule, Ledger):
 
     @override
     def counts(self) -> dict[str, int]:
-        opened, failed, events, sinks = self._connection.read(
+        opened, failed, events, held, sinks = self._connection.read(
             ("HLEN", self._names.open),
             ("HLEN", self._names.failed),
             ("XLEN", self._names.events),
+            ("ZCARD", self._names.quarantined),
             ("SMEMBERS", self._names.rejecting_sinks),
         )
         rejected = sum(self._connection.call("HLEN", self._names.rejected(sink.decode())) for sink in sinks)
-        return {"open": opened, "failed": failed, "events": events, "dead_letters": rejected}
+        counts = {"open": opened, "failed": failed, "events": events, "dead_letters": rejected}
+        return counts | {"quarantined": held}
 
     @override
     def memory(self) -> Memory | None:

@@ -30,6 +30,7 @@ from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.containers import Containers
 from ingest.usecases.process.derived import TextOptions
 from ingest.usecases.process.documents import group_documents
+from ingest.usecases.process.duplicates import content_sha256
 from ingest.usecases.process.rules import with_rules
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from ingest.mime.events import MessageEnded, MimeEvent
     from ingest.mime.fields import Fields
     from ingest.ports.store import Store
+    from ingest.usecases.process.duplicates import Duplicates
     from ingest.usecases.process.rules import Rule
 
 
@@ -60,6 +62,7 @@ class Processor:
         limits: of the MIME parser.
         containers: limits on what is extracted from attachments.
         invoice_fields: whether manifests have the fields of e-invoices.
+        duplicates: finds what came before; None where nobody asks for it.
         rules: label messages and put them in quarantine, in this order.
         texts: which other forms of bodies are made.
         handover: has the raw mail that was fetched in this process just now.
@@ -74,6 +77,7 @@ class Processor:
     limits: MimeLimits = field(default_factory=MimeLimits)
     containers: ContainerLimits = field(default_factory=ContainerLimits)
     invoice_fields: bool = True
+    duplicates: Duplicates | None = None
     rules: Sequence[Rule] = ()
     texts: TextOptions = field(default_factory=TextOptions)
     handover: HandOver = field(default_factory=HandOver)
@@ -90,8 +94,11 @@ class Processor:
             StoreCorruptError: the raw message is not the one that was stored.
             SpoolError: there is no room for temporary files.
             GuardError: no process can be started to read an attachment.
+            LedgerUnavailableError: the ledger cannot say what came before.
         """
         manifest = self._oversize(message) if message.kind == "oversize" else self._whole(message)
+        if self.duplicates is not None:
+            manifest = self.duplicates.mark(manifest)
         manifest = with_rules(manifest, self.rules)
         confirm()
         self._write(manifest)
@@ -122,6 +129,7 @@ class Processor:
 
         Raises:
             StoreError: the store is unavailable.
+            LedgerUnavailableError: the ledger is unavailable.
         """
         manifest = f"{message.folder}/{keys.MANIFEST}"
         if not is_tombstone(self.store, manifest):
@@ -131,6 +139,8 @@ class Processor:
             tombstone = Tombstone(message_key=message.key, mailbox=message.mailbox, purged_at=now, objects=0, size=0)
             self._put(manifest, tombstone.to_json())
         self.store.erase(message.folder, [manifest, message.source.key])
+        if self.duplicates is not None:
+            self.duplicates.forget(message.key)
         return True
 
     def _whole(self, message: OpenMessage) -> Manifest:
@@ -159,6 +169,9 @@ class Processor:
                 "attachments": attachments,
                 "attachments_total": len(attachments),
                 "documents": group_documents(attachments),
+                "content_sha256": None
+                if ended.status == "partial" or message.may_be_cut
+                else content_sha256(ended.fields, bodies, attachments),
                 "scan": scans.summary(attachments),
             }
         )

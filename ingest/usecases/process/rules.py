@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from structlog import get_logger
 
-from ingest.domain.manifest import AppliedRule, Quarantine
+from ingest.domain.marks import AppliedRule, Quarantine
 from ingest.mime.defects import Defect
 
 if TYPE_CHECKING:

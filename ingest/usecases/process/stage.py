@@ -99,6 +99,8 @@ class ProcessStage:
             with self.keeper.hold(self.ledger.messages, claim, LONGEST) as lease:
                 manifest = self.processor.process(message, lambda: self.keeper.confirm(lease))
                 lease.check()
+                if manifest.quarantine is not None:
+                    self.ledger.record_quarantined(message.key)
                 self.ledger.complete(claim, message, event_of(manifest, self.now(), span.traceparent))
         except MailhaulError as error:
             self._retry_or_fail(claim, message, error, span, written=manifest is not None)

@@ -11,6 +11,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from heapq import nlargest
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from ingest.domain.tombstone import MOST_BYTES
 from ingest.mime import received_at
 from ingest.ports.seen import Registration
 from ingest.usecases.batches import batches
+from ingest.usecases.recover.content import MOST_MANIFESTS
 from ingest.usecases.recover.republish import event_from_manifest, raise_if_cut
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
 from ingest.usecases.tombstones import is_tombstone
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store, Stored
     from ingest.usecases.claims import Lease
     from ingest.usecases.recover.checkpoint import Checkpoints
+    from ingest.usecases.recover.content import ContentRestorer
     from ingest.usecases.recover.watermark import DeliveryWatermark
 
 log = get_logger()
@@ -74,12 +77,24 @@ class _Survey:
     Attributes:
         messages: how many messages.
         young_manifests: manifests whose events may be lost.
+        newest: the newest manifests, and some others.
+        watermark: since when events, and all else that follows from a manifest, may be lost.
         unprocessed: raw mail, or headers of oversize mail, without a manifest.
     """
 
     messages: int = 0
     young_manifests: list[Stored] = field(default_factory=list)
     unprocessed: list[Stored] = field(default_factory=list)
+    newest: list[Stored] = field(default_factory=list)
+    watermark: float = 0.0
+
+    def add_manifest(self, stored: Stored) -> None:
+        """Add a manifest, and let the oldest go once there are too many."""
+        if stored.modified >= self.watermark:
+            self.young_manifests.append(stored)
+        self.newest.append(stored)
+        if len(self.newest) >= 2 * MOST_MANIFESTS:
+            self.newest = nlargest(MOST_MANIFESTS, self.newest, key=lambda each: each.modified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,7 @@ class Rebuilder:
     events: EventLog
     checkpoints: Checkpoints
     watermark: DeliveryWatermark
+    content: ContentRestorer | None = None
 
     def rebuild(
         self,
@@ -116,12 +132,20 @@ class Rebuilder:
         incarnation = self.ledger.incarnation()
         survey = self._survey(mailbox, lease, listen)
         self._forget_purged(survey, lease)
+        self._restore_content(mailbox, survey, lease)
         republished = self._republish(survey, lease, in_stream)
         reopened = self._reopen(mailbox, survey, lease)
         if republished or reopened:
             log.warning("mailbox.rebuilt", mailbox=mailbox.id, republished=len(republished), reopened=reopened)
         done = self.checkpoints.restore(mailbox, lease.claim, incarnation)
         return Rebuilt(done, republished, reopened, survey.messages)
+
+    def _restore_content(self, mailbox: Mailbox, survey: _Survey, lease: Lease) -> None:
+        """Restore what messages had in them, before messages are opened again that may have the same."""
+        if self.content is not None:
+            newest = nlargest(MOST_MANIFESTS, survey.newest, key=lambda each: each.modified)
+            now, since = self.watermark.clock(), survey.watermark
+            self.content.restore(mailbox.id, newest, now=now, lost_since=since, progress=lease.progress)
 
     def _republish(self, survey: _Survey, lease: Lease, in_stream: Callable[[], Collection[str]]) -> frozenset[str]:
         """Publish the events that may have been lost; return their ids."""
@@ -153,6 +177,7 @@ class Rebuilder:
             message_keys = [_message_key(stored) for stored in purged]
             lease.check()
             self.ledger.drop_purged(lease.claim, message_keys)
+            self.ledger.forget_messages(message_keys)
             ids = event_ids(message_keys)
             for sink in self.ledger.sinks.members() | self.events.left().keys():
                 self.events.drop_rejected(sink, ids)
@@ -194,7 +219,7 @@ class Rebuilder:
 
     def _survey(self, mailbox: Mailbox, lease: Lease, listen: Callable[[int], None]) -> _Survey:
         """List the mailbox's messages. In a listing, a message's manifest comes before its raw mail."""
-        survey, done, last, watermark = _Survey(), "", "", self.watermark.read()
+        survey, done, last = _Survey(watermark=self.watermark.read()), "", ""
         root = self.layout.mailbox(mailbox.folder)
         for stored in self.store.stored(root):
             lease.progress()
@@ -208,8 +233,7 @@ class Rebuilder:
                     listen(survey.messages)
             if match[1] == keys.MANIFEST:
                 done = folder
-                if stored.modified >= watermark:
-                    survey.young_manifests.append(stored)
+                survey.add_manifest(stored)
             elif folder != done:
                 survey.unprocessed.append(stored)
         return survey

@@ -162,7 +162,7 @@ def test_rebuild_does_not_republish_a_purged_message() -> None:
         b.sinks["main"].delivered.clear()
         b.everything()
         assert b.published() == []
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0, "quarantined": 0}
         assert_forgotten(b, 1)
 
 
@@ -235,10 +235,10 @@ def test_events_of_a_purged_message_leave_the_stream_and_the_dead_letters() -> N
     with bench() as b:
         b.refuse_everything()
         fill(b, 1, 2)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 2, "dead_letters": 2}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 2, "dead_letters": 2, "quarantined": 0}
         report = purge(b, 1)
         assert (report.rejected_events, report.unread_events) == (1, 1)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 1}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 1, "quarantined": 0}
         assert b.events.rejected_entries("main", [keys.event_id(EventType.RECEIVED, key(2))]) != [None]
 
 
@@ -260,7 +260,7 @@ def test_purge_holds_although_the_ledger_lost_it(state: str) -> None:
         purge(b, 1)
         restore()
         b.everything()
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0, "quarantined": 0}
         assert b.ledger.unprocessed("a") == set()
         assert_forgotten(b, 1)
 
@@ -616,3 +616,25 @@ def test_purge_erases_what_a_stopped_processor_writes_at_the_same_time() -> None
         purge(b, 1)
         assert record(b, 1)["purged"] is True
         assert not [content for content in contents(b) if SECRET in content]
+
+
+@pytest.mark.parametrize("whole_mailbox", [False, True])
+def test_content_of_purged_messages_is_forgotten(*, whole_mailbox: bool) -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        fill(b, 1, 2)
+        if whole_mailbox:
+            b.ledger.pause("a")
+            whole(purge_of(b).mailbox("a", never))
+        else:
+            purge(b, 1)
+        fill(b, 1, 2, box="b")
+        copies = {number: json.loads(manifest_of(b, number)) for number in (1, 2)}
+    assert copies[1]["duplicate_of"] is None
+    expected = None if whole_mailbox else {"message_key": key(2), "by": "content"}
+    assert copies[2]["duplicate_of"] == expected
+
+
+def manifest_of(b: Bench, number: int) -> bytes:
+    """The manifest of a message in the mailbox `b`."""
+    wanted = f"/{key(number, 'b')}/message.json"
+    return next(stored.content for name, stored in b.store.objects.items() if name.endswith(wanted))

@@ -81,7 +81,13 @@ def test_status_of_an_empty_ledger(tmp_path: Path) -> None:
     config.write_text(f"store: file://{tmp_path}/store\nledger: embedded\n")
     done = mailhaul("status", "--config", str(config), "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["counts"] == {"open": 0, "failed": 0, "events": 0, "dead_letters": 0}
+    assert json.loads(done.stdout)["counts"] == {
+        "open": 0,
+        "failed": 0,
+        "events": 0,
+        "dead_letters": 0,
+        "quarantined": 0,
+    }
 
 
 def test_second_up_on_the_same_ledger_exits_with_2(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_full_disk_fails_no_message() -> None:
                 b.process_stage.run(never)
                 b.clock.time += 60
         b.process_stage.run(never)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0, "quarantined": 0}
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, MEMORY_BYTES, MEMORY_BYTES + 1])

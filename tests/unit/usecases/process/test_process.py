@@ -41,7 +41,7 @@ def test_a_message_gets_body_attachment_manifest_and_one_event() -> None:
         assert attachment["detected_type"] == "application/pdf"
         assert b.store.objects[data["bodies"][0]["object"]["key"]].content.strip() == b"Hello."
         assert json.loads(b.store.objects[data["manifest"]].content) == data
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0, "quarantined": 0}
 
 
 @pytest.mark.parametrize("name", ["i.pdf", "body.txt"])
@@ -86,7 +86,7 @@ def test_unavailable_store_uses_up_no_tries() -> None:
             b.clock.time += 60
         b.store.fault = None
         b.process_stage.run(never)
-        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
+        assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0, "quarantined": 0}
 
 
 def test_message_that_triggers_a_bug_fails_with_an_event_and_the_others_pass() -> None:

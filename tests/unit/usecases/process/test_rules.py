@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ingest.domain.events import MAX_EVENT_BYTES, event_of
 from ingest.domain.mail import Address
-from ingest.domain.manifest import AppliedRule, Quarantine
+from ingest.domain.marks import AppliedRule, Quarantine
 from ingest.expressions import Expression
 from ingest.usecases.process.rules import Rule, with_rules
 from tests.support.habits import HABITS

@@ -29,7 +29,7 @@ def processed(b: Bench, raw: bytes = MAIL) -> dict[str, Any]:
     """The event's data after one message was polled and processed."""
     b.maildrops["a"].messages[b"u1"] = raw
     b.everything()
-    assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0}
+    assert b.ledger.counts() == {"open": 0, "failed": 0, "events": 1, "dead_letters": 0, "quarantined": 0}
     data: dict[str, Any] = b.published()[0]["data"]
     assert data["parse"]["status"] == "complete"
     return data

@@ -1,0 +1,37 @@
+"""How a message is marked: by what came before, and by the rules of the configuration."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ingest.domain.mail import Record
+
+
+class Duplicate(Record):
+    """What came before: in this mailbox or another, as far back as the ledger remembers."""
+
+    message_key: str = Field(
+        description="The first message that had the same; a tombstone is in its place if it was purged"
+    )
+    by: Literal["content", "file", "invoice"] = Field(
+        description="content: the message without what servers add; file: the same bytes; invoice: seller and number"
+    )
+
+
+class AppliedRule(Record):
+    """A rule of the configuration whose condition the message fulfils."""
+
+    name: str = Field(description="Its name in the configuration")
+    labels: list[str] = Field(default_factory=list, description="Which labels it gives")
+    quarantine: bool = Field(default=False, description="Whether it quarantines the message")
+    failed: bool = Field(
+        default=False, description="Whether its condition could not be evaluated, and therefore counts as fulfilled"
+    )
+
+
+class Quarantine(Record):
+    """A message that is held back from sinks which do not ask for such messages."""
+
+    rule: str = Field(description="The first rule that quarantines it; `rules` has all")

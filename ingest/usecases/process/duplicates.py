@@ -1,0 +1,80 @@
+"""Duplicates: which message, file or invoice came before. It is reported, and nothing is dropped."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.domain.content import content_digests
+from ingest.domain.marks import Duplicate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ingest.domain.manifest import Attachment, Body, Manifest
+    from ingest.mime.fields import Fields
+    from ingest.ports.content import ContentLimits, ContentRecords
+
+# What authors and their programs write. Servers on the way add and change most others: Received, Delivered-To,
+# Return-Path, X-UIDL, Status, X-Spam-*, Authentication-Results, DKIM-Signature, List-*.
+_WRITTEN = (
+    *(b"from", b"sender", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"in-reply-to"),
+    *(b"references", b"resent-from", b"resent-to", b"resent-date", b"resent-message-id"),
+)
+
+
+def content_sha256(fields: Fields, bodies: Iterable[Body], attachments: Iterable[Attachment]) -> str:
+    """Return a hex SHA-256 that two copies of a message share, whichever servers they came through.
+
+    Args:
+        fields: of its header; those that servers write do not count, nor do line breaks in the others.
+        bodies: as stored, so that another transfer encoding makes no difference.
+        attachments: all of them; those inside of others do not count.
+    """
+    digest = hashlib.sha256()
+    for value in fields.firsts(_WRITTEN):
+        digest.update(b"\0" if value is None else b"\1%b\0" % b" ".join(value.split()))
+    for body in bodies:
+        digest.update(f"{body.kind}\0{body.object.sha256}\0".encode())
+    for attachment in attachments:
+        if attachment.parent is None:
+            name = attachment.filename.encode("utf-8", "surrogatepass")
+            digest.update(b"%b\0%b\0" % (name, attachment.sha256.encode()))
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Finds what came before, and remembers what came."""
+
+    records: ContentRecords
+    limits: ContentLimits
+
+    def mark(self, manifest: Manifest) -> Manifest:
+        """Return a manifest that says what came before; the same one whenever the message is processed again.
+
+        Raises:
+            LedgerUnavailableError: the ledger is unavailable.
+        """
+        own, found = manifest.message_key, content_digests(manifest)
+        firsts = self.records.first_messages([(each.digest, own) for each in found], self.limits)
+        earlier: dict[int | None, Duplicate] = {}
+        for each, first in zip(found, firsts, strict=True):
+            if first != own:
+                earlier.setdefault(each.document, Duplicate(message_key=first, by=each.by))
+        if not earlier:
+            return manifest
+        documents = [
+            document.model_copy(update={"duplicate_of": earlier.get(number)})
+            for number, document in enumerate(manifest.documents)
+        ]
+        return manifest.model_copy(update={"duplicate_of": earlier.get(None), "documents": documents})
+
+    def forget(self, key: str) -> None:
+        """Forget what a message had in it, because it was purged.
+
+        Raises:
+            LedgerUnavailableError: the ledger is unavailable.
+        """
+        self.records.forget_messages([key])
