@@ -8,6 +8,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.support.cluster import Cluster
 from tests.support.redis import redis_62_server
 from tests.support.valkey import LedgerBench, MemoryBench, Valkey, ValkeyBench
 
@@ -45,6 +46,7 @@ _SERVERS = frozenset(
     {
         "azurite",
         "clamd",
+        "cluster",
         "courier",
         "dovecot_server",
         "fake_gcs",
@@ -91,9 +93,16 @@ def redis_62(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         yield server
 
 
-@pytest.fixture(params=["memory", "valkey", "redis_62"])
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of three for the whole run, like `valkey`."""
+    with Cluster(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture(params=["memory", "valkey", "redis_62", "cluster"])
 def bench(request: pytest.FixtureRequest) -> Iterator[LedgerBench]:
-    """A ledger and its event stream: the twin, and the real thing on the newest server and on the oldest."""
+    """A ledger and its event stream: the twin, and the real thing on the newest server, the oldest, and a cluster."""
     server = request.param
     made: LedgerBench = MemoryBench() if server == "memory" else ValkeyBench(request.getfixturevalue(server))
     yield made

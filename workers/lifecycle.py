@@ -18,7 +18,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from ingest import logs
 from ingest.adapters.ledger import connect
-from ingest.admin.check import require_usable
+from ingest.adapters.ledger.brokers import broker_check
+from ingest.admin.check import require_usable, require_usable_broker
 from ingest.config import ConfigSource, Secrets
 from ingest.domain.keys import Layout
 from ingest.errors import StartError
@@ -138,6 +139,8 @@ class _Process:
         with ledger_url(config) as url:
             with closing(connect(url, config.deployment)[0]) as ledger:
                 require_usable(ledger)
+            if (check_broker := broker_check(config.broker, url)) is not None:
+                require_usable_broker(check_broker)
             process = cls(source, url, make_app(broker_of(config, url), config.deployment))
             try:
                 yield process

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -86,9 +86,11 @@ class Check:
     connect: MaildropFactory
     credentials: Callable[[str], Credentials]
     events: EventLog
+    broker: Callable[[], str] | None = None
+    """Asks a broker that is not the ledger; its answer tells what was found."""
 
     def run(self, mailboxes: Iterable[Mailbox], seen: Collection[str] | None = None) -> CheckReport:
-        """Try the ledger, the store, the sinks, the virus scanner, and the given mailboxes, side by side.
+        """Try the ledger, the broker, the store, the sinks, the virus scanner, and the given mailboxes, side by side.
 
         Of the mailboxes 8 at a time. Findings have the order of this list, whatever takes longest.
 
@@ -99,6 +101,7 @@ class Check:
         attempt = partial(_try, seen)
         parts: list[Callable[[], Finding]] = [
             self._ledger,
+            *([partial(_try, None, "broker", "", self.broker)] if self.broker is not None else []),
             partial(attempt, "store", self.store.bucket, self._store),
             *(partial(attempt, "sink", sink.name, partial(self._sink, sink)) for sink in self.sinks),
         ]
@@ -172,6 +175,16 @@ def require_usable(ledger: LedgerConnection) -> None:
         write("ledger.problem", problem=problem.code)
     if fatal := [problem.text for problem in problems if problem.severity is Severity.FATAL]:
         raise StartError("\n".join(fatal))
+
+
+def require_usable_broker(check_broker: Callable[[], str]) -> None:
+    """Ask the broker before a process uses it. One that does not answer may do so later.
+
+    Raises:
+        StartError: Celery cannot use it.
+    """
+    with suppress(LedgerUnavailableError):
+        check_broker()
 
 
 def _found(listing: Listing, mailbox: Mailbox, terms: Terms) -> Iterator[str]:

@@ -17,8 +17,9 @@ from structlog import get_logger
 
 from ingest import logs
 from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.brokers import broker_check
 from ingest.adapters.ledger.embedded import EmbeddedLedger
-from ingest.admin.check import require_usable
+from ingest.admin.check import require_usable, require_usable_broker
 from ingest.cli.children import WORKERS, LogFiles, PlainLines, children, free_ports, metrics_ports, url_host
 from ingest.cli.common import INTERRUPTED
 from ingest.cli.screen import Places, plain, render
@@ -72,6 +73,8 @@ def run_up(config: Path | None, folder: Path) -> int:
             view = stack.enter_context(_view(source.current(), log_folder))
             with closing(connect(ledger.url, source.current().deployment)[0]) as connected:
                 require_usable(connected)
+            if (check_broker := broker_check(source.current().broker, ledger.url)) is not None:
+                require_usable_broker(check_broker)
             stopping.abrupt = False
             stack.enter_context(_Service.started(source, ledger, demo, view, stopping)).run()
         return INTERRUPTED if stopping.interrupted else 0

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from ingest.config.units import parse_duration
+from ingest.domain.clusters import read_cluster
 from ingest.domain.mailbox import Deletion, TlsVersion
 from ingest.domain.sentinels import read_sentinels
 from ingest.expressions import LONGEST, Expression
@@ -59,11 +60,21 @@ def split_url(value: str) -> SplitResult:
     return parts
 
 
-def with_scheme(schemes: frozenset[str], remedy: str) -> AfterValidator:
-    """Accept addresses of these schemes, and of Sentinels; the error is `remedy`."""
+def with_scheme(schemes: frozenset[str], remedy: str, no_cluster: str | None = None) -> AfterValidator:
+    """Accept addresses of these schemes, of Sentinels, and of clusters.
+
+    Args:
+        schemes: the schemes.
+        remedy: the error for others.
+        no_cluster: the error for a cluster, where that is not accepted.
+    """
 
     def check(value: str) -> str:
         if read_sentinels(value) is not None:
+            return value
+        if read_cluster(value) is not None:
+            if no_cluster is not None:
+                raise ValueError(no_cluster)
             return value
         parts = split_url(value)
         if parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.hostname):

@@ -12,6 +12,7 @@ from ingest.config.document import Document, shown
 from ingest.config.fields import split_url
 from ingest.config.model import Config
 from ingest.config.secrets import Secrets, is_reference
+from ingest.domain.clusters import read_cluster
 from ingest.domain.sentinels import read_sentinels
 from ingest.errors import ConfigError
 
@@ -132,6 +133,9 @@ def _has_password(written: object) -> bool:
         sentinels = read_sentinels(written)
         if sentinels is not None:
             return (sentinels.login.password or sentinels.sentinel_login.password) is not None
+        cluster = read_cluster(written)
+        if cluster is not None:
+            return cluster.login.password is not None
         return split_url(written).password is not None
     except ValueError:
         return False  # the model reports what is wrong with it

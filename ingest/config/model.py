@@ -40,7 +40,11 @@ if TYPE_CHECKING:
     from ingest.domain.grant import TokenLogin
     from ingest.domain.mailbox import Credentials, Mailbox
 
-_BROKER_FORMS = "write an address: one as for the ledger, or amqp://host// or amqps://host//"
+_BROKER_FORMS = "write an address: redis://host:6379/0 or another one as for the ledger, or amqp(s)://host//"
+_NO_CLUSTER = (
+    "Celery cannot use a Redis Cluster as its broker; write the address of a Redis or Valkey without cluster mode (a "
+    "small one will do: it keeps nothing), or amqp://host//"
+)
 
 
 class Config(Section):
@@ -56,9 +60,12 @@ class Config(Section):
     """Name of this deployment. The names of its keys in the ledger and of its queues on the broker begin with it, so
     that deployments with different names can share a server. With another name the ledger starts empty and is rebuilt
     from the store."""
-    broker: Annotated[str, with_scheme(BROKER_SCHEMES, _BROKER_FORMS)] | None = Field(default=None, repr=False)
+    broker: Annotated[str, with_scheme(BROKER_SCHEMES, _BROKER_FORMS, _NO_CLUSTER)] | None = Field(
+        default=None, repr=False
+    )
     """Address of Celery's broker, which carries wake-ups: as for `ledger`, or `amqp://host//`, `amqps://host//` for
-    RabbitMQ; or `env:NAME`, `file:/path`. Wake-ups may be lost without harm, so the ledger will do."""
+    RabbitMQ; or `env:NAME`, `file:/path`. Wake-ups may be lost without harm, so the ledger will do, unless it is a
+    Redis Cluster, which Celery cannot use: then name a server without cluster mode."""
     sinks: list[SinkSection] = Field(default_factory=list)
     """Consumers that events are delivered to. None is needed: the event stream can be read from the ledger."""
     defaults: DefaultsSection = DefaultsSection()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 EMBEDDED_FOLDER = "mailhaul-ledger"
 _LEDGER_FORMS = (
     "write `embedded`, {embedded: folder}, or an address: redis://host:6379/0, rediss://host:6379/0, "
-    "redis+sentinel://host:26379,host:26379/service or unix:///path.sock"
+    "redis+sentinel://host:26379,host:26379/service, redis+cluster://host:6379,host:6379 or unix:///path.sock"
 )
 # Processing a message may take 300 seconds, and the last of its files may take this much of them to scan.
 _LONGEST_SCAN = 120.0
@@ -114,7 +114,8 @@ class LedgerSection(Section):
 
     url: Annotated[str, with_scheme(REDIS_SCHEMES, _LEDGER_FORMS)] | None = Field(default=None, repr=False)
     """Address of a Redis or Valkey server: `redis://host:6379/0`, `rediss://…` for TLS,
-    `redis+sentinel://host:26379,host:26379/service`, or `unix:///path.sock`."""
+    `redis+sentinel://host:26379,host:26379/service`, `redis+cluster://host:6379,host:6379` for a Redis Cluster (which
+    needs `broker` too), or `unix:///path.sock`."""
     embedded: FilePath | None = None
     """Run a Valkey server of Mailhaul's own, which keeps its data in this folder: for one machine."""
 

@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 _SCHEMES = {"redis+sentinel": False, "valkey+sentinel": False, "rediss+sentinel": True, "valkeys+sentinel": True}
 _PORT = 26379
-_HIGHEST_PORT = 65_535
 _FORM = (
     "write redis+sentinel://user:password@host:26379,host:26379/service/0; optional parameters: sentinel_username, "
     "sentinel_password and ssl_ca_certs"
@@ -71,22 +70,30 @@ def _read(url: str) -> Sentinels | None:
     if not service or not (database or "0").isdecimal() or options.keys() - _OPTIONS:
         raise ValueError
     return Sentinels(
-        hosts=tuple(_host(host) for host in hosts.split(",")),
+        hosts=tuple(read_host(host, _PORT) for host in hosts.split(",")),
         service=unquote(service),
         database=int(database or 0),
-        login=_login(*login.split(":", 1)),
+        login=read_login(login),
         sentinel_login=Login(options.get("sentinel_username"), options.get("sentinel_password")),
         tls=_SCHEMES[parts.scheme],
         ca_file=options.get("ssl_ca_certs"),
     )
 
 
-def _host(text: str) -> tuple[str, int]:
+def read_host(text: str, port: int) -> tuple[str, int]:
+    """Parse `host:port`, `host` or `[IPv6]:port`; `port` is the default.
+
+    Raises:
+        ValueError: it is something else.
+    """
     parts = urlsplit(f"//{text}")
-    if not parts.hostname or parts.username is not None or not 0 < (parts.port or _PORT) <= _HIGHEST_PORT:
+    port = port if parts.port is None else parts.port
+    if not parts.hostname or parts.username is not None or not port:
         raise ValueError
-    return parts.hostname, parts.port or _PORT
+    return parts.hostname, port
 
 
-def _login(username: str = "", password: str = "") -> Login:
+def read_login(text: str) -> Login:
+    """Parse what precedes the `@` of an address: `user:password`, either of which may be empty."""
+    username, _, password = text.partition(":")
     return Login(unquote(username) or None, unquote(password) or None)

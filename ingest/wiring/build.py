@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ingest.adapters.dkim import published_keys
 from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.address import Broker, broker
+from ingest.adapters.ledger.brokers import broker_check, require_no_cluster
 from ingest.adapters.ledger.embedded import EmbeddedLedger
 from ingest.adapters.scanners.clamd import ClamdScanner
 from ingest.adapters.stores import open_store
@@ -84,6 +85,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         poll_share=config.workers.stop_polling_at,
         poll_threads=config.workers.poll_threads,
         open_tracer=lambda: _open_tracer(config),
+        check_broker=broker_check(config.broker, ledger_at),
     )
 
 
@@ -149,8 +151,14 @@ def ledger_url(config: Config) -> Iterator[str]:
 
 
 def broker_of(config: Config, ledger_at: str) -> Broker:
-    """Return where wake-ups are sent: the configured broker, or else the ledger."""
-    return broker(config.broker_url(ledger_at))
+    """Return where wake-ups are sent: the configured broker, or else the ledger.
+
+    Raises:
+        StartError: that is a Redis Cluster.
+    """
+    url = config.broker_url(ledger_at)
+    require_no_cluster(url)
+    return broker(url)
 
 
 def configured_store(config: Config, secrets: Secrets) -> tuple[Store, str]:

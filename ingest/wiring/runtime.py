@@ -90,6 +90,7 @@ class Runtime:
         poll_share: share of the ledger's memory at which polling stops.
         open_tracer: called once, when the first span is about to begin.
         listed: called with each mailbox and how many messages a session will try to fetch from it.
+        check_broker: asks a broker that is not the ledger, for `check`; None if there is none.
         handover: hands raw mail from the poller to the processor, where `drain` runs both.
     """
 
@@ -115,6 +116,7 @@ class Runtime:
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
     open_tracer: Callable[[], Tracer] = lambda: NO_TRACING
+    check_broker: Callable[[], str] | None = None
     upload_threads: int = UPLOAD_THREADS
     poll_threads: int | None = None
     poll_share: float = POLL_SHARE
@@ -327,6 +329,7 @@ class Runtime:
             connect=self.connect,
             credentials=self.credentials,
             events=self.events,
+            broker=self.check_broker,
         )
 
     def close(self) -> None:

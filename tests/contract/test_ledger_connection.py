@@ -20,8 +20,8 @@ from redis.exceptions import ResponseError
 
 from ingest.adapters.ledger import connect, preconditions
 from ingest.adapters.ledger.address import Broker, broker, redis_url
-from ingest.adapters.ledger.connection import CONNECT_SECONDS
 from ingest.adapters.ledger.embedded import find_server
+from ingest.adapters.ledger.pools import CONNECT_SECONDS
 from ingest.errors import LedgerUnavailableError, StartError
 from ingest.ports.ledger import Severity
 from ingest.ports.seen import Registration

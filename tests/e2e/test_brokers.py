@@ -1,4 +1,4 @@
-"""The service over other brokers and ledgers: RabbitMQ, Redis over TLS, and servers under a Sentinel."""
+"""The service over other brokers and ledgers: RabbitMQ, Redis over TLS, under a Sentinel, and in a cluster."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.cluster import Cluster
 from tests.support.redis import Watched, tls_redis
-from tests.support.service import Service, write_config
+from tests.support.service import Service, mailhaul, read_events, write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.dovecot import Dovecot
     from tests.support.rabbitmq import RabbitMq
+    from tests.support.valkey import Valkey
 
 pytestmark = [pytest.mark.dovecot, pytest.mark.e2e]
 AT_ONCE = 10
@@ -101,3 +103,31 @@ def test_demoted_primary_that_keeps_its_connections_is_left(tmp_path: Path, dove
         events = service.wait_for_events(post.deliver())
         check_each_once(events)
         assert len({event["data"]["message_key"] for event in events}) == post.delivered
+
+
+def test_drain_keeps_its_ledger_in_a_cluster(tmp_path: Path, dovecot_server: Dovecot, cluster: Cluster) -> None:
+    cluster.flush()
+    post = Post(dovecot_server, "drained-over-cluster")
+    config = str(write_config(tmp_path, [post.mailbox(tmp_path)], ledger=cluster.url))
+    for _ in range(2):
+        delivered = post.deliver()
+        done = mailhaul("drain", "--config", config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(read_events(tmp_path / "events.jsonl")) == delivered
+
+
+def test_a_failover_in_a_cluster_loses_nothing(tmp_path: Path, dovecot_server: Dovecot, valkey: Valkey) -> None:
+    post = Post(dovecot_server, "over-cluster")
+    (tmp_path / "cluster").mkdir()
+    with (
+        Cluster(tmp_path / "cluster", replica=True) as cluster,
+        Service(write_config(tmp_path, [post.mailbox(tmp_path)], ledger=cluster.url, broker=valkey.url)) as service,
+    ):
+        service.wait_for_events(post.deliver())
+        workers = service.children()
+        post.deliver()
+        cluster.fail_over()
+        events = service.wait_for_events(post.deliver())
+        check_each_once(events)
+        assert len({event["data"]["message_key"] for event in events}) == post.delivered
+        assert service.children() == workers, "no process had to be started anew"

@@ -172,10 +172,21 @@ class MemoryBench:
         pass
 
 
-class ValkeyBench:
-    """The Redis adapter, on a server that was emptied before."""
+class Emptied(Protocol):
+    """A server, or a cluster of them, that a ledger is kept in."""
 
-    def __init__(self, server: Valkey) -> None:
+    @property
+    def url(self) -> str: ...
+
+    def client(self) -> Redis: ...
+
+    def flush(self) -> None: ...
+
+
+class ValkeyBench:
+    """The Redis adapter, on a server or a cluster that was emptied before."""
+
+    def __init__(self, server: Emptied) -> None:
         self._server = server
         server.flush()
         self.ledger, self.events = connect(server.url)

@@ -14,7 +14,8 @@ def connect(url: str, deployment: str = DEPLOYMENT) -> tuple[RedisLedger, RedisE
     Threads may share both. A process that forks builds them after the fork, in each child.
 
     Args:
-        url: `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix:///path.sock?db=0`.
+        url: `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix:///path.sock?db=0`; of Sentinels or a cluster
+            with `+sentinel` or `+cluster` in the scheme.
         deployment: the name that sets its keys apart from those of others on the same server.
 
     Raises:

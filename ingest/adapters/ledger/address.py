@@ -11,6 +11,7 @@ from ingest.domain.sentinels import read_sentinels
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ingest.domain.clusters import Cluster
     from ingest.domain.sentinels import Login, Sentinels
 
 _SAME_PROTOCOL = {"valkey": "redis", "valkeys": "rediss"}
@@ -78,11 +79,11 @@ def login_options(login: Login) -> dict[str, str]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def tls_options(sentinels: Sentinels) -> dict[str, Any]:
+def tls_options(servers: Sentinels | Cluster) -> dict[str, Any]:
     """The options of redis-py for TLS; empty without TLS."""
-    if not sentinels.tls:
+    if not servers.tls:
         return {}
-    trusted = {} if sentinels.ca_file is None else {"ssl_ca_certs": sentinels.ca_file}
+    trusted = {} if servers.ca_file is None else {"ssl_ca_certs": servers.ca_file}
     return {"ssl": True, "ssl_cert_reqs": "required", **trusted}
 
 

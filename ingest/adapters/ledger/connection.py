@@ -3,53 +3,42 @@
 from __future__ import annotations
 
 import os
+import queue
 import re
 from collections import deque
 from contextlib import contextmanager, suppress
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from redis import BlockingConnectionPool, ConnectionPool, Redis
+from redis import Redis
 from redis import exceptions as redis_errors
-from redis.backoff import ExponentialBackoff
-from redis.connection import SSLConnection
-from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedSSLConnection
 
-from ingest.adapters.ledger.address import login_options, redis_url, tls_options
 from ingest.adapters.ledger.names import DEPLOYMENT, Names
-from ingest.domain.sentinels import read_sentinels
+from ingest.adapters.ledger.pools import NotClusteredError, NoTlsError, open_pool
+from ingest.domain.clusters import read_cluster
 from ingest.errors import LedgerUnavailableError, StartError
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from redis import ConnectionPool
     from redis.commands.core import Script
     from redis.connection import Connection
 
 Argument = str | bytes | int
+_Reply = TypeVar("_Reply")
 
-# More than the threads of any process. A thread that finds all of them in use waits instead of failing.
-MAX_CONNECTIONS = 128
-POOL_WAIT_SECONDS = 20
-CONNECT_SECONDS = 5
-SENTINEL_SECONDS = 2
-# A server that rewrites or syncs its append-only file on a slow disk may pause for seconds.
-REPLY_SECONDS = 15
-HEALTH_CHECK_SECONDS = 30
 # Connections that are kept for scripts; most of the others must be left to the pool.
 READY_CONNECTIONS = 16
+# How often a command is sent to the node that a cluster names instead: one node may know less than another.
+_REDIRECTIONS = 3
+_LEAVE = (redis_errors.ReadOnlyError, redis_errors.MovedError)
 
 _SCRIPTS = resources.files("ingest.adapters.ledger") / "scripts"
 _INCLUDE = re.compile(r"^-- Include: (.+)$", re.MULTILINE)
 
 
-class _NoTlsError(redis_errors.RedisError):
-    """The server does not answer the TLS handshake. Not a `ConnectionError`, which would be retried."""
-
-
-_REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
+_REMEDIES: tuple[tuple[type[redis_errors.RedisError] | tuple[type[redis_errors.RedisError], ...], str], ...] = (
     (
         redis_errors.AuthenticationError,
         "the ledger rejects the user or the password; correct them in the address of the ledger",
@@ -59,7 +48,7 @@ _REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
         "the ledger's user has too few permissions; allow it scripts, and all commands on keys {{{deployment}}}:*",
     ),
     (
-        _NoTlsError,
+        NoTlsError,
         (
             "the ledger does not answer the TLS handshake, so this port probably expects connections without TLS; "
             "use redis:// instead of rediss://, or the port for TLS"
@@ -68,8 +57,23 @@ _REMEDIES: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     (
         redis_errors.MovedError,
         (
-            "the ledger is a node of a Redis Cluster, which Mailhaul cannot use; set the address of a server without "
-            "cluster mode"
+            "the ledger is a node of a Redis Cluster; write its address as redis+cluster://host:6379 (with TLS "
+            "rediss+cluster://)"
+        ),
+    ),
+    (
+        NotClusteredError,
+        "the ledger is not a Redis Cluster; write redis:// instead of redis+cluster:// in its address",
+    ),
+    (
+        (redis_errors.AskError, redis_errors.TryAgainError),
+        "the cluster is moving the ledger's slot to another node; wait until it has finished",
+    ),
+    (
+        redis_errors.ClusterDownError,
+        (
+            "no node of the cluster serves the ledger's slot; wait for its failover, or start the nodes that are "
+            "down ({error})"
         ),
     ),
     (redis_errors.BusyLoadingError, "the ledger is loading its data after a restart; wait until it has finished"),
@@ -104,15 +108,16 @@ class RedisConnection:
         Raises:
             StartError: the address is invalid.
         """
+        self.names = Names(deployment)
         try:
-            self._pool = _pool(url)
+            self._pool = open_pool(url, self.names.probe)
+            self.clustered = read_cluster(url) is not None
         except ValueError as error:
             raise StartError(
-                "the address of the ledger cannot be used; write it as redis://host:6379/0, unix:///path.sock, or "
-                "redis+sentinel://host:26379,host:26379/service"
+                "the address of the ledger cannot be used; write it as redis://host:6379/0, unix:///path.sock, "
+                "redis+sentinel://host:26379,host:26379/service, or redis+cluster://host:6379,host:6379"
             ) from error
         self._redis = Redis(connection_pool=self._pool)
-        self.names = Names(deployment)
         self._scripts: dict[str, Script] = {}
         self._ready = _ReadyConnections(self._pool)
 
@@ -122,18 +127,23 @@ class RedisConnection:
         Raises:
             LedgerUnavailableError: as every method here; the text says what to do.
         """
-        with self._translated():
-            return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types here
+        # redis-py has no types here
+        return self._sent(lambda: self._redis.execute_command(*command))  # type: ignore[no-untyped-call]
 
     def call_if_allowed(self, *command: Argument) -> Any:
         """`call`, but return None if the user may not send this command, or the server does not offer it."""
-        try:
-            return self.call(*command)
-        except LedgerUnavailableError as error:
-            cause = error.__cause__
-            if isinstance(cause, redis_errors.NoPermissionError) or "unknown command" in str(cause).lower():
-                return None
-            raise
+        return _if_allowed(lambda: self.call(*command))
+
+    def info(self, *section: str) -> Mapping[str, Any] | None:
+        """Return the reply to INFO of the server that has the keys; None if the user may not send it.
+
+        Any node of a cluster would answer INFO: the key in the same transaction makes one that has it no more say so.
+        """
+        if not self.clustered:
+            reply: Mapping[str, Any] | None = self.call_if_allowed("INFO", *section)
+            return reply
+        replies = _if_allowed(lambda: self.read(("EXISTS", self.names.probe), ("INFO", *section)))
+        return None if replies is None else replies[1]
 
     def refusal_of(self, *commands: Sequence[Argument]) -> str | None:
         """Send commands one after the other; return why the server refuses one, or None."""
@@ -148,19 +158,21 @@ class RedisConnection:
 
     def atomically(self, *commands: Sequence[Argument]) -> list[Any]:
         """Send several commands as one transaction."""
-        with self._translated():
-            return self._pipeline(commands, transaction=True)
+        return self._sent(lambda: self._pipeline(commands, transaction=True))
 
     def read(self, *commands: Sequence[Argument]) -> list[Any]:
         """Send several commands that only read, as one transaction if possible.
 
         Redis that is out of memory rejects every transaction, even one that only reads.
         """
-        with self._translated():
+
+        def send() -> list[Any]:
             try:
                 return self._pipeline(commands, transaction=True)
             except redis_errors.OutOfMemoryError:
                 return self._pipeline(commands, transaction=False)
+
+        return self._sent(send)
 
     def _pipeline(self, commands: Sequence[Sequence[Argument]], *, transaction: bool) -> list[Any]:
         with self._redis.pipeline(transaction=transaction) as pipeline:
@@ -170,16 +182,42 @@ class RedisConnection:
 
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """Run a script of `scripts/`, which is loaded if the server does not have it."""
-        with self._translated():
-            script = self._script(name)
+        script = self._script(name)
+
+        def send() -> Any:
             try:
                 return self._ready.ask(packed("EVALSHA", script.sha, len(keys), *keys, *arguments))
             except redis_errors.NoScriptError:
                 return script(keys, arguments)
 
+        return self._sent(send)
+
     def close(self) -> None:
         """Close all connections."""
         self._pool.disconnect()
+
+    def _sent(self, send: Callable[[], _Reply]) -> _Reply:
+        """Send something; in a cluster, again to the node that another one names, which has run nothing of it."""
+        with self._translated():
+            for _ in range(_REDIRECTIONS if self.clustered else 0):
+                try:
+                    return send()
+                except redis_errors.MovedError:
+                    continue  # connections to the former node are made anew when they are taken
+            return send()
+
+    def _leave(self) -> None:
+        """Close connections that are not in use. Other threads close theirs when they get the same answer."""
+        self._ready.release()
+        # They are taken out meanwhile: the pool's own method would close one that a thread takes at the same moment.
+        idle: list[Connection | None] = []
+        with suppress(queue.Empty):
+            while True:
+                idle.append(self._pool.pool.get_nowait())
+        for connection in reversed(idle):
+            if connection is not None:
+                connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py has no types here
+            self._pool.pool.put_nowait(connection)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -187,12 +225,11 @@ class RedisConnection:
             yield
         except redis_errors.RedisError as raised:
             error = _unwrapped(raised)
-            if isinstance(error, redis_errors.ReadOnlyError | redis_errors.MovedError):
+            if isinstance(error, _LEAVE):
                 # A primary that was demoted keeps its connections, and would answer like this forever. A new
-                # connection goes where the address, or the Sentinels, point now. Other threads close their own.
-                self._ready.release()
-                self._pool.disconnect(inuse_connections=False)
-            raise LedgerUnavailableError(_remedy(error, self.names.deployment)) from raised
+                # connection goes where the address, or the Sentinels, point now.
+                self._leave()
+            raise LedgerUnavailableError(_remedy(error, self.names.deployment, self.clustered)) from raised
 
     def _script(self, name: str) -> Script:
         if name not in self._scripts:
@@ -279,60 +316,6 @@ def packed(*command: Argument) -> bytes:
     return b"".join(parts)
 
 
-class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to the primary that the Sentinels name. A thread waits for one if all are in use."""
-
-
-class _TlsHandshake(SSLConnection):
-    """Limits the handshake to the time for connecting: a port without TLS would never answer."""
-
-    def _wrap_socket_with_ssl(self, sock: socket.socket) -> Any:
-        before = sock.gettimeout()
-        sock.settimeout(CONNECT_SECONDS)
-        try:
-            wrapped = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]  # redis-py has no types here
-        except TimeoutError as error:
-            sock.close()
-            raise _NoTlsError from error
-        wrapped.settimeout(before)
-        return wrapped
-
-
-class _SentinelTlsHandshake(_TlsHandshake, SentinelManagedSSLConnection):
-    """The same for a primary that Sentinels name."""
-
-
-def _pool(url: str) -> ConnectionPool:
-    options: dict[str, Any] = {
-        "max_connections": MAX_CONNECTIONS,
-        "timeout": POOL_WAIT_SECONDS,
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": REPLY_SECONDS,
-        "health_check_interval": HEALTH_CHECK_SECONDS,
-        # One retry replaces a connection that a restart broke. Scripts may therefore run twice; the fence keeps the
-        # second run from changing anything.
-        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
-        "protocol": 2,
-        "decode_responses": False,
-    }
-    sentinels = read_sentinels(url)
-    if sentinels is None:
-        if redis_url(url).startswith("rediss://"):
-            options["connection_class"] = _TlsHandshake
-        return BlockingConnectionPool.from_url(redis_url(url), **options)
-    tls = tls_options(sentinels)
-    asked = {**login_options(sentinels.sentinel_login), **tls, "protocol": 2}
-    # Short timeouts, so that a Sentinel that is down does not delay the others.
-    manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
-        sentinels.hosts,
-        sentinel_kwargs={"socket_connect_timeout": SENTINEL_SECONDS, "socket_timeout": SENTINEL_SECONDS, **asked},
-    )
-    served = {**login_options(sentinels.login), **tls, "db": sentinels.database}
-    if tls:
-        served["connection_class"] = _SentinelTlsHandshake
-    return _SentinelPool(sentinels.service, manager, **options, **served)  # type: ignore[no-untyped-call]  # as above
-
-
 def script_source(name: str) -> str:
     """A script of `scripts/`, behind the files that it includes, and those that they include, each once.
 
@@ -359,10 +342,23 @@ def _unwrapped(error: redis_errors.RedisError) -> redis_errors.RedisError:
     return error if found is None else _KINDS[found[2]](found[1])
 
 
-def _remedy(error: redis_errors.RedisError, deployment: str) -> str:
+def _if_allowed(send: Callable[[], _Reply]) -> _Reply | None:
+    """Return None if the user may not send a command, or the server does not offer it."""
+    try:
+        return send()
+    except LedgerUnavailableError as error:
+        cause = error.__cause__
+        if isinstance(cause, redis_errors.NoPermissionError) or "unknown command" in str(cause).lower():
+            return None
+        raise
+
+
+def _remedy(error: redis_errors.RedisError, deployment: str, clustered: bool) -> str:  # noqa: FBT001 - private
     if str(error).startswith("MISCONF"):
         return "the ledger cannot write to its disk; free space there, and check its log"
-    for kind, text in _REMEDIES:
-        if isinstance(error, kind):
+    if clustered and isinstance(error, redis_errors.MovedError):
+        return "the nodes of the cluster disagree about which of them has the ledger's slot; wait until they agree"
+    for kinds, text in _REMEDIES:
+        if isinstance(error, kinds):
             return text.format(error=error, deployment=deployment)
     return f"the ledger rejected a command: {error}"

@@ -53,7 +53,7 @@ class Incarnation:
 
     def ask(self) -> tuple[bytes, list[str]]:
         """Return the id, and the kinds of keys that were lost since somebody asked for the last time."""
-        info = self._connection.call_if_allowed("INFO", "server")
+        info = self._connection.info("server")
         run = "" if info is None else str(info["run_id"])
         self.notices_restarts = bool(run)
         sinks = self._rejecting_sinks()

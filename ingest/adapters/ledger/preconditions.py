@@ -21,19 +21,21 @@ UNKNOWN = LedgerProblem(
 CLUSTER = LedgerProblem(
     Severity.FATAL,
     "cluster",
-    "the ledger is a node of a Redis Cluster, which Mailhaul cannot use: it does not follow keys to other nodes; set "
-    "the address of a server without cluster mode (cluster-enabled no), with Sentinels if it is to fail over",
+    "the ledger is a node of a Redis Cluster, and its address that of a single server; write "
+    "redis+cluster://host:6379 (with TLS rediss+cluster://), and set `broker` to a server without cluster mode, "
+    "which Celery needs",
 )
 
 
-def problems_of(info: Mapping[str, Any], save: str | None) -> Iterator[LedgerProblem]:
+def problems_of(info: Mapping[str, Any], save: str | None, *, clustered: bool = False) -> Iterator[LedgerProblem]:
     """Yield what is wrong.
 
     Args:
         info: the reply to INFO.
         save: the option `save`: when the server writes snapshots; empty if never, None if it is not known.
+        clustered: whether the address is that of a cluster.
     """
-    if int(info.get("cluster_enabled", 0)):
+    if int(info.get("cluster_enabled", 0)) and not clustered:
         yield CLUSTER
     if info.get("role") in {"slave", "replica"}:
         yield LedgerProblem(

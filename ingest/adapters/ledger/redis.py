@@ -59,9 +59,10 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
     @override
     def problems(self) -> list[LedgerProblem]:
         found = [preconditions.UNKNOWN]
-        if (info := self._connection.call_if_allowed("INFO")) is not None:
+        if (info := self._connection.info()) is not None:
             save = self._connection.call_if_allowed("CONFIG", "GET", "save")
-            found = list(preconditions.problems_of(info, None if save is None else _value(save)))
+            saves = None if save is None else _value(save)
+            found = list(preconditions.problems_of(info, saves, clustered=self._connection.clustered))
         refused = self._connection.refusal_of(
             ("SET", self._names.probe, "1", "PX", 60_000), ("DEL", self._names.probe)
         )
@@ -336,7 +337,7 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
     @override
     def memory(self) -> Memory | None:
         """None if the user may not call INFO, as is common on shared servers."""
-        info = self._connection.call_if_allowed("INFO", "memory")
+        info = self._connection.info("memory")
         return None if info is None else Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)) or None)
 
     def _close(self, claim: Claim, message: OpenMessage, event: Event, failed: str) -> None:

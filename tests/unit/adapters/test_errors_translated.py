@@ -11,6 +11,7 @@ import dns.resolver
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.parsers import ResponseParserError
+from redis.connection import SSLConnection
 from redis.sentinel import SentinelConnectionPool
 
 from ingest.adapters.dkim import published_keys
@@ -151,4 +152,15 @@ def test_address_of_sentinels_makes_connections_to_the_primary_that_they_name(*,
     assert isinstance(pool, SentinelConnectionPool)
     assert [one.connection_pool.connection_kwargs["port"] for one in pool.sentinel_manager.sentinels] == [1, 2]
     assert (pool.connection_kwargs["db"], pool.connection_kwargs["username"]) == (3, "user")
+    connection.close()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_address_of_a_cluster_makes_connections_that_log_in_to_its_nodes(*, tls: bool) -> None:
+    scheme = "rediss" if tls else "redis"
+    connection = RedisConnection(f"{scheme}+cluster://user:p@h1:1,h2:2?ssl_ca_certs=/ca.pem", "mailhaul")
+    made: Any = connection._pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types here
+    assert isinstance(made, SSLConnection) is tls
+    assert getattr(made, "ca_certs", None) == ("/ca.pem" if tls else None)
+    assert (made.username, made.password) == ("user", "p")
     connection.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from ingest.admin.check import PARTS_OF_ROLES, Check, Finding, require_usable
+from ingest.admin.check import PARTS_OF_ROLES, Check, Finding, require_usable, require_usable_broker
 from ingest.domain.mailbox import Deletion, Mailbox, Server
 from ingest.errors import LedgerUnavailableError, MaildropAuthError, StartError, StoreRefusedError
 from ingest.ports.ledger import LedgerProblem, Severity
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from ingest.ports.scanner import Scanner
 
 
-def check(b: Bench, scanner: Scanner | None = None, seen: Collection[str] | None = None) -> dict[str, Finding]:
+def check(
+    b: Bench,
+    scanner: Scanner | None = None,
+    seen: Collection[str] | None = None,
+    broker: Callable[[], str] | None = None,
+) -> dict[str, Finding]:
     """Return the findings by part, those of mailboxes by id."""
     tried = Check(
         ledger=b.ledger,
@@ -38,6 +43,7 @@ def check(b: Bench, scanner: Scanner | None = None, seen: Collection[str] | None
         connect=b.poller.connect,
         credentials=b.poller.credentials,
         events=b.events,
+        broker=broker,
     )
     report = tried.run(b.mailboxes.values(), seen)
     assert report.ok == all(finding.ok for finding in report.findings)
@@ -236,6 +242,25 @@ def test_problems_of_the_ledger_are_reported_and_warnings_are_no_failure() -> No
         b.ledger.found_problems.append(LedgerProblem(Severity.FAILURE, "memory", "it is full"))
         finding = check(b)["ledger"]
         assert (finding.ok, finding.detail) == (False, "warning: no log; it is full")
+
+
+def test_broker_that_celery_cannot_use_is_reported_and_keeps_processes_from_starting() -> None:
+    def clustered() -> str:
+        raise StartError("it is a cluster")
+
+    with bench() as b:
+        assert "broker" not in check(b), "the ledger, which is asked anyway"
+        assert check(b, broker=lambda: "answers")["broker"] == Finding("broker", "", ok=True, detail="answers")
+        assert check(b, broker=clustered)["broker"] == Finding("broker", "", ok=False, detail="it is a cluster")
+    with pytest.raises(StartError, match="it is a cluster"):
+        require_usable_broker(clustered)
+
+
+def test_process_starts_while_the_broker_does_not_answer() -> None:
+    def silent() -> str:
+        raise LedgerUnavailableError
+
+    require_usable_broker(silent)
 
 
 def test_process_starts_unless_the_ledger_must_not_be_used() -> None:

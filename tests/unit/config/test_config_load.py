@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -576,10 +577,12 @@ ADDRESSES = [
     "redis+sentinel://:hunter2@h:1,h:2/service",
     "redis+sentinel://h/service?sentinel_password=hunter2",
 ]
+CLUSTER = "redis+cluster://:hunter2@h:1,h:2"
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-@pytest.mark.parametrize("name", ["ledger", "broker"])
+@pytest.mark.parametrize(
+    ("name", "address"), [("ledger", CLUSTER), *itertools.product(["ledger", "broker"], ADDRESSES)]
+)
 def test_address_with_a_password_must_be_a_reference(write: Write, tmp_path: Path, name: str, address: str) -> None:
     other = "ledger: embedded\n" if name == "broker" else ""
     base = f"store: file:///s\n{other}{name}: "
@@ -598,6 +601,20 @@ def test_address_with_a_password_must_be_a_reference(write: Write, tmp_path: Pat
 def test_invalid_sentinel_address_is_reported_with_the_form(write: Write, address: str) -> None:
     found = problem(write(f"store: file:///s\nledger: {address}\n", whole=True))
     assert "write redis+sentinel://user:password@host:26379,host:26379/service/0" in found
+
+
+@pytest.mark.parametrize("address", ["redis+cluster://h1,", "redis+cluster://h/3", "rediss+cluster://h?ssl=1"])
+def test_invalid_cluster_address_is_reported_with_the_form(write: Write, address: str) -> None:
+    found = problem(write(f"store: file:///s\nledger: {address}\n", whole=True))
+    assert "write redis+cluster://user:password@host:6379,host:6379" in found
+
+
+def test_broker_may_not_be_a_cluster(write: Write) -> None:
+    config = "store: file:///s\nledger: redis+cluster://h1,h2\nbroker: {broker}\n"
+    found = problem(write(config.format(broker="redis+cluster://h1,h2"), whole=True))
+    assert "broker: Celery cannot use a Redis Cluster as its broker; write the address of a Redis" in found
+    loaded = load(write(config.format(broker="redis://h3/0"), whole=True), {})
+    assert (loaded.ledger_url, loaded.broker_url(loaded.ledger_url)) == ("redis+cluster://h1,h2", "redis://h3/0")
 
 
 # --- the schedule ------------------------------------------------------------------------------------------------

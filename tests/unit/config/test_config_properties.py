@@ -50,7 +50,13 @@ scalars = st.one_of(
         ["s3://", "file://x", "redis://", "redis://h:x", "redis://h:99999", "http://[::1", "amqp://u:p@h", "://"]
     ),
     st.sampled_from(
-        [f"redis://u:{SECRET}@h", f"redis+sentinel://:{SECRET}@a,b/x", f"amqp://u:{SECRET}@h:x", "unix://"]
+        [
+            f"redis://u:{SECRET}@h",
+            f"redis+sentinel://:{SECRET}@a,b/x",
+            f"redis+cluster://:{SECRET}@a,b",
+            f"amqp://u:{SECRET}@h:x",
+            "unix://",
+        ]
     ),
 )
 odd_keys = st.one_of(st.integers(), st.none(), st.booleans(), st.just(SECRET + "-key"))
