@@ -58,6 +58,14 @@ CONTRADICTIONS: dict[str, tuple[Object, str]] = {
     "no ledger": ({"config": {"ledger": ""}}, "config.ledger is missing: write redis://"),
     "two ledgers": ({"valkey": {"enabled": True}}, "config.ledger and valkey.enabled contradict each other"),
     "a ledger for one machine": ({"config": {"ledger": "embedded"}}, "serves one machine only"),
+    "a cluster without a broker": (
+        {"config": {"ledger": "redis+cluster://a,b"}},
+        "config.ledger is a Redis Cluster, config.broker is missing, and Celery cannot use",
+    ),
+    "a cluster as the broker": (
+        {"config": {"ledger": "redis+cluster://a,b", "broker": "redis+cluster://a,b"}},
+        "config.broker is a Redis Cluster, and Celery cannot use",
+    ),
     "a mailbox twice": ({"config": _mailboxes(MAILBOX)}, "config.mailboxes has invoices twice"),
     "a key of a client certificate": (
         {

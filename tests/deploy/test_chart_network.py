@@ -78,6 +78,11 @@ def test_the_port_of_a_ledger_stands_in_its_address(address: str, ports: set[int
     assert _opened("scheduler", ledger=address) == ports
 
 
+def test_the_nodes_of_a_cluster_tell_where_the_others_are() -> None:
+    opened = _opened("scheduler", ledger="rediss+cluster://a:7000,b:7001", broker="amqp://h:5673//")
+    assert opened == {7000, 7001, 6379, 5673}
+
+
 @pytest.mark.parametrize(
     ("config", "port"),
     [

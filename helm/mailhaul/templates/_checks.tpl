@@ -46,6 +46,12 @@
 {{- if eq (toString $config.ledger) "embedded" -}}
 {{- $problems = append $problems "config.ledger is embedded, which serves one machine only: write redis://host:6379/0 or secret:NAME/KEY, or set valkey.enabled to true for a trial" -}}
 {{- end -}}
+{{- $advice := "Celery cannot use a Redis Cluster: set config.broker to a Redis or Valkey without cluster mode, or to amqp://host//" -}}
+{{- if contains "+cluster://" (toString $config.broker) -}}
+{{- $problems = append $problems (printf "config.broker is a Redis Cluster, and %s" $advice) -}}
+{{- else if and (contains "+cluster://" (toString $config.ledger)) (not $config.broker) -}}
+{{- $problems = append $problems (printf "config.ledger is a Redis Cluster, config.broker is missing, and %s" $advice) -}}
+{{- end -}}
 {{- $ids := dict -}}
 {{- range $config.mailboxes -}}
 {{- if hasKey $ids .id }}{{ $problems = append $problems (printf "config.mailboxes has %s twice: choose another id for one of them" .id) }}{{ end -}}

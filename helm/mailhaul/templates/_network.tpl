@@ -1,7 +1,7 @@
-{{/* Ports of an address, as a JSON list; several hosts for Sentinels. Takes a list: the address, the default ports. */}}
+{{/* Ports of an address, as a JSON list; several hosts for Sentinels and clusters. Takes a list: the address, the default ports. */}}
 {{- define "mailhaul.ports" -}}
 {{- $address := index . 0 | toString -}}
-{{- $usual := dict "http" 80 "https" 443 "amqp" 5672 "amqps" 5671 "redis" 6379 "rediss" 6379 "valkey" 6379 "valkeys" 6379 "redis+sentinel" 26379 "rediss+sentinel" 26379 "valkey+sentinel" 26379 "valkeys+sentinel" 26379 -}}
+{{- $usual := dict "http" 80 "https" 443 "amqp" 5672 "amqps" 5671 "redis" 6379 "rediss" 6379 "valkey" 6379 "valkeys" 6379 "redis+sentinel" 26379 "rediss+sentinel" 26379 "valkey+sentinel" 26379 "valkeys+sentinel" 26379 "redis+cluster" 6379 "rediss+cluster" 6379 "valkey+cluster" 6379 "valkeys+cluster" 6379 -}}
 {{- $scheme := regexFind "^[a-z0-9+]+://" $address | trimSuffix "://" -}}
 {{- $ports := list -}}
 {{- if or (not $scheme) (eq $scheme "unix") -}}
@@ -11,8 +11,8 @@
 {{- range splitList "," $hosts -}}
 {{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default (get $usual $scheme) | int) -}}
 {{- end -}}
-{{- /* Sentinels report where the servers are. */ -}}
-{{- if contains "sentinel" $scheme }}{{ $ports = concat $ports (index . 1) }}{{ end -}}
+{{- /* Sentinels report where the servers are, and nodes of a cluster where the others are. */ -}}
+{{- if regexMatch "[+](sentinel|cluster)$" $scheme }}{{ $ports = concat $ports (index . 1) }}{{ end -}}
 {{- end -}}
 {{- $ports | uniq | toJson -}}
 {{- end -}}

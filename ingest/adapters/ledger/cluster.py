@@ -67,7 +67,7 @@ class SlotOwner:
         """Grows when a node turns out not to have the slot any more: connections that are older are made anew."""
 
     def find(self) -> Node:
-        """Return host and port of the node, as told by the first node that answers.
+        """Return host and port of the node, as the first node that answers reports them.
 
         Raises:
             RedisError: no node answers, a server is no node of a cluster, or no node has the slot.
