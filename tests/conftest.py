@@ -102,7 +102,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(params=["memory", "valkey", "redis_62", "cluster"])
 def bench(request: pytest.FixtureRequest) -> Iterator[LedgerBench]:
-    """A ledger and its event stream: the twin, and the real thing on the newest server, the oldest, and a cluster."""
+    """A ledger and its event stream: the twin, and the Redis adapter on a new server, the oldest, and a cluster."""
     server = request.param
     made: LedgerBench = MemoryBench() if server == "memory" else ValkeyBench(request.getfixturevalue(server))
     yield made
