@@ -13,23 +13,16 @@ from tests.support.cutting_s3 import cutting_proxy
 from tests.support.drains import ENV, box, crash, drain, identified, stored, subjects, wait_until_deletable
 from tests.support.faulty_pop3 import faulty_server
 from tests.support.service import mailhaul, write_config
-from tests.support.valkey import Valkey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.faulty_pop3 import FaultyDrop
     from tests.support.s3 import S3Server
+    from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Valkey]:
-    """A server that keeps nothing on disk, for this test alone."""
-    with Valkey(tmp_path) as server:
-        yield server
 
 
 def repeats_an_id(drop: FaultyDrop) -> None:

@@ -26,19 +26,12 @@ from workers.app import make_app
 from workers.wakeups import CeleryWakeups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.s3 import S3Server
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Valkey]:
-    """A server that keeps nothing on disk, for this test alone."""
-    with Valkey(tmp_path) as server:
-        yield server
 
 
 def test_servers_that_misbehave_lose_no_mail(tmp_path: Path, ledger: Valkey) -> None:

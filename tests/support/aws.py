@@ -15,7 +15,7 @@ import pytest
 
 from ingest.adapters.sinks.aws import Keys
 from tests.support.http import Answer, Receiver
-from tests.support.servers import free_port
+from tests.support.servers import free_port, undone_on_failure
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -64,11 +64,8 @@ class MotoServer:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
+        with undone_on_failure(self._stop):
             eventually(self._answers, lambda: self._log.read_text()[-2000:])
-        except BaseException:
-            self._stop()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:

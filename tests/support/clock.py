@@ -1,8 +1,13 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that stands still until a test moves it, and a stop signal that does not wait."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START = 1_764_000_000.0
 
@@ -23,3 +28,16 @@ class Clock:
     def now(self) -> datetime:
         """The same time as a datetime, in UTC."""
         return datetime.fromtimestamp(self.time, UTC)
+
+
+@dataclass
+class Waits:
+    """A stop signal whose `wait` takes no time: it records the seconds and calls `meanwhile`."""
+
+    asked: bool = False
+    seconds: list[float] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+
+    def wait(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self.meanwhile()

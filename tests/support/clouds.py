@@ -16,7 +16,7 @@ import pytest
 from ingest.adapters.stores.rest.azure import API_VERSION
 from ingest.adapters.stores.rest.messages import Reply, Request
 from ingest.adapters.stores.rest.opening import open_azure, open_gcs
-from tests.support.servers import find_program, free_port, missing
+from tests.support.servers import find_program, free_port, missing, undone_on_failure
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -54,12 +54,9 @@ class Emulator:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self.folder, env={**os.environ, **environment}
             )
-        try:
+        with undone_on_failure(self._stop):
             eventually(self._answers, lambda: self._log.read_text()[-2000:])
             self.make_bucket("mail")
-        except BaseException:
-            self._stop()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:

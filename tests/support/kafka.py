@@ -25,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 from cryptography.hazmat.primitives import serialization
 
 from tests.support.proxy import DelayProxy
-from tests.support.servers import find_program, free_port
+from tests.support.servers import find_program, free_port, undone_on_failure
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -139,11 +139,8 @@ class Kafka:
         """Start it, and wait until it answers."""
         assert self._process is None
         self._process = self._run("kafka.Kafka", str(self.folder / "server.properties"))
-        try:
+        with undone_on_failure(self.kill):
             eventually(self._answers, lambda: self.log[-4000:])
-        except BaseException:
-            self.kill()
-            raise
 
     def kill(self) -> None:
         """`kill -9`; no harm when it has ended."""

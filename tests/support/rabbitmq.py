@@ -15,7 +15,7 @@ import trustme
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from tests.support.servers import find_program, free_port, missing
+from tests.support.servers import find_program, free_port, missing, undone_on_failure
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -96,13 +96,10 @@ class RabbitMq:
     def start(self) -> None:
         """Start it, and wait until it accepts connections."""
         assert self._process is None
-        try:
+        with undone_on_failure(self.kill):
             self._start_port_mapper()
             self._process = self._run(str(_PROGRAMS / "rabbitmq-server"))
             eventually(self._answers, lambda: self.log[-4000:])
-        except BaseException:
-            self.kill()
-            raise
 
     def stop(self) -> None:
         """Stop it gracefully; does nothing if it is not running."""

@@ -10,7 +10,7 @@ import trustme
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from tests.support.servers import find_program, free_port, missing
+from tests.support.servers import find_program, free_port, missing, undone_on_failure
 from tests.support.valkey import Valkey
 from tests.support.waiting import eventually
 
@@ -81,13 +81,10 @@ class Watched:
             # It would close the connections of a primary that it demotes; without this command they stay open.
             f"sentinel rename-command {_SERVICE} CLIENT EXISTS\n"
         )
-        try:
+        with undone_on_failure(self._stop):
             for server in (self.primary, self.replica, self._sentinel):
                 server.start()
             eventually(self._knows_the_replica, "the Sentinel does not find the replica")
-        except BaseException:
-            self._stop()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,7 +18,7 @@ import boto3
 import pytest
 
 from ingest.adapters.stores.s3 import S3Store
-from tests.support.servers import find_program, free_port
+from tests.support.servers import find_program, free_port, undone_on_failure
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -88,13 +88,10 @@ class S3Server:
         command, environment = self._moto() if program is None else self._versitygw(program)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
-        try:
+        with undone_on_failure(self._stop):
             eventually(self._answers, lambda: self._log.read_text()[-2000:])
             self._make_accounts(program)
             self.make_bucket(BUCKET)
-        except BaseException:
-            self._stop()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,14 +8,14 @@ import secrets
 import shutil
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from socketserver import BaseServer
 
 _S = TypeVar("_S", bound="BaseServer")
@@ -64,6 +64,15 @@ def serving(server: _S) -> Iterator[_S]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def undone_on_failure(undo: Callable[[], object]) -> Iterator[None]:
+    """Call `undo` if the `with` block raises, and let the exception pass."""
+    with ExitStack() as stack:
+        stack.callback(undo)
+        yield
+        stack.pop_all()
 
 
 def find_program(name: str) -> Path | None:

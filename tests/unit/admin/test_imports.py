@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,25 +14,13 @@ from ingest.errors import LedgerUnavailableError, StoreError, StoreRefusedError,
 from ingest.mailfiles.files import find_mail
 from ingest.usecases.backpressure import MemoryPressure
 from tests.support.bench import Bench, bench, mail, mailbox, message_key
+from tests.support.clock import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ingest.domain.manifest import ObjectRef
-
-
-@dataclass
-class Waits:
-    """A stop signal whose `wait` takes no time."""
-
-    asked: bool = False
-    seconds: list[float] = field(default_factory=list)
-    meanwhile: Callable[[], None] = lambda: None
-
-    def wait(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-        self.meanwhile()
 
 
 @pytest.fixture

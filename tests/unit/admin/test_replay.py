@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,25 +16,12 @@ from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.sink import MemorySink
 from ingest.usecases.recover.watermark import SKEW
 from tests.support.bench import Bench, bench, mail, mailbox, never
-from tests.support.clock import START
+from tests.support.clock import START, Waits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ALWAYS = (0.0, float("inf"))
-
-
-@dataclass
-class Waits:
-    """A stop signal whose `wait` takes no time: records the seconds, and does something meanwhile."""
-
-    asked: bool = False
-    seconds: list[float] = field(default_factory=list)
-    meanwhile: Callable[[], None] = lambda: None
-
-    def wait(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-        self.meanwhile()
 
 
 @pytest.fixture
