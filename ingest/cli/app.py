@@ -29,6 +29,7 @@ from ingest.cli.common import (
 )
 from ingest.cli.import_mail import import_mail
 from ingest.cli.importing import fast_imports
+from ingest.cli.init import init
 from ingest.cli.reconcile import reconcile
 from ingest.cli.replay import replay
 
@@ -38,7 +39,7 @@ _INSPECT = "Inspect"
 _PROCESSES = "Single processes, for containers"
 # The order of `mailhaul --help`: what a new user needs first.
 ORDER = (
-    *("up", "check", "drain", "status"),
+    *("init", "up", "check", "drain", "status"),
     *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reconcile", "purge"),
     *("parse", "config", "version"),
     *("worker", "scheduler", "exporter", "health", "probe"),
@@ -60,6 +61,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="The configuration's JSON Schema.", no_args_is_help=True)
 app.add_typer(config_app, name="config", rich_help_panel=_INSPECT)
+app.command(rich_help_panel=_RUN, epilog="Example: mailhaul init --address invoices@example.org")(init)
 app.add_typer(mailboxes.app, name="mailboxes", rich_help_panel=_OPERATE)
 app.add_typer(failed.app, name="failed", rich_help_panel=_OPERATE)
 app.add_typer(sinks.app, name="sinks", rich_help_panel=_OPERATE)
