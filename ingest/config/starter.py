@@ -94,7 +94,7 @@ def _places(data: str) -> list[str]:
         "# What is done and what is to do. For several machines: redis://host:6379/0 (Redis or Valkey, appendonly)",
         f"ledger: {{embedded: {_quoted(f'{data}/ledger')}}}",
         "",
-        "# Who gets the events. Others: webhook, sqs, sns, eventbridge, kafka, amqp",
+        "# Who gets the events. Others, such as webhooks and queues: docs/events.md",
         "sinks:",
         f"  - {{type: jsonl, path: {_quoted(f'{data}/events.jsonl')}}}",
         "",

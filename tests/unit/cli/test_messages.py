@@ -221,7 +221,7 @@ def test_help_lists_commands_in_the_order_a_new_user_needs_them() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     names = group.list_commands(typer.Context(group))
-    assert names[:4] == ["up", "check", "drain", "status"]
+    assert names[:5] == ["init", "up", "check", "drain", "status"]
     assert set(names) == set(group.commands)
     assert names.index("failed") < names.index("replay") < names.index("parse") < names.index("worker")
 
