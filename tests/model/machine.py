@@ -288,6 +288,11 @@ class Machine(RuleBasedStateMachine):
             with suppress(MailhaulError):
                 self.world.purge(sent)
 
+    @rule()
+    def somebody_replays(self) -> None:
+        with suppress(MailhaulError):
+            self.world.replay()
+
     # --- what must hold ----------------------------------------------------------------------------------------
 
     @invariant()

@@ -333,6 +333,29 @@ def test_message_in_place_of_which_another_came_is_not_deleted_although_sizes_ar
     state.teardown()
 
 
+def reuse_a_unique_id_of_a_message_that_was_deleted_without_one() -> None:
+    state = Machine()
+    state.first_mail(box="del")
+    state.service_works(seconds=1)
+    state.server_changes_a_habit(box="del", habit="unique_ids")
+    for _ in range(2):
+        state.service_works(seconds=61)
+    state.server_changes_a_habit(box="del", habit="unique_ids")
+    state.deliver_in_place_of_a_deleted_message(box="del")
+    state.no_promise_is_broken()
+    state.teardown()
+
+
+def test_other_identities_of_a_deleted_message_are_forgotten() -> None:
+    reuse_a_unique_id_of_a_message_that_was_deleted_without_one()
+
+
+def test_message_is_deleted_unread_if_other_identities_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PollProgress, "other_digests", lambda *_: set())
+    with pytest.raises(AssertionError, match=r"DELE of .* whose bytes are not in the store"):
+        reuse_a_unique_id_of_a_message_that_was_deleted_without_one()
+
+
 def test_cut_mail_of_a_server_that_is_gone_needs_no_processing() -> None:
     """The store took it, its answer was lost, and then the server was exchanged: only a rebuild would find it."""
     state = Machine()

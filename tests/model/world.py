@@ -11,6 +11,7 @@ import io
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -18,6 +19,7 @@ from typing_extensions import override
 from ingest.admin.erase import Eraser
 from ingest.admin.failed import Retry
 from ingest.admin.purge import Purge
+from ingest.admin.replay import Replay
 from ingest.domain.keys import MANIFEST, RAW, Layout
 from ingest.domain.mailbox import Credentials, Deletion
 from ingest.errors import MaildropConnectError, MailhaulError
@@ -277,6 +279,27 @@ class World:
         if report.error is None and report.done == 1:
             sent.purged = True
 
+    def replay(self) -> None:
+        """Republish every event as `mailhaul replay --all` does.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        runtime = self.host().runtime
+        self.repeats_allowed = True
+        work = Replay(
+            store=runtime.store,
+            layout=LAYOUT,
+            ledger=runtime.ledger,
+            events=runtime.events,
+            configured=self.boxes,
+            sinks=runtime.sinks,
+            watermark=runtime.watermark.read,
+            workers=runtime.uploads,
+            clock=self.monotonic,
+        )
+        work.run(work.find([], 0.0, inf), None, NoStop())
+
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.monotonic.time += max(0.0, seconds)
@@ -434,6 +457,15 @@ def lone_dot(raw: bytes) -> int:
     """Return where the first line is that is a lone dot; the length if there is none."""
     at = raw.find(b"\r\n.\r\n")
     return len(raw) if at < 0 else at + 2
+
+
+class NoStop:
+    """A stop signal that never comes."""
+
+    asked = False
+
+    def wait(self, seconds: float) -> None:
+        """There is no time to wait."""
 
 
 class _NoThread:

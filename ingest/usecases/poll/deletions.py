@@ -101,10 +101,11 @@ class Deletions:
         another message with such a unique-id and size for the one that was fetched.
         """
         if new := progress.undeleted.begun(deleted):
+            gone = new | progress.other_digests(deleted)
             poll.lease.check()
-            self.ledger.begin_deletions(poll.lease.claim, new, progress.undeleted.records)
+            self.ledger.begin_deletions(poll.lease.claim, gone, progress.undeleted.records)
             progress.undeleted.recorded()
-            progress.forgotten(new)
+            progress.forgotten(gone)
 
     def _proven(self, poll: PollInput, progress: PollProgress, due: list[DoneMessage]) -> list[DoneMessage]:
         """Return the messages that the store holds. Those it does not hold are to be fetched and stored again."""

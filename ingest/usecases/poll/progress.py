@@ -336,6 +336,16 @@ class PollProgress:
         undeleted = [DoneMessage(row.listed, row.id, stored_at) for row, stored_at in self.undeleted.same()]
         return [*known, *undeleted, *self._recognised]
 
+    def other_digests(self, deleted: Mapping[bytes, StoredAt]) -> set[bytes]:
+        """Return the digests of deleted messages under which this session does not list them.
+
+        A server may have listed a message under several unique-ids, or without one, from session to session. Another
+        message may get any of these.
+        """
+        keys = {bytes.fromhex(stored_at.key) for stored_at in deleted.values()}
+        known = {digest for digest, record in self._seen.items() if record.stored_at[:DIGEST_BYTES] in keys}
+        return known - self._listed_digests()
+
     def to_delete(self, done: list[DoneMessage]) -> list[DoneMessage]:
         """Return the messages to delete now: one whose deletion ended a session only if there are no others."""
         rows = {message.listed.number: self.identified(message.listed) for message in done}

@@ -119,6 +119,26 @@ def test_message_that_has_the_size_of_another_is_fetched_once_more(deletion: Del
         assert bool(drop.messages) == (deletion.after is None)
 
 
+@pytest.mark.parametrize("otherwise", ["without unique-ids", "under another unique-id", "by its number"])
+def test_unique_id_is_another_message_after_a_deletion_under_another_identity(otherwise: str) -> None:
+    with bench(DELETE) as b:
+        drop = b.maildrops["a"]
+        drop.messages[b"id-1"] = mail("first")
+        b.everything()
+        drop.unique_ids = otherwise != "without unique-ids"
+        drop.numbered = otherwise == "by its number"
+        drop.alias = {b"id-1": b"another"} if otherwise == "under another unique-id" else {}
+        poll(b, 3)
+        assert drop.messages == {}
+        drop.unique_ids, drop.numbered, drop.alias = True, False, {}
+        drop.messages[b"id-1"] = mail("other")
+        poll(b)
+        assert drop.messages == {b"id-1": mail("other")}, "deleted before it was fetched"
+        poll(b, 2)
+        assert subjects(b) == ["first", "other"]
+        assert drop.messages == {}
+
+
 @pytest.mark.parametrize("message_ids", [True, False])
 def test_message_that_came_in_another_size_is_deleted_unless_its_header_contradicts(*, message_ids: bool) -> None:
     """Listed sizes are estimates, so that they do not show that the server has sent another message."""
