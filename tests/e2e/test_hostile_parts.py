@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from contextlib import closing
 from time import time_ns
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +14,11 @@ import pytest
 
 from tests.support.cutting_s3 import cutting_proxy
 from tests.support.drains import ENV, box, crash, drain, identified, stored, subjects, wait_until_deletable
+from tests.support.faketime import SteppedClock
 from tests.support.faulty_pop3 import faulty_server
 from tests.support.service import mailhaul, write_config
+from tests.support.valkey import Valkey
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +26,9 @@ if TYPE_CHECKING:
 
     from tests.support.faulty_pop3 import FaultyDrop
     from tests.support.s3 import S3Server
-    from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.e2e
+DAY = 86_400
 
 
 def repeats_an_id(drop: FaultyDrop) -> None:
@@ -152,6 +158,39 @@ def test_store_whose_answers_are_cut_loses_no_mail_and_no_event(
             found = [one["Key"] for one in client.list_objects_v2(Bucket=bucket)["Contents"]]
             raws = [key for key in found if key.endswith("raw.eml")]
             assert {client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in raws} == set(sent.values())
+
+
+def test_clocks_that_step_by_a_day_lose_no_mail_and_no_event(tmp_path: Path) -> None:
+    """Those of the ledger and of `drain`; the store's is right. At each step the ledger loses everything once."""
+    clock, late = SteppedClock(tmp_path / "clock"), tmp_path / "late"
+    sinks = [{"type": "jsonl", "path": str(tmp_path / "events.jsonl")}]
+    sinks += [{"type": "jsonl", "name": "late", "path": str(late / "events.jsonl")}]
+    sent: list[bytes] = []
+    with faulty_server("one") as server, Valkey(tmp_path, environment=clock.environment) as ledger:
+        drop = server.drops["one"]
+        config = write_config(tmp_path, [box(server, "one")], ledger=ledger.url, sinks=sinks)
+
+        def run() -> None:
+            """In a process that was not forked: the library is loaded when a program starts."""
+            command = [sys.executable, "-m", "ingest.cli", "drain", "--config", str(config)]
+            environment = {**os.environ, **ENV, **clock.environment}
+            subprocess.run(command, env=environment, check=False, timeout=PATIENCE, capture_output=True)
+
+        for seconds in (DAY, 0, -DAY):
+            clock.step(seconds)
+            sent.append(identified(f"number {len(sent)}"))
+            drop.messages[b"%d" % len(sent)] = sent[-1]
+            run()
+            assert stored(tmp_path) == set(sent)
+            ledger.flush()
+            late.mkdir()
+            run()
+            assert f"number {len(sent) - 1}" in subjects(late)
+            late.rename(tmp_path / f"late {len(sent)}")
+        clock.step(2 * DAY)  # what was registered a day ahead is old enough only now
+        run()
+        assert drop.messages == {}
+    assert set(subjects(tmp_path)) == {f"number {n}" for n in range(len(sent))}
 
 
 def test_loss_of_each_single_key_between_two_runs_loses_no_mail_and_no_event(tmp_path: Path, ledger: Valkey) -> None:

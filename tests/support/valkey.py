@@ -21,6 +21,7 @@ from tests.support.servers import free_port
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ingest.ports.eventlog import EventLog
@@ -39,12 +40,14 @@ class Valkey:
         options: further arguments for the server.
         program: another server that takes the same arguments.
         config: a file that it reads first, and may write to.
+        environment: added to that of the tests.
     """
 
     folder: Path
     options: tuple[str, ...] = ()
     program: Path | None = None
     config: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -68,6 +71,7 @@ class Valkey:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
+                env={**os.environ, **self.environment},
             )
         eventually(self._answers, lambda: (self.folder / "valkey-test.log").read_text()[-2000:])
 
