@@ -6,6 +6,8 @@ import base64
 import hashlib
 import hmac
 import json
+import tempfile
+import tracemalloc
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -108,6 +110,24 @@ def test_object_of_another_program_is_read_for_its_checksum(emulator: Emulator) 
     ref = emulator.open(bucket).stat("box/a")
     assert ref is not None
     assert (ref.size, ref.sha256) == (5, hashlib.sha256(b"bytes").hexdigest())
+
+
+def test_memory_does_not_grow_with_the_object(emulator: Emulator) -> None:
+    size, store = 48 * MIB, emulator.open(new_bucket(emulator))
+    with tempfile.TemporaryFile() as body:
+        body.truncate(size)
+        digest = hashlib.sha256(bytes(size)).hexdigest()
+        tracemalloc.start()
+        try:
+            for only_if_absent in (False, True):
+                key = f"box/{only_if_absent}"
+                body.seek(0)
+                store.put(key, body, size=size, sha256=digest, content_type="a/b", only_if_absent=only_if_absent)
+            with store.open("box/True") as found:
+                assert sum(map(len, iter(lambda: found.read(MIB), b""))) == size
+            assert tracemalloc.get_traced_memory()[1] < 6 * MIB
+        finally:
+            tracemalloc.stop()
 
 
 def test_nothing_can_be_restored_without_soft_delete(emulator: Emulator) -> None:

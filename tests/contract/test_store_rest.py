@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import ssl
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -28,10 +29,13 @@ from ingest.errors import (
 )
 from tests.support.http import Answer, Receiver, Request
 from tests.support.servers import free_port
+from tests.support.socks import HttpConnect
 from tests.support.stores import put, read, stored_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    import trustme
 
 MIB = 2**20
 STORED = {"x-ms-request-id": "1", "etag": '"e"', "date": "Fri, 27 Nov 2026 12:00:00 GMT"}
@@ -298,6 +302,40 @@ def test_connections_are_reused_but_not_by_a_forked_process(server: Server) -> N
     *mine, forked = [request.connection for request in server.requests]
     assert len(set(mine)) == 1
     assert forked not in mine
+
+
+# --- on the way ---
+
+
+def encrypted(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_server_is_verified_with_the_systems_certificates(
+    authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch, *, proxied: bool
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    with Receiver(encrypted(authority)) as receiver, HttpConnect() as proxy:
+        if proxied:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        server = Server("azure", receiver)
+        with pytest.raises(StoreRefusedError, match="certificate is not trusted"):
+            put(server.open(), "box/a", b"bytes")
+        monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+        store = server.open()
+        put(store, "box/a", b"bytes")
+        assert read(store, "box/a") == b"bytes"
+        assert bool(proxy.asked) == proxied
+
+
+def test_proxy_that_is_away_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+        server.open().stat("box/a")
 
 
 # --- what is sent ---
