@@ -170,6 +170,15 @@ def test_page_is_no_answer_of_a_store(server: Server, status: int) -> None:
             call()
 
 
+def test_document_of_another_kind_is_no_listing(server: Server) -> None:
+    """An empty listing that is none would count as an empty store."""
+    entities = b'<!DOCTYPE a [<!ENTITY b "c">]><EnumerationResults><Prefix>&b;</Prefix><Blobs/></EnumerationResults>'
+    for body in (b"{}", b"[]", b"<Blobs/>", b"<Other><Blobs/></Other>", b"<EnumerationResults/>", entities):
+        server.answers = [Answer(200, STORED, body)]
+        with pytest.raises(StoreUnavailableError, match="not one of an object store"):
+            stored_keys(server.open(), "")
+
+
 def test_checksum_that_differs_in_the_answer_is_an_error(server: Server) -> None:
     server.receiver.answer = lambda request: server.stored(request, md5="AAAAAAAAAAAAAAAAAAAAAA==")
     with pytest.raises(StoreCorruptError, match="another checksum"):
@@ -265,6 +274,7 @@ def test_object_that_is_read_slowly_by_its_reader_is_no_failure(server: Server) 
     """The time between two reads is the reader's."""
     server.content = bytes(MIB)
     with server.open(piece_timeout=1.5).open("box/a") as body:
+        time.sleep(3)
         first = body.read(1000)
         time.sleep(3)  # longer than the deadline, and than the interval in which deadlines are looked at
         assert len(first + body.read()) == MIB

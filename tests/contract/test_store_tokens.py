@@ -199,4 +199,4 @@ def test_tokens_are_not_sent_unencrypted() -> None:
         store = open_gcs("bucket", endpoint=server.address, credentials=lambda: service_account(server.url))
         with pytest.raises(StoreRefusedError):
             store.stat("box/a")
-        assert "authorization" not in server.requests[0].headers
+        assert [one for one in server.requests if "authorization" in one.headers or "/hooks" in one.path] == []
