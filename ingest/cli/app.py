@@ -56,7 +56,7 @@ app = typer.Typer(
     help="Fetch business mail from POP3 mailboxes into object storage, and publish an event for each message.",
     epilog="Exit codes: " + " ".join(f"{code}: {meaning}" for code, meaning in EXIT_CODES.items()),
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="The configuration's JSON Schema.", no_args_is_help=True)

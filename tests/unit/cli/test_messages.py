@@ -226,6 +226,13 @@ def test_help_lists_commands_in_the_order_a_new_user_needs_them() -> None:
     assert names.index("failed") < names.index("replay") < names.index("parse") < names.index("worker")
 
 
+def test_shells_can_complete_commands() -> None:
+    """Bash calls the program with these variables, see `mailhaul --show-completion`."""
+    words = {"_MAILHAUL_COMPLETE": "complete_bash", "COMP_WORDS": "mailhaul mailboxes p", "COMP_CWORD": "2"}
+    result = CliRunner().invoke(app, [], env=words, prog_name="mailhaul")
+    assert (result.exit_code, result.stdout.split()) == (0, ["pause", "poll"])
+
+
 @pytest.mark.parametrize("arguments", [["--version"], ["version"]])
 def test_version_is_an_option_and_a_command(arguments: list[str]) -> None:
     assert run(*arguments) == (0, f"{__version__}\n", "")
