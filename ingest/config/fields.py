@@ -177,6 +177,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Line = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_one_line)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Sender = Annotated[str, Field(pattern=r"^[^\s@<>,;]*@[^\s@<>,;]+$", max_length=320)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Labels = Annotated[

@@ -58,6 +58,7 @@ def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Step
     yield from _same_folder(config, place)
     yield from _trust_without_tls(config)
     yield from _unknown_servers(config)
+    yield from _unknown_mailboxes(config)
     yield from _tokens(config)
     yield from _not_installed(config)
 
@@ -110,6 +111,15 @@ def _unknown_servers(config: Config) -> Iterator[tuple[Steps, str]]:
     for number, box in enumerate(config.mailboxes):
         if not translate.host(box):
             yield ("mailboxes", number, "host"), "is missing; add it, or a `provider` that has one"
+
+
+def _unknown_mailboxes(config: Config) -> Iterator[tuple[Steps, str]]:
+    known = {box.id for box in config.mailboxes}
+    for number, section in enumerate(config.parse.passwords):
+        for place, mailbox in enumerate(section.mailboxes):
+            if mailbox not in known:
+                steps = "parse", "passwords", number, "mailboxes", place
+                yield steps, "is not the id of a mailbox; correct it, or leave it out"
 
 
 def _not_installed(config: Config) -> Iterator[tuple[Steps, str]]:

@@ -18,6 +18,7 @@ from ingest.config.fields import (
     Name,
     Port,
     Section,
+    Sender,
     split_url,
     with_scheme,
 )
@@ -133,6 +134,18 @@ def ledger_section(value: object) -> object:
     return {"embedded": EMBEDDED_FOLDER} if value == "embedded" else {"url": value}
 
 
+class PasswordSection(Section):
+    """A password of encrypted attachments."""
+
+    password: SecretRef
+    """Where the password is: `env:NAME` or `file:/path`. It is read when a message needs it."""
+    mailboxes: Annotated[list[Name], Field(max_length=1000)] = Field(default_factory=list)
+    """Ids of the mailboxes in which it is tried; without any, in all."""
+    senders: Annotated[list[Sender], Field(max_length=1000)] = Field(default_factory=list)
+    """Addresses, or domains as `@example.com`, in whose mail it is tried; without any, in all mail. The field
+    From can be forged, which gives a forger nothing."""
+
+
 class ParseSection(Section):
     """How messages are read. The limits bound what one hostile message can cost."""
 
@@ -154,6 +167,9 @@ class ParseSection(Section):
     safe_html: bool = False
     """Store HTML that is safe to show: no scripts, nothing loaded from elsewhere, the mail's own images inside.
     Off, as it is a second copy of each HTML text, which only those need who show mail."""
+    passwords: Annotated[list[PasswordSection], Field(max_length=50)] = Field(default_factory=list)
+    """Passwords to try on encrypted ZIP archives and PDFs, in this order; at most 50. Files of an archive, and a
+    copy of the PDF without encryption, are stored below the attachment, which stays as it is."""
 
 
 class RuleSection(Section):

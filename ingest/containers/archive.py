@@ -10,10 +10,13 @@ from __future__ import annotations
 import stat
 import struct
 import zlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from ingest.containers.passwords import Passwords
 from ingest.containers.stream import FileEnd
+from ingest.containers.zipcrypt import Locked, unlock
 from ingest.mime.charsets import detect_charset, is_utf8
 from ingest.mime.defects import Defect
 
@@ -44,16 +47,33 @@ _MAC = "__MACOSX/"  # resource forks, which only macOS can use
 _BROKEN = (BadZipFile, NotImplementedError, EOFError, OSError, ValueError, struct.error, zlib.error, RuntimeError)
 
 
-def read_zip(file: BinaryIO, defects: set[Defect]) -> Iterator[FileEvent]:
+@dataclass
+class ArchiveLock:
+    """What is known about the encryption of an archive.
+
+    Attributes:
+        passwords: to try.
+        is_locked: whether files in it are encrypted.
+        is_opened: whether a password opened one of them.
+    """
+
+    passwords: Passwords = field(default_factory=Passwords, repr=False)
+    is_locked: bool = False
+    is_opened: bool = False
+
+
+def read_zip(file: BinaryIO, defects: set[Defect], lock: ArchiveLock | None = None) -> Iterator[FileEvent]:
     """Yield the files of a ZIP archive: their bytes in pieces, then their end.
 
-    A damaged file is returned as far as it could be read. Files with a password, or compressed with another method,
-    are not extracted.
+    A damaged file is returned as far as it could be read. Files that no password opens, or compressed with another
+    method, are not extracted.
 
     Args:
         file: the archive, seekable; it stays open.
         defects: codes of what is wrong with the archive are added to it.
+        lock: has the passwords; what is found out about the encryption is noted in it.
     """
+    lock = lock or ArchiveLock()
     if not _is_small(file):
         defects.add(Defect.CONTAINER_LIMIT)
         return
@@ -66,19 +86,39 @@ def read_zip(file: BinaryIO, defects: set[Defect]) -> Iterator[FileEvent]:
         entries = [entry for entry in archive.infolist() if not _is_skipped(entry)]
         for entry, path in zip(entries, _paths(entries), strict=True):
             if entry.flag_bits & _ENCRYPTED:
-                defects.add(Defect.ARCHIVE_PASSWORD)
+                yield from _locked_file(archive, file, entry, path, lock=lock, defects=defects)
             elif entry.compress_type not in _METHODS:
                 defects.add(Defect.CONTAINER_BROKEN)
             else:
-                yield from _file(archive, entry, path)
+                yield from _file(_content(archive, entry), path)
 
 
-def _file(archive: ZipFile, entry: ZipInfo, path: str) -> Iterator[FileEvent]:
+def _content(archive: ZipFile, entry: ZipInfo) -> Iterator[bytes]:
+    with archive.open(entry) as content:
+        while piece := content.read(_PIECE):
+            yield piece
+
+
+def _locked_file(
+    archive: ZipFile, file: BinaryIO, entry: ZipInfo, path: str, *, lock: ArchiveLock, defects: set[Defect]
+) -> Iterator[FileEvent]:
+    lock.is_locked = True
+    try:
+        content = unlock(archive, file, entry, lock.passwords)
+    except _BROKEN:
+        defects.add(Defect.CONTAINER_BROKEN)
+        return
+    if isinstance(content, Locked):
+        defects.add(content.defect)
+        return
+    lock.is_opened = True
+    yield from _file(content, path)
+
+
+def _file(content: Iterator[bytes], path: str) -> Iterator[FileEvent]:
     broken = frozenset[Defect]()
     try:
-        with archive.open(entry) as content:
-            while piece := content.read(_PIECE):
-                yield piece
+        yield from content
     except _BROKEN:
         broken = frozenset({Defect.CONTAINER_BROKEN})
     folder, _, name = path.rpartition("/")

@@ -30,6 +30,7 @@ OWN_KINDS = 16
 FRAME_HEADER = 5
 FRAME_BYTES = 65_536
 
+_WITH_SECRET = 3  # arguments of a reader of files: limits on their number and bytes, and the descriptor
 _FILES = 32  # open at the same time; imports need a few
 # A backstop in case the parent dies; a live parent ends the process much sooner.
 _LIFETIME = 900
@@ -88,6 +89,14 @@ def run(work: Callable[[io.BufferedReader, Send, list[str]], None]) -> None:
     with suppress(OSError):  # the parent no longer reads
         _send(outcome, b"")
     os._exit(0)
+
+
+def read_secret(arguments: list[str]) -> list[bytes]:
+    """Return what NULs divide in the pipe that the last of three arguments names; nothing without it."""
+    if len(arguments) < _WITH_SECRET:
+        return []
+    with os.fdopen(int(arguments[-1]), "rb") as pipe:
+        return pipe.read().split(b"\0")
 
 
 def _confine(seconds: int, size: int) -> None:

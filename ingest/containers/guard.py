@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from math import ceil
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ingest.containers.limits import ContainerLimits
+    from ingest.containers.passwords import Passwords
     from ingest.containers.stream import FileEvent
 
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # the interpreter may not start without them
@@ -78,6 +79,8 @@ class Guarded:
         file: descriptor of a complete regular file; its position is not changed.
         confinement: the limits.
         arguments: passed to the module.
+        secret: at most 60 KiB that other processes must not see; the module gets the number of a descriptor to read
+            it from as its last argument. Empty: it gets none.
 
     Attributes:
         outcome: how the process ended; STOPPED until known.
@@ -87,14 +90,22 @@ class Guarded:
         GuardError: the process cannot be started.
     """
 
-    def __init__(self, module: str, file: int, confinement: Confinement, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        module: str,
+        file: int,
+        confinement: Confinement,
+        arguments: tuple[str, ...] = (),
+        secret: bytes = b"",
+    ) -> None:
         self._confinement = confinement
         self._bytes = 0
         self._buffer = bytearray()
         self._code: int | None = None
         self.outcome = Outcome.STOPPED
         self.waited = 0.0
-        self._process = _start(module, file, confinement, arguments)
+        with _piped(secret) as inherited:
+            self._process = _start(module, file, confinement, arguments, inherited)
         assert self._process.stdout is not None
         self._output = self._process.stdout.fileno()
 
@@ -187,18 +198,39 @@ class Guarded:
         self.outcome = Outcome.STOPPED if signalled and ended.si_status in _STOPPING else Outcome.BROKEN
 
 
-def _start(module: str, file: int, confinement: Confinement, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
+@contextmanager
+def _piped(secret: bytes) -> Iterator[tuple[int, ...]]:
+    """Yield the descriptor of a pipe that holds a secret, which fits into it; none if there is no secret."""
+    if not secret:
+        yield ()
+        return
+    reading, writing = os.pipe()
+    try:
+        try:
+            os.set_blocking(writing, False)
+            os.write(writing, secret)
+        finally:
+            os.close(writing)
+        yield (reading,)
+    finally:
+        os.close(reading)
+
+
+def _start(
+    module: str, file: int, confinement: Confinement, arguments: tuple[str, ...], inherited: tuple[int, ...]
+) -> subprocess.Popen[bytes]:
     limits = (str(ceil(confinement.cpu_seconds)), str(confinement.memory_bytes))
     try:
         # Isolated mode, no byte code written: neither the folder nor the environment can inject code.
         return subprocess.Popen(  # noqa: S603 - this interpreter, and a module of this package
-            [sys.executable, "-I", "-B", "-m", module, *limits, *arguments],
+            [sys.executable, "-I", "-B", "-m", module, *limits, *arguments, *map(str, inherited)],
             stdin=file,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
             env={name: os.environ[name] for name in _KEPT if name in os.environ},
             start_new_session=True,
+            pass_fds=inherited,
             bufsize=0,
         )
     except OSError as error:
@@ -219,14 +251,25 @@ class GuardedFiles(ABC):
         limits: of the process, and of the number of files and bytes.
         max_bytes: bytes that may still be extracted from the mail.
         seconds: time that is left for guarded processes of the mail.
+        passwords: that the module may try.
 
     Attributes:
         defects: of the container.
         waited: seconds spent waiting for the process.
     """
 
-    def __init__(self, module: str, file: int, limits: ContainerLimits, *, max_bytes: int, seconds: float) -> None:
+    def __init__(
+        self,
+        module: str,
+        file: int,
+        limits: ContainerLimits,
+        *,
+        max_bytes: int,
+        seconds: float,
+        passwords: Passwords | None = None,
+    ) -> None:
         self._module, self._file, self._files = module, file, limits.children
+        self._passwords = passwords
         self._bytes = min(max_bytes, max(limits.ratio_free, limits.ratio * os.fstat(file).st_size))
         self._confinement = Confinement(
             cpu_seconds=limits.child_seconds,
@@ -244,7 +287,9 @@ class GuardedFiles(ABC):
             GuardError: the process cannot be started.
         """
         unfinished = False
-        with Guarded(self._module, self._file, self._confinement, (str(self._files), str(self._bytes))) as child:
+        arguments = str(self._files), str(self._bytes)
+        secret = self._passwords.joined() if self._passwords is not None else b""
+        with Guarded(self._module, self._file, self._confinement, arguments, secret) as child:
             for kind, payload in child:
                 self.waited = child.waited
                 if kind in (confined.BYTES, confined.END):

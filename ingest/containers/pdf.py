@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ingest.containers.limits import ContainerLimits
+    from ingest.containers.passwords import Passwords
     from ingest.containers.stream import FileEvent
 
 # Object streams hide objects from a scan, but never streams and their dictionaries (ISO 32000-2 section 7.5.7), and
@@ -77,19 +78,41 @@ class PdfFiles(GuardedFiles):
         limits: of the process, and of the number of files and bytes.
         max_bytes: bytes that may still be extracted from the message.
         seconds: time that is left for guarded processes of the message.
+        passwords: tried if it is encrypted. If one fits, its one file is the PDF itself, without encryption.
+        name: of that file.
 
     Attributes:
         encrypted: whether it is encrypted; it is still read if it opens without a password.
+        unlocked: whether a password fits.
     """
 
-    def __init__(self, file: int, scan: PdfScan, limits: ContainerLimits, *, max_bytes: int, seconds: float) -> None:
-        super().__init__(pdfreader.MODULE, file, limits, max_bytes=max_bytes, seconds=seconds)
-        self._scan = scan
+    def __init__(
+        self,
+        file: int,
+        scan: PdfScan,
+        limits: ContainerLimits,
+        *,
+        max_bytes: int,
+        seconds: float,
+        passwords: Passwords | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._tried = bool(scan.encrypted and passwords)
+        super().__init__(
+            pdfreader.MODULE,
+            file,
+            limits,
+            max_bytes=max_bytes,
+            seconds=seconds,
+            passwords=passwords if self._tried else None,
+        )
+        self._scan, self._name = scan, name
         self.encrypted = scan.encrypted
+        self.unlocked = False
 
     @override
     def __iter__(self) -> Iterator[FileEvent]:
-        if not self._scan.holds_files:
+        if not self._scan.holds_files and not self._tried:
             return
         if find_spec("pypdf") is None:
             self.defects.add(Defect.PDF_UNREAD)
@@ -100,7 +123,7 @@ class PdfFiles(GuardedFiles):
     def _end(self, payload: bytes) -> FileEnd:
         media_type, _, name = payload[1:].decode("utf-8", "replace").partition("\0")
         return FileEnd(
-            filename=name or None,
+            filename=self._name if self.unlocked else name or None,
             declared_type=declared_type(media_type),
             defects=frozenset({Defect.CONTAINER_BROKEN}) if payload[:1] == pdfreader.YES else frozenset(),
         )
@@ -111,5 +134,11 @@ class PdfFiles(GuardedFiles):
             self.encrypted = payload == pdfreader.YES
         elif kind == pdfreader.UNREAD:
             self.defects.add(Defect.PDF_UNREAD)
+        elif kind == pdfreader.UNLOCKED:
+            self.unlocked = True
+        elif kind == pdfreader.SHUT:
+            self.defects.add(Defect.PASSWORD_WRONG if self._tried else Defect.PDF_PASSWORD)
+        elif kind == pdfreader.UNSUPPORTED:
+            self.defects.add(Defect.ENCRYPTION_UNSUPPORTED)
         else:
             super()._note(kind, payload)

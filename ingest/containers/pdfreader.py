@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,13 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedReader
 
+    from pypdf import PdfReader
+
     from ingest.containers.confined import Send
 
 MODULE = "ingest.containers.pdfreader"
 
 # The payload of END is a damaged flag, a media type, a NUL and a name. OPENED has YES if the PDF is encrypted,
-# UNREAD reports that pypdf or a cipher library is missing.
-OPENED, UNREAD = confined.OWN_KINDS, confined.OWN_KINDS + 1
+# UNREAD reports that pypdf or a cipher library is missing, SHUT that no password fits, UNSUPPORTED another way of
+# encryption. UNLOCKED says that a password fits: the one file that follows is the PDF without encryption.
+OPENED, UNREAD, UNLOCKED, SHUT, UNSUPPORTED = range(confined.OWN_KINDS, confined.OWN_KINDS + 5)
 NO, YES = b"0", b"1"
 
 INVOICE_NAMES = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml", "order-x.xml"})
@@ -84,13 +88,29 @@ class _Sender:
             if len(data) > self._bytes:
                 self._send(confined.LIMIT, b"")
                 return
-            self._bytes -= len(data)
-            for at in range(0, len(data), confined.FRAME_BYTES):
-                self._send(confined.BYTES, data[at : at + confined.FRAME_BYTES])
+            self._send_bytes(data)
             damaged = self._damage.seen or len(data) < _declared_size(embedded.stream)
             media_type = str(embedded.stream.get("/Subtype", "")).removeprefix("/")[:_TYPE_LENGTH]
             text = f"{media_type}\0{embedded.name}".encode("utf-8", "replace")
             self._send(confined.END, (YES if damaged else NO) + text)
+
+    def send_copy(self, reader: PdfReader) -> None:
+        """Send all of a PDF without its encryption."""
+        from pypdf import PdfWriter  # noqa: PLC0415 - see _work
+
+        into = io.BytesIO()
+        PdfWriter(clone_from=reader).write(into)
+        data = into.getbuffer()
+        if len(data) > self._bytes:
+            self._send(confined.LIMIT, b"")
+            return
+        self._send_bytes(data)
+        self._send(confined.END, (YES if self._damage.seen else NO) + b"application/pdf\0")
+
+    def _send_bytes(self, data: bytes | memoryview) -> None:
+        self._bytes -= len(data)
+        for at in range(0, len(data), confined.FRAME_BYTES):
+            self._send(confined.BYTES, bytes(data[at : at + confined.FRAME_BYTES]))
 
 
 def _work(file: BufferedReader, send: Send, arguments: list[str]) -> None:
@@ -106,11 +126,17 @@ def _work(file: BufferedReader, send: Send, arguments: list[str]) -> None:
         send(OPENED, YES if reader.is_encrypted else NO)
         if not reader.is_encrypted or reader.decrypt(""):
             sender.send(sorted(_files(reader.root_object), key=lambda found: found.name.lower() not in INVOICE_NAMES))
+        elif any(reader.decrypt(password) for password in confined.read_secret(arguments)):
+            send(UNLOCKED, b"")
+            sender.send_copy(reader)
+        else:
+            send(SHUT, b"")
     except DependencyError:  # AES needs another library
         send(OPENED, YES)
         send(UNREAD, b"")
     except NotImplementedError:  # encrypted for certificates
         send(OPENED, YES)
+        send(UNSUPPORTED, b"")
 
 
 def _files(catalog: Any) -> Iterator[_Embedded]:

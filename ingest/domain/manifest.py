@@ -285,6 +285,11 @@ class Attachment(Record):
     scan: Scan | None = Field(default=None, description="null where no virus scanner is configured")
     invoice: Invoice | None = Field(default=None, description="null where it is no e-invoice that is known")
     encrypted: bool = Field(default=False, description="Whether it is an encrypted PDF, or an archive of such files")
+    unlocked: bool = Field(
+        default=False,
+        description="Whether a password of `parse.passwords` opened it: its files, or the PDF without encryption, "
+        "are attachments of their own",
+    )
     calendar: Calendar | None = Field(default=None, description="null where it is no calendar")
     message: NestedMessage | None = Field(default=None, description="null where it is no nested message")
     picture: Picture | None = Field(default=None, description="null where it is no picture whose size is known")

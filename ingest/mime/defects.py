@@ -116,6 +116,15 @@ class Defect(Enum):
         "Reading a container took too much time or memory; its content was not extracted",
     )
     ARCHIVE_PASSWORD = "archive_password", "Files of an archive need a password; they were not extracted"
+    PDF_PASSWORD = "pdf_password", "A PDF needs a password; the files in it were not extracted"
+    PASSWORD_WRONG = (
+        "password_wrong",
+        "An archive or a PDF needs another password than those configured for the mailbox and the sender",
+    )
+    ENCRYPTION_UNSUPPORTED = (
+        "encryption_unsupported",
+        "An archive or a PDF is encrypted in a way that is not read; it was not opened",
+    )
     DERIVED_LIMIT = (
         "derived_limit",
         "A text is too large, too deeply nested or too odd for another form of it; that is incomplete or missing",

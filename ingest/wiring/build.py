@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ingest.config import Config, ConfigSource
     from ingest.domain.mailbox import Credentials, Mailbox
     from ingest.metrics import Metrics
-    from ingest.mime.envelope import Trust
     from ingest.pop3 import Pop3Connector
     from ingest.ports.dkim import DkimKeys
     from ingest.ports.maildrop import Maildrop, MaildropFactory
@@ -78,7 +77,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         fingerprint=accounts.fingerprint,
         sink_fingerprint=lambda name: sink_fingerprint(sections[name], secrets),
         schedule=_schedule(source, [sink.name for sink in sinks]),
-        open_processor=partial(_open_processor, config, accounts.trust, keys),
+        open_processor=partial(_open_processor, config, accounts, keys),
         scanner=_open_scanner(config),
         rules=_rules(config),
         content_limits=_content_limits(config),
@@ -199,28 +198,28 @@ def _rules(config: Config) -> Sequence[Rule]:
     return [Rule(rule.name, Expression(rule.when), tuple(rule.labels), rule.quarantine) for rule in config.rules]
 
 
-def _open_processor(
-    config: Config, trust: Callable[[str], Trust], keys: DkimKeys | None, runtime: Runtime
-) -> Processor:
+def _open_processor(config: Config, accounts: Accounts, keys: DkimKeys | None, runtime: Runtime) -> Processor:
     # Imported here because only processors need it, with the parsers of everything that a message may contain.
     from ingest.mime import MimeLimits  # noqa: PLC0415
     from ingest.usecases.process.authentication import Authenticator  # noqa: PLC0415
     from ingest.usecases.process.derived import TextOptions  # noqa: PLC0415
     from ingest.usecases.process.processor import Processor  # noqa: PLC0415
     from ingest.usecases.process.scanning import Scanning  # noqa: PLC0415
+    from ingest.wiring.passwords import password_source  # noqa: PLC0415
 
     parse, scan = config.parse, config.scan
     return Processor(
         runtime.store,
         runtime.metrics,
         runtime.uploads,
-        authenticator=Authenticator(trust, keys, parse.dkim_bytes),
+        authenticator=Authenticator(accounts.trust, keys, parse.dkim_bytes),
         scanning=Scanning(runtime.scanner, quarantine=scan is not None and scan.policy == "quarantine"),
         extra_fields=tuple(parse.headers),
         limits=MimeLimits(parts=parse.parts, depth=parse.depth),
         invoice_fields=parse.invoice_fields,
         duplicates=runtime.duplicates,
         rules=runtime.rules,
+        passwords=password_source(parse.passwords, accounts.secrets),
         texts=TextOptions(plain_text=parse.plain_text, safe_html=parse.safe_html),
         handover=runtime.handover,
     )

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 class InThisProcess:
     """Takes the place of `ingest.containers.guard.Guarded`, without its limits on memory and time."""
 
-    def __init__(self, module: str, file: int, confinement: Confinement, arguments: tuple[str, ...]) -> None:
+    def __init__(
+        self, module: str, file: int, confinement: Confinement, arguments: tuple[str, ...], secret: bytes = b""
+    ) -> None:
+        assert not secret
         self._work = import_module(module)._work
         self._file, self._arguments = file, list(arguments)
         self.outcome, self.waited = Outcome.STOPPED, 0.0

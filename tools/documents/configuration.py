@@ -161,6 +161,9 @@ def _chapters() -> Iterator[str]:
         annotation = _section(get_type_hints(Config, include_extras=True)[name])
         assert annotation is not None
         yield from _chapter(name, annotation.__doc__, annotation, f"{name}.")
+        if name == "parse":
+            inner = sections.PasswordSection
+            yield from _chapter("parse.passwords", inner.__doc__, inner, "parse.passwords[].")
 
 
 def _sink_chapters() -> Iterator[str]:

@@ -271,6 +271,7 @@ class PartAssembler:
             scan=scan,
             invoice=part.invoice,
             encrypted=part.encrypted,
+            unlocked=part.unlocked,
             location=head.location,
             description=head.description,
             charset=head.charset if head.declared_type.startswith("text/") else None,

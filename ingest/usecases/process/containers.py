@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from structlog import get_logger
 
-from ingest.containers.archive import ZIP, read_zip
+from ingest.containers.archive import ZIP, ArchiveLock, read_zip
 from ingest.containers.cms import HEAD_BYTES, kind_of, read_signed
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.outlook import MESSAGE_HEAD_BYTES, OLE, OUTLOOK_MESSAGE, MessageFiles, is_message_file
+from ingest.containers.passwords import Passwords
 from ingest.containers.pdf import PdfFiles, PdfScan
 from ingest.containers.tnef import TNEF, read_tnef
 from ingest.invoices.recognise import MAX_BYTES as INVOICE_BYTES
@@ -119,6 +120,7 @@ class Containers:
         mime: how much is parsed of a signed message.
         bodies: the kinds of body that the message has; grows while the message is parsed.
         invoice_fields: whether the fields of e-invoices are reported.
+        passwords: tried on encrypted containers.
     """
 
     message: str
@@ -126,6 +128,7 @@ class Containers:
     mime: MimeLimits = field(default_factory=MimeLimits)
     bodies: set[BodyKind] = field(default_factory=set)
     invoice_fields: bool = True
+    passwords: Passwords = field(default_factory=Passwords, repr=False)
 
     def __post_init__(self) -> None:
         self._invoice_bytes = _ALL_INVOICE_BYTES
@@ -244,7 +247,7 @@ class Containers:
         for chunk in _chunks(part.spool):
             scan.feed(chunk)
         part.encrypted = scan.encrypted
-        if not scan.holds_files:
+        if not scan.holds_files and not (scan.encrypted and self.passwords):
             return None
         return self._open_container(part, lambda budget: self._pdf_files(part, scan, budget), "pdf")
 
@@ -253,19 +256,27 @@ class Containers:
         if seconds <= 0:
             part.add_defect(Defect.CONTAINER_STOPPED.value)
             return
-        found = PdfFiles(part.spool.descriptor(), scan, self.limits, max_bytes=size, seconds=seconds)
+        found = PdfFiles(
+            part.spool.descriptor(),
+            scan,
+            self.limits,
+            max_bytes=size,
+            seconds=seconds,
+            passwords=self.passwords,
+            name=part.head.filename,
+        )
         try:
             yield from _as_parts(part, found, budget)
         finally:
             self._extracted.waited += found.waited
-            part.encrypted = found.encrypted
+            part.encrypted, part.unlocked = found.encrypted, found.unlocked
             part.defects += codes(found.defects)
 
     def _archive(self, part: Part) -> Callable[[ContainerBudget], Generator[Part]]:
         """Return what reads a container of many files."""
         if part.detected == TNEF:
             return lambda budget: _files(part, read_tnef, budget)
-        return lambda budget: _zip_files(part, budget)
+        return lambda budget: _zip_files(part, budget, self.passwords)
 
     def _message_files(self, part: Part, budget: ContainerBudget) -> Generator[Part]:
         part.head = part.head._replace(role="message")
@@ -303,13 +314,13 @@ def _files(
         part.defects += codes(defects)
 
 
-def _zip_files(part: Part, budget: ContainerBudget) -> Generator[Part]:
-    defects: set[Defect] = set()
+def _zip_files(part: Part, budget: ContainerBudget, passwords: Passwords) -> Generator[Part]:
+    defects, lock = set[Defect](), ArchiveLock(passwords)
     try:
-        yield from _as_parts(part, read_zip(part.spool.reader(), defects), budget)
+        yield from _as_parts(part, read_zip(part.spool.reader(), defects, lock), budget)
     finally:
         part.defects += codes(defects)
-        part.encrypted = Defect.ARCHIVE_PASSWORD in defects
+        part.encrypted, part.unlocked = lock.is_locked, lock.is_opened
 
 
 def _as_parts(

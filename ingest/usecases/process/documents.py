@@ -114,6 +114,8 @@ class _Groups:
 
 def _carried(parent: Attachment, child: Attachment) -> str | None:
     """Return why a file inside another one belongs to the same document; None if it is a document of its own."""
+    if parent.detected_type == "application/pdf" and parent.unlocked:
+        return "without_password"
     if parent.detected_type == "application/pdf" and (child.invoice is not None or _is_xml(child)):
         return "inside_pdf"
     if parent.detected_type in _SIGNED and parent.role != "encrypted" and child.role == "embedded":
@@ -233,6 +235,8 @@ def _document(members: list[Attachment], groups: _Groups) -> Document:
 
 def _main_rank(attachment: Attachment) -> int:
     """Rank the parts of a document: what a person opens first, before data, signatures and wrappings."""
+    if attachment.detected_type == "application/pdf" and attachment.unlocked:
+        return 1  # behind its copy, which opens without a password
     if attachment.detected_type == "application/pdf" or attachment.declared_type in _REPORT_TYPES:
         return 0
     if attachment.role == "signature" or attachment.filename.lower().endswith(_SIGNATURE_ENDS):

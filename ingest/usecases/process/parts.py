@@ -25,6 +25,7 @@ class Part:
             that is such a part can become the message's bodies.
         defects: codes.
         detected: the media type detected from its bytes; empty until detection has run.
+        encrypted, unlocked: as in the manifest.
         is_partial: whether it is a container of which something was not read.
         is_fallback: whether it is a text of a container, which is a body only if the message has no other.
     """
@@ -37,6 +38,7 @@ class Part:
     detected: str = ""
     invoice: Invoice | None = None
     encrypted: bool = False
+    unlocked: bool = False
     is_partial: bool = False
     is_fallback: bool = False
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from ingest.containers.limits import ContainerLimits
+from ingest.containers.passwords import Passwords
 from ingest.domain import keys
 from ingest.domain.manifest import Manifest, Parse
 from ingest.domain.message import manifest_of
@@ -65,6 +66,7 @@ class Processor:
         duplicates: finds what came before; None where nobody asks for it.
         rules: label messages and put them in quarantine, in this order.
         texts: which other forms of bodies are made.
+        passwords: returns those to try on encrypted attachments, for the mailbox id and the addresses in From.
         handover: has the raw mail that was fetched in this process just now.
     """
 
@@ -80,6 +82,7 @@ class Processor:
     duplicates: Duplicates | None = None
     rules: Sequence[Rule] = ()
     texts: TextOptions = field(default_factory=TextOptions)
+    passwords: Callable[[str, Sequence[str]], Sequence[str]] | None = None
     handover: HandOver = field(default_factory=HandOver)
 
     def process(self, message: OpenMessage, confirm: Callable[[], None] = lambda: None) -> Manifest:
@@ -145,12 +148,20 @@ class Processor:
 
     def _whole(self, message: OpenMessage) -> Manifest:
         scans, check = self.scanning.begin(), self.authenticator.begin(message)
-        containers = Containers(message.key, self.containers, self.limits, invoice_fields=self.invoice_fields)
+        passwords = _MessagePasswords(message.mailbox, self.passwords)
+        containers = Containers(
+            message.key,
+            self.containers,
+            self.limits,
+            invoice_fields=self.invoice_fields,
+            passwords=Passwords(passwords.read),
+        )
         parts = PartAssembler(self.store, message.folder, self.uploads, containers, scans, self.texts)
         timer = _ParseTimer()
         try:
-            with self._raw(message.source) as chunks:
-                for event in timer.time(parse(timer.exclude(check.pass_through(chunks)), self.limits)):
+            with self._raw(message.source) as raw:
+                chunks = passwords.watch(check.pass_through(raw))
+                for event in timer.time(parse(timer.exclude(chunks), self.limits)):
                     parts.feed(event)
             bodies, attachments = parts.finish()
         except BaseException:
@@ -225,6 +236,29 @@ def _parse_result(message: OpenMessage, ended: MessageEnded) -> Parse:
     if not message.may_be_cut:
         return Parse(status=ended.status, defects=list(ended.defects), skipped=skipped)
     return Parse(status="partial", defects=sorted({*ended.defects, Defect.MAY_BE_CUT.value}), skipped=skipped)
+
+
+@dataclass
+class _MessagePasswords:
+    """The passwords for one message, which depend on its sender: its header is read again if they are needed."""
+
+    _mailbox: str
+    _of: Callable[[str, Sequence[str]], Sequence[str]] | None
+    _head: bytes = b""
+
+    def watch(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the same chunks, and keep the first one."""
+        for chunk in chunks:
+            if self._of is not None and not self._head:
+                self._head = chunk
+            yield chunk
+
+    def read(self) -> Sequence[str]:
+        """Return the passwords to try."""
+        if self._of is None:
+            return ()
+        headers = read_header(self._head[:HEAD_BYTES]).decode(set())
+        return self._of(self._mailbox, [author.address for author in headers.from_])
 
 
 class _ParseTimer:

@@ -81,7 +81,7 @@ def test_the_full_example_tells_the_defaults_as_they_are() -> None:
     minimal = Config.model_validate({"store": "file:///s", "ledger": "embedded"})
     assert config.metrics == minimal.metrics
     assert config.log == minimal.log
-    assert config.parse == minimal.parse
+    assert config.parse.model_copy(update={"passwords": []}) == minimal.parse
     assert config.scan == ScanSection(url="unix:///run/clamav/clamd.ctl")
     limits = MimeLimits()
     assert (config.parse.parts, config.parse.depth) == (limits.parts, limits.depth)

@@ -120,12 +120,12 @@ def test_encrypted_pdf_with_empty_password_is_read(algorithm: str) -> None:
 
 @BOTH
 def test_pdf_with_a_password_is_not_opened() -> None:
-    assert read(pdf(XML, password="tiger")) == Found([], encrypted=True, defects=set())
+    assert read(pdf(XML, password="tiger")) == Found([], encrypted=True, defects={Defect.PDF_PASSWORD})
 
 
 def test_pdf_encrypted_for_certificates_is_not_opened() -> None:
     made = pdf(XML, password="").replace(b"/Standard", b"/Entrust ")
-    assert read(made) == Found([], encrypted=True, defects=set())
+    assert read(made) == Found([], encrypted=True, defects={Defect.ENCRYPTION_UNSUPPORTED})
 
 
 @GUARDED

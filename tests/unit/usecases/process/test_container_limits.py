@@ -51,9 +51,9 @@ def test_all_pdfs_of_a_message_share_one_budget_of_bytes_and_seconds(monkeypatch
 
     class Slow(PdfFiles):
         def __init__(
-            self, file: int, scan: PdfScan, limits: ContainerLimits, *, max_bytes: int, seconds: float
+            self, file: int, scan: PdfScan, limits: ContainerLimits, *, max_bytes: int, seconds: float, **more: Any
         ) -> None:
-            super().__init__(file, scan, limits, max_bytes=max_bytes, seconds=seconds)
+            super().__init__(file, scan, limits, max_bytes=max_bytes, seconds=seconds, **more)
             allowed.append((max_bytes, seconds))
 
         def __iter__(self) -> Iterator[FileEvent]:
