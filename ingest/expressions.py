@@ -25,6 +25,7 @@ _FIELDS = {
     for name, field in Manifest.model_fields.items()
 }
 _VARIABLES = (*_FIELDS, "event")
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _ERROR = re.compile(r"ERROR: [^:]*:(\d+):(\d+): ([^\n]*)")
 _CONTAINER = " (in container '')"
 
@@ -49,6 +50,9 @@ class Expression:
             self._compiled = self._environment.compile(text)
         except RuntimeError as error:
             raise ExpressionError(_where(str(error))) from None
+        # Each value that is handed over costs time, so these are only those that the expression may name.
+        named = frozenset(_NAME.findall(text))
+        self._used = [(name, default) for name, default in _FIELDS.items() if name in named]
         if self._compiled.return_type() not in (kind.BOOL, kind.DYN):
             raise ExpressionError("must be true or false, as in documents.exists(d, d.kind == 'invoice')")
 
@@ -62,7 +66,8 @@ class Expression:
             manifest: as JSON.
             event: `received`, `oversize` or `failed`.
         """
-        values = {name: manifest.get(name, default) for name, default in _FIELDS.items()} | {"event": event}
+        values = {name: manifest.get(name, default) for name, default in self._used}
+        values["event"] = event
         try:
             result = self._compiled.eval(data=values).value()
         except RuntimeError:

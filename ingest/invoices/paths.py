@@ -168,25 +168,33 @@ class Collector:
         self._root = paths.root
         self._characters = 0
 
-    def start(self, name: str, attributes: Sequence[str]) -> None:
-        """Take a start tag: the local name, and names and values of attributes in turn."""
+    def start(self, name: str, attributes: Sequence[str]) -> bool:
+        """Take a start tag: the local name, and names and values of attributes in turn.
+
+        Returns whether something inside of the element may be of interest. If not, its end has to be reported, and
+        what it contains may be.
+        """
         if self._outside:
             self._outside += 1
-            return
+            return False
         if self._frames:
             matches = self._matches(self._frames[-1], name, attributes)
             if not matches:
                 self._outside = 1
                 self.listens = False
-                return
+                return False
         else:
             matches = [(self._root, self.found, self.found)]
-        frame = _Frame(matches, has_text=any(node.slots for node, _, _ in matches))
+        has_text = False
+        for node, _, _ in matches:
+            has_text = has_text or bool(node.slots)
+        frame = _Frame(matches, has_text=has_text)
         self._frames.append(frame)
         self.listens = frame.text is not None
         self._characters = 0
         if attributes:
             self._take(frame, attributes)
+        return True
 
     def _matches(self, frame: _Frame, name: str, attributes: Sequence[str]) -> list[tuple[Node, Store, Store]]:
         found: list[tuple[Node, Store, Store]] = []

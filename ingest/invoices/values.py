@@ -105,7 +105,9 @@ def fields_of(
     """
 
     def first(slot: str, read: Callable[[str], str | None] = text_of) -> str | None:
-        values = sorted((value for value in found.get(slot, []) if value.text.strip()), key=lambda value: value.rank)
+        if slot not in found:
+            return None
+        values = sorted((value for value in found[slot] if value.text.strip()), key=lambda value: value.rank)
         if slot in single and len([value for value in values if value.rank == values[0].rank]) > 1:
             return None
         return next((text for value in values if (text := read(value.text)) is not None), None)
@@ -143,7 +145,9 @@ def _in_currency(values: list[Value], currency: str) -> list[Value]:
 
 def text_of(written: str) -> str | None:
     """Return a text on one line, without control characters, cut at 200 characters."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in written).split())
+    if not written.isprintable():
+        written = "".join(c if c.isprintable() else " " for c in written)
+    text = " ".join(written.split())
     return text[:_TEXT_CHARACTERS] or None
 
 

@@ -96,6 +96,7 @@ class XmlReader:
         parser.EndElementHandler = self._end
         parser.EntityDeclHandler = self._entity
         self._listens = False
+        self._skipped = 0  # depth below the last element that a candidate wants something of
 
     def feed(self, text: str) -> None:
         """Read the next piece of text. Never raises."""
@@ -163,10 +164,16 @@ class XmlReader:
         self._elements += 1
         if self._depth > _DEPTH or self._elements > _ELEMENTS:
             raise _StopReading(Defect.INVOICE_LIMIT)
+        if self._skipped:
+            self._skipped += 1
+            return
         local = name.rpartition(":")[2]
         if self._candidates:
+            skips = True
             for candidate in self._candidates:
-                candidate.collector.start(local, attributes)
+                skips &= not candidate.collector.start(local, attributes)
+            # Most elements are in lines of the invoice, or of no interest: nobody is asked about what they contain.
+            self._skipped = int(skips)
             self._set_listening()
         elif self._inner is None:
             self._search(name, local, attributes)
@@ -206,7 +213,10 @@ class XmlReader:
 
     def _end(self, _name: str) -> None:
         self._depth -= 1
-        if self._candidates:
+        if self._skipped > 1:
+            self._skipped -= 1
+        elif self._candidates:
+            self._skipped = 0
             ended = False
             for candidate in self._candidates:
                 ended = candidate.collector.end()
@@ -223,7 +233,9 @@ class XmlReader:
             self.complete = self.found is not None and self.defect is None
 
     def _set_listening(self) -> None:
-        listens = any(candidate.collector.listens for candidate in self._candidates)
+        listens = False
+        for candidate in self._candidates:
+            listens |= candidate.collector.listens
         if listens != self._listens:
             self._listens = listens
             self._parser.CharacterDataHandler = self._text if listens else None

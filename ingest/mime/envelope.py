@@ -76,18 +76,14 @@ def read_envelope(fields: Fields, trust: Trust) -> MailEnvelope | None:
 
 def _believed(fields: Fields, trust: Trust) -> tuple[Sequence[Field], Literal["authserv_id", "trusted_hops"]]:
     """Return the fields from the top that trusted servers wrote, and what tells that they did."""
-    top = list(fields.tops(_MOST_FIELDS))
     if trust.hops is None and trust.authserv_id is not None:
+        top = list(fields.tops(_MOST_FIELDS))
         end = _end_by_server(top, trust.authserv_id)
         if end:
             return top[:end], "authserv_id"
-    return top[: _end_by_hops(top, 1 if trust.hops is None else trust.hops)], "trusted_hops"
-
-
-def _end_by_hops(top: Sequence[Field], hops: int) -> int:
-    """Return where the last trusted hop ends; 0 if the header has fewer, since then it says nothing certain."""
-    hop_ends = [number for number, (name, _) in enumerate(top, 1) if name == "received"]
-    return hop_ends[hops - 1] if 0 < hops <= len(hop_ends) else 0
+    # A header with fewer hops says nothing certain.
+    end = fields.end_of(b"received", 1 if trust.hops is None else trust.hops, _MOST_FIELDS)
+    return list(fields.tops(end)), "trusted_hops"
 
 
 def _end_by_server(top: Sequence[Field], authserv_id: str) -> int:

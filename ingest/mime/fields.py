@@ -61,6 +61,17 @@ class Fields:
     def __iter__(self) -> Iterator[Field]:
         return (Field(name.decode("ascii").lower(), _unfolded(value)) for name, value in self._pairs)
 
+    def end_of(self, name: bytes, number: int, most: int) -> int:
+        """Return how many fields there are from the top to one of a name; 0 if there are not so many.
+
+        Args:
+            name: in lower case.
+            number: which of that name; 1 for the first.
+            most: how many fields are looked at.
+        """
+        found = [at for at, each in enumerate(self._names[:most], 1) if each == name]
+        return found[number - 1] if 0 < number <= len(found) else 0
+
     def tops(self, most: int) -> Iterator[Field]:
         """Yield so many fields from the top."""
         return (Field(name.decode("ascii").lower(), _unfolded(value)) for name, value in self._pairs[:most])

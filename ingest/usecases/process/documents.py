@@ -225,6 +225,10 @@ def _number(invoice: Attachment) -> str | None:
 
 
 def _document(members: list[Attachment], groups: _Groups) -> Document:
+    if len(members) == 1:
+        (main,) = members
+        kind, reasons = _kind(members, main, groups)
+        return Document(kind=kind, main=main.part, parts=[main.part], reasons=reasons)
     members = sorted(members, key=lambda each: [int(number) for number in each.part.split(".")])
     main = min(members, key=_main_rank)
     kind, reasons = _kind(members, main, groups)

@@ -6,7 +6,6 @@ for such messages.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +90,7 @@ def with_rules(manifest: Manifest, rules: Sequence[Rule]) -> Manifest:
     """Return a manifest with what the rules say about its message."""
     if not rules:
         return manifest
-    values = json.loads(manifest.to_json())
+    values = manifest.model_dump(mode="json", by_alias=True)
     done = evaluate(rules, values, event_kind(values))
     if not done.rules:
         return manifest
