@@ -89,6 +89,10 @@ class XmlReader:
         self._inner: XmlReader | None = None
         self._inner_depth = 0
         parser = self._parser = expat.ParserCreate("utf-8", intern={})
+        # Since 2.6, expat waits for more input before it parses an incomplete tag again. What follows the end of a
+        # document would then be found after the piece with its first bytes is gone. Tags are limited in length.
+        if hasattr(parser, "SetReparseDeferralEnabled"):
+            parser.SetReparseDeferralEnabled(False)
         parser.buffer_text = True
         parser.ordered_attributes = True
         parser.specified_attributes = True
