@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
 LIMITS = Confinement(cpu_seconds=20, memory_bytes=2**29, seconds=60, output_bytes=2**20)
-SHORT = Confinement(cpu_seconds=20, memory_bytes=2**29, seconds=4, output_bytes=2**20)
+SHORT = Confinement(cpu_seconds=20, memory_bytes=2**29, seconds=2, output_bytes=2**20)
 BUSY = Confinement(cpu_seconds=1, memory_bytes=2**29, seconds=60, output_bytes=2**20)
 
 
@@ -58,7 +58,6 @@ def test_reading_does_not_move_the_file_position(file: BinaryIO) -> None:
 @pytest.mark.parametrize(
     ("deed", "limits", "outcome", "answers"),
     [
-        ("sleep", SHORT, Outcome.STOPPED, [b"once"]),
         ("be killed", LIMITS, Outcome.STOPPED, []),
         ("crash", LIMITS, Outcome.BROKEN, [b"once"]),
         ("recurse", LIMITS, Outcome.BROKEN, []),
@@ -70,6 +69,16 @@ def test_output_before_a_failure_is_kept(
     file: BinaryIO, deed: str, limits: Confinement, outcome: Outcome, answers: list[bytes]
 ) -> None:
     assert run(file, deed, limits)[:2] == (outcome, answers)
+
+
+def test_process_that_falls_silent_is_stopped(file: BinaryIO) -> None:
+    with Guarded(MODULE, file.fileno(), LIMITS, ("sleep",)) as child:
+        frames = iter(child)
+        assert next(frames)[1] == b"once"
+        child.waited = LIMITS.seconds - 0.1
+        assert list(frames) == []
+    assert child.outcome is Outcome.STOPPED
+    assert is_gone(child.pid)
 
 
 def test_cpu_time_is_limited(file: BinaryIO) -> None:

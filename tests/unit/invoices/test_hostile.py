@@ -188,7 +188,10 @@ def test_a_file_that_is_none_is_left_after_its_first_chunk() -> None:
         assert recognise(stream(begin + b"\n" * CHUNK, (b"x", 10 * CHUNK))).size <= 2 * CHUNK
 
 
-@pytest.mark.parametrize(("segment", "times"), [("RFF+ON:12345678'", 300_000), ("RFF" + "+" * 60_000 + "'", 3)])
+@pytest.mark.parametrize(
+    ("segment", "times"),
+    [pytest.param("RFF+ON:12345678'", 300_000, marks=pytest.mark.slow), ("RFF" + "+" * 60_000 + "'", 3)],
+)
 def test_segments_that_repeat_cost_no_memory(segment: str, times: int) -> None:
     found = measured("UNB+UNOC:3+1'UNH+1+INVOIC:D:96A:UN'BGM+380+R-17'", (segment.encode(), times), "UNT+1+1'")
     assert found.invoice is not None

@@ -124,6 +124,7 @@ def missing_lines(raw: bytes) -> list[bytes]:
     return [line for line in lines if not OF_A_HEADER.match(line) and not is_read(line, ours)]
 
 
+@pytest.mark.slow
 def test_no_leaf_of_the_standard_library_is_missing_without_a_code() -> None:
     originals = mails()
     assert len(originals) >= 20

@@ -148,6 +148,7 @@ def mutated(turns: list[bytes], chance: random.Random) -> list[bytes]:
     return damaged
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.sampled_from([[1], [7, 1, 300], [65_536]]))
 @settings(max_examples=400)
 def test_arbitrary_server_data_raises_only_our_errors(seed: int, sizes: list[int]) -> None:
