@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ingest.domain.message import OpenMessage
     from ingest.domain.seen import StoredAt
     from ingest.ports.claims import Claim
+    from ingest.ports.troubled import TroubledMessage
 
 # In place of the second in a seen set: later than any time from which a deletion may count.
 NEVER_DELETED = 2**32 - 1
@@ -70,6 +71,7 @@ class Seen:
         notices_losses: whether `known` can be relied on. False if the server does not tell whether it was restarted:
             then its last writes may be missing although `known` is True.
         deleted: as `begin_deletions` or `record_deleted` recorded them last.
+        troubled: the mailbox's messages that could not be fetched, as `TroubledMessages.troubled` returns them.
     """
 
     records: dict[bytes, SeenRecord]
@@ -78,6 +80,7 @@ class Seen:
     checkpointed: int = 0
     deleted: dict[bytes, SeenRecord] = field(default_factory=dict)
     notices_losses: bool = True
+    troubled: Sequence[TroubledMessage] = ()
 
 
 class SeenMessages(Protocol):

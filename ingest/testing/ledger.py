@@ -146,6 +146,7 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
                 self._checkpointed.get(mailbox, 0),
                 dict(self._deleted.get(mailbox, {})),
                 self.notices_losses,
+                tuple(self.troubled(mailbox)),
             )
 
     @override
@@ -356,8 +357,7 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
     @override
     def statuses(self, mailboxes: Collection[str] | None = None) -> dict[str, MailboxStatus]:
         with self._lock:
-            wanted = self._statuses if mailboxes is None else mailboxes
-            return {mailbox: self._statuses[mailbox] for mailbox in wanted if mailbox in self._statuses}
+            return {box: status for box, status in self._statuses.items() if mailboxes is None or box in mailboxes}
 
     @override
     def oldest_open(self) -> float | None:

@@ -479,6 +479,7 @@ def test_troubled_messages_are_kept_by_mailbox_until_they_are_replaced(bench: Le
     refused = TroubledMessage("cd" * 16, 3, "u3", Trouble.REFUSED, "refused", "no")
     bench.ledger.put_troubled(BOX, [ending, refused])
     assert bench.ledger.troubled(BOX) == [ending, refused]
+    assert bench.ledger.seen(BOX).troubled == (ending, refused)
     assert bench.ledger.all_troubled() == {BOX: [ending, refused]}
     bench.ledger.put_troubled(BOX, [refused])
     assert bench.ledger.troubled(BOX) == [refused]

@@ -75,7 +75,7 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
     def seen(self, mailbox: str) -> Seen:
         """A digest that was appended twice has its first second."""
         incarnation = self._incarnation.read()
-        records, changes, checkpointed, rebuilt, unprocessed, counted, deleted = self._connection.read(
+        records, changes, checkpointed, rebuilt, unprocessed, counted, deleted, troubled = self._connection.read(
             ("GET", self._names.seen(mailbox)),
             ("HGET", self._names.changes, mailbox),
             ("HGET", self._names.checkpointed, mailbox),
@@ -83,6 +83,7 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
             ("HLEN", self._names.unprocessed(mailbox)),
             ("HGET", self._names.unprocessed_counts, mailbox),
             ("GET", self._names.deleted(mailbox)),
+            ("HGET", self._names.troubled, mailbox),
         )
         known = records is not None and rebuilt == incarnation and unprocessed == int(counted or 0)
         return Seen(
@@ -92,6 +93,7 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
             int(checkpointed or 0),
             unpack_records(deleted or b""),
             self._incarnation.notices_restarts,
+            () if troubled is None else tuple(_TROUBLED.validate_json(troubled)),
         )
 
     @override

@@ -147,11 +147,10 @@ class Poller:
             MailhaulError: as for a poll.
         """
         seen = self.ledger.seen(mailbox.id)
-        troubled = self.ledger.troubled(mailbox.id)
         now = self.now().timestamp()
         with self.tracer.start(Step.POLL, mailbox=mailbox.id, server=mailbox.server.label) as span:
             poll = PollInput(
-                mailbox, lease, lambda: False, seen.records, frozenset(), span, troubled, now, seen.deleted
+                mailbox, lease, lambda: False, seen.records, frozenset(), span, seen.troubled, now, seen.deleted
             )
             progress = PollProgress(poll)
             credentials = self.credentials(mailbox.id)
@@ -183,7 +182,6 @@ class Poller:
         if not seen.known:
             republished = self.rebuilder.rebuild(mailbox, lease, in_stream=StreamIds(self.events).read).republished
             seen = self.ledger.seen(mailbox.id)
-        troubled = self.ledger.troubled(mailbox.id)
         # A rebuild may have restored the record of a message that the server was asked to delete.
         records = seen.records
         if seen.deleted:
@@ -195,7 +193,7 @@ class Poller:
             records,
             republished,
             span,
-            troubled,
+            seen.troubled,
             now,
             seen.deleted,
             may_have_lost_events=not seen.notices_losses,
