@@ -48,6 +48,8 @@ bench: $(VENV)/dev.stamp servers  ## the benchmarks; they print tables
 	$(BIN)/python -m tests.benchmarks.pop3
 	$(BIN)/python -m tests.benchmarks.mailboxes
 	$(BIN)/python -m tests.benchmarks.scale
+	$(BIN)/python -m tests.benchmarks.empty_polls
+	$(BIN)/python -m tests.benchmarks.large_mail
 	$(BIN)/python -m tests.benchmarks.recovery
 	$(BIN)/python -m tests.benchmarks.deletions
 	$(BIN)/python -m tests.benchmarks.relay
