@@ -139,15 +139,10 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
     @override
     def seen(self, mailbox: str) -> Seen:
         with self._lock:
-            return Seen(
-                dict(self._seen.get(mailbox, {})),
-                self._is_known(mailbox),
-                self._changes[mailbox],
-                self._checkpointed.get(mailbox, 0),
-                dict(self._deleted.get(mailbox, {})),
-                self.notices_losses,
-                tuple(self.troubled(mailbox)),
-            )
+            changes, checkpointed = self._changes[mailbox], self._checkpointed.get(mailbox, 0)
+            records, deleted = dict(self._seen.get(mailbox, {})), dict(self._deleted.get(mailbox, {}))
+            known, troubled = self._is_known(mailbox), tuple(self.troubled(mailbox))
+            return Seen(records, known, changes, checkpointed, deleted, self.notices_losses, troubled)
 
     @override
     def unprocessed(self, mailbox: str) -> set[bytes]:

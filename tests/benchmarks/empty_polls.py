@@ -2,8 +2,8 @@
 
 A scheduler and a poller as a service runs them, a real Valkey with an append-only file, and a POP3 server with empty
 maildrops over TLS, each a process of its own. The ledger knows 1,000 or 10,000 mailboxes, all of which were polled
-before (`--mailboxes 1000 10000 100000` takes some minutes). Their interval is such that the same number of them is due
-each second, so what differs between columns depends on the number of mailboxes. CPU is that of each process during 20
+before (`--mailboxes 1000 10000 100000` takes some minutes). Their interval is such that as many of them are due each
+second, so what differs between columns depends on the number of mailboxes. CPU is that of each process during 20
 seconds, divided by the polls that the server has seen.
 """
 
