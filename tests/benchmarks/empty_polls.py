@@ -56,7 +56,7 @@ LEASE = 900.0
 WIDTH = 120
 AT_ONCE = 100
 WANTED = 100_000 / 60  # polls a second of 100,000 mailboxes at 60 s
-_PROCESSES = {"scheduler": ("scheduler",), "poller": ("worker", "poll")}
+_PROCESSES = {"scheduler": ("scheduler",), "exporter": ("exporter",), "poller": ("worker", "poll")}
 Row = tuple[str, str]
 
 
@@ -146,7 +146,7 @@ def _spread(valkey: Valkey, mailboxes: int, seconds: float) -> None:
 
 @contextmanager
 def _running(config: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """The scheduler and the poller, once both serve their metrics."""
+    """The processes, once each has served its metrics."""
     with ExitStack() as stack:
         processes = {}
         for name, words in _PROCESSES.items():
@@ -165,8 +165,8 @@ def _running(config: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
 
 
 def _alive(port: int) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=5) as answer:
-        return bool(answer.status == 200)
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        return bool(answer.read())
     return False
 
 
