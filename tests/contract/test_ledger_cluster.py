@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -169,6 +170,31 @@ def test_replica_that_replaces_a_dead_node_is_used(own_cluster: Cluster) -> None
         assert eventually(lambda: members(ledger)) == {"a"}
         assert ledger.incarnation() != before
         assert ledger.mailboxes.add(["b"]) == 1
+
+
+def test_nodes_that_name_each_other_over_tls_are_used(tmp_path: Path) -> None:
+    (tmp_path / "certificate").mkdir()
+    with Cluster(tmp_path, certificate=tmp_path / "certificate") as made, ledger_at(made.tls_url) as ledger:
+        ledger.mailboxes.add(["a"])
+        made.move()
+        assert ledger.mailboxes.members() == {"a"}
+        plain = ",".join(f"127.0.0.1:{node.port}" for node in made.nodes)
+        raises = pytest.raises(LedgerUnavailableError, match=r"does not answer the TLS handshake|cannot be reached")
+        with ledger_at(f"rediss+cluster://{plain}") as wrong, raises:
+            wrong.ping()
+
+
+def test_node_that_hangs_is_left_for_its_replica(own_cluster: Cluster) -> None:
+    """It accepts connections, and answers nothing."""
+    hung = own_cluster.owner
+    assert hung.process is not None
+    with ledger_at(own_cluster.url) as ledger:
+        ledger.mailboxes.add(["a"])
+        hung.process.send_signal(signal.SIGSTOP)
+        try:
+            assert eventually(lambda: members(ledger)) == {"a"}
+        finally:
+            hung.process.send_signal(signal.SIGCONT)
 
 
 def test_cluster_without_the_slot_is_reported(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.connection import AbstractConnection
@@ -20,6 +20,7 @@ from redis.exceptions import ResponseError
 
 from ingest.adapters.ledger import connect, preconditions
 from ingest.adapters.ledger.address import Broker, broker, redis_url
+from ingest.adapters.ledger.connection import RedisConnection
 from ingest.adapters.ledger.embedded import find_server
 from ingest.adapters.ledger.pools import CONNECT_SECONDS
 from ingest.errors import LedgerUnavailableError, StartError
@@ -206,6 +207,30 @@ def test_replica_is_reported_as_one(server: Valkey) -> None:
         client.replicaof("127.0.0.1", str(free_port()))
         with pytest.raises(LedgerUnavailableError, match="replica"):
             ledger.mailboxes.add(["a"])
+
+
+def test_idle_connection_cannot_be_taken_before_it_is_closed(server: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread would have it closed while it waits for a reply."""
+    available: list[int] = []
+    close = AbstractConnection.disconnect
+
+    def disconnect(closed: AbstractConnection, *arguments: Any, **options: Any) -> None:
+        available.append(sum(one is not None and one.is_connected for one in pool.pool.queue))
+        close(closed, *arguments, **options)  # type: ignore[no-untyped-call]  # redis-py has no types here
+
+    with closing(server.client()) as client, closing(RedisConnection(server.url)) as connection:
+        pool: Any = connection._pool
+        idle = [pool.get_connection() for _ in range(3)]
+        for one in idle:
+            pool.release(one)
+        client.replicaof("127.0.0.1", str(free_port()))
+        monkeypatch.setattr(AbstractConnection, "disconnect", disconnect)
+        with pytest.raises(LedgerUnavailableError, match="replica"):
+            connection.call("SET", connection.names.probe, "1")
+        assert len(available) >= len(idle)
+        assert set(available) == {0}
+        assert not any(one.is_connected for one in idle)
+        monkeypatch.undo()
 
 
 @contextmanager

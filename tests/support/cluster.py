@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from redis.crc import key_slot
 
 from ingest.adapters.ledger.names import Names
+from tests.support.redis import make_certificate, redis_server, tls_arguments
 from tests.support.valkey import PERSISTENT, Valkey
 from tests.support.waiting import eventually
 
@@ -29,27 +30,39 @@ class Cluster:
     Args:
         folder: exists; everything lies in it.
         replica: whether there is a replica.
-        options: further arguments for each server.
+        certificate: a folder for a certificate; the nodes speak TLS too, on the ports of `tls_url`.
     """
 
-    def __init__(self, folder: Path, *, replica: bool = False, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, *, replica: bool = False, certificate: Path | None = None) -> None:
+        self._certificate = certificate
+        if certificate is not None:
+            make_certificate(certificate)
         count = 4 if replica else 3
-        self.nodes = [self._node(folder / f"node-{number}", options) for number in range(count)]
+        self.nodes = [self._node(folder / f"node-{number}") for number in range(count)]
         self._stack = ExitStack()
 
-    @staticmethod
-    def _node(folder: Path, options: tuple[str, ...]) -> Valkey:
+    def _node(self, folder: Path) -> Valkey:
         folder.mkdir()
         node = Valkey(folder)
         # The ports above one that was handed out are free as well.
         clustered = ("--cluster-enabled", "yes", "--cluster-port", str(node.port + 1))
-        node.options = (*clustered, "--cluster-node-timeout", str(_NODE_TIMEOUT), *PERSISTENT, *options)
+        node.options = (*clustered, "--cluster-node-timeout", str(_NODE_TIMEOUT), *PERSISTENT)
+        if self._certificate is not None:
+            node.program = redis_server()
+            node.options += (*tls_arguments(self._certificate, node.port + 2), "--tls-cluster", "yes")
         return node
 
     @property
     def url(self) -> str:
         """The address of all nodes."""
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    @property
+    def tls_url(self) -> str:
+        """The address of all nodes over TLS."""
+        hosts = ",".join(f"127.0.0.1:{node.port + 2}" for node in self.nodes)
+        assert self._certificate is not None
+        return f"rediss+cluster://{hosts}?ssl_ca_certs={self._certificate / 'ca.pem'}"
 
     @property
     def owner(self) -> Valkey:
@@ -80,9 +93,10 @@ class Cluster:
     def move(self) -> Valkey:
         """Move the ledger's slot to another primary, with all its keys; return that."""
         source, target = self.begin_move()
+        port = target.port if self._certificate is None else target.port + 2
         with closing(source.client()) as client:
             while keys := _tell(client, "CLUSTER", "GETKEYSINSLOT", SLOT, 100):
-                _tell(client, "MIGRATE", "127.0.0.1", target.port, "", 0, 10_000, "KEYS", *keys)
+                _tell(client, "MIGRATE", "127.0.0.1", port, "", 0, 10_000, "KEYS", *keys)
         with closing(target.client()) as client:
             new = _tell(client, "CLUSTER", "MYID")
         for node in (target, source, *self._primaries()):

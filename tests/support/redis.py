@@ -38,9 +38,26 @@ def tls_redis(folder: Path) -> Iterator[str]:
     Args:
         folder: exists; holds all its files.
     """
-    authority, port = trustme.CA(), free_port()
+    port = free_port()
+    make_certificate(folder)
+    with Valkey(folder, tls_arguments(folder, port), program=redis_server()):
+        yield f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={folder / 'ca.pem'}"
+
+
+def make_certificate(folder: Path) -> None:
+    """Write a certificate for 127.0.0.1 and its key into `server.pem`, and the CA that issued it into `ca.pem`."""
+    authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+
+
+def tls_arguments(folder: Path, port: int) -> tuple[str, ...]:
+    """Arguments for a server that also speaks TLS.
+
+    Args:
+        folder: `make_certificate` has written into it.
+        port: for TLS.
+    """
     options = {
         "tls-port": port,
         "tls-cert-file": folder / "server.pem",
@@ -48,9 +65,7 @@ def tls_redis(folder: Path) -> Iterator[str]:
         "tls-ca-cert-file": folder / "ca.pem",
         "tls-auth-clients": "no",
     }
-    arguments = tuple(str(word) for name, value in options.items() for word in (f"--{name}", value))
-    with Valkey(folder, arguments, program=redis_server()):
-        yield f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={folder / 'ca.pem'}"
+    return tuple(str(word) for name, value in options.items() for word in (f"--{name}", value))
 
 
 class Watched:

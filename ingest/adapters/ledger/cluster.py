@@ -42,7 +42,7 @@ def cluster_pool(cluster: Cluster, key: str, options: dict[str, Any]) -> Cluster
     served.update(login_options(cluster.login))
     asked = {**served, "protocol": 2, "socket_connect_timeout": ASK_SECONDS, "socket_timeout": ASK_SECONDS}
     kind = TlsHandshake if cluster.tls else Connection
-    owner = SlotOwner(cluster.hosts, key_slot(key.encode()), lambda node: kind(*node, **asked))
+    owner = SlotOwner(cluster.hosts, key_slot(key.encode()), lambda node: kind(host=node[0], port=node[1], **asked))
     connection_class = _TlsClusterConnection if cluster.tls else _ClusterConnection
     options = {**options, **served, "connection_class": connection_class, "owner": owner}
     return ClusterPool(**options)  # type: ignore[no-untyped-call]  # redis-py has no types here

@@ -35,7 +35,13 @@ _HEAVY = (
     *("asn1crypto", "chardet", "cryptography.hazmat", "dns", "olefile", "opentelemetry.sdk", "pydantic_settings"),
     *("pygments", "rich.console", "scramp", "urllib3"),
 )
-_UNUSED_OURS = ("ingest.demo", "ingest.testing", "ingest.adapters.tokens", "ingest.adapters.tracing")
+_UNUSED_OURS = (
+    "ingest.adapters.ledger.cluster",
+    "ingest.demo",
+    "ingest.testing",
+    "ingest.adapters.tokens",
+    "ingest.adapters.tracing",
+)
 
 
 def imported(*arguments: str, code: int = 0) -> set[str]:
