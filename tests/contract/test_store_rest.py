@@ -341,7 +341,7 @@ def test_server_is_verified_with_the_systems_certificates(
         assert bool(proxy.asked) == proxied
 
 
-def test_proxy_that_is_away_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_that_is_unavailable_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(StoreUnavailableError, match="cannot be reached"):
