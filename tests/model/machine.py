@@ -189,6 +189,11 @@ class Machine(RuleBasedStateMachine):
     def clock_steps(self, seconds: float) -> None:
         self.world.step_clock(seconds)
 
+    @rule(seconds=st.sampled_from([-4_000, -30, 30, 4_000, DAY]))
+    def clocks_step_but_not_that_of_the_store(self, seconds: float) -> None:
+        self.world.store_behind += seconds
+        self.world.step_clock(seconds)
+
     # --- the store ---------------------------------------------------------------------------------------------
 
     @rule(names=st.sampled_from([frozenset[str](), frozenset({RAW}), frozenset({MANIFEST}), frozenset({"body.txt"})]))

@@ -356,6 +356,56 @@ def test_message_is_deleted_unread_if_other_identities_are_kept(monkeypatch: pyt
         reuse_a_unique_id_of_a_message_that_was_deleted_without_one()
 
 
+def lose_the_ledger_while_clocks_are_ahead_of_the_store() -> None:
+    state = Machine()
+    state.first_mail(box="keep")
+    state.clocks_step_but_not_that_of_the_store(seconds=86_400)
+    for name in ("main", "added"):
+        state.sink_changes(name=name, state="down")
+    state.service_delivers_nothing(seconds=1)
+    state.only_the_relay_works()
+    state.ledger_loses_everything()
+    for name in ("main", "added"):
+        state.sink_changes(name=name, state="up")
+    state.service_works(seconds=61)
+    state.teardown()
+
+
+def test_clocks_that_are_ahead_of_the_store_lose_no_event() -> None:
+    lose_the_ledger_while_clocks_are_ahead_of_the_store()
+
+
+def test_event_is_missed_if_the_watermark_counts_by_clocks_that_are_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.usecases.recover.watermark.CLOSE", 1e9)
+    with pytest.raises(AssertionError, match="has not reached"):
+        lose_the_ledger_while_clocks_are_ahead_of_the_store()
+
+
+def replay_and_lose_the_ledger_twice() -> None:
+    state = Machine()
+    state.first_mail(box="keep")
+    for name in ("main", "added"):
+        state.sink_changes(name=name, state="down")
+    state.service_delivers_nothing(seconds=1)
+    state.ledger_loses_everything()
+    state.time_passes(seconds=1_900)
+    state.somebody_replays()
+    state.service_delivers_nothing(seconds=61)
+    state.only_the_relay_works()
+    state.ledger_loses_everything()
+    state.teardown()
+
+
+def test_replayed_event_survives_two_losses_of_the_ledger() -> None:
+    replay_and_lose_the_ledger_twice()
+
+
+def test_replayed_event_is_missed_if_the_watermark_passes_its_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryLedger, "_note_republished", lambda *_: None)
+    with pytest.raises(AssertionError, match="has not reached"):
+        replay_and_lose_the_ledger_twice()
+
+
 def test_cut_mail_of_a_server_that_is_gone_needs_no_processing() -> None:
     """The store took it, its answer was lost, and then the server was exchanged: only a rebuild would find it."""
     state = Machine()

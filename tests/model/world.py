@@ -132,7 +132,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.clock, self.monotonic = Clock(), Clock(1_000.0)
-        self.stores = [FaultyStore(clock=self.clock)]
+        self.store_behind = 0.0
+        self.stores = [FaultyStore(clock=self.store_clock)]
         self.store = self.stores[0]
         self.events = MemoryEventLog(self.clock, kept=2)
         self.ledger = MemoryLedger(self.clock, self.events)
@@ -346,12 +347,17 @@ class World:
         self.most_ahead = max(self.most_ahead, self.clock_error)
         self.run("tick")
 
+    def store_clock(self) -> float:
+        """Return the time by the clock of the stores, in seconds since 1970."""
+        return self.clock() - self.store_behind
+
     def end_faults(self) -> None:
         """End every fault; what was lost stays lost, and servers keep their habits."""
         for store in self.stores:
             store.forgets, store.page, store.loses_answers, store.fault = frozenset(), None, False, None
             store.cuts = False
         self.step_clock(-self.clock_error)
+        self.store_behind = 0.0
         for sink in self.sinks.values():
             sink.unavailable, sink.verdict = False, lambda _: Outcome(Verdict.DELIVERED)
         for drop in self.drops.values():
@@ -434,7 +440,7 @@ class World:
     def swap_store(self) -> None:
         """Configure another store; every process that is not stopped is restarted, the others have the old one."""
         self.repeats_allowed = True
-        self.store = FaultyStore(clock=self.clock)
+        self.store = FaultyStore(clock=self.store_clock)
         self.stores.append(self.store)
         for sent in self.sent:
             sent.purged = False
