@@ -19,9 +19,8 @@ from ingest.adapters.ledger.workset import RedisWorkSet
 from ingest.errors import LedgerUnavailableError, StartError
 from ingest.ports.ledger import Severity
 from ingest.ports.seen import Registration
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, lone_node
 from tests.support.servers import free_port
-from tests.support.valkey import Valkey
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ingest.adapters.ledger.redis import RedisLedger
+    from tests.support.valkey import Valkey
 
 THREADS = 30
 
@@ -198,7 +198,7 @@ def test_node_that_hangs_is_left_for_its_replica(own_cluster: Cluster) -> None:
 
 
 def test_cluster_without_the_slot_is_reported(tmp_path: Path) -> None:
-    with Valkey(tmp_path, ("--cluster-enabled", "yes")) as server:
+    with lone_node(tmp_path) as server:
         raises = pytest.raises(LedgerUnavailableError, match="no node of the cluster serves the ledger's slot")
         with ledger_at(f"redis+cluster://127.0.0.1:{server.port}") as ledger, raises:
             ledger.ping()

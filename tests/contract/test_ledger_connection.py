@@ -26,6 +26,7 @@ from ingest.adapters.ledger.pools import CONNECT_SECONDS
 from ingest.errors import LedgerUnavailableError, StartError
 from ingest.ports.ledger import Severity
 from ingest.ports.seen import Registration
+from tests.support.cluster import lone_node
 from tests.support.redis import redis_62_server
 from tests.support.servers import free_port, serving
 from tests.support.valkey import PERSISTENT, Valkey
@@ -374,7 +375,7 @@ def test_replica_is_a_problem(server: Valkey) -> None:
 
 
 def test_cluster_mode_is_a_problem(tmp_path: Path) -> None:
-    with Valkey(tmp_path, ("--cluster-enabled", "yes")) as server:
+    with lone_node(tmp_path) as server:
         assert (preconditions.CLUSTER.severity, preconditions.CLUSTER.text) in found(server.url)
 
 

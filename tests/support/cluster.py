@@ -43,10 +43,9 @@ class Cluster:
 
     def _node(self, folder: Path) -> Valkey:
         folder.mkdir()
-        node = Valkey(folder)
-        # The ports above one that was handed out are free as well.
-        clustered = ("--cluster-enabled", "yes", "--cluster-port", str(node.port + 1))
-        node.options = (*clustered, "--cluster-node-timeout", str(_NODE_TIMEOUT), *PERSISTENT)
+        node = lone_node(folder)
+        # By default a primary waits for five seconds whether other replicas come too.
+        node.options += ("--cluster-node-timeout", str(_NODE_TIMEOUT), "--repl-diskless-sync-delay", "0", *PERSISTENT)
         if self._certificate is not None:
             node.program = redis_server()
             node.options += (*tls_arguments(self._certificate, node.port + 2), "--tls-cluster", "yes")
@@ -172,6 +171,14 @@ class Cluster:
 
     def _describe(self) -> str:
         return "\n".join(str(_cluster_info(node)) for node in self.nodes)
+
+
+def lone_node(folder: Path) -> Valkey:
+    """A server in cluster mode that has met no other and has no slot; it runs within a `with` block."""
+    node = Valkey(folder)
+    # The ports above one that was handed out are free as well; by default it would be 10,000 above.
+    node.options = ("--cluster-enabled", "yes", "--cluster-port", str(node.port + 1))
+    return node
 
 
 def _tell(client: Redis, *command: Any) -> Any:
