@@ -108,6 +108,8 @@ def test_number_of_tries_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TRIES", 30)
     archive = locked(*(Entry(b"x", f"{number}") for number in range(20)))
     assert opened(archive, "wrong", "false") == ([], {Defect.PASSWORD_WRONG, Defect.CONTAINER_LIMIT})
+    passwords = Passwords(lambda: ["wrong", "false"])
+    assert sum(1 for _ in range(20) for _ in passwords) == 30
 
 
 @CLASSIC_AND_AES
