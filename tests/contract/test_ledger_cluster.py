@@ -239,6 +239,18 @@ def test_user_who_may_not_look_is_reported_as_on_a_single_server(cluster: Cluste
             client.acl_deluser("one")
 
 
+def test_user_who_may_not_ask_for_slots_learns_what_to_allow(cluster: Cluster) -> None:
+    with closing(cluster.client()) as client:
+        rules = ("on", ">secret", "~*", "&*", "+@all", "-cluster")
+        client.execute_command("ACL", "SETUSER", "one", *rules)  # type: ignore[no-untyped-call] # redis-py has no types here
+        try:
+            raises = pytest.raises(LedgerUnavailableError, match=r"too few permissions; .* CLUSTER SLOTS")
+            with ledger_at(f"redis+cluster://one:secret@127.0.0.1:{cluster.owner.port}") as ledger, raises:
+                ledger.ping()
+        finally:
+            client.acl_deluser("one")
+
+
 def test_wrong_password_is_reported(cluster: Cluster) -> None:
     raises = pytest.raises(LedgerUnavailableError, match="rejects the user or the password")
     with ledger_at(f"redis+cluster://one:wrong-secret@127.0.0.1:{cluster.owner.port}") as ledger, raises as caught:

@@ -45,7 +45,10 @@ _REMEDIES: tuple[tuple[type[redis_errors.RedisError] | tuple[type[redis_errors.R
     ),
     (
         redis_errors.NoPermissionError,
-        "the ledger's user has too few permissions; allow it scripts, and all commands on keys {{{deployment}}}:*",
+        (
+            "the ledger's user has too few permissions; allow it scripts, all commands on keys {{{deployment}}}:*, "
+            "and in a cluster CLUSTER SLOTS"
+        ),
     ),
     (
         NoTlsError,
