@@ -128,6 +128,11 @@ class MemoryStore(Store):
             ]
         yield from sorted(found, key=lambda stored: stored.key)
 
+    @override
+    def restorable_until(self, folder: str) -> float | None:
+        segments(folder)
+        return None
+
     def _begin(self, operation: str, key: str) -> None:
         if self.fault is not None:
             self.fault(operation, key)
