@@ -340,6 +340,15 @@ def test_missing_sections_are_reported(write: Write) -> None:
         "file://relative",
         "/srv/mail",
         "{url: file:///s, region: x}",
+        "gs://",
+        "gs://hunter2@bucket",
+        "az://account",
+        "az://account//prefix",
+        "{url: gs://b, region: x}",
+        "{url: gs://b, account_key: env:A}",
+        "{url: az://a/c, kms_key: x}",
+        "{url: az://a/c, account_key: env:A, sas_token: env:B}",
+        "{url: s3://b, credentials: env:A}",
         "file:///s?x",
     ],
 )
@@ -347,6 +356,34 @@ def test_a_store_must_be_an_address_we_know(write: Write, store: str) -> None:
     found = problem(write(f"store: {store}\nledger: embedded\n", whole=True))
     assert ":1: store: " in found
     assert "hunter2" not in found
+
+
+def test_option_of_another_store_is_named_with_its_stores(write: Write) -> None:
+    found = problem(write("store: {url: az://a/c, kms_key: x}\nledger: embedded\n", whole=True))
+    assert "kms_key is an option for s3://, gs:// only; leave it out" in found
+
+
+@pytest.mark.parametrize(
+    ("store", "module", "extra"),
+    [
+        ("gs://b", "google.auth", "gcs"),
+        ("{url: gs://b, endpoint: https://gcs.example.org}", "google.auth", "gcs"),
+        ("{url: gs://b, endpoint: http://127.0.0.1:1}", "google.auth", None),
+        ("az://a/c", "azure.identity", "azure"),
+        ("{url: az://a/c, account_key: env:A}", "azure.identity", None),
+        ("{url: az://a/c, sas_token: env:A}", "azure.identity", None),
+        ("s3://b", "google.auth", None),
+    ],
+)
+def test_store_that_needs_access_tokens_names_the_extra_for_them(
+    write: Write, monkeypatch: pytest.MonkeyPatch, store: str, module: str, extra: str | None
+) -> None:
+    monkeypatch.setattr("ingest.config.rules.find_spec", lambda name: None if name == module else object())
+    path = write(f"store: {store}\nledger: embedded\n", whole=True)
+    if extra is None:
+        assert load(path, {}).store.url
+    else:
+        assert f"pip install 'mailhaul[{extra}]'" in problem(path)
 
 
 def test_half_a_pair_of_keys_is_none(write: Write) -> None:

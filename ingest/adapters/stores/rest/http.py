@@ -150,8 +150,9 @@ class HttpClient:
         length = None if body is None else len(request.before) + size + len(request.after)
         with suspended():
             target, headers = self._signer.sign(request, length)
+        headers = {**headers, "user-agent": "mailhaul"}
         if length is not None:
-            headers = {**headers, "content-length": str(length)}
+            headers["content-length"] = str(length)
         with limited(self.limits.piece_timeout) as deadline:
             with translated(deadline):
                 response = self._pool().request(
