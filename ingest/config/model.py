@@ -51,7 +51,8 @@ class Config(Section):
     """The whole configuration, valid by itself; `ingest.config.rules` checks what sections require of each other."""
 
     store: Annotated[StoreSection, BeforeValidator(store_section, json_schema_input_type=str | StoreSection)]
-    """Where messages are stored: `s3://bucket/prefix`, `file:///folder`, or a mapping."""
+    """Where messages are stored: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://account/container/prefix`,
+    `file:///folder`, or a mapping."""
     ledger: Annotated[LedgerSection, BeforeValidator(ledger_section, json_schema_input_type=str | LedgerSection)]
     """Where schedule, claims and the event stream are kept: `redis://host:6379/0`, `embedded` (in the folder
     `mailhaul-ledger` beside the file), `{embedded: folder}`, or where the address is: `env:NAME`, `file:/path`. An

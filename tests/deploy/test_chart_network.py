@@ -120,6 +120,18 @@ def test_mailboxes_outside_the_chart_use_the_configured_ports() -> None:
     assert 2110 in _ports(render(values(**over)), "poller")
 
 
+@pytest.mark.parametrize(
+    ("store", "port"),
+    [
+        ("gs://invoices/mail", 443),
+        ("az://account/invoices/mail", 443),
+        ({"url": "gs://invoices/mail", "endpoint": "https://gcs.example.org:4443"}, 4443),
+    ],
+)
+def test_the_port_of_a_cloud_store_is_opened(store: object, port: int) -> None:
+    assert _opened("processor", store=store) == {port, 6379}
+
+
 def test_a_folder_as_store_opens_nothing() -> None:
     over = merged(ON, COMBINATIONS["folders"])
     assert _ports(render(values(**over)), "processor") == {6379}
