@@ -67,6 +67,9 @@ OTHERS = (
     NAMES.sink_statuses,
     NAMES.status,
     NAMES.last_logins,
+    NAMES.content,
+    NAMES.content_generation(1),
+    NAMES.content_restored,
 )
 
 

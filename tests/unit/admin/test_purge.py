@@ -619,7 +619,11 @@ def test_purge_erases_what_a_stopped_processor_writes_at_the_same_time() -> None
 
 
 @pytest.mark.parametrize("whole_mailbox", [False, True])
-def test_content_of_purged_messages_is_forgotten(*, whole_mailbox: bool) -> None:
+@pytest.mark.parametrize("batch", [1, 100])
+def test_content_of_purged_messages_is_forgotten(
+    batch: int, monkeypatch: pytest.MonkeyPatch, *, whole_mailbox: bool
+) -> None:
+    monkeypatch.setattr("ingest.admin.purge._FORGET_BATCH", batch)
     with bench(mailbox("a"), mailbox("b")) as b:
         fill(b, 1, 2)
         if whole_mailbox:

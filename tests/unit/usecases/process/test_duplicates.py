@@ -212,6 +212,17 @@ def test_lost_digests_are_restored_from_manifests_in_any_order(b: Bench) -> None
     assert earlier(third) == [("document", first.message_key, "file")]
 
 
+def test_message_that_was_purged_while_it_was_processed_is_forgotten(b: Bench) -> None:
+    b.maildrops["a"].messages[b"u"] = RAW
+    b.poll_all()
+    (message,) = b.ledger.open_messages([message_key("a", RAW)])
+    assert message is not None
+    b.runtime.processor.process(message)
+    b.store.alter(f"{message.folder}/raw.eml", b"")
+    assert b.runtime.processor.retract(message, b.clock.now(), written=True)
+    assert handle(b, "b", TRANSPORTED + RAW).duplicate_of is None
+
+
 def test_only_what_may_be_lost_is_read_again_after_a_restart_of_the_ledger(b: Bench) -> None:
     handle(b, "a", RAW)
     b.clock.time += 3600
