@@ -18,6 +18,7 @@ from ingest.mime.events import MessageEnded, MimeEvent
 from ingest.mime.names import display_name
 from ingest.mime.pictures import PICTURE_BYTES, picture_size
 from ingest.mime.reports import REPORT_BYTES
+from ingest.texts.convert import Conversions
 from ingest.usecases.process.bodies import ChosenBody, Texts, is_disguised, references, with_roles
 from ingest.usecases.process.derived import Images, TextOptions, derive
 from ingest.usecases.process.nested import NESTED_BYTES, read_nested
@@ -68,6 +69,7 @@ class PartAssembler:
     _deferred: deque[OpenContainer] = field(default_factory=deque)
     _texts: Texts = field(default_factory=Texts)
     _images: Images = field(default_factory=Images)
+    _conversions: Conversions = field(default_factory=Conversions)
     _all_known: bool = False  # whether the bodies were chosen
     _others: deque[Part] = field(default_factory=deque)  # texts that are no bodies
     _only_html: bool = False
@@ -236,7 +238,7 @@ class PartAssembler:
     ) -> tuple[list[DerivedBody], list[str]]:
         """Store the other forms of a body; returns them, and a defect if something is missing from one."""
         written, whole = [], True
-        for form in derive(body, self.options, self._images, only_html=only_html):
+        for form in derive(body, self.options, self._images, self._conversions, only_html=only_html):
             whole = whole and form.whole
             if form.spool is None:
                 continue

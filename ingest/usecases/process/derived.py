@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.mime.flowed import unfold
 from ingest.texts import plain, safe
-from ingest.texts.convert import READ_BYTES, convert
+from ingest.texts.convert import READ_BYTES
 from ingest.usecases.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ingest.domain.manifest import DerivedKind
+    from ingest.texts.convert import Conversions
     from ingest.usecases.process.bodies import ChosenBody
     from ingest.usecases.process.parts import Part
 
@@ -69,13 +70,16 @@ class Images:
         return {name: image for (scope, name), image in self._kept.items() if scope == parent}
 
 
-def derive(body: ChosenBody, options: TextOptions, images: Images, *, only_html: bool) -> Iterator[Derived]:
+def derive(
+    body: ChosenBody, options: TextOptions, images: Images, conversions: Conversions, *, only_html: bool
+) -> Iterator[Derived]:
     """Yield the other forms of a body. The caller closes their spools.
 
     Args:
         body: as it is stored, in UTF-8.
         options: which forms are made.
         images: of the message.
+        conversions: of the message.
         only_html: whether the message has no text besides its HTML.
 
     Raises:
@@ -88,18 +92,18 @@ def derive(body: ChosenBody, options: TextOptions, images: Images, *, only_html:
         return
     spool = body.spool
     if options.plain_text and only_html:
-        text = convert("plain", spool.head(READ_BYTES), spool.descriptor)
+        text = conversions.convert("plain", spool.head(READ_BYTES), spool.descriptor)
         # HTML that holds one image has no text.
         if text.data or not text.whole:
             made = None if text.data is None else _spooled([text.data])
             yield Derived("plain", plain.converter(), made, text.whole)
     if options.safe_html:
-        yield _safe(body, images)
+        yield _safe(body, images, conversions)
 
 
-def _safe(body: ChosenBody, images: Images) -> Derived:
+def _safe(body: ChosenBody, images: Images, conversions: Conversions) -> Derived:
     spool = body.spool
-    cleaned = convert("safe_html", spool.head(READ_BYTES), spool.descriptor)
+    cleaned = conversions.convert("safe_html", spool.head(READ_BYTES), spool.descriptor)
     if cleaned.data is None:
         return Derived("safe_html", safe.converter(), None, whole=False)
     shown = images.of(body.parts[0].head.parent)

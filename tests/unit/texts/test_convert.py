@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.texts.convert import READ_BYTES, Converted, convert
+from ingest.texts.convert import READ_BYTES, Conversions, Converted
 from ingest.texts.reader import CONVERTERS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def converted(kind: DerivedKind, markup: bytes) -> Converted:
     with tempfile.TemporaryFile() as file:
         file.write(markup)
         file.flush()
-        return convert(kind, markup[:READ_BYTES], file.fileno)
+        return Conversions().convert(kind, markup[:READ_BYTES], file.fileno)
 
 
 def no_file() -> int:
@@ -50,7 +50,7 @@ def test_elements_that_are_opened_again_are_converted_elsewhere(monkeypatch: pyt
     monkeypatch.setitem(CONVERTERS, "safe_html", lambda _: (b"here", True))
     assert converted("safe_html", REOPENED).data != b"here"
     assert converted("safe_html", b"<p>" * 20_000).data != b"here"
-    assert convert("safe_html", b"<p><b>x</b>" * 200, no_file).data == b"here"
+    assert Conversions().convert("safe_html", b"<p><b>x</b>" * 200, no_file).data == b"here"
 
 
 @pytest.mark.parametrize("kind", ["plain", "safe_html"])
@@ -71,12 +71,28 @@ def test_process_that_is_stopped_gives_nothing() -> None:
     assert converted("safe_html", REOPENED * 15) == Converted(None, whole=False)
 
 
+def test_html_of_one_message_is_limited() -> None:
+    conversions = Conversions(_bytes=10)
+    assert conversions.convert("plain", b"<p>one", no_file) == Converted(b"one\n")
+    assert conversions.convert("plain", b"<p>two", no_file) == Converted(None, whole=False)
+    assert Conversions(_seconds=0).convert("plain", b"<p>one", no_file) == Converted(None, whole=False)
+
+
+def test_time_of_guarded_processes_is_counted() -> None:
+    conversions = Conversions(_seconds=60)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"<p>" * 100_000)
+        file.flush()
+        conversions.convert("plain", b"<p>" * 100_000, file.fileno)
+    assert conversions._seconds < 60
+
+
 def test_error_of_a_library_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: bytes) -> tuple[bytes, bool]:
         raise RecursionError
 
     monkeypatch.setitem(CONVERTERS, "plain", fail)
-    assert convert("plain", b"<p>", no_file) == Converted(None, whole=False)
+    assert Conversions().convert("plain", b"<p>", no_file) == Converted(None, whole=False)
 
 
 def test_panic_of_a_library_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +103,7 @@ def test_panic_of_a_library_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         raise PanicException
 
     monkeypatch.setitem(CONVERTERS, "plain", fail)
-    assert convert("plain", b"<p>", no_file) == Converted(None, whole=False)
+    assert Conversions().convert("plain", b"<p>", no_file) == Converted(None, whole=False)
 
 
 def test_interrupt_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +112,4 @@ def test_interrupt_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(CONVERTERS, "plain", fail)
     with pytest.raises(KeyboardInterrupt):
-        convert("plain", b"<p>", no_file)
+        Conversions().convert("plain", b"<p>", no_file)
