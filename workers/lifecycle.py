@@ -11,10 +11,11 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from celery import signals
+from celery import bootsteps, signals
 from celery.exceptions import SecurityWarning
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
+from typing_extensions import override
 
 from ingest import logs
 from ingest.adapters.ledger import connect
@@ -88,6 +89,7 @@ def run_worker(role: str, config_path: Path | None) -> None:
         readiness = stack.enter_context(_readiness(process, store=True))
         stack.enter_context(serving(process.config, registry, heartbeat, readiness))
         _expect_series(queue, process.config, process.metrics)
+        _after_fork(process.app, lambda: stack.enter_context(readiness.watching()))
         _consume(process, queue, heartbeat)
 
 
@@ -99,7 +101,11 @@ def run_scheduler(config_path: Path | None) -> None:
     with _Process.started(config_path) as process:
         registry = process.metrics.registry
         registry.register(UsageCollector("scheduler"))
-        with _readiness(process) as readiness, serving(process.config, registry, heartbeat, readiness):
+        with (
+            _readiness(process) as readiness,
+            readiness.watching(),
+            serving(process.config, registry, heartbeat, readiness),
+        ):
             schedule.run(process.app, process.runtime(), heartbeat)
 
 
@@ -111,7 +117,11 @@ def run_exporter(config_path: Path | None) -> None:
         registry = CollectorRegistry()
         registry.register(SystemCollector(process.runtime(), process.source))
         registry.register(UsageCollector("exporter"))
-        with _readiness(process) as readiness, serving(process.config, registry, readiness=readiness):
+        with (
+            _readiness(process) as readiness,
+            readiness.watching(),
+            serving(process.config, registry, readiness=readiness),
+        ):
             stopped = threading.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stopped.set())
@@ -168,9 +178,9 @@ class _Process:
 
 @contextmanager
 def _readiness(process: _Process, *, store: bool = False) -> Iterator[Readiness]:
-    """Watch what a process needs until the `with` block ends.
+    """Yield the readiness of a process; its connections are open until the `with` block ends.
 
-    Over connections of its own: those of the runtime belong to the children where the process forks.
+    They are its own: those of the runtime belong to the children where the process forks.
     """
     wakeups = CeleryWakeups(process.app)
     with closing(connect(process.ledger_at, process.config.deployment)[0]) as ledger:
@@ -178,9 +188,23 @@ def _readiness(process: _Process, *, store: bool = False) -> Iterator[Readiness]
         if store:
             opened, prefix = configured_store(process.config, Secrets(process.source.folder, process.source.environ))
             parts["store"] = StoreTrial(opened, Layout(prefix))
-        readiness = Readiness(parts)
-        with readiness.watching():
-            yield readiness
+        yield Readiness(parts)
+
+
+def _after_fork(app: Celery, start: Callable[[], object]) -> None:
+    """Call a function when the children of the worker exist, if it has any, and before it connects to the broker.
+
+    A thread that imports a module or holds a lock while the worker forks would block the child for ever.
+    """
+
+    class Step(bootsteps.StartStopStep):
+        requires = ("celery.worker.components:Pool",)
+
+        @override
+        def start(self, parent: Any) -> None:
+            start()
+
+    app.steps["worker"].add(Step)
 
 
 def _consume(process: _Process, queue: Queue, heartbeat: Heartbeat) -> None:

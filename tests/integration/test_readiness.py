@@ -24,12 +24,11 @@ COMMANDS = (("worker", "poll"), ("worker", "process"), ("worker", "relay"), ("sc
 
 
 @contextmanager
-def _running(config: Path, *command: str) -> Iterator[None]:
+def _running(config: Path, *command: str, script: tuple[str, ...] = ()) -> Iterator[None]:
     log = config.parent / "process.log"
+    arguments = ["-c", *script] if script else ["-m", "ingest.cli", *command, "--config", str(config)]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ingest.cli", *command, "--config", str(config)], stdout=output, stderr=output
-        )
+        process = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=output)
     try:
         yield
     except AssertionError as error:
@@ -65,6 +64,39 @@ def test_process_is_ready_once_ledger_and_broker_answered(command: tuple[str, ..
             eventually(lambda: _got(config, "/readyz") == (200, "ready\n"), lambda: _got(config, "/readyz"))
             assert mailhaul("health", "--ready", "--config", str(config)).returncode == 0
         assert _got(config, "/readyz")[0] == 200
+
+
+_COUNTING = """
+import sys
+from pathlib import Path
+from workers.shared_metrics import choose_folder
+
+choose_folder()  # before anything imports prometheus-client
+from workers import lifecycle, readiness
+
+look = readiness.Readiness.look
+
+def counted(self, part):
+    children = sum(len(path.read_bytes().split()) for path in Path("/proc/self/task").glob("*/children"))
+    note = Path(sys.argv[2], part)
+    if not note.exists():  # the first time
+        note.write_text(str(children))
+    look(self, part)
+
+readiness.Readiness.look = counted
+lifecycle.run_worker("process", Path(sys.argv[1]))
+"""
+
+
+def test_processor_tries_what_it_needs_when_its_children_exist(tmp_path: Path, valkey: Valkey) -> None:
+    """A fork while a thread imports something would leave the child with a lock that nobody releases."""
+    config = write_config(tmp_path, [], ledger=valkey.url, sinks=[], workers={"processes": 2})
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    with _running(config, script=(_COUNTING, str(config), str(seen))):
+        eventually(lambda: _got(config, "/readyz")[0] == 200)
+    assert sorted(path.name for path in seen.iterdir()) == ["broker", "ledger", "store"]
+    assert all(int(path.read_text()) >= 2 for path in seen.iterdir())
 
 
 @pytest.mark.parametrize(
