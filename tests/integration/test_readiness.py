@@ -94,9 +94,16 @@ def test_processor_tries_what_it_needs_when_its_children_exist(tmp_path: Path, v
     seen = tmp_path / "seen"
     seen.mkdir()
     with _running(config, script=(_COUNTING, str(config), str(seen))):
+        found = eventually(lambda: _written(seen, 3))
         eventually(lambda: _got(config, "/readyz")[0] == 200)
-    assert sorted(path.name for path in seen.iterdir()) == ["broker", "ledger", "store"]
-    assert all(int(path.read_text()) >= 2 for path in seen.iterdir())
+    assert found.keys() == {"broker", "ledger", "store"}
+    assert all(int(children) >= 2 for children in found.values())
+
+
+def _written(folder: Path, count: int) -> dict[str, str]:
+    """Return the content of each file by its name; nothing until there are so many, and all were written."""
+    found = {path.name: path.read_text() for path in folder.iterdir()}
+    return found if len(found) == count and all(found.values()) else {}
 
 
 @pytest.mark.parametrize(
