@@ -24,6 +24,8 @@ ELSEWHERE = {
     "CONTRIBUTING.md",
     # kinds of sink that a benchmark compares
     "tests/benchmarks/relay.py",
+    # libraries that the image contains
+    "tests/deploy/test_image_run.py",
     # libraries that no command imports unasked
     "tests/unit/cli/test_imports.py",
 }
