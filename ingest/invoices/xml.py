@@ -81,6 +81,7 @@ class XmlReader:
     def _begin(self) -> None:
         self._prolog = Prolog()
         self._fed = 0
+        self._unparsed = b""
         self._depth = 0
         self._started = False
         self._scopes: list[dict[str, str]] = [{}]
@@ -89,8 +90,8 @@ class XmlReader:
         self._inner: XmlReader | None = None
         self._inner_depth = 0
         parser = self._parser = expat.ParserCreate("utf-8", intern={})
-        # Since 2.6, expat waits for more input before it parses an incomplete tag again. What follows the end of a
-        # document would then be found after the piece with its first bytes is gone. Tags are limited in length.
+        # Since 2.6, expat defers the parsing of incomplete tags, and may notice the end of a document too late. The
+        # length of a tag is limited here, so that this protection is not needed.
         if hasattr(parser, "SetReparseDeferralEnabled"):
             parser.SetReparseDeferralEnabled(False)
         parser.buffer_text = True
@@ -129,17 +130,20 @@ class XmlReader:
 
     def _parse(self, data: bytes, *, final: bool) -> bytes:
         """Parse a piece; return the text behind the end of a document in it."""
-        before = self._fed
+        # What follows the end of a document may begin in an earlier piece than the one at which expat notices it.
+        before = self._fed - len(self._unparsed)
         self._fed += len(data)
+        recent = self._unparsed + data
         try:
             self._parser.Parse(data, final)
         except expat.ExpatError as error:
-            return self._broken(error.code, data[max(0, self._parser.ErrorByteIndex - before) :])
+            return self._broken(error.code, recent[max(0, self._parser.ErrorByteIndex - before) :])
         except _StopReading as stopped:
             self._stop(stopped.defect)
         else:
             if self._fed - max(0, self._parser.CurrentByteIndex) > _TAG_BYTES or len(self._parser.intern) > _NAMES:
                 self._stop(Defect.INVOICE_LIMIT)
+            self._unparsed = recent[max(0, self._parser.CurrentByteIndex - before) :]
         return b""
 
     def _broken(self, code: int, rest: bytes) -> bytes:

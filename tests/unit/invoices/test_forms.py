@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingest.invoices.recognise import recognise
@@ -44,6 +44,7 @@ def without_declaration(content: str) -> str:
     st.lists(st.sampled_from(range(len(PROLOGS))), max_size=4),
     st.integers(min_value=1, max_value=5000),
 )
+@example(next(each for each in XML if "soap envelope" in each.name), "utf-8", [PROLOGS.index(LONG)], 1)
 def test_xml_is_the_same_in_every_form(sample: Sample, encoding: str, prolog: list[int], size: int) -> None:
     written = "".join(PROLOGS[index] for index in prolog) + without_declaration(sample.content)
     assert read(written.encode(encoding), size * 4) == read(sample.content.encode())
