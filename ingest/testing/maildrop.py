@@ -171,8 +171,10 @@ class MemorySession(Maildrop):
                 yield NotFetched(listed, "refused", "not this one")
                 continue
             sent = self._maildrop.sends_instead.pop(unique_id, unique_id)
-            whole = self._maildrop.messages.get(sent, self._maildrop.messages[unique_id])
-            raw = whole[: self._maildrop.cut.get(unique_id, len(whole))]
+            if sent not in self._maildrop.messages:
+                sent = unique_id
+            whole = self._maildrop.messages[sent]
+            raw = whole[: self._maildrop.cut.get(sent, len(whole))]
             if len(raw) > self._most:
                 self._closed = True
                 raise MessageTooLargeError("larger than listed", listed)

@@ -406,6 +406,17 @@ def test_replayed_event_is_missed_if_the_watermark_passes_its_manifest(monkeypat
         replay_and_lose_the_ledger_twice()
 
 
+def test_neighbour_of_cut_mail_that_came_in_its_place_is_not_cut() -> None:
+    state = Machine()
+    state.first_mail(box="del")
+    state.deliver_without_dot_stuffing(box="keep")
+    state.deliver(box="keep", count=1)
+    state.store_loses_answers(lost=True)
+    state.server_sends_another_message(box="keep", pick=0)
+    state.service_delivers_nothing(seconds=1)
+    state.teardown()
+
+
 def test_cut_mail_of_a_server_that_is_gone_needs_no_processing() -> None:
     """The store took it, its answer was lost, and then the server was exchanged: only a rebuild would find it."""
     state = Machine()
