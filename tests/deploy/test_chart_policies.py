@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.support.chart import KUBERNETES, merged, render, validate
+from tests.support.chart import KUBERNETES, merged, pod_specs, render, validate
 from tests.support.servers import missing
 from tests.support.waiting import PATIENCE
 from tools.documents.chart_schema import CHART
@@ -86,6 +86,30 @@ def test_production_runs_two_of_everything_with_limits_and_policies(name: str) -
         assert "@sha256:" in container["image"]
     kinds = {item["kind"] for item in rendered.objects}
     assert kinds >= {"NetworkPolicy", "PrometheusRule", "ServiceMonitor", "PodMonitor", "HorizontalPodAutoscaler"}
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_release_follows_the_usual_best_practices(name: str) -> None:
+    """What Kyverno's set of this name asks of pods and Services, as far as an object shows it."""
+    rendered = _rendered(name)
+    for item in rendered.objects:
+        assert item["metadata"]["namespace"] != "default"
+        assert item["metadata"]["labels"]["app.kubernetes.io/name"]
+    for service in rendered.of("Service"):
+        assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
+        assert "externalIPs" not in service["spec"]
+    for where, pod in pod_specs(rendered.objects):
+        for container in pod["containers"]:
+            assert not container["image"].endswith(":latest"), where
+            assert "hostPort" not in str(container.get("ports")), where
+            probes = {"livenessProbe", "readinessProbe"} if where != "Pod mailhaul-test" else set()
+            assert probes <= container.keys(), where
+            assert container["resources"]["requests"].keys() >= {"cpu", "memory", *_disk(where)}, where
+            assert "memory" in container["resources"]["limits"], where
+
+
+def _disk(where: str) -> set[str]:
+    return set() if where.startswith("StatefulSet") else {"ephemeral-storage"}
 
 
 @pytest.mark.parametrize(
