@@ -46,6 +46,10 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MSCF\0\0\0\0", "application/vnd.ms-cab-compressed"),
     (b"\x00\x00\x00\x0cjP  ", "image/jp2"),
 )
+# The same by their first two bytes: nearly every file is of another type than each of them.
+_BY_START = {
+    signature[:2]: tuple(each for each in _SIGNATURES if each[0][:2] == signature[:2]) for signature, _ in _SIGNATURES
+}
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 _FTYP = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heif", b"avif": "image/avif"}
 _BZIP2 = re.compile(rb"BZh[1-9]1AY&SY")
@@ -137,7 +141,7 @@ def detect_type(first: bytes, declared: str, filename: str | None) -> str:
 
 
 def _by_signature(first: bytes) -> str | None:
-    for signature, media_type in _SIGNATURES:
+    for signature, media_type in _BY_START.get(first[:2], ()):
         if first.startswith(signature):
             return media_type
     if first.startswith(b"RIFF"):

@@ -76,7 +76,9 @@ def display_name(part: str, filename: str | None, detected_type: str) -> Name:
         made = f"part-{part}{_EXTENSIONS.get(detected_type, '.bin')}"
         return Name(made, None, made)
     defects: list[Defect] = []
-    shown = "".join(char for char in filename if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    shown = filename
+    if not (filename.isascii() and filename.isprintable()):
+        shown = "".join(char for char in filename if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
     if shown != filename:
         defects.append(Defect.NAME_CLEANED)
     base = re.split(r"[/\\]", shown)[-1].strip()
