@@ -274,7 +274,7 @@ def test_failed_check_ends_every_thread_while_its_exception_is_kept() -> None:
     with sink_to(Cluster("127.0.0.1:1", tls=False), "mail", timeout=1) as sink:
         with pytest.raises(SinkUnavailableError) as kept:
             sink.check()
-        eventually(lambda: not rdkafka_threads(), "librdkafka goes on", timeout=30)
+        eventually(lambda: not rdkafka_threads(), "librdkafka goes on")
     assert "running" in str(kept.value)
 
 
