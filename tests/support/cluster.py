@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,6 +11,7 @@ from redis.crc import key_slot
 
 from ingest.adapters.ledger.names import Names
 from tests.support.redis import make_certificate, redis_server, tls_arguments
+from tests.support.servers import free_port
 from tests.support.valkey import PERSISTENT, Valkey
 from tests.support.waiting import eventually
 
@@ -176,9 +178,20 @@ class Cluster:
 def lone_node(folder: Path) -> Valkey:
     """A server in cluster mode that has met no other and has no slot; it runs within a `with` block."""
     node = Valkey(folder)
-    # The ports above one that was handed out are free as well; by default it would be 10,000 above.
+    # This run hands out the ports above one to nobody else, but another run may be at work.
+    while not all(map(_is_free, (node.port + 1, node.port + 2))):
+        node.port = free_port()
+    # By default that for the bus would be 10,000 above.
     node.options = ("--cluster-enabled", "yes", "--cluster-port", str(node.port + 1))
     return node
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except OSError:
+        return False
 
 
 def _tell(client: Redis, *command: Any) -> Any:
