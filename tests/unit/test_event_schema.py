@@ -55,6 +55,7 @@ def test_events_of_each_mail_of_the_corpus_fit(path: Path) -> None:
 
 
 @pytest.mark.skipif(not SHARED, reason="the shared corpus is not here")
+@pytest.mark.slow
 def test_events_of_mail_that_others_collected_fit() -> None:
     for path in SHARED:
         assert check(path.read_bytes())["message_key"]

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 def test_every_mail_reads_alike_in_any_pieces() -> None:
     files = sorted(CORPUS.rglob("*.eml"))
     assert len(files) > 150

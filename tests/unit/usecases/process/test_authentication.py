@@ -108,6 +108,7 @@ def test_changed_message_fails_verification(old: bytes, new: bytes, reason: str)
     assert reasons(raw.replace(old, new)) == [("fail", reason)]
 
 
+@pytest.mark.slow
 def test_results_equal_those_of_the_reference_implementation() -> None:
     """Mutations of a signed mail, in each pair of forms: blanks, letter case, bytes, lines at the end."""
     chance = random.Random(6376)  # noqa: S311 - the same mails each time
