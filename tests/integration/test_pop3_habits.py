@@ -98,9 +98,9 @@ def with_id(name: str) -> bytes:
     return b"Message-ID: <%b@example.org>\r\n" % name.encode() + mail(name)
 
 
-def compared(raw: bytes) -> list[Step]:
-    """A message whose deletion is in doubt is compared by its header before it is deleted again."""
-    return asked("TOP 1 0", b"+OK\r\n" + raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n.\r\n")
+def compared(raw: bytes, number: int = 1) -> list[Step]:
+    """A message whose deletion is in doubt, or that came in another size than listed, is compared by its header."""
+    return asked(f"TOP {number} 0", b"+OK\r\n" + raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n.\r\n")
 
 
 # --- qmail-pop3d --------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_first_of_two_answers_to_quit_counts_and_the_rest_is_deleted_later() -> 
     in_doubt = asked("QUIT", b"-ERR unable to unlink all deleted messages\r\n+OK \r\n")
     scripts = [
         [*qmail(one, two, first=True), *fetching],
-        [*qmail(one, two), *marking, *in_doubt],
+        [*qmail(one, two), *compared(one[1]), *compared(two[1], 2), *marking, *in_doubt],
         [*qmail(two), *compared(two[1]), *asked("DELE 1", b"+OK \r\n"), *asked("QUIT", b"+OK \r\n")],
         [*qmail(), Expect("QUIT")],
     ]
