@@ -30,6 +30,8 @@ class OpenMessage(Record):
     labels: dict[str, str] = Field(default_factory=dict)
     # W3C Trace Context of the fetch, if that was traced
     traceparent: str | None = None
+    # hexadecimal, of the store that holds the source; None if an older version opened it
+    store_id: str | None = None
 
 
 class FailedMessage(Record):

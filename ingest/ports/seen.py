@@ -101,7 +101,9 @@ class SeenMessages(Protocol):
     def register(self, claim: Claim, registrations: Sequence[Registration]) -> int:
         """In one step: add digests to the seen set, and open messages, due for processing. Return how many opened.
 
-        A message that is open or failed already stays as it is.
+        A message that is open or failed already stays as it is, unless it was opened for another store. Then its
+        `OpenMessage` is replaced: a claim on it stays as it is, and a failed one is open again and due. Where the
+        store of a message is not known, an open one is replaced, and a failed one stays.
         """
         ...
 

@@ -371,22 +371,34 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
         return self.server_memory
 
     def _open_up(self, message: OpenMessage) -> bool:
-        if message.key in self._failed:
-            return False
-        new = message.key not in self._open
-        self._open.setdefault(message.key, message)
+        failed = self._failed.get(message.key)
+        if failed is not None:
+            if failed.message.store_id is None or not _of_another(failed.message, message):
+                return False
+            del self._failed[message.key]
+        before = self._open.get(message.key)
+        if before is None or _of_another(before, message):
+            self._open[message.key] = message
         self.messages.add([message.key])
-        return new
+        return before is None
 
     def _close(self, claim: Claim, message: OpenMessage, event: Event) -> None:
         self._check(self._messages, claim)
         self._events.append(event, message.first_seen.timestamp())
-        self._open.pop(message.key, None)
+        before = self._open.pop(message.key, None)
+        if before is not None and message.store_id is not None and _of_another(message, before):
+            for digest in self._unprocessed.get(message.mailbox, {}).get(message.key, ()):
+                self._seen.get(message.mailbox, {}).pop(digest, None)
         self.messages.drop([message.key])
 
     def _check(self, work: MemoryWorkSet, claim: Claim) -> None:
         if not work.holds(claim):
             raise StaleClaimError("the claim is stale; nothing was changed")
+
+
+def _of_another(before: OpenMessage, after: OpenMessage) -> bool:
+    """Whether a message that is open or failed was put there for another store."""
+    return after.store_id is not None and before.store_id != after.store_id
 
 
 def _copied(value: Any) -> Any:

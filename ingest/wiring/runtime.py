@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ingest.usecases.process.stage import ProcessStage
     from ingest.usecases.recover.rebuild import Rebuilder
     from ingest.usecases.schedule import Schedule
+    from ingest.usecases.store_identity import StoreIdentity
 
 # Threads that write to the store: enough to hide its latency from fifty pollers, few enough for its rate limits.
 UPLOAD_THREADS = 32
@@ -168,7 +169,14 @@ class Runtime:
         limits = self.content_limits
         content = None if limits is None else ContentRestorer(self.store, self.ledger, limits, self.uploads)
         about = self.store, self.layout, self.ledger, self.events, self.checkpoints, self.watermark
-        return Rebuilder(*about, content)
+        return Rebuilder(*about, self.store_identity.read, content)
+
+    @cached_property
+    def store_identity(self) -> StoreIdentity:
+        """The id that the store carries."""
+        from ingest.usecases.store_identity import StoreIdentity
+
+        return StoreIdentity(self.store, self.layout, self.monotonic)
 
     @cached_property
     def fetcher(self) -> Fetcher:
@@ -177,7 +185,13 @@ class Runtime:
         from ingest.usecases.poll.fetch import Fetcher
 
         return Fetcher(
-            archive=Archive(self.store, self.layout, self.watermark.cached(self.monotonic), self.handover),
+            archive=Archive(
+                self.store,
+                self.layout,
+                self.store_identity.last,
+                self.watermark.cached(self.monotonic),
+                self.handover,
+            ),
             ledger=self.ledger,
             events=self.events,
             wakeups=self.wakeups,
@@ -195,7 +209,7 @@ class Runtime:
         """Polls one mailbox."""
         from ingest.usecases.poll.deletions import Deletions
         from ingest.usecases.poll.poller import Poller
-        from ingest.usecases.poll.proof import StoreIdentity, StoreProof
+        from ingest.usecases.poll.proof import StoreProof
 
         return Poller(
             connect=self.connect,
@@ -207,7 +221,7 @@ class Runtime:
             rebuilder=self.rebuilder,
             metrics=self.metrics,
             keeper=self.keeper,
-            store_identity=StoreIdentity(self.store, self.layout, self.monotonic),
+            store_identity=self.store_identity,
             deletions=Deletions(
                 self.ledger, StoreProof(self.store, self.layout, self.uploads), self.metrics, self.now
             ),
@@ -259,6 +273,7 @@ class Runtime:
         return ProcessStage(
             processor=self.processor,
             ledger=self.ledger,
+            store_id=self.store_identity.read,
             wakeups=self.wakeups,
             metrics=self.metrics,
             keeper=self.keeper,

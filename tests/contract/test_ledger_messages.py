@@ -309,6 +309,109 @@ def test_complete_appends_no_second_event(bench: LedgerBench) -> None:
     assert bench.ledger.counts()["events"] == 1
 
 
+def of_store(store_id: str | None, number: int = 1, listed: int | None = None) -> Registration:
+    """Return the registration of a message in this store, which is listed there under another digest."""
+    opened = message(number).model_copy(update={"store_id": store_id})
+    return Registration(digest(number if listed is None else listed), opened)
+
+
+def assert_counts_agree(bench: LedgerBench, claim: Claim) -> None:
+    """Assert that the mailbox is known: if counts differ from what is there, it has to be rebuilt."""
+    assert bench.ledger.seen(claim.id).known
+
+
+def known_box(bench: LedgerBench) -> Claim:
+    claim = claim_box(bench)
+    bench.ledger.restore_seen(claim, {}, bench.ledger.incarnation())
+    return claim
+
+
+@pytest.mark.parametrize("before", ["old", None])
+def test_open_message_of_another_store_is_replaced_and_its_claim_stays(
+    bench: LedgerBench, before: str | None
+) -> None:
+    box = known_box(bench)
+    assert bench.ledger.register(box, [of_store(before)]) == 1
+    work = claim_message(bench)
+    assert bench.ledger.register(box, [of_store("new", listed=2)]) == 0
+    assert bench.ledger.open_messages([work.id]) == [of_store("new").message]
+    assert bench.ledger.messages.renew(work, LONG)
+    assert bench.ledger.messages.claim(1, LONG) == []
+    assert bench.ledger.unprocessed(BOX) == {digest(1), digest(2)}
+    assert bench.ledger.counts()["open"] == 1
+    assert_counts_agree(bench, box)
+
+
+@pytest.mark.parametrize("after", ["old", None])
+def test_open_message_stays_as_it_is_if_no_other_store_is_named(bench: LedgerBench, after: str | None) -> None:
+    box = claim_box(bench)
+    bench.ledger.register(box, [of_store("old")])
+    later = message(1, FIRST_SEEN + timedelta(seconds=1)).model_copy(update={"store_id": after})
+    assert bench.ledger.register(box, [Registration(digest(2), later)]) == 0
+    assert bench.ledger.open_messages([later.key]) == [of_store("old").message]
+    assert bench.ledger.oldest_open() == FIRST_SEEN.timestamp()
+
+
+def processed_in(bench: LedgerBench, work: Claim, store_id: str | None, *, fails: bool) -> None:
+    done = message(1).model_copy(update={"store_id": store_id})
+    if fails:
+        bench.ledger.fail(work, failed(1).model_copy(update={"message": done}), event(1, EventType.FAILED))
+    else:
+        bench.ledger.complete(work, done, event(1))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_message_that_was_processed_in_another_store_is_no_longer_seen(bench: LedgerBench, *, fails: bool) -> None:
+    box = known_box(bench)
+    bench.ledger.register(box, [of_store("old")])
+    work = claim_message(bench)
+    bench.ledger.register(box, [of_store("new", listed=2), registration(3)])
+    processed_in(bench, work, "old", fails=fails)
+    assert bench.ledger.seen(BOX).records.keys() == {digest(3)}
+    assert bench.ledger.open_messages([work.id]) == [None]
+    assert bench.ledger.counts() == {"open": 1, "failed": fails, "events": 1, "dead_letters": 0, "quarantined": 0}
+    assert_counts_agree(bench, box)
+    assert bench.ledger.register(box, [of_store("new", listed=2)]) == 1, "the next poll fetches it again"
+    assert bench.ledger.seen(BOX).records.keys() == {digest(2), digest(3)}
+    assert bench.ledger.counts() == {"open": 2, "failed": 0, "events": 1, "dead_letters": 0, "quarantined": 0}
+    assert_counts_agree(bench, box)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(("before", "after"), [("one", "one"), ("one", None), (None, None)])
+def test_message_that_was_processed_in_its_store_stays_seen(
+    bench: LedgerBench, before: str | None, after: str | None, *, fails: bool
+) -> None:
+    bench.ledger.register(claim_box(bench), [of_store(before)])
+    processed_in(bench, claim_message(bench), after, fails=fails)
+    assert bench.ledger.seen(BOX).records.keys() == {digest(1)}
+
+
+def test_failed_message_of_an_unknown_store_waits_for_a_person(bench: LedgerBench) -> None:
+    box = claim_box(bench)
+    bench.ledger.register(box, [of_store(None)])
+    processed_in(bench, claim_message(bench), None, fails=True)
+    assert bench.ledger.register(box, [of_store("new", listed=2)]) == 0
+    assert [one.message for one in bench.ledger.failed_messages()] == [of_store(None).message]
+
+
+def test_failed_message_of_another_store_is_opened_with_a_fresh_attempt_budget(bench: LedgerBench) -> None:
+    box = known_box(bench)
+    bench.ledger.register(box, [of_store("old")])
+    work = claim_message(bench)
+    bench.ledger.begin(work)
+    processed_in(bench, work, "old", fails=True)
+    assert bench.ledger.register(box, [of_store("old", listed=2)]) == 0, "it is of this store, and waits for a person"
+    assert [one.message for one in bench.ledger.failed_messages()] == [of_store("old").message]
+    assert bench.ledger.register(box, [of_store("new", listed=3)]) == 1
+    assert bench.ledger.failed_messages() == []
+    assert bench.ledger.unprocessed(BOX) == {digest(1), digest(2), digest(3)}
+    (again,) = bench.ledger.messages.claim(2, LONG)
+    assert (again.id, again.tries) == (work.id, 1)
+    assert bench.ledger.begin(again) == of_store("new").message
+    assert_counts_agree(bench, box)
+
+
 def test_stale_claim_neither_completes_nor_fails_a_message(bench: LedgerBench) -> None:
     bench.ledger.register(claim_box(bench), [registration(1)])
     old = claim_message(bench, SHORT)

@@ -21,12 +21,13 @@ from ingest.testing import MemoryEventLog, MemoryLedger
 from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.poll.deletions import Deletions
 from ingest.usecases.poll.progress import PollProgress
-from ingest.usecases.poll.proof import StoreIdentity, StoreProof
+from ingest.usecases.poll.proof import StoreProof
 from ingest.usecases.process.processor import Processor
 from ingest.usecases.process.stage import ProcessStage
 from ingest.usecases.recover import content, rebuild, republish
 from ingest.usecases.recover.republish import StreamIds
 from ingest.usecases.recover.watermark import DeliveryWatermark
+from ingest.usecases.store_identity import StoreIdentity
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -466,3 +467,45 @@ def test_cut_mail_of_a_server_that_is_gone_needs_no_processing() -> None:
     state.process_works(work="poll", configuration="new")
     state.mailbox_moves_to_another_server(box="keep")
     state.teardown()
+
+
+def swap_the_store_under_a_stopped_process(requests: int) -> None:
+    """Let a process that had the store before finish a message that is open for the new one."""
+    state = Machine()
+    state.first_mail(box="keep")
+    state.process_is_stopped(work="process", configuration="new", after=requests)
+    state.store_is_swapped()
+    state.service_delivers_nothing(seconds=1)
+    state.teardown()
+
+
+# More requests than processing one message takes.
+@pytest.mark.parametrize("requests", range(12))
+def test_message_is_processed_in_the_new_store_wherever_its_processing_was_stopped(requests: int) -> None:
+    swap_the_store_under_a_stopped_process(requests)
+
+
+def open_a_message_for_a_new_store_before_an_old_process_claims_it(requests: int) -> None:
+    """It was processed in the store before, so that the process finds it there."""
+    state = Machine()
+    state.first_mail(box="keep")
+    state.service_works(seconds=1)
+    state.process_is_stopped(work="process", configuration="new", after=requests)
+    state.store_is_swapped()
+    state.process_works(work="poll", configuration="new")
+    state.teardown()
+
+
+@pytest.mark.parametrize("requests", range(3))
+def test_message_that_an_old_process_claims_is_processed_in_the_new_store(requests: int) -> None:
+    open_a_message_for_a_new_store_before_an_old_process_claims_it(requests)
+
+
+def test_message_stays_unprocessed_in_the_new_store_if_the_ledger_does_not_know_its_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ingest.testing.ledger._of_another", lambda *_: False)
+    with pytest.raises(AssertionError, match="was not processed"):
+        swap_the_store_under_a_stopped_process(5)
+    with pytest.raises(AssertionError, match="was not processed"):
+        open_a_message_for_a_new_store_before_an_old_process_claims_it(0)

@@ -353,9 +353,10 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
             self._names.changes,
             self._names.counts,
             self._names.unprocessed_counts,
+            self._names.seen(message.mailbox),
         ]
         parts = (event.id, event.type, event.mailbox, event.body, _milliseconds(message.first_seen))
-        self._fenced("complete", keys, (claim.id, claim.fence, *parts, failed))
+        self._fenced("complete", keys, (claim.id, claim.fence, *parts, failed, message.store_id or ""))
 
     def _fenced(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
         answer = self._connection.run(script, keys, arguments)

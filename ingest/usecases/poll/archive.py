@@ -35,12 +35,14 @@ class Archive:
     """Writes raw messages. Keys follow from content, so storing a message again writes the same keys.
 
     Attributes:
+        store_id: returns the id that the store carries; it is called for every message.
         watermark: returns the delivery watermark (seconds since 1970): the events of older manifests are confirmed.
         handover: gets a copy of what is to be processed.
     """
 
     store: Store
     layout: Layout
+    store_id: Callable[[], bytes]
     watermark: Callable[[], float]
     handover: HandOver = field(default_factory=HandOver)
 
@@ -123,6 +125,7 @@ class Archive:
             first_seen=first_seen,
             received_at=received,
             labels=dict(mailbox.labels),
+            store_id=self.store_id().hex(),
         )
         return replace(registration, message=message)
 

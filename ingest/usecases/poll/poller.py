@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     from ingest.usecases.poll.fetch import Fetcher
     from ingest.usecases.poll.identity import IdentifiedRow
     from ingest.usecases.poll.preview import PollPreview
-    from ingest.usecases.poll.proof import StoreIdentity
     from ingest.usecases.poll.report import PollReport
     from ingest.usecases.recover.checkpoint import Checkpoints
     from ingest.usecases.recover.rebuild import Rebuilder
+    from ingest.usecases.store_identity import StoreIdentity
 
 log = get_logger()
 

@@ -48,10 +48,16 @@ MAILBOX_BUSY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessStage:
-    """Processes due messages. A message that cannot be processed is tried again, and fails after the last try."""
+    """Processes due messages. A message that cannot be processed is tried again, and fails after the last try.
+
+    Attributes:
+        store_id: returns the id that this process's store carries. A message may be open for another store: one of
+            two processes has an older configuration.
+    """
 
     processor: Processor
     ledger: Ledger
+    store_id: Callable[[], bytes]
     wakeups: Wakeups
     metrics: Metrics
     keeper: LeaseKeeper
@@ -101,7 +107,8 @@ class ProcessStage:
                 lease.check()
                 if manifest.quarantine is not None:
                     self.ledger.record_quarantined(message.key)
-                self.ledger.complete(claim, message, event_of(manifest, self.now(), span.traceparent))
+                done = message.model_copy(update={"store_id": self.store_id().hex()})
+                self.ledger.complete(claim, done, event_of(manifest, self.now(), span.traceparent))
         except MailhaulError as error:
             self._retry_or_fail(claim, message, error, span, written=manifest is not None)
         except Exception:  # one message must not stop the others, not even through a bug
@@ -196,6 +203,8 @@ class ProcessStage:
 
     def _fail(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
         now = self.now()
+        with suppress(StoreError):
+            message = message.model_copy(update={"store_id": self.store_id().hex()})
         failed = FailedMessage(message=message, reason=error.code, tries=claim.tries, failed_at=now)
         self.ledger.fail(claim, failed, failed_event(message, error.code, now, span.traceparent))
         self.metrics.count("messages_total", "failed")

@@ -107,6 +107,7 @@ class Rebuilder:
     events: EventLog
     checkpoints: Checkpoints
     watermark: DeliveryWatermark
+    store_id: Callable[[], bytes]
     content: ContentRestorer | None = None
 
     def rebuild(
@@ -160,8 +161,9 @@ class Rebuilder:
     def _reopen(self, mailbox: Mailbox, survey: _Survey, lease: Lease) -> int:
         """Open the messages that were stored and not processed; return how many the ledger did not know."""
         reopened = 0
+        store_id = self.store_id().hex() if survey.unprocessed else ""
         for unprocessed in batches(survey.unprocessed, BATCH):
-            found = [self._registration(mailbox, raw, lease) for raw in self._lost(unprocessed)]
+            found = [self._registration(mailbox, raw, lease, store_id) for raw in self._lost(unprocessed)]
             registrations = [registration for registration in found if registration is not None]
             lease.check()
             reopened += self.ledger.register(lease.claim, registrations)
@@ -238,7 +240,7 @@ class Rebuilder:
                 survey.unprocessed.append(stored)
         return survey
 
-    def _registration(self, mailbox: Mailbox, raw: Stored, lease: Lease) -> Registration | None:
+    def _registration(self, mailbox: Mailbox, raw: Stored, lease: Lease, store_id: str) -> Registration | None:
         """Return the registration of unprocessed raw mail; None if these are not the bytes of the message."""
         folder, _, name = raw.key.rpartition("/")
         key = _message_key(raw)
@@ -268,6 +270,7 @@ class Rebuilder:
             first_seen=datetime.fromtimestamp(min(raw.modified, self.watermark.clock()), UTC),
             received_at=received,
             labels=dict(mailbox.labels),
+            store_id=store_id,
         )
         return Registration(bytes.fromhex(key), message, stored=name == keys.RAW)
 

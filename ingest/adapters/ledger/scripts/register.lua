@@ -6,21 +6,9 @@
 -- Atomic, because a digest in the seen set without its open message would be mail that is never processed, and would
 -- be deleted on the server although nobody has its event. Redis does not undo a script that fails halfway, so the
 -- seen set grows last: at worst the messages are fetched again and recognised by their keys.
--- Include: claims, append
+-- Include: claims, append, seen
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
-end
-
--- A seen record: digest (16 bytes), second (4), where the message is stored (22); see ingest/domain/seen.py.
-local RECORD_BYTES = 42
-
-local function contains(digests, digest)
-  for i = 1, #digests, 16 do
-    if digests:sub(i, i + 15) == digest then
-      return true
-    end
-  end
-  return false
 end
 
 local now, opened, unprocessed = milliseconds(), 0, 0
@@ -30,10 +18,19 @@ if (#ARGV[3] + #ARGV[4]) / RECORD_BYTES > (#ARGV - 4) / 4 then
 end
 for i = 5, #ARGV, 4 do
   local key, json, since, digest = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  if redis.call('HEXISTS', KEYS[6], key) == 0 then
-    if redis.call('HSETNX', KEYS[4], key, json) == 1 then
+  local failed = redis.call('HGET', KEYS[6], key)
+  if failed then
+    local before = cjson.decode(failed).message
+    if before.store_id and of_another(before, cjson.decode(json)) then
+      redis.call('HINCRBY', KEYS[10], 'failed', 0 - redis.call('HDEL', KEYS[6], key))
+      failed = false
+    end
+  end
+  if not failed then
+    local open = redis.call('HGET', KEYS[4], key)
+    if not open or of_another(cjson.decode(open), cjson.decode(json)) then
+      opened = opened + redis.call('HSET', KEYS[4], key, json)
       redis.call('ZADD', KEYS[5], since, key)
-      opened = opened + 1
     end
     if not knows(KEYS[7], KEYS[8], key) then
       redis.call('ZADD', KEYS[7], whole(now), key)

@@ -13,8 +13,8 @@ from ingest.adapters.stores.memory import MemoryStore
 from ingest.domain.keys import Layout
 from ingest.domain.seen import StoredAt
 from ingest.domain.tombstone import Tombstone
-from ingest.errors import StoreRefusedError, StoreUnavailableError
-from ingest.usecases.poll.proof import IDENTITY_SECONDS, StoreIdentity, StoreProof
+from ingest.errors import StoreUnavailableError
+from ingest.usecases.poll.proof import StoreProof
 from tests.support.bench import mailbox
 
 KEY = "ab" * 16
@@ -74,55 +74,6 @@ def test_purged_message_counts_as_held() -> None:
     put(store, "raw.eml", b"")
     put(store, "message.json", tombstone(KEY))
     assert holds(store)
-
-
-def test_store_keeps_its_id() -> None:
-    store = MemoryStore()
-    identities = [StoreIdentity(store, LAYOUT, lambda: 0.0) for _ in range(2)]
-    assert len(identities[0].read()) == 16
-    assert identities[0].read() == identities[1].read()
-
-
-def test_emptied_store_is_another_store() -> None:
-    store, clock = MemoryStore(), [1_000.0]
-    identity = StoreIdentity(store, LAYOUT, lambda: clock[0])
-    before = identity.read()
-    store.objects.clear()
-    assert identity.read() == before, "read once a minute"
-    clock[0] += IDENTITY_SECONDS
-    assert identity.read() != before
-
-
-def test_store_keeps_the_id_that_was_read_last_while_it_is_unavailable() -> None:
-    def fault(*_: str) -> None:
-        raise StoreUnavailableError("unavailable")
-
-    store, clock = MemoryStore(), [1_000.0]
-    identity = StoreIdentity(store, LAYOUT, lambda: clock[0])
-    before = identity.read()
-    store.fault = fault
-    clock[0] += IDENTITY_SECONDS
-    assert identity.read() == before
-    with pytest.raises(StoreUnavailableError):
-        StoreIdentity(store, LAYOUT, lambda: 0.0).read()
-
-
-@pytest.mark.parametrize("text", [b"<html>maintenance</html>", b"", b"ab" * 15, b"ab" * 17, b"\xff"])
-def test_store_that_answers_something_else_has_no_id(text: bytes) -> None:
-    store = MemoryStore()
-    digest = hashlib.sha256(text).hexdigest()
-    store.put(LAYOUT.store_id(), io.BytesIO(text), size=len(text), sha256=digest, content_type="text/plain")
-    with pytest.raises(StoreRefusedError, match="is not a store id"):
-        StoreIdentity(store, LAYOUT, lambda: 0.0).read()
-
-
-def test_store_that_forgets_what_it_acknowledged_has_no_id() -> None:
-    class Forgetful(MemoryStore):
-        def put(self, *arguments: object, **named: object) -> None:  # type: ignore[override]
-            """Acknowledge everything, store nothing."""
-
-    with pytest.raises(StoreRefusedError, match="does not return it"):
-        StoreIdentity(Forgetful(), LAYOUT, lambda: 0.0).read()
 
 
 def test_unavailable_store_proves_nothing() -> None:
