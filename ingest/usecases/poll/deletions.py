@@ -137,7 +137,8 @@ class Deletions:
         anew during a session sends the neighbour. There a header that contradicts the stored one decides.
         """
         restored = [message for message in proven if message.is_restored]
-        estimated = [one for one in proven if not one.is_restored and one.listed.size != one.stored_at.size]
+        others = [message for message in proven if not message.is_restored and not message.is_compared]
+        estimated = [message for message in others if message.listed.size != message.stored_at.size]
         if len(restored) > COMPARISONS_PER_POLL:
             progress.left_undeleted()
         compared = [*restored[:COMPARISONS_PER_POLL], *estimated]
@@ -148,10 +149,10 @@ class Deletions:
                 same[message.digest] = self._is_stored(poll.mailbox, message, session.top(message.listed))
         except StoreError as error:
             log.warning("deletion.postponed", mailbox=poll.mailbox.id, listed=len(compared), error=error.code)
-        if others := {digest for digest, is_same in same.items() if not is_same}:
+        if gone := {digest for digest, is_same in same.items() if not is_same}:
             poll.lease.check()
-            self.ledger.forget(poll.lease.claim, others)
-            progress.forgotten(others)
+            self.ledger.forget(poll.lease.claim, gone)
+            progress.forgotten(gone)
         doubted = {message.digest for message in (*restored, *estimated)}
         return [one for one in proven if one.digest not in doubted or same.get(one.digest, False)]
 

@@ -73,12 +73,14 @@ class DoneMessage:
         digest: of its record in the seen set.
         stored_at: where the store has to hold it.
         is_restored: see `SeenRecord`.
+        is_compared: whether this session has compared its header with the stored one.
     """
 
     listed: Listed
     digest: bytes
     stored_at: StoredAt
     is_restored: bool = False
+    is_compared: bool = False
 
 
 class PollProgress:
@@ -333,7 +335,9 @@ class PollProgress:
             and (record := self._seen.get(row.digest)) is not None
             and (stored_at := StoredAt.unpack(record.stored_at)) is not None
         ]
-        undeleted = [DoneMessage(row.listed, row.id, stored_at) for row, stored_at in self.undeleted.same()]
+        undeleted = [
+            DoneMessage(row.listed, row.id, stored_at, is_compared=True) for row, stored_at in self.undeleted.same()
+        ]
         return [*known, *undeleted, *self._recognised]
 
     def other_digests(self, deleted: Mapping[bytes, StoredAt]) -> set[bytes]:
