@@ -40,6 +40,8 @@ UNKNOWN_PAUSE = 10.0
 # A relay that was woken collects further events for so many seconds before it delivers them together, and ends when
 # none comes for as many. While it listens, nobody has to wake it: see the pause between two wake-ups for a relay.
 GATHER, LISTEN = 0.25, 2.5
+# Due times are in milliseconds: a sink that is done within one is due as early as the others, and may precede them.
+BEHIND_OTHERS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +111,23 @@ class RelayStage:
 
     def _run(self, stop: Callable[[], bool]) -> dict[str, Delivery]:
         done: dict[str, Delivery] = {}
+        again: set[str] = set()  # done, and claimed once more
 
         def stop_now() -> bool:
             # A sink without further events is due again at once, so that any relay can deliver the next event.
             return stop() or done.keys() >= self.sinks.keys()
 
         def handle(claim: Claim) -> None:
+            if claim.id in done:
+                again.add(claim.id)
+                self.ledger.sinks.release(claim, BEHIND_OTHERS, claim.tries - 1)
+                return
             delivery = self.handle(claim, stop)
             if delivery is not None:
                 done[claim.id] = delivery
 
         def round_over(claim: Claim) -> bool:
-            return claim.id in done
+            return claim.id in again
 
         work_off(self.ledger.sinks, handle, lease=self.keeper.seconds, stop=stop_now, enough=round_over)
         return done

@@ -482,3 +482,13 @@ def test_sink_that_is_never_done_is_given_back_so_that_another_has_its_turn() ->
 def test_answer_of_a_sink_is_put_into_words(answer: str, words: str) -> None:
     assert SinkStatus(failing_since=1.0, answer=answer).words == words
     assert SinkStatus(answer=answer).words == "", "it works"
+
+
+def test_sink_that_is_done_within_a_millisecond_leaves_the_others_their_turn() -> None:
+    """It is due again at once, as early as those that were due with it, and may stand before them by its name."""
+    with bench() as b:
+        b.sinks["behind"], b.sinks["also"] = MemorySink("behind"), MemorySink("also")
+        b.maildrops["a"].messages = {b"1": mail("one")}
+        b.poll_all()
+        b.process_stage.run(never)
+        assert b.relay_stage.run(never) == {"also": 1, "behind": 1, "main": 1}
