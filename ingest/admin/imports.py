@@ -7,7 +7,7 @@ stored already, by an import or a poll, is recognised, and an import that ended 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ingest.admin.mailbox_claim import StopRequestedError, claim_mailbox
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ingest.admin.mailbox_claim import StopSignal
     from ingest.admin.pipeline import Pipeline
     from ingest.domain.mailbox import Mailbox
+    from ingest.domain.message import OpenMessage
     from ingest.mailfiles.files import FoundMail, MailFile, MailSource
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
@@ -90,12 +91,14 @@ class ImportOrder:
         found: the files.
         dialect: of mbox files.
         rate: messages a second at most; None for as many as can be had.
+        events: whether the messages are published; without, a later replay may publish them.
     """
 
     mailbox: Mailbox
     found: FoundMail
     dialect: Dialect = Dialect.AUTO
     rate: float | None = None
+    events: bool = True
 
 
 @dataclass(slots=True)
@@ -165,7 +168,8 @@ class Import:
                 self._wait_for_room(work)
                 self._batch(work)
                 done.processed += self.pipeline.process_all(lambda: stop.asked)
-                done.events += self.pipeline.deliver_all(sinks, lambda: stop.asked)
+                if order.events:
+                    done.events += self.pipeline.deliver_all(sinks, lambda: stop.asked)
         except StopRequestedError:
             done.complete = False
         except MailhaulError as error:
@@ -244,7 +248,7 @@ class Import:
                 self._collect(work, registrations)
             except MailhaulError as error:
                 failure = failure or error
-        self._register(lease, registrations)
+        self._register(work.order, lease, registrations)
         if failure is not None:
             raise failure
 
@@ -262,21 +266,31 @@ class Import:
         work.count(registration)
         registrations.append(registration)
 
-    def _register(self, lease: Lease, registrations: list[Registration]) -> None:
-        """Open what is new, and republish what may not have been published.
+    def _register(self, order: ImportOrder, lease: Lease, registrations: list[Registration]) -> None:
+        """Open what is new, and republish what may not have been published, unless events are not wanted.
 
         What was seen on a server says what need not be fetched from there. A file says nothing about that, so the
         digests are forgotten again; a message that is fetched later is recognised by its content.
         """
         lease.check()
+        if order.events:
+            self._republish(lease, registrations)
+        new = [_opened(each, each.message, order) for each in registrations if each.message is not None]
+        if new:
+            self.ledger.register(lease.claim, new)
+            self.ledger.forget(lease.claim, {each.digest for each in new})
+
+    def _republish(self, lease: Lease, registrations: list[Registration]) -> None:
         ids = StreamIds(self.events).read() if any(each.event for each in registrations) else frozenset()
         lost = {each.event: each.processed_at for each in registrations if each.event and each.event.id not in ids}
         if lost:
             self.ledger.republish(lease.claim, list(lost), min(lost.values()))
-        new = [each for each in registrations if each.message is not None]
-        if new:
-            self.ledger.register(lease.claim, new)
-            self.ledger.forget(lease.claim, {each.digest for each in new})
+
+
+def _opened(registration: Registration, message: OpenMessage, order: ImportOrder) -> Registration:
+    if order.events:
+        return registration
+    return replace(registration, message=message.model_copy(update={"publish": False}))
 
 
 def _mails(order: ImportOrder, done: Imported, show: Callable[[int], None]) -> Iterator[tuple[MailSource, MailFile]]:

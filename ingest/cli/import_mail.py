@@ -48,6 +48,9 @@ RateOption = Annotated[
     float | None,
     typer.Option(metavar="NUMBER", min=0.001, help="Read so many messages a second at most.", show_default=False),
 ]
+NoEventsOption = Annotated[
+    bool, typer.Option("--no-events", help="Publish no event; `mailhaul replay` may publish them later.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what was found, and import nothing.")]
 
 
@@ -58,6 +61,7 @@ def import_mail(
     mbox: MboxOption = Dialect.AUTO,
     rate: RateOption = None,
     *,
+    no_events: NoEventsOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,8 +70,8 @@ def import_mail(
     Reads messages (.eml), mbox files of all four dialects, Maildir folders, and ZIP archives of .eml files; from
     folders, with all subfolders, what is recognised. The same message always gets the same key, so what is stored
     already is recognised, mail that is fetched later is too, and an import that ended early is run again. Events go
-    to all sinks. The files are left as they are. Safe while the service runs. Ctrl-C stops it; what was read is
-    stored.
+    to all sinks, unless --no-events is given. The files are left as they are. Safe while the service runs. Ctrl-C
+    stops it; what was read is stored.
     """
     from ingest.mailfiles.files import find_mail
 
@@ -81,15 +85,15 @@ def import_mail(
         _print_found(found, as_json=as_json)
         return
     started = time.monotonic()
-    done = _run(mailbox, found, mbox, config, rate)
+    done = _run(mailbox, found, config, {"dialect": mbox, "rate": rate, "events": not no_events})
     if as_json:
         print_json(_data(done, found))
     else:
-        _report(done, found, time.monotonic() - started)
+        _report(done, found, time.monotonic() - started, events=not no_events)
     sys.exit(0 if done.ok else INTERRUPTED if done.error is None and not done.complete else FAILED)
 
 
-def _run(mailbox: str, found: FoundMail, mbox: Dialect, config: Path | None, rate: float | None) -> Imported:
+def _run(mailbox: str, found: FoundMail, config: Path | None, how: dict[str, Any]) -> Imported:
     from ingest.admin.check import require_usable
     from ingest.admin.imports import ImportOrder
     from ingest.cli.runtime import open_runtime
@@ -102,7 +106,7 @@ def _run(mailbox: str, found: FoundMail, mbox: Dialect, config: Path | None, rat
         schedule = runtime.schedule()
         runtime.ticker.tick(schedule)
         with progress_bar(found.size) as show:
-            order = ImportOrder(mailboxes[mailbox], found, mbox, rate)
+            order = ImportOrder(mailboxes[mailbox], found, **how)
             return _importer(runtime).run(order, schedule.sinks, stopping, show)
 
 
@@ -164,11 +168,12 @@ def _data(done: Imported, found: FoundMail) -> dict[str, Any]:
     }
 
 
-def _report(done: Imported, found: FoundMail, seconds: float) -> None:
+def _report(done: Imported, found: FoundMail, seconds: float, *, events: bool) -> None:
     oversize = f", {done.oversize:,} too large (only their header is stored)" if done.oversize else ""
     typer.echo(f"{done.stored:,} new messages, {done.known:,} known already{oversize}")
-    events = ", ".join(f"{count:,} to {sink}" for sink, count in done.events.items()) or "no sink is configured"
-    typer.echo(f"{done.processed:,} messages processed; events delivered: {events}; {seconds:.1f} s")
+    delivered = ", ".join(f"{count:,} to {sink}" for sink, count in done.events.items()) or "no sink is configured"
+    published = f"events delivered: {delivered}" if events else "no events, as asked for"
+    typer.echo(f"{done.processed:,} messages processed; {published}; {seconds:.1f} s")
     _print_others(found)
     for path, name, reason in done.failed[:_FAILURES]:
         print_error(f"{path}{f' ({name})' if name else ''}: {reason}")

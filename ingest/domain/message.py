@@ -32,6 +32,8 @@ class OpenMessage(Record):
     traceparent: str | None = None
     # hexadecimal, of the store that holds the source; None if an older version opened it
     store_id: str | None = None
+    # False: no event is published of it, as an import may ask for
+    publish: bool = True
 
 
 class FailedMessage(Record):

@@ -38,16 +38,16 @@ class OpenMessages(Protocol):
         """
         ...
 
-    def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
-        """In one step: append the event to the stream, and close the claimed message.
+    def complete(self, claim: Claim, message: OpenMessage, event: Event | None) -> None:
+        """In one step: append the event to the stream, if there is one, and close the claimed message.
 
         If it is open for another store than that of `message.store_id`, it was not processed there: then its digests
         are removed from the seen set, so that the next poll fetches it again and opens it for that store.
         """
         ...
 
-    def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
-        """In one step: append the event to the stream, and move the claimed message from open to failed.
+    def fail(self, claim: Claim, failed: FailedMessage, event: Event | None) -> None:
+        """In one step: append the event to the stream, if there is one, and move the message from open to failed.
 
         If it is open for another store, digests are removed as by `complete`.
         """

@@ -292,14 +292,14 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
             return message
 
     @override
-    def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+    def complete(self, claim: Claim, message: OpenMessage, event: Event | None) -> None:
         with self._lock:
             self._close(claim, message, event)
             self._unprocessed.get(message.mailbox, {}).pop(message.key, None)
             self._changes[message.mailbox] += 1
 
     @override
-    def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
+    def fail(self, claim: Claim, failed: FailedMessage, event: Event | None) -> None:
         with self._lock:
             self._close(claim, failed.message, event)
             self._failed[failed.message.key] = failed
@@ -382,9 +382,10 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
         self.messages.add([message.key])
         return before is None
 
-    def _close(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+    def _close(self, claim: Claim, message: OpenMessage, event: Event | None) -> None:
         self._check(self._messages, claim)
-        self._events.append(event, message.first_seen.timestamp())
+        if event is not None:
+            self._events.append(event, message.first_seen.timestamp())
         before = self._open.pop(message.key, None)
         if before is not None and message.store_id is not None and _of_another(message, before):
             for digest in self._unprocessed.get(message.mailbox, {}).get(message.key, ()):

@@ -147,6 +147,18 @@ def test_changes_count_only_changes_of_the_processed_messages(bench: LedgerBench
     assert changes() == 3, "it comes from the checkpoint"
 
 
+def test_message_that_is_not_to_be_published_is_closed_without_an_event(bench: LedgerBench) -> None:
+    claim = claim_box(bench)
+    bench.ledger.register(claim, [registration(1), registration(2)])
+    (first, second) = bench.ledger.messages.claim(2, LONG)
+    bench.ledger.complete(first, message(int(first.id, 16)), None)
+    failed = FailedMessage(message=message(int(second.id, 16)), reason="r", tries=6, failed_at=FIRST_SEEN)
+    bench.ledger.fail(second, failed, None)
+    counts = bench.ledger.counts()
+    assert (counts["events"], counts["open"], counts["failed"]) == (0, 0, 1)
+    assert bench.ledger.seen(BOX).changes == 1
+
+
 def test_checkpoint_is_recorded(bench: LedgerBench) -> None:
     claim = claim_box(bench)
     bench.ledger.register(claim, [Registration(digest(3), None)])

@@ -253,11 +253,11 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
         return None if text is None else OpenMessage.model_validate_json(text)
 
     @override
-    def complete(self, claim: Claim, message: OpenMessage, event: Event) -> None:
+    def complete(self, claim: Claim, message: OpenMessage, event: Event | None) -> None:
         self._close(claim, message, event, "")
 
     @override
-    def fail(self, claim: Claim, failed: FailedMessage, event: Event) -> None:
+    def fail(self, claim: Claim, failed: FailedMessage, event: Event | None) -> None:
         self._close(claim, failed.message, event, failed.model_dump_json(exclude_none=True))
 
     @override
@@ -342,7 +342,7 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
         info = self._connection.info("memory")
         return None if info is None else Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)) or None)
 
-    def _close(self, claim: Claim, message: OpenMessage, event: Event, failed: str) -> None:
+    def _close(self, claim: Claim, message: OpenMessage, event: Event | None, failed: str) -> None:
         keys = [
             *self._messages.keys,
             self._names.open,
@@ -355,8 +355,9 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
             self._names.unprocessed_counts,
             self._names.seen(message.mailbox),
         ]
-        parts = (event.id, event.type, event.mailbox, event.body, _milliseconds(message.first_seen))
-        self._fenced("complete", keys, (claim.id, claim.fence, *parts, failed, message.store_id or ""))
+        about = ("", "", b"") if event is None else (event.id, event.type, event.body)
+        parts = (*about, message.mailbox, _milliseconds(message.first_seen), failed, message.store_id or "")
+        self._fenced("complete", keys, (claim.id, claim.fence, *parts))
 
     def _fenced(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
         answer = self._connection.run(script, keys, arguments)

@@ -108,7 +108,8 @@ class ProcessStage:
                 if manifest.quarantine is not None:
                     self.ledger.record_quarantined(message.key)
                 done = message.model_copy(update={"store_id": self.store_id().hex()})
-                self.ledger.complete(claim, done, event_of(manifest, self.now(), span.traceparent))
+                event = event_of(manifest, self.now(), span.traceparent) if message.publish else None
+                self.ledger.complete(claim, done, event)
         except MailhaulError as error:
             self._retry_or_fail(claim, message, error, span, written=manifest is not None)
         except Exception:  # one message must not stop the others, not even through a bug
@@ -206,7 +207,8 @@ class ProcessStage:
         with suppress(StoreError):
             message = message.model_copy(update={"store_id": self.store_id().hex()})
         failed = FailedMessage(message=message, reason=error.code, tries=claim.tries, failed_at=now)
-        self.ledger.fail(claim, failed, failed_event(message, error.code, now, span.traceparent))
+        event = failed_event(message, error.code, now, span.traceparent) if message.publish else None
+        self.ledger.fail(claim, failed, event)
         self.metrics.count("messages_total", "failed")
         log.error("message.failed", mailbox=message.mailbox, message=message.key, error=error.code)
         self.wakeups.send(Queue.RELAY)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ingest.admin import imports
 from ingest.admin.imports import Import, Imported, ImportOrder
+from ingest.admin.replay import Replay
 from ingest.domain import keys
 from ingest.domain.mailbox import Limits
+from ingest.domain.retry import Fail
 from ingest.errors import LedgerUnavailableError, StoreError, StoreRefusedError, StoreUnavailableError
 from ingest.mailfiles.files import find_mail
 from ingest.usecases.backpressure import MemoryPressure
-from tests.support.bench import Bench, bench, mail, mailbox, message_key
+from ingest.usecases.process import stage
+from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 from tests.support.clock import Waits
 
 if TYPE_CHECKING:
@@ -97,6 +101,43 @@ def test_mail_that_was_fetched_before_is_recognised(b: Bench, tmp_path: Path) ->
     done = run(b, write(tmp_path, "one", "two"))
     assert (done.stored, done.known) == (1, 1)
     assert subjects(b) == ["one", "two"]
+
+
+def test_import_without_events_stores_the_same_and_a_replay_publishes_it_later(b: Bench, tmp_path: Path) -> None:
+    write(tmp_path, "one", "two")
+    with bench(mailbox("a")) as loud:
+        loud.ticker.tick(loud.schedule())
+        run(loud, tmp_path)
+        done = run(b, tmp_path, events=False)
+        assert (done.stored, done.processed, done.ok, b.events.entries()) == (2, 2, True, [])
+        assert {key: found.content for key, found in b.store.objects.items() if "_state" not in key} == {
+            key: found.content for key, found in loud.store.objects.items() if "_state" not in key
+        }
+        run(b, tmp_path, events=False)
+        assert not b.events.entries(), "what is known already is not republished either"
+        replay = Replay(
+            store=b.store,
+            layout=b.layout,
+            ledger=b.ledger,
+            events=b.events,
+            configured=b.mailboxes,
+            sinks=b.sinks,
+            watermark=b.watermark.read,
+            workers=b.uploads,
+        )
+        replay.run(replay.find(["a"], 0, math.inf), None, Waits())
+        b.relay_stage.run(never)
+        assert {event["id"] for event in b.published()} == {event["id"] for event in loud.published()}
+
+
+def test_message_imported_without_events_fails_without_one(
+    b: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(b, monkeypatch, StoreUnavailableError("down"), lambda key: key.endswith(keys.BODY_TEXT))
+    monkeypatch.setattr(stage, "after_message_error", lambda *_: Fail())
+    run(b, write(tmp_path, "one"), events=False)
+    assert len(b.ledger.failed_messages()) == 1
+    assert not b.events.entries()
 
 
 def test_copies_of_one_message_are_one_message(b: Bench, tmp_path: Path) -> None:

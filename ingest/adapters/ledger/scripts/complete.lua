@@ -1,6 +1,7 @@
 -- KEYS: due, claimed, fences, tries, open, open since, failed, unprocessed, events, changes, counts,
 -- counts of unprocessed messages, seen set
--- ARGV: message key, fence, event id, event type, mailbox, event body, first seen (ms), JSON if it failed, store id or ''
+-- ARGV: message key, fence, event id ('' for no event), event type, event body, mailbox, first seen (ms), JSON if it
+-- failed, store id or ''
 -- Returns 1, or -1 if the claim is stale.
 -- Atomic, because a message that is closed without its event would never be published, and an event without the
 -- message being closed would be published once more for every further attempt. Redis does not undo a script that
@@ -21,11 +22,13 @@ end
 if not holds(KEYS[3], ARGV[1], ARGV[2]) then
   return -1
 end
-redis.call(
-  'XADD', KEYS[9], '*',
-  'id', ARGV[3], 'type', ARGV[4], 'mailbox', ARGV[5], 'body', ARGV[6], 'first_seen', ARGV[7]
-)
-redis.call('HINCRBY', KEYS[11], 'events', 1)
+if ARGV[3] ~= '' then
+  redis.call(
+    'XADD', KEYS[9], '*',
+    'id', ARGV[3], 'type', ARGV[4], 'mailbox', ARGV[6], 'body', ARGV[5], 'first_seen', ARGV[7]
+  )
+  redis.call('HINCRBY', KEYS[11], 'events', 1)
+end
 -- Nobody has processed it in the store that it is open for, if a process with another one was first.
 local open = redis.call('HGET', KEYS[5], ARGV[1])
 if ARGV[9] ~= '' and open and of_another({ store_id = ARGV[9] }, cjson.decode(open)) then
@@ -34,8 +37,8 @@ end
 if ARGV[8] ~= '' then
   redis.call('HINCRBY', KEYS[11], 'failed', redis.call('HSET', KEYS[7], ARGV[1], ARGV[8]))
 else
-  redis.call('HINCRBY', KEYS[12], ARGV[5], 0 - redis.call('HDEL', KEYS[8], ARGV[1]))
-  redis.call('HINCRBY', KEYS[10], ARGV[5], 1)
+  redis.call('HINCRBY', KEYS[12], ARGV[6], 0 - redis.call('HDEL', KEYS[8], ARGV[1]))
+  redis.call('HINCRBY', KEYS[10], ARGV[6], 1)
 end
 redis.call('HINCRBY', KEYS[11], 'open', 0 - redis.call('HDEL', KEYS[5], ARGV[1]))
 redis.call('ZREM', KEYS[6], ARGV[1])
