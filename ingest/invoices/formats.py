@@ -86,3 +86,8 @@ EMBEDDING = {
     "RespuestaAutorizacion": frozenset({"comprobante"}),
     "RespuestaAutorizacionComprobante": frozenset({"comprobante"}),
 }
+# The same in base64: what is sent to Hungary's tax office, and what it answers.
+EMBEDDING_BASE64 = {
+    "ManageInvoiceRequest": frozenset({"invoiceData"}),
+    "QueryInvoiceDataResponse": frozenset({"invoiceData"}),
+}

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.domain.manifest import Invoice
-from ingest.invoices import edi, gst
+from ingest.invoices import edi, gst, idoc
 from ingest.invoices.text import BLANK_BYTES, decoded, encoding_of
 from ingest.invoices.xml import XmlReader, invoice_of
 from ingest.mime.defects import Defect
@@ -27,7 +27,6 @@ _NAMES: dict[str, InvoiceFormat] = {
 }
 _NAME_OF_ZUGFERD1 = "ZUGFeRD-invoice.xml"
 _HEAD_BYTES = 4096  # lines of a transport may precede EDI
-_IDOC_FLAT = b"EDI_DC40"  # an IDoc as a flat file begins with its control record
 
 
 class Finding(NamedTuple):
@@ -57,8 +56,9 @@ def recognise(
         return Finding(invoice or _named(filename), defect, source.size)
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[", gst.TOKEN)):
         return Finding(gst.read(chain([head], source), fields=fields), None, source.size)
-    if head.startswith(_IDOC_FLAT):
-        return Finding(_flat_idoc(head), None, source.size)
+    if head.startswith(idoc.CONTROL):
+        found = idoc.read(chain([head], source), fields=fields)
+        return Finding(found, Defect.INVOICE_LIMIT if found and source.is_cut else None, source.size)
     if (at := edi.begins(head)) is not None:
         invoice, defect = edi.read(chain([head[at:]], source), fields=fields)
         return Finding(invoice, Defect.INVOICE_LIMIT if invoice and source.is_cut else defect, source.size)
@@ -117,14 +117,6 @@ def _xml(
     invoice = invoice_of(reader, fields=fields)
     examined = invoice is not None or reader.defect is Defect.DOCTYPE
     return invoice, reader.defect if examined else None
-
-
-def _flat_idoc(head: bytes) -> Invoice | None:
-    control = head[:524].split(b"\n", 1)[0]  # the length of the record
-    for name in (b"INVOIC02", b"INVOIC01"):
-        if name in control:
-            return Invoice(format="idoc", profile=name.decode(), confidence="likely")
-    return None
 
 
 def _named(filename: str) -> Invoice | None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from xml.parsers import expat
 
 from ingest.domain.manifest import Invoice
-from ingest.invoices.formats import BY_ROOT, EMBEDDING, WRAPPERS
+from ingest.invoices import embedded
+from ingest.invoices.embedded import Base64Reader
+from ingest.invoices.formats import BY_ROOT, EMBEDDING, EMBEDDING_BASE64, WRAPPERS
 from ingest.invoices.paths import Collector
 from ingest.invoices.rules import GUIDELINE, PROFILE, PROOF
 from ingest.invoices.text import Prolog
@@ -76,6 +78,7 @@ class XmlReader:
         self._nested = nested
         self._documents = 0
         self._elements = 0
+        self._embedded_bytes = embedded.MAX_BYTES
         self._begin()
 
     def _begin(self) -> None:
@@ -87,7 +90,8 @@ class XmlReader:
         self._scopes: list[dict[str, str]] = [{}]
         self._candidates: list[Found] = []
         self._embedding: frozenset[str] = frozenset()
-        self._inner: XmlReader | None = None
+        self._embedding_base64: frozenset[str] = frozenset()
+        self._inner: XmlReader | Base64Reader | None = None
         self._inner_depth = 0
         parser = self._parser = expat.ParserCreate("utf-8", intern={})
         # Since 2.6, expat defers the parsing of incomplete tags, and may notice the end of a document too late. The
@@ -210,13 +214,21 @@ class XmlReader:
         if self._candidates:
             self._started = True
             self._set_listening()
-        elif local in self._embedding:
-            self._inner, self._inner_depth = XmlReader(nested=True), self._depth
+        elif local in self._embedding or local in self._embedding_base64:
+            inner = XmlReader(nested=True)
+            self._inner = inner if local in self._embedding else Base64Reader(inner, self._embedded_bytes)
+            self._inner_depth = self._depth
             self._parser.CharacterDataHandler = self._inner.feed
-        elif not self._started:
-            if local not in WRAPPERS and local not in EMBEDDING:
+        else:
+            self._wrap(local)
+
+    def _wrap(self, local: str) -> None:
+        """Enter an element that is no invoice; outside of all others, it must be known to contain one."""
+        self._embedding |= EMBEDDING.get(local, frozenset())
+        self._embedding_base64 |= EMBEDDING_BASE64.get(local, frozenset())
+        if not self._started:
+            if local not in WRAPPERS and not self._embedding and not self._embedding_base64:
                 raise _StopReading
-            self._embedding = EMBEDDING.get(local, frozenset())
             self._started = True
 
     def _end(self, _name: str) -> None:
@@ -253,14 +265,19 @@ class XmlReader:
             if candidate.collector.listens:
                 candidate.collector.text(text)
 
-    def _adopt(self, inner: XmlReader) -> None:
-        """Use the document that was found inside a text."""
+    def _adopt(self, inner: XmlReader | Base64Reader) -> None:
+        """Use the document that was found inside a text, or count it if one was found before."""
         inner.close()
+        if isinstance(inner, Base64Reader):
+            self._embedded_bytes = inner.left
+            inner = inner.reader
         self._inner = None
         self._parser.CharacterDataHandler = None
         self._scopes.pop()
         if inner.found is not None and self.found is None:
-            self.found, self.defect = inner.found, inner.defect
+            self.found = inner.found
+        if inner.found is not None and self.found is not None and inner.found.format.name == self.found.format.name:
+            self.defect = self.defect or inner.defect
             self.count += inner.count
 
     def _take_candidates(self) -> None:
