@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ingest.domain.mail import Address, Automatic, Headers
-    from ingest.domain.manifest import Authentication, Body, Invoice, Manifest
+    from ingest.domain.manifest import Authentication, Body, DerivedKind, Invoice, Manifest
 
 _DIM, _ODD = "bright_black", "yellow"
 _ADDRESSES = 5
@@ -69,6 +69,9 @@ _INVOICES = {
     "x12": "X12",
     "tradacoms": "TRADACOMS",
 }
+
+
+_FORMS: dict[DerivedKind, str] = {"plain": "plain text", "safe_html": "HTML that is safe to show"}
 
 
 def mail_tree(name: str, manifest: Manifest) -> RenderableType:
@@ -184,7 +187,13 @@ def _body(body: Body) -> RenderableType:
         (f"{body.kind} body", "green"),
         _details(body.charset, format_size(body.object.size)),
     )
-    return _with_notes(line, _defects(body.defects))
+    return _with_notes(line, [*_derived(body), *_defects(body.defects)])
+
+
+def _derived(body: Body) -> Iterator[Text]:
+    for form in body.derived:
+        size = format_size(form.object.size)
+        yield Text.assemble(f"also as {_FORMS[form.kind]}", (f"  {form.converter} · {size}", _DIM))
 
 
 def _attachment(attachment: Attachment) -> RenderableType:

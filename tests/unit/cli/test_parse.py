@@ -72,6 +72,15 @@ def test_the_tree_shows_header_parts_children_and_what_was_odd(mail: Path) -> No
     ]
 
 
+def test_other_forms_of_a_body_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "html.eml"
+    path.write_bytes(b"Subject: s\r\nContent-Type: text/html\r\n\r\n<p>Hello</p>")
+    html, plain = shown(path).splitlines()[-2:]
+    assert html.strip() == "└── 1  html body  us-ascii · 12 B"
+    assert plain.strip().startswith("also as plain text  ")
+    assert plain.rstrip().endswith(" B")
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_it_fits_the_terminal(width: int, tmp_path: Path) -> None:
     for number, kind in enumerate(KINDS):
