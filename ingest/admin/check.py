@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from ingest.domain.mailbox import Tls
-from ingest.errors import LedgerUnavailableError, MailhaulError, StartError, StoreError
+from ingest.errors import ConfigError, LedgerUnavailableError, MailhaulError, StartError, StoreError
 from ingest.ports.ledger import Severity
 from ingest.usecases.poll.identity import require_unique_ids, unreliable
 from ingest.usecases.store_probe import write_probe
@@ -41,7 +41,7 @@ CONNECT_SECONDS = 8.0
 # What a process works with, besides the ledger. A pod has the secrets and the network access for this alone.
 PARTS_OF_ROLES: Mapping[str, frozenset[str]] = {
     "poller": frozenset({"store", "mailbox"}),
-    "processor": frozenset({"store", "scan"}),
+    "processor": frozenset({"store", "scan", "password"}),
     "relay": frozenset({"store", "sink"}),
     "scheduler": frozenset(),
     "exporter": frozenset(),
@@ -88,9 +88,11 @@ class Check:
     events: EventLog
     broker: Callable[[], str] | None = None
     """Asks a broker that is not the ledger; its answer tells what was found."""
+    passwords: Sequence[Callable[[], object]] = ()
+    """Each reads a password of encrypted attachments."""
 
     def run(self, mailboxes: Iterable[Mailbox], seen: Collection[str] | None = None) -> CheckReport:
-        """Try the ledger, the broker, the store, the sinks, the virus scanner, and the given mailboxes, side by side.
+        """Try the ledger, broker, store, sinks, virus scanner, passwords, and the given mailboxes, side by side.
 
         Of the mailboxes 8 at a time. Findings have the order of this list, whatever takes longest.
 
@@ -107,6 +109,8 @@ class Check:
         ]
         if self.scanner is not None:
             parts.append(partial(attempt, "scan", "", partial(self._scanner, self.scanner)))
+        if self.passwords:
+            parts.append(partial(attempt, "password", "", self._passwords))
         with ThreadPoolExecutor(PARALLEL_PARTS) as pool, ThreadPoolExecutor(PARALLEL_MAILBOXES) as mailbox_pool:
             of_parts = pool.map(lambda part: part(), parts)  # all begin here
             of_mailboxes = mailbox_pool.map(partial(self._mailbox, seen), mailboxes)
@@ -125,6 +129,18 @@ class Check:
     def _scanner(self, scanner: Scanner) -> str:
         scanner.check()
         return "answers"
+
+    def _passwords(self) -> str:
+        """Read each password, which the processor would do when a message needs it, and then leave out."""
+        problems = []
+        for place, read in enumerate(self.passwords):
+            try:
+                read()
+            except ConfigError as error:
+                problems.append(f"parse.passwords[{place}].password: {error}")
+        if problems:
+            raise ConfigError(problems)
+        return f"{len(self.passwords)} can be read"
 
     def _store(self) -> str:
         key = write_probe(self.store, self.layout)

@@ -126,8 +126,8 @@ def check(
 ) -> None:
     """Try each part for real, without fetching or delivering mail; print what is wrong and how to fix it.
 
-    Logs in to each mailbox and lists it, writes, reads and deletes a probe object in the store, asks the ledger, and
-    connects to each sink.
+    Logs in to each mailbox and lists it, writes, reads and deletes a probe object in the store, asks the ledger,
+    connects to each sink, and reads the passwords of encrypted attachments.
     """
     with fast_imports():
         from ingest.cli import reports, runtime

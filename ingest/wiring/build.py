@@ -85,6 +85,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         poll_threads=config.workers.poll_threads,
         open_tracer=lambda: _open_tracer(config),
         check_broker=broker_check(config.broker, ledger_at),
+        passwords=[partial(secrets.read, section.password) for section in config.parse.passwords],
     )
 
 

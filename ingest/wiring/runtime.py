@@ -92,6 +92,7 @@ class Runtime:
         open_tracer: called once, when the first span is about to begin.
         listed: called with each mailbox and how many messages a session will try to fetch from it.
         check_broker: asks a broker that is not the ledger, for `check`; None if there is none.
+        passwords: each reads a password of encrypted attachments, for `check`.
         handover: hands raw mail from the poller to the processor, where `drain` runs both.
     """
 
@@ -118,6 +119,7 @@ class Runtime:
     random: Callable[[], float] = random.random
     open_tracer: Callable[[], Tracer] = lambda: NO_TRACING
     check_broker: Callable[[], str] | None = None
+    passwords: Sequence[Callable[[], object]] = ()
     upload_threads: int = UPLOAD_THREADS
     poll_threads: int | None = None
     poll_share: float = POLL_SHARE
@@ -345,6 +347,7 @@ class Runtime:
             credentials=self.credentials,
             events=self.events,
             broker=self.check_broker,
+            passwords=self.passwords,
         )
 
     def close(self) -> None:

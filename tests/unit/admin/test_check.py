@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
 from ingest.admin.check import PARTS_OF_ROLES, Check, Finding, require_usable, require_usable_broker
+from ingest.config import Secrets
 from ingest.domain.mailbox import Deletion, Mailbox, Server
 from ingest.errors import LedgerUnavailableError, MaildropAuthError, StartError, StoreRefusedError
 from ingest.ports.ledger import LedgerProblem, Severity
@@ -22,7 +24,8 @@ from tests.support.clock import Clock
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
 
     from ingest.ports.scanner import Scanner
 
@@ -32,6 +35,7 @@ def check(
     scanner: Scanner | None = None,
     seen: Collection[str] | None = None,
     broker: Callable[[], str] | None = None,
+    passwords: Sequence[Callable[[], object]] = (),
 ) -> dict[str, Finding]:
     """Return the findings by part, those of mailboxes by id."""
     tried = Check(
@@ -44,6 +48,7 @@ def check(
         credentials=b.poller.credentials,
         events=b.events,
         broker=broker,
+        passwords=passwords,
     )
     report = tried.run(b.mailboxes.values(), seen)
     assert report.ok == all(finding.ok for finding in report.findings)
@@ -111,7 +116,7 @@ def test_ledger_that_does_not_answer_is_reported_and_the_sinks_are_tried(monkeyp
     ("role", "tried"),
     [
         ("poller", {"ledger", "store", "a"}),
-        ("processor", {"ledger", "store", "scan"}),
+        ("processor", {"ledger", "store", "scan", "password"}),
         ("relay", {"ledger", "store", "sink"}),
         ("scheduler", {"ledger"}),
         ("exporter", {"ledger"}),
@@ -121,13 +126,34 @@ def test_role_tries_what_it_has_access_to_and_nothing_else(role: str, tried: set
     with bench() as b:
         b.sinks["main"].unavailable = True
         b.maildrops["a"].error = MaildropAuthError("The secret is not mounted here.")
-        findings = check(b, MemoryScanner(), PARTS_OF_ROLES[role])
+        findings = check(b, MemoryScanner(), PARTS_OF_ROLES[role], passwords=[lambda: "secret"])
         assert {name for name, finding in findings.items() if finding.visible} == tried
         hidden = [finding for finding in findings.values() if not finding.visible]
         assert all(finding.ok for finding in hidden)
         if role == "scheduler":
             assert findings["sink"].detail == "not visible from here; check it in a relay"
             assert findings["store"].detail.endswith("in a poller or processor or relay")
+
+
+def test_passwords_that_cannot_be_read_are_named_without_their_text(tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("secret")
+    (tmp_path / "empty").write_text("\n")
+    secrets = Secrets(tmp_path, {})
+    with bench() as b:
+
+        def of(*refs: str) -> Finding:
+            return check(b, passwords=[partial(secrets.read, ref) for ref in refs])["password"]
+
+        assert of("file:good", "file:good") == Finding("password", "", ok=True, detail="2 can be read")
+        unreadable = "cannot be read (No such file or directory); make it readable for the service's user"
+        found = of("file:good", "file:empty", "file:missing", "env:NONE")
+        assert not found.ok
+        assert found.detail.splitlines() == [
+            "parse.passwords[1].password: file:empty: there is no secret; write the secret into this file",
+            f"parse.passwords[2].password: file:missing: {unreadable}",
+            "parse.passwords[3].password: env:NONE: there is no secret; set the environment variable NONE",
+        ]
+        assert "password" not in check(b), "none is configured"
 
 
 def test_messages_that_are_skipped_are_reported() -> None:
