@@ -6,6 +6,7 @@ the order in which their manifests were written; a replay that ends early report
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -120,6 +121,7 @@ class Replay:
         watermark: returns the delivery watermark.
         workers: read several manifests at once.
         clock: monotonic, in seconds.
+        released: called with the keys of messages that were delivered to a sink; None if nobody wants to know.
     """
 
     store: Store
@@ -131,6 +133,7 @@ class Replay:
     watermark: Callable[[], float]
     workers: Executor
     clock: Callable[[], float] = time.monotonic
+    released: Callable[[Collection[str]], None] | None = None
 
     def find(self, mailboxes: Collection[str], since: float, until: float) -> list[Stored]:
         """Return the manifests written in a period; see `find_manifests`."""
@@ -156,7 +159,7 @@ class Replay:
             return done
         finished = 0
         try:
-            publish = self._to_stream(done, stop) if sink is None else _to_sink(self.sinks[sink], done, stop)
+            publish = self._to_stream(done, stop) if sink is None else self._to_sink(self.sinks[sink], done, stop)
             for batch in batches(manifests, BATCH):
                 _raise_if_stopped(stop)
                 events = [event for event in self.workers.map(self._event, batch) if event is not None]
@@ -187,6 +190,33 @@ class Replay:
 
         return publish
 
+    def _to_sink(self, sink: Sink, done: Replayed, stop: StopSignal) -> _Publish:
+        """Return a function that delivers events to one sink, with several tries while it is unavailable."""
+
+        def publish(events: Sequence[Event], _: Sequence[Stored]) -> None:
+            left, pauses = list(events), iter(PAUSES)
+            while True:
+                outcomes = _deliver(sink, left)
+                delivered = list(zip(left, outcomes, strict=True))
+                if self.released is not None:
+                    self.released([_key(event) for event, each in delivered if each.verdict is Verdict.DELIVERED])
+                done.published += sum(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
+                done.unwanted += sum(outcome.verdict is Verdict.SKIPPED for outcome in outcomes)
+                done.rejected += [event.id for event, outcome in delivered if outcome.verdict is Verdict.REJECTED]
+                left = [event for event, outcome in delivered if outcome.verdict in _UNAVAILABLE]
+                if not left:
+                    return
+                unavailable = next(outcome for outcome in outcomes if outcome.verdict in _UNAVAILABLE)
+                pause = next(pauses, None)
+                if pause is None or unavailable.verdict is Verdict.GONE:
+                    raise NotPublishedError(
+                        f"{sink.name} does not take events now ({unavailable.reason}); `mailhaul check` may say more"
+                    )
+                stop.wait(pause)
+                _raise_if_stopped(stop)
+
+        return publish
+
     def _wait_for_room(self, stop: StopSignal) -> None:
         fewest, since = self.ledger.counts()["events"], self.clock()
         while (waiting := self.ledger.counts()["events"]) > MOST_IN_STREAM:
@@ -201,30 +231,9 @@ class Replay:
             _raise_if_stopped(stop)
 
 
-def _to_sink(sink: Sink, done: Replayed, stop: StopSignal) -> _Publish:
-    """Return a function that delivers events to one sink, with several tries while it is unavailable."""
-
-    def publish(events: Sequence[Event], _: Sequence[Stored]) -> None:
-        left, pauses = list(events), iter(PAUSES)
-        while True:
-            outcomes = _deliver(sink, left)
-            delivered = list(zip(left, outcomes, strict=True))
-            done.published += sum(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
-            done.unwanted += sum(outcome.verdict is Verdict.SKIPPED for outcome in outcomes)
-            done.rejected += [event.id for event, outcome in delivered if outcome.verdict is Verdict.REJECTED]
-            left = [event for event, outcome in delivered if outcome.verdict in _UNAVAILABLE]
-            if not left:
-                return
-            unavailable = next(outcome for outcome in outcomes if outcome.verdict in _UNAVAILABLE)
-            pause = next(pauses, None)
-            if pause is None or unavailable.verdict is Verdict.GONE:
-                raise NotPublishedError(
-                    f"{sink.name} does not take events now ({unavailable.reason}); `mailhaul check` may say more"
-                )
-            stop.wait(pause)
-            _raise_if_stopped(stop)
-
-    return publish
+def _key(event: Event) -> str:
+    """Return the key of the message of an event."""
+    return str(json.loads(event.body)["subject"])
 
 
 def _deliver(sink: Sink, events: Sequence[Event]) -> list[Outcome]:

@@ -70,7 +70,8 @@ def _status_lines(status: Status, now: float) -> Iterator[str]:
     if status.polling_stopped:
         yield polling_stopped_words(status)
     if status.counts.get("quarantined"):
-        yield f"{status.counts['quarantined']} messages were put in quarantine in the last 30 days"
+        held = f"{status.counts['quarantined']} messages of the last 30 days are in quarantine"
+        yield f"{held}; to hand them on: mailhaul replay --all --sink NAME --quarantined"
     if status.counts["dead_letters"]:
         rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
         yield f"{rejected}; list them with: mailhaul sinks dead-letters list NAME"

@@ -133,6 +133,7 @@ def _open(config: Path | None, *, quarantined: bool = False) -> Iterator[Replay]
             sinks=sinks,
             watermark=runtime.watermark.read,
             workers=runtime.uploads,
+            released=runtime.ledger.release_quarantined if quarantined else None,
         )
 
 

@@ -70,3 +70,7 @@ class ContentRecords(Protocol):
     def record_quarantined(self, key: str) -> None:
         """Count a message in quarantine, once however often it is processed; for 30 days, and at most 10,000."""
         ...
+
+    def release_quarantined(self, keys: Collection[str]) -> None:
+        """Stop counting messages as in quarantine, since a person has handed them on."""
+        ...

@@ -57,8 +57,7 @@ class MemoryContent(ContentRecords):
                 for digest in [digest for digest, first in generation.items() if first in keys]:
                     del generation[digest]
                     removed += 1
-            for key in keys:
-                self._quarantined.pop(key, None)
+            self.release_quarantined(keys)
             return removed
 
     @override
@@ -78,3 +77,9 @@ class MemoryContent(ContentRecords):
             self._quarantined.setdefault(key, now)
             kept = sorted(self._quarantined.items(), key=lambda each: each[1])[-QUARANTINE_RECORDS:]
             self._quarantined = {each: at for each, at in kept if at > now - QUARANTINE_SECONDS}
+
+    @override
+    def release_quarantined(self, keys: Collection[str]) -> None:
+        with self._lock:
+            for key in keys:
+                self._quarantined.pop(key, None)

@@ -100,3 +100,11 @@ def test_message_in_quarantine_counts_once(bench: LedgerBench) -> None:
     for number in (1, 2, 1):
         bench.ledger.record_quarantined(key(number))
     assert bench.ledger.counts()["quarantined"] == 2
+
+
+def test_message_that_was_handed_on_is_no_longer_in_quarantine(bench: LedgerBench) -> None:
+    for number in (1, 2):
+        bench.ledger.record_quarantined(key(number))
+    bench.ledger.release_quarantined([key(1), key(9)])
+    bench.ledger.release_quarantined([])
+    assert bench.ledger.counts()["quarantined"] == 1

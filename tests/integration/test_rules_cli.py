@@ -104,8 +104,11 @@ def test_message_in_quarantine_waits_until_it_is_handed_on(config: Path, tmp_pat
     found = {name: each["matched"] for name, each in json.loads(printed).items()}
     assert found == {"rule:label": 2, "rule:hold": 2, "sink:invoices": 0, "sink:held": 2}
 
+    assert "2 messages of the last 30 days are in quarantine" in run("status", config=config)[1]
+
     code, printed, errors = run("replay", "--all", "--sink", "all", "--quarantined", config=config)
     assert code == 0, errors
+    assert "quarantine" not in run("status", config=config)[1]
     assert printed == "2 events went to all\n2 events are not for all (`where`, `quarantined`)\n"
     assert len(read_events(tmp_path / "all.jsonl")) == 4
 

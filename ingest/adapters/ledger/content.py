@@ -55,7 +55,7 @@ class RedisContent(ContentRecords):
                     removed += int(self._connection.call("HDEL", generation, *digests))
                 if not int(cursor):
                     break
-        self._connection.call("ZREM", self._names.quarantined, *keys)
+        self.release_quarantined(keys)
         return removed
 
     @override
@@ -80,6 +80,11 @@ class RedisContent(ContentRecords):
             ("ZREMRANGEBYSCORE", self._names.quarantined, "-inf", oldest),
             ("ZREMRANGEBYRANK", self._names.quarantined, 0, -1 - QUARANTINE_RECORDS),
         )
+
+    @override
+    def release_quarantined(self, keys: Collection[str]) -> None:
+        if keys:
+            self._connection.call("ZREM", self._names.quarantined, *keys)
 
     def _generations(self) -> list[str]:
         return [self._names.content_generation(number) for number in range(GENERATIONS)]
