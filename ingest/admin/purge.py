@@ -187,11 +187,15 @@ class Purge:
                 keys += [stored.key for stored in batch]
                 self._purge_batch(batch, run)
                 if len(keys) >= _FORGET_BATCH:
-                    self.ledger.forget_messages(keys)
+                    self._forget(keys)
                     keys.clear()
         finally:
             # What the messages had in them, of which the ledger keeps digests. Purging them again does this again.
-            self.ledger.forget_messages(keys)
+            self._forget(keys)
+
+    def _forget(self, keys: Sequence[str]) -> None:
+        self.ledger.forget_messages(keys)
+        self.events.record_purged(keys)
 
     def _purge_batch(self, batch: Sequence[StoredMessage], run: _Run) -> None:
         erasures = [self.workers.submit(self._erase, stored, run.failed) for stored in batch]

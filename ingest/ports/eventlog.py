@@ -43,6 +43,22 @@ class GroupLag:
     oldest_age: float
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What a reader without a group gets from the stream.
+
+    Attributes:
+        entries: oldest first.
+        position: to read on from.
+        lost: whether entries behind the position that was asked for may have been removed unread, or the stream is
+            another one than before. Then there are no entries, and `position` is the end of the stream.
+    """
+
+    entries: list[Entry]
+    position: str
+    lost: bool = False
+
+
 def order_of(position: str) -> tuple[int, int]:
     """A key to sort positions by."""
     milliseconds_, _, sequence = position.partition("-")
@@ -71,6 +87,33 @@ class EventStream(Protocol):
 
         Args:
             behind: a position; only entries appended after it are returned. Empty: all entries.
+        """
+        ...
+
+    def follow(self, behind: str, limit: int) -> Followed:
+        """Read up to `limit` entries without a group. The stream is not kept for such a reader.
+
+        Args:
+            behind: a position; only entries appended after it are returned. Empty: the reader has no position yet, and
+                gets the end of the stream, with `lost`.
+            limit: entries.
+        """
+        ...
+
+    def confirmed(self, sinks: Sequence[str]) -> dict[str, str]:
+        """For each sink that has a group, the position before which it has acknowledged or rejected every entry."""
+        ...
+
+    def record_purged(self, keys: Sequence[str]) -> None:
+        """Record that messages were purged, for readers that keep a copy of what was in them."""
+        ...
+
+    def purged(self, behind: str, limit: int) -> list[tuple[str, str]]:
+        """Return positions and keys of purged messages, the oldest first; only the last 100,000 are kept.
+
+        Args:
+            behind: a position; empty: from the first on.
+            limit: messages.
         """
         ...
 

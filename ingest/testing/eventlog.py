@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from ingest.adapters.ledger.eventlog import KEPT, KEPT_NEARLY_FULL
-from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, GroupLag, order_of
+from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, Followed, GroupLag, order_of
 from ingest.ports.rejected import RejectedEvent
 from ingest.ports.status import SinkStatus
 from ingest.testing.workset import MemoryWorkSet
@@ -59,6 +59,7 @@ class MemoryEventLog(EventLog):
         self._begins: dict[str, int] = {}
         self._left: dict[str, float] = {}
         self._rejected: dict[str, _DeadLetters] = {}
+        self._purged: list[tuple[str, str]] = []
         self._statuses: dict[str, SinkStatus] = {}
         self.on_republish: Callable[[float], None] = lambda _: None
 
@@ -83,6 +84,35 @@ class MemoryEventLog(EventLog):
             last = order_of(behind) if behind else (0, -1)
             found = [entry for entry in self._entries if order_of(entry.position) > last]
             return [entry.event.id for entry in found], found[-1].position if found else behind
+
+    @override
+    def follow(self, behind: str, limit: int) -> Followed:
+        with self._lock:
+            end = self._entries[-1].position if self._entries else f"{self._last}-{self._trimmed}"
+            first = self._entries[0].position if self._entries else end
+            if not behind or not order_of(first) <= order_of(behind) <= order_of(end):
+                return Followed([], end, lost=True)
+            found = [entry for entry in self._entries if order_of(entry.position) > order_of(behind)][:limit]
+            return Followed(found, found[-1].position if found else behind)
+
+    @override
+    def confirmed(self, sinks: Sequence[str]) -> dict[str, str]:
+        with self._lock:
+            end = f"{self._last + 1}-0"
+            waiting = {sink: self._waiting(self._groups[sink]) for sink in sinks if sink in self._groups}
+            return {sink: entries[0].position if entries else end for sink, entries in waiting.items()}
+
+    @override
+    def record_purged(self, keys: Sequence[str]) -> None:
+        with self._lock:
+            for key in keys:
+                self._purged.append((f"{int(self._clock() * 1000)}-{len(self._purged)}", key))
+
+    @override
+    def purged(self, behind: str, limit: int) -> list[tuple[str, str]]:
+        with self._lock:
+            last = order_of(behind) if behind else (0, -1)
+            return [one for one in self._purged if order_of(one[0]) > last][:limit]
 
     @override
     def begin(self, sink: str, *, now: bool) -> None:
@@ -288,6 +318,7 @@ class MemoryEventLog(EventLog):
             self._left.clear()
             self._rejected.clear()
             self._statuses.clear()
+            self._purged.clear()
             self._trimmed = 0
 
     def _new_group(self, sink: str) -> _Group:

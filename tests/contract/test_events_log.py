@@ -10,7 +10,7 @@ import pytest
 from ingest.domain.events import Event
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
-from ingest.ports.eventlog import GroupLag
+from ingest.ports.eventlog import Followed, GroupLag, order_of
 from ingest.ports.seen import Registration
 from ingest.ports.status import SinkStatus
 
@@ -476,3 +476,49 @@ def test_status_of_a_sink_is_kept_until_the_sink_is_removed(bench: LedgerBench) 
     assert bench.events.sink_status("b") == SinkStatus()
     bench.events.remove("a")
     assert bench.events.sink_status("a") == SinkStatus()
+
+
+def test_reader_without_a_group_follows_the_stream_and_does_not_hold_it(bench: LedgerBench) -> None:
+    append(bench, range(2))
+    start = bench.events.follow("", 10)
+    assert start.lost
+    assert start.entries == []
+    append(bench, range(2, 5))
+    first = bench.events.follow(start.position, 2)
+    assert (ids(first.entries), first.lost) == ([2, 3], False)
+    second = bench.events.follow(first.position, 10)
+    assert (ids(second.entries), second.lost) == ([4], False)
+    assert bench.events.follow(second.position, 10) == Followed([], second.position)
+
+
+def test_reader_without_a_group_learns_that_entries_were_removed_unread(bench: LedgerBench) -> None:
+    append(bench, range(2))
+    behind = bench.events.follow("", 10).position
+    append(bench, range(2, 5))
+    bench.events.erase([str(number) for number in range(3)])
+    lost = bench.events.follow(behind, 10)
+    assert lost.lost
+    append(bench, range(5, 6))
+    assert ids(bench.events.follow(lost.position, 10).entries) == [5]
+
+
+def test_position_of_a_stream_that_was_lost_counts_as_lost(bench: LedgerBench) -> None:
+    assert bench.events.follow("99999999999999-0", 10).lost
+
+
+def test_confirmed_position_follows_the_slowest_entry_of_each_sink(bench: LedgerBench) -> None:
+    append(bench, range(3))
+    entries = bench.events.read("a", 10)
+    bench.events.acknowledge("a", [entries[0].position, entries[2].position])
+    assert bench.events.confirmed(["a", "none"]) == {"a": entries[1].position}
+    bench.events.acknowledge("a", [entries[1].position])
+    assert order_of(bench.events.confirmed(["a"])["a"]) > order_of(entries[2].position)
+
+
+def test_purged_messages_are_listed_in_order_for_readers_with_copies(bench: LedgerBench) -> None:
+    assert bench.events.purged("", 10) == []
+    bench.events.record_purged(["aa", "bb"])
+    bench.events.record_purged(["cc"])
+    (position, first), *_ = bench.events.purged("", 1)
+    assert first == "aa"
+    assert [key for _, key in bench.events.purged(position, 10)] == ["bb", "cc"]

@@ -11,7 +11,7 @@ from typing_extensions import override
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.events import Event
-from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, GroupLag, order_of
+from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, Followed, GroupLag, order_of
 from ingest.ports.rejected import RejectedEvent
 from ingest.ports.status import SinkStatus
 
@@ -30,6 +30,9 @@ TRIM_BATCH = 1_000
 _SCAN_BATCH = 200
 # Rejected events in one reply, which at 60 KiB each stays within a few MiB.
 _SCANNED = 50
+
+# Purged messages that are remembered for readers with copies: some megabytes.
+_PURGED_KEPT = 100_000
 
 _SINK_STATUS = TypeAdapter(SinkStatus)
 
@@ -57,6 +60,29 @@ class RedisEventLog(EventLog):
             if not found:
                 return ids, behind
             ids += [one.decode() for one in found]
+
+    @override
+    def follow(self, behind: str, limit: int) -> Followed:
+        lost, last, rows = self._connection.run("follow", [self._names.events], [behind, limit])
+        entries = [_entry(position, fields) for position, fields in rows]
+        return Followed(entries, entries[-1].position if entries else last.decode(), bool(lost))
+
+    @override
+    def confirmed(self, sinks: Sequence[str]) -> dict[str, str]:
+        groups = [names.group(sink) for sink in sinks]
+        floors = self._connection.run("confirmed", [self._names.events], groups)
+        return {sink: floor.decode() for sink, floor in zip(sinks, floors, strict=True) if floor}
+
+    @override
+    def record_purged(self, keys: Sequence[str]) -> None:
+        if keys:
+            self._connection.run("record_purged", [self._names.purged], [_PURGED_KEPT, *keys])
+
+    @override
+    def purged(self, behind: str, limit: int) -> list[tuple[str, str]]:
+        start = f"({behind}" if behind else "-"
+        rows = self._connection.call("XRANGE", self._names.purged, start, "+", "COUNT", limit)
+        return [(position.decode(), fields[b"key"].decode()) for position, fields in rows]
 
     @override
     def begin(self, sink: str, *, now: bool) -> None:

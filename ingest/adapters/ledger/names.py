@@ -34,6 +34,7 @@ class Names:
     events: str = _key("events")
     begins: str = _key("events:begins")
     left: str = _key("events:left")
+    purged: str = _key("events:purged")
     status: str = _key("status")
     changes: str = _key("changes")
     checkpointed: str = _key("checkpointed")

@@ -1,0 +1,27 @@
+-- KEYS: events
+-- ARGV: position to start after or '', entries to return
+-- Returns 1 if entries after the position may have been removed or it is of another stream, the position where the
+-- stream ends, and the entries.
+-- Atomic, because entries may be trimmed between a look at the first one and the reading.
+-- Include: stream
+local function end_of()
+  if redis.call('EXISTS', KEYS[1]) == 0 then
+    return '0-0'
+  end
+  local flat = redis.call('XINFO', 'STREAM', KEYS[1])
+  for i = 1, #flat, 2 do
+    if flat[i] == 'last-generated-id' then
+      return flat[i + 1]
+    end
+  end
+end
+
+local behind, last = ARGV[1], end_of()
+if behind == '' or precedes(last, behind) then
+  return { 1, last, {} }
+end
+local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+if first and precedes(behind, first[1]) or not first and precedes(behind, last) then
+  return { 1, last, {} }
+end
+return { 0, behind, redis.call('XRANGE', KEYS[1], after(behind), '+', 'COUNT', ARGV[2]) }
