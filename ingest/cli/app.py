@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ingest import __version__
-from ingest.cli import failed, mailboxes, purge, rules, sinks
+from ingest.cli import catalog, failed, mailboxes, purge, rules, sinks
 from ingest.cli.common import (
     EXIT_CODES,
     FAILED,
@@ -27,6 +27,7 @@ from ingest.cli.common import (
     print_json,
     print_lines,
 )
+from ingest.cli.console import token
 from ingest.cli.import_mail import import_mail
 from ingest.cli.importing import fast_imports
 from ingest.cli.init import init
@@ -40,7 +41,7 @@ _PROCESSES = "Single processes, for containers"
 # The order of `mailhaul --help`: what a new user needs first.
 ORDER = (
     *("init", "up", "check", "drain", "status"),
-    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reconcile", "purge"),
+    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reconcile", "purge", "catalog", "token"),
     *("parse", "config", "version"),
     *("worker", "scheduler", "exporter", "health", "probe"),
 )
@@ -66,6 +67,8 @@ app.add_typer(mailboxes.app, name="mailboxes", rich_help_panel=_OPERATE)
 app.add_typer(failed.app, name="failed", rich_help_panel=_OPERATE)
 app.add_typer(sinks.app, name="sinks", rich_help_panel=_OPERATE)
 app.add_typer(rules.app, name="rules", rich_help_panel=_OPERATE)
+app.add_typer(catalog.app, name="catalog", rich_help_panel=_OPERATE)
+app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul token erp")(token)
 app.add_typer(purge.app, name="purge", rich_help_panel=_OPERATE)
 app.command("import", rich_help_panel=_OPERATE, epilog="Example: mailhaul import --mailbox invoices ~/Maildir")(
     import_mail

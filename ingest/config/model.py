@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from ingest.config import logins, translate
+from ingest.config.console import ConsoleSection  # noqa: TC001 - pydantic resolves it at run time
 from ingest.config.descriptions import describe
 from ingest.config.fields import BROKER_SCHEMES, DEFAULT_DEPLOYMENT, Name, Section, with_scheme
 from ingest.config.mailbox import DefaultsSection, MailboxSection
@@ -87,6 +88,9 @@ class Config(Section):
     """The concurrency of each worker process."""
     metrics: MetricsSection = MetricsSection()
     """Where each process serves its metrics."""
+    console: ConsoleSection | None = None
+    """The console: search, messages and actions in the browser and over HTTP. With this section, `{}` at least,
+    `mailhaul up` runs it too. Needs an extra: `pip install 'mailhaul[console]'`."""
     log: LogSection = LogSection()
     """The log of each process."""
     tracing: TracingSection | None = None

@@ -51,7 +51,7 @@ class Followed:
         entries: oldest first.
         position: to read on from.
         lost: whether entries behind the position that was asked for may have been removed unread, or the stream is
-            another one than before. Then there are no entries, and `position` is the end of the stream.
+            another one than before. Then the entries are the first ones of the stream.
     """
 
     entries: list[Entry]
@@ -94,8 +94,8 @@ class EventStream(Protocol):
         """Read up to `limit` entries without a group. The stream is not kept for such a reader.
 
         Args:
-            behind: a position; only entries appended after it are returned. Empty: the reader has no position yet, and
-                gets the end of the stream, with `lost`.
+            behind: a position; only entries appended after it are returned. Empty: the reader has no position yet,
+                and gets the first entries, with `lost`.
             limit: entries.
         """
         ...

@@ -90,10 +90,10 @@ class MemoryEventLog(EventLog):
         with self._lock:
             end = self._entries[-1].position if self._entries else f"{self._last}-{self._trimmed}"
             first = self._entries[0].position if self._entries else end
-            if not behind or not order_of(first) <= order_of(behind) <= order_of(end):
-                return Followed([], end, lost=True)
-            found = [entry for entry in self._entries if order_of(entry.position) > order_of(behind)][:limit]
-            return Followed(found, found[-1].position if found else behind)
+            lost = not behind or not order_of(first) <= order_of(behind) <= order_of(end)
+            after = (0, -1) if lost else order_of(behind)
+            found = [entry for entry in self._entries if order_of(entry.position) > after][:limit]
+            return Followed(found, found[-1].position if found else end, lost)
 
     @override
     def confirmed(self, sinks: Sequence[str]) -> dict[str, str]:

@@ -481,8 +481,7 @@ def test_status_of_a_sink_is_kept_until_the_sink_is_removed(bench: LedgerBench) 
 def test_reader_without_a_group_follows_the_stream_and_does_not_hold_it(bench: LedgerBench) -> None:
     append(bench, range(2))
     start = bench.events.follow("", 10)
-    assert start.lost
-    assert start.entries == []
+    assert (ids(start.entries), start.lost) == ([0, 1], True)
     append(bench, range(2, 5))
     first = bench.events.follow(start.position, 2)
     assert (ids(first.entries), first.lost) == ([2, 3], False)
@@ -497,13 +496,16 @@ def test_reader_without_a_group_learns_that_entries_were_removed_unread(bench: L
     append(bench, range(2, 5))
     bench.events.erase([str(number) for number in range(3)])
     lost = bench.events.follow(behind, 10)
-    assert lost.lost
+    assert (ids(lost.entries), lost.lost) == ([3, 4], True)
     append(bench, range(5, 6))
     assert ids(bench.events.follow(lost.position, 10).entries) == [5]
 
 
 def test_position_of_a_stream_that_was_lost_counts_as_lost(bench: LedgerBench) -> None:
     assert bench.events.follow("99999999999999-0", 10).lost
+    empty = bench.events.follow("", 10)
+    assert (empty.entries, empty.lost) == ([], True)
+    assert not bench.events.follow(empty.position, 10).lost
 
 
 def test_confirmed_position_follows_the_slowest_entry_of_each_sink(bench: LedgerBench) -> None:

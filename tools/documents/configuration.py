@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from ingest.config import fields, mailbox, sections, sinks, units
+from ingest.config import console, fields, mailbox, sections, sinks, units
 from ingest.config.descriptions import descriptions
 from ingest.config.mailbox import DeadlinesSection, DefaultsSection, LimitsSection, MailboxSection
 from ingest.config.model import Config
@@ -51,6 +51,7 @@ _KINDS = (
     (fields.MinimumTls, '`"1.0"`, `"1.2"`, `"1.3"`'),
     (fields.Ciphers, "list of ciphers"),
     (fields.Host, "host name or address"),
+    (fields.HeaderName, "name of a header field"),
     (fields.HttpUrl, "http(s) address"),
     (fields.Name, "lower-case letters, digits, `.`, `_`, `-`"),
     (SecretRef, "secret reference"),
@@ -61,6 +62,9 @@ _NONE = "none"
 # What an option that was not written stands for, where the model says None.
 _UNWRITTEN: dict[str, str] = {
     "Config.broker": "the ledger",
+    "Config.console": "none: `up` does not run it",
+    "ConsoleSection.database": "none: the file",
+    "ConsoleSection.proxy": _NONE,
     "Config.scan": _NONE,
     "Config.tracing": _NONE,
     "StoreSection.endpoint": "the provider's",
@@ -117,6 +121,11 @@ _UNWRITTEN: dict[str, str] = {
     "TracingSection.sample": "`OTEL_TRACES_SAMPLER`, else all",
     **{f"{sink.__name__}.{key}": _AWS for sink in SECTIONS for key in ("access_key", "secret_key")},
 }
+_CONSOLE_PARTS: dict[str, type[BaseModel]] = {
+    "tokens[]": console.TokenSection,
+    "proxy": console.ProxyLoginSection,
+    "proxy.users[]": console.UserSection,
+}
 # What the models leave to others.
 _OTHERWISE = {
     "WorkersSection.processes": "one for each CPU",
@@ -157,13 +166,16 @@ def _chapters() -> Iterator[str]:
         yield from _chapter(title, login.__doc__, login, "mailboxes[].auth.")
     yield from _chapter("duplicates", sections.DuplicatesSection.__doc__, sections.DuplicatesSection, "duplicates.")
     yield from _chapter("rules", sections.RuleSection.__doc__, sections.RuleSection, "rules[].")
-    for name in ("parse", "scan", "workers", "metrics", "log", "tracing"):
+    for name in ("parse", "scan", "workers", "metrics", "console", "log", "tracing"):
         annotation = _section(get_type_hints(Config, include_extras=True)[name])
         assert annotation is not None
         yield from _chapter(name, annotation.__doc__, annotation, f"{name}.")
         if name == "parse":
             inner = sections.PasswordSection
             yield from _chapter("parse.passwords", inner.__doc__, inner, "parse.passwords[].")
+        if name == "console":
+            for path, part in _CONSOLE_PARTS.items():
+                yield from _chapter(f"console.{path}", part.__doc__, part, f"console.{path}.")
 
 
 def _sink_chapters() -> Iterator[str]:

@@ -17,11 +17,9 @@ local function end_of()
 end
 
 local behind, last = ARGV[1], end_of()
-if behind == '' or precedes(last, behind) then
-  return { 1, last, {} }
-end
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-if first and precedes(behind, first[1]) or not first and precedes(behind, last) then
-  return { 1, last, {} }
+local oldest = first and first[1] or last
+if behind == '' or precedes(last, behind) or precedes(behind, oldest) then
+  return { 1, last, redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', ARGV[2]) }
 end
 return { 0, behind, redis.call('XRANGE', KEYS[1], after(behind), '+', 'COUNT', ARGV[2]) }

@@ -1,0 +1,107 @@
+"""Follow the event stream, so that the catalog knows each message soon after it was processed.
+
+An event only says that there is something to read: the manifest in the store has the truth, and the fields of
+invoices, which events leave out. Position and rows are written in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ingest.catalog.catalog import Batch, Catalog
+from ingest.catalog.manifests import read_manifest
+from ingest.catalog.rows import Entry, entry_of
+from ingest.domain.manifest import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ingest.ports import eventlog
+    from ingest.ports.store import Store
+
+# Events and purged messages of one step.
+_STEP = 100
+# Manifests that are read at once: the store may be far away.
+PARALLEL = 8
+
+
+@dataclass
+class Feeder:
+    """Reads what is new into the catalog.
+
+    Attributes:
+        sinks: the names of all sinks.
+        now: seconds since 1970.
+    """
+
+    catalog: Catalog
+    store: Store
+    events: eventlog.EventStream
+    sinks: Sequence[str]
+    now: Callable[[], float]
+    _readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(PARALLEL, "catalog"))
+    _confirmed: dict[str, str] = field(default_factory=dict)
+
+    def step(self) -> int:
+        """Read a batch of events, of purged messages, and what the sinks have confirmed; return how many there were.
+
+        If events may have been removed before they were read, a rebuild is asked for (`Rebuild.wanted`).
+
+        Raises:
+            CatalogError, LedgerUnavailableError, StoreError: the step is done again.
+        """
+        count = self._follow() + self._purged()
+        confirmed = self.events.confirmed(self.sinks)
+        if confirmed != self._confirmed:
+            self.catalog.record_confirmed(confirmed, self.now())
+            self._confirmed = confirmed
+        return count
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the next event, at most so long."""
+        self.events.wait(self.catalog.state("position"), seconds)
+
+    def close(self) -> None:
+        """End the threads that read."""
+        self._readers.shutdown()
+
+    def _follow(self) -> int:
+        followed = self.events.follow(self.catalog.state("position"), _STEP)
+        if followed.lost:
+            # Also while one is running: it may have passed the messages of the lost events already.
+            self.catalog.write(Batch(state={"rebuild": "wanted"}))
+        if not followed.entries:
+            if followed.lost:
+                self.catalog.write(Batch(state={"position": followed.position}))
+            return 0
+        run = int(self.catalog.state("run") or 0)
+        found = list(self._readers.map(lambda entry: self._read(entry, run), followed.entries))
+        self.catalog.write(
+            Batch(
+                entries=[one for one in found if isinstance(one, Entry)],
+                gone=[one for one in found if isinstance(one, str)],
+                state={"position": followed.position},
+            )
+        )
+        return len(found)
+
+    def _read(self, entry: eventlog.Entry, run: int) -> Entry | str | None:
+        """Return the rows of an event's message, its key if it was purged, None for an event that is not ours."""
+        try:
+            carried = Manifest.model_validate(json.loads(entry.event.body)["data"])
+        except (ValidationError, ValueError, KeyError, TypeError):
+            return None
+        seen_at = self.now()
+        manifest = carried if carried.manifest is None else read_manifest(self.store, carried.manifest)
+        return carried.message_key if manifest is None else entry_of(manifest, seen_at, entry.position, run)
+
+    def _purged(self) -> int:
+        found = self.events.purged(self.catalog.state("purged"), _STEP)
+        if found:
+            self.catalog.write(Batch(gone=[key for _, key in found], state={"purged": found[-1][0]}))
+        return len(found)

@@ -1,0 +1,243 @@
+"""Search the catalog. Every query takes the scope of who asks, so that nobody finds what he may not see."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Select, and_, column, exists, func, or_, select, text, tuple_
+from sqlalchemy import table as table_of
+
+from ingest.catalog.database import translated
+from ingest.catalog.tables import DELIVERIES, DOCUMENTS, INVOICES, LABELS, MESSAGES, WORDS
+from ingest.errors import Fault, MailhaulError
+from ingest.ports.eventlog import order_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Engine, Table
+
+# Messages of one page.
+PAGE, LARGEST_PAGE = 50, 200
+# Words of a query that are looked for.
+_MOST_WORDS = 16
+# Half of the last digit that is kept of amounts.
+_SAME_AMOUNT = 0.00005
+_WORDS_TABLE = table_of("messages_words", column("rowid"), *map(column, WORDS))
+
+
+class CursorError(MailhaulError):
+    """The position in a list is not one that a page gave."""
+
+    fault = Fault.OPERATOR
+    code = "cursor"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The mailboxes that somebody may see; None: all of them, also those that left the configuration."""
+
+    mailboxes: frozenset[str] | None = None
+
+    def allows(self, mailbox: str) -> bool:
+        """Whether messages of this mailbox may be seen."""
+        return self.mailboxes is None or mailbox in self.mailboxes
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for; what is empty or None does not matter.
+
+    Attributes:
+        words: in subject, sender, file names, or number and seller of an invoice. Each is the beginning of a word.
+        amount: the total of an invoice, and its limits `at_least` and `at_most`.
+        kind: of a document.
+        since: seconds since 1970.
+        until: seconds since 1970; not included.
+    """
+
+    words: str = ""
+    sender: str = ""
+    subject: str = ""
+    filename: str = ""
+    invoice: str = ""
+    amount: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    mailbox: str = ""
+    label: str = ""
+    status: str = ""
+    kind: str = ""
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(slots=True)
+class Found:
+    """One message of a page: its row, and the rows that go with it."""
+
+    row: dict[str, Any]
+    labels: list[str] = field(default_factory=list)
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    invoices: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages, the newest first, and the cursor of the next page; None on the last one."""
+
+    messages: list[Found]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Reads from the catalog. Every method raises `CatalogError` when it is unavailable."""
+
+    engine: Engine
+
+    def search(self, search: Search, scope: Scope, limit: int = PAGE, after: str = "") -> Page:
+        """Return a page of the messages that fit.
+
+        Args:
+            search: what to look for.
+            scope: of who asks.
+            limit: messages, at most `LARGEST_PAGE`.
+            after: the cursor of the page before; empty for the first page.
+
+        Raises:
+            CursorError: `after` is no cursor.
+        """
+        limit = max(1, min(limit, LARGEST_PAGE))
+        query = _in_scope(select(MESSAGES), scope)
+        for condition in self._conditions(search):
+            query = query.where(condition)
+        if after:
+            query = query.where(tuple_(MESSAGES.c.date, MESSAGES.c.id) < tuple_(*_read_cursor(after)))
+        query = query.order_by(MESSAGES.c.date.desc(), MESSAGES.c.id.desc()).limit(limit + 1)
+        with translated(), self.engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+            found = _with_details(connection, rows[:limit])
+        more = len(rows) > limit
+        return Page(found, _cursor(rows[limit - 1]) if more else None)
+
+    def message(self, key: str, scope: Scope) -> Found | None:
+        """Return one message; None if it is not there, or not to be seen."""
+        with translated(), self.engine.connect() as connection:
+            query = _in_scope(select(MESSAGES).where(MESSAGES.c.key == key), scope)
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+            return next(iter(_with_details(connection, rows)), None)
+
+    def totals(self, scope: Scope, since: float) -> dict[str, dict[str, int]]:
+        """Return for each mailbox how many messages there are, and how many of them since a time."""
+        counts = select(MESSAGES.c.mailbox, func.count().label("messages")).group_by(MESSAGES.c.mailbox)
+        late = counts.where(MESSAGES.c.date >= since)
+        with translated(), self.engine.connect() as connection:
+            all_of = connection.execute(_in_scope(counts, scope)).all()
+            recent = {row.mailbox: row.messages for row in connection.execute(_in_scope(late, scope))}
+        return {row.mailbox: {"messages": row.messages, "recent": recent.get(row.mailbox, 0)} for row in all_of}
+
+    def labels(self, scope: Scope, limit: int = 200) -> list[str]:
+        """Return the labels that messages have, in their order."""
+        query = select(LABELS.c.label).distinct().order_by(LABELS.c.label).limit(limit)
+        if scope.mailboxes is not None:
+            seen = select(MESSAGES.c.id).where(MESSAGES.c.mailbox.in_(scope.mailboxes))
+            query = query.where(LABELS.c.message.in_(seen))
+        with translated(), self.engine.connect() as connection:
+            return list(connection.scalars(query))
+
+    def confirmed_at(self, position: str) -> dict[str, float]:
+        """Return when the catalog first saw that each sink had confirmed the event at a position of the stream."""
+        milliseconds, sequence = order_of(position)
+        behind = tuple_(DELIVERIES.c.milliseconds, DELIVERIES.c.sequence) > tuple_(milliseconds, sequence)
+        query = select(DELIVERIES.c.sink, func.min(DELIVERIES.c.seen_at).label("at")).where(behind)
+        with translated(), self.engine.connect() as connection:
+            return {row.sink: row.at for row in connection.execute(query.group_by(DELIVERIES.c.sink))}
+
+    def _conditions(self, search: Search) -> list[ColumnElement[bool]]:
+        columns, found = MESSAGES.c, []
+        equal = ((columns.mailbox, search.mailbox), (columns.status, search.status))
+        found += [known == value for known, value in equal if value]
+        if search.since is not None:
+            found.append(columns.date >= search.since)
+        if search.until is not None:
+            found.append(columns.date < search.until)
+        if search.label:
+            found.append(_has(LABELS, LABELS.c.label == search.label))
+        if search.kind:
+            found.append(_has(DOCUMENTS, DOCUMENTS.c.kind == search.kind))
+        amounts = _amounts(search)
+        if amounts:
+            found.append(_has(INVOICES, and_(*amounts)))
+        texts = (("", search.words), ("subject", search.subject), ("sender", search.sender))
+        for name, words in (*texts, ("filenames", search.filename), ("invoices", search.invoice)):
+            if words.strip():
+                found.append(self._contains(name, words))
+        return found
+
+    def _contains(self, name: str, words: str) -> ColumnElement[bool]:
+        """Return the condition that a column, or any of them if no name is given, has all these words."""
+        chosen = [word for word in words.split() if re.search(r"\w", word)][:_MOST_WORDS]
+        if not chosen:
+            return text("1 = 0")  # type: ignore[return-value]
+        if self.engine.dialect.name == "sqlite":
+            only = f"{name} : " if name else ""
+            asked = " AND ".join(f'{only}"{word.replace(chr(34), " ").replace(chr(0), " ")}"*' for word in chosen)
+            matched = select(_WORDS_TABLE.c.rowid).where(column("messages_words").op("MATCH")(asked))
+            return MESSAGES.c.id.in_(matched)
+        names = [name] if name else list(WORDS)
+        each = [or_(*(_begins(_WORDS_TABLE.c[one], word) for one in names)) for word in chosen]
+        return MESSAGES.c.id.in_(select(_WORDS_TABLE.c.rowid).where(and_(*each)))
+
+
+def _begins(vector: ColumnElement[Any], word: str) -> ColumnElement[bool]:
+    """Whether a tsvector has these words one after another, the last one as the beginning of a word."""
+    parts = re.findall(r"\w+", word.lower())
+    query = " <-> ".join([f"'{part}'" for part in parts[:-1]] + [f"'{parts[-1]}':*"])
+    return vector.op("@@")(func.to_tsquery("simple", query))
+
+
+def _amounts(search: Search) -> list[ColumnElement[bool]]:
+    low, high = search.at_least, search.at_most
+    if search.amount is not None:
+        low, high = search.amount - _SAME_AMOUNT, search.amount + _SAME_AMOUNT
+    found = []
+    if low is not None:
+        found.append(INVOICES.c.gross >= low)
+    if high is not None:
+        found.append(INVOICES.c.gross <= high)
+    return found
+
+
+def _has(table: Table, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(table.c.message == MESSAGES.c.id, condition)
+
+
+def _in_scope(query: Select[Any], scope: Scope) -> Select[Any]:
+    return query if scope.mailboxes is None else query.where(MESSAGES.c.mailbox.in_(scope.mailboxes))
+
+
+def _with_details(connection: Any, rows: Sequence[dict[str, Any]]) -> list[Found]:
+    found = {row["id"]: Found(row) for row in rows}
+    if not found:
+        return []
+    for table, name in ((LABELS, "labels"), (DOCUMENTS, "documents"), (INVOICES, "invoices")):
+        for detail in connection.execute(select(table).where(table.c.message.in_(found))).mappings():
+            values = {key: value for key, value in detail.items() if key != "message"}
+            getattr(found[detail["message"]], name).append(values["label"] if table is LABELS else values)
+    return list(found.values())
+
+
+def _cursor(row: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(f"{row['date']!r} {row['id']}".encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[float, int]:
+    try:
+        date, _, id_ = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
+        return float(date), int(id_)
+    except ValueError:
+        raise CursorError("this page does not exist; begin with the first one") from None

@@ -1,0 +1,101 @@
+"""The options of the console. The docstring below an option is its documentation."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ingest.config.fields import FilePath, HeaderName, Host, Labels, Line, Name, Port, Section
+from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
+
+_LOOPBACK_NAMES = frozenset({"localhost"})
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError("write an address or a network, as in 10.0.0.5 or 10.0.0.0/24") from None
+
+
+class _Rights(Section):
+    """What somebody may see and do."""
+
+    role: Literal["viewer", "operator"] = "viewer"
+    """`viewer` searches, reads and downloads; `operator` also polls, pauses, retries, drops and replays."""
+    mailboxes: Annotated[list[Name], Field(max_length=1000)] = Field(default_factory=list)
+    """Ids of the mailboxes that may be seen; without these and `labels`, all."""
+    labels: Labels = Field(default_factory=dict)
+    """Labels that mailboxes must have to be seen, as `{tenant: de}`; with several, all of them."""
+
+
+class TokenSection(_Rights):
+    """An API token."""
+
+    name: Name
+    """Names who uses it, in the log."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the token, in hex. `mailhaul token` makes a token and prints both."""
+
+
+class UserSection(_Rights):
+    """Somebody whom the proxy names."""
+
+    name: Line
+    """As the proxy writes it in `header`; `*` for everybody whom no other entry names."""
+
+
+class ProxyLoginSection(Section):
+    """A proxy in front of the console that logs people in, such as oauth2-proxy."""
+
+    header: HeaderName
+    """The header field in which the proxy names the user, such as `X-Forwarded-User`. The proxy must remove it from
+    what browsers send."""
+    addresses: Annotated[list[Annotated[str, AfterValidator(_network)]], Field(min_length=1, max_length=100)]
+    """Addresses or networks of the proxy. The field counts only in requests from there."""
+    users: Annotated[list[UserSection], Field(min_length=1, max_length=10_000)]
+    """Who may come in, and what they may see and do."""
+
+
+class ConsoleSection(Section):
+    """The console: a catalog of the messages, an HTTP API, and pages for the browser."""
+
+    address: Host = "127.0.0.1"
+    """Address to listen on. Other machines reach another address than that of this machine only, so it needs
+    `tokens` or `proxy`."""
+    port: Port = 8480
+    """Port to listen on."""
+    hosts: Annotated[list[Host], Field(max_length=100)] = Field(default_factory=list)
+    """Names under which browsers reach it, such as `mail.example.org`. Requests for other names than these and
+    the address itself are refused, so that no page elsewhere can read it through a name of its own."""
+    catalog: FilePath = Path("mailhaul-catalog.sqlite")
+    """The catalog's file. It may be lost: it is built again from the store."""
+    database: SecretRef | None = None
+    """Where the address of a PostgreSQL database for the catalog is: `env:NAME` or `file:/path`, instead of the file.
+    The address is `postgresql://user:password@host/name`. Needs an extra: `pip install 'mailhaul[postgresql]'`."""
+    tokens: Annotated[list[TokenSection], Field(max_length=1000)] = Field(default_factory=list)
+    """API tokens, which also log browsers in."""
+    proxy: ProxyLoginSection | None = None
+    """A proxy that logs people in."""
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> ConsoleSection:
+        if not self.loopback and not self.tokens and self.proxy is None:
+            raise ValueError(
+                f"listens on {self.address}, where other machines can reach it, and lets everybody in: write "
+                "`tokens` or `proxy`, or leave out `address`"
+            )
+        if len({token.name for token in self.tokens}) < len(self.tokens):
+            raise ValueError("two tokens have the same name; choose another")
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.address).is_loopback
+        except ValueError:
+            return self.address in _LOOPBACK_NAMES

@@ -1,0 +1,1 @@
+"""The console: an HTTP API, and pages for the browser."""

@@ -1,0 +1,280 @@
+"""The catalog: what is found by which field, and that it agrees with the store, whatever was lost or repeated."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.admin.erase import Eraser
+from ingest.admin.purge import Purge
+from ingest.catalog.catalog import Batch, Catalog
+from ingest.catalog.feed import Feeder
+from ingest.catalog.queries import CursorError, Queries, Scope, Search
+from ingest.catalog.rebuild import Rebuild
+from ingest.catalog.rows import entry_of
+from ingest.domain.keys import Layout
+from ingest.domain.mail import Address, Headers
+from ingest.domain.manifest import (
+    Attachment,
+    Document,
+    Invoice,
+    InvoiceFields,
+    InvoiceParty,
+    MailboxRef,
+    Manifest,
+    ObjectRef,
+    Parse,
+)
+from tests.support.bench import Bench, bench, mail, message_key, never
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EVERYTHING = Scope()
+NOW = 1_790_000_000.0
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    opened = Catalog.open(f"sqlite:///{tmp_path}/catalog.sqlite")
+    yield opened
+    opened.close()
+
+
+def ref(name: str) -> ObjectRef:
+    return ObjectRef(bucket="b", key=name, size=7, sha256="0" * 64)
+
+
+def manifest(
+    number: int, mailbox: str = "invoices", *, subject: str = "Your invoice", gross: str = "119.00"
+) -> Manifest:
+    fields = InvoiceFields(number=f"RE-2026/{number:04}", gross=gross, seller=InvoiceParty(name="Müller GmbH"))
+    attachment = Attachment(
+        part="2",
+        filename=f"Rechnung_{number}.xml",
+        role="attachment",
+        declared_type="application/xml",
+        detected_type="application/xml",
+        size=7,
+        sha256="0" * 64,
+        object=ref("a"),
+        invoice=Invoice(format="ubl", confidence="certain", fields=fields),
+    )
+    return Manifest(
+        message_key=f"{number:032x}",
+        mailbox=MailboxRef(id=mailbox, labels={"tenant": mailbox}, unique_id="1"),
+        received_at=datetime.fromtimestamp(NOW + number, UTC),
+        raw=ref("raw"),
+        headers=Headers(subject=subject, from_=[Address(name="Jörg Weiß", address="billing@acme.example")]),
+        attachments=[attachment],
+        documents=[Document(kind="invoice", main="2", parts=["2"], reasons=[])],
+        labels=["urgent"] if number % 2 else [],
+        parse=Parse(status="complete"),
+        manifest="k",
+    )
+
+
+def found(catalog: Catalog, search: Search, scope: Scope = EVERYTHING) -> list[int]:
+    return [int(one.row["key"], 16) for one in Queries(catalog.engine).search(search, scope).messages]
+
+
+def put(catalog: Catalog, *manifests: Manifest, seen_at: float = NOW) -> None:
+    catalog.write(Batch(entries=[entry_of(one, seen_at) for one in manifests]))
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        (Search(), [3, 2, 1]),
+        (Search(words="rechnung_2"), [2]),
+        (Search(words="jorg weiss"), []),  # ß is no ss, but ö is found by o
+        (Search(words="jorg weiß acme"), [3, 2, 1]),
+        (Search(words='"OR * NEAR( subject:'), []),
+        (Search(words="!!!"), []),
+        (Search(sender="billing@acme"), [3, 2, 1]),
+        (Search(sender="invoice"), []),
+        (Search(subject="crédit"), [3]),
+        (Search(filename="rechnung_1.xml"), [1]),
+        (Search(invoice="RE-2026/0002"), [2]),
+        (Search(invoice="müll"), [3, 2, 1]),
+        (Search(amount=119.0), [2, 1]),
+        (Search(at_least=119.01, at_most=2000), [3]),
+        (Search(mailbox="orders"), [3]),
+        (Search(label="urgent"), [3, 1]),
+        (Search(label="tenant=orders"), [3]),
+        (Search(kind="invoice", status="complete"), [3, 2, 1]),
+        (Search(kind="logo"), []),
+        (Search(since=NOW + 2, until=NOW + 3), [2]),
+    ],
+)
+def test_messages_are_found_by_each_field(catalog: Catalog, search: Search, expected: list[int]) -> None:
+    put(catalog, manifest(1), manifest(2), manifest(3, "orders", subject="Credit note", gross="1190.50"))
+    assert found(catalog, search) == expected
+    assert set(found(catalog, search, Scope(frozenset({"orders"})))) == {3} & set(expected)
+    assert found(catalog, search, Scope(frozenset())) == []
+
+
+def test_pages_follow_each_other_without_gap_or_repetition_while_mail_arrives(catalog: Catalog) -> None:
+    put(catalog, *(manifest(number) for number in range(1, 8)))
+    queries, after, seen = Queries(catalog.engine), "", []
+    while True:
+        page = queries.search(Search(), EVERYTHING, 3, after)
+        seen += [int(one.row["key"], 16) for one in page.messages]
+        put(catalog, manifest(100 + len(seen)))
+        if page.next is None:
+            break
+        after = page.next
+    assert seen == [7, 6, 5, 4, 3, 2, 1]
+    with pytest.raises(CursorError):
+        queries.search(Search(), EVERYTHING, after="x")
+
+
+def test_manifest_read_earlier_replaces_nothing_newer(catalog: Catalog) -> None:
+    put(catalog, manifest(1, subject="new"), seen_at=NOW)
+    put(catalog, manifest(1, subject="old"), seen_at=NOW - 1)
+    assert found(catalog, Search(subject="new")) == [1]
+    put(catalog, manifest(1, subject="newest"), seen_at=NOW)
+    assert found(catalog, Search(subject="new")) == [1]
+    assert found(catalog, Search(words="old")) == []
+
+
+def test_scope_hides_a_message_its_totals_and_labels(catalog: Catalog) -> None:
+    put(catalog, manifest(1), manifest(2, "orders"))
+    queries, scope = Queries(catalog.engine), Scope(frozenset({"orders"}))
+    assert queries.message(manifest(1).message_key, scope) is None
+    assert queries.message(manifest(2).message_key, scope) is not None
+    assert set(queries.totals(scope, 0.0)) == {"orders"}
+    assert queries.labels(scope) == ["tenant=orders"]
+
+
+class Fed:
+    """A bench whose messages go into a catalog."""
+
+    def __init__(self, b: Bench, catalog: Catalog) -> None:
+        self.b, self.catalog = b, catalog
+        self.feeder = Feeder(catalog, b.store, b.events, list(b.sinks), lambda: b.clock.now().timestamp())
+        self.rebuild = Rebuild(catalog, b.store, Layout("mail"), self.feeder.now)
+
+    def haul(self, *numbers: int) -> None:
+        self.b.maildrops["a"].messages |= {b"u%d" % n: mail(f"subject-{n}") for n in numbers}
+        self.b.everything()
+
+    def feed(self) -> None:
+        while self.feeder.step():
+            pass
+        if self.rebuild.wanted:
+            self.rebuild.run(never)
+
+    def subjects(self) -> set[str]:
+        page = Queries(self.catalog.engine).search(Search(), EVERYTHING)
+        return {one.row["subject"] for one in page.messages}
+
+    def purge(self, number: int) -> None:
+        b = self.b
+        eraser = Eraser(b.store, b.ledger, b.events, list(b.sinks), b.clock.now)
+        purge = Purge(b.store, b.ledger, b.events, eraser, Layout("mail"), b.mailboxes, b.keeper, b.uploads, 0.0)
+        report = purge.messages(purge.find([message_key("a", mail(f"subject-{number}"))]), never)
+        assert report.error is None
+
+
+@pytest.fixture
+def fed(catalog: Catalog) -> Iterator[Fed]:
+    with bench() as b:
+        one = Fed(b, catalog)
+        yield one
+        one.feeder.close()
+
+
+def test_new_catalog_is_built_from_the_store_and_then_follows_the_stream(fed: Fed) -> None:
+    fed.haul(1, 2)
+    fed.feed()
+    assert fed.subjects() == {"subject-1", "subject-2"}
+    fed.haul(3)
+    assert fed.feeder.step() == 1
+    assert not fed.rebuild.wanted
+    assert fed.subjects() == {"subject-1", "subject-2", "subject-3"}
+
+
+def test_step_that_is_repeated_changes_nothing(fed: Fed) -> None:
+    fed.feed()
+    before = fed.catalog.state("position")
+    fed.haul(1)
+    fed.feed()
+    fed.catalog.write(Batch(state={"position": before}))
+    fed.feed()
+    assert len(Queries(fed.catalog.engine).search(Search(), EVERYTHING).messages) == 1
+
+
+def test_events_that_were_lost_unread_are_read_from_the_store(fed: Fed) -> None:
+    fed.haul(1)
+    fed.feed()
+    fed.haul(2)
+    fed.b.events.clear()
+    fed.haul(3)
+    fed.feed()
+    assert fed.subjects() == {"subject-1", "subject-2", "subject-3"}
+
+
+def test_purged_message_is_purged_from_the_catalog(fed: Fed) -> None:
+    fed.haul(1, 2)
+    fed.feed()
+    fed.purge(1)
+    fed.feed()
+    assert fed.subjects() == {"subject-2"}
+    assert found(fed.catalog, Search(words="subject-1")) == []
+
+
+def test_rebuild_removes_what_the_store_no_longer_has(fed: Fed) -> None:
+    """As after a purge that the ledger forgot."""
+    fed.haul(1, 2)
+    fed.feed()
+    fed.purge(1)
+    fed.b.events.clear()
+    done = fed.rebuild.run(never)
+    assert (done.messages, done.removed, done.complete) == (2, 1, True)
+    assert fed.subjects() == {"subject-2"}
+
+
+def test_interrupted_rebuild_continues_where_it_was(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.catalog.rebuild._BATCH", 1)
+    fed.haul(1, 2, 3)
+    stops = iter([False, True])
+    first = fed.rebuild.run(lambda: next(stops))
+    assert (first.messages, first.complete) == (1, False)
+    second = fed.rebuild.run(never)
+    assert (second.messages, second.removed, second.complete) == (2, 0, True)
+    assert fed.subjects() == {"subject-1", "subject-2", "subject-3"}
+
+
+def test_events_that_are_lost_during_a_rebuild_make_it_begin_again(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have passed the folder of a message whose event was lost."""
+    monkeypatch.setattr("ingest.catalog.rebuild._BATCH", 1)
+    fed.haul(1, 2)
+    fed.rebuild.run(never, lambda _: fed.feeder.step())
+    assert fed.rebuild.wanted
+    assert fed.rebuild.run(never).messages == 2
+    assert not fed.rebuild.wanted
+
+
+def test_message_without_a_manifest_is_kept_by_a_rebuild(fed: Fed) -> None:
+    failed = manifest(7).model_copy(update={"parse": Parse(status="failed"), "manifest": None})
+    put(fed.catalog, failed)
+    folder = Layout("mail").folder("a", None, failed.message_key)
+    fed.b.store.put(
+        f"{folder}/raw.eml", io.BytesIO(b"x"), size=1, sha256=sha256(b"x").hexdigest(), content_type="t/t"
+    )
+    assert fed.rebuild.run(never).removed == 0
+
+
+def test_catalog_records_when_each_sink_confirmed_an_event(fed: Fed) -> None:
+    fed.feed()
+    fed.haul(1)
+    fed.feed()
+    row = Queries(fed.catalog.engine).message(message_key("a", mail("subject-1")), EVERYTHING)
+    assert row is not None
+    assert set(Queries(fed.catalog.engine).confirmed_at(row.row["position"])) == set(fed.b.sinks)
