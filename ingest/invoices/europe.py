@@ -81,7 +81,7 @@ EBINTERFACE = XmlFormat(
                 "country": ("{}/Address/Country/@CountryCode", "{}/Address/Country"),
             },
         ),
-        "order_reference": ("InvoiceRecipient/OrderReference/OrderID", "OrderingParty/BillersOrderingPartyID"),
+        "order_reference": ("InvoiceRecipient/OrderReference/OrderID", "OrderingParty/OrderReference/OrderID"),
         "payment_reference": (
             "PaymentMethod/UniversalBankTransaction/PaymentReference",
             "PaymentMethod/PaymentReference",
@@ -118,6 +118,10 @@ KSEF = XmlFormat(
         "due_date": "Fa/Platnosc/TerminPlatnosci/Termin",
         "kind": ("Fa[RodzajFaktury=VAT][Adnotacje/P_17=1]->SELF", "Fa/RodzajFaktury"),
         "currency": "Fa/KodWaluty",
+        # Sums by rate, which are the totals of an invoice with one rate.
+        "net": "Fa/(P_13_1|P_13_2|P_13_3|P_13_4|P_13_5|P_13_6|P_13_6_1|P_13_6_2|P_13_6_3|P_13_7|P_13_8|P_13_9|P_13_10"
+        "|P_13_11)!",
+        "tax": "Fa/(P_14_1|P_14_2|P_14_3|P_14_4|P_14_5)!",
         "gross": "Fa/P_15",
         "payable": "Fa/Rozliczenie/DoZaplaty",
         **parties(

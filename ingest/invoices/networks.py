@@ -17,9 +17,13 @@ def _cxml_party(role: str, roles: tuple[str, ...]) -> dict[str, str | tuple[str,
         role,
         {
             "name": tuple(f"{partner}/Contact/Name" for partner in partners),
-            "vat_id": tuple(
-                f"{partner}/IdReference[@domain=vatID|supplierTaxID|taxID|gstTaxID|buyerTaxID]/@identifier"
-                for partner in partners
+            "vat_id": (
+                *(
+                    f"{partner}/IdReference[@domain=vatID|supplierTaxID|taxID|gstTaxID|buyerTaxID]/@identifier"
+                    for partner in partners
+                ),
+                # Where Ariba's and Coupa's suppliers write it.
+                f"{_CXML_HEAD}/Extrinsic[@name={'supplier' if role == 'seller' else 'buyer'}VatID]",
             ),
             "country": tuple(f"{partner}/Contact/PostalAddress/Country/@isoCountryCode" for partner in partners),
         },

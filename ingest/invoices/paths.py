@@ -8,6 +8,7 @@ A table maps slots to paths, in order of preference:
     Tax[@schemeID=VA]/ID                      only where an attribute has this value
     TaxTotal[TaxSubtotal]/TaxAmount           only where there is such a child
     Tax/Amount!                               only if it occurs once: of several taxes none is the total
+    Sums/(Low|High)                           elements of the same rank; with ! only if one of them occurs, once
     /Header/Seller/Name                       in a file of several invoices, outside of the single one
     Notes[P_17=1]->self                       the text behind the arrow if there is such an element
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _STEP = re.compile(r"([^\[\]@]+)((?:\[[^\]]+\])*)")
 _TEST = re.compile(r"\[([^\]=]+)(?:=([^\]]*))?\]")
+_CHOICE = re.compile(r"\(([^()]+)\)")
 _SLASH = re.compile(r"/(?![^\[]*\])")
 # Attributes with the currency of an amount: UBL, CII, Finvoice, cXML, GS1.
 _CURRENCIES = ("currencyID", "AmountCurrencyIdentifier", "currency", "currencyCode")
@@ -125,7 +127,16 @@ class Paths:
                 if path.endswith("!"):
                     self.single.add(slot)
                 for base in [self.root] if path.startswith("/") else starts:
-                    _register(base, slot, rank, path.strip("/!"))
+                    for each in _alternatives(path.strip("/!")):
+                        _register(base, slot, rank, each)
+
+
+def _alternatives(path: str) -> list[str]:
+    """Return the paths that a path in parentheses stands for."""
+    found = _CHOICE.search(path)
+    if found is None:
+        return [path]
+    return [f"{path[: found.start()]}{name}{path[found.end() :]}" for name in found[1].split("|")]
 
 
 def _register(base: Node, slot: str, rank: int, path: str) -> None:

@@ -28,6 +28,7 @@ BLANK_BYTES = b" \t\r\n\0"
 _DECLARED = re.compile(rb"""<\?xml\s[^>]{0,200}?encoding\s{0,9}=\s{0,9}["']([A-Za-z0-9._:-]{1,40})["']""")
 _ASCII = bytes(range(0x20, 0x7F))
 _COMMENT = "<!--"
+_WINDOWS = "mailhaul.windows-1252"
 
 
 def encoding_of(head: bytes) -> str | None:
@@ -39,7 +40,7 @@ def encoding_of(head: bytes) -> str | None:
     encoding = next((name for mark, name in _ENCODINGS if head.startswith(mark)), None)
     if encoding is not None:
         return encoding
-    start = head.lstrip(BLANK_BYTES).removeprefix(codecs.BOM_UTF8).lstrip(BLANK_BYTES)
+    start = head.lstrip(BLANK_BYTES + codecs.BOM_UTF8)  # some programs write the mark twice
     if not start.startswith(b"<"):
         return None
     if start[1:2] != b"\0":
@@ -62,11 +63,20 @@ def _declared(start: bytes) -> str:
 
 
 def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
-    """Decode chunks that are cut anywhere; invalid bytes are replaced."""
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    """Decode chunks that are cut anywhere. What is no UTF-8, though it should be, is read as Windows-1252."""
+    decoder = codecs.getincrementaldecoder(encoding)(_WINDOWS if encoding == "utf-8" else "replace")
     for chunk in chunks:
         yield decoder.decode(chunk)
     yield decoder.decode(b"", final=True)
+
+
+def _as_windows(error: UnicodeError) -> tuple[str, int]:
+    """Handle bytes that cannot be decoded."""
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error(_WINDOWS, _as_windows)
 
 
 class Prolog:

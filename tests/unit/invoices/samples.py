@@ -263,14 +263,14 @@ InvoiceCurrency="EUR"><InvoiceNumber>R-17</InvoiceNumber><InvoiceDate>2026-03-02
 <TerminPlatnosci><Termin>2026-03-30</Termin></TerminPlatnosci><RachunekBankowy><NrRB>DE02120300000000202051</NrRB>
 </RachunekBankowy></Platnosc><WarunkiTransakcji><Zamowienia><NrZamowienia>PO-4</NrZamowienia></Zamowienia>
 </WarunkiTransakcji></Fa></Faktura>""",
-        {"net": None, "tax": None, "payment_reference": None},
+        {"payment_reference": None},
     ),
     Sample(
-        "ksef, self-billed",
+        "ksef, self-billed, with two rates",
         "ksef",
         "FA(2)",
         """<Faktura xmlns="http://crd.gov.pl/wzor/2023/06/29/12648/"><Naglowek><KodFormularza kodSystemowy="FA (2)"/></Naglowek>
-<Fa><P_2>R-17</P_2><Adnotacje><P_16>2</P_16><P_17>1</P_17></Adnotacje><RodzajFaktury>VAT</RodzajFaktury></Fa></Faktura>""",
+<Fa><P_2>R-17</P_2><P_13_1>60.00</P_13_1><P_14_1>13.80</P_14_1><P_13_2>40.00</P_13_2><P_14_2>3.20</P_14_2><Adnotacje><P_16>2</P_16><P_17>1</P_17></Adnotacje><RodzajFaktury>VAT</RodzajFaktury></Fa></Faktura>""",
         dict.fromkeys(BASE) | {"number": "R-17", "kind": "self_billed_invoice"},
     ),
     Sample(

@@ -292,8 +292,8 @@ purpose="creditMemo" invoiceDate="2026-03-02T08:15:00+01:00"><InvoicePartner><Co
 <PostalAddress><Country isoCountryCode="DE">Germany</Country></PostalAddress></Contact>
 <IdReference identifier="DE123456789" domain="vatID"/></InvoicePartner><InvoicePartner><Contact role="billTo">
 <Name>a branch</Name></Contact></InvoicePartner><InvoicePartner><Contact role="soldTo"><Name>Buyer AG</Name><PostalAddress>
-<Country isoCountryCode="AT">Austria</Country></PostalAddress></Contact><IdReference identifier="AT98765432" domain="vatID"/>
-</InvoicePartner></InvoiceDetailRequestHeader><InvoiceDetailOrder><InvoiceDetailOrderInfo><OrderReference orderID="PO-4"/>
+<Country isoCountryCode="AT">Austria</Country></PostalAddress></Contact></InvoicePartner>
+<Extrinsic name="buyerVatID">AT98765432</Extrinsic></InvoiceDetailRequestHeader><InvoiceDetailOrder><InvoiceDetailOrderInfo><OrderReference orderID="PO-4"/>
 </InvoiceDetailOrderInfo></InvoiceDetailOrder><InvoiceDetailSummary><SubtotalAmount><Money currency="EUR">100.00</Money>
 </SubtotalAmount><Tax><Money currency="EUR">19.00</Money></Tax><GrossAmount><Money currency="EUR">119.00</Money></GrossAmount>
 <NetAmount><Money currency="EUR">117.00</Money></NetAmount><DueAmount><Money currency="EUR">109.00</Money></DueAmount>

@@ -91,6 +91,14 @@ def test_lines_of_a_transport_may_precede_edi(sample: Sample) -> None:
 def test_mark_of_utf_8_may_follow_blanks() -> None:
     content = XML[0].content.encode()
     assert read(b"\r\n" + codecs.BOM_UTF8 + content) == read(content)
+    assert read(codecs.BOM_UTF8 * 2 + content) == read(content)
+
+
+@pytest.mark.parametrize("size", [1, 65_536])
+def test_names_in_windows_1252_are_read_where_utf_8_is_declared(size: int) -> None:
+    fields = read(XML[0].content.replace("Seller &amp; Co", "M\xfcller \u20ac").encode("cp1252"), size).fields
+    assert fields is not None
+    assert fields.seller.name == "M\xfcller \u20ac"
 
 
 def test_fields_are_left_out_on_request() -> None:
