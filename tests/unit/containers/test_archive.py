@@ -15,6 +15,7 @@ import pytest
 from ingest.containers.archive import read_zip
 from ingest.containers.limits import ContainerLimits
 from ingest.mime.defects import Defect, codes
+from tests.support import bombs
 from tests.support.containers import PDF, mail_with
 from tests.support.processing import Processed, process
 
@@ -149,6 +150,33 @@ def test_bomb_stops_at_the_ratio() -> None:
     assert [each.defects for each in found.attachments] == [["container_limit"]]
     assert found.parse.status == "partial"
     assert peak < 24 * 2**20
+
+
+def test_file_of_two_gigabytes_costs_no_memory() -> None:
+    data = bombs.huge(2048)
+    assert len(data) < 4 * 2**20
+    tracemalloc.start()
+    found = processed(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [each.defects for each in found.manifest.attachments] == [["container_limit"]]
+    assert found.contents["2"] == data, "the archive itself is stored whole"
+    assert peak < 32 * 2**20
+
+
+def test_archive_that_contains_itself_is_opened_down_to_the_depth_limit() -> None:
+    data = bombs.quine()
+    found = processed(data)
+    assert set(found.contents.values()) == {data}
+    assert [each.part for each in found.manifest.attachments] == ["2", "2.1", "2.1.1", "2.1.1.1"]
+    assert [each.defects for each in found.manifest.attachments] == [[], [], [], ["container_limit"]]
+
+
+def test_nested_bomb_stops_at_the_limits_of_the_message() -> None:
+    """Five levels of sixteen archives each hold a GB in a million files."""
+    manifest = processed(bombs.nested(5, 16)).manifest
+    assert len(manifest.attachments) <= 1 + ContainerLimits().all_children
+    assert manifest.parse.status == "partial"
 
 
 def test_overlapping_entries_are_bounded() -> None:
