@@ -100,6 +100,22 @@ class Layout:
         """Return the key of an object in the mailbox's `_state` folder."""
         return self._join(mailbox, "_state", name)
 
+    def statements(self, mailbox: str = "") -> str:
+        """Return the common prefix of the keys of a mailbox's statements, or of all, with a trailing slash.
+
+        Args:
+            mailbox: its id, also where it has a prefix, which may be changed.
+        """
+        return self._join("_audit", mailbox, "") if mailbox else self._join("_audit", "")
+
+    def statement(self, mailbox: str, day: date) -> str:
+        """Return the key of a mailbox's statement about a day."""
+        return f"{self.statements(mailbox)}{day:%Y/%m/%d}.json"
+
+    def statement_entries(self, mailbox: str, day: date, sha256: str) -> str:
+        """Return the key of the entries of a statement, which have this hash."""
+        return f"{self.statements(mailbox)}{day:%Y/%m/%d}-{sha256[:16]}.jsonl"
+
     def probe(self, name: str) -> str:
         """Return the key of an object that a starting process or `mailhaul check` writes, reads and deletes."""
         return self._join("_probe", name)
@@ -111,6 +127,8 @@ class Layout:
 RAW = "raw.eml"
 TOP = "top.eml"
 MANIFEST = "message.json"
+# The record that raw mail was erased on purpose.
+RAW_ERASED = "raw-erased.json"
 BODY_TEXT = "body.txt"
 BODY_HTML = "body.html"
 DERIVED_PLAIN = "derived/body.txt"
