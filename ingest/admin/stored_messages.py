@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ingest.domain import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ingest.ports.store import Store, Stored
 
@@ -60,22 +60,29 @@ class StoredMessage:
         return [stored for stored in self.objects if stored.key in names]
 
 
-def stored_messages(store: Store, prefix: str, folder: str | None = None) -> Iterator[StoredMessage]:
+def stored_messages(
+    store: Store, prefix: str, folder: str | None = None, strays: Callable[[Stored], None] = lambda _: None
+) -> Iterator[StoredMessage]:
     """Yield the messages in the store while the listing is read, grouped by mailbox and ordered by day.
 
     Args:
         store: the store.
         prefix: the common prefix of all keys: empty, or with a trailing slash.
         folder: the folder of the only mailbox to list; all mailboxes without it.
+        strays: called with each object that has not the key of a message's object.
 
     Raises:
         StoreError: the store is unavailable, or refuses.
     """
     within = f"{prefix}{folder}/" if folder else prefix
-    matched = (
-        (match, stored)
-        for stored in store.stored(within)
-        if (match := _MESSAGE.fullmatch(stored.key, len(prefix))) and (folder is None or match["folder"] == folder)
-    )
-    for (root, day, key), group in groupby(matched, lambda found: found[0].group("folder", "day", "key")):
+
+    def matched() -> Iterator[tuple[re.Match[str], Stored]]:
+        for stored in store.stored(within):
+            match = _MESSAGE.fullmatch(stored.key, len(prefix))
+            if match is None:
+                strays(stored)
+            elif folder is None or match["folder"] == folder:
+                yield match, stored
+
+    for (root, day, key), group in groupby(matched(), lambda found: found[0].group("folder", "day", "key")):
         yield StoredMessage(root, f"{prefix}{root}/{day}/{key}", key, tuple(stored for _, stored in group))
