@@ -36,6 +36,7 @@ Level = Literal["debug", "info", "warning", "error"]
 FIELDS = frozenset(
     {
         "attachments",
+        "day",
         "defects",
         "deleted",
         "duplicate",
@@ -63,6 +64,7 @@ FIELDS = frozenset(
         "sink",
         "sinks",
         "size_bytes",
+        "statement",
         "stored",
         "task",
         "republished",

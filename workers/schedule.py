@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery.beat import Scheduler, Service
@@ -12,6 +14,7 @@ from structlog import get_logger
 from ingest.errors import ConfigError, LedgerUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from celery import Celery
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 log = get_logger()
 
 INTERVAL = 1.0
+# Seconds between two looks whether statements are due.
+STATEMENTS_EVERY = 600.0
 
 
 class TickScheduler(Scheduler):
@@ -50,10 +55,40 @@ def run(app: Celery, runtime: Runtime, heartbeat: Heartbeat) -> None:
     """Tick until SIGTERM or SIGINT."""
     scheduler = type("BoundTickScheduler", (TickScheduler,), {"runtime": runtime, "heartbeat": heartbeat})
     service = Service(app, max_interval=int(INTERVAL), scheduler_cls=scheduler)
+    stopped = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
         service.stop()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    service.start()
+    with writing_statements(runtime, stopped):
+        service.start()
+
+
+@contextmanager
+def writing_statements(runtime: Runtime, stopped: threading.Event) -> Iterator[None]:
+    """Write statements in a thread, if the configuration asks for it, until `stopped` is set and the block ends.
+
+    Statements take a while, and the tick has to go on meanwhile.
+    """
+
+    def work() -> None:
+        while not stopped.is_set():
+            try:
+                runtime.statements.write_due(runtime.mailboxes().values(), stopped.is_set)
+            except LedgerUnavailableError as error:
+                log.warning("ledger.unavailable", task="statements", error=error.code)
+            except ConfigError as error:
+                log.warning("config.invalid", problems=len(error.problems))
+            stopped.wait(STATEMENTS_EVERY)
+
+    # A daemon, as the listing of a store that does not answer cannot be interrupted; nothing is lost.
+    thread = threading.Thread(target=work, name="statements", daemon=True)
+    if runtime.writes_statements:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()

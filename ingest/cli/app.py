@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ingest import __version__
-from ingest.cli import catalog, failed, mailboxes, purge, rules, sinks
+from ingest.cli import audit, catalog, failed, mailboxes, purge, rules, sinks
 from ingest.cli.common import (
     EXIT_CODES,
     FAILED,
@@ -41,7 +41,7 @@ _PROCESSES = "Single processes, for containers"
 # The order of `mailhaul --help`: what a new user needs first.
 ORDER = (
     *("init", "up", "check", "drain", "status"),
-    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reconcile", "purge", "catalog", "token"),
+    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reconcile", "purge", "audit", "catalog", "token"),
     *("parse", "config", "version"),
     *("worker", "scheduler", "exporter", "health", "probe"),
 )
@@ -70,6 +70,7 @@ app.add_typer(rules.app, name="rules", rich_help_panel=_OPERATE)
 app.add_typer(catalog.app, name="catalog", rich_help_panel=_OPERATE)
 app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul token erp")(token)
 app.add_typer(purge.app, name="purge", rich_help_panel=_OPERATE)
+app.add_typer(audit.app, name="audit", rich_help_panel=_OPERATE)
 app.command("import", rich_help_panel=_OPERATE, epilog="Example: mailhaul import --mailbox invoices ~/Maildir")(
     import_mail
 )

@@ -16,6 +16,7 @@ from ingest.config.descriptions import describe
 from ingest.config.fields import BROKER_SCHEMES, DEFAULT_DEPLOYMENT, Name, Section, with_scheme
 from ingest.config.mailbox import DefaultsSection, MailboxSection
 from ingest.config.sections import (
+    AuditSection,
     DuplicatesSection,
     LedgerSection,
     LogSection,
@@ -84,6 +85,8 @@ class Config(Section):
         ScanSection | None, BeforeValidator(scan_section, json_schema_input_type=str | ScanSection | None)
     ] = None
     """ClamAV daemon that scans every attachment: its address, or a mapping. Nothing is scanned without it."""
+    audit: AuditSection = AuditSection()
+    """Statements about what was stored, to prove that the archive is complete."""
     workers: WorkersSection = Field(default_factory=WorkersSection)
     """The concurrency of each worker process."""
     metrics: MetricsSection = MetricsSection()

@@ -206,6 +206,20 @@ class DuplicatesSection(Section):
     With more the oldest are forgotten before `window` is over."""
 
 
+class AuditSection(Section):
+    """Statements: records, day by day, of what each mailbox received, chained so that a removed one shows."""
+
+    enabled: bool = False
+    """Let the scheduler write a statement about each day and mailbox. Off, as it lists each mailbox's objects and
+    reads each new manifest once a day; the first statement reads every manifest. `mailhaul audit write` too."""
+    grace: Annotated[Duration, Field(ge=600, le=43_200)] = 3_600.0
+    """How long after the end of a day (UTC) its statements are written; 10m to 12h. It must be longer than an upload
+    takes, and than the clocks of store and service differ."""
+    key: SecretRef | None = None
+    """Where the Ed25519 private key that statements are signed with is, in PEM: `env:NAME` or `file:/path`. Without
+    it they are chained and not signed."""
+
+
 def _scanner_url(value: str) -> str:
     parts = split_url(value)
     if parts.scheme == "unix" and parts.path and not parts.netloc:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ingest.ports.dkim import DkimKeys
     from ingest.ports.maildrop import Maildrop, MaildropFactory
     from ingest.ports.scanner import Scanner
+    from ingest.ports.signing import PublicKey, Signer
     from ingest.ports.store import Store
     from ingest.ports.tracing import Tracer
     from ingest.ports.wakeups import Wakeups
@@ -86,6 +87,10 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         open_tracer=lambda: _open_tracer(config),
         check_broker=broker_check(config.broker, ledger_at),
         passwords=[partial(secrets.read, section.password) for section in config.parse.passwords],
+        open_signer=partial(_open_signer, config, secrets),
+        open_audit_keys=partial(_audit_keys, config, secrets),
+        statement_grace=config.audit.grace,
+        writes_statements=config.audit.enabled,
     )
 
 
@@ -229,6 +234,32 @@ def _open_processor(config: Config, accounts: Accounts, keys: DkimKeys | None, r
 def _content_limits(config: Config) -> ContentLimits | None:
     section = config.duplicates
     return ContentLimits(section.window, section.entries) if section.enabled else None
+
+
+def _open_signer(config: Config, secrets: Secrets) -> Signer | None:
+    """Return the key that statements are signed with, as it is now; None if they are not signed.
+
+    Raises:
+        ConfigError: it is missing, or no such key.
+    """
+    ref = config.audit.key
+    if ref is None:
+        return None
+    # Imported here because few processes sign, and cryptography takes 0.1 s.
+    from ingest.adapters.signing import load_signer  # noqa: PLC0415
+
+    return load_signer(secrets.read(ref), ref)
+
+
+def _audit_keys(config: Config, secrets: Secrets) -> dict[str, PublicKey]:
+    """Return the public key that statements are signed with, by its id; errors as for `_open_signer`."""
+    ref = config.audit.key
+    if ref is None:
+        return {}
+    from ingest.adapters.signing import load_public_key  # noqa: PLC0415 - as above
+
+    key = load_public_key(secrets.read(ref), ref)
+    return {key.key_id: key}
 
 
 def _open_scanner(config: Config) -> Scanner | None:

@@ -26,6 +26,7 @@ from ingest.usecases.schedule import Ticker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ingest.admin.audit.write import StatementWriter
     from ingest.admin.check import Check
     from ingest.admin.drain import Drain
     from ingest.admin.pipeline import Pipeline
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ingest.ports.ledger import Ledger
     from ingest.ports.maildrop import MaildropFactory
     from ingest.ports.scanner import Scanner
+    from ingest.ports.signing import PublicKey, Signer
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
     from ingest.ports.tracing import Tracer
@@ -93,6 +95,10 @@ class Runtime:
         listed: called with each mailbox and how many messages a session will try to fetch from it.
         check_broker: asks a broker that is not the ledger, for `check`; None if there is none.
         passwords: each reads a password of encrypted attachments, for `check`.
+        open_signer: returns the key that statements are signed with; None if they are not.
+        open_audit_keys: returns the public keys that statements may be signed with, by their ids.
+        statement_grace: seconds after the end of a day before its statements are written.
+        writes_statements: whether the scheduler writes statements.
         handover: hands raw mail from the poller to the processor, where `drain` runs both.
     """
 
@@ -120,6 +126,10 @@ class Runtime:
     open_tracer: Callable[[], Tracer] = lambda: NO_TRACING
     check_broker: Callable[[], str] | None = None
     passwords: Sequence[Callable[[], object]] = ()
+    open_signer: Callable[[], Signer | None] = lambda: None
+    open_audit_keys: Callable[[], Mapping[str, PublicKey]] = dict
+    statement_grace: float = 3_600.0
+    writes_statements: bool = False
     upload_threads: int = UPLOAD_THREADS
     poll_threads: int | None = None
     poll_share: float = POLL_SHARE
@@ -330,6 +340,25 @@ class Runtime:
             watermark=self.watermark,
             now=self.now,
             handover=self.handover,
+        )
+
+    @cached_property
+    def statements(self) -> StatementWriter:
+        """Writes statements about what was stored."""
+        from ingest.admin.audit.write import StatementWriter
+
+        return StatementWriter(
+            store=self.store,
+            layout=self.layout,
+            ledger=self.ledger,
+            events=self.events,
+            sinks=list(self.sinks),
+            store_id=self.store_identity.read,
+            watermark=self.watermark.read,
+            signer=self.open_signer,
+            workers=self.uploads,
+            now=self.now,
+            grace=self.statement_grace,
         )
 
     @cached_property

@@ -161,6 +161,7 @@ def test_all_contradictions_are_reported_together() -> None:
         {"config": {"store": {"url": "gs://b", "credentials": "hunter2"}}},
         {"config": {"store": {"url": "az://a/c", "account_key": "hunter2"}}},
         {"config": {"store": {"url": "az://a/c", "sas_token": "hunter2"}}},
+        {"config": {"audit": {"key": "hunter2"}}},
     ],
 )
 def test_secret_written_into_values_is_not_repeated_in_the_error(over: Object) -> None:

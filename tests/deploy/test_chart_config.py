@@ -79,7 +79,8 @@ def test_a_process_sees_no_secrets_but_its_own() -> None:
     mail = {"mailboxes": True, "own": True, "client": True, "m365": True, "more": True}
     assert _secrets(rendered, "poller") == {**common, **mail}
     assert _secrets(rendered, "relay") == {**common, "hook": False, "mq": False}
-    for process in ("processor", "scheduler", "exporter"):
+    assert _secrets(rendered, "scheduler") == {**common, "audit": False}
+    for process in ("processor", "exporter"):
         assert _secrets(rendered, process) == common
 
 

@@ -28,6 +28,7 @@ EVERYTHING: dict[str, Any] = {"config": {
     },
     "ledger": "secret:ledger/url",
     "broker": "amqps://mq.example.org",
+    "audit": {"enabled": True, "key": "secret:audit/key.pem"},
     "sinks": [
         {"type": "webhook", "url": "https://erp.example:8443/hook",
          "secret": "secret:hook/key", "ca": "secret:hook/ca.crt"},

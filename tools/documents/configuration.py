@@ -67,6 +67,7 @@ _UNWRITTEN: dict[str, str] = {
     "ConsoleSection.proxy": _NONE,
     "Config.scan": _NONE,
     "Config.tracing": _NONE,
+    "AuditSection.key": "none: not signed",
     "StoreSection.endpoint": "the provider's",
     "StoreSection.region": _AWS,
     "StoreSection.kms_key": "as the bucket encrypts",
@@ -166,7 +167,7 @@ def _chapters() -> Iterator[str]:
         yield from _chapter(title, login.__doc__, login, "mailboxes[].auth.")
     yield from _chapter("duplicates", sections.DuplicatesSection.__doc__, sections.DuplicatesSection, "duplicates.")
     yield from _chapter("rules", sections.RuleSection.__doc__, sections.RuleSection, "rules[].")
-    for name in ("parse", "scan", "workers", "metrics", "console", "log", "tracing"):
+    for name in ("parse", "scan", "audit", "workers", "metrics", "console", "log", "tracing"):
         annotation = _section(get_type_hints(Config, include_extras=True)[name])
         assert annotation is not None
         yield from _chapter(name, annotation.__doc__, annotation, f"{name}.")

@@ -75,6 +75,11 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with (default dict .Values.config.audit).key -}}
+{{- if not (regexMatch (printf "^%s$" $where) (toString .)) -}}
+{{- $problems = append $problems "config.audit.key is not a reference: write secret:NAME/KEY (a Secret in this namespace), env:NAME or file:/path" -}}
+{{- end -}}
+{{- end -}}
 {{- range $name := list "ledger" "broker" -}}
 {{- $address := get $.Values.config $name | toString -}}
 {{- if regexMatch "://[^/]*:[^/@]+@" $address -}}

@@ -60,9 +60,11 @@ are not there yet are optional.
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}
 {{- $fixed := include "mailhaul.fixed" $root | fromJson -}}
-{{- $needed := include "mailhaul.secretNames" (omit $fixed "sinks") | fromJsonArray -}}
-{{- if eq $process "relay" -}}
-{{- $needed = concat $needed (include "mailhaul.secretNames" (pick $fixed "sinks") | fromJsonArray) | uniq -}}
+{{- $needed := include "mailhaul.secretNames" (omit $fixed "audit" "sinks") | fromJsonArray -}}
+{{- range $part, $reader := dict "audit" "scheduler" "sinks" "relay" -}}
+{{- if eq $process $reader -}}
+{{- $needed = concat $needed (include "mailhaul.secretNames" (pick $fixed $part) | fromJsonArray) | uniq -}}
+{{- end -}}
 {{- end -}}
 {{- $mail := list -}}
 {{- if eq $process "poller" -}}
