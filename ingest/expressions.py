@@ -64,7 +64,7 @@ class Expression:
 
         Args:
             manifest: as JSON.
-            event: `received`, `oversize` or `failed`.
+            event: `received`, `updated`, `oversize` or `failed`.
         """
         values = {name: manifest.get(name, default) for name, default in self._used}
         values["event"] = event

@@ -19,7 +19,7 @@ POLL_RESULTS = (
     "spool_error",
     "internal_error",
 )
-MESSAGE_RESULTS = ("stored", "duplicate", "oversize", "processed", "published", "failed", "quarantined")
+MESSAGE_RESULTS = ("stored", "duplicate", "oversize", "processed", "published", "failed", "quarantined", "updated")
 SCAN_RESULTS = ("clean", "infected", "unscanned")
 STORE_OPERATIONS = ("put", "get", "stat", "delete", "erase", "list")
 STORE_RESULTS = ("ok", "exists", "missing", "corrupt", "refused", "unavailable")

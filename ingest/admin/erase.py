@@ -73,7 +73,7 @@ class Eraser:
         if before is None:
             self._write_tombstone(stored, mailbox)
         kept = [f"{stored.folder}/{keys.MANIFEST}", *self._write_empty(stored)]
-        done = self._drop_records(stored.key, failed)
+        done = self._drop_records(stored, failed)
         erased = self.store.erase(stored.folder, kept)
         if not is_tombstone(self.store, kept[0]):
             # A process that had lost its claim wrote the manifest meanwhile, and perhaps parts of the message.
@@ -88,10 +88,10 @@ class Eraser:
         log.info("message.purged", mailbox=mailbox, message=stored.key)
         return done
 
-    def _drop_records(self, key: str, failed: FailedMessage | None) -> PurgeReport:
+    def _drop_records(self, stored: StoredMessage, failed: FailedMessage | None) -> PurgeReport:
         """Drop what the ledger keeps of a message because it or its events failed."""
         dropped = failed is not None and self.ledger.drop_failed(failed)
-        events = event_ids([key])
+        events = event_ids([stored.key], stored.updates)
         rejected = sum(self.events.drop_rejected(sink, events) for sink in self.sinks)
         return PurgeReport(failed=int(dropped), rejected_events=rejected)
 
@@ -102,6 +102,7 @@ class Eraser:
             purged_at=self.now(),
             objects=len(stored.objects),
             size=stored.size,
+            updates=stored.updates,
         )
         self._put(f"{stored.folder}/{keys.MANIFEST}", tombstone.to_json(), "application/json")
 

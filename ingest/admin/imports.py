@@ -281,8 +281,9 @@ class Import:
             self.ledger.forget(lease.claim, {each.digest for each in new})
 
     def _republish(self, lease: Lease, registrations: list[Registration]) -> None:
-        ids = StreamIds(self.events).read() if any(each.event for each in registrations) else frozenset()
-        lost = {each.event: each.processed_at for each in registrations if each.event and each.event.id not in ids}
+        found = {event: each.processed_at for each in registrations for event in each.events}
+        ids = StreamIds(self.events).read() if found else frozenset()
+        lost = {event: at for event, at in found.items() if event.id not in ids}
         if lost:
             self.ledger.republish(lease.claim, list(lost), min(lost.values()))
 

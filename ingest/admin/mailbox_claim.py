@@ -37,6 +37,12 @@ class StopSignal(Protocol):
         ...
 
 
+def raise_if_stopped(stop: StopSignal) -> None:
+    """Raise `StopRequestedError` if the command is to stop."""
+    if stop.asked:
+        raise StopRequestedError
+
+
 class MailboxBusyError(MailhaulError):
     """Another process has held the mailbox for longer than the command waits."""
 

@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ingest.admin.mailbox_claim import StopRequestedError
+from ingest.admin.mailbox_claim import StopRequestedError, raise_if_stopped
 from ingest.admin.stored_messages import stored_messages
 from ingest.errors import MailhaulError, ObjectMissingError, SinkUnavailableError, StoreError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.usecases.batches import batches
-from ingest.usecases.recover.republish import event_from_manifest
+from ingest.usecases.recover.republish import events_from_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -161,10 +161,10 @@ class Replay:
         try:
             publish = self._to_stream(done, stop) if sink is None else self._to_sink(self.sinks[sink], done, stop)
             for batch in batches(manifests, BATCH):
-                _raise_if_stopped(stop)
-                events = [event for event in self.workers.map(self._event, batch) if event is not None]
-                publish(events, batch)
-                done.skipped += len(batch) - len(events)
+                raise_if_stopped(stop)
+                found = list(self.workers.map(self._events, batch))
+                publish([event for events in found for event in events], batch)
+                done.skipped += found.count([])
                 finished += len(batch)
                 listen(finished)
         except (StopRequestedError, NotPublishedError, StoreError) as error:
@@ -172,11 +172,11 @@ class Replay:
             done.error = None if isinstance(error, StopRequestedError) else error
         return done
 
-    def _event(self, manifest: Stored) -> Event | None:
+    def _events(self, manifest: Stored) -> list[Event]:
         try:
-            return event_from_manifest(self.store, manifest)
+            return events_from_manifest(self.store, manifest)
         except ObjectMissingError:
-            return None
+            return []
 
     def _to_stream(self, done: Replayed, stop: StopSignal) -> _Publish:
         """Return a function that appends events, so that the delivery watermark waits for those it has not passed."""
@@ -213,7 +213,7 @@ class Replay:
                         f"{sink.name} does not take events now ({unavailable.reason}); `mailhaul check` may say more"
                     )
                 stop.wait(pause)
-                _raise_if_stopped(stop)
+                raise_if_stopped(stop)
 
         return publish
 
@@ -228,7 +228,7 @@ class Replay:
                     "sink unavailable? See `mailhaul status`"
                 )
             stop.wait(LOOK_EVERY)
-            _raise_if_stopped(stop)
+            raise_if_stopped(stop)
 
 
 def _key(event: Event) -> str:
@@ -241,8 +241,3 @@ def _deliver(sink: Sink, events: Sequence[Event]) -> list[Outcome]:
         return sink.deliver(events)
     except SinkUnavailableError as error:
         return [Outcome(Verdict.UNAVAILABLE, error.code)] * len(events)
-
-
-def _raise_if_stopped(stop: StopSignal) -> None:
-    if stop.asked:
-        raise StopRequestedError

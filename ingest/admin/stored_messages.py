@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # The keys that `Layout.folder` makes; the folder of a mailbox may have several parts.
 _MESSAGE = re.compile(r"(?P<folder>.+?)/(?P<day>\d{4}/\d\d/\d\d|undated)/(?P<key>[0-9a-f]{32})/.+", re.DOTALL)
 
+_PREVIOUS = re.compile(rf"updates/(\d+)/{re.escape(keys.PREVIOUS)}")
+
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
@@ -52,6 +54,13 @@ class StoredMessage:
     def manifest(self) -> Stored | None:
         """Its manifest, or the tombstone under the manifest's key; None if there is neither."""
         return next((stored for stored in self.objects if stored.key == f"{self.folder}/{keys.MANIFEST}"), None)
+
+    @property
+    def updates(self) -> int:
+        """How many updates its manifest had, each of which keeps the manifest before it."""
+        names = (stored.key.removeprefix(f"{self.folder}/") for stored in self.objects)
+        found = (_PREVIOUS.fullmatch(name) for name in names)
+        return max((int(match[1]) for match in found if match), default=0)
 
     @property
     def sources(self) -> list[Stored]:

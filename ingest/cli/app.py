@@ -33,6 +33,7 @@ from ingest.cli.importing import fast_imports
 from ingest.cli.init import init
 from ingest.cli.reconcile import reconcile
 from ingest.cli.replay import replay
+from ingest.cli.reprocess import reprocess
 
 _RUN = "Run the service"
 _OPERATE = "Operate it"
@@ -41,7 +42,8 @@ _PROCESSES = "Single processes, for containers"
 # The order of `mailhaul --help`: what a new user needs first.
 ORDER = (
     *("init", "up", "check", "drain", "status"),
-    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reconcile", "purge", "audit", "catalog", "token"),
+    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reprocess", "reconcile", "purge"),
+    *("audit", "catalog", "token"),
     *("parse", "config", "version"),
     *("worker", "scheduler", "exporter", "health", "probe"),
 )
@@ -75,6 +77,7 @@ app.command("import", rich_help_panel=_OPERATE, epilog="Example: mailhaul import
     import_mail
 )
 app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul replay --since 2h --sink erp")(replay)
+app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul reprocess --mailbox invoices --dry-run")(reprocess)
 app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul reconcile")(reconcile)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # SQS, SNS and EventBridge accept 64 or 256 KiB, including everything around the event; 60 KiB fits all of them.
 MAX_EVENT_BYTES = 60 * 1024
 MAX_EVENT_ATTACHMENTS = 32
+MAX_EVENT_CHANGES = 32
 # Reserved for a traceparent, so that the content of an event does not depend on whether it is traced.
 _TRACEPARENT_BYTES = 128
 _ROOM = MAX_EVENT_BYTES - _TRACEPARENT_BYTES
@@ -36,6 +37,7 @@ _FIRST_FIELDS_TO_GO: dict[str, Any] = {
     "resent": None,
     "extra": {},
 }
+_INVOICE_FIELDS = ".invoice.fields"
 _NEXT_FIELDS_TO_GO = dict.fromkeys(
     ("in_reply_to", "list_id", "auto_submitted", "sender", "precedence", "thread_index"), None
 )
@@ -47,13 +49,17 @@ class EventType(StrEnum):
     RECEIVED = "dev.mailhaul.message.received.v1"
     OVERSIZE = "dev.mailhaul.message.oversize.v1"
     FAILED = "dev.mailhaul.message.failed.v1"
+    UPDATED = "dev.mailhaul.message.updated.v1"
 
 
 class Envelope(Record):
     """CloudEvents 1.0 in JSON, as every sink gets it; a `traceparent` may be added to these fields."""
 
     specversion: Literal["1.0"] = Field(default="1.0", description="Of CloudEvents")
-    id: str = Field(description="32 hex digits that follow from type and message key; the same on every repeat")
+    id: str = Field(
+        description="32 hex digits that follow from type and message key, with the number of an update behind them; "
+        "the same on every repeat"
+    )
     type: EventType = Field(description="What happened; the version is part of it")
     source: str = Field(description="/mailboxes/{mailbox id}")
     subject: str = Field(description="The message key")
@@ -81,9 +87,20 @@ class Event:
         return {} if self.traceparent is None else {"traceparent": self.traceparent}
 
 
-def event_ids(message_keys: Iterable[str]) -> list[str]:
-    """Return the ids of all events that these messages can have."""
-    return [event_id(event_type, key) for key in message_keys for event_type in EventType]
+def event_ids(message_keys: Iterable[str], updates: int = 0) -> list[str]:
+    """Return the ids of all events that these messages can have.
+
+    Args:
+        message_keys: the messages.
+        updates: how many updates they had at the most. The id without a number stands for all updates where events
+            are erased from the stream.
+    """
+    return [
+        event_id(event_type, key, number)
+        for key in message_keys
+        for event_type in EventType
+        for number in (None, *(range(1, updates + 1) if event_type is EventType.UPDATED else ()))
+    ]
 
 
 def make_event(event_type: EventType, manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
@@ -93,9 +110,9 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime, tracep
         event_type: what happened.
         manifest: becomes `data`, without the fields of e-invoices. Above 32 attachments, or 60 KiB in all, only the
             first attachments are kept, and `attachments_truncated` is set; the object named by `manifest` has all of
-            them. An event that is still too large loses recipients, references, extra fields, bodies and `rules`,
-            then all authors but the first, the envelope, the authentication results and what made it automatic, then
-            the labels of the mailbox.
+            them. An event that is still too large loses recipients, references, extra fields, bodies, `rules` and
+            the changes of an update, then all authors but the first, the envelope, the authentication results and
+            what made it automatic, then the labels of the mailbox.
         time: when it happened (timezone-aware).
         traceparent: of the step that made the event, for CloudEvents' distributed tracing extension. It says nothing
             about the message; a repeated event may have another one or none.
@@ -105,13 +122,23 @@ def make_event(event_type: EventType, manifest: Manifest, time: datetime, tracep
     if traceparent is not None:
         # The rest is byte for byte the same as without it.
         body = b'{"traceparent":%b,%b' % (json.dumps(traceparent).encode(), body[1:])
-    return Event(event_id(event_type, manifest.message_key), event_type, manifest.mailbox.id, body)
+    return Event(_id(event_type, manifest), event_type, manifest.mailbox.id, body)
 
 
 def event_of(manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
     """Return the event of a manifest that was written; `time` and `traceparent` as for `make_event`."""
     oversize = manifest.parse.status == "oversize"
     return make_event(EventType.OVERSIZE if oversize else EventType.RECEIVED, manifest, time, traceparent)
+
+
+def updated_event(manifest: Manifest, time: datetime, traceparent: str | None = None) -> Event:
+    """Return the event of a manifest's last update; `time` and `traceparent` as for `make_event`."""
+    return make_event(EventType.UPDATED, manifest, time, traceparent)
+
+
+def events_of(manifest: Manifest, time: datetime) -> list[Event]:
+    """Return the events of a manifest as they were published: its own, and that of its last update."""
+    return [event_of(manifest, time), *([updated_event(manifest, time)] if manifest.update is not None else [])]
 
 
 def failed_event(message: OpenMessage, reason: str, time: datetime, traceparent: str | None = None) -> Event:
@@ -138,7 +165,7 @@ def traceparent_of(event: Event) -> str | None:
 
 def _encode(event_type: EventType, manifest: Manifest, time: datetime) -> bytes:
     envelope = Envelope(
-        id=event_id(event_type, manifest.message_key),
+        id=_id(event_type, manifest),
         type=event_type,
         source=f"/mailboxes/{manifest.mailbox.id}",
         subject=manifest.message_key,
@@ -152,8 +179,27 @@ def _encode(event_type: EventType, manifest: Manifest, time: datetime) -> bytes:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
+def _id(event_type: EventType, manifest: Manifest) -> str:
+    number = manifest.update.number if manifest.update is not None and event_type is EventType.UPDATED else None
+    return event_id(event_type, manifest.message_key, number)
+
+
+def _with_changes(manifest: Manifest, count: int) -> Manifest:
+    """Keep so many changes of the last update, without values of e-invoices, and no superseded objects."""
+    if manifest.update is None:
+        return manifest
+    changes = [
+        change.model_copy(update={"before": None, "after": None}) if _INVOICE_FIELDS in change.path else change
+        for change in manifest.update.changes[:count]
+    ]
+    return manifest.model_copy(
+        update={"update": manifest.update.model_copy(update={"changes": changes, "superseded": []})}
+    )
+
+
 def _without_fields(manifest: Manifest) -> Manifest:
     """Leave out what e-invoices say: amounts, accounts and tax ids go to those who may read the store."""
+    manifest = _with_changes(manifest, MAX_EVENT_CHANGES)
     if all(attachment.invoice is None or attachment.invoice.fields is None for attachment in manifest.attachments):
         return manifest
     attachments = [
@@ -180,7 +226,7 @@ def _cuts(manifest: Manifest) -> Iterator[Manifest]:
     headers = manifest.headers.model_copy(update=_FIRST_FIELDS_TO_GO)
     automatic = manifest.automatic and manifest.automatic.model_copy(update={"recipients": []})
     least = manifest.model_copy(update={"headers": headers, "automatic": automatic, "bodies": [], "rules": []})
-    least = _with_attachments(least, 0)
+    least = _with_changes(_with_attachments(least, 0), 0)
     yield least
     headers = headers.model_copy(update={"from_": headers.from_[:1], **_NEXT_FIELDS_TO_GO})
     least = least.model_copy(update={"headers": headers, "envelope": None, "authentication": None, "automatic": None})

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 DIGEST_BYTES = 16
+EVENT_ID_DIGITS = 32
 
 
 class Hasher(Protocol):
@@ -58,9 +59,13 @@ def maildrop_identity(store_id: bytes, host: str, port: int, username: str) -> b
     return store_id + f"{host.lower()}\0{port}\0{username}".encode("utf-8", "surrogateescape")
 
 
-def event_id(event_type: str, key: str) -> str:
-    """Return the id of an event: 32 hex digits that follow from type and message, the same for every repeat."""
-    return hashlib.sha256(f"{event_type}\0{key}".encode()).hexdigest()[:32]
+def event_id(event_type: str, key: str, update: int | None = None) -> str:
+    """Return the id of an event, the same for every repeat.
+
+    32 hex digits that follow from type and message, for an update with a hyphen and its number behind them.
+    """
+    digits = hashlib.sha256(f"{event_type}\0{key}".encode()).hexdigest()[:EVENT_ID_DIGITS]
+    return digits if update is None else f"{digits}-{update}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ TOP = "top.eml"
 MANIFEST = "message.json"
 # The record that raw mail was erased on purpose.
 RAW_ERASED = "raw-erased.json"
+# The manifest before an update, in the folder of the update.
+PREVIOUS = "previous.json"
 BODY_TEXT = "body.txt"
 BODY_HTML = "body.html"
 DERIVED_PLAIN = "derived/body.txt"
@@ -143,6 +150,16 @@ def attachment_name(part: str, safe_name: str) -> str:
         safe_name: a file name without separators, control characters and dot segments.
     """
     return f"attachments/{part}-{safe_name}"
+
+
+def update_name(number: int, name: str) -> str:
+    """Return the key, relative to its message's folder, of an object whose own key holds other bytes by now.
+
+    Args:
+        number: of the update that writes it.
+        name: its own key relative to the folder.
+    """
+    return f"updates/{number}/{name}"
 
 
 def quarantine_name(part: str, safe_name: str) -> str:

@@ -11,10 +11,10 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from ingest.domain.mail import Automatic, Headers, MailEnvelope, Record
-from ingest.domain.marks import AppliedRule, Duplicate, Quarantine  # noqa: TC001 - as above
+from ingest.domain.marks import AppliedRule, Change, Duplicate, Quarantine  # noqa: TC001 - as above
 
 # The minor version grows with a release that adds fields.
-SCHEMA = "mailhaul.message/1.1"
+SCHEMA = "mailhaul.message/1.2"
 DEFECTS = "Codes of what was odd about it and how it was read nevertheless; docs/defects.md lists them"
 
 BodyKind = Literal["text", "html"]
@@ -324,6 +324,25 @@ class Parse(Record):
         default_factory=dict, description="Bytes that are in no field, body or attachment, by the code of the defect"
     )
     reason: str | None = Field(default=None, description="Code of the last error of a failed message")
+    parser: str | None = Field(
+        default=None, description="Which version read it, as in mailhaul 0.1.0; null for a failed message"
+    )
+
+
+class Update(Record):
+    """That the message was read again, by another version or with other options, and came to something else."""
+
+    number: int = Field(ge=1, description="How many updates there were; part of the event's id")
+    at: datetime = Field(description="When")
+    changes: list[Change] = Field(
+        default_factory=list, description="What is different; 500 at most, and 32 in an event"
+    )
+    changes_total: int = Field(default=0, description="How many there are, also where some are left out")
+    superseded: list[ObjectRef] = Field(
+        default_factory=list,
+        description="Objects that are not named any more, with all former manifests; they stay until the message is "
+        "erased. In the manifest only",
+    )
 
 
 class Manifest(Record):
@@ -371,6 +390,7 @@ class Manifest(Record):
     )
     quarantine: Quarantine | None = Field(default=None, description="null where no rule quarantines the message")
     parse: Parse = Field(description="How reading it went")
+    update: Update | None = Field(default=None, description="The last one; null where there was none")
     manifest: str | None = Field(default=None, description="Key of this manifest; null when the message failed")
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)

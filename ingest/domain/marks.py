@@ -1,4 +1,4 @@
-"""How a message is marked: by what came before, and by the rules of the configuration."""
+"""How a message is marked: by what came before, by rules of the configuration, and by what an update changed."""
 
 from __future__ import annotations
 
@@ -35,3 +35,18 @@ class Quarantine(Record):
     """A message that is held back from sinks which do not ask for such messages."""
 
     rule: str = Field(description="The first rule that quarantines it; `rules` has all")
+
+
+class Change(Record):
+    """One value that differs between the manifest before an update and the one after it."""
+
+    path: str = Field(
+        description="Where it is, as in attachments[2.1].detected_type: an item by its part, else by its number"
+    )
+    kind: Literal["added", "removed", "changed"] = Field(
+        description="added, removed: an item of a list, whose values are not repeated here"
+    )
+    before: str | bool | int | list[str] | None = Field(
+        default=None, description="The former value, texts up to 200 characters; null where there was none"
+    )
+    after: str | bool | int | list[str] | None = Field(default=None, description="The new value, likewise")

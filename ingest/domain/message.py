@@ -34,6 +34,8 @@ class OpenMessage(Record):
     store_id: str | None = None
     # False: no event is published of it, as an import may ask for
     publish: bool = True
+    # the number of the update that reading it again makes, None for a message that is read for the first time
+    update: int | None = None
 
 
 class FailedMessage(Record):

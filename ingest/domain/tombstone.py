@@ -23,6 +23,7 @@ class Tombstone(Record):
     purged_at: datetime
     objects: int = Field(ge=0, description="How many there were")
     size: int = Field(ge=0, description="Of all of them")
+    updates: int = Field(default=0, ge=0, description="How many updates its manifest had, each with an event")
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

@@ -151,6 +151,7 @@ class EventStream(Protocol):
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
         """Delete events from the stream: those with these ids, and all of a mailbox. Return how many there were.
 
+        An id of 32 digits also stands for those that have a number behind it, the ids of updates.
         A sink that has not read them never will. Rejected events stay in their dead-letter queues.
         """
         ...

@@ -29,8 +29,8 @@ class Registration:
         message: what is to be processed; None if it was processed before (same bytes, another unique-id).
         stored: whether its bytes are in the store. False for a message that is too large to fetch: only the server
             has it, so it must never be deleted there.
-        event: to be republished, for a message that was processed before and whose event may have been lost with the
-            ledger.
+        events: to be republished, for a message that was processed before and whose events may have been lost with
+            the ledger.
         processed_at: when its manifest was written (seconds since 1970), for a message that was processed before.
         stored_at: the raw object that a deletion on the server has to find; without it the message is never deleted.
         is_doubtful: whether the server may have sent another message. Its record is marked as a restored one is: a
@@ -40,7 +40,7 @@ class Registration:
     digest: bytes
     message: OpenMessage | None
     stored: bool = True
-    event: Event | None = None
+    events: Sequence[Event] = ()
     processed_at: float = 0.0
     stored_at: StoredAt | None = None
     is_doubtful: bool = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from ingest.adapters.ledger.eventlog import KEPT, KEPT_NEARLY_FULL
+from ingest.domain.keys import EVENT_ID_DIGITS
 from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, Followed, GroupLag, order_of
 from ingest.ports.rejected import RejectedEvent
 from ingest.ports.status import SinkStatus
@@ -201,7 +202,12 @@ class MemoryEventLog(EventLog):
     @override
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:
         with self._lock:
-            erased = [entry for entry in self._entries if entry.event.id in ids or entry.event.mailbox == mailbox]
+            erased = [
+                entry
+                for entry in self._entries
+                if not {entry.event.id, entry.event.id[:EVENT_ID_DIGITS]}.isdisjoint(ids)
+                or entry.event.mailbox == mailbox
+            ]
             for entry in erased:
                 self._remove(self._entries.index(entry))
             return len(erased)

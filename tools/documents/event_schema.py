@@ -35,7 +35,7 @@ _KEY: Schema = {"pattern": "^[0-9a-f]{32}$"}
 _SCHEMA = rf"^{re.escape(SCHEMA.rpartition('.')[0])}(\.[0-9]+)?$"
 # Constraints that the models do not express.
 _ENVELOPE: dict[str, Schema] = {
-    "id": _KEY,
+    "id": {"pattern": "^[0-9a-f]{32}(-[0-9]+)?$"},
     "subject": _KEY,
     "source": {"pattern": "^/mailboxes/[a-z0-9][a-z0-9._-]{0,63}$"},
 }
@@ -84,6 +84,12 @@ KINDS = (
         "MessageFailed",
         "Processing of a message failed; what was fetched of it is stored",
         {"manifest": _NULL, "parse": _status("failed")},
+    ),
+    Kind(
+        EventType.UPDATED,
+        "MessageUpdated",
+        "A message was read again, and the result is another one; `update` says what changed",
+        {"manifest": _TEXT, "update": {"type": "object"}},
     ),
 )
 

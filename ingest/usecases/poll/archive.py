@@ -12,7 +12,7 @@ from ingest.errors import ObjectExistsError, StoreCorruptError
 from ingest.mime import received_at
 from ingest.ports.seen import Registration
 from ingest.usecases.handover import HandOver
-from ingest.usecases.recover.republish import event_from_manifest
+from ingest.usecases.recover.republish import events_from_manifest
 from ingest.usecases.spool import Spool
 from ingest.usecases.tombstones import is_tombstone
 
@@ -110,7 +110,7 @@ class Archive:
         if source is None:
             manifest = next(iter(self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
             if manifest is not None:
-                return replace(registration, event=self._unpublished(manifest), processed_at=manifest.modified)
+                return replace(registration, events=self._unpublished(manifest), processed_at=manifest.modified)
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # deleted between two calls, which only a person does
                 return self._store(mailbox, row, spool, first_seen, name)
@@ -129,13 +129,13 @@ class Archive:
         )
         return replace(registration, message=message)
 
-    def _unpublished(self, manifest: Stored) -> Event | None:
-        """Return the event of a message that was processed before, or None if it is known to be published.
+    def _unpublished(self, manifest: Stored) -> list[Event]:
+        """Return the events of a message that was processed before, unless they are known to be published.
 
         A registered message is not fetched again. So this one was sent twice, or the ledger has lost its
         registration, and may then have lost the event too.
         """
-        return event_from_manifest(self.store, manifest) if manifest.modified >= self.watermark() else None
+        return events_from_manifest(self.store, manifest) if manifest.modified >= self.watermark() else []
 
     def _put_raw(self, key: str, spool: Spool) -> ObjectRef | None:
         """Return the stored object, or None if the key was there before."""

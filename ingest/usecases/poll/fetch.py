@@ -247,8 +247,8 @@ class _SessionFetch:
         lease, fetcher = self.poll.lease, self.fetcher
         lease.check()
         stored = [(row, self._once_more(row, registration)) for row, registration in stored]
-        lost = [(self.progress.event_to_republish(one), one.processed_at) for _, one in stored]
-        events = {event: at for event, at in lost if event is not None and event.id not in self._stream.read()}
+        lost = [(event, one.processed_at) for _, one in stored for event in self.progress.events_to_republish(one)]
+        events = {event: at for event, at in lost if event.id not in self._stream.read()}
         if events:
             fetcher.ledger.republish(lease.claim, list(events), min(events.values()))
         opened = fetcher.ledger.register(

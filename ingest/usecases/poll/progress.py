@@ -361,16 +361,15 @@ class PollProgress:
             self._troubled.tried_alone(rows[listed.number])
         return [one for one in done if one.listed in alone]
 
-    def event_to_republish(self, registration: Registration) -> Event | None:
-        """Return the event of a message that was done before and that the ledger did not know, None if there is none.
+    def events_to_republish(self, registration: Registration) -> list[Event]:
+        """Return the events of a message that was done before and that the ledger did not know.
 
-        Such a ledger may have lost the event too. If it would notice that, a rebuild republishes the event; what the
+        Such a ledger may have lost the events too. If it would notice that, a rebuild republishes them; what the
         rebuild has just republished is not repeated.
         """
-        event = registration.event
-        if event is None or not self._poll.may_have_lost_events:
-            return None
-        return None if event.id in self._poll.republished or registration.digest in self._seen else event
+        if not self._poll.may_have_lost_events or registration.digest in self._seen:
+            return []
+        return [event for event in registration.events if event.id not in self._poll.republished]
 
     def unique_ids_were_reset(self, deletable: set[bytes]) -> bool:
         """Whether every unique-id that should be listed is gone while about as many others are there.

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from ingest import __version__
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.passwords import Passwords
 from ingest.domain import keys
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store
     from ingest.usecases.process.duplicates import Duplicates
     from ingest.usecases.process.rules import Rule
+
+
+# What manifests name as their parser.
+PARSER = f"mailhaul {__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class Processor:
             GuardError: no process can be started to read an attachment.
             LedgerUnavailableError: the ledger cannot say what came before.
         """
-        manifest = self._oversize(message) if message.kind == "oversize" else self._whole(message)
+        manifest = self.read(message)
         if self.duplicates is not None:
             manifest = self.duplicates.mark(manifest)
         manifest = with_rules(manifest, self.rules)
@@ -114,6 +119,15 @@ class Processor:
             if attachment.scan is not None:
                 self.metrics.count("scans_total", attachment.scan.status)
         return manifest
+
+    def read(self, message: OpenMessage) -> Manifest:
+        """Parse a stored message and store its parts; returns its manifest, without duplicates and rules.
+
+        Raises:
+            As `process` does.
+        """
+        manifest = self._oversize(message) if message.kind == "oversize" else self._whole(message)
+        return manifest.model_copy(update={"parse": manifest.parse.model_copy(update={"parser": PARSER})})
 
     def retract(self, message: OpenMessage, now: datetime, *, written: bool) -> bool:
         """Remove what was written of a message that was purged while this process held a lost claim on it.
@@ -139,8 +153,15 @@ class Processor:
             raw = self.store.stat(message.source.key) if written else None
             if raw is None or raw.size or not message.source.size:
                 return False
-            tombstone = Tombstone(message_key=message.key, mailbox=message.mailbox, purged_at=now, objects=0, size=0)
-            self._put(manifest, tombstone.to_json())
+            tombstone = Tombstone(
+                message_key=message.key,
+                mailbox=message.mailbox,
+                purged_at=now,
+                objects=0,
+                size=0,
+                updates=message.update or 0,
+            )
+            self.put_json(manifest, tombstone.to_json())
         self.store.erase(message.folder, [manifest, message.source.key])
         if self.duplicates is not None:
             self.duplicates.forget(message.key)
@@ -218,10 +239,15 @@ class Processor:
 
     def _write(self, manifest: Manifest) -> None:
         assert manifest.manifest is not None
-        self._put(manifest.manifest, manifest.to_json())
+        self.put_json(manifest.manifest, manifest.to_json())
 
-    def _put(self, key: str, body: bytes) -> None:
-        self.store.put(
+    def put_json(self, key: str, body: bytes) -> ObjectRef:
+        """Write a manifest or a tombstone.
+
+        Raises:
+            StoreError: it is not stored.
+        """
+        return self.store.put(
             key,
             io.BytesIO(body),
             size=len(body),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
-from ingest.domain.events import event_of, failed_event
+from ingest.domain.events import event_of, failed_event, updated_event
 from ingest.domain.message import FailedMessage
 from ingest.domain.retry import MESSAGE_TRIES, Fail, after_message_error
 from ingest.domain.seen import StoredAt
@@ -24,11 +24,14 @@ from ingest.errors import (
 from ingest.ports.tracing import NO_TRACING, Attributes, Span, Step, Tracer
 from ingest.ports.wakeups import Queue, Wakeups
 from ingest.usecases.claims import MESSAGES_PER_CLAIM, work_off
+from ingest.usecases.process.reprocessing import Reprocessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from ingest.domain.events import Event
+    from ingest.domain.manifest import Manifest
     from ingest.domain.message import OpenMessage
     from ingest.metrics import Metrics
     from ingest.ports.claims import Claim
@@ -103,30 +106,54 @@ class ProcessStage:
         manifest = None
         try:
             with self.keeper.hold(self.ledger.messages, claim, LONGEST) as lease:
-                manifest = self.processor.process(message, lambda: self.keeper.confirm(lease))
+                manifest = self._manifest(message, lambda: self.keeper.confirm(lease))
                 lease.check()
-                if manifest.quarantine is not None:
-                    self.ledger.record_quarantined(message.key)
-                done = message.model_copy(update={"store_id": self.store_id().hex()})
-                event = event_of(manifest, self.now(), span.traceparent) if message.publish else None
-                self.ledger.complete(claim, done, event)
+                if manifest is not None:
+                    self._count_quarantine(message, manifest)
+                self.ledger.complete(claim, self._here(message), self._event(message, manifest, span))
         except MailhaulError as error:
             self._retry_or_fail(claim, message, error, span, written=manifest is not None)
         except Exception:  # one message must not stop the others, not even through a bug
             log.exception("message.bug", mailbox=message.mailbox, message=message.key)
             self._retry_or_fail(claim, message, MessageError("unexpected error"), span)
         else:
-            self.metrics.count("messages_total", "processed")
-            if manifest.quarantine is not None:
-                self.metrics.count("messages_total", "quarantined")
-                log.warning(
-                    "message.quarantined",
-                    mailbox=message.mailbox,
-                    message=message.key,
-                    rule=manifest.quarantine.rule,
-                )
-            self._log_done(message, len(manifest.attachments), manifest.parse.defects, span)
-            self.wakeups.send(Queue.RELAY)
+            if manifest is not None:
+                self._report(message, manifest, span)
+
+    def _manifest(self, message: OpenMessage, confirm: Callable[[], None]) -> Manifest | None:
+        """Process a message, or update it; None if there is nothing to update."""
+        if message.update is None:
+            return self.processor.process(message, confirm)
+        return Reprocessor(self.processor, self.now).update(message, confirm)
+
+    def _event(self, message: OpenMessage, manifest: Manifest | None, span: Span) -> Event | None:
+        if manifest is None or not message.publish:
+            return None
+        event = event_of if message.update is None else updated_event
+        return event(manifest, self.now(), span.traceparent)
+
+    def _count_quarantine(self, message: OpenMessage, manifest: Manifest) -> None:
+        if manifest.quarantine is not None:
+            self.ledger.record_quarantined(message.key)
+        elif message.update is not None:
+            self.ledger.release_quarantined([message.key])
+
+    def _here(self, message: OpenMessage) -> OpenMessage:
+        """Return the message as one that was handled in this process's store."""
+        return message.model_copy(update={"store_id": self.store_id().hex()})
+
+    def _report(self, message: OpenMessage, manifest: Manifest, span: Span) -> None:
+        self.metrics.count("messages_total", "processed" if message.update is None else "updated")
+        if manifest.quarantine is not None:
+            self.metrics.count("messages_total", "quarantined")
+            log.warning(
+                "message.quarantined",
+                mailbox=message.mailbox,
+                message=message.key,
+                rule=manifest.quarantine.rule,
+            )
+        self._log_done(message, len(manifest.attachments), manifest.parse.defects, span)
+        self.wakeups.send(Queue.RELAY)
 
     def _retry_or_fail(
         self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span, *, written: bool = False
@@ -138,7 +165,7 @@ class ProcessStage:
             return
         if isinstance(error, StoreCorruptError):
             self.metrics.count("store_requests_total", "get", "corrupt")  # raises the alert
-        elif isinstance(error, ObjectMissingError):
+        elif isinstance(error, ObjectMissingError) and message.update is None:
             self._fetch_again(message)
         decision = after_message_error(error, claim.tries, self.random())
         if isinstance(decision, Fail):
@@ -205,7 +232,12 @@ class ProcessStage:
     def _fail(self, claim: Claim, message: OpenMessage, error: MailhaulError, span: Span) -> None:
         now = self.now()
         with suppress(StoreError):
-            message = message.model_copy(update={"store_id": self.store_id().hex()})
+            message = self._here(message)
+        if message.update is not None:
+            # It stays as it was processed before.
+            self.ledger.complete(claim, message, None)
+            log.error("message.not_updated", mailbox=message.mailbox, message=message.key, error=error.code)
+            return
         failed = FailedMessage(message=message, reason=error.code, tries=claim.tries, failed_at=now)
         event = failed_event(message, error.code, now, span.traceparent) if message.publish else None
         self.ledger.fail(claim, failed, event)

@@ -25,9 +25,9 @@ from ingest.mime import received_at
 from ingest.ports.seen import Registration
 from ingest.usecases.batches import batches
 from ingest.usecases.recover.content import MOST_MANIFESTS
-from ingest.usecases.recover.republish import event_from_manifest, raise_if_cut
+from ingest.usecases.recover.republish import events_from_manifest, raise_if_cut
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
-from ingest.usecases.tombstones import is_tombstone
+from ingest.usecases.tombstones import read_tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.seen import SeenRecord
+    from ingest.domain.tombstone import Tombstone
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
     from ingest.ports.store import Store, Stored
@@ -174,22 +175,23 @@ class Rebuilder:
 
         Such a tombstone is younger than the watermark, which has not been written since the loss.
         """
-        tombstones = [stored for stored in survey.young_manifests if self._is_tombstone(stored, lease)]
+        found = [(stored, self._tombstone(stored, lease)) for stored in survey.young_manifests]
+        tombstones = [(stored, tombstone) for stored, tombstone in found if tombstone is not None]
         for purged in batches(tombstones, BATCH):
-            message_keys = [_message_key(stored) for stored in purged]
+            message_keys = [_message_key(stored) for stored, _ in purged]
             lease.check()
             self.ledger.drop_purged(lease.claim, message_keys)
             self.ledger.forget_messages(message_keys)
-            ids = event_ids(message_keys)
+            ids = event_ids(message_keys, max(tombstone.updates for _, tombstone in purged))
             for sink in self.ledger.sinks.members() | self.events.left().keys():
                 self.events.drop_rejected(sink, ids)
             self.events.erase(ids)
-        gone = {stored.key for stored in tombstones}
+        gone = {stored.key for stored, _ in tombstones}
         survey.young_manifests = [stored for stored in survey.young_manifests if stored.key not in gone]
 
-    def _is_tombstone(self, stored: Stored, lease: Lease) -> bool:
+    def _tombstone(self, stored: Stored, lease: Lease) -> Tombstone | None:
         lease.progress()
-        return stored.size <= MOST_BYTES and is_tombstone(self.store, stored.key)
+        return read_tombstone(self.store, stored.key) if stored.size <= MOST_BYTES else None
 
     def _unpublished(
         self, manifests: Sequence[Stored], lease: Lease, in_stream: Callable[[], Collection[str]]
@@ -202,8 +204,7 @@ class Rebuilder:
         ids = in_stream()
         for manifest in closed:
             lease.progress()
-            if (event := event_from_manifest(self.store, manifest)) is not None and event.id not in ids:
-                yield event
+            yield from (event for event in events_from_manifest(self.store, manifest) if event.id not in ids)
 
     def _lost(self, unprocessed: Sequence[Stored]) -> Iterator[Stored]:
         """Yield the raw mail of messages that are neither open nor done.

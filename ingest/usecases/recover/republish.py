@@ -1,4 +1,4 @@
-"""Republish: the event of a processed message, rebuilt from its manifest, unless the stream holds it already."""
+"""Republish: the events of a processed message, rebuilt from its manifest, unless the stream holds them already."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ingest.domain.events import event_of
+from ingest.domain.events import events_of
 from ingest.domain.manifest import Manifest
 from ingest.errors import StoreUnavailableError
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store, Stored
 
 
-def event_from_manifest(store: Store, stored: Stored) -> Event | None:
-    """Return the event of a stored manifest, with the same id as when it was first published.
+def events_from_manifest(store: Store, stored: Stored) -> list[Event]:
+    """Return the events of a stored manifest, with the same ids as when they were first published.
 
-    Returns None if the object is not a manifest: the tombstone of a purged message, or damaged.
+    Returns none if the object is not a manifest: the tombstone of a purged message, or damaged.
 
     Raises:
         StoreError: the store is unavailable, the manifest is gone, or only a part of it came.
@@ -36,8 +36,8 @@ def event_from_manifest(store: Store, stored: Stored) -> Event | None:
     except ValidationError:
         if not _is_json(data):
             raise_if_cut(stored, len(data))
-        return None
-    return event_of(manifest, datetime.fromtimestamp(stored.modified, UTC))
+        return []
+    return events_of(manifest, datetime.fromtimestamp(stored.modified, UTC))
 
 
 def _is_json(data: bytes) -> bool:

@@ -110,7 +110,7 @@ def assert_forgotten(b: Bench, number: int) -> None:
     """Only the tombstone and an empty object are left."""
     left = record(b, number)
     assert names(b, number) == {keys.MANIFEST: len(json.dumps(left, separators=(",", ":"))), keys.RAW: 0}
-    assert set(left) == {"schema", "message_key", "mailbox", "purged", "purged_at", "objects", "size"}
+    assert set(left) == {"schema", "message_key", "mailbox", "purged", "purged_at", "objects", "size", "updates"}
 
 
 def test_tombstone_is_left_without_content() -> None:
@@ -127,6 +127,7 @@ def test_tombstone_is_left_without_content() -> None:
             "purged_at": b.clock.now().isoformat().replace("+00:00", "Z"),
             "objects": 4,
             "size": sum(stored.ref.size for stored in before),
+            "updates": 0,
         }
         assert (report.messages, report.objects) == (1, 4)
         assert report.size == sum(stored.ref.size for stored in before)

@@ -1,7 +1,6 @@
 -- KEYS: due, claimed, fences, tries, open, open since, failed, unprocessed, events, changes, counts,
 -- counts of unprocessed messages, seen set
--- ARGV: message key, fence, event id ('' for no event), event type, event body, mailbox, first seen (ms), JSON if it
--- failed, store id or ''
+-- ARGV: message key, fence, event id or '', event type, body, mailbox, first seen (ms), JSON if it failed, store id or ''
 -- Returns 1, or -1 if the claim is stale.
 -- Atomic, because a message that is closed without its event would never be published, and an event without the
 -- message being closed would be published once more for every further attempt. Redis does not undo a script that

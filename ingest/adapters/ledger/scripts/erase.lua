@@ -16,7 +16,8 @@ for _, entry in ipairs(entries) do
   for i = 1, #entry[2], 2 do
     fields[entry[2][i]] = entry[2][i + 1]
   end
-  if wanted[fields.id] or (ARGV[3] ~= '' and fields.mailbox == ARGV[3]) then
+  -- The id of an update's event has a hyphen and a number behind its 32 digits.
+  if wanted[fields.id] or wanted[fields.id:sub(1, 32)] or (ARGV[3] ~= '' and fields.mailbox == ARGV[3]) then
     removed = removed + redis.call('XDEL', KEYS[1], entry[1])
   end
 end

@@ -1,0 +1,247 @@
+"""Reprocess: read stored messages again, and update those of which today's version makes something else.
+
+Messages are compared without any claim, and nothing is written. Those that would change are then opened like new
+mail, with a note that they are updated: so a purge, a poll and the processors of a running service treat them as any
+open message, a crash at any step is repaired by the next attempt, and the event is appended in the step that closes
+the message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from structlog import get_logger
+
+from ingest.admin.mailbox_claim import StopRequestedError, claim_mailbox, raise_if_stopped
+from ingest.admin.pipeline import PARALLEL_MESSAGES
+from ingest.domain.keys import DIGEST_BYTES
+from ingest.errors import MailhaulError, MessageError, ObjectMissingError, StoreCorruptError
+from ingest.ports.seen import Registration
+from ingest.usecases.batches import batches
+from ingest.usecases.recover.republish import StreamIds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from ingest.admin.mailbox_claim import StopSignal
+    from ingest.admin.pipeline import Pipeline
+    from ingest.domain.mailbox import Mailbox
+    from ingest.domain.marks import Change
+    from ingest.domain.message import OpenMessage
+    from ingest.ports.eventlog import EventLog
+    from ingest.ports.ledger import Ledger
+    from ingest.ports.store import Stored
+    from ingest.usecases.backpressure import MemoryPressure
+    from ingest.usecases.claims import LeaseKeeper
+    from ingest.usecases.process.reprocessing import Compared, Reprocessor
+    from ingest.usecases.recover.rebuild import Rebuilder
+
+log = get_logger()
+
+# Messages that are compared, then updated and delivered.
+BATCH = 100
+# Seconds to wait for a poll of the mailbox that is in progress.
+CLAIM_PATIENCE = 3600.0
+# Seconds between two looks whether the ledger has room again.
+LOOK_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A message that today's version reads differently.
+
+    Attributes:
+        key: the message key.
+        mailbox: the id of its mailbox.
+        changes: what is different.
+    """
+
+    key: str
+    mailbox: str
+    changes: list[Change]
+
+
+@dataclass(frozen=True, slots=True)
+class _NotCompared:
+    key: str
+    reason: str
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class Reprocessed:
+    """The result, in messages.
+
+    Attributes:
+        read: how many were read again.
+        changed: those whose result is another one.
+        updated: how many of them were updated; none in a dry run.
+        pending: how many of them are open, and will be updated by a running service or the next drain.
+        skipped: how many were not compared, by reason.
+        failed: keys of messages that could not be read or updated, with the reason.
+        events: events delivered from here, by sink.
+        resume_at: from when to continue (seconds since 1970) if it ended early.
+        error: why it ended early; None if it was asked to stop, or did not end early.
+    """
+
+    read: int = 0
+    changed: list[Changed] = field(default_factory=list)
+    updated: int = 0
+    pending: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    events: Counter[str] = field(default_factory=Counter)
+    resume_at: float | None = None
+    error: MailhaulError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every message was read, and every update made."""
+        return not self.failed and not self.pending and self.error is None and self.resume_at is None
+
+    def add(self, found: Iterable[Compared | _NotCompared]) -> list[Compared]:
+        """Count messages; return those that would change."""
+        changed = []
+        for each in found:
+            if isinstance(each, _NotCompared):
+                if each.failed:
+                    self.failed.append((each.key, each.reason))
+                else:
+                    self.skipped[each.reason] += 1
+                continue
+            self.read += 1
+            if each.changes:
+                changed.append(each)
+        self.changed += [Changed(each.message.key, each.message.mailbox, each.changes) for each in changed]
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Reprocess:
+    """Reprocesses messages.
+
+    Attributes:
+        configured: mailboxes by id; messages of others are skipped.
+        store_id: returns the id that the store carries.
+        pressure: stops updates while the ledger has too little memory.
+    """
+
+    reprocessor: Reprocessor
+    ledger: Ledger
+    events: EventLog
+    rebuilder: Rebuilder
+    keeper: LeaseKeeper
+    pipeline: Pipeline
+    configured: Mapping[str, Mailbox]
+    store_id: Callable[[], bytes]
+    pressure: MemoryPressure
+
+    def run(
+        self,
+        manifests: Sequence[Stored],
+        sinks: Collection[str],
+        stop: StopSignal,
+        listen: Callable[[int], None] = lambda _: None,
+        *,
+        dry_run: bool = False,
+    ) -> Reprocessed:
+        """Reprocess the messages of manifests, in this order.
+
+        Args:
+            manifests: from `find_manifests`.
+            sinks: names of all sinks.
+            stop: asked between batches, and while waiting.
+            listen: called with the number of messages handled.
+            dry_run: compare only, and write nothing.
+        """
+        done, finished = Reprocessed(), 0
+        with ThreadPoolExecutor(PARALLEL_MESSAGES, thread_name_prefix="compare") as workers:
+            try:
+                for batch in batches(manifests, BATCH):
+                    raise_if_stopped(stop)
+                    changed = done.add(workers.map(self._compare, batch))
+                    if changed and not dry_run:
+                        self._update(changed, sinks, stop, done)
+                    finished += len(batch)
+                    listen(finished)
+            except (StopRequestedError, MailhaulError) as error:
+                done.resume_at = manifests[finished].modified
+                done.error = None if isinstance(error, StopRequestedError) else error
+        return done
+
+    def _compare(self, stored: Stored) -> Compared | _NotCompared:
+        """Compare one message."""
+        key = stored.key.split("/")[-2]
+        try:
+            compared = self.reprocessor.compare(stored.key)
+        except (MessageError, StoreCorruptError, ObjectMissingError) as error:
+            return _NotCompared(key, str(error), failed=True)
+        except MailhaulError:
+            raise
+        except Exception:  # one message must not stop the others, not even through a bug
+            log.exception("message.bug", message=key)
+            return _NotCompared(key, "unexpected error", failed=True)
+        if compared is None:
+            return _NotCompared(key, "purged, or the manifest cannot be read")
+        if compared.message.mailbox not in self.configured:
+            return _NotCompared(key, "the mailbox is not configured")
+        return compared
+
+    def _update(
+        self, changed: Sequence[Compared], sinks: Collection[str], stop: StopSignal, done: Reprocessed
+    ) -> None:
+        """Open the messages, process what is open, and deliver the events."""
+        while self.pressure.high():
+            stop.wait(LOOK_EVERY)
+            raise_if_stopped(stop)
+        messages = [each.message for each in changed]
+        opened: list[OpenMessage] = []
+        for mailbox, of_one in groupby(sorted(messages, key=lambda each: each.mailbox), lambda each: each.mailbox):
+            opened += self._open(mailbox, list(of_one), stop, done)
+        self.pipeline.process_all(lambda: stop.asked)
+        done.events += self.pipeline.deliver_all(sinks, lambda: stop.asked)
+        self._count(opened, done)
+
+    def _open(
+        self, mailbox: str, messages: list[OpenMessage], stop: StopSignal, done: Reprocessed
+    ) -> list[OpenMessage]:
+        """Open messages for an update, with the mailbox claimed, so that nobody purges them meanwhile."""
+        store_id = self.store_id().hex()
+        with claim_mailbox(self.ledger, self.keeper, mailbox, lambda: stop.asked, CLAIM_PATIENCE) as lease:
+            if self.ledger.unknown([mailbox]):
+                self.rebuilder.rebuild(self.configured[mailbox], lease, in_stream=StreamIds(self.events).read)
+            failed = {each.message.key for each in self.ledger.failed_messages()}
+            is_open = self.ledger.open_messages([message.key for message in messages])
+            free = [
+                message.model_copy(update={"store_id": store_id})
+                for message, other in zip(messages, is_open, strict=True)
+                if other is None and message.key not in failed
+            ]
+            done.skipped["still being processed, or failed"] += len(messages) - len(free)
+            registrations = [Registration(_digest(message), message, stored=False) for message in free]
+            lease.check()
+            if registrations:
+                self.ledger.register(lease.claim, registrations)
+                # They say nothing about what need not be fetched from the server.
+                self.ledger.forget(lease.claim, {each.digest for each in registrations})
+        return free
+
+    def _count(self, opened: Sequence[OpenMessage], done: Reprocessed) -> None:
+        still_open = self.ledger.open_messages([message.key for message in opened])
+        for message, other in zip(opened, still_open, strict=True):
+            if other is not None and other.update == message.update:
+                done.pending += 1
+            elif self.reprocessor.is_updated(message):
+                done.updated += 1
+            else:
+                done.failed.append((message.key, "could not be updated; the log says why"))
+
+
+def _digest(message: OpenMessage) -> bytes:
+    """Return a digest under which no listing shows a message."""
+    return hashlib.sha256(f"update\0{message.key}".encode()).digest()[:DIGEST_BYTES]
