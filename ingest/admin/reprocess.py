@@ -23,6 +23,7 @@ from ingest.domain.keys import DIGEST_BYTES
 from ingest.errors import MailhaulError, MessageError, ObjectMissingError, StoreCorruptError
 from ingest.ports.seen import Registration
 from ingest.usecases.batches import batches
+from ingest.usecases.process.reprocessing import RawErasedError
 from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ class Reprocess:
         key = stored.key.split("/")[-2]
         try:
             compared = self.reprocessor.compare(stored.key)
+        except RawErasedError:
+            return _NotCompared(key, "the raw mail was erased")
         except (MessageError, StoreCorruptError, ObjectMissingError) as error:
             return _NotCompared(key, str(error), failed=True)
         except MailhaulError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
 from heapq import merge
 from typing import TYPE_CHECKING, TypeVar
 
@@ -94,8 +93,7 @@ def state_of(manifest: Manifest) -> State:
 
 def updated_at(manifest: Manifest) -> str | None:
     """Return when a manifest says that its message was last reprocessed; None if it never was."""
-    found = getattr(manifest, "updated_at", None)
-    return found.isoformat() if isinstance(found, datetime) else None
+    return None if manifest.update is None else manifest.update.at.isoformat()
 
 
 def parse_manifest(data: bytes) -> Manifest | Tombstone | None:

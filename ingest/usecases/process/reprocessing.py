@@ -39,9 +39,15 @@ MOST_CHANGES = 500
 
 
 class NoRawMailError(MessageError):
-    """A message cannot be read again, because its raw mail was erased."""
+    """A message cannot be read again, because its raw mail is not in the store."""
 
     code = "no_raw_mail"
+
+
+class RawErasedError(NoRawMailError):
+    """Its raw mail was erased on purpose."""
+
+    code = "raw_erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class Reprocessor:
             None if there is no manifest any more, because the message was purged.
 
         Raises:
-            NoRawMailError: its raw mail was erased.
+            NoRawMailError, RawErasedError: its raw mail is gone, or was erased on purpose.
             As `Processor.process` does.
         """
         found = self._manifest(key)
@@ -170,8 +176,10 @@ class Reprocessor:
         source = before.raw or self._top(f"{folder}/{keys.TOP}")
         number = before.update.number if before.update is not None else 0
         stat = self.processor.store.stat(source.key)
-        if stat is None or (stat.size == 0 < source.size):
+        if stat is None:
             raise NoRawMailError("its raw mail is not in the store any more")
+        if stat.size == 0 < source.size:
+            raise RawErasedError("its raw mail was erased")
         return OpenMessage(
             key=before.message_key,
             mailbox=before.mailbox.id,

@@ -364,6 +364,14 @@ def test_message_without_raw_mail_is_named_and_holds_up_no_other(b: Bench, monke
     assert ([key for key, _ in done.failed], done.updated) == ([keys_[1]], 1)
 
 
+def test_message_whose_raw_mail_was_erased_on_purpose_is_skipped(b: Bench) -> None:
+    fill(b, FLOWED)
+    (raw,) = b.keys(keys.RAW)
+    b.store.alter(raw, b"")
+    done = reprocess(b)
+    assert (done.skipped, done.ok) == ({"the raw mail was erased": 1}, True)
+
+
 def test_verdicts_on_the_same_files_and_what_came_before_are_taken_over(b: Bench) -> None:
     """A scanner that is down, or a ledger that has forgotten, is no change of the message."""
     scanner = MemoryScanner()
