@@ -23,9 +23,11 @@ from ingest.domain.retry import Fail
 from ingest.errors import MessageError, StoreUnavailableError
 from ingest.mime.flowed import unfold
 from ingest.mime.names import Name, display_name
+from ingest.ports.dkim import DkimKeys
 from ingest.testing.scanner import MemoryScanner
 from ingest.usecases.backpressure import MemoryPressure
 from ingest.usecases.process import assembly, derived, stage
+from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.reprocessing import Reprocessor
 from ingest.usecases.process.scanning import Scanning
 from tests.support.bench import Bench, bench, mail, message_key, never
@@ -372,17 +374,26 @@ def test_message_whose_raw_mail_was_erased_on_purpose_is_skipped(b: Bench) -> No
     assert (done.skipped, done.ok) == ({"the raw mail was erased": 1}, True)
 
 
+class Keys(DkimKeys):
+    """They have left the DNS by the time of a second look."""
+
+    def check(self, claim: object) -> None:
+        return None
+
+
 def test_verdicts_on_the_same_files_and_what_came_before_are_taken_over(b: Bench) -> None:
     """A scanner that is down, or a ledger that has forgotten, is no change of the message."""
     scanner = MemoryScanner()
-    b.runtime.processor = replace(b.runtime.processor, scanning=Scanning(scanner))
+    b.runtime.processor = replace(
+        b.runtime.processor, scanning=Scanning(scanner), authenticator=Authenticator(keys=Keys(), dkim_bytes=10_000)
+    )
     b.process_stage = replace(b.process_stage, processor=b.runtime.processor)
-    b.mailboxes["a"] = b.mailboxes["a"]
     keys_ = fill(b, PDF, PDF.replace(b"Received: from mx", b"Received: from my"))
     duplicates = {manifest(b, key).duplicate_of is not None for key in keys_}
     assert duplicates == {True, False}
     b.ledger.forget_messages(keys_)
-    b.runtime.processor = replace(b.runtime.processor, scanning=Scanning())
+    b.runtime.processor = replace(b.runtime.processor, scanning=Scanning(), authenticator=Authenticator())
+    assert manifest(b, keys_[0]).authentication is not None
     assert reprocess(b, dry_run=True).changed == []
 
 
