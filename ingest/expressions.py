@@ -27,6 +27,8 @@ _FIELDS = {
 _VARIABLES = (*_FIELDS, "event")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _ERROR = re.compile(r"ERROR: [^:]*:(\d+):(\d+): ([^\n]*)")
+_CODE = re.compile(r"\A[A-Z_]+: |\s*\[[A-Z_]+\]\Z")  # of the status, as in [NOT_FOUND]
+_SELECT, _NULL = "Applying SELECT to non-message type", "a field is asked of what is null"
 _CONTAINER = " (in container '')"
 
 
@@ -45,7 +47,7 @@ class Expression:
     """
 
     def __init__(self, text: str) -> None:
-        self._environment, kind = _environment()
+        self._environment, self._types = _environment()
         try:
             self._compiled = self._environment.compile(text)
         except RuntimeError as error:
@@ -53,7 +55,7 @@ class Expression:
         # Each value that is handed over costs time, so these are only those that the expression may name.
         named = frozenset(_NAME.findall(text))
         self._used = [(name, default) for name, default in _FIELDS.items() if name in named]
-        if self._compiled.return_type() not in (kind.BOOL, kind.DYN):
+        if self._compiled.return_type() not in (self._types.BOOL, self._types.DYN):
             raise ExpressionError("must be true or false, as in documents.exists(d, d.kind == 'invoice')")
 
     def matches(self, manifest: Mapping[str, Any], event: str = "") -> bool | None:
@@ -66,13 +68,27 @@ class Expression:
             manifest: as JSON.
             event: `received`, `updated`, `oversize` or `failed`.
         """
-        values = {name: manifest.get(name, default) for name, default in self._used}
-        values["event"] = event
         try:
-            result = self._compiled.eval(data=values).value()
+            result = self._evaluate(manifest, event).value()
         except RuntimeError:
             return None
         return result if isinstance(result, bool) else None
+
+    def failure(self, manifest: Mapping[str, Any], event: str = "") -> str | None:
+        """Return why it cannot be evaluated on a manifest, in CEL's words; None if it can."""
+        try:
+            result = self._evaluate(manifest, event)
+        except RuntimeError as error:
+            return _CODE.sub("", str(error))
+        if result.type() == self._types.ERROR:
+            reason = _CODE.sub("", str(result.value()))
+            return _NULL if reason == _SELECT else reason
+        return None if isinstance(result.value(), bool) else "the result is neither true nor false"
+
+    def _evaluate(self, manifest: Mapping[str, Any], event: str) -> Any:
+        values = {name: manifest.get(name, default) for name, default in self._used}
+        values["event"] = event
+        return self._compiled.eval(data=values)
 
 
 @lru_cache(maxsize=1)
@@ -89,4 +105,4 @@ def _where(message: str) -> str:
     if found is None:
         return "is no valid CEL expression"
     line, column, reason = found.groups()
-    return f"line {line}, column {column}: {reason.replace(_CONTAINER, '')}"
+    return f"line {line}, column {column}: {_CODE.sub('', reason.replace(_CONTAINER, ''))}"

@@ -32,6 +32,10 @@ class Condition(Protocol):
         """Return whether a message fulfils it; see `Expression.matches`."""
         ...
 
+    def failure(self, manifest: Mapping[str, Any], event: str) -> str | None:
+        """Return why it cannot be evaluated; see `Expression.failure`."""
+        ...
+
 
 @dataclass(slots=True)
 class RuleResult:
@@ -40,14 +44,23 @@ class RuleResult:
     Attributes:
         matched: how many messages fulfil it.
         others: how many do not.
+        held: how many of the others are in quarantine, where most sinks get none.
         failed: how many it could not be evaluated on; it counts as fulfilled there.
         examples: message keys of the newest that fulfil it, five at most.
+        failures: why it could not be evaluated, and on how many messages; five reasons at most.
     """
 
     matched: int = 0
     others: int = 0
+    held: int = 0
     failed: int = 0
     examples: list[str] = field(default_factory=list)
+    failures: dict[str, int] = field(default_factory=dict)
+
+    def count_failure(self, reason: str | None) -> None:
+        """Count why it could not be evaluated on one message."""
+        if reason is not None and (reason in self.failures or len(self.failures) < _MOST_EXAMPLES):
+            self.failures[reason] = self.failures.get(reason, 0) + 1
 
     def count(self, key: str, matches: bool | None) -> None:  # noqa: FBT001 - three values
         """Count one message."""
@@ -93,9 +106,16 @@ def try_rules(
             holding = {rule.name: rule.failed for rule in evaluate(rules, manifest, event).rules}
             for rule in rules:
                 failed = holding.get(rule.name)
-                results[f"{_RULE}{rule.name}"].count(key, None if failed else failed is not None)
+                result = results[f"{_RULE}{rule.name}"]
+                result.count(key, None if failed else failed is not None)
+                if failed:
+                    result.count_failure(rule.when.failure(manifest, event))
             for name, condition in conditions.items():
-                results[name].count(key, condition.matches(manifest, event))
+                matches = condition.matches(manifest, event)
+                results[name].count(key, matches)
+                results[name].held += matches is False and manifest["quarantine"] is not None
+                if matches is None:
+                    results[name].count_failure(condition.failure(manifest, event))
         listen(done)
     return results
 

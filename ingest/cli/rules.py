@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, print_error, print_json, progress_bar
+from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, print_error, print_json, printable, progress_bar
 from ingest.cli.replay import MailboxesOption, SinceOption, UntilOption, period
 from ingest.errors import ConfigError
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Rules, and conditions of sinks: try them on stored messages.", no_args_is_help=True)
 
+_GUARD = (
+    "Where a condition fails, its rule applies, and its sink gets the message. Ask first whether a field is there:\n"
+    "envelope != null && envelope.return_path == ''"
+)
 _COLUMNS = "{:<24} {:>10} {:>10} {:>10}"
 
 
@@ -62,7 +66,9 @@ def try_conditions(
         )
         with progress_bar(len(manifests)) as show:
             results = try_rules(runtime.store, manifests, rules, conditions, runtime.uploads, listen=show)
-    if as_json:
+    if not manifests and not as_json:
+        print_error("no message is stored that was done then, in this mailbox: see --since, --until, --mailbox")
+    elif as_json:
         print_json({name: _data(result) for name, result in results.items()})
     else:
         _print(results)
@@ -87,6 +93,8 @@ def _data(result: RuleResult) -> dict[str, object]:
         "matched": result.matched,
         "others": result.others,
         "failed": result.failed,
+        "failures": result.failures,
+        "held": result.held,
         "examples": result.examples,
     }
 
@@ -95,5 +103,11 @@ def _print(results: Mapping[str, RuleResult]) -> None:
     typer.echo(_COLUMNS.format("", "matched", "others", "failed"))
     for name, result in results.items():
         typer.echo(_COLUMNS.format(name, f"{result.matched:,}", f"{result.others:,}", f"{result.failed:,}"))
+        if result.held:
+            typer.echo(f"  {result.held:,} of the others are in quarantine")
+        for reason, count in result.failures.items():
+            typer.secho(f"  {count:,} failed: {printable(reason)}", fg="yellow")
         for key in result.examples:
             typer.secho(f"  {key}", fg="bright_black")
+    if any(result.failed for result in results.values()):
+        typer.echo(_GUARD)

@@ -68,6 +68,14 @@ def test_sink_gets_the_events_that_fulfil_its_condition(config: Path, tmp_path: 
     assert code == 0, errors
     assert printed.split()[:7] == ["matched", "others", "failed", "--where", "1", "3", "0"]
 
+    code, printed, errors = run("rules", "test", "--where", "documents.exists(d, d.knd == 'x')", config=config)
+    assert code == 0, errors
+    assert '  4 failed: Key not found in map : "knd"\nWhere a condition fails, its rule applies' in printed
+
+    code, printed, errors = run("rules", "test", "--mailbox", "none", config=config)
+    assert (code, printed) == (0, "")
+    assert "no message is stored" in errors
+
     code, printed, errors = run("replay", "--all", "--sink", "invoices", config=config)
     assert code == 0, errors
     assert printed == "2 events went to invoices\n2 events are not for invoices (`where`, `quarantined`)\n"

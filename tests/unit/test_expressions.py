@@ -70,6 +70,21 @@ def test_condition_on_what_is_not_there_says_nothing(text: str) -> None:
     assert Expression(text).matches(manifest) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("documents.exists(d, d.knd == 'x')", 'Key not found in map : "knd"'),
+        ("envelope.return_path == ''", "a field is asked of what is null"),
+        ("headers.subject", "the result is neither true nor false"),
+        ("headers.subject + 1 == 2", "No matching overloads found : _+_(string, int64)"),
+        ("headers.subject == 's'", None),
+    ],
+)
+def test_reason_of_a_failure_is_what_cel_says_and_no_content(text: str, reason: str | None) -> None:
+    manifest: dict[str, Any] = {"documents": [{"kind": "invoice"}], "headers": {"subject": "UNKNOWN: s"}}
+    assert Expression(text).failure(manifest) == reason
+
+
 def test_condition_that_would_run_for_ever_ends() -> None:
     many = str(list(range(10)))
     text = "true"

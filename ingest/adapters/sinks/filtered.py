@@ -64,6 +64,10 @@ class FilteredSink:
             return False
         return True if self.where is None else self.where.matches(manifest, event)
 
+    def failure(self, manifest: Mapping[str, Any], event: str) -> str | None:
+        """Return why its condition cannot be evaluated; see `Expression.failure`."""
+        return None if self.where is None else self.where.failure(manifest, event)
+
     def check(self) -> None:
         """Test the sink without delivering an event.
 

@@ -49,6 +49,8 @@ def test_messages_are_counted_by_what_each_condition_says() -> None:
     assert (invoices.matched, invoices.others, invoices.failed) == (2, 2, 0)
     assert invoices.examples == [f"{3:032x}", f"{1:032x}"], "the newest first"
     assert (undecided.matched, undecided.others, undecided.failed) == (0, 0, 4)
+    assert list(undecided.failures.values()) == [4], "with the reason"
+    assert invoices.failures == {}
     assert seen == [1, 2, 3, 4, 5]
 
 
@@ -90,3 +92,5 @@ def test_conditions_see_what_the_rules_would_do_now() -> None:
         "sink:others": (3, 1, 0),
         "sink:held": (1, 3, 0),
     }
+    assert {name: each.held for name, each in results.items() if each.held} == {"sink:others": 1}
+    assert sum(results["rule:undecided"].failures.values()) == 4
