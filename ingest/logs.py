@@ -35,6 +35,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 FIELDS = frozenset(
     {
+        "action",
         "attachments",
         "day",
         "defects",
@@ -69,6 +70,7 @@ FIELDS = frozenset(
         "task",
         "republished",
         "tries",
+        "user",
     }
 )
 HIDDEN = "(hidden)"

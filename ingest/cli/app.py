@@ -27,7 +27,7 @@ from ingest.cli.common import (
     print_json,
     print_lines,
 )
-from ingest.cli.console import token
+from ingest.cli.console import console, token
 from ingest.cli.import_mail import import_mail
 from ingest.cli.importing import fast_imports
 from ingest.cli.init import init
@@ -45,7 +45,7 @@ ORDER = (
     *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reprocess", "reconcile", "purge"),
     *("audit", "catalog", "token"),
     *("parse", "config", "version"),
-    *("worker", "scheduler", "exporter", "health", "probe"),
+    *("worker", "scheduler", "exporter", "console", "health", "probe"),
 )
 
 
@@ -286,6 +286,9 @@ def exporter(config: ConfigOption = None) -> None:
         from workers.lifecycle import run_exporter
 
     run_exporter(config)
+
+
+app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul console --config /etc/mailhaul")(console)
 
 
 @app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul health --config /etc/mailhaul")

@@ -12,6 +12,7 @@ from ingest.cli.supervisor import Child
 from ingest.errors import StartError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ingest.config import Config, ConfigSource
@@ -27,7 +28,7 @@ PROCESSES = {
 # Processes whose metrics the live view adds up.
 WORKERS = ("poller", "processor", "relay")
 # Stop new wake-ups first, and the gauges last, so that they show the end.
-_ORDER = {"scheduler": 0, "exporter": 2}
+_ORDER = {"scheduler": 0, "console": 0, "exporter": 2}
 _HIGHEST_PORT = 65535
 # A larger log file is rotated: it replaces the one rotated before.
 LOG_CHARACTERS = 10 * 2**20
@@ -41,22 +42,50 @@ def children(source: ConfigSource, ledger: str, port: int) -> list[Child]:
         ledger: URL of the ledger.
         port: first of consecutive free ports, one for each process, from `free_ports`.
     """
+    return [
+        _child(source, ledger, name, command, {"MAILHAUL_METRICS__PORT": str(port + offset)})
+        for offset, (name, command) in enumerate(PROCESSES.items())
+    ]
+
+
+def console_child(source: ConfigSource, ledger: str, port: int) -> Child:
+    """Return the process of the console, which serves no metrics; the port is its own."""
+    return _child(source, ledger, "console", ("console",), {"MAILHAUL_CONSOLE__PORT": str(port)})
+
+
+def _child(source: ConfigSource, ledger: str, name: str, command: Sequence[str], own: Mapping[str, str]) -> Child:
     config = ["--config", str(source.path)] if source.path else []
     log_format = source.current().log.format
     environment = {
         "MAILHAUL_LEDGER": ledger,
         # Their output is a pipe to this process, which shows it to people.
         "MAILHAUL_LOG__FORMAT": "text" if log_format == "auto" else log_format,
+        **own,
     }
-    return [
-        Child(
-            name,
-            [sys.executable, "-m", "ingest.cli", *command, *config],
-            {**environment, "MAILHAUL_METRICS__PORT": str(port + offset)},
-            order=_ORDER.get(name, 1),
-        )
-        for offset, (name, command) in enumerate(PROCESSES.items())
-    ]
+    arguments = [sys.executable, "-m", "ingest.cli", *command, *config]
+    return Child(name, arguments, environment, order=_ORDER.get(name, 1))
+
+
+def console_port(config: Config, *, may_move: bool) -> int | None:
+    """Return the port of the console; None if it is not configured.
+
+    Args:
+        config: names the wanted port and address.
+        may_move: whether another port will do.
+
+    Raises:
+        StartError: the port is in use.
+    """
+    section = config.console
+    if section is None:
+        return None
+    last = min(section.port + (1000 if may_move else 1), _HIGHEST_PORT + 1)
+    for port in range(section.port, last):
+        if _is_free(section.address, port):
+            return port
+    raise StartError(
+        f"the console needs the port {section.port} on {section.address}, which is in use; set console.port"
+    )
 
 
 def metrics_ports(first: int) -> dict[str, int]:

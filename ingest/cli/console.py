@@ -1,15 +1,37 @@
-"""`mailhaul token`: make an API token for the console."""
+"""`mailhaul console`, and `mailhaul token`, which makes an API token for it."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+import sys
 from typing import Annotated
 
 import typer
 
+from ingest.cli.common import ConfigOption  # noqa: TC001 - typer resolves it at run time
+
 # Bytes of a token: it cannot be guessed, so that a fast hash of it may be kept.
 _TOKEN_BYTES = 32
+
+
+def console(config: ConfigOption = None) -> None:
+    """Serve the console: search, messages and actions in the browser and over HTTP."""
+    from ingest.cli.supervisor import end_with_parent
+    from ingest.wiring.catalog import require_console
+
+    end_with_parent()
+    require_console()
+    from ingest import logs
+    from ingest.config import ConfigSource
+    from ingest.console.run import run_console
+
+    source = ConfigSource(config, os.environ)
+    log = source.current().log
+    logs.configure(log.format, log.level, sys.stderr)
+    source.warn()
+    run_console(source)
 
 
 def token(

@@ -20,13 +20,24 @@ from ingest.adapters.ledger import connect
 from ingest.adapters.ledger.brokers import broker_check
 from ingest.adapters.ledger.embedded import EmbeddedLedger
 from ingest.admin.check import require_usable, require_usable_broker
-from ingest.cli.children import WORKERS, LogFiles, PlainLines, children, free_ports, metrics_ports, url_host
+from ingest.cli.children import (
+    WORKERS,
+    LogFiles,
+    PlainLines,
+    children,
+    console_child,
+    console_port,
+    free_ports,
+    metrics_ports,
+    url_host,
+)
 from ingest.cli.common import INTERRUPTED
 from ingest.cli.screen import Places, plain, render
 from ingest.cli.stopping import Stopping, swallow_output_errors
 from ingest.cli.supervisor import Supervisor
 from ingest.cli.watch import Watch
 from ingest.config import ConfigSource
+from ingest.config.rules import console_installed
 from ingest.demo.scene import Demonstration, demonstration
 from ingest.errors import StartError
 from ingest.usecases.backpressure import MemoryPressure
@@ -64,7 +75,7 @@ def run_up(config: Path | None, folder: Path) -> int:
             if config is None:
                 # The ledger first: whoever holds it owns the folder and may write to it.
                 ledger = stack.enter_context(_embedded(folder.resolve() / "ledger"))
-                demo = stack.enter_context(demonstration(folder))
+                demo = stack.enter_context(demonstration(folder, console=console_installed()))
                 source = ConfigSource(demo.config, os.environ)
             else:
                 demo, source = None, ConfigSource(config, os.environ)
@@ -184,7 +195,11 @@ class _Service:
         config = source.current()
         self._demo, self._view, self._stopping = demo, view, stopping
         port = free_ports(config, may_move=demo is not None)
-        self._supervisor = Supervisor(children(source, ledger.url, port), view.listen)
+        console = console_port(config, may_move=demo is not None)
+        processes = children(source, ledger.url, port)
+        if console is not None:
+            processes.append(console_child(source, ledger.url, console))
+        self._supervisor = Supervisor(processes, view.listen)
         self._book, events = connect(ledger.url, config.deployment)
         ports = metrics_ports(port)
         watch = Watch(
@@ -198,7 +213,7 @@ class _Service:
         )
         self._watch = watch
         self._watcher = _Watcher(ledger, watch, self._supervisor.states, LIVE_EVERY if view.logs else PLAIN_EVERY)
-        self._places = _places(config, demo, view.logs, port)
+        self._places = _places(config, demo, view.logs, port, console)
 
     @classmethod
     @contextmanager
@@ -274,13 +289,17 @@ class _LiveView:
         return render(snapshot, self.places, self.console.height) if snapshot else "starting …"
 
 
-def _places(config: Config, demo: Demonstration | None, log_folder: Path | None, port: int) -> Places:
+def _places(
+    config: Config, demo: Demonstration | None, log_folder: Path | None, port: int, console: int | None
+) -> Places:
     store = config.store.url.removeprefix("file://")
     address = url_host(config.metrics.address)
     rows = [
         ("objects", store),
         ("metrics", f"http://{address}:{port}/metrics, workers on {port + 1} to {port + len(WORKERS)}"),
     ]
+    if console is not None and config.console is not None:
+        rows.insert(0, ("console", f"http://{url_host(config.console.address)}:{console}/"))
     if log_folder is not None:
         rows.append(("logs", str(log_folder)))
     if demo is not None:

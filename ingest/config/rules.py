@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 # Modules of the extras `tracing` and `kafka`.
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 _KAFKA = "confluent_kafka"
+# And those of the extra `console`.
+CONSOLE = ("alembic", "fastapi", "jinja2", "sqlalchemy", "uvicorn")
 # Labels are never left out of an event, however large it is.
 _MOST_LABELS = 64
+
+
+def console_installed() -> bool:
+    """Whether the packages of the console are installed."""
+    return all(_installed(module) for module in CONSOLE)
 
 
 def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Steps, str]]:
@@ -126,6 +133,8 @@ def _not_installed(config: Config) -> Iterator[tuple[Steps, str]]:
     """Check extras here: a missing exporter would go unnoticed, and each worker would find out late."""
     if config.tracing is not None and not _installed(_EXPORTER):
         yield ("tracing",), "needs packages that are not installed: pip install 'mailhaul[tracing]'"
+    if config.console is not None and not console_installed():
+        yield ("console",), "needs packages that are not installed: pip install 'mailhaul[console]'"
     for extra, module in _token_packages(config.store):
         if not _installed(module):
             yield ("store",), f"needs packages that are not installed: pip install 'mailhaul[{extra}]'"

@@ -44,13 +44,16 @@ store: {store}
 ledger: {{embedded: ledger}}              # or redis://host:6379/0
 sinks:
   - {{type: jsonl, path: events.jsonl}}   # or {{type: webhook, url: https://..., secret: env:HOOK_SECRET}}
-defaults:
+{console}defaults:
   interval: 2s                          # 60s is usual
   policy: keep                          # or delete, or {{delete_after: 30d}}
   tls: none                             # only for this server on loopback: implicit is usual
 mailboxes:
 {mailboxes}"""
 
+_CONSOLE = """\
+console: {port: 8480}                   # search, messages and actions in the browser, on this machine only
+"""
 _MAILBOX = """\
   - id: {user}
     host: 127.0.0.1
@@ -138,8 +141,12 @@ class Demonstration:
 
 
 @contextmanager
-def demonstration(folder: Path) -> Iterator[Demonstration]:
+def demonstration(folder: Path, *, console: bool = False) -> Iterator[Demonstration]:
     """Run the demonstration's server, and write its configuration.
+
+    Args:
+        folder: its data.
+        console: whether the console runs too.
 
     Raises:
         StartError: the folder is not writable.
@@ -156,5 +163,6 @@ def demonstration(folder: Path) -> Iterator[Demonstration]:
     with DemoServer(folder / "maildrops", passwords) as server:
         config = folder / "mailhaul.yaml"
         mailboxes = "".join(_MAILBOX.format(user=mailbox.user, port=server.port) for mailbox in DEMO_MAILBOXES)
-        config.write_text(_CONFIG.format(folder=folder, store=(folder / "store").as_uri(), mailboxes=mailboxes))
+        store, shown = (folder / "store").as_uri(), _CONSOLE if console else ""
+        config.write_text(_CONFIG.format(folder=folder, store=store, mailboxes=mailboxes, console=shown))
         yield Demonstration(folder, config)

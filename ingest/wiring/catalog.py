@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ingest.config import ConfigSource, Secrets
 from ingest.config.console import ConsoleSection
+from ingest.config.rules import console_installed
 from ingest.errors import StartError
 
 if TYPE_CHECKING:
@@ -18,14 +19,7 @@ if TYPE_CHECKING:
     from ingest.catalog.catalog import Catalog
     from ingest.config import Config
 
-# Packages of the extra, by which it is recognised.
-_PACKAGES = ("sqlalchemy", "alembic", "fastapi", "uvicorn", "jinja2")
 _POSTGRESQL = ("postgresql://", "postgres://")
-
-
-def console_installed() -> bool:
-    """Whether the packages of the console are installed."""
-    return all(find_spec(package) is not None for package in _PACKAGES)
 
 
 def require_console() -> None:

@@ -49,7 +49,13 @@ def test_demonstration_needs_no_configuration_and_a_second_start_continues(tmp_p
     code, output = run_until(folder, 40, signal.SIGINT)
     assert code == 130
     assert "Traceback" not in output
-    for words in ("objects:", "metrics: http://127.0.0.1:", "mailhaul up --config my.yaml", "stopped"):
+    for words in (
+        "console: http://127.0.0.1:",
+        "objects:",
+        "metrics: http://127.0.0.1:",
+        "mailhaul up --config my.yaml",
+        "stopped",
+    ):
         assert words in output
     first = read_events(folder / "events.jsonl")
 

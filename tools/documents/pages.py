@@ -11,6 +11,7 @@ from tools.documents.chart_pages import chart_pages
 from tools.documents.commands import commands_page
 from tools.documents.configuration import configuration_page
 from tools.documents.event_schema import schema_pages
+from tools.documents.openapi import openapi_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -66,6 +67,7 @@ def pages() -> dict[Path, str]:
         **chart_pages(),
         **configuration_page(),
         **commands_page(),
+        **openapi_page(),
     }
 
 

@@ -1,0 +1,219 @@
+"""The HTTP API, under `/api/v1`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from ingest.catalog.queries import LARGEST_PAGE, PAGE
+from ingest.console.answers import (
+    DeadLetterAnswer,
+    FailureAnswer,
+    MailboxAnswer,
+    MessageList,
+    Problem,
+    SinkAnswer,
+    StatusAnswer,
+    StepAnswer,
+    dead_letter_answer,
+    failure_answer,
+    listed,
+    mailbox_answer,
+    sink_answer,
+    step_answer,
+)
+from ingest.console.asking import Asked, AskedDesk, Who
+from ingest.console.content import safe_html, send_object
+from ingest.console.desk import NotFoundError, at
+from ingest.domain.manifest import Attachment, Manifest
+from ingest.usecases.recover.republish import event_from_manifest
+
+_PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {**_PROBLEM, "description": words}
+    for status, words in (
+        (401, "Nobody is logged in"),
+        (403, "Whoever is logged in may not do this"),
+        (404, "It does not exist, or may not be seen"),
+        (422, "A parameter cannot be used"),
+        (503, "A part of the service is unavailable; try again"),
+    )
+}
+router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
+Key = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The message key")]
+Part = Annotated[str, Path(pattern=r"^[0-9.]{1,200}$", description="Path of the part, as in 2.1")]
+Name = Annotated[str, Path(max_length=64)]
+_BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole", "content": {"application/octet-stream": _BYTES}},
+    206: {"description": "The range that was asked for", "content": {"application/octet-stream": _BYTES}},
+    304: {"description": "As named in If-None-Match"},
+    416: {"description": "The range lies outside"},
+}
+
+
+@router.get("/messages", tags=["messages"])
+def messages(
+    desk: AskedDesk,
+    who: Who,
+    search: Asked,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
+    cursor: Annotated[str, Query(max_length=100, description="`next` of the page before")] = "",
+) -> MessageList:
+    """Search messages: every filter that is given has to fit."""
+    page = desk.queries.search(search, who.scope, limit, cursor)
+    return MessageList(messages=[listed(one) for one in page.messages], next=page.next)
+
+
+@router.get("/messages/{key}", tags=["messages"])
+def message(desk: AskedDesk, who: Who, key: Key, request: Request, response: Response) -> Manifest:
+    """Return a message's manifest, as it is in the store."""
+    manifest = desk.manifest(key, who)
+    tag = f'"{hashlib.sha256(manifest.to_json()).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # FastAPI sends it as it is
+    response.headers.update(headers)
+    return manifest
+
+
+@router.get("/messages/{key}/event", tags=["messages"])
+def event(desk: AskedDesk, who: Who, key: Key) -> dict[str, Any]:
+    """Return a message's event, as it would be published again: CloudEvents 1.0."""
+    where = desk.manifest(key, who).manifest
+    assert where is not None
+    for stored in desk.runtime.store.stored(where):
+        found = event_from_manifest(desk.runtime.store, stored)
+        if found is not None:
+            body: dict[str, Any] = json.loads(found.body)
+            return body
+    raise NotFoundError("the message has no event")
+
+
+@router.get("/messages/{key}/timeline", tags=["messages"])
+def timeline(desk: AskedDesk, who: Who, key: Key) -> list[StepAnswer]:
+    """Return the steps of a message's way, from the store to each consumer."""
+    return [step_answer(step) for step in desk.timeline(key, who)]
+
+
+@router.get("/messages/{key}/raw", tags=["messages"], responses=_FILE, response_class=Response)
+def raw(desk: AskedDesk, who: Who, key: Key, request: Request) -> Response:
+    """Return a message as the server sent it. Range requests are answered."""
+    ref = desk.manifest(key, who).raw
+    if ref is None:
+        raise NotFoundError("the message is oversize: its raw mail is not stored")
+    return send_object(desk.runtime.store, ref, request, media_type="message/rfc822", filename=f"{key}.eml")
+
+
+@router.get("/messages/{key}/html", tags=["messages"], response_class=Response)
+def html(desk: AskedDesk, who: Who, key: Key) -> Response:
+    """Return a message's HTML, made safe to show: nothing in it runs or is loaded from elsewhere."""
+    found = safe_html(desk.runtime.store, desk.manifest(key, who))
+    if found is None:
+        raise NotFoundError("the message has no HTML that can be shown")
+    return Response(found, media_type="text/html; charset=utf-8")
+
+
+@router.get("/messages/{key}/attachments", tags=["messages"])
+def attachments(desk: AskedDesk, who: Who, key: Key) -> list[Attachment]:
+    """Return the attachments of a message."""
+    return desk.manifest(key, who).attachments
+
+
+@router.get("/messages/{key}/attachments/{part}", tags=["messages"], responses=_FILE, response_class=Response)
+def attachment(desk: AskedDesk, who: Who, key: Key, part: Part, request: Request) -> Response:
+    """Return an attachment, byte for byte. Range requests are answered."""
+    found = desk.attachment(key, part, who)
+    return send_object(
+        desk.runtime.store, found.object, request, media_type=found.detected_type, filename=found.filename
+    )
+
+
+@router.get("/mailboxes", tags=["mailboxes"])
+def mailboxes(desk: AskedDesk, who: Who) -> list[MailboxAnswer]:
+    """Return the mailboxes, those that need somebody first."""
+    return [mailbox_answer(view) for view in desk.mailboxes(who)]
+
+
+@router.post("/mailboxes/{mailbox}/poll", tags=["mailboxes"], status_code=202)
+def poll(desk: AskedDesk, who: Who, mailbox: Name) -> None:
+    """Let a mailbox be polled at once."""
+    desk.poll(mailbox, who)
+
+
+@router.post("/mailboxes/{mailbox}/pause", tags=["mailboxes"], status_code=202)
+def pause(desk: AskedDesk, who: Who, mailbox: Name) -> None:
+    """Poll a mailbox no longer, until it is resumed."""
+    desk.pause(mailbox, who, paused=True)
+
+
+@router.post("/mailboxes/{mailbox}/resume", tags=["mailboxes"], status_code=202)
+def resume(desk: AskedDesk, who: Who, mailbox: Name) -> None:
+    """Poll a paused mailbox again."""
+    desk.pause(mailbox, who, paused=False)
+
+
+@router.get("/failures", tags=["failures"])
+def failures(desk: AskedDesk, who: Who) -> list[FailureAnswer]:
+    """Return the failed messages, the oldest failure first."""
+    return [failure_answer(one) for one in desk.failures(who)]
+
+
+@router.post("/failures/{key}/retry", tags=["failures"], status_code=202)
+def retry(desk: AskedDesk, who: Who, key: Key) -> None:
+    """Let a failed message be processed again."""
+    desk.retry(key, who)
+
+
+@router.post("/failures/{key}/drop", tags=["failures"], status_code=202)
+def drop(desk: AskedDesk, who: Who, key: Key) -> None:
+    """Drop the record of a failed message; its raw mail stays in the store."""
+    desk.drop(key, who)
+
+
+@router.get("/sinks", tags=["sinks"])
+def sinks(desk: AskedDesk, who: Who) -> list[SinkAnswer]:  # noqa: ARG001 - somebody has to be logged in
+    """Return the consumers of the event stream."""
+    return [sink_answer(view) for view in desk.sinks()]
+
+
+@router.post("/sinks/{sink}/resume", tags=["sinks"], status_code=202)
+def resume_sink(desk: AskedDesk, who: Who, sink: Name) -> None:
+    """Try a consumer at once that is disabled or waits for its next try."""
+    desk.resume_sink(sink, who)
+
+
+@router.get("/sinks/{sink}/dead-letters", tags=["sinks"])
+def dead_letters(desk: AskedDesk, who: Who, sink: Name) -> list[DeadLetterAnswer]:
+    """Return the events that a consumer rejected, both retrying and dead-lettered."""
+    return [dead_letter_answer(one) for one in desk.dead_letters(sink, who)]
+
+
+@router.post("/sinks/{sink}/dead-letters/{event_id}/retry", tags=["sinks"], status_code=202)
+def retry_event(desk: AskedDesk, who: Who, sink: Name, event_id: Key) -> None:
+    """Deliver a rejected event again, now."""
+    desk.redeliver(sink, event_id, who, drop=False)
+
+
+@router.post("/sinks/{sink}/dead-letters/{event_id}/drop", tags=["sinks"], status_code=202)
+def drop_event(desk: AskedDesk, who: Who, sink: Name, event_id: Key) -> None:
+    """Remove a rejected event, which the consumer will never receive."""
+    desk.redeliver(sink, event_id, who, drop=True)
+
+
+@router.get("/status", tags=["status"])
+def status(desk: AskedDesk, who: Who) -> StatusAnswer:
+    """Return the state of the system, as far as it may be seen."""
+    found = desk.status()
+    seen = [row for row in found.mailboxes if who.scope.allows(row.id)]
+    counts = dict(found.counts) if who.scope.mailboxes is None else {"failed": len(desk.failures(who))}
+    return StatusAnswer(
+        mailboxes=len(seen),
+        counts=counts,
+        polling_stopped=found.polling_stopped,
+        last_tick=at(found.last_tick),
+        catalog_rebuilding=desk.catalog.state("rebuild") != "",
+    )

@@ -1,0 +1,174 @@
+"""The application: routes, and what holds for every request and every answer."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from structlog import get_logger
+
+from ingest import __version__
+from ingest.admin.mailboxes import NotPolledError
+from ingest.catalog.database import CatalogError
+from ingest.catalog.queries import CursorError
+from ingest.console import api, pages
+from ingest.console.access import Access, ForbiddenError, NotLoggedInError, TooManyLoginsError
+from ingest.console.answers import Problem
+from ingest.console.asking import FilterError
+from ingest.console.desk import Desk, NotFoundError
+from ingest.errors import LedgerError, MailhaulError, ObjectMissingError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ingest.catalog.catalog import Catalog
+    from ingest.config.console import ConsoleSection
+    from ingest.wiring.runtime import Runtime
+
+log = get_logger()
+
+# Pages load our own style sheet, and show our own answers in frames; nothing runs, nothing comes from elsewhere.
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'self'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "private, no-store",
+}
+_STATUS: tuple[tuple[type[MailhaulError], int], ...] = (
+    (NotLoggedInError, 401),
+    (ForbiddenError, 403),
+    (NotFoundError, 404),
+    (ObjectMissingError, 404),
+    (NotPolledError, 409),
+    (FilterError, 422),
+    (CursorError, 422),
+    (TooManyLoginsError, 429),
+    (CatalogError, 503),
+    (LedgerError, 503),
+    (StoreError, 503),
+)
+# Errors whose text may quote a server's answer or a key of the store.
+_NOT_QUOTED = (LedgerError, StoreError)
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNCHECKED = frozenset({"/livez", "/readyz"})
+DESCRIPTION = (
+    "Messages, documents, failures and consumers of a Mailhaul. Log in with `Authorization: Bearer TOKEN`. Answers "
+    "show only mailboxes that the token may see. Problems are `application/problem+json` (RFC 9457)."
+)
+
+
+def make_app(runtime: Runtime, catalog: Catalog, section: ConsoleSection) -> FastAPI:
+    """Return the application.
+
+    Args:
+        runtime: of this process.
+        catalog: to search in.
+        section: the configuration.
+    """
+    app = routed_app()
+    app.state.desk = Desk(runtime, catalog)
+    app.state.access = Access(section, runtime.mailboxes)
+    return app
+
+
+def routed_app() -> FastAPI:
+    """Return the application without what it works with; enough for its description."""
+    app = FastAPI(
+        title="Mailhaul",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.include_router(api.router)
+    app.include_router(pages.router, include_in_schema=False)
+    app.add_api_route("/livez", _alive, include_in_schema=False)
+    app.add_api_route("/readyz", _ready, include_in_schema=False)
+    app.middleware("http")(_guarded)
+    app.add_exception_handler(MailhaulError, _failed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    return app
+
+
+def _alive() -> Response:
+    return Response("ok\n", media_type="text/plain")
+
+
+def _ready(request: Request) -> Response:
+    desk: Desk = request.app.state.desk
+    desk.runtime.ledger.ping()
+    desk.catalog.state("position")
+    return Response("ok\n", media_type="text/plain")
+
+
+async def _guarded(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Refuse requests for another host, and actions that a page elsewhere sends; add headers to every answer."""
+    access: Access = request.app.state.access
+    host = request.headers.get("host", "")
+    if request.url.path not in _UNCHECKED and not access.knows_host(host):
+        answer = _problem(421, "host", "this is not a name of the console; add it to console.hosts")
+    elif request.method not in _SAFE_METHODS and not _is_own(request, host):
+        answer = _problem(403, "origin", "the request comes from a page elsewhere")
+    else:
+        answer = await proceed(request)
+    for name, value in _HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer
+
+
+def _is_own(request: Request, host: str) -> bool:
+    """Whether a request comes from a page of ours or from no page at all. Browsers name the page in these fields."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    if origin is not None and urlsplit(origin).netloc != host:
+        return False
+    return site in {None, "same-origin", "none"}
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MailhaulError)
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    detail = "a part of the service is unavailable" if isinstance(error, _NOT_QUOTED) else str(error)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("console.failed", error=error.code)
+    return _answer(request, status, error.code, detail)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # The input is not quoted: it may be a token in the wrong place.
+    fields = ", ".join(str(one["loc"][-1]) for one in error.errors())
+    return _answer(request, 422, "parameter", f"cannot be used: {fields}")
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _answer(request, error.status_code, "http", str(error.detail))
+
+
+def _answer(request: Request, status: int, code: str, detail: str) -> Response:
+    if request.url.path.startswith("/api/"):
+        return _problem(status, code, detail)
+    return pages.problem(request, status, detail)
+
+
+def _problem(status: int, code: str, detail: str) -> Response:
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Error"
+    body = Problem(title=title, status=status, detail=detail, code=code).model_dump_json()
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    return Response(body, status, headers, "application/problem+json")

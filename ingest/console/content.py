@@ -1,0 +1,142 @@
+"""Hand out what is stored of a message: bytes with ranges, and HTML that is safe to show."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.responses import Response, StreamingResponse
+
+from ingest.texts import safe
+from ingest.texts.convert import READ_BYTES, Conversions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.requests import Request
+
+    from ingest.domain.manifest import Attachment, Manifest, ObjectRef
+    from ingest.ports.store import Store
+
+_CHUNK = 64 * 1024
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+# Types that a browser shows without running anything.
+SHOWN_PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+SHOWN = SHOWN_PICTURES | {"application/pdf"}
+# Bytes of images that are put into a text that is shown.
+_IMAGE_BYTES, _SAFE_BYTES = 8 * 2**20, 24 * 2**20
+_TEXT_BYTES = 512 * 1024
+
+
+def send_object(
+    store: Store, ref: ObjectRef, request: Request, *, media_type: str, filename: str, inline: bool = False
+) -> Response:
+    """Return an object as an answer, or the range of it that was asked for.
+
+    Args:
+        store: where it is.
+        ref: the object.
+        request: may carry Range, If-Range and If-None-Match.
+        media_type: as detected.
+        filename: for saving.
+        inline: whether the browser may show it; anything else it saves.
+    """
+    tag = f'"{ref.sha256}"'
+    headers = {
+        "ETag": tag,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(filename, safe='')}",
+        "Cache-Control": "private, no-cache",
+    }
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    asked = request.headers.get("range", "") if request.headers.get("if-range", tag) == tag else ""
+    begin, end = _range(asked, ref.size) or (0, ref.size)
+    if begin >= end and ref.size > 0:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{ref.size}"})
+    partial = (begin, end) != (0, ref.size)
+    if partial:
+        headers["Content-Range"] = f"bytes {begin}-{end - 1}/{ref.size}"
+    headers["Content-Length"] = str(end - begin)
+    opened = store.open(ref.key)
+    body = opened.__enter__()  # here, so that an object that is missing is an error and no broken answer
+
+    def chunks() -> Iterator[bytes]:
+        try:
+            _skip(body, begin)
+            left = end - begin
+            while left and (chunk := body.read(min(_CHUNK, left))):
+                left -= len(chunk)
+                yield chunk
+        finally:
+            opened.__exit__(None, None, None)
+
+    return StreamingResponse(chunks(), 206 if partial else 200, headers, media_type)
+
+
+def _range(text: str, size: int) -> tuple[int, int] | None:
+    """Return the first and the last byte, exclusive, that a Range asks for; None for all of them (RFC 9110, 14.1)."""
+    found = _RANGE.fullmatch(text.strip())
+    if found is None or found.groups() == ("", ""):
+        return None  # several ranges may be answered with the whole
+    first, last = found.groups()
+    if not first:
+        return (max(0, size - int(last)), size) if int(last) else (size, size)
+    return int(first), min(size, int(last) + 1) if last else size
+
+
+def _skip(body: object, count: int) -> None:
+    seekable = getattr(body, "seekable", None)
+    if seekable is not None and seekable():
+        body.seek(count)  # type: ignore[attr-defined]  # a file of the store in a folder
+        return
+    while count and (skipped := body.read(min(_CHUNK, count))):  # type: ignore[attr-defined]  # any reader
+        count -= len(skipped)
+
+
+def read_text(store: Store, ref: ObjectRef) -> str:
+    """Return the beginning of a text, half a megabyte at most."""
+    with store.open(ref.key) as body:
+        return body.read(_TEXT_BYTES).decode("utf-8", "replace")
+
+
+def safe_html(store: Store, manifest: Manifest) -> bytes | None:
+    """Return the HTML of a message, made safe to show; None if it has none, or it cannot be made safe."""
+    body = next((one for one in manifest.bodies if one.kind == "html"), None)
+    if body is None:
+        return None
+    kept = next((one for one in body.derived if one.kind == "safe_html"), None)
+    if kept is not None:
+        with store.open(kept.object.key) as stored:
+            return stored.read(_SAFE_BYTES)
+    with store.open(body.object.key) as opened, tempfile.TemporaryFile() as file:
+        while chunk := opened.read(_CHUNK):
+            file.write(chunk)
+        file.seek(0)
+        markup = file.read(READ_BYTES)
+        cleaned = Conversions().convert("safe_html", markup, file.fileno)
+    if cleaned.data is None:
+        return None
+    wanted = {safe.content_id(one) for one in safe.references(cleaned.data)}
+    return b"".join(safe.with_images(cleaned.data, _images(store, manifest, wanted), _SAFE_BYTES))
+
+
+def _images(store: Store, manifest: Manifest, wanted: set[str]) -> dict[str, safe.Image]:
+    images: dict[str, safe.Image] = {}
+    left = _IMAGE_BYTES
+    for one in manifest.attachments:
+        id_ = safe.content_id(one.content_id) if one.content_id else ""
+        if id_ not in wanted or id_ in images or one.detected_type not in safe.SHOWN_IMAGES or one.size > left:
+            continue
+        with store.open(one.object.key) as body:
+            images[id_] = safe.Image(one.detected_type, body.read(one.size))
+        left -= one.size
+    return images
+
+
+def may_be_shown(attachment: Attachment) -> bool:
+    """Whether a browser may show an attachment: a picture or a PDF that no scanner objects to."""
+    infected = attachment.scan is not None and attachment.scan.status == "infected"
+    return attachment.detected_type in SHOWN and not infected

@@ -1,0 +1,279 @@
+"""The pages: made on the server, complete without JavaScript."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import parse_qs, urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+
+from ingest.catalog.queries import PAGE
+from ingest.console import words
+from ingest.console.access import COOKIE, SESSION_SECONDS, ForbiddenError, Identity, NotLoggedInError
+from ingest.console.api import Key, Name, Part
+from ingest.console.asking import Asked, AskedDesk, FilterError, Who, access_of
+from ingest.console.content import SHOWN_PICTURES, may_be_shown, read_text, safe_html, send_object
+from ingest.console.desk import NotFoundError
+
+if TYPE_CHECKING:
+    from ingest.console.desk import Desk
+    from ingest.domain.manifest import Manifest
+
+_HERE = FilePath(__file__).parent
+_STATIC = {
+    name: ((_HERE / "static" / name).read_bytes(), media_type)
+    for name, media_type in (("console.css", "text/css"), ("icon.svg", "image/svg+xml"))
+}
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(_HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= words.FILTERS
+# What a mail's own HTML may do in its frame: nothing. A picture or a PDF is shown by the browser itself.
+_MAIL_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
+_MAIL_POLICY += "frame-ancestors 'self'; sandbox"
+_FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
+# Bytes of a form, and of a text that is shown.
+_LARGEST_FORM = 16 * 1024
+_STATUSES = ("complete", "partial", "oversize", "failed")
+_KINDS = ("invoice", "document", "image", "calendar", "contact", "message", "archive", "encrypted", "signature")
+
+router = APIRouter()
+
+
+def page(request: Request, name: str, who: Identity | None, status: int = 200, **values: Any) -> Response:
+    """Return a page.
+
+    Args:
+        request: to which it answers.
+        name: of the template.
+        who: whoever asks; None if nobody is logged in.
+        status: the HTTP status.
+        values: for the template.
+    """
+    token = access_of(request).form_token(who) if who else ""
+    text = _ENVIRONMENT.get_template(f"{name}.html").render(
+        who=who, path=request.url.path, query=dict(request.query_params), token=token, **values
+    )
+    return Response(text, status, media_type="text/html; charset=utf-8")
+
+
+def problem(request: Request, status: int, detail: str) -> Response:
+    """Return a page that says what is wrong; the form to log in if nobody is logged in."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return page(request, "login", None, status, detail="", can_log_in=bool(access_of(request).section.tokens))
+    try:
+        who: Identity | None = access_of(request).identify(request)
+    except NotLoggedInError:
+        who = None
+    return page(request, "problem", who, status, detail=detail, title=HTTPStatus(status).phrase)
+
+
+@router.get("/console.css")
+@router.get("/icon.svg")
+def static(request: Request) -> Response:
+    """Return a file that is the same for everybody."""
+    content, media_type = _STATIC[request.url.path.rpartition("/")[2]]
+    return Response(content, media_type=media_type, headers={"Cache-Control": "max-age=300"})
+
+
+@router.get("/")
+def messages(
+    request: Request, desk: AskedDesk, who: Who, search: Asked, cursor: Annotated[str, Query(max_length=100)] = ""
+) -> Response:
+    """Search messages."""
+    found = desk.queries.search(search, who.scope, PAGE, cursor)
+    asked = {name: value for name, value in request.query_params.items() if value and name != "cursor"}
+    return page(
+        request,
+        "messages",
+        who,
+        found=found.messages,
+        asked=asked,
+        narrowed=bool(asked.keys() - {"q"}),
+        older=urlencode({**asked, "cursor": found.next}) if found.next else "",
+        mailboxes=[box for box in desk.runtime.mailboxes() if who.scope.allows(box)],
+        labels=desk.queries.labels(who.scope),
+        statuses=_STATUSES,
+        kinds=_KINDS,
+        rebuilding=desk.catalog.state("rebuild") != "",
+    )
+
+
+@router.get("/messages/{key}")
+def message(request: Request, desk: AskedDesk, who: Who, key: Key) -> Response:
+    """Show a message."""
+    found = desk.found(key, who)
+    manifest = desk.manifest(key, who) if found.row["manifest"] else None
+    return page(
+        request,
+        "message",
+        who,
+        row=found.row,
+        manifest=manifest,
+        steps=desk.timeline(key, who),
+        text=_text(desk, manifest),
+        has_html=manifest is not None and any(body.kind == "html" for body in manifest.bodies),
+        files={one.part: one for one in manifest.attachments} if manifest else {},
+        shown={one.part for one in manifest.attachments if may_be_shown(one)} if manifest else set(),
+        pictures=SHOWN_PICTURES,
+        failure=next((one for one in desk.failures(who) if one.message.key == key), None),
+    )
+
+
+def _text(desk: Desk, manifest: Manifest | None) -> str:
+    """Return the text of a message, or what was made of its HTML."""
+    bodies = manifest.bodies if manifest else []
+    for body in sorted(bodies, key=lambda one: one.kind != "text"):
+        plain = next((one.object for one in body.derived if one.kind == "plain"), None)
+        if plain is not None or body.kind == "text":
+            return read_text(desk.runtime.store, plain or body.object)
+    return ""
+
+
+@router.get("/messages/{key}/html")
+def html(desk: AskedDesk, who: Who, key: Key) -> Response:
+    """Show a message's HTML, in a frame in which nothing runs and nothing is loaded."""
+    found = safe_html(desk.runtime.store, desk.manifest(key, who))
+    if found is None:
+        raise NotFoundError("this HTML cannot be shown safely; the text and the raw message can")
+    headers = {"Content-Security-Policy": _MAIL_POLICY}
+    return Response(found, media_type="text/html; charset=utf-8", headers=headers)
+
+
+@router.get("/messages/{key}/files/{part}")
+def file(request: Request, desk: AskedDesk, who: Who, key: Key, part: Part, save: bool = False) -> Response:  # noqa: FBT001, FBT002 - of the query
+    """Show a picture or a PDF; hand out anything else for saving."""
+    found = desk.attachment(key, part, who)
+    inline = not save and may_be_shown(found)
+    answer = send_object(
+        desk.runtime.store,
+        found.object,
+        request,
+        media_type=found.detected_type if inline else "application/octet-stream",
+        filename=found.filename,
+        inline=inline,
+    )
+    answer.headers["Content-Security-Policy"] = _FILE_POLICY
+    return answer
+
+
+@router.get("/messages/{key}/source/{what}")
+def source(request: Request, desk: AskedDesk, who: Who, key: Key, what: Name) -> Response:
+    """Show a message's manifest or raw mail as text."""
+    manifest = desk.manifest(key, who)
+    if what == "manifest":
+        text = manifest.model_dump_json(by_alias=True, indent=2)
+    elif what == "raw" and manifest.raw is not None:
+        text = read_text(desk.runtime.store, manifest.raw)
+    else:
+        raise NotFoundError("there is no such source")
+    return page(request, "source", who, key=key, what=what, text=text, subject=manifest.headers.subject or "")
+
+
+@router.get("/mailboxes")
+def mailboxes(request: Request, desk: AskedDesk, who: Who) -> Response:
+    """Show the mailboxes at a glance."""
+    now = desk.runtime.now().timestamp()
+    return page(request, "mailboxes", who, views=desk.mailboxes(who), now=now)
+
+
+@router.get("/failures")
+def failures(request: Request, desk: AskedDesk, who: Who) -> Response:
+    """Show failed messages, and the events that consumers rejected."""
+    letters = {sink: desk.dead_letters(sink, who) for sink in desk.runtime.sinks}
+    return page(request, "failures", who, failures=desk.failures(who), letters=letters)
+
+
+@router.get("/consumers")
+def consumers(request: Request, desk: AskedDesk, who: Who) -> Response:
+    """Show the consumers."""
+    return page(request, "consumers", who, sinks=desk.sinks(), now=desk.runtime.now().timestamp())
+
+
+@router.post("/actions/{action}/{first}")
+async def act(request: Request, desk: AskedDesk, who: Who, action: Name, first: Name) -> Response:
+    """Do what a form asks for, then show the page that it came from."""
+    return await _act(request, desk, who, action, first)
+
+
+@router.post("/actions/{action}/{first}/{second}")
+async def act_on_event(
+    request: Request, desk: AskedDesk, who: Who, action: Name, first: Name, second: Name
+) -> Response:
+    """Do what a form asks for with an event of a consumer."""
+    return await _act(request, desk, who, action, first, second)
+
+
+async def _act(request: Request, desk: Desk, who: Identity, action: str, *about: str) -> Response:
+    form = await _form(request)
+    if not access_of(request).is_form_token(who, form.get("token", "")):
+        raise ForbiddenError("the form is too old; reload the page and try again")
+    actions: dict[tuple[str, int], Any] = {
+        ("poll", 1): lambda: desk.poll(about[0], who),
+        ("pause", 1): lambda: desk.pause(about[0], who, paused=True),
+        ("resume", 1): lambda: desk.pause(about[0], who, paused=False),
+        ("retry", 1): lambda: desk.retry(about[0], who),
+        ("drop", 1): lambda: desk.drop(about[0], who),
+        ("resume-sink", 1): lambda: desk.resume_sink(about[0], who),
+        ("retry-event", 2): lambda: desk.redeliver(about[0], about[1], who, drop=False),
+        ("drop-event", 2): lambda: desk.redeliver(about[0], about[1], who, drop=True),
+    }
+    chosen = actions.get((action, len(about)))
+    if chosen is None:
+        raise NotFoundError("there is no such action")
+    await run_in_threadpool(chosen)
+    back = form.get("back", "/")
+    return _see_other(back if back in {"/mailboxes", "/failures", "/consumers"} else "/")
+
+
+@router.post("/login")
+async def log_in(request: Request) -> Response:
+    """Log in with a token."""
+    form = await _form(request)
+    address = request.client.host if request.client else ""
+    try:
+        session = access_of(request).log_in(form.get("secret", "").strip(), address)
+    except NotLoggedInError as error:
+        return page(request, "login", None, 401, detail=str(error), can_log_in=True)
+    answer = _see_other("/")
+    answer.set_cookie(
+        COOKIE,
+        session,
+        max_age=int(SESSION_SECONDS),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https",
+    )
+    return answer
+
+
+@router.post("/logout")
+async def log_out(request: Request, who: Who) -> Response:
+    """Log out."""
+    form = await _form(request)
+    if access_of(request).is_form_token(who, form.get("token", "")):
+        access_of(request).log_out(request.cookies.get(COOKIE, ""))
+    answer = _see_other("/")
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+async def _form(request: Request) -> dict[str, str]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_FORM:
+            raise FilterError("the form is too large")
+    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+
+
+def _see_other(path: str) -> Response:
+    return Response(status_code=303, headers={"Location": path})

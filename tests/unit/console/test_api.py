@@ -1,0 +1,144 @@
+"""The API: messages as the store has them, ranges, ETags, problems, and its description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.bench import mail, message_key
+
+if TYPE_CHECKING:
+    from tests.unit.console.conftest import Console
+
+HOSTILE = (
+    b"From: Mallory <mallory@evil.example>\r\nTo: a@example.org\r\nSubject: <script>alert(1)</script>\r\n"
+    b"Date: Fri, 27 Nov 2026 12:00:00 +0000\r\nMessage-ID: <hostile@evil.example>\r\nMIME-Version: 1.0\r\n"
+    b'Content-Type: multipart/mixed; boundary="x"\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n'
+    b"<p onclick=alert(1)>hello</p><script>alert(1)</script><img src=https://evil.example/p.gif>"
+    b"<meta http-equiv=refresh content='0;url=https://evil.example/'><form action=https://evil.example/><input></form>"
+    b"\r\n--x\r\nContent-Type: text/html\r\nContent-Disposition: attachment; filename=page.html\r\n\r\n"
+    b"<script>alert(1)</script>\r\n--x--\r\n"
+)
+KEY = message_key("a", HOSTILE)
+
+
+@pytest.fixture
+def filled(console: Console) -> Console:
+    console.haul("a", mail("first"), HOSTILE)
+    return console
+
+
+def test_messages_are_listed_page_by_page(filled: Console) -> None:
+    client = filled.client()
+    first = client.get("/api/v1/messages", params={"limit": 1}).json()
+    second = client.get("/api/v1/messages", params={"limit": 1, "cursor": first["next"]}).json()
+    keys = [one["key"] for page in (first, second) for one in page["messages"]]
+    assert sorted(keys) == sorted([KEY, message_key("a", mail("first"))])
+    assert second["next"] is None
+    assert client.get("/api/v1/messages", params={"sender": "mallory"}).json()["messages"][0]["key"] == KEY
+
+
+def test_manifest_has_an_etag(filled: Console) -> None:
+    client = filled.client()
+    answer = client.get(f"/api/v1/messages/{KEY}")
+    assert answer.json()["headers"]["from"][0]["address"] == "mallory@evil.example"
+    again = client.get(f"/api/v1/messages/{KEY}", headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "expected"),
+    [
+        ("", 200, HOSTILE),
+        ("bytes=0-4", 206, HOSTILE[:5]),
+        ("bytes=10-", 206, HOSTILE[10:]),
+        ("bytes=-7", 206, HOSTILE[-7:]),
+        (f"bytes=5-{len(HOSTILE) + 9}", 206, HOSTILE[5:]),
+        (f"bytes={len(HOSTILE)}-", 416, b""),
+        ("bytes=0-1,4-5", 200, HOSTILE),
+        ("lines=1-2", 200, HOSTILE),
+    ],
+)
+def test_ranges_of_raw_mail(filled: Console, asked: str, status: int, expected: bytes) -> None:
+    answer = filled.client().get(f"/api/v1/messages/{KEY}/raw", headers={"range": asked})
+    assert (answer.status_code, answer.content) == (status, expected)
+    if status == 206:
+        begin = HOSTILE.index(expected) if len(expected) < len(HOSTILE) - 20 else len(HOSTILE) - len(expected)
+        assert answer.headers["content-range"] == f"bytes {begin}-{begin + len(expected) - 1}/{len(HOSTILE)}"
+
+
+def test_range_of_another_version_is_answered_with_the_whole(filled: Console) -> None:
+    client = filled.client()
+    tag = client.get(f"/api/v1/messages/{KEY}/raw").headers["etag"]
+    for condition, status in ((tag, 206), ('"other"', 200)):
+        headers = {"range": "bytes=0-4", "if-range": condition}
+        assert client.get(f"/api/v1/messages/{KEY}/raw", headers=headers).status_code == status
+
+
+def test_attachment_that_could_run_is_only_handed_out_for_saving(filled: Console) -> None:
+    client = filled.client()
+    (attachment,) = client.get(f"/api/v1/messages/{KEY}/attachments").json()
+    answer = client.get(f"/messages/{KEY}/files/{attachment['part']}")
+    assert answer.content == b"<script>alert(1)</script>"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_html_of_a_mail_is_made_safe_and_may_do_nothing(filled: Console) -> None:
+    client = filled.client()
+    frame = client.get(f"/messages/{KEY}/html")
+    assert "hello" in frame.text
+    assert all(part not in frame.text for part in ("<script", "evil.example", "onclick", "<form", "refresh"))
+    policy = frame.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert policy.endswith("sandbox")
+    page = client.get(f"/messages/{KEY}")
+    assert "&lt;script&gt;" in page.text
+    assert "<script" not in page.text
+    assert "script-src" not in page.headers["content-security-policy"]
+
+
+def test_timeline_leads_from_the_store_to_each_consumer(filled: Console) -> None:
+    steps = filled.client().get(f"/api/v1/messages/{KEY}/timeline").json()
+    found = [(step["what"], step["state"], step["sink"]) for step in steps]
+    assert [one[0] for one in found] == ["stored", "processed", "published", "delivered"]
+    assert found[-1] == ("delivered", "done", "main")
+    assert filled.client().get(f"/api/v1/messages/{KEY}/event").json()["subject"] == KEY
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        (f"/api/v1/messages/{'0' * 32}", 404, "not_found"),
+        ("/api/v1/messages/NOKEY", 422, "parameter"),
+        ("/api/v1/messages?amount=much", 422, "filter"),
+        ("/api/v1/messages?since=yesterday", 422, "filter"),
+        ("/api/v1/messages?cursor=x", 422, "cursor"),
+        ("/api/v1/sinks/other/dead-letters", 404, "not_found"),
+        ("/api/v1/nothing", 404, "http"),
+    ],
+)
+def test_problems_say_what_is_wrong(filled: Console, path: str, status: int, code: str) -> None:
+    answer = filled.client().get(path)
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
+
+
+def test_purged_message_is_gone_before_the_catalog_knows(filled: Console) -> None:
+    for key in [key for key in filled.b.store.objects if KEY in key]:
+        filled.b.store.delete(key)
+    client = filled.client()
+    for path in ("", "/raw", "/attachments", "/html"):
+        assert client.get(f"/api/v1/messages/{KEY}{path}").status_code == 404
+
+
+def test_every_page_is_whole_without_scripts(filled: Console) -> None:
+    client = filled.client()
+    for path in ("/", "/?q=none", "/mailboxes", "/failures", "/consumers", f"/messages/{KEY}/source/manifest"):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert "</html>" in answer.text
+        assert "<script" not in answer.text
