@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MOST_DIGESTS = 64
 # Logos, signatures and reports are in many mails without meaning anything.
 _KINDS = frozenset({"invoice", "document", "image", "archive", "message"})
+_PICTURES = frozenset({"image", "logo"})
+# The reason of a picture that came before, with the key of that message.
+REPEATED = "in_earlier_mail_of_sender"
 _BLANKS = re.compile(r"\s+")
 _NO_WORD = re.compile(r"[\W_]+")
 
@@ -30,12 +33,12 @@ class ContentDigest:
 
     Attributes:
         digest: 16 bytes.
-        by: what is the same in two messages that have it.
+        by: what is the same in two messages that have it; `sender`: a picture, in mail of the same sender.
         document: number of the document that it is about; None for the message as a whole.
     """
 
     digest: bytes
-    by: Literal["content", "file", "invoice"]
+    by: Literal["content", "file", "invoice", "sender"]
     document: int | None = None
 
 
@@ -47,6 +50,10 @@ def content_digests(manifest: Manifest) -> list[ContentDigest]:
 def first_keys(manifest: Manifest) -> Iterator[tuple[bytes, str]]:
     """Yield each digest with the key of the first message that had it, as far as the manifest says."""
     for each in content_digests(manifest):
+        if each.by == "sender":
+            if manifest.duplicate_of is None:  # a copy of a message proves nothing about its pictures
+                yield each.digest, _repeated(manifest, each.document) or manifest.message_key
+            continue
         earlier: Duplicate | None = manifest.duplicate_of
         if each.document is not None:
             earlier = manifest.documents[each.document].duplicate_of
@@ -61,6 +68,19 @@ def _digests(manifest: Manifest) -> Iterator[ContentDigest]:
     for number, document in enumerate(manifest.documents):
         if document.kind in _KINDS:
             yield from _of_document(manifest, document, number)
+
+    if manifest.headers.from_:
+        sender = manifest.headers.from_[0].address.casefold()
+        main = {each.part: each for each in manifest.attachments}
+        for number, document in enumerate(manifest.documents):
+            if document.kind in _PICTURES and document.main in main:
+                yield ContentDigest(_digest("sender", f"{sender}\0{main[document.main].sha256}"), "sender", number)
+
+
+def _repeated(manifest: Manifest, document: int | None) -> str | None:
+    """Return the key of the message that had the same picture, as far as the manifest says."""
+    reasons = [] if document is None else manifest.documents[document].reasons
+    return next((reason.fact for reason in reasons if reason.code == REPEATED), None)
 
 
 def _of_document(manifest: Manifest, document: Document, number: int) -> Iterator[ContentDigest]:

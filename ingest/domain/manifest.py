@@ -300,7 +300,9 @@ class Reason(Record):
 
     code: str = Field(description="Which rule; docs/documents.md lists them")
     part: str = Field(description="Path of the part that it is about")
-    fact: str | None = Field(default=None, description="What was found: a type, bytes, width x height in pixels")
+    fact: str | None = Field(
+        default=None, description="What was found: a type, bytes, width x height in pixels, a message key"
+    )
 
 
 class Document(Record):

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingest.domain.content import REPEATED
 from ingest.domain.manifest import Document, Reason
 from ingest.mime import reports
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _LOGO_HEIGHT, _LOGO_WIDTH = 200, 600
 # Icons of social networks and tracking pixels, also if nothing refers to them.
 _ICON_SIDE, _ICON_BYTES = 64, 4096
+# A picture up to this size that a sender repeats is part of a letterhead; photos and screenshots are larger.
+_REPEATED_BYTES = 32 * 1024
 _REPORT_TYPES = reports.DELIVERY | reports.DISPOSITION | reports.FEEDBACK
 _HEADER_TYPES = frozenset({"text/rfc822-headers", "message/global-headers"})
 _CONTACTS = frozenset({"text/vcard", "text/x-vcard", "text/directory"})
@@ -310,6 +313,21 @@ def _picture(main: Attachment) -> tuple[DocumentKind, list[Reason]]:
         return ("logo" if small else "image"), reasons
     icon = size is not None and max(size.width, size.height) <= _ICON_SIDE and main.size <= _ICON_BYTES
     return ("logo" if icon else "image"), reasons
+
+
+def repeated_picture(document: Document, attachments: Sequence[Attachment], first: str) -> Document:
+    """Return the document of a picture that was in an earlier mail of the same sender: a small one is a logo.
+
+    Args:
+        document: of kind `image` or `logo`.
+        attachments: of its message.
+        first: the key of the earlier message.
+    """
+    main = next(each for each in attachments if each.part == document.main)
+    update: dict[str, object] = {"reasons": [*document.reasons, _reason(REPEATED, main, first)]}
+    if main.size <= _REPEATED_BYTES:
+        update |= {"kind": "logo", "duplicate_of": None}
+    return document.model_copy(update=update)
 
 
 def _reason(code: str, attachment: Attachment, fact: str | None = None) -> Reason:

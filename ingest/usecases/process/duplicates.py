@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ingest.domain.content import content_digests
 from ingest.domain.marks import Duplicate
+from ingest.usecases.process.documents import repeated_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,15 +61,25 @@ class Duplicates:
         own, found = manifest.message_key, content_digests(manifest)
         firsts = self.records.first_messages([(each.digest, own) for each in found], self.limits)
         earlier: dict[int | None, Duplicate] = {}
+        repeated: dict[int | None, str] = {}
         for each, first in zip(found, firsts, strict=True):
-            if first != own:
+            if first == own:
+                continue
+            if each.by == "sender":
+                repeated[each.document] = first
+            else:
                 earlier.setdefault(each.document, Duplicate(message_key=first, by=each.by))
-        if not earlier:
+        if None in earlier:
+            repeated.clear()  # the same message came before: that proves nothing about its pictures
+        if not earlier and not repeated:
             return manifest
         documents = [
             document.model_copy(update={"duplicate_of": earlier.get(number)})
             for number, document in enumerate(manifest.documents)
         ]
+        for number, first in repeated.items():
+            assert number is not None
+            documents[number] = repeated_picture(documents[number], manifest.attachments, first)
         return manifest.model_copy(update={"duplicate_of": earlier.get(None), "documents": documents})
 
     def forget(self, key: str) -> None:

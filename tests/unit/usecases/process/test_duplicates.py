@@ -13,6 +13,7 @@ from ingest.domain.events import MAX_EVENT_BYTES, event_of
 from ingest.domain.mail import Address
 from ingest.domain.manifest import Manifest
 from ingest.domain.marks import Duplicate
+from ingest.domain.message import OpenMessage
 from ingest.errors import StoreUnavailableError
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 from tests.support.habits import a, jpeg, png, shown, xml
@@ -132,6 +133,70 @@ def test_file_with_the_same_bytes_is_a_duplicate_and_a_logo_is_not(b: Bench) -> 
     key = first.message_key
     assert earlier(again) == [("logo", None, None), ("image", key, "file"), ("document", key, "file")]
     assert earlier(first) == [("logo", None, None), ("image", None, None), ("document", None, None)]
+
+
+def pictures(manifest: Manifest) -> list[tuple[str, str | None, str | None]]:
+    """Kind of each document, the message with the same picture of this sender, and the message with the same file."""
+    return [
+        (
+            each.kind,
+            next((reason.fact for reason in each.reasons if reason.code == "in_earlier_mail_of_sender"), None),
+            each.duplicate_of.message_key if each.duplicate_of is not None else None,
+        )
+        for each in manifest.documents
+    ]
+
+
+BANNER = a("image002.png", png(500, 300, 20_000), "image/png")
+SCREENSHOT = a("screen.png", png(1200, 900, 90_000), "image/png")
+LETTER = business_mail(BANNER, SCREENSHOT)
+
+
+def test_small_picture_that_a_sender_repeats_is_a_logo(b: Bench) -> None:
+    first = handle(b, "a", LETTER)
+    assert pictures(first) == [("image", None, None)] * 2
+    key = first.message_key
+    again = handle(b, "b", b"Subject: another\r\n" + LETTER)
+    assert pictures(again) == [("logo", key, None), ("image", key, key)]
+    reasons = again.documents[0].reasons
+    assert [reason.code for reason in reasons] == ["type", "bytes", "pixels", "in_earlier_mail_of_sender"]
+    b.runtime.processor.process(opened(b, again))
+    assert manifests(b)[again.message_key].documents == again.documents, "the same answer"
+
+
+def opened(b: Bench, manifest: Manifest) -> OpenMessage:
+    assert manifest.raw is not None
+    assert manifest.manifest is not None
+    return OpenMessage(
+        key=manifest.message_key,
+        mailbox=manifest.mailbox.id,
+        unique_id="u",
+        folder=manifest.manifest.rpartition("/")[0],
+        source=manifest.raw,
+        first_seen=b.clock.now(),
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"From: somebody@else.example\r\nSubject: another\r\n" + LETTER,  # of two From fields the first counts
+        TRANSPORTED + LETTER,
+    ],
+)
+def test_picture_of_another_sender_or_of_a_copy_proves_nothing(b: Bench, other: bytes) -> None:
+    handle(b, "a", LETTER)
+    assert [each[:2] for each in pictures(handle(b, "b", other))] == [("image", None)] * 2
+
+
+def test_pictures_that_senders_repeat_are_restored_with_the_digests(b: Bench) -> None:
+    first = handle(b, "a", LETTER)
+    handle(b, "a", b"Subject: second\r\n" + LETTER)
+    b.clock.time += 86_400
+    b.ledger.lose()
+    b.everything()
+    third = handle(b, "a", b"Subject: third\r\n" + LETTER)
+    assert pictures(third)[0] == ("logo", first.message_key, None)
 
 
 def invoice(number: str, seller: str, note: str = "") -> bytes:
