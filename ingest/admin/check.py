@@ -147,7 +147,8 @@ class Check:
         if key not in [found.key for found in self.store.stored(key)]:
             raise StoreError("the probe object is not in the store's listing: do not use this store for mail")
         self.store.delete(key)
-        return "a probe object was written, read, listed and deleted"
+        lock = self.store.describe_lock()
+        return "a probe object was written, read, listed and deleted" + (f"; {lock}" if lock else "")
 
     def _sink(self, sink: Sink) -> str:
         """A sink is asked nothing that would deliver an event, so its last answer to one is reported too."""

@@ -42,6 +42,8 @@ _LOOKUP_BATCH = 100
 _PARALLEL = 8
 # Messages whose content is forgotten in one pass over what the ledger remembers.
 _FORGET_BATCH = 20_000
+# Messages whose events are looked for in one pass over the stream.
+_EVENTS_BATCH = 2_000
 _KEY_DIGITS = 2 * DIGEST_BYTES
 
 
@@ -85,7 +87,7 @@ class Purge:
                     f"{beginning} is not a message key: write its {_KEY_DIGITS} hex digits, or the first"
                 )
         found: dict[str, dict[str, list[StoredMessage]]] = {beginning: {} for beginning in wanted}
-        for stored in self._stored_messages(None if mailbox is None else self._folders(mailbox)):
+        for stored in self.stored(mailbox):
             for beginning, matches in found.items():
                 if stored.key.startswith(beginning):
                     matches.setdefault(stored.key, []).append(stored)
@@ -116,12 +118,16 @@ class Purge:
         messages = purged = objects = size = opened = 0
         days: set[date] = set()
         mailboxes: set[str] = set()
+        names, stay = self.eraser.holds.names(), PurgeReport()
         for batch in batches(found, _LOOKUP_BATCH):
             opened += sum(one is not None for one in self.ledger.open_messages([stored.key for stored in batch]))
             for stored in batch:
-                mailboxes.add(self._mailbox(stored))
+                mailboxes.add(self.owner(stored))
                 if self.eraser.tombstone(stored) is not None:
                     purged += 1
+                    continue
+                if (blocked := self.eraser.blocked(stored, self.owner(stored), names)) is not None:
+                    stay.add(blocked)
                     continue
                 messages, objects, size = messages + 1, objects + len(stored.objects), size + stored.size
                 days |= {stored.day} if stored.day else set()
@@ -129,7 +135,8 @@ class Purge:
         if opened:
             raise still_open(opened)
         first, last = min(days, default=None), max(days, default=None)
-        return Survey(messages, purged, objects, size, first, last, tuple(sorted(mailboxes)))
+        of = tuple(sorted(mailboxes))
+        return Survey(messages, purged, objects, size, first, last, of, stay.held, stay.locked, stay.locked_until)
 
     def messages(self, found: Sequence[StoredMessage], stop: Callable[[], bool]) -> PurgeReport:
         """Purge messages, which may belong to several mailboxes; each mailbox is claimed while this happens.
@@ -144,12 +151,53 @@ class Purge:
         report = PurgeReport()
         with _recording_errors(report):
             failed = self._failed()
-            for mailbox, of_one in groupby(sorted(found, key=self._mailbox), self._mailbox):
-                chosen = list(of_one)
-                with self._claimed(mailbox, stop) as lease:
-                    self._purge_all(chosen, _Run(lease, failed, stop, report))
-                    report.unread_events += self.events.erase(event_ids(stored.key for stored in chosen))
+            self._each(found, lambda stored: self._erase(stored, failed), stop, report)
         return report
+
+    def stored(self, mailbox: str | None = None) -> Iterator[StoredMessage]:
+        """Yield every stored message, or those of one mailbox.
+
+        Raises:
+            NotPurgedError: the mailbox is the folder of another one.
+            StoreError: the store is unavailable.
+        """
+        yield from self._stored_messages(None if mailbox is None else self.folders(mailbox))
+
+    def owner(self, stored: StoredMessage) -> str:
+        """Return the id of the configured mailbox that has the message's folder, or else the folder's name."""
+        return self._owners.get(stored.root, stored.root)
+
+    def apply(
+        self,
+        found: Sequence[StoredMessage],
+        act: Callable[[StoredMessage, str], PurgeReport],
+        stop: Callable[[], bool],
+        report: PurgeReport,
+    ) -> None:
+        """Do something with messages while their mailboxes are claimed; of those that it erases, remove the events.
+
+        Args:
+            found: the messages.
+            act: called with each message and the id of its mailbox, from several threads.
+            stop: asked between batches of messages.
+            report: is updated.
+
+        Raises:
+            StopRequestedError: `stop` returned True.
+            MailhaulError: what `act` raises, and what claiming and forgetting do.
+        """
+        self._each(found, lambda stored: act(stored, self.owner(stored)), stop, report)
+
+    def _each(
+        self,
+        found: Sequence[StoredMessage],
+        act: Callable[[StoredMessage], PurgeReport],
+        stop: Callable[[], bool],
+        report: PurgeReport,
+    ) -> None:
+        for mailbox, of_one in groupby(sorted(found, key=self.owner), self.owner):
+            with self._claimed(mailbox, stop) as lease:
+                self._purge_all(of_one, _Run(lease, act, stop, report))
 
     def mailbox(
         self, mailbox: str, stop: Callable[[], bool], listen: Callable[[int], None] = lambda _: None
@@ -168,8 +216,11 @@ class Purge:
         """
         report = PurgeReport()
         with _recording_errors(report), self._claimed(mailbox, stop) as lease:
-            self._purge_all(self._of_mailbox(mailbox), _Run(lease, self._failed(), stop, report, listen))
-            report.unread_events += self.events.erase(mailbox=mailbox)
+            failed = self._failed()
+            run = _Run(lease, lambda stored: self._erase(stored, failed), stop, report, listen)
+            self._purge_all(self._of_mailbox(mailbox), run)
+            if not report.held and not report.locked:
+                report.unread_events += self.events.erase(mailbox=mailbox)
         return report
 
     def _purge_all(self, found: Iterable[StoredMessage], run: _Run) -> None:
@@ -178,37 +229,44 @@ class Purge:
         Raises:
             StopRequestedError: `stop` returned True.
         """
-        keys: list[str] = []
+        erased: list[str] = []
         try:
             for batch in batches(found, _PARALLEL):
                 if run.stop():
                     raise StopRequestedError
                 run.lease.check()
-                keys += [stored.key for stored in batch]
-                self._purge_batch(batch, run)
-                if len(keys) >= _FORGET_BATCH:
-                    self._forget(keys)
-                    keys.clear()
+                self._purge_batch(batch, run, erased)
+                if len(erased) >= _FORGET_BATCH:
+                    self._forget(erased, run.report)
         finally:
-            # What the messages had in them, of which the ledger keeps digests. Purging them again does this again.
-            self._forget(keys)
+            self._forget(erased, run.report)
 
-    def _forget(self, keys: Sequence[str]) -> None:
-        self.ledger.forget_messages(keys)
-        self.events.record_purged(keys)
+    def _forget(self, erased: list[str], report: PurgeReport) -> None:
+        """Remove the events of erased messages, and what the ledger remembers of their content; empty the list.
 
-    def _purge_batch(self, batch: Sequence[StoredMessage], run: _Run) -> None:
-        erasures = [self.workers.submit(self._erase, stored, run.failed) for stored in batch]
+        Purging the messages again does this again.
+        """
+        for some in batches(erased, _EVENTS_BATCH):
+            report.unread_events += self.events.erase(event_ids(some))
+        self.ledger.forget_messages(erased)
+        self.events.record_purged(erased)
+        erased.clear()
+
+    def _purge_batch(self, batch: Sequence[StoredMessage], run: _Run, erased: list[str]) -> None:
+        erasures = [self.workers.submit(run.act, stored) for stored in batch]
         wait(erasures)
-        for future in erasures:
+        for stored, future in zip(batch, erasures, strict=True):
             if future.exception() is None:
-                run.report.add(future.result())
+                done = future.result()
+                run.report.add(done)
+                if done.messages or done.purged_before:
+                    erased.append(stored.key)
         for future in erasures:
             future.result()
         run.listen(run.report.done)
 
     def _erase(self, stored: StoredMessage, failed: Mapping[str, FailedMessage]) -> PurgeReport:
-        return self.eraser.erase(stored, self._mailbox(stored), failed.get(stored.key))
+        return self.eraser.erase(stored, self.owner(stored), failed.get(stored.key))
 
     def _failed(self) -> dict[str, FailedMessage]:
         return {one.message.key: one for one in self.ledger.failed_messages()}
@@ -222,13 +280,13 @@ class Purge:
             raise NotPurgedError(
                 f"{mailbox} is still polled; pause it first with: mailhaul mailboxes pause {mailbox}"
             )
-        return self._stored_messages(self._folders(mailbox))
+        return self._stored_messages(self.folders(mailbox))
 
     def _stored_messages(self, folders: Iterable[str] | None) -> Iterator[StoredMessage]:
         for folder in [None] if folders is None else folders:
             yield from stored_messages(self.store, self.layout.everything(), folder)
 
-    def _folders(self, mailbox: str) -> Sequence[str]:
+    def folders(self, mailbox: str) -> Sequence[str]:
         """Return the folders of a mailbox: its prefix, and its id, which was used before it had a prefix.
 
         A mailbox that is not configured any more is named by its folder.
@@ -242,10 +300,6 @@ class Purge:
             raise NotPurgedError(f"{mailbox} is the folder of the mailbox {self._owners[mailbox]}; name that instead")
         return [mailbox]
 
-    def _mailbox(self, stored: StoredMessage) -> str:
-        """Return the id of the mailbox that has this folder, or else the folder's name."""
-        return self._owners.get(stored.root, stored.root)
-
     @cached_property
     def _owners(self) -> dict[str, str]:
         """The ids of configured mailboxes by their folders."""
@@ -257,7 +311,7 @@ class _Run:
     """What is needed to purge the messages of one claimed mailbox, and the report to update."""
 
     lease: Lease
-    failed: Mapping[str, FailedMessage]
+    act: Callable[[StoredMessage], PurgeReport]
     stop: Callable[[], bool]
     report: PurgeReport
     listen: Callable[[int], None] = lambda _: None

@@ -20,6 +20,9 @@ _COUNTS = (
     "failed",
     "rejected_events",
     "unread_events",
+    "raw",
+    "held",
+    "locked",
 )
 
 
@@ -35,6 +38,9 @@ class Survey:
         first: the earliest day on which one of them was received; None if no day is known.
         last: the latest day.
         mailboxes: the ids of their mailboxes, or names of folders, in alphabetical order.
+        held: how many more stay because of a legal hold.
+        locked: how many more stay because the store has them locked.
+        locked_until: when the last of these locks ends.
     """
 
     messages: int = 0
@@ -44,6 +50,9 @@ class Survey:
     first: date | None = None
     last: date | None = None
     mailboxes: tuple[str, ...] = ()
+    held: int = 0
+    locked: int = 0
+    locked_until: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +69,10 @@ class PurgeReport:
         rejected_events: how many of their events were removed from dead-letter queues.
         unread_events: how many of their events were removed from the event stream.
         restorable_until: until when the store can restore what was erased; None if it cannot.
+        raw: of how many messages the raw mail alone was erased.
+        held: how many messages stay because of a legal hold, ours or the store's.
+        locked: how many messages stay because the store has them locked.
+        locked_until: when the last of these locks ends.
         stopped: whether it was asked to stop before everything was erased.
         error: the error that ended it early, if any.
     """
@@ -73,6 +86,10 @@ class PurgeReport:
     rejected_events: int = 0
     unread_events: int = 0
     restorable_until: datetime | None = None
+    raw: int = 0
+    held: int = 0
+    locked: int = 0
+    locked_until: datetime | None = None
     stopped: bool = False
     error: MailhaulError | None = None
 
@@ -81,8 +98,9 @@ class PurgeReport:
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.restorable_until = max(filter(None, (self.restorable_until, other.restorable_until)), default=None)
+        self.locked_until = max(filter(None, (self.locked_until, other.locked_until)), default=None)
 
     @property
     def done(self) -> int:
         """How many messages were handled."""
-        return self.messages + self.purged_before
+        return self.messages + self.purged_before + self.raw + self.held + self.locked

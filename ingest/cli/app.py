@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ingest import __version__
-from ingest.cli import audit, catalog, failed, mailboxes, purge, rules, sinks
+from ingest.cli import audit, catalog, failed, hold, mailboxes, purge, rules, sinks
 from ingest.cli.common import (
     EXIT_CODES,
     FAILED,
@@ -34,6 +34,7 @@ from ingest.cli.init import init
 from ingest.cli.reconcile import reconcile
 from ingest.cli.replay import replay
 from ingest.cli.reprocess import reprocess
+from ingest.cli.retention import retention
 
 _RUN = "Run the service"
 _OPERATE = "Operate it"
@@ -42,7 +43,7 @@ _PROCESSES = "Single processes, for containers"
 # The order of `mailhaul --help`: what a new user needs first.
 ORDER = (
     *("init", "up", "check", "drain", "status"),
-    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reprocess", "reconcile", "purge"),
+    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reprocess", "reconcile", "purge", "hold"),
     *("audit", "catalog", "token"),
     *("parse", "config", "version"),
     *("worker", "scheduler", "exporter", "console", "health", "probe"),
@@ -71,7 +72,9 @@ app.add_typer(sinks.app, name="sinks", rich_help_panel=_OPERATE)
 app.add_typer(rules.app, name="rules", rich_help_panel=_OPERATE)
 app.add_typer(catalog.app, name="catalog", rich_help_panel=_OPERATE)
 app.command(rich_help_panel=_OPERATE, epilog="Example: mailhaul token erp")(token)
+purge.app.command(epilog="Example: mailhaul purge retention --dry-run")(retention)
 app.add_typer(purge.app, name="purge", rich_help_panel=_OPERATE)
+app.add_typer(hold.app, name="hold", rich_help_panel=_OPERATE)
 app.add_typer(audit.app, name="audit", rich_help_panel=_OPERATE)
 app.command("import", rich_help_panel=_OPERATE, epilog="Example: mailhaul import --mailbox invoices ~/Maildir")(
     import_mail

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ingest.cli.common import (
+    FAILED,
     INTERRUPTED,
     UNUSABLE,
     ConfigOption,
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
     from ingest.admin.purge import Purge
     from ingest.admin.purge_report import PurgeReport, Survey
+    from ingest.wiring.runtime import Runtime
 
 app = typer.Typer(
-    help="Erase stored messages permanently (right to erasure): single messages, or a whole mailbox.",
+    help="Erase stored messages permanently: single ones, a whole mailbox, or those whose retention is over.",
     no_args_is_help=True,
 )
 
@@ -45,22 +47,30 @@ _NOT_FETCHED_AGAIN = (
 
 @contextmanager
 def _open(config: Path | None) -> Iterator[Purge]:
-    from ingest.admin.erase import Eraser
-    from ingest.admin.purge import Purge
     from ingest.cli.runtime import open_runtime
 
     with open_runtime(config) as runtime:
-        eraser = Eraser(runtime.store, runtime.ledger, runtime.events, runtime.sinks, runtime.now)
-        yield Purge(
-            store=runtime.store,
-            ledger=runtime.ledger,
-            events=runtime.events,
-            eraser=eraser,
-            layout=runtime.layout,
-            configured=runtime.mailboxes(),
-            keeper=runtime.keeper,
-            workers=runtime.uploads,
-        )
+        yield purge_of(runtime)
+
+
+def purge_of(runtime: Runtime) -> Purge:
+    """Return what finds and erases messages."""
+    from ingest.admin.erase import Eraser
+    from ingest.admin.holds import LegalHolds
+    from ingest.admin.purge import Purge
+
+    configured = runtime.mailboxes()
+    holds = LegalHolds(runtime.store, runtime.layout, configured)
+    return Purge(
+        store=runtime.store,
+        ledger=runtime.ledger,
+        events=runtime.events,
+        eraser=Eraser(runtime.store, runtime.ledger, runtime.events, runtime.sinks, runtime.now, holds),
+        layout=runtime.layout,
+        configured=configured,
+        keeper=runtime.keeper,
+        workers=runtime.uploads,
+    )
 
 
 @app.command(epilog="Example: mailhaul purge message 3f2a --mailbox invoices")
@@ -131,7 +141,7 @@ def _confirm(survey: Survey, *more: str, yes: bool) -> None:
     """Print what would be erased and ask for confirmation, unless nothing is left to erase."""
     if yes or not survey.messages:
         return
-    for line in (_described(survey), _ERASED, *more, _KEPT):
+    for line in (_described(survey), *blocked_lines(survey), _ERASED, *more, _KEPT):
         typer.echo(line, err=True)
     typer.confirm("Erase this permanently?", default=False, abort=True, err=True)
 
@@ -144,30 +154,47 @@ def _described(survey: Survey) -> str:
     )
 
 
+def report_data(report: PurgeReport) -> dict[str, Any]:
+    """Return a report for JSON."""
+    times = {name: getattr(report, name) for name in ("restorable_until", "locked_until")}
+    return {
+        **asdict(report),
+        **{name: None if time is None else time.isoformat() for name, time in times.items()},
+        "error": str(report.error) if report.error else None,
+    }
+
+
 def _report(report: PurgeReport, *, as_json: bool) -> None:
     if as_json:
-        until = report.restorable_until.isoformat() if report.restorable_until else None
-        print_json(
-            {
-                **asdict(report),
-                "restorable_until": until,
-                "error": str(report.error) if report.error else None,
-            }
-        )
+        print_json(report_data(report))
     else:
-        for line in _lines(report):
+        for line in report_lines(report):
             typer.echo(line)
     if report.error is not None:
         if not as_json:
             print_error(str(report.error))
         raise typer.Exit(exit_code(report.error))
-    raise typer.Exit(INTERRUPTED if report.stopped else 0)
+    raise typer.Exit(INTERRUPTED if report.stopped else FAILED if report.held or report.locked else 0)
 
 
-def _lines(report: PurgeReport) -> list[str]:
+def blocked_lines(report: PurgeReport | Survey) -> list[str]:
+    """Return what stays because of holds and locks."""
+    lines = []
+    if report.held:
+        lines.append(f"{report.held:,} stay: under a legal hold; see `mailhaul hold list`, and those of the store")
+    if report.locked:
+        until = f"{report.locked_until:%Y-%m-%d %H:%M} UTC" if report.locked_until else "later"
+        lines.append(f"{report.locked:,} stay, whole: locked by the store (Object Lock), all of them until {until}")
+    return lines
+
+
+def report_lines(report: PurgeReport) -> list[str]:
+    """Return a report as lines for a person."""
     if report.error is not None and not report.done:
         return []
     lines = [f"{report.messages:,} messages purged: {report.objects:,} objects, {report.size:,} bytes"]
+    if report.raw:
+        lines.append(f"{report.raw:,} raw mails erased, with bodies and documents kept")
     if report.purged_before:
         left = f"; {report.left_over:,} leftover objects of them erased now" if report.left_over else ""
         lines.append(f"{report.purged_before:,} were already purged{left}")
@@ -183,6 +210,7 @@ def _lines(report: PurgeReport) -> list[str]:
             f"the store can restore what was erased until {report.restorable_until:%Y-%m-%d %H:%M} UTC (soft delete):"
             " nothing but its settings can shorten that"
         )
+    lines += blocked_lines(report)
     if report.stopped or (report.error is not None and report.done):
         lines.append("stopped; run the command again to erase the rest")
     return lines

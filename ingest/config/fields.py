@@ -178,6 +178,7 @@ Line = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_one_
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Sender = Annotated[str, Field(pattern=r"^[^\s@<>,;]*@[^\s@<>,;]+$", max_length=320)]
+RetentionLabel = Annotated[str, Field(pattern=rf"{NAME_PATTERN[:-1]}(=.{{0,256}})?$")]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Labels = Annotated[

@@ -22,6 +22,7 @@ from ingest.config.sections import (
     LogSection,
     MetricsSection,
     ParseSection,
+    RetentionSection,
     RuleSection,
     ScanSection,
     StoreSection,
@@ -81,6 +82,9 @@ class Config(Section):
     """How what came before is found."""
     rules: Annotated[list[RuleSection], Field(max_length=100)] = Field(default_factory=list)
     """Conditions on messages, and the labels or the quarantine that follow from them; at most 100."""
+    retention: Annotated[list[RetentionSection], Field(max_length=100)] = Field(default_factory=list)
+    """How long messages are kept, at most 100 rules. Of several that match a message the longest counts; a message
+    that none matches is kept for ever. `mailhaul purge retention` erases; nothing is erased by itself."""
     scan: Annotated[
         ScanSection | None, BeforeValidator(scan_section, json_schema_input_type=str | ScanSection | None)
     ] = None

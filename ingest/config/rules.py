@@ -11,6 +11,7 @@ from ingest.config.mailbox import OAuth2Auth
 from ingest.config.providers import PRESETS
 from ingest.config.sinks import KafkaSinkSection
 from ingest.domain.mailbox import Tls
+from ingest.domain.retention import is_shorter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +50,11 @@ def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Step
         ((("rules", number, "name"), rule.name) for number, rule in enumerate(config.rules)),
         lambda first: f"is already the name of the rule at {place(first)}; choose another",
     )
+    yield from _repeated(
+        ((("retention", number, "name"), rule.name) for number, rule in enumerate(config.retention)),
+        lambda first: f"is already the name of the rule at {place(first)}; choose another",
+    )
+    yield from _locked_longer(config)
     if len({label for rule in config.rules for label in rule.labels}) > _MOST_LABELS:
         yield ("rules",), f"have more than {_MOST_LABELS} different labels; events would grow too large"
     yield from _repeated(
@@ -68,6 +74,20 @@ def broken(config: Config, place: Callable[[Steps], str]) -> Iterator[tuple[Step
     yield from _unknown_mailboxes(config)
     yield from _tokens(config)
     yield from _not_installed(config)
+
+
+def _locked_longer(config: Config) -> Iterator[tuple[Steps, str]]:
+    """Erasing would be refused again and again."""
+    lock = config.store.lock
+    for number, rule in enumerate(config.retention if lock is not None else ()):
+        for option in ("keep", "raw"):
+            period = getattr(rule, option)
+            if lock is not None and period is not None and is_shorter(period, lock.retain):
+                steps = "retention", number, option
+                yield (
+                    steps,
+                    "is shorter than store.lock.retain; lengthen it, or shorten the lock",
+                )
 
 
 def _maildrop(config: Config, box: MailboxSection) -> tuple[str, int, str]:

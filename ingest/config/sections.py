@@ -17,6 +17,7 @@ from ingest.config.fields import (
     Line,
     Name,
     Port,
+    RetentionLabel,
     Section,
     Sender,
     split_url,
@@ -24,7 +25,8 @@ from ingest.config.fields import (
 )
 from ingest.config.metrics_address import METRICS_ADDRESS, METRICS_PORT
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
-from ingest.config.units import Duration, Size  # noqa: TC001 - as above
+from ingest.config.units import Duration, Period, Size  # noqa: TC001 - as above
+from ingest.domain.retention import RetentionRule, is_shorter
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -36,6 +38,17 @@ _LEDGER_FORMS = (
 )
 # Processing a message may take 300 seconds, and the last of its files may take this much of them to scan.
 _LONGEST_SCAN = 120.0
+
+
+class LockSection(Section):
+    """Object Lock: the store itself refuses to erase or replace what was stored, whoever asks."""
+
+    mode: Literal["governance", "compliance"]
+    """`governance` can be lifted by whoever has `s3:BypassGovernanceRetention`; `compliance` by nobody, whatever was
+    stored by mistake."""
+    retain: Period
+    """How long raw mail and documents are locked, from when they are stored: `10y`, `90d`. Objects that are stored
+    already keep the lock that they have."""
 
 
 class StoreSection(Section):
@@ -68,6 +81,11 @@ class StoreSection(Section):
     managed identity is used, or the application in `AZURE_*` variables."""
     sas_token: SecretRef | None = None
     """Where a SAS token for `az://` is: `env:NAME` or `file:/path`."""
+    lock: LockSection | None = None
+    """Object Lock for raw mail and documents, for `s3://`. The bucket must have been made with Object Lock."""
+    tags: bool = False
+    """Tag new objects with `mailhaul-kind` (`raw`, `document`, `body`, `manifest` or `state`), for `s3://`, so that
+    lifecycle rules of the bucket can tell them apart. Needs `s3:PutObjectTagging`; not every server has tags."""
 
     @model_validator(mode="after")
     def _is_store(self) -> StoreSection:
@@ -90,7 +108,7 @@ class StoreSection(Section):
 
 
 _STORE_OPTIONS = {
-    "s3": ("endpoint", "region", "path_style", "kms_key", "access_key", "secret_key"),
+    "s3": ("endpoint", "region", "path_style", "kms_key", "access_key", "secret_key", "lock", "tags"),
     "gs": ("endpoint", "kms_key", "credentials"),
     "az": ("endpoint", "account_key", "sas_token"),
     "file": (),
@@ -144,6 +162,36 @@ class PasswordSection(Section):
     senders: Annotated[list[Sender], Field(max_length=1000)] = Field(default_factory=list)
     """Addresses, or domains as `@example.com`, in whose mail it is tried; without any, in all mail. The field
     From can be forged, which gives a forger nothing."""
+
+
+class RetentionSection(Section):
+    """How long some messages are kept. `mailhaul purge retention` erases what is over; nothing else does."""
+
+    name: Name
+    """Name of the rule, in reports and in what remains of erased messages."""
+    mailboxes: Annotated[list[Name], Field(max_length=1000)] = Field(default_factory=list)
+    """Ids of the mailboxes it is about, also of those that are no longer configured; without any, all."""
+    labels: Annotated[list[RetentionLabel], Field(max_length=100)] = Field(default_factory=list)
+    """It is about messages with one of these labels only: a label that `rules` give, or `name=value` of the labels of
+    a mailbox, as they were when the message was processed."""
+    keep: Period | None = None
+    """When a message is erased, counted from when the store wrote its raw mail: `10y`, `90d`. Without it, never."""
+    raw: Period | None = None
+    """When the raw mail alone is erased, while manifest, bodies and documents stay. Without it, with the message."""
+
+    @model_validator(mode="after")
+    def _is_rule(self) -> RetentionSection:
+        if self.keep is None and self.raw is None:
+            raise ValueError("write keep, raw or both")
+        if self.keep is not None and self.raw is not None and not is_shorter(self.raw, self.keep):
+            raise ValueError("raw must be shorter than keep; leave it out, or write a shorter period")
+        return self
+
+    def rule(self) -> RetentionRule:
+        """Return it for the domain."""
+        return RetentionRule(
+            self.name, frozenset(self.mailboxes), frozenset(self.labels), keep=self.keep, raw=self.raw
+        )
 
 
 class ParseSection(Section):

@@ -6,16 +6,21 @@ import math
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from ingest.domain.retention import Period as _Period
 
 SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 # Ten years: above any use, and below what overflows a due time in the ledger.
 LONGEST = 3650 * SECONDS["d"]
 LARGEST = 2**50
+MOST_YEARS = 100
 
 _DURATION = re.compile(r"(?=\d)(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,9})?) ?(B|kB|MB|GB|KiB|MiB|GiB)?", re.ASCII)
+_PERIOD = re.compile(r"(?:(\d{1,3})y)?(.*)", re.ASCII)
+_PERIOD_FORMS = "write a period such as 90d, 2y or 1y30d, at most 100y and 3650d"
 _DURATION_FORMS = "write a duration such as 60s, 5m, 1h30m or 30d, at most 3650d (a plain number counts seconds)"
 _SIZE_FORMS = "write a size such as 500KiB or 150MiB (a plain number counts bytes)"
 
@@ -37,6 +42,24 @@ def parse_duration(value: object) -> float:
     if not 0 <= seconds <= LONGEST:
         raise ValueError(_DURATION_FORMS)
     return seconds
+
+
+def parse_period(value: object) -> _Period:
+    """Return a period from `10y`, `1y30d`, or what `parse_duration` accepts. Years are calendar years.
+
+    Raises:
+        ValueError: it has another form, or no length; the text says how to write it.
+    """
+    found = _PERIOD.fullmatch(value.strip()) if isinstance(value, str) else None
+    try:
+        years = int(found[1] or 0) if found else 0
+        rest = found[2] if found else value
+        period = _Period(years, parse_duration(rest) if rest or not years else 0.0)
+    except ValueError:
+        raise ValueError(_PERIOD_FORMS) from None
+    if period.years > MOST_YEARS or not (period.years or period.seconds):
+        raise ValueError(_PERIOD_FORMS)
+    return period
 
 
 def parse_size(value: object) -> int:
@@ -86,3 +109,15 @@ Interval = Annotated[
     ),
 ]
 Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=_WRITTEN_SIZE)]
+Period = Annotated[
+    _Period,
+    BeforeValidator(parse_period),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST},
+                {"type": "string", "pattern": r"^(?=\d)(\d{1,3}y)?(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s?)?$"},
+            ]
+        }
+    ),
+]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from datetime import date
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 16
 EVENT_ID_DIGITS = 32
+Kind = Literal["raw", "document", "body", "manifest", "state"]
+_IN_MESSAGE = re.compile(
+    r"(?:.*/)?(?:\d{4}/\d\d/\d\d|undated)/[0-9a-f]{32}/(?:updates/\d+/)?(?P<name>[^/]+)(?P<more>/.*)?", re.DOTALL
+)
 
 
 class Hasher(Protocol):
@@ -121,6 +126,10 @@ class Layout:
         """Return the key of the entries of a statement, which have this hash."""
         return f"{self.statements(mailbox)}{day:%Y/%m/%d}-{sha256[:16]}.jsonl"
 
+    def holds(self) -> str:
+        """Return the common prefix of the keys of legal holds, with a trailing slash."""
+        return self._join("_state", "holds", "")
+
     def probe(self, name: str) -> str:
         """Return the key of an object that a starting process or `mailhaul check` writes, reads and deletes."""
         return self._join("_probe", name)
@@ -136,10 +145,23 @@ MANIFEST = "message.json"
 RAW_ERASED = "raw-erased.json"
 # The manifest before an update, in the folder of the update.
 PREVIOUS = "previous.json"
+_MANIFESTS = frozenset({MANIFEST, PREVIOUS, RAW_ERASED})
+_DOCUMENTS = frozenset({"attachments", "quarantine"})
 BODY_TEXT = "body.txt"
 BODY_HTML = "body.html"
 DERIVED_PLAIN = "derived/body.txt"
 DERIVED_SAFE_HTML = "derived/body.html"
+
+
+def kind(key: str) -> Kind:
+    """Return what an object is to its message, by its key; `state` if it is not part of one."""
+    found = _IN_MESSAGE.fullmatch(key)
+    if found is None:
+        return "state"
+    name = found["name"]
+    if found["more"]:
+        return "document" if name in _DOCUMENTS else "body"
+    return "raw" if name in (RAW, TOP) else "manifest" if name in _MANIFESTS else "body"
 
 
 def attachment_name(part: str, safe_name: str) -> str:

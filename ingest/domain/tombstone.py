@@ -1,4 +1,4 @@
-"""The tombstone of a purged message, stored under the manifest's key: that the message was here, and no content."""
+"""What remains of what was erased on purpose, without content: of a message its tombstone, of raw mail a record."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import ConfigDict, Field
 
 from ingest.domain.mail import Record
 
-# No tombstone is larger, however long the mailbox's name; most manifests are.
+# No tombstone, and no record of erased raw mail, is larger, however long the mailbox's name; most manifests are.
 MOST_BYTES = 1024
 
 
 class Tombstone(Record):
-    """The tombstone. It is never valid as a `Manifest`, since it has none of the message's content."""
+    """The tombstone, stored under the manifest's key. It is never valid as a `Manifest`: it has no content."""
 
     schema_: Literal["mailhaul.purged/1"] = Field(default="mailhaul.purged/1", alias="schema")
     message_key: str
@@ -24,6 +24,31 @@ class Tombstone(Record):
     objects: int = Field(ge=0, description="How many there were")
     size: int = Field(ge=0, description="Of all of them")
     updates: int = Field(default=0, ge=0, description="How many updates its manifest had, each with an event")
+    reason: Literal["request", "retention"] = Field(
+        default="request", description="request: a person named the message or its mailbox"
+    )
+    rule: str | None = Field(default=None, description="The retention rule; null for a request")
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    def to_json(self) -> bytes:
+        """UTF-8 JSON, one line."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class RawErased(Record):
+    """The record, beside the manifest, that a rule erased the raw mail. An empty object replaces the mail."""
+
+    schema_: Literal["mailhaul.raw-erased/1"] = Field(default="mailhaul.raw-erased/1", alias="schema")
+    message_key: str
+    mailbox: str = Field(description="Its id")
+    raw_erased: Literal[True] = True
+    erased_at: datetime
+    rule: str = Field(description="The retention rule")
+    stored_at: datetime = Field(description="When the store wrote the raw mail")
+    size: int = Field(ge=0, description="Bytes of the raw mail")
+    sha256: str = Field(description="Hex SHA-256 of the raw mail")
+    complete: bool = Field(default=False, description="false: erasing was interrupted, and the next run continues")
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

@@ -6,10 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from ingest.domain.manifest import ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """An object, or an earlier version of one, that the store refuses to erase.
+
+    Attributes:
+        key: of the object.
+        until: seconds since 1970; None if it is under a legal hold, which has no end.
+    """
+
+    key: str
+    until: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,45 @@ class Store(Protocol):
             StoreRefusedError: also if a lock or a legal hold protects an object, which then stays.
         """
         ...
+
+    def erase_versions(self, key: str) -> int:
+        """Delete the earlier versions of one object permanently, and return how many there were; the latest stays.
+
+        Raises:
+            StoreRefusedError: also if a lock or a legal hold protects a version, which then stays.
+        """
+        ...
+
+    def protected(self, folder: str) -> Sequence[Protected]:  # noqa: ARG002 - most stores cannot say
+        """Return what cannot be erased now below a folder. A store that cannot say returns nothing, and may refuse.
+
+        Args:
+            folder: the prefix of the keys, without the final slash.
+
+        Raises:
+            StoreRefusedError: also if objects may be locked, and the store does not let us know.
+        """
+        return ()
+
+    def describe_lock(self) -> str:
+        """Return how the store locks objects, for a person; empty if it does not.
+
+        Raises:
+            StoreRefusedError: a lock is configured that the store does not have.
+        """
+        return ""
+
+    def set_legal_hold(self, folder: str, *, on: bool) -> int:  # noqa: ARG002 - as above
+        """Put the store's own legal hold on everything below a folder, or remove it, where locks are configured.
+
+        Args:
+            folder: the prefix of the keys, without the final slash.
+            on: whether to put it on.
+
+        Returns:
+            On how many objects, earlier versions included; 0 where no locks are configured.
+        """
+        return 0
 
     def restorable_until(self, folder: str) -> float | None:  # noqa: ARG002 - most stores keep nothing
         """Return until when something erased below a folder can be restored, where the store keeps it for a while.

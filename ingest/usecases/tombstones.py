@@ -1,4 +1,4 @@
-"""Read tombstones: whether a message was purged."""
+"""Read what remains of what was erased on purpose: whether a message was purged, or its raw mail erased."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ingest.domain.tombstone import MOST_BYTES, Tombstone
+from ingest.domain import keys
+from ingest.domain.tombstone import MOST_BYTES, RawErased, Tombstone
 from ingest.errors import ObjectMissingError
 
 if TYPE_CHECKING:
@@ -29,3 +30,20 @@ def read_tombstone(store: Store, key: str) -> Tombstone | None:
 def is_tombstone(store: Store, key: str) -> bool:
     """Return whether a message was purged, by the key of its manifest; raises as `read_tombstone` does."""
     return read_tombstone(store, key) is not None
+
+
+def read_raw_erased(store: Store, folder: str) -> RawErased | None:
+    """Return the record that the raw mail of a message was erased on purpose, None if it was not.
+
+    Args:
+        store: where it is.
+        folder: the message's, without a trailing slash.
+
+    Raises:
+        StoreError: the store is unavailable.
+    """
+    try:
+        with store.open(f"{folder}/{keys.RAW_ERASED}") as body:
+            return RawErased.model_validate_json(body.read(MOST_BYTES + 1))
+    except (ValidationError, ObjectMissingError):
+        return None

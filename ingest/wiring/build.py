@@ -16,6 +16,7 @@ from ingest.adapters.stores import open_store
 from ingest.adapters.stores.metered import MeteredStore
 from ingest.config import Secrets
 from ingest.domain.keys import Layout
+from ingest.domain.retention import Lock
 from ingest.expressions import Expression
 from ingest.ports.content import ContentLimits
 from ingest.ports.tracing import NO_TRACING
@@ -81,6 +82,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         open_processor=partial(_open_processor, config, accounts, keys),
         scanner=_open_scanner(config),
         rules=_rules(config),
+        retention=[section.rule() for section in config.retention],
         content_limits=_content_limits(config),
         poll_share=config.workers.stop_polling_at,
         poll_threads=config.workers.poll_threads,
@@ -192,6 +194,8 @@ def configured_store(config: Config, secrets: Secrets) -> tuple[Store, str]:
         path_style=section.path_style,
         kms_key=section.kms_key,
         keys=keys,
+        lock=None if section.lock is None else Lock(section.lock.mode, section.lock.retain),
+        tags=section.tags,
         secrets=read,
     )
 

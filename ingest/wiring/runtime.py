@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ingest.admin.pipeline import Pipeline
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Credentials, Mailbox
+    from ingest.domain.retention import RetentionRule
     from ingest.metrics import Metrics
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
@@ -86,6 +87,7 @@ class Runtime:
         open_processor: called once, when the first message is about to be processed.
         scanner: scans attachments; None if there is none.
         rules: label or quarantine messages.
+        retention: how long messages are kept.
         now: the wall clock, in UTC.
         monotonic: seconds that only grow.
         random: returns a number in [0, 1).
@@ -118,6 +120,7 @@ class Runtime:
     open_processor: Callable[[Runtime], Processor] = plain_processor
     scanner: Scanner | None = None
     rules: Sequence[Rule] = ()
+    retention: Sequence[RetentionRule] = ()
     content_limits: ContentLimits | None = field(default_factory=ContentLimits)
     keeper: LeaseKeeper = field(default_factory=LeaseKeeper)
     now: Callable[[], datetime] = utc_now

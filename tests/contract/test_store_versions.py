@@ -13,6 +13,7 @@ from botocore.stub import Stubber
 
 from ingest.adapters.stores.s3_erase import erase
 from ingest.errors import StoreRefusedError
+from tests.support.s3 import require_locks
 from tests.support.stores import stored_keys
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def test_kept_objects_keep_their_latest_version_only(s3_server: S3Server, client
 
 
 def test_locked_objects_stay_and_are_reported(s3_server: S3Server, client: S3Client, bucket: str) -> None:
+    require_locks()
     store = s3_server.open(bucket)
     put(store, "box/m/raw.eml", b"held")
     client.put_object_legal_hold(Bucket=bucket, Key="box/m/raw.eml", LegalHold={"Status": "ON"})

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from ingest.admin.erase import Eraser
 from ingest.admin.failed import Retry
+from ingest.admin.holds import LegalHolds
 from ingest.admin.purge import Purge
 from ingest.admin.replay import Replay
 from ingest.domain.keys import MANIFEST, RAW, Layout
@@ -262,7 +263,8 @@ class World:
             MailhaulError: it was not purged.
         """
         runtime = self.host().runtime
-        eraser = Eraser(runtime.store, runtime.ledger, runtime.events, list(self.sinks), runtime.now)
+        holds = LegalHolds(runtime.store, LAYOUT, self.boxes)
+        eraser = Eraser(runtime.store, runtime.ledger, runtime.events, list(self.sinks), runtime.now, holds)
         purge = Purge(
             store=runtime.store,
             ledger=runtime.ledger,
@@ -516,6 +518,11 @@ class WatchedStore(Store):
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
         gate()
         return self.inner.erase(folder, keep)
+
+    @override
+    def erase_versions(self, key: str) -> int:
+        gate()
+        return self.inner.erase_versions(key)
 
     @override
     def restorable_until(self, folder: str) -> float | None:

@@ -15,12 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from ingest.adapters.signing import load_public_key, load_signer
 from ingest.admin.audit.archive import StatementArchive
 from ingest.admin.audit.verify import Auditor, Scope
-from ingest.admin.erase import Eraser
-from ingest.admin.purge import Purge
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.domain.statement import canonical
 from tests.support.bench import Bench, bench, mail, message_key, never
 from tests.support.clock import START
+from tests.support.purging import purge_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,9 +115,7 @@ class Audited:
         return {(str(one.kind), one.where.rpartition("/")[2]) for one in self.verify(**scope).findings}
 
     def purge(self, subject: str) -> None:
-        b = self.b
-        eraser = Eraser(b.store, b.ledger, b.events, list(b.sinks), b.clock.now)
-        purge = Purge(b.store, b.ledger, b.events, eraser, b.layout, b.mailboxes, b.keeper, b.uploads, patience=0.0)
+        purge = purge_of(self.b)
         assert purge.messages(purge.find([key(subject)]), never).error is None
 
     def object(self, name: str, subject: str = "day 0") -> str:

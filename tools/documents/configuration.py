@@ -33,6 +33,7 @@ providers: [Configuration](configuration.md). A file that shows every option:
 
 - A **duration** is `60s`, `5m`, `1h30m`, `30d`, or a number of seconds; a **size** is `500KiB`, `150MiB`, `20MB`, or
   a number of bytes.
+- A **period** is a duration that may begin with calendar years: `10y`, `1y30d`, `90d`.
 - A **secret reference** is `env:NAME` or `file:/path`: the place of a secret, never the secret. Relative paths are
   relative to the configuration file.
 - An environment variable takes precedence over an option: `MAILHAUL_METRICS__PORT` over `metrics.port`, with two
@@ -42,6 +43,7 @@ _KINDS = (
     (units.Duration, "duration"),
     (units.Interval, "duration"),
     (units.Size, "size"),
+    (units.Period, "period"),
     (fields.Port, "port number"),
     (fields.Count, "whole number"),
     (fields.Labels, "mapping of text to text"),
@@ -76,6 +78,9 @@ _UNWRITTEN: dict[str, str] = {
     "StoreSection.credentials": "application default credentials",
     "StoreSection.account_key": "an identity",
     "StoreSection.sas_token": "an identity",
+    "StoreSection.lock": _NONE,
+    "RetentionSection.keep": "for ever",
+    "RetentionSection.raw": "with the message",
     "LedgerSection.url": _NONE,
     "LedgerSection.embedded": _NONE,
     "ProxySection.username": _NONE,
@@ -142,6 +147,7 @@ def configuration_page() -> dict[Path, str]:
 def _chapters() -> Iterator[str]:
     yield from _chapter("Sections", "The sections of the file.", Config, "")
     yield from _chapter("store", sections.StoreSection.__doc__, sections.StoreSection, "store.")
+    yield from _chapter("store.lock", sections.LockSection.__doc__, sections.LockSection, "store.lock.")
     yield from _chapter("ledger", sections.LedgerSection.__doc__, sections.LedgerSection, "ledger.")
     yield from _sink_chapters()
     yield from _chapter(
@@ -167,6 +173,7 @@ def _chapters() -> Iterator[str]:
         yield from _chapter(title, login.__doc__, login, "mailboxes[].auth.")
     yield from _chapter("duplicates", sections.DuplicatesSection.__doc__, sections.DuplicatesSection, "duplicates.")
     yield from _chapter("rules", sections.RuleSection.__doc__, sections.RuleSection, "rules[].")
+    yield from _chapter("retention", sections.RetentionSection.__doc__, sections.RetentionSection, "retention[].")
     for name in ("parse", "scan", "audit", "workers", "metrics", "console", "log", "tracing"):
         annotation = _section(get_type_hints(Config, include_extras=True)[name])
         assert annotation is not None

@@ -13,6 +13,7 @@ from ingest.errors import ConfigError, StoreRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ingest.domain.retention import Lock
     from ingest.ports.store import Store
 
 __all__ = ["open_store"]
@@ -29,6 +30,8 @@ def open_store(
     path_style: bool = False,
     kms_key: str | None = None,
     keys: Callable[[], tuple[str, str] | None] = lambda: None,
+    lock: Lock | None = None,
+    tags: bool = False,
     secrets: Mapping[str, Callable[[], str]] | None = None,
 ) -> tuple[Store, str]:
     """Return the store that a URL names, and the prefix of all its keys (without outer slashes, may be empty).
@@ -43,6 +46,8 @@ def open_store(
         path_style: put the bucket into the path, for `s3://`.
         kms_key: encryption key, for `s3://` and `gs://`.
         keys: returns access key and secret key, or None, for `s3://`.
+        lock: the Object Lock that raw mail and documents get, for `s3://`.
+        tags: tag new objects with what they are, for `s3://`.
         secrets: functions that return `credentials` for `gs://`, `account_key` or `sas_token` for `az://`, where they
             are configured.
 
@@ -50,6 +55,8 @@ def open_store(
         ConfigError: the URL has none of these forms.
     """
     scheme, _, rest = url.partition("://")
+    if scheme != "s3" and (lock is not None or tags):
+        raise ConfigError([f"store: lock and tags are for s3:// only, not for {scheme}://"])
     if scheme == "file":
         return _open_folder(rest), ""
     bucket, _, prefix = rest.partition("/")
@@ -80,6 +87,8 @@ def open_store(
             path_style=path_style,
             kms_key=kms_key,
             keys=keys,
+            lock=lock,
+            tags=tags,
         )
     return store, prefix
 

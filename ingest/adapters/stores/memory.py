@@ -13,11 +13,11 @@ from typing_extensions import override
 
 from ingest.adapters.stores.transfer import measure, raise_exists, segments, transfer
 from ingest.domain.manifest import ObjectRef
-from ingest.errors import ObjectExistsError, ObjectMissingError
-from ingest.ports.store import Store, Stored
+from ingest.errors import ObjectExistsError, ObjectMissingError, StoreRefusedError
+from ingest.ports.store import Protected, Store, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class MemoryStore(Store):
         objects: the stored objects by key; tests may inspect and remove them.
         fault: called with the operation (`put`, `get`, `stat`, `delete`, `erase`, `list`) and the key before anything
             is done. What it raises reaches the caller, so a test can make the store fail or wait.
+        locks: by key, until when an object cannot be erased (seconds since 1970; None: under a legal hold).
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class MemoryStore(Store):
         self._clock = clock
         self.fault = fault
         self.objects: dict[str, StoredObject] = {}
+        self.locks: dict[str, float | None] = {}
         self._lock = threading.Lock()
 
     @override
@@ -110,6 +112,8 @@ class MemoryStore(Store):
         """There are no versions. `fault` is asked about the folder, then about each object."""
         segments(folder)
         self._begin("erase", folder)
+        if any(found.key not in keep for found in self._protected(folder)):
+            raise StoreRefusedError("an Object Lock or a legal hold protects an object")
         with self._lock:
             gone = [key for key in self.objects if key.startswith(f"{folder}/") and key not in keep]
         for key in sorted(gone):
@@ -127,6 +131,34 @@ class MemoryStore(Store):
                 if key.startswith(prefix)
             ]
         yield from sorted(found, key=lambda stored: stored.key)
+
+    @override
+    def erase_versions(self, key: str) -> int:
+        segments(key)
+        self._begin("erase", key)
+        return 0
+
+    @override
+    def protected(self, folder: str) -> Sequence[Protected]:
+        segments(folder)
+        self._begin("list", folder)
+        return self._protected(folder)
+
+    @override
+    def describe_lock(self) -> str:
+        return ""
+
+    @override
+    def set_legal_hold(self, folder: str, *, on: bool) -> int:
+        segments(folder)
+        return 0
+
+    def _protected(self, folder: str) -> Sequence[Protected]:
+        return [
+            Protected(key, until)
+            for key, until in self.locks.items()
+            if key in self.objects and key.startswith(f"{folder}/") and (until is None or until > self._clock())
+        ]
 
     @override
     def restorable_until(self, folder: str) -> float | None:

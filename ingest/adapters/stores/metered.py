@@ -12,12 +12,12 @@ from ingest.errors import ObjectExistsError, ObjectMissingError, StoreCorruptErr
 from ingest.ports.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from types import TracebackType
 
     from ingest.domain.manifest import ObjectRef
     from ingest.metrics import Metrics
-    from ingest.ports.store import Stored
+    from ingest.ports.store import Protected, Stored
 
 
 class MeteredStore(Store):
@@ -82,6 +82,30 @@ class MeteredStore(Store):
         """Counted as a whole."""
         with self._measured("erase"):
             return self._inner.erase(folder, keep)
+
+    @override
+    def erase_versions(self, key: str) -> int:
+        """Counted as a whole."""
+        with self._measured("erase"):
+            return self._inner.erase_versions(key)
+
+    @override
+    def protected(self, folder: str) -> Sequence[Protected]:
+        """Counted as a listing."""
+        with self._measured("list"):
+            return self._inner.protected(folder)
+
+    @override
+    def describe_lock(self) -> str:
+        """Counted as a stat."""
+        with self._measured("stat"):
+            return self._inner.describe_lock()
+
+    @override
+    def set_legal_hold(self, folder: str, *, on: bool) -> int:
+        """Counted as a put."""
+        with self._measured("put"):
+            return self._inner.set_legal_hold(folder, on=on)
 
     @override
     def restorable_until(self, folder: str) -> float | None:

@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import boto3
@@ -25,7 +26,7 @@ from ingest.adapters.aws_deadline import TimedBody, limit_requests
 from ingest.adapters.deadline import RequestDeadline, limited, suspended
 from ingest.adapters.stores.s3_connections import Network
 from ingest.adapters.stores.s3_direct import DirectClient
-from ingest.adapters.stores.s3_erase import erase
+from ingest.adapters.stores.s3_erase import erase, erase_versions
 from ingest.adapters.stores.s3_errors import (
     demands_md5,
     is_conflict,
@@ -36,7 +37,9 @@ from ingest.adapters.stores.s3_errors import (
     not_understood,
     translated,
     translated_erasing,
+    translated_locks,
 )
+from ingest.adapters.stores.s3_lock import BucketLocks
 from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
 from ingest.adapters.stores.sigv4 import Credentials
 from ingest.adapters.stores.transfer import (
@@ -49,15 +52,16 @@ from ingest.adapters.stores.transfer import (
 )
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ConfigError, ObjectExistsError, StoreRefusedError
-from ingest.ports.store import Store, Stored
+from ingest.ports.store import Protected, Store, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from types_boto3_s3 import S3Client
 
     from ingest.adapters.stores.s3_upload import Sent, Upload
     from ingest.adapters.stores.transfer import Readable
+    from ingest.domain.retention import Lock
 
 # Up to this size one request is used; repeating it after a failure takes seconds.
 SINGLE_BYTES = 64 * 2**20
@@ -109,6 +113,9 @@ class S3Store(Store):
         kms_key: id or ARN of the KMS key to encrypt with; else the bucket's default.
         keys: returns access key and secret key, and is called for each request so that rotated keys are used at
             once; if it returns None, boto3's chain is used (environment, profile, web identity, role).
+        lock: the Object Lock that raw mail and documents get.
+        tags: tag new objects with what they are (`mailhaul-kind`).
+        now: the wall clock, from which locks count.
         max_connections: connections kept open; further threads open and close their own.
         connect_timeout: seconds for connecting, and for each piece of an upload to be accepted.
         read_timeout: seconds without a byte while an answer is awaited or read.
@@ -129,6 +136,9 @@ class S3Store(Store):
         path_style: bool = False,
         kms_key: str | None = None,
         keys: Callable[[], tuple[str, str] | None] = lambda: None,
+        lock: Lock | None = None,
+        tags: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_connections: int = 64,
         connect_timeout: float = 10,
         read_timeout: float = 60,
@@ -143,6 +153,7 @@ class S3Store(Store):
         self._region = region
         self._kms_key = kms_key
         self._keys = keys
+        self._locks = BucketLocks(bucket, lock, tags, now)
         self._attempts = attempts
         self._sleep = sleep
         self._piece_timeout = piece_timeout
@@ -160,7 +171,7 @@ class S3Store(Store):
             s3={"addressing_style": "path" if path_style else "auto"},
         )
         self._dialect = _Dialect()
-        self._lock = threading.Lock()
+        self._making = threading.Lock()
         self._made: tuple[tuple[int, tuple[str, str] | None], DirectClient] | None = None
 
     @override
@@ -179,7 +190,8 @@ class S3Store(Store):
         segments(key)
         try:
             with translated(), limited(self._piece_timeout):
-                target = Target(self._direct(), self.bucket, key, self._attributes(content_type, filename, sha256))
+                attributes = self._attributes(content_type, filename, sha256) | self._locks.marks(key, size)
+                target = Target(self._direct(), self.bucket, key, attributes)
                 upload: Upload
                 if size > self._single_bytes:
                     if only_if_absent:  # checked first, so that no parts are sent in vain
@@ -248,6 +260,29 @@ class S3Store(Store):
             return erase(self._client(), self.bucket, f"{folder}/", keep)
 
     @override
+    def erase_versions(self, key: str) -> int:
+        segments(key)
+        with translated_erasing(), limited(self._piece_timeout):
+            return erase_versions(self._client(), self.bucket, key)
+
+    @override
+    def protected(self, folder: str) -> Sequence[Protected]:
+        segments(folder)
+        with translated_locks(), limited(self._piece_timeout):
+            return self._locks.protected(self._client(), f"{folder}/")
+
+    @override
+    def describe_lock(self) -> str:
+        with translated_locks(), limited(self._piece_timeout):
+            return self._locks.describe(self._client())
+
+    @override
+    def set_legal_hold(self, folder: str, *, on: bool) -> int:
+        segments(folder)
+        with translated_locks(), limited(self._piece_timeout):
+            return self._locks.hold(self._client(), f"{folder}/", on=on)
+
+    @override
     def stored(self, prefix: str) -> Iterator[Stored]:
         with translated(), limited(self._piece_timeout):
             pages = iter(self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix))
@@ -271,7 +306,7 @@ class S3Store(Store):
         except ConfigError as error:
             raise StoreRefusedError(f"the store's access keys cannot be read: {error}") from error
         wanted = os.getpid(), keys
-        with self._lock:
+        with self._making:
             if self._made is None or self._made[0] != wanted:
                 # The old client is not closed: other threads may be in the middle of a request.
                 with suspended():

@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -39,6 +40,9 @@ _HEADERS = {
     "ContentMD5": "content-md5",
     "ChecksumSHA256": "x-amz-checksum-sha256",
     "IfNoneMatch": "if-none-match",
+    "ObjectLockMode": "x-amz-object-lock-mode",
+    "ObjectLockRetainUntilDate": "x-amz-object-lock-retain-until-date",
+    "Tagging": "x-amz-tagging",
     "ServerSideEncryption": "x-amz-server-side-encryption",
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
 }
@@ -206,7 +210,7 @@ def _headers(arguments: Mapping[str, Any]) -> dict[str, str] | None:
         if name == "Metadata":
             headers |= {f"{_METADATA}{key}": text for key, text in value.items()}
         elif name in _HEADERS:
-            headers[_HEADERS[name]] = value
+            headers[_HEADERS[name]] = f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value
         else:
             return None
     return headers

@@ -69,6 +69,7 @@ _TRANSIENT = frozenset(
         "XAmzContentSHA256Mismatch",
     }
 )
+_UNLOCKED = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"})
 _CONFLICTS = frozenset({"ConditionalRequestConflict", "OperationAborted"})
 _MD5_DEMANDED = frozenset({"InvalidRequest", "InvalidArgument", "MissingContentMD5"})
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
@@ -131,6 +132,22 @@ def translated_erasing() -> Iterator[None]:
         ) from error.__cause__
 
 
+@contextmanager
+def translated_locks() -> Iterator[None]:
+    """Like `translated`, with a different message for locks that may not be read or written."""
+    try:
+        with translated():
+            yield
+    except StoreRefusedError as error:
+        if not (isinstance(error.__cause__, ClientError) and is_denied(error.__cause__)):
+            raise
+        raise StoreRefusedError(
+            "the object store does not say what is locked (AccessDenied): allow s3:GetBucketObjectLockConfiguration,"
+            " s3:GetBucketVersioning and s3:ListBucketVersions on the bucket, s3:GetObjectRetention,"
+            " s3:GetObjectLegalHold and s3:PutObjectLegalHold on the objects"
+        ) from error.__cause__
+
+
 def not_a_store() -> StoreUnavailableError:
     """Return the error for a success that no object store would answer like this."""
     return StoreUnavailableError(
@@ -152,6 +169,21 @@ def demands_md5(error: ClientError) -> bool:
 def is_missing(error: ClientError) -> bool:
     """Whether the object (or, in the answer to a HEAD, the bucket) does not exist."""
     return _code(error) in _MISSING and not _is_unexplained(error)
+
+
+def is_unlocked(error: ClientError) -> bool:
+    """Whether an object, or its bucket, has no Object Lock, or the server knows none."""
+    code = _code(error)
+    return (
+        code in _UNLOCKED
+        or not_understood(error)
+        or (code in {"InvalidRequest", "MethodNotAllowed"} and "lock" in _message(error))
+    )
+
+
+def is_denied(error: ClientError) -> bool:
+    """Whether a permission is missing."""
+    return _code(error) == "AccessDenied"
 
 
 def is_present(error: ClientError) -> bool:

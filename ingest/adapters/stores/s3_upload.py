@@ -91,7 +91,7 @@ class WholeUpload(Upload):
         checksum = _base64(bytes.fromhex(self._sha256)) if checksums else None
         if checksum is not None:
             extra["ChecksumSHA256"] = checksum
-        if md5:
+        if md5 or "ObjectLockMode" in extra:  # some servers take no checksum instead
             extra["ContentMD5"] = self._md5()
         if conditional:
             extra["IfNoneMatch"] = "*"

@@ -14,7 +14,7 @@ from ingest.ports.seen import Registration
 from ingest.usecases.handover import HandOver
 from ingest.usecases.recover.republish import events_from_manifest
 from ingest.usecases.spool import Spool
-from ingest.usecases.tombstones import is_tombstone
+from ingest.usecases.tombstones import is_tombstone, read_raw_erased
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,14 +103,17 @@ class Archive:
         try:
             source = self._put_raw(f"{folder}/{name}", spool)
         except StoreCorruptError:
-            # A purged message leaves an empty object in place of its raw mail; any other difference is damage.
-            if not is_tombstone(self.store, f"{folder}/{keys.MANIFEST}"):
+            # What was erased on purpose leaves an empty object in place of raw mail; any other difference is damage.
+            if is_tombstone(self.store, f"{folder}/{keys.MANIFEST}"):
+                return registration
+            manifest = self._manifest(folder) if read_raw_erased(self.store, folder) is not None else None
+            if manifest is None:
                 raise
-            return registration
+            return self._processed(registration, manifest)
         if source is None:
-            manifest = next(iter(self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
+            manifest = self._manifest(folder)
             if manifest is not None:
-                return replace(registration, events=self._unpublished(manifest), processed_at=manifest.modified)
+                return self._processed(registration, manifest)
             source = self.store.stat(f"{folder}/{name}")
             if source is None:  # deleted between two calls, which only a person does
                 return self._store(mailbox, row, spool, first_seen, name)
@@ -128,6 +131,12 @@ class Archive:
             store_id=self.store_id().hex(),
         )
         return replace(registration, message=message)
+
+    def _manifest(self, folder: str) -> Stored | None:
+        return next(iter(self.store.stored(f"{folder}/{keys.MANIFEST}")), None)
+
+    def _processed(self, registration: Registration, manifest: Stored) -> Registration:
+        return replace(registration, events=self._unpublished(manifest), processed_at=manifest.modified)
 
     def _unpublished(self, manifest: Stored) -> list[Event]:
         """Return the events of a message that was processed before, unless they are known to be published.

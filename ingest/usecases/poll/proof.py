@@ -16,7 +16,7 @@ from ingest.domain.tombstone import MOST_BYTES
 from ingest.errors import ObjectMissingError
 from ingest.usecases.poll.identity import Header
 from ingest.usecases.spool import HEAD_BYTES
-from ingest.usecases.tombstones import read_tombstone
+from ingest.usecases.tombstones import read_raw_erased, read_tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,8 @@ class StoreProof:
     def _holds(self, mailbox: Mailbox, stored_at: StoredAt) -> bool:
         """Return whether the store holds a message: its raw object with the stored size, and its manifest.
 
-        A purged message counts as held: a person erased it, and its tombstone proves that.
+        What was erased on purpose counts as held: a tombstone proves it, or the record of erased raw mail beside the
+        manifest.
         """
         folder = self.layout.folder(mailbox.folder, stored_at.day, stored_at.key)
         manifest = self.store.stat(f"{folder}/{keys.MANIFEST}")
@@ -94,6 +95,8 @@ class StoreProof:
         raw = self.store.stat(f"{folder}/{keys.RAW}")
         if raw is not None and raw.size == stored_at.size and raw.size > 0:
             return True
+        if raw is not None and not raw.size and (erased := read_raw_erased(self.store, folder)) is not None:
+            return (erased.message_key, erased.size) == (stored_at.key, stored_at.size)
         if manifest.size > MOST_BYTES:
             return False
         tombstone = read_tombstone(self.store, manifest.key)

@@ -23,6 +23,7 @@ from ingest.errors import MessageError, ObjectMissingError, StaleClaimError
 from ingest.mime.defects import Defect
 from ingest.ports.store import Store
 from ingest.usecases.process.rules import with_rules
+from ingest.usecases.tombstones import read_raw_erased
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -176,10 +177,10 @@ class Reprocessor:
         source = before.raw or self._top(f"{folder}/{keys.TOP}")
         number = before.update.number if before.update is not None else 0
         stat = self.processor.store.stat(source.key)
-        if stat is None:
+        if stat is None or stat.size == 0 < source.size:
+            if read_raw_erased(self.processor.store, folder) is not None:
+                raise RawErasedError("its raw mail was erased")
             raise NoRawMailError("its raw mail is not in the store any more")
-        if stat.size == 0 < source.size:
-            raise RawErasedError("its raw mail was erased")
         return OpenMessage(
             key=before.message_key,
             mailbox=before.mailbox.id,
@@ -270,6 +271,10 @@ class UpdateStore(Store):
 
     @override
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
+        raise NotImplementedError("an update deletes nothing")
+
+    @override
+    def erase_versions(self, key: str) -> int:
         raise NotImplementedError("an update deletes nothing")
 
     @override

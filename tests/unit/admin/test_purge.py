@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.admin.erase import Eraser, NotPurgedError
+from ingest.admin.erase import NotPurgedError
 from ingest.admin.mailbox_claim import MailboxBusyError
-from ingest.admin.purge import Purge
 from ingest.admin.purge_report import Survey
 from ingest.domain import keys
 from ingest.domain.events import EventType
-from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Deletion, Limits
 from ingest.domain.tombstone import MOST_BYTES, Tombstone
 from ingest.errors import StaleClaimError, StoreRefusedError, StoreUnavailableError
 from ingest.usecases.schedule import REPAIR_EVERY
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
+from tests.support.purging import purge_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,21 +31,6 @@ SECRET = b"the words nobody may read again"
 
 def secret(subject: str) -> bytes:
     return mail(subject, SECRET.decode(), SECRET * 3)
-
-
-def purge_of(b: Bench) -> Purge:
-    eraser = Eraser(b.store, b.ledger, b.events, list(b.sinks), b.clock.now)
-    return Purge(
-        store=b.store,
-        ledger=b.ledger,
-        events=b.events,
-        eraser=eraser,
-        layout=Layout("mail"),
-        configured=b.mailboxes,
-        keeper=b.keeper,
-        workers=b.uploads,
-        patience=0.0,
-    )
 
 
 def fill(b: Bench, *numbers: int, box: str = "a") -> None:
@@ -110,7 +94,8 @@ def assert_forgotten(b: Bench, number: int) -> None:
     """Only the tombstone and an empty object are left."""
     left = record(b, number)
     assert names(b, number) == {keys.MANIFEST: len(json.dumps(left, separators=(",", ":"))), keys.RAW: 0}
-    assert set(left) == {"schema", "message_key", "mailbox", "purged", "purged_at", "objects", "size", "updates"}
+    counts = {"objects", "size", "updates"}
+    assert set(left) == {"schema", "message_key", "mailbox", "purged", "purged_at", "reason", "rule", *counts}
 
 
 def test_tombstone_is_left_without_content() -> None:
@@ -128,6 +113,8 @@ def test_tombstone_is_left_without_content() -> None:
             "objects": 4,
             "size": sum(stored.ref.size for stored in before),
             "updates": 0,
+            "reason": "request",
+            "rule": None,
         }
         assert (report.messages, report.objects) == (1, 4)
         assert report.size == sum(stored.ref.size for stored in before)
@@ -520,13 +507,13 @@ def test_purge_stops_between_batches_and_another_continues() -> None:
         b.ledger.pause("a")
         done: list[int] = []
         report = whole(purge_of(b).mailbox("a", lambda: bool(done), done.append))
-        assert (report.messages, report.stopped) == (done[0], True)
+        assert (report.messages, report.unread_events, report.stopped) == (done[0], done[0], True)
         assert 0 < done[0] < 20
         survey = purge_of(b).survey_mailbox("a")
         assert (survey.messages, survey.purged) == (20 - done[0], done[0])
         report = whole(purge_of(b).mailbox("a", never))
         assert (report.messages, report.purged_before) == (20 - done[0], done[0])
-        assert (report.left_over, report.unread_events, report.stopped) == (0, 20, False)
+        assert (report.left_over, report.unread_events, report.stopped) == (0, 20 - done[0], False)
         assert not any(SECRET in content for content in contents(b))
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ingest.admin.erase import Eraser
-from ingest.admin.purge import Purge
 from ingest.admin.replay import Replay, find_manifests
 from ingest.admin.reprocess import Reprocess, Reprocessed
+from ingest.admin.retention import Retention
 from ingest.domain import keys
 from ingest.domain.events import EventType
 from ingest.domain.manifest import Manifest
 from ingest.domain.marks import Change
+from ingest.domain.retention import Period, RetentionRule
 from ingest.domain.retry import Fail
 from ingest.errors import MessageError, StoreUnavailableError
 from ingest.mime.flowed import unfold
@@ -32,9 +32,12 @@ from ingest.usecases.process.reprocessing import Reprocessor
 from ingest.usecases.process.scanning import Scanning
 from tests.support.bench import Bench, bench, mail, message_key, never
 from tests.support.clock import Waits
+from tests.support.purging import purge_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from ingest.admin.purge import Purge
 
 FLOWED = mail("flowed").replace(b"charset=utf-8", b"charset=utf-8; format=flowed") + b"One \r\ntwo.\r\n"
 PDF = mail("pdf", attachment=b"%PDF-1.7 no more")
@@ -248,17 +251,7 @@ def test_steps_of_an_update_end_with_manifest_and_event(b: Bench, monkeypatch: p
 
 @contextmanager
 def purging(b: Bench) -> Iterator[Purge]:
-    yield Purge(
-        store=b.store,
-        ledger=b.ledger,
-        events=b.events,
-        eraser=Eraser(b.store, b.ledger, b.events, list(b.sinks), b.clock.now),
-        layout=b.layout,
-        configured=b.mailboxes,
-        keeper=b.keeper,
-        workers=b.uploads,
-        patience=0.0,
-    )
+    yield purge_of(b)
 
 
 def test_purge_erases_updates_their_objects_and_their_events(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +350,16 @@ def test_message_that_cannot_be_updated_stays_as_it_was_and_does_not_fail(
     assert not done.ok
 
 
+def test_message_whose_raw_mail_was_erased_by_retention_is_skipped(b: Bench) -> None:
+    fill(b, FLOWED)
+    b.clock.time += 100
+    rule = RetentionRule("raw", raw=Period(seconds=50))
+    retention = Retention(b.store, purge_of(b), [rule], b.clock.now)
+    assert retention.run(retention.agreed_time(), never).raw == 1
+    done = reprocess(b)
+    assert (done.ok, done.read, dict(done.skipped)) == (True, 0, {"the raw mail was erased": 1})
+
+
 def test_message_without_raw_mail_is_named_and_holds_up_no_other(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     keys_ = fill(b, FLOWED, PDF)
     louder(monkeypatch)
@@ -366,12 +369,12 @@ def test_message_without_raw_mail_is_named_and_holds_up_no_other(b: Bench, monke
     assert ([key for key, _ in done.failed], done.updated) == ([keys_[1]], 1)
 
 
-def test_message_whose_raw_mail_was_erased_on_purpose_is_skipped(b: Bench) -> None:
-    fill(b, FLOWED)
+def test_message_whose_raw_mail_is_empty_for_no_known_reason_is_named(b: Bench) -> None:
+    (key,) = fill(b, FLOWED)
     (raw,) = b.keys(keys.RAW)
     b.store.alter(raw, b"")
     done = reprocess(b)
-    assert (done.skipped, done.ok) == ({"the raw mail was erased": 1}, True)
+    assert ([one for one, _ in done.failed], done.ok) == ([key], False)
 
 
 class Keys(DkimKeys):

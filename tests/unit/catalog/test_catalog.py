@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.admin.erase import Eraser
-from ingest.admin.purge import Purge
 from ingest.catalog.catalog import Batch, Catalog
 from ingest.catalog.feed import Feeder
 from ingest.catalog.queries import CursorError, Queries, Scope, Search
@@ -30,6 +28,7 @@ from ingest.domain.manifest import (
     Parse,
 )
 from tests.support.bench import Bench, bench, mail, message_key, never
+from tests.support.purging import purge_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,9 +174,7 @@ class Fed:
         return {one.row["subject"] for one in page.messages}
 
     def purge(self, number: int) -> None:
-        b = self.b
-        eraser = Eraser(b.store, b.ledger, b.events, list(b.sinks), b.clock.now)
-        purge = Purge(b.store, b.ledger, b.events, eraser, Layout("mail"), b.mailboxes, b.keeper, b.uploads, 0.0)
+        purge = purge_of(self.b)
         report = purge.messages(purge.find([message_key("a", mail(f"subject-{number}"))]), never)
         assert report.error is None
 

@@ -31,7 +31,7 @@ from ingest.errors import (
 from ingest.ports.store import Store, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from ingest.adapters.stores.rest.http import HttpClient
     from ingest.adapters.stores.rest.messages import Api, Description, Entry, Reply, Request, Selection
@@ -124,10 +124,17 @@ class RestStore(Store):
     def erase(self, folder: str, keep: Collection[str] = ()) -> int:
         """A server may still be able to restore what was deleted: see `restorable_until`."""
         self._check(folder)
+        return self._erase(f"{folder}/", lambda entry: not (entry.live and entry.key in keep))
+
+    @override
+    def erase_versions(self, key: str) -> int:
+        self._check(key)
+        return self._erase(key, lambda entry: entry.key == key and not entry.live)
+
+    def _erase(self, prefix: str, wanted: Callable[[Entry], bool]) -> int:
         removed: set[tuple[str, str | None]] = set()
         for _ in range(_PASSES):
-            found = self._entries(f"{folder}/", "versions")
-            entries = [entry for entry in found if entry.gone_at is None and not (entry.live and entry.key in keep)]
+            entries = [one for one in self._entries(prefix, "versions") if one.gone_at is None and wanted(one)]
             if not entries:
                 return len(removed)
             # The live ones last, so that no earlier version becomes visible if this is interrupted.

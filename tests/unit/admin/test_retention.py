@@ -1,0 +1,472 @@
+"""Retention: what is over is erased, by proof alone; what is held, locked or not proven stays as it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ingest.admin.erase import NotPurgedError
+from ingest.admin.holds import Hold, HoldOrders
+from ingest.admin.retention import CLOCK_TOLERANCE, Retention
+from ingest.domain import keys
+from ingest.domain.mailbox import Deletion
+from ingest.domain.retention import Period, RetentionRule
+from ingest.domain.tombstone import MOST_BYTES, RawErased
+from ingest.errors import StoreUnavailableError
+from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
+from tests.support.clock import Clock
+from tests.support.purging import purge_of
+
+if TYPE_CHECKING:
+    from ingest.admin.purge_report import PurgeReport
+
+DAY = 86_400.0
+SECRET = b"the words nobody may read again"
+KEEP = RetentionRule("year", keep=Period(seconds=365 * DAY))
+RAW = RetentionRule("quarter", raw=Period(seconds=90 * DAY))
+WHOLE = {"raw.eml", "message.json", "body.txt", "attachments/2-i.pdf"}
+
+
+def raw_of(number: int) -> bytes:
+    return mail(str(number), SECRET.decode(), SECRET * 3)
+
+
+def key(number: int, box: str = "a") -> str:
+    return message_key(box, raw_of(number))
+
+
+def retention(b: Bench, *rules: RetentionRule) -> Retention:
+    return Retention(b.store, purge_of(b), rules or (KEEP,), b.clock.now)
+
+
+def run(b: Bench, *rules: RetentionRule) -> PurgeReport:
+    worker = retention(b, *rules)
+    report = worker.run(worker.agreed_time(), never)
+    if report.error is not None:
+        raise report.error
+    return report
+
+
+def outcomes(b: Bench, *rules: RetentionRule) -> dict[str, int]:
+    worker = retention(b, *rules)
+    survey = worker.survey(worker.agreed_time())
+    return {f"{row.outcome} {row.mailbox} {row.rule}".strip(): row.messages for row in survey.rows.values()}
+
+
+def fill(b: Bench, *numbers: int, box: str = "a") -> None:
+    b.maildrops[box].messages |= {b"u%d" % number: raw_of(number) for number in numbers}
+    b.everything()
+
+
+def names(b: Bench, number: int) -> dict[str, int]:
+    of = f"/{key(number)}/"
+    return {name.rpartition(of)[2]: found.ref.size for name, found in b.store.objects.items() if of in name}
+
+
+def document(b: Bench, number: int, name: str) -> dict[str, Any]:
+    (found,) = [one for at, one in b.store.objects.items() if at.endswith(f"/{key(number)}/{name}")]
+    content: dict[str, Any] = json.loads(found.content)
+    return content
+
+
+def full_key(b: Bench, number: int, name: str) -> str:
+    (found,) = [at for at in b.store.objects if at.endswith(f"/{key(number)}/{name}")]
+    return found
+
+
+def assert_whole(b: Bench, *numbers: int) -> None:
+    for number in numbers:
+        assert set(names(b, number)) == WHOLE
+        assert names(b, number)["raw.eml"] > 0
+
+
+def assert_purged(b: Bench, number: int, rule: str = "year") -> None:
+    assert set(names(b, number)) == {"raw.eml", "message.json"}
+    assert names(b, number)["raw.eml"] == 0
+    left = document(b, number, keys.MANIFEST)
+    assert (left["reason"], left["rule"], left["mailbox"]) == ("retention", rule, "a")
+
+
+# --- whole messages ----------------------------------------------------------------------------------------------
+
+
+def test_message_is_erased_once_its_time_is_over_and_never_before() -> None:
+    """It counts from when the store wrote it; the dates in the mail are years older."""
+    with bench() as b:
+        fill(b, 1)
+        b.clock.time += 364 * DAY
+        fill(b, 2)
+        assert outcomes(b) == {}
+        assert run(b).messages == 0
+        assert_whole(b, 1, 2)
+        b.clock.time += DAY
+        assert outcomes(b) == {"message a year": 1}
+        report = run(b)
+        assert (report.messages, report.objects, report.error) == (1, 4, None)
+        assert_purged(b, 1)
+        assert_whole(b, 2)
+        assert run(b).done == 0
+
+
+def test_erased_message_is_not_fetched_again_and_its_event_is_gone() -> None:
+    with bench() as b:
+        b.refuse_everything()
+        fill(b, 1)
+        b.clock.time += 400 * DAY
+        report = run(b)
+        assert (report.unread_events, report.rejected_events) == (1, 1)
+        b.ledger.lose()
+        for name in [name for name in b.store.objects if "_state" in name]:
+            del b.store.objects[name]
+        b.everything()
+        assert b.published() == []
+        assert_purged(b, 1)
+
+
+def test_only_mailboxes_and_labels_of_a_rule_are_erased() -> None:
+    rules = (
+        RetentionRule("a", mailboxes=frozenset({"a"}), labels=frozenset({"tenant=de"}), keep=Period(seconds=DAY)),
+        RetentionRule("x", labels=frozenset({"nobody-has-it"}), keep=Period(seconds=DAY)),
+    )
+    with bench(mailbox("a", labels={"tenant": "de"}), mailbox("b", labels={"tenant": "de"}), mailbox("c")) as b:
+        for box in "abc":
+            fill(b, 1, box=box)
+        b.clock.time += 400 * DAY
+        assert outcomes(b, *rules) == {"message a a": 1}
+        assert run(b, *rules).messages == 1
+        assert outcomes(b, RetentionRule("b", mailboxes=frozenset({"b"}), keep=Period(seconds=DAY))) == {
+            "message b b": 1
+        }
+
+
+def test_mailbox_that_was_removed_keeps_its_rules() -> None:
+    """Its id is in the manifest, also if its folder has another name."""
+    with bench(mailbox("a", prefix="team/a")) as b:
+        fill(b, 1)
+        b.mailboxes.clear()
+        b.clock.time += 400 * DAY
+        rule = RetentionRule("year", mailboxes=frozenset({"a"}), keep=Period(seconds=DAY))
+        assert run(b, rule).messages == 1
+        assert names(b, 1)["raw.eml"] == 0
+
+
+def test_nothing_is_erased_while_clocks_disagree() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.clock.time += 400 * DAY
+        worker = retention(b)
+        now = b.clock.now()
+        for ahead in (-2 * CLOCK_TOLERANCE, 2 * CLOCK_TOLERANCE, 400 * DAY):
+            clock = Clock()
+            clock.time = now.timestamp() + ahead
+            with pytest.raises(NotPurgedError, match="the store's clock shows"):
+                replace(worker, now=clock.now).agreed_time()
+        assert worker.agreed_time() == now
+        assert not [name for name in b.store.objects if "_probe" in name]
+
+
+def test_message_that_is_not_processed_or_being_processed_stays() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages = {b"u1": raw_of(1)}
+        b.poll_all()
+        b.clock.time += 400 * DAY
+        assert outcomes(b) == {"unprocessed a": 1}
+        assert run(b).done == 0
+        b.process_stage.run(never)
+        assert_whole(b, 1)
+
+
+def test_manifest_of_another_message_proves_nothing() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.clock.time += 400 * DAY
+        manifest = full_key(b, 1, keys.MANIFEST)
+        content = b.store.objects[manifest].content
+        for wrong in (content.replace(key(1).encode(), b"0" * 32), content[:-5], b"{}"):
+            b.store.alter(manifest, wrong)
+            assert outcomes(b) == {}
+            assert run(b).done == 0
+            assert names(b, 1)["raw.eml"] > 0
+
+
+def test_interrupted_erasure_is_completed_by_the_next_run() -> None:
+    for number in range(1, 6):
+        with bench() as b:
+            fill(b, 1)
+            b.clock.time += 400 * DAY
+            worker = retention(b)
+            now, left = worker.agreed_time(), iter(range(number))
+
+            def fault(operation: str, _: str, left: Any = left) -> None:
+                if operation in ("put", "erase") and next(left, None) is None:
+                    raise StoreUnavailableError("unavailable")
+
+            b.store.fault = fault
+            worker.run(now, never)
+            b.store.fault = None
+            run(b)
+            assert_purged(b, 1)
+
+
+# --- raw mail alone ----------------------------------------------------------------------------------------------
+
+
+def test_raw_mail_alone_is_erased_and_everything_else_stays() -> None:
+    with bench() as b:
+        fill(b, 1)
+        stored_at, size = b.clock.time, names(b, 1)["raw.eml"]
+        before = {name: found for name, found in b.store.objects.items() if not name.endswith(keys.RAW)}
+        b.clock.time += 90 * DAY
+        assert outcomes(b, RAW) == {"raw a quarter": 1}
+        report = run(b, RAW)
+        assert (report.raw, report.messages, report.size) == (1, 0, size)
+        assert set(names(b, 1)) == WHOLE | {keys.RAW_ERASED}
+        assert names(b, 1)["raw.eml"] == 0
+        assert all(b.store.objects[name] == found for name, found in before.items())
+        left = RawErased.model_validate(document(b, 1, keys.RAW_ERASED))
+        assert (left.message_key, left.mailbox, left.rule, left.size) == (key(1), "a", "quarter", size)
+        assert (left.stored_at.timestamp(), left.complete) == (stored_at, True)
+        assert left.sha256 == document(b, 1, keys.MANIFEST)["raw"]["sha256"]
+        assert run(b, RAW).done == 0
+        # The whole message still counts from when it was stored, not from when its raw mail was erased.
+        b.clock.time += 275 * DAY
+        assert run(b, KEEP).messages == 1
+        assert_purged(b, 1)
+
+
+def test_message_without_raw_mail_is_neither_damaged_nor_stored_again() -> None:
+    """The ledger and the checkpoint are lost, and the server still has it."""
+    with bench(mailbox("a", deletion=Deletion(100.0))) as b:
+        fill(b, 1)
+        b.clock.time += 90 * DAY
+        run(b, RAW)
+        b.ledger.lose()
+        for name in [name for name in b.store.objects if "_state" in name]:
+            del b.store.objects[name]
+        b.sinks["main"].delivered.clear()
+        b.everything()
+        assert b.maildrops["a"].retrieved.count(b"u1") == 2
+        assert b.ledger.counts()["open"] == b.ledger.counts()["failed"] == 0
+        assert [event["subject"] for event in b.published()] == [key(1)]
+        assert names(b, 1)["raw.eml"] == 0
+        b.clock.time += 100
+        b.poll_all()
+        assert b.maildrops["a"].messages == {}  # it was stored, and erased on purpose
+
+
+def test_empty_raw_mail_without_a_record_is_damage() -> None:
+    with bench(mailbox("a", deletion=Deletion(100.0))) as b:
+        fill(b, 1)
+        b.store.alter(full_key(b, 1, keys.RAW), b"")
+        b.clock.time += 400 * DAY
+        b.poll_all()
+        assert b.maildrops["a"].messages
+        assert outcomes(b, RAW, KEEP) == {}
+        b.ledger.lose()
+        b.everything()
+        assert b.maildrops["a"].messages
+
+
+@pytest.mark.parametrize("harm", ["partial", "missing", "cut"])
+def test_raw_mail_stays_if_not_everything_in_it_is_stored_elsewhere(harm: str) -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.clock.time += 90 * DAY
+        if harm == "partial":
+            manifest = full_key(b, 1, keys.MANIFEST)
+            content = b.store.objects[manifest].content
+            b.store.alter(manifest, content.replace(b'"status":"complete"', b'"status":"partial"'))
+        elif harm == "missing":
+            del b.store.objects[full_key(b, 1, "attachments/2-i.pdf")]
+        else:
+            b.store.alter(full_key(b, 1, "body.txt"), b"")
+        assert outcomes(b, RAW) == {"unread a quarter": 1}
+        assert run(b, RAW).done == 0
+        assert names(b, 1)["raw.eml"] > 0
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_interrupted_erasure_of_raw_mail_is_completed_by_the_next_run(number: int) -> None:
+    with bench() as b:
+        fill(b, 1)
+        stored_at = b.clock.time
+        b.clock.time += 90 * DAY
+        worker = retention(b, RAW)
+        now, left = worker.agreed_time(), iter(range(number))
+
+        def fault(operation: str, _: str) -> None:
+            if operation in ("put", "erase") and next(left, None) is None:
+                raise StoreUnavailableError("unavailable")
+
+        b.store.fault = fault
+        broken = worker.run(now, never)
+        b.store.fault = None
+        assert (broken.error is None) == (number == 4)  # record, empty object, versions, record
+        b.clock.time += DAY
+        assert run(b, RAW).raw == (1 if number < 4 else 0)
+        left_over = RawErased.model_validate(document(b, 1, keys.RAW_ERASED))
+        assert (left_over.stored_at.timestamp(), left_over.complete) == (stored_at, True)
+        assert run(b, RAW).done == 0
+
+
+def test_every_record_of_erased_raw_mail_can_be_read_again() -> None:
+    when = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
+    left = RawErased(
+        message_key="0" * 32,
+        mailbox="x" * 64,
+        erased_at=when,
+        rule="y" * 64,
+        stored_at=when,
+        size=10**15,
+        sha256="0" * 64,
+    )
+    assert len(left.to_json()) <= MOST_BYTES
+
+
+# --- holds and locks ---------------------------------------------------------------------------------------------
+
+
+def orders(b: Bench) -> HoldOrders:
+    return HoldOrders(purge_of(b), b.clock.now)
+
+
+@pytest.mark.parametrize("kind", ["message", "mailbox"])
+@pytest.mark.parametrize("rule", [KEEP, RAW])
+def test_hold_wins_over_every_rule_and_every_request(kind: str, rule: RetentionRule) -> None:
+    with bench() as b:
+        fill(b, 1, 2)
+        b.clock.time += 400 * DAY
+        if kind == "message":
+            orders(b).hold_messages([key(1)[:10]], "case 12")
+        else:
+            orders(b).hold_mailbox("a", None)
+        held = 1 if kind == "message" else 2
+        assert outcomes(b, rule)[f"held a {rule.name}"] == held
+        report = run(b, rule)
+        assert (report.held, report.messages + report.raw) == (held, 2 - held)
+        assert_whole(b, 1)
+
+        found = purge_of(b).find([key(1)])
+        assert (purge_of(b).survey(found).messages, purge_of(b).survey(found).held) == (0, 1)
+        assert purge_of(b).messages(found, never).held == 1
+        b.ledger.pause("a")
+        report = purge_of(b).mailbox("a", never)
+        assert report.held == held
+        assert_whole(b, 1)
+
+        (line,) = orders(b).release_messages([key(1)]) if kind == "message" else orders(b).release_mailbox("a")
+        assert line.endswith("is released")
+        assert purge_of(b).messages(found, never).messages == 1
+
+
+def test_events_of_held_messages_stay_when_their_mailbox_is_purged() -> None:
+    with bench() as b:
+        b.refuse_everything()
+        fill(b, 1, 2)
+        orders(b).hold_messages([key(1)], None)
+        b.ledger.pause("a")
+        report = purge_of(b).mailbox("a", never)
+        assert (report.messages, report.held, report.unread_events) == (1, 1, 1)
+        assert b.ledger.counts()["events"] == 1
+
+
+def test_hold_that_is_added_during_a_run_is_heeded() -> None:
+    with bench() as b:
+        fill(b, *range(20))
+        b.clock.time += 400 * DAY
+        holds = purge_of(b).eraser.holds
+        worker = retention(b)
+
+        def fault(operation: str, name: str) -> None:
+            if operation == "erase":
+                b.store.fault = None
+                holds.add(Hold(kind="mailbox", name="a"))
+
+        now = worker.agreed_time()
+        b.store.fault = fault
+        report = worker.run(now, never)
+        assert 0 < report.messages < 20
+        assert report.held == 20 - report.messages
+
+
+def test_hold_on_a_mailbox_outlives_its_configuration_and_its_prefix() -> None:
+    with bench(mailbox("a", prefix="team/a")) as b:
+        fill(b, 1)
+        orders(b).hold_mailbox("a", None)
+        b.mailboxes["a"] = mailbox("a", prefix="team/new")
+        fill(b, 2)
+        b.mailboxes.clear()
+        b.clock.time += 400 * DAY
+        report = run(b)
+        assert (report.messages, report.held) == (0, 2)
+
+
+def test_hold_that_cannot_be_read_still_holds() -> None:
+    with bench() as b:
+        fill(b, 1)
+        orders(b).hold_messages([key(1)], "case")
+        (name,) = [name for name in b.store.objects if "/holds/" in name]
+        b.store.alter(name, b"damaged")
+        b.clock.time += 400 * DAY
+        assert run(b).held == 1
+        assert [(hold.kind, hold.name) for hold in orders(b).all()] == [("message", key(1))]
+
+
+def test_nothing_is_erased_while_holds_cannot_be_read() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.clock.time += 400 * DAY
+        worker = retention(b)
+        now = worker.agreed_time()
+
+        def fault(_: str, name: str) -> None:
+            if "/holds/" in name:
+                raise StoreUnavailableError("unavailable")
+
+        b.store.fault = fault
+        assert isinstance(worker.run(now, never).error, StoreUnavailableError)
+        b.store.fault = None
+        assert_whole(b, 1)
+
+
+def test_hold_on_a_purged_message_is_an_error() -> None:
+    with bench() as b:
+        fill(b, 1)
+        purge_of(b).messages(purge_of(b).find([key(1)]), never)
+        with pytest.raises(NotPurgedError, match="was purged already"):
+            orders(b).hold_messages([key(1)], None)
+
+
+@pytest.mark.parametrize(("until", "held"), [(1000 * DAY, False), (None, True)])
+def test_locked_message_stays_whole_and_the_end_of_the_lock_is_reported(until: float | None, *, held: bool) -> None:
+    with bench() as b:
+        fill(b, 1, 2)
+        end = None if until is None else b.clock.time + until
+        b.store.locks[full_key(b, 1, "attachments/2-i.pdf")] = end
+        b.clock.time += 400 * DAY
+        assert outcomes(b) == {"message a year": 1, f"{'held' if held else 'locked'} a year": 1}
+        report = run(b)
+        assert (report.messages, report.held, report.locked) == (1, int(held), int(not held))
+        assert report.locked_until == (None if end is None else datetime.fromtimestamp(end, UTC))
+        assert_whole(b, 1)
+        assert purge_of(b).messages(purge_of(b).find([key(1)]), never).messages == 0
+        assert_whole(b, 1)
+        if end is not None:
+            b.clock.time = end
+            assert run(b).messages == 1
+
+
+def test_lock_on_a_document_does_not_keep_the_raw_mail() -> None:
+    with bench() as b:
+        fill(b, 1, 2)
+        b.store.locks[full_key(b, 1, "attachments/2-i.pdf")] = None
+        b.store.locks[full_key(b, 2, keys.RAW)] = b.clock.time + 100 * DAY
+        b.clock.time += 90 * DAY
+        report = run(b, RAW)
+        assert (report.raw, report.locked) == (1, 1)
+        assert names(b, 1)["raw.eml"] == 0
+        assert names(b, 2)["raw.eml"] > 0
