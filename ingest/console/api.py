@@ -29,7 +29,7 @@ from ingest.console.asking import Asked, AskedDesk, Who
 from ingest.console.content import safe_html, send_object
 from ingest.console.desk import NotFoundError, at
 from ingest.domain.manifest import Attachment, Manifest
-from ingest.usecases.recover.republish import event_from_manifest
+from ingest.usecases.recover.republish import events_from_manifest
 
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -86,9 +86,9 @@ def event(desk: AskedDesk, who: Who, key: Key) -> dict[str, Any]:
     where = desk.manifest(key, who).manifest
     assert where is not None
     for stored in desk.runtime.store.stored(where):
-        found = event_from_manifest(desk.runtime.store, stored)
-        if found is not None:
-            body: dict[str, Any] = json.loads(found.body)
+        events = events_from_manifest(desk.runtime.store, stored)
+        if events:  # its own, before that of its last update
+            body: dict[str, Any] = json.loads(events[0].body)
             return body
     raise NotFoundError("the message has no event")
 
