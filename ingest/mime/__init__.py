@@ -47,16 +47,22 @@ def parse(
     tally = Tally(limits.parts, bodies)
     depth = parent.count(".") + 1 if parent else 0
     scanner = Scanner(limits, parent, tally, nesting=int(nested), depth=depth)
-    for piece in _pieces(chunks):
-        yield from scanner.feed(piece)
-    yield from scanner.close()
+    for events in _scanned(scanner, chunks):
+        yield from events
     if nested:
         yield MessageEnded(MessageHeader(b"", limits), tally.status, tally.defects)
 
 
-def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _scanned(scanner: Scanner, chunks: Iterable[bytes]) -> Iterator[list[MimeEvent]]:
+    """Yield the events of each piece; the last one ends the message, since what is at hand as a whole costs less."""
+    last = b""
     for chunk in chunks:
-        if len(chunk) <= _PIECE:
-            yield chunk
-        else:
-            yield from (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))
+        for piece in (chunk,) if len(chunk) <= _PIECE else _pieces(chunk):
+            if last:
+                yield scanner.feed(last)
+            last = piece
+    yield scanner.close(last)
+
+
+def _pieces(chunk: bytes) -> Iterator[bytes]:
+    return (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))

@@ -51,7 +51,8 @@ def may_hold_block(text: bytes) -> bool:
     """Return True if a file may begin in a piece of text or in its unfinished last line; may be wrong."""
     if b"begin " in text:
         return True
-    last = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+    last = text.rfind(b"\n") + 1
+    last = text.rfind(b"\r", last) + 1 or last
     return text.startswith(_FIRST_BYTES, last)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ingest.mime.blocks import BlockEnded, Blocks
 from ingest.mime.defects import Defect
-from ingest.mime.radix64 import Base64
+from ingest.mime.radix64 import Base64, decode_clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,11 +61,14 @@ class Decoder(Protocol):
         ...
 
 
+NOTHING_SKIPPED: Mapping[Defect, int] = MappingProxyType({})
+
+
 class Identity:
     """7bit, 8bit, binary and unknown encodings: the bytes are not changed."""
 
     __slots__ = ("defects",)
-    skipped: Mapping[Defect, int] = MappingProxyType({})
+    skipped = NOTHING_SKIPPED
 
     def __init__(self, *defects: Defect) -> None:
         self.defects = set(defects)
@@ -83,7 +86,7 @@ class QuotedPrintable:
     """RFC 2045 section 6.7. Invalid escapes are kept as they are; line ends are not changed."""
 
     __slots__ = ("_carry", "defects")
-    skipped: Mapping[Defect, int] = MappingProxyType({})
+    skipped = NOTHING_SKIPPED
 
     def __init__(self) -> None:
         self.defects: set[Defect] = set()
@@ -258,6 +261,18 @@ def decoder_for(encoding: str, media_type: str = "") -> Decoder:
     return Base64OrPlain() if plain else make()
 
 
+def decode(data: bytes, encoding: str, media_type: str, defects: set[Defect]) -> tuple[bytes, Mapping[Defect, int]]:
+    """Return the decoded bytes of a whole part, and what was skipped in them; see `decoder_for`. `defects` grows."""
+    decoder = decoder_for(encoding, media_type)
+    if type(decoder) is Base64 and (decoded := decode_clean(data)) is not None:
+        return decoded, NOTHING_SKIPPED
+    decoded, rest = decoder.feed(data) if data else b"", decoder.close()
+    defects |= decoder.defects
+    return decoded + rest if rest else decoded, decoder.skipped
+
+
+# Transfer encodings that change nothing, as most software writes them.
+UNENCODED = frozenset({"", "7bit", "8bit", "binary", "7BIT", "8BIT"})
 _AROUND = re.compile(r"\(.*|[;\"'\s]", re.DOTALL)
 _DECODERS: dict[str, Callable[[], Decoder]] = {
     "base64": Base64,

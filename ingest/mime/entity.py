@@ -49,7 +49,12 @@ _USUAL_DISPOSITION_FIELDS = frozenset({b"attachment", b"inline"})
 _USUAL_BYTES = 200
 # A multipart with one boundary that is neither encoded nor damaged, as nearly all software writes it.
 _USUAL_MULTIPART = re.compile(
-    rb"""multipart/([a-z]{1,20});[ \t]*boundary=(?:"([\w()+,\-./:=]+)"|([\w+\-./]+));?""", re.ASCII | re.IGNORECASE
+    rb"""
+      (?i: multipart/([a-z]{1,20})) (?:;[ \t]* (?i:type|report-type|protocol|micalg)=(?:"[\w/.+-]+"|[\w/.+-]+) )*
+      ;[ \t]* (?i:boundary)= (?:"([\w()+,\-./:=]+)"|([\w+\-./:=]+))
+      (?:;[ \t]* (?i:type|report-type|protocol|micalg)=(?:"[\w/.+-]+"|[\w/.+-]+) )* ;?
+    """,
+    re.ASCII | re.VERBOSE,
 )
 _TYPES = 8  # type declarations of one part, or boundaries in one of them, that are considered
 
@@ -130,8 +135,9 @@ def read_entities(fields: MimeFields, container: str, defects: set[Defect]) -> l
     Returns:
         The entity; if its type is declared more than once, one candidate for each. See `choose`.
     """
-    has_fields, declared, encoding, disposed, *rare = fields
-    if len(declared) == 1 and not any(rare) and (disposed is None or disposed in _USUAL_DISPOSITION_FIELDS):
+    has_fields, declared, encoding, disposed, content_id, location, description = fields
+    is_bare = not (content_id or location or description)
+    if len(declared) == 1 and is_bare and (disposed is None or disposed in _USUAL_DISPOSITION_FIELDS):
         usual = _usual(declared[0], encoding, disposed, container)
         if usual is not None:
             return [usual]
@@ -225,13 +231,18 @@ def _read(fields: MimeFields, kind: Structured, container: str, defects: set[Def
         if not boundaries:
             defects.add(Defect.NO_BOUNDARY)
             body_kind = "text"  # unless a boundary can be guessed
-    charset, disposed_as = kind.parameters.get("charset"), _disposition(disposition) if disposition.value else None
-    filename = disposition.parameters.get("filename") or kind.parameters.get("name") or None
+    parameters = kind.parameters
+    disposed_as = _disposition(disposition) if disposition.value else None
+    filename = disposition.parameters.get("filename") or parameters.get("name") or None
+    charset, smime_type, flow = None, "", None
+    if parameters:
+        charset, smime_type = parameters.get("charset"), parameters.get("smime-type", "").lower()
+        flow = _flow(kind) if media_type == "text/plain" else None
     return Entity(
         media_type,
         boundaries,
         None if charset is None else clean(charset)[:_TEXT],
-        kind.parameters.get("smime-type", "").lower(),
+        smime_type,
         "" if encoding is None else encoding.decode("latin-1"),
         disposed_as,
         filename,
@@ -241,7 +252,7 @@ def _read(fields: MimeFields, kind: Structured, container: str, defects: set[Def
         # A long URL is folded (RFC 2557 section 4.4.2), and unfolding leaves blanks in it.
         clean(location.decode("utf-8", "replace").replace(" ", ""))[:_TEXT] if location else None,
         clean(decode_header(description[: _TEXT * 8], set()))[:_TEXT] if description else None,
-        _flow(kind) if media_type == "text/plain" else None,
+        flow,
     )
 
 

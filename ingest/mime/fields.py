@@ -123,8 +123,10 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Field
 
 
 def _unfolded(value: bytes) -> bytes:
-    if b"\n" not in value:
-        return value.strip(_BLANKS)
+    first, _, rest = value.partition(b"\n")
+    if b"\n" not in rest:  # one fold at most, as in most fields
+        first, rest = first.strip(_BLANKS), rest.strip(_BLANKS)
+        return first + b" " + rest if first and rest else first or rest
     return b" ".join(filter(None, [line.strip(_BLANKS) for line in value.split(b"\n")]))
 
 
@@ -137,8 +139,7 @@ _MIME_NAMES = (
     *(b"content-location", b"content-description"),
 )
 _MIME_FIELD = re.compile(
-    rb"content-(type|transfer-encoding|disposition|id|location|description)[ \t]*+:(.*+(?:\n[ \t].*+)*+)",
-    re.IGNORECASE,
+    rb"content-(type|transfer-encoding|disposition|id|location|description)[ \t]*+:(.*+(?:\n[ \t].*+)*+)"
 )
 _CONTENT, _CONTENT_LINE = b"content-", b"\ncontent-"
 
@@ -160,20 +161,21 @@ def find_mime_fields(head: bytes) -> MimeFields:
     lower = head.lower()
     at = 0 if lower.startswith(_CONTENT) else lower.find(_CONTENT_LINE) + 1 or -1
     while at >= 0:
-        found = _MIME_FIELD.match(head, at)
-        at = lower.find(_CONTENT_LINE, at if found is None else found.end()) + 1 or -1
-        if found is None:
-            continue
-        name, value = found.groups()
-        stripped = value.strip(_BLANKS) if b"\n" not in value else _unfolded(value)
-        kind = name.lower()
-        if kind == b"type":
-            types.append(stripped)
-        elif kind not in first:
-            first[kind] = stripped
+        found = _MIME_FIELD.match(lower, at)
+        if found is not None:
+            begin, at = found.span(2)
+            value, kind = head[begin:at], found[1]
+            stripped = value.strip(_BLANKS) if b"\n" not in value else _unfolded(value)
+            if kind == b"type":
+                types.append(stripped)
+            elif kind not in first:
+                first[kind] = stripped
+        at = lower.find(_CONTENT_LINE, at) + 1 or -1
     get = first.get
-    about = get(b"transfer-encoding"), get(b"disposition"), get(b"id"), get(b"location"), get(b"description")
-    return bool(head), types, *about
+    return (
+        *(bool(head), types, get(b"transfer-encoding"), get(b"disposition")),
+        *(get(b"id"), get(b"location"), get(b"description")),
+    )
 
 
 class Structured(NamedTuple):

@@ -23,7 +23,6 @@ _MAIL_FIELD = re.compile(
     rb"|x-[a-z\-]{1,24})[ \t]{0,8}:",
     re.IGNORECASE,
 )
-_BARE_CR = re.compile(rb"\r(?!\n)")
 _MBOX_LINE = re.compile(rb">?From ")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_NAME = 40
@@ -90,4 +89,6 @@ def header_begin(head: bytes) -> int:
 
 def is_ordinary(head: bytes, lines: int) -> bool:
     """Return whether a header of fields holds no bare CR, and fewer lines than given, of three bytes at least."""
-    return _BARE_CR.search(head) is None and (len(head) < 3 * lines or head.count(b"\n") < lines)
+    if b"\r" in head and head.count(b"\r") != head.count(b"\r\n"):
+        return False
+    return len(head) < 3 * lines or head.count(b"\n") < lines

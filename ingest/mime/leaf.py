@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from ingest.mime.blocks import BlockBegun, Blocks, may_hold_block
-from ingest.mime.decoders import decoder_for
+from ingest.mime.decoders import NOTHING_SKIPPED, UNENCODED, decode, decoder_for
 from ingest.mime.defects import codes
 from ingest.mime.events import PartBegun, PartData, PartEnded
 
@@ -28,55 +28,97 @@ class Inner(Protocol):
         """Read decoded bytes."""
         ...
 
-    def close(self) -> list[MimeEvent]:
-        """Return the last events."""
+    def close(self, data: bytes = b"") -> list[MimeEvent]:
+        """Read the last bytes; return the last events."""
         ...
+
+
+# Where a part is: its path, that of the message it is in, None for the outermost, and whether that one is nested. The
+# texts of nested messages are not emitted.
+Place = tuple[str, str | None, bool]
 
 
 def begin_leaf(
     entity: Entity,
-    path: str,
-    parent: str | None,
+    place: Place,
     message: Inner | None,
     *,
     tally: Tally,
     defects: set[Defect],
     events: list[MimeEvent],
-    nested: bool,
 ) -> Leaf:
     """Begin a part, and append its first event.
 
     Args:
         entity: its header.
-        path: of the part.
-        parent: path of the message that it is in; None for the outermost.
+        place: where it is.
         message: what reads the content if it is a message.
         tally: of the whole message.
         defects: those of its header.
         events: grows.
-        nested: whether it is in a nested message, whose texts are not emitted.
     """
+    path, parent, nested = place
     decoder = decoder_for(entity.encoding, entity.media_type)
     inner = message
     if entity.body_kind == "text":
-        # Files in a nested text belong to the nested message, like the text itself.
-        inner = EmbeddedFiles(path, parent if nested and parent else path, tally)
+        inner = _embedded(place, tally)
     if nested and entity.body_kind is not None:
         tally.defects |= defects
         return Leaf(None, decoder, inner, defects, tally)
-    about = entity.media_type, entity.charset, entity.filename, entity.disposition, entity.content_id
-    more = entity.location, entity.description, entity.flow
-    events.append(PartBegun(path, parent, _role(entity, tally), *about, *more))
+    events.append(_begun(entity, path, parent, tally))
     return Leaf(path, decoder, inner, defects, tally)
 
 
-def _role(entity: Entity, tally: Tally) -> BodyKind | Role:
-    """Return the role of a part; the first text of each kind is the message's body."""
+def read_leaf(
+    entity: Entity,
+    place: Place,
+    data: bytes,
+    message: Inner | None,
+    *,
+    tally: Tally,
+    defects: set[Defect],
+    events: list[MimeEvent],
+) -> None:
+    """Read a part whose encoded bytes are all at hand, with the result of a `Leaf`; see `begin_leaf`."""
+    path, parent, nested = place
+    kind = entity.body_kind
+    shown = kind is None or not nested
+    if shown:
+        events.append(_begun(entity, path, parent, tally))
+    else:
+        tally.defects |= defects
+    skipped = NOTHING_SKIPPED
+    if entity.encoding not in UNENCODED:
+        data, skipped = decode(data, entity.encoding, entity.media_type, defects)
+    if shown and data:
+        events.append(PartData(path, data))
+    if message is not None:
+        events += message.close(data)
+    elif kind == "text" and may_hold_block(data):
+        events += _embedded(place, tally).close(data)
+    if shown:
+        events.append(PartEnded(path, codes(defects)))
+    for defect, size in skipped.items():
+        tally.skip(defect, size, content=size >= _CONTENT_BYTES)
+
+
+def _embedded(place: Place, tally: Tally) -> EmbeddedFiles:
+    """Return what reads the files in a text; those in a nested text belong to the message, like the text itself."""
+    path, parent, nested = place
+    return EmbeddedFiles(path, parent if nested and parent else path, tally)
+
+
+def _begun(entity: Entity, path: str, parent: str | None, tally: Tally) -> PartBegun:
     kind = entity.body_kind
     if kind is None or kind in tally.bodies:
-        return entity.role
-    tally.bodies.add(kind)
-    return kind
+        role: BodyKind | Role = entity.role
+    else:
+        tally.bodies.add(kind)  # the first text of each kind is the message's body
+        role = kind
+    (media_type, _, charset, _, _, disposition, filename, content_id, _, _, location, description, flow) = entity
+    return PartBegun(
+        path, parent, role, media_type, charset, filename, disposition, content_id, location, description, flow
+    )
 
 
 class Leaf:
@@ -151,9 +193,10 @@ class EmbeddedFiles:
             self._blocks = Blocks(self._before)
         return self._events(self._blocks.feed(data))
 
-    def close(self) -> list[MimeEvent]:
-        """Return the last events."""
-        return self._events(self._blocks.close()) if self._blocks is not None else []
+    def close(self, data: bytes = b"") -> list[MimeEvent]:
+        """Scan the last bytes; return the last events."""
+        events = self.feed(data) if data else []
+        return events + self._events(self._blocks.close()) if self._blocks is not None else events
 
     def _events(self, found: list[Found]) -> list[MimeEvent]:
         events: list[MimeEvent] = []

@@ -1,4 +1,4 @@
-"""Detection of the line ends of a message, and a view of its bytes in which lines end with LF."""
+"""The bytes of a message that are being read, detection of its line ends, and a view in which lines end with LF."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _ANY_LINE_END = re.compile(rb"\r\n?|\n")
 # Also bytes that programs write where they mean a blank.
 BLANKS = b"\0\t\n\v\f\r \xa0"
 _LF, _CR = b"\n\r"
+_PIECE = 1024  # bytes to read again at a time
 _TAILS = (b"\r\n-", b"\r\n", b"\n-", b"\n", b"\r-", b"\r")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _RUN = re.compile(rb"(\r++)(.)?", re.DOTALL)
@@ -50,6 +51,41 @@ class LineEnds:
             return True
         self._bare_cr = None if run[2] is None else run[2] != b"\n"
         return run[2] is not None
+
+
+class Buffer:
+    """The bytes of a message that were fed and not yet read, among them those put back to be read again.
+
+    Attributes:
+        data: the bytes.
+        view: the same, in lines that end with LF; see `LineEnds`.
+        again: bytes to be read again behind `data`, the first ones last.
+    """
+
+    __slots__ = ("_line_ends", "again", "data", "view")
+
+    def __init__(self) -> None:
+        self.data = self.view = b""
+        self._line_ends = LineEnds()
+        self.again: list[memoryview] = []
+
+    def show(self, *, final: bool) -> bool:
+        """Make the view; False as long as it is not known what ends the lines."""
+        view = self._line_ends.view(self.data, final=final and not self.again)
+        self.view = view or b""
+        return view is not None
+
+    def put_back(self, data: bytes, at: int) -> None:
+        """Put bytes before those from `at`, to be read again from their beginning."""
+        self.again += [memoryview(self.data)[at:], memoryview(data)]
+        self.data = self.view = b""
+
+    def refill(self, at: int) -> None:
+        """Take over bytes that were put back, in small pieces, behind those from `at`."""
+        data = self.again.pop()
+        self.data = self.data[at:] + data[:_PIECE]
+        if len(data) > _PIECE:
+            self.again.append(data[_PIECE:])
 
 
 def line_end(view: bytes, line: int, *, final: bool) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ingest.mime.defects import Defect
-from ingest.mime.lines import LONGEST_LINE, first_line_end
+from ingest.mime.lines import LONGEST_LINE, before_line_end, first_line_end, line_end
 
 # RFC 2046 section 5.1.1: what a boundary is made of, without the blanks that may stand inside it.
 _TOKEN = re.compile(rb"--[0-9A-Za-z'()+_,\-./:=?]+")
@@ -56,7 +56,9 @@ class Multiparts:
     def open(self, media_type: str, boundaries: tuple[bytes, ...]) -> None:
         """Push a multipart. The outermost has no path of its own, so its children are 1, 2, 3."""
         path = self.next_path() if self._stack else (self._root or "")
-        stripped = tuple(dict.fromkeys([boundary.rstrip() for boundary in boundaries]))
+        stripped: tuple[bytes, ...] = (boundaries[0].rstrip(),) if boundaries else ()
+        if len(boundaries) > 1:
+            stripped = tuple(dict.fromkeys([boundary.rstrip() for boundary in boundaries]))
         blanks = boundaries[0][len(stripped[0]) :] if len(stripped) == 1 else b""
         self._stack.append(_Multipart(path and f"{path}.", media_type.partition("/")[2], stripped, blanks))
         self._register(self.count)
@@ -100,6 +102,54 @@ class Multiparts:
             self._update()
         multipart.met = True
         return found
+
+    def search(
+        self,
+        view: bytes,
+        begin: int,
+        defects: set[Defect],
+        *,
+        final: bool,
+        whole_line: bool,
+        room: int | None = None,
+    ) -> tuple[Delimiter | None, int, int]:
+        """Search for the next delimiter line.
+
+        Args:
+            view: the bytes.
+            begin: where to begin.
+            defects: grows.
+            final: no more bytes follow.
+            whole_line: whether a line begins at `begin`.
+            room: how many bytes before a line are too many; None for any number.
+
+        Returns:
+            The delimiter, and where its line begins and ends. Without one, None and the line that stops the search,
+            -1 if none does; its end if there are too many bytes before it, else 0, since its end is not known yet.
+        """
+        line = begin if whole_line and view.startswith(b"--", begin) else -1
+        exact, at, size = False, begin, len(view)
+        while True:
+            if line < 0:
+                # Attachments in base64 hold no hyphens, and one byte is found much faster than three.
+                hyphen = view.find(b"-", at)
+                if hyphen < 0:
+                    return None, -1, 0
+                at = max(at, hyphen - 1)
+                newline = view.find(b"\n--", at)
+                bare = view.find(self.after_cr, at, newline if newline >= 0 else size)
+                exact = bare >= 0
+                line = (bare if exact else newline) + 1
+                if not line:
+                    return None, -1, 0
+            end = _end_after_cr(view, line, final=final) if exact else view.find(b"\n", line) + 1
+            end = end or (0 if exact else line_end(view, line, final=final))
+            if not end or (room is not None and before_line_end(view, begin, line) - begin > room):
+                return None, line, end
+            found, stop = self.find(view, line, end, defects, exact=exact)
+            if found is not None:
+                return found, line, stop
+            at, line = line + 1, -1
 
     def find(
         self, view: bytes, line: int, stop: int, defects: set[Defect], *, exact: bool = False
@@ -172,9 +222,12 @@ class Multiparts:
 
     def _update(self) -> None:
         self.count = len(self._stack)
-        self.subtype = self._stack[-1].subtype if self._stack else ""
-        boundaries = self._stack[-1].boundaries if self._stack else ()
-        self.after_cr = b"\r--" + (boundaries[0] if len(boundaries) == 1 else b"")
+        self.subtype, self.after_cr = "", b"\r--"
+        if self._stack:
+            innermost = self._stack[-1]
+            self.subtype = innermost.subtype
+            if len(innermost.boundaries) == 1:
+                self.after_cr = b"\r--" + innermost.boundaries[0]
 
     def _register_all(self) -> None:
         self._delimiters = {}
@@ -183,8 +236,19 @@ class Multiparts:
 
     def _register(self, level: int) -> None:
         """Register the delimiters of a multipart; with equal boundaries the innermost counts."""
-        for boundary in self._stack[level].boundaries:
-            self._delimiters[b"--" + boundary] = Delimiter(level, closing=False)
-            self._delimiters[b"--" + boundary + b"--"] = Delimiter(level, closing=True)
-            if blanks := self._stack[level].blanks:
-                self._delimiters[b"--" + boundary + blanks + b"--"] = Delimiter(level, closing=True)
+        multipart, delimiters = self._stack[level], self._delimiters
+        opening, closing = Delimiter(level, False), Delimiter(level, True)
+        for boundary in multipart.boundaries:
+            line = b"--" + boundary
+            delimiters[line] = opening
+            delimiters[line + b"--"] = closing
+            if multipart.blanks:
+                delimiters[line + multipart.blanks + b"--"] = closing
+
+
+def _end_after_cr(view: bytes, line: int, *, final: bool) -> int:
+    """Return up to where a line after a bare CR is looked at; 0 if its end is not known yet."""
+    end = min(line + LONGEST_LINE, len(view))
+    # A CR at the very end may be half of a line end.
+    is_open = end - line < LONGEST_LINE and not final and line + first_line_end(view[line:end]) >= end
+    return 0 if is_open else end

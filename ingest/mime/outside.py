@@ -133,9 +133,12 @@ class Outside:
         """Whether such a preamble is as large as what is kept of one."""
         return self.text is not None and not self.text.room and self.is_unmet
 
-    def fills(self, size: int) -> bool:
-        """Whether this many more bytes are too many to keep of such a preamble."""
-        return self.is_unmet and size > (HELD if self.text is None else self.text.room)
+    @property
+    def room(self) -> int | None:
+        """How many more bytes can be kept of such a preamble; None of any other text, of which all are skipped."""
+        if not self.is_unmet:
+            return None
+        return HELD if self.text is None else self.text.room
 
     def ends_at(self, found: Delimiter) -> bool:
         """Whether a delimiter ends a multipart without any part, so that its preamble has to be read otherwise."""

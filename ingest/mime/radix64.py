@@ -84,6 +84,18 @@ class Base64:
         return b"".join([decode(segment + _PADDING[len(segment) % 4]) for segment in segments if segment])
 
 
+def decode_clean(data: bytes) -> bytes | None:
+    """Return what whole groups of four in lines decode to, with padding at their end only; None for anything else."""
+    letters = _one_line(data) if len(data) >= _MANY_LINES else data.translate(None, _BLANKS)
+    padded = letters.find(b"=")
+    if len(letters) % 4 or 0 <= padded < len(letters) - 2:
+        return None
+    try:
+        return pybase64.b64decode(letters, validate=True)
+    except Error:
+        return None
+
+
 def _one_line(data: bytes) -> bytes:
     """Remove line ends. If all lines have one length, as encoders write them, strided deletion removes the line ends.
 

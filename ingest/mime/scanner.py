@@ -41,8 +41,8 @@ from ingest.mime.events import NO_BYTES, MessageEnded
 from ingest.mime.header_lines import CLEAN_HEADER, is_ordinary
 from ingest.mime.header_reader import ODD_BEGINNINGS, HeaderReader
 from ingest.mime.headers import MessageHeader
-from ingest.mime.leaf import begin_leaf
-from ingest.mime.lines import LONGEST_LINE, LineEnds, before_line_end, first_line_end, held_back, line_end
+from ingest.mime.leaf import begin_leaf, read_leaf
+from ingest.mime.lines import Buffer, before_line_end, held_back
 from ingest.mime.multiparts import Multiparts
 from ingest.mime.outside import Outside
 from ingest.mime.part_header import HeaderParser
@@ -57,14 +57,13 @@ if TYPE_CHECKING:
     from ingest.mime.events import MimeEvent
     from ingest.mime.fields import Fields
     from ingest.mime.header_reader import HeaderEnd
-    from ingest.mime.leaf import Leaf
+    from ingest.mime.leaf import Leaf, Place
     from ingest.mime.limits import MimeLimits
     from ingest.mime.multiparts import Delimiter
     from ingest.mime.outside import Preamble
 
 _LF = b"\n"[0]
 _AGAIN = -1  # in place of where to go on: bytes were put back
-_PIECE = 1024  # bytes to read again at a time
 _BEGINNING = 1024  # bytes of a part that decide between two declared types
 # The states; members of an Enum take four times as long to look up, many times for each part.
 _HEADER, _UNDECIDED, _LEAF, _SKIP, _FULL = "header", "undecided", "leaf", "skip", "full"
@@ -97,13 +96,11 @@ class Scanner:
         self._header: bytes | Fields | None = None  # of the message, not yet decoded
         self._state = _HEADER
         self._multiparts = Multiparts(parent)
-        self._buffer = self._view = b""
-        self._line_ends = LineEnds()
+        self._buffer = Buffer()
         self._at_line_start = True
         self._rivals: tuple[list[Entity], set[Defect]] | None = None
         self._leaf: Leaf | None = None
         self._fed = 0
-        self._put_back: list[memoryview] = []  # what is to be read again, the first bytes last
         self.account = Account()
         about = limits, self._multiparts, self._tally, self.account
         self._header_reader, self._header_parser = HeaderReader(*about), HeaderParser(*about)
@@ -111,13 +108,13 @@ class Scanner:
 
     def feed(self, data: bytes) -> list[MimeEvent]:
         """Read bytes; return the events they cause."""
-        self._fed += len(data)
-        self._buffer = self._buffer + data if self._buffer else data
+        self._add(data)
         return self._work(final=False)
 
-    def close(self) -> list[MimeEvent]:
-        """End the message; `MessageEnded` is the last event of the outermost."""
-        events = self._work(final=True) if self._buffer else []
+    def close(self, data: bytes = b"") -> list[MimeEvent]:
+        """Read the last bytes and end the message; `MessageEnded` is the last event of the outermost."""
+        self._add(data)
+        events = self._work(final=True) if self._buffer.data else []
         while self._state is not _LEAF and self._read_again_at_end(events):
             events += self._work(final=True)
         self._end_leaf(events)
@@ -133,6 +130,11 @@ class Scanner:
             events.append(MessageEnded(header, tally.status, tally.defects, skipped))
         return events
 
+    def _add(self, data: bytes) -> None:
+        self._fed += len(data)
+        buffer = self._buffer
+        buffer.data = buffer.data + data if buffer.data else data
+
     def _read_again_at_end(self, events: list[MimeEvent]) -> bool:
         """Decide what is still open at the end of the message; True if bytes were put back for that."""
         if self._state is _HEADER and (self._header is None or not self._header_reader.is_empty):
@@ -141,55 +143,38 @@ class Scanner:
             self._decide(0, events, final=True)
         elif self._state is _SKIP and self._multiparts.count and (preamble := self._outside.guess()) is not None:
             self._read_preamble(preamble, 0, events)
-        return bool(self._put_back)
+        return bool(self._buffer.again)
 
     def _work(self, *, final: bool) -> list[MimeEvent]:
         events: list[MimeEvent] = []
-        last = final and not self._put_back
-        view = self._line_ends.view(self._buffer, final=last)
-        at, going = 0, view is not None
-        self._view = view or b""
-        while going or self._put_back:
+        buffer = self._buffer
+        at, going = 0, buffer.show(final=final)
+        while going or buffer.again:
             if not going:
-                self._refill(at)
-                last = final and not self._put_back
-                view = self._line_ends.view(self._buffer, final=last)
-                at, going = 0, view is not None
-                self._view = view or b""
+                buffer.refill(at)
+                at, going = 0, buffer.show(final=final)
                 continue
+            last = final and not buffer.again
             state = self._state
             if state is _HEADER:
                 at, going = self._read_header(at, events, final=last)
             elif state is _UNDECIDED:
                 at, going = self._decide(at, events, final=last)
             elif state is _FULL:
-                self.account.unread += len(self._buffer) - at
-                at, going = len(self._buffer), False
+                self.account.unread += len(buffer.data) - at
+                at, going = len(buffer.data), False
             else:
                 at, going = self._read_body(at, events, final=last)
             if at == _AGAIN:
                 at, going = 0, False
-        self._buffer = self._buffer[at:]
+        buffer.data = buffer.data[at:]
         return events
-
-    def _read_again(self, data: bytes, at: int) -> int:
-        """Put bytes before those from `at`, to be read again from their beginning."""
-        self._put_back += [memoryview(self._buffer)[at:], memoryview(data)]
-        self._buffer = self._view = b""
-        return _AGAIN
-
-    def _refill(self, at: int) -> None:
-        """Move put-back bytes to the buffer, in small pieces, behind those from `at`."""
-        data = self._put_back.pop()
-        self._buffer = self._buffer[at:] + data[:_PIECE]
-        if len(data) > _PIECE:
-            self._put_back.append(data[_PIECE:])
 
     # --- HEADER -----------------------------------------------------------------------------------------------------
 
     def _read_header(self, at: int, events: list[MimeEvent], *, final: bool) -> tuple[int, bool]:
         """Read the header from `at`; return where it stopped and whether to continue."""
-        view, reader = self._view, self._header_reader
+        view, reader = self._buffer.view, self._header_reader
         if at >= len(view):
             return at, False
         if reader.is_new:
@@ -199,17 +184,17 @@ class Scanner:
                     return at, False
                 at = begin
             clean = CLEAN_HEADER.match(view, at)
-            if clean is not None and (end := self._read_clean_header(at, clean, events)):
+            if clean is not None and (end := self._read_clean_header(at, clean, events, final=final)):
                 return end, True
         ended = reader.read(view, at, final=final)
         if isinstance(ended, int):
             return ended, False
         return self._end_header(ended, events), True
 
-    def _read_clean_header(self, at: int, clean: Match[bytes], events: list[MimeEvent]) -> int:
+    def _read_clean_header(self, at: int, clean: Match[bytes], events: list[MimeEvent], *, final: bool) -> int:
         """Read a header in one step that is whole and in order, as nearly all are; return its end, 0 if it is not."""
         blank, end = clean.span(1)
-        head = self._view[at:blank]
+        head = self._buffer.view[at:blank]
         limits, account = self._limits, self.account
         if blank - at > limits.header_bytes or not is_ordinary(head, limits.header_fields):
             return 0
@@ -222,9 +207,33 @@ class Scanner:
         self._at_line_start = True
         if len(entities) > 1:
             self._rivals, self._state = (entities, defects), _UNDECIDED
-        else:
-            self._begin(entities[0], defects, events)
-        return end
+            return end
+        entity = entities[0]
+        if entity.boundaries or entity.is_multipart:
+            self._begin(entity, defects, events)
+            return end
+        return self._read_leaf(entity, defects, end, events, final=final)
+
+    def _read_leaf(
+        self, entity: Entity, defects: set[Defect], at: int, events: list[MimeEvent], *, final: bool
+    ) -> int:
+        """Read a part in one step if its content is in the buffer as a whole, else begin it; return its end."""
+        tally, found, line, stop = self._tally, None, at, at
+        if self._multiparts.count:
+            search = self._multiparts.search
+            found, line, stop = search(self._buffer.view, at, tally.defects, final=final, whole_line=True)
+        if found is None and not final:
+            self._begin_leaf(entity, defects, events)
+            return at
+        before = len(self._buffer.view) if found is None else before_line_end(self._buffer.view, at, line)
+        place, inner = self._next_place(entity, defects)
+        read_leaf(entity, place, self._buffer.data[at:before], inner, tally=tally, defects=defects, events=events)
+        self.account.leaves += before - at
+        if found is None:
+            self._state = _LEAF
+            return before
+        self.account.delimiters += line - before
+        return self._boundary(found, line, stop, events)
 
     def _end_header(self, ended: HeaderEnd, events: list[MimeEvent]) -> int:
         """Begin what a gathered header declares; return where to go on."""
@@ -232,7 +241,10 @@ class Scanner:
         if self._header is None:
             self._header = b"" if self._nesting else fields
         self._at_line_start = True
-        at = self._read_again(rest, ended.at) if rest else ended.at
+        at = ended.at
+        if rest:
+            self._buffer.put_back(rest, at)
+            at = _AGAIN
         if len(entities) > 1 and (ended.followed or rest):
             self._rivals, self._state = (entities, defects), _UNDECIDED
         else:
@@ -242,16 +254,16 @@ class Scanner:
         return self._boundary(ended.delimiter, at, ended.stop, events)
 
     def _decide(self, at: int, events: list[MimeEvent], *, final: bool) -> tuple[int, bool]:
-        if len(self._view) - at < _BEGINNING and not final:
+        if len(self._buffer.view) - at < _BEGINNING and not final:
             return at, False
         assert self._rivals is not None  # that is what makes it undecided
         entities, defects = self._rivals
-        beginning = self._view[at : at + _BEGINNING] if self._buffer else b""
+        beginning = self._buffer.view[at : at + _BEGINNING] if self._buffer.data else b""
         self._begin(choose(entities, beginning), defects, events)
         return at, True
 
     def _begin(self, entity: Entity, defects: set[Defect], events: list[MimeEvent]) -> None:
-        if not entity.is_multipart:
+        if not entity.boundaries and not entity.is_multipart:
             self._begin_leaf(entity, defects, events)
         elif self._depth + self._multiparts.count >= self._limits.depth:
             self._tally.stop_at(Defect.DEPTH_LIMIT, defects)
@@ -263,83 +275,67 @@ class Scanner:
 
     # --- LEAF and SKIP ----------------------------------------------------------------------------------------------
 
-    def _read_body(  # noqa: C901, PLR0911, PLR0912 - one loop; a call for each line would slow it down
-        self, at: int, events: list[MimeEvent], *, final: bool
-    ) -> tuple[int, bool]:
+    def _read_body(self, at: int, events: list[MimeEvent], *, final: bool) -> tuple[int, bool]:
         """Emit bytes from `at` up to the next delimiter; returns as `_read_header`."""
-        view, begin = self._view, at
-        if not self._multiparts.count:
-            return self._hand_out(begin, len(view), events), False
-        if self._leaf is None and self._outside.is_full:
-            return self._read_preamble(self._outside.end_preamble(), at, events), True
-        after_cr = self._multiparts.after_cr
-        line = begin if self._at_line_start and view.startswith(b"--", begin) else -1
-        while True:
-            exact = False
-            if line < 0:
-                # Attachments in base64 hold no hyphens, and one byte is found much faster than three.
-                newline = bare = -1
-                hyphen = view.find(b"-", at)
-                if hyphen >= 0:
-                    at = max(at, hyphen - 1)
-                    newline = view.find(b"\n--", at)
-                    bare = view.find(after_cr, at, newline if newline >= 0 else len(view))
-                if newline < 0 and bare < 0:
-                    held = 0 if final else held_back(view, begin, after_cr, whole_line=self._at_line_start)
-                    stop = len(view) - held
-                    handed = self._hand_out(begin, stop, events)
-                    return handed, handed < stop
-                exact = bare >= 0
-                line = (bare if exact else newline) + 1
-            if exact:
-                end = min(line + LONGEST_LINE, len(view))
-                # A CR at the very end may be half of a line end.
-                if end - line < LONGEST_LINE and not final and line + first_line_end(view[line:end]) >= end:
-                    end = 0
-            else:
-                end = view.find(b"\n", line) + 1 or line_end(view, line, final=final)
-            if not end:
-                return self._hand_out(begin, before_line_end(view, begin, line), events), False
-            if self._leaf is None and self._outside.fills(before_line_end(view, begin, line) - begin):
-                # The preamble is full before this line, so it is text; the line is looked up after that.
-                return self._hand_out(begin, before_line_end(view, begin, line), events), True
-            found, stop = self._multiparts.find(view, line, end, self._tally.defects, exact=exact)
-            if found is not None:
-                before = before_line_end(view, begin, line) if line > begin else begin
-                handed = self._hand_out(begin, before, events) if before > begin else begin
-                if handed < before:
-                    return handed, True
-                if self._leaf is None and self._outside.ends_at(found):  # no part came
-                    again = self._read_preamble(self._outside.end_preamble(), before, events)
-                    if again == _AGAIN:
-                        return _AGAIN, False
-                self.account.delimiters += line - before
-                return self._boundary(found, line, stop, events), True
-            at, line = line + 1, -1
+        view, multiparts, outside = self._buffer.view, self._multiparts, self._outside
+        if not multiparts.count:
+            return self._hand_out(at, len(view), events), False
+        room: int | None = None
+        if self._leaf is None:
+            if outside.is_full:
+                return self._read_preamble(outside.end_preamble(), at, events), True
+            room = outside.room
+        found, line, stop = multiparts.search(
+            view, at, self._tally.defects, final=final, whole_line=self._at_line_start, room=room
+        )
+        if found is not None:
+            return self._end_at(found, at, line, stop, events)
+        if line >= 0:
+            # A line that is not whole yet. If a preamble is full before a line, that is text, and read again as such.
+            return self._hand_out(at, before_line_end(view, at, line), events), stop > line
+        held = 0 if final else held_back(view, at, multiparts.after_cr, whole_line=self._at_line_start)
+        handed = self._hand_out(at, len(view) - held, events)
+        return handed, handed < len(view) - held
+
+    def _end_at(
+        self, found: Delimiter, begin: int, line: int, stop: int, events: list[MimeEvent]
+    ) -> tuple[int, bool]:
+        """Emit bytes from `begin`, and act on the delimiter line from `line` to `stop`; returns as `_read_header`."""
+        before = before_line_end(self._buffer.view, begin, line)
+        handed = self._hand_out(begin, before, events)
+        if handed < before:
+            return handed, True
+        if self._leaf is None and self._outside.ends_at(found):  # no part came
+            again = self._read_preamble(self._outside.end_preamble(), before, events)
+            if again == _AGAIN:
+                return _AGAIN, False
+        self.account.delimiters += line - before
+        return self._boundary(found, line, stop, events), True
 
     def _hand_out(self, begin: int, stop: int, events: list[MimeEvent]) -> int:
         """Emit or skip bytes; return where it stopped, before `stop` if a preamble is full."""
         if stop > begin:
             if self._leaf is not None:
-                self._leaf.feed(self._buffer[begin:stop], events)
+                self._leaf.feed(self._buffer.data[begin:stop], events)
                 self.account.leaves += stop - begin
             else:
-                stop = begin + self._outside.feed(self._buffer[begin:stop])
-            self._at_line_start = self._view[stop - 1] == _LF
+                stop = begin + self._outside.feed(self._buffer.data[begin:stop])
+            self._at_line_start = self._buffer.view[stop - 1] == _LF
         return stop
 
     def _boundary(self, found: Delimiter, line: int, stop: int, events: list[MimeEvent]) -> int:
         """Act on the delimiter line from `line` to `stop`."""
         self.account.delimiters += stop - line
-        if found.junk:
-            self._tally.skip_junk(found.junk)
+        level, closing, junk = found
+        if junk:
+            self._tally.skip_junk(junk)
         if self._leaf is not None:
             self._end_leaf(events)
-        if found.level < self._multiparts.count - 1:
+        if level < self._multiparts.count - 1:
             self._tally.defects.add(Defect.TRUNCATED)
-            self._close_multiparts(found.level + 1, events)
-        if found.closing:
-            self._close_multiparts(found.level, events)
+            self._close_multiparts(level + 1, events)
+        if closing:
+            self._close_multiparts(level, events)
             self._state = _SKIP
         else:
             self._outside.close()
@@ -372,18 +368,21 @@ class Scanner:
         elif reading == "header":
             self._state = _HEADER
         self._at_line_start = True
-        return self._read_again(data, at)
+        self._buffer.put_back(data, at)
+        return _AGAIN
 
     # --- leaves -----------------------------------------------------------------------------------------------------
 
     def _begin_leaf(self, entity: Entity, defects: set[Defect], events: list[MimeEvent]) -> None:
         self._state = _LEAF
+        place, inner = self._next_place(entity, defects)
+        self._leaf = begin_leaf(entity, place, inner, tally=self._tally, defects=defects, events=events)
+
+    def _next_place(self, entity: Entity, defects: set[Defect]) -> tuple[Place, Scanner | None]:
+        """Return where a part is, and what reads its content if it is a message."""
         path = self._multiparts.next_path()
         inner = self._inner_scanner(path, defects) if entity.is_message else None
-        nested = self._nesting > 0
-        self._leaf = begin_leaf(
-            entity, path, self._parent, inner, tally=self._tally, defects=defects, events=events, nested=nested
-        )
+        return (path, self._parent, self._nesting > 0), inner
 
     def _inner_scanner(self, path: str, defects: set[Defect]) -> Scanner | None:
         """Return what reads the content of a message."""

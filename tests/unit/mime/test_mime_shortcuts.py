@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.mime import MimeLimits
 from ingest.mime.addresses import parse_addresses
 from ingest.mime.body import Utf8Text
 from ingest.mime.dates import parse_date
-from ingest.mime.decoders import Decoder, decoder_for
+from ingest.mime.decoders import Decoder, decode, decoder_for
 from ingest.mime.defects import Defect
-from ingest.mime.fields import parse_structured
+from ingest.mime.entity import read_entities
+from ingest.mime.fields import parse_structured, split_fields
 from ingest.mime.text import decode_header
 
+UUENCODED = b"begin 644 x\n#86)C\n`\nend\n"
 ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}(?:\r\n?|\n))")
 
 
@@ -165,3 +168,41 @@ def test_a_usual_value_reads_as_an_unusual_one(value: bytes) -> None:
 def test_one_word_reads_as_it_would_among_others(word: bytes) -> None:
     assert decode_header(word, set()) == "Jörg"
     assert decode_header(b"a " + word + b" b", set()) == "a Jörg b"
+
+
+@given(
+    st.sampled_from(["base64", "quoted-printable", "x-uuencode", "7bit", "unknown", " Base64"]),
+    st.sampled_from(["application/pdf", "text/plain"]),
+    joined(b"QUJD", b"QQ==", b"=", b"\r\n", b"\n", b"=3D", b"=4", b"!", b" ", b"\xff", UUENCODED),
+    st.integers(1, 9),
+)
+def test_a_whole_part_decodes_as_it_does_in_pieces(encoding: str, media_type: str, data: bytes, size: int) -> None:
+    defects: set[Defect] = set()
+    decoded, skipped = decode(data, encoding, media_type, defects)
+    decoder = decoder_for(encoding, media_type)
+    assert (decoded, {defect.value for defect in defects}) == fed(decoder, data, size)
+    assert dict(skipped) == dict(decoder.skipped)
+
+
+@given(
+    joined(
+        *(b";boundary=x", b'; boundary="=_x.y"', b"; BOUNDARY=--_=Part", b';boundary="a b"', b";boundary='x'"),
+        *(b';type="a/b"', b"; report-type=a-b", b";charset=utf-8", b"; name=x", b" ", b";", b"=?", b"\xfc"),
+    ),
+    st.sampled_from([None, b"7bit", b"inline"]),
+)
+def test_a_usual_multipart_reads_as_one_with_a_description(value: bytes, disposition: bytes | None) -> None:
+    """With a description, none is read by the shortcut."""
+    short, long = set[Defect](), set[Defect]()
+    value = b"Multipart/mixed" + value
+    usual = read_entities((True, [value], None, disposition, None, None, None), "mixed", short)
+    unusual = read_entities((True, [value], None, disposition, None, None, b"x"), "mixed", long)
+    assert usual == [entity._replace(description=None) for entity in unusual]
+    assert short == long
+
+
+@given(joined(b"a", b" ", b"\t", b"\r", b"\n ", b"\r\n\t", b"b;", b"\xfc"))
+def test_a_field_unfolds_to_its_lines_with_one_blank_between_them(value: bytes) -> None:
+    fields = split_fields(b"X:" + value, MimeLimits(), set())
+    lines = [line.strip(b" \t\r") for line in value.split(b"\n")]
+    assert fields.has_bare_cr or fields.first(b"x") == b" ".join(line for line in lines if line)
