@@ -156,6 +156,38 @@ LIST = "List-Id: <news.shop.example>\nList-Unsubscribe: <https://shop.example/u>
 SIGNATURE_HTML = '<p>Hi</p><img src="cid:image001.png@01D9"><br><img src="cid:image002.png@01D9">'
 HYBRID = pdf(Holding("factur-x.xml", CII))
 
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+IDOC = b"EDI_DC40".ljust(39) + b"INVOIC02".ljust(60) + b"INVOIC\r\n"
+DATICERT = (
+    b'<?xml version="1.0" encoding="UTF-8"?><postacert tipo="accettazione" errore="nessuno"><intestazione>'
+    b"<mittente>a@pec.example</mittente></intestazione></postacert>"
+)
+
+
+def _pec(fields: str, *files: File, subject: str) -> bytes:
+    """Certified mail: everything of the provider in a signed wrapping, around the sender's message."""
+    head = (
+        'From: "Per conto di: a@pec.example" <posta-certificata@provider.example>\nTo: b@pec.example\n'
+        f"Subject: {subject}\n{fields}X-Riferimento-Message-ID: <o@pec.example>\nMIME-Version: 1.0\n"
+    )
+    text = b"Content-Type: text/plain; charset=utf-8\n\nMessaggio di posta certificata"
+    content = multipart("mixed", [text, *(each.part() for each in files)])
+    signature = a("smime.p7s", b"0\x80", "application/x-pkcs7-signature").part()
+    return head.encode() + multipart('signed; protocol="application/x-pkcs7-signature"', [content, signature])
+
+
+def pec_receipt(kind: str) -> bytes:
+    """Return what a provider writes about a message that was sent."""
+    return _pec(f"X-Ricevuta: {kind}\n", a("daticert.xml", DATICERT, "application/xml"), subject=f"{kind}: Fattura")
+
+
+PEC = _pec(
+    "X-Trasporto: posta-certificata\n",
+    a("daticert.xml", DATICERT, "application/xml"),
+    a("postacert.eml", mail(a("IT01_FPR01.xml.p7m", signed(FATTURA), "application/pkcs7-mime")), "message/rfc822"),
+    subject="POSTA CERTIFICATA: Fattura",
+)
+
 HABITS = [
     Habit("plain-pdf", mail(a("Rechnung.pdf")), [("document", "Rechnung.pdf")]),
     Habit("two-pdfs", mail(a("Rechnung.pdf"), a("AGB.pdf")), [("document", "Rechnung.pdf"), ("document", "AGB.pdf")]),
@@ -391,6 +423,49 @@ HABITS = [
     Habit("qmail", mail(fields=QMAIL), recipients=["invoices@example.org"]),
     Habit("two-hops-inside", mail(fields=QMAIL + EXIM), recipients=["invoices@example.org"]),
     Habit("forged-recipient", mail(fields="Delivered-To: evil@example.org\n"), recipients=[]),
+    Habit("sap-billing-output", mail(a("0090001234.PDF", HYBRID, "application/pdf"),
+                                     fields="X-Mailer: SAP NetWeaver 7.50\nX-SAP-SPAM-Status: N\n"),
+          [("invoice", "0090001234.PDF", "factur-x.xml")]),
+    Habit("sap-idoc-beside-pdf", mail(a("0090001234.pdf"), File("0090001234.txt", "text/plain", IDOC)),
+          [("invoice", "0090001234.pdf", "0090001234.txt")]),
+    Habit("datev-upload-confirmation",
+          mail(text="Ihre Belege wurden an DATEV Unternehmen online uebertragen.",
+               fields="Auto-Submitted: auto-generated\nX-Auto-Response-Suppress: All\n"), automatic="notification"),
+    Habit("datev-smartletter", mail(a("Lohnabrechnung_11_2026.pdf"), a("Belege_11_2026.zip", ZIP, "application/zip"),
+                                    a("EXTF_Buchungsstapel.csv", b'"EXTF";700;21\r\n', "text/csv")),
+          [("document", "Lohnabrechnung_11_2026.pdf"), ("archive", "Belege_11_2026.zip"),
+           ("document", "EXTF_Buchungsstapel.csv")]),
+    Habit("amazon-order-confirmation",
+          mail(text=None, html='<img src="https://shop.example/l.png"><p>Order 302-1</p>',
+               fields="X-AMAZON-MAIL-RELAY-TYPE: notification\nFeedback-ID: 1.eu-west-1.x:AmazonSES\n"),
+          automatic="bulk"),
+    Habit("amazon-business-invoice",
+          mail(a("invoice_302-1.pdf", PDF, "application/octet-stream"), html='<p>Hi</p><img src="cid:logo">',
+               fields="Feedback-ID: 1.eu-west-1.x:AmazonSES\nAuto-Submitted: auto-generated\n"),
+          [("document", "invoice_302-1.pdf")], automatic="notification"),
+    Habit("pec-with-signed-invoice", PEC,
+          [("document", "daticert.xml"), ("message", "postacert.eml"),
+           ("invoice", "IT01_FPR01.xml", "IT01_FPR01.xml.p7m"), ("signature", "smime.p7s")]),
+    Habit("pec-receipt", pec_receipt("accettazione"), [("document", "daticert.xml"), ("signature", "smime.p7s")],
+          automatic="receipt"),
+    Habit("pec-undelivered", pec_receipt("errore-consegna"),
+          [("document", "daticert.xml"), ("signature", "smime.p7s")], automatic="bounce"),
+    Habit("exchange-undeliverable",
+          mail(text="Delivery has failed to these recipients or groups:\nx@shop.example\n",
+               fields="X-MS-Exchange-Message-Is-Ndr:\nReturn-Path: <>\n", subject="Unzustellbar: Rechnung"),
+          automatic="bounce"),
+    Habit("multifunction-printer-pages",
+          mail(a("Scan_0001.jpg", jpeg(2480, 3508, 60_000), "image/jpeg"), a("Scan_0002.tif", TIFF, "image/tiff"),
+               text=""),
+          [("image", "Scan_0001.jpg"), ("document", "Scan_0002.tif")]),
+    Habit("iphone-heic-photo", mail(a("IMG_0042.HEIC", HEIC, "image/heic"), text="Sent from my iPhone"),
+          [("image", "IMG_0042.HEIC")]),
+    Habit("forwarded-as-octet-stream", mail(a("AW Rechnung.eml", mail(a("R-1.pdf")), "application/octet-stream")),
+          [("message", "AW Rechnung.eml"), ("document", "R-1.pdf")]),
+    Habit("fastmail-of-two-addresses", mail(fields="X-Delivered-To: ann@example.org\n"
+          "X-Original-To: sales@example.org\nReceived: from out.shop.example by mx.example.org; "
+          "Mon, 23 Nov 2026 08:00:00 +0000\n"),
+          recipients=["sales@example.org", "ann@example.org"]),
     Habit("encrypted-pdf", mail(a("payslip.pdf", pdf(Holding("x", b"x"), password="1"))),
           [("document", "payslip.pdf")]),
 ]  # fmt: skip

@@ -169,12 +169,22 @@ def test_person_who_quotes_a_bounce_wrote_it_all_the_same() -> None:
         ("List-Unsubscribe: <https://shop.example/u>", "bulk", ["bulk_field"]),
         ("Precedence: bulk", "bulk", ["precedence"]),
         ("Auto-Submitted: auto-generated", "notification", ["auto_submitted"]),
+        ("X-Ricevuta: avvenuta-consegna", "receipt", ["certified_receipt"]),
+        ("X-Ricevuta: Errore-Consegna", "bounce", ["certified_receipt"]),
+        ("X-Ricevuta: preavviso-errore-consegna", "delay", ["certified_receipt"]),
     ],
 )  # fmt: skip
 def test_fields_of_programs_tell_the_kind(fields: str, kind: str, reasons: list[str]) -> None:
     found = read(f"From: a@shop.example\n{fields}\n\nx\n")
     assert found is not None
     assert (found.kind, found.reasons) == (kind, reasons)
+
+
+def test_receipt_of_certified_mail_names_its_message_and_the_carrier_of_one_is_none() -> None:
+    found = read("From: a@pec.example\nX-Ricevuta: accettazione\nX-Riferimento-Message-ID: <o@pec.example>\n\nx\n")
+    assert found is not None
+    assert found.original_message_id == "<o@pec.example>"
+    assert read("From: a@pec.example\nX-Trasporto: posta-certificata\n\nx\n") is None
 
 
 @pytest.mark.parametrize(
