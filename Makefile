@@ -69,7 +69,7 @@ site: $(VENV)/dev.stamp  ## the documents as a site in site/; fails on dead link
 	$(BIN)/mkdocs build --strict
 
 servers:  ## install the servers that the tests need, where it may
-	@tests/install-servers dovecot prometheus clamav rabbitmq redis faketime || true  # their tests skip and say so, or fail with CI=true
+	@tests/install-servers dovecot prometheus clamav rabbitmq redis faketime chromium postgresql || true  # their tests skip and say so, or fail with CI=true
 	@tests/install-courier || true
 	@tests/install-checkov || true
 	@tests/install-azurite || true

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# Pages load our own style sheet, and show our own answers in frames; nothing runs, nothing comes from elsewhere.
+# Pages load files of our own, and show our own answers in frames; nothing comes from elsewhere.
 _POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'self'"
 )
 _HEADERS = {

@@ -1,7 +1,8 @@
-"""The pages: made on the server, complete without JavaScript."""
+"""The pages: made on the server, complete without JavaScript, which only brings them up to date."""
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from urllib.parse import parse_qs, urlencode
 from fastapi import APIRouter, Query, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
 
 from ingest.catalog.queries import PAGE
 from ingest.console import words
@@ -20,13 +22,19 @@ from ingest.console.content import SHOWN_PICTURES, may_be_shown, read_text, safe
 from ingest.console.desk import NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from ingest.console.desk import Desk
     from ingest.domain.manifest import Manifest
 
 _HERE = FilePath(__file__).parent
 _STATIC = {
     name: ((_HERE / "static" / name).read_bytes(), media_type)
-    for name, media_type in (("console.css", "text/css"), ("icon.svg", "image/svg+xml"))
+    for name, media_type in (
+        ("console.css", "text/css"),
+        ("console.js", "text/javascript"),
+        ("icon.svg", "image/svg+xml"),
+    )
 }
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_HERE / "templates"),
@@ -40,6 +48,8 @@ _ENVIRONMENT.filters |= words.FILTERS
 _MAIL_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
 _MAIL_POLICY += "frame-ancestors 'self'; sandbox"
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
+# A stream of events ends then, and the browser opens another one.
+_LIVE_SECONDS = 600
 # Bytes of a form, and of a text that is shown.
 _LARGEST_FORM = 16 * 1024
 _STATUSES = ("complete", "partial", "oversize", "failed")
@@ -77,6 +87,7 @@ def problem(request: Request, status: int, detail: str) -> Response:
 
 
 @router.get("/console.css")
+@router.get("/console.js")
 @router.get("/icon.svg")
 def static(request: Request) -> Response:
     """Return a file that is the same for everybody."""
@@ -196,6 +207,25 @@ def failures(request: Request, desk: AskedDesk, who: Who) -> Response:
 def consumers(request: Request, desk: AskedDesk, who: Who) -> Response:
     """Show the consumers."""
     return page(request, "consumers", who, sinks=desk.sinks(), now=desk.runtime.now().timestamp())
+
+
+@router.get("/live")
+async def live(request: Request, desk: AskedDesk, who: Who) -> Response:  # noqa: ARG001 - somebody has to be logged in
+    """Send an event whenever the catalog has read something new (server-sent events)."""
+
+    async def changes() -> AsyncIterator[bytes]:
+        known = await run_in_threadpool(desk.catalog.state, "position")
+        yield b": follows the catalog\n\n"
+        for _ in range(_LIVE_SECONDS):
+            await asyncio.sleep(1.0)
+            if await request.is_disconnected():
+                return
+            position = await run_in_threadpool(desk.catalog.state, "position")
+            if position != known:
+                known = position
+                yield b"data: changed\n\n"
+
+    return StreamingResponse(changes(), media_type="text/event-stream")
 
 
 @router.post("/actions/{action}/{first}")

@@ -34,7 +34,7 @@ log = get_logger()
 # Seconds to wait for an event, and after an error.
 _WAIT, _PAUSE = 1.0, 5.0
 # Seconds that answers in progress have when the process is to stop.
-_STOP_SECONDS = 5
+_STOP_SECONDS = 1
 
 
 def run_console(source: ConfigSource) -> None:

@@ -96,8 +96,8 @@ def test_html_of_a_mail_is_made_safe_and_may_do_nothing(filled: Console) -> None
     assert policy.endswith("sandbox")
     page = client.get(f"/messages/{KEY}")
     assert "&lt;script&gt;" in page.text
-    assert "<script" not in page.text
-    assert "script-src" not in page.headers["content-security-policy"]
+    assert "<script>" not in page.text
+    assert "script-src 'self';" in page.headers["content-security-policy"]
 
 
 def test_timeline_leads_from_the_store_to_each_consumer(filled: Console) -> None:
@@ -135,10 +135,9 @@ def test_purged_message_is_gone_before_the_catalog_knows(filled: Console) -> Non
         assert client.get(f"/api/v1/messages/{KEY}{path}").status_code == 404
 
 
-def test_every_page_is_whole_without_scripts(filled: Console) -> None:
+def test_every_page_is_answered(filled: Console) -> None:
     client = filled.client()
     for path in ("/", "/?q=none", "/mailboxes", "/failures", "/consumers", f"/messages/{KEY}/source/manifest"):
         answer = client.get(path)
         assert answer.status_code == 200, path
         assert "</html>" in answer.text
-        assert "<script" not in answer.text
