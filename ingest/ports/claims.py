@@ -27,6 +27,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewal:
+    """A claim to renew in the same step as something else: its deadline becomes `lease` seconds from then."""
+
+    claim: Claim
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """The state of one item: seconds until it is due (0 if it is), or claimed."""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from ingest.ports.claims import Renewal
+
 # Digests are kept in so many generations. The oldest is dropped as a whole, when it is too old or there are too many.
 GENERATIONS = 8
 # How many messages in quarantine are counted, and for how long (seconds).
@@ -43,7 +45,9 @@ class ContentRecords(Protocol):
     Of what is lost, no duplicate is reported; nothing else follows. Every method raises `LedgerUnavailableError`.
     """
 
-    def first_messages(self, found: Sequence[tuple[bytes, str]], limits: ContentLimits) -> list[str]:
+    def first_messages(
+        self, found: Sequence[tuple[bytes, str]], limits: ContentLimits, renewal: Renewal | None = None
+    ) -> list[str]:
         """Return the key of the first message for each digest; it is this message if nobody had the digest before.
 
         In one step, so that of two messages that are processed at the same time one is the first, whenever one of
@@ -52,6 +56,10 @@ class ContentRecords(Protocol):
         Args:
             found: digests of 16 bytes, each with a message key.
             limits: how much is remembered.
+            renewal: of the claim on the message, in the same step.
+
+        Raises:
+            StaleClaimError: the claim to renew is stale; nothing was remembered.
         """
         ...
 

@@ -38,11 +38,22 @@ class OpenMessages(Protocol):
         """
         ...
 
-    def complete(self, claim: Claim, message: OpenMessage, event: Event | None) -> None:
-        """In one step: append the event to the stream, if there is one, and close the claimed message.
+    def complete(
+        self, claim: Claim, message: OpenMessage, event: Event | None, following: Claim | None = None
+    ) -> OpenMessage | None:
+        """In one step: append the event to the stream, close the claimed message, and begin with the following one.
 
         If it is open for another store than that of `message.store_id`, it was not processed there: then its digests
         are removed from the seen set, so that the next poll fetches it again and opens it for that store.
+
+        Args:
+            claim: on the message.
+            message: the message.
+            event: its event; None to append none.
+            following: what the caller handles next. An attempt is counted for it as by `begin`.
+
+        Returns:
+            The following message; None if there is none, if its claim is stale, or if it is not open.
         """
         ...
 

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from ingest.errors import StaleClaimError
 from ingest.ports.content import GENERATIONS, QUARANTINE_RECORDS, QUARANTINE_SECONDS, ContentLimits, ContentRecords
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Collection, Sequence
+
+    from ingest.ports.claims import Renewal
+    from ingest.testing.workset import MemoryWorkSet
 
 
 class MemoryContent(ContentRecords):
@@ -18,6 +22,7 @@ class MemoryContent(ContentRecords):
 
     _clock: Callable[[], float]
     _lock: threading.RLock
+    _messages: MemoryWorkSet
 
     def _forget_content(self) -> None:
         """Lose everything."""
@@ -29,8 +34,12 @@ class MemoryContent(ContentRecords):
         self._quarantined: dict[str, float] = {}
 
     @override
-    def first_messages(self, found: Sequence[tuple[bytes, str]], limits: ContentLimits) -> list[str]:
+    def first_messages(
+        self, found: Sequence[tuple[bytes, str]], limits: ContentLimits, renewal: Renewal | None = None
+    ) -> list[str]:
         with self._lock:
+            if renewal is not None and not self._messages.renew(renewal.claim, renewal.lease):
+                raise StaleClaimError("the claim is stale; nothing was changed")
             now = self._clock()
             for number in [number for number, until in self._content_until.items() if until <= now]:
                 del self._content[number], self._content_until[number]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -292,11 +293,16 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
             return message
 
     @override
-    def complete(self, claim: Claim, message: OpenMessage, event: Event | None) -> None:
+    def complete(
+        self, claim: Claim, message: OpenMessage, event: Event | None, following: Claim | None = None
+    ) -> OpenMessage | None:
         with self._lock:
             self._close(claim, message, event)
             self._unprocessed.get(message.mailbox, {}).pop(message.key, None)
             self._changes[message.mailbox] += 1
+            with suppress(StaleClaimError):
+                return None if following is None else self.begin(following)
+            return None
 
     @override
     def fail(self, claim: Claim, failed: FailedMessage, event: Event | None) -> None:

@@ -28,6 +28,7 @@ def work_off(
     stop: Callable[[], bool],
     batch: int = 1,
     enough: Callable[[Claim], bool] = lambda _: False,
+    announce: Callable[[Claim | None], None] = lambda _: None,
 ) -> int:
     """Claim due items and handle one after the other until none is due; returns how many were handled.
 
@@ -38,15 +39,18 @@ def work_off(
         stop: asked before each item; True ends the loop, and unhandled claims are released, due at once.
         batch: how many items to claim at once.
         enough: asked about each claim; True ends the loop in the same way.
+        announce: called before each item with the claim that probably follows it, None behind the last of a batch.
     """
     handled, over = 0, False
     while not over and not stop() and (claims := work.claim(batch, lease)):
         # An item that may have killed a worker before comes after those that it would delay.
-        for claim in sorted(claims, key=lambda claim: claim.tries):
+        ordered = sorted(claims, key=lambda claim: claim.tries)
+        for claim, following in zip(ordered, [*ordered[1:], None], strict=True):
             over = over or stop() or enough(claim)
             if over:
                 work.release(claim, 0.0, claim.tries - 1)
                 continue
+            announce(following)
             handle(claim)
             handled += 1
     return handled

@@ -14,6 +14,8 @@ from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.domain.seen import SeenRecord, StoredAt
 from ingest.errors import StaleClaimError
+from ingest.ports.claims import Renewal
+from ingest.ports.content import ContentLimits
 from ingest.ports.schedule import Precedence
 from ingest.ports.seen import NEVER_DELETED, Registration, Seen
 from ingest.ports.status import MailboxStatus
@@ -310,6 +312,45 @@ def test_complete_appends_one_event_and_closes_the_message(bench: LedgerBench) -
     assert bench.ledger.open_messages([work.id]) == [None]
     assert work.id not in bench.ledger.messages.members()
     assert bench.ledger.unprocessed(BOX) == {digest(3 - number)}
+
+
+def test_complete_begins_with_the_following_message(bench: LedgerBench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1), registration(2)])
+    first, second = bench.ledger.messages.claim(2, 60)
+    begun = bench.ledger.complete(first, message(int(first.id, 16)), event(1), second)
+    assert begun == bench.ledger.open_messages([second.id])[0]
+    bench.ledger.messages.release(second, 0.0, second.tries)
+    assert claim_message(bench).tries == second.tries + 1, "an attempt was counted"
+
+
+def test_complete_begins_with_nothing_that_is_stale_or_not_open(bench: LedgerBench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1), registration(2)])
+    first, second = bench.ledger.messages.claim(2, 60)
+    stale = replace(second, fence=second.fence - 1)
+    assert bench.ledger.complete(first, message(int(first.id, 16)), event(1), stale) is None
+    assert bench.ledger.begin(second) is not None, "it is still claimed, and its attempt still to be counted"
+    assert bench.ledger.complete(second, message(int(second.id, 16)), event(2), first) is None
+    assert bench.ledger.counts()["events"] == 2
+
+
+def test_claim_is_renewed_in_the_step_that_finds_the_first_message(bench: LedgerBench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1)])
+    (claim,) = bench.ledger.messages.claim(1, 0.1)
+    found = [(bytes(16), claim.id)]
+    assert bench.ledger.first_messages(found, ContentLimits(), Renewal(claim, 60)) == [claim.id]
+    assert bench.ledger.first_messages([], ContentLimits(), Renewal(claim, 60)) == [], "a message without a digest"
+    bench.pass_time(0.2)
+    assert bench.ledger.messages.claim(1, 60) == []
+
+
+def test_nothing_is_remembered_for_a_stale_claim(bench: LedgerBench) -> None:
+    bench.ledger.register(claim_box(bench), [registration(1)])
+    claim = claim_message(bench)
+    stale = Renewal(replace(claim, fence=claim.fence - 1), 60)
+    with pytest.raises(StaleClaimError):
+        bench.ledger.first_messages([(bytes(16), claim.id)], ContentLimits(), stale)
+    other = "9" * 32
+    assert bench.ledger.first_messages([(bytes(16), other)], ContentLimits()) == [other]
 
 
 def test_complete_appends_no_second_event(bench: LedgerBench) -> None:

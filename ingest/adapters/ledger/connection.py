@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import Redis
 from redis import exceptions as redis_errors
+from redis.connection import SSLConnection
 
+from ingest.adapters.kernel_timeouts import wait_in_kernel
 from ingest.adapters.ledger.names import DEPLOYMENT, Names
 from ingest.adapters.ledger.pools import NotClusteredError, NoTlsError, open_pool
 from ingest.domain.clusters import read_cluster
@@ -262,7 +264,7 @@ class _ReadyConnections:
             self._keep(connection)
             raise
         except BaseException:
-            self._pool.release(connection)
+            self._give_back(connection)
             raise
         self._keep(connection)
         return reply
@@ -271,7 +273,13 @@ class _ReadyConnections:
         if len(self._idle) < READY_CONNECTIONS:
             self._idle.append((os.getpid(), connection))
         else:
-            self._pool.release(connection)
+            self._give_back(connection)
+
+    def _give_back(self, connection: Connection) -> None:
+        sock: Any = connection._sock  # noqa: SLF001 - redis-py has no way to set options after it has connected
+        if sock is not None:
+            sock.settimeout(connection.socket_timeout)
+        self._pool.release(connection)
 
     def _drop(self, connection: Connection) -> None:
         """Disconnect; give back the others, which probably lead to the same lost server: the pool checks them."""
@@ -284,7 +292,7 @@ class _ReadyConnections:
             with suppress(IndexError):  # another thread took the last one
                 pid, connection = self._idle.pop()
                 if pid == os.getpid():
-                    self._pool.release(connection)
+                    self._give_back(connection)
 
     def _take(self) -> Connection:
         while self._idle:
@@ -300,14 +308,25 @@ def _exchange(connection: Connection, command: bytes) -> Any:
     try:
         # Sending would connect as well, but to the same server again, without asking the Sentinels for the primary.
         connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types here
+        _wait_in_kernel(connection)
         connection.send_packed_command((command,))  # type: ignore[no-untyped-call]  # as above
         return connection.read_response()
     except redis_errors.ResponseError:
         raise
-    except BaseException:
+    except BaseException as error:
         # Whatever interrupted it, such as the time limit of a task: the next command must not get this one's reply.
         connection.disconnect()  # type: ignore[no-untyped-call]  # as above
+        if isinstance(error.__context__, BlockingIOError):
+            raise redis_errors.TimeoutError("no reply in time") from error
         raise
+
+
+def _wait_in_kernel(connection: Connection) -> None:
+    sock: Any = connection._sock  # noqa: SLF001 - as above
+    seconds = connection.socket_timeout
+    if sock is None or seconds is None or isinstance(connection, SSLConnection) or sock.gettimeout() is None:
+        return
+    wait_in_kernel(sock, send=seconds, receive=seconds)
 
 
 def packed(*command: Argument) -> bytes:

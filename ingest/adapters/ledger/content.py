@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from ingest.adapters.ledger.workset import milliseconds
+from ingest.errors import StaleClaimError
 from ingest.ports.content import GENERATIONS, QUARANTINE_RECORDS, QUARANTINE_SECONDS, ContentLimits, ContentRecords
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from ingest.adapters.ledger.connection import RedisConnection
     from ingest.adapters.ledger.names import Names
+    from ingest.adapters.ledger.workset import RedisWorkSet
+    from ingest.ports.claims import Renewal
 
 # Digests that are read at once to forget some.
 _PAGE = 1000
@@ -26,20 +29,30 @@ class RedisContent(ContentRecords):
 
     _connection: RedisConnection
     _names: Names
+    _messages: RedisWorkSet
 
     @override
-    def first_messages(self, found: Sequence[tuple[bytes, str]], limits: ContentLimits) -> list[str]:
-        if not found:
+    def first_messages(
+        self, found: Sequence[tuple[bytes, str]], limits: ContentLimits, renewal: Renewal | None = None
+    ) -> list[str]:
+        if not found and renewal is None:
             return []
-        arguments: list[bytes | int] = [
+        arguments: list[str | bytes | int] = [
             milliseconds(limits.span),
             milliseconds(limits.window + limits.span),
             limits.per_generation,
         ]
+        if renewal is None:
+            arguments += ["", "", ""]
+        else:
+            arguments += [renewal.claim.id, renewal.claim.fence, milliseconds(renewal.lease)]
         for digest, key in found:
             arguments += [digest, bytes.fromhex(key)]
-        keys = [self._names.content, *self._generations()]
-        return [first.hex() for first in self._connection.run("first_messages", keys, arguments)]
+        keys = [self._names.content, self._messages.claimed, self._messages.fences, self._names.latest_time]
+        firsts = self._connection.run("first_messages", [*keys, *self._generations()], arguments)
+        if firsts is None:
+            raise StaleClaimError("the claim is stale; nothing was changed")
+        return [first.hex() for first in firsts]
 
     @override
     def forget_messages(self, keys: Collection[str]) -> int:

@@ -253,8 +253,11 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
         return None if text is None else OpenMessage.model_validate_json(text)
 
     @override
-    def complete(self, claim: Claim, message: OpenMessage, event: Event | None) -> None:
-        self._close(claim, message, event, "")
+    def complete(
+        self, claim: Claim, message: OpenMessage, event: Event | None, following: Claim | None = None
+    ) -> OpenMessage | None:
+        text = self._close(claim, message, event, "", following)
+        return OpenMessage.model_validate_json(text) if isinstance(text, bytes) else None
 
     @override
     def fail(self, claim: Claim, failed: FailedMessage, event: Event | None) -> None:
@@ -342,7 +345,9 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
         info = self._connection.info("memory")
         return None if info is None else Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)) or None)
 
-    def _close(self, claim: Claim, message: OpenMessage, event: Event | None, failed: str) -> None:
+    def _close(
+        self, claim: Claim, message: OpenMessage, event: Event | None, failed: str, following: Claim | None = None
+    ) -> bytes | int:
         keys = [
             *self._messages.keys,
             self._names.open,
@@ -357,7 +362,9 @@ class RedisLedger(RedisSchedule, RedisContent, Ledger):
         ]
         about = ("", "", b"") if event is None else (event.id, event.type, event.body)
         parts = (*about, message.mailbox, _milliseconds(message.first_seen), failed, message.store_id or "")
-        self._fenced("complete", keys, (claim.id, claim.fence, *parts))
+        then = ("", "", "") if following is None else (following.id, following.fence, following.tries)
+        answer: bytes | int = self._fenced("complete", keys, (claim.id, claim.fence, *parts, *then))
+        return answer
 
     def _fenced(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
         answer = self._connection.run(script, keys, arguments)

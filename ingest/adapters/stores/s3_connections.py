@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 from ingest.adapters.deadline import running_deadline
+from ingest.adapters.kernel_timeouts import wait_in_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,14 +106,16 @@ class Route:
         deadline, sock = running_deadline(), connection.sock
         if deadline is not None:
             deadline.guard(connection.handle, lent=True)
-        sock.settimeout(self.network.connect_timeout)
+        if self.context is not None:
+            sock.settimeout(self.network.connect_timeout)
         rest = memoryview(_request_head(method, path, headers) + (body or b""))
         while rest:  # in blocks, since the timeout is for each
             sock.sendall(rest[:_BLOCK_BYTES])
             rest = rest[_BLOCK_BYTES:]
             if deadline is not None:
                 deadline.progress()
-        sock.settimeout(self.network.read_timeout)
+        if self.context is not None:
+            sock.settimeout(self.network.read_timeout)
         exchange = _answer(self, connection, to_head=method == "HEAD")
         if deadline is not None and deadline.over:
             raise TimeoutError("the head of the answer was cut off")
@@ -139,6 +142,8 @@ class Route:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.context is not None:
                 made.sock = self.context.wrap_socket(sock, server_hostname=name)
+            else:
+                wait_in_kernel(sock, send=timeout, receive=self.network.read_timeout)
         except BaseException:
             made.close()
             raise
@@ -275,7 +280,7 @@ class Exchange:
         """
         try:
             count = self._fill(memoryview(buffer).cast("B"))
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise ReadTimeoutError(endpoint_url=self.route.base.netloc, error=error) from error
         except (OSError, HTTPException) as error:
             raise ResponseStreamingError(error=error) from error

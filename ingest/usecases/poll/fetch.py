@@ -22,7 +22,7 @@ from ingest.usecases.poll.archive import Archive, new_spool
 from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from concurrent.futures import Executor, Future
 
     from ingest.metrics import Metrics
@@ -208,7 +208,7 @@ class _SessionFetch:
         They are registered when they are many or the first has waited, but always before an error and at the end.
         """
         now, failed = self.fetcher.now(), False
-        done = wait(self._uploading, return_when=until).done if self._uploading else ()
+        done = self._ended(until)
         ended = {upload: self._uploading.pop(upload) for upload in done}
         for upload, row in ended.items():
             if upload.exception() is None:
@@ -219,6 +219,13 @@ class _SessionFetch:
             self._register(self._batch.take())
         for upload, row in ended.items():
             self._raise_unless_single(row, upload)
+
+    def _ended(self, until: str) -> Collection[Future[Registration]]:
+        """Return the uploads that have ended, after waiting for the first or for all if it is necessary."""
+        ended = [upload for upload in self._uploading if upload.done()]
+        if (ended and until == FIRST_COMPLETED) or len(ended) == len(self._uploading):
+            return ended
+        return wait(self._uploading, return_when=until).done
 
     def _once_more(self, row: Listed, registration: Registration) -> Registration:
         """Register a message that may be cut, or another one, so that the next poll fetches it once more."""

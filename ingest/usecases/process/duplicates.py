@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.manifest import Attachment, Body, Manifest
     from ingest.mime.fields import Fields
+    from ingest.ports.claims import Renewal
     from ingest.ports.content import ContentLimits, ContentRecords
 
 # What authors and their programs write. Servers on the way add and change most others: Received, Delivered-To,
@@ -52,14 +53,19 @@ class Duplicates:
     records: ContentRecords
     limits: ContentLimits
 
-    def mark(self, manifest: Manifest) -> Manifest:
+    def mark(self, manifest: Manifest, renewal: Renewal | None = None) -> Manifest:
         """Return a manifest that says what came before; the same one whenever the message is processed again.
 
+        Args:
+            manifest: of the message.
+            renewal: of the claim on the message, in the same round trip.
+
         Raises:
+            StaleClaimError: the claim is stale.
             LedgerUnavailableError: the ledger is unavailable.
         """
         own, found = manifest.message_key, content_digests(manifest)
-        firsts = self.records.first_messages([(each.digest, own) for each in found], self.limits)
+        firsts = self.records.first_messages([(each.digest, own) for each in found], self.limits, renewal)
         earlier: dict[int | None, Duplicate] = {}
         repeated: dict[int | None, str] = {}
         for each, first in zip(found, firsts, strict=True):

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ingest.metrics import Metrics
     from ingest.mime.events import MessageEnded, MimeEvent
     from ingest.mime.fields import Fields
+    from ingest.ports.claims import Renewal
     from ingest.ports.store import Store
     from ingest.usecases.process.duplicates import Duplicates
     from ingest.usecases.process.rules import Rule
@@ -90,12 +91,16 @@ class Processor:
     passwords: Callable[[str, Sequence[str]], Sequence[str]] | None = None
     handover: HandOver = field(default_factory=HandOver)
 
-    def process(self, message: OpenMessage, confirm: Callable[[], None] = lambda: None) -> Manifest:
+    def process(
+        self, message: OpenMessage, confirm: Callable[[], None] = lambda: None, renewal: Renewal | None = None
+    ) -> Manifest:
         """Parse a stored message, store its parts, write its manifest; returns the manifest.
 
         Args:
             message: what to process.
             confirm: called right before the manifest is written; raises if the claim on the message is lost.
+            renewal: of that claim, which then takes the place of `confirm` where the ledger is asked what came
+                before, since that is one round trip less.
 
         Raises:
             StoreError: an object could not be read or written.
@@ -103,12 +108,14 @@ class Processor:
             SpoolError: there is no room for temporary files.
             GuardError: no process can be started to read an attachment.
             LedgerUnavailableError: the ledger cannot say what came before.
+            StaleClaimError: the claim is lost.
         """
         manifest = self.read(message)
         if self.duplicates is not None:
-            manifest = self.duplicates.mark(manifest)
+            manifest = self.duplicates.mark(manifest, renewal)
         manifest = with_rules(manifest, self.rules)
-        confirm()
+        if self.duplicates is None or renewal is None:
+            confirm()
         self._write(manifest)
         for code in manifest.parse.defects:
             self.metrics.defect(code)

@@ -21,6 +21,7 @@ from ingest.errors import (
     StoreError,
     WorkerDiedError,
 )
+from ingest.ports.claims import Renewal
 from ingest.ports.tracing import NO_TRACING, Attributes, Span, Step, Tracer
 from ingest.ports.wakeups import Queue, Wakeups
 from ingest.usecases.claims import MESSAGES_PER_CLAIM, work_off
@@ -47,6 +48,28 @@ log = get_logger()
 LONGEST = 3600.0
 # Seconds until a purged message is closed whose mailbox is being polled or purged.
 MAILBOX_BUSY_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """What one loop handles next, begun in the step that closed the message before, which saves a round trip.
+
+    Attributes:
+        following: the claim that is handled next.
+        begun: its message, once its attempt has begun.
+    """
+
+    following: Claim | None = None
+    begun: OpenMessage | None = None
+
+    def announce(self, following: Claim | None) -> None:
+        """Set the claim that is handled after the next one."""
+        self.following = following
+
+    def take(self, claim: Claim) -> OpenMessage | None:
+        """Return the message of a claim if its attempt has begun, and forget it."""
+        begun, self.begun = self.begun, None
+        return begun if begun is not None and begun.key == claim.id else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +104,21 @@ class ProcessStage:
         def stop_now() -> bool:
             return stop() or self.pressure.high()
 
+        ahead = _Ahead()
         return work_off(
-            self.ledger.messages, self.handle, lease=self.keeper.seconds, stop=stop_now, batch=MESSAGES_PER_CLAIM
+            self.ledger.messages,
+            lambda claim: self.handle(claim, ahead),
+            lease=self.keeper.seconds,
+            stop=stop_now,
+            batch=MESSAGES_PER_CLAIM,
+            announce=ahead.announce,
         )
 
-    def handle(self, claim: Claim) -> None:
+    def handle(self, claim: Claim, ahead: _Ahead | None = None) -> None:
         """Process one claimed message, and complete it, release it for another try, or fail it."""
+        ahead = ahead or _Ahead()
         try:
-            message = self.ledger.begin(claim)
+            message = ahead.take(claim) or self.ledger.begin(claim)
         except StaleClaimError:
             return  # it was claimed too long ago, and is another worker's now
         if message is None:
@@ -96,9 +126,9 @@ class ProcessStage:
             return
         about: Attributes = {"mailbox": message.mailbox, "message": message.key, "tries": claim.tries}
         with self.tracer.start(Step.PROCESS, message.traceparent, **about) as span:
-            self._handle(claim, message, span)
+            self._handle(claim, message, span, ahead)
 
-    def _handle(self, claim: Claim, message: OpenMessage, span: Span) -> None:
+    def _handle(self, claim: Claim, message: OpenMessage, span: Span, ahead: _Ahead) -> None:
         if claim.tries > MESSAGE_TRIES:
             # Each attempt began and did not end: the process died or was killed.
             self._retry_or_fail(claim, message, WorkerDiedError("its worker died"), span)
@@ -106,11 +136,14 @@ class ProcessStage:
         manifest = None
         try:
             with self.keeper.hold(self.ledger.messages, claim, LONGEST) as lease:
-                manifest = self._manifest(message, lambda: self.keeper.confirm(lease))
+                manifest = self._manifest(
+                    message, lambda: self.keeper.confirm(lease), Renewal(claim, self.keeper.seconds)
+                )
                 lease.check()
                 if manifest is not None:
                     self._count_quarantine(message, manifest)
-                self.ledger.complete(claim, self._here(message), self._event(message, manifest, span))
+                event = self._event(message, manifest, span)
+                ahead.begun = self.ledger.complete(claim, self._here(message), event, ahead.following)
         except MailhaulError as error:
             self._retry_or_fail(claim, message, error, span, written=manifest is not None)
         except Exception:  # one message must not stop the others, not even through a bug
@@ -120,10 +153,10 @@ class ProcessStage:
             if manifest is not None:
                 self._report(message, manifest, span)
 
-    def _manifest(self, message: OpenMessage, confirm: Callable[[], None]) -> Manifest | None:
+    def _manifest(self, message: OpenMessage, confirm: Callable[[], None], renewal: Renewal) -> Manifest | None:
         """Process a message, or update it; None if there is nothing to update."""
         if message.update is None:
-            return self.processor.process(message, confirm)
+            return self.processor.process(message, confirm, renewal)
         return Reprocessor(self.processor, self.now).update(message, confirm)
 
     def _event(self, message: OpenMessage, manifest: Manifest | None, span: Span) -> Event | None:

@@ -2,12 +2,8 @@
 -- ARGV: message key, fence, tries
 -- Returns the open message as JSON, false if the message is not open, or -1 if the claim is stale.
 -- Atomic, because a worker whose claim expires after the check would change the count of its successor.
--- Include: claims
+-- Include: claims, begin_open
 if not holds(KEYS[1], ARGV[1], ARGV[2]) then
   return -1
 end
-local message = redis.call('HGET', KEYS[3], ARGV[1])
-if message then
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
-end
-return message
+return begin_open(KEYS[2], KEYS[3], ARGV[1], ARGV[3])

@@ -1,11 +1,11 @@
 -- KEYS: due, claimed, fences, tries, open, open since, failed, unprocessed, events, changes, counts,
 -- counts of unprocessed messages, seen set
--- ARGV: message key, fence, event id or '', event type, body, mailbox, first seen (ms), JSON if it failed, store id or ''
--- Returns 1, or -1 if the claim is stale.
+-- ARGV: key, fence, event id or '', type, body, mailbox, first seen (ms), failed JSON, store id or '', next key, fence, tries
+-- Returns 1, or -1 if the claim is stale. If the next message is given and was begun: that message as JSON.
 -- Atomic, because a message that is closed without its event would never be published, and an event without the
 -- message being closed would be published once more for every further attempt. Redis does not undo a script that
 -- fails halfway, so the event is appended first: at worst it is repeated, with the same id.
--- Include: claims, seen
+-- Include: claims, seen, begin_open
 
 -- Remove the digests of a message from the seen set, so that the next poll fetches it again.
 local function forget_seen(key, digests)
@@ -42,4 +42,7 @@ end
 redis.call('HINCRBY', KEYS[11], 'open', 0 - redis.call('HDEL', KEYS[5], ARGV[1]))
 redis.call('ZREM', KEYS[6], ARGV[1])
 forget(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1])
+if ARGV[10] ~= '' and holds(KEYS[3], ARGV[10], ARGV[11]) then
+  return begin_open(KEYS[4], KEYS[5], ARGV[10], ARGV[12]) or 1
+end
 return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,6 +18,8 @@ from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ingest.domain.message import OpenMessage
 
 
 def put_fault(b: Bench, ending: str) -> None:
@@ -245,6 +247,36 @@ def test_message_that_another_worker_has_claimed_is_not_processed() -> None:
         assert b.keys("message.json") == []
         b.process_stage.handle(valid)
         assert len(b.keys("message.json")) == 1
+
+
+def test_no_manifest_is_written_once_another_worker_has_the_claim() -> None:
+    with bench() as b:
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+
+        def lose(operation: str, key: str) -> None:
+            if operation == "put" and key.endswith("body.txt"):
+                b.clock.time += 61
+                assert b.ledger.messages.claim(1, 60)
+
+        b.store.fault = lose
+        b.process_stage.run(never)
+        assert (len(b.keys("body.txt")), b.keys("message.json")) == (1, [])
+
+
+def test_next_message_is_begun_in_the_step_that_closes_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bench() as b:
+        b.maildrops["a"].messages = {f"u{number}".encode(): mail(str(number)) for number in range(4)}
+        b.poll_all()
+        complete, following = b.ledger.complete, []
+
+        def watched(*of: Any) -> OpenMessage | None:
+            following.append(complete(*of))
+            return following[-1]
+
+        monkeypatch.setattr(b.ledger, "complete", watched)
+        assert b.process_stage.run(never) == 4
+        assert [message is None for message in following] == [False, False, False, True]
 
 
 def test_key_whose_message_the_ledger_lost_is_dropped() -> None:
