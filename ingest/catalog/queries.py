@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, and_, column, exists, func, or_, select, text, tuple_
+from sqlalchemy import Select, and_, column, exists, false, func, or_, select, tuple_
 from sqlalchemy import table as table_of
 
 from ingest.catalog.database import translated
+from ingest.catalog.rows import words_of
 from ingest.catalog.tables import DELIVERIES, DOCUMENTS, INVOICES, LABELS, MESSAGES, WORDS
 from ingest.errors import Fault, MailhaulError
 from ingest.ports.eventlog import order_of
@@ -180,12 +180,12 @@ class Queries:
 
     def _contains(self, name: str, words: str) -> ColumnElement[bool]:
         """Return the condition that a column, or any of them if no name is given, has all these words."""
-        chosen = [word for word in words.split() if re.search(r"\w", word)][:_MOST_WORDS]
+        chosen = [found for word in words.split()[:_MOST_WORDS] if (found := words_of(word))]
         if not chosen:
-            return text("1 = 0")  # type: ignore[return-value]
+            return false()
         if self.engine.dialect.name == "sqlite":
             only = f"{name} : " if name else ""
-            asked = " AND ".join(f'{only}"{word.replace(chr(34), " ").replace(chr(0), " ")}"*' for word in chosen)
+            asked = " AND ".join(f'{only}"{" ".join(word)}"*' for word in chosen)
             matched = select(_WORDS_TABLE.c.rowid).where(column("messages_words").op("MATCH")(asked))
             return MESSAGES.c.id.in_(matched)
         names = [name] if name else list(WORDS)
@@ -193,10 +193,9 @@ class Queries:
         return MESSAGES.c.id.in_(select(_WORDS_TABLE.c.rowid).where(and_(*each)))
 
 
-def _begins(vector: ColumnElement[Any], word: str) -> ColumnElement[bool]:
+def _begins(vector: ColumnElement[Any], word: list[str]) -> ColumnElement[bool]:
     """Whether a tsvector has these words one after another, the last one as the beginning of a word."""
-    parts = re.findall(r"\w+", word.lower())
-    query = " <-> ".join([f"'{part}'" for part in parts[:-1]] + [f"'{parts[-1]}':*"])
+    query = " <-> ".join([f"'{part}'" for part in word[:-1]] + [f"'{word[-1]}':*"])
     return vector.op("@@")(func.to_tsquery("simple", query))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _LONGEST = 500
 # Documents of one message that are listed: an archive may hold thousands.
 _MOST_DOCUMENTS = 200
+_WORD = re.compile(r"[^\W_]+")
 # A lone surrogate cannot be written to a database, nor NUL to PostgreSQL.
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -60,11 +62,12 @@ def entry_of(manifest: Manifest, seen_at: float, position: str | None = None, ru
     }
     invoices = [_invoice(one) for one in manifest.attachments if one.invoice is not None and not one.invoice.carrier]
     words = {
-        "subject": _text(headers.subject),
-        "sender": " ".join(_text(f"{one.name} {one.address}") for one in headers.from_),
-        "filenames": " ".join(_text(one.filename) for one in manifest.attachments[:_MOST_DOCUMENTS]),
+        "subject": headers.subject or "",
+        "sender": " ".join(f"{one.name} {one.address}" for one in headers.from_),
+        "filenames": " ".join(one.filename for one in manifest.attachments[:_MOST_DOCUMENTS]),
         "invoices": " ".join(f"{one['number'] or ''} {one['seller'] or ''}" for one in invoices),
     }
+    words = {name: " ".join(words_of(text)) for name, text in words.items()}
     documents = [_document(one, attachments) for one in manifest.documents[:_MOST_DOCUMENTS]]
     return Entry(message, _labels(manifest), documents, invoices, words)
 
@@ -111,6 +114,15 @@ def amount(text: str | None) -> float | None:
     except InvalidOperation:
         return None
     return None if found is None or not found.is_finite() else round(float(found), 4)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in the form in which they are compared: lower case, without accents.
+
+    The same for every database: what is between letters and digits separates words.
+    """
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return _WORD.findall("".join(char for char in plain if not unicodedata.combining(char)))
 
 
 def _text(text: str | None) -> str:

@@ -18,7 +18,7 @@ def upgrade() -> None:
         columns = ", ".join(WORDS)
         op.execute(
             f"CREATE VIRTUAL TABLE messages_words USING fts5({columns}, prefix='2 3', "
-            "tokenize='unicode61 remove_diacritics 2')"
+            "tokenize='unicode61 remove_diacritics 0')"
         )
         return
     columns = ", ".join(f"{name} tsvector NOT NULL" for name in WORDS)
