@@ -398,6 +398,15 @@ def test_erased_events_are_gone_whether_read_or_not(bench: LedgerBench) -> None:
     assert bench.ledger.counts()["events"] == 6
 
 
+def test_id_without_a_number_erases_the_events_of_all_updates(bench: LedgerBench) -> None:
+    base, other = "a" * 32, "b" * 32
+    made = [Event(id_, "dev.mailhaul.message.updated.v1", BOX, b"{}") for id_ in (f"{base}-1", f"{base}-12", other)]
+    bench.events.republish(made)
+    assert bench.events.erase([base]) == 2
+    assert bench.events.ids()[0] == [other]
+    assert bench.events.erase([f"{other}-1"]) == 0
+
+
 def test_sink_that_begins_after_erased_events_misses_nothing(bench: LedgerBench) -> None:
     append(bench, range(3))
     bench.events.begin("late", now=True)
