@@ -24,6 +24,7 @@ from ingest.cli.common import (
     Commands,
     ConfigOption,
     JsonOption,
+    open_console,
     print_json,
     print_lines,
 )
@@ -185,7 +186,6 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show mailboxes, backlog, last successful polls, open and failed messages, as recorded in the ledger."""
     with fast_imports():
         from ingest.cli.runtime import open_runtime
-    from rich.console import Console
 
     from ingest.admin.status import read_status
     from ingest.cli import listings
@@ -197,7 +197,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(listings.status_data(found))
     else:
-        Console().print(listings.status_view(found))
+        open_console(highlight=True).print(listings.status_view(found))
 
 
 @app.command(rich_help_panel=_INSPECT, epilog="Example: mailhaul parse message.eml --extract attachments")

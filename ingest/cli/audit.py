@@ -15,6 +15,7 @@ from ingest.cli.common import (
     INTERRUPTED,
     ConfigOption,
     JsonOption,
+    open_console,
     print_error,
     print_json,
     printable,
@@ -111,14 +112,12 @@ def verify(
     The statements of each mailbox are always verified from the first to the last. A message is compared with the last
     statement about it. Exits with 1 if anything is found. Only reads; safe while the service runs.
     """
-    from rich.console import Console
-
     from ingest.admin.audit.verify import Auditor, Scope
     from ingest.cli.runtime import open_runtime
 
     scope = Scope(_day("--since", since), _day("--until", until), quick)
     reports: list[AuditReport] = []
-    with open_runtime(config) as runtime, Console(stderr=True, highlight=False).status("") as shown:
+    with open_runtime(config) as runtime, open_console(stderr=True).status("") as shown:
         auditor = Auditor(
             store=runtime.store,
             layout=runtime.layout,
@@ -284,7 +283,6 @@ def _print_days(mailbox: str, statements: Iterator[Statement], *, as_json: bool)
         for statement in statements:
             typer.echo(statement.to_json().decode())
         return
-    from rich.console import Console
     from rich.table import Table
 
     names = ("stored", "processed", "failed", "unprocessed", "erased", "confirmed", "waiting", "rejected")
@@ -295,7 +293,7 @@ def _print_days(mailbox: str, statements: Iterator[Statement], *, as_json: bool)
         listed = "" if one.server is None else f"{one.server.listed:,}"
         counts = [f"{one.counts.get(name, 0):,}" for name in names]
         table.add_row(str(one.day), listed, *counts, one.signature.key_id if one.signature else "")
-    Console().print(table)
+    open_console(highlight=True).print(table)
 
 
 def _print_day(statement: Statement, sha256: str) -> None:

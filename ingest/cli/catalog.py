@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ingest.cli.common import INTERRUPTED, ConfigOption, JsonOption, print_json
+from ingest.cli.common import INTERRUPTED, ConfigOption, JsonOption, open_console, print_json
 
 if TYPE_CHECKING:
     from ingest.catalog.rebuild import Rebuilt
@@ -27,8 +27,6 @@ def rebuild(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     The service and the console may run meanwhile. Ctrl-C stops it; started again, it continues where it was. The
     console does the same by itself when its catalog is new or has missed events.
     """
-    from rich.console import Console
-
     from ingest.catalog.rebuild import Rebuild
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
@@ -36,7 +34,7 @@ def rebuild(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     with Stopping() as stopping, open_runtime(config) as runtime, open_catalog(config) as catalog:
         rebuilding = Rebuild(catalog, runtime.store, runtime.layout, lambda: runtime.now().timestamp())
-        with Console(stderr=True, highlight=False).status("") as shown:
+        with open_console(stderr=True).status("") as shown:
 
             def listen(done: Rebuilt) -> None:
                 shown.update(f"{done.messages:,} messages read")

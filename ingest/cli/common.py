@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ from ingest.errors import ConfigError, MailhaulError, StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from rich.console import Console
 
 SUCCESS = 0
 FAILED = 1
@@ -28,6 +31,9 @@ EXIT_CODES = {
     INTERRUPTED: "Interrupted, usually by Ctrl-C.",
 }
 
+
+# Columns that tables need at the least.
+_LEAST_COLUMNS = 80
 
 ConfigOption = Annotated[
     Path | None,
@@ -74,6 +80,21 @@ def print_lines(lines: Iterable[str]) -> None:
         typer.echo(line, color=_colour())
 
 
+def open_console(*, stderr: bool = False, highlight: bool = False) -> Console:
+    """Return a console that is as wide as its terminal, whatever COLUMNS and LINES say.
+
+    Without a terminal COLUMNS counts, from 80 on: shells export what some terminal had once, or 0.
+    """
+    from rich.console import Console
+
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    columns = os.environ.get("COLUMNS", "")
+    usable = not terminal and columns.isdecimal() and int(columns) >= _LEAST_COLUMNS
+    ignored = {"LINES"} if usable else {"LINES", "COLUMNS"}
+    environment = {name: value for name, value in os.environ.items() if name not in ignored}
+    return Console(stderr=stderr, highlight=highlight, _environ=environment)
+
+
 @contextmanager
 def progress_bar(total: int, label: str = "") -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error, if that is a terminal, until the `with` block ends.
@@ -81,10 +102,9 @@ def progress_bar(total: int, label: str = "") -> Iterator[Callable[[int], None]]
     Yields:
         A function to call with how much of the total is done.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=total)
         yield lambda done: bar.update(task, completed=done)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, YesOption, print_error, print_json
+from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, YesOption, open_console, print_error, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,6 @@ def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: J
 
     The latter are in the JSON of `mailhaul mailboxes list`.
     """
-    from rich.console import Console
-
     from ingest.admin.failed import FailedMessages
     from ingest.cli import listings
     from ingest.cli.runtime import open_runtime
@@ -44,7 +42,7 @@ def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: J
     if as_json:
         print_json([listings.failed_data(one) for one in failed])
         return
-    console = Console()
+    console = open_console(highlight=True)
     chosen = {id_: messages for id_, messages in troubled.items() if mailbox in (None, id_)}
     for part in (listings.failed_table(failed), *listings.troubled_table(chosen)):
         console.print(part)
@@ -57,8 +55,6 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one failed message: the reason, the number of attempts, and where its raw mail is stored."""
-    from rich.console import Console
-
     from ingest.admin.failed import FailedMessages
     from ingest.cli import listings
     from ingest.cli.runtime import open_runtime
@@ -68,7 +64,7 @@ def show(
     if as_json:
         print_json(listings.failed_data(one))
     else:
-        Console().print(listings.failed_view(one))
+        open_console(highlight=True).print(listings.failed_view(one))
 
 
 @app.command(epilog="Example: mailhaul failed retry --mailbox invoices")

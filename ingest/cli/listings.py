@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ingest.cli.common import printable
+from ingest.cli.remedies import poll_lines, sink_remedy, stalled_lines
 from ingest.cli.reports import TROUBLES, left_out_words, undeleted_words
 from ingest.cli.screen import ago, polling_stopped_words
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ingest.admin.status import Status
     from ingest.domain.message import FailedMessage
     from ingest.ports.rejected import RejectedEvent
-    from ingest.ports.status import MailboxStatus, SinkStatus
+    from ingest.ports.status import MailboxStatus
     from ingest.ports.troubled import TroubledMessage
 
 
@@ -57,11 +58,16 @@ def _status_lines(status: Status, now: float) -> Iterator[str]:
     yield f"{status.schedule.due} mailboxes due, the most overdue by {ago(status.schedule.lag)}; last tick {tick}"
     for sink, lag in status.sinks.items():
         age = f", the oldest for {ago(lag.oldest_age)}" if lag.entries else ""
-        answer = _disabled(sink) if sink in status.disabled else _answer(status.answers.get(sink), now)
-        yield f"{sink}: {lag.entries} events to deliver{age}{answer}"
+        yield f"{sink}: {lag.entries} events to deliver{age}{sink_remedy(sink, status, now)}"
+    yield from stalled_lines(status, now)
+    yield from poll_lines(((row.id, row.status) for row in status.mailboxes if row.status and not row.inactive), now)
     for row in status.mailboxes:
         if row.status and (words := doubted_words(row.status, now)):
             yield f"{row.id}: {words}"
+        if row.paused is not None:
+            yield f"{row.id}: paused for {ago(now - row.paused)}; to poll it: mailhaul mailboxes resume {row.id}"
+    if unfetched := sum(row.status.troubled for row in status.mailboxes if row.status):
+        yield f"{unfetched} messages could not be fetched; see why with: mailhaul mailboxes list"
     for sink, since in status.left.items():
         yield (
             f"{sink}: left the configuration {ago(now - since)} ago; its events are kept for a day. "
@@ -75,20 +81,6 @@ def _status_lines(status: Status, now: float) -> Iterator[str]:
     if status.counts["dead_letters"]:
         rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
         yield f"{rejected}; list them with: mailhaul sinks dead-letters list NAME"
-
-
-def _answer(answer: SinkStatus | None, now: float) -> str:
-    """Return what a sink answers instead of taking events, and since when."""
-    if answer is None or answer.failing_since is None:
-        return ""
-    return f"; it {answer.words}, since {ago(now - answer.failing_since)}"
-
-
-def _disabled(sink: str) -> str:
-    return (
-        "; it answered 410 Gone and is disabled, so no events are sent. Ask its operator why, "
-        f"or correct its address, then: mailhaul sinks resume {sink}"
-    )
 
 
 def mailbox_data(state: MailboxState) -> dict[str, Any]:
@@ -135,7 +127,13 @@ def mailboxes_table(states: Sequence[MailboxState]) -> RenderableType:
         for state in states
         if state.status and state.status.undeleted
     ]
-    return Group(table, *doubted, *left_out, *undeleted, *troubled)
+    polled = ((state.mailbox.id, state.status) for state in states if state.status and _is_polled(state))
+    reasons = [Text(line, style="yellow") for line in poll_lines(polled, now)]
+    return Group(table, *reasons, *doubted, *left_out, *undeleted, *troubled)
+
+
+def _is_polled(state: MailboxState) -> bool:
+    return state.mailbox.enabled and state.paused is None
 
 
 def doubted_words(status: MailboxStatus, now: float) -> str:

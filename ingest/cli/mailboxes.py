@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.common import FAILED, UNUSABLE, ConfigOption, JsonOption, print_error, print_json, print_lines
+from ingest.cli.common import (
+    FAILED,
+    UNUSABLE,
+    ConfigOption,
+    JsonOption,
+    open_console,
+    print_error,
+    print_json,
+    print_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +43,6 @@ def _open(config: Path | None) -> Iterator[Mailboxes]:
 @app.command("list", epilog="Example: mailhaul mailboxes list")
 def list_(ids: IdsArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List mailboxes: when each is polled next, or why it is not, and the result of its last poll."""
-    from rich.console import Console
-
     from ingest.cli import listings
 
     with _open(config) as boxes:
@@ -43,7 +50,7 @@ def list_(ids: IdsArgument = None, config: ConfigOption = None, as_json: JsonOpt
     if as_json:
         print_json([listings.mailbox_data(one) for one in states])
     else:
-        Console().print(listings.mailboxes_table(states))
+        open_console(highlight=True).print(listings.mailboxes_table(states))
 
 
 @app.command(epilog="Example: mailhaul mailboxes pause invoices")

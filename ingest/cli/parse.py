@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ingest.cli.common import FAILED, UNUSABLE, print_error, print_lines, printable
+from ingest.cli.common import FAILED, UNUSABLE, open_console, print_error, print_lines, printable
 from ingest.cli.mailfile import STANDARD_INPUT, Extraction, NoMailError, parsed
 from ingest.errors import MailhaulError
 from ingest.mime.envelope import Trust
@@ -61,11 +61,10 @@ def _show(name: str, mail: ParsedMail, *, as_json: bool, first: bool) -> None:
         sys.stdout.buffer.write(mail.manifest.to_json() + b"\n")
         sys.stdout.flush()
         return
-    from rich.console import Console
 
     from ingest.cli.tree import mail_tree
 
-    console = Console(highlight=False)
+    console = open_console()
     if not first:
         console.print()
     console.print(mail_tree(name, mail.manifest))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.common import FAILED, INTERRUPTED, ConfigOption, JsonOption, print_error, print_json
+from ingest.cli.common import FAILED, INTERRUPTED, ConfigOption, JsonOption, open_console, print_error, print_json
 from ingest.errors import require_configured
 
 if TYPE_CHECKING:
@@ -65,12 +65,10 @@ def reconcile(
 
 def _reconciled(runtime: Runtime, chosen: Sequence[Mailbox], stopping: Stopping) -> Iterator[Reconciled]:
     """Reconcile mailboxes one by one, and show the current one on standard error, if that is a terminal."""
-    from rich.console import Console
-
     from ingest.admin.reconcile import Reconciler
 
     reconciler = Reconciler(runtime.ledger, runtime.keeper, runtime.rebuilder, runtime.events)
-    with Console(stderr=True, highlight=False).status("") as shown:
+    with open_console(stderr=True).status("") as shown:
         yield from reconciler.run(
             chosen,
             lambda: stopping.asked,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Columns from which processes get their own table.
 _WIDE = 110
+# Columns below which no table can be read.
+_NARROW = 40
 # Two lines of the box, one of column titles, and one for the cursor.
 _BOX_LINES = 4
 _LEAST_ROWS = 3
@@ -52,6 +54,9 @@ class _View:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         options = options.reset_height()
+        if options.max_width < _NARROW:
+            yield from (Text(pair.replace("=", " ")) for pair in plain(self.snapshot).split())
+            return
         wide = options.max_width >= _WIDE
         others = [
             _head(self.snapshot),
@@ -81,6 +86,7 @@ def plain(snapshot: Snapshot) -> str:
         "failed": status.counts["failed"] if status else "?",
         "ledger": "up" if status else "unavailable",
         "polling": "?" if not status else "stopped" if status.polling_stopped else "on",
+        "starting": ",".join(snapshot.starting) or "-",
         "down": ",".join(process.name for process in snapshot.processes if process.pid is None) or "-",
     }
     return " ".join(f"{key}={value}" for key, value in figures.items())
@@ -166,6 +172,8 @@ def _figures(snapshot: Snapshot, *, with_processes: bool) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bright_black", justify="right", min_width=11)
     table.add_column()
+    if snapshot.starting:
+        table.add_row("starting", Text(f"waiting for {', '.join(snapshot.starting)} to answer", "yellow"))
     if status is not None and status.polling_stopped:
         table.add_row("polling", Text(polling_stopped_words(status), "bold red"))
     table.add_row(
@@ -201,6 +209,8 @@ def _events(snapshot: Snapshot) -> Text:
         if waiting.get(sink):
             disabled = status is not None and sink in status.disabled
             events.append((waiting[sink], "disabled (410 Gone)" if disabled else "waiting", "bold yellow"))
+    if not events and waiting:
+        return Text(f"none to {', '.join(waiting)} yet", style="bright_black")
     return _counts(*events) if events else Text("in the stream; no sink is configured")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, YesOption, print_error, print_json
+from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, YesOption, open_console, print_error, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +81,6 @@ def remove(
 @dead_letters.command("list", epilog="Example: mailhaul sinks dead-letters list erp")
 def list_(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List events that a sink rejected and has not taken since, oldest first."""
-    from rich.console import Console
-
     from ingest.cli import listings
 
     with _open(config) as sinks:
@@ -90,7 +88,7 @@ def list_(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption =
     if as_json:
         print_json([listings.rejected_data(one) for one in rejected])
     else:
-        Console().print(listings.rejected_table(rejected))
+        open_console(highlight=True).print(listings.rejected_table(rejected))
 
 
 @dead_letters.command("retry", epilog="Example: mailhaul sinks dead-letters retry erp --all")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
 from rich.live import Live
 from structlog import get_logger
 
@@ -31,7 +30,7 @@ from ingest.cli.children import (
     metrics_ports,
     url_host,
 )
-from ingest.cli.common import INTERRUPTED
+from ingest.cli.common import INTERRUPTED, open_console
 from ingest.cli.screen import Places, plain, render
 from ingest.cli.stopping import Stopping, swallow_output_errors
 from ingest.cli.supervisor import Supervisor
@@ -45,7 +44,7 @@ from ingest.usecases.backpressure import MemoryPressure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from ingest.cli.supervisor import ChildState
     from ingest.cli.watch import Snapshot
@@ -75,6 +74,7 @@ def run_up(config: Path | None, folder: Path) -> int:
             if config is None:
                 # The ledger first: whoever holds it owns the folder and may write to it.
                 ledger = stack.enter_context(_embedded(folder.resolve() / "ledger"))
+                _announce("starting a mail server with made-up mail")
                 demo = stack.enter_context(demonstration(folder, console=console_installed()))
                 source = ConfigSource(demo.config, os.environ)
             else:
@@ -82,13 +82,22 @@ def run_up(config: Path | None, folder: Path) -> int:
                 ledger = stack.enter_context(_ledger(source.current()))
             log_folder = demo.folder / "logs" if demo else Path.cwd() / "mailhaul-logs"
             view = stack.enter_context(_view(source.current(), log_folder))
+            _announce("waiting for the ledger to answer")
             with closing(connect(ledger.url, source.current().deployment)[0]) as connected:
                 require_usable(connected)
             if (check_broker := broker_check(source.current().broker, ledger.url)) is not None:
+                _announce("waiting for the broker to answer")
                 require_usable_broker(check_broker)
             stopping.abrupt = False
             stack.enter_context(_Service.started(source, ledger, demo, view, stopping)).run()
         return INTERRUPTED if stopping.interrupted else 0
+
+
+def _announce(step: str) -> None:
+    """Print what the start is about to wait for; only on a terminal, where a person waits too."""
+    if sys.stdout.isatty():
+        with swallow_output_errors():
+            open_console().print(f"{step} …", style="bright_black")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,7 @@ def _ledger(config: Config) -> Iterator[_Ledger]:
 
 @contextmanager
 def _embedded(folder: Path) -> Iterator[_Ledger]:
+    _announce(f"starting the ledger in {folder}")
     with EmbeddedLedger(folder) as embedded:
         if not embedded.owned:
             raise StartError(
@@ -138,7 +148,7 @@ class _View:
 
 @contextmanager
 def _view(config: Config, log_folder: Path) -> Iterator[_View]:
-    console = Console(highlight=False)
+    console = open_console()
     if not console.is_terminal or console.is_dumb_terminal:
         logs.configure(config.log.format, config.log.level, sys.stderr)
         yield _View(console, PlainLines(sys.stdout), None)
@@ -208,7 +218,7 @@ class _Service:
             lambda: source.current().mailboxes_by_id().values(),
             [sink.name for sink in config.sinks],
             url_host(config.metrics.address),
-            [ports[name] for name in WORKERS],
+            {name: ports[name] for name in WORKERS},
             MemoryPressure(self._book, config.workers.stop_polling_at).update,
         )
         self._watch = watch
@@ -286,7 +296,9 @@ class _LiveView:
 
     def __rich__(self) -> RenderableType:
         snapshot = self.watcher.latest
-        return render(snapshot, self.places, self.console.height) if snapshot else "starting …"
+        if snapshot is None:
+            return "starting: waiting for the ledger and the first answers …"
+        return render(snapshot, self.places, self.console.height)
 
 
 def _places(

@@ -63,7 +63,12 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that the live view shows at one time. `status` is None while the ledger does not answer."""
+    """Everything that the live view shows at one time.
+
+    Attributes:
+        status: None while the ledger does not answer.
+        starting: the processes that run and have not answered yet.
+    """
 
     at: float
     uptime: float
@@ -71,14 +76,15 @@ class Snapshot:
     totals: Totals
     status: Status | None
     processes: Sequence[ChildState]
+    starting: Sequence[str] = ()
 
 
 @dataclass
 class Watch:
     """Takes snapshots.
 
-    `ports` are the metrics ports of the worker processes on `address`. `polling_stops` returns whether no mailbox is
-    polled while the ledger's memory is like this.
+    `ports` are the metrics ports of the worker processes on `address`, by name. `polling_stops` returns whether no
+    mailbox is polled while the ledger's memory is like this.
     """
 
     ledger: Ledger
@@ -86,7 +92,7 @@ class Watch:
     mailboxes: Callable[[], Iterable[Mailbox]]
     sinks: Sequence[str]
     address: str
-    ports: Sequence[int]
+    ports: Mapping[str, int]
     polling_stops: Callable[[Memory | None], bool] = lambda _: False
     _http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(timeout=urllib3.Timeout(1.0), retries=False)
@@ -98,7 +104,7 @@ class Watch:
 
     def snapshot(self, processes: Sequence[ChildState]) -> Snapshot:
         """Take a snapshot."""
-        for port in self.ports:
+        for port in self.ports.values():
             self._update(port)
         samples, now = merged([self._ended, *self._known.values()]), time.monotonic()
         self._history.append((now, samples))
@@ -106,11 +112,16 @@ class Watch:
             self._history.popleft()
         totals = with_latency_of(totals_of(samples), totals_of(grown(self._history[0][1], samples)))
         rate = rate_of([(at, _processed(page)) for at, page in self._history if now - at <= RATE_SECONDS])
-        return Snapshot(time.time(), now - self._began, rate, totals, self._status(), processes)
+        starting = self._starting(processes)
+        return Snapshot(time.time(), now - self._began, rate, totals, self._status(), processes, starting)
 
     def close(self) -> None:
         """Close connections."""
         self._http.clear()
+
+    def _starting(self, processes: Sequence[ChildState]) -> list[str]:
+        running = {process.name for process in processes if process.pid is not None}
+        return [name for name, port in self.ports.items() if name in running and port not in self._known]
 
     def _update(self, port: int) -> None:
         found, before = self._scrape(port), self._known.get(port, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ from ingest.admin.mailboxes import Mailboxes
 from ingest.admin.sinks import SinkAdmin
 from ingest.admin.status import read_status
 from ingest.cli import listings, reports
+from ingest.cli.remedies import poll_lines
 from ingest.domain.retry import MESSAGE_TRIES
-from ingest.errors import MaildropConnectError
+from ingest.errors import MaildropAuthError, MaildropConnectError
+from ingest.metric_labels import POLL_RESULTS
 from ingest.ports.sink import Outcome, Verdict
-from ingest.ports.status import Memory
+from ingest.ports.status import MailboxStatus, Memory
 from ingest.testing.sink import MemorySink
 from ingest.usecases.poll.report import PollReport
 from ingest.usecases.poll.stage import PollOutcome
@@ -82,6 +85,39 @@ def test_status_shows_what_is_wrong_with_mailboxes_and_sinks(now: list[float]) -
         assert "gone: left the configuration" in text
         assert "1 events were rejected by their sink" in text
         assert "mailhaul sinks dead-letters list NAME" in text
+
+
+def test_every_way_in_which_a_poll_fails_has_a_reason_and_a_remedy() -> None:
+    for result in set(POLL_RESULTS) - {"success", "disabled"}:
+        (line,) = poll_lines([("a", MailboxStatus(50.0, result, 40.0)), ("b", MailboxStatus(50.0, result))], 100.0)
+        assert re.fullmatch(r"a, b: .+ \(no success yet\); .{10,}", line), line
+
+
+def test_status_names_the_reason_and_the_remedy_of_what_does_not_move(now: list[float]) -> None:
+    with bench(mailbox("a"), mailbox("b")) as b:
+        b.maildrops["b"].error = MaildropAuthError("no")
+        b.maildrops["a"].messages[b"u1"] = mail("1")
+        b.poll_all()
+        now[0] = b.clock.time + 5
+        assert "b: the server refuses the login (no success yet); correct `auth`" in status(b)
+        listed = shown(listings.mailboxes_table(mailboxes(b).states([])))
+        assert "b: the server refuses the login (no success yet); correct `auth`" in listed
+        b.clock.time += 600
+        now[0] = b.clock.time
+        text = status(b)
+        assert "no scheduler runs, so nothing is polled: start the service (mailhaul up)" in text
+        assert "messages are due and no processor takes them: is `mailhaul worker process` running?" in text
+        b.ticker.tick(b.schedule())
+        assert "mailboxes are due and no poller takes them" in status(b)
+        b.process_stage.run(never)
+        b.clock.time += 600
+        now[0] = b.clock.time
+        assert "main: 1 events to deliver, the oldest for 10 min; no relay takes them" in status(b)
+        b.ledger.pause("a")
+        assert "a: paused for 0 s; to poll it: mailhaul mailboxes resume a" in status(b)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_503")
+        b.relay_stage.run(never)
+        assert "it answered 503, since 0 s; mailhaul check tries it; once it is fixed" in status(b)
 
 
 def test_status_before_anything_ran_is_empty() -> None:

@@ -1,4 +1,4 @@
-"""The output of child processes goes to files or one stream, and an error there never blocks a child."""
+"""Output: that of child processes goes to files or one stream and never blocks a child; tables fit their terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import io
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ingest.cli.children import LogFiles, PlainLines
+from ingest.cli.common import open_console
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +63,20 @@ def test_line_for_a_closed_pipe_or_stream_is_dropped_without_an_error() -> None:
     lines("poller", "written to a closed pipe")
     raw.close()
     lines("poller", "written to a closed stream")
+
+
+@pytest.mark.parametrize("columns", ["0", "12", "many", ""])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_console_is_as_wide_as_its_terminal_whatever_a_shell_has_exported(
+    monkeypatch: pytest.MonkeyPatch, columns: str, *, terminal: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("LINES", "0")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    monkeypatch.setattr("os.get_terminal_size", lambda *_: os.terminal_size((133, 33)))
+    assert open_console().size == (133, 33)
+
+
+def test_columns_count_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+    assert open_console().width == 240

@@ -165,8 +165,26 @@ def test_without_a_terminal_it_is_one_line_of_pairs() -> None:
         "failed": "1",
         "ledger": "up",
         "polling": "on",
+        "starting": "-",
         "down": "relay",
     }
+
+
+def test_view_says_which_processes_it_waits_for() -> None:
+    waiting = replace(snapshot(), starting=["poller", "processor"])
+    assert "waiting for poller, processor to answer" in "\n".join(shown(waiting, 80, 24))
+    assert "starting=poller,processor" in plain(waiting)
+
+
+def test_sink_that_got_nothing_yet_is_not_taken_for_none() -> None:
+    before = replace(snapshot(), totals=Totals())
+    assert "none to jsonl yet" in "\n".join(shown(before, 80, 24))
+
+
+def test_narrow_terminal_shows_plain_figures() -> None:
+    lines = shown(snapshot(), 20, 24)
+    assert "pending 2" in lines
+    assert "down relay" in lines
 
 
 def test_sizes_and_ages_are_for_people() -> None:

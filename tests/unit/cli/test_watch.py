@@ -103,7 +103,7 @@ def test_latency_is_the_recent_one_where_there_was_any() -> None:
 def test_sums_outlive_a_process_that_is_restarted() -> None:
     port = free_port()
     events = MemoryEventLog(time.time)
-    watch = Watch(MemoryLedger(time.time, events), events, list, [], "127.0.0.1", [port])
+    watch = Watch(MemoryLedger(time.time, events), events, list, [], "127.0.0.1", {"poller": port})
     assert watch.snapshot([]).totals.stored == 0, "nobody answers yet"
     with process(port, stored=3, processed=2):
         assert watch.snapshot([]).totals.stored == 3
