@@ -43,10 +43,10 @@ class Field(NamedTuple):
 class Fields:
     """The fields of one header, in order. Names are in lower case; values are unfolded on access."""
 
-    __slots__ = ("_first", "_names", "_pairs", "has_bare_cr")
+    __slots__ = ("_first", "_names", "_pairs")
 
-    def __init__(self, pairs: list[tuple[bytes, bytes]], *, has_bare_cr: bool = False) -> None:
-        self._pairs, self.has_bare_cr = pairs, has_bare_cr
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
         self._names = [name.lower() for name, _ in pairs]
         self._first = {name: pair[1] for name, pair in zip(reversed(self._names), reversed(pairs), strict=True)}
 
@@ -107,19 +107,21 @@ def split_fields(head: bytes, limits: MimeLimits, defects: set[Defect]) -> Field
         limits: fields beyond the limit are dropped.
         defects: grows.
     """
-    # The patterns take a CR before LF as a blank. With more CRs than lines, a lone CR ends a line, too.
-    lines = head.count(b"\n")
-    has_bare_cr = head.count(b"\r") > lines
-    if has_bare_cr:
+    # The patterns take a CR before LF as a blank.
+    if has_bare_cr(head):
         head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        lines = head.count(b"\n")
     most = limits.header_fields
-    if lines < most:
-        return Fields(_FIELD.findall(head), has_bare_cr=has_bare_cr)
+    if head.count(b"\n") < most:
+        return Fields(_FIELD.findall(head))
     pairs = [(match[1], match[2]) for match in islice(_FIELD.finditer(head), most + 1)]
     if len(pairs) > most:
         defects.add(Defect.HEADER_CAPPED)
-    return Fields(pairs[:most], has_bare_cr=has_bare_cr)
+    return Fields(pairs[:most])
+
+
+def has_bare_cr(head: bytes) -> bool:
+    """Return whether there are more CRs than lines: then a lone CR ends a line, too."""
+    return head.count(b"\r") > head.count(b"\n")
 
 
 def _unfolded(value: bytes) -> bytes:

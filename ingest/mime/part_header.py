@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.mime.defects import Defect
 from ingest.mime.entity import read_entities
-from ingest.mime.fields import mime_fields, split_fields
+from ingest.mime.fields import has_bare_cr, mime_fields, split_fields
 from ingest.mime.header_lines import GOES_ON, find_gaps, looks_like_content
 from ingest.mime.lines import BLANKS, LONGEST_LINE, first_line_end
 
@@ -53,14 +53,14 @@ class HeaderParser:
         """Parse a header; `root` is that of the message itself."""
         defects: set[Defect] = set()
         head, separator, rest = ended.head, ended.separator, b""
-        fields = split_fields(head, self._limits, defects)
-        if fields.has_bare_cr and (cr_end := self._end_at_bare_cr(head)) is not None:
+        # Only the fields up to a bare CR that ends the header are split: what was gathered behind it may be long.
+        if has_bare_cr(head) and (cr_end := self._end_at_bare_cr(head)) is not None:
             self._tally.defects.add(Defect.BARE_CR)
             line, content = cr_end
             head, separator, rest = head[:line], head[line:content], head[content:] + separator
-            fields = split_fields(head, self._limits, defects)
         elif _CR_IN_FIELD.search(head):
             self._tally.defects.add(Defect.BARE_CR)
+        fields = split_fields(head, self._limits, defects)
         if root and defects:
             self._tally.defects |= defects
             defects = set()

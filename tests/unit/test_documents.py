@@ -20,14 +20,12 @@ SOURCES = "\n".join(
     path.read_text() for folder in ("ingest", "workers") for path in sorted((ROOT / folder).rglob("*.py"))
 )
 
-PAGES = pages()
-
 each_document = pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_generated_pages_are_up_to_date(path: Path) -> None:
-    assert path.read_text() == PAGES[path], "run: make docs"
+def test_generated_pages_are_up_to_date() -> None:
+    stale = [path.name for path, text in pages().items() if path.read_text() != text]
+    assert stale == [], "run: make docs"
 
 
 @each_document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,11 +29,14 @@ from ingest.domain.manifest import (
 )
 from ingest.mime.defects import Defect
 from tests.support.processing import process
-from tools.documents.event_schema import event_schema, manifest_schema, validator
+from tests.support.schemas import event_validator, manifest_validator
+from tools.documents.event_schema import event_schema, manifest_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.slow
 
-EVENTS, MANIFESTS = validator(event_schema()), validator(manifest_schema())
 # Together with those of configurations more than ten thousand.
 EXAMPLES = 950
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -220,11 +223,27 @@ def test_largest_values_fit_too(values: dict[str, Any], files: int, manifest: Ma
     check_event(everything, TRACEPARENT, datetime(2026, 11, 23, tzinfo=UTC))
 
 
+def distinct(value: Any) -> Any:
+    """Leave out repeated items of lists; without rules on whole lists, a schema finds the same, ten times as fast."""
+    if isinstance(value, dict):
+        return {key: distinct(inner) for key, inner in value.items()}
+    if not isinstance(value, list):
+        return value
+    return [distinct(json.loads(item)) for item in dict.fromkeys(json.dumps(item, sort_keys=True) for item in value)]
+
+
+@pytest.mark.parametrize("schema", [event_schema, manifest_schema])
+def test_no_schema_has_a_rule_on_whole_lists(schema: Callable[[], object]) -> None:
+    """Otherwise the properties here must not leave out repeated items."""
+    rules = ("maxItems", "minItems", "uniqueItems", "contains", "prefixItems")
+    assert not [rule for rule in rules if f'"{rule}"' in json.dumps(schema())]
+
+
 def check_event(manifest: Manifest, traceparent: str | None, now: datetime) -> None:
     event = make_event(EventType.RECEIVED, manifest, now, traceparent)
     assert len(event.body) <= MAX_EVENT_BYTES
     written = json.loads(event.body)
-    EVENTS.validate(written)
+    event_validator().validate(distinct(written))
     assert written["id"] == event.id == event_id(EventType.RECEIVED, manifest.message_key)
     assert b"\n" not in event.body, "it has to be a line of a file"
     assert len(written["data"]["attachments"]) <= MAX_EVENT_ATTACHMENTS
@@ -236,7 +255,7 @@ def check_event(manifest: Manifest, traceparent: str | None, now: datetime) -> N
 
 def check_manifest(manifest: Manifest) -> None:
     data = manifest.to_json()
-    MANIFESTS.validate(json.loads(data))
+    manifest_validator().validate(distinct(json.loads(data)))
     assert Manifest.model_validate_json(data).to_json() == data
 
 
@@ -277,5 +296,5 @@ def test_hostile_mail_becomes_such_an_event(head: list[bytes], body: bytes) -> N
     event = event_of(manifest, datetime(2026, 11, 23, tzinfo=UTC))
     written: dict[str, Any] = json.loads(event.body)
     assert len(event.body) <= MAX_EVENT_BYTES
-    EVENTS.validate(written)
-    MANIFESTS.validate(json.loads(manifest.to_json()))
+    event_validator().validate(distinct(written))
+    manifest_validator().validate(distinct(json.loads(manifest.to_json())))

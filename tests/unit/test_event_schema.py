@@ -22,8 +22,9 @@ from tests.support.bench import bench, mail, mailbox, never
 from tests.support.clamav import SIGNATURE, VIRUS
 from tests.support.dkim import NAME, record, signed
 from tests.support.processing import process
+from tests.support.schemas import event_validator, manifest_validator
 from tools.documents.event_schema import KINDS as EVENT_KINDS
-from tools.documents.event_schema import event_schema, manifest_schema, validator
+from tools.documents.event_schema import event_schema, manifest_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,6 @@ AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OWN = sorted((Path(__file__).parents[1] / "corpus").rglob("*.eml"))
 SHARED = sorted((Path(__file__).parents[3] / "shared" / "corpus").rglob("*.eml"))
-EVENTS, MANIFESTS = validator(event_schema()), validator(manifest_schema())
 
 Json = dict[str, Any]
 
@@ -40,11 +40,11 @@ Json = dict[str, Any]
 def check(raw: bytes, **how: Any) -> Json:
     """Process a mail and check its manifest, and its event with and without a trace; the event's data."""
     manifest = process(raw, **how).manifest
-    MANIFESTS.validate(json.loads(manifest.to_json()))
+    manifest_validator().validate(json.loads(manifest.to_json()))
     for traceparent in (None, TRACEPARENT):
         event = json.loads(event_of(manifest, AT, traceparent).body)
         assert event.get("traceparent") == traceparent
-        EVENTS.validate(event)
+        event_validator().validate(event)
     data: Json = event["data"]
     return data
 
@@ -83,9 +83,9 @@ def test_the_event_of_an_oversize_message_fits() -> None:
         b.everything()
         (event,) = b.published()
         assert event["type"] == EventType.OVERSIZE
-        EVENTS.validate(event)
+        event_validator().validate(event)
         (key,) = b.keys("message.json")
-        MANIFESTS.validate(json.loads(b.store.objects[key].content))
+        manifest_validator().validate(json.loads(b.store.objects[key].content))
 
 
 def test_the_event_of_a_failed_message_fits() -> None:
@@ -100,7 +100,7 @@ def test_the_event_of_a_failed_message_fits() -> None:
         b.relay_stage.run(never)
         (event,) = b.published()
         assert event["type"] == EventType.FAILED
-        EVENTS.validate(event)
+        event_validator().validate(event)
 
 
 def test_an_event_that_leaves_attachments_out_fits() -> None:
@@ -164,17 +164,17 @@ BROKEN: dict[str, Callable[[Json], None]] = {
 @pytest.mark.parametrize("broken", BROKEN)
 def test_an_event_that_is_broken_does_not_fit(broken: str) -> None:
     event = good()
-    assert EVENTS.is_valid(event)
+    assert event_validator().is_valid(event)
     BROKEN[broken](event)
-    assert not EVENTS.is_valid(event)
+    assert not event_validator().is_valid(event)
 
 
 def test_a_field_that_a_newer_version_adds_does_no_harm() -> None:
     event = good()
     for place in (event, event["data"], event["data"]["headers"], event["data"]["attachments"][0]):
         place["added_later"] = {"any": "thing"}
-    assert EVENTS.is_valid(event)
-    assert MANIFESTS.is_valid(event["data"])
+    assert event_validator().is_valid(event)
+    assert manifest_validator().is_valid(event["data"])
 
 
 def test_every_type_of_event_has_a_definition_of_its_own() -> None:

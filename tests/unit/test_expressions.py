@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import cache
 from typing import Any
 
 import pytest
@@ -12,12 +13,16 @@ from ingest.expressions import Expression, ExpressionError
 from tests.support.habits import HABITS
 from tests.support.processing import process
 
-MAILS = {habit.name: json.loads(process(habit.raw).manifest.to_json()) for habit in HABITS if habit.documents}
+
+@cache
+def manifests() -> dict[str, dict[str, Any]]:
+    """The manifests of the sample mails that have documents, by name."""
+    return {habit.name: json.loads(process(habit.raw).manifest.to_json()) for habit in HABITS if habit.documents}
 
 
 def matching(text: str, event: str = "received") -> set[str]:
     expression = Expression(text)
-    return {name for name, manifest in MAILS.items() if expression.matches(manifest, event)}
+    return {name for name, manifest in manifests().items() if expression.matches(manifest, event)}
 
 
 def test_condition_selects_by_documents() -> None:
@@ -43,7 +48,7 @@ def test_condition_sees_the_fields_of_the_manifest(text: str, name: str) -> None
 
 def test_event_is_a_variable() -> None:
     assert matching("event == 'failed'") == set()
-    assert matching("event == 'failed'", "failed") == set(MAILS)
+    assert matching("event == 'failed'", "failed") == set(manifests())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,7 @@ def test_wrong_condition_is_refused_with_its_place(text: str, error: str) -> Non
     "text", ["envelope.return_path == ''", "mailbox.labels.tenant == 'x'", "headers.date > 5", "headers.subject"]
 )
 def test_condition_on_what_is_not_there_says_nothing(text: str) -> None:
-    manifest = {**MAILS["plain-pdf"], "envelope": None}
+    manifest = {**manifests()["plain-pdf"], "envelope": None}
     assert Expression(text).matches(manifest) is None
 
 
