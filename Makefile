@@ -8,8 +8,8 @@ CONFIG ?=
 export NO_MKDOCS_2_WARNING := 1
 # Compiled tests are kept, whatever the environment says: rewriting their assertions takes every process six seconds.
 export PYTHONDONTWRITEBYTECODE :=
-# The tests wait for servers half of the time, so that two cores serve four processes.
-PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
+# The tests wait for servers most of the time, so that two cores serve six processes.
+PYTEST_ARGS ?= -n 6 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 
 .PHONY: help run unit test coverage lint format hooks lock docs site bench servers clean

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # it has no types
 
 from tests.support.cluster import Cluster
 from tests.support.redis import redis_62_server
@@ -64,6 +65,29 @@ _SERVERS = frozenset(
 # The longest first, so that no process is left alone with one of them at the end: random kills take five minutes in
 # CI, and building the image takes two.
 _ORDER = ("test_random_kills.py", "test_image_run.py", "e2e", "deploy", "integration", "model", "contract", "unit")
+# These run in one process, one after another: Kafka and RabbitMQ take twenty seconds to start.
+_BROKERS = frozenset(
+    {
+        "tests/contract/test_sink.py",
+        "tests/contract/test_sink_amqp.py",
+        "tests/contract/test_sink_kafka.py",
+        "tests/contract/test_sink_traces.py",
+        "tests/integration/test_sinks_cli.py",
+    }
+)
+
+
+class _FilesTogether(LoadFileScheduling):  # type: ignore[misc]  # as above
+    """Gives each process whole files, and one of them all that need a message broker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "brokers" if file in _BROKERS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Distribute the tests with the class above where pytest-xdist would with its own."""
+    return _FilesTogether(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,7 +95,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("server")
-    items.sort(key=_rank)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (_rank(item), item.path not in slow))
 
 
 def _rank(item: pytest.Item) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.s3 import S3Server
 
 MAILBOXES = 20
-FIRST, MORE = 50, 5
+MORE = 5
 
 
 class Post:
@@ -75,28 +75,31 @@ def check_whole_run(
     post: Post,
     read: Callable[[str], bytes],
     keys: Callable[[], list[str]],
+    *,
+    first: int,
     env: dict[str, str] | None = None,
     **sections: Any,
 ) -> None:
+    """Ingest `first` mails of each mailbox, then some more while the service runs."""
     config = write_config(tmp_path, post.mailboxes(tmp_path / "secrets"), **sections)
-    post.deliver(FIRST)
+    post.deliver(first)
     with Service(config, env or {}) as service:
-        events = service.wait_for_events(MAILBOXES * FIRST)
+        events = service.wait_for_events(MAILBOXES * first)
         post.check(events, read, keys())
 
         before = {event["id"] for event in events}
         post.deliver(MORE)
-        events = service.wait_for_events(MAILBOXES * (FIRST + MORE))
+        events = service.wait_for_events(MAILBOXES * (first + MORE))
         post.check(events, read, keys())
         assert len({event["id"] for event in events} - before) == MAILBOXES * MORE
 
         assert service.stop() == 0
-    assert len(read_events(tmp_path / "events.jsonl")) == MAILBOXES * (FIRST + MORE)
+    assert len(read_events(tmp_path / "events.jsonl")) == MAILBOXES * (first + MORE)
 
 
 @pytest.mark.e2e
 @pytest.mark.dovecot
-def test_every_byte_arrives_in_a_folder_and_a_restart_ingests_only_new_mail(
+def test_every_byte_arrives_in_a_folder_and_later_only_new_mail_is_ingested(
     tmp_path: Path, dovecot_server: Dovecot
 ) -> None:
     store = tmp_path / "store"
@@ -107,12 +110,12 @@ def test_every_byte_arrives_in_a_folder_and_a_restart_ingests_only_new_mail(
     def keys() -> list[str]:
         return [str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()]
 
-    check_whole_run(tmp_path, Post(dovecot_server, "folder"), read, keys)
+    check_whole_run(tmp_path, Post(dovecot_server, "folder"), read, keys, first=50)
 
 
 @pytest.mark.e2e
 @pytest.mark.dovecot
-def test_every_byte_arrives_in_s3_and_a_restart_ingests_only_new_mail(
+def test_every_byte_arrives_in_s3_and_later_only_new_mail_is_ingested(
     tmp_path: Path, dovecot_server: Dovecot, s3_server: S3Server
 ) -> None:
     client = s3_server.client()
@@ -126,5 +129,7 @@ def test_every_byte_arrives_in_s3_and_a_restart_ingests_only_new_mail(
         return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
     post = Post(dovecot_server, "s3")
-    check_whole_run(tmp_path, post, read, keys, store=s3_server.store(bucket), env=s3_server.environment)
+    store = s3_server.store(bucket)
+    # Fewer than above: where versitygw is missing, moto takes 50 ms of CPU for a mail.
+    check_whole_run(tmp_path, post, read, keys, first=15, env=s3_server.environment, store=store)
     client.close()
