@@ -119,14 +119,14 @@ class Supervisor:
         Returns:
             Whether every child exited by itself.
         """
-        deadline = time.monotonic() + seconds
+        deadline = self._clock() + seconds
         orders = sorted({running.child.order for running in self._running})
         for place, order in enumerate(orders):
             group = [running for running in self._running if running.child.order == order]
             for running in group:
                 if running.process is not None and running.alive:
                     running.process.terminate()
-            now = time.monotonic()
+            now = self._clock()
             self._await_end(group, now + (deadline - now) / (len(orders) - place), hurry)
         self._await_end(self._running, deadline, hurry)
         clean = not any(running.alive for running in self._running)
@@ -140,7 +140,7 @@ class Supervisor:
                 self._finish(running)
 
     def _await_end(self, group: Sequence[_Running], until: float, hurry: Callable[[], bool]) -> None:
-        while any(running.alive for running in group) and time.monotonic() < until and not hurry():
+        while any(running.alive for running in group) and self._clock() < until and not hurry():
             time.sleep(_LOOK)
 
     def _start(self, running: _Running, now: float) -> None:

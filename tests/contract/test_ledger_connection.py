@@ -18,11 +18,10 @@ import pytest
 from redis.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
-from ingest.adapters.ledger import connect, preconditions
+from ingest.adapters.ledger import connect, pools, preconditions
 from ingest.adapters.ledger.address import Broker, broker, redis_url
 from ingest.adapters.ledger.connection import RedisConnection
 from ingest.adapters.ledger.embedded import find_server
-from ingest.adapters.ledger.pools import CONNECT_SECONDS
 from ingest.errors import LedgerUnavailableError, StartError
 from ingest.ports.ledger import Severity
 from ingest.ports.seen import Registration
@@ -406,13 +405,18 @@ def test_user_who_may_not_write_is_a_problem(server: Valkey) -> None:
     assert "too few permissions" in text
 
 
-def test_port_without_tls_is_named_soon(server: Valkey) -> None:
-    """Within the time for connecting, and without a second attempt."""
-    started = time.monotonic()
-    raises = pytest.raises(LedgerUnavailableError, match="use redis:// instead of rediss://")
-    with ledger_at(server.url.replace("redis://", "rediss://")) as ledger, raises:
-        ledger.ping()
-    assert time.monotonic() - started < 2 * CONNECT_SECONDS
+def test_port_without_tls_is_named_soon(server: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the time for connecting, not that for a reply, and without a second attempt."""
+    monkeypatch.setattr(pools, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(pools, "REPLY_SECONDS", 2 * PATIENCE)
+    with closing(server.client()) as client:
+        before = client.info("stats")["total_connections_received"]
+        started = time.monotonic()
+        raises = pytest.raises(LedgerUnavailableError, match="use redis:// instead of rediss://")
+        with ledger_at(server.url.replace("redis://", "rediss://")) as ledger, raises:
+            ledger.ping()
+        assert time.monotonic() - started < PATIENCE
+        assert client.info("stats")["total_connections_received"] - before == 1
 
 
 def test_hanging_server_times_out(server: Valkey) -> None:

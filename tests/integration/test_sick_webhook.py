@@ -18,7 +18,7 @@ from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.deliver.delivery import REFUSALS, RETRY_BATCH
 from ingest.usecases.deliver.stage import RelayStage
 from tests.support.http import SECRET, Answer, Receiver, Request, event
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,15 +76,25 @@ def test_event_that_a_webhook_never_takes_does_not_stop_the_others(
     valkey: Valkey, receiver: Receiver, answer: Answer
 ) -> None:
     receiver.answer = lambda request: answer if name(request) == "e7" else Answer()
-    with relay_to(receiver, valkey, 2.0 if answer.silent or answer.trickle else PATIENCE) as relay:
+    times_out = bool(answer.silent or answer.trickle)
+    with relay_to(receiver, valkey, 1.0 if times_out else PATIENCE) as relay:
         relay.events.republish([event(f"e{number}") for number in range(150)])
-        relay.run(REFUSALS + 1)
+        # On a busy machine another event may time out, too; it is posted again in a further round.
+        eventually(lambda: is_done_after_a_round(relay), "e7 is not retrying, or others are not delivered")
         posted = [name(request) for request in receiver.requests]
-        assert [one for one in posted if one != "e7"] == [f"e{number}" for number in range(150) if number != 7]
-        assert posted.count("e7") == REFUSALS + 1
-        (rejected,) = relay.events.rejected("hook", 10)
-        assert (rejected.entry.event.id, rejected.retrying) == ("e7", True)
-        assert relay.events.lag("hook").entries == 0
+        others = [one for one in posted if one != "e7"]
+        assert list(dict.fromkeys(others)) == [f"e{number}" for number in range(150) if number != 7]
+        if not times_out:
+            assert len(others) == 149
+            assert posted.count("e7") == REFUSALS + 1
+        assert posted.count("e7") > REFUSALS
+
+
+def is_done_after_a_round(relay: Relay) -> bool:
+    """Whether e7 alone is retrying then, and no other event waits."""
+    relay.run()
+    rejected = [(each.entry.event.id, each.retrying) for each in relay.events.rejected("hook", 10)]
+    return rejected == [("e7", True)] and relay.events.lag("hook").entries == 0
 
 
 def test_webhook_that_takes_nothing_is_unavailable_and_keeps_its_events(valkey: Valkey, receiver: Receiver) -> None:

@@ -280,7 +280,7 @@ class KafkaWorld(World):
         brokers = f"127.0.0.1:{self.proxy.port}"
         cluster = Cluster(brokers, ca_file=server.ca_file, username=USER) if tls else Cluster(brokers, tls=False)
         self.sink = KafkaSink(
-            "kafka", cluster, self.topic.name, lambda: PASSWORD, timeout=5, monotonic=time.monotonic
+            "kafka", cluster, self.topic.name, lambda: PASSWORD, timeout=10, monotonic=time.monotonic
         )
 
     def received(self) -> list[bytes]:

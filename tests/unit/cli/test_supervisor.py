@@ -17,7 +17,7 @@ from tests.support.clock import Clock
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
@@ -26,7 +26,9 @@ PATIENT = "import time; print('ready', flush=True); time.sleep(60)"
 
 
 @contextmanager
-def supervised(*programs: str, clock: Clock | None = None) -> Iterator[tuple[Supervisor, list[tuple[str, str]]]]:
+def supervised(
+    *programs: str, clock: Callable[[], float] | None = None
+) -> Iterator[tuple[Supervisor, list[tuple[str, str]]]]:
     heard: list[tuple[str, str]] = []
     children = [
         Child(f"child-{number}", [sys.executable, "-c", program], {}, order=number)
@@ -95,7 +97,7 @@ def test_children_end_when_asked() -> None:
 
 
 def test_one_that_does_not_end_is_killed_and_said_to_have_been() -> None:
-    with supervised(STUBBORN) as (supervisor, heard):
+    with supervised(STUBBORN, clock=time.monotonic) as (supervisor, heard):
         supervisor.look()
         eventually(lambda: ("child-0", "ready") in heard)
         assert not supervisor.stop(0.2)
@@ -138,7 +140,7 @@ def test_children_know_that_they_are_supervised() -> None:
 
 
 def test_stopping_takes_no_longer_than_it_may() -> None:
-    with supervised(STUBBORN, STUBBORN) as (supervisor, heard):
+    with supervised(STUBBORN, STUBBORN, clock=time.monotonic) as (supervisor, heard):
         supervisor.look()
         eventually(lambda: len(heard) == 2)
         began = time.monotonic()

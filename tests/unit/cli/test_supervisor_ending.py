@@ -17,7 +17,7 @@ from ingest.cli.supervisor import SUPERVISED, Child, Supervisor
 from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 STAY = "import signal\nprint('up', flush=True)\nwhile True: signal.pause()\n"
 STALLED = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + STAY
@@ -43,7 +43,12 @@ class RunningChildren:
         self._lock = threading.Lock()
         self.heard: list[tuple[str, str]] = []
         self.time = 1000.0
-        self.supervisor = Supervisor(children, self._listen, lambda: self.time)
+        self.time_passes: Callable[[], None] = lambda: None
+        self.supervisor = Supervisor(children, self._listen, self._now)
+
+    def _now(self) -> float:
+        self.time_passes()
+        return self.time
 
     def _listen(self, name: str, line: str) -> None:
         with self._lock:
@@ -98,7 +103,15 @@ def test_children_are_asked_to_end_in_turn_each_after_those_before_have_ended() 
 def test_one_that_does_not_end_takes_no_more_than_its_turn() -> None:
     with supervised(child("polite", POLITE, 1), child("stalled", STALLED, 0)) as running:
         pids = [running.pid("stalled"), running.pid("polite")]
-        assert not running.supervisor.stop(4)
+        started = running.time
+
+        def time_passes() -> None:
+            """The stalled child's half of the minute passes at once, and the rest after the other has ended."""
+            polite_ended = "bye" in running.lines("polite")
+            running.time = started + 100 if polite_ended else min(running.time + 20, started + 60)
+
+        running.time_passes = time_passes
+        assert not running.supervisor.stop(60)
         assert running.lines("polite") == ["up", "bye"]
         assert not any(runs(pid) for pid in pids)
 
