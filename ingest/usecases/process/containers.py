@@ -1,4 +1,4 @@
-"""Extract files from attachments that are containers (ZIP, TNEF, CMS, PDF), within limits, and recognise e-invoices.
+"""Extract files from attachments that are containers, within limits, and recognise e-invoices.
 
 A container is read from its spool, before it is stored. It is stored in any case: an error while reading it only
 affects what is extracted from it, and is reported as a defect.
@@ -14,6 +14,7 @@ from structlog import get_logger
 
 from ingest.containers.archive import ZIP, ArchiveLock, read_zip
 from ingest.containers.cms import HEAD_BYTES, kind_of, read_signed
+from ingest.containers.gz import GZIP, read_gzip
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.outlook import MESSAGE_HEAD_BYTES, OLE, OUTLOOK_MESSAGE, MessageFiles, is_message_file
 from ingest.containers.passwords import Passwords
@@ -152,7 +153,7 @@ class Containers:
         # The parser has found parts in it already, and the paths of other parts would be the same.
         if part.head.path in self._parents:
             return None
-        if part.detected in (TNEF, ZIP):
+        if part.detected in (TNEF, ZIP, GZIP):
             return self._open_container(part, self._archive(part))
         if part.detected == "application/pdf":
             return self._pdf(part)
@@ -273,9 +274,11 @@ class Containers:
             part.defects += codes(found.defects)
 
     def _archive(self, part: Part) -> Callable[[ContainerBudget], Generator[Part]]:
-        """Return what reads a container of many files."""
+        """Return what reads an archive."""
         if part.detected == TNEF:
             return lambda budget: _files(part, read_tnef, budget)
+        if part.detected == GZIP:
+            return lambda budget: _files(part, read_gzip, budget, _packed_name(part))
         return lambda budget: _zip_files(part, budget, self.passwords)
 
     def _message_files(self, part: Part, budget: ContainerBudget) -> Generator[Part]:
@@ -375,6 +378,12 @@ def _is_message(part: Part) -> bool:
             break
         start += piece
     return _ENTITY.match(start[:DETECT_BYTES]) is not None
+
+
+def _packed_name(part: Part) -> str | None:
+    """Return the name of the file in a gzip file: its own without the extension."""
+    name = part.head.filename or ""
+    return name[:-3] if name.lower().endswith(".gz") else None
 
 
 def _signed_name(part: Part) -> str | None:
