@@ -9,7 +9,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 VARIABLE = "MAILHAUL_TEST_S3"
 REGION = "us-east-1"
 BUCKET = "mail"
-_INSTALLED = Path(__file__).parents[2] / ".tools" / "bin" / "versitygw"
+_INSTALLED = Path(__file__).parents[2] / ".tools" / "bin" / "versitygw-clock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,14 @@ class S3Server:
     Attributes:
         owner: may do everything.
         stranger: a valid account that may do nothing in the owner's buckets.
+        ahead: seconds that its clock is ahead when it starts; see `move_clock`.
     """
 
     folder: Path
     port: int = field(default_factory=free_port)
     owner: Account = Account("mailhaul-owner", "owner-secret-of-the-tests")
     stranger: Account = Account("mailhaul-stranger", "stranger-secret-of-the-tests")
+    ahead: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -90,18 +94,47 @@ class S3Server:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._start()
+        with undone_on_failure(self._stop):
+            self._make_accounts(chosen())
+            self.make_bucket(BUCKET)
+        return self
+
+    def _start(self) -> None:
         program = chosen()
         command, environment = self._moto() if program is None else self._versitygw(program)
+        environment |= {"TEST_CLOCK_AHEAD": str(self.ahead)}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
         with undone_on_failure(self._stop):
             eventually(self._answers, lambda: self._log.read_text()[-2000:])
-            self._make_accounts(program)
-            self.make_bucket(BUCKET)
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+
+    def move_clock(self, seconds: int) -> None:
+        """Start it again with a clock that is so many seconds ahead, with all that it keeps.
+
+        Skips the test if this server's clock cannot be moved, or fails it with `CI=true`: `tests/install-s3` builds
+        one with such a clock.
+        """
+        self._stop()
+        self.ahead = seconds
+        self._start()
+        date = parsedate_to_datetime(self._get_date())
+        if abs(date.timestamp() - time.time() - seconds) > PATIENCE:
+            text = (
+                "the clock of this S3 server cannot be moved; MAILHAUL_TEST_S3=versitygw tests/install-s3 builds one"
+            )
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(text)
+
+    def _get_date(self) -> str:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().headers["Date"]
+        finally:
+            connection.close()
 
     def client(self, account: Account | None = None) -> S3Client:
         """Return a boto3 client for the tests."""
