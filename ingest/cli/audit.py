@@ -283,17 +283,12 @@ def _print_days(mailbox: str, statements: Iterator[Statement], *, as_json: bool)
         for statement in statements:
             typer.echo(statement.to_json().decode())
         return
-    from rich.table import Table
-
-    names = ("stored", "processed", "failed", "unprocessed", "erased", "confirmed", "waiting", "rejected")
-    table = Table(title=mailbox, box=None)
-    for column in ("day", "on the server", *names, "signed by"):
-        table.add_column(column, justify="left" if column in ("day", "signed by") else "right")
+    columns = ("stored", "processed", "failed", "unprocessed", "erased", "confirmed", "waiting", "rejected")
+    typer.echo(f"{mailbox}\n  day         on server  {'  '.join(columns)}  signed by")
     for one in statements:
         listed = "" if one.server is None else f"{one.server.listed:,}"
-        counts = [f"{one.counts.get(name, 0):,}" for name in names]
-        table.add_row(str(one.day), listed, *counts, one.signature.key_id if one.signature else "")
-    open_console(highlight=True).print(table)
+        counts = "  ".join(f"{one.counts.get(name, 0):>{len(name)},}" for name in columns)
+        typer.echo(f"  {one.day}  {listed:>9}  {counts}  {one.signature.key_id if one.signature else 'nobody'}")
 
 
 def _print_day(statement: Statement, sha256: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import Counter
 from datetime import timedelta
 
@@ -14,6 +15,8 @@ from ingest.errors import ConfigError, StoreUnavailableError
 from tests.support.audited import DAY, TODAY, audited, key, raw
 from tests.support.bench import mailbox, never
 from tests.support.clock import START
+from tests.support.waiting import eventually
+from workers.schedule import writing_statements
 
 
 def test_statement_says_what_became_of_each_message_of_its_day() -> None:
@@ -315,3 +318,17 @@ def test_statement_is_not_written_unsigned_when_the_key_cannot_be_read() -> None
         [written] = a.write()
         assert isinstance(written.error, ConfigError)
         assert a.archive.days("a") == []
+
+
+def test_scheduler_writes_statements_beside_its_ticks_only_where_it_is_asked_to() -> None:
+    with audited() as a:
+        a.fetch("one")
+        a.next_day()
+        stopped = threading.Event()
+        with writing_statements(a.b.runtime, stopped):
+            pass
+        assert stopped.is_set()
+        assert a.archive.days("a") == []
+        a.b.runtime.writes_statements = True
+        with writing_statements(a.b.runtime, threading.Event()):
+            eventually(lambda: a.archive.days("a") == [TODAY], "no statement was written")
