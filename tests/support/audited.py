@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from ingest.adapters.signing import load_public_key, load_signer
 from ingest.admin.audit.archive import StatementArchive
 from ingest.admin.audit.verify import Auditor, Scope
+from ingest.domain.merkle import MerkleTree
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.domain.statement import canonical
 from tests.support.bench import Bench, bench, mail, message_key, never
@@ -133,6 +134,20 @@ class Audited:
 
     def statement_key(self, day: date = TODAY) -> str:
         return self.b.layout.statement("a", day)
+
+    def do_not_sign(self) -> None:
+        """From now on, write and accept statements without signatures."""
+        self.key, self.known = None, {}
+
+    def forge_entries(self, lines: list[bytes]) -> None:
+        """Replace the entries of today's statement, and all that the statement says of them."""
+        content, tree = b"".join(line + b"\n" for line in lines), MerkleTree()
+        for line in lines:
+            tree.add(line)
+        digest = hashlib.sha256(content).hexdigest()
+        self.put(self.b.layout.statement_entries("a", TODAY, digest), content)
+        entries = {"count": len(lines), "size": len(content), "sha256": digest}
+        self.forge(entries=entries, merkle_root=tree.root)
 
     def forge(self, day: date = TODAY, **changes: Any) -> None:
         """Replace fields of a statement, keeping its form."""

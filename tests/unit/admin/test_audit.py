@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
 from ingest.admin.audit.archive import DamagedStatementError
 from ingest.domain.keys import event_id
-from ingest.errors import ConfigError, StoreUnavailableError
+from ingest.errors import ConfigError, LedgerUnavailableError, StoreUnavailableError
 from tests.support.audited import DAY, TODAY, audited, key, raw
 from tests.support.bench import mailbox, never
 from tests.support.clock import START
@@ -126,6 +127,40 @@ def test_open_message_is_carried_until_it_is_processed() -> None:
         assert a.verify().ok
 
 
+def test_manifest_of_a_message_that_is_still_open_is_not_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be written once more, with other bytes."""
+    with audited() as a:
+
+        def lost(*_: object) -> None:
+            raise LedgerUnavailableError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(a.b.ledger, "complete", lost)
+            a.b.maildrops["a"].messages = {b"u": raw("one")}
+            a.b.poll_all()
+            with suppress(LedgerUnavailableError):
+                a.b.process_stage.run(never)
+        assert a.b.keys("message.json")
+        a.next_day()
+        a.write()
+        [entry] = a.entries()
+        assert (entry.state, entry.manifest) == ("unprocessed", None)
+
+
+def test_raw_mail_that_retention_erased_is_stated_as_erased() -> None:
+    with audited() as a:
+        a.days(1)
+        a.put(a.object("raw.eml").replace("raw.eml", "raw-erased.json"), b"{}")
+        del a.b.store.objects[a.object("raw.eml")]
+        assert a.verify().ok
+        assert a.verify().pending == 1
+        a.next_day()
+        a.write()
+        [entry] = a.entries(TODAY + timedelta(days=1))
+        assert (entry.state, entry.raw_erased) == ("processed", True)
+        assert a.verify().ok
+
+
 def test_failed_message_is_stated_with_its_reason_until_it_is_purged() -> None:
     with audited() as a:
         a.fail("one")
@@ -232,13 +267,12 @@ def test_objects_that_the_manifest_does_not_name_are_stated() -> None:
 
 def test_messages_of_a_former_folder_belong_to_the_mailbox() -> None:
     with audited() as a:
-        a.days(1)
+        a.fetch("one")
         a.b.mailboxes["a"] = mailbox("a", prefix="moved/a")
-        a.fetch("day 1")
+        a.fetch("two")
         a.next_day()
         a.write()
-        [entry] = a.entries(TODAY + timedelta(days=1))
-        assert entry.folder.startswith("moved/a/")
+        assert [entry.folder.partition("/2026/")[0] for entry in a.entries()] == ["a", "moved/a"]
         assert a.verify().ok
 
 

@@ -12,6 +12,7 @@ from ingest.adapters.signing import load_public_key, load_signer
 from ingest.domain.statement import canonical
 from ingest.errors import ConfigError
 from tests.support.audited import OTHER, SECRET, TODAY, audited, key, keys_of, private, public, raw
+from tests.support.bench import mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,9 +150,13 @@ def test_quick_misses_only_what_keeps_its_size() -> None:
             tamper(a)
         assert a.found(quick=True) == set()
         a.put(a.object("i.pdf", "day 1"), b"shorter")
+        a.put(a.object("raw.eml", "day 2"), b"shorter")
         remove_raw(a)
         alter_manifest(a)
-        assert a.found(quick=True) == {("altered", "2-i.pdf"), ("missing", "raw.eml"), ("altered", "message.json")}
+        assert a.found(quick=True) == {
+            *(("altered", name) for name in ("2-i.pdf", "raw.eml", "message.json")),
+            ("missing", "raw.eml"),
+        }
 
 
 def test_days_limit_which_messages_are_read() -> None:
@@ -298,7 +303,7 @@ def test_keys_are_rotated_by_naming_the_old_public_key() -> None:
 
 def test_signing_may_begin_later_and_unsigned_chains_are_verified_without_keys() -> None:
     with audited() as a:
-        a.key, a.known = None, {}
+        a.do_not_sign()
         a.days(1)
         assert a.verify().ok
         a.key, a.known = SECRET, keys_of(SECRET)
@@ -333,14 +338,90 @@ def test_raw_mail_that_was_replaced_with_its_manifest_is_found_after_the_next_st
 
 def test_entries_out_of_order_are_no_entries() -> None:
     with audited() as a:
-        a.key, a.known = None, {}
+        a.do_not_sign()
         a.fetch("one", "two")
         a.next_day()
         a.write()
-        statement = a.statement()
-        lines = a.content(name := a.b.layout.statement_entries("a", TODAY, statement.entries.sha256)).splitlines(True)
-        a.put(name, lines[1] + lines[0])
+        lines = [entry.to_line() for entry in a.entries()]
+        a.forge_entries(lines)
+        assert a.verify().ok
+        a.forge_entries(lines[::-1])
         assert ("altered", str(TODAY)) in a.found()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("store_id", "00"),
+        ("since", "2025-11-24T00:00:00Z"),
+        ("until", "2025-11-26T01:00:00Z"),
+        ("merkle_root", "00"),
+    ],
+)
+def test_field_that_does_not_fit_is_found_in_the_last_statement_without_a_signature(field: str, value: str) -> None:
+    with audited() as a:
+        a.do_not_sign()
+        a.days(2)
+        a.forge(SECOND, **{field: value})
+        assert a.found() == {("altered", str(SECOND))}
+
+
+def test_wrong_number_of_entries_is_found() -> None:
+    with audited() as a:
+        a.do_not_sign()
+        a.days(1)
+        a.forge(entries={**a.statement().entries.model_dump(), "count": 2})
+        assert a.found() == {("altered", str(TODAY))}
+
+
+def test_statement_of_another_mailbox_is_found() -> None:
+    with audited(mailbox("a"), mailbox("b")) as a:
+        a.b.poll_all()
+        a.next_day()
+        a.write()
+        assert a.verify().ok
+        a.put(a.statement_key(), a.content(a.b.layout.statement("b", TODAY)))
+        assert a.found() == {("altered", str(TODAY))}
+
+
+def test_erased_message_that_is_there_again_is_found_in_the_statements() -> None:
+    with audited() as a:
+        a.days(1)
+        restore_erased(a)
+        a.next_day()
+        a.write()
+        assert ("altered", key("day 0")) in a.found()
+
+
+def test_raw_mail_that_was_altered_before_it_was_processed_is_found_in_the_statements() -> None:
+    with audited() as a:
+        a.b.maildrops["a"].messages = {b"u": raw("day 0")}
+        a.b.poll_all()
+        a.next_day()
+        a.write()
+        alter_raw(a)
+        assert a.found() == {("altered", "raw.eml")}
+        a.next_day()
+        a.write()
+        assert a.found() == {("altered", "raw.eml"), ("altered", key("day 0"))}
+
+
+def test_message_without_a_manifest_when_it_was_stated_is_found() -> None:
+    with audited() as a:
+        a.fetch("day 0")
+        a.put(a.object("message.json"), b"{}")
+        a.next_day()
+        a.write()
+        assert [entry.state for entry in a.entries()] == ["unreadable"]
+        assert a.found() == {("altered", "message.json")}
+
+
+def test_tombstone_from_before_the_last_statement_is_no_later_purge() -> None:
+    with audited() as a:
+        a.days(2)
+        a.b.clock.time -= 86_400.0
+        a.purge("day 0")
+        assert a.found() == {("altered", "message.json"), ("altered", "raw.eml")}
 
 
 # --- keys --------------------------------------------------------------------------------------------------------
