@@ -54,11 +54,13 @@ class Entry(Record):
     raw: ObjectHash | None = Field(default=None, description="Its raw mail, or header; null once it was erased")
     raw_erased: bool = Field(default=False, description="Whether its raw mail alone was erased by retention")
     manifest: ObjectHash | None = Field(default=None, description="Its manifest, which has the hashes of its objects")
-    updated: str | None = Field(default=None, description="When it was last reprocessed, as its manifest has it")
+    replaced: list[str] = Field(
+        default_factory=list, description="Hex SHA-256 of the manifests before it, which reprocessing has kept"
+    )
     others: list[ObjectHash] = Field(
         default_factory=list, description="Objects in its folder that the manifest does not name (any more)"
     )
-    event: str | None = Field(default=None, description="Id of the event that was published about it")
+    event: str | None = Field(default=None, description="Id of the last event that was published about it")
     delivery: Literal["confirmed", "waiting", "rejected"] | None = Field(
         default=None, description="confirmed: no sink has it before it any more"
     )

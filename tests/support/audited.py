@@ -5,21 +5,30 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from ingest.adapters.signing import load_public_key, load_signer
 from ingest.admin.audit.archive import StatementArchive
 from ingest.admin.audit.verify import Auditor, Scope
+from ingest.admin.replay import find_manifests
+from ingest.admin.reprocess import Reprocess
 from ingest.domain.merkle import MerkleTree
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.domain.statement import canonical
+from ingest.mime.names import Name, display_name
+from ingest.usecases.backpressure import MemoryPressure
+from ingest.usecases.process import assembly
+from ingest.usecases.process.reprocessing import Reprocessor
 from tests.support.bench import Bench, bench, mail, message_key, never
-from tests.support.clock import START
+from tests.support.clock import START, Waits
 from tests.support.purging import purge_of
 
 if TYPE_CHECKING:
@@ -119,6 +128,25 @@ class Audited:
         purge = purge_of(self.b)
         assert purge.messages(purge.find([key(subject)]), never).error is None
 
+    def reprocess(self) -> None:
+        """Read all messages again by a version that names files otherwise, so that every manifest changes."""
+        b = self.b
+        work = Reprocess(
+            reprocessor=Reprocessor(b.runtime.processor, b.clock.now),
+            ledger=b.ledger,
+            events=b.events,
+            rebuilder=b.rebuilder,
+            keeper=b.keeper,
+            pipeline=b.runtime.pipeline,
+            configured=b.mailboxes,
+            store_id=b.runtime.store_identity.read,
+            pressure=MemoryPressure(b.ledger, 0.8, monotonic=b.clock),
+        )
+        found = find_manifests(b.store, b.layout, b.mailboxes, [], since=0, until=math.inf)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(assembly, "display_name", _renamed)
+            assert work.run(found, list(b.sinks), Waits()).updated == len(found)
+
     def object(self, name: str, subject: str = "day 0") -> str:
         """The key of an object of a message, by a part of its name."""
         folder = f"/{key(subject)}/"
@@ -161,6 +189,11 @@ def raw(subject: str) -> bytes:
 
 def key(subject: str, box: str = "a") -> str:
     return message_key(box, raw(subject))
+
+
+def _renamed(part: str, name: str | None, detected: str) -> Name:
+    found = display_name(part, name, detected)
+    return replace(found, display=f"{found.display}~", safe=f"new-{found.safe}")
 
 
 def _break_file(operation: str, key_: str) -> None:

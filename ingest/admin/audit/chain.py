@@ -204,6 +204,6 @@ def _impossible(before: Entry, after: Entry) -> str | None:
         return "its raw mail was altered"
     if not before.is_settled or before.state not in PROCESSED or after.state not in PROCESSED:
         return None
-    if before.manifest != after.manifest and after.updated == before.updated:
-        return "its manifest was altered, and not by reprocessing"
-    return None
+    if before.manifest in (None, after.manifest) or before.manifest.sha256 in after.replaced:
+        return None
+    return "its manifest was altered, and not by reprocessing, which keeps the former one"

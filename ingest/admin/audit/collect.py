@@ -17,7 +17,7 @@ from ingest.domain.statement import PROCESSED, Entry
 from ingest.usecases.batches import batches
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from ingest.admin.stored_messages import StoredMessage
@@ -125,11 +125,11 @@ class Collector:
     def _described(self, batch: Sequence[_Candidate]) -> Iterator[Entry]:
         opened = self.ledger.open_messages([one.key for one in batch])
         found = self.workers.map(self._describe, batch, (one is not None for one in opened))
-        entries = [
-            self._entry(candidate, description, is_open=is_open is not None)
-            for candidate, description, is_open in zip(batch, found, opened, strict=True)
-        ]
-        yield from self._with_rejections(entries)
+        entries, updates = [], []
+        for candidate, description, is_open in zip(batch, found, opened, strict=True):
+            entries.append(self._entry(candidate, description, is_open=is_open is not None))
+            updates.append(description.updates)
+        yield from self._with_rejections(entries, updates)
 
     def _describe(self, candidate: _Candidate, is_open: bool) -> Description:  # noqa: FBT001 - by map
         if candidate.message is None:
@@ -144,32 +144,40 @@ class Collector:
             raw=found.raw,
             raw_erased=found.raw_erased,
             manifest=found.manifest,
-            updated=found.updated,
+            replaced=found.replaced,
             others=found.others,
         )
         if found.state in PROCESSED:
             kind = EventType.OVERSIZE if found.state == "oversize" else EventType.RECEIVED
-            return self._with_event(entry, kind, found.written)
+            event = event_id(kind, entry.key)
+            if found.updates:
+                event = event_id(EventType.UPDATED, entry.key, found.updates)
+            return self._with_event(entry, event, found.written)
         failed = self.failed.get(candidate.key)
         if found.state == "unprocessed" and not is_open and failed is not None:
             entry = entry.model_copy(update={"state": "failed", "reason": failed.reason})
-            return self._with_event(entry, EventType.FAILED, failed.failed_at.timestamp())
+            return self._with_event(entry, event_id(EventType.FAILED, entry.key), failed.failed_at.timestamp())
         return entry
 
-    def _with_event(self, entry: Entry, kind: EventType, written: float) -> Entry:
+    def _with_event(self, entry: Entry, event: str, written: float) -> Entry:
         delivery = "confirmed" if written < self.confirmed_until else "waiting"
-        return entry.model_copy(update={"event": event_id(kind, entry.key), "delivery": delivery})
+        return entry.model_copy(update={"event": event, "delivery": delivery})
 
-    def _with_rejections(self, entries: Sequence[Entry]) -> Iterable[Entry]:
-        """Return the entries, with the sinks that have rejected the event and not taken it since."""
-        rejecting: dict[str, list[str]] = {}
-        ids = event_ids(entry.key for entry in entries if entry.event is not None)
-        for sink in sorted(self.sinks) if ids else []:
-            for rejected in self.events.rejected_entries(sink, ids):
+    def _with_rejections(self, entries: Sequence[Entry], updates: Sequence[int]) -> Iterator[Entry]:
+        """Yield the entries, with the sinks that have rejected an event of the message and not taken it since."""
+        about = {
+            id_: entry.key
+            for entry, count in zip(entries, updates, strict=True)
+            if entry.event is not None
+            for id_ in event_ids([entry.key], count)
+        }
+        rejecting: dict[str, set[str]] = {}
+        for sink in self.sinks if about else ():
+            for rejected in self.events.rejected_entries(sink, list(about)):
                 if rejected is not None:
-                    rejecting.setdefault(rejected.event.id, []).append(sink)
+                    rejecting.setdefault(about[rejected.event.id], set()).add(sink)
         for entry in entries:
-            by = rejecting.get(entry.event or "", [])
+            by = sorted(rejecting.get(entry.key, ())) if entry.event is not None else []
             yield entry.model_copy(update={"delivery": "rejected", "rejected_by": by}) if by else entry
 
 

@@ -15,7 +15,7 @@ from ingest.admin.audit.messages import (
     others_of,
     parse_manifest,
     read_all,
-    updated_at,
+    replaced_by,
 )
 from ingest.domain import keys
 from ingest.domain.manifest import Manifest
@@ -145,9 +145,9 @@ class Comparison:
         if entry.state not in PROCESSED:
             done.pending = True
             return found is not None
-        done.pending = is_new and (
-            isinstance(found, Tombstone) or (found is not None and updated_at(found) != entry.updated)
-        )
+        former = "" if entry.manifest is None else entry.manifest.sha256
+        is_update = isinstance(found, Manifest) and former in replaced_by(found)
+        done.pending = is_new and (is_update or isinstance(found, Tombstone))
         return done.pending
 
     def _compare_raw(self, entry: Entry, message: StoredMessage, done: Compared) -> None:

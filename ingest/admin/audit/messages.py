@@ -36,7 +36,8 @@ class Description:
         raw: its raw mail, or the header of an oversize message; None if there is none, or it is erased.
         raw_erased: whether its raw mail alone was erased on purpose.
         manifest: its manifest or tombstone.
-        updated: when its manifest says it was last reprocessed.
+        replaced: hashes of the manifests before it, which reprocessing has kept.
+        updates: how many updates it had.
         others: objects that the manifest does not name.
         written: when its manifest was written (seconds since 1970).
     """
@@ -45,7 +46,8 @@ class Description:
     raw: ObjectHash | None = None
     raw_erased: bool = False
     manifest: ObjectHash | None = None
-    updated: str | None = None
+    replaced: list[str] = field(default_factory=list)
+    updates: int = 0
     others: list[ObjectHash] = field(default_factory=list)
     written: float = 0.0
 
@@ -78,7 +80,8 @@ def describe(store: Store, message: StoredMessage, *, is_open: bool) -> Descript
         raw=_as_hash(found.raw) if found.raw is not None else _source(store, message),
         raw_erased=is_raw_erased(message),
         manifest=about,
-        updated=updated_at(found),
+        replaced=replaced_by(found),
+        updates=found.update.number if found.update is not None else 0,
         others=[one for one in others if one is not None],
         written=written,
     )
@@ -91,9 +94,10 @@ def state_of(manifest: Manifest) -> State:
     return "oversize" if manifest.parse.status == "oversize" else "processed"
 
 
-def updated_at(manifest: Manifest) -> str | None:
-    """Return when a manifest says that its message was last reprocessed; None if it never was."""
-    return None if manifest.update is None else manifest.update.at.isoformat()
+def replaced_by(manifest: Manifest) -> list[str]:
+    """Return the hashes of the manifests before it, in hex, that a manifest names as replaced and kept."""
+    superseded = manifest.update.superseded if manifest.update is not None else []
+    return [ref.sha256 for ref in superseded if ref.key.endswith(f"/{keys.PREVIOUS}")]
 
 
 def parse_manifest(data: bytes) -> Manifest | Tombstone | None:

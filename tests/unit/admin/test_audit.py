@@ -223,6 +223,33 @@ def test_purge_is_stated_on_its_day_without_the_hash_of_the_raw_mail() -> None:
         assert a.verify().ok
 
 
+def test_reprocessing_is_stated_with_the_manifest_that_it_replaced() -> None:
+    with audited() as a:
+        a.days(1)
+        [before] = a.entries()
+        a.reprocess()
+        assert a.verify().ok
+        assert a.verify().pending == 1
+        a.next_day()
+        a.write()
+        [entry] = a.entries(TODAY + timedelta(days=1))
+        assert before.manifest is not None
+        assert (entry.change, entry.replaced) == ("changed", [before.manifest.sha256])
+        assert entry.event == event_id("dev.mailhaul.message.updated.v1", entry.key, 1)
+        assert a.verify().ok
+
+
+def test_update_that_a_sink_rejected_is_stated_as_rejected() -> None:
+    with audited() as a:
+        a.days(1)
+        a.b.refuse_everything()
+        a.reprocess()
+        a.next_day()
+        a.write()
+        [entry] = a.entries(TODAY + timedelta(days=1))
+        assert (entry.delivery, entry.rejected_by) == ("rejected", ["main"])
+
+
 def test_message_that_appears_late_is_stated_the_day_after() -> None:
     """A large upload counts from its beginning, and may end after the statement of that day was written."""
     with audited() as a:

@@ -327,6 +327,23 @@ def test_what_the_statements_themselves_contradict_is_found() -> None:
         assert a.found() == {("altered", key("day 0"))}
 
 
+def test_manifest_that_only_claims_to_be_an_update_is_found() -> None:
+    with audited() as a:
+        a.days(1)
+        a.reprocess()
+        stored = json.loads(a.content(a.object("message.json")))
+        for forged in (b"{}", a.content(a.object("previous.json")).replace(b"billing@", b"villain@")):
+            a.put(a.object("previous.json"), forged)
+            assert ("altered", "previous.json") in a.found()
+        stored["update"]["superseded"][-1]["sha256"] = a.b.store.objects[a.object("previous.json")].ref.sha256
+        stored["update"]["superseded"][-1]["size"] = len(forged)
+        a.put(a.object("message.json"), json.dumps(stored).encode())
+        assert a.found() == {("altered", "message.json")}
+        a.next_day()
+        a.write()
+        assert a.found() == {("altered", key("day 0"))}
+
+
 def test_raw_mail_that_was_replaced_with_its_manifest_is_found_after_the_next_statement() -> None:
     with audited() as a:
         a.days(1)
