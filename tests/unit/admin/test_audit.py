@@ -11,11 +11,14 @@ from datetime import timedelta
 import pytest
 
 from ingest.admin.audit.archive import DamagedStatementError
+from ingest.admin.retention import Retention
 from ingest.domain.keys import event_id
+from ingest.domain.retention import Period, RetentionRule
 from ingest.errors import ConfigError, LedgerUnavailableError, StoreUnavailableError
 from tests.support.audited import DAY, TODAY, audited, key, raw
 from tests.support.bench import mailbox, never
 from tests.support.clock import START
+from tests.support.purging import purge_of
 from tests.support.waiting import eventually
 from workers.schedule import writing_statements
 
@@ -150,15 +153,19 @@ def test_manifest_of_a_message_that_is_still_open_is_not_stated(monkeypatch: pyt
 def test_raw_mail_that_retention_erased_is_stated_as_erased() -> None:
     with audited() as a:
         a.days(1)
-        a.put(a.object("raw.eml").replace("raw.eml", "raw-erased.json"), b"{}")
-        del a.b.store.objects[a.object("raw.eml")]
+        a.b.clock.time += 8 * 86_400.0
+        rule = RetentionRule("short", raw=Period(seconds=7 * 86_400.0))
+        work = Retention(a.b.store, purge_of(a.b), (rule,), a.b.clock.now)
+        assert work.run(work.agreed_time(), never).raw == 1
+        a.write(TODAY + timedelta(days=7))
         assert a.verify().ok
         assert a.verify().pending == 1
         a.next_day()
         a.write()
-        [entry] = a.entries(TODAY + timedelta(days=1))
-        assert (entry.state, entry.raw_erased) == ("processed", True)
+        assert len([one for one in a.entries(TODAY + timedelta(days=9)) if one.raw_erased]) == 1
         assert a.verify().ok
+        del a.b.store.objects[a.object("raw-erased.json")]
+        assert a.found() == {("missing", key("day 0"))}
 
 
 def test_failed_message_is_stated_with_its_reason_until_it_is_purged() -> None:
