@@ -47,8 +47,8 @@ class LockSection(Section):
     """`governance` can be lifted by whoever has `s3:BypassGovernanceRetention`; `compliance` by nobody, whatever was
     stored by mistake."""
     retain: Period
-    """How long raw mail and documents are locked, from when they are stored: `10y`, `90d`. Objects that are stored
-    already keep the lock that they have."""
+    """How long raw mail, documents and statements are locked, from when they are stored: `10y`, `90d`. Objects that
+    are stored already keep the lock that they have."""
 
 
 class StoreSection(Section):
@@ -82,10 +82,12 @@ class StoreSection(Section):
     sas_token: SecretRef | None = None
     """Where a SAS token for `az://` is: `env:NAME` or `file:/path`."""
     lock: LockSection | None = None
-    """Object Lock for raw mail and documents, for `s3://`. The bucket must have been made with Object Lock."""
+    """Object Lock for raw mail, documents and statements, for `s3://`. The bucket must have been made with Object
+    Lock."""
     tags: bool = False
-    """Tag new objects with `mailhaul-kind` (`raw`, `document`, `body`, `manifest` or `state`), for `s3://`, so that
-    lifecycle rules of the bucket can tell them apart. Needs `s3:PutObjectTagging`; not every server has tags."""
+    """Tag new objects with `mailhaul-kind` (`raw`, `document`, `body`, `manifest`, `statement` or `state`), for `s3://`,
+    so that lifecycle rules of the bucket can tell them apart. Needs `s3:PutObjectTagging`; not every server has
+    tags."""
 
     @model_validator(mode="after")
     def _is_store(self) -> StoreSection:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 16
 EVENT_ID_DIGITS = 32
-Kind = Literal["raw", "document", "body", "manifest", "state"]
+Kind = Literal["raw", "document", "body", "manifest", "state", "statement"]
+_STATEMENT = re.compile(r"(?:.*/)?_audit/[^/]+/\d{4}/\d\d/\d\d(?:-[0-9a-f]{16}\.jsonl|\.json)", re.DOTALL)
 _IN_MESSAGE = re.compile(
     r"(?:.*/)?(?:\d{4}/\d\d/\d\d|undated)/[0-9a-f]{32}/(?:updates/\d+/)?(?P<name>[^/]+)(?P<more>/.*)?", re.DOTALL
 )
@@ -154,10 +155,10 @@ DERIVED_SAFE_HTML = "derived/body.html"
 
 
 def kind(key: str) -> Kind:
-    """Return what an object is to its message, by its key; `state` if it is not part of one."""
+    """Return what an object is to its message, by its key; `statement` or `state` if it is not part of one."""
     found = _IN_MESSAGE.fullmatch(key)
     if found is None:
-        return "state"
+        return "statement" if _STATEMENT.fullmatch(key) else "state"
     name = found["name"]
     if found["more"]:
         return "document" if name in _DOCUMENTS else "body"

@@ -37,7 +37,7 @@ def is_shorter(one: Period, other: Period) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """The Object Lock that new raw mail and documents get.
+    """The Object Lock that new raw mail, documents and statements get.
 
     Attributes:
         mode: `governance` can be lifted by an administrator with a special permission, `compliance` by nobody.

@@ -11,6 +11,7 @@ import pytest
 
 from ingest.adapters.stores import open_store
 from ingest.adapters.stores.metered import MeteredStore
+from ingest.domain.keys import Layout
 from ingest.domain.retention import Lock, Period
 from ingest.errors import ConfigError, ObjectExistsError, StoreRefusedError
 from ingest.metrics import Metrics
@@ -62,15 +63,23 @@ def test_raw_mail_and_documents_are_locked_and_nothing_else(
     lock = Lock(mode, Period(years=10, seconds=86_400))
     store = s3_server.open(bucket, lock=lock, now=lambda: NOW, single_bytes=4 * MIB, part_bytes=5 * MIB, tags=True)
     content = b"x" * size
-    for key in (RAW, DOCUMENT, f"{FOLDER}/body.txt", MANIFEST, "mail/box/_state/seen"):
+    statement = Layout("mail").statement("box", NOW.date())
+    all_kinds = {
+        RAW: "raw",
+        DOCUMENT: "document",
+        f"{FOLDER}/body.txt": "body",
+        MANIFEST: "manifest",
+        "mail/box/_state/seen": "state",
+        statement: "statement",
+    }
+    for key in all_kinds:
         put(store, key, content)
-    for key in (RAW, DOCUMENT):
+    for key in (RAW, DOCUMENT, statement):
         found = client.get_object_retention(Bucket=bucket, Key=key)["Retention"]
         assert found["Mode"] == mode.upper()
         assert found["RetainUntilDate"] == datetime(2036, 11, 28, 16, 0, 1, tzinfo=UTC)
     assert [found.key for found in store.protected(FOLDER)] == [DOCUMENT, RAW]
-    kinds = ("raw", "document", "body", "manifest", "state")
-    for key, kind in zip((RAW, DOCUMENT, f"{FOLDER}/body.txt", MANIFEST, "mail/box/_state/seen"), kinds, strict=True):
+    for key, kind in all_kinds.items():
         (tag,) = client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
         assert (tag["Key"], tag["Value"]) == ("mailhaul-kind", kind)
 

@@ -26,6 +26,7 @@ _PATTERNS: dict[str, str | None] = {
     r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$": None,
     # Go's regular expressions do not look ahead.
     r"^(?=\d)(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s?)?$": r"^\d[\d.dhms]*$",
+    r"^(?=\d)(\d{1,3}y)?(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s?)?$": r"^\d[\d.ydhms]*$",
 }
 # Words for people, which Helm does not show.
 _NOT_NEEDED = {"title", "default", "discriminator", "format"}

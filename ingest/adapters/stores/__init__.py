@@ -46,7 +46,7 @@ def open_store(
         path_style: put the bucket into the path, for `s3://`.
         kms_key: encryption key, for `s3://` and `gs://`.
         keys: returns access key and secret key, or None, for `s3://`.
-        lock: the Object Lock that raw mail and documents get, for `s3://`.
+        lock: the Object Lock that raw mail, documents and statements get, for `s3://`.
         tags: tag new objects with what they are, for `s3://`.
         secrets: functions that return `credentials` for `gs://`, `account_key` or `sas_token` for `az://`, where they
             are configured.

@@ -113,7 +113,7 @@ class S3Store(Store):
         kms_key: id or ARN of the KMS key to encrypt with; else the bucket's default.
         keys: returns access key and secret key, and is called for each request so that rotated keys are used at
             once; if it returns None, boto3's chain is used (environment, profile, web identity, role).
-        lock: the Object Lock that raw mail and documents get.
+        lock: the Object Lock that raw mail, documents and statements get.
         tags: tag new objects with what they are (`mailhaul-kind`).
         now: the wall clock, from which locks count.
         max_connections: connections kept open; further threads open and close their own.

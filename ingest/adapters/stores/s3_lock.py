@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ingest.domain.retention import Lock
 
-_LOCKED_KINDS = frozenset({"raw", "document"})
+_LOCKED_KINDS = frozenset({"raw", "document", "statement"})
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class BucketLocks:
     """The locks and tags of a bucket. Methods that take a client raise boto3's errors untranslated.
 
     Attributes:
-        lock: what raw mail and documents get; None: nothing.
+        lock: what raw mail, documents and statements get; None: nothing.
         tags: whether new objects are tagged with what they are.
         now: the wall clock.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
 from ingest.domain import keys
+from ingest.domain.keys import Layout
 from ingest.domain.retention import FOREVER, Period, RetentionRule, Term, is_shorter, term_of
 
 STORED = datetime(2026, 11, 27, 16, 5, tzinfo=UTC)
@@ -94,3 +95,11 @@ def test_kind_of_an_object_follows_from_its_key(name: str, kind: str) -> None:
     for place in ("2026/11/27", "undated"):
         assert keys.kind(f"mail/team/a/{place}/{'0a' * 16}/{name}") == kind
     assert keys.kind(f"mail/a/_state/{name}") == "state"
+
+
+@pytest.mark.parametrize("layout", [Layout(), Layout("mail/team")])
+def test_statements_and_their_entries_are_a_kind_of_their_own(layout: Layout) -> None:
+    day = date(2026, 11, 27)
+    assert keys.kind(layout.statement("a", day)) == "statement"
+    assert keys.kind(layout.statement_entries("a", day, "0a" * 32)) == "statement"
+    assert keys.kind(f"{layout.statements('a')}other.json") == "state"
