@@ -78,12 +78,12 @@ class Connection:
     def _read(self) -> int:
         """Fill the buffer with the available bytes; return how many.
 
-        TLS returns one record at a time, and Dovecot's have 4 KiB. After one that large, more are likely available,
-        and collecting them costs less than handling each by itself. If the connection breaks after a record, the
-        bytes before it still count; the next call reports the error.
+        TLS returns one record at a time: Dovecot's have 4 KiB, or a few bytes where it flushes output. After 4 KiB,
+        more are likely available, and collecting them costs less than handling each by itself. If the connection
+        breaks after a record, the bytes before it still count; the next call reports the error.
         """
         size = last = self._sock.recv_into(self._buffer)
-        while last >= _RECORD_BYTES and size < _BUFFER_BYTES:
+        while last and size >= _RECORD_BYTES and size < _BUFFER_BYTES:
             try:
                 last = self._sock.recv_into(self._buffer[size:])
             except OSError:

@@ -103,8 +103,14 @@ class Certificates:
         if end is None:
             if len(self._ends) >= _CERTIFICATES:
                 self._ends.clear()
-            end = self._ends[fingerprint.digest()] = end_of(certificate)
+            end = self._ends[fingerprint.digest()] = _end_of_peer(sock, certificate)
         return end
+
+
+def _end_of_peer(sock: ssl.SSLSocket, certificate: bytes) -> float:
+    """Return the expiry of a server's certificate. `ssl` knows that of a verified one, and needs no import for it."""
+    verified = sock.getpeercert()
+    return float(ssl.cert_time_to_seconds(str(verified["notAfter"]))) if verified else end_of(certificate)
 
 
 def end_of(certificate: bytes) -> float:
@@ -114,7 +120,7 @@ def end_of(certificate: bytes) -> float:
 
 def parsed(certificate: bytes) -> Any:
     """Return a DER certificate as asn1crypto reads it, which raises many kinds of errors for a malformed one."""
-    # Imported here: it takes 30 ms, and only processes that connect with TLS need it. It has no types.
+    # Imported here: it takes 30 ms, and only pinned and refused certificates need it. It has no types.
     from asn1crypto import x509  # type: ignore[import-untyped]  # noqa: PLC0415
 
     return x509.Certificate.load(certificate)
