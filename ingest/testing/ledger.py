@@ -14,6 +14,7 @@ from ingest.ports.ledger import Ledger
 from ingest.ports.seen import Seen
 from ingest.testing.content import MemoryContent
 from ingest.testing.schedule import MemorySchedule
+from ingest.testing.slots import MemorySlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from ingest.ports.claims import Claim
     from ingest.ports.ledger import LedgerProblem
     from ingest.ports.seen import Registration
-    from ingest.ports.slots import LastLogin, Refusal
+    from ingest.ports.slots import LastLogin
     from ingest.ports.status import MailboxStatus, Memory
-    from ingest.ports.troubled import TroubledMessage
     from ingest.testing.eventlog import MemoryEventLog
     from ingest.testing.workset import MemoryWorkSet
 
@@ -36,7 +36,7 @@ _WORK_SETS = ("mailboxes", "messages", "sinks")
 EVICTABLE = (*_WORK_SETS, "changes", "checkpointed", "events", "failed", "open", "rebuilt", "seen", "unprocessed")
 
 
-class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
+class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, Ledger):
     """A `Ledger` for one process.
 
     Args:
@@ -61,6 +61,7 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
     def _forget(self) -> None:
         super()._forget()
         self._forget_content()
+        self._forget_slots()
         self._seen: dict[str, dict[bytes, SeenRecord]] = {}
         self._deleted: dict[str, dict[bytes, SeenRecord]] = {}
         self._rebuilt: dict[str, int] = {}
@@ -70,10 +71,6 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
         self._open: dict[str, OpenMessage] = {}
         self._failed: dict[str, FailedMessage] = {}
         self._statuses: dict[str, MailboxStatus] = {}
-        self._slots: dict[str, dict[str, Claim]] = {}
-        self._refusals: dict[str, tuple[Refusal, float]] = {}
-        self._last_logins: dict[str, LastLogin] = {}
-        self._troubled: dict[str, list[TroubledMessage]] = {}
 
     def restart(self) -> None:
         """Come back after a crash or a failover: nobody can tell whether the last writes are there.
@@ -225,58 +222,6 @@ class MemoryLedger(MemorySchedule, MemoryContent, Ledger):
     def record_checkpoint(self, mailbox: str, changes: int) -> None:
         with self._lock:
             self._checkpointed[mailbox] = changes
-
-    @override
-    def acquire_slot(self, claim: Claim, server: str, address: str, limit: int) -> bool:
-        with self._lock:
-            self._check(self._mailboxes, claim)
-            limited = [self._slots.setdefault(of, {}) for of in (server, address)]
-            for slots in limited:
-                others = [held for id_, held in slots.items() if id_ != claim.id and self._mailboxes.lives(held)]
-                if len(others) >= limit:
-                    return False
-            for slots in limited:
-                slots[claim.id] = claim
-            return True
-
-    @override
-    def put_refusal(self, mailbox: str, refusal: Refusal, seconds: float) -> None:
-        with self._lock:
-            self._refusals[mailbox] = (refusal, self._clock() + seconds)
-
-    @override
-    def refusal(self, mailbox: str) -> Refusal | None:
-        with self._lock:
-            refusal, until = self._refusals.get(mailbox, (None, 0.0))
-            return refusal if self._clock() < until else None
-
-    @override
-    def put_last_login(self, mailbox: str, login: LastLogin) -> None:
-        with self._lock:
-            self._last_logins[mailbox] = login
-
-    @override
-    def last_login(self, mailbox: str) -> LastLogin | None:
-        with self._lock:
-            return self._last_logins.get(mailbox)
-
-    @override
-    def put_troubled(self, mailbox: str, messages: Sequence[TroubledMessage]) -> None:
-        with self._lock:
-            if messages:
-                self._troubled[mailbox] = list(messages)
-            else:
-                self._troubled.pop(mailbox, None)
-
-    @override
-    def troubled(self, mailbox: str) -> list[TroubledMessage]:
-        with self._lock:
-            return list(self._troubled.get(mailbox, []))
-
-    @override
-    def all_troubled(self) -> dict[str, list[TroubledMessage]]:
-        with self._lock:
-            return {mailbox: list(messages) for mailbox, messages in self._troubled.items()}
 
     @override
     def open_messages(self, keys: Sequence[str]) -> list[OpenMessage | None]:

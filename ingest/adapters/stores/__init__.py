@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 _FORMS = "write s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix or file:///absolute/folder"
-_BUCKETS = frozenset({"s3", "gs", "az"})
 
 
 def open_store(
@@ -54,53 +54,96 @@ def open_store(
     Raises:
         ConfigError: the URL has none of these forms.
     """
-    scheme, _, rest = url.partition("://")
+    scheme, _, path = url.partition("://")
     if scheme != "s3" and (lock is not None or tags):
         raise ConfigError([f"store: lock and tags are for s3:// only, not for {scheme}://"])
-    if scheme == "file":
-        return _open_folder(rest), ""
-    bucket, _, prefix = rest.partition("/")
-    container, _, within = prefix.partition("/")
-    if scheme not in _BUCKETS or not bucket or (scheme == "az" and not container):
-        raise ConfigError([f"store: {url!r} is not the address of a store: {_FORMS}"])
-    prefix = _checked_prefix((within if scheme == "az" else prefix).strip("/"))
+    opener = _OPENERS.get(scheme)
+    if opener is None:
+        raise _no_store(url)
     secrets = secrets or {}
-    store: Store
-    if scheme == "gs":
-        # Imported here, like the others, because only one of them is needed.
-        from ingest.adapters.stores.rest.opening import open_gcs  # noqa: PLC0415
-
-        store = open_gcs(bucket, endpoint=endpoint, kms_key=kms_key, credentials=secrets.get("credentials"))
-    elif scheme == "az":
-        from ingest.adapters.stores.rest.opening import open_azure  # noqa: PLC0415
-
-        key, token = secrets.get("account_key"), secrets.get("sas_token")
-        store = open_azure(bucket, container, endpoint=endpoint, account_key=key, sas_token=token)
-    else:
-        # boto3 takes 40 MB and half a second.
-        from ingest.adapters.stores.s3 import S3Store  # noqa: PLC0415
-
-        store = S3Store(
-            bucket,
-            endpoint=endpoint,
-            region=region,
-            path_style=path_style,
-            kms_key=kms_key,
-            keys=keys,
-            lock=lock,
-            tags=tags,
-        )
-    return store, prefix
+    return opener(path, _Options(endpoint, region, path_style, kms_key, keys, lock, tags, secrets))
 
 
-def _open_folder(rest: str) -> FolderStore:
-    path = Path(unquote(rest))
-    if not path.is_absolute() or ".." in path.parts:
-        raise ConfigError([f"store: 'file://{rest}' names no absolute folder: {_FORMS}"])
-    return FolderStore(path)
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The arguments of `open_store`."""
+
+    endpoint: str | None
+    region: str | None
+    path_style: bool
+    kms_key: str | None
+    keys: Callable[[], tuple[str, str] | None]
+    lock: Lock | None
+    tags: bool
+    secrets: Mapping[str, Callable[[], str]]
+
+
+def _open_s3(path: str, options: _Options) -> tuple[Store, str]:
+    # Imported here, like the others, because only one of them is needed. boto3 takes 40 MB and half a second.
+    from ingest.adapters.stores.s3 import S3Store  # noqa: PLC0415
+
+    bucket, prefix = _split("s3", path)
+    store = S3Store(
+        bucket,
+        endpoint=options.endpoint,
+        region=options.region,
+        path_style=options.path_style,
+        kms_key=options.kms_key,
+        keys=options.keys,
+        lock=options.lock,
+        tags=options.tags,
+    )
+    return store, _checked_prefix(prefix)
+
+
+def _open_gcs(path: str, options: _Options) -> tuple[Store, str]:
+    from ingest.adapters.stores.rest.opening import open_gcs  # noqa: PLC0415
+
+    bucket, prefix = _split("gs", path)
+    prefix, credentials = _checked_prefix(prefix), options.secrets.get("credentials")
+    return open_gcs(bucket, endpoint=options.endpoint, kms_key=options.kms_key, credentials=credentials), prefix
+
+
+def _open_azure(path: str, options: _Options) -> tuple[Store, str]:
+    from ingest.adapters.stores.rest.opening import open_azure  # noqa: PLC0415
+
+    account, within = _split("az", path)
+    container, _, prefix = within.partition("/")
+    if not container:
+        raise _no_store(f"az://{path}")
+    prefix, key, token = _checked_prefix(prefix), options.secrets.get("account_key"), options.secrets.get("sas_token")
+    return open_azure(account, container, endpoint=options.endpoint, account_key=key, sas_token=token), prefix
+
+
+def _open_folder(path: str, _: _Options) -> tuple[Store, str]:
+    folder = Path(unquote(path))
+    if not folder.is_absolute() or ".." in folder.parts:
+        raise ConfigError([f"store: 'file://{path}' names no absolute folder: {_FORMS}"])
+    return FolderStore(folder), ""
+
+
+_OPENERS: dict[str, Callable[[str, _Options], tuple[Store, str]]] = {
+    "s3": _open_s3,
+    "gs": _open_gcs,
+    "az": _open_azure,
+    "file": _open_folder,
+}
+
+
+def _split(scheme: str, path: str) -> tuple[str, str]:
+    """Return the bucket or account, and what follows it."""
+    first, _, rest = path.partition("/")
+    if not first:
+        raise _no_store(f"{scheme}://{path}")
+    return first, rest
+
+
+def _no_store(url: str) -> ConfigError:
+    return ConfigError([f"store: {url!r} is not the address of a store: {_FORMS}"])
 
 
 def _checked_prefix(prefix: str) -> str:
+    prefix = prefix.strip("/")
     if prefix:
         try:
             segments(prefix)

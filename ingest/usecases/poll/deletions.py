@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from ingest.metrics import Metrics
     from ingest.ports.ledger import Ledger
     from ingest.ports.maildrop import Maildrop
-    from ingest.usecases.poll.progress import DoneMessage, PollInput, PollProgress
+    from ingest.usecases.poll.progress import PollProgress
     from ingest.usecases.poll.proof import StoreProof
+    from ingest.usecases.poll.values import DoneMessage, PollInput
 
 log = get_logger()
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ingest.metrics import Metrics
     from ingest.ports.eventlog import EventLog
     from ingest.ports.seen import Registration, SeenMessages
-    from ingest.usecases.poll.progress import PollInput, PollProgress
+    from ingest.usecases.poll.progress import PollProgress
+    from ingest.usecases.poll.values import PollInput
     from ingest.usecases.spool import Spool
 
 log = get_logger()

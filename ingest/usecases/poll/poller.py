@@ -31,7 +31,8 @@ from ingest.ports.seen import Registration
 from ingest.ports.tracing import NO_TRACING, Step, Tracer
 from ingest.usecases.poll.identity import identify, require_unique_ids, unreliable
 from ingest.usecases.poll.preview import preview_of
-from ingest.usecases.poll.progress import PollInput, PollProgress
+from ingest.usecases.poll.progress import PollProgress
+from ingest.usecases.poll.values import PollInput
 from ingest.usecases.recover.republish import StreamIds
 
 if TYPE_CHECKING:

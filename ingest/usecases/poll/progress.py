@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from ingest.domain.keys import DIGEST_BYTES
@@ -14,73 +14,24 @@ from ingest.usecases.poll.identity import IdentifiedRow
 from ingest.usecases.poll.report import PollCounts, PollReport
 from ingest.usecases.poll.troubled import TroubledAccount
 from ingest.usecases.poll.undeleted import UndeletedMessages
+from ingest.usecases.poll.values import DoneMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from ingest.domain.events import Event
-    from ingest.domain.mailbox import Mailbox
-    from ingest.domain.seen import SeenRecord
     from ingest.errors import MaildropError, MailhaulError, Row
     from ingest.ports.maildrop import Listed, NotFetched
     from ingest.ports.seen import Registration
-    from ingest.ports.tracing import Attributes, Span
+    from ingest.ports.tracing import Attributes
     from ingest.ports.troubled import TroubledMessage
-    from ingest.usecases.claims import Lease
+    from ingest.usecases.poll.values import PollInput
 
 # A server that refuses so many messages in a row, all in the same words, after it handed out others in this session,
 # hands out no more of them in one session.
 SAME_REFUSALS = 10
 # If every expected unique-id is gone and the number of listed ones differs by at most this share, the ids were reset.
 _RESET_TOLERANCE = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class PollInput:
-    """The input of a poll; it does not change while the poll runs.
-
-    Attributes:
-        mailbox: the mailbox to poll.
-        lease: our claim on it.
-        stop: asked between messages; True ends the poll early.
-        seen: the records of messages registered in earlier polls, by digest.
-        republished: ids of events that were republished when the mailbox was rebuilt, just before this poll.
-        span: the poll's span.
-        troubled: messages that earlier polls could not fetch.
-        now: when the poll began (seconds since 1970).
-        deleted: records of messages that the server was asked to delete, by digest; none of them is in `seen`.
-        may_have_lost_events: whether the ledger may have lost events without anybody noticing.
-    """
-
-    mailbox: Mailbox
-    lease: Lease
-    stop: Callable[[], bool]
-    seen: Mapping[bytes, SeenRecord]
-    republished: frozenset[str]
-    span: Span
-    troubled: Sequence[TroubledMessage] = ()
-    now: float = 0.0
-    deleted: Mapping[bytes, SeenRecord] = field(default_factory=dict)
-    may_have_lost_events: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DoneMessage:
-    """A listed message whose processing is complete.
-
-    Attributes:
-        listed: its row.
-        digest: of its record in the seen set.
-        stored_at: where the store has to hold it.
-        is_restored: see `SeenRecord`.
-        is_compared: whether this session has compared its header with the stored one.
-    """
-
-    listed: Listed
-    digest: bytes
-    stored_at: StoredAt
-    is_restored: bool = False
-    is_compared: bool = False
 
 
 class PollProgress:
