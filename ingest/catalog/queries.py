@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, and_, column, exists, false, func, or_, select, tuple_
+from sqlalchemy import Select, and_, column, false, func, or_, select, tuple_
 from sqlalchemy import table as table_of
 
 from ingest.catalog.database import translated
@@ -18,12 +18,14 @@ from ingest.ports.eventlog import order_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Engine, Table
+    from sqlalchemy import ColumnElement, Connection, Engine
 
 # Messages of one page.
 PAGE, LARGEST_PAGE = 50, 200
 # Words of a query that are looked for.
 _MOST_WORDS = 16
+# Messages that are sorted at once.
+_FEW = 2_000
 # Half of the last digit that is kept of amounts.
 _SAME_AMOUNT = 0.00005
 _WORDS_TABLE = table_of("messages_words", column("rowid"), *map(column, WORDS))
@@ -112,13 +114,12 @@ class Queries:
             CursorError: `after` is no cursor.
         """
         limit = max(1, min(limit, LARGEST_PAGE))
-        query = _in_scope(select(MESSAGES), scope)
-        for condition in self._conditions(search):
-            query = query.where(condition)
+        query = _in_scope(select(MESSAGES), scope).where(*_conditions(search))
         if after:
             query = query.where(tuple_(MESSAGES.c.date, MESSAGES.c.id) < tuple_(*_read_cursor(after)))
         query = query.order_by(MESSAGES.c.date.desc(), MESSAGES.c.id.desc()).limit(limit + 1)
         with translated(), self.engine.connect() as connection:
+            query = query.where(*(_is_in(connection, ids) for ids in self._sets(search)))
             rows = [dict(row) for row in connection.execute(query).mappings()]
             found = _with_details(connection, rows[:limit])
         more = len(rows) > limit
@@ -140,15 +141,6 @@ class Queries:
             recent = {row.mailbox: row.messages for row in connection.execute(_in_scope(late, scope))}
         return {row.mailbox: {"messages": row.messages, "recent": recent.get(row.mailbox, 0)} for row in all_of}
 
-    def labels(self, scope: Scope, limit: int = 200) -> list[str]:
-        """Return the labels that messages have, in their order."""
-        query = select(LABELS.c.label).distinct().order_by(LABELS.c.label).limit(limit)
-        if scope.mailboxes is not None:
-            seen = select(MESSAGES.c.id).where(MESSAGES.c.mailbox.in_(scope.mailboxes))
-            query = query.where(LABELS.c.message.in_(seen))
-        with translated(), self.engine.connect() as connection:
-            return list(connection.scalars(query))
-
     def confirmed_at(self, position: str) -> dict[str, float]:
         """Return when the catalog first saw that each sink had confirmed the event at a position of the stream."""
         milliseconds, sequence = order_of(position)
@@ -157,25 +149,19 @@ class Queries:
         with translated(), self.engine.connect() as connection:
             return {row.sink: row.at for row in connection.execute(query.group_by(DELIVERIES.c.sink))}
 
-    def _conditions(self, search: Search) -> list[ColumnElement[bool]]:
-        columns, found = MESSAGES.c, []
-        equal = ((columns.mailbox, search.mailbox), (columns.status, search.status))
-        found += [known == value for known, value in equal if value]
-        if search.since is not None:
-            found.append(columns.date >= search.since)
-        if search.until is not None:
-            found.append(columns.date < search.until)
+    def _sets(self, search: Search) -> list[Select[tuple[int]]]:
+        """Return queries for the ids of messages, each of which has to contain a message that is found."""
+        found = []
         if search.label:
-            found.append(_has(LABELS, LABELS.c.label == search.label))
+            found.append(select(LABELS.c.message).where(LABELS.c.label == search.label))
         if search.kind:
-            found.append(_has(DOCUMENTS, DOCUMENTS.c.kind == search.kind))
-        amounts = _amounts(search)
-        if amounts:
-            found.append(_has(INVOICES, and_(*amounts)))
+            found.append(select(DOCUMENTS.c.message).where(DOCUMENTS.c.kind == search.kind))
+        if amounts := _amounts(search):
+            found.append(select(INVOICES.c.message).where(*amounts))
         texts = (("", search.words), ("subject", search.subject), ("sender", search.sender))
         for name, words in (*texts, ("filenames", search.filename), ("invoices", search.invoice)):
             if words.strip():
-                found.append(self._contains(name, words))
+                found.append(select(_WORDS_TABLE.c.rowid).where(self._contains(name, words)))
         return found
 
     def _contains(self, name: str, words: str) -> ColumnElement[bool]:
@@ -186,11 +172,37 @@ class Queries:
         if self.engine.dialect.name == "sqlite":
             only = f"{name} : " if name else ""
             asked = " AND ".join(f'{only}"{" ".join(word)}"*' for word in chosen)
-            matched = select(_WORDS_TABLE.c.rowid).where(column("messages_words").op("MATCH")(asked))
-            return MESSAGES.c.id.in_(matched)
+            return column("messages_words").op("MATCH")(asked)
         names = [name] if name else list(WORDS)
-        each = [or_(*(_begins(_WORDS_TABLE.c[one], word) for one in names)) for word in chosen]
-        return MESSAGES.c.id.in_(select(_WORDS_TABLE.c.rowid).where(and_(*each)))
+        return and_(*(or_(*(_begins(_WORDS_TABLE.c[one], word) for one in names)) for word in chosen))
+
+
+def _conditions(search: Search) -> list[ColumnElement[bool]]:
+    columns = MESSAGES.c
+    equal = ((columns.mailbox, search.mailbox), (columns.status, search.status))
+    found = [known == value for known, value in equal if value]
+    if search.since is not None:
+        found.append(columns.date >= search.since)
+    if search.until is not None:
+        found.append(columns.date < search.until)
+    return found
+
+
+def _is_in(connection: Connection, ids: Select[tuple[int]]) -> ColumnElement[bool]:
+    """Return the condition that a message is in a set.
+
+    The messages of a small set are sorted by date. For a large one, messages are read in the order of dates and
+    looked up in the set, which finds a page's worth soon; sorting a million for the first fifty would take seconds.
+    """
+    many = connection.scalar(select(func.count()).select_from(ids.limit(_FEW + 1).subquery())) or 0
+    if many <= _FEW:
+        return MESSAGES.c.id.in_(ids)
+    (member,) = ids.selected_columns
+    if member.table is _WORDS_TABLE:
+        # The words of a beginning are collected anew each time that they are asked for, so only once: the sum keeps
+        # SQLite from looking up, and sorting, the messages of the set instead.
+        return (MESSAGES.c.id + 0).in_(ids)
+    return ids.where(member == MESSAGES.c.id).correlate(MESSAGES).exists()
 
 
 def _begins(vector: ColumnElement[Any], word: list[str]) -> ColumnElement[bool]:
@@ -209,10 +221,6 @@ def _amounts(search: Search) -> list[ColumnElement[bool]]:
     if high is not None:
         found.append(INVOICES.c.gross <= high)
     return found
-
-
-def _has(table: Table, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return exists().where(table.c.message == MESSAGES.c.id, condition)
 
 
 def _in_scope(query: Select[Any], scope: Scope) -> Select[Any]:

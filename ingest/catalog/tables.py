@@ -57,6 +57,7 @@ DOCUMENTS = Table(
     Column("media_type", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Index("documents_by_message", "message"),
+    Index("documents_by_kind", "kind", "message"),
 )
 INVOICES = Table(
     "invoices",

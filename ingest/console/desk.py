@@ -143,6 +143,14 @@ class Desk:
                 return one
         raise NotFoundError("there is no such attachment")
 
+    def labels(self, who: Identity) -> list[str]:
+        """Return the labels that rules and the mailboxes that may be seen give."""
+        found = {label for rule in self.runtime.rules for label in rule.labels}
+        for box in self.runtime.mailboxes().values():
+            if who.scope.allows(box.id):
+                found |= {f"{name}={value}" for name, value in box.labels.items()}
+        return sorted(found)
+
     def mailboxes(self, who: Identity) -> list[MailboxView]:
         """Return the mailboxes that may be seen, those that need somebody first."""
         runtime = self.runtime

@@ -111,7 +111,7 @@ def messages(
         narrowed=bool(asked.keys() - {"q"}),
         older=urlencode({**asked, "cursor": found.next}) if found.next else "",
         mailboxes=[box for box in desk.runtime.mailboxes() if who.scope.allows(box)],
-        labels=desk.queries.labels(who.scope),
+        labels=desk.labels(who),
         statuses=_STATUSES,
         kinds=_KINDS,
         rebuilding=desk.catalog.state("rebuild") != "",
