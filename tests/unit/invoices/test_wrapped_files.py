@@ -67,7 +67,7 @@ def test_flat_idoc_has_the_fields_of_its_first_invoice(join: str, size: int, cha
     records = IDOC if not join else [each.rstrip() for each in IDOC]
     if charset == "utf-8" and not join:
         records = [each.replace("Müller", "Muller") for each in IDOC]  # lengths are those of characters
-    second = [control(), *IDOC[5:6]]
+    second = [control(), *IDOC[5:6], record("E2EDKA1003", PARVW="RS", NAME1="Another seller", LAND1="FR")]
     content = join.join([*records, *second]).encode(charset)
     found = recognise([content[at : at + size] for at in range(0, len(content), size)])
     assert found.invoice is not None

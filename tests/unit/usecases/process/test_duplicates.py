@@ -190,8 +190,8 @@ def test_picture_of_another_sender_or_of_a_copy_proves_nothing(b: Bench, other: 
 
 
 def test_pictures_that_senders_repeat_are_restored_with_the_digests(b: Bench) -> None:
-    first = handle(b, "a", LETTER)
-    handle(b, "a", b"Subject: second\r\n" + LETTER)
+    first = handle(b, "b", LETTER)
+    handle(b, "a", b"Subject: second\r\n" + LETTER)  # mailbox `a` is rebuilt first
     b.clock.time += 86_400
     b.ledger.lose()
     b.everything()
