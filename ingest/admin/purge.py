@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from ingest.admin.erase import Eraser
+    from ingest.admin.holds import HeldNames
     from ingest.domain.keys import Layout
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.message import FailedMessage
@@ -121,12 +122,13 @@ class Purge:
         names, stay = self.eraser.holds.names(), PurgeReport()
         for batch in batches(found, _LOOKUP_BATCH):
             opened += sum(one is not None for one in self.ledger.open_messages([stored.key for stored in batch]))
-            for stored in batch:
+            looks = self.workers.map(lambda stored: self._look(stored, names), batch)
+            for stored, (is_purged, blocked) in zip(batch, looks, strict=True):
                 mailboxes.add(self.owner(stored))
-                if self.eraser.tombstone(stored) is not None:
+                if is_purged:
                     purged += 1
                     continue
-                if (blocked := self.eraser.blocked(stored, self.owner(stored), names)) is not None:
+                if blocked is not None:
                     stay.add(blocked)
                     continue
                 messages, objects, size = messages + 1, objects + len(stored.objects), size + stored.size
@@ -137,6 +139,12 @@ class Purge:
         first, last = min(days, default=None), max(days, default=None)
         of = tuple(sorted(mailboxes))
         return Survey(messages, purged, objects, size, first, last, of, stay.held, stay.locked, stay.locked_until)
+
+    def _look(self, stored: StoredMessage, names: HeldNames) -> tuple[bool, PurgeReport | None]:
+        """Return whether a message was purged, else what forbids to erase it."""
+        if self.eraser.tombstone(stored) is not None:
+            return True, None
+        return False, self.eraser.blocked(stored, self.owner(stored), names)
 
     def messages(self, found: Sequence[StoredMessage], stop: Callable[[], bool]) -> PurgeReport:
         """Purge messages, which may belong to several mailboxes; each mailbox is claimed while this happens.

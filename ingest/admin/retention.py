@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +33,7 @@ from ingest.usecases.tombstones import read_raw_erased, read_tombstone
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from ingest.admin.holds import HeldNames
     from ingest.admin.purge import Purge
     from ingest.admin.stored_messages import StoredMessage
     from ingest.domain.retention import RetentionRule
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 # Seconds by which the clocks of the store and of this machine may differ. The periods are days at least.
 CLOCK_TOLERANCE = 300.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
+# Messages that are looked at together, several at once.
+_LOOK_BATCH = 100
 # Messages for which a mailbox is claimed at a time: polls wait meanwhile.
 _CLAIM_BATCH = 500
 
@@ -172,21 +176,27 @@ class Retention:
         Raises:
             StoreError: the store is unavailable, or does not say what is locked.
         """
-        survey, eraser = RetentionSurvey(now), self.purge.eraser
-        names = eraser.holds.names()
-        for stored in self.purge.stored(mailbox):
-            survey.stored += 1
+        survey, names = RetentionSurvey(now), self.purge.eraser.holds.names()
+        for batch in batches(self.purge.stored(mailbox), _LOOK_BATCH):
+            survey.stored += len(batch)
             listen(survey.stored)
-            decision = self.judge(stored, now)
-            if decision.outcome == "kept":
-                continue
-            outcome, until = decision.outcome, None
-            only = _raw(stored) if outcome == "raw" else None
-            blocked = eraser.blocked(stored, self.purge.owner(stored), names, only) if outcome in DUE else None
-            if blocked is not None:
-                outcome, until = "held" if blocked.held else "locked", blocked.locked_until
-            survey.add(outcome, decision, until)
+            for outcome, decision, until in self.purge.workers.map(partial(self._look, now, names), batch):
+                if outcome != "kept":
+                    survey.add(outcome, decision, until)
         return survey
+
+    def _look(
+        self, now: datetime, names: HeldNames, stored: StoredMessage
+    ) -> tuple[Outcome, Decision, datetime | None]:
+        """Judge a message, and look whether it is held or locked; return until when it is locked, too."""
+        decision = self.judge(stored, now)
+        if decision.outcome not in DUE:
+            return decision.outcome, decision, None
+        only = _raw(stored) if decision.outcome == "raw" else None
+        blocked = self.purge.eraser.blocked(stored, self.purge.owner(stored), names, only)
+        if blocked is None:
+            return decision.outcome, decision, None
+        return "held" if blocked.held else "locked", decision, blocked.locked_until
 
     def run(
         self,
@@ -262,7 +272,9 @@ class Retention:
         return Decision("raw", mailbox, left.rule, stored_at, 1, raw.size, left)
 
     def _due(self, now: datetime, mailbox: str | None) -> Iterator[StoredMessage]:
-        return (stored for stored in self.purge.stored(mailbox) if self.judge(stored, now).outcome in DUE)
+        for batch in batches(self.purge.stored(mailbox), _LOOK_BATCH):
+            decisions = list(self.purge.workers.map(lambda stored: self.judge(stored, now), batch))
+            yield from (one for one, decision in zip(batch, decisions, strict=True) if decision.outcome in DUE)
 
     def _erase(self, stored: StoredMessage, mailbox: str, now: datetime) -> PurgeReport:
         """Judge a message again while its mailbox is claimed, and erase it."""

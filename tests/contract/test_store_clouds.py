@@ -147,6 +147,9 @@ def test_every_generation_goes(fake_gcs: FakeGcs) -> None:
     listed = json.loads(fake_gcs.ask("GET", f"/storage/v1/b/{bucket}/o?versions=true").content)["items"]
     assert sorted(item["name"] for item in listed) == ["box/m/keep", "box/other", "box/other"]
     assert read(store, "box/m/keep") == b"box/m/keep"
+    assert store.erase_versions("box/other") == 1
+    assert store.erase_versions("box/m/keep") == 0
+    assert read(store, "box/other") == b"box/other"
 
 
 def test_snapshots_go_with_their_blob_and_without_it(azurite: Azurite) -> None:

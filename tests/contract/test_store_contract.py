@@ -344,6 +344,17 @@ def test_deleted_object_is_gone(store: Store) -> None:
     assert read(store, "box/a") == b"again"
 
 
+def test_latest_version_of_an_object_stays(store: Store) -> None:
+    """Stores that keep no versions have nothing to do."""
+    for content in (b"first", b"second", b""):
+        put(store, "box/m/raw.eml", content)
+    put(store, "box/m/raw.eml2", b"other")
+    assert store.erase_versions("box/m/raw.eml") == 0
+    assert read(store, "box/m/raw.eml") == b""
+    assert stored_keys(store, "") == ["box/m/raw.eml", "box/m/raw.eml2"]
+    assert list(store.protected("box/m")) == []
+
+
 def test_folder_is_erased_except_for_kept_keys(store: Store) -> None:
     inside = ["box/m/a", "box/m/attachments/1-a", "box/m/attachments/2-b", "box/m/keep"]
     beside = ["box/m-2/a", "box/mm/a", "box/n/m/a"]
