@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ingest.ports.ledger import LedgerConnection
     from ingest.ports.maildrop import Listing, MaildropFactory, Terms
     from ingest.ports.scanner import Scanner
+    from ingest.ports.signing import Signer
     from ingest.ports.sink import Sink
     from ingest.ports.store import Store
 
@@ -43,7 +44,7 @@ PARTS_OF_ROLES: Mapping[str, frozenset[str]] = {
     "poller": frozenset({"store", "mailbox"}),
     "processor": frozenset({"store", "scan", "password"}),
     "relay": frozenset({"store", "sink"}),
-    "scheduler": frozenset(),
+    "scheduler": frozenset({"audit"}),
     "exporter": frozenset(),
 }
 
@@ -89,10 +90,11 @@ class Check:
     broker: Callable[[], str] | None = None
     """Asks a broker that is not the ledger; its answer tells what was found."""
     passwords: Sequence[Callable[[], object]] = ()
+    signer: Callable[[], Signer | None] | None = None
     """Each reads a password of encrypted attachments."""
 
     def run(self, mailboxes: Iterable[Mailbox], seen: Collection[str] | None = None) -> CheckReport:
-        """Try the ledger, broker, store, sinks, virus scanner, passwords, and the given mailboxes, side by side.
+        """Try the ledger, broker, store, sinks, virus scanner, passwords, statements and mailboxes, side by side.
 
         Of the mailboxes 8 at a time. Findings have the order of this list, whatever takes longest.
 
@@ -111,6 +113,8 @@ class Check:
             parts.append(partial(attempt, "scan", "", partial(self._scanner, self.scanner)))
         if self.passwords:
             parts.append(partial(attempt, "password", "", self._passwords))
+        if self.signer is not None:
+            parts.append(partial(attempt, "audit", "", partial(_signing, self.signer)))
         with ThreadPoolExecutor(PARALLEL_PARTS) as pool, ThreadPoolExecutor(PARALLEL_MAILBOXES) as mailbox_pool:
             of_parts = pool.map(lambda part: part(), parts)  # all begin here
             of_mailboxes = mailbox_pool.map(partial(self._mailbox, seen), mailboxes)
@@ -175,6 +179,11 @@ class Check:
             listing = session.listing()
             require_unique_ids(listing, mailbox)
             return "; ".join(_found(listing, mailbox, session.terms))
+
+
+def _signing(open_signer: Callable[[], Signer | None]) -> str:
+    signer = open_signer()
+    return "statements are not signed" if signer is None else f"statements are signed with the key {signer.key_id}"
 
 
 def require_usable(ledger: LedgerConnection) -> None:

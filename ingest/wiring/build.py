@@ -89,7 +89,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         open_tracer=lambda: _open_tracer(config),
         check_broker=broker_check(config.broker, ledger_at),
         passwords=[partial(secrets.read, section.password) for section in config.parse.passwords],
-        open_signer=partial(_open_signer, config, secrets),
+        open_signer=partial(_open_signer, config.audit.key, secrets) if config.audit.key else None,
         open_audit_keys=partial(_audit_keys, config, secrets),
         statement_grace=config.audit.grace,
         writes_statements=config.audit.enabled,
@@ -240,15 +240,12 @@ def _content_limits(config: Config) -> ContentLimits | None:
     return ContentLimits(section.window, section.entries) if section.enabled else None
 
 
-def _open_signer(config: Config, secrets: Secrets) -> Signer | None:
-    """Return the key that statements are signed with, as it is now; None if they are not signed.
+def _open_signer(ref: str, secrets: Secrets) -> Signer:
+    """Return the key that statements are signed with, as it is now.
 
     Raises:
         ConfigError: it is missing, or no such key.
     """
-    ref = config.audit.key
-    if ref is None:
-        return None
     # Imported here because few processes sign, and cryptography takes 0.1 s.
     from ingest.adapters.signing import load_signer  # noqa: PLC0415
 

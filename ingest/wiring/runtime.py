@@ -129,7 +129,7 @@ class Runtime:
     open_tracer: Callable[[], Tracer] = lambda: NO_TRACING
     check_broker: Callable[[], str] | None = None
     passwords: Sequence[Callable[[], object]] = ()
-    open_signer: Callable[[], Signer | None] = lambda: None
+    open_signer: Callable[[], Signer | None] | None = None
     open_audit_keys: Callable[[], Mapping[str, PublicKey]] = dict
     statement_grace: float = 3_600.0
     writes_statements: bool = False
@@ -358,7 +358,7 @@ class Runtime:
             sinks=list(self.sinks),
             store_id=self.store_identity.read,
             watermark=self.watermark.read,
-            signer=self.open_signer,
+            signer=self.open_signer or (lambda: None),
             workers=self.uploads,
             now=self.now,
             grace=self.statement_grace,
@@ -380,6 +380,7 @@ class Runtime:
             events=self.events,
             broker=self.check_broker,
             passwords=self.passwords,
+            signer=self.open_signer,
         )
 
     def close(self) -> None:

@@ -58,8 +58,13 @@ def test_each_process_reaches_what_it_works_with() -> None:
     assert _ports(rendered, "poller") == {*everywhere, store, 110, 2995, 995, 443, 1080}
     assert _ports(rendered, "processor") == {*everywhere, store, 3310}
     assert _ports(rendered, "relay") == {*everywhere, store, 8443, 443, 5671, 9093, 9094}
-    assert _ports(rendered, "scheduler") == everywhere
+    assert _ports(rendered, "scheduler") == {*everywhere, store}
     assert _ports(rendered, "exporter") == everywhere
+
+
+def test_scheduler_reaches_the_store_only_if_it_writes_statements() -> None:
+    rendered = render(values(**merged(merged(ON, EVERYTHING), {"config": {"audit": {"enabled": False}}})))
+    assert 9000 not in _ports(rendered, "scheduler")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +153,7 @@ def test_peers_may_be_narrowed() -> None:
     ("kind", "process", "others"),
     [
         ("ledger", "scheduler", ()),
-        ("store", "processor", ("scheduler", "exporter")),
+        ("store", "scheduler", ("exporter",)),
         ("mail", "poller", ("relay", "processor")),
         ("sinks", "relay", ("poller", "processor")),
         ("scan", "processor", ("poller", "relay")),

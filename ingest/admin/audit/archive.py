@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ingest.domain.merkle import MerkleTree
 from ingest.domain.statement import Entry, Link, Statement
 from ingest.errors import StoreCorruptError
+from ingest.usecases.spool import CHUNK_BYTES, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,30 +85,48 @@ class StatementArchive:
             raise DamagedStatementError(f"the statement of {mailbox} about {day} cannot be read") from None
 
     def entries(self, statement: Statement) -> Iterator[Entry]:
-        """Yield the entries of a statement, ordered by folder, while they are read; compare them with its hashes.
+        """Yield the entries of a statement, ordered by folder.
+
+        They are copied into a temporary file before: whoever reads them may take longer than a connection lasts.
 
         Raises:
-            DamagedStatementError: they are not those that the statement is about; often only known at the end.
+            DamagedStatementError: they are not those that the statement is about; the order is known at the end only.
             ObjectMissingError: they are not there.
+            SpoolError: there is no room for them.
         """
         expected = statement.entries
-        if not expected.count:
-            return
         about = f"the entries of the statement of {statement.mailbox} about {statement.day}"
-        digest, tree, count, last = hashlib.sha256(), MerkleTree(), 0, ""
-        with self.store.open(
-            self.layout.statement_entries(statement.mailbox, statement.day, expected.sha256)
-        ) as body:
-            for line in body:
-                digest.update(line)
-                tree.add(line.removesuffix(b"\n"))
+        if not expected.count:
+            if statement.merkle_root != MerkleTree().root:
+                raise DamagedStatementError(f"{about} are not those that it was written with")
+            return
+        spool = Spool()
+        try:
+            key = self.layout.statement_entries(statement.mailbox, statement.day, expected.sha256)
+            with self.store.open(key) as body:
+                while chunk := body.read(CHUNK_BYTES):
+                    spool.write(chunk)
+            count, root = _measured(spool)
+            if (count, spool.sha256, root) != (expected.count, expected.sha256, statement.merkle_root):
+                raise DamagedStatementError(f"{about} are not those that it was written with")
+            last = ""
+            for line in spool.reader():
                 entry = _entry(line, about)
                 if entry.folder <= last:
                     raise DamagedStatementError(f"{about} are out of order")
-                count, last = count + 1, entry.folder
+                last = entry.folder
                 yield entry
-        if (count, digest.hexdigest(), tree.root) != (expected.count, expected.sha256, statement.merkle_root):
-            raise DamagedStatementError(f"{about} are not those that it was written with")
+        finally:
+            spool.close()
+
+
+def _measured(spool: Spool) -> tuple[int, str]:
+    """Return the number of lines, and their Merkle root."""
+    tree, count = MerkleTree(), 0
+    for line in spool.reader():
+        tree.add(line.removesuffix(b"\n"))
+        count += 1
+    return count, tree.root
 
 
 def _entry(line: bytes, about: str) -> Entry:

@@ -225,7 +225,8 @@ CHAINED: list[tuple[Callable[[Audited], None], set[tuple[str, str]]]] = [
     (remove(1), {("missing", str(SECOND)), ("added", key("day 1"))}),
     (remove(0), {("missing", str(SECOND)), ("added", key("day 0"))}),
     (forge_counts, {("signature", str(SECOND)), ("altered", str(THIRD))}),
-    (forge_entries, {("altered", str(SECOND))}),
+    # Nothing of entries that were altered is believed.
+    (forge_entries, {("altered", str(SECOND)), ("added", key("day 1"))}),
     (remove_entries, {("missing", str(SECOND)), ("added", key("day 1"))}),
     (reformat, {("altered", str(THIRD))}),
     (ruin, {("altered", str(SECOND)), ("added", key("day 1"))}),
@@ -380,7 +381,7 @@ def test_field_that_does_not_fit_is_found_in_the_last_statement_without_a_signat
         a.do_not_sign()
         a.days(2)
         a.forge(SECOND, **{field: value})
-        assert a.found() == {("altered", str(SECOND))}
+        assert ("altered", str(SECOND)) in a.found()
 
 
 def test_wrong_number_of_entries_is_found() -> None:
@@ -388,7 +389,7 @@ def test_wrong_number_of_entries_is_found() -> None:
         a.do_not_sign()
         a.days(1)
         a.forge(entries={**a.statement().entries.model_dump(), "count": 2})
-        assert a.found() == {("altered", str(TODAY))}
+        assert a.found() == {("altered", str(TODAY)), ("added", key("day 0"))}
 
 
 def test_statement_of_another_mailbox_is_found() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from ingest.adapters.signing import load_signer
 from ingest.admin.check import PARTS_OF_ROLES, Check, Finding, require_usable, require_usable_broker
 from ingest.config import Secrets
 from ingest.domain.mailbox import Deletion, Mailbox, Server
@@ -19,6 +20,7 @@ from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.eventlog import MemoryEventLog
 from ingest.testing.ledger import MemoryLedger
 from ingest.testing.scanner import MemoryScanner
+from tests.support.audited import SECRET, private
 from tests.support.bench import Bench, bench, mail, mailbox, never
 from tests.support.clock import Clock
 from tests.support.waiting import PATIENCE
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ingest.ports.scanner import Scanner
+    from ingest.ports.signing import Signer
 
 
 def check(
@@ -35,7 +38,9 @@ def check(
     scanner: Scanner | None = None,
     seen: Collection[str] | None = None,
     broker: Callable[[], str] | None = None,
+    *,
     passwords: Sequence[Callable[[], object]] = (),
+    signer: Callable[[], Signer | None] | None = None,
 ) -> dict[str, Finding]:
     """Return the findings by part, those of mailboxes by id."""
     tried = Check(
@@ -49,6 +54,7 @@ def check(
         events=b.events,
         broker=broker,
         passwords=passwords,
+        signer=signer,
     )
     report = tried.run(b.mailboxes.values(), seen)
     assert report.ok == all(finding.ok for finding in report.findings)
@@ -118,7 +124,7 @@ def test_ledger_that_does_not_answer_is_reported_and_the_sinks_are_tried(monkeyp
         ("poller", {"ledger", "store", "a"}),
         ("processor", {"ledger", "store", "scan", "password"}),
         ("relay", {"ledger", "store", "sink"}),
-        ("scheduler", {"ledger"}),
+        ("scheduler", {"ledger", "audit"}),
         ("exporter", {"ledger"}),
     ],
 )
@@ -126,7 +132,8 @@ def test_role_tries_what_it_has_access_to_and_nothing_else(role: str, tried: set
     with bench() as b:
         b.sinks["main"].unavailable = True
         b.maildrops["a"].error = MaildropAuthError("The secret is not mounted here.")
-        findings = check(b, MemoryScanner(), PARTS_OF_ROLES[role], passwords=[lambda: "secret"])
+        signer = partial(load_signer, private(SECRET), "key")
+        findings = check(b, MemoryScanner(), PARTS_OF_ROLES[role], passwords=[lambda: "secret"], signer=signer)
         assert {name for name, finding in findings.items() if finding.visible} == tried
         hidden = [finding for finding in findings.values() if not finding.visible]
         assert all(finding.ok for finding in hidden)
@@ -154,6 +161,18 @@ def test_passwords_that_cannot_be_read_are_named_without_their_text(tmp_path: Pa
             "parse.passwords[3].password: env:NONE: there is no secret; set the environment variable NONE",
         ]
         assert "password" not in check(b), "none is configured"
+
+
+def test_key_of_statements_is_read_and_named_by_its_id_alone() -> None:
+    with bench() as b:
+        found = check(b, signer=partial(load_signer, private(SECRET), "file:audit.pem"))["audit"]
+        assert found.ok
+        assert found.detail == f"statements are signed with the key {load_signer(private(SECRET), '').key_id}"
+        found = check(b, signer=partial(load_signer, "nonsense", "file:audit.pem"))["audit"]
+        assert not found.ok
+        assert found.detail.startswith("file:audit.pem: is no Ed25519 private key")
+        assert "nonsense" not in found.detail
+        assert "audit" not in check(b), "no key is configured"
 
 
 def test_messages_that_are_skipped_are_reported() -> None:
