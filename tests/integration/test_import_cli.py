@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.habits import HABITS
+from tests.support.mail_forms import FORMS, as_messages, tree
 from tests.support.service import mailhaul, read_events, write_config
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tests.support.dovecot import Dovecot
@@ -22,49 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.dovecot
 USER = "imported"
 MAILS = [habit.raw.replace(b"\r\n", b"\n") for habit in HABITS]
-SEPARATOR = b"From billing@example.org Mon Nov 23 08:00:00 2026\n"
-
-
-def as_messages(folder: Path) -> list[Path]:
-    for number, mail in enumerate(MAILS):
-        (folder / f"{number}.eml").write_bytes(mail)
-    return [folder]
-
-
-def as_mbox(folder: Path) -> list[Path]:
-    (folder / "Inbox").write_bytes(b"".join(SEPARATOR + mail.rstrip(b"\n") + b"\n\n" for mail in MAILS))
-    return [folder / "Inbox"]
-
-
-def as_maildir(folder: Path) -> list[Path]:
-    for place in ("cur", "new", "tmp"):
-        (folder / place).mkdir()
-    for number, mail in enumerate(MAILS):
-        (folder / ("cur", "new")[number % 2] / f"1764000000.M{number}P1.host:2,S").write_bytes(mail)
-    return [folder]
-
-
-def as_archive(folder: Path) -> list[Path]:
-    with zipfile.ZipFile(folder / "mail.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for number, mail in enumerate(MAILS):
-            archive.writestr(f"old/{number}.eml", mail)
-    return [folder / "mail.zip"]
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """The objects of a store by key: the digest of each, but for state and for what only a server has."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        key = str(path.relative_to(folder))
-        if not path.is_file() or key.startswith((".", "_")) or "_state" in key:
-            continue
-        data = path.read_bytes().replace(str(folder).encode(), b"")  # the bucket in manifests
-        if path.name == "message.json":
-            manifest = json.loads(data)
-            assert isinstance(manifest["mailbox"].pop("unique_id"), str)
-            data = json.dumps(manifest, sort_keys=True).encode()
-        found[key] = hashlib.sha256(data).hexdigest()
-    return found
 
 
 def configure(folder: Path, port: int) -> Path:
@@ -91,14 +47,14 @@ def fetched(tmp_path_factory: pytest.TempPathFactory, dovecot_server: Dovecot) -
     return folder
 
 
-@pytest.mark.parametrize("write", [as_messages, as_mbox, as_maildir, as_archive])
+@pytest.mark.parametrize("write", FORMS)
 def test_every_form_becomes_what_fetching_makes_of_the_same_mail(
-    tmp_path: Path, dovecot_server: Dovecot, fetched: Path, write: Callable[[Path], list[Path]]
+    tmp_path: Path, dovecot_server: Dovecot, fetched: Path, write: Callable[[Path, Sequence[bytes]], list[Path]]
 ) -> None:
     mails = tmp_path / "mails"
     mails.mkdir()
     config = configure(tmp_path / "service", dovecot_server.pop3_port)
-    paths = write(mails)
+    paths = write(mails, MAILS)
     first = run("import", "--mailbox", USER, *paths, "--config", config, "--json")
     report = json.loads(first.stdout)
     assert (first.returncode, report["ok"], report["processed"]) == (0, True, report["stored"]), first.stderr
@@ -138,7 +94,7 @@ def test_report_names_what_was_not_read(tmp_path: Path, config: Path) -> None:
 def test_dry_run_counts_and_imports_nothing(tmp_path: Path, config: Path) -> None:
     folder = tmp_path / "mails"
     folder.mkdir()
-    as_messages(folder)
+    as_messages(folder, MAILS)
     done = run("import", "--mailbox", USER, folder, "--config", config, "--dry-run")
     size = sum(map(len, MAILS))
     assert (done.returncode, done.stdout) == (
