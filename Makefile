@@ -55,6 +55,8 @@ bench: $(VENV)/dev.stamp servers  ## the benchmarks; they print tables
 	$(BIN)/python -m tests.benchmarks.relay
 	$(BIN)/python -m tests.benchmarks.throughput
 	$(BIN)/python -m tests.benchmarks.floor --messages 2000 --runs 5
+	$(BIN)/python -m tests.benchmarks.peers --messages 2000
+	$(BIN)/python -m tests.benchmarks.processors
 
 hooks: $(VENV)/dev.stamp  ## run the quick checks before each commit, and the types before each push
 	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push

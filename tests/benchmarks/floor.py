@@ -10,93 +10,45 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
-from itertools import count
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.floor_child import PASSWORD, Work
+from tests.benchmarks.contest import Contest, drain_command
+from tests.benchmarks.floor_child import Work
 from tests.benchmarks.mime_mails import mails_of_sizes
-from tests.benchmarks.pop3_measure import Figure, measure
-from tests.benchmarks.processes import cpu_of
-from tests.support.dovecot import Dovecot, running_dovecot
+from tests.support.dovecot import running_dovecot
 from tests.support.s3 import REGION, S3Server
-from tests.support.service import write_config
-from tests.support.valkey import Valkey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from tests.benchmarks.contest import Place
+    from tests.benchmarks.pop3_measure import Figure
 
-CONTESTANTS = ("drain", "floor")
 STORES = ("s3", "folder")
-_numbers = count()
 
 
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """The servers of all runs."""
-
-    folder: Path
-    dovecot: Dovecot
-    s3: S3Server
-
-    def run(self, contestant: str, store: str, mails: Sequence[bytes]) -> Figure:
-        """Deliver the mails to a new maildrop and have a contestant fetch them; check that every event arrived."""
-        user = f"box-{next(_numbers)}"
-        self.dovecot.add_user(user, PASSWORD.decode())
-        for mail in mails:
-            self.dovecot.deliver(user, mail)
-        with tempfile.TemporaryDirectory(prefix=f"{user}-", dir=self.folder) as name:
-            with Valkey(Path(name)) as ledger:
-                assert ledger.process is not None
-                before = cpu_of(ledger.process.pid)
-                figure = self._measure(contestant, self._command(contestant, store, user, Path(name), ledger.url))
-                spent = cpu_of(ledger.process.pid) - before
-            arrived = len(events.read_bytes().splitlines()) if (events := Path(name) / "events.jsonl").exists() else 0
-        assert not figure.note, f"{contestant}: {figure.note}"
-        assert arrived == len(mails), f"{contestant}: {arrived} of {len(mails)} events arrived"
-        return Figure(figure.wall, figure.cpu + spent, figure.mib)
-
-    def _measure(self, contestant: str, command: list[str]) -> Figure:
-        with (self.folder / f"{contestant}.log").open("ab") as log:
-            # Where Python may not keep bytecode, each start would compile the source anew.
-            environment = {**os.environ, **self.s3.environment, "PYTHONDONTWRITEBYTECODE": ""}
-            return measure(command, lambda words: subprocess.Popen(words, stdout=log, stderr=log, env=environment))
-
-    def _command(self, contestant: str, store: str, user: str, folder: Path, ledger: str) -> list[str]:
-        bucket = self.s3.make_bucket(user) if store == "s3" else ""
-        if contestant == "floor":
-            where: str | dict[str, str] = str(folder / "store")
-            if bucket:
-                keys = {name.lower(): value for name, value in self.s3.environment.items()}
-                where = {"bucket": bucket, "endpoint": self.s3.endpoint, "region": REGION, **keys}
-                where["checksum_algorithm"] = "SHA256"
-            work = Work(
-                self.dovecot.pop3s_port, str(self.dovecot.ca_file), user, ledger, str(folder / "events.jsonl"), where
-            )
-            return [sys.executable, "-m", "tests.benchmarks.floor_child", json.dumps(asdict(work))]
-        sections: dict[str, Any] = {"store": self.s3.store(bucket)} if bucket else {}
-        config = write_config(folder, [self._mailbox(user, folder)], ledger=ledger, **sections)
-        return [sys.executable, "-m", "ingest.cli", "drain", "--config", str(config)]
-
-    def _mailbox(self, user: str, folder: Path) -> dict[str, Any]:
-        (folder / "password").write_bytes(PASSWORD)
-        return {
-            "id": user,
-            "host": "localhost",
-            "port": self.dovecot.pop3s_port,
-            "tls": "implicit",
-            "ca": str(self.dovecot.ca_file),
-            "auth": {"type": "password", "username": user, "password": f"file:{folder / 'password'}"},
+def floor_command(place: Place) -> list[str]:
+    """Return the command line of the floor."""
+    where: str | dict[str, str] = str(place.folder / "store")
+    if place.bucket:
+        where = {
+            "bucket": place.bucket,
+            "endpoint": place.endpoint,
+            "region": REGION,
+            "checksum_algorithm": "SHA256",
+            "aws_access_key_id": place.account.access_key,
+            "aws_secret_access_key": place.account.secret_key,
         }
+    work = Work(place.port, str(place.ca), place.user, place.ledger, str(place.events), where)
+    return [sys.executable, "-m", "tests.benchmarks.floor_child", json.dumps(asdict(work))]
+
+
+COMMANDS = {"drain": drain_command, "floor": floor_command}
 
 
 def main() -> None:
@@ -115,31 +67,18 @@ def main() -> None:
         running_dovecot() as dovecot,
         S3Server(Path(name) / "s3") as s3,
     ):
-        servers = Servers(Path(name), dovecot, s3)
+        contest = Contest(Path(name), dovecot, s3, dovecot.pop3s_port, s3.endpoint)
         for store in STORES:
-            rows = {size: mail for size, mail in mails_of_sizes().items() if chosen.only in f"{size} to {store}"}
-            if not rows:
-                continue
-            for size, mail in rows.items():
+            for size, mail in mails_of_sizes().items():
+                if chosen.only not in f"{size} to {store}":
+                    continue
                 mails = [b"X-Number: %d\r\n%b" % (number, mail) for number in range(chosen.messages + 1)]
-                start = {
-                    contestant: _median(servers, contestant, store, mails[:1], chosen.runs)
-                    for contestant in CONTESTANTS
-                }
-                found = {
-                    contestant: _median(servers, contestant, store, mails, chosen.runs) for contestant in CONTESTANTS
-                }
+                start, found = (
+                    {who: contest.medians(command, store, some, chosen.runs) for who, command in COMMANDS.items()}
+                    for some in (mails[:1], mails)
+                )
                 _add_rows(table, f"{size} to {store}", found, start, chosen.messages)
     Console(width=110).print(table)
-
-
-def _median(servers: Servers, contestant: str, store: str, mails: Sequence[bytes], runs: int) -> Figure:
-    figures = [servers.run(contestant, store, mails) for _ in range(runs)]
-    return Figure(
-        wall=statistics.median(figure.wall for figure in figures),
-        cpu=statistics.median(figure.cpu for figure in figures),
-        mib=statistics.median(figure.mib for figure in figures),
-    )
 
 
 def _add_rows(table: Table, name: str, found: dict[str, Figure], start: dict[str, Figure], messages: int) -> None:

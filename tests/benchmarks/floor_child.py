@@ -28,7 +28,6 @@ from ingest.mime.events import PartBegun, PartData
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PASSWORD = b"secret"
 HOST = "localhost"
 BATCH = 64
 THREADS = 8
@@ -55,6 +54,7 @@ class Work:
     ledger: str
     events: str
     store: str | dict[str, str]
+    password: str = "secret"
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def _received(work: Work) -> Iterator[bytes]:
         socket.create_connection((HOST, work.port)) as plain,
         context.wrap_socket(plain, server_hostname=HOST) as sock,
     ):
-        sock.sendall(b"USER %b\r\nPASS %b\r\nSTAT\r\n" % (work.user.encode(), PASSWORD))
+        sock.sendall(b"USER %b\r\nPASS %b\r\nSTAT\r\n" % (work.user.encode(), work.password.encode()))
         answer = b""
         while answer.count(b"\n") < 4:  # the greeting, USER, PASS, STAT
             answer += sock.recv(4096)

@@ -45,14 +45,21 @@ class Result:
 
 
 def run(
-    name: str, dovecot: Dovecot, mailboxes: int, *, port: int, env: dict[str, str] | None = None, **sections: Any
+    name: str,
+    dovecot: Dovecot,
+    mailboxes: int,
+    *,
+    port: int,
+    env: dict[str, str] | None = None,
+    messages: int = MESSAGES,
+    **sections: Any,
 ) -> Result:
     """Deliver the mails, let the service come to rest with all mailboxes paused, unpause them, wait for the end."""
     with tempfile.TemporaryDirectory(prefix="mailhaul-bench-") as folder:
         path = Path(folder)
         (path / "password").write_text("secret")
         users = [f"{name.replace(' ', '-')}-{number:03d}" for number in range(mailboxes)]
-        size = _deliver(dovecot, users)
+        size = _deliver(dovecot, users, messages)
         # As in life: polled again once a minute, not while the others are still waiting for their first time.
         sections["defaults"] = {"interval": "60s"}
         boxes = [_mailbox(user, dovecot, port, path / "password") for user in users]
@@ -64,19 +71,19 @@ def run(
             eventually(lambda: _idle(pid), "the service does not come to rest")
             before, started = usage_by_role(pid), time.monotonic()
             write_config(path, boxes, **sections)
-            service.wait_for_events(MESSAGES, within=600)
+            service.wait_for_events(messages, within=600)
             seconds = time.monotonic() - started
             after = usage_by_role(pid)
         used = {role: Usage(usage.cpu - before[role].cpu, usage.peak_mib) for role, usage in after.items()}
         return Result(name, seconds, size, used)
 
 
-def _deliver(dovecot: Dovecot, users: list[str]) -> int:
+def _deliver(dovecot: Dovecot, users: list[str], messages: int) -> int:
     """All messages, spread evenly; returns their bytes."""
     size = 0
     for user in users:
         dovecot.add_user(user, "secret")
-    for index in range(MESSAGES):
+    for index in range(messages):
         user = users[index % len(users)]
         raw = sample(index, user).raw
         size += len(raw)

@@ -146,6 +146,12 @@ class Dovecot:
         self._write_files(options)
 
     @property
+    def pid(self) -> int:
+        """Of its first process, whose descendants are all the others."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """The content of its log."""
         path = self.folder / "dovecot.log"
