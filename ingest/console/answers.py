@@ -135,7 +135,7 @@ class DeadLetterAnswer(Answer):
 class StepAnswer(Answer):
     """A step of a message's way."""
 
-    what: str = Field(description="stored, processed, failed, published or delivered")
+    what: str = Field(description="stored, raw_erased, processed, failed, published or delivered")
     at: datetime | None = Field(description="When; of a delivery, when it was first seen")
     state: str = Field(description="done, waiting, retrying, dead_lettered, failed or unknown")
     sink: str | None

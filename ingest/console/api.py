@@ -102,9 +102,7 @@ def timeline(desk: AskedDesk, who: Who, key: Key) -> list[StepAnswer]:
 @router.get("/messages/{key}/raw", tags=["messages"], responses=_FILE, response_class=Response)
 def raw(desk: AskedDesk, who: Who, key: Key, request: Request) -> Response:
     """Return a message as the server sent it. Range requests are answered."""
-    ref = desk.manifest(key, who).raw
-    if ref is None:
-        raise NotFoundError("the message is oversize: its raw mail is not stored")
+    ref = desk.raw(key, who)
     return send_object(desk.runtime.store, ref, request, media_type="message/rfc822", filename=f"{key}.eml")
 
 

@@ -140,7 +140,11 @@ def _is_own(request: Request, host: str) -> bool:
 def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, MailhaulError)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    detail = "a part of the service is unavailable" if isinstance(error, _NOT_QUOTED) else str(error)
+    detail = str(error)
+    if isinstance(error, ObjectMissingError):
+        detail = "the store no longer has this"
+    elif isinstance(error, _NOT_QUOTED):
+        detail = "a part of the service is unavailable"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("console.failed", error=error.code)
     return _answer(request, status, error.code, detail)

@@ -18,6 +18,7 @@ from ingest.catalog.queries import Queries
 from ingest.domain import keys
 from ingest.domain.events import event_ids
 from ingest.errors import Fault, MailhaulError
+from ingest.usecases.tombstones import read_raw_erased
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ingest.catalog.catalog import Catalog
     from ingest.catalog.queries import Found
     from ingest.console.access import Identity
-    from ingest.domain.manifest import Attachment, Manifest
+    from ingest.domain.manifest import Attachment, Manifest, ObjectRef
     from ingest.domain.message import FailedMessage
     from ingest.ports.rejected import RejectedEvent
     from ingest.wiring.runtime import Runtime
@@ -132,6 +133,19 @@ class Desk:
             raise NotFoundError(_EXISTS if where else "the message failed, so that it has no manifest")
         return manifest
 
+    def raw(self, key: str, who: Identity) -> ObjectRef:
+        """Return where the raw mail of a message is.
+
+        Raises:
+            NotFoundError: it is not stored, or was erased by a rule.
+        """
+        manifest = self.manifest(key, who)
+        if manifest.raw is None:
+            raise NotFoundError("the message is oversize: its raw mail is not stored")
+        if read_raw_erased(self.runtime.store, manifest.raw.key.rpartition("/")[0]) is not None:
+            raise NotFoundError("the raw mail was erased by a retention rule; the rest of the message is kept")
+        return manifest.raw
+
     def attachment(self, key: str, part: str, who: Identity) -> Attachment:
         """Return one attachment of a message.
 
@@ -217,7 +231,11 @@ class Desk:
             folder = row["manifest"].rpartition("/")[0]
             objects = {one.key.rpartition("/")[2]: one for one in self.runtime.store.stored(f"{folder}/")}
             raw = objects.get(keys.RAW) or objects.get(keys.TOP)
-            steps.append(Step("stored", raw.modified if raw else None, "done" if raw else "unknown"))
+            erased = read_raw_erased(self.runtime.store, folder) if keys.RAW_ERASED in objects else None
+            stored_at = erased.stored_at.timestamp() if erased else raw.modified if raw else None
+            steps.append(Step("stored", stored_at, "unknown" if stored_at is None else "done"))
+            if erased:
+                steps.append(Step("raw_erased", erased.erased_at.timestamp(), note=f"by the rule {erased.rule}"))
             manifest = objects.get(keys.MANIFEST)
             steps.append(Step("processed", manifest.modified if manifest else None))
         else:

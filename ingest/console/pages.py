@@ -182,8 +182,8 @@ def source(request: Request, desk: AskedDesk, who: Who, key: Key, what: Name) ->
     manifest = desk.manifest(key, who)
     if what == "manifest":
         text = manifest.model_dump_json(by_alias=True, indent=2)
-    elif what == "raw" and manifest.raw is not None:
-        text = read_text(desk.runtime.store, manifest.raw)
+    elif what == "raw":
+        text = read_text(desk.runtime.store, desk.raw(key, who))
     else:
         raise NotFoundError("there is no such source")
     return page(request, "source", who, key=key, what=what, text=text, subject=manifest.headers.subject or "")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.admin.erase import Eraser
+from ingest.admin.holds import LegalHolds
+from ingest.admin.stored_messages import stored_messages
+from ingest.domain.tombstone import RawErased
 from tests.support.bench import mail, message_key
 
 if TYPE_CHECKING:
@@ -133,6 +138,29 @@ def test_purged_message_is_gone_before_the_catalog_knows(filled: Console) -> Non
     client = filled.client()
     for path in ("", "/raw", "/attachments", "/html"):
         assert client.get(f"/api/v1/messages/{KEY}{path}").status_code == 404
+
+
+def test_raw_mail_that_a_rule_erased_is_gone_and_the_rest_is_shown(filled: Console) -> None:
+    b = filled.b
+    (stored,) = [one for one in stored_messages(b.store, "mail/") if one.key == KEY]
+    record = RawErased(
+        message_key=KEY,
+        mailbox="a",
+        erased_at=b.clock.now(),
+        rule="short",
+        stored_at=b.clock.now(),
+        size=len(HOSTILE),
+        sha256=sha256(HOSTILE).hexdigest(),
+    )
+    holds = LegalHolds(b.store, b.layout, b.mailboxes)
+    Eraser(b.store, b.ledger, b.events, list(b.sinks), b.clock.now, holds).erase_raw(stored, "a", record)
+    client = filled.client()
+    for path in (f"/api/v1/messages/{KEY}/raw", f"/messages/{KEY}/source/raw"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert "erased by a retention rule" in answer.text
+    assert "Raw mail erased" in client.get(f"/messages/{KEY}").text
+    assert client.get(f"/api/v1/messages/{KEY}").status_code == 200
 
 
 def test_every_page_is_answered(filled: Console) -> None:
