@@ -23,6 +23,7 @@ _MAIL_FIELD = re.compile(
     rb"|x-[a-z\-]{1,24})[ \t]{0,8}:",
     re.IGNORECASE,
 )
+_BARE_CR = re.compile(rb"\r(?!\n)")
 _MBOX_LINE = re.compile(rb">?From ")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_NAME = 40
@@ -89,6 +90,6 @@ def header_begin(head: bytes) -> int:
 
 def is_ordinary(head: bytes, lines: int) -> bool:
     """Return whether a header of fields holds no bare CR, and fewer lines than given, of three bytes at least."""
-    if b"\r" in head and head.count(b"\r") != head.count(b"\r\n"):
+    if b"\r" in head and _BARE_CR.search(head) is not None:
         return False
     return len(head) < 3 * lines or head.count(b"\n") < lines
