@@ -47,6 +47,7 @@ class RuleResult:
         held: how many of the others are in quarantine, where most sinks get none.
         failed: how many it could not be evaluated on; it counts as fulfilled there.
         examples: message keys of the newest that fulfil it, five at most.
+        subjects: those of the examples, by message key.
         failures: why it could not be evaluated, and on how many messages; five reasons at most.
     """
 
@@ -55,6 +56,7 @@ class RuleResult:
     held: int = 0
     failed: int = 0
     examples: list[str] = field(default_factory=list)
+    subjects: dict[str, str] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
 
     def count_failure(self, reason: str | None) -> None:
@@ -62,13 +64,16 @@ class RuleResult:
         if reason is not None and (reason in self.failures or len(self.failures) < _MOST_EXAMPLES):
             self.failures[reason] = self.failures.get(reason, 0) + 1
 
-    def count(self, key: str, matches: bool | None) -> None:  # noqa: FBT001 - three values
+    def count(self, manifest: Mapping[str, Any], matches: bool | None) -> None:  # noqa: FBT001 - three values
         """Count one message."""
         if matches is None:
             self.failed += 1
         elif matches:
             self.matched += 1
+            key = manifest["message_key"]
             self.examples = [key, *self.examples][:_MOST_EXAMPLES]
+            self.subjects[key] = manifest["headers"]["subject"] or ""
+            self.subjects = {each: self.subjects[each] for each in self.examples}
         else:
             self.others += 1
 
@@ -102,17 +107,17 @@ def try_rules(
     for done, content in enumerate(_read(store, manifests, workers), 1):
         manifest = json.loads(content) if content is not None else {}
         if str(manifest.get("schema", "")).partition("/")[0] == _KIND:
-            event, key = event_kind(manifest), manifest["message_key"]
+            event = event_kind(manifest)
             holding = {rule.name: rule.failed for rule in evaluate(rules, manifest, event).rules}
             for rule in rules:
                 failed = holding.get(rule.name)
                 result = results[f"{_RULE}{rule.name}"]
-                result.count(key, None if failed else failed is not None)
+                result.count(manifest, None if failed else failed is not None)
                 if failed:
                     result.count_failure(rule.when.failure(manifest, event))
             for name, condition in conditions.items():
                 matches = condition.matches(manifest, event)
-                results[name].count(key, matches)
+                results[name].count(manifest, matches)
                 results[name].held += matches is False and manifest["quarantine"] is not None
                 if matches is None:
                     results[name].count_failure(condition.failure(manifest, event))

@@ -22,6 +22,7 @@ _GUARD = (
     "Where a condition fails, its rule applies, and its sink gets the message. Ask first whether a field is there:\n"
     "envelope != null && envelope.return_path == ''"
 )
+_SUBJECT = 80  # characters
 _COLUMNS = "{:<24} {:>10} {:>10} {:>10}"
 
 
@@ -108,6 +109,6 @@ def _print(results: Mapping[str, RuleResult]) -> None:
         for reason, count in result.failures.items():
             typer.secho(f"  {count:,} failed: {printable(reason)}", fg="yellow")
         for key in result.examples:
-            typer.secho(f"  {key}", fg="bright_black")
+            typer.echo(typer.style(f"  {key}  ", fg="bright_black") + printable(result.subjects[key])[:_SUBJECT])
     if any(result.failed for result in results.values()):
         typer.echo(_GUARD)

@@ -48,6 +48,7 @@ def test_messages_are_counted_by_what_each_condition_says() -> None:
     invoices, undecided = results["invoices"], results["undecided"]
     assert (invoices.matched, invoices.others, invoices.failed) == (2, 2, 0)
     assert invoices.examples == [f"{3:032x}", f"{1:032x}"], "the newest first"
+    assert set(invoices.subjects.values()) == {"Invoice"}
     assert (undecided.matched, undecided.others, undecided.failed) == (0, 0, 4)
     assert list(undecided.failures.values()) == [4], "with the reason"
     assert invoices.failures == {}
