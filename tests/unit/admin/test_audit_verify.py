@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingest.adapters.signing import load_public_key, load_signer
 from ingest.domain.statement import canonical
@@ -440,6 +442,41 @@ def test_tombstone_from_before_the_last_statement_is_no_later_purge() -> None:
         a.b.clock.time -= 86_400.0
         a.purge("day 0")
         assert a.found() == {("altered", "message.json"), ("altered", "raw.eml")}
+
+
+def test_no_object_can_lose_a_byte_change_one_or_go_without_being_found() -> None:
+    """After days with a purge, an update and a message that failed: so of every kind of object there is."""
+    with audited() as a:
+        a.days(2)
+        a.fail("fails")
+        a.reprocess()
+        a.purge("day 1")
+        a.next_day()
+        a.write()
+        a.b.clock.time += 6 * 3_600.0
+        whole = dict(a.b.store.objects)
+        # Of a message that was not processed, only the raw mail counts.
+        partial = a.object("body.txt", "fails")
+        keys_ = sorted(
+            name for name, one in whole.items() if one.content and "/_state/" not in name and name != partial
+        )
+        assert {name.rpartition(".")[2] for name in keys_} == {"eml", "json", "jsonl", "pdf", "txt"}
+
+        @settings(max_examples=150, deadline=None)
+        @given(st.sampled_from(keys_), st.sampled_from(["remove", "cut", "flip"]), st.integers(0, 2**16))
+        def check(name: str, how: str, where: int) -> None:
+            a.b.store.objects = dict(whole)
+            content = bytearray(a.content(name))
+            del a.b.store.objects[name]
+            if how == "cut":
+                a.put(name, bytes(content[:-1]))
+            elif how == "flip":
+                content[where % len(content)] ^= 1
+                a.put(name, bytes(content))
+            assert not a.verify().ok
+
+        assert a.verify().ok
+        check()
 
 
 # --- keys --------------------------------------------------------------------------------------------------------
