@@ -80,7 +80,8 @@ class Reprocessed:
 
     Attributes:
         read: how many were read again.
-        changed: those whose result is another one.
+        changed: the first of those whose result is another one.
+        changed_total: how many these are.
         updated: how many of them were updated; none in a dry run.
         pending: how many of them are open, and will be updated by a running service or the next drain.
         skipped: how many were not compared, by reason.
@@ -92,6 +93,7 @@ class Reprocessed:
 
     read: int = 0
     changed: list[Changed] = field(default_factory=list)
+    changed_total: int = 0
     updated: int = 0
     pending: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
@@ -105,8 +107,8 @@ class Reprocessed:
         """Whether every message was read, and every update made."""
         return not self.failed and not self.pending and self.error is None and self.resume_at is None
 
-    def add(self, found: Iterable[Compared | _NotCompared]) -> list[Compared]:
-        """Count messages; return those that would change."""
+    def add(self, found: Iterable[Compared | _NotCompared], keep: int | None) -> list[Compared]:
+        """Count messages, and keep this many of those that would change; return all that would change."""
         changed = []
         for each in found:
             if isinstance(each, _NotCompared):
@@ -118,7 +120,9 @@ class Reprocessed:
             self.read += 1
             if each.changes:
                 changed.append(each)
-        self.changed += [Changed(each.message.key, each.message.mailbox, each.changes) for each in changed]
+        self.changed_total += len(changed)
+        kept = changed if keep is None else changed[: max(0, keep - len(self.changed))]
+        self.changed += [Changed(each.message.key, each.message.mailbox, each.changes) for each in kept]
         return changed
 
 
@@ -150,6 +154,7 @@ class Reprocess:
         listen: Callable[[int], None] = lambda _: None,
         *,
         dry_run: bool = False,
+        keep: int | None = None,
     ) -> Reprocessed:
         """Reprocess the messages of manifests, in this order.
 
@@ -159,13 +164,14 @@ class Reprocess:
             stop: asked between batches, and while waiting.
             listen: called with the number of messages handled.
             dry_run: compare only, and write nothing.
+            keep: how many changed messages to return with their changes; None for all, which takes memory.
         """
         done, finished = Reprocessed(), 0
         with ThreadPoolExecutor(PARALLEL_MESSAGES, thread_name_prefix="compare") as workers:
             try:
                 for batch in batches(manifests, BATCH):
                     raise_if_stopped(stop)
-                    changed = done.add(workers.map(self._compare, batch))
+                    changed = done.add(workers.map(self._compare, batch), keep)
                     if changed and not dry_run:
                         self._update(changed, sinks, stop, done)
                     finished += len(batch)

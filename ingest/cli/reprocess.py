@@ -75,7 +75,9 @@ def reprocess(
         if not dry_run:
             runtime.ticker.tick(schedule)
         with progress_bar(len(found)) as show:
-            done = _work(runtime).run(found, schedule.sinks, stopping, show, dry_run=dry_run)
+            done = _work(runtime).run(
+                found, schedule.sinks, stopping, show, dry_run=dry_run, keep=None if as_json else _MESSAGES
+            )
     if as_json:
         print_json(_data(done))
     else:
@@ -128,13 +130,13 @@ def _data(done: Reprocessed) -> dict[str, Any]:
 
 
 def _report(done: Reprocessed, *, dry_run: bool) -> None:
-    for changed in done.changed[:_MESSAGES]:
+    for changed in done.changed:
         _print_changed(changed)
-    if len(done.changed) > _MESSAGES:
-        typer.echo(f"and {len(done.changed) - _MESSAGES:,} more; --json has all")
-    same = done.read - len(done.changed)
+    if more := done.changed_total - len(done.changed):
+        typer.echo(f"and {more:,} more; --json has all")
+    same = done.read - done.changed_total
     would = "would change" if dry_run else "changed"
-    typer.echo(f"{done.read:,} messages read again: {len(done.changed):,} {would}, {same:,} are the same")
+    typer.echo(f"{done.read:,} messages read again: {done.changed_total:,} {would}, {same:,} are the same")
     if not dry_run and done.changed:
         events = ", ".join(f"{count:,} to {sink}" for sink, count in done.events.items()) or "no sink is configured"
         typer.echo(f"{done.updated:,} messages updated; events delivered: {events}")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ingest.admin.purge import Purge
+    from ingest.domain.message import OpenMessage
 
 FLOWED = mail("flowed").replace(b"charset=utf-8", b"charset=utf-8; format=flowed") + b"One \r\ntwo.\r\n"
 PDF = mail("pdf", attachment=b"%PDF-1.7 no more")
@@ -59,7 +60,7 @@ def fill(b: Bench, *mails: bytes) -> list[str]:
     return [message_key("a", raw) for raw in mails]
 
 
-def reprocess(b: Bench, stop: Waits | None = None, *, dry_run: bool = False) -> Reprocessed:
+def reprocess(b: Bench, stop: Waits | None = None, **how: Any) -> Reprocessed:
     work = Reprocess(
         reprocessor=Reprocessor(b.runtime.processor, b.clock.now),
         ledger=b.ledger,
@@ -72,7 +73,7 @@ def reprocess(b: Bench, stop: Waits | None = None, *, dry_run: bool = False) -> 
         pressure=MemoryPressure(b.ledger, 0.8, monotonic=b.clock),
     )
     found = find_manifests(b.store, b.layout, b.mailboxes, [], since=0, until=math.inf)
-    return work.run(found, list(b.sinks), stop or Waits(), dry_run=dry_run)
+    return work.run(found, list(b.sinks), stop or Waits(), **how)
 
 
 def manifest(b: Bench, key: str) -> Manifest:
@@ -152,6 +153,34 @@ def test_dry_run_says_what_would_change_and_writes_nothing(b: Bench, monkeypatch
         (key, Change(path="attachments[2].filename", kind="changed", before="i.pdf", after="i.pdf~"))
     ]
     assert (contents(b), b.published(), done.updated) == (before, [], 0)
+
+
+def test_only_so_many_changed_messages_are_kept_in_memory_and_all_are_updated(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(b, FLOWED, FLOWED.replace(b"One", b"Two"), FLOWED.replace(b"One", b"Six"))
+    louder(monkeypatch)
+    monkeypatch.setattr("ingest.admin.reprocess.BATCH", 2)
+    done = reprocess(b, keep=1)
+    assert (len(done.changed), done.changed_total, done.updated) == (1, 3, 3)
+
+
+def test_stopped_run_says_where_to_continue(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(b, FLOWED, FLOWED.replace(b"One", b"Two"))
+    louder(monkeypatch)
+    monkeypatch.setattr("ingest.admin.reprocess.BATCH", 1)
+    stop = Waits()
+    updated = Reprocessor.is_updated
+
+    def stop_after_the_first(self: Reprocessor, message: OpenMessage) -> bool:
+        stop.asked = True
+        return updated(self, message)
+
+    monkeypatch.setattr(Reprocessor, "is_updated", stop_after_the_first)
+    done = reprocess(b, stop)
+    assert (done.updated, done.resume_at, done.error, done.ok) == (1, b.clock.time, None, False)
+    assert reprocess(b).updated == 1
+    assert len(received(b)) == 2
 
 
 def test_second_update_goes_on_from_the_first_and_a_return_uses_the_first_object(
