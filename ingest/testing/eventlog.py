@@ -56,6 +56,7 @@ class MemoryEventLog(EventLog):
         self._entries: list[Entry] = []
         self._trimmed = 0
         self._last = 0
+        self._end = "0-0"  # the position of the newest entry, also after that was erased
         self._groups: dict[str, _Group] = {}
         self._begins: dict[str, int] = {}
         self._left: dict[str, float] = {}
@@ -71,6 +72,7 @@ class MemoryEventLog(EventLog):
             self._last = now = max(self._last, int(self._clock() * 1000))
             position = f"{now}-{self._trimmed + len(self._entries)}"
             self._entries.append(Entry(position, event, now / 1000, first_seen))
+            self._end = position
 
     @override
     def republish(self, events: Sequence[Event], since: float | None = None) -> None:
@@ -89,12 +91,11 @@ class MemoryEventLog(EventLog):
     @override
     def follow(self, behind: str, limit: int) -> Followed:
         with self._lock:
-            end = self._entries[-1].position if self._entries else f"{self._last}-{self._trimmed}"
-            first = self._entries[0].position if self._entries else end
-            lost = not behind or not order_of(first) <= order_of(behind) <= order_of(end)
+            first = self._entries[0].position if self._entries else self._end
+            lost = not behind or not order_of(first) <= order_of(behind) <= order_of(self._end)
             after = (0, -1) if lost else order_of(behind)
             found = [entry for entry in self._entries if order_of(entry.position) > after][:limit]
-            return Followed(found, found[-1].position if found else end, lost)
+            return Followed(found, found[-1].position if found else self._end if lost else behind, lost)
 
     @override
     def confirmed(self, sinks: Sequence[str]) -> dict[str, str]:
@@ -296,7 +297,7 @@ class MemoryEventLog(EventLog):
     def snapshot(self) -> Callable[[], None]:
         """Remember everything; the function returned brings it back."""
         with self._lock:
-            entries, trimmed = list(self._entries), self._trimmed
+            entries, trimmed, end = list(self._entries), self._trimmed, self._end
             groups = {sink: _Group(group.read, set(group.pending)) for sink, group in self._groups.items()}
             begins, left = dict(self._begins), dict(self._left)
             rejected = {
@@ -306,7 +307,7 @@ class MemoryEventLog(EventLog):
 
         def restore() -> None:
             with self._lock:
-                self._entries, self._trimmed = list(entries), trimmed
+                self._entries, self._trimmed, self._end = list(entries), trimmed, end
                 self._groups = {sink: _Group(group.read, set(group.pending)) for sink, group in groups.items()}
                 self._begins, self._left, self._rejected = dict(begins), dict(left), {}
                 for sink, (kept, restore_retrying, retrying) in rejected.items():
@@ -326,6 +327,7 @@ class MemoryEventLog(EventLog):
             self._statuses.clear()
             self._purged.clear()
             self._trimmed = 0
+            self._end = "0-0"
 
     def _new_group(self, sink: str) -> _Group:
         return _Group(max(self._trimmed, self._begins.get(sink, 0)))

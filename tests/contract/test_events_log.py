@@ -510,6 +510,15 @@ def test_reader_without_a_group_learns_that_entries_were_removed_unread(bench: L
     assert ids(bench.events.follow(lost.position, 10).entries) == [5]
 
 
+def test_reader_loses_nothing_when_an_entry_is_erased_that_it_has_read(bench: LedgerBench) -> None:
+    append(bench, range(3))
+    behind = bench.events.follow("", 10).position
+    bench.events.erase(["2"])
+    assert bench.events.follow(behind, 10) == Followed([], behind)
+    append(bench, range(3, 4))
+    assert ids(bench.events.follow(behind, 10).entries) == [3]
+
+
 def test_position_of_a_stream_that_was_lost_counts_as_lost(bench: LedgerBench) -> None:
     assert bench.events.follow("99999999999999-0", 10).lost
     empty = bench.events.follow("", 10)

@@ -238,7 +238,8 @@ def test_purged_message_is_purged_from_the_catalog(fed: Fed) -> None:
     fed.haul(1, 2)
     fed.feed()
     fed.purge(1)
-    fed.feed()
+    fed.feeder.step()
+    assert not fed.rebuild.wanted
     assert fed.subjects() == {"subject-2"}
     assert found(fed.catalog, Search(words="subject-1")) == []
 
