@@ -32,6 +32,11 @@ EXIT_CODES = {
 }
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a number with what it counts: `one` after 1, else `many`, by default `one` with an "s"."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 # Columns that tables need at the least.
 _LEAST_COLUMNS = 80
 

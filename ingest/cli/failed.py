@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, YesOption, open_console, print_error, print_json
+from ingest.cli.common import (
+    UNUSABLE,
+    ConfigOption,
+    JsonOption,
+    YesOption,
+    counted,
+    open_console,
+    print_error,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,9 +93,10 @@ def retry(
     with open_runtime(config) as runtime:
         chosen = _chosen(FailedMessages(runtime.ledger), keys, mailbox, everything=everything)
         done = Retry(runtime.store, runtime.ledger, runtime.keeper).run(chosen)
-    typer.echo(f"{done.processed} messages will be processed again")
+    typer.echo(f"{counted(done.processed, 'message')} will be processed again")
     if done.fetched:
-        typer.echo(f"{done.fetched} messages are not in the store and will be fetched again, if still on the server")
+        missing = counted(done.fetched, "message is not in the store", "messages are not in the store")
+        typer.echo(f"{missing} and will be fetched again, if still on the server")
 
 
 @app.command(epilog="Example: mailhaul failed drop 3f2a --yes")
@@ -105,8 +115,8 @@ def drop(
         messages = FailedMessages(runtime.ledger)
         chosen = _chosen(messages, keys, mailbox, everything=everything)
         if chosen and not yes:
-            typer.confirm(f"Drop {len(chosen)} failed messages?", abort=True)
-        typer.echo(f"{messages.drop(chosen)} messages dropped")
+            typer.confirm(f"Drop {counted(len(chosen), 'failed message')}?", abort=True)
+        typer.echo(f"{counted(messages.drop(chosen), 'message')} dropped")
 
 
 def _chosen(

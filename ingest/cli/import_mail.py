@@ -15,6 +15,7 @@ from ingest.cli.common import (
     UNUSABLE,
     ConfigOption,
     JsonOption,
+    counted,
     print_error,
     print_json,
     printable,
@@ -149,7 +150,8 @@ _FORMS = {
 
 def _print_others(found: FoundMail) -> None:
     if found.others:
-        typer.echo(f"{found.others:,} other files in these folders are not read; name one to have it read as mail")
+        others = counted(found.others, "other file in these folders is", "other files in these folders are")
+        typer.echo(f"{others} not read; name one to have it read as mail")
 
 
 def _data(done: Imported, found: FoundMail) -> dict[str, Any]:
@@ -170,17 +172,20 @@ def _data(done: Imported, found: FoundMail) -> dict[str, Any]:
 
 def _report(done: Imported, found: FoundMail, seconds: float, *, events: bool) -> None:
     oversize = f", {done.oversize:,} too large (only their header is stored)" if done.oversize else ""
-    typer.echo(f"{done.stored:,} new messages, {done.known:,} known already{oversize}")
+    typer.echo(f"{counted(done.stored, 'new message')}, {done.known:,} known already{oversize}")
     delivered = ", ".join(f"{count:,} to {sink}" for sink, count in done.events.items()) or "no sink is configured"
     published = f"events delivered: {delivered}" if events else "no events, as asked for"
-    typer.echo(f"{done.processed:,} messages processed; {published}; {seconds:.1f} s")
+    typer.echo(f"{counted(done.processed, 'message')} processed; {published}; {seconds:.1f} s")
     _print_others(found)
     for path, name, reason in done.failed[:_FAILURES]:
         print_error(f"{path}{f' ({name})' if name else ''}: {reason}")
     if len(done.failed) > _FAILURES:
         print_error(f"and {len(done.failed) - _FAILURES:,} more; --json names all")
     if done.pending:
-        typer.echo(f"{done.pending:,} messages wait to be processed: `mailhaul status` shows why", err=True)
+        typer.echo(
+            f"{counted(done.pending, 'message waits', 'messages wait')} to be processed: `mailhaul status` shows why",
+            err=True,
+        )
     if done.error is not None:
         print_error(printable(str(done.error)))
     if not done.complete:

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ingest.cli.common import printable
+from ingest.cli.common import counted, printable
 from ingest.cli.remedies import poll_lines, sink_remedy, stalled_lines
 from ingest.cli.reports import TROUBLES, left_out_words, undeleted_words
 from ingest.cli.screen import ago, polling_stopped_words
@@ -54,11 +54,12 @@ def status_view(status: Status) -> RenderableType:
 def _status_lines(status: Status, now: float) -> Iterator[str]:
     tick = f"{ago(now - status.last_tick)} ago" if status.last_tick else "never"
     oldest = f", the oldest for {ago(now - status.oldest_pending)}" if status.oldest_pending else ""
-    yield f"{status.counts['open']} messages to process{oldest}; {status.counts['failed']} failed"
-    yield f"{status.schedule.due} mailboxes due, the most overdue by {ago(status.schedule.lag)}; last tick {tick}"
+    yield f"{counted(status.counts['open'], 'message')} to process{oldest}; {status.counts['failed']} failed"
+    due = counted(status.schedule.due, "mailbox", "mailboxes")
+    yield f"{due} due, the most overdue by {ago(status.schedule.lag)}; last tick {tick}"
     for sink, lag in status.sinks.items():
         age = f", the oldest for {ago(lag.oldest_age)}" if lag.entries else ""
-        yield f"{sink}: {lag.entries} events to deliver{age}{sink_remedy(sink, status, now)}"
+        yield f"{sink}: {counted(lag.entries, 'event')} to deliver{age}{sink_remedy(sink, status, now)}"
     yield from stalled_lines(status, now)
     yield from poll_lines(((row.id, row.status) for row in status.mailboxes if row.status and not row.inactive), now)
     for row in status.mailboxes:
@@ -67,7 +68,7 @@ def _status_lines(status: Status, now: float) -> Iterator[str]:
         if row.paused is not None:
             yield f"{row.id}: paused for {ago(now - row.paused)}; to poll it: mailhaul mailboxes resume {row.id}"
     if unfetched := sum(row.status.troubled for row in status.mailboxes if row.status):
-        yield f"{unfetched} messages could not be fetched; see why with: mailhaul mailboxes list"
+        yield f"{counted(unfetched, 'message')} could not be fetched; see why with: mailhaul mailboxes list"
     for sink, since in status.left.items():
         yield (
             f"{sink}: left the configuration {ago(now - since)} ago; its events are kept for a day. "
@@ -76,10 +77,16 @@ def _status_lines(status: Status, now: float) -> Iterator[str]:
     if status.polling_stopped:
         yield polling_stopped_words(status)
     if status.counts.get("quarantined"):
-        held = f"{status.counts['quarantined']} messages of the last 30 days are in quarantine"
+        held = counted(
+            status.counts["quarantined"],
+            "message of the last 30 days is in quarantine",
+            "messages of the last 30 days are in quarantine",
+        )
         yield f"{held}; to hand them on: mailhaul replay --all --sink NAME --quarantined"
     if status.counts["dead_letters"]:
-        rejected = f"{status.counts['dead_letters']} events were rejected by their sink"
+        rejected = counted(
+            status.counts["dead_letters"], "event was rejected by its sink", "events were rejected by their sink"
+        )
         yield f"{rejected}; list them with: mailhaul sinks dead-letters list NAME"
 
 

@@ -16,6 +16,7 @@ from ingest.cli.common import (
     ConfigOption,
     JsonOption,
     YesOption,
+    counted,
     exit_code,
     print_error,
     print_json,
@@ -148,10 +149,8 @@ def _confirm(survey: Survey, *more: str, yes: bool) -> None:
 
 def _described(survey: Survey) -> str:
     days = f", received {survey.first} to {survey.last}" if survey.first else ""
-    return (
-        f"{survey.messages:,} messages of {', '.join(survey.mailboxes)}: {survey.objects:,} objects,"
-        f" {survey.size:,} bytes{days}"
-    )
+    messages, objects = counted(survey.messages, "message"), counted(survey.objects, "object")
+    return f"{messages} of {', '.join(survey.mailboxes)}: {objects}, {survey.size:,} bytes{days}"
 
 
 def report_data(report: PurgeReport) -> dict[str, Any]:
@@ -192,17 +191,19 @@ def report_lines(report: PurgeReport) -> list[str]:
     """Return a report as lines for a person."""
     if report.error is not None and not report.done:
         return []
-    lines = [f"{report.messages:,} messages purged: {report.objects:,} objects, {report.size:,} bytes"]
+    lines = [
+        f"{counted(report.messages, 'message')} purged: {counted(report.objects, 'object')}, {report.size:,} bytes"
+    ]
     if report.raw:
-        lines.append(f"{report.raw:,} raw mails erased, with bodies and documents kept")
+        lines.append(f"{counted(report.raw, 'raw mail')} erased, with bodies and documents kept")
     if report.purged_before:
-        left = f"; {report.left_over:,} leftover objects of them erased now" if report.left_over else ""
-        lines.append(f"{report.purged_before:,} were already purged{left}")
+        left = f"; {counted(report.left_over, 'leftover object')} of them erased now" if report.left_over else ""
+        lines.append(f"{counted(report.purged_before, 'was', 'were')} already purged{left}")
     if report.failed:
         lines.append(f"{report.failed:,} had failed, and are no longer listed by `mailhaul failed`")
     if report.unread_events or report.rejected_events:
         lines.append(
-            f"{report.unread_events:,} events removed from the event stream,"
+            f"{counted(report.unread_events, 'event')} removed from the event stream,"
             f" {report.rejected_events:,} from the dead-letter queues of sinks"
         )
     if report.restorable_until is not None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.common import FAILED, INTERRUPTED, ConfigOption, JsonOption, open_console, print_error, print_json
+from ingest.cli.common import (
+    FAILED,
+    INTERRUPTED,
+    ConfigOption,
+    JsonOption,
+    counted,
+    open_console,
+    print_error,
+    print_json,
+)
 from ingest.errors import require_configured
 
 if TYPE_CHECKING:
@@ -87,15 +96,17 @@ def _report(one: Reconciled) -> None:
         print_error(f"{one.mailbox}: {one.error}")
         return
     lost = [
-        f"{count:,} {what}"
-        for count, what in (
-            (one.reopened, "reopened"),
-            (one.republished, "events republished"),
-            (one.restored, "unique-ids restored"),
+        f"{words} {what}"
+        for count, words, what in (
+            (one.reopened, f"{one.reopened:,}", "reopened"),
+            (one.republished, counted(one.republished, "event"), "republished"),
+            (one.restored, counted(one.restored, "unique-id"), "restored"),
         )
         if count
     ]
-    typer.echo(f"{one.mailbox}: {one.messages:,} messages in the store; {', '.join(lost) or 'nothing was missing'}")
+    typer.echo(
+        f"{one.mailbox}: {counted(one.messages, 'message')} in the store; {', '.join(lost) or 'nothing was missing'}"
+    )
 
 
 def _data(one: Reconciled) -> dict[str, object]:

@@ -19,6 +19,7 @@ from ingest.cli.common import (
     ConfigOption,
     JsonOption,
     YesOption,
+    counted,
     print_error,
     print_json,
     progress_bar,
@@ -91,7 +92,7 @@ def replay(
         manifests = work.find(mailbox or [], begin, end)
         done = None if dry_run else _republish(work, manifests, sink, yes=yes)
     if done is None:
-        print_json({"messages": len(manifests)}) if as_json else typer.echo(f"{len(manifests):,} messages")
+        print_json({"messages": len(manifests)}) if as_json else typer.echo(counted(len(manifests), "message"))
     else:
         _report(done, sink, as_json=as_json)
 
@@ -106,7 +107,7 @@ def _republish(work: Replay, manifests: Sequence[Stored], sink: str | None, *, y
     from ingest.cli.stopping import Stopping
 
     if len(manifests) > MANY and not yes:
-        typer.confirm(f"Republish {len(manifests):,} events to {sink or 'all sinks'}?", abort=True, err=True)
+        typer.confirm(f"Republish {counted(len(manifests), 'event')} to {sink or 'all sinks'}?", abort=True, err=True)
     with Stopping() as stopping, progress_bar(len(manifests)) as show:
         return work.run(manifests, sink, stopping, show)
 
@@ -183,11 +184,12 @@ def _report(done: Replayed, sink: str | None, *, as_json: bool) -> None:
         }
         print_json(data)
     else:
-        typer.echo(f"{done.published:,} events went to {sink or 'the event stream'}")
+        typer.echo(f"{counted(done.published, 'event')} went to {sink or 'the event stream'}")
         if done.skipped:
-            typer.echo(f"{done.skipped:,} messages have no event: they were purged, or their manifest cannot be read")
+            skipped = counted(done.skipped, "message has no event", "messages have no event")
+            typer.echo(f"{skipped}: purged, or the manifest cannot be read")
         if done.unwanted:
-            typer.echo(f"{done.unwanted:,} events are not for {sink} (`where`, `quarantined`)")
+            typer.echo(f"{counted(done.unwanted, 'event is', 'events are')} not for {sink} (`where`, `quarantined`)")
         for event_id in done.rejected:
             typer.echo(f"rejected: {event_id}")
         if done.error is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
-from ingest.cli.common import printable
+from ingest.cli.common import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,10 +79,14 @@ def drain_lines(report: DrainReport) -> Iterator[str]:
         for problem in _problems(row):
             yield typer.style(f"{row.mailbox}: ", fg="red") + printable(problem)
     events = ", ".join(f"{count} to {sink}" for sink, count in report.events.items()) or "no sink is configured"
-    yield f"{report.processed} messages processed; events delivered: {events}; {report.seconds:.1f} s"
-    waiting = [f"{report.pending} messages wait to be retried"] if report.pending else []
+    yield f"{counted(report.processed, 'message')} processed; events delivered: {events}; {report.seconds:.1f} s"
+    waiting = (
+        [counted(report.pending, "message waits to be retried", "messages wait to be retried")]
+        if report.pending
+        else []
+    )
     if report.waiting_events:
-        waiting.append(f"{report.waiting_events} events wait for their sink")
+        waiting.append(counted(report.waiting_events, "event waits for its sink", "events wait for their sink"))
     if waiting:
         yield typer.style(f"{' and '.join(waiting)}; run `mailhaul drain` again", fg="yellow")
 
@@ -108,8 +112,9 @@ def preview_lines(previews: Sequence[PreviewedMailbox]) -> Iterator[str]:
             yield typer.style(f"{row.mailbox}: ", fg="red") + printable(row.error)
     unknown = sum(not row.preview.known for row in previews)
     if unknown:
+        mailboxes = counted(unknown, "mailbox is", "mailboxes are")
         yield (
-            f"{unknown:,} mailboxes are new to the ledger: what the store holds of them already is counted as to "
+            f"{mailboxes} new to the ledger: what the store holds of them already is counted as to "
             "fetch, and is recognised then"
         )
     yield "nothing was fetched, stored or deleted"
@@ -144,9 +149,9 @@ def _problems(row: DrainedMailbox) -> list[str]:
     words = [row.error] if row.error else []
     words += _not_fetched(row.report)
     if row.report.failed:
-        words.append(f"{row.report.failed} messages could not be fetched or stored; they will be retried")
+        words.append(f"{counted(row.report.failed, 'message')} could not be fetched or stored; they will be retried")
     if row.failed_messages:
-        words.append(f"{row.failed_messages} messages failed; their raw mail is in the store")
+        words.append(f"{counted(row.failed_messages, 'message')} failed; their raw mail is in the store")
     return words
 
 
@@ -240,14 +245,15 @@ def poll_lines(outcome: PollOutcome) -> Iterator[str]:
 
 def left_out_words(count: int) -> str:
     """Return a warning about messages that are left out of a listing."""
-    return f"{count} messages are not fetched, because STAT, UIDL and LIST of the server disagree about them"
+    messages = counted(count, "message is", "messages are")
+    return f"{messages} not fetched, because STAT, UIDL and LIST of the server disagree about them"
 
 
 def undeleted_words(count: int) -> str:
     """Return what to tell a person about messages that their server does not delete."""
     return (
-        f"{count} messages are still on the server, which has confirmed their deletion; they are not fetched again, "
-        "and deleted once more every hour"
+        f"{counted(count, 'message is', 'messages are')} still on the server, which has confirmed their deletion; "
+        "they are not fetched again, and deleted once more every hour"
     )
 
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.cli.common import UNUSABLE, ConfigOption, JsonOption, YesOption, open_console, print_error, print_json
+from ingest.cli.common import (
+    UNUSABLE,
+    ConfigOption,
+    JsonOption,
+    YesOption,
+    counted,
+    open_console,
+    print_error,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +107,7 @@ def retry_events(
     """Retry rejected events now, dead-lettered ones too, with a fresh attempt budget."""
     chosen = _chosen(events, everything=everything)
     with _open(config) as sinks:
-        typer.echo(f"{sinks.retry(name, _ids(sinks, name, chosen))} events are due now")
+        typer.echo(counted(sinks.retry(name, _ids(sinks, name, chosen)), "event is due now", "events are due now"))
 
 
 @dead_letters.command(epilog="Example: mailhaul sinks dead-letters drop erp 8c4e --yes")
@@ -115,7 +124,7 @@ def drop(
         ids = _ids(sinks, name, chosen)
         if ids and not yes:
             typer.confirm(f"Drop {len(ids)} events that {name} rejected?", abort=True)
-        typer.echo(f"{sinks.drop(name, ids)} events were dropped")
+        typer.echo(counted(sinks.drop(name, ids), "event was dropped", "events were dropped"))
 
 
 def _chosen(events: list[str] | None, *, everything: bool) -> list[str] | None:

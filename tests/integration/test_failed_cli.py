@@ -80,8 +80,8 @@ def test_failed_messages_are_listed_and_shown(run: Run) -> None:
 
 
 def test_retried_and_dropped_messages_leave_the_list(run: Run, valkey: Valkey) -> None:
-    assert run("retry", KEYS[0]).stdout == "1 messages will be processed again\n"
-    assert run("drop", "--mailbox", "two", "--yes").stdout == "1 messages dropped\n"
+    assert run("retry", KEYS[0]).stdout == "1 message will be processed again\n"
+    assert run("drop", "--mailbox", "two", "--yes").stdout == "1 message dropped\n"
     assert keys(run) == [KEYS[1]]
     assert run("retry", "--all").returncode == 0
     assert keys(run) == []
@@ -93,7 +93,7 @@ def test_retried_and_dropped_messages_leave_the_list(run: Run, valkey: Valkey) -
 
 def test_retried_message_that_is_not_in_the_store_is_to_be_fetched_again(run: Run) -> None:
     retried = run("retry", KEYS[2]).stdout
-    assert "1 messages are not in the store and will be fetched again" in retried
+    assert "1 message is not in the store and will be fetched again" in retried
     assert keys(run) == KEYS[:2]
 
 

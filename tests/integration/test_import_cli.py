@@ -85,9 +85,9 @@ def test_report_names_what_was_not_read(tmp_path: Path, config: Path) -> None:
     done = run("import", "--mailbox", USER, folder, "--config", config)
     assert done.returncode == 1
     assert done.stdout.startswith(
-        "1 new messages, 0 known already\n1 messages processed; events delivered: 1 to jsonl;"
+        "1 new message, 0 known already\n1 message processed; events delivered: 1 to jsonl;"
     )
-    assert "1 other files in these folders are not read" in done.stdout
+    assert "1 other file in these folders is not read" in done.stdout
     assert f"error: {folder / 'b.eml'}: holds no mail" in done.stderr
 
 

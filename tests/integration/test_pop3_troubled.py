@@ -354,7 +354,7 @@ def test_commands_name_the_message_that_could_not_be_fetched(tmp_path: Path, val
         server.uidl_lacks = 1
         polled = run("mailboxes", "poll", "one")
         assert "message 2 (u2)" in polled
-        assert "1 messages are not fetched" in polled
+        assert "1 message is not fetched" in polled
         (listed,) = json.loads(run("mailboxes", "list", "--json"))
         assert [(one["number"], one["unique_id"]) for one in listed["troubled"]] == [(2, "u2")]
         for command in ("mailboxes", "failed"):

@@ -141,7 +141,7 @@ def test_rejected_events_can_be_listed_retried_and_dropped(tmp_path: Path, valke
         assert "e1" in run("sinks", "dead-letters", "list", "erp").stdout
 
         assert run("sinks", "dead-letters", "retry", "erp").returncode == 2
-        assert run("sinks", "dead-letters", "retry", "erp", "--all").stdout == "1 events are due now\n"
+        assert run("sinks", "dead-letters", "retry", "erp", "--all").stdout == "1 event is due now\n"
         receiver.answer = lambda _: Answer(204)
         assert run("drain").returncode == 0
         assert "is empty" in run("sinks", "dead-letters", "list", "erp").stdout

@@ -81,7 +81,7 @@ def test_failed_messages_are_listed_shown_retried_and_dropped(b: Bench, run: Run
     assert len(b.ledger.failed_messages()) == 1
     assert "will be fetched again" in run("failed", "retry", KEY).stdout
     fail_message(b)
-    assert "1 messages dropped" in run("failed", "drop", "--mailbox", "a", "--yes").stdout
+    assert "1 message dropped" in run("failed", "drop", "--mailbox", "a", "--yes").stdout
     assert "no failed messages" in run("failed", "list").stdout
 
 
@@ -106,9 +106,9 @@ def test_sinks_and_their_dead_letters_are_handled(b: Bench, run: Run) -> None:
     (event,) = data(run("sinks", "dead-letters", "list", "main", "--json"))
     assert event["event_id"] in run("sinks", "dead-letters", "list", "main").stdout
     assert "choose with --all" in run("sinks", "dead-letters", "drop", "main", code=UNUSABLE).stderr
-    assert run("sinks", "dead-letters", "retry", "main", "--all").stdout == "1 events are due now\n"
+    assert run("sinks", "dead-letters", "retry", "main", "--all").stdout == "1 event is due now\n"
     run("sinks", "dead-letters", "drop", "main", "--all", answer="n\n", code=1)
-    assert "1 events were dropped" in run("sinks", "dead-letters", "drop", "main", event["event_id"], "--yes").stdout
+    assert "1 event was dropped" in run("sinks", "dead-letters", "drop", "main", event["event_id"], "--yes").stdout
     b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
     b.maildrops["a"].messages[b"u2"] = mail("2")
     b.everything()
@@ -123,7 +123,7 @@ def test_reconciling_reports_what_was_missing(b: Bench, run: Run) -> None:
     b.poll_all()  # writes the checkpoint
     b.ledger.lose()
     text = run("reconcile").stdout
-    assert "a: 1 messages in the store; 1 events republished, 1 unique-ids restored" in text
+    assert "a: 1 message in the store; 1 event republished, 1 unique-id restored" in text
     assert "b: 0 messages in the store; nothing was missing" in text
     assert [one["mailbox"] for one in data(run("reconcile", "--json", "--from", "b"))] == ["b"]
     assert "c" in run("reconcile", "c", code=UNUSABLE).stderr
@@ -133,11 +133,11 @@ def test_events_are_replayed_to_one_sink_or_to_all(b: Bench, run: Run) -> None:
     b.everything()
     b.sinks["late"] = MemorySink("late")
     assert "choose messages" in run("replay", code=UNUSABLE).stderr
-    assert run("replay", "--all", "--dry-run").stdout == "1 messages\n"
+    assert run("replay", "--all", "--dry-run").stdout == "1 message\n"
     assert data(run("replay", "--all", "--dry-run", "--json")) == {"messages": 1}
-    assert run("replay", "--mailbox", "a", "--sink", "late").stdout == "1 events went to late\n"
+    assert run("replay", "--mailbox", "a", "--sink", "late").stdout == "1 event went to late\n"
     assert len(b.sinks["late"].delivered) == 1
-    assert "1 events went to the event stream" in run("replay", "--since", "2020-01-01").stdout
+    assert "1 event went to the event stream" in run("replay", "--since", "2020-01-01").stdout
     assert "0 events" in run("replay", "--until", "2020-01-01T10:00:00+01:00").stdout
     assert "--since soon" in run("replay", "--since", "soon", code=UNUSABLE).stderr
     b.sinks["late"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
@@ -154,9 +154,9 @@ def test_messages_and_mailboxes_are_purged(b: Bench, run: Run) -> None:
     b.everything()
     assert "without a terminal" in run("purge", "message", KEY, code=UNUSABLE).stderr
     done = run("purge", "message", KEY, "--yes").stdout
-    assert done.startswith("1 messages purged: ")
-    assert "1 events removed from the event stream" in done
-    assert "1 were already purged" in run("purge", "message", KEY, "--mailbox", "a", "--yes").stdout
+    assert done.startswith("1 message purged: ")
+    assert "1 event removed from the event stream" in done
+    assert "1 was already purged" in run("purge", "message", KEY, "--mailbox", "a", "--yes").stdout
     assert "no stored message" in run("purge", "message", "0" * 32, "--yes", code=FAILED).stderr
     b.ledger.pause("a")
     b.poll_all()

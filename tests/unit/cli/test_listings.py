@@ -68,7 +68,7 @@ def test_status_shows_what_is_wrong_with_mailboxes_and_sinks(now: list[float]) -
             "disabled",
             "paused",
             "last tick 10 min ago",
-            "main: 1 events to deliver, the oldest for ",
+            "main: 1 event to deliver, the oldest for ",
             "it answered 503, since ",
             "it answered 410 Gone and is disabled",
         ):
@@ -83,7 +83,7 @@ def test_status_shows_what_is_wrong_with_mailboxes_and_sinks(now: list[float]) -
         now[0] = b.clock.time
         text = status(b, lambda _: True)
         assert "gone: left the configuration" in text
-        assert "1 events were rejected by their sink" in text
+        assert "1 event was rejected by its sink" in text
         assert "mailhaul sinks dead-letters list NAME" in text
 
 
@@ -112,7 +112,7 @@ def test_status_names_the_reason_and_the_remedy_of_what_does_not_move(now: list[
         b.process_stage.run(never)
         b.clock.time += 600
         now[0] = b.clock.time
-        assert "main: 1 events to deliver, the oldest for 10 min; no relay takes them" in status(b)
+        assert "main: 1 event to deliver, the oldest for 10 min; no relay takes them" in status(b)
         b.ledger.pause("a")
         assert "a: paused for 0 s; to poll it: mailhaul mailboxes resume a" in status(b)
         b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_503")
@@ -204,5 +204,5 @@ def test_report_of_a_poll_names_counts_error_and_messages_that_were_not_fetched(
     failed = PollOutcome("a", "connect_error", PollReport(undeleted=1), MaildropConnectError("nobody answers"))
     lines = list(reports.poll_lines(failed))
     assert "nobody answers" in lines[0]
-    assert "1 messages are still on the server" in lines[1]
+    assert "1 message is still on the server" in lines[1]
     assert reports.poll_data(failed)["error"] == "nobody answers"

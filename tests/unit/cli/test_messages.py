@@ -14,7 +14,7 @@ from ingest.admin.check import CheckReport, Finding
 from ingest.admin.drain import DrainedMailbox, DrainReport
 from ingest.cli import reports, runtime
 from ingest.cli.app import app
-from ingest.cli.common import exit_code, print_error, print_lines, printable
+from ingest.cli.common import counted, exit_code, print_error, print_lines, printable
 from ingest.errors import (
     ConfigError,
     LedgerUnavailableError,
@@ -189,7 +189,7 @@ def test_counts_of_a_drain_stand_in_columns(monkeypatch: pytest.MonkeyPatch) -> 
         "all       12,347    7       7          0         0       0        0",
         "a: wrong password",
         "7 messages processed; events delivered: 7 to erp; 0.1 s",
-        "1 messages wait to be retried and 2 events wait for their sink; run `mailhaul drain` again",
+        "1 message waits to be retried and 2 events wait for their sink; run `mailhaul drain` again",
     ]
 
 
@@ -224,6 +224,14 @@ def test_help_lists_commands_in_the_order_a_new_user_needs_them() -> None:
     assert names[:5] == ["init", "up", "check", "drain", "status"]
     assert set(names) == set(group.commands)
     assert names.index("failed") < names.index("replay") < names.index("parse") < names.index("worker")
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 mailboxes are new"), (1, "1 mailbox is new"), (1_234, "1,234 mailboxes are new")]
+)
+def test_number_and_noun_agree(count: int, words: str) -> None:
+    assert counted(count, "mailbox is", "mailboxes are") + " new" == words
+    assert counted(count, "message") == f"{count:,} message{'' if count == 1 else 's'}"
 
 
 def test_shells_can_complete_commands() -> None:
