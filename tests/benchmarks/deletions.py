@@ -65,7 +65,7 @@ class Cost:
 
 
 class _Believed(StoreProof):
-    """Believes the ledger."""
+    """Trusts the ledger: confirms every message without asking the store."""
 
     def held(self, mailbox: Mailbox, messages: Sequence[object]) -> list[bool]:
         del mailbox
@@ -73,7 +73,7 @@ class _Believed(StoreProof):
 
 
 def measure(folder: Path, server: S3Server, name: str, messages: int) -> Cost:
-    """Fetch, process and delete so many messages of a mailbox, then poll it while it is empty."""
+    """Fetch, process and delete this many messages of one mailbox, then poll the empty mailbox."""
     with Valkey(folder) as valkey, _runtime(valkey, server, name, messages) as (runtime, clock, metrics):
         runtime.ticker.tick(runtime.schedule())
         runtime.poll_stage.run(never)

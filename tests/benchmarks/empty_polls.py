@@ -122,7 +122,7 @@ def _configuration(folder: Path, mailboxes: int, rate: int, stub: Stub, ledger: 
 
 
 def _fill(ledger: Ledger, mailboxes: int) -> None:
-    """Give the ledger what it has of mailboxes that were polled: their rebuilt seen sets, and their status."""
+    """Write what the ledger holds of polled mailboxes: seen sets marked as rebuilt, and their status."""
     incarnation, now = ledger.incarnation(), time.time()
     status = MailboxStatus(now, "success", now, certificate_not_after=now + 1e6)
     login = LastLogin(os.urandom(8).hex(), os.urandom(2).hex(), now)
@@ -136,7 +136,7 @@ def _fill(ledger: Ledger, mailboxes: int) -> None:
 
 
 def _spread(valkey: Valkey, mailboxes: int, seconds: float) -> None:
-    """Make the mailboxes due one after the other from now on, as they are in a service that has run for a while."""
+    """Spread the due times of the mailboxes over the interval, as in a service that has run for a while."""
     with closing(valkey.client()) as client:
         now, due = time.time(), f"{Names().mailboxes}:due"
         for start in range(0, mailboxes, 10_000):
@@ -146,7 +146,7 @@ def _spread(valkey: Valkey, mailboxes: int, seconds: float) -> None:
 
 @contextmanager
 def _running(config: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """The processes, once each has served its metrics."""
+    """Return the processes once each serves its metrics."""
     with ExitStack() as stack:
         processes = {}
         for name, words in _PROCESSES.items():
@@ -171,7 +171,7 @@ def _alive(port: int) -> bool:
 
 
 def _polled(config: Path, valkey: Valkey, stub: Stub, spread: Callable[[], None]) -> Iterator[Row]:
-    """What scheduler, poller, ledger and server use while polls go on."""
+    """Measure what scheduler, poller, ledger and server use during polls."""
     assert valkey.process is not None
     with _running(config) as processes:
         pids = {name: process.pid for name, process in processes.items()}
@@ -193,7 +193,7 @@ def _polled(config: Path, valkey: Valkey, stub: Stub, spread: Callable[[], None]
 
 
 def _occasional(runtime: Runtime, source: ConfigSource) -> Iterator[Row]:
-    """What is done once a minute, or at each scrape, for all mailboxes."""
+    """Measure the work for all mailboxes that is done once a minute or at each scrape."""
     schedule = runtime.schedule()
     ticker = Ticker(runtime.ledger, runtime.events, NoWakeups())
     ticker.tick(schedule)
@@ -215,7 +215,7 @@ def _cost(work: Callable[[], object]) -> str:
 
 
 def measured(mailboxes: int, rate: int, stub: Stub, folder: Path) -> list[Row]:
-    """One column."""
+    """Measure one column of the table."""
     folder.mkdir()
     with Valkey(folder, PERSISTENT) as valkey, closing(valkey.client()) as client:
 

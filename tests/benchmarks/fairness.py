@@ -49,7 +49,7 @@ class _BadServer(ThreadingTCPServer):
         self.stopped = Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients hang up on such a server."""
+        """Print nothing: clients disconnect from such a server."""
 
 
 class _Bad(StreamRequestHandler):
@@ -102,7 +102,7 @@ class Arrivals:
         return Answer()
 
     def latencies(self) -> list[float]:
-        """In ascending order."""
+        """Return the latencies in ascending order."""
         return sorted(self.came[message_id] - sent for message_id, sent in self.sent.items())
 
 
@@ -183,7 +183,7 @@ def _without_id(raw: bytes) -> bytes:
 
 
 def main() -> None:
-    """Print both runs beside each other, and whether the wishes are met."""
+    """Print both runs beside each other, and whether the targets are met."""
     alone, beside = measure(bad=False), measure(bad=True)
     table = Table(title=f"latency of {MAILS} mails in {MAILBOXES - BAD} good mailboxes, interval {INTERVAL}")
     for name in ("percentile", "all good (s)", f"{BAD} bad, one sink sick (s)", "ratio", "wanted"):

@@ -35,7 +35,7 @@ _RECEIVE = 256 * 1024
 
 
 class Put(Protocol):
-    """Makes one object durable."""
+    """Writes one object durably."""
 
     def __call__(self, key: str, body: bytes, sha256: str, content_type: str) -> None: ...
 
@@ -58,7 +58,7 @@ class Work:
 
 
 def main() -> None:
-    """Do it."""
+    """Fetch, process and deliver every message."""
     work = Work(**json.loads(sys.argv[1]))
     put = _folder(Path(work.store)) if isinstance(work.store, str) else _bucket(work.store)
     ledger = redis.Redis.from_url(work.ledger)
@@ -132,7 +132,7 @@ def _commit(ledger: redis.Redis, events: int, stored: list[tuple[str, bytes]]) -
 
 
 def _folder(root: Path) -> Put:
-    """As durable as our folder store: the file and its name are on the disk."""
+    """Return what writes a file as durably as the folder store: the file and its name are synced."""
 
     def put(key: str, body: bytes, sha256: str, content_type: str) -> None:
         path = root / key

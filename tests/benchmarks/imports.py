@@ -26,7 +26,7 @@ LONG = 3600.0
 
 
 def mails(count: int) -> list[bytes]:
-    """Messages with LF: the habits of mail programs in turn, each with a header field of its own."""
+    """Return messages with LF line ends: the samples in turn, each with a unique header field."""
     habits = [habit.raw.replace(b"\r\n", b"\n").rstrip(b"\n") + b"\n" for habit in HABITS]
     return [b"X-Number: %d\n" % number + habits[number % len(habits)] for number in range(count)]
 

@@ -48,7 +48,7 @@ busy`), on which all of them run. The claims of the ledger alone are far faster 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Every mailbox once: seconds, CPU seconds of the poller and of those it shares the machine with, MiB."""
+    """Polling every mailbox once: seconds, CPU seconds of the poller and of the servers beside it, and MiB."""
 
     name: str
     wall: float
@@ -61,7 +61,7 @@ class Round:
 
     @property
     def busy(self) -> float:
-        """Of all processors."""
+        """Return the share of all processors that was in use."""
         return (self.cpu + self.server + self.proxy + self.ledger) / self.wall / (os.cpu_count() or 1)
 
 
@@ -72,7 +72,7 @@ class PollerBenchmark:
         self._dovecot, self._valkey, self._users, self._poller = dovecot, valkey, users, poller
 
     def rounds(self) -> Iterator[Round]:
-        """All of them."""
+        """Run all rounds; yield the figures of each."""
         expected = 0
         for name, new in (("first poll, no mail", 0), (f"{NEW} new messages each", NEW), ("no new mail", 0)):
             for user in self._users:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Poller:
-    """The composition root's poller, without Celery around it."""
+    """Poller as the product builds it, without Celery."""
 
     def __init__(self, runtime: Runtime, threads: int) -> None:
         self._runtime = runtime
@@ -41,7 +41,7 @@ class Poller:
         self._pool = ThreadPoolExecutor(threads)
 
     def poll_all(self) -> dict[str, object]:
-        """Every mailbox once."""
+        """Poll every mailbox once."""
         results: dict[str, int] = {}
         stored = 0
 
@@ -54,7 +54,7 @@ class Poller:
         return {**figures, "results": results, "stored": stored}
 
     def claims(self) -> dict[str, object]:
-        """Every mailbox claimed and released once."""
+        """Claim and release every mailbox once."""
         work = self._runtime.ledger.mailboxes
 
         def release(claim: Claim) -> None:
@@ -86,7 +86,7 @@ def _status(name: str) -> int:
 
 
 def main() -> None:
-    """Serve standard input to its end."""
+    """Run the commands on standard input until it ends."""
     configure("json", "warning", sys.stderr)
     config, ledger, threads = sys.argv[1:]
     runtime = build(ConfigSource(Path(config), {}), ledger, Metrics(), MemoryWakeups())

@@ -35,7 +35,7 @@ WIDTH = 180  # also where there is no terminal
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Of one parser over one row; `note` says what went wrong where there are no figures."""
+    """Figures of one parser for one row; `note` has the reason if there are none."""
 
     cpu: float = 0.0
     mib: float = 0.0

@@ -1,4 +1,4 @@
-"""For how many mails the leaves have the bytes that the standard library gives, and why not for the others."""
+"""Count the mails whose leaves equal those of the standard library, and the reasons where they differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AGREE = "agree"
 
 
 def agreement(files: list[Path]) -> dict[str, int]:
-    """How many mails agree, and how many do not for each reason, the most frequent first."""
+    """Return how many mails agree, and how many differ for each reason, most frequent first."""
     found = Counter(_compared(file.read_bytes()) for file in files)
     return dict(found.most_common())
 
@@ -39,7 +39,7 @@ def _place(item: tuple[str, Leaf]) -> list[int]:
 
 
 def _leaves(message: Message, *, nested: bool) -> Iterator[Message]:
-    """Nested messages are gone into; their texts are left out, which with us stay in the nested message."""
+    """Descend into nested messages, without their texts: our parser leaves those in the nested message."""
     inside = message.get_payload()
     if isinstance(inside, list):
         nested = nested or message.get_content_maintype() == "message"
@@ -56,7 +56,7 @@ def _is_file(message: Message) -> bool:
 
 
 def _alike(leaf: Leaf, part: Message) -> bool:
-    """Bodies are UTF-8 with us; where a part ends, line ends are counted differently."""
+    """Return whether contents are equal. Our text is UTF-8, and line ends at the end of a part do not count."""
     content = part.get_payload(decode=True)
     assert isinstance(content, bytes)
     texts = [content]
@@ -71,7 +71,7 @@ def _bare(data: bytes) -> bytes:
 
 
 def _reason(ours: Read, theirs: Message) -> str:
-    """What we reported of the mail, else what can be seen in it, else what the library noted."""
+    """Return why they differ: by our defects, else by a property of the mail, else by the library's defects."""
     codes = {code for leaf in ours.leaves.values() for code in leaf.defects} | set(ours.defects)
     codes.discard("raw_bytes_in_header")  # says nothing of parts
     if codes:

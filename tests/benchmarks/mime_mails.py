@@ -51,7 +51,7 @@ _TEXT_HEAD = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding
 
 
 def mails_of_sizes() -> dict[str, bytes]:
-    """One mail of each size that the end-to-end benchmark delivers, with CRLF line ends and bare of an own header."""
+    """Return one mail of each size of the end-to-end benchmark, with CRLF and without its marker header."""
     draw = random.Random(2027)  # noqa: S311 - no secrets
     made = {
         "5 KB": _HEAD + _TEXT_HEAD + _TEXT * 26,
@@ -86,7 +86,7 @@ def _with_files(draw: random.Random, size: int) -> str:
 
 
 def _level(draw: random.Random, depth: int) -> str:
-    """Twenty files of 4 KiB, and the next of ten levels."""
+    """Return twenty files of 4 KiB and the next level, down to ten levels."""
     boundary = f"----=_Part_{depth}"
     parts = "".join(_file(draw, boundary, f"{depth}-{number}", 4096) for number in range(20))
     inner = f"--{boundary}\n{_level(draw, depth + 1)}" if depth < 10 else ""

@@ -36,12 +36,12 @@ WARM_UP = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r
 
 
 def ours(file: Path) -> None:
-    """A chunk at a time, as the processor does."""
+    """Feed our parser one chunk at a time, as the processor does."""
     _hash_parts(file)
 
 
 def with_headers(file: Path) -> None:
-    """The same, and the header fields, which the processor needs."""
+    """The same, and read the header fields, as the processor does."""
     _ = _hash_parts(file).headers
 
 
@@ -59,7 +59,7 @@ def _hash_parts(file: Path) -> MessageEnded:
 
 
 def standard(chosen: Policy[Any]) -> Callable[[Path], None]:
-    """The standard library under one of its policies."""
+    """Parse with the standard library under the given policy."""
 
     def read(file: Path) -> None:
         _standard(file, chosen)
@@ -91,7 +91,7 @@ def standard_with_headers(file: Path) -> None:
 
 
 def mail_parser(file: Path) -> None:
-    """It gives base64 as it stood in the mail."""
+    """Parse with a library that does not decode base64."""
     message = importlib.import_module("mailparser").parse_from_bytes(file.read_bytes())
     for text in (*message.text_plain, *message.text_html):
         hashlib.sha256(text.encode("utf-8", "replace"))
@@ -101,7 +101,7 @@ def mail_parser(file: Path) -> None:
 
 
 def fast_mail_parser(file: Path) -> None:
-    """A binding of a parser in Rust."""
+    """Parse with a binding of a Rust parser."""
     message = importlib.import_module("fast_mail_parser").parse_email(file.read_bytes())
     for text in (*message.text_plain, *message.text_html):
         hashlib.sha256(text.encode("utf-8", "replace"))
@@ -121,7 +121,7 @@ PARSERS: dict[str, tuple[str | None, Callable[[Path], None]]] = {
 
 
 def measure(read: Callable[[Path], None], files: list[Path]) -> dict[str, float | int]:
-    """CPU seconds for all files once, MiB of peak memory above where it began, and at how many mails it raised."""
+    """Return CPU seconds for all files, peak memory above the start in MiB, and how many mails raised an error."""
     _forget_peak()
     base = _status("VmRSS")
     raised = sum(not _reads(read, file) for file in files)
@@ -143,12 +143,12 @@ def _reads(read: Callable[[Path], None], file: Path) -> bool:
 
 
 def _forget_peak() -> None:
-    """Let the kernel count the peak of resident memory anew (man 5 proc_pid_clear_refs)."""
+    """Reset the peak of resident memory (man 5 proc_pid_clear_refs)."""
     Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
 def _status(name: str) -> int:
-    """KiB, from /proc."""
+    """Return a field of /proc/self/status in KiB."""
     found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text("ascii"))
     assert found is not None
     return int(found[1])

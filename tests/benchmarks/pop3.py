@@ -75,7 +75,7 @@ class Pop3Benchmark:
         self._console.print(self._table(row))
 
     def figure(self, title: str, name: str) -> Figure:
-        """Without figures where the row was not run."""
+        """Return a result without figures if the row was not run."""
         return self._figures.get((title, name), Figure())
 
     def _table(self, row: Row) -> Table:
@@ -129,7 +129,7 @@ def rows(dovecot: Dovecot, far: int, far_tls: int) -> Iterator[Row]:
 
 
 def _delivered(dovecot: Dovecot, user: str, mails: Sequence[bytes]) -> int:
-    """Returns the bytes."""
+    """Fill a maildrop; return its size in bytes."""
     dovecot.add_user(user, PASSWORD)
     for mail in mails:
         dovecot.deliver(user, mail)
@@ -145,7 +145,7 @@ def _head(number: int) -> bytes:
 
 
 def _small() -> list[bytes]:
-    """Of 2 KiB; one line in twenty begins with a dot."""
+    """Return messages of 2 KiB; one line in twenty begins with a dot."""
     text = b"".join(
         (b"." if line % 20 == 0 else b"") + b"The goods were sent today. " * 3 + b"\r\n" for line in range(22)
     )
@@ -153,13 +153,13 @@ def _small() -> list[bytes]:
 
 
 def _large() -> list[bytes]:
-    """Of 10 MB, in lines as base64 has them."""
+    """Return messages of 10 MB with lines as long as those of base64."""
     line = b"JVBERi0xLjcKJeLjz9MKNSAwIG9iago8PAovRmlsdGVyIC9GbGF0ZURlY29kZQovTGVuZ3RoIDM2\r\n"
     return [_head(number) + line * (LARGE_BYTES // len(line)) for number in range(LARGE)]
 
 
 def wishes(bench: Pop3Benchmark) -> Iterator[tuple[str, float, float]]:
-    """What we want, as: words, what was measured, the most it may be."""
+    """Return the targets: description, measured value and upper bound."""
     far, near = f"{SMALL} small messages, 20 ms", f"{SMALL} small messages, 0 ms"
     for title, most in ((far, 0.5), (near, 1.0)):
         ours, mpop = bench.figure(title, "ours"), bench.figure(title, "mpop")

@@ -59,7 +59,7 @@ class Bare:
         return b"USER %b\r\nPASS %b\r\n%b" % (self._target.user.encode(), PASSWORD.encode(), then)
 
     def _receive(self, sock: socket.socket, messages: int) -> int:
-        """All into one buffer; what is behind the last CRLF waits for more. No line is longer than the buffer.
+        """Receive into one buffer; bytes after the last CRLF wait for more. No line is longer than the buffer.
 
         A message begins at the CRLF of its status line, which is counted out at the end. One search finds whether
         there is any dot to be looked at; bytes without one are not even copied.
@@ -95,7 +95,7 @@ class Bare:
 
 
 class Poplib:
-    """As its documentation shows it, but with certificates verified."""
+    """Use poplib as its documentation shows, but verify certificates."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -126,7 +126,7 @@ class Poplib:
 
 
 def _context(target: Target) -> ssl.SSLContext | None:
-    """One for all sessions of the process."""
+    """Return the TLS context that all sessions of the process share."""
     return ssl.create_default_context(cafile=target.ca) if target.ca else None
 
 

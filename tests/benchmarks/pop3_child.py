@@ -23,7 +23,7 @@ PASSWORD = "secret"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to; `ca` is empty where there is no TLS."""
+    """The server to connect to; `ca` is empty without TLS."""
 
     port: int
     ca: str
@@ -31,19 +31,19 @@ class Target:
 
 
 class Client(Protocol):
-    """Something that fetches and polls."""
+    """A client that fetches and polls."""
 
     def fetch(self) -> tuple[int, int]:
         """Fetch everything, keep it on the server; returns the number of messages and their bytes."""
         ...
 
     def polls(self, times: int) -> int:
-        """Look for new mail so many times; returns how many messages were listed in all."""
+        """Poll this many times; return how many messages were listed in total."""
         ...
 
 
 def main(clients: Mapping[str, Callable[[Target], Client]]) -> None:
-    """Run one, and print a line of JSON. What is measured begins here: when everything is imported."""
+    """Run a client and print one line of JSON. Imports are not measured: they are done by now."""
     name, port, ca, user, polls = sys.argv[1:]
     wall, cpu = time.perf_counter(), time.process_time()
     client = clients[name](Target(int(port), ca, user))

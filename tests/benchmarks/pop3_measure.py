@@ -1,4 +1,4 @@
-"""Running one contestant of the POP3 benchmark in a fresh process, and what that took."""
+"""Run one client of the POP3 benchmark in a new process, and measure it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Task:
 
 
 def median(contestant: str, task: Task, runs: int, seconds: float) -> Figure:
-    """The medians of so many runs, of fewer when they have taken so many seconds together, of one at least."""
+    """Return the medians of up to `runs` runs; stop after a total time, but not before the first."""
     run = _program if contestant in PROGRAMS else _python
     figures: list[Figure] = []
     began = time.monotonic()
@@ -87,7 +87,7 @@ def median(contestant: str, task: Task, runs: int, seconds: float) -> Figure:
 
 
 def _python(contestant: str, task: Task) -> Figure:
-    """A child of ours, which says itself what it took."""
+    """Run one of our own clients, which measures itself."""
     module = "pop3_ours" if contestant.startswith("ours") else "pop3_bare"
     target = task.target
     where = [str(target.port), target.ca, target.user, str(task.polls)]
@@ -107,7 +107,7 @@ def _python(contestant: str, task: Task) -> Figure:
 
 
 def _program(contestant: str, task: Task) -> Figure:
-    """A whole process; for an empty maildrop one poll is as good as many."""
+    """Run a program; an empty maildrop is polled once."""
     program = PROGRAMS[contestant]
     if not program.installed:
         return Figure(note=f"not installed (Debian: {program.package})")
@@ -158,7 +158,7 @@ def measure(
 
 
 class _Peak:
-    """Looks at a process's peak of resident memory until it ends.
+    """Samples a process's peak of resident memory until it ends.
 
     The kernel's own account at the end (`ru_maxrss`) would include what this process held when it forked.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Nothing:
-    """Where messages go that nobody wants."""
+    """A sink that discards messages."""
 
     def write(self, data: Buffer, /) -> int:
         return 0
@@ -75,7 +75,7 @@ class Ours:
 
 
 def spooled(target: Target) -> Ours:
-    """With all that a poll does to a message before it goes to the store."""
+    """Return a client that writes messages to the spool of a poll."""
     from ingest.usecases.poll.archive import new_spool  # noqa: PLC0415 - the memory of what it imports is not the client's
 
     return Ours(target, new_spool)

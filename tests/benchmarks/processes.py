@@ -29,7 +29,7 @@ class Usage:
 
 
 def usage_by_role(root: int) -> dict[str, Usage]:
-    """What the descendants of process `root` have used, by role; `root` itself is `supervisor`."""
+    """Return what the descendants of process `root` have used, by role; `root` itself is `supervisor`."""
     parents = {pid: _parent(pid) for pid in _pids()}
     found: dict[str, Usage] = {}
     for pid in parents:
@@ -41,12 +41,12 @@ def usage_by_role(root: int) -> dict[str, Usage]:
 
 
 def cpu_of(pid: int) -> float:
-    """CPU seconds of one process so far."""
+    """Return the CPU seconds that a process has used."""
     return _usage(pid).cpu
 
 
 def peak_mib_of(pid: int) -> float:
-    """Peak of the resident memory of one process so far, in MiB."""
+    """Return the peak of a process's resident memory in MiB."""
     return _usage(pid).peak_mib
 
 
@@ -62,7 +62,7 @@ def _ancestry(pid: int, parents: dict[int, int]) -> list[int]:
 
 
 def _role(pid: int, parents: dict[int, int]) -> str:
-    """Of the nearest process up the line whose command says it: pool children carry their parent's role."""
+    """Return the role of the nearest ancestor whose command names one: pool children have their parent's role."""
     for ancestor in _ancestry(pid, parents):
         command = _read(ancestor, "cmdline").replace("\0", " ")
         for words, role in _ROLES.items():

@@ -36,7 +36,7 @@ CAPTION = f"The last row ends when all is known again and no event came for {QUI
 
 
 class Published:
-    """The ids of events in a JSON Lines file that grows; each look reads what is new only."""
+    """The ids of events in a growing JSON Lines file; each call reads only the new lines."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._at = path, 0
@@ -44,7 +44,7 @@ class Published:
         self.entries = 0
 
     def count(self) -> int:
-        """How many different events there are."""
+        """Return the number of distinct events."""
         if self._path.exists():
             with self._path.open("rb") as file:
                 file.seek(self._at)
@@ -105,7 +105,7 @@ def rows(folder: Path, dovecot: Dovecot, mailboxes: int, messages: int) -> Itera
 
 
 def _quiet(published: Published) -> bool:
-    """Whether no event came for a while."""
+    """Return whether no event has arrived for a while."""
     published.count()
     entries = published.entries
     time.sleep(QUIET_SECONDS)
@@ -129,7 +129,7 @@ def _mailbox(dovecot: Dovecot, number: int, messages: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run it and print the table."""
+    """Run the benchmark and print the table."""
     given = [int(argument) for argument in sys.argv[1:]]
     mailboxes, messages = given or (MAILBOXES, MESSAGES)
     table = Table(title=f"{mailboxes} mailboxes with {messages} messages each", caption=CAPTION)

@@ -1,4 +1,4 @@
-"""What a provider's preset brings, what goes over it, and who logs in how."""
+"""Presets of providers, the options that override them, and the kinds of login."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def configured(tmp_path: Path, mailbox: dict[str, object], **defaults: object) -
     ],
 )
 def test_a_provider_knows_its_server(tmp_path: Path, provider: str, host: str, quirks: Quirks) -> None:
-    """Defaults for other servers do not touch it."""
+    """Defaults for other servers do not change a preset."""
     config = configured(tmp_path, {"provider": provider, "auth": PASSWORD}, tls="starttls", port=110, ca="/ca.pem")
     server = config.mailboxes_by_id()["a"].server
     assert (server.host, server.port, server.tls, server.quirks) == (host, 995, Tls.IMPLICIT, quirks)

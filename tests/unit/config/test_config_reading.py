@@ -1,4 +1,4 @@
-"""The sections `parse` and `scan`, and whose word is believed in a mailbox."""
+"""The sections `parse` and `scan`, and which servers a mailbox trusts."""
 
 from __future__ import annotations
 

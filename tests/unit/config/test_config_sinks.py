@@ -1,4 +1,4 @@
-"""Sinks: what may be written, and what a mistake is answered with."""
+"""Sinks: valid options, and the messages for mistakes."""
 
 from __future__ import annotations
 

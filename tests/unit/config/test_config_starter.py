@@ -1,4 +1,4 @@
-"""The first configuration: whatever was answered, it is read as it was meant."""
+"""The first configuration: any answers give a file that is read back with the same meaning."""
 
 from __future__ import annotations
 

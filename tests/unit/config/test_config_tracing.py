@@ -72,7 +72,7 @@ def test_mistake_is_reported(tmp_path: Path, section: dict[str, object], words: 
 
 
 def test_tracing_is_imported_only_if_configured() -> None:
-    """What redis-py imports of OpenTelemetry by itself, where it finds it, is its own."""
+    """redis-py imports parts of OpenTelemetry itself where it is installed; those do not count."""
     program = (
         "import sys, ingest.cli.app, workers.lifecycle, ingest.cli.up, ingest.cli.runtime;"
         "from ingest.config.model import Config; from ingest.wiring.build import _open_tracer;"

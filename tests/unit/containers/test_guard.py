@@ -35,7 +35,7 @@ def file() -> Iterator[BinaryIO]:
 
 
 def is_gone(pid: int) -> bool:
-    """Return True for a zombie, too."""
+    """Return whether a process exists; a zombie does, too."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

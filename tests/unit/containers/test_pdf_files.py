@@ -203,7 +203,7 @@ def test_decompression_bomb_is_not_extracted(size: int, limits: ContainerLimits)
 
 @GUARDED
 def test_stopped_process_is_reported() -> None:
-    """Its memory does for reading, and not for what it reads."""
+    """The memory limit is enough to read the file, but not for its decompressed content."""
     large = with_object_streams("a.bin", bytes(range(256)) * 2**17, b"/Type/EmbeddedFile")
     assert read(large, replace(LIMITS, child_bytes=2**26, ratio=10**6)).defects == {Defect.CONTAINER_STOPPED}
 
@@ -262,7 +262,7 @@ def test_scan_result_does_not_depend_on_piece_size(data: st.DataObject) -> None:
 @given(st.data())
 @GUARDED
 def test_arbitrary_bytes_do_not_raise(data: st.DataObject) -> None:
-    """Sound PDFs with bytes changed here and there. A process for each: few examples."""
+    """PDFs with a few bytes changed. Each is read in a process of its own, so there are few examples."""
     made = bytearray(data.draw(st.sampled_from(SOUND)))
     changes: Iterable[tuple[int, bytes]] = data.draw(
         st.lists(st.tuples(st.integers(0, len(made)), st.binary(min_size=1, max_size=8)), max_size=12)

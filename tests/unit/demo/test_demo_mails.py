@@ -1,4 +1,4 @@
-"""The sample mails are what they say: read back with the standard library, another author's parser."""
+"""The sample mails contain what they declare, as read by the standard library's parser."""
 
 from __future__ import annotations
 
