@@ -63,6 +63,7 @@ def catalog_url(config: Config, secrets: Secrets) -> str:
     if section.database is None:
         path = section.catalog if section.catalog.is_absolute() else section.catalog.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # it has subjects and senders; SQLite gives the files beside it the same mode
         return f"sqlite:///{path}"
     address = secrets.read(section.database)
     scheme = next((one for one in _POSTGRESQL if address.startswith(one)), None)

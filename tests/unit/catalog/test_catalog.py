@@ -28,6 +28,7 @@ from ingest.domain.manifest import (
     ObjectRef,
     Parse,
 )
+from ingest.wiring.catalog import open_catalog
 from tests.support.bench import Bench, bench, mail, message_key, never
 from tests.support.postgresql import postgresql
 from tests.support.purging import purge_of
@@ -293,3 +294,13 @@ def test_catalog_records_when_each_sink_confirmed_an_event(fed: Fed) -> None:
     row = Queries(fed.catalog.engine).message(message_key("a", mail("subject-1")), EVERYTHING)
     assert row is not None
     assert set(Queries(fed.catalog.engine).confirmed_at(row.row["position"])) == set(fed.b.sinks)
+
+
+def test_catalog_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    config = tmp_path / "mailhaul.yaml"
+    config.write_text(f"store: file://{tmp_path}/store\nledger: embedded\nconsole: {{}}\n")
+    with open_catalog(config) as opened:
+        put(opened, manifest(1))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("mailhaul-catalog.sqlite*")}
+    assert set(modes.values()) == {0o600}
+    assert "mailhaul-catalog.sqlite-wal" in modes
