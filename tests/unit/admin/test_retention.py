@@ -180,6 +180,22 @@ def test_message_that_is_not_processed_or_being_processed_stays() -> None:
         assert_whole(b, 1)
 
 
+@pytest.mark.parametrize("rule", [KEEP, RAW])
+def test_message_that_is_being_updated_stays_and_holds_up_no_other(
+    rule: RetentionRule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bench() as b:
+        fill(b, 1, 2)
+        b.clock.time += 400 * DAY
+        is_open = {key(1)}
+        monkeypatch.setattr(b.ledger, "open_messages", lambda keys: [one if one in is_open else None for one in keys])
+        report = run(b, rule)
+        assert report.messages + report.raw == 1
+        assert_whole(b, 1)
+        is_open.clear()
+        assert run(b, rule).done == 1
+
+
 def test_manifest_of_another_message_proves_nothing() -> None:
     with bench() as b:
         fill(b, 1)
