@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ingest.domain.mailbox import Mailbox
     from ingest.domain.marks import Change
     from ingest.domain.message import OpenMessage
+    from ingest.ports.claims import Claim
     from ingest.ports.eventlog import EventLog
     from ingest.ports.ledger import Ledger
     from ingest.ports.store import Stored
@@ -208,36 +210,54 @@ class Reprocess:
         while self.pressure.high():
             stop.wait(LOOK_EVERY)
             raise_if_stopped(stop)
-        messages = [each.message for each in changed]
-        opened: list[OpenMessage] = []
-        for mailbox, of_one in groupby(sorted(messages, key=lambda each: each.mailbox), lambda each: each.mailbox):
-            opened += self._open(mailbox, list(of_one), stop, done)
-        self.pipeline.process_all(lambda: stop.asked)
+        messages = sorted((each.message for each in changed), key=lambda each: each.mailbox)
+        opened: list[tuple[OpenMessage, Claim]] = []
+        with ExitStack() as held, ThreadPoolExecutor(PARALLEL_MESSAGES, thread_name_prefix="update") as workers:
+            for mailbox, of_one in groupby(messages, lambda each: each.mailbox):
+                opened += self._open(mailbox, list(of_one), stop, done, held)
+            list(workers.map(lambda each: self._handle(each[1], stop), opened))
         done.events += self.pipeline.deliver_all(sinks, lambda: stop.asked)
-        self._count(opened, done)
+        self._count([message for message, _ in opened], done)
+
+    def _handle(self, claim: Claim, stop: StopSignal) -> None:
+        if stop.asked:
+            self.ledger.messages.release(claim, 0.0, claim.tries - 1)
+        else:
+            self.pipeline.process.handle(claim)
 
     def _open(
-        self, mailbox: str, messages: list[OpenMessage], stop: StopSignal, done: Reprocessed
-    ) -> list[OpenMessage]:
-        """Open messages for an update, with the mailbox claimed, so that nobody purges them meanwhile."""
-        store_id = self.store_id().hex()
+        self, mailbox: str, messages: list[OpenMessage], stop: StopSignal, done: Reprocessed, held: ExitStack
+    ) -> list[tuple[OpenMessage, Claim]]:
+        """Open messages for an update, with the mailbox claimed, so that nobody purges them meanwhile.
+
+        They are claimed before, so that no processor takes them that runs an older version or has other options.
+        """
         with claim_mailbox(self.ledger, self.keeper, mailbox, lambda: stop.asked, CLAIM_PATIENCE) as lease:
             if self.ledger.unknown([mailbox]):
                 self.rebuilder.rebuild(self.configured[mailbox], lease, in_stream=StreamIds(self.events).read)
-            failed = {each.message.key for each in self.ledger.failed_messages()}
-            is_open = self.ledger.open_messages([message.key for message in messages])
-            free = [
-                message.model_copy(update={"store_id": store_id})
-                for message, other in zip(messages, is_open, strict=True)
-                if other is None and message.key not in failed
-            ]
+            free = self._free(messages)
             done.skipped["still being processed, or failed"] += len(messages) - len(free)
-            registrations = [Registration(_digest(message), message, stored=False) for message in free]
+            for _, claim in free:
+                held.enter_context(self.keeper.hold(self.ledger.messages, claim))
+            registrations = [Registration(_digest(message), message, stored=False) for message, _ in free]
             lease.check()
             if registrations:
                 self.ledger.register(lease.claim, registrations)
                 # They say nothing about what need not be fetched from the server.
                 self.ledger.forget(lease.claim, {each.digest for each in registrations})
+        return free
+
+    def _free(self, messages: list[OpenMessage]) -> list[tuple[OpenMessage, Claim]]:
+        """Return the messages that are neither open nor failed, with claims on them."""
+        store_id = self.store_id().hex()
+        failed = {each.message.key for each in self.ledger.failed_messages()}
+        is_open = self.ledger.open_messages([message.key for message in messages])
+        free = []
+        for message, other in zip(messages, is_open, strict=True):
+            if other is None and message.key not in failed:
+                claim = self.ledger.messages.claim_one(message.key, self.keeper.seconds)
+                if claim is not None:
+                    free.append((message.model_copy(update={"store_id": store_id}), claim))
         return free
 
     def _count(self, opened: Sequence[OpenMessage], done: Reprocessed) -> None:

@@ -183,6 +183,21 @@ def test_stopped_run_says_where_to_continue(b: Bench, monkeypatch: pytest.Monkey
     assert len(received(b)) == 2
 
 
+def test_running_processor_does_not_take_what_this_command_updates(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be of an older version, or have other options, and would find nothing to update."""
+    fill(b, FLOWED)
+    louder(monkeypatch)
+    register = b.ledger.register
+
+    def let_others_look(*args: Any) -> int:
+        opened = register(*args)
+        assert b.process_stage.run(never) == 0
+        return opened
+
+    monkeypatch.setattr(b.ledger, "register", let_others_look)
+    assert reprocess(b).updated == 1
+
+
 def test_second_update_goes_on_from_the_first_and_a_return_uses_the_first_object(
     b: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
