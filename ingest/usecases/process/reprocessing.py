@@ -16,12 +16,14 @@ from pydantic import ValidationError
 from typing_extensions import override
 
 from ingest.domain import keys
+from ingest.domain.content import REPEATED
 from ingest.domain.differences import differences, objects_of
 from ingest.domain.manifest import Authentication, Manifest, ObjectRef, Update
 from ingest.domain.message import OpenMessage
 from ingest.errors import MessageError, ObjectMissingError, StaleClaimError
 from ingest.mime.defects import Defect
 from ingest.ports.store import Store
+from ingest.usecases.process.documents import repeated_picture
 from ingest.usecases.process.rules import with_rules
 from ingest.usecases.tombstones import read_raw_erased
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from ingest.domain.manifest import Scan
+    from ingest.domain.manifest import Document, Scan
     from ingest.domain.marks import Change
     from ingest.ports.store import Stored
     from ingest.usecases.process.processor import Processor
@@ -299,10 +301,8 @@ def _verdicts(before: Manifest) -> dict[str, Scan]:
 
 def _taken_over(before: Manifest, after: Manifest) -> Manifest:
     """Return the new manifest with what was found out when the message was processed first."""
-    earlier = {document.main: document.duplicate_of for document in before.documents}
-    documents = [
-        document.model_copy(update={"duplicate_of": earlier.get(document.main)}) for document in after.documents
-    ]
+    earlier = {document.main: document for document in before.documents}
+    documents = [_with_earlier(document, after, earlier.get(document.main)) for document in after.documents]
     authentication = after.authentication
     verified = before.authentication and before.authentication.dkim_verified
     if verified is not None:
@@ -310,6 +310,17 @@ def _taken_over(before: Manifest, after: Manifest) -> Manifest:
     return after.model_copy(
         update={"duplicate_of": before.duplicate_of, "documents": documents, "authentication": authentication}
     )
+
+
+def _with_earlier(document: Document, after: Manifest, earlier: Document | None) -> Document:
+    """Return a document with what is known of earlier messages: which had it first, or repeated a picture."""
+    if earlier is None:
+        return document
+    document = document.model_copy(update={"duplicate_of": earlier.duplicate_of})
+    first = next((reason.fact for reason in earlier.reasons if reason.code == REPEATED), None)
+    if first is None or document.kind not in ("image", "logo"):
+        return document
+    return repeated_picture(document, after.attachments, first)
 
 
 def _read_bytes(store: Store, key: str) -> bytes:
