@@ -36,7 +36,7 @@ from ingest.usecases.process.duplicates import content_sha256
 from ingest.usecases.process.rules import with_rules
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
-from ingest.usecases.tombstones import is_tombstone
+from ingest.usecases.tombstones import is_tombstone, read_raw_erased
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -141,7 +141,7 @@ class Processor:
 
         A purge leaves a tombstone in place of the manifest, and an empty object in place of the raw mail. If the
         manifest was written over the tombstone, the tombstone is written again. An empty object alone does not prove
-        a purge: the store may have lost the content.
+        a purge: the store may have lost the content, or retention may have erased the raw mail alone.
 
         Args:
             message: what was processed.
@@ -159,6 +159,8 @@ class Processor:
         if not is_tombstone(self.store, manifest):
             raw = self.store.stat(message.source.key) if written else None
             if raw is None or raw.size or not message.source.size:
+                return False
+            if read_raw_erased(self.store, message.folder) is not None:
                 return False
             tombstone = Tombstone(
                 message_key=message.key,

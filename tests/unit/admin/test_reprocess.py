@@ -15,6 +15,7 @@ from ingest.admin.replay import Replay, find_manifests
 from ingest.admin.reprocess import Reprocess, Reprocessed
 from ingest.admin.retention import Retention
 from ingest.domain import keys
+from ingest.domain.differences import objects_of
 from ingest.domain.events import EventType
 from ingest.domain.manifest import Manifest
 from ingest.domain.marks import Change
@@ -402,6 +403,29 @@ def test_message_whose_raw_mail_was_erased_by_retention_is_skipped(b: Bench) -> 
     assert retention.run(retention.agreed_time(), never).raw == 1
     done = reprocess(b)
     assert (done.ok, done.read, dict(done.skipped)) == (True, 0, {"the raw mail was erased": 1})
+
+
+def test_process_that_was_stopped_for_long_does_not_erase_a_message_without_raw_mail(
+    b: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wrote the manifest; another process ended the update, and then retention erased the raw mail alone."""
+    (key,) = fill(b, FLOWED)
+    louder(monkeypatch)
+    complete = b.ledger.complete
+    b.clock.time += 100
+    rule = RetentionRule("raw", raw=Period(seconds=50))
+    retention = Retention(b.store, purge_of(b), [rule], b.clock.now)
+
+    def erase_raw_first(*arguments: Any) -> Any:
+        b.ledger.messages.drop([key])
+        b.ledger._open.clear()
+        assert retention.run(retention.agreed_time(), never).raw == 1
+        return complete(*arguments)
+
+    monkeypatch.setattr(b.ledger, "complete", erase_raw_first)
+    reprocess(b)
+    assert manifest(b, key).update is not None
+    assert all(name in b.store.objects for name in (ref.key for ref in objects_of(manifest(b, key))))
 
 
 def test_message_without_raw_mail_is_named_and_holds_up_no_other(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
