@@ -158,7 +158,7 @@ class Purge:
         """
         report = PurgeReport()
         with _recording_errors(report):
-            failed = self._failed()
+            failed = self.failed()
             self._each(found, lambda stored: self._erase(stored, failed), stop, report)
         return report
 
@@ -224,7 +224,7 @@ class Purge:
         """
         report = PurgeReport()
         with _recording_errors(report), self._claimed(mailbox, stop) as lease:
-            failed = self._failed()
+            failed = self.failed()
             run = _Run(lease, lambda stored: self._erase(stored, failed), stop, report, listen)
             self._purge_all(self._of_mailbox(mailbox), run)
             if not report.held and not report.locked:
@@ -276,7 +276,8 @@ class Purge:
     def _erase(self, stored: StoredMessage, failed: Mapping[str, FailedMessage]) -> PurgeReport:
         return self.eraser.erase(stored, self.owner(stored), failed.get(stored.key))
 
-    def _failed(self) -> dict[str, FailedMessage]:
+    def failed(self) -> dict[str, FailedMessage]:
+        """Return the failed messages by key."""
         return {one.message.key: one for one in self.ledger.failed_messages()}
 
     def _claimed(self, mailbox: str, stop: Callable[[], bool]) -> AbstractContextManager[Lease]:

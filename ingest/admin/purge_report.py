@@ -23,6 +23,7 @@ _COUNTS = (
     "raw",
     "held",
     "locked",
+    "unproven",
 )
 
 
@@ -73,6 +74,7 @@ class PurgeReport:
         held: how many messages stay because of a legal hold, ours or the store's.
         locked: how many messages stay because the store has them locked.
         locked_until: when the last of these locks ends.
+        unproven: how many raw mails stay because what was read back is not what the manifest says.
         stopped: whether it was asked to stop before everything was erased.
         error: the error that ended it early, if any.
     """
@@ -90,6 +92,7 @@ class PurgeReport:
     held: int = 0
     locked: int = 0
     locked_until: datetime | None = None
+    unproven: int = 0
     stopped: bool = False
     error: MailhaulError | None = None
 
@@ -103,4 +106,4 @@ class PurgeReport:
     @property
     def done(self) -> int:
         """How many messages were handled."""
-        return self.messages + self.purged_before + self.raw + self.held + self.locked
+        return self.messages + self.purged_before + self.raw + self.held + self.locked + self.unproven

@@ -3,8 +3,9 @@
 Erasing cannot be undone, so each step needs proof. The time counts from when the store wrote the raw mail, by the
 store's own clock: not from a date in the mail, which its sender chose. The clocks of store and machine have to agree.
 A message needs a manifest that can be read and says that it is this message. Raw mail is erased alone only if
-everything in it was read, and every object that the manifest names is there. What cannot be proven stays, and is
-reported. Each message is judged again, from a fresh listing, while its mailbox is claimed.
+everything in it was read, and every object that the manifest names is there; right before, they and the raw mail are
+read back and compared with the hashes in the manifest. What cannot be proven stays, and is reported. Each message is
+judged again, from a fresh listing, while its mailbox is claimed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
+from structlog import get_logger
 
+from ingest.admin.audit.messages import hash_object
 from ingest.admin.erase import NotPurgedError, Reason
 from ingest.admin.mailbox_claim import StopRequestedError
 from ingest.admin.purge_report import PurgeReport
@@ -31,13 +34,16 @@ from ingest.usecases.store_probe import write_probe
 from ingest.usecases.tombstones import read_raw_erased, read_tombstone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ingest.admin.holds import HeldNames
     from ingest.admin.purge import Purge
     from ingest.admin.stored_messages import StoredMessage
+    from ingest.domain.message import FailedMessage
     from ingest.domain.retention import RetentionRule
     from ingest.ports.store import Store
+
+log = get_logger()
 
 # Seconds by which the clocks of the store and of this machine may differ. The periods are days at least.
 CLOCK_TOLERANCE = 300.0
@@ -220,7 +226,8 @@ class Retention:
         try:
             for _, of_one in groupby(self._due(now, mailbox), key=self.purge.owner):
                 for found in batches(of_one, _CLAIM_BATCH):
-                    self.purge.apply(found, lambda stored, id_: self._erase(stored, id_, now), stop, report)
+                    erase = partial(self._erase, now=now, failed=self.purge.failed())
+                    self.purge.apply(found, erase, stop, report)
                     listen(report.done)
         except StopRequestedError:
             report.stopped = True
@@ -276,7 +283,9 @@ class Retention:
             decisions = list(self.purge.workers.map(lambda stored: self.judge(stored, now), batch))
             yield from (one for one, decision in zip(batch, decisions, strict=True) if decision.outcome in DUE)
 
-    def _erase(self, stored: StoredMessage, mailbox: str, now: datetime) -> PurgeReport:
+    def _erase(
+        self, stored: StoredMessage, mailbox: str, now: datetime, failed: Mapping[str, FailedMessage]
+    ) -> PurgeReport:
         """Judge a message again while its mailbox is claimed, and erase it."""
         eraser = self.purge.eraser
         objects = tuple(self.store.stored(f"{stored.folder}/"))
@@ -285,10 +294,31 @@ class Retention:
         fresh = replace(stored, objects=objects)
         decision = self.judge(fresh, now)
         if decision.outcome == "message":
-            return eraser.erase(fresh, mailbox, None, Reason("retention", decision.rule))
-        if decision.outcome == "raw" and decision.record is not None:
-            return eraser.erase_raw(fresh, mailbox, decision.record)
-        return PurgeReport()
+            return eraser.erase(fresh, mailbox, failed.get(stored.key), Reason("retention", decision.rule))
+        if decision.outcome != "raw" or decision.record is None or stored.key in failed:
+            return PurgeReport()  # to retry what failed takes the raw mail
+        if not self._is_proven(fresh):
+            log.error("message.raw_kept", mailbox=mailbox, message=stored.key, rule=decision.rule)
+            return PurgeReport(unproven=1)
+        return eraser.erase_raw(fresh, mailbox, decision.record)
+
+    def _is_proven(self, stored: StoredMessage) -> bool:
+        """Read back the raw mail and all that was found in it; return whether these are the bytes of the manifest.
+
+        What is read is compared chunk by chunk, and nothing of it is kept. Where an interrupted run has emptied the
+        raw mail already, there is nothing left to keep.
+        """
+        if not any(one.size for one in stored.objects if one.key == _raw(stored)):
+            return True
+        manifest = self._manifest(stored)
+        if manifest is None or manifest.raw is None:
+            return False
+        named = {ref.key: ref for ref in (manifest.raw, *objects_of(manifest))}
+        for key, ref in named.items():
+            found = hash_object(self.store, key)
+            if found is None or (found.size, found.sha256) != (ref.size, ref.sha256):
+                return False
+        return self._manifest(stored) == manifest
 
     def _begun(self, stored: StoredMessage) -> Decision | None:
         """Return the decision for a message of which an interrupted purge left something; None for all others."""
@@ -334,7 +364,10 @@ def _stored_at(stored: StoredMessage) -> datetime | None:
 
 
 def _is_stored_elsewhere(manifest: Manifest, stored: StoredMessage) -> bool:
-    """Return whether the raw mail was read as a whole, and all that was found in it is in the store."""
+    """Return whether the raw mail was read as a whole, and all that was found in it is listed with its size.
+
+    That is enough to report it. `_is_proven` reads it back before anything is erased.
+    """
     if manifest.parse.status != "complete":
         return False
     sizes = {one.key: one.size for one in stored.objects}

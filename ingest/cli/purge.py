@@ -212,6 +212,11 @@ def report_lines(report: PurgeReport) -> list[str]:
             " nothing but its settings can shorten that"
         )
     lines += blocked_lines(report)
+    if report.unproven:
+        lines.append(
+            f"{report.unproven:,} raw mails stay: they, or what was found in them, are not in the store as the"
+            " manifest says; the log names the messages"
+        )
     if report.stopped or (report.error is not None and report.done):
         lines.append("stopped; run the command again to erase the rest")
     return lines

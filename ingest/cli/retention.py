@@ -53,7 +53,7 @@ def retention(
 
     Prints a report first: what is due by which rule, what stays because of a legal hold or a lock of the store, and
     what cannot be decided. The time counts from when the store wrote the raw mail. Exits with 1 if the store has
-    locked what is due.
+    locked what is due, or does not return what a manifest says.
     """
     from ingest.admin.retention import DUE, Retention
     from ingest.cli.runtime import open_runtime
@@ -95,7 +95,7 @@ def _report(survey: RetentionSurvey, report: PurgeReport, *, as_json: bool) -> N
         if not as_json:
             print_error(str(report.error))
         raise typer.Exit(exit_code(report.error))
-    raise typer.Exit(INTERRUPTED if report.stopped else FAILED if report.locked else 0)
+    raise typer.Exit(INTERRUPTED if report.stopped else FAILED if report.locked or report.unproven else 0)
 
 
 def survey_data(survey: RetentionSurvey) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def is_tombstone(store: Store, key: str) -> bool:
 def read_raw_erased(store: Store, folder: str) -> RawErased | None:
     """Return the record that the raw mail of a message was erased on purpose, None if it was not.
 
+    A record of another message, such as one that was copied here, proves nothing about this one.
+
     Args:
         store: where it is.
         folder: the message's, without a trailing slash.
@@ -44,6 +46,7 @@ def read_raw_erased(store: Store, folder: str) -> RawErased | None:
     """
     try:
         with store.open(f"{folder}/{keys.RAW_ERASED}") as body:
-            return RawErased.model_validate_json(body.read(MOST_BYTES + 1))
+            found = RawErased.model_validate_json(body.read(MOST_BYTES + 1))
     except (ValidationError, ObjectMissingError):
         return None
+    return found if found.message_key == folder.rpartition("/")[2] else None

@@ -14,9 +14,11 @@ from ingest.admin.holds import Hold, HoldOrders
 from ingest.admin.retention import CLOCK_TOLERANCE, Retention
 from ingest.domain import keys
 from ingest.domain.mailbox import Deletion
+from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.domain.retention import Period, RetentionRule
 from ingest.domain.tombstone import MOST_BYTES, RawErased
 from ingest.errors import StoreUnavailableError
+from ingest.usecases.tombstones import read_raw_erased
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 from tests.support.clock import Clock
 from tests.support.purging import purge_of
@@ -89,6 +91,11 @@ def assert_purged(b: Bench, number: int, rule: str = "year") -> None:
     assert names(b, number)["raw.eml"] == 0
     left = document(b, number, keys.MANIFEST)
     assert (left["reason"], left["rule"], left["mailbox"]) == ("retention", rule, "a")
+
+
+def _refuse(condition: bool) -> None:  # noqa: FBT001 - one condition
+    if condition:
+        raise StoreUnavailableError("unavailable")
 
 
 # --- whole messages ----------------------------------------------------------------------------------------------
@@ -303,6 +310,82 @@ def test_raw_mail_stays_if_not_everything_in_it_is_stored_elsewhere(harm: str) -
         assert outcomes(b, RAW) == {"unread a quarter": 1}
         assert run(b, RAW).done == 0
         assert names(b, 1)["raw.eml"] > 0
+
+
+@pytest.mark.parametrize("name", [keys.RAW, "body.txt", "attachments/2-i.pdf"])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_raw_mail_stays_if_the_store_returns_other_bytes_than_the_manifest_says(name: str, *, resumed: bool) -> None:
+    """The listing shows every object with its size. A run that was interrupted before it erased proves nothing."""
+    with bench() as b:
+        fill(b, 1, 2)
+        b.clock.time += 90 * DAY
+        if resumed:
+            worker = retention(b, RAW)
+            now = worker.agreed_time()
+            b.store.fault = lambda operation, key: _refuse(operation == "put" and key.endswith(keys.RAW))
+            worker.run(now, never)
+            b.store.fault = None
+        at = full_key(b, 1, name)
+        content = b.store.objects[at].content
+        b.store.alter(at, content[:-1] + b"?")
+        report = run(b, RAW)
+        assert (report.raw, report.unproven) == (1, 1)
+        assert b.store.objects[at].content == content[:-1] + b"?"
+        assert names(b, 1)["raw.eml"] > 0
+        b.store.alter(at, content)
+        assert run(b, RAW).raw == 1
+
+
+def test_manifest_that_was_replaced_while_objects_were_read_back_proves_nothing() -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.clock.time += 90 * DAY
+        worker, manifest = retention(b, RAW), full_key(b, 1, keys.MANIFEST)
+        now = worker.agreed_time()
+
+        def fault(operation: str, name: str) -> None:
+            if operation == "get" and name.endswith("i.pdf"):
+                b.store.fault = None
+                content = b.store.objects[manifest].content
+                b.store.alter(manifest, content.replace(b'"status":"complete"', b'"status":"partial"'))
+
+        b.store.fault = fault
+        assert worker.run(now, never).unproven == 1
+        assert names(b, 1)["raw.eml"] > 0
+
+
+def test_failed_message_keeps_the_raw_mail_that_a_retry_needs_and_loses_its_record_with_the_message() -> None:
+    """Its manifest was written, and the step after that failed."""
+    with bench() as b:
+        fill(b, 1)
+        message = OpenMessage(
+            key=key(1),
+            mailbox="a",
+            unique_id="u1",
+            folder=full_key(b, 1, keys.RAW).rpartition("/")[0],
+            kind="whole",
+            source=b.store.objects[full_key(b, 1, keys.RAW)].ref,
+            first_seen=b.clock.now(),
+        )
+        failed = FailedMessage(message=message, reason="bug", tries=8, failed_at=b.clock.now())
+        b.ledger._failed[key(1)] = failed
+        b.clock.time += 90 * DAY
+        assert run(b, RAW).done == 0
+        assert_whole(b, 1)
+        b.clock.time += 365 * DAY
+        assert run(b, KEEP).failed == 1
+        assert b.ledger.failed_messages() == []
+
+
+def test_record_of_another_message_proves_no_erasure() -> None:
+    with bench() as b:
+        fill(b, 1, 2)
+        b.clock.time += 90 * DAY
+        run(b, RAW)
+        folder = full_key(b, 2, keys.MANIFEST).rpartition("/")[0]
+        assert read_raw_erased(b.store, folder) is not None
+        b.store.alter(full_key(b, 2, keys.RAW_ERASED), b.store.objects[full_key(b, 1, keys.RAW_ERASED)].content)
+        assert read_raw_erased(b.store, folder) is None
 
 
 @pytest.mark.parametrize("number", range(5))
