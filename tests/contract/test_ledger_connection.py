@@ -431,6 +431,17 @@ def test_hanging_server_times_out(server: Valkey) -> None:
             os.kill(server.process.pid, signal.SIGCONT)
 
 
+def test_script_without_a_reply_times_out_although_the_server_accepts_connections(server: Valkey) -> None:
+    with closing(server.client()) as client, ledger_at(server.url + "?socket_timeout=1") as ledger:
+        ledger.mailboxes.add(["a"])
+        client.client_pause(int(PATIENCE * 1000), all=False)
+        try:
+            with pytest.raises(LedgerUnavailableError, match="does not respond in time"):
+                ledger.mailboxes.add(["b"])
+        finally:
+            client.client_unpause()
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
