@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from ingest.admin.erase import NotPurgedError
 from ingest.domain.mail import Record
 from ingest.domain.manifest import Manifest
-from ingest.errors import ObjectMissingError
+from ingest.errors import MailhaulError, ObjectMissingError
 from ingest.usecases.tombstones import read_tombstone
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ class LegalHolds:
     def is_held(self, stored: StoredMessage, mailbox: str, names: HeldNames | None = None) -> bool:
         """Return whether a message is held, by itself or with its mailbox.
 
-        A mailbox may have been removed from the configuration, and its folder renamed before: then its id is in the
-        manifest. A message without one is held with any mailbox whose name its folder does not tell.
+        A mailbox may have been removed from the configuration, and its folder renamed before, or given to another
+        mailbox: its id is in the manifest. A message without one is held with any mailbox whose name its folder does
+        not tell.
 
         Args:
             stored: the message.
@@ -108,12 +109,13 @@ class LegalHolds:
         names = self.names() if names is None else names
         if stored.key in names.messages or {mailbox, stored.root} & names.mailboxes:
             return True
-        if not names.mailboxes or mailbox in self.configured:
+        if not names.mailboxes:
             return False
-        owner = self._owner(stored)
-        return owner is None or owner in names.mailboxes
+        owner = self.owner(stored)
+        return mailbox not in self.configured if owner is None else owner in names.mailboxes
 
-    def _owner(self, stored: StoredMessage) -> str | None:
+    def owner(self, stored: StoredMessage) -> str | None:
+        """Return the id of a message's mailbox by its manifest or tombstone; None without one that can be read."""
         if stored.manifest is None:
             return None
         try:
@@ -151,10 +153,12 @@ class HoldOrders:
     Attributes:
         purge: finds messages.
         now: the wall clock, in UTC.
+        patience: seconds to wait until an erasure that may not have seen a new hold is over.
     """
 
     purge: Purge
     now: Callable[[], datetime]
+    patience: float = 600.0
 
     def all(self) -> list[Hold]:
         """Return every hold."""
@@ -164,29 +168,33 @@ class HoldOrders:
         """Hold messages, by their keys or beginnings of these.
 
         Raises:
-            NotPurgedError: a message is unknown or ambiguous, or was purged already.
+            NotPurgedError: a message is unknown or ambiguous, was purged already, or may be being erased.
             StoreError: the store is unavailable.
         """
         found = self.purge.find(wanted)
         for stored in found:
             self._holds.add(Hold(kind="message", name=stored.key, since=self.now(), reason=reason))
-        # Looked at after the hold was written: what is erased later saw it, and what is erased now was erased before.
+        marked = self._mark(found, on=True)
+        self._wait_for_erasures({name for one in found for name in (self.purge.owner(one), self._holds.owner(one))})
+        # Every erasure that had not seen the hold is over, so that its tombstone is there.
         gone = [stored.key for stored in self.purge.find(wanted) if self.purge.eraser.tombstone(stored) is not None]
         if gone:
             raise NotPurgedError(f"{', '.join(gone)} was purged already; the hold on it has no effect")
-        return [f"message {key} is held" for key in sorted({one.key for one in found})] + self._mark(found, on=True)
+        return [f"message {key} is held" for key in sorted({one.key for one in found})] + marked
 
     def hold_mailbox(self, mailbox: str, reason: str | None) -> list[str]:
         """Hold a mailbox, by its id or, if it is not configured any more, the name of its folder.
 
         Raises:
-            NotPurgedError: it is the folder of another mailbox.
+            NotPurgedError: it is the folder of another mailbox, or some of it may be being erased.
             StoreError: the store is unavailable.
         """
         folders = self.purge.folders(mailbox)
         for name in sorted({mailbox, *folders}):
             self._holds.add(Hold(kind="mailbox", name=name, since=self.now(), reason=reason))
-        return [f"mailbox {mailbox} is held", *self._mark(self.purge.stored(mailbox), on=True)]
+        marked = self._mark(self.purge.stored(mailbox), on=True)
+        self._wait_for_erasures({mailbox})
+        return [f"mailbox {mailbox} is held", *marked]
 
     def release_messages(self, wanted: Sequence[str]) -> list[str]:
         """Release messages; raises as `hold_messages` does."""
@@ -207,6 +215,16 @@ class HoldOrders:
     @property
     def _holds(self) -> LegalHolds:
         return self.purge.eraser.holds
+
+    def _wait_for_erasures(self, mailboxes: Collection[str | None]) -> None:
+        """Wait until every erasure that may not have seen a new hold is over."""
+        try:
+            self.purge.wait_for_erasures(filter(None, mailboxes), self.patience)
+        except MailhaulError as error:
+            raise NotPurgedError(
+                "the hold is written and nothing more will be erased, but an erasure that began before it may not be"
+                f" over ({error}): add the hold again later, to learn what it has saved"
+            ) from error
 
     def _mark(self, found: Iterable[StoredMessage], *, on: bool) -> list[str]:
         """Put the store's own legal hold on messages, or remove it from those that no other hold is on."""

@@ -159,7 +159,8 @@ class Purge:
         report = PurgeReport()
         with _recording_errors(report):
             failed = self.failed()
-            self._each(found, lambda stored: self._erase(stored, failed), stop, report)
+            for mailbox, of_one in groupby(sorted(found, key=self.owner), self.owner):
+                self.apply(mailbox, of_one, lambda stored: self._erase(stored, failed), stop, report)
         return report
 
     def stored(self, mailbox: str | None = None) -> Iterator[StoredMessage]:
@@ -177,16 +178,18 @@ class Purge:
 
     def apply(
         self,
-        found: Sequence[StoredMessage],
-        act: Callable[[StoredMessage, str], PurgeReport],
+        mailbox: str,
+        found: Iterable[StoredMessage],
+        act: Callable[[StoredMessage], PurgeReport],
         stop: Callable[[], bool],
         report: PurgeReport,
     ) -> None:
-        """Do something with messages while their mailboxes are claimed; of those that it erases, remove the events.
+        """Do something with messages while their mailbox is claimed; of those that it erases, remove the events.
 
         Args:
+            mailbox: its id.
             found: the messages.
-            act: called with each message and the id of its mailbox, from several threads.
+            act: called with each message, from several threads.
             stop: asked between batches of messages.
             report: is updated.
 
@@ -194,18 +197,23 @@ class Purge:
             StopRequestedError: `stop` returned True.
             MailhaulError: what `act` raises, and what claiming and forgetting do.
         """
-        self._each(found, lambda stored: act(stored, self.owner(stored)), stop, report)
+        with self._claimed(mailbox, stop) as lease:
+            self._purge_all(found, _Run(lease, act, stop, report))
 
-    def _each(
-        self,
-        found: Sequence[StoredMessage],
-        act: Callable[[StoredMessage], PurgeReport],
-        stop: Callable[[], bool],
-        report: PurgeReport,
-    ) -> None:
-        for mailbox, of_one in groupby(sorted(found, key=self.owner), self.owner):
-            with self._claimed(mailbox, stop) as lease:
-                self._purge_all(of_one, _Run(lease, act, stop, report))
+    def wait_for_erasures(self, mailboxes: Iterable[str], patience: float) -> None:
+        """Wait until nothing of mailboxes is being erased: each is claimed once, and released.
+
+        Args:
+            mailboxes: their ids; folder names of those that are not configured any more.
+            patience: seconds to wait for each.
+
+        Raises:
+            MailboxBusyError: one is still claimed, by an erasure or by a poll.
+            LedgerUnavailableError: nobody can tell.
+        """
+        for mailbox in sorted(set(mailboxes)):
+            with claim_mailbox(self.ledger, self.keeper, mailbox, lambda: False, patience):
+                pass
 
     def mailbox(
         self, mailbox: str, stop: Callable[[], bool], listen: Callable[[int], None] = lambda _: None

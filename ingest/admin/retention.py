@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
@@ -199,7 +200,7 @@ class Retention:
         if decision.outcome not in DUE:
             return decision.outcome, decision, None
         only = _raw(stored) if decision.outcome == "raw" else None
-        blocked = self.purge.eraser.blocked(stored, self.purge.owner(stored), names, only)
+        blocked = self.purge.eraser.blocked(stored, decision.mailbox, names, only)
         if blocked is None:
             return decision.outcome, decision, None
         return "held" if blocked.held else "locked", decision, blocked.locked_until
@@ -224,10 +225,10 @@ class Retention:
         """
         report = PurgeReport()
         try:
-            for _, of_one in groupby(self._due(now, mailbox), key=self.purge.owner):
-                for found in batches(of_one, _CLAIM_BATCH):
-                    erase = partial(self._erase, now=now, failed=self.purge.failed())
-                    self.purge.apply(found, erase, stop, report)
+            for id_, of_one in groupby(self._due(now, mailbox), key=itemgetter(0)):
+                for found in batches((stored for _, stored in of_one), _CLAIM_BATCH):
+                    erase = partial(self._erase, mailbox=id_, now=now, failed=self.purge.failed())
+                    self.purge.apply(id_, found, erase, stop, report)
                     listen(report.done)
         except StopRequestedError:
             report.stopped = True
@@ -278,10 +279,13 @@ class Retention:
         )
         return Decision("raw", mailbox, left.rule, stored_at, 1, raw.size, left)
 
-    def _due(self, now: datetime, mailbox: str | None) -> Iterator[StoredMessage]:
+    def _due(self, now: datetime, mailbox: str | None) -> Iterator[tuple[str, StoredMessage]]:
+        """Yield what is due, with the id of its mailbox: by the manifest, as the folder may be another one's now."""
         for batch in batches(self.purge.stored(mailbox), _LOOK_BATCH):
             decisions = list(self.purge.workers.map(lambda stored: self.judge(stored, now), batch))
-            yield from (one for one, decision in zip(batch, decisions, strict=True) if decision.outcome in DUE)
+            for stored, decision in zip(batch, decisions, strict=True):
+                if decision.outcome in DUE:
+                    yield decision.mailbox, stored
 
     def _erase(
         self, stored: StoredMessage, mailbox: str, now: datetime, failed: Mapping[str, FailedMessage]
@@ -293,6 +297,8 @@ class Retention:
             return PurgeReport()  # gone, or being processed again
         fresh = replace(stored, objects=objects)
         decision = self.judge(fresh, now)
+        if decision.mailbox != mailbox:
+            return PurgeReport()  # not the one that is claimed
         if decision.outcome == "message":
             return eraser.erase(fresh, mailbox, failed.get(stored.key), Reason("retention", decision.rule))
         if decision.outcome != "raw" or decision.record is None or stored.key in failed:

@@ -492,6 +492,47 @@ def test_hold_that_is_added_during_a_run_is_heeded() -> None:
         assert report.held == 20 - report.messages
 
 
+@pytest.mark.parametrize("kind", ["message", "mailbox"])
+@pytest.mark.parametrize("prefix", [None, "team/a"])
+def test_hold_does_not_succeed_while_an_erasure_that_has_not_seen_it_goes_on(kind: str, prefix: str | None) -> None:
+    """The mailbox may have another folder by now."""
+    with bench(mailbox("a", prefix=prefix)) as b:
+        fill(b, 1)
+        b.mailboxes["a"] = mailbox("a")
+        b.clock.time += 400 * DAY
+        worker, errors = retention(b), []
+        now = worker.agreed_time()
+
+        def hold() -> list[str]:
+            order = replace(orders(b), patience=0.0)
+            return order.hold_messages([key(1)], None) if kind == "message" else order.hold_mailbox("a", None)
+
+        def fault(operation: str, name: str) -> None:
+            if operation == "put" and name.endswith(keys.MANIFEST):
+                b.store.fault = None
+                with pytest.raises(NotPurgedError, match="may not be over") as refused:
+                    hold()
+                errors.append(refused)
+
+        b.store.fault = fault
+        assert worker.run(now, never).messages == len(errors) == 1
+        if kind == "message":
+            with pytest.raises(NotPurgedError, match="was purged already"):
+                hold()
+
+
+def test_hold_on_a_mailbox_covers_a_former_folder_that_is_another_mailboxs_now() -> None:
+    with bench(mailbox("a", prefix="x"), mailbox("b", prefix="y")) as b:
+        fill(b, 1)
+        b.mailboxes.update(a=mailbox("a", prefix="z"), b=mailbox("b", prefix="x"))
+        orders(b).hold_mailbox("a", None)
+        b.clock.time += 400 * DAY
+        assert outcomes(b) == {"held a year": 1}
+        assert run(b).held == 1
+        assert purge_of(b).messages(purge_of(b).find([key(1)]), never).held == 1
+        assert_whole(b, 1)
+
+
 def test_hold_on_a_mailbox_outlives_its_configuration_and_its_prefix() -> None:
     with bench(mailbox("a", prefix="team/a")) as b:
         fill(b, 1)
