@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,11 @@ PAGE, LARGEST_PAGE = 50, 200
 _MOST_WORDS = 16
 # Messages that are sorted at once.
 _FEW = 2_000
+# Ids of messages are smaller, in both databases.
+_ID_LIMIT = 2**63
 # Half of the last digit that is kept of amounts.
 _SAME_AMOUNT = 0.00005
+_NO_PAGE = "this page does not exist; begin with the first one"
 _WORDS_TABLE = table_of("messages_words", column("rowid"), *map(column, WORDS))
 
 
@@ -245,6 +249,9 @@ def _cursor(row: dict[str, Any]) -> str:
 def _read_cursor(cursor: str) -> tuple[float, int]:
     try:
         date, _, id_ = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
-        return float(date), int(id_)
+        place = float(date), int(id_)
     except ValueError:
-        raise CursorError("this page does not exist; begin with the first one") from None
+        raise CursorError(_NO_PAGE) from None
+    if not math.isfinite(place[0]) or not 0 <= place[1] < _ID_LIMIT:
+        raise CursorError(_NO_PAGE)
+    return place

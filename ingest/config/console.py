@@ -70,7 +70,8 @@ class ConsoleSection(Section):
     """Port to listen on."""
     hosts: Annotated[list[Host], Field(max_length=100)] = Field(default_factory=list)
     """Names under which browsers reach it, such as `mail.example.org`. Requests for other names than these and
-    the address itself are refused, so that no page elsewhere can read it through a name of its own."""
+    the address itself are refused, so that no page elsewhere can read it through a name of its own. Without
+    any, every name is accepted where `tokens` alone let people in."""
     catalog: FilePath = Path("mailhaul-catalog.sqlite")
     """The catalog's file. It may be lost: it is built again from the store."""
     database: SecretRef | None = None

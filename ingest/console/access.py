@@ -116,7 +116,8 @@ class Access:
         known = {one.lower() for one in self.section.hosts}
         if name in known or (self.section.loopback and name in _LOCAL_HOSTS | {self.section.address}):
             return True
-        return not self.open and not known
+        # A token is kept by the browser for the name that it was given under; a proxy's header field is not.
+        return bool(self.section.tokens) and self.section.proxy is None and not known
 
     def identify(self, request: HTTPConnection) -> Identity:
         """Return who sends a request.
@@ -188,9 +189,12 @@ class Access:
 
     def _of_proxy(self, request: HTTPConnection) -> Identity | None:
         proxy = self.section.proxy
-        name = request.headers.get(proxy.header) if proxy else None
-        if proxy is None or not name or request.client is None or not _is_in(request.client.host, proxy.addresses):
+        names = request.headers.getlist(proxy.header) if proxy else []
+        if proxy is None or request.client is None or not _is_in(request.client.host, proxy.addresses):
             return None
+        if len(names) != 1 or not names[0]:
+            return None  # one of two may be what a browser sent
+        (name,) = names
         users = {user.name: user for user in proxy.users}
         user = users.get(name) or users.get("*")
         return None if user is None else self._identity(user, f"proxy {name}", name)

@@ -26,7 +26,7 @@ from ingest.console.answers import (
     step_answer,
 )
 from ingest.console.asking import Asked, AskedDesk, Who
-from ingest.console.content import safe_html, send_object
+from ingest.console.content import MAIL_POLICY, safe_html, send_object
 from ingest.console.desk import NotFoundError, at
 from ingest.domain.manifest import Attachment, Manifest
 from ingest.usecases.recover.republish import events_from_manifest
@@ -112,7 +112,8 @@ def html(desk: AskedDesk, who: Who, key: Key) -> Response:
     found = safe_html(desk.runtime.store, desk.manifest(key, who))
     if found is None:
         raise NotFoundError("the message has no HTML that can be shown")
-    return Response(found, media_type="text/html; charset=utf-8")
+    headers = {"Content-Security-Policy": MAIL_POLICY}
+    return Response(found, media_type="text/html; charset=utf-8", headers=headers)
 
 
 @router.get("/messages/{key}/attachments", tags=["messages"])

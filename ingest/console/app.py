@@ -123,10 +123,19 @@ async def _guarded(request: Request, proceed: Callable[[Request], Awaitable[Resp
     elif request.method not in _SAFE_METHODS and not _is_own(request, host):
         answer = _problem(403, "origin", "the request comes from a page elsewhere")
     else:
-        answer = await proceed(request)
+        answer = await _answered(request, proceed)
     for name, value in _HEADERS.items():
         answer.headers.setdefault(name, value)
     return answer
+
+
+async def _answered(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Return the answer to a request; one that says nothing of the error if there is an error in the program."""
+    try:
+        return await proceed(request)
+    except Exception:  # boundary: an answer has to be a problem with the headers of every other answer
+        log.exception("console.failed")
+        return _problem(500, "internal", "the console made a mistake; its log has more")
 
 
 def _is_own(request: Request, host: str) -> bool:

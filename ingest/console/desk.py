@@ -15,6 +15,7 @@ from ingest.admin.sinks import SinkAdmin
 from ingest.admin.status import read_status
 from ingest.catalog.manifests import read_manifest
 from ingest.catalog.queries import Queries
+from ingest.console.access import ForbiddenError
 from ingest.domain import keys
 from ingest.domain.events import event_ids
 from ingest.errors import Fault, MailhaulError
@@ -308,6 +309,8 @@ class Desk:
             ForbiddenError: whoever asks may not act for all mailboxes.
         """
         who.require_operator()
+        if who.scope.mailboxes is not None:
+            raise ForbiddenError("only an operator of all mailboxes may do this")
         if sink not in self.runtime.sinks:
             raise NotFoundError("there is no such consumer")
         self._sinks.resume([sink])

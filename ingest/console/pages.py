@@ -18,7 +18,7 @@ from ingest.console import words
 from ingest.console.access import COOKIE, SESSION_SECONDS, ForbiddenError, Identity, NotLoggedInError
 from ingest.console.api import Key, Name, Part
 from ingest.console.asking import Asked, AskedDesk, FilterError, Who, access_of
-from ingest.console.content import SHOWN_PICTURES, may_be_shown, read_text, safe_html, send_object
+from ingest.console.content import MAIL_POLICY, SHOWN_PICTURES, may_be_shown, read_text, safe_html, send_object
 from ingest.console.desk import NotFoundError
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= words.FILTERS
-# What a mail's own HTML may do in its frame: nothing. A picture or a PDF is shown by the browser itself.
-_MAIL_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
-_MAIL_POLICY += "frame-ancestors 'self'; sandbox"
+# A picture or a PDF is shown by the browser itself.
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
 # A stream of events ends then, and the browser opens another one.
 _LIVE_SECONDS = 600
@@ -155,7 +153,7 @@ def html(desk: AskedDesk, who: Who, key: Key) -> Response:
     found = safe_html(desk.runtime.store, desk.manifest(key, who))
     if found is None:
         raise NotFoundError("this HTML cannot be shown safely; the text and the raw message can")
-    headers = {"Content-Security-Policy": _MAIL_POLICY}
+    headers = {"Content-Security-Policy": MAIL_POLICY}
     return Response(found, media_type="text/html; charset=utf-8", headers=headers)
 
 

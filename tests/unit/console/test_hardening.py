@@ -1,0 +1,92 @@
+"""What hostile requests get: problems that say nothing of the program, and answers that may do nothing."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import pytest
+from starlette.testclient import TestClient
+
+from ingest.console.app import make_app
+from tests.support.bench import mail, message_key
+from tests.unit.console.conftest import section
+from tests.unit.console.test_api import HOSTILE
+
+if TYPE_CHECKING:
+    from tests.unit.console.conftest import Console
+
+MAIL = mail("for a")
+KEY, OF_HOSTILE = message_key("a", MAIL), message_key("a", HOSTILE)
+
+
+@pytest.fixture
+def filled(console: Console) -> Console:
+    console.haul("a", MAIL, HOSTILE)
+    return console
+
+
+@pytest.mark.parametrize("place", [f"1.0 {2**63}", "nan 1", "inf 1", "1.0 -1", "1.0", ""])
+def test_forged_cursor_is_refused(filled: Console, place: str) -> None:
+    cursor = base64.urlsafe_b64encode(place.encode() or b" ").decode()
+    assert filled.client().get("/api/v1/messages", params={"cursor": cursor}).status_code == 422
+
+
+@pytest.mark.parametrize("asked", [f"bytes={'9' * 5000}-", f"bytes=-{'9' * 5000}", "bytes=5-2", "bytes=-", "bytes"])
+def test_invalid_range_is_ignored(filled: Console, asked: str) -> None:
+    answer = filled.client().get(f"/api/v1/messages/{KEY}/raw", headers={"range": asked})
+    assert (answer.status_code, answer.content) == (200, MAIL)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/messages", "/"])
+def test_error_of_the_program_is_a_problem_without_details(
+    filled: Console, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.catalog.queries.Queries.search", _broken)
+    answer = filled.client().get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "private" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def _broken(*_: object) -> object:
+    raise RuntimeError("private")
+
+
+def test_nothing_of_a_mail_runs_where_the_api_hands_it_out(filled: Console) -> None:
+    client = filled.client()
+    (attachment,) = client.get(f"/api/v1/messages/{OF_HOSTILE}/attachments").json()
+    for path in ("html", "raw", f"attachments/{attachment['part']}"):
+        answer = client.get(f"/api/v1/messages/{OF_HOSTILE}/{path}")
+        assert answer.status_code == 200
+        policy = answer.headers["content-security-policy"].split("; ")
+        assert "sandbox" in policy, path
+        assert not any(one.startswith("script-src") for one in policy), path
+
+
+def proxied(console: Console, **options: object) -> TestClient:
+    proxy = {"header": "X-User", "addresses": ["127.0.0.1"], "users": [{"name": "anna", "role": "operator"}]}
+    app = make_app(console.b.runtime, console.catalog, section(proxy=proxy, **options))
+    return TestClient(app, base_url="http://127.0.0.1:8480", client=("127.0.0.1", 1))
+
+
+def test_page_elsewhere_is_not_taken_for_the_proxy_on_this_machine(filled: Console) -> None:
+    """Through a name that leads here, a page sends what header fields it likes, from this machine's address."""
+    headers = {"host": "evil.example:8480", "origin": "http://evil.example:8480", "x-user": "anna"}
+    client = proxied(filled)
+    assert client.get("/api/v1/messages", headers=headers).status_code == 421
+    assert client.post("/api/v1/mailboxes/a/pause", headers=headers).status_code == 421
+    assert filled.b.ledger.paused() == {}
+    named = proxied(filled, hosts=["mail.example.org"])
+    assert named.get("/api/v1/messages", headers={"host": "mail.example.org", "x-user": "anna"}).status_code == 200
+
+
+def test_user_that_is_named_twice_is_nobody(filled: Console) -> None:
+    """A proxy that adds its field to that of the browser would let the browser choose."""
+    twice = [("x-user", "anna"), ("x-user", "somebody")]
+    assert proxied(filled).get("/api/v1/messages", headers=twice).status_code == 401
+
+
+def test_operator_of_some_mailboxes_does_not_resume_a_consumer_of_all(filled: Console) -> None:
+    assert filled.client("tenant").post("/api/v1/sinks/main/resume").status_code == 403
+    assert filled.client("operator").post("/api/v1/sinks/main/resume").status_code == 202
