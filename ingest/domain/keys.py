@@ -131,6 +131,10 @@ class Layout:
         """Return the common prefix of the keys of legal holds, with a trailing slash."""
         return self._join("_state", "holds", "")
 
+    def clock(self) -> str:
+        """Return the key of the object that is written to learn the time on the store's clock."""
+        return self._join("_state", "clock.txt")
+
     def probe(self, name: str) -> str:
         """Return the key of an object that a starting process or `mailhaul check` writes, reads and deletes."""
         return self._join("_probe", name)

@@ -349,6 +349,7 @@ class Runtime:
     def statements(self) -> StatementWriter:
         """Writes statements about what was stored."""
         from ingest.admin.audit.write import StatementWriter
+        from ingest.usecases.store_probe import store_time
 
         return StatementWriter(
             store=self.store,
@@ -362,6 +363,7 @@ class Runtime:
             workers=self.uploads,
             now=self.now,
             grace=self.statement_grace,
+            store_time=lambda: store_time(self.store, self.layout),
         )
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +49,12 @@ class Archive:
         return mailhaul(*arguments, "--config", str(self.config), env=self.env)
 
     def write_in(self, days: int) -> list[Statement]:
-        """Write the statements that are due in so many days."""
+        """Write the statements that are due in so many days, as if the clocks of machine and store showed that."""
         runtime = build(ConfigSource(self.config, self.env), self.ledger, Metrics(), NoWakeups())
         runtime.now = lambda: datetime.now(UTC) + timedelta(days=days)
         try:
-            written = list(runtime.statements.write(runtime.mailboxes().values(), lambda: False))
+            writer = replace(runtime.statements, store_time=lambda: runtime.now().timestamp())
+            written = list(writer.write(runtime.mailboxes().values(), lambda: False))
         finally:
             runtime.close()
         assert all(one.error is None for one in written)

@@ -152,7 +152,8 @@ class Comparison:
 
     def _compare_raw(self, entry: Entry, message: StoredMessage, done: Compared) -> None:
         sources = message.sources
-        if (entry.raw_erased or is_raw_erased(message)) and not any(stored.size for stored in sources):
+        is_empty = not any(stored.size for stored in sources)
+        if is_empty and (entry.raw_erased or is_raw_erased(self.store, message, entry.raw)):
             return
         if not sources:
             done.add(Kind.MISSING, f"{message.folder}/{keys.RAW}", "the raw mail is gone")

@@ -16,6 +16,7 @@ from ingest.domain.statement import ObjectHash, State
 from ingest.domain.tombstone import Tombstone
 from ingest.errors import ObjectMissingError
 from ingest.usecases.spool import CHUNK_BYTES
+from ingest.usecases.tombstones import read_raw_erased
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -78,7 +79,7 @@ def describe(store: Store, message: StoredMessage, *, is_open: bool) -> Descript
     return Description(
         state=state_of(found),
         raw=_as_hash(found.raw) if found.raw is not None else _source(store, message),
-        raw_erased=is_raw_erased(message),
+        raw_erased=is_raw_erased(store, message, found.raw),
         manifest=about,
         replaced=replaced_by(found),
         updates=found.update.number if found.update is not None else 0,
@@ -134,9 +135,18 @@ def others_of(message: StoredMessage, named: Collection[str]) -> list[Stored]:
     ]
 
 
-def is_raw_erased(message: StoredMessage) -> bool:
-    """Return whether a message has the record that its raw mail was erased on purpose."""
-    return any(stored.key == f"{message.folder}/{keys.RAW_ERASED}" for stored in message.objects)
+def is_raw_erased(store: Store, message: StoredMessage, raw: ObjectHash | ObjectRef | None) -> bool:
+    """Return whether a message has the record that this raw mail alone was erased on purpose.
+
+    That there is an object of this name proves nothing: it has to say of which raw mail it is.
+
+    Raises:
+        StoreError: the store is unavailable.
+    """
+    if not any(stored.key == f"{message.folder}/{keys.RAW_ERASED}" for stored in message.objects):
+        return False
+    record = read_raw_erased(store, message.folder)
+    return record is not None and (raw is None or (record.size, record.sha256) == (raw.size, raw.sha256))
 
 
 def read_all(store: Store, key: str) -> bytes | None:

@@ -68,6 +68,7 @@ class StatementWriter:
         signer: returns the key to sign with; None if statements are not signed.
         grace: seconds after the end of a day before its statement is written.
         workers: read several manifests at once.
+        store_time: returns the time on the store's clock (seconds since 1970).
     """
 
     store: Store
@@ -81,6 +82,7 @@ class StatementWriter:
     workers: Executor
     now: Callable[[], datetime]
     grace: float
+    store_time: Callable[[], float]
     _done: dict[str, date] = field(default_factory=dict)  # the last day of each mailbox that is known to be written
 
     @property
@@ -114,18 +116,24 @@ class StatementWriter:
         Args:
             mailboxes: of these, disabled ones too.
             stop: asked between statements.
-            until: the last day to write about; by default the last one that has been over for long enough.
+            until: the last day to write about; by default the last one that has been over for long enough, by the
+                clocks of this machine and of the store: what the store writes later belongs to no day that is stated.
 
         Raises:
             LedgerUnavailableError: the ledger is unavailable.
         """
-        closed = last_closed_day(self.now(), self.grace)
-        last = closed if until is None else min(until, closed)
+        last: date | None = None
         for mailbox in mailboxes:
             try:
+                if last is None:
+                    last = min(filter(None, (until, self._closed_day())))
                 yield from self._write_mailbox(mailbox, last, stop)
             except (StoreError, SpoolError, ConfigError) as error:
                 yield Written(mailbox.id, error=error)
+
+    def _closed_day(self) -> date:
+        written = datetime.fromtimestamp(self.store_time(), UTC)
+        return last_closed_day(min(self.now(), written), self.grace)
 
     def _write_mailbox(self, mailbox: Mailbox, last: date, stop: Callable[[], bool]) -> Iterator[Written]:
         days = self.archive.days(mailbox.id)

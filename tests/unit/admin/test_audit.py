@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -400,3 +401,18 @@ def test_scheduler_writes_statements_beside_its_ticks_only_where_it_is_asked_to(
         a.b.runtime.writes_statements = True
         with writing_statements(a.b.runtime, threading.Event()):
             eventually(lambda: a.archive.days("a") == [TODAY], "no statement was written")
+
+
+@pytest.mark.parametrize("ahead", [86_400.0, 30 * 86_400.0])
+def test_day_that_is_not_over_by_the_clock_of_the_store_has_no_statement(ahead: float) -> None:
+    """What the store writes on it later would be in no statement."""
+    with audited() as a:
+        a.fetch("one")
+        a.next_day()
+        writer = replace(a.writer, now=lambda: a.b.clock.now() + timedelta(seconds=ahead))
+        assert [one.statement.day for one in writer.write(a.b.mailboxes.values(), never) if one.statement] == [TODAY]
+        a.fetch("two")
+        a.next_day()
+        a.write()
+        assert len(a.entries(TODAY + timedelta(days=1))) == 1
+        assert a.verify().ok

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from ingest.adapters.signing import load_public_key, load_signer
 from ingest.domain.statement import canonical
+from ingest.domain.tombstone import RawErased
 from ingest.errors import ConfigError
 from tests.support.audited import OTHER, SECRET, TODAY, audited, key, keys_of, private, public, raw
 from tests.support.bench import mailbox
@@ -107,6 +109,28 @@ def leave_content_of_erased(a: Audited) -> None:
     a.put(a.object("message.json").replace("message.json", "body.txt"), b"still here")
 
 
+def empty_raw_beside_the_name_of_a_record(a: Audited) -> None:
+    """An object whose name alone says that the raw mail was erased on purpose."""
+    name = a.object("raw.eml")
+    a.put(name, b"")
+    a.put(name.replace("raw.eml", "raw-erased.json"), b"{}")
+
+
+def empty_raw_with_the_record_of_another(a: Audited) -> None:
+    name, other = a.object("raw.eml"), a.object("raw.eml", "day 1")
+    record = RawErased(
+        message_key=key("day 0"),
+        mailbox="a",
+        erased_at=a.b.clock.now(),
+        rule="x",
+        stored_at=a.b.clock.now(),
+        size=len(a.content(other)),
+        sha256=hashlib.sha256(a.content(other)).hexdigest(),
+    )
+    a.put(name, b"")
+    a.put(name.replace("raw.eml", "raw-erased.json"), record.to_json())
+
+
 def remove_old_object_that_was_stated(a: Audited) -> None:
     a.fetch("day 3")
     a.put(name := a.object("message.json", "day 3").replace("message.json", "attachments/9-left.txt"), b"left over")
@@ -124,6 +148,8 @@ TAMPERED: dict[Callable[[Audited], None], set[tuple[str, str]]] = {
     alter_attachment: {("altered", "2-i.pdf")},
     alter_body: {("altered", "body.txt")},
     alter_raw: {("altered", "raw.eml")},
+    empty_raw_beside_the_name_of_a_record: {("altered", "raw.eml")},
+    empty_raw_with_the_record_of_another: {("altered", "raw.eml")},
     alter_manifest: {("altered", "message.json")},
     alter_raw_and_manifest: {("altered", "message.json"), ("altered", "raw.eml")},
     add_to_message: {("added", "7-bill.pdf")},
@@ -255,6 +281,15 @@ def test_last_statement_that_is_removed_is_missing_once_it_should_be_there() -> 
         assert a.found() == {("missing", str(THIRD))}
         del a.b.mailboxes["a"]
         assert a.found() == set()
+
+
+def test_raw_mail_that_was_emptied_beside_the_name_of_a_record_is_found_after_the_next_statement_too() -> None:
+    with audited() as a:
+        a.days(2)
+        empty_raw_beside_the_name_of_a_record(a)
+        a.next_day()
+        a.write()
+        assert a.found() == {("altered", "raw.eml")}
 
 
 def test_everything_is_unaccounted_for_once_all_statements_are_removed() -> None:
