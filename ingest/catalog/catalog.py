@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import TextClause, delete, insert, select, text, update
+from sqlalchemy import TextClause, delete, insert, or_, select, text, update
 
 from ingest.catalog.database import open_database, translated
-from ingest.catalog.tables import DELIVERIES, DOCUMENTS, INVOICES, LABELS, MESSAGES, STATE, WORDS
+from ingest.catalog.tables import DELIVERIES, DOCUMENTS, GONE, INVOICES, LABELS, MESSAGES, STATE, WORDS
 from ingest.ports.eventlog import order_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import URL, Connection, Engine
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # Positions of one sink that are kept: each is one look at which it had confirmed more than before.
 _KEPT_DELIVERIES = 100_000
 _AT_ONCE = 500
+# PostgreSQL's advisory lock of whoever writes.
+_WRITER_LOCK = 7_283_946
+# For how long it is known that a message is gone: longer than a manifest is on its way from the store to a row.
+_GONE_SECONDS = 86_400.0
 _OLD = text("DELETE FROM messages_words WHERE rowid = :id")
 _PUT_WORDS = "INSERT INTO messages_words (rowid, {columns}) VALUES (:id, {values})"
 
@@ -41,6 +45,7 @@ class Batch:
     Attributes:
         entries: messages that are there.
         gone: keys of messages that are not.
+        gone_at: when that was seen (seconds since 1970).
         kept: keys of messages that have no manifest, which the rebuild `run` leaves as they are.
         run: the number of that rebuild.
         state: how far the catalog has read, by name.
@@ -48,6 +53,7 @@ class Batch:
 
     entries: Iterable[Entry] = ()
     gone: Iterable[str] = ()
+    gone_at: float = 0.0
     kept: Sequence[str] = ()
     run: int = 0
     state: Mapping[str, str | int] | None = None
@@ -69,13 +75,15 @@ class Catalog:
         self.engine.dispose()
 
     def write(self, batch: Batch) -> None:
-        """Write a batch. Writing it again changes nothing, and what was read earlier replaces nothing newer."""
+        """Write a batch. Writing it again changes nothing, and what was read earlier replaces nothing newer.
+
+        Nor does it bring back a message that was purged after it was read: a rebuild reads beside the feed.
+        """
         with translated(), self.engine.begin() as connection:
             self._begin_writing(connection)
             for entry in batch.entries:
                 self._put(connection, entry)
-            for key in batch.gone:
-                _remove(connection, key)
+            _mark_gone(connection, set(batch.gone), batch.gone_at)
             if batch.kept:
                 stamped = update(MESSAGES).where(MESSAGES.c.key.in_(batch.kept))
                 connection.execute(stamped, {"run": batch.run})
@@ -125,11 +133,19 @@ class Catalog:
         if self.engine.dialect.name == "sqlite":
             # A transaction that reads first could not become a writer after another one wrote meanwhile.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            # One writer at a time here too: a purge and the row that it removes must see each other.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
 
     def _put(self, connection: Connection, entry: Entry) -> None:
         values = dict(entry.message)
+        gone_at = connection.scalar(select(GONE.c.seen_at).where(GONE.c.key == values["key"]))
+        if gone_at is not None and gone_at >= values["seen_at"]:
+            return
         known = connection.execute(
-            select(MESSAGES.c.id, MESSAGES.c.seen_at, MESSAGES.c.position).where(MESSAGES.c.key == values["key"])
+            select(MESSAGES.c.id, MESSAGES.c.seen_at, MESSAGES.c.position, MESSAGES.c.run).where(
+                MESSAGES.c.key == values["key"]
+            )
         ).first()
         if known is None:
             (id_,) = connection.execute(insert(MESSAGES).returning(MESSAGES.c.id), values).one()
@@ -137,6 +153,7 @@ class Catalog:
             if known.seen_at > values["seen_at"]:
                 return
             id_, values["position"] = known.id, values["position"] or known.position
+            values["run"] = max(values["run"], known.run)  # the feed may have asked before a rebuild began
             connection.execute(update(MESSAGES).where(MESSAGES.c.id == id_), values)
             _remove_details(connection, id_)
         for table, rows in ((LABELS, entry.labels), (DOCUMENTS, entry.documents), (INVOICES, entry.invoices)):
@@ -150,6 +167,15 @@ def _remove(connection: Connection, key: str) -> None:
     if id_ is not None:
         _remove_details(connection, id_)
         connection.execute(delete(MESSAGES).where(MESSAGES.c.id == id_))
+
+
+def _mark_gone(connection: Connection, keys: Collection[str], at: float) -> None:
+    if not keys:
+        return
+    for key in keys:
+        _remove(connection, key)
+    connection.execute(delete(GONE).where(or_(GONE.c.key.in_(keys), GONE.c.seen_at < at - _GONE_SECONDS)))
+    connection.execute(insert(GONE), [{"key": key, "seen_at": at} for key in keys])
 
 
 def _remove_details(connection: Connection, id_: int) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.util import CommandError
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from ingest.errors import Fault, MailhaulError
 
@@ -21,6 +22,7 @@ _BUSY_SECONDS = 30
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # PostgreSQL's advisory lock: two consoles that start at once must not both migrate.
 _MIGRATION_LOCK = 7_283_945
+_DELETE = "delete it, with the files beside it, and start again; it is built from the store"
 
 
 class CatalogError(MailhaulError):
@@ -55,7 +57,11 @@ def translated() -> Iterator[None]:
     """Raise `CatalogError` instead of the errors of SQLAlchemy and of the file system."""
     try:
         yield
+    except CommandError as error:
+        raise CatalogError(f"the catalog was made by a newer version of Mailhaul: {_DELETE}") from error
     except (SQLAlchemyError, OSError) as error:
+        if type(error) is DatabaseError:  # what is wrong with statement, values or locks is a kind of its own
+            raise CatalogError(f"the catalog's file is damaged, or is none: {_DELETE}") from error
         # The text of a database error quotes the statement and its values, which are private.
         raise CatalogError(f"the catalog cannot be used ({type(error).__name__}); see docs/console.md") from error
 

@@ -17,6 +17,7 @@ from ingest.catalog.catalog import Batch, Catalog
 from ingest.catalog.manifests import read_manifest
 from ingest.catalog.rows import Entry, entry_of
 from ingest.domain.manifest import Manifest
+from ingest.ports.eventlog import order_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,12 +80,13 @@ class Feeder:
             if followed.lost:
                 self.catalog.write(Batch(state={"position": followed.position}))
             return 0
-        run = int(self.catalog.state("run") or 0)
+        run, now = int(self.catalog.state("run") or 0), self.now()
         found = list(self._readers.map(lambda entry: self._read(entry, run), followed.entries))
         self.catalog.write(
             Batch(
                 entries=[one for one in found if isinstance(one, Entry)],
                 gone=[one for one in found if isinstance(one, str)],
+                gone_at=now,
                 state={"position": followed.position},
             )
         )
@@ -101,7 +103,14 @@ class Feeder:
         return carried.message_key if manifest is None else entry_of(manifest, seen_at, entry.position, run)
 
     def _purged(self) -> int:
-        found = self.events.purged(self.catalog.state("purged"), _STEP)
+        behind = self.catalog.state("purged")
+        found = self.events.purged(behind, _STEP)
         if found:
-            self.catalog.write(Batch(gone=[key for _, key in found], state={"purged": found[-1][0]}))
+            state = {"purged": found[-1][0], **({"rebuild": "wanted"} if self._misses_purges(behind) else {})}
+            self.catalog.write(Batch(gone=[key for _, key in found], gone_at=self.now(), state=state))
         return len(found)
+
+    def _misses_purges(self, behind: str) -> bool:
+        """Whether the ledger may have forgotten purges that were not read: it no longer has the last one that was."""
+        oldest, _ = self.events.purged("", 1)[0]
+        return behind != "" and order_of(oldest) > order_of(behind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 _LONGEST = 500
 # Documents of one message that are listed: an archive may hold thousands.
 _MOST_DOCUMENTS = 200
+# Characters of one kind of words: PostgreSQL refuses more than a megabyte, and nobody looks for the ten thousandth.
+_MOST_WORDS = 100_000
+_LARGEST_INTEGER = 2**63 - 1
 _WORD = re.compile(r"[^\W_]+")
 # A lone surrogate cannot be written to a database, nor NUL to PostgreSQL.
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
@@ -54,7 +58,7 @@ def entry_of(manifest: Manifest, seen_at: float, position: str | None = None, ru
         "status": manifest.parse.status,
         "automatic": manifest.automatic.kind if manifest.automatic else None,
         "quarantined": manifest.quarantine is not None,
-        "size": manifest.raw.size if manifest.raw else manifest.listed_size or 0,
+        "size": min(manifest.raw.size if manifest.raw else manifest.listed_size or 0, _LARGEST_INTEGER),
         "attachments": manifest.attachments_total or len(attachments),
         "position": position,
         "seen_at": seen_at,
@@ -67,7 +71,7 @@ def entry_of(manifest: Manifest, seen_at: float, position: str | None = None, ru
         "filenames": " ".join(one.filename for one in manifest.attachments[:_MOST_DOCUMENTS]),
         "invoices": " ".join(f"{one['number'] or ''} {one['seller'] or ''}" for one in invoices),
     }
-    words = {name: " ".join(words_of(text)) for name, text in words.items()}
+    words = {name: " ".join(words_of(text[:_MOST_WORDS])) for name, text in words.items()}
     documents = [_document(one, attachments) for one in manifest.documents[:_MOST_DOCUMENTS]]
     return Entry(message, _labels(manifest), documents, invoices, words)
 
@@ -113,7 +117,8 @@ def amount(text: str | None) -> float | None:
         found = None if text is None else Decimal(text)
     except InvalidOperation:
         return None
-    return None if found is None or not found.is_finite() else round(float(found), 4)
+    number = math.nan if found is None else float(found)
+    return round(number, 4) if math.isfinite(number) else None
 
 
 def words_of(text: str) -> list[str]:

@@ -84,6 +84,8 @@ DELIVERIES = Table(
     Column("seen_at", Float, nullable=False),
     Index("deliveries_by_position", "sink", "milliseconds", "sequence"),
 )
+# Messages that are gone, and when the catalog saw that: what was read before does not bring them back.
+GONE = Table("gone", METADATA, Column("key", Text, primary_key=True), Column("seen_at", Float, nullable=False))
 # How far the catalog has read.
 STATE = Table("state", METADATA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
 

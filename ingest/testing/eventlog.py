@@ -62,6 +62,8 @@ class MemoryEventLog(EventLog):
         self._left: dict[str, float] = {}
         self._rejected: dict[str, _DeadLetters] = {}
         self._purged: list[tuple[str, str]] = []
+        self._purges = 0
+        self.purged_kept = 100_000
         self._statuses: dict[str, SinkStatus] = {}
         self.on_republish: Callable[[float], None] = lambda _: None
 
@@ -108,7 +110,9 @@ class MemoryEventLog(EventLog):
     def record_purged(self, keys: Sequence[str]) -> None:
         with self._lock:
             for key in keys:
-                self._purged.append((f"{int(self._clock() * 1000)}-{len(self._purged)}", key))
+                self._purges += 1
+                self._purged.append((f"{int(self._clock() * 1000)}-{self._purges}", key))
+            del self._purged[: -self.purged_kept]
 
     @override
     def purged(self, behind: str, limit: int) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from ingest.catalog.catalog import Batch, Catalog
+from ingest.catalog.database import CatalogError
 from ingest.catalog.feed import Feeder
 from ingest.catalog.queries import CursorError, Queries, Scope, Search
 from ingest.catalog.rebuild import Rebuild
@@ -55,7 +56,7 @@ def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalog]
     else:
         opened = Catalog.open(request.getfixturevalue("postgresql_server"))
         with opened.engine.begin() as connection:
-            for table in ("messages", "deliveries", "state"):
+            for table in ("messages", "deliveries", "gone", "state"):
                 connection.execute(text(f"TRUNCATE {table} CASCADE"))
     yield opened
     opened.close()
@@ -243,6 +244,72 @@ def test_purged_message_is_purged_from_the_catalog(fed: Fed) -> None:
     assert not fed.rebuild.wanted
     assert fed.subjects() == {"subject-2"}
     assert found(fed.catalog, Search(words="subject-1")) == []
+
+
+def test_message_that_is_purged_during_a_rebuild_does_not_come_back(
+    fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rebuild has read its manifest, and not yet written its row."""
+    fed.haul(1, 2)
+    fed.feed()
+    read = fed.rebuild.catalog.write
+
+    def purge_first(batch: Batch) -> None:
+        monkeypatch.undo()
+        fed.purge(1)
+        fed.feeder.step()
+        read(batch)
+
+    fed.catalog.write(Batch(state={"rebuild": "running", "run": 9, "cursor": ""}))
+    monkeypatch.setattr(fed.catalog, "write", purge_first)
+    fed.rebuild.run(never)
+    assert fed.subjects() == {"subject-2"}
+
+
+def test_purges_that_the_ledger_forgot_unread_are_found_by_a_rebuild(fed: Fed) -> None:
+    fed.haul(1, 2, 3)
+    fed.haul(4)
+    fed.b.events.purged_kept = 1
+    fed.feed()
+    fed.purge(1)
+    fed.feed()
+    fed.purge(2)
+    fed.purge(3)
+    fed.feed()
+    assert fed.subjects() == {"subject-4"}
+
+
+def test_row_that_the_feed_read_before_a_rebuild_survives_it(fed: Fed) -> None:
+    """It asked for the number of the rebuild too early."""
+    put(fed.catalog, manifest(1))
+    fed.catalog.write(Batch(entries=[entry_of(manifest(1), NOW, run=7)]))
+    put(fed.catalog, manifest(1), seen_at=NOW + 1)
+    assert fed.catalog.remove_older(7) == 0
+
+
+def test_huge_fields_fit_into_each_database(catalog: Catalog) -> None:
+    long = " ".join(f"word{number}" for number in range(200_000))
+    huge = manifest(1, subject=long, gross="1e400").model_copy(update={"raw": None, "listed_size": 10**30})
+    put(catalog, huge)
+    (one,) = Queries(catalog.engine).search(Search(words="word17"), EVERYTHING).messages
+    assert (one.invoices[0]["gross"], one.row["size"]) == (None, 2**63 - 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [("UPDATE catalog_version SET version_num = '99'", "newer version"), ("", "damaged")],
+)
+def test_catalog_that_cannot_be_used_says_that_it_may_be_deleted(tmp_path: Path, change: str, expected: str) -> None:
+    path = tmp_path / "catalog.sqlite"
+    if change:
+        opened = Catalog.open(f"sqlite:///{path}")
+        with opened.engine.begin() as connection:
+            connection.execute(text(change))
+        opened.close()
+    else:
+        path.write_bytes(b"something else" * 1000)
+    with pytest.raises(CatalogError, match=f"{expected}.*delete it"):
+        Catalog.open(f"sqlite:///{path}")
 
 
 def test_rebuild_removes_what_the_store_no_longer_has(fed: Fed) -> None:
