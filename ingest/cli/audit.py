@@ -15,6 +15,7 @@ from ingest.cli.common import (
     INTERRUPTED,
     ConfigOption,
     JsonOption,
+    counted,
     open_console,
     print_error,
     print_json,
@@ -129,7 +130,7 @@ def verify(
         )
 
         def listen(name: str, messages: int) -> None:
-            shown.update(f"{name}: {messages:,} messages")
+            shown.update(f"{name}: {counted(messages, 'message')}")
 
         known = auditor.mailboxes()
         require_configured("mailbox", mailbox or [], known)
@@ -246,14 +247,17 @@ def _report(report: AuditReport) -> None:
         return
     signed = f", signed by {', '.join(sorted(report.signed_by))}" if report.signed_by else ", not signed"
     typer.echo(
-        f"{report.mailbox}: {report.statements:,} statements, {report.first} to {report.last}{signed};"
-        f" {report.messages:,} messages, {report.objects:,} objects, {report.size:,} bytes compared"
+        f"{report.mailbox}: {counted(report.statements, 'statement')}, {report.first} to {report.last}{signed};"
+        f" {counted(report.messages, 'message')}, {counted(report.objects, 'object')},"
+        f" {counted(report.size, 'byte')} compared"
     )
     typer.echo(f"  last statement: sha256 {report.head.sha256}")
     if report.pending:
-        typer.echo(f"  {report.pending:,} messages are new or changed since; the next statement will be about them")
+        typer.echo(
+            f"  new or changed since: {counted(report.pending, 'message')}; the next statement covers that"
+        )
     for state, count in sorted(report.unsettled.items()):
-        typer.echo(f"  {count:,} messages are {state}")
+        typer.echo(f"  {state}: {counted(count, 'message')}")
     if not report.ok:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.kinds.items()))
         typer.echo(f"  found: {kinds}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ingest.cli.common import INTERRUPTED, ConfigOption, JsonOption, open_console, print_json
+from ingest.cli.common import INTERRUPTED, ConfigOption, JsonOption, counted, open_console, print_json
 
 if TYPE_CHECKING:
     from ingest.catalog.rebuild import Rebuilt
@@ -37,13 +37,13 @@ def rebuild(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         with open_console(stderr=True).status("") as shown:
 
             def listen(done: Rebuilt) -> None:
-                shown.update(f"{done.messages:,} messages read")
+                shown.update(f"{counted(done.messages, 'message')} read")
 
             done = rebuilding.run(lambda: stopping.asked, listen)
     if as_json:
         print_json({"messages": done.messages, "removed": done.removed, "complete": done.complete})
     else:
-        typer.echo(f"{done.messages:,} messages read, {done.removed:,} removed")
+        typer.echo(f"{counted(done.messages, 'message')} read, {done.removed:,} removed")
     if not done.complete:
         typer.echo("stopped; run it again to continue", err=True)
         sys.exit(INTERRUPTED)

@@ -81,7 +81,7 @@ def _reconciled(runtime: Runtime, chosen: Sequence[Mailbox], stopping: Stopping)
         yield from reconciler.run(
             chosen,
             lambda: stopping.asked,
-            lambda mailbox, messages: shown.update(f"{mailbox}: {messages:,} messages"),
+            lambda mailbox, messages: shown.update(f"{mailbox}: {counted(messages, 'message')}"),
         )
 
 

@@ -15,6 +15,7 @@ from ingest.cli.common import (
     ConfigOption,
     JsonOption,
     YesOption,
+    counted,
     print_error,
     print_json,
     printable,
@@ -70,7 +71,9 @@ def reprocess(
         require_usable(runtime.ledger)
         found = find_manifests(runtime.store, runtime.layout, mailboxes, mailbox or [], since=begin, until=end)
         if len(found) > MANY and not yes and not dry_run:
-            typer.confirm(f"Read {len(found):,} messages again, and update those that change?", abort=True, err=True)
+            typer.confirm(
+                f"Read {counted(len(found), 'message')} again, and update those that change?", abort=True, err=True
+            )
         schedule = runtime.schedule()
         if not dry_run:
             runtime.ticker.tick(schedule)
@@ -136,12 +139,12 @@ def _report(done: Reprocessed, *, dry_run: bool) -> None:
         typer.echo(f"and {more:,} more; --json has all")
     same = done.read - done.changed_total
     would = "would change" if dry_run else "changed"
-    typer.echo(f"{done.read:,} messages read again: {done.changed_total:,} {would}, {same:,} are the same")
+    typer.echo(f"{counted(done.read, 'message')} read again: {done.changed_total:,} {would}, {same:,} unchanged")
     if not dry_run and done.changed:
         events = ", ".join(f"{count:,} to {sink}" for sink, count in done.events.items()) or "no sink is configured"
-        typer.echo(f"{done.updated:,} messages updated; events delivered: {events}")
+        typer.echo(f"{counted(done.updated, 'message')} updated; events delivered: {events}")
     for reason, count in (+done.skipped).items():
-        typer.echo(f"{count:,} messages skipped: {reason}")
+        typer.echo(f"{counted(count, 'message')} skipped: {reason}")
     _report_trouble(done)
 
 

@@ -16,6 +16,7 @@ from ingest.cli.common import (
     ConfigOption,
     JsonOption,
     YesOption,
+    counted,
     exit_code,
     print_error,
     print_json,
@@ -110,7 +111,8 @@ def survey_data(survey: RetentionSurvey) -> dict[str, Any]:
 
 def survey_lines(survey: RetentionSurvey) -> Iterator[str]:
     """Yield the report as lines for a person."""
-    yield f"{survey.now:%Y-%m-%d %H:%M} UTC, by the clocks of store and machine; {survey.stored:,} messages stored"
+    stored = counted(survey.stored, "message")
+    yield f"{survey.now:%Y-%m-%d %H:%M} UTC, by the clocks of store and machine; {stored} stored"
     rows = _sorted(survey)
     if not rows:
         yield "nothing is due"
@@ -121,8 +123,8 @@ def survey_lines(survey: RetentionSurvey) -> Iterator[str]:
             # Rounded up, as one minute earlier it would still be locked.
             until = f", all of them until {row.locked_until + timedelta(minutes=1):%Y-%m-%d %H:%M} UTC"
         yield (
-            f"{row.mailbox}: {row.messages:,} {_WORDS[row.outcome]}{rule}{until}; {row.objects:,} objects,"
-            f" {row.size:,} bytes, stored {row.first:%Y-%m-%d} to {row.last:%Y-%m-%d}"
+            f"{row.mailbox}: {row.messages:,} {_WORDS[row.outcome]}{rule}{until}; {counted(row.objects, 'object')},"
+            f" {counted(row.size, 'byte')}, stored {row.first:%Y-%m-%d} to {row.last:%Y-%m-%d}"
         )
 
 

@@ -123,7 +123,7 @@ def drop(
     with _open(config) as sinks:
         ids = _ids(sinks, name, chosen)
         if ids and not yes:
-            typer.confirm(f"Drop {len(ids)} events that {name} rejected?", abort=True)
+            typer.confirm(f"Drop {counted(len(ids), 'event')} that {name} rejected?", abort=True)
         typer.echo(counted(sinks.drop(name, ids), "event was dropped", "events were dropped"))
 
 

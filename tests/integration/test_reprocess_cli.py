@@ -68,7 +68,7 @@ def test_changed_option_updates_the_message_that_it_concerns_and_its_purge_leave
     done = run("reprocess", "--mailbox", "invoices", "--dry-run")
     assert done.stdout == (
         f"{key} in invoices\n  headers.extra.x-colour: nothing -> [red]\n"
-        "2 messages read again: 1 would change, 1 are the same\n"
+        "2 messages read again: 1 would change, 1 unchanged\n"
     ), done.stderr
     assert objects(s3_server, bucket) == before
     done = run("reprocess", "--all", "--json")
@@ -83,7 +83,7 @@ def test_changed_option_updates_the_message_that_it_concerns_and_its_purge_leave
     new = {name: data for name, data in after.items() if before.get(name) != data}
     assert new.keys() == {f"{folder}/message.json", f"{folder}/updates/1/previous.json"}
     assert new[f"{folder}/updates/1/previous.json"] == before[f"{folder}/message.json"]
-    assert "0 changed, 2 are the same" in run("reprocess", "--since", "1h").stdout
+    assert "0 changed, 2 unchanged" in run("reprocess", "--since", "1h").stdout
 
     assert run("purge", "message", key, "--yes").returncode == 0
     left = {name: len(data) > 0 for name, data in objects(s3_server, bucket).items() if f"/{key}/" in name}
@@ -91,7 +91,7 @@ def test_changed_option_updates_the_message_that_it_concerns_and_its_purge_leave
     done = run("reprocess", "--all")
     assert (done.returncode, done.stdout.splitlines()[1:]) == (
         0,
-        ["1 messages skipped: purged, or the manifest cannot be read"],
+        ["1 message skipped: purged, or the manifest cannot be read"],
     )
 
 
