@@ -175,7 +175,9 @@ class HoldOrders:
         for stored in found:
             self._holds.add(Hold(kind="message", name=stored.key, since=self.now(), reason=reason))
         marked = self._mark(found, on=True)
-        self._wait_for_erasures({name for one in found for name in (self.purge.owner(one), self._holds.owner(one))})
+        self._wait_for_erasures(
+            {name for one in found for name in (self.purge.claimed_as(one), self._holds.owner(one))}
+        )
         # Every erasure that had not seen the hold is over, so that its tombstone is there.
         gone = [stored.key for stored in self.purge.find(wanted) if self.purge.eraser.tombstone(stored) is not None]
         if gone:

@@ -159,7 +159,9 @@ class Purge:
         report = PurgeReport()
         with _recording_errors(report):
             failed = self.failed()
-            for mailbox, of_one in groupby(sorted(found, key=self.owner), self.owner):
+            of_mailbox = {stored.folder: self.claimed_as(stored) for stored in found}
+            ordered = sorted(found, key=lambda stored: of_mailbox[stored.folder])
+            for mailbox, of_one in groupby(ordered, lambda stored: of_mailbox[stored.folder]):
                 self.apply(mailbox, of_one, lambda stored: self._erase(stored, failed), stop, report)
         return report
 
@@ -175,6 +177,17 @@ class Purge:
     def owner(self, stored: StoredMessage) -> str:
         """Return the id of the configured mailbox that has the message's folder, or else the folder's name."""
         return self._owners.get(stored.root, stored.root)
+
+    def claimed_as(self, stored: StoredMessage) -> str:
+        """Return the id of the mailbox that is claimed by whoever polls or updates a message.
+
+        In a folder that is no mailbox's any more this is the one in its manifest.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        owner = self.owner(stored)
+        return owner if owner in self.configured else self.eraser.holds.owner(stored) or owner
 
     def apply(
         self,
@@ -263,30 +276,35 @@ class Purge:
         Purging the messages again does this again.
         """
         for some in batches(erased, _EVENTS_BATCH):
-            report.unread_events += self.events.erase(event_ids(some))
+            removed = self.events.erase(event_ids(some))
+            report.unread_events += removed
+            if removed:  # a reader may have read one of them since the messages were recorded
+                self.events.record_purged(some)
         self.ledger.forget_messages(erased)
-        self.events.record_purged(erased)
         erased.clear()
 
     def _purge_batch(self, batch: Sequence[StoredMessage], run: _Run, erased: list[str]) -> None:
         erasures = [self.workers.submit(run.act, stored) for stored in batch]
         wait(erasures)
+        gone = []
         for stored, future in zip(batch, erasures, strict=True):
             if future.exception() is None:
                 done = future.result()
                 run.report.add(done)
                 if done.messages or done.purged_before:
-                    erased.append(stored.key)
+                    gone.append(stored.key)
+        erased += gone
+        self.events.record_purged(gone)  # now, as a process that is killed leaves nothing that shows it later
         for future in erasures:
             future.result()
         run.listen(run.report.done)
 
     def _erase(self, stored: StoredMessage, failed: Mapping[str, FailedMessage]) -> PurgeReport:
-        return self.eraser.erase(stored, self.owner(stored), failed.get(stored.key))
+        return self.eraser.erase(stored, self.owner(stored), failed.get(stored.folder))
 
     def failed(self) -> dict[str, FailedMessage]:
-        """Return the failed messages by key."""
-        return {one.message.key: one for one in self.ledger.failed_messages()}
+        """Return the failed messages by folder: one message may be stored twice, and fail once."""
+        return {one.message.folder: one for one in self.ledger.failed_messages()}
 
     def _claimed(self, mailbox: str, stop: Callable[[], bool]) -> AbstractContextManager[Lease]:
         return claim_mailbox(self.ledger, self.keeper, mailbox, stop, self.patience)

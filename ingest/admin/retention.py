@@ -300,8 +300,8 @@ class Retention:
         if decision.mailbox != mailbox:
             return PurgeReport()  # not the one that is claimed
         if decision.outcome == "message":
-            return eraser.erase(fresh, mailbox, failed.get(stored.key), Reason("retention", decision.rule))
-        if decision.outcome != "raw" or decision.record is None or stored.key in failed:
+            return eraser.erase(fresh, mailbox, failed.get(stored.folder), Reason("retention", decision.rule))
+        if decision.outcome != "raw" or decision.record is None or stored.folder in failed:
             return PurgeReport()  # to retry what failed takes the raw mail
         if not self._is_proven(fresh):
             log.error("message.raw_kept", mailbox=mailbox, message=stored.key, rule=decision.rule)

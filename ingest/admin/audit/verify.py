@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ingest.admin.audit.archive import StatementArchive
 from ingest.admin.audit.chain import Chain, latest_entries
 from ingest.admin.audit.compare import Compared, Comparison
-from ingest.admin.audit.findings import AuditReport, Finding, Kind
+from ingest.admin.audit.findings import AuditReport, Kind
 from ingest.admin.audit.messages import joined, messages_below
 from ingest.domain.statement import PROCESSED, last_closed_day
 
@@ -108,8 +108,7 @@ class Auditor:
         prefix, mailbox = self.layout.everything(), report.mailbox
         box = self.configured.get(mailbox)
         folders = {mailbox} if box is None else {mailbox, box.folder}
-        strays: list[Finding] = []
-        messages = messages_below(self.store, prefix, folders, self._collect_strays(mailbox, folders, strays))
+        messages = messages_below(self.store, prefix, folders, self._stray_reporter(folders, report))
         pairs = joined(
             messages,
             lambda one: one.folder.removeprefix(prefix),
@@ -124,10 +123,7 @@ class Auditor:
                 report.messages += 1
                 report.objects, report.size = report.objects + compared.objects, report.size + compared.size
                 report.pending += compared.pending
-            report.extend(strays)
-            strays.clear()
             listen(mailbox, report.messages)
-        report.extend(strays)
 
     def _one(
         self,
@@ -145,16 +141,14 @@ class Auditor:
             return None
         return comparison.compare(entry, message, f"{self.layout.everything()}{entry.folder}")
 
-    def _collect_strays(
-        self, mailbox: str, folders: Collection[str], found: list[Finding]
-    ) -> Callable[[Stored], None]:
-        """Return a function that takes the objects which belong to no message, and finds those that nobody needs."""
+    def _stray_reporter(self, folders: Collection[str], report: AuditReport) -> Callable[[Stored], None]:
+        """Return a function that takes objects which belong to no message, and reports those that nobody needs."""
         ours = [self.layout.mailbox(folder) for folder in folders]
         # The folder of another mailbox may be inside of this one's.
         others = [
             self.layout.mailbox(folder)
             for box in self.configured.values()
-            if box.id != mailbox
+            if box.id != report.mailbox
             for folder in (box.id, box.folder)
         ]
         nested = tuple(one for one in others if one.startswith(tuple(ours)))
@@ -162,7 +156,7 @@ class Auditor:
 
         def take(stored: Stored) -> None:
             if not stored.key.startswith((*nested, *states)):
-                found.append(Finding(Kind.ADDED, stored.key, "it belongs to no message"))
+                report.add(Kind.ADDED, stored.key, "it belongs to no message")
 
         return take
 

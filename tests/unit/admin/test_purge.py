@@ -65,10 +65,11 @@ def test_purge_reports_until_when_the_store_can_restore_what_was_erased(monkeypa
 
 
 def test_readers_that_keep_copies_learn_what_was_purged() -> None:
+    """Again where the stream still had an event, which they may have read in between."""
     with bench() as b:
         fill(b, 1, 2)
         purge(b, 1)
-        assert [one for _, one in b.events.purged("", 10)] == [key(1)]
+        assert {one for _, one in b.events.purged("", 10)} == {key(1)}
 
 
 def contents(b: Bench) -> Iterable[bytes]:

@@ -235,6 +235,66 @@ def test_interrupted_erasure_is_completed_by_the_next_run() -> None:
             assert_purged(b, 1)
 
 
+def test_killed_run_has_recorded_what_it_erased() -> None:
+    """The catalog drops a message by this record; nothing in the store shows the next run that it is missing."""
+    with bench() as b:
+        fill(b, *range(20))
+        b.clock.time += 400 * DAY
+        worker, erase = retention(b), b.events.erase
+
+        def killed(*_: Any, **__: Any) -> int:
+            raise KeyboardInterrupt
+
+        b.events.erase = killed  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            worker.run(worker.agreed_time(), never)
+        b.events.erase = erase  # type: ignore[method-assign]
+        assert {one for _, one in b.events.purged("", 100)} == {key(number) for number in range(20)}
+
+
+def test_copy_in_a_former_folder_takes_no_failed_record_of_the_other_copy_along() -> None:
+    with bench(mailbox("a", prefix="x")) as b:
+        fill(b, 1)
+        b.clock.time += 200 * DAY
+        b.mailboxes["a"] = mailbox("a", prefix="y")
+        folder = full_key(b, 1, keys.RAW).rpartition("/")[0].replace("/x/", "/y/")
+        source = b.store.objects[full_key(b, 1, keys.RAW)].ref
+        message = OpenMessage(
+            key=key(1),
+            mailbox="a",
+            unique_id="u1",
+            folder=folder,
+            kind="whole",
+            source=source,
+            first_seen=b.clock.now(),
+        )
+        failed = FailedMessage(message=message, reason="bug", tries=8, failed_at=b.clock.now())
+        b.ledger._failed[key(1)] = failed
+        b.clock.time += 200 * DAY
+        report = run(b)
+        assert (report.messages, report.failed) == (1, 0)
+        assert b.ledger.failed_messages() == [failed]
+
+
+@pytest.mark.parametrize("how", ["retention", "request"])
+def test_mailbox_of_a_former_folder_is_claimed_while_its_messages_are_erased(how: str) -> None:
+    """Otherwise they could be updated meanwhile, and the event of an erased message be published."""
+    with bench(mailbox("a", prefix="x")) as b:
+        fill(b, 1)
+        b.mailboxes["a"] = mailbox("a", prefix="y")
+        b.clock.time += 400 * DAY
+        worker, purge, claims = retention(b), purge_of(b), []
+        now = worker.agreed_time()
+
+        def fault(operation: str, name: str) -> None:
+            if operation == "put" and name.endswith(keys.MANIFEST):
+                claims.append(b.ledger.mailboxes.claim_one("a", 60.0))
+
+        b.store.fault = fault
+        report = worker.run(now, never) if how == "retention" else purge.messages(purge.find([key(1)]), never)
+        assert (report.messages, claims) == (1, [None])
+
+
 # --- raw mail alone ----------------------------------------------------------------------------------------------
 
 
