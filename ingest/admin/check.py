@@ -46,6 +46,7 @@ PARTS_OF_ROLES: Mapping[str, frozenset[str]] = {
     "relay": frozenset({"store", "sink"}),
     "scheduler": frozenset({"audit"}),
     "exporter": frozenset(),
+    "console": frozenset({"store"}),
 }
 
 

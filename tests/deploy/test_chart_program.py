@@ -35,7 +35,9 @@ def _helm(folder: Path, over: dict[str, Any], *arguments: str) -> subprocess.Com
     )
 
 
-@pytest.mark.parametrize("name", ["small", "everything", "keda", "alerts", "network", "trial", "pods"])
+@pytest.mark.parametrize(
+    "name", ["small", "everything", "keda", "alerts", "network", "trial", "pods", "console for others"]
+)
 def test_helm_renders_what_its_sdk_renders(name: str, tmp_path: Path) -> None:
     wanted = values(**COMBINATIONS[name])
     done = _helm(tmp_path, wanted, "template", NAME, str(CHART))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from jsonschema import Draft202012Validator, validators
 from ingest.config import ConfigSource
 from ingest.demo.scene import DEMO_MAILBOXES
 from tests.support.chart import render, values
+from tests.support.chart_values import CONSOLE
 from tests.support.compose import CONFIG, FILE, PROCESSES, grace, load, mounted, services
 from tests.support.dashboards import FOLDER, load_boards
 from tests.support.rules import ROOT, RULES
@@ -124,6 +126,24 @@ def test_a_process_is_started_and_ended_as_in_the_chart(name: str) -> None:
     # Every container of compose has access to every part, so that `check` needs no role.
     variables = {item["name"] for item in container["env"]} - {"HOME", "TMPDIR", "MAILHAUL_ROLE"}
     assert variables <= service["environment"].keys()
+
+
+def test_console_is_started_as_in_the_chart_and_opens_to_the_token_that_is_documented() -> None:
+    chart = render(values(**CONSOLE))
+    container, service = chart.container("console"), SERVICES["console"]
+    assert service["command"] == container["args"]
+    assert grace(service) == chart.pod("console")["terminationGracePeriodSeconds"]
+    assert service["mem_limit"] == container["resources"]["limits"]["memory"].replace("i", "").lower()
+    console = ConfigSource(mounted(service, CONFIG), service["environment"]).current().console
+    assert console is not None
+    assert not console.loopback, "its port could not be published"
+    assert service["ports"] == [f"127.0.0.1:{console.port}:{console.port}"]
+    assert f"http://127.0.0.1:{console.port}/readyz" in service["healthcheck"]["test"][-1]
+    assert str(console.catalog.parent) in [volume["target"] for volume in service["volumes"]]
+    page = (ROOT / "docs" / "containers.md").read_text()
+    found = re.search(rf"<http://localhost:{console.port}>.*token `([^`]+)`", page)
+    assert found is not None
+    assert [token.sha256 for token in console.tokens] == [hashlib.sha256(found[1].encode()).hexdigest()]
 
 
 def test_servers_are_those_the_tests_use() -> None:

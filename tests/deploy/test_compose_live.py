@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING
+from contextlib import closing
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ingest.demo.scene import DEMO_MAILBOXES
-from tests.support.compose import PROCESSES, Stack
+from tests.support.compose import OURS, PROCESSES, Stack
 from tests.support.service import as_in_events, read_events
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _FIRST = 8 * len(DEMO_MAILBOXES)
+
+
+def _listed(stack: Stack) -> list[Any]:
+    """The newest messages that the console finds; none while it does not answer yet."""
+    headers = {"Authorization": "Bearer only-for-the-demonstration"}
+    with closing(HTTPConnection("127.0.0.1", stack.ports["console"], timeout=PATIENCE)) as connection:
+        try:
+            connection.request("GET", "/api/v1/messages?limit=100", headers=headers)
+            answer = connection.getresponse()
+        except ConnectionError:
+            return []
+        assert answer.status == 200, answer.read()
+        messages: list[Any] = json.load(answer)["messages"]
+        return messages
 
 
 @pytest.mark.e2e
@@ -42,5 +58,6 @@ def test_the_mail_of_the_demonstration_arrives_as_objects_and_events(tmp_path: P
         for name in PROCESSES:
             healthy = stack.run("health", beside=name)
             assert healthy.returncode == 0, f"{name}: {healthy.stderr}"
-        for name in (*PROCESSES, "mail"):
+        eventually(lambda: len(_listed(stack)) >= _FIRST, lambda: stack.log("console"))
+        for name in (*OURS, "mail"):
             assert stack.stop(name) == 0, f"{name} does not end as it was asked to"

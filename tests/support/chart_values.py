@@ -55,6 +55,8 @@ EVERYTHING: dict[str, Any] = {"config": {
     "scan": "tcp://clamd:3310",
     "metrics": {"mailbox_label": False},
 }}  # fmt: skip
+TOKEN = {"name": "erp", "sha256": "0" * 64}
+CONSOLE: dict[str, Any] = {"console": {"enabled": True}, "config": {"console": {"tokens": [TOKEN]}}}
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "small": {},
     "names": {"nameOverride": "mail", "fullnameOverride": "haul"},
@@ -146,6 +148,16 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "folders": {"config": {"store": "file:///mail/store", "sinks": [{"type": "jsonl", "path": "/mail/events.jsonl"}]},
         "pods": {"volumes": [{"name": "mail", "persistentVolumeClaim": {"claimName": "mail"}}],
                  "volumeMounts": [{"name": "mail", "mountPath": "/mail"}]}},
+    "console": CONSOLE,
+    "console for others": {
+        "console": {"enabled": True, "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "console-tls",
+                                                 "annotations": {"example.org/login": "yes"}}},
+        "config": {"console": {
+            "hosts": ["mail.example.org", "mail.example.net"], "port": 8000, "database": "secret:catalog/url",
+            "proxy": {"header": "X-Forwarded-User", "addresses": ["10.0.0.0/8"], "users": [{"name": "*"}]}}},
+        "networkPolicy": {"enabled": True, "console": PEERS},
+    },
+    "console with a volume": merged(CONSOLE, {"console": {"persistence": {"enabled": True, "storageClass": "-"}}}),
     "no test": {"test": {"enabled": False}},
     "more objects": {"extraObjects": [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}, "data": {}},

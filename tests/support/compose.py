@@ -32,6 +32,8 @@ FILE = ROOT / "deploy" / "compose.yaml"
 # The path at which our services find their configuration.
 CONFIG = "/etc/mailhaul"
 PROCESSES = ("scheduler", "poller", "processor", "relay", "exporter")
+# All that run `mailhaul`.
+OURS = (*PROCESSES, "console")
 
 Service = dict[str, Any]
 
@@ -81,7 +83,7 @@ class Stack:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
-        self.ports = {name: free_port() for name in (*PROCESSES, "valkey", "s3", "mail")}
+        self.ports = {name: free_port() for name in (*OURS, "valkey", "s3", "mail")}
         self.account = Account(*(self._variable("s3", name) for name in ("ROOT_ACCESS_KEY", "ROOT_SECRET_KEY")))
 
     @property
@@ -95,7 +97,7 @@ class Stack:
             self._write_config()
             self._start_stores()
             self._start("mail", services()["mail"]["entrypoint"])
-            for name in PROCESSES:
+            for name in OURS:
                 self._start(name, ["mailhaul"])
             self._stack = stack.pop_all()
         return self
@@ -106,11 +108,15 @@ class Stack:
         self._stack.close()
         if error is not None:
             for name in self.processes:
-                error.add_note(f"{name}: {(self.folder / f'{name}.log').read_text()[-2000:]}")
+                error.add_note(f"{name}: {self.log(name)}")
 
     def run(self, *arguments: str, beside: str = "relay") -> subprocess.CompletedProcess[str]:
         """Run a `mailhaul` command as `docker compose exec` does in a service."""
         return mailhaul(*arguments, "--config", str(self.folder / "config"), env=self.environment(beside))
+
+    def log(self, name: str) -> str:
+        """The end of what a service has printed."""
+        return (self.folder / f"{name}.log").read_text()[-2000:]
 
     def store(self) -> S3Store:
         """The store of the service."""
@@ -166,7 +172,7 @@ class Stack:
             CONFIG: str(self.folder / "config"),
             **(replaced or {}),
         }
-        launch = self.launch if self.launch and name in (*PROCESSES, "mail") else _launch
+        launch = self.launch if self.launch and name in (*OURS, "mail") else _launch
         with (self.folder / f"{name}.log").open("wb") as log:
             command = [*program, *(known.get(word, word) for word in words)]
             self.processes[name] = launch(command, self.environment(name), log)
@@ -181,6 +187,8 @@ class Stack:
             given["PROMETHEUS_MULTIPROC_DIR"] = str(self.folder / "metrics")
         if name in PROCESSES:
             given.update(MAILHAUL_METRICS__ADDRESS="127.0.0.1", MAILHAUL_METRICS__PORT=str(self.ports[name]))
+        if name == "console":
+            given.update(MAILHAUL_CONSOLE__ADDRESS="127.0.0.1", MAILHAUL_CONSOLE__PORT=str(self.ports[name]))
         return given
 
     def _variable(self, name: str, variable: str) -> str:

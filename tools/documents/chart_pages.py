@@ -15,9 +15,9 @@ OBSERVABILITY = Path(__file__).parents[2] / "deploy" / "observability"
 _README = """\
 # Mailhaul's Helm chart
 
-Runs [Mailhaul](../../README.md) on Kubernetes 1.27 or later: pollers, processors, relays, schedulers and an exporter.
-[docs/kubernetes.md](../../docs/kubernetes.md) leads from nothing to a running release, and covers sizes, scaling,
-upgrades and security.
+Runs [Mailhaul](../../README.md) on Kubernetes 1.27 or later: pollers, processors, relays, schedulers, an
+exporter, and on request the console. [docs/kubernetes.md](../../docs/kubernetes.md) leads from nothing to a running
+release, and covers sizes, scaling, upgrades and security.
 
     helm install mailhaul helm/mailhaul -n mail --create-namespace -f my-values.yaml
     helm test mailhaul -n mail

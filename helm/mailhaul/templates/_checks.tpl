@@ -23,7 +23,7 @@
 {{/* Contradictions that a schema cannot express: all at once, each with a remedy. Values of secrets are never quoted. */}}
 {{- define "mailhaul.check" -}}
 {{- $problems := list -}}
-{{- range list "Parts" "Secrets" "Grace" "Scaling" "Connections" "Room" -}}
+{{- range list "Parts" "Secrets" "Grace" "Scaling" "Connections" "Room" "Console" -}}
 {{- $problems = concat $problems (include (printf "mailhaul.check%s" .) $ | fromJsonArray) -}}
 {{- end -}}
 {{- if $problems -}}
@@ -171,7 +171,7 @@
 {{- $wanted := mul $pollers (add $threads 10) -}}
 {{- $wanted = add $wanted (mul (include "mailhaul.most" .Values.processor | int) (add (mul 4 (int $workers.processes)) 10)) -}}
 {{- $wanted = add $wanted (mul (include "mailhaul.most" .Values.relay | int) (add (int $workers.relay_threads) 10)) -}}
-{{- $wanted = add $wanted (mul 5 (int .Values.scheduler.replicas)) 10 -}}
+{{- $wanted = add $wanted (mul 5 (int .Values.scheduler.replicas)) 10 (.Values.console.enabled | ternary 50 0) -}}
 {{- if and $allowed (gt $wanted $allowed) -}}
 {{- $option := .Values.valkey.enabled | ternary "valkey.maxClients" "ledgerConnections" -}}
 {{- $problems = append $problems (printf "all pods together may open %d connections to the ledger, and %s is %d: use fewer replicas or threads (config.workers), or allow more" $wanted $option $allowed) -}}
@@ -198,10 +198,11 @@
 
 {{- define "mailhaul.checkRoom" -}}
 {{- $problems := list -}}
+{{- $console := .Values.console.enabled | ternary (list "console") list -}}
 {{- $store := include "mailhaul.address" (list .Values.config.store "url") -}}
 {{- if hasPrefix "file://" $store -}}
 {{- $folder := trimPrefix "file://" $store -}}
-{{- range $process := list "poller" "processor" "relay" -}}
+{{- range $process := concat (list "poller" "processor" "relay") $console -}}
 {{- if not (include "mailhaul.mounted" (list $ $process $folder)) -}}
 {{- $problems = append $problems (printf "config.store is a folder that no volume of %s contains: add one that all pods can write to at once (ReadWriteMany) to pods.volumes and pods.volumeMounts, or use s3://bucket/prefix" $process) -}}
 {{- end -}}
@@ -222,7 +223,7 @@
 {{- range .Values.config.mailboxes -}}
 {{- with dig "limits" "message_bytes" nil . }}{{ $bytes = max $bytes (include "mailhaul.bytes" . | int64) }}{{ end -}}
 {{- end -}}
-{{- range $process := list "poller" "processor" -}}
+{{- range $process := concat (list "poller" "processor") $console -}}
 {{- if lt (include "mailhaul.bytes" (index $.Values $process).scratchSize | int64) (int64 $bytes) -}}
 {{- $problems = append $problems (printf "%s.scratchSize is smaller than the largest message (limits.message_bytes): raise it, or lower the limit" $process) -}}
 {{- end -}}

@@ -29,6 +29,11 @@ Where the file of `secret:NAME/KEY` is mounted. `ca` takes a plain path, everyth
 {{- end -}}
 {{- $metrics := dict "address" .Values.metrics.address "port" (int .Values.metrics.port) -}}
 {{- $_ := set $config "metrics" (mergeOverwrite (default dict $config.metrics) $metrics) -}}
+{{- if .Values.console.enabled -}}
+{{- $console := dict "catalog" (printf "%s/catalog.sqlite" (include "mailhaul.catalogFolder" .)) -}}
+{{- $console = mergeOverwrite $console (default dict $config.console) (dict "address" .Values.metrics.address) -}}
+{{- $_ := set $config "console" $console -}}
+{{- end -}}
 {{- range $name, $value := $config -}}
 {{- /* An empty mapping enables tracing. */ -}}
 {{- if and (not $value) (or (ne $name "tracing") (kindIs "invalid" $value)) }}{{ $_ := unset $config $name }}{{ end -}}
@@ -60,8 +65,8 @@ are not there yet are optional.
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}
 {{- $fixed := include "mailhaul.fixed" $root | fromJson -}}
-{{- $needed := include "mailhaul.secretNames" (omit $fixed "audit" "sinks") | fromJsonArray -}}
-{{- range $part, $reader := dict "audit" "scheduler" "sinks" "relay" -}}
+{{- $needed := include "mailhaul.secretNames" (omit $fixed "audit" "sinks" "console") | fromJsonArray -}}
+{{- range $part, $reader := dict "audit" "scheduler" "sinks" "relay" "console" "console" -}}
 {{- if eq $process $reader -}}
 {{- $needed = concat $needed (include "mailhaul.secretNames" (pick $fixed $part) | fromJsonArray) | uniq -}}
 {{- end -}}

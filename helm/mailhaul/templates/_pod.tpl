@@ -1,10 +1,13 @@
-{{/* Every process: its name in values, and its command. */}}
+{{/* Every process that runs: its name in values, and its command. */}}
 {{- define "mailhaul.processes" -}}
 poller: [worker, poll]
 processor: [worker, process]
 relay: [worker, relay]
 scheduler: [scheduler]
 exporter: [exporter]
+{{- if .Values.console.enabled }}
+console: [console]
+{{- end }}
 {{- end -}}
 
 {{/* The maximal number of pods of a process. Takes its values. */}}
@@ -50,10 +53,10 @@ exporter: [exporter]
 {{- end }}
 {{- end -}}
 
-{{/* Takes a list: the probe's values, the page. */}}
+{{/* Takes a list: the probe's values, the page, the port's name. */}}
 {{- define "mailhaul.probe" -}}
 {{- toYaml (index . 0) }}
-httpGet: {path: {{ index . 1 }}, port: metrics}
+httpGet: {path: {{ index . 1 }}, port: {{ index . 2 }}}
 {{- end -}}
 
 {{/* Settings of a process's pods: `pods`, overridden by the process's own `pod`. Takes a list: the root, its values. */}}
@@ -133,13 +136,28 @@ the resources, the size of /tmp.
 {{- toYaml $resources -}}
 {{- end -}}
 
+{{/* Bytes of a node's disk for the folders of a process. Takes a list: the root, the process, its values. */}}
+{{- define "mailhaul.disk" -}}
+{{- $values := index . 2 -}}
+{{- $bytes := include "mailhaul.bytes" $values.scratchSize | int64 -}}
+{{- if and (eq (index . 1) "console") (not $values.persistence.enabled) -}}
+{{- $bytes = add $bytes (include "mailhaul.bytes" $values.persistence.size | int64) -}}
+{{- end -}}
+{{- $bytes -}}
+{{- end -}}
+
 {{- define "mailhaul.podTemplate" -}}
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}
 {{- $command := index . 2 -}}
 {{- $values := index $root.Values $process -}}
 {{- $pod := include "mailhaul.podValues" (list $root $values) | fromJson -}}
+{{- if and (eq $process "console") $values.persistence.enabled $values.persistence.fsGroup -}}
+{{- $_ := set $pod "securityContext" (merge $pod.securityContext (dict "fsGroup" (int $values.persistence.fsGroup))) -}}
+{{- end -}}
 {{- $scope := list $root $process -}}
+{{- /* The console has no metrics: it answers probes on its own port. */ -}}
+{{- $port := eq $process "console" | ternary "http" "metrics" -}}
 metadata:
   labels:
     {{- include "mailhaul.podLabels" (list $root $process $pod.labels) | nindent 4 }}
@@ -179,24 +197,31 @@ spec:
         - {name: PROMETHEUS_MULTIPROC_DIR, value: /run/mailhaul/metrics}
         {{- end }}
       ports:
+        {{- if eq $process "console" }}
+        - {name: http, containerPort: {{ include "mailhaul.consolePort" $root }}, protocol: TCP}
+        {{- else }}
         - {name: metrics, containerPort: {{ $root.Values.metrics.port }}, protocol: TCP}
+        {{- end }}
       startupProbe:
-        {{- include "mailhaul.probe" (list $root.Values.probes.startup "/livez") | nindent 8 }}
+        {{- include "mailhaul.probe" (list $root.Values.probes.startup "/livez" $port) | nindent 8 }}
       livenessProbe:
-        {{- include "mailhaul.probe" (list $root.Values.probes.liveness "/livez") | nindent 8 }}
+        {{- include "mailhaul.probe" (list $root.Values.probes.liveness "/livez" $port) | nindent 8 }}
       readinessProbe:
-        {{- include "mailhaul.probe" (list $root.Values.probes.readiness "/readyz") | nindent 8 }}
+        {{- include "mailhaul.probe" (list $root.Values.probes.readiness "/readyz" $port) | nindent 8 }}
       {{- with $pod.lifecycle }}
       lifecycle:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       resources:
-        {{- include "mailhaul.resources" (list $values.resources $values.scratchSize) | nindent 8 }}
+        {{- include "mailhaul.resources" (list $values.resources (include "mailhaul.disk" (list $root $process $values))) | nindent 8 }}
       volumeMounts:
         {{- include "mailhaul.volumeMounts" $scope | nindent 8 }}
         - {name: scratch, mountPath: /tmp}
         {{- if eq $process "processor" }}
         - {name: metrics, mountPath: /run/mailhaul/metrics}
+        {{- end }}
+        {{- if eq $process "console" }}
+        - {name: catalog, mountPath: {{ include "mailhaul.catalogFolder" $root }}}
         {{- end }}
         {{- with $pod.volumeMounts }}
         {{- toYaml . | nindent 8 }}
@@ -211,6 +236,14 @@ spec:
     {{- if eq $process "processor" }}
     - name: metrics
       emptyDir: {sizeLimit: 64Mi}
+    {{- end }}
+    {{- if eq $process "console" }}
+    - name: catalog
+      {{- if $root.Values.console.persistence.enabled }}
+      persistentVolumeClaim: {claimName: {{ include "mailhaul.fullname" $root }}-console}
+      {{- else }}
+      emptyDir: {sizeLimit: {{ $root.Values.console.persistence.size }}}
+      {{- end }}
     {{- end }}
     {{- with $pod.volumes }}
     {{- toYaml . | nindent 4 }}

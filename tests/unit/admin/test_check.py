@@ -126,6 +126,7 @@ def test_ledger_that_does_not_answer_is_reported_and_the_sinks_are_tried(monkeyp
         ("relay", {"ledger", "store", "sink"}),
         ("scheduler", {"ledger", "audit"}),
         ("exporter", {"ledger"}),
+        ("console", {"ledger", "store"}),
     ],
 )
 def test_role_tries_what_it_has_access_to_and_nothing_else(role: str, tried: set[str]) -> None:
@@ -139,7 +140,7 @@ def test_role_tries_what_it_has_access_to_and_nothing_else(role: str, tried: set
         assert all(finding.ok for finding in hidden)
         if role == "scheduler":
             assert findings["sink"].detail == "not visible from here; check it in a relay"
-            assert findings["store"].detail.endswith("in a poller or processor or relay")
+            assert findings["store"].detail.endswith("in a poller or processor or relay or console")
 
 
 def test_passwords_that_cannot_be_read_are_named_without_their_text(tmp_path: Path) -> None:
