@@ -106,7 +106,11 @@ class LegalHolds:
             mailbox: the id of its mailbox, or the name of its folder.
             names: what is held, if it was just looked up.
         """
-        names = self.names() if names is None else names
+        if names is None:
+            # A listing may be behind; what is asked for by its name is not.
+            if self._is_there("message", stored.key) or self._is_there("mailbox", mailbox):
+                return True
+            names = self.names()
         if stored.key in names.messages or {mailbox, stored.root} & names.mailboxes:
             return True
         if not names.mailboxes:
@@ -127,6 +131,9 @@ class LegalHolds:
         except ValidationError:
             tombstone = read_tombstone(self.store, stored.manifest.key)
             return None if tombstone is None else tombstone.mailbox
+
+    def _is_there(self, kind: Kind, name: str) -> bool:
+        return self.store.stat(self._key(kind, name)) is not None
 
     def _listed(self) -> Iterator[tuple[Kind, str]]:
         root = self.layout.holds()

@@ -253,9 +253,7 @@ def _report(report: AuditReport) -> None:
     )
     typer.echo(f"  last statement: sha256 {report.head.sha256}")
     if report.pending:
-        typer.echo(
-            f"  new or changed since: {counted(report.pending, 'message')}; the next statement covers that"
-        )
+        typer.echo(f"  new or changed since: {counted(report.pending, 'message')}; the next statement covers that")
     for state, count in sorted(report.unsettled.items()):
         typer.echo(f"  {state}: {counted(count, 'message')}")
     if not report.ok:

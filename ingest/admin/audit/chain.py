@@ -73,6 +73,7 @@ class Chain:
     latest: LatestEntries
     _before: StoredStatement | None = None
     _signed: bool = False
+    _signer: str = ""
 
     def verify(self, expected: date | None) -> float:
         """Read every statement and its entries.
@@ -149,6 +150,11 @@ class Chain:
                 self.report.add(Kind.SIGNATURE, day, "it is not signed, although earlier ones are")
             return
         self._signed = True
+        if signature.key_id != self._signer and signature.key_id in self.report.signed_by:
+            self.report.add(
+                Kind.SIGNATURE, day, f"it is signed with the key {signature.key_id}, which another one had replaced"
+            )
+        self._signer = signature.key_id
         self.report.signed_by.add(signature.key_id)
         key = self.keys.get(signature.key_id)
         if key is None:

@@ -337,6 +337,10 @@ def test_keys_are_rotated_by_naming_the_old_public_key() -> None:
         assert a.verify().signed_by == set(a.known)
         a.known = keys_of(OTHER)
         assert a.found() == {("signature", str(TODAY))}
+        a.known, a.key = keys_of(SECRET, OTHER), SECRET  # whoever found the old key
+        a.next_day()
+        a.write()
+        assert a.found() == {("signature", str(THIRD))}
 
 
 def test_signing_may_begin_later_and_unsigned_chains_are_verified_without_keys() -> None:

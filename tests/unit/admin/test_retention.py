@@ -605,6 +605,38 @@ def test_hold_on_a_mailbox_outlives_its_configuration_and_its_prefix() -> None:
         assert (report.messages, report.held) == (0, 2)
 
 
+@pytest.mark.parametrize("rule", [KEEP, RAW])
+def test_interrupted_erasure_is_not_resumed_under_a_hold_that_was_added_since(rule: RetentionRule) -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.clock.time += 400 * DAY
+        worker = retention(b, rule)
+        now = worker.agreed_time()
+        b.store.fault = lambda operation, name: _refuse(operation == "put" and name.endswith(keys.RAW))
+        assert isinstance(worker.run(now, never).error, StoreUnavailableError)
+        b.store.fault = None
+        orders(b).hold_mailbox("a", None)
+        assert run(b, rule).held == 1
+        assert names(b, 1)["raw.eml"] > 0
+        assert "body.txt" in names(b, 1)
+        orders(b).release_mailbox("a")
+        assert run(b, rule).done == 1
+        assert names(b, 1)["raw.eml"] == 0
+
+
+@pytest.mark.parametrize("kind", ["message", "mailbox"])
+def test_hold_that_a_listing_does_not_show_yet_holds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bench() as b:
+        fill(b, 1)
+        b.clock.time += 400 * DAY
+        orders(b).hold_messages([key(1)], None) if kind == "message" else orders(b).hold_mailbox("a", None)
+        stored = b.store.stored
+        monkeypatch.setattr(b.store, "stored", lambda at: (one for one in stored(at) if "/holds/" not in one.key))
+        assert outcomes(b) == {"message a year": 1}
+        assert run(b).held == 1
+        assert_whole(b, 1)
+
+
 def test_hold_that_cannot_be_read_still_holds() -> None:
     with bench() as b:
         fill(b, 1)
