@@ -11,15 +11,19 @@ from sqlalchemy import Select, and_, column, false, func, or_, select, tuple_
 from sqlalchemy import table as table_of
 
 from ingest.catalog.database import translated
-from ingest.catalog.rows import words_of
+from ingest.catalog.rows import words_of, writable
 from ingest.catalog.tables import DELIVERIES, DOCUMENTS, INVOICES, LABELS, MESSAGES, WORDS
 from ingest.errors import Fault, MailhaulError
 from ingest.ports.eventlog import order_of
+from ingest.usecases.batches import batches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Engine
+
+    from ingest.domain.manifest import Manifest
+    from ingest.domain.marks import Duplicate
 
 # Messages of one page.
 PAGE, LARGEST_PAGE = 50, 200
@@ -136,6 +140,26 @@ class Queries:
             rows = [dict(row) for row in connection.execute(query).mappings()]
             return next(iter(_with_details(connection, rows)), None)
 
+    def known(self, keys: Iterable[str], scope: Scope) -> set[str]:
+        """Return those of these message keys that are there and may be seen."""
+        with translated(), self.engine.connect() as connection:
+            batched = (select(MESSAGES.c.key).where(MESSAGES.c.key.in_(some)) for some in batches(keys, LARGEST_PAGE))
+            return {key for query in batched for key in connection.scalars(_in_scope(query, scope))}
+
+    def without_others(self, manifest: Manifest, scope: Scope) -> Manifest:
+        """Return a manifest that names as earlier messages only those that may be seen."""
+        marks = [manifest.duplicate_of, *(one.duplicate_of for one in manifest.documents)]
+        earlier = {mark.message_key for mark in marks if mark is not None}
+        if scope.mailboxes is None or not earlier:
+            return manifest
+        seen = self.known(earlier, scope)
+
+        def hidden(mark: Duplicate | None) -> dict[str, Any]:
+            return {} if mark is None or mark.message_key in seen else {"duplicate_of": None}
+
+        documents = [one.model_copy(update=hidden(one.duplicate_of)) for one in manifest.documents]
+        return manifest.model_copy(update={"documents": documents, **hidden(manifest.duplicate_of)})
+
     def totals(self, scope: Scope, since: float) -> dict[str, dict[str, int]]:
         """Return for each mailbox how many messages there are, and how many of them since a time."""
         counts = select(MESSAGES.c.mailbox, func.count().label("messages")).group_by(MESSAGES.c.mailbox)
@@ -157,9 +181,9 @@ class Queries:
         """Return queries for the ids of messages, each of which has to contain a message that is found."""
         found = []
         if search.label:
-            found.append(select(LABELS.c.message).where(LABELS.c.label == search.label))
+            found.append(select(LABELS.c.message).where(LABELS.c.label == writable(search.label)))
         if search.kind:
-            found.append(select(DOCUMENTS.c.message).where(DOCUMENTS.c.kind == search.kind))
+            found.append(select(DOCUMENTS.c.message).where(DOCUMENTS.c.kind == writable(search.kind)))
         if amounts := _amounts(search):
             found.append(select(INVOICES.c.message).where(*amounts))
         texts = (("", search.words), ("subject", search.subject), ("sender", search.sender))
@@ -184,7 +208,7 @@ class Queries:
 def _conditions(search: Search) -> list[ColumnElement[bool]]:
     columns = MESSAGES.c
     equal = ((columns.mailbox, search.mailbox), (columns.status, search.status))
-    found = [known == value for known, value in equal if value]
+    found = [known == writable(value) for known, value in equal if value]
     if search.since is not None:
         found.append(columns.date >= search.since)
     if search.until is not None:

@@ -52,9 +52,9 @@ def entry_of(manifest: Manifest, seen_at: float, position: str | None = None, ru
         "mailbox": manifest.mailbox.id,
         "manifest": manifest.manifest,
         "date": manifest.received_at.timestamp() if manifest.received_at else seen_at,
-        "subject": _text(headers.subject),
-        "sender_name": _text(sender.name if sender else ""),
-        "sender": _text(sender.address if sender else ""),
+        "subject": writable(headers.subject),
+        "sender_name": writable(sender.name if sender else ""),
+        "sender": writable(sender.address if sender else ""),
         "status": manifest.parse.status,
         "automatic": manifest.automatic.kind if manifest.automatic else None,
         "quarantined": manifest.quarantine is not None,
@@ -78,7 +78,7 @@ def entry_of(manifest: Manifest, seen_at: float, position: str | None = None, ru
 
 def _labels(manifest: Manifest) -> list[dict[str, Any]]:
     configured = (f"{name}={value}" for name, value in manifest.mailbox.labels.items())
-    return [{"label": _text(label)} for label in dict.fromkeys([*manifest.labels, *configured])]
+    return [{"label": writable(label)} for label in dict.fromkeys([*manifest.labels, *configured])]
 
 
 def _document(document: Document, attachments: dict[str, Attachment]) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def _document(document: Document, attachments: dict[str, Attachment]) -> dict[st
     return {
         "part": document.main,
         "kind": document.kind,
-        "filename": _text(main.filename if main else ""),
-        "media_type": _text(main.detected_type if main else ""),
+        "filename": writable(main.filename if main else ""),
+        "media_type": writable(main.detected_type if main else ""),
         "size": main.size if main else 0,
     }
 
@@ -102,11 +102,11 @@ def _invoice_fields(fields: InvoiceFields | None) -> dict[str, Any]:
     if fields is None:
         return dict.fromkeys(("number", "issue_date", "seller", "buyer", "currency", "gross"))
     return {
-        "number": _text(fields.number) or None,
-        "issue_date": _text(fields.issue_date) or None,
-        "seller": _text(fields.seller.name) or None,
-        "buyer": _text(fields.buyer.name) or None,
-        "currency": _text(fields.currency) or None,
+        "number": writable(fields.number) or None,
+        "issue_date": writable(fields.issue_date) or None,
+        "seller": writable(fields.seller.name) or None,
+        "buyer": writable(fields.buyer.name) or None,
+        "currency": writable(fields.currency) or None,
         "gross": amount(fields.gross or fields.payable),
     }
 
@@ -130,5 +130,6 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall("".join(char for char in plain if not unicodedata.combining(char)))
 
 
-def _text(text: str | None) -> str:
+def writable(text: str | None) -> str:
+    """Return the beginning of a text as every database can keep it, and so as it can be compared there."""
     return _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", (text or "")[:_LONGEST])

@@ -86,9 +86,12 @@ def event(desk: AskedDesk, who: Who, key: Key) -> dict[str, Any]:
     where = desk.manifest(key, who).manifest
     assert where is not None
     for stored in desk.runtime.store.stored(where):
-        events = events_from_manifest(desk.runtime.store, stored)
-        if events:  # its own, before that of its last update
-            body: dict[str, Any] = json.loads(events[0].body)
+        # Its own is before that of its last update.
+        for found in events_from_manifest(desk.runtime.store, stored)[:1]:
+            body: dict[str, Any] = json.loads(found.body)
+            seen = desk.queries.without_others(Manifest.model_validate(body["data"]), who.scope)
+            shown = json.loads(seen.to_json())
+            body["data"] |= {name: shown[name] for name in ("duplicate_of", "documents") if name in body["data"]}
             return body
     raise NotFoundError("the message has no event")
 
@@ -174,9 +177,9 @@ def drop(desk: AskedDesk, who: Who, key: Key) -> None:
 
 
 @router.get("/sinks", tags=["sinks"])
-def sinks(desk: AskedDesk, who: Who) -> list[SinkAnswer]:  # noqa: ARG001 - somebody has to be logged in
+def sinks(desk: AskedDesk, who: Who) -> list[SinkAnswer]:
     """Return the consumers of the event stream."""
-    return [sink_answer(view) for view in desk.sinks()]
+    return [sink_answer(view) for view in desk.sinks(who)]
 
 
 @router.post("/sinks/{sink}/resume", tags=["sinks"], status_code=202)

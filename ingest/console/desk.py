@@ -22,7 +22,7 @@ from ingest.errors import Fault, MailhaulError
 from ingest.usecases.tombstones import read_raw_erased
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ingest.admin.status import MailboxRow, Status
     from ingest.catalog.catalog import Catalog
@@ -132,7 +132,7 @@ class Desk:
         manifest = None if where is None else read_manifest(self.runtime.store, where)
         if manifest is None or not who.scope.allows(manifest.mailbox.id):
             raise NotFoundError(_EXISTS if where else "the message failed, so that it has no manifest")
-        return manifest
+        return self.queries.without_others(manifest, who.scope)
 
     def raw(self, key: str, who: Identity) -> ObjectRef:
         """Return where the raw mail of a message is.
@@ -158,9 +158,12 @@ class Desk:
                 return one
         raise NotFoundError("there is no such attachment")
 
-    def labels(self, who: Identity) -> list[str]:
-        """Return the labels that rules and the mailboxes that may be seen give."""
+    def labels(self, who: Identity, listed: Iterable[Found]) -> list[str]:
+        """Return the labels that the mailboxes that may be seen give, and rules: all of them, or those of a list."""
         found = {label for rule in self.runtime.rules for label in rule.labels}
+        if who.scope.mailboxes is not None:
+            # A rule may be for mailboxes of others.
+            found = {label for one in listed for label in one.labels}
         for box in self.runtime.mailboxes().values():
             if who.scope.allows(box.id):
                 found |= {f"{name}={value}" for name, value in box.labels.items()}
@@ -187,14 +190,14 @@ class Desk:
         chosen = [box for box in runtime.mailboxes().values() if mailboxes is None or box.id in mailboxes]
         return read_status(runtime.ledger, runtime.events, chosen, runtime.sinks, runtime.poll_pressure.update)
 
-    def sinks(self) -> list[SinkView]:
-        """Return the consumers."""
+    def sinks(self, who: Identity) -> list[SinkView]:
+        """Return the consumers; of the events that they rejected, those are counted that may be seen."""
         status = self.status(())
         views = []
         for name, lag in status.sinks.items():
             answer = status.answers[name]
             state = "disabled" if name in status.disabled else "unavailable" if answer.words else "ok"
-            dead = len(self.runtime.events.rejected(name, 1000))
+            dead = len(self.dead_letters(name, who))
             delivered_at = answer.delivered_at
             views.append(SinkView(name, state, answer.words, lag.entries, lag.oldest_age, delivered_at, dead))
         return views

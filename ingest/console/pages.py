@@ -109,7 +109,7 @@ def messages(
         narrowed=bool(asked.keys() - {"q"}),
         older=urlencode({**asked, "cursor": found.next}) if found.next else "",
         mailboxes=[box for box in desk.runtime.mailboxes() if who.scope.allows(box)],
-        labels=desk.labels(who),
+        labels=desk.labels(who, found.messages),
         statuses=_STATUSES,
         kinds=_KINDS,
         rebuilding=desk.catalog.state("rebuild") != "",
@@ -204,7 +204,7 @@ def failures(request: Request, desk: AskedDesk, who: Who) -> Response:
 @router.get("/consumers")
 def consumers(request: Request, desk: AskedDesk, who: Who) -> Response:
     """Show the consumers."""
-    return page(request, "consumers", who, sinks=desk.sinks(), now=desk.runtime.now().timestamp())
+    return page(request, "consumers", who, sinks=desk.sinks(who), now=desk.runtime.now().timestamp())
 
 
 @router.get("/live")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from contextlib import ExitStack, closing
 from functools import partial
@@ -18,7 +19,7 @@ from ingest.catalog.rebuild import Rebuild
 from ingest.config.console import ConsoleSection
 from ingest.config.secrets import Secrets
 from ingest.console.app import make_app
-from ingest.errors import MailhaulError
+from ingest.errors import MailhaulError, StartError
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import NoWakeups
 from ingest.wiring.build import build, ledger_url
@@ -45,13 +46,14 @@ def run_console(source: ConfigSource) -> None:
 
     Raises:
         ConfigError: the configuration cannot be used.
-        StartError: packages are missing, or the embedded ledger does not start.
+        StartError: packages are missing, the port is in use, or the embedded ledger does not start.
         CatalogError: the catalog's database is unavailable.
     """
     require_console()
     config = source.current()
     section = config.console or ConsoleSection()
     with ExitStack() as stack:
+        listening = stack.enter_context(listen(section))
         runtime = build(source, stack.enter_context(ledger_url(config)), Metrics(), NoWakeups())
         stack.callback(runtime.close)
         require_usable(runtime.ledger)
@@ -79,8 +81,6 @@ def run_console(source: ConfigSource) -> None:
         server = uvicorn.Server(
             uvicorn.Config(
                 make_app(runtime, catalog, section),
-                host=section.address,
-                port=section.port,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -91,7 +91,23 @@ def run_console(source: ConfigSource) -> None:
         # uvicorn stops at these signals, and raises them again at the end.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        server.run()
+        server.run([listening])
+
+
+def listen(section: ConsoleSection) -> socket.socket:
+    """Return the socket on which the console listens.
+
+    Raises:
+        StartError: the address or the port cannot be used.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in section.address else socket.AF_INET
+        return socket.create_server((section.address, section.port), family=family)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (")[0]
+        raise StartError(
+            f"the console cannot listen on {section.address}, port {section.port}: {reason}; set console.port"
+        ) from error
 
 
 def _feed(feeder: Feeder) -> None:

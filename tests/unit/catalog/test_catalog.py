@@ -123,6 +123,7 @@ SEARCHES: tuple[tuple[Search, list[int]], ...] = (
     (Search(label="tenant=orders"), [3]),
     (Search(kind="invoice", status="complete"), [3, 2, 1]),
     (Search(kind="logo"), []),
+    (Search(mailbox="\0", label="\0", kind="\0", words="\0"), []),
     (Search(since=NOW + 2, until=NOW + 3), [2]),
 )
 

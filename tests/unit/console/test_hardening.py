@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 from starlette.testclient import TestClient
 
 from ingest.console.app import make_app
+from ingest.console.run import listen
+from ingest.errors import StartError
+from ingest.ports.sink import Outcome, Verdict
 from tests.support.bench import mail, message_key
 from tests.unit.console.conftest import section
 from tests.unit.console.test_api import HOSTILE
@@ -90,3 +94,30 @@ def test_user_that_is_named_twice_is_nobody(filled: Console) -> None:
 def test_operator_of_some_mailboxes_does_not_resume_a_consumer_of_all(filled: Console) -> None:
     assert filled.client("tenant").post("/api/v1/sinks/main/resume").status_code == 403
     assert filled.client("operator").post("/api/v1/sinks/main/resume").status_code == 202
+
+
+def test_tenant_sees_no_message_of_another_as_the_earlier_one(filled: Console) -> None:
+    """The same mail came to both; that it came to the other one before is none of his business."""
+    filled.haul("b", MAIL)
+    path = f"/api/v1/messages/{message_key('b', MAIL)}"
+    for suffix in ("", "/event"):
+        assert KEY in filled.client("viewer").get(path + suffix).text
+        answer = filled.client("tenant").get(path + suffix)
+        assert answer.status_code == 200
+        assert KEY not in answer.text
+
+
+def test_tenant_counts_only_his_own_rejected_events(filled: Console) -> None:
+    filled.b.sinks["main"].verdict = lambda _: Outcome(Verdict.REJECTED, "http_400")
+    filled.haul("a", mail("rejected"))
+    assert [filled.client(who).get("/api/v1/sinks").json()[0]["dead_letters"] for who in ("viewer", "tenant")] == [
+        1,
+        0,
+    ]
+
+
+def test_port_that_is_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(StartError, match=rf"port {port}: Address already in use"):
+            listen(section(port=port))
