@@ -65,7 +65,8 @@ class Decision:
 
     Attributes:
         outcome: `kept`: its time is not over. `message`, `raw`: what to erase. `unread`: its raw mail stays, as not
-            everything in it is stored elsewhere. `unprocessed`: it stays, as it has no manifest.
+            everything in it is stored elsewhere. `unprocessed`: it stays, as it has no manifest that can be
+            read.
         mailbox: its id.
         rule: the rule that decides.
         stored_at: when the store wrote its raw mail.
@@ -248,11 +249,9 @@ class Retention:
         stored_at = record.stored_at if record is not None else _stored_at(stored)
         if stored_at is None or not self._may_be_due(stored_at, now):
             return Decision("kept")
-        if stored.manifest is None:
-            return Decision("unprocessed", self.purge.owner(stored), "", stored_at, len(stored.objects), stored.size)
-        manifest = self._manifest(stored)
+        manifest = None if stored.manifest is None else self._manifest(stored)
         if manifest is None or manifest.message_key != stored.key:
-            return Decision("kept")
+            return Decision("unprocessed", self.purge.owner(stored), "", stored_at, len(stored.objects), stored.size)
         return self._by_rules(stored, manifest, record, stored_at, now)
 
     def _by_rules(

@@ -36,7 +36,7 @@ _WORDS: dict[Outcome, str] = {
     "held": "stay: under a legal hold",
     "locked": "stay: locked by the store",
     "unread": "raw mail stays: not everything in it was read, or something of it is missing in the store",
-    "unprocessed": "stay: not processed, so no rule can be applied",
+    "unprocessed": "stay: without a manifest that can be read, so no rule can be applied",
 }
 
 
