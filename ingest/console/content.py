@@ -80,7 +80,9 @@ def send_object(
         finally:
             opened.__exit__(None, None, None)
 
-    return StreamingResponse(chunks(), 206 if partial else 200, headers, media_type)
+    # Here, because the library adds a charset to texts, and these are in the one that their author chose.
+    headers["Content-Type"] = media_type
+    return StreamingResponse(chunks(), 206 if partial else 200, headers)
 
 
 def _range(text: str, size: int) -> tuple[int, int] | None:

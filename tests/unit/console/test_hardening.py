@@ -12,7 +12,9 @@ from starlette.testclient import TestClient
 from ingest.console.app import make_app
 from ingest.console.run import listen
 from ingest.errors import StartError
+from ingest.expressions import Expression
 from ingest.ports.sink import Outcome, Verdict
+from ingest.usecases.process.rules import Rule
 from tests.support.bench import mail, message_key
 from tests.unit.console.conftest import section
 from tests.unit.console.test_api import HOSTILE
@@ -68,6 +70,13 @@ def test_nothing_of_a_mail_runs_where_the_api_hands_it_out(filled: Console) -> N
         assert not any(one.startswith("script-src") for one in policy), path
 
 
+def test_file_is_handed_out_in_the_type_that_was_found(filled: Console) -> None:
+    client = filled.client()
+    (attachment,) = client.get(f"/api/v1/messages/{OF_HOSTILE}/attachments").json()
+    answer = client.get(f"/api/v1/messages/{OF_HOSTILE}/attachments/{attachment['part']}")
+    assert answer.headers["content-type"] == attachment["detected_type"] == "text/html"
+
+
 def proxied(console: Console, **options: object) -> TestClient:
     proxy = {"header": "X-User", "addresses": ["127.0.0.1"], "users": [{"name": "anna", "role": "operator"}]}
     app = make_app(console.b.runtime, console.catalog, section(proxy=proxy, **options))
@@ -114,6 +123,14 @@ def test_tenant_counts_only_his_own_rejected_events(filled: Console) -> None:
         1,
         0,
     ]
+
+
+def test_tenant_is_not_offered_the_labels_of_rules_for_others(filled: Console) -> None:
+    filled.b.runtime.rules = [Rule("merger", Expression("mailbox.id == 'a'"), labels=("merger",))]
+    assert "<option>merger</option>" in filled.client("viewer").get("/").text
+    page = filled.client("tenant").get("/").text
+    assert "merger" not in page
+    assert "<option>tenant=b</option>" in page
 
 
 def test_port_that_is_in_use_is_named() -> None:
