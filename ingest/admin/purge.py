@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from ingest.admin.erase import NotPurgedError, still_open
 from ingest.admin.mailbox_claim import PATIENCE, StopRequestedError, claim_mailbox
 from ingest.admin.purge_report import PurgeReport, Survey
-from ingest.admin.stored_messages import StoredMessage, stored_messages
+from ingest.admin.stored_messages import StoredMessage, find_by_key, stored_messages
 from ingest.domain.events import event_ids
-from ingest.domain.keys import DIGEST_BYTES
 from ingest.errors import MailhaulError
 from ingest.usecases.batches import batches
 
@@ -45,7 +44,6 @@ _PARALLEL = 8
 _FORGET_BATCH = 20_000
 # Messages whose events are looked for in one pass over the stream.
 _EVENTS_BATCH = 2_000
-_KEY_DIGITS = 2 * DIGEST_BYTES
 
 
 @dataclass(frozen=True)
@@ -82,17 +80,7 @@ class Purge:
             NotPurgedError: no stored message has this key, or several begin with it.
             StoreError: the store is unavailable.
         """
-        for beginning in wanted:
-            if not 1 <= len(beginning) <= _KEY_DIGITS or set(beginning) - set("0123456789abcdef"):
-                raise NotPurgedError(
-                    f"{beginning} is not a message key: write its {_KEY_DIGITS} hex digits, or the first"
-                )
-        found: dict[str, dict[str, list[StoredMessage]]] = {beginning: {} for beginning in wanted}
-        for stored in self.stored(mailbox):
-            for beginning, matches in found.items():
-                if stored.key.startswith(beginning):
-                    matches.setdefault(stored.key, []).append(stored)
-        return list({one.folder: one for beginning in wanted for one in _only(beginning, found[beginning])}.values())
+        return find_by_key(lambda: self.stored(mailbox), wanted, NotPurgedError)
 
     def survey_mailbox(self, mailbox: str) -> Survey:
         """Return what would be purged of a whole mailbox.
@@ -361,11 +349,3 @@ def _recording_errors(report: PurgeReport) -> Iterator[None]:
         report.stopped = True
     except MailhaulError as error:
         report.error = error
-
-
-def _only(beginning: str, found: Mapping[str, list[StoredMessage]]) -> list[StoredMessage]:
-    if len(found) != 1:
-        what = f"{len(found)} stored messages begin with" if found else "no stored message begins with"
-        raise NotPurgedError(f"{what} {beginning}")
-    (matches,) = found.values()
-    return matches

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.admin.mailbox_claim import StopRequestedError, raise_if_stopped
-from ingest.admin.stored_messages import stored_messages
+from ingest.admin.stored_messages import mailbox_folders, stored_messages
 from ingest.errors import MailhaulError, ObjectMissingError, SinkUnavailableError, StoreError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.usecases.batches import batches
@@ -94,7 +94,7 @@ def find_manifests(
     Raises:
         StoreError: the store is unavailable.
     """
-    named = {folder for mailbox in mailboxes for folder in _folders(configured, mailbox)}
+    named = {folder for mailbox in mailboxes for folder in mailbox_folders(configured, mailbox)}
     folders: list[str | None] = [*sorted(named)] or [None]
     found = [
         stored.manifest
@@ -103,12 +103,6 @@ def find_manifests(
         if stored.manifest is not None and since <= stored.manifest.modified < until
     ]
     return sorted(found, key=lambda manifest: (manifest.modified, manifest.key))
-
-
-def _folders(configured: Mapping[str, Mailbox], mailbox: str) -> list[str]:
-    """Return the folders of a mailbox: its prefix, and its id, which was used before it had a prefix."""
-    found = configured.get(mailbox)
-    return sorted({mailbox, found.folder}) if found else [mailbox]
 
 
 @dataclass(frozen=True, slots=True)

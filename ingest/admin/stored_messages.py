@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 from ingest.domain import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from ingest.domain.mailbox import Mailbox
+    from ingest.errors import MailhaulError
     from ingest.ports.store import Store, Stored
 
 # The keys that `Layout.folder` makes; the folder of a mailbox may have several parts.
 _MESSAGE = re.compile(r"(?P<folder>.+?)/(?P<day>\d{4}/\d\d/\d\d|undated)/(?P<key>[0-9a-f]{32})/.+", re.DOTALL)
 
+_KEY_DIGITS = 2 * keys.DIGEST_BYTES
 _PREVIOUS = re.compile(rf"updates/(\d+)/{re.escape(keys.PREVIOUS)}")
 
 
@@ -95,3 +98,45 @@ def stored_messages(
 
     for (root, day, key), group in groupby(matched(), lambda found: found[0].group("folder", "day", "key")):
         yield StoredMessage(root, f"{prefix}{root}/{day}/{key}", key, tuple(stored for _, stored in group))
+
+
+def mailbox_folders(configured: Mapping[str, Mailbox], mailbox: str) -> list[str]:
+    """Return the folders of a mailbox: its prefix, and its id, which was used before it had a prefix.
+
+    Args:
+        configured: mailboxes by id.
+        mailbox: its id, or the name of its folder if it is not configured any more.
+    """
+    found = configured.get(mailbox)
+    return sorted({mailbox, found.folder}) if found else [mailbox]
+
+
+def find_by_key(
+    listed: Callable[[], Iterable[StoredMessage]], wanted: Sequence[str], error: type[MailhaulError]
+) -> list[StoredMessage]:
+    """Return the stored messages with these keys, each given in full or by an unambiguous beginning.
+
+    A message is stored twice if the mailbox's folder was changed and the message was fetched again.
+
+    Args:
+        listed: lists the messages to search.
+        wanted: message keys, or beginnings of them, in hex digits.
+        error: raised if no message has a key, or several begin with it.
+
+    Raises:
+        StoreError: the store is unavailable.
+    """
+    for beginning in wanted:
+        if not 1 <= len(beginning) <= _KEY_DIGITS or set(beginning) - set("0123456789abcdef"):
+            raise error(f"{beginning} is not a message key: write its {_KEY_DIGITS} hex digits, or the first")
+    found: dict[str, dict[str, list[StoredMessage]]] = {beginning: {} for beginning in wanted}
+    for stored in listed():
+        for beginning, matches in found.items():
+            if stored.key.startswith(beginning):
+                matches.setdefault(stored.key, []).append(stored)
+    for beginning, matches in found.items():
+        if not matches:
+            raise error(f"no stored message begins with {beginning}; `mailhaul messages list` lists them")
+        if len(matches) > 1:
+            raise error(f"{len(matches)} stored messages begin with {beginning}; write more digits of its key")
+    return list({one.folder: one for matches in found.values() for each in matches.values() for one in each}.values())

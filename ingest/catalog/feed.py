@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from ingest.admin.manifests import read_manifest
 from ingest.catalog.catalog import Batch, Catalog
-from ingest.catalog.manifests import read_manifest
 from ingest.catalog.rows import Entry, entry_of
 from ingest.domain.manifest import Manifest
 from ingest.ports.eventlog import order_of

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingest.admin.manifests import read_manifest
 from ingest.admin.stored_messages import stored_messages
 from ingest.catalog.catalog import Batch, Catalog
 from ingest.catalog.feed import PARALLEL
-from ingest.catalog.manifests import read_manifest
 from ingest.catalog.rows import Entry, entry_of
 from ingest.usecases.batches import batches
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ingest import __version__
-from ingest.cli import audit, catalog, failed, hold, mailboxes, purge, rules, sinks
+from ingest.cli import audit, catalog, events, failed, hold, mailboxes, messages, purge, rules, sinks
 from ingest.cli.common import (
     EXIT_CODES,
     FAILED,
@@ -44,8 +44,8 @@ _PROCESSES = "Single processes, for containers"
 # The order of `mailhaul --help`: what a new user needs first.
 ORDER = (
     *("init", "up", "check", "drain", "status"),
-    *("failed", "mailboxes", "sinks", "rules", "import", "replay", "reprocess", "reconcile", "purge", "hold"),
-    *("audit", "catalog", "token"),
+    *("messages", "events", "failed", "mailboxes", "sinks", "rules"),
+    *("import", "replay", "reprocess", "reconcile", "purge", "hold", "audit", "catalog", "token"),
     *("parse", "config", "version"),
     *("worker", "scheduler", "exporter", "console", "health", "probe"),
 )
@@ -68,6 +68,8 @@ config_app = typer.Typer(help="The configuration's JSON Schema.", no_args_is_hel
 app.add_typer(config_app, name="config", rich_help_panel=_INSPECT)
 app.command(rich_help_panel=_RUN, epilog="Example: mailhaul init --address invoices@example.org")(init)
 app.add_typer(mailboxes.app, name="mailboxes", rich_help_panel=_OPERATE)
+app.add_typer(messages.app, name="messages", rich_help_panel=_OPERATE)
+app.add_typer(events.app, name="events", rich_help_panel=_OPERATE)
 app.add_typer(failed.app, name="failed", rich_help_panel=_OPERATE)
 app.add_typer(sinks.app, name="sinks", rich_help_panel=_OPERATE)
 app.add_typer(rules.app, name="rules", rich_help_panel=_OPERATE)

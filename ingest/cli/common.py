@@ -79,6 +79,11 @@ def print_json(data: object) -> None:
     typer.echo(json.dumps(data, ensure_ascii=False))
 
 
+def json_line(text: str) -> str:
+    """Return JSON with the same value, whose strings hold no characters that would control a terminal."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines on standard output; colours only on a terminal."""
     for line in lines:

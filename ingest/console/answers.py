@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from ingest.console.desk import at
 
 if TYPE_CHECKING:
+    from ingest.admin.timeline import Step
     from ingest.catalog.queries import Found
-    from ingest.console.desk import MailboxView, SinkView, Step
+    from ingest.console.desk import MailboxView, SinkView
     from ingest.domain.message import FailedMessage
     from ingest.ports.rejected import RejectedEvent
 

@@ -11,12 +11,12 @@ from structlog import get_logger
 
 from ingest.admin.failed import FailedMessages, Retry
 from ingest.admin.mailboxes import NotPolledError
+from ingest.admin.manifests import read_manifest
 from ingest.admin.sinks import SinkAdmin
 from ingest.admin.status import read_status
-from ingest.catalog.manifests import read_manifest
+from ingest.admin.timeline import Step, delivery_step, stored_steps
 from ingest.catalog.queries import Queries
 from ingest.console.access import ForbiddenError
-from ingest.domain import keys
 from ingest.domain.events import event_ids
 from ingest.errors import Fault, MailhaulError
 from ingest.usecases.tombstones import read_raw_erased
@@ -80,23 +80,6 @@ class SinkView:
     oldest_age: float
     delivered_at: float | None
     dead_letters: int
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a message's way. `at` is seconds since 1970, None if it is not known or has not come yet.
-
-    Attributes:
-        state: `done`, `waiting`, `retrying`, `dead_lettered`, `failed` or `unknown`.
-        sink: the consumer, for steps of delivery.
-        note: what else is known.
-    """
-
-    what: str
-    at: float | None
-    state: str = "done"
-    sink: str | None = None
-    note: str = ""
 
 
 @dataclass
@@ -230,17 +213,12 @@ class Desk:
     def timeline(self, key: str, who: Identity) -> list[Step]:
         """Return the steps of a message's way, as far as store, ledger and catalog know them."""
         row = self.found(key, who).row
-        steps = []
+        steps: list[Step] = []
         if row["manifest"] is not None:
             folder = row["manifest"].rpartition("/")[0]
-            objects = {one.key.rpartition("/")[2]: one for one in self.runtime.store.stored(f"{folder}/")}
-            raw = objects.get(keys.RAW) or objects.get(keys.TOP)
-            erased = read_raw_erased(self.runtime.store, folder) if keys.RAW_ERASED in objects else None
-            stored_at = erased.stored_at.timestamp() if erased else raw.modified if raw else None
-            steps.append(Step("stored", stored_at, "unknown" if stored_at is None else "done"))
-            if erased:
-                steps.append(Step("raw_erased", erased.erased_at.timestamp(), note=f"by the rule {erased.rule}"))
-            manifest = objects.get(keys.MANIFEST)
+            listed = list(self.runtime.store.stored(f"{folder}/"))
+            steps += stored_steps(self.runtime.store, folder, listed)
+            manifest = next((one for one in listed if one.key == row["manifest"]), None)
             steps.append(Step("processed", manifest.modified if manifest else None))
         else:
             steps.append(Step("failed", row["seen_at"], "failed"))
@@ -249,7 +227,10 @@ class Desk:
             return [*steps, Step("published", None, "unknown", note="before the catalog followed the stream")]
         steps.append(Step("published", int(position.partition("-")[0]) / 1000))
         confirmed = self.queries.confirmed_at(position)
-        return [*steps, *(self._delivery(sink, key, confirmed.get(sink)) for sink in self.runtime.sinks)]
+        for sink in self.runtime.sinks:
+            at = confirmed.get(sink)
+            steps.append(delivery_step(self.runtime.events, sink, event_ids([key]), confirmed=at is not None, at=at))
+        return steps
 
     def poll(self, mailbox: str, who: Identity) -> None:
         """Let a mailbox be polled at once.
@@ -368,18 +349,6 @@ class Desk:
             messages=totals.get("messages", 0),
             recent=totals.get("recent", 0),
         )
-
-    def _delivery(self, sink: str, key: str, confirmed: float | None) -> Step:
-        events = self.runtime.events
-        ids = event_ids([key])
-        entries = events.rejected_entries(sink, ids)
-        rejected = next((id_ for id_, entry in zip(ids, entries, strict=True) if entry is not None), None)
-        if rejected is not None:
-            retrying = rejected in events.retrying(sink).members()
-            return Step("delivered", None, "retrying" if retrying else "dead_lettered", sink, "rejected the event")
-        if confirmed is not None:
-            return Step("delivered", confirmed, sink=sink)
-        return Step("delivered", None, "waiting", sink, events.sink_status(sink).words)
 
 
 def _state(row: MailboxRow, now: float) -> tuple[str, str]:

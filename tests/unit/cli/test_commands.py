@@ -3,58 +3,23 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from structlog.testing import capture_logs
-from typer.testing import CliRunner
-
-from ingest.cli.app import app
 from ingest.cli.common import FAILED, UNUSABLE
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.errors import MaildropConnectError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.sink import MemorySink
-from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
+from tests.support.bench import Bench, mail, message_key, never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from typer.testing import Result
-
-    from ingest.wiring.runtime import Runtime
 
     Run = Callable[..., Result]
 
 KEY = message_key("a", mail("1"))
-
-
-@pytest.fixture
-def b() -> Iterator[Bench]:
-    with bench(mailbox("a"), mailbox("b")) as made:
-        made.maildrops["a"].messages[b"u1"] = mail("1")
-        yield made
-
-
-@pytest.fixture
-def run(b: Bench, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command with the bench's runtime; it answers questions with `answer`."""
-
-    @contextmanager
-    def opened(_: object) -> Iterator[Runtime]:
-        yield b.runtime
-
-    monkeypatch.setattr("ingest.cli.runtime.open_runtime", opened)
-    monkeypatch.setenv("COLUMNS", "240")
-
-    def invoke(*arguments: str, code: int = 0, answer: str | None = None) -> Result:
-        with capture_logs():  # which commands print to standard error
-            done = CliRunner().invoke(app, list(arguments), input=answer)
-        assert done.exit_code == code, (done.output, done.exception)
-        return done
-
-    return invoke
 
 
 def data(done: Result) -> Any:

@@ -1,4 +1,4 @@
-"""Read manifests for the catalog."""
+"""Read a manifest from the store."""
 
 from __future__ import annotations
 
