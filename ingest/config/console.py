@@ -89,6 +89,8 @@ class ConsoleSection(Section):
                 f"listens on {self.address}, where other machines can reach it, and lets everybody in: write "
                 "`tokens` or `proxy`, or leave out `address`"
             )
+        if not self.loopback and self.proxy is not None and not self.hosts:
+            raise ValueError("`proxy` needs `hosts`: the names in `Host` of the requests that it passes on")
         if len({token.name for token in self.tokens}) < len(self.tokens):
             raise ValueError("two tokens have the same name; choose another")
         return self

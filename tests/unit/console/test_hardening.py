@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from ingest.console.app import make_app
@@ -92,6 +93,13 @@ def test_page_elsewhere_is_not_taken_for_the_proxy_on_this_machine(filled: Conso
     assert filled.b.ledger.paused() == {}
     named = proxied(filled, hosts=["mail.example.org"])
     assert named.get("/api/v1/messages", headers={"host": "mail.example.org", "x-user": "anna"}).status_code == 200
+
+
+def test_proxy_elsewhere_needs_the_names_that_it_passes_on() -> None:
+    proxy = {"header": "X-User", "addresses": ["10.0.0.5"], "users": [{"name": "anna"}]}
+    with pytest.raises(ValidationError, match="needs `hosts`"):
+        section(address="0.0.0.0", proxy=proxy)  # noqa: S104 - nothing listens
+    assert section(address="0.0.0.0", proxy=proxy, hosts=["mail.example.org"])  # noqa: S104 - as above
 
 
 def test_user_that_is_named_twice_is_nobody(filled: Console) -> None:
