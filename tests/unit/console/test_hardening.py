@@ -99,7 +99,7 @@ def test_proxy_elsewhere_needs_the_names_that_it_passes_on() -> None:
     proxy = {"header": "X-User", "addresses": ["10.0.0.5"], "users": [{"name": "anna"}]}
     with pytest.raises(ValidationError, match="needs `hosts`"):
         section(address="0.0.0.0", proxy=proxy)  # noqa: S104 - nothing listens
-    assert section(address="0.0.0.0", proxy=proxy, hosts=["mail.example.org"])  # noqa: S104 - as above
+    assert section(address="0.0.0.0", proxy=proxy, hosts=["mail.example.org"]).proxy  # noqa: S104 - as above
 
 
 def test_user_that_is_named_twice_is_nobody(filled: Console) -> None:
