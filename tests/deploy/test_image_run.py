@@ -49,8 +49,9 @@ def test_engines_read_how_it_is_to_be_run(image: Image) -> None:
 
 def test_it_is_small_and_holds_nothing_but_what_runs(image: Image) -> None:
     files = _files(image)
-    # Cryptography, CEL, librdkafka, libxml2, and the libraries of three clouds, are half of it.
-    assert sum(path.stat().st_size for path in files) < 175e6
+    # Cryptography, CEL, librdkafka, libxml2, the libraries of three clouds, and those that the console needs for two
+    # databases and HTTP (a quarter), are most of it.
+    assert sum(path.stat().st_size for path in files) < 225e6
     packages = {path.name.partition("-")[0] for path in image.root.glob(f"{_PACKAGES}/*/site-packages/*.dist-info")}
     assert {"mailhaul", "cel_expr_python", "cryptography", "pypdf", "opentelemetry_sdk"} <= packages
     assert not {"pip", "hatchling", "pytest", "moto", "ruff"} & packages
