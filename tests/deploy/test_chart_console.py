@@ -43,6 +43,14 @@ def test_no_console_by_default() -> None:
         (merged(ON, {"config": {"console": {"hosts": ["mail.example.org"]}}}), "or config.console.proxy"),
         (merged(CONSOLE, {"console": {"ingress": {"enabled": True}}}), "write them in config.console.hosts"),
         (
+            merged(CONSOLE, {"console": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}}}),
+            "console.httpRoute.enabled needs names to serve",
+        ),
+        (
+            merged(CONSOLE, {"console": {"httpRoute": {"enabled": True}}}),
+            "write console.httpRoute.parentRefs",
+        ),
+        (
             merged(CONSOLE, {"config": {"console": {"database": "postgresql://u:hunter2@db/mail"}}}),
             "config.console.database is not a reference",
         ),
@@ -104,6 +112,18 @@ def test_ingress_serves_the_names_that_the_console_answers_to_with_tls() -> None
         backend = rule["http"]["paths"][0]["backend"]["service"]
         assert backend["name"] == service["metadata"]["name"]
         assert backend["port"]["name"] in [port["name"] for port in service["spec"]["ports"]]
+    assert "https://mail.example.org/" in rendered.notes
+
+
+def test_route_leads_from_a_gateway_to_the_consoles_service() -> None:
+    rendered = render(values(**COMBINATIONS["console behind a gateway"]))
+    spec = rendered.one("HTTPRoute", "-console")["spec"]
+    assert spec["parentRefs"] == [{"name": "public", "namespace": "gateways", "sectionName": "https"}]
+    assert spec["hostnames"] == _section(rendered)["hosts"]
+    (backend,) = spec["rules"][0]["backendRefs"]
+    service = rendered.one("Service", "-console")
+    assert backend["name"] == service["metadata"]["name"]
+    assert backend["port"] in [port["port"] for port in service["spec"]["ports"]]
     assert "https://mail.example.org/" in rendered.notes
 
 

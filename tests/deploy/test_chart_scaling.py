@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.metrics import SPECS
-from tests.support.chart import MAILBOX, PROCESSES, refusal, render, values
+from tests.support.chart import ALL_PROCESSES, MAILBOX, PROCESSES, refusal, render, values
 from tests.support.chart_values import COMBINATIONS, MANY, WORKERS
 
 if TYPE_CHECKING:
@@ -104,6 +104,12 @@ def test_budget_that_keeps_all_pods_is_refused(least: int | str, replicas: int) 
     assert "scheduler.pdb.minAvailable would keep all" in refusal(values(scheduler=scheduler))
 
 
+def test_one_console_has_neither_budget_nor_autoscaler() -> None:
+    rendered = render(values(**COMBINATIONS["console"]))
+    for kind in ("PodDisruptionBudget", "HorizontalPodAutoscaler", "ScaledObject"):
+        assert not [item for item in rendered.of(kind) if item["metadata"]["name"].endswith("-console")]
+
+
 def test_there_is_one_exporter_at_a_time() -> None:
     spec = render(values()).one("Deployment", "-exporter")["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
@@ -117,9 +123,11 @@ def test_pods_are_restarted_if_they_do_not_work_and_ready_once_they_reached_what
         assert container[probe]["httpGet"] == {"path": page, "port": "metrics"}
 
 
-@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("process", ALL_PROCESSES)
 def test_rollout_whose_pods_do_not_become_ready_fails_in_time(process: str) -> None:
-    deployment = render(values(progressDeadlineSeconds=240)).one("Deployment", f"-{process}")
+    deployment = render(values(**COMBINATIONS["console"], progressDeadlineSeconds=240)).one(
+        "Deployment", f"-{process}"
+    )
     assert deployment["spec"]["progressDeadlineSeconds"] == 240
 
 
@@ -128,8 +136,8 @@ def test_exporter_is_scraped_although_it_has_not_reached_the_ledger() -> None:
 
 
 def test_pods_of_a_process_are_spread_over_nodes_and_zones() -> None:
-    for process in PROCESSES:
-        constraints = render(values()).pod(process)["topologySpreadConstraints"]
+    for process in ALL_PROCESSES:
+        constraints = render(values(**COMBINATIONS["console"])).pod(process)["topologySpreadConstraints"]
         assert [item["topologyKey"] for item in constraints] == [
             "kubernetes.io/hostname",
             "topology.kubernetes.io/zone",

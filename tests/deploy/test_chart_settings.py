@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.chart import PROCESSES, merged, refusal, render, values
+from tests.support.chart import ALL_PROCESSES, merged, refusal, render, values
 from tests.support.chart_values import COMBINATIONS
 
 if TYPE_CHECKING:
@@ -45,21 +45,63 @@ def test_objects_are_in_the_namespace_that_was_set(settings: Rendered) -> None:
     assert "kubectl -n elsewhere exec" in settings.notes
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-def test_pods_get_what_was_set_for_them(process: str, settings: Rendered) -> None:
+@pytest.mark.parametrize("process", ALL_PROCESSES)
+def test_pods_of_every_process_get_what_was_set_for_them(process: str, settings: Rendered) -> None:
     wanted = COMBINATIONS["settings"]["pods"]
-    pod = settings.pod(process)
+    template = settings.one("Deployment", f"-{process}")["spec"]["template"]
+    for name in ("labels", "annotations"):
+        assert wanted[name].items() <= template["metadata"][name].items()
+    pod = template["spec"]
     names = ("schedulerName", "runtimeClassName", "priorityClassName", "dnsPolicy", "dnsConfig", "hostAliases")
-    for name in (*names, "initContainers"):
+    for name in (*names, "nodeSelector", "tolerations", "affinity", "initContainers"):
         assert pod[name] == wanted[name]
+    assert wanted["securityContext"].items() <= pod["securityContext"].items()
+    assert wanted["volumes"][0] in pod["volumes"]
     own, *sidecars = pod["containers"]
     assert sidecars == wanted["sidecars"]
-    assert own["lifecycle"] == wanted["lifecycle"]
+    assert (own["lifecycle"], own["envFrom"]) == (wanted["lifecycle"], wanted["envFrom"])
+    assert wanted["env"][0] in own["env"]
+    assert wanted["volumeMounts"][0] in own["volumeMounts"]
+
+
+@pytest.mark.parametrize("process", ALL_PROCESSES)
+def test_a_process_overrides_what_was_set_for_all_pods(process: str) -> None:
+    pod = {
+        "schedulerName": "own", "runtimeClassName": "own", "priorityClassName": "own", "dnsPolicy": "Default",
+        "nodeSelector": {"disk": "own"}, "topologySpreadConstraints": [], "sidecars": [], "extraArgs": ["--own"],
+    }  # fmt: skip
+    rendered = render(values(**merged(COMBINATIONS["settings"], {process: {"pod": pod}})))
+    found = rendered.pod(process)
+    assert {name: found[name] for name in ("schedulerName", "runtimeClassName", "priorityClassName")} == {
+        "schedulerName": "own", "runtimeClassName": "own", "priorityClassName": "own",
+    }  # fmt: skip
+    assert (found["dnsPolicy"], found["nodeSelector"]) == ("Default", {"disk": "own"})
+    assert "topologySpreadConstraints" not in found
+    (container,) = found["containers"]
+    assert container["args"][-1] == "--own"
+    other = next(one for one in ALL_PROCESSES if one != process)
+    assert rendered.pod(other)["schedulerName"] == "binpack"
+
+
+@pytest.mark.parametrize("process", ALL_PROCESSES)
+def test_resources_grace_and_disk_are_those_of_the_process(process: str) -> None:
+    own: dict[str, Any] = {
+        "terminationGracePeriodSeconds": 1111,
+        "scratchSize": "6Gi",
+        "resources": {"limits": {"cpu": 3, "memory": "3Gi"}},
+    }
+    rendered = render(values(**merged(COMBINATIONS["settings"], {process: own})))
+    pod, container = rendered.pod(process), rendered.container(process)
+    assert pod["terminationGracePeriodSeconds"] == 1111
+    assert container["resources"]["limits"] == {"cpu": 3, "memory": "3Gi"}
+    assert container["resources"]["requests"]["ephemeral-storage"] == "6272Mi"
+    assert {"name": "scratch", "emptyDir": {"sizeLimit": "6Gi"}} in pod["volumes"]
 
 
 def test_process_gets_its_extra_arguments_after_its_own(settings: Rendered) -> None:
-    assert settings.container("relay")["args"] == ["worker", "relay", "--config", "/etc/mailhaul", "--help"]
-    assert settings.container("poller")["args"] == ["worker", "poll", "--config", "/etc/mailhaul"]
+    assert settings.container("relay")["args"] == ["worker", "relay", "--config", "/etc/mailhaul", "--verbose"]
+    assert settings.container("poller")["args"] == ["worker", "poll", "--config", "/etc/mailhaul", "--help"]
+    assert settings.container("console")["args"] == ["console", "--config", "/etc/mailhaul", "--help"]
 
 
 def test_nothing_is_rendered_of_what_was_not_set() -> None:
@@ -70,30 +112,35 @@ def test_nothing_is_rendered_of_what_was_not_set() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-def test_rollouts_go_as_was_set_except_that_there_is_one_exporter(process: str, settings: Rendered) -> None:
+@pytest.mark.parametrize("process", ALL_PROCESSES)
+def test_rollouts_go_as_was_set_except_where_there_is_one_pod(process: str, settings: Rendered) -> None:
     spec = settings.one("Deployment", f"-{process}")["spec"]
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 1}}
-    assert spec["strategy"] == ({"type": "Recreate"} if process == "exporter" else rolling)
+    assert spec["strategy"] == ({"type": "Recreate"} if process in {"exporter", "console"} else rolling)
     assert spec["revisionHistoryLimit"] == 1
 
 
-def test_services_have_the_ip_families_and_the_exporters_the_annotations_too(settings: Rendered) -> None:
+def test_services_have_the_ip_families_and_each_its_own_annotations(settings: Rendered) -> None:
+    own = {"exporter": "example.org/scrape", "console": "example.org/login"}
     for service in settings.of("Service"):
         assert service["spec"]["ipFamilyPolicy"] == "PreferDualStack"
         assert service["spec"]["ipFamilies"] == ["IPv6", "IPv4"]
-        exporter = service["metadata"]["name"].endswith("-exporter")
-        assert ("example.org/scrape" in service["metadata"]["annotations"]) == exporter
+        found = service["metadata"]["annotations"].keys() & set(own.values())
+        assert found == {note for name, note in own.items() if service["metadata"]["name"].endswith(f"-{name}")}
 
 
 def test_vertical_autoscalers_scale_the_processes_that_are_named(settings: Rendered) -> None:
     found = settings.of("VerticalPodAutoscaler")
-    assert [item["spec"]["targetRef"]["name"] for item in found] == ["demo-mailhaul-poller", "demo-mailhaul-exporter"]
-    for item in found:
+    targets = [item["spec"]["targetRef"]["name"].rpartition("-")[2] for item in found]
+    assert targets == list(ALL_PROCESSES)
+    for item, process in zip(found, targets, strict=True):
         (policy,) = item["spec"]["resourcePolicy"]["containerPolicies"]
-        process = item["metadata"]["name"].rpartition("-")[2]
         assert policy["containerName"] == settings.container(process)["name"]
         assert (policy["minAllowed"], policy["maxAllowed"]) == ({"memory": "256Mi"}, {"cpu": 2})
+
+
+def test_vertical_autoscaler_of_a_console_that_does_not_run_is_refused() -> None:
+    assert "names console, which does not run" in refusal(values(verticalAutoscaling={"processes": ["console"]}))
 
 
 def test_two_autoscalers_of_the_same_cpu_are_refused() -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NAME, NAMESPACE = "demo", "mail"
 FULL_NAME = "demo-mailhaul"
 PROCESSES = ("poller", "processor", "relay", "scheduler", "exporter")
+# With those that run on request.
+ALL_PROCESSES = (*PROCESSES, "console")
 # The oldest version that Chart.yaml admits, the newest, and versions in between.
 KUBERNETES = ("1.27", "1.29", "1.32", "1.34", "1.37")
 MAILBOX = {

@@ -172,6 +172,20 @@ _RELEASE = _object(
     },
 )
 _REPOSITORY = _object({"url": _TEXT, "interval": _DURATION, "ref": _object({}, {"tag": _TEXT, "branch": _TEXT})})
+_ROUTE = _object(
+    {
+        "parentRefs": _list(_object({"name": _TEXT}, {"namespace": _TEXT, "sectionName": _TEXT})),
+        "hostnames": _list(_TEXT),
+        "rules": _list(
+            _object(
+                {
+                    "matches": _list(_object({"path": _object({"type": {"const": "PathPrefix"}, "value": _TEXT})})),
+                    "backendRefs": _list(_object({"name": _TEXT, "port": {"type": "integer"}})),
+                }
+            )
+        ),
+    }
+)
 _EXTERNAL = _object(
     {
         "refreshInterval": _DURATION,
@@ -209,6 +223,7 @@ SCHEMAS: dict[tuple[str, str], Schema] = {
         (version, kind): _resource(version, kind, spec)
         for version, kind, spec in (
             ("argoproj.io/v1alpha1", "Application", _APPLICATION),
+            ("gateway.networking.k8s.io/v1", "HTTPRoute", _ROUTE),
             ("helm.toolkit.fluxcd.io/v2", "HelmRelease", _RELEASE),
             ("source.toolkit.fluxcd.io/v1", "GitRepository", _REPOSITORY),
             ("external-secrets.io/v1", "ExternalSecret", _EXTERNAL),

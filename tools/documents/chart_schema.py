@@ -30,7 +30,7 @@ _PATTERNS: dict[str, str | None] = {
 }
 # Words for people, which Helm does not show.
 _NOT_NEEDED = {"title", "default", "discriminator", "format"}
-_PROCESSES = ("poller", "processor", "relay", "scheduler", "exporter")
+_PROCESSES = ("poller", "processor", "relay", "scheduler", "exporter", "console")
 
 _NAME: Schema = {"type": "string", "pattern": r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"}
 _NAMES: Schema = {"type": "array", "items": {**_NAME, "minLength": 1}, "uniqueItems": True}
