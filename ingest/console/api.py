@@ -26,7 +26,7 @@ from ingest.console.answers import (
     step_answer,
 )
 from ingest.console.asking import Asked, AskedDesk, Who
-from ingest.console.content import MAIL_POLICY, safe_html, send_object
+from ingest.console.content import MAIL_POLICY, is_known, safe_html, send_object
 from ingest.console.desk import NotFoundError, at
 from ingest.domain.manifest import Attachment, Manifest
 from ingest.usecases.recover.republish import events_from_manifest
@@ -74,7 +74,7 @@ def message(desk: AskedDesk, who: Who, key: Key, request: Request, response: Res
     manifest = desk.manifest(key, who)
     tag = f'"{hashlib.sha256(manifest.to_json()).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if tag in request.headers.get("if-none-match", ""):
+    if is_known(tag, request):
         return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # FastAPI sends it as it is
     response.headers.update(headers)
     return manifest

@@ -19,6 +19,7 @@ from ingest.console import api, pages
 from ingest.console.access import Access, ForbiddenError, NotLoggedInError, TooManyLoginsError
 from ingest.console.answers import Problem
 from ingest.console.asking import FilterError
+from ingest.console.content import OutOfRangeError
 from ingest.console.desk import Desk, NotFoundError
 from ingest.errors import LedgerError, MailhaulError, ObjectMissingError, StoreError
 
@@ -50,6 +51,7 @@ _STATUS: tuple[tuple[type[MailhaulError], int], ...] = (
     (NotFoundError, 404),
     (ObjectMissingError, 404),
     (NotPolledError, 409),
+    (OutOfRangeError, 416),
     (FilterError, 422),
     (CursorError, 422),
     (TooManyLoginsError, 429),
@@ -156,7 +158,10 @@ def _failed(request: Request, error: Exception) -> Response:
         detail = "a part of the service is unavailable"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("console.failed", error=error.code)
-    return _answer(request, status, error.code, detail)
+    answer = _answer(request, status, error.code, detail)
+    if isinstance(error, OutOfRangeError):
+        answer.headers["Content-Range"] = f"bytes */{error.size}"
+    return answer
 
 
 def _invalid(request: Request, error: Exception) -> Response:

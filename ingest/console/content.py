@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
+from ingest.errors import Fault, MailhaulError
 from ingest.texts import safe
 from ingest.texts.convert import READ_BYTES, Conversions
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 # More digits than the size of any object has are no range.
-_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.IGNORECASE)
 # What a mail's own HTML may do in its frame: nothing.
 MAIL_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
@@ -34,6 +35,17 @@ SHOWN = SHOWN_PICTURES | {"application/pdf"}
 # Bytes of images that are put into a text that is shown.
 _IMAGE_BYTES, _SAFE_BYTES = 8 * 2**20, 24 * 2**20
 _TEXT_BYTES = 512 * 1024
+
+
+class OutOfRangeError(MailhaulError):
+    """A Range lies outside the object, which has `size` bytes."""
+
+    fault = Fault.OPERATOR
+    code = "range"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the range lies outside: there are {size} bytes")
+        self.size = size
 
 
 def send_object(
@@ -48,6 +60,10 @@ def send_object(
         media_type: as detected.
         filename: for saving.
         inline: whether the browser may show it; anything else it saves.
+
+    Raises:
+        OutOfRangeError: the range begins behind the end.
+        ObjectMissingError: the store does not have it.
     """
     tag = f'"{ref.sha256}"'
     headers = {
@@ -57,22 +73,21 @@ def send_object(
         "Cache-Control": "private, no-cache",
         "Content-Security-Policy": MAIL_POLICY,
     }
-    if tag in request.headers.get("if-none-match", ""):
+    if is_known(tag, request):
         return Response(status_code=304, headers=headers)
     asked = request.headers.get("range", "") if request.headers.get("if-range", tag) == tag else ""
-    begin, end = _range(asked, ref.size) or (0, ref.size)
-    if begin >= end and (begin, end) != (0, 0):
-        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{ref.size}"})
-    partial = (begin, end) != (0, ref.size)
-    if partial:
+    part = _range(asked, ref.size)
+    begin, end = part or (0, ref.size)
+    if part is not None:
+        if begin >= end:
+            raise OutOfRangeError(ref.size)
         headers["Content-Range"] = f"bytes {begin}-{end - 1}/{ref.size}"
     headers["Content-Length"] = str(end - begin)
-    opened = store.open(ref.key)
+    opened = store.open(ref.key) if part is None else store.open_range(ref.key, begin, end)
     body = opened.__enter__()  # here, so that an object that is missing is an error and no broken answer
 
     def chunks() -> Iterator[bytes]:
         try:
-            _skip(body, begin)
             left = end - begin
             while left and (chunk := body.read(min(_CHUNK, left))):
                 left -= len(chunk)
@@ -82,13 +97,19 @@ def send_object(
 
     # Here, because the library adds a charset to texts, and these are in the one that their author chose.
     headers["Content-Type"] = media_type
-    return StreamingResponse(chunks(), 206 if partial else 200, headers)
+    return StreamingResponse(chunks(), 200 if part is None else 206, headers)
+
+
+def is_known(tag: str, request: Request) -> bool:
+    """Whether the browser has what an ETag stands for, so that 304 answers it."""
+    named = request.headers.get("if-none-match", "")
+    return named.strip() == "*" or tag in named
 
 
 def _range(text: str, size: int) -> tuple[int, int] | None:
     """Return the first and the last byte, exclusive, that a Range asks for; None for all of them (RFC 9110, 14.1)."""
     found = _RANGE.fullmatch(text.strip())
-    if found is None or found.groups() == ("", ""):
+    if not size or found is None or found.groups() == ("", ""):
         return None  # several ranges may be answered with the whole
     first, last = found.groups()
     if first and last and int(last) < int(first):
@@ -96,15 +117,6 @@ def _range(text: str, size: int) -> tuple[int, int] | None:
     if not first:
         return (max(0, size - int(last)), size) if int(last) else (size, size)
     return int(first), min(size, int(last) + 1) if last else size
-
-
-def _skip(body: object, count: int) -> None:
-    seekable = getattr(body, "seekable", None)
-    if seekable is not None and seekable():
-        body.seek(count)  # type: ignore[attr-defined]  # a file of the store in a folder
-        return
-    while count and (skipped := body.read(min(_CHUNK, count))):  # type: ignore[attr-defined]  # any reader
-        count -= len(skipped)
 
 
 def read_text(store: Store, ref: ObjectRef) -> str:

@@ -85,6 +85,19 @@ class Store(Protocol):
         """
         ...
 
+    def open_range(self, key: str, begin: int, end: int) -> AbstractContextManager[BinaryIO]:
+        """Open a part of an object for sequential reading; the store is asked for no more than that.
+
+        Args:
+            key: of the object.
+            begin: the first byte, counted from 0.
+            end: the byte after the last one, more than `begin`. What lies beyond the object's end is left out.
+
+        Raises:
+            ObjectMissingError: there is no object with this key.
+        """
+        ...
+
     def stat(self, key: str) -> ObjectRef | None:
         """The reference of an object, or None if there is none."""
         ...

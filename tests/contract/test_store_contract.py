@@ -122,6 +122,30 @@ def test_object_can_be_read_in_pieces_and_left_unread(store: Store) -> None:
     assert b"".join(pieces) == content
 
 
+def test_part_of_an_object_is_read(store: Store) -> None:
+    content, last = filler(STREAMED), STREAMED - 1
+    put(store, "box/a b/ü.pdf", content)
+    for begin, end in ((0, 1), (1, 10), (MIB - 1, 2 * MIB), (last, STREAMED), (last - 9, STREAMED + 9)):
+        with store.open_range("box/a b/ü.pdf", begin, end) as body:
+            pieces = list(iter(lambda: body.read(100_000), b""))
+        assert b"".join(pieces) == content[begin:end]
+
+
+def test_part_behind_the_end_of_an_object_is_empty(store: Store) -> None:
+    for content in (b"", b"bytes"):
+        put(store, "box/a", content)
+        for begin in (len(content), 10**12):
+            with store.open_range("box/a", begin, 10**13) as body:
+                assert body.read() == b""
+
+
+def test_part_of_what_is_missing_is_missing(store: Store) -> None:
+    with pytest.raises(ObjectMissingError), store.open_range("box/a", 0, 1):
+        pass
+    with pytest.raises(StoreRefusedError, match="key"), store.open_range("../a", 0, 1):
+        pass
+
+
 def test_put_is_idempotent(store: Store) -> None:
     """Some stores count each write as another version."""
     first, second = (put(store, "box/a", b"same") for _ in range(2))

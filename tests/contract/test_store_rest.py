@@ -475,3 +475,20 @@ def test_names_that_xml_cannot_hold_are_decoded(azure: Server) -> None:
         listing(f'<Blob><Name Encoded="true">box/a%EF%BF%BE</Name><Properties>{MODIFIED}</Properties></Blob>')
     ]
     assert stored_keys(azure.open(), "") == ["box/a\ufffe"]
+
+
+def test_part_is_asked_of_the_server_which_may_send_everything(server: Server) -> None:
+    server.content = bytes(range(200))
+    with server.open().open_range("box/a", 100, 103) as body:
+        assert body.read() == b"def"
+    headers = server.requests[-1].headers
+    assert (headers.get("range") or headers.get("x-ms-range")) == "bytes=100-102"
+
+
+def test_other_part_than_was_asked_for_is_no_answer(server: Server) -> None:
+    given = server.given()
+    ranges: list[dict[str, str]] = [{"content-range": "bytes 0-4/5"}, {}]
+    server.answers = [Answer(206, {**given.headers, **one}, b"bytes") for one in ranges]
+    for _ in ranges:
+        with pytest.raises(StoreUnavailableError, match="not one of an object store"):
+            server.open().open_range("box/a", 1, 5).__enter__()

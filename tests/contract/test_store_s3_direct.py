@@ -253,3 +253,19 @@ def test_real_server_accepts_signatures_of_all_kinds_of_keys(s3_server: S3Server
         assert read(store, f"box/{name}") == content
         with pytest.raises(ObjectExistsError):
             put(store, f"box/{name}", content, only_if_absent=True)
+
+
+def test_part_is_asked_of_the_server_which_may_send_everything(odd: OddServer) -> None:
+    store = odd.open()
+    odd.objects["/bucket/box/a"] = bytes(range(200))
+    for number in range(2):
+        with store.open_range("box/a", 100, 103) as body:
+            assert body.read() == b"def"
+        assert odd.requests[-1][1]["Range"] == "bytes=100-102"
+        assert is_direct(odd) == (number == 1)
+
+
+def test_other_part_than_was_asked_for_is_no_answer(odd: OddServer, store: S3Store) -> None:
+    odd.quirks = {"another range"}
+    with pytest.raises(StoreUnavailableError, match="not one of an object store"):
+        store.open_range("box/first", 1, 5).__enter__()

@@ -503,6 +503,11 @@ class WatchedStore(Store):
         return self.inner.open(key)
 
     @override
+    def open_range(self, key: str, begin: int, end: int) -> AbstractContextManager[BinaryIO]:
+        gate()
+        return self.inner.open_range(key, begin, end)
+
+    @override
     def stat(self, key: str) -> ObjectRef | None:
         gate()
         if (process := running()) is not None and key.endswith(f"/{RAW}"):

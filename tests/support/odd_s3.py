@@ -113,6 +113,8 @@ class OddHandler(BaseHTTPRequestHandler):
             content = self.server.objects[key]
             self._answer(200, content[: len(content) // 2], length=len(content), ETag='"etag"')
             self.close_connection = True
+        elif "another range" in self.server.quirks:
+            self._answer(206, b"bytes", ETag='"etag"', part="bytes 0-4/100")
         elif "drips" in self.server.quirks:
             self._drip(b'HTTP/1.1 200 OK\r\nETag: "etag"\r\nContent-Length: 1000000000\r\n\r\n')
         elif "stalls halfway" in self.server.quirks:
@@ -199,6 +201,7 @@ class OddHandler(BaseHTTPRequestHandler):
         *,
         kind: str = "",
         checksum: str = "",
+        part: str = "",
         **headers: str,
     ) -> None:
         if "drips its head" in self.server.quirks:
@@ -206,7 +209,8 @@ class OddHandler(BaseHTTPRequestHandler):
             return
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
-        for name, value in (*headers.items(), ("Content-Type", kind), ("x-amz-checksum-sha256", checksum)):
+        named = {"Content-Type": kind, "x-amz-checksum-sha256": checksum, "Content-Range": part}
+        for name, value in (*headers.items(), *named.items()):
             if value:
                 self.send_header(name, value)
         self.end_headers()

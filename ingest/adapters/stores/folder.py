@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from typing_extensions import override
 
-from ingest.adapters.stores.transfer import guarded, measure, raise_exists, segments, transfer
+from ingest.adapters.stores.transfer import Slice, guarded, measure, raise_exists, segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import (
     ObjectExistsError,
@@ -32,7 +32,7 @@ from ingest.ports.store import Store, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from io import BufferedReader
+    from io import FileIO
     from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -109,18 +109,23 @@ class FolderStore(Store):
     @override
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
-        body = self._open(key)
-        if body is None:
-            raise ObjectMissingError("there is no object under this key")
-        with body:
-            yield body
+        with self._opened(key) as file:
+            yield guarded(file, _translated)
+
+    @override
+    @contextmanager
+    def open_range(self, key: str, begin: int, end: int) -> Iterator[BinaryIO]:
+        with self._opened(key) as file:
+            with _translated():
+                file.seek(begin)
+            yield guarded(Slice(file, 0, end - begin), _translated)
 
     @override
     def stat(self, key: str) -> ObjectRef | None:
-        body = self._open(key)
-        if body is None:
+        file = self._open(key)
+        if file is None:
             return None
-        with body:
+        with guarded(file, _translated) as body:
             size, sha256 = measure(body)
         return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
 
@@ -213,11 +218,19 @@ class FolderStore(Store):
             raise ObjectExistsError("there is an object under this key already")
         raise_exists(self.stat(key), size=size, sha256=sha256)
 
-    def _open(self, key: str) -> BufferedReader | None:
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[FileIO]:
+        file = self._open(key)
+        if file is None:
+            raise ObjectMissingError("there is no object under this key")
+        with file:
+            yield file
+
+    def _open(self, key: str) -> FileIO | None:
         path = self._path(key)
         with _translated():
             try:
-                return guarded(path.open("rb", buffering=0), _translated)
+                return path.open("rb", buffering=0)
             except _NO_PLACE:
                 self._require_root()
                 return None

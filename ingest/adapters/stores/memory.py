@@ -95,6 +95,13 @@ class MemoryStore(Store):
             yield body
 
     @override
+    @contextmanager
+    def open_range(self, key: str, begin: int, end: int) -> Iterator[BinaryIO]:
+        with self.open(key) as body:
+            body.seek(begin)
+            yield io.BytesIO(body.read(end - begin))
+
+    @override
     def stat(self, key: str) -> ObjectRef | None:
         segments(key)
         self._begin("stat", key)

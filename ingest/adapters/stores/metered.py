@@ -65,6 +65,13 @@ class MeteredStore(Store):
             yield body
 
     @override
+    @contextmanager
+    def open_range(self, key: str, begin: int, end: int) -> Iterator[BinaryIO]:
+        with self._measured("get") as measured, self._inner.open_range(key, begin, end) as body:
+            measured.stop()
+            yield body
+
+    @override
     def stat(self, key: str) -> ObjectRef | None:
         """Nothing there counts as missing."""
         with self._measured("stat") as measured:

@@ -7,10 +7,11 @@ each request covers a SHA-256 of its bytes in any case.
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -31,6 +32,7 @@ from ingest.adapters.stores.s3_errors import (
     demands_md5,
     is_conflict,
     is_missing,
+    is_out_of_range,
     is_present,
     names_checksum,
     not_a_store,
@@ -43,12 +45,15 @@ from ingest.adapters.stores.s3_lock import BucketLocks
 from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
 from ingest.adapters.stores.sigv4 import Credentials
 from ingest.adapters.stores.transfer import (
+    Slice,
+    byte_range,
     content_disposition,
     guarded,
     header_type,
     measure,
     raise_exists,
     segments,
+    to_skip,
 )
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ConfigError, ObjectExistsError, StoreRefusedError
@@ -94,6 +99,10 @@ class _Dialect:
         if conditional and not names_checksum(error):
             return replace(self, conditional=False)
         return replace(self, checksums=False, md5=True) if self.checksums else None
+
+
+class _OutOfRangeError(Exception):
+    """The object ends before the range that was asked for."""
 
 
 class S3Store(Store):
@@ -211,18 +220,46 @@ class S3Store(Store):
     @override
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
+        with self._reading(key) as (_, source), guarded(source, translated) as body:
+            yield body
+
+    @override
+    @contextmanager
+    def open_range(self, key: str, begin: int, end: int) -> Iterator[BinaryIO]:
+        with ExitStack() as stack:
+            try:
+                answered, source = stack.enter_context(self._reading(key, byte_range(begin, end)))
+            except _OutOfRangeError:
+                yield io.BytesIO()
+                return
+            skip = to_skip(answered, begin)
+            if skip is None:
+                raise not_a_store()
+            yield stack.enter_context(guarded(Slice(source, skip, end - begin), translated))
+
+    @contextmanager
+    def _reading(self, key: str, part: str | None = None) -> Iterator[tuple[str | None, TimedBody]]:
+        """Begin to read an object, or a part of it; yield the value of Content-Range, and the body."""
         segments(key)
         deadline = RequestDeadline(self._piece_timeout, by_progress=True)
         with deadline.started():
             with translated(), deadline.used():
-                answer = self._direct().get_object(key)
+                try:
+                    answer = self._direct().get_object(key, part)
+                except ClientError as error:
+                    if part is not None and is_out_of_range(error):
+                        raise _OutOfRangeError from None
+                    raise
                 if not answer.get("ETag"):
                     answer["Body"].close()
                     raise not_a_store()
             deadline.suspend()
             # The stubs have the type of its `readinto` wrong.
-            with guarded(TimedBody(cast("Readable", answer["Body"]), deadline), translated) as body:
-                yield body
+            body = TimedBody(cast("Readable", answer["Body"]), deadline)
+            try:
+                yield answer.get("ContentRange"), body
+            finally:
+                body.close()
 
     @override
     def stat(self, key: str) -> ObjectRef | None:

@@ -49,7 +49,8 @@ _HEADERS = {
 _METADATA = "x-amz-meta-"
 # Credential=<access key>/<day>/<region>/s3/aws4_request; other services and algorithms are left to boto3.
 _SCOPE = re.compile(rf"{ALGORITHM} Credential=[^/,]+/\d{{8}}/([^/,]+)/s3/aws4_request,")
-_OK, _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 200, 404, 409, 412
+_OK, _PARTIAL = 200, 206
+_NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED, _OUT_OF_RANGE = 404, 409, 412, 416
 _PRESENT = b"<Code>PreconditionFailed</Code>"
 # Seconds that boto3 makes every request after one of ours failed.
 PAUSE = 30.0
@@ -126,15 +127,22 @@ class DirectClient:
         self._learn(key)
         return answer
 
-    def get_object(self, key: str) -> Mapping[str, Any]:
-        """Begin to read an object; the answer's `Body` has to be closed."""
-        exchange = self._ask(_Request("GET", key))
+    def get_object(self, key: str, part: str | None = None) -> Mapping[str, Any]:
+        """Begin to read an object; the answer's `Body` has to be closed.
+
+        Args:
+            key: of the object.
+            part: value of Range; None for the whole object.
+        """
+        exchange = self._ask(_Request("GET", key, {} if part is None else {"range": part}))
         if exchange is not None:
-            if exchange.status == _OK:
-                return {**_answer(exchange.fields), "Body": exchange}
+            if exchange.status == _OK or (part is not None and exchange.status == _PARTIAL):
+                fields = exchange.fields
+                return {**_answer(fields), "Body": exchange, "ContentRange": fields.get("content-range")}
             exchange.read_all()
             self._leave_to_boto(exchange)
-        answer = self.boto.get_object(Bucket=self._bucket, Key=key)
+        wanted: Any = {} if part is None else {"Range": part}
+        answer = self.boto.get_object(Bucket=self._bucket, Key=key, **wanted)
         self._learn(key)
         return answer
 
@@ -179,7 +187,7 @@ class DirectClient:
 
     def _leave_to_boto(self, exchange: Exchange) -> None:
         # Missing objects and requests at the same time as others say nothing against this path.
-        if exchange.status not in (_NOT_FOUND, _CONFLICT):
+        if exchange.status not in (_NOT_FOUND, _CONFLICT, _OUT_OF_RANGE):
             self._pause()
 
     def _pause(self) -> None:

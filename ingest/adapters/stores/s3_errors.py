@@ -171,6 +171,11 @@ def is_missing(error: ClientError) -> bool:
     return _code(error) in _MISSING and not _is_unexplained(error)
 
 
+def is_out_of_range(error: ClientError) -> bool:
+    """Whether the object ends before the range that was asked for."""
+    return _code(error) == "InvalidRange"
+
+
 def is_unlocked(error: ClientError) -> bool:
     """Whether an object, or its bucket, has no Object Lock, or the server knows none."""
     code = _code(error)

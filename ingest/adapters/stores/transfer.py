@@ -122,6 +122,52 @@ class Readable(Protocol):
         """Release the file or connection."""
 
 
+def byte_range(begin: int, end: int) -> str:
+    """Return the value of Range for bytes from `begin` to `end`, exclusive (RFC 9110 section 14.1.2)."""
+    return f"bytes={begin}-{end - 1}"
+
+
+def to_skip(content_range: str | None, begin: int) -> int | None:
+    """Return how many bytes of an answer are before the range that was asked for; None if it is another one.
+
+    Args:
+        content_range: the header field of the answer; None if the server has ignored the range and sends everything.
+        begin: of the range that was asked for.
+    """
+    if content_range is None:
+        return begin
+    return 0 if content_range.startswith(f"bytes {begin}-") else None
+
+
+class Slice:
+    """Some bytes of a source, which closes it.
+
+    Args:
+        source: at its beginning.
+        skip: bytes to leave out first.
+        length: bytes that follow, at most.
+    """
+
+    def __init__(self, source: Readable, skip: int, length: int) -> None:
+        self._source, self._skip, self._left = source, skip, length
+
+    def readinto(self, buffer: Buffer, /) -> int | None:
+        """Read some bytes; 0 at the end."""
+        while self._skip:
+            skipped = self._source.readinto(bytearray(min(self._skip, CHUNK_BYTES)))
+            if not skipped:
+                return skipped
+            self._skip -= skipped
+        view = memoryview(buffer).cast("B")[: self._left]
+        count = self._source.readinto(view) if view else 0
+        self._left -= count or 0
+        return count
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
 def guarded(source: Readable, guard: Callable[[], AbstractContextManager[None]]) -> io.BufferedReader:
     """Wrap a source so that each read runs inside `guard()`, which translates the errors of its library.
 

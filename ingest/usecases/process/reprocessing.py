@@ -264,6 +264,10 @@ class UpdateStore(Store):
         return self._store.open(key)
 
     @override
+    def open_range(self, key: str, begin: int, end: int) -> AbstractContextManager[BinaryIO]:
+        return self._store.open_range(key, begin, end)
+
+    @override
     def stat(self, key: str) -> ObjectRef | None:
         return self._store.stat(key)
 

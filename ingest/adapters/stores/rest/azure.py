@@ -106,8 +106,8 @@ class AzureApi(Api):
         return _description(reply.headers, new.size), reply.headers.get("content-md5")
 
     @override
-    def get(self, key: str) -> Request:
-        return _request("GET", self._object(key))
+    def get(self, key: str, part: str | None = None) -> Request:
+        return _request("GET", self._object(key), {} if part is None else {"x-ms-range": part})
 
     @override
     def is_object(self, headers: Mapping[str, str]) -> bool:

@@ -102,8 +102,8 @@ class GcsApi(Api):
         return _description(found), found.get("md5Hash")
 
     @override
-    def get(self, key: str) -> Request:
-        return Request("GET", f"{self._object(key)}?alt=media")
+    def get(self, key: str, part: str | None = None) -> Request:
+        return Request("GET", f"{self._object(key)}?alt=media", {} if part is None else {"range": part})
 
     @override
     def is_object(self, headers: Mapping[str, str]) -> bool:

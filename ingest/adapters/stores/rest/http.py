@@ -36,7 +36,7 @@ PIECE_BYTES = 64 * 1024
 # A page of a listing has a thousand entries of a few hundred bytes.
 _REPLY_BYTES = 16 * 2**20
 _UNAUTHORIZED = 401
-_OK = frozenset({200, 201, 202, 204})
+_OK = frozenset({200, 201, 202, 204, 206})
 _PAUSE_SECONDS = 0.5
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL})
 _POOLS = {"http": GuardedPool, "https": GuardedTlsPool}

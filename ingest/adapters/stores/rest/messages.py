@@ -140,8 +140,8 @@ class Api(Protocol):
         """Return what the server reports of the object written, and its MD5 in base64 if it names one."""
         ...
 
-    def get(self, key: str) -> Request:
-        """Return the request that reads an object."""
+    def get(self, key: str, part: str | None = None) -> Request:
+        """Return the request that reads an object, or the part of it that `part`, a value of Range, names."""
         ...
 
     def is_object(self, headers: Mapping[str, str]) -> bool:

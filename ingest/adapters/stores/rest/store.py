@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from typing_extensions import override
@@ -12,6 +14,8 @@ from typing_extensions import override
 from ingest.adapters.stores.rest.messages import NewObject, not_a_store
 from ingest.adapters.stores.transfer import (
     CHUNK_BYTES,
+    Slice,
+    byte_range,
     content_disposition,
     guarded,
     header_type,
@@ -19,6 +23,7 @@ from ingest.adapters.stores.transfer import (
     mismatch,
     raise_exists,
     segments,
+    to_skip,
 )
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import (
@@ -41,6 +46,7 @@ IN_MEMORY_BYTES = 2**20
 # A larger object is not sent in vain: whether it is there already is asked first.
 _ASKED_FIRST_BYTES = 8 * 2**20
 _OK = frozenset({200, 201, 202, 204})
+_PARTIAL, _OUT_OF_RANGE = 206, 416
 # Deleting the live object makes an earlier version of it on Azure, which goes in the next pass.
 _PASSES = 4
 
@@ -99,12 +105,25 @@ class RestStore(Store):
     def open(self, key: str) -> Iterator[BinaryIO]:
         self._check(key)
         with self._http.reading(self._api.get(key)) as (reply, body):
-            if reply.status not in _OK:
-                # The answer to a request for the bytes may lack the code that one for the description has.
-                raise self._explained(reply if self._api.is_coded(reply) else self._http.ask(self._api.head(key)))
-            if not self._api.is_object(reply.headers):
-                raise not_a_store()
+            self._require_object(key, reply)
             with guarded(body, nullcontext) as reader:
+                yield reader
+
+    @override
+    @contextmanager
+    def open_range(self, key: str, begin: int, end: int) -> Iterator[BinaryIO]:
+        self._check(key)
+        with self._http.reading(self._api.get(key, byte_range(begin, end))) as (reply, body):
+            if reply.status == _OUT_OF_RANGE:
+                self._require_shorter(key, begin)
+                yield io.BytesIO()
+                return
+            partial = reply.status == _PARTIAL
+            self._require_object(key, replace(reply, status=200) if partial else reply)
+            skip = to_skip(reply.headers.get("content-range", "") if partial else None, begin)
+            if skip is None:
+                raise not_a_store()
+            with guarded(Slice(body, skip, end - begin), nullcontext) as reader:
                 yield reader
 
     @override
@@ -157,6 +176,19 @@ class RestStore(Store):
             return  # no object has such a key
         for entry in _in_byte_order(self._entries(prefix, "live")):
             yield Stored(entry.key, entry.modified, entry.size)
+
+    def _require_object(self, key: str, reply: Reply) -> None:
+        """Raise the error for an answer that has no object."""
+        if reply.status not in _OK:
+            # The answer to a request for the bytes may lack the code that one for the description has.
+            raise self._explained(reply if self._api.is_coded(reply) else self._http.ask(self._api.head(key)))
+        if not self._api.is_object(reply.headers):
+            raise not_a_store()
+
+    def _require_shorter(self, key: str, begin: int) -> None:
+        """Check that an object ends before a range, as its server answered, and not a proxy."""
+        if self._api.described(self._ask(self._api.head(key))).size > begin:
+            raise not_a_store()
 
     def _check(self, key: str) -> None:
         segments(key)
