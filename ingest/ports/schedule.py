@@ -125,8 +125,14 @@ class Schedule(WorkSets, Protocol):
         """Whether a mailbox is paused."""
         ...
 
-    def unschedule(self, claim: Claim) -> bool:
-        """In one step: remove a claimed mailbox from the schedule if it is paused; return whether it was."""
+    def unschedule(self, claim: Claim, disabled_by: str = "") -> bool:
+        """In one step: remove a claimed mailbox from the schedule if it is paused or disabled; return whether it was.
+
+        Args:
+            claim: on the mailbox.
+            disabled_by: digest of the configuration that disables the mailbox. It counts only while no scheduler has
+                announced a newer one: that may have enabled the mailbox.
+        """
         ...
 
 

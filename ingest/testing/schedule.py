@@ -106,9 +106,10 @@ class MemorySchedule(Schedule, Throttle):
         return mailbox in self._paused
 
     @override
-    def unschedule(self, claim: Claim) -> bool:
+    def unschedule(self, claim: Claim, disabled_by: str = "") -> bool:
         with self._lock:
-            if claim.id not in self._paused or not self._mailboxes.holds(claim):
+            disabled = disabled_by != "" and disabled_by == self._newest[1]
+            if not (disabled or claim.id in self._paused) or not self._mailboxes.holds(claim):
                 return False
             self._mailboxes.drop([claim.id])
             return True

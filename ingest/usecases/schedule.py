@@ -28,8 +28,7 @@ MAX_WAITING = {Queue.POLL: 200, Queue.PROCESS: 100, Queue.RELAY: 20}
 TRIM_EVERY = 10
 # In ticks. A relay with nothing to deliver still has to write the delivery watermark now and then.
 RELAY_EVERY = 60
-# In ticks. A poller that has not read yet that a mailbox was enabled again may unschedule it, and the ledger may lose
-# a part of the schedule; this repairs both.
+# In ticks. The ledger may lose a part of the schedule; this repairs it.
 REPAIR_EVERY = 60
 
 _NOT_ANNOUNCED = Precedence(0, newest=False)

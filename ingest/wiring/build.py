@@ -129,7 +129,7 @@ def _schedule(source: ConfigSource, sinks: Collection[str]) -> Callable[[], Sche
         enabled, disabled = ([box.id for box in mailboxes if box.enabled is wanted] for wanted in (True, False))
         digest = f"{config.schedule_digest()} {' '.join(sorted(sinks))}"
         partial = {sink.name for sink in config.sinks} != set(sinks)
-        return Schedule(enabled, sinks, digest, from_now, disabled, partial)
+        return Schedule(enabled, sinks, digest, from_now, frozenset(disabled), partial)
 
     last: tuple[Config, Schedule] | None = None
 

@@ -261,6 +261,7 @@ class Runtime:
             keeper=self.keeper,
             metrics=self.metrics,
             mailboxes=self.mailboxes,
+            schedule=self.schedule,
             fingerprint=self.fingerprint,
             now=self.now,
             random=self.random,

@@ -67,3 +67,15 @@ def test_stale_claim_unschedules_nothing(bench: LedgerBench) -> None:
     ledger.pause("a")
     assert not ledger.unschedule(claim)
     assert ledger.mailboxes.members() == {"a"}
+
+
+def test_claimed_mailbox_is_unscheduled_if_the_newest_configuration_disables_it(bench: LedgerBench) -> None:
+    ledger = bench.ledger
+    claim = claimed(bench, "a")
+    assert not ledger.unschedule(claim, "first")
+    ledger.announce("first")
+    ledger.announce("second")
+    assert not ledger.unschedule(claim, "first")
+    assert ledger.mailboxes.renew(claim, LONG)
+    assert ledger.unschedule(claim, "second")
+    assert ledger.mailboxes.members() == set()

@@ -76,9 +76,9 @@ class RedisSchedule(Schedule, Throttle):
         return bool(self._connection.call("HEXISTS", self._names.paused, mailbox))
 
     @override
-    def unschedule(self, claim: Claim) -> bool:
-        keys = [*self._mailboxes.keys, self._names.paused]
-        return bool(self._connection.run("unschedule", keys, (claim.id, claim.fence)))
+    def unschedule(self, claim: Claim, disabled_by: str = "") -> bool:
+        keys = [*self._mailboxes.keys, self._names.paused, self._names.configuration]
+        return bool(self._connection.run("unschedule", keys, (claim.id, claim.fence, disabled_by)))
 
     @override
     def throttle(self, what: str, seconds: float) -> bool:

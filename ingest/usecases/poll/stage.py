@@ -42,11 +42,13 @@ if TYPE_CHECKING:
     from ingest.usecases.claims import LeaseKeeper
     from ingest.usecases.poll.poller import Poller
     from ingest.usecases.poll.threads import PollThreads
+    from ingest.usecases.schedule import Schedule
 
 log = get_logger()
 
-# Seconds until a mailbox is due again whose configuration this process has not read yet, but the scheduler has.
-UNKNOWN_PAUSE = 10.0
+# Seconds until a mailbox is due again about which this process and the scheduler disagree: one of them has not read
+# the changed configuration yet. Each looks for changes once a second.
+DISAGREED_PAUSE = 2.0
 # The longest announced pause between two logins that is followed, in seconds.
 LONGEST_LOGIN_DELAY = 86_400.0
 
@@ -72,6 +74,7 @@ class PollStage:
 
     Attributes:
         mailboxes: returns the configured mailboxes by id, the same object until the configuration changes.
+        schedule: returns what the configuration wants scheduled, as the scheduler would announce it.
         pressure: stops polls while the ledger has too little memory.
         threads: gives each server a share of this process's threads.
         fingerprint: returns a digest of everything a mailbox's login depends on, by its id; it changes when the
@@ -85,6 +88,7 @@ class PollStage:
     keeper: LeaseKeeper
     metrics: Metrics
     mailboxes: Callable[[], Mapping[str, Mailbox]]
+    schedule: Callable[[], Schedule]
     fingerprint: Callable[[str], bytes]
     now: Callable[[], datetime]
     random: Callable[[], float]
@@ -126,7 +130,7 @@ class PollStage:
         mailboxes = self.mailboxes()
         mailbox = mailboxes.get(claim.id)
         if mailbox is None:
-            self.ledger.mailboxes.release(claim, UNKNOWN_PAUSE)
+            self.ledger.mailboxes.release(claim, DISAGREED_PAUSE)
             return None
         if not mailbox.enabled or self.ledger.is_paused(mailbox.id):
             self._unschedule(claim, mailbox)
@@ -154,8 +158,9 @@ class PollStage:
         """Take a mailbox that is disabled or paused out of the schedule.
 
         If the ledger was lost, the mailbox is rebuilt first: nobody else would do it, and its events would be lost.
+        If the scheduler uses another configuration, that may have enabled the mailbox: it stays scheduled, and is due
+        again when both should have read the same.
         """
-        self.metrics.poll_ended(claim.id, "disabled")
         try:
             self.poller.rebuild(claim, mailbox)
         except StoreError as error:
@@ -163,10 +168,12 @@ class PollStage:
             pause = after_mailbox_error(error, claim.tries, self.random())
             self.ledger.mailboxes.release(claim, pause, claim.tries)
             return
-        if not mailbox.enabled:
-            self.ledger.mailboxes.drop([claim.id])
-        elif not self.ledger.unschedule(claim):
-            self.ledger.mailboxes.release(claim, 0.0)  # it was resumed just now
+        schedule = self.schedule()
+        disabled = mailbox.id in schedule.disabled
+        if self.ledger.unschedule(claim, schedule.digest if disabled else ""):
+            self.metrics.poll_ended(claim.id, "disabled")
+        else:  # otherwise it was resumed or enabled just now
+            self.ledger.mailboxes.release(claim, DISAGREED_PAUSE if disabled else 0.0)
 
     @property
     def _logins(self) -> Logins:

@@ -84,8 +84,7 @@ def test_configuration_change_does_not_schedule_a_paused_mailbox() -> None:
         assert b.ledger.mailboxes.members() == {"b", "c"}
 
 
-def test_mailbox_unscheduled_by_an_outdated_process_is_scheduled_again() -> None:
-    """Processes read the configuration at different times; a pod may be a minute behind the scheduler's."""
+def test_mailbox_that_an_evicting_ledger_lost_is_scheduled_again() -> None:
     with bench() as b:
         b.ticker.tick(b.schedule())
         b.ledger.mailboxes.drop(["a"])

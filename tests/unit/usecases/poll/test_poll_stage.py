@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -28,7 +29,8 @@ from ingest.errors import (
 )
 from ingest.metric_labels import POLL_RESULTS
 from ingest.ports.maildrop import Terms
-from ingest.usecases.poll.stage import result_of
+from ingest.usecases.poll.stage import DISAGREED_PAUSE, result_of
+from ingest.usecases.schedule import Schedule
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 if TYPE_CHECKING:
@@ -45,6 +47,13 @@ def due_in(b: Bench, id_: str = "a") -> int:
     b.ledger.mailboxes.release(claim, 0.0, claim.tries - 1)
     waited, b.clock.time = b.clock.time - started, started
     return round(waited)
+
+
+def reading(b: Bench, *mailboxes: Mailbox) -> dict[str, Any]:
+    """Return what a poll stage knows that has read another configuration than the scheduler."""
+    boxes = {box.id: box for box in mailboxes}
+    schedule = Schedule([], list(b.sinks), f"{[]} {list(boxes)} {list(b.sinks)}", disabled=boxes)
+    return {"mailboxes": lambda: boxes, "schedule": lambda: schedule}
 
 
 def poll_once(b: Bench) -> str:
@@ -220,14 +229,43 @@ def test_mailbox_resumed_while_it_is_unscheduled_is_due_at_once(monkeypatch: pyt
         b.ledger.pause("a")
         unschedule = b.ledger.unschedule
 
-        def resumed(claim: Claim) -> bool:
+        def resumed(claim: Claim, disabled_by: str = "") -> bool:
             b.ledger.resume("a")
-            return unschedule(claim)
+            return unschedule(claim, disabled_by)
 
         monkeypatch.setattr(b.ledger, "unschedule", resumed)
         (claim,) = b.ledger.mailboxes.claim(1, 60)
         assert b.poll_stage.handle(claim, never) is None
         assert b.ledger.mailboxes.backlog().due == 1
+
+
+@pytest.mark.parametrize("before", [mailbox("a", enabled=False), None], ids=["disabled", "unknown"])
+def test_mailbox_is_polled_soon_if_the_scheduler_enables_it_before_the_poller(before: Mailbox | None) -> None:
+    with bench() as b:
+        outdated = replace(b.poll_stage, **reading(b, *([] if before is None else [before])))
+        b.ticker.tick(b.schedule())
+        assert outdated.run(never) == 1
+        assert b.ledger.mailboxes.members() == {"a"}
+        assert due_in(b) == DISAGREED_PAUSE
+        b.clock.time += DISAGREED_PAUSE
+        b.poll_stage.run(never)
+        assert b.maildrops["a"].sessions == 1
+
+
+@pytest.mark.parametrize("after", [mailbox("a", enabled=False), None], ids=["disabled", "removed"])
+def test_mailbox_is_not_polled_if_the_poller_reads_first_that_it_is_not_wanted(after: Mailbox | None) -> None:
+    with bench() as b:
+        wanted = [] if after is None else [after]
+        newer = replace(b.poll_stage, **reading(b, *wanted))
+        b.ticker.tick(b.schedule())
+        newer.run(never)
+        b.mailboxes.clear()
+        b.mailboxes.update({box.id: box for box in wanted})
+        b.ticker.tick(b.schedule())
+        b.clock.time += DISAGREED_PAUSE
+        newer.run(never)
+        assert b.ledger.mailboxes.members() == set()
+        assert b.maildrops["a"].sessions == 0
 
 
 def test_throttled_mailbox_is_polled_ever_less_often() -> None:
