@@ -37,6 +37,7 @@ FIELDS = frozenset(
     {
         "action",
         "attachments",
+        "count",
         "day",
         "defects",
         "deleted",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ingest.catalog.queries import Found
     from ingest.console.desk import MailboxView, SinkView
     from ingest.domain.message import FailedMessage
+    from ingest.ports.actions import RecordedAction
     from ingest.ports.rejected import RejectedEvent
 
 
@@ -143,6 +144,27 @@ class StepAnswer(Answer):
     note: str
 
 
+class ActionAnswer(Answer):
+    """What somebody did. Empty fields are those that it was not about."""
+
+    at: datetime
+    user: str = Field(description="Who did it: the name of a token or a user; `local` on this machine")
+    what: str = Field(description="Such as poll, pause, retry or drop")
+    result: str = Field(description="done, or the code of the problem that stopped it")
+    mailbox: str
+    message: str = Field(description="Its key")
+    sink: str
+    event_id: str
+    count: int | None = Field(description="Of messages or events, where it was about many")
+
+
+class ActionList(Answer):
+    """A page of actions, the latest first."""
+
+    actions: list[ActionAnswer]
+    next: str | None = Field(description="The `cursor` of the next page; null on the last one")
+
+
 class StatusAnswer(Answer):
     """The state of the system."""
 
@@ -200,6 +222,17 @@ def dead_letter_answer(one: RejectedEvent) -> DeadLetterAnswer:
 def step_answer(step: Step) -> StepAnswer:
     """Return a step of a message's way."""
     return StepAnswer(**{**_fields(step), "at": at(step.at)})
+
+
+def action_list(found: list[RecordedAction], limit: int) -> ActionList:
+    """Return a page of actions.
+
+    Args:
+        found: the actions, one more than fit if there is another page.
+        limit: how many fit.
+    """
+    actions = [ActionAnswer(at=at(one.at), **_fields(one.action)) for one in found[:limit]]
+    return ActionList(actions=actions, next=found[limit - 1].position if len(found) > limit else None)
 
 
 def _fields(view: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from ingest.catalog.queries import LARGEST_PAGE, PAGE
 from ingest.console.answers import (
+    ActionList,
     DeadLetterAnswer,
     FailureAnswer,
     MailboxAnswer,
@@ -18,6 +19,7 @@ from ingest.console.answers import (
     SinkAnswer,
     StatusAnswer,
     StepAnswer,
+    action_list,
     dead_letter_answer,
     failure_answer,
     listed,
@@ -46,6 +48,7 @@ router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
 Key = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The message key")]
 Part = Annotated[str, Path(pattern=r"^[0-9.]{1,200}$", description="Path of the part, as in 2.1")]
 Name = Annotated[str, Path(max_length=64)]
+Position = Annotated[str, Query(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$", description="`next` of the page before")]
 _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole", "content": {"application/octet-stream": _BYTES}},
@@ -204,6 +207,14 @@ def retry_event(desk: AskedDesk, who: Who, sink: Name, event_id: Key) -> None:
 def drop_event(desk: AskedDesk, who: Who, sink: Name, event_id: Key) -> None:
     """Remove a rejected event, which the consumer will never receive."""
     desk.redeliver(sink, event_id, who, drop=True)
+
+
+@router.get("/actions", tags=["actions"])
+def actions(
+    desk: AskedDesk, who: Who, limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE, cursor: Position = ""
+) -> ActionList:
+    """Return what operators did, the latest first: for operators, and only what was about mailboxes of theirs."""
+    return action_list(desk.audit.seen(who, cursor, limit + 1), limit)
 
 
 @router.get("/status", tags=["status"])

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from structlog import get_logger
-
 from ingest.admin.failed import FailedMessages, Retry
 from ingest.admin.mailboxes import NotPolledError
 from ingest.admin.manifests import read_manifest
@@ -17,8 +15,10 @@ from ingest.admin.status import read_status
 from ingest.admin.timeline import Step, delivery_step, stored_steps
 from ingest.catalog.queries import Queries
 from ingest.console.access import ForbiddenError
+from ingest.console.audit import Audit
 from ingest.domain.events import event_ids
 from ingest.errors import Fault, MailhaulError
+from ingest.ports.actions import Action
 from ingest.usecases.tombstones import read_raw_erased
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ingest.ports.rejected import RejectedEvent
     from ingest.wiring.runtime import Runtime
 
-log = get_logger()
 _DAY = 86_400.0
 _EXISTS = "there is no such message, or it was purged"
 
@@ -89,9 +88,11 @@ class Desk:
     runtime: Runtime
     catalog: Catalog
     queries: Queries = field(init=False)
+    audit: Audit = field(init=False)
 
     def __post_init__(self) -> None:
         self.queries = Queries(self.catalog.engine)
+        self.audit = Audit(self.runtime.ledger)
 
     def found(self, key: str, who: Identity) -> Found:
         """Return the catalog's rows of a message.
@@ -240,10 +241,10 @@ class Desk:
             NotPolledError: it is disabled or paused.
         """
         self._require(mailbox, who)
-        if not self.runtime.mailboxes()[mailbox].enabled or self.runtime.ledger.is_paused(mailbox):
-            raise NotPolledError("the mailbox is disabled or paused")
-        self.runtime.ledger.mailboxes.run_now(mailbox)
-        self._record("poll", who, mailbox=mailbox)
+        with self.audit.recorded(Action("poll", who.name, mailbox=mailbox)):
+            if not self.runtime.mailboxes()[mailbox].enabled or self.runtime.ledger.is_paused(mailbox):
+                raise NotPolledError("the mailbox is disabled or paused")
+            self.runtime.ledger.mailboxes.run_now(mailbox)
 
     def pause(self, mailbox: str, who: Identity, *, paused: bool) -> None:
         """Pause or resume a mailbox.
@@ -253,25 +254,25 @@ class Desk:
         """
         self._require(mailbox, who)
         ledger = self.runtime.ledger
-        if paused and ledger.pause(mailbox):
-            ledger.mailboxes.run_now(mailbox)  # whoever claims it finds it paused and unschedules it
-        elif not paused and ledger.resume(mailbox):
-            ledger.mailboxes.add([mailbox])
-        self._record("pause" if paused else "resume", who, mailbox=mailbox)
+        with self.audit.recorded(Action("pause" if paused else "resume", who.name, mailbox=mailbox)):
+            if paused and ledger.pause(mailbox):
+                ledger.mailboxes.run_now(mailbox)  # whoever claims it finds it paused and unschedules it
+            elif not paused and ledger.resume(mailbox):
+                ledger.mailboxes.add([mailbox])
 
     def retry(self, key: str, who: Identity) -> None:
         """Let a failed message be processed again, or fetched again if the store does not hold it."""
         who.require_operator()
         one = self.failure(key, who)
-        Retry(self.runtime.store, self.runtime.ledger, self.runtime.keeper, patience=10.0).run([one])
-        self._record("retry", who, mailbox=one.message.mailbox, message=key)
+        with self.audit.recorded(Action("retry", who.name, mailbox=one.message.mailbox, message=key)):
+            Retry(self.runtime.store, self.runtime.ledger, self.runtime.keeper, patience=10.0).run([one])
 
     def drop(self, key: str, who: Identity) -> None:
         """Drop the record of a failed message; its raw mail stays in the store."""
         who.require_operator()
         one = self.failure(key, who)
-        self._failed.drop([one])
-        self._record("drop", who, mailbox=one.message.mailbox, message=key)
+        with self.audit.recorded(Action("drop", who.name, mailbox=one.message.mailbox, message=key)):
+            self._failed.drop([one])
 
     def redeliver(self, sink: str, event: str, who: Identity, *, drop: bool) -> None:
         """Retry a rejected event now, or drop it.
@@ -280,10 +281,12 @@ class Desk:
             NotFoundError: there is no such event that may be seen.
         """
         who.require_operator()
-        if event not in {one.entry.event.id for one in self.dead_letters(sink, who)}:
+        mailboxes = {one.entry.event.id: one.entry.event.mailbox for one in self.dead_letters(sink, who)}
+        if event not in mailboxes:
             raise NotFoundError("this consumer has rejected no such event")
-        (self._sinks.drop if drop else self._sinks.retry)(sink, [event])
-        self._record("drop_event" if drop else "retry_event", who, sink=sink, event_id=event)
+        what = "drop_event" if drop else "retry_event"
+        with self.audit.recorded(Action(what, who.name, mailbox=mailboxes[event], sink=sink, event_id=event)):
+            (self._sinks.drop if drop else self._sinks.retry)(sink, [event])
 
     def resume_sink(self, sink: str, who: Identity) -> None:
         """Let a consumer be tried at once that is disabled or waits for its next try.
@@ -297,8 +300,8 @@ class Desk:
             raise ForbiddenError("only an operator of all mailboxes may do this")
         if sink not in self.runtime.sinks:
             raise NotFoundError("there is no such consumer")
-        self._sinks.resume([sink])
-        self._record("resume_sink", who, sink=sink)
+        with self.audit.recorded(Action("resume_sink", who.name, sink=sink)):
+            self._sinks.resume([sink])
 
     @cached_property
     def _failed(self) -> FailedMessages:
@@ -312,20 +315,6 @@ class Desk:
         who.require_operator()
         if mailbox not in self.runtime.mailboxes() or not who.scope.allows(mailbox):
             raise NotFoundError("there is no such mailbox")
-
-    def _record(
-        self, action: str, who: Identity, *, mailbox: str = "", message: str = "", sink: str = "", event_id: str = ""
-    ) -> None:
-        """Log who did what. A name that is no token, such as an address, is hidden by the log."""
-        log.info(
-            "console.action",
-            action=action,
-            user=who.name,
-            mailbox=mailbox,
-            message=message,
-            sink=sink,
-            event_id=event_id,
-        )
 
     def _mailbox(
         self, row: MailboxRow, labels: Mapping[str, str], failed: int, totals: dict[str, int], now: float

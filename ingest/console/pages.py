@@ -16,7 +16,8 @@ from starlette.responses import StreamingResponse
 from ingest.catalog.queries import PAGE
 from ingest.console import words
 from ingest.console.access import COOKIE, SESSION_SECONDS, ForbiddenError, Identity, NotLoggedInError
-from ingest.console.api import Key, Name, Part
+from ingest.console.answers import action_list
+from ingest.console.api import Key, Name, Part, Position
 from ingest.console.asking import Asked, AskedDesk, FilterError, Who, access_of
 from ingest.console.content import MAIL_POLICY, SHOWN_PICTURES, may_be_shown, read_text, safe_html, send_object
 from ingest.console.desk import NotFoundError
@@ -205,6 +206,13 @@ def failures(request: Request, desk: AskedDesk, who: Who) -> Response:
 def consumers(request: Request, desk: AskedDesk, who: Who) -> Response:
     """Show the consumers."""
     return page(request, "consumers", who, sinks=desk.sinks(who), now=desk.runtime.now().timestamp())
+
+
+@router.get("/activity")
+def activity(request: Request, desk: AskedDesk, who: Who, cursor: Position = "") -> Response:
+    """Show what operators did."""
+    found = action_list(desk.audit.seen(who, cursor, PAGE + 1), PAGE)
+    return page(request, "activity", who, found=found)
 
 
 @router.get("/live")

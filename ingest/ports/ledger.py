@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from ingest.ports.actions import ActionRecords
 from ingest.ports.content import ContentRecords
 from ingest.ports.messages import Messages
 from ingest.ports.schedule import Schedule, Throttle
@@ -83,6 +84,7 @@ class Ledger(
     Messages,
     StatusRecords,
     ContentRecords,
+    ActionRecords,
     Protocol,
 ):
     """Everything about mailboxes and messages that several workers must agree on."""

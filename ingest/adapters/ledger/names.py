@@ -57,6 +57,7 @@ class Names:
     content: str = _key("content")
     content_restored: str = _key("content:restored")
     quarantined: str = _key("quarantined")
+    actions: str = _key("actions")
 
     def __post_init__(self) -> None:
         for key in fields(self)[1:]:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from typing_extensions import override
 
 from ingest.adapters.ledger import preconditions
+from ingest.adapters.ledger.actions import RedisActions
 from ingest.adapters.ledger.content import RedisContent
 from ingest.adapters.ledger.incarnation import Incarnation
 from ingest.adapters.ledger.schedule import RedisSchedule
@@ -41,7 +42,7 @@ _LAST_LOGIN = TypeAdapter(LastLogin)
 _TROUBLED = TypeAdapter(list[TroubledMessage])
 
 
-class RedisLedger(RedisSchedule, RedisContent, Ledger):
+class RedisLedger(RedisSchedule, RedisContent, RedisActions, Ledger):
     """A `Ledger` in Redis or Valkey. Every step that must be atomic is one Lua script; `Names` lists the keys."""
 
     def __init__(self, connection: RedisConnection) -> None:

@@ -43,7 +43,7 @@ def routes(console: Console) -> list[tuple[str, str]]:
         "/mailboxes",
         "/failures",
     ]
-    found += [("GET", path) for path in [*pages, "/messages/{key}/source/{what}", "/consumers"]]
+    found += [("GET", path) for path in [*pages, "/messages/{key}/source/{what}", "/consumers", "/activity"]]
     found += [("POST", "/actions/{action}/{first}"), ("POST", "/actions/{action}/{first}/{second}")]
     return [(method, path.format(**known)) for method, path in found]
 
