@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 from structlog import get_logger
 
 from ingest import __version__
@@ -124,6 +125,8 @@ async def _guarded(request: Request, proceed: Callable[[Request], Awaitable[Resp
         answer = _problem(421, "host", "this is not a name of the console; add it to console.hosts")
     elif request.method not in _SAFE_METHODS and not _is_own(request, host):
         answer = _problem(403, "origin", "the request comes from a page elsewhere")
+    elif request.method == "HEAD":
+        answer = await _without_body(request, proceed)
     else:
         answer = await _answered(request, proceed)
     for name, value in _HEADERS.items():
@@ -138,6 +141,18 @@ async def _answered(request: Request, proceed: Callable[[Request], Awaitable[Res
     except Exception:  # boundary: an answer has to be a problem with the headers of every other answer
         log.exception("console.failed")
         return _problem(500, "internal", "the console made a mistake; its log has more")
+
+
+async def _without_body(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Return the head of the answer to GET. Its body is not waited for, so that no file is read from the store."""
+    request.scope["method"], request.state.without_body = "GET", True
+    try:
+        found = await _answered(request, proceed)
+    finally:
+        request.scope["method"] = "HEAD"  # by which the server knows that no body follows
+    answer = Response(status_code=found.status_code)
+    answer.raw_headers = found.raw_headers
+    return answer
 
 
 def _is_own(request: Request, host: str) -> bool:
@@ -173,7 +188,20 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answer(request, error.status_code, "http", str(error.detail))
+    answer = _answer(request, error.status_code, "http", str(error.detail))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods that a path has (RFC 9110, section 15.5.6). The router names those of one route only."""
+    routes = [
+        one for one in (*api.router.routes, *pages.router.routes, *request.app.routes) if isinstance(one, Route)
+    ]
+    matching = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
+    found = {name for one in matching for name in one.methods or ()}
+    return found | {"HEAD"} if "GET" in found else found
 
 
 def _answer(request: Request, status: int, code: str, detail: str) -> Response:

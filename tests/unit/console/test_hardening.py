@@ -56,6 +56,53 @@ def test_error_of_the_program_is_a_problem_without_details(
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/api/v1/messages", "GET, HEAD"),
+        ("GET", "/api/v1/mailboxes/a/poll", "POST"),
+        ("POST", "/activity", "GET, HEAD"),
+        ("HEAD", "/logout", "POST"),
+    ],
+)
+def test_method_that_a_path_does_not_have_is_answered_with_those_it_has(
+    console: Console, method: str, path: str, allowed: str
+) -> None:
+    answer = console.client().request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/messages", f"/api/v1/messages/{KEY}/raw", "/api/v1/status", "/livez"])
+def test_head_is_answered_as_get_without_the_body(filled: Console, path: str) -> None:
+    client = filled.client()
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content, head.headers) == (200, b"", got.headers)
+
+
+def test_head_leaves_no_file_of_the_store_open(filled: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    open_object = filled.b.store.open
+
+    class Opened:
+        """Counts as open until it is closed; the collector of garbage does not close it."""
+
+        def __init__(self, key: str) -> None:
+            self.key, self.opened = key, open_object(key)
+
+        def __enter__(self) -> object:
+            body = self.opened.__enter__()
+            opened.append(self.key)
+            return body
+
+        def __exit__(self, *_: object) -> None:
+            opened.remove(self.key)
+            self.opened.__exit__(None, None, None)
+
+    monkeypatch.setattr(filled.b.store, "open", Opened)
+    assert filled.client().head(f"/api/v1/messages/{KEY}/raw", headers={"range": "bytes=0-1"}).status_code == 206
+    assert opened == []
+
+
 def _broken(*_: object) -> object:
     raise RuntimeError("private")
 
