@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store
 
 # Events and purged messages of one step.
-_STEP = 100
+BATCH = 100
 # Manifests that are read at once: the store may be far away.
 PARALLEL = 8
 
@@ -72,7 +72,7 @@ class Feeder:
         self._readers.shutdown()
 
     def _follow(self) -> int:
-        followed = self.events.follow(self.catalog.state("position"), _STEP)
+        followed = self.events.follow(self.catalog.state("position"), BATCH)
         if followed.lost:
             # Also while one is running: it may have passed the messages of the lost events already.
             self.catalog.write(Batch(state={"rebuild": "wanted"}))
@@ -104,7 +104,7 @@ class Feeder:
 
     def _purged(self) -> int:
         behind = self.catalog.state("purged")
-        found = self.events.purged(behind, _STEP)
+        found = self.events.purged(behind, BATCH)
         if found:
             state = {"purged": found[-1][0], **({"rebuild": "wanted"} if self._misses_purges(behind) else {})}
             self.catalog.write(Batch(gone=[key for _, key in found], gone_at=self.now(), state=state))

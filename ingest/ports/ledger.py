@@ -16,7 +16,7 @@ from ingest.ports.messages import Messages
 from ingest.ports.schedule import Schedule, Throttle
 from ingest.ports.seen import SeenMessages
 from ingest.ports.slots import ConnectionSlots, Refusals
-from ingest.ports.status import StatusRecords
+from ingest.ports.status import StatusRecords, TaskRecords
 from ingest.ports.troubled import TroubledMessages
 
 
@@ -83,6 +83,7 @@ class Ledger(
     TroubledMessages,
     Messages,
     StatusRecords,
+    TaskRecords,
     ContentRecords,
     ActionRecords,
     Protocol,

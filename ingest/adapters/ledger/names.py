@@ -46,6 +46,7 @@ class Names:
     paused: str = _key("paused")
     incarnation: str = _key("incarnation")
     rebuilt: str = _key("rebuilt")
+    tasks: str = _key("tasks")
     last_tick: str = _key("tick")
     clock_step: str = _key("tick:step")
     latest_time: str = _key("tick:latest")
