@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ingest.ports.actions import ActionRecords
 from ingest.ports.content import ContentRecords
+from ingest.ports.jobs import Jobs
 from ingest.ports.messages import Messages
 from ingest.ports.schedule import Schedule, Throttle
 from ingest.ports.seen import SeenMessages
@@ -86,6 +87,7 @@ class Ledger(
     TaskRecords,
     ContentRecords,
     ActionRecords,
+    Jobs,
     Protocol,
 ):
     """Everything about mailboxes and messages that several workers must agree on."""

@@ -92,6 +92,10 @@ class Names:
         """A string, which expires: until when (milliseconds) no other process is to do this."""
         return self._prefixed(f"throttle:{what}")
 
+    def jobs(self, kind: str) -> str:
+        """A hash, which expires: the last jobs of a kind, see `ingest.adapters.ledger.jobs`."""
+        return self._prefixed(f"jobs:{kind}")
+
     def rejected(self, sink: str) -> str:
         """A hash, the sink's dead-letter queue: rejected events by event id, both retrying and dead-lettered."""
         return self._prefixed(f"rejected:{sink}")
