@@ -82,9 +82,11 @@ def run_console(source: ConfigSource) -> None:
         stack.callback(_join, threads, stopped)
         for thread in threads:
             thread.start()
+        app = make_app(runtime, catalog, section)
+        stack.callback(app.state.desk.jobs.runner.close)
         server = uvicorn.Server(
             uvicorn.Config(
-                make_app(runtime, catalog, section),
+                app,
                 log_config=None,
                 access_log=False,
                 server_header=False,

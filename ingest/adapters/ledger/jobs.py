@@ -29,8 +29,10 @@ class RedisJobs(Jobs):
 
     @override
     def begin_job(self, kind: str, job: str, body: bytes, lease: float) -> bool:
-        arguments = [job, body, milliseconds(lease), JOBS_KEPT, milliseconds(JOBS_SECONDS)]
-        return bool(self._connection.run("begin_job", [self._names.jobs(kind)], arguments))
+        kept = (JOBS_KEPT, milliseconds(JOBS_SECONDS))
+        return bool(
+            self._connection.run("begin_job", [self._names.jobs(kind)], (job, body, milliseconds(lease), *kept))
+        )
 
     @override
     def report_job(self, kind: str, job: str, body: bytes, lease: float) -> JobOrder:
