@@ -10,6 +10,7 @@ import pytest
 
 from ingest.console import job_work, jobs
 from ingest.console.jobs import LEASE
+from ingest.mime.flowed import unfold
 from ingest.ports.sink import Outcome, Verdict
 from ingest.usecases.process import derived
 from tests.support.bench import mail, message_key, never
@@ -211,8 +212,7 @@ def test_consumer_that_takes_nothing_fails_the_replay_and_says_so(
 def test_reprocess_compares_first_and_leaves_updates_to_the_service(
     filled: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = derived.unfold
-    monkeypatch.setattr(derived, "unfold", lambda lines, *, delsp: iter([*before(lines, delsp=delsp), b"!"]))
+    monkeypatch.setattr(derived, "unfold", lambda lines, *, delsp: iter([*unfold(lines, delsp=delsp), b"!"]))
     client = filled.client()
     manifests = {key: filled.b.store.objects[key].content for key in filled.b.keys("message.json")}
     job = ended(client, begin(client, "reprocesses", mailboxes=["a"], dry_run=True), "reprocesses")
