@@ -6,7 +6,9 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
+from fastapi.responses import HTMLResponse
+from fastapi.security import HTTPBearer
 
 from ingest.catalog.queries import LARGEST_PAGE, PAGE
 from ingest.console.answers import (
@@ -27,15 +29,13 @@ from ingest.console.answers import (
     sink_answer,
     step_answer,
 )
-from ingest.console.asking import Asked, AskedDesk, Who
+from ingest.console.asking import Asked, AskedDesk, Who, known_parameters
 from ingest.console.content import MAIL_POLICY, is_known, safe_html, send_object
-from ingest.console.desk import at
-from ingest.console.errors import NotFoundError
-from ingest.console.jobs import Job, JobKind, ReplaySelection, Selection
+from ingest.console.desk import NotFoundError, at
 from ingest.domain.manifest import Attachment, Manifest
 from ingest.usecases.recover.republish import events_from_manifest
 
-_PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
+_PROBLEM: dict[str, Any] = {"model": Problem}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {**_PROBLEM, "description": words}
     for status, words in (
@@ -46,21 +46,25 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         (503, "A part of the service is unavailable; try again"),
     )
 }
-router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
+# Only described here: `Access` decides, which also knows sessions and proxies.
+_BEARER = HTTPBearer(auto_error=False, bearerFormat="token", description="A token that `mailhaul token` made")
+router = APIRouter(prefix="/api/v1", responses=_PROBLEMS, dependencies=[Security(_BEARER), Depends(known_parameters)])
+_CONFLICT: dict[int | str, dict[str, Any]] = {409: {**_PROBLEM, "description": "It is not in a state for that"}}
 Key = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The message key")]
 Part = Annotated[str, Path(pattern=r"^[0-9.]{1,200}$", description="Path of the part, as in 2.1")]
 Name = Annotated[str, Path(max_length=64)]
 Position = Annotated[str, Query(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$", description="`next` of the page before")]
-JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Its id")]
-_ALL_EVENTS, _ALL_MESSAGES = ReplaySelection(), Selection()
-_BUSY: dict[int | str, dict[str, Any]] = {409: {**_PROBLEM, "description": "Another one is active"}}
 _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The whole", "content": {"application/octet-stream": _BYTES}},
-    206: {"description": "The range that was asked for", "content": {"application/octet-stream": _BYTES}},
-    304: {"description": "As named in If-None-Match"},
-    416: {"description": "The range lies outside"},
-}
+
+
+def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """Describe the answers with an object of the store."""
+    return {
+        200: {"description": "The whole", "content": {media_type: _BYTES}},
+        206: {"description": "The range that was asked for", "content": {media_type: _BYTES}},
+        304: {"description": "As named in If-None-Match"},
+        416: {**_PROBLEM, "description": "The range lies outside; Content-Range has the size"},
+    }
 
 
 @router.get("/messages", tags=["messages"])
@@ -76,7 +80,7 @@ def messages(
     return MessageList(messages=[listed(one) for one in page.messages], next=page.next)
 
 
-@router.get("/messages/{key}", tags=["messages"])
+@router.get("/messages/{key}", tags=["messages"], responses={304: {"description": "As named in If-None-Match"}})
 def message(desk: AskedDesk, who: Who, key: Key, request: Request, response: Response) -> Manifest:
     """Return a message's manifest, as it is in the store."""
     manifest = desk.manifest(key, who)
@@ -110,14 +114,14 @@ def timeline(desk: AskedDesk, who: Who, key: Key) -> list[StepAnswer]:
     return [step_answer(step) for step in desk.timeline(key, who)]
 
 
-@router.get("/messages/{key}/raw", tags=["messages"], responses=_FILE, response_class=Response)
+@router.get("/messages/{key}/raw", tags=["messages"], responses=_file("message/rfc822"), response_class=Response)
 def raw(desk: AskedDesk, who: Who, key: Key, request: Request) -> Response:
     """Return a message as the server sent it. Range requests are answered."""
     ref = desk.raw(key, who)
     return send_object(desk.runtime.store, ref, request, media_type="message/rfc822", filename=f"{key}.eml")
 
 
-@router.get("/messages/{key}/html", tags=["messages"], response_class=Response)
+@router.get("/messages/{key}/html", tags=["messages"], response_class=HTMLResponse)
 def html(desk: AskedDesk, who: Who, key: Key) -> Response:
     """Return a message's HTML, made safe to show: nothing in it runs or is loaded from elsewhere."""
     found = safe_html(desk.runtime.store, desk.manifest(key, who))
@@ -133,7 +137,7 @@ def attachments(desk: AskedDesk, who: Who, key: Key) -> list[Attachment]:
     return desk.manifest(key, who).attachments
 
 
-@router.get("/messages/{key}/attachments/{part}", tags=["messages"], responses=_FILE, response_class=Response)
+@router.get("/messages/{key}/attachments/{part}", tags=["messages"], responses=_file("*/*"), response_class=Response)
 def attachment(desk: AskedDesk, who: Who, key: Key, part: Part, request: Request) -> Response:
     """Return an attachment, byte for byte. Range requests are answered."""
     found = desk.attachment(key, part, who)
@@ -148,7 +152,7 @@ def mailboxes(desk: AskedDesk, who: Who) -> list[MailboxAnswer]:
     return [mailbox_answer(view) for view in desk.mailboxes(who)]
 
 
-@router.post("/mailboxes/{mailbox}/poll", tags=["mailboxes"], status_code=202)
+@router.post("/mailboxes/{mailbox}/poll", tags=["mailboxes"], status_code=202, responses=_CONFLICT)
 def poll(desk: AskedDesk, who: Who, mailbox: Name) -> None:
     """Let a mailbox be polled at once."""
     desk.poll(mailbox, who)
@@ -220,54 +224,6 @@ def actions(
 ) -> ActionList:
     """Return what operators did, the latest first: for operators, and only what was about mailboxes of theirs."""
     return action_list(desk.audit.seen(who, cursor, limit + 1), limit)
-
-
-@router.post("/replays", tags=["replays"], status_code=202, responses=_BUSY)
-def start_replay(desk: AskedDesk, who: Who, selection: Annotated[ReplaySelection, Body()] = _ALL_EVENTS) -> Job:
-    """Publish the events of messages again, or count them; only one replay is active at a time."""
-    return desk.jobs.start(JobKind.REPLAY, selection, who)
-
-
-@router.get("/replays", tags=["replays"])
-def replays(desk: AskedDesk, who: Who) -> list[Job]:
-    """Return the last replays, the newest first."""
-    return desk.jobs.all(JobKind.REPLAY, who)
-
-
-@router.get("/replays/{job}", tags=["replays"])
-def replay(desk: AskedDesk, who: Who, job: JobId) -> Job:
-    """Return how far a replay is, or how it ended."""
-    return desk.jobs.job(JobKind.REPLAY, job, who)
-
-
-@router.delete("/replays/{job}", tags=["replays"], status_code=202)
-def stop_replay(desk: AskedDesk, who: Who, job: JobId) -> Job:
-    """Stop a replay, if it is active."""
-    return desk.jobs.stop(JobKind.REPLAY, job, who)
-
-
-@router.post("/reprocesses", tags=["reprocesses"], status_code=202, responses=_BUSY)
-def start_reprocess(desk: AskedDesk, who: Who, selection: Annotated[Selection, Body()] = _ALL_MESSAGES) -> Job:
-    """Read messages again and update those that change, or compare them; only one is active at a time."""
-    return desk.jobs.start(JobKind.REPROCESS, selection, who)
-
-
-@router.get("/reprocesses", tags=["reprocesses"])
-def reprocesses(desk: AskedDesk, who: Who) -> list[Job]:
-    """Return the last reprocesses, the newest first."""
-    return desk.jobs.all(JobKind.REPROCESS, who)
-
-
-@router.get("/reprocesses/{job}", tags=["reprocesses"])
-def reprocess(desk: AskedDesk, who: Who, job: JobId) -> Job:
-    """Return how far a reprocess is, or how it ended."""
-    return desk.jobs.job(JobKind.REPROCESS, job, who)
-
-
-@router.delete("/reprocesses/{job}", tags=["reprocesses"], status_code=202)
-def stop_reprocess(desk: AskedDesk, who: Who, job: JobId) -> Job:
-    """Stop a reprocess, if it is active."""
-    return desk.jobs.stop(JobKind.REPROCESS, job, who)
 
 
 @router.get("/status", tags=["status"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
@@ -11,22 +11,22 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from structlog import get_logger
+from typing_extensions import override
 
 from ingest import __version__
 from ingest.admin.mailboxes import NotPolledError
 from ingest.catalog.database import CatalogError
 from ingest.catalog.queries import CursorError
-from ingest.console import api, job_pages, pages
+from ingest.console import api, pages
 from ingest.console.access import Access, ForbiddenError, NotLoggedInError, TooManyLoginsError
 from ingest.console.answers import Problem
+from ingest.console.asking import FilterError
 from ingest.console.content import OutOfRangeError
-from ingest.console.desk import Desk
-from ingest.console.errors import FilterError, NotFoundError
-from ingest.console.jobs import JobBusyError
+from ingest.console.desk import Desk, NotFoundError
 from ingest.errors import LedgerError, MailhaulError, ObjectMissingError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from ingest.catalog.catalog import Catalog
     from ingest.config.console import ConsoleSection
@@ -54,7 +54,6 @@ _STATUS: tuple[tuple[type[MailhaulError], int], ...] = (
     (ObjectMissingError, 404),
     (NotPolledError, 409),
     (OutOfRangeError, 416),
-    (JobBusyError, 409),
     (FilterError, 422),
     (CursorError, 422),
     (TooManyLoginsError, 429),
@@ -66,10 +65,29 @@ _STATUS: tuple[tuple[type[MailhaulError], int], ...] = (
 _NOT_QUOTED = (LedgerError, StoreError)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNCHECKED = frozenset({"/livez", "/readyz"})
+PROBLEM_TYPE = "application/problem+json"
 DESCRIPTION = (
     "Messages, documents, failures and consumers of a Mailhaul. Log in with `Authorization: Bearer TOKEN`. Answers "
     "show only mailboxes that the token may see. Problems are `application/problem+json` (RFC 9457)."
 )
+
+
+class _Application(FastAPI):
+    """Describes problems in the media type in which they are sent; FastAPI would put them into that of the answer."""
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        if not self.openapi_schema:
+            for operation in _operations(super().openapi()):
+                for status, answer in operation["responses"].items():
+                    if int(status) >= HTTPStatus.BAD_REQUEST:
+                        answer["content"] = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        return super().openapi()
+
+
+def _operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in described["paths"].values():
+        yield from path.values()
 
 
 def make_app(runtime: Runtime, catalog: Catalog, section: ConsoleSection) -> FastAPI:
@@ -88,7 +106,7 @@ def make_app(runtime: Runtime, catalog: Catalog, section: ConsoleSection) -> Fas
 
 def routed_app() -> FastAPI:
     """Return the application without what it works with; enough for its description."""
-    app = FastAPI(
+    app = _Application(
         title="Mailhaul",
         version=__version__,
         description=DESCRIPTION,
@@ -99,7 +117,6 @@ def routed_app() -> FastAPI:
     )
     app.include_router(api.router)
     app.include_router(pages.router, include_in_schema=False)
-    app.include_router(job_pages.router, include_in_schema=False)
     app.add_api_route("/livez", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.middleware("http")(_guarded)
@@ -220,4 +237,4 @@ def _problem(status: int, code: str, detail: str) -> Response:
         title = "Error"
     body = Problem(title=title, status=status, detail=detail, code=code).model_dump_json()
     headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-    return Response(body, status, headers, "application/problem+json")
+    return Response(body, status, headers, PROBLEM_TYPE)

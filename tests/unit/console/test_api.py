@@ -15,6 +15,7 @@ from ingest.adapters.stores.folder import FolderStore
 from ingest.admin.erase import Eraser
 from ingest.admin.holds import LegalHolds
 from ingest.admin.stored_messages import stored_messages
+from ingest.console.asking import FilterError, search_of
 from ingest.console.content import send_object
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.tombstone import RawErased
@@ -186,6 +187,36 @@ def test_problems_say_what_is_wrong(filled: Console, path: str, status: int, cod
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        *(("119", 119), ("119,00", 119), ("-3.5", -3.5), ("1.234,56", 1234.56), ("1,234.56 EUR", 1234.56)),
+        *(("1.234", 1234), ("1,234,567", 1234567), ("\N{EURO SIGN} 1\N{NARROW NO-BREAK SPACE}234.50", 1234.5)),
+        *((" ", None), ("1e5", ""), ("119 euros", ""), (",5", "")),
+    ],
+)
+def test_amount_is_read_as_people_write_it(written: str, wanted: float | str | None) -> None:
+    if isinstance(wanted, str):
+        with pytest.raises(FilterError, match="write an amount"):
+            search_of(amount=written)
+    else:
+        assert search_of(amount=written).amount == wanted
+
+
+def test_time_without_a_zone_is_utc() -> None:
+    assert search_of(since="2026-11-27T16:00:00").since == search_of(since="2026-11-27T17:00:00+01:00").since
+    assert search_of(since="2026-11-27T00:00:00").since == search_of(since="2026-11-27").since
+
+
+def test_parameter_that_does_not_exist_is_refused_by_the_api(filled: Console) -> None:
+    """A filter with a typing error would find everything."""
+    client = filled.client()
+    answer = client.get("/api/v1/messages", params={"invioce": "1"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "filter")
+    assert "amount_min, cursor" in answer.json()["detail"]
+    assert client.get("/api/v1/status", params={"x": "1"}).json()["detail"].endswith("none")
 
 
 def test_purged_message_is_gone_before_the_catalog_knows(filled: Console) -> None:

@@ -1,0 +1,99 @@
+"""A console that listens, with something of everything that its pages and its API show."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from socket import create_server
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from ingest.catalog.catalog import Catalog
+from ingest.console.app import make_app
+from ingest.demo.mails import KINDS, sample
+from ingest.domain.retry import MESSAGE_TRIES
+from ingest.errors import MaildropAuthError
+from ingest.ports.sink import Outcome, Verdict
+from tests.support.bench import bench, mail, mailbox, message_key, never
+from tests.support.waiting import eventually
+from tests.unit.console.conftest import Console, with_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ingest.config.console import ConsoleSection
+
+FAILED = mail("A message that fails")
+
+
+@contextmanager
+def filled_console(folder: Path) -> Iterator[Console]:
+    """A console over twins, with mail of every kind, a failed message, rejected events, and mailboxes in trouble."""
+    names = ("invoices-de", "invoices-fr", "orders", "office", "archive")
+    boxes = [replace(mailbox(name), labels={"tenant": name.rpartition("-")[2], "team": "accounts"}) for name in names]
+    with bench(*boxes) as b, closing(Catalog.open(f"sqlite:///{folder}/catalog.sqlite")) as catalog:
+        console = Console(b, catalog)
+        with closing(console.feeder):
+            _fail(console)
+            for box in names[:3]:
+                console.haul(box, *(sample(number, box, kind).raw for number, kind in enumerate(KINDS)))
+            _reject(console)
+            _trouble(console)
+            yield console
+
+
+def failed_key() -> str:
+    """The key of the message that failed."""
+    return message_key("office", FAILED)
+
+
+@contextmanager
+def served(console: Console, options: ConsoleSection | None = None) -> Iterator[str]:
+    """Serve a console on a port of this machine; yield its address. Tokens are those of the unit tests."""
+    configured = options or with_tokens()
+    with create_server(("127.0.0.1", 0)) as socket:
+        app = make_app(console.b.runtime, console.catalog, configured)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([socket],))
+        thread.start()
+        try:
+            eventually(lambda: server.started, "the console does not start")
+            yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _fail(console: Console) -> None:
+    """Let a message fail, because the store returns other bytes than it took."""
+    b = console.b
+    b.maildrops["office"].messages[b"failing"] = FAILED
+    b.poll_all()
+    (at,) = b.keys("raw.eml")
+    kept = b.store.objects[at]
+    b.store.alter(at, b"other bytes")
+    for _ in range(MESSAGE_TRIES):
+        b.clock.time += 2_000
+        b.process_stage.run(never)
+    b.store.objects[at] = kept
+    console.feed()
+
+
+def _reject(console: Console) -> None:
+    """Let the consumer reject an event."""
+    sink = console.b.sinks["main"]
+    accepts, sink.verdict = sink.verdict, lambda _: Outcome(Verdict.REJECTED, "http_400")
+    console.haul("office", mail("An order that nobody wants", "Please send us <b>12</b> chairs."))
+    sink.verdict = accepts
+
+
+def _trouble(console: Console) -> None:
+    """Let a login be rejected, and pause a mailbox."""
+    b = console.b
+    b.maildrops["invoices-fr"].error = MaildropAuthError("the password is wrong")
+    b.poll_all()
+    b.ledger.pause("archive")
+    console.feed()
