@@ -101,7 +101,7 @@ def test_notes_describe_the_next_steps() -> None:
 @pytest.mark.parametrize(
     ("over", "words"),
     [
-        (EVERYTHING, "in this namespace: client, hook, ledger, m365, mailboxes, mq, own, store."),
+        (EVERYTHING, "in this namespace: audit, client, hook, ledger, m365, mailboxes, mq, own, store."),
         ({"config": {"mailboxes": []}}, "There is no mailbox yet"),
         ({}, "There is no sink"),
         (COMBINATIONS["trial"], "The ledger is the trial Valkey"),

@@ -158,6 +158,8 @@ def pod_specs(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
         name = f"{item['kind']} {item['metadata']['name']}"
         if item["kind"] == "Pod":
             yield name, item["spec"]
+        elif item["kind"] == "CronJob":
+            yield name, item["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         elif "template" in item.get("spec", {}):
             pod = item["spec"]["template"]["spec"]
             claims = [

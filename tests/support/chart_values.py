@@ -57,6 +57,11 @@ EVERYTHING: dict[str, Any] = {"config": {
 }}  # fmt: skip
 TOKEN = {"name": "erp", "sha256": "0" * 64}
 CONSOLE: dict[str, Any] = {"console": {"enabled": True}, "config": {"console": {"tokens": [TOKEN]}}}
+RULES = [{"name": "all", "keep": "10y"}]
+JOBS: dict[str, Any] = {
+    "retention": {"schedule": "30 2 * * *"}, "audit": {"schedule": "30 1 * * *"},
+    "config": {"retention": RULES, "audit": {"enabled": True, "key": "secret:audit/key.pem"}},
+}  # fmt: skip
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "small": {},
     "names": {"nameOverride": "mail", "fullnameOverride": "haul"},
@@ -113,7 +118,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("scrapers", "dns", "ledger", "store", "mail", "sinks"), PEERS),
         "extraEgress": [{"ports": [{"protocol": "TCP", "port": 80}]}],
     }},
-    "settings": merged(CONSOLE, {
+    "settings": merged(merged(CONSOLE, JOBS), {
         "namespaceOverride": "elsewhere",
         "commonLabels": {"team": "mail", "app.kubernetes.io/name": "ignored"},
         "commonAnnotations": {"example.org/owner": "mail"},
@@ -172,6 +177,12 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "config": {"console": {"hosts": ["mail.example.org"], "tokens": [TOKEN]}},
     },
     "console with a volume": merged(CONSOLE, {"console": {"persistence": {"enabled": True, "storageClass": "-"}}}),
+    "jobs": {**JOBS, "networkPolicy": {"enabled": True}},
+    "jobs otherwise": merged(merged(EVERYTHING, JOBS), {
+        "retention": {"schedule": "@weekly", "timeZone": "Europe/Berlin", "suspend": True, "pod": {
+            "extraArgs": ["--json"], "nodeSelector": {"disk": "slow"}}},
+        "networkPolicy": {"enabled": True},
+    }),
     "no test": {"test": {"enabled": False}},
     "more objects": {"extraObjects": [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}, "data": {}},

@@ -80,6 +80,12 @@ _SPECIAL: dict[str, Schema] = {
     "resources": _RESOURCES,
     "scratchSize": _QUANTITY,
     "progressDeadlineSeconds": _SOME,
+    "schedule": {
+        "type": "string",
+        "pattern": r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+( \S+){4})?$",
+    },
+    "startingDeadlineSeconds": {"type": "integer", "minimum": 10},
+    "activeDeadlineSeconds": _SOME,
     "persistence.size": _QUANTITY,
     "podSecurityContext": {"type": ["object", "null"]},
     "autoscaling.type": {"enum": ["none", "hpa", "keda"]},

@@ -23,7 +23,7 @@
 {{/* Contradictions that a schema cannot express: all at once, each with a remedy. Values of secrets are never quoted. */}}
 {{- define "mailhaul.check" -}}
 {{- $problems := list -}}
-{{- range list "Parts" "Secrets" "Grace" "Scaling" "Connections" "Room" "Console" -}}
+{{- range list "Parts" "Secrets" "Grace" "Scaling" "Connections" "Room" "Console" "Jobs" -}}
 {{- $problems = concat $problems (include (printf "mailhaul.check%s" .) $ | fromJsonArray) -}}
 {{- end -}}
 {{- if $problems -}}
@@ -172,6 +172,7 @@
 {{- $wanted = add $wanted (mul (include "mailhaul.most" .Values.processor | int) (add (mul 4 (int $workers.processes)) 10)) -}}
 {{- $wanted = add $wanted (mul (include "mailhaul.most" .Values.relay | int) (add (int $workers.relay_threads) 10)) -}}
 {{- $wanted = add $wanted (mul 5 (int .Values.scheduler.replicas)) 10 (.Values.console.enabled | ternary 50 0) -}}
+{{- $wanted = add $wanted (mul 10 (include "mailhaul.jobs" . | fromYaml | len)) -}}
 {{- if and $allowed (gt $wanted $allowed) -}}
 {{- $option := .Values.valkey.enabled | ternary "valkey.maxClients" "ledgerConnections" -}}
 {{- $problems = append $problems (printf "all pods together may open %d connections to the ledger, and %s is %d: use fewer replicas or threads (config.workers), or allow more" $wanted $option $allowed) -}}
@@ -202,7 +203,7 @@
 {{- $store := include "mailhaul.address" (list .Values.config.store "url") -}}
 {{- if hasPrefix "file://" $store -}}
 {{- $folder := trimPrefix "file://" $store -}}
-{{- range $process := concat (list "poller" "processor" "relay") $console -}}
+{{- range $process := concat (list "poller" "processor" "relay") $console (include "mailhaul.jobs" . | fromYaml | keys | sortAlpha) -}}
 {{- if not (include "mailhaul.mounted" (list $ $process $folder)) -}}
 {{- $problems = append $problems (printf "config.store is a folder that no volume of %s contains: add one that all pods can write to at once (ReadWriteMany) to pods.volumes and pods.volumeMounts, or use s3://bucket/prefix" $process) -}}
 {{- end -}}

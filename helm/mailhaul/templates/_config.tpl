@@ -33,6 +33,9 @@ Where the file of `secret:NAME/KEY` is mounted. `ca` takes a plain path, everyth
 {{- $console := dict "catalog" (printf "%s/catalog.sqlite" (include "mailhaul.catalogFolder" .)) -}}
 {{- $console = mergeOverwrite $console (default dict $config.console) (dict "address" .Values.metrics.address) -}}
 {{- $_ := set $config "console" $console -}}
+{{- else -}}
+{{- /* With it, the exporter would expect a console to run. */ -}}
+{{- $_ := unset $config "console" -}}
 {{- end -}}
 {{- range $name, $value := $config -}}
 {{- /* An empty mapping enables tracing. */ -}}
@@ -66,7 +69,7 @@ are not there yet are optional.
 {{- $process := index . 1 -}}
 {{- $fixed := include "mailhaul.fixed" $root | fromJson -}}
 {{- $needed := include "mailhaul.secretNames" (omit $fixed "audit" "sinks" "console") | fromJsonArray -}}
-{{- range $part, $reader := dict "audit" "scheduler" "sinks" "relay" "console" "console" -}}
+{{- range $part, $reader := dict "audit" (include "mailhaul.statements" $root) "sinks" "relay" "console" "console" -}}
 {{- if eq $process $reader -}}
 {{- $needed = concat $needed (include "mailhaul.secretNames" (pick $fixed $part) | fromJsonArray) | uniq -}}
 {{- end -}}

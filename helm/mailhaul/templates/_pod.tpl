@@ -193,6 +193,10 @@ spec:
         {{- include "mailhaul.env" $pod | nindent 8 }}
         # `mailhaul check` in this pod tries what this process has access to.
         - {name: MAILHAUL_ROLE, value: {{ $process }}}
+        {{- if and (eq $process "scheduler") $root.Values.audit.schedule }}
+        # The CronJob writes statements.
+        - {name: MAILHAUL_AUDIT__ENABLED, value: "false"}
+        {{- end }}
         {{- if eq $process "processor" }}
         - {name: PROMETHEUS_MULTIPROC_DIR, value: /run/mailhaul/metrics}
         {{- end }}
