@@ -240,6 +240,19 @@ EXPORTER_SPECS: tuple[Spec, ...] = (
         known=_singles(QUEUES),
     ),
     Spec("scheduler_last_tick_timestamp_seconds", "gauge", "Time of the last tick of a scheduler"),
+    Spec(
+        "task_success_timestamp_seconds",
+        "gauge",
+        "When a run of a task last did all that was due: the catalog read all events, retention erased, statements "
+        "were written; missing if none did",
+        ("task",),
+    ),
+    Spec(
+        "task_unfinished_timestamp_seconds",
+        "gauge",
+        "When the first run of a task began that no successful one has followed; missing if there is none",
+        ("task",),
+    ),
     Spec("schedule_lag_seconds", "gauge", "Delay of the most overdue mailbox"),
     Spec("due_mailboxes", "gauge", "Mailboxes that are due and not claimed"),
     Spec(

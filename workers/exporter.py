@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ingest.admin.status import MailboxRow, Status
-    from ingest.config import ConfigSource
+    from ingest.config import Config, ConfigSource
     from ingest.domain.mailbox import Mailbox
     from ingest.ports.status import MailboxStatus
     from ingest.ports.wakeups import Wakeups
@@ -84,6 +84,7 @@ class SystemCollector(Collector):
         _pending(gauges, status, runtime.now().timestamp())
         _ledger(gauges, status)
         _queues(gauges, runtime.wakeups)
+        _tasks(gauges, status, self._source.current())
         return _filled(gauges)
 
     def _read_others(self, boxes: Sequence[Mailbox]) -> None:
@@ -111,6 +112,22 @@ def _queues(gauges: Gauges, wakeups: Wakeups) -> None:
     for queue in Queue:
         gauges["queue_wakeups"].add_metric([queue], wakeups.waiting(queue))
         gauges["queue_oldest_wakeup_age_seconds"].add_metric([queue], wakeups.oldest_age(queue))
+
+
+def _tasks(gauges: Gauges, status: Status, config: Config) -> None:
+    """Add the tasks that are configured: the records of others, which no longer run, would raise alerts."""
+    configured = {
+        "catalog": config.console is not None,
+        "retention": bool(config.retention),
+        "statements": config.audit.enabled,
+    }
+    for task, found in status.tasks.items():
+        if not configured.get(task):
+            continue
+        if found.succeeded_at is not None:
+            gauges["task_success_timestamp_seconds"].add_metric([task], found.succeeded_at)
+        if found.unfinished_since is not None:
+            gauges["task_unfinished_timestamp_seconds"].add_metric([task], found.unfinished_since)
 
 
 def _filled(gauges: Gauges) -> list[GaugeMetricFamily]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, overload
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ingest.domain.manifest import Manifest
 from ingest.errors import ObjectMissingError
@@ -16,14 +16,26 @@ if TYPE_CHECKING:
 LARGEST = 64 * 2**20
 
 
-def read_manifest(store: Store, key: str) -> Manifest | None:
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@overload
+def read_manifest(store: Store, key: str) -> Manifest | None: ...
+@overload
+def read_manifest(store: Store, key: str, model: type[_Model]) -> _Model | None: ...
+def read_manifest(store: Store, key: str, model: type[BaseModel] = Manifest) -> BaseModel | None:
     """Return a manifest; None if the message was purged, or nothing that can be read is there.
+
+    Args:
+        store: the store.
+        key: of the manifest.
+        model: which fields are read; all without it.
 
     Raises:
         StoreError: the store is unavailable.
     """
     try:
         with store.open(key) as body:
-            return Manifest.model_validate_json(body.read(LARGEST))
+            return model.model_validate_json(body.read(LARGEST))
     except (ObjectMissingError, ValidationError):
         return None

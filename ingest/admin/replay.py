@@ -19,7 +19,7 @@ from ingest.usecases.batches import batches
 from ingest.usecases.recover.republish import events_from_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from ingest.admin.mailbox_claim import StopSignal
@@ -81,7 +81,26 @@ def find_manifests(
     since: float,
     until: float,
 ) -> list[Stored]:
-    """Return the manifests written in a period, the oldest first; only listings are read.
+    """Return the manifests written in a period, the oldest first; see `listed_manifests`."""
+    listed = listed_manifests(store, layout, configured, mailboxes, since=since, until=until)
+    return sorted(listed, key=oldest_first)
+
+
+def oldest_first(manifest: Stored) -> tuple[float, str]:
+    """Return what manifests are sorted by."""
+    return manifest.modified, manifest.key
+
+
+def listed_manifests(
+    store: Store,
+    layout: Layout,
+    configured: Mapping[str, Mailbox],
+    mailboxes: Collection[str],
+    *,
+    since: float,
+    until: float,
+) -> Iterator[Stored]:
+    """Yield the manifests written in a period, in the order of their keys; only listings are read.
 
     Args:
         store: where they are.
@@ -96,13 +115,10 @@ def find_manifests(
     """
     named = {folder for mailbox in mailboxes for folder in mailbox_folders(configured, mailbox)}
     folders: list[str | None] = [*sorted(named)] or [None]
-    found = [
-        stored.manifest
-        for folder in folders
-        for stored in stored_messages(store, layout.everything(), folder)
-        if stored.manifest is not None and since <= stored.manifest.modified < until
-    ]
-    return sorted(found, key=lambda manifest: (manifest.modified, manifest.key))
+    for folder in folders:
+        for stored in stored_messages(store, layout.everything(), folder):
+            if stored.manifest is not None and since <= stored.manifest.modified < until:
+                yield stored.manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +132,7 @@ class Replay:
         workers: read several manifests at once.
         clock: monotonic, in seconds.
         released: called with the keys of messages that were delivered to a sink; None if nobody wants to know.
+        allows: whether events of a mailbox may be published, by its id; what it forbids counts as skipped.
     """
 
     store: Store
@@ -128,6 +145,7 @@ class Replay:
     workers: Executor
     clock: Callable[[], float] = time.monotonic
     released: Callable[[Collection[str]], None] | None = None
+    allows: Callable[[str], bool] = lambda _: True
 
     def find(self, mailboxes: Collection[str], since: float, until: float) -> list[Stored]:
         """Return the manifests written in a period; see `find_manifests`."""
@@ -168,7 +186,9 @@ class Replay:
 
     def _events(self, manifest: Stored) -> list[Event]:
         try:
-            return events_from_manifest(self.store, manifest)
+            events = events_from_manifest(self.store, manifest)
+            # A folder may hold messages of another mailbox, which had it before.
+            return [event for event in events if self.allows(event.mailbox)]
         except ObjectMissingError:
             return []
 

@@ -136,6 +136,8 @@ class Reprocess:
         configured: mailboxes by id; messages of others are skipped.
         store_id: returns the id that the store carries.
         pressure: stops updates while the ledger has too little memory.
+        allows: whether messages of a mailbox may be read, by its id; others are skipped.
+        hands_over: whether a running service updates the messages and delivers the events, instead of this process.
     """
 
     reprocessor: Reprocessor
@@ -147,6 +149,8 @@ class Reprocess:
     configured: Mapping[str, Mailbox]
     store_id: Callable[[], bytes]
     pressure: MemoryPressure
+    allows: Callable[[str], bool] = lambda _: True
+    hands_over: bool = False
 
     def run(
         self,
@@ -199,9 +203,10 @@ class Reprocess:
             return _NotCompared(key, "unexpected error", failed=True)
         if compared is None:
             return _NotCompared(key, "purged, or the manifest cannot be read")
-        if compared.message.mailbox not in self.configured:
-            return _NotCompared(key, "the mailbox is not configured")
-        return compared
+        mailbox = compared.message.mailbox
+        if mailbox in self.configured and self.allows(mailbox):
+            return compared
+        return _NotCompared(key, "the mailbox is not configured" if self.allows(mailbox) else "of another mailbox")
 
     def _update(
         self, changed: Sequence[Compared], sinks: Collection[str], stop: StopSignal, done: Reprocessed
@@ -215,6 +220,11 @@ class Reprocess:
         with ExitStack() as held, ThreadPoolExecutor(PARALLEL_MESSAGES, thread_name_prefix="update") as workers:
             for mailbox, of_one in groupby(messages, lambda each: each.mailbox):
                 opened += self._open(mailbox, list(of_one), stop, done, held)
+            if self.hands_over:
+                for _, claim in opened:
+                    self.ledger.messages.release(claim, 0.0, claim.tries - 1)
+                done.pending += len(opened)
+                return
             list(workers.map(lambda each: self._handle(each[1], stop), opened))
         done.events += self.pipeline.deliver_all(sinks, lambda: stop.asked)
         self._count([message for message, _ in opened], done)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ingest.ports.claims import Backlog
     from ingest.ports.eventlog import EventLog, GroupLag
     from ingest.ports.ledger import Ledger
-    from ingest.ports.status import MailboxStatus, Memory, SinkStatus
+    from ingest.ports.status import MailboxStatus, Memory, SinkStatus, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Status:
 
     `disabled` are the sinks that a person has to resume; `left` those that left the configuration and hold the stream
     until they are retired, with when they left (seconds since 1970); `answers` are the last answers of each sink.
+    `tasks` are the last runs of the catalog, retention and statements.
     `polling_stopped`: no mailbox is polled, because the ledger's memory is nearly full.
     """
 
@@ -57,6 +58,7 @@ class Status:
     left: Mapping[str, float] = field(default_factory=dict)
     polling_stopped: bool = False
     answers: Mapping[str, SinkStatus] = field(default_factory=dict)
+    tasks: Mapping[str, TaskStatus] = field(default_factory=dict)
 
 
 def read_status(
@@ -92,6 +94,7 @@ def read_status(
         left=events.left(),
         polling_stopped=polling_stops(memory),
         answers={sink: events.sink_status(sink) for sink in sinks},
+        tasks=ledger.tasks(),
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import TextClause, delete, insert, or_, select, text, update
+from sqlalchemy import TextClause, delete, insert, select, text, tuple_, update
 
 from ingest.catalog.database import open_database, translated
-from ingest.catalog.tables import DELIVERIES, DOCUMENTS, GONE, INVOICES, LABELS, MESSAGES, STATE, WORDS
+from ingest.catalog.tables import AMOUNTS, DELIVERIES, GONE, MESSAGES, STATE, TEXTS, WORDS, place_of
 from ingest.ports.eventlog import order_of
+from ingest.usecases.batches import batches
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,24 +20,37 @@ if TYPE_CHECKING:
 
     from ingest.catalog.rows import Entry
 
-# Positions of one sink that are kept: each is one look at which it had confirmed more than before.
-_KEPT_DELIVERIES = 100_000
+# Positions of one sink that are kept: each is one look at which it had confirmed more than before. The oldest are
+# removed each time that so many were added.
+_KEPT_DELIVERIES, _PRUNED_EVERY = 100_000, 1_000
+# Rows of one statement.
 _AT_ONCE = 500
 # PostgreSQL's advisory lock of whoever writes.
 _WRITER_LOCK = 7_283_946
-# For how long it is known that a message is gone: longer than a manifest is on its way from the store to a row.
-_GONE_SECONDS = 86_400.0
-_OLD = text("DELETE FROM messages_words WHERE rowid = :id")
-_PUT_WORDS = "INSERT INTO messages_words (rowid, {columns}) VALUES (:id, {values})"
+# For so many writes that removed something it is known what they removed: more than happen while a batch of manifests
+# is on its way from the store to its rows.
+_KEPT_REMOVALS = 10_000
+_REMOVALS = "removals"
 
 
-def _insert_words(form: str) -> TextClause:
-    """Return the statement that inserts the words of a message; `form` is how one column's value is written."""
-    columns, values = ", ".join(WORDS), ", ".join(form.format(name) for name in WORDS)
-    return text(_PUT_WORDS.format(columns=columns, values=values))
+def _insert_words(columns: Sequence[str], values: Sequence[str]) -> TextClause:
+    return text(f"INSERT INTO messages_words (rowid, {', '.join(columns)}) VALUES (:id, {', '.join(values)})")  # noqa: S608 - names of columns
 
 
-_INSERT_WORDS = {"sqlite": _insert_words(":{}"), "postgresql": _insert_words("to_tsvector('simple', :{})")}
+# In PostgreSQL a weight says which column a word is of.
+_WEIGHED = [
+    f"setweight(to_tsvector('simple', :{name}), '{weight}')" for name, weight in zip(TEXTS, "ABCD", strict=True)
+]
+_INSERT_WORDS = {
+    "sqlite": _insert_words(WORDS, [f":{name}" for name in WORDS]),
+    "postgresql": _insert_words(
+        ["words"], [" || ".join([*_WEIGHED, "array_to_tsvector(string_to_array(:filters, ' '))"])]
+    ),
+}
+_ADD_TOTALS = text(
+    "INSERT INTO totals (mailbox, messages) VALUES (:mailbox, :messages) "
+    "ON CONFLICT (mailbox) DO UPDATE SET messages = totals.messages + excluded.messages"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +59,16 @@ class Batch:
 
     Attributes:
         entries: messages that are there.
+        removals: `Catalog.removals` before they were read. What was removed since is not brought back.
         gone: keys of messages that are not.
-        gone_at: when that was seen (seconds since 1970).
         kept: keys of messages that have no manifest, which the rebuild `run` leaves as they are.
         run: the number of that rebuild.
         state: how far the catalog has read, by name.
     """
 
     entries: Iterable[Entry] = ()
+    removals: int = 0
     gone: Iterable[str] = ()
-    gone_at: float = 0.0
     kept: Sequence[str] = ()
     run: int = 0
     state: Mapping[str, str | int] | None = None
@@ -64,6 +79,7 @@ class Catalog:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._recorded = 0
 
     @classmethod
     def open(cls, url: str | URL) -> Catalog:
@@ -74,6 +90,11 @@ class Catalog:
         """Close all connections."""
         self.engine.dispose()
 
+    @property
+    def removals(self) -> int:
+        """The number of writes so far that removed messages. Only a purge counts, not a message that was replaced."""
+        return int(self.state(_REMOVALS) or 0)
+
     def write(self, batch: Batch) -> None:
         """Write a batch. Writing it again changes nothing, and what was read earlier replaces nothing newer.
 
@@ -81,9 +102,8 @@ class Catalog:
         """
         with translated(), self.engine.begin() as connection:
             self._begin_writing(connection)
-            for entry in batch.entries:
-                self._put(connection, entry)
-            _mark_gone(connection, set(batch.gone), batch.gone_at)
+            _put(connection, batch)
+            _mark_gone(connection, set(batch.gone))
             if batch.kept:
                 stamped = update(MESSAGES).where(MESSAGES.c.key.in_(batch.kept))
                 connection.execute(stamped, {"run": batch.run})
@@ -93,7 +113,17 @@ class Catalog:
     def state(self, name: str) -> str:
         """Return what was recorded under a name, an empty string if there is nothing."""
         with translated(), self.engine.connect() as connection:
-            return connection.scalar(select(STATE.c.value).where(STATE.c.name == name)) or ""
+            return _state(connection, name)
+
+    def change_state(self, expected: Mapping[str, str], changed: Mapping[str, str]) -> bool:
+        """Record `changed` if everything in `expected` is what is recorded now; return whether it was."""
+        with translated(), self.engine.begin() as connection:
+            self._begin_writing(connection)
+            if any(_state(connection, name) != value for name, value in expected.items()):
+                return False
+            for name, value in changed.items():
+                _set_state(connection, name, value)
+            return True
 
     def remove_older(self, run: int) -> int:
         """Remove the messages that a complete rebuild did not find; return how many.
@@ -101,16 +131,17 @@ class Catalog:
         Args:
             run: the number of the rebuild.
         """
-        gone = 0
+        gone, behind = 0, -1
+        old = select(MESSAGES.c.id, MESSAGES.c.mailbox).where(MESSAGES.c.run < run).order_by(MESSAGES.c.id)
         while True:
             with translated(), self.engine.begin() as connection:
                 self._begin_writing(connection)
-                found = connection.scalars(select(MESSAGES.c.key).where(MESSAGES.c.run < run).limit(_AT_ONCE)).all()
-                for key in found:
-                    _remove(connection, key)
+                found = connection.execute(old.where(MESSAGES.c.id > behind).limit(_AT_ONCE)).all()
+                _remove(connection, found)
             gone += len(found)
             if len(found) < _AT_ONCE:
                 return gone
+            behind = found[-1].id
 
     def record_confirmed(self, positions: Mapping[str, str], now: float) -> None:
         """Record before which positions the sinks have confirmed everything, if that changed.
@@ -127,6 +158,10 @@ class Catalog:
                 known = select(DELIVERIES.c.sink).filter_by(**at)
                 if connection.scalar(known) is None:
                     connection.execute(insert(DELIVERIES), {**at, "seen_at": now})
+                    self._recorded += 1
+            if self._recorded >= _PRUNED_EVERY:
+                self._recorded = 0
+                for sink in positions:
                     _drop_oldest(connection, sink)
 
     def _begin_writing(self, connection: Connection) -> None:
@@ -137,51 +172,106 @@ class Catalog:
             # One writer at a time here too: a purge and the row that it removes must see each other.
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
 
-    def _put(self, connection: Connection, entry: Entry) -> None:
-        values = dict(entry.message)
-        gone_at = connection.scalar(select(GONE.c.seen_at).where(GONE.c.key == values["key"]))
-        if gone_at is not None and gone_at >= values["seen_at"]:
-            return
-        known = connection.execute(
-            select(MESSAGES.c.id, MESSAGES.c.seen_at, MESSAGES.c.position, MESSAGES.c.run).where(
-                MESSAGES.c.key == values["key"]
-            )
-        ).first()
-        if known is None:
-            (id_,) = connection.execute(insert(MESSAGES).returning(MESSAGES.c.id), values).one()
+
+def _put(connection: Connection, batch: Batch) -> None:
+    newest: dict[str, Entry] = {}
+    for entry in batch.entries:
+        known = newest.get(entry.message["key"])
+        if known is None or known.message["version"] <= entry.message["version"]:
+            newest[entry.message["key"]] = entry
+    if not newest:
+        return
+    gone = select(GONE.c.key).where(GONE.c.key.in_(newest), GONE.c.number > batch.removals)
+    for key in connection.scalars(gone):
+        del newest[key]
+    columns = (MESSAGES.c[name] for name in ("id", "key", "mailbox", "version", "digest", "position", "run"))
+    replaced, touched = [], []
+    for row in connection.execute(select(*columns).where(MESSAGES.c.key.in_(newest))):
+        message = newest[row.key].message
+        if row.version > message["version"]:
+            del newest[row.key]
+            continue
+        message["position"] = message["position"] or row.position
+        message["run"] = max(message["run"], row.run)  # the feed may have asked before a rebuild began
+        if row.digest == message["digest"]:
+            touched.append({"id_": row.id, **{name: message[name] for name in ("position", "run", "seen_at")}})
+            del newest[row.key]
         else:
-            if known.seen_at > values["seen_at"]:
-                return
-            id_, values["position"] = known.id, values["position"] or known.position
-            values["run"] = max(values["run"], known.run)  # the feed may have asked before a rebuild began
-            connection.execute(update(MESSAGES).where(MESSAGES.c.id == id_), values)
-            _remove_details(connection, id_)
-        for table, rows in ((LABELS, entry.labels), (DOCUMENTS, entry.documents), (INVOICES, entry.invoices)):
-            if rows:
-                connection.execute(insert(table), [{"message": id_, **row} for row in rows])
-        connection.execute(_INSERT_WORDS[self.engine.dialect.name], {"id": id_, **entry.words})
+            replaced.append(row)
+    if touched:
+        by_id = text("UPDATE messages SET position = :position, run = :run, seen_at = :seen_at WHERE id = :id_")
+        connection.execute(by_id, touched)
+    _remove(connection, replaced)
+    _insert(connection, newest.values())
 
 
-def _remove(connection: Connection, key: str) -> None:
-    id_ = connection.scalar(select(MESSAGES.c.id).where(MESSAGES.c.key == key))
-    if id_ is not None:
-        _remove_details(connection, id_)
-        connection.execute(delete(MESSAGES).where(MESSAGES.c.id == id_))
+def _insert(connection: Connection, entries: Iterable[Entry]) -> None:
+    placed = sorted(_placed(connection, entries).items())  # SQLite's index of words takes them fastest in this order
+    if not placed:
+        return
+    connection.execute(insert(MESSAGES), [{"id": id_, **entry.message} for id_, entry in placed])
+    connection.execute(_INSERT_WORDS[connection.dialect.name], [{"id": id_, **entry.words} for id_, entry in placed])
+    amounts = [{"message": id_, "gross": gross} for id_, entry in placed for gross in entry.amounts]
+    if amounts:
+        connection.execute(insert(AMOUNTS), amounts)
+    _add_totals(connection, Counter(entry.message["mailbox"] for _, entry in placed))
 
 
-def _mark_gone(connection: Connection, keys: Collection[str], at: float) -> None:
+def _placed(connection: Connection, entries: Iterable[Entry]) -> dict[int, Entry]:
+    """Return the entries by the ids that they get."""
+    found: dict[int, Entry] = {}
+    waiting = [(place_of(entry.message["date"], entry.message["key"]), entry) for entry in entries]
+    step = 1
+    while waiting:
+        wanted = {place for place, _ in waiting}
+        taken = set(connection.scalars(select(MESSAGES.c.id).where(MESSAGES.c.id.in_(wanted))))
+        left = []
+        for place, entry in waiting:
+            if place in taken or place in found:
+                left.append((place + step, entry))
+            else:
+                found[place] = entry
+        waiting, step = left, step * 2
+    return found
+
+
+def _remove(connection: Connection, rows: Sequence[Any]) -> None:
+    """Remove messages.
+
+    Args:
+        connection: in a transaction that writes.
+        rows: with their id and mailbox.
+    """
+    for some in batches(rows, _AT_ONCE):
+        ids = [row.id for row in some]
+        words = ", ".join(map(str, ids))
+        connection.exec_driver_sql(f"DELETE FROM messages_words WHERE rowid IN ({words})")  # noqa: S608 - numbers
+        connection.execute(delete(AMOUNTS).where(AMOUNTS.c.message.in_(ids)))
+        connection.execute(delete(MESSAGES).where(MESSAGES.c.id.in_(ids)))
+        totals = Counter(row.mailbox for row in some)
+        _add_totals(connection, {mailbox: -number for mailbox, number in totals.items()})
+
+
+def _add_totals(connection: Connection, added: Mapping[str, int]) -> None:
+    connection.execute(_ADD_TOTALS, [{"mailbox": name, "messages": number} for name, number in sorted(added.items())])
+
+
+def _mark_gone(connection: Connection, keys: Collection[str]) -> None:
     if not keys:
         return
-    for key in keys:
-        _remove(connection, key)
-    connection.execute(delete(GONE).where(or_(GONE.c.key.in_(keys), GONE.c.seen_at < at - _GONE_SECONDS)))
-    connection.execute(insert(GONE), [{"key": key, "seen_at": at} for key in keys])
+    _remove(
+        connection,
+        connection.execute(select(MESSAGES.c.id, MESSAGES.c.mailbox).where(MESSAGES.c.key.in_(keys))).all(),
+    )
+    number = int(_state(connection, _REMOVALS) or 0) + 1
+    _set_state(connection, _REMOVALS, str(number))
+    connection.execute(delete(GONE).where(GONE.c.key.in_(keys)))
+    connection.execute(delete(GONE).where(GONE.c.number <= number - _KEPT_REMOVALS))
+    connection.execute(insert(GONE), [{"key": key, "number": number} for key in keys])
 
 
-def _remove_details(connection: Connection, id_: int) -> None:
-    for table in (LABELS, DOCUMENTS, INVOICES):
-        connection.execute(delete(table).where(table.c.message == id_))
-    connection.execute(_OLD, {"id": id_})
+def _state(connection: Connection, name: str) -> str:
+    return connection.scalar(select(STATE.c.value).where(STATE.c.name == name)) or ""
 
 
 def _set_state(connection: Connection, name: str, value: str) -> None:
@@ -191,8 +281,10 @@ def _set_state(connection: Connection, name: str, value: str) -> None:
 
 
 def _drop_oldest(connection: Connection, sink: str) -> None:
-    of_sink = select(DELIVERIES.c.seen_at).where(DELIVERIES.c.sink == sink)
-    limit: Any = of_sink.order_by(DELIVERIES.c.seen_at.desc()).offset(_KEPT_DELIVERIES).limit(1)
-    oldest = connection.scalar(limit)
+    """Remove all but the newest positions of a sink."""
+    places = (DELIVERIES.c.milliseconds, DELIVERIES.c.sequence)
+    newest = select(*places).where(DELIVERIES.c.sink == sink).order_by(*(one.desc() for one in places))
+    oldest = connection.execute(newest.offset(_KEPT_DELIVERIES).limit(1)).first()
     if oldest is not None:
-        connection.execute(delete(DELIVERIES).where(DELIVERIES.c.sink == sink, DELIVERIES.c.seen_at <= oldest))
+        behind = tuple_(*places) <= tuple_(*oldest)
+        connection.execute(delete(DELIVERIES).where(DELIVERIES.c.sink == sink, behind))

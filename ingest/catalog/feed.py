@@ -6,17 +6,16 @@ invoices, which events leave out. Position and rows are written in one transacti
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
 from ingest.admin.manifests import read_manifest
 from ingest.catalog.catalog import Batch, Catalog
+from ingest.catalog.indexed import CarriedEvent, FailedEvent, IndexedManifest
 from ingest.catalog.rows import Entry, entry_of
-from ingest.domain.manifest import Manifest
 from ingest.ports.eventlog import order_of
 
 if TYPE_CHECKING:
@@ -25,10 +24,21 @@ if TYPE_CHECKING:
     from ingest.ports import eventlog
     from ingest.ports.store import Store
 
+_T = TypeVar("_T")
+_Read = TypeVar("_Read")
 # Events and purged messages of one step.
-_STEP = 100
+BATCH = 100
 # Manifests that are read at once: the store may be far away.
 PARALLEL = 8
+
+
+def read_all(readers: ThreadPoolExecutor, read: Callable[[_T], _Read], items: Sequence[_T]) -> list[_Read]:
+    """Return what `read` returns for each item, in no order, from `PARALLEL` threads.
+
+    Each thread gets its share at once: handing items over one by one costs more than reading one from a near store.
+    """
+    shares = [items[number::PARALLEL] for number in range(min(PARALLEL, len(items)))]
+    return [one for share in readers.map(lambda share: [read(item) for item in share], shares) for one in share]
 
 
 @dataclass
@@ -72,7 +82,7 @@ class Feeder:
         self._readers.shutdown()
 
     def _follow(self) -> int:
-        followed = self.events.follow(self.catalog.state("position"), _STEP)
+        followed = self.events.follow(self.catalog.state("position"), BATCH)
         if followed.lost:
             # Also while one is running: it may have passed the messages of the lost events already.
             self.catalog.write(Batch(state={"rebuild": "wanted"}))
@@ -80,13 +90,13 @@ class Feeder:
             if followed.lost:
                 self.catalog.write(Batch(state={"position": followed.position}))
             return 0
-        run, now = int(self.catalog.state("run") or 0), self.now()
-        found = list(self._readers.map(lambda entry: self._read(entry, run), followed.entries))
+        run, removals = int(self.catalog.state("run") or 0), self.catalog.removals
+        found = read_all(self._readers, lambda entry: self._read(entry, run), followed.entries)
         self.catalog.write(
             Batch(
                 entries=[one for one in found if isinstance(one, Entry)],
+                removals=removals,
                 gone=[one for one in found if isinstance(one, str)],
-                gone_at=now,
                 state={"position": followed.position},
             )
         )
@@ -95,19 +105,23 @@ class Feeder:
     def _read(self, entry: eventlog.Entry, run: int) -> Entry | str | None:
         """Return the rows of an event's message, its key if it was purged, None for an event that is not ours."""
         try:
-            carried = Manifest.model_validate(json.loads(entry.event.body)["data"])
-        except (ValidationError, ValueError, KeyError, TypeError):
+            carried = CarriedEvent.model_validate_json(entry.event.body).data
+            if carried.manifest is None:
+                manifest: IndexedManifest | None = FailedEvent.model_validate_json(entry.event.body).data
+            else:
+                manifest = read_manifest(self.store, carried.manifest, IndexedManifest)
+        except ValidationError:
             return None
-        seen_at = self.now()
-        manifest = carried if carried.manifest is None else read_manifest(self.store, carried.manifest)
-        return carried.message_key if manifest is None else entry_of(manifest, seen_at, entry.position, run)
+        if manifest is None:
+            return carried.message_key
+        return entry_of(manifest, self.now(), entry.position, run, entry.appended)
 
     def _purged(self) -> int:
         behind = self.catalog.state("purged")
-        found = self.events.purged(behind, _STEP)
+        found = self.events.purged(behind, BATCH)
         if found:
             state = {"purged": found[-1][0], **({"rebuild": "wanted"} if self._misses_purges(behind) else {})}
-            self.catalog.write(Batch(gone=[key for _, key in found], gone_at=self.now(), state=state))
+            self.catalog.write(Batch(gone=[key for _, key in found], state=state))
         return len(found)
 
     def _misses_purges(self, behind: str) -> bool:

@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import base64
-import math
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, and_, column, false, func, or_, select, tuple_
-from sqlalchemy import table as table_of
+from sqlalchemy import Select, func, select, tuple_
 
 from ingest.catalog.database import translated
-from ingest.catalog.rows import words_of, writable
-from ingest.catalog.tables import DELIVERIES, DOCUMENTS, INVOICES, LABELS, MESSAGES, WORDS
+from ingest.catalog.matching import WORDS_TABLE, matches, wanted_by
+from ingest.catalog.rows import DOCUMENT_FIELDS, INVOICE_FIELDS, writable
+from ingest.catalog.tables import AMOUNTS, DELIVERIES, MESSAGES, TOTALS, first_id
 from ingest.errors import Fault, MailhaulError
 from ingest.ports.eventlog import order_of
 from ingest.usecases.batches import batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from sqlalchemy import ColumnElement, Connection, Engine
 
+    from ingest.catalog.matching import Wanted
     from ingest.domain.manifest import Manifest
     from ingest.domain.marks import Duplicate
 
 # Messages of one page.
 PAGE, LARGEST_PAGE = 50, 200
-# Words of a query that are looked for.
-_MOST_WORDS = 16
-# Messages that are sorted at once.
-_FEW = 2_000
+# Messages with an amount that are looked up at once.
+_FEW = 1_000
 # Ids of messages are smaller, in both databases.
 _ID_LIMIT = 2**63
-# Half of the last digit that is kept of amounts.
-_SAME_AMOUNT = 0.00005
+# Seconds by which the id of a message may be later than its date, because places were taken.
+_SPILLED = 3_600.0
 _NO_PAGE = "this page does not exist; begin with the first one"
-_WORDS_TABLE = table_of("messages_words", column("rowid"), *map(column, WORDS))
 
 
 class CursorError(MailhaulError):
@@ -122,23 +120,25 @@ class Queries:
             CursorError: `after` is no cursor.
         """
         limit = max(1, min(limit, LARGEST_PAGE))
-        query = _in_scope(select(MESSAGES), scope).where(*_conditions(search))
-        if after:
-            query = query.where(tuple_(MESSAGES.c.date, MESSAGES.c.id) < tuple_(*_read_cursor(after)))
-        query = query.order_by(MESSAGES.c.date.desc(), MESSAGES.c.id.desc()).limit(limit + 1)
+        before = _read_cursor(after) if after else None
+        wanted = wanted_by(search, scope)
+        if wanted.impossible or scope.mailboxes == frozenset():
+            return Page([])
         with translated(), self.engine.connect() as connection:
-            query = query.where(*(_is_in(connection, ids) for ids in self._sets(search)))
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-            found = _with_details(connection, rows[:limit])
+            query = _listed(connection, wanted, *_range(search, before))
+            query = _in_scope(query, scope).where(*_conditions(search))
+            if (amounts := _amounts(search)) and search.amount is None:
+                query = query.where(_has_amount(connection, amounts))
+            rows = [dict(row) for row in connection.execute(query.limit(limit + 1)).mappings()]
         more = len(rows) > limit
-        return Page(found, _cursor(rows[limit - 1]) if more else None)
+        return Page([_found(row) for row in rows[:limit]], _cursor(rows[limit - 1]) if more else None)
 
     def message(self, key: str, scope: Scope) -> Found | None:
         """Return one message; None if it is not there, or not to be seen."""
         with translated(), self.engine.connect() as connection:
             query = _in_scope(select(MESSAGES).where(MESSAGES.c.key == key), scope)
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-            return next(iter(_with_details(connection, rows)), None)
+            row = connection.execute(query).mappings().first()
+        return None if row is None else _found(dict(row))
 
     def known(self, keys: Iterable[str], scope: Scope) -> set[str]:
         """Return those of these message keys that are there and may be seen."""
@@ -162,47 +162,54 @@ class Queries:
 
     def totals(self, scope: Scope, since: float) -> dict[str, dict[str, int]]:
         """Return for each mailbox how many messages there are, and how many of them since a time."""
-        counts = select(MESSAGES.c.mailbox, func.count().label("messages")).group_by(MESSAGES.c.mailbox)
-        late = counts.where(MESSAGES.c.date >= since)
+        all_of = select(TOTALS.c.mailbox, TOTALS.c.messages).where(TOTALS.c.messages > 0)
+        if scope.mailboxes is not None:
+            all_of = all_of.where(TOTALS.c.mailbox.in_(scope.mailboxes))
+        late = select(MESSAGES.c.mailbox, func.count().label("messages")).group_by(MESSAGES.c.mailbox)
+        late = late.where(MESSAGES.c.id >= first_id(since), MESSAGES.c.date >= since)
         with translated(), self.engine.connect() as connection:
-            all_of = connection.execute(_in_scope(counts, scope)).all()
+            totals = {row.mailbox: row.messages for row in connection.execute(all_of)}
             recent = {row.mailbox: row.messages for row in connection.execute(_in_scope(late, scope))}
-        return {row.mailbox: {"messages": row.messages, "recent": recent.get(row.mailbox, 0)} for row in all_of}
+        return {box: {"messages": number, "recent": recent.get(box, 0)} for box, number in totals.items()}
 
     def confirmed_at(self, position: str) -> dict[str, float]:
         """Return when the catalog first saw that each sink had confirmed the event at a position of the stream."""
-        milliseconds, sequence = order_of(position)
-        behind = tuple_(DELIVERIES.c.milliseconds, DELIVERIES.c.sequence) > tuple_(milliseconds, sequence)
-        query = select(DELIVERIES.c.sink, func.min(DELIVERIES.c.seen_at).label("at")).where(behind)
+        columns = DELIVERIES.c
+        behind = tuple_(columns.milliseconds, columns.sequence) > tuple_(*order_of(position))
+        found: dict[str, float] = {}
         with translated(), self.engine.connect() as connection:
-            return {row.sink: row.at for row in connection.execute(query.group_by(DELIVERIES.c.sink))}
-
-    def _sets(self, search: Search) -> list[Select[tuple[int]]]:
-        """Return queries for the ids of messages, each of which has to contain a message that is found."""
-        found = []
-        if search.label:
-            found.append(select(LABELS.c.message).where(LABELS.c.label == writable(search.label)))
-        if search.kind:
-            found.append(select(DOCUMENTS.c.message).where(DOCUMENTS.c.kind == writable(search.kind)))
-        if amounts := _amounts(search):
-            found.append(select(INVOICES.c.message).where(*amounts))
-        texts = (("", search.words), ("subject", search.subject), ("sender", search.sender))
-        for name, words in (*texts, ("filenames", search.filename), ("invoices", search.invoice)):
-            if words.strip():
-                found.append(select(_WORDS_TABLE.c.rowid).where(self._contains(name, words)))
+            sink = connection.scalar(select(func.min(columns.sink)))
+            while sink is not None:
+                first = select(columns.seen_at).where(columns.sink == sink, behind)
+                at = connection.scalar(first.order_by(columns.milliseconds, columns.sequence).limit(1))
+                if at is not None:
+                    found[sink] = at
+                sink = connection.scalar(select(func.min(columns.sink)).where(columns.sink > sink))
         return found
 
-    def _contains(self, name: str, words: str) -> ColumnElement[bool]:
-        """Return the condition that a column, or any of them if no name is given, has all these words."""
-        chosen = [found for word in words.split()[:_MOST_WORDS] if (found := words_of(word))]
-        if not chosen:
-            return false()
-        if self.engine.dialect.name == "sqlite":
-            only = f"{name} : " if name else ""
-            asked = " AND ".join(f'{only}"{" ".join(word)}"*' for word in chosen)
-            return column("messages_words").op("MATCH")(asked)
-        names = [name] if name else list(WORDS)
-        return and_(*(or_(*(_begins(_WORDS_TABLE.c[one], word) for one in names)) for word in chosen))
+
+def _listed(connection: Connection, wanted: Wanted, low: int, high: int) -> Select[Any]:
+    """Return the query for messages whose words are wanted, with ids from `low` to below `high`, the newest first."""
+    if not wanted.texts and not wanted.filters:
+        ids: ColumnElement[int] = MESSAGES.c.id
+        query = select(MESSAGES)
+    else:
+        ids = WORDS_TABLE.c.rowid
+        joined = WORDS_TABLE.join(MESSAGES, MESSAGES.c.id == ids)
+        query = select(MESSAGES).select_from(joined).where(matches(connection, wanted))
+    if low > 0:
+        query = query.where(ids >= low)
+    if high < _ID_LIMIT:
+        query = query.where(ids < high)
+    return query.order_by(ids.desc())
+
+
+def _range(search: Search, before: int | None) -> tuple[int, int]:
+    """Return between which ids the messages of a search are: none is lower than the first."""
+    low = 0 if search.since is None else first_id(search.since)
+    # One that has the place of another one in its second may be a little later.
+    high = _ID_LIMIT if search.until is None else min(first_id(search.until + _SPILLED), _ID_LIMIT)
+    return low, high if before is None else min(high, before)
 
 
 def _conditions(search: Search) -> list[ColumnElement[bool]]:
@@ -216,38 +223,26 @@ def _conditions(search: Search) -> list[ColumnElement[bool]]:
     return found
 
 
-def _is_in(connection: Connection, ids: Select[tuple[int]]) -> ColumnElement[bool]:
-    """Return the condition that a message is in a set.
+def _has_amount(connection: Connection, amounts: list[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Return the condition that a message has an amount within limits.
 
-    The messages of a small set are sorted by date. For a large one, messages are read in the order of dates and
-    looked up in the set, which finds a page's worth soon; sorting a million for the first fifty would take seconds.
+    Where few messages have, they are looked up. Where many have, messages are read in the order of the list, and a
+    page is soon full.
     """
-    many = connection.scalar(select(func.count()).select_from(ids.limit(_FEW + 1).subquery())) or 0
-    if many <= _FEW:
-        return MESSAGES.c.id.in_(ids)
-    (member,) = ids.selected_columns
-    if member.table is _WORDS_TABLE:
-        # The words of a beginning are collected anew each time that they are asked for, so only once: the sum keeps
-        # SQLite from looking up, and sorting, the messages of the set instead.
-        return (MESSAGES.c.id + 0).in_(ids)
-    return ids.where(member == MESSAGES.c.id).correlate(MESSAGES).exists()
-
-
-def _begins(vector: ColumnElement[Any], word: list[str]) -> ColumnElement[bool]:
-    """Whether a tsvector has these words one after another, the last one as the beginning of a word."""
-    query = " <-> ".join([f"'{part}'" for part in word[:-1]] + [f"'{word[-1]}':*"])
-    return vector.op("@@")(func.to_tsquery("simple", query))
+    some = select(AMOUNTS.c.message).where(*amounts).limit(_FEW + 1)
+    few = connection.scalars(some).all()
+    if len(few) <= _FEW:
+        return MESSAGES.c.id.in_(few)
+    return select(AMOUNTS.c.message).where(AMOUNTS.c.message == MESSAGES.c.id, *amounts).correlate(MESSAGES).exists()
 
 
 def _amounts(search: Search) -> list[ColumnElement[bool]]:
     low, high = search.at_least, search.at_most
-    if search.amount is not None:
-        low, high = search.amount - _SAME_AMOUNT, search.amount + _SAME_AMOUNT
     found = []
     if low is not None:
-        found.append(INVOICES.c.gross >= low)
+        found.append(AMOUNTS.c.gross >= low)
     if high is not None:
-        found.append(INVOICES.c.gross <= high)
+        found.append(AMOUNTS.c.gross <= high)
     return found
 
 
@@ -255,27 +250,25 @@ def _in_scope(query: Select[Any], scope: Scope) -> Select[Any]:
     return query if scope.mailboxes is None else query.where(MESSAGES.c.mailbox.in_(scope.mailboxes))
 
 
-def _with_details(connection: Any, rows: Sequence[dict[str, Any]]) -> list[Found]:
-    found = {row["id"]: Found(row) for row in rows}
-    if not found:
-        return []
-    for table, name in ((LABELS, "labels"), (DOCUMENTS, "documents"), (INVOICES, "invoices")):
-        for detail in connection.execute(select(table).where(table.c.message.in_(found))).mappings():
-            values = {key: value for key, value in detail.items() if key != "message"}
-            getattr(found[detail["message"]], name).append(values["label"] if table is LABELS else values)
-    return list(found.values())
+def _found(row: dict[str, Any]) -> Found:
+    labels, documents, invoices = json.loads(row.pop("details"))
+    return Found(
+        row,
+        labels,
+        [dict(zip(DOCUMENT_FIELDS, one, strict=True)) for one in documents],
+        [dict(zip(INVOICE_FIELDS, one, strict=True)) for one in invoices],
+    )
 
 
 def _cursor(row: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(f"{row['date']!r} {row['id']}".encode()).decode()
+    return base64.urlsafe_b64encode(str(row["id"]).encode()).decode()
 
 
-def _read_cursor(cursor: str) -> tuple[float, int]:
+def _read_cursor(cursor: str) -> int:
     try:
-        date, _, id_ = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
-        place = float(date), int(id_)
+        place = int(base64.b64decode(cursor, b"-_", validate=True))
     except ValueError:
         raise CursorError(_NO_PAGE) from None
-    if not math.isfinite(place[0]) or not 0 <= place[1] < _ID_LIMIT:
+    if not 0 <= place < _ID_LIMIT:
         raise CursorError(_NO_PAGE)
     return place

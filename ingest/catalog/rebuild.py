@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 from ingest.admin.manifests import read_manifest
 from ingest.admin.stored_messages import stored_messages
 from ingest.catalog.catalog import Batch, Catalog
-from ingest.catalog.feed import PARALLEL
-from ingest.catalog.rows import Entry, entry_of
+from ingest.catalog.feed import PARALLEL, read_all
+from ingest.catalog.indexed import IndexedManifest
+from ingest.catalog.rows import entry_of
 from ingest.usecases.batches import batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ingest.admin.stored_messages import StoredMessage
+    from ingest.catalog.rows import Entry
     from ingest.domain.keys import Layout
     from ingest.ports.store import Store
 
-_BATCH = 100
+# Messages of one transaction.
+_BATCH = 500
 
 
 @dataclass
@@ -63,35 +66,48 @@ class Rebuild:
         Raises:
             CatalogError, StoreError: running it again continues from there.
         """
-        if self.catalog.state("rebuild") != "running":
-            number = int(self.catalog.state("run") or 0) + 1
-            self.catalog.write(Batch(state={"run": number, "rebuild": "running", "cursor": ""}))
-        run = int(self.catalog.state("run"))
+        run = self._begin()
         done = Rebuilt()
         with ThreadPoolExecutor(PARALLEL, "rebuild") as readers:
-            for batch in batches(self._left(), _BATCH):
-                if stop():
+            for batch in batches(self._left(run), _BATCH):
+                if stop() or self._run() != run:
                     return done
-                found = list(readers.map(lambda stored: self._read(stored, run), batch))
+                removals = self.catalog.removals
+                found = read_all(readers, lambda stored: self._read(stored, run), batch)
                 self.catalog.write(
                     Batch(
-                        entries=[one for one in found if isinstance(one, Entry)],
+                        entries=[one for one in found if one is not None],
+                        removals=removals,
                         kept=[stored.key for stored in batch if stored.manifest is None],
                         run=run,
-                        state={"cursor": batch[-1].folder},
+                        state={"cursor": f"{run} {batch[-1].folder}"},
                     )
                 )
                 done.messages += len(batch)
                 listen(done)
         done.removed = self.catalog.remove_older(run)
         done.complete = True
-        if self.catalog.state("rebuild") == "running":
-            self.catalog.write(Batch(state={"rebuild": "", "cursor": ""}))
+        self.catalog.change_state({"rebuild": "running", "run": str(run)}, {"rebuild": "", "cursor": ""})
         return done
 
-    def _left(self) -> Iterator[StoredMessage]:
+    def _run(self) -> int:
+        return int(self.catalog.state("run") or 0)
+
+    def _begin(self) -> int:
+        """Return the number of the rebuild that was interrupted, or of a new one."""
+        run = self._run()
+        state = {"rebuild": self.catalog.state("rebuild"), "run": str(run or "")}
+        if state["rebuild"] != "running":
+            # Of two that begin at once, one begins; the other one helps.
+            begun = {"run": str(run + 1), "rebuild": "running", "cursor": ""}
+            run = run + 1 if self.catalog.change_state(state, begun) else self._run()
+        return run
+
+    def _left(self, run: int) -> Iterator[StoredMessage]:
         """Yield the messages in the order of their folders, without those that were read before an interruption."""
-        cursor = self.catalog.state("cursor")
+        # An earlier rebuild that does not know of this one yet may still write how far it is.
+        number, _, cursor = self.catalog.state("cursor").partition(" ")
+        cursor = cursor if number == str(run) else ""
         for stored in stored_messages(self.store, self.layout.everything()):
             if not cursor or f"{stored.folder}/" > f"{cursor}/":
                 yield stored
@@ -99,6 +115,7 @@ class Rebuild:
     def _read(self, stored: StoredMessage, run: int) -> Entry | None:
         if stored.manifest is None:
             return None
-        seen_at = self.now()
-        manifest = read_manifest(self.store, stored.manifest.key)
-        return None if manifest is None else entry_of(manifest, seen_at, run=run)
+        manifest = read_manifest(self.store, stored.manifest.key, IndexedManifest)
+        if manifest is None:
+            return None
+        return entry_of(manifest, self.now(), run=run, processed=stored.manifest.modified)

@@ -1,25 +1,29 @@
 """The tables of the catalog, for SQLAlchemy Core. `migrations` creates them.
 
 Times are seconds since 1970. Rows of the other tables go with their message.
+
+A message's id is its place in the list: the second in which it was received, then a number that follows from its key.
+Every list is in the order of ids, so that a page is read in that order and ends after as many messages as it shows,
+however many fit.
 """
 
 from __future__ import annotations
+
+from zlib import crc32
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
 
 METADATA = MetaData()
 # SQLite numbers rows by itself only in a column of exactly this type.
 _ID = BigInteger().with_variant(Integer(), "sqlite")
-
-
-def _message() -> Column[int]:
-    return Column("message", _ID, ForeignKey("messages.id", ondelete="CASCADE"), nullable=False)
-
+# Bits of an id within a second, and the last second that fits into 63 bits.
+_SECOND = 20
+_LAST_SECOND = 2**43 - 2
 
 MESSAGES = Table(
     "messages",
     METADATA,
-    Column("id", _ID, primary_key=True),
+    Column("id", _ID, primary_key=True, autoincrement=False),
     Column("key", Text, nullable=False, unique=True),
     Column("mailbox", Text, nullable=False),
     Column("manifest", Text),  # the key of its manifest; null for a message that failed
@@ -31,48 +35,29 @@ MESSAGES = Table(
     Column("automatic", Text),
     Column("quarantined", Boolean, nullable=False, default=False),
     Column("size", BigInteger, nullable=False, default=0),
-    Column("attachments", Integer, nullable=False, default=0),
+    Column("attachments", BigInteger, nullable=False, default=0),
+    Column("details", Text, nullable=False),  # JSON: labels, documents and invoices, as a list shows them
     Column("position", Text),  # of its last event in the stream; null where it was read from the store
     Column("seen_at", Float, nullable=False),  # when the catalog read the manifest
+    Column("version", BigInteger, nullable=False),  # updates of its manifest; -1 for a message that failed
+    Column("digest", BigInteger, nullable=False),  # of what was read: the same manifest need not be written again
     Column("run", Integer, nullable=False, default=0),  # the last rebuild that found it
-    Index("messages_by_date", "date", "id"),
-    Index("messages_by_mailbox", "mailbox", "date", "id"),
-    Index("messages_by_status", "status", "date", "id"),
 )
-LABELS = Table(
-    "labels",
+# Totals of invoices, for comparisons; the manifest has the exact amounts.
+AMOUNTS = Table(
+    "amounts",
     METADATA,
-    _message(),
-    Column("label", Text, nullable=False),
-    Index("labels_by_label", "label", "message"),
-    Index("labels_by_message", "message"),
+    Column("message", _ID, ForeignKey("messages.id", ondelete="CASCADE"), nullable=False),
+    Column("gross", Float, nullable=False),
+    Index("amounts_by_message", "message"),
+    Index("amounts_by_gross", "gross", "message"),
 )
-DOCUMENTS = Table(
-    "documents",
+# How many messages there are of each mailbox: counting a million rows takes too long for a page.
+TOTALS = Table(
+    "totals",
     METADATA,
-    _message(),
-    Column("part", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("filename", Text, nullable=False),
-    Column("media_type", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Index("documents_by_message", "message"),
-    Index("documents_by_kind", "kind", "message"),
-)
-INVOICES = Table(
-    "invoices",
-    METADATA,
-    _message(),
-    Column("part", Text, nullable=False),
-    Column("format", Text, nullable=False),
-    Column("number", Text),
-    Column("issue_date", Text),
-    Column("seller", Text),
-    Column("buyer", Text),
-    Column("currency", Text),
-    Column("gross", Float),  # for comparisons; the manifest has the exact amount
-    Index("invoices_by_message", "message"),
-    Index("invoices_by_gross", "gross"),
+    Column("mailbox", Text, primary_key=True),
+    Column("messages", BigInteger, nullable=False),
 )
 # When the catalog first saw that a sink had confirmed everything before a position of the stream.
 DELIVERIES = Table(
@@ -84,10 +69,28 @@ DELIVERIES = Table(
     Column("seen_at", Float, nullable=False),
     Index("deliveries_by_position", "sink", "milliseconds", "sequence"),
 )
-# Messages that are gone, and when the catalog saw that: what was read before does not bring them back.
-GONE = Table("gone", METADATA, Column("key", Text, primary_key=True), Column("seen_at", Float, nullable=False))
+# Messages that are gone, and the number of the write that removed them: what was read before does not bring them
+# back.
+GONE = Table("gone", METADATA, Column("key", Text, primary_key=True), Column("number", BigInteger, nullable=False))
 # How far the catalog has read.
 STATE = Table("state", METADATA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
 
-# The words of a message, in one row with the message's id: `messages_words`, in each database's own form.
-WORDS = ("subject", "sender", "filenames", "invoices")
+# The words of a message, in one row with the message's id: `messages_words`, in each database's own form. In
+# `filters` are words that we make (`rows.token`), so that a search by mailbox or label reads the same index.
+WORDS = ("subject", "sender", "filenames", "invoices", "filters")
+TEXTS = WORDS[:-1]
+
+
+def first_id(date: float) -> int:
+    """Return the lowest id of a message received in the second of `date` (seconds since 1970)."""
+    return max(0, min(int(date), _LAST_SECOND)) << _SECOND
+
+
+def place_of(date: float, key: str) -> int:
+    """Return the id of a message, if no other one has it.
+
+    Args:
+        date: seconds since 1970. What is dated before 1970 is first.
+        key: the message key.
+    """
+    return first_id(date) | (crc32(key.encode()) & (1 << _SECOND) - 1)

@@ -69,13 +69,19 @@ def write(
     with Stopping() as stopping, open_runtime(config) as runtime:
         boxes = runtime.mailboxes()
         require_configured("mailbox", mailbox or [], boxes)
+        whole = not mailbox and day is None
+        if whole:
+            runtime.ledger.record_task_start("statements")
         for one in runtime.statements.write([boxes[id_] for id_ in mailbox or boxes], lambda: stopping.asked, until):
             done.append(one)
             if not as_json:
                 _report_written(one)
+        failed = any(one.error for one in done)
+        if whole and not failed and not stopping.asked:
+            runtime.ledger.record_task_success("statements")
     if as_json:
         print_json([_written_data(one) for one in done])
-    sys.exit(FAILED if any(one.error for one in done) else INTERRUPTED if stopping.asked else 0)
+    sys.exit(FAILED if failed else INTERRUPTED if stopping.asked else 0)
 
 
 @app.command(epilog="Example: mailhaul audit verify --key audit-public.pem")

@@ -60,13 +60,14 @@ def retention(
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
 
-    if not yes and not dry_run and not sys.stdin.isatty():
-        print_error("cannot ask for confirmation without a terminal; confirm with --yes, or use --dry-run")
-        raise typer.Exit(UNUSABLE)
+    _require_answer(given=yes or dry_run)
     with open_runtime(config) as runtime:
         if not runtime.retention:
             print_error("no `retention` is configured, so everything is kept for ever")
             raise typer.Exit(UNUSABLE)
+        whole = mailbox is None and not dry_run
+        if whole and yes:
+            runtime.ledger.record_task_start("retention")
         worker = Retention(runtime.store, purge_of(runtime), runtime.retention, runtime.now)
         survey = worker.survey(worker.agreed_time(), mailbox)
         if dry_run and as_json:
@@ -78,12 +79,23 @@ def retention(
         if dry_run or not due:
             if as_json and not dry_run:
                 print_json({**survey_data(survey), "done": None})
-            raise typer.Exit(FAILED if survey.count("locked") else 0)
+            locked = survey.count("locked")
+            if whole and not locked:
+                runtime.ledger.record_task_success("retention")
+            raise typer.Exit(FAILED if locked else 0)
         if not yes:
             typer.confirm("Erase this permanently?", default=False, abort=True, err=True)
         with Stopping() as stopping, progress_bar(due, "retention") as show:
             report = worker.run(survey.now, lambda: stopping.asked, mailbox, show)
+        if whole and not _code(report):
+            runtime.ledger.record_task_success("retention")
     _report(survey, report, as_json=as_json)
+
+
+def _require_answer(*, given: bool) -> None:
+    if not given and not sys.stdin.isatty():
+        print_error("cannot ask for confirmation without a terminal; confirm with --yes, or use --dry-run")
+        raise typer.Exit(UNUSABLE)
 
 
 def _report(survey: RetentionSurvey, report: PurgeReport, *, as_json: bool) -> None:
@@ -92,11 +104,15 @@ def _report(survey: RetentionSurvey, report: PurgeReport, *, as_json: bool) -> N
     else:
         for line in report_lines(report):
             typer.echo(line)
+    if report.error is not None and not as_json:
+        print_error(str(report.error))
+    raise typer.Exit(_code(report))
+
+
+def _code(report: PurgeReport) -> int:
     if report.error is not None:
-        if not as_json:
-            print_error(str(report.error))
-        raise typer.Exit(exit_code(report.error))
-    raise typer.Exit(INTERRUPTED if report.stopped else FAILED if report.locked or report.unproven else 0)
+        return exit_code(report.error)
+    return INTERRUPTED if report.stopped else FAILED if report.locked or report.unproven else 0
 
 
 def survey_data(survey: RetentionSurvey) -> dict[str, Any]:

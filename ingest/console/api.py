@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response, Security
 from fastapi.responses import HTMLResponse
 from fastapi.security import HTTPBearer
 
@@ -31,7 +31,9 @@ from ingest.console.answers import (
 )
 from ingest.console.asking import Asked, AskedDesk, Who, known_parameters
 from ingest.console.content import MAIL_POLICY, is_known, safe_html, send_object
-from ingest.console.desk import NotFoundError, at
+from ingest.console.desk import at
+from ingest.console.errors import NotFoundError
+from ingest.console.jobs import Job, JobKind, ReplaySelection, Selection
 from ingest.domain.manifest import Attachment, Manifest
 from ingest.usecases.recover.republish import events_from_manifest
 
@@ -54,6 +56,9 @@ Key = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The message key
 Part = Annotated[str, Path(pattern=r"^[0-9.]{1,200}$", description="Path of the part, as in 2.1")]
 Name = Annotated[str, Path(max_length=64)]
 Position = Annotated[str, Query(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$", description="`next` of the page before")]
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Its id")]
+_ALL_EVENTS, _ALL_MESSAGES = ReplaySelection(), Selection()
+_BUSY: dict[int | str, dict[str, Any]] = {409: {**_PROBLEM, "description": "Another one is active"}}
 _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -224,6 +229,54 @@ def actions(
 ) -> ActionList:
     """Return what operators did, the latest first: for operators, and only what was about mailboxes of theirs."""
     return action_list(desk.audit.seen(who, cursor, limit + 1), limit)
+
+
+@router.post("/replays", tags=["replays"], status_code=202, responses=_BUSY)
+def start_replay(desk: AskedDesk, who: Who, selection: Annotated[ReplaySelection, Body()] = _ALL_EVENTS) -> Job:
+    """Publish the events of messages again, or count them; only one replay is active at a time."""
+    return desk.jobs.start(JobKind.REPLAY, selection, who)
+
+
+@router.get("/replays", tags=["replays"])
+def replays(desk: AskedDesk, who: Who) -> list[Job]:
+    """Return the last replays, the newest first."""
+    return desk.jobs.all(JobKind.REPLAY, who)
+
+
+@router.get("/replays/{job}", tags=["replays"])
+def replay(desk: AskedDesk, who: Who, job: JobId) -> Job:
+    """Return how far a replay is, or how it ended."""
+    return desk.jobs.job(JobKind.REPLAY, job, who)
+
+
+@router.delete("/replays/{job}", tags=["replays"], status_code=202)
+def stop_replay(desk: AskedDesk, who: Who, job: JobId) -> Job:
+    """Stop a replay, if it is active."""
+    return desk.jobs.stop(JobKind.REPLAY, job, who)
+
+
+@router.post("/reprocesses", tags=["reprocesses"], status_code=202, responses=_BUSY)
+def start_reprocess(desk: AskedDesk, who: Who, selection: Annotated[Selection, Body()] = _ALL_MESSAGES) -> Job:
+    """Read messages again and update those that change, or compare them; only one is active at a time."""
+    return desk.jobs.start(JobKind.REPROCESS, selection, who)
+
+
+@router.get("/reprocesses", tags=["reprocesses"])
+def reprocesses(desk: AskedDesk, who: Who) -> list[Job]:
+    """Return the last reprocesses, the newest first."""
+    return desk.jobs.all(JobKind.REPROCESS, who)
+
+
+@router.get("/reprocesses/{job}", tags=["reprocesses"])
+def reprocess(desk: AskedDesk, who: Who, job: JobId) -> Job:
+    """Return how far a reprocess is, or how it ended."""
+    return desk.jobs.job(JobKind.REPROCESS, job, who)
+
+
+@router.delete("/reprocesses/{job}", tags=["reprocesses"], status_code=202)
+def stop_reprocess(desk: AskedDesk, who: Who, job: JobId) -> Job:
+    """Stop a reprocess, if it is active."""
+    return desk.jobs.stop(JobKind.REPROCESS, job, who)
 
 
 @router.get("/status", tags=["status"])

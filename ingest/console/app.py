@@ -17,12 +17,13 @@ from ingest import __version__
 from ingest.admin.mailboxes import NotPolledError
 from ingest.catalog.database import CatalogError
 from ingest.catalog.queries import CursorError
-from ingest.console import api, pages
+from ingest.console import api, job_pages, pages
 from ingest.console.access import Access, ForbiddenError, NotLoggedInError, TooManyLoginsError
 from ingest.console.answers import Problem
-from ingest.console.asking import FilterError
 from ingest.console.content import OutOfRangeError
-from ingest.console.desk import Desk, NotFoundError
+from ingest.console.desk import Desk
+from ingest.console.errors import FilterError, NotFoundError
+from ingest.console.jobs import JobBusyError
 from ingest.errors import LedgerError, MailhaulError, ObjectMissingError, StoreError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ _STATUS: tuple[tuple[type[MailhaulError], int], ...] = (
     (ObjectMissingError, 404),
     (NotPolledError, 409),
     (OutOfRangeError, 416),
+    (JobBusyError, 409),
     (FilterError, 422),
     (CursorError, 422),
     (TooManyLoginsError, 429),
@@ -117,6 +119,7 @@ def routed_app() -> FastAPI:
     )
     app.include_router(api.router)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(job_pages.router, include_in_schema=False)
     app.add_api_route("/livez", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.middleware("http")(_guarded)

@@ -12,14 +12,7 @@ from ingest.catalog.queries import Search
 from ingest.catalog.rows import amount as amount_of
 from ingest.console.access import Access, Identity
 from ingest.console.desk import Desk
-from ingest.errors import Fault, MailhaulError
-
-
-class FilterError(MailhaulError):
-    """A filter cannot be used; the text says why."""
-
-    fault = Fault.OPERATOR
-    code = "filter"
+from ingest.console.errors import FilterError
 
 
 def desk_of(request: Request) -> Desk:

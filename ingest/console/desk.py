@@ -16,8 +16,9 @@ from ingest.admin.timeline import Step, delivery_step, stored_steps
 from ingest.catalog.queries import Queries
 from ingest.console.access import ForbiddenError
 from ingest.console.audit import Audit
+from ingest.console.errors import NotFoundError
+from ingest.console.job_desk import JobDesk
 from ingest.domain.events import event_ids
-from ingest.errors import Fault, MailhaulError
 from ingest.ports.actions import Action
 from ingest.usecases.tombstones import read_raw_erased
 
@@ -35,13 +36,6 @@ if TYPE_CHECKING:
 
 _DAY = 86_400.0
 _EXISTS = "there is no such message, or it was purged"
-
-
-class NotFoundError(MailhaulError):
-    """It does not exist, or whoever asks may not see it; the answer is the same for both."""
-
-    fault = Fault.OPERATOR
-    code = "not_found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +83,12 @@ class Desk:
     catalog: Catalog
     queries: Queries = field(init=False)
     audit: Audit = field(init=False)
+    jobs: JobDesk = field(init=False)
 
     def __post_init__(self) -> None:
         self.queries = Queries(self.catalog.engine)
         self.audit = Audit(self.runtime.ledger)
+        self.jobs = JobDesk(self.runtime, self.found, self.audit)
 
     def found(self, key: str, who: Identity) -> Found:
         """Return the catalog's rows of a message.

@@ -18,9 +18,9 @@ from ingest.console import words
 from ingest.console.access import COOKIE, SESSION_SECONDS, ForbiddenError, Identity, NotLoggedInError
 from ingest.console.answers import action_list
 from ingest.console.api import Key, Name, Part, Position
-from ingest.console.asking import Asked, AskedDesk, FilterError, Who, access_of
+from ingest.console.asking import Asked, AskedDesk, Who, access_of
 from ingest.console.content import MAIL_POLICY, SHOWN_PICTURES, may_be_shown, read_text, safe_html, send_object
-from ingest.console.desk import NotFoundError
+from ingest.console.errors import FilterError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -249,9 +249,7 @@ async def act_on_event(
 
 
 async def _act(request: Request, desk: Desk, who: Identity, action: str, *about: str) -> Response:
-    form = await _form(request)
-    if not access_of(request).is_form_token(who, form.get("token", "")):
-        raise ForbiddenError("the form is too old; reload the page and try again")
+    form = await own_form(request, who)
     actions: dict[tuple[str, int], Any] = {
         ("poll", 1): lambda: desk.poll(about[0], who),
         ("pause", 1): lambda: desk.pause(about[0], who, paused=True),
@@ -267,19 +265,19 @@ async def _act(request: Request, desk: Desk, who: Identity, action: str, *about:
         raise NotFoundError("there is no such action")
     await run_in_threadpool(chosen)
     back = form.get("back", "/")
-    return _see_other(back if back in {"/mailboxes", "/failures", "/consumers"} else "/")
+    return see_other(back if back in {"/mailboxes", "/failures", "/consumers"} else "/")
 
 
 @router.post("/login")
 async def log_in(request: Request) -> Response:
     """Log in with a token."""
-    form = await _form(request)
+    form = await form_of(request)
     address = request.client.host if request.client else ""
     try:
         session = access_of(request).log_in(form.get("secret", "").strip(), address)
     except NotLoggedInError as error:
         return page(request, "login", None, 401, detail=str(error), can_log_in=True)
-    answer = _see_other("/")
+    answer = see_other("/")
     answer.set_cookie(
         COOKIE,
         session,
@@ -294,15 +292,33 @@ async def log_in(request: Request) -> Response:
 @router.post("/logout")
 async def log_out(request: Request, who: Who) -> Response:
     """Log out."""
-    form = await _form(request)
+    form = await form_of(request)
     if access_of(request).is_form_token(who, form.get("token", "")):
         access_of(request).log_out(request.cookies.get(COOKIE, ""))
-    answer = _see_other("/")
+    answer = see_other("/")
     answer.delete_cookie(COOKIE)
     return answer
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def own_form(request: Request, who: Identity) -> dict[str, str]:
+    """Return the fields of a form that was made for this session.
+
+    Raises:
+        FilterError: it is too large.
+        ForbiddenError: it was made for another session, or by a page elsewhere.
+    """
+    form = await form_of(request)
+    if not access_of(request).is_form_token(who, form.get("token", "")):
+        raise ForbiddenError("the form is too old; reload the page and try again")
+    return form
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """Return the fields of a form.
+
+    Raises:
+        FilterError: it is too large.
+    """
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -311,5 +327,6 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
-def _see_other(path: str) -> Response:
+def see_other(path: str) -> Response:
+    """Return where the browser is to go next."""
     return Response(status_code=303, headers={"Location": path})

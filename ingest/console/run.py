@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,12 @@ from structlog import get_logger
 
 from ingest.admin.check import require_usable
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.feed import Feeder
+from ingest.catalog.feed import BATCH, Feeder
 from ingest.catalog.rebuild import Rebuild
 from ingest.config.console import ConsoleSection
 from ingest.config.secrets import Secrets
 from ingest.console.app import make_app
-from ingest.errors import MailhaulError, StartError
+from ingest.errors import LedgerUnavailableError, MailhaulError, StartError
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import NoWakeups
 from ingest.wiring.build import build, ledger_url
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest.config import ConfigSource
+    from ingest.ports.status import TaskRecords
 
 log = get_logger()
 
 # Seconds to wait for an event, and after an error.
 _WAIT, _PAUSE = 1.0, 5.0
+# Seconds between two records that the catalog has read all events.
+_RECORD_EVERY = 10.0
 # Seconds that answers in progress have when the process is to stop.
 _STOP_SECONDS = 1
 
@@ -71,16 +75,18 @@ def run_console(source: ConfigSource) -> None:
         threads = [
             threading.Thread(target=_repeat, args=(work, stopped), name=name)
             for name, work in (
-                ("catalog-feed", partial(_feed, feeder)),
+                ("catalog-feed", Feed(feeder, runtime.ledger, runtime.monotonic).step),
                 ("catalog-rebuild", partial(_rebuild, rebuild, stopped)),
             )
         ]
         stack.callback(_join, threads, stopped)
         for thread in threads:
             thread.start()
+        app = make_app(runtime, catalog, section)
+        stack.callback(app.state.desk.jobs.runner.close)
         server = uvicorn.Server(
             uvicorn.Config(
-                make_app(runtime, catalog, section),
+                app,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -110,9 +116,35 @@ def listen(section: ConsoleSection) -> socket.socket:
         ) from error
 
 
-def _feed(feeder: Feeder) -> None:
-    if not feeder.step():
-        feeder.wait(_WAIT)
+@dataclass
+class Feed:
+    """Feeds the catalog, and records when it has read all events.
+
+    Attributes:
+        ledger: to record it in.
+        monotonic: a clock, in seconds.
+    """
+
+    feeder: Feeder
+    ledger: TaskRecords
+    monotonic: Callable[[], float]
+    _recorded: float | None = None
+
+    def step(self) -> None:
+        """Read a batch; wait for the next event if there is none."""
+        if self._recorded is None:
+            self._record(self.ledger.record_task_start)
+        count = self.feeder.step()
+        if count < BATCH and (self._recorded is None or self.monotonic() - self._recorded >= _RECORD_EVERY):
+            self._record(self.ledger.record_task_success)
+            self._recorded = self.monotonic()
+        if not count:
+            self.feeder.wait(_WAIT)
+
+    def _record(self, record: Callable[[str], None]) -> None:
+        """Record it, unless the ledger takes nothing, as when its memory is full: reading goes on without it."""
+        with suppress(LedgerUnavailableError):
+            record("catalog")
 
 
 def _rebuild(rebuild: Rebuild, stopped: threading.Event) -> None:

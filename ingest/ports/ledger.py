@@ -12,11 +12,12 @@ from typing import Protocol
 
 from ingest.ports.actions import ActionRecords
 from ingest.ports.content import ContentRecords
+from ingest.ports.jobs import Jobs
 from ingest.ports.messages import Messages
 from ingest.ports.schedule import Schedule, Throttle
 from ingest.ports.seen import SeenMessages
 from ingest.ports.slots import ConnectionSlots, Refusals
-from ingest.ports.status import StatusRecords
+from ingest.ports.status import StatusRecords, TaskRecords
 from ingest.ports.troubled import TroubledMessages
 
 
@@ -83,8 +84,10 @@ class Ledger(
     TroubledMessages,
     Messages,
     StatusRecords,
+    TaskRecords,
     ContentRecords,
     ActionRecords,
+    Jobs,
     Protocol,
 ):
     """Everything about mailboxes and messages that several workers must agree on."""

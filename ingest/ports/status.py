@@ -110,6 +110,37 @@ class SinkRecords(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """How a task goes that nobody waits for: retention, statements, the catalog.
+
+    Times are seconds since 1970, on the ledger's clock.
+
+    Attributes:
+        succeeded_at: when a run last did all that was due; None if none did.
+        unfinished_since: when the first run began that no successful one has followed; None if there is none.
+    """
+
+    succeeded_at: float | None = None
+    unfinished_since: float | None = None
+
+
+class TaskRecords(Protocol):
+    """The last runs of tasks. Every method raises `LedgerUnavailableError` when the ledger does not answer."""
+
+    def record_task_start(self, task: str) -> None:
+        """Record that a run of the task begins; it is unfinished until `record_task_success`."""
+        ...
+
+    def record_task_success(self, task: str) -> None:
+        """Record that a run of the task did all that was due."""
+        ...
+
+    def tasks(self) -> dict[str, TaskStatus]:
+        """Every task that was ever recorded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Memory of the ledger's server in bytes: used, for whatever data, and the limit, None if there is none."""
 

@@ -14,6 +14,7 @@ from ingest.ports.ledger import Ledger
 from ingest.ports.seen import Seen
 from ingest.testing.actions import MemoryActions
 from ingest.testing.content import MemoryContent
+from ingest.testing.jobs import MemoryJobs
 from ingest.testing.schedule import MemorySchedule
 from ingest.testing.slots import MemorySlots
 
@@ -37,7 +38,7 @@ _WORK_SETS = ("mailboxes", "messages", "sinks")
 EVICTABLE = (*_WORK_SETS, "changes", "checkpointed", "events", "failed", "open", "rebuilt", "seen", "unprocessed")
 
 
-class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, Ledger):
+class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, MemoryJobs, Ledger):
     """A `Ledger` for one process.
 
     Args:
@@ -64,6 +65,7 @@ class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, Le
         self._forget_content()
         self._forget_slots()
         self._forget_actions()
+        self._forget_jobs()
         self._seen: dict[str, dict[bytes, SeenRecord]] = {}
         self._deleted: dict[str, dict[bytes, SeenRecord]] = {}
         self._rebuilt: dict[str, int] = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from ingest.ports.schedule import ANNOUNCED_FOR, ClockStep, Precedence, Schedule, Throttle
+from ingest.ports.status import TaskRecords, TaskStatus
 from ingest.testing.workset import MemoryWorkSet
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from ingest.testing.eventlog import MemoryEventLog
 
 
-class MemorySchedule(Schedule, Throttle):
-    """A `Schedule` and a `Throttle` for one process, with the work sets of mailboxes, messages and sinks.
+class MemorySchedule(Schedule, Throttle, TaskRecords):
+    """A `Schedule`, a `Throttle` and `TaskRecords` for one process, with the work sets of all stages.
 
     Args:
         clock: returns seconds since 1970.
@@ -45,6 +47,7 @@ class MemorySchedule(Schedule, Throttle):
         self._last_epoch = 0
         self._newest: tuple[int, str, float] = (0, "", 0.0)  # epoch, digest, when it was announced
         self._last_tick: float | None = None
+        self._tasks: dict[str, TaskStatus] = {}
         self._clock_step: ClockStep | None = None
 
     @override
@@ -148,3 +151,19 @@ class MemorySchedule(Schedule, Throttle):
     @override
     def last_tick(self) -> float | None:
         return self._last_tick
+
+    @override
+    def record_task_start(self, task: str) -> None:
+        with self._lock:
+            before = self._tasks.get(task, TaskStatus())
+            self._tasks[task] = replace(before, unfinished_since=before.unfinished_since or self._clock())
+
+    @override
+    def record_task_success(self, task: str) -> None:
+        with self._lock:
+            self._tasks[task] = TaskStatus(succeeded_at=self._clock())
+
+    @override
+    def tasks(self) -> dict[str, TaskStatus]:
+        with self._lock:
+            return dict(self._tasks)

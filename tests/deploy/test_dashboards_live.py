@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
     from tests.support.prometheus import Prometheus
 
-# Panel and legend. The server does not announce EXPIRE, what is fetched at once is no backlog, and an embedded ledger
-# has no limit.
+# Panel and legend. No task is configured, the server does not announce EXPIRE, what is fetched at once is no backlog,
+# and an embedded ledger has no limit.
 MAY_BE_EMPTY = {
+    ("Catalog, statements, retention", "{{task}}: last success"),
+    ("Catalog, statements, retention", "{{task}}: not completed"),
     ("Server keeps mail for", "{{mailbox}}"),
     ("Largest backlogs", "{{mailbox}}"),
     ("Ledger memory", "limit"),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.promtool import Firing, Scenario, judge
 from tests.support.rules import load_rules
-from tests.support.series import MAIL, in_time, mailbox, mailboxes, one, polls, store
+from tests.support.series import MAIL, in_time, mailbox, mailboxes, one, polls, store, task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -397,6 +397,45 @@ SCENARIOS = [
         one("tls_certificate_not_after_timestamp_seconds", "2592000x199", server="pop.example:995"),
         120,
     ),
+    Scenario(
+        "MailhaulCatalogBehind",
+        "the console stopped after five minutes",
+        task("success", "catalog", "0+60x5 300x99"),
+        30,
+        (Firing("The console's catalog has not read all events for 25m 0s", MAIL),),
+    ),
+    Scenario(
+        "MailhaulCatalogBehind",
+        "it never caught up since it began",
+        task("unfinished", "catalog", "0x99"),
+        20,
+        (Firing("The console's catalog has not read all events for 20m 0s", MAIL),),
+    ),
+    Scenario(
+        "MailhaulCatalogBehind",
+        "it reads, though it once began anew and other tasks are due",
+        task("success", "catalog", "0+60x99")
+        | task("unfinished", "catalog", "0x99")
+        | task("unfinished", "retention", "0x99"),
+        90,
+    ),
+    Scenario(
+        "MailhaulStatementsStopped",
+        "none since yesterday",
+        task("success", "statements", "0x1700"),
+        1620,
+        (Firing("Not all statements have been written for 1d 3h 0m 0s", MAIL),),
+    ),
+    Scenario("MailhaulStatementsStopped", "once a day", task("success", "statements", "0x1440 86400x500"), 1900),
+    Scenario(
+        "MailhaulRetentionFailing",
+        "since the night",
+        task("success", "retention", "0x500") | task("unfinished", "retention", "600x500"),
+        400,
+        (Firing("Retention began 6h 30m 0s ago and has not been completed since", MAIL),),
+    ),
+    Scenario("MailhaulRetentionFailing", "a run of five hours", task("unfinished", "retention", "0x300"), 390),
+    Scenario("MailhaulRetentionFailing", "the last one ended months ago", task("success", "retention", "0x500"), 490),
 ]
 
 

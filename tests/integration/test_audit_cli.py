@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis import Redis
 
 from ingest.adapters.signing import load_public_key
 from ingest.config import ConfigSource
@@ -177,13 +178,22 @@ def test_statements_are_shown_to_people_and_programs(archive: Archive) -> None:
     assert "no statement about 2001-01-01" in missing.stderr
 
 
+def recorded(archive: Archive) -> set[str]:
+    """What the ledger has about runs, for the alert."""
+    with closing(Redis.from_url(archive.ledger, decode_responses=True)) as client:
+        return {str(name) for key in client.keys("*:tasks") for name in client.hkeys(key)}
+
+
 def test_keys_days_and_mailboxes_that_cannot_be_used_are_named(archive: Archive) -> None:
     folder = archive.config.parent
     (folder / "audit.pem").write_text("not a key")
     done = archive.run("audit", "write")
     assert (done.returncode, "is no Ed25519 private key" in done.stderr) == (1, True)
     assert "not a key" not in done.stderr + done.stdout
+    assert recorded(archive) == {"statements:unfinished"}
     (folder / "audit.pem").write_text(private(SECRET))
+    assert archive.run("audit", "write").returncode == 0
+    assert recorded(archive) == {"statements:succeeded"}
     archive.write_in(2)
     code, report = archive.verify("--key", str(folder / "other-public.pem"))
     assert (code, {one["kind"] for one in report["findings"]}) == (1, {"signature"})

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from redis import Redis
 
 from tests.integration.test_purge_cli import MAILS, Folder, Haul, asked, hauled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.valkey import Valkey
 
@@ -64,6 +66,29 @@ def test_report_hold_and_erasure(haul: Haul) -> None:
     assert [(row["outcome"], row["rule"], row["messages"]) for row in report["rows"]] == [("message", "orders", 1)]
     assert haul.run("purge", "retention", "--yes", "--json").returncode == 0
     assert haul.drain()["totals"]["new"] == 0
+
+
+def test_runs_over_all_mailboxes_are_recorded_for_the_alert(haul: Haul, valkey: Valkey) -> None:
+    """A report, a run that could not ask, and one for a single mailbox are not what the alert waits for."""
+    rules(haul, "[{name: copies, raw: 90d}]")
+
+    def recorded() -> set[str]:
+        with closing(Redis.from_url(valkey.url, decode_responses=True)) as client:
+            return {str(name) for key in client.keys("*:tasks") for name in client.hkeys(key)}
+
+    for arguments in (["--dry-run"], ["--yes", "--mailbox", "other"], []):
+        haul.run("purge", "retention", *arguments)
+        assert recorded() == set()
+    damaged = next(Path(name) for name, _ in haul.store.everything() if name.endswith("raw.eml"))
+    raw, written = damaged.read_bytes(), damaged.stat().st_mtime
+    damaged.write_bytes(raw.swapcase())
+    os.utime(damaged, (written, written))
+    assert haul.run("purge", "retention", "--yes").returncode == 1
+    assert recorded() == {"retention:unfinished"}
+    damaged.write_bytes(raw)
+    os.utime(damaged, (written, written))
+    assert haul.run("purge", "retention", "--yes").returncode == 0
+    assert recorded() == {"retention:succeeded"}
 
 
 def test_raw_mail_alone_is_erased_and_events_can_be_replayed(haul: Haul) -> None:

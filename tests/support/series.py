@@ -46,3 +46,8 @@ def in_time(values: str, all_values: str) -> dict[str, str]:
         'mailhaul_end_to_end_latency_seconds_bucket{namespace="mail",le="120.0"}': values,
         'mailhaul_end_to_end_latency_seconds_count{namespace="mail"}': all_values,
     }
+
+
+def task(record: str, name: str, values: str) -> dict[str, str]:
+    """When a task last succeeded (`success`), or began without success since (`unfinished`)."""
+    return one(f"task_{record}_timestamp_seconds", values, task=name)

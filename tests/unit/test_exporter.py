@@ -23,14 +23,24 @@ CERTIFICATE = "mailhaul_tls_certificate_not_after_timestamp_seconds"
 class Scraped:
     """An exporter for three mailboxes on two servers, of which one has series."""
 
-    def __init__(self, made: Bench, label: str = "true") -> None:
+    def __init__(self, made: Bench, label: str = "true", **options: str) -> None:
         environ = {
+            **options,
             "MAILHAUL_STORE": "file:///s",
             "MAILHAUL_LEDGER": "embedded",
             "MAILHAUL_METRICS__MAILBOX_LABEL": label,
         }
         self.registry = CollectorRegistry()
         self.registry.register(SystemCollector(made.runtime, ConfigSource(None, environ)))
+
+    def tasks(self) -> dict[tuple[str, str], float]:
+        """The times of tasks, by record and task."""
+        return {
+            (sample.name.removeprefix("mailhaul_task_"), sample.labels["task"]): sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.name.startswith("mailhaul_task_")
+        }
 
     def certificates(self) -> dict[str, float]:
         """The ends of certificates by server, as one scrape shows them."""
@@ -82,3 +92,22 @@ def test_scrape_reads_only_mailboxes_with_series_until_certificates_are_due(
     made.clock.time += 1
     assert scraped.certificates() == {"one:995": 1e9, "two:995": 1e9}
     assert read == [["a"], ["b", "c"], ["a"], ["a"], ["b", "c"]]
+
+
+def test_tasks_are_shown_if_they_are_configured(made: Bench) -> None:
+    """The record of one that no longer runs would raise its alert for ever."""
+    made.ledger.record_task_success("catalog")
+    made.ledger.record_task_start("retention")
+    made.ledger.record_task_start("statements")
+    assert Scraped(made).tasks() == {}
+    options = {
+        "MAILHAUL_CONSOLE__ADDRESS": "127.0.0.1",
+        "MAILHAUL_RETENTION": '[{"name": "all", "keep": "1y"}]',
+        "MAILHAUL_AUDIT__ENABLED": "true",
+    }
+    now = made.clock.time
+    assert Scraped(made, **options).tasks() == {
+        ("success_timestamp_seconds", "catalog"): now,
+        ("unfinished_timestamp_seconds", "retention"): now,
+        ("unfinished_timestamp_seconds", "statements"): now,
+    }

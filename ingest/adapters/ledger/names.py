@@ -46,6 +46,7 @@ class Names:
     paused: str = _key("paused")
     incarnation: str = _key("incarnation")
     rebuilt: str = _key("rebuilt")
+    tasks: str = _key("tasks")
     last_tick: str = _key("tick")
     clock_step: str = _key("tick:step")
     latest_time: str = _key("tick:latest")
@@ -90,6 +91,10 @@ class Names:
     def throttle(self, what: str) -> str:
         """A string, which expires: until when (milliseconds) no other process is to do this."""
         return self._prefixed(f"throttle:{what}")
+
+    def jobs(self, kind: str) -> str:
+        """A hash, which expires: the last jobs of a kind, see `ingest.adapters.ledger.jobs`."""
+        return self._prefixed(f"jobs:{kind}")
 
     def rejected(self, sink: str) -> str:
         """A hash, the sink's dead-letter queue: rejected events by event id, both retrying and dead-lettered."""

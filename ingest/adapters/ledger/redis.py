@@ -12,6 +12,7 @@ from ingest.adapters.ledger import preconditions
 from ingest.adapters.ledger.actions import RedisActions
 from ingest.adapters.ledger.content import RedisContent
 from ingest.adapters.ledger.incarnation import Incarnation
+from ingest.adapters.ledger.jobs import RedisJobs
 from ingest.adapters.ledger.schedule import RedisSchedule
 from ingest.adapters.ledger.workset import milliseconds
 from ingest.domain.keys import DIGEST_BYTES
@@ -42,7 +43,7 @@ _LAST_LOGIN = TypeAdapter(LastLogin)
 _TROUBLED = TypeAdapter(list[TroubledMessage])
 
 
-class RedisLedger(RedisSchedule, RedisContent, RedisActions, Ledger):
+class RedisLedger(RedisSchedule, RedisContent, RedisActions, RedisJobs, Ledger):
     """A `Ledger` in Redis or Valkey. Every step that must be atomic is one Lua script; `Names` lists the keys."""
 
     def __init__(self, connection: RedisConnection) -> None:

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.ports.schedule import ANNOUNCED_FOR, ClockStep, Precedence, Schedule, Throttle
+from ingest.ports.status import TaskRecords, TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from ingest.ports.claims import Claim, WorkSet
 
 
-class RedisSchedule(Schedule, Throttle):
-    """A `Schedule` and a `Throttle` in Redis or Valkey, with the work sets of mailboxes, messages and sinks."""
+class RedisSchedule(Schedule, Throttle, TaskRecords):
+    """A `Schedule`, a `Throttle` and `TaskRecords` in Redis or Valkey, with the work sets of all stages."""
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
@@ -102,3 +103,24 @@ class RedisSchedule(Schedule, Throttle):
     def last_tick(self) -> float | None:
         tick = self._connection.call("GET", self._names.last_tick)
         return None if tick is None else float(tick)
+
+    @override
+    def record_task_start(self, task: str) -> None:
+        self._connection.call("HSETNX", self._names.tasks, f"{task}:unfinished", self._time())
+
+    @override
+    def record_task_success(self, task: str) -> None:
+        self._connection.atomically(
+            ("HDEL", self._names.tasks, f"{task}:unfinished"),
+            ("HSET", self._names.tasks, f"{task}:succeeded", self._time()),
+        )
+
+    @override
+    def tasks(self) -> dict[str, TaskStatus]:
+        found = {name.decode(): float(at) for name, at in self._connection.call("HGETALL", self._names.tasks).items()}
+        names = {name.rpartition(":")[0] for name in found}
+        return {name: TaskStatus(found.get(f"{name}:succeeded"), found.get(f"{name}:unfinished")) for name in names}
+
+    def _time(self) -> str:
+        seconds, microseconds = self._connection.call("TIME")
+        return f"{int(seconds)}.{int(microseconds):06}"

@@ -92,11 +92,15 @@ class StatementWriter:
 
     def write_due(self, mailboxes: Iterable[Mailbox], stop: Callable[[], bool]) -> None:
         """Write what is due, as long as no other process does; log what could not be written: a later call will."""
-        day = last_closed_day(self.now(), self.grace)
-        due = (box for box in mailboxes if self._done.get(box.id) != day)
+        day, boxes = last_closed_day(self.now(), self.grace), list(mailboxes)
+        due = [box for box in boxes if self._done.get(box.id) != day]
+        if due:
+            self.ledger.record_task_start("statements")
         for written in self.write((box for box in due if self._is_mine(box, day)), stop, day):
             if written.error is not None:
                 log.warning("audit.not_written", mailbox=written.mailbox, error=written.error.code)
+        if all(self._done.get(box.id) == day for box in boxes):
+            self.ledger.record_task_success("statements")
 
     def _is_mine(self, mailbox: Mailbox, day: date) -> bool:
         try:

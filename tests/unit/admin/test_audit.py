@@ -16,6 +16,7 @@ from ingest.admin.retention import Retention
 from ingest.domain.keys import event_id
 from ingest.domain.retention import Period, RetentionRule
 from ingest.errors import ConfigError, LedgerUnavailableError, StoreUnavailableError
+from ingest.ports.status import TaskStatus
 from tests.support.audited import DAY, TODAY, audited, key, raw
 from tests.support.bench import mailbox, never
 from tests.support.clock import START
@@ -365,12 +366,15 @@ def test_scheduler_writes_once_and_tries_again_after_a_failure(caplog: pytest.Lo
 
         a.b.store.fault = unavailable
         a.writer.write_due(a.b.mailboxes.values(), never)
+        began = a.b.ledger.tasks()["statements"]
         a.b.store.fault = None
         a.writer.write_due(a.b.mailboxes.values(), never)
         assert a.archive.days("a") == []  # within the hour another process may be at it
+        assert a.b.ledger.tasks()["statements"] == began == TaskStatus(None, a.b.clock.time)
         a.b.clock.time += 3_601.0
         a.writer.write_due(a.b.mailboxes.values(), never)
         assert a.archive.days("a") == [TODAY]
+        assert a.b.ledger.tasks()["statements"] == TaskStatus(a.b.clock.time, None)
         a.b.store.fault = lambda operation, name: pytest.fail(f"{operation} {name}")
         a.writer.write_due(a.b.mailboxes.values(), never)
 

@@ -31,7 +31,7 @@ def filled(console: Console) -> Console:
 def routes(console: Console) -> list[tuple[str, str]]:
     """Every route with its method, filled in with what belongs to mailbox `a`."""
     known = {"key": OF_A, "mailbox": "a", "part": "1", "sink": "main", "event_id": EVENT, "what": "raw"}
-    known |= {"action": "pause", "first": "a", "second": EVENT}
+    known |= {"job": EVENT, "action": "pause", "first": "a", "second": EVENT}
     app = make_app(console.b.runtime, console.catalog, with_tokens())
     paths = app.openapi()["paths"]
     found = [(method.upper(), path) for path, methods in paths.items() for method in methods]
@@ -44,6 +44,8 @@ def routes(console: Console) -> list[tuple[str, str]]:
         "/failures",
     ]
     found += [("GET", path) for path in [*pages, "/messages/{key}/source/{what}", "/consumers", "/activity"]]
+    found += [(method, f"/{kind}") for method in ("GET", "POST") for kind in ("replays", "reprocesses")]
+    found += [("GET", "/replays/{job}"), ("POST", "/replays/{job}/stop")]
     found += [("POST", "/actions/{action}/{first}"), ("POST", "/actions/{action}/{first}/{second}")]
     return [(method, path.format(**known)) for method, path in found]
 

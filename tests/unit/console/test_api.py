@@ -15,8 +15,9 @@ from ingest.adapters.stores.folder import FolderStore
 from ingest.admin.erase import Eraser
 from ingest.admin.holds import LegalHolds
 from ingest.admin.stored_messages import stored_messages
-from ingest.console.asking import FilterError, search_of
+from ingest.console.asking import search_of
 from ingest.console.content import send_object
+from ingest.console.errors import FilterError
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.tombstone import RawErased
 from tests.support.bench import mail, message_key
