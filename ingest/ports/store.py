@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NotRequired, Protocol
+
+from typing_extensions import TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from typing_extensions import Unpack
 
     from ingest.domain.manifest import ObjectRef
 
@@ -34,8 +39,29 @@ class Stored:
     size: int
 
 
-class Store(Protocol):
-    """Objects by key. After `put` returns, the object is durable; a failed `put` leaves no partial object.
+class NewObject(TypedDict):
+    """What is said about an object that is to be stored.
+
+    Attributes:
+        size: bytes.
+        sha256: hex; recorded with the object, and verified by stores that can.
+        content_type: as detected from the bytes.
+        filename: of an attachment, which is then served with `Content-Disposition: attachment`.
+        only_if_absent: do not replace an existing object; false by default.
+        compare: an existing object has to be the same; true by default. False for keys that do not follow from the
+            content.
+    """
+
+    size: int
+    sha256: str
+    content_type: str
+    filename: NotRequired[str | None]
+    only_if_absent: NotRequired[bool]
+    compare: NotRequired[bool]
+
+
+class StoreWriter(Protocol):
+    """Writes objects. After `put` returns, the object is durable; a failed `put` leaves no partial object.
 
     Every method raises `StoreUnavailableError` (no answer, or busy: worth a retry) or `StoreRefusedError` (no bucket,
     no permission, no space).
@@ -46,29 +72,13 @@ class Store(Protocol):
 
     bucket: str
 
-    def put(
-        self,
-        key: str,
-        body: BinaryIO,
-        *,
-        size: int,
-        sha256: str,
-        content_type: str,
-        filename: str | None = None,
-        only_if_absent: bool = False,
-        compare: bool = True,
-    ) -> ObjectRef:
+    def put(self, key: str, body: BinaryIO, **about: Unpack[NewObject]) -> ObjectRef:
         """Write one object: the body from its current position to its end.
 
         Args:
             key: slash-separated; no empty, `.` or `..` segment.
-            body: `size` bytes with the hex SHA-256 `sha256`, both computed by the caller.
-            size: bytes.
-            sha256: recorded with the object, and verified by stores that can.
-            content_type: as detected from the bytes.
-            filename: of an attachment, which is then served with `Content-Disposition: attachment`.
-            only_if_absent: do not replace an existing object.
-            compare: an existing object has to be the same. False for keys that do not follow from the content.
+            body: the bytes, whose size and hash the caller has computed.
+            **about: as `NewObject` describes.
 
         Raises:
             ObjectExistsError: `only_if_absent`, and the same bytes exist already (any, without `compare`).
@@ -76,6 +86,21 @@ class Store(Protocol):
                 stays as it is.
         """
         ...
+
+    @contextmanager
+    def batch(self) -> Iterator[StoreWriter]:
+        """Return a writer for several objects, which become durable at the end of the context at the latest.
+
+        That is cheaper where each object alone would have to wait for a disk. If the context ends with an error,
+        objects may or may not be there.
+        """
+        yield self
+
+
+class StoreReader(Protocol):
+    """Reads objects; attributes and errors as for `StoreWriter`."""
+
+    bucket: str
 
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
         """Open an object for sequential reading.
@@ -101,6 +126,14 @@ class Store(Protocol):
     def stat(self, key: str) -> ObjectRef | None:
         """The reference of an object, or None if there is none."""
         ...
+
+    def stored(self, prefix: str) -> Iterator[Stored]:
+        """Every object whose key begins with `prefix`, in byte order of the keys."""
+        ...
+
+
+class StoreEraser(Protocol):
+    """Removes objects, as far as locks and legal holds allow; errors as for `StoreWriter`."""
 
     def delete(self, key: str) -> None:
         """Delete an object, if there is one. A running service deletes only its probes."""
@@ -176,6 +209,10 @@ class Store(Protocol):
         """
         return None
 
-    def stored(self, prefix: str) -> Iterator[Stored]:
-        """Every object whose key begins with `prefix`, in byte order of the keys."""
-        ...
+
+class ReadWriteStore(StoreReader, StoreWriter, Protocol):
+    """A store from which nothing is removed."""
+
+
+class Store(ReadWriteStore, StoreEraser, Protocol):
+    """Objects by key, in a bucket, a folder or memory."""

@@ -17,7 +17,9 @@ from ingest.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.ports.store import Stored
+    from typing_extensions import Unpack
+
+    from ingest.ports.store import NewObject, Stored
 
 
 class FaultyStore(MemoryStore):
@@ -39,31 +41,11 @@ class FaultyStore(MemoryStore):
     page: bytes | None = None
 
     @override
-    def put(
-        self,
-        key: str,
-        body: BinaryIO,
-        *,
-        size: int,
-        sha256: str,
-        content_type: str,
-        filename: str | None = None,
-        only_if_absent: bool = False,
-        compare: bool = True,
-    ) -> ObjectRef:
+    def put(self, key: str, body: BinaryIO, **about: Unpack[NewObject]) -> ObjectRef:
         if self.page is not None or key.rpartition("/")[2] in self.forgets:
             self.forgotten |= {key}
-            return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
-        stored = super().put(
-            key,
-            body,
-            size=size,
-            sha256=sha256,
-            content_type=content_type,
-            filename=filename,
-            only_if_absent=only_if_absent,
-            compare=compare,
-        )
+            return ObjectRef(bucket=self.bucket, key=key, size=about["size"], sha256=about["sha256"])
+        stored = super().put(key, body, **about)
         if self.loses_answers:
             raise StoreUnavailableError("the answer was lost")
         return stored

@@ -11,10 +11,10 @@ from ingest.domain.tombstone import MOST_BYTES, RawErased, Tombstone
 from ingest.errors import ObjectMissingError
 
 if TYPE_CHECKING:
-    from ingest.ports.store import Store
+    from ingest.ports.store import StoreReader
 
 
-def read_tombstone(store: Store, key: str) -> Tombstone | None:
+def read_tombstone(store: StoreReader, key: str) -> Tombstone | None:
     """Return the tombstone under the key of a manifest, None if there is a manifest, or nothing.
 
     Raises:
@@ -27,12 +27,12 @@ def read_tombstone(store: Store, key: str) -> Tombstone | None:
         return None
 
 
-def is_tombstone(store: Store, key: str) -> bool:
+def is_tombstone(store: StoreReader, key: str) -> bool:
     """Return whether a message was purged, by the key of its manifest; raises as `read_tombstone` does."""
     return read_tombstone(store, key) is not None
 
 
-def read_raw_erased(store: Store, folder: str) -> RawErased | None:
+def read_raw_erased(store: StoreReader, folder: str) -> RawErased | None:
     """Return the record that the raw mail of a message was erased on purpose, None if it was not.
 
     A record of another message, such as one that was copied here, proves nothing about this one.

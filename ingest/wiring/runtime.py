@@ -284,10 +284,12 @@ class Runtime:
     @cached_property
     def process_stage(self) -> ProcessStage:
         """Processes the messages that are due."""
+        from ingest.usecases.process.retraction import Retraction
         from ingest.usecases.process.stage import ProcessStage
 
         return ProcessStage(
             processor=self.processor,
+            retraction=Retraction(self.store, self.duplicates),
             ledger=self.ledger,
             store_id=self.store_identity.read,
             wakeups=self.wakeups,

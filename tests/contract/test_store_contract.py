@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ingest.domain.manifest import ObjectRef
-    from ingest.ports.store import Store
+    from ingest.ports.store import Store, StoreWriter
     from tests.support.clouds import Emulator
     from tests.support.s3 import S3Server
 
@@ -61,7 +61,7 @@ def filler(size: int) -> bytes:
     return random.Random(size).randbytes(size)  # noqa: S311 - the same bytes each time
 
 
-def put(store: Store, key: str, content: bytes, *, only_if_absent: bool = False) -> ObjectRef:
+def put(store: StoreWriter, key: str, content: bytes, *, only_if_absent: bool = False) -> ObjectRef:
     return store.put(
         key,
         io.BytesIO(content),
@@ -75,6 +75,15 @@ def put(store: Store, key: str, content: bytes, *, only_if_absent: bool = False)
 def read(store: Store, key: str) -> bytes:
     with store.open(key) as body:
         return body.read()
+
+
+def test_objects_of_a_batch_are_stored_at_its_end(store: Store) -> None:
+    with store.batch() as batch:
+        refs = [put(batch, f"box/m/{name}", name.encode()) for name in ("attachments/1", "body.txt")]
+        with pytest.raises(StoreUnavailableError):
+            batch.put("box/m/cut", io.BytesIO(b"c"), size=2, sha256="", content_type="text/plain")
+    assert [read(store, ref.key) for ref in refs] == [b"attachments/1", b"body.txt"]
+    assert stored_keys(store, "box/") == ["box/m/attachments/1", "box/m/body.txt"]
 
 
 def test_listing_has_the_time_of_each_object(store: Store) -> None:

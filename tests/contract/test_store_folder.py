@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.adapters.stores.folder import FolderStore
+from ingest.adapters.stores.metered import MeteredStore
 from ingest.errors import ObjectExistsError, StoreRefusedError, StoreUnavailableError
+from ingest.metrics import Metrics
 from tests.support.stores import stored_keys
 from tests.support.waiting import eventually
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ingest.domain.manifest import ObjectRef
+    from ingest.ports.store import StoreWriter
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "store")
 
 
-def put(store: FolderStore, key: str, content: bytes, *, only_if_absent: bool = False) -> ObjectRef:
+def put(store: StoreWriter, key: str, content: bytes, *, only_if_absent: bool = False) -> ObjectRef:
     return store.put(
         key,
         io.BytesIO(content),
@@ -84,10 +87,61 @@ def test_put_is_durable_with_all_the_folders_above_it(
     syncs = Syncs(store, monkeypatch)
     put(store, "box/day/key", b"bytes", only_if_absent=only_if_absent)
     root = tmp_path / "store"
-    *above, content, last = syncs.seen
-    assert [path for path, _ in above] == [tmp_path, root, root / "box"]
+    made, content, *folders = syncs.seen
+    assert made[0] == tmp_path
     assert (content[0].parent, content[1]) == (root / "box/day", []), "the bytes come before the name"
-    assert last == (root / "box/day", ["box/day/key"])
+    assert folders == [(path, ["box/day/key"]) for path in (root, root / "box", root / "box/day")]
+
+
+def test_batch_makes_each_folder_durable_once_at_its_end(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["box/m/attachments/1", "box/m/attachments/2", "box/m/body.txt"]
+    put(store, "box/other", b"bytes")
+    syncs = Syncs(store, monkeypatch)
+    with store.batch() as batch:
+        for key in keys:
+            put(batch, key, b"bytes")
+    made = [path for path, _ in syncs.seen]
+    folders = [tmp_path / "store" / name for name in ("box", "box/m", "box/m/attachments")]
+    assert sorted(made[-3:]) == folders
+    assert all(path.parent in folders for path in made[:-3]), "the bytes of each"
+    assert all(
+        names == ["box/m/attachments/1", "box/m/attachments/2", "box/m/body.txt", "box/other"]
+        for _, names in syncs.seen[-3:]
+    )
+
+
+def test_batch_that_cannot_be_made_durable_counts_as_a_put_that_failed(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = Metrics()
+
+    def fail(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with contextlib.ExitStack() as stack:
+        put(stack.enter_context(MeteredStore(store, metrics).batch()), "box/m/body.txt", b"bytes")
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(StoreUnavailableError):
+            stack.close()
+    counted = metrics.registry.get_sample_value
+    assert counted("mailhaul_store_requests_total", {"operation": "put", "result": "ok"}) == 1
+    assert counted("mailhaul_store_requests_total", {"operation": "put", "result": "unavailable"}) == 1
+
+
+def test_folder_that_another_process_removed_is_made_durable_again(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "box/day/1", b"bytes")
+    shutil.rmtree(tmp_path / "store/box")
+    syncs = Syncs(store, monkeypatch)
+    put(store, "box/day/1", b"bytes")
+    assert [path for path, _ in syncs.seen][1:] == [
+        tmp_path / "store",
+        tmp_path / "store/box",
+        tmp_path / "store/box/day",
+    ]
 
 
 def test_folder_known_to_be_durable_is_not_synchronised_again(
@@ -107,7 +161,7 @@ def test_folder_of_another_process_is_not_taken_for_durable(
     (tmp_path / "store/box/day").mkdir()
     syncs = Syncs(store, monkeypatch)
     put(store, "box/day/1", b"bytes")
-    assert next(path for path, _ in syncs.seen) == tmp_path / "store/box"
+    assert tmp_path / "store/box" in [path for path, _ in syncs.seen]
 
 
 def test_object_found_by_only_if_absent_is_durable_too(

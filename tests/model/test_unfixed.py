@@ -21,7 +21,7 @@ from ingest.testing import MemoryEventLog, MemoryLedger
 from ingest.usecases.poll.deletions import Deletions
 from ingest.usecases.poll.progress import PollProgress
 from ingest.usecases.poll.proof import StoreProof
-from ingest.usecases.process.processor import Processor
+from ingest.usecases.process.retraction import Retraction
 from ingest.usecases.process.stage import ProcessStage
 from ingest.usecases.recover import content, rebuild, republish
 from ingest.usecases.recover.republish import StreamIds
@@ -70,9 +70,9 @@ def any_object_will_do(found: object, **_: object) -> None:
 
 
 def retract_what_is_empty(
-    processor: Processor, message: OpenMessage, now: datetime, retract: Any = Processor.retract, **_: object
+    retraction: Retraction, message: OpenMessage, now: datetime, retract: Any = Retraction.retract, **_: object
 ) -> bool:
-    return bool(retract(processor, message, now, written=True))
+    return bool(retract(retraction, message, now, written=True))
 
 
 def always_newest(ledger: MemoryLedger, digest: str, epoch: int = 0, silence: float = 0.0) -> Precedence:
@@ -232,7 +232,7 @@ CASES = {
         "describes another message",
     ),
     "3 an empty object was purged": Unfixed(
-        [(Processor, "retract", retract_what_is_empty)],
+        [(Retraction, "retract", retract_what_is_empty)],
         "deliver process_works service_works store_alters_unprocessed_mail ledger_loses_everything",
         "DELE of .* whose bytes are not in the store|has not reached",
     ),
@@ -336,7 +336,7 @@ def test_purged_message_returns_if_a_lost_claim_is_not_noticed(monkeypatch: pyte
     """The order is written down: few examples that Hypothesis draws stop a process at the right request."""
     first_messages = MemoryLedger.first_messages
     monkeypatch.setattr(MemoryLedger, "first_messages", lambda *of: first_messages(*of[:3]))
-    monkeypatch.setattr(Processor, "retract", lambda *_, **__: False)
+    monkeypatch.setattr(Retraction, "retract", lambda *_, **__: False)
     with pytest.raises(AssertionError, match="which was purged"):
         purge_while_processing_is_stopped(4)  # it has asked for its claim and for a tombstone, and writes next
 

@@ -66,6 +66,7 @@ _RUN = "ingest.adapters.ledger.connection:RedisConnection.run"
 _LEDGER = "ingest.adapters.ledger.redis:RedisLedger"
 _EVENTS = "ingest.adapters.ledger.eventlog:RedisEventLog"
 _STORE = "ingest.adapters.stores.folder:FolderStore"
+_BATCH = "ingest.adapters.stores.folder:FolderBatch"
 _SESSION = "ingest.pop3.session:Pop3Session"
 _SINK = "ingest.adapters.sinks.jsonl:JsonLinesSink.deliver"
 
@@ -96,8 +97,8 @@ POINTS = (
     Point("messages were claimed", f"{_WORK}.claim", after=True, match=_of("messages")),
     Point("an attempt began", _RUN, after=True, match=_script("begin_message")),
     Point("before a message is parsed", "ingest.usecases.process.processor:Processor.process", after=False),
-    Point("an attachment was stored", f"{_STORE}.put", after=True, match=_key("/attachments/")),
-    Point("a body was stored", f"{_STORE}.put", after=True, match=_key("/body.")),
+    Point("an attachment was stored", f"{_BATCH}.put", after=True, match=_key("/attachments/")),
+    Point("a body was stored", f"{_BATCH}.put", after=True, match=_key("/body.")),
     Point("before the manifest is stored", f"{_STORE}.put", after=False, match=_key("/message.json")),
     Point("the manifest was stored", f"{_STORE}.put", after=True, match=_key("/message.json")),
     Point("before a message is completed", _RUN, after=False, match=_script("complete")),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ingest.domain.manifest import ObjectRef
-    from ingest.ports.store import Store
+    from ingest.ports.store import Store, StoreWriter
 
 
-def put(store: Store, key: str, content: bytes, **options: Any) -> ObjectRef:
+def put(store: StoreWriter, key: str, content: bytes, **options: Any) -> ObjectRef:
     """Store an object with its true size and checksum, as plain text unless `options` say otherwise."""
     return store.put(
         key,

@@ -5,7 +5,8 @@ most a file whose name begins with `.tmp-`, which is never listed and may be del
 
 A new name is durable only once the folder that holds it has been synced, and that folder's own name likewise, up to
 the root. Folders known to be durable are remembered, so the usual put syncs one file and one folder. A folder made by
-another process is synced once more on first use, because that process may not have synced it yet.
+another process is synced once more on first use, because that process may not have synced it yet. A batch syncs each
+folder once, at its end.
 
 Content type and file name are not kept; the manifest has them.
 """
@@ -16,7 +17,7 @@ import errno
 import os
 import secrets
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO
 
 from typing_extensions import override
 
@@ -28,12 +29,16 @@ from ingest.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from ingest.ports.store import Store, Stored
+from ingest.ports.store import Store, Stored, StoreWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from io import FileIO
     from pathlib import Path
+
+    from typing_extensions import Unpack
+
+    from ingest.ports.store import NewObject
 
 TEMPORARY = ".tmp-"
 # The limit of nearly every file system; checking it here gives a clearer error than the operating system's.
@@ -89,22 +94,51 @@ class FolderStore(Store):
     ) -> ObjectRef:
         path = self._path(key)
         with _translated():
-            if only_if_absent and path.exists():
-                self._ensure_durable(path.parent)
-                self._raise_exists(key, size, sha256, compare=compare)
-            descriptor, temporary = self._create(path.parent)
             try:
-                _fill(descriptor, body, size, sha256)
-                if only_if_absent:
-                    path.hardlink_to(temporary)
-                else:
-                    temporary.rename(path)
+                if only_if_absent and path.exists():
+                    raise FileExistsError  # noqa: TRY301 - as the link would
+                self._place(path, body, size, sha256, replace=not only_if_absent)
             except FileExistsError:
-                self._raise_exists(key, size, sha256, compare=compare)
-            finally:
-                temporary.unlink(missing_ok=True)
-            _synchronise(path.parent)
+                # Its writer may not have synced yet, and the caller relies on it.
+                self._make_durable([path.parent])
+                if not compare:
+                    raise ObjectExistsError("there is an object under this key already") from None
+                raise_exists(self.stat(key), size=size, sha256=sha256)
+            self._make_durable([path.parent])
         return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
+
+    @override
+    @contextmanager
+    def batch(self) -> Iterator[StoreWriter]:
+        batch = FolderBatch(self)
+        yield batch
+        with _translated():
+            self._make_durable(batch.folders)
+
+    def put_in_batch(self, key: str, body: BinaryIO, size: int, sha256: str) -> Path:
+        """Write an object whose name need not be durable yet; return its folder."""
+        path = self._path(key)
+        with _translated():
+            self._place(path, body, size, sha256, replace=True)
+        return path.parent
+
+    def _place(self, path: Path, body: BinaryIO, size: int, sha256: str, *, replace: bool) -> None:
+        """Write a file whose bytes are durable, and whose name is not yet.
+
+        Raises:
+            FileExistsError: there is one, and it is not to be replaced.
+        """
+        descriptor, temporary = self._create(path.parent)
+        try:
+            _fill(descriptor, body, size, sha256)
+            if replace:
+                temporary.rename(path)
+            else:
+                path.hardlink_to(temporary)
+                temporary.unlink()
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     @override
     @contextmanager
@@ -174,49 +208,46 @@ class FolderStore(Store):
         return self._root.joinpath(*parts)
 
     def _create(self, folder: Path) -> tuple[int, Path]:
-        """Create a file under a temporary name in a durable folder; return its descriptor and path."""
+        """Create a file under a temporary name; return its descriptor and path."""
         temporary = folder / f"{TEMPORARY}{secrets.token_hex(12)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            self._ensure_durable(folder)
             return os.open(temporary, flags, _FILE_MODE), temporary
-        except FileNotFoundError:  # a remembered folder was removed by another process
-            self._durable = set()
-            self._ensure_durable(folder)
+        except FileNotFoundError:
+            self._make(folder)
             return os.open(temporary, flags, _FILE_MODE), temporary
 
-    def _ensure_durable(self, folder: Path) -> None:
-        """Create a folder if it is missing, and make its name durable."""
-        if folder in self._durable:
-            return
+    def _make(self, folder: Path) -> None:
+        """Create a folder, and those above it, where they are missing."""
         if folder == self._root:
-            self._make_root()
-        else:
-            self._ensure_durable(folder.parent)
-            with suppress(FileExistsError):
-                folder.mkdir(_FOLDER_MODE)
-            _synchronise(folder.parent)
-        if len(self._durable) >= _KNOWN_FOLDERS:
-            self._durable = set()
-        self._durable.add(folder)
-
-    def _make_root(self) -> None:
-        self._require_root()
+            self._require_root()
+        elif not folder.parent.is_dir():
+            self._make(folder.parent)
         with suppress(FileExistsError):
-            self._root.mkdir(_FOLDER_MODE)
-            _synchronise(self._root.parent)
+            folder.mkdir(_FOLDER_MODE)
+            self._durable.discard(folder)  # if it was, another process has removed it since
+            if folder == self._root:
+                _synchronise(folder.parent)
+
+    def _make_durable(self, folders: Iterable[Path]) -> None:
+        """Make all names in these folders durable, and those of the folders themselves."""
+        new = dict.fromkeys(folder for each in folders for folder in self._not_durable(each))
+        for folder in dict.fromkeys([*(each.parent for each in reversed(new)), *folders]):
+            _synchronise(folder)
+        if len(self._durable) + len(new) > _KNOWN_FOLDERS:
+            self._durable = set()
+        self._durable.update(new)
+
+    def _not_durable(self, folder: Path) -> Iterator[Path]:
+        """Yield a folder and those above it, below the root, whose names may not be durable."""
+        while folder != self._root and folder not in self._durable:
+            yield folder
+            folder = folder.parent
 
     def _require_root(self) -> None:
         """Distinguish an empty store from one that is not mounted."""
         if not self._root.parent.is_dir():
             raise StoreRefusedError("the store's folder and its parent do not exist: make them, or mount the volume")
-
-    def _raise_exists(self, key: str, size: int, sha256: str, *, compare: bool) -> NoReturn:
-        """Sync the folder, then raise: the object's writer may not have synced yet, and the caller relies on it."""
-        _synchronise(self._path(key).parent)
-        if not compare:
-            raise ObjectExistsError("there is an object under this key already")
-        raise_exists(self.stat(key), size=size, sha256=sha256)
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[FileIO]:
@@ -255,6 +286,27 @@ class FolderStore(Store):
             with suppress(FileNotFoundError):  # deleted since
                 status = found[name].stat()
                 yield Stored(base + name, status.st_mtime, status.st_size)
+
+
+class FolderBatch(StoreWriter):
+    """Writes objects whose folders are synced at the end of the batch. Shared by the threads that write.
+
+    Attributes:
+        folders: to sync.
+    """
+
+    def __init__(self, store: FolderStore) -> None:
+        self.bucket = store.bucket
+        self.folders: set[Path] = set()
+        self._store = store
+
+    @override
+    def put(self, key: str, body: BinaryIO, **about: Unpack[NewObject]) -> ObjectRef:
+        if about.get("only_if_absent"):
+            return self._store.put(key, body, **about)
+        size, sha256 = about["size"], about["sha256"]
+        self.folders.add(self._store.put_in_batch(key, body, size, sha256))
+        return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
 
 
 def _erase(folder: Path, kept: Collection[Path]) -> int:

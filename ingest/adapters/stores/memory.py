@@ -14,7 +14,7 @@ from typing_extensions import override
 from ingest.adapters.stores.transfer import measure, raise_exists, segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import ObjectExistsError, ObjectMissingError, StoreRefusedError
-from ingest.ports.store import Protected, Store, Stored
+from ingest.ports.store import Protected, Store, Stored, StoreWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -82,6 +82,11 @@ class MemoryStore(Store):
                 )
             self.objects[key] = StoredObject(ref, content.getvalue(), content_type, filename, self._clock())
         return ref
+
+    @override
+    @contextmanager
+    def batch(self) -> Iterator[StoreWriter]:
+        yield self
 
     @override
     @contextmanager

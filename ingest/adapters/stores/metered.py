@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from typing_extensions import override
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from types import TracebackType
 
+    from typing_extensions import Unpack
+
     from ingest.domain.manifest import ObjectRef
     from ingest.metrics import Metrics
-    from ingest.ports.store import Protected, Stored
+    from ingest.ports.store import NewObject, Protected, Stored, StoreWriter
 
 
 class MeteredStore(Store):
@@ -29,33 +32,28 @@ class MeteredStore(Store):
 
     def __init__(self, inner: Store, metrics: Metrics) -> None:
         self._inner = inner
+        self._writer: StoreWriter = inner  # or that of a batch
         self._metrics = metrics
         self.bucket = inner.bucket
 
     @override
-    def put(
-        self,
-        key: str,
-        body: BinaryIO,
-        *,
-        size: int,
-        sha256: str,
-        content_type: str,
-        filename: str | None = None,
-        only_if_absent: bool = False,
-        compare: bool = True,
-    ) -> ObjectRef:
+    def put(self, key: str, body: BinaryIO, **about: Unpack[NewObject]) -> ObjectRef:
         with self._measured("put"):
-            return self._inner.put(
-                key,
-                body,
-                size=size,
-                sha256=sha256,
-                content_type=content_type,
-                filename=filename,
-                only_if_absent=only_if_absent,
-                compare=compare,
-            )
+            return self._writer.put(key, body, **about)
+
+    @override
+    @contextmanager
+    def batch(self) -> Iterator[StoreWriter]:
+        """What goes wrong at its end counts as a put that failed."""
+        metered = copy(self)
+        with ExitStack() as stack:
+            metered._writer = stack.enter_context(self._writer.batch())  # noqa: SLF001 - its own copy
+            yield metered
+            try:
+                stack.close()
+            except StoreError as error:
+                self._metrics.count("store_requests_total", "put", _result(error))
+                raise
 
     @override
     @contextmanager

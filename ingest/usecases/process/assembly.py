@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ingest.domain.manifest import ObjectRef
-    from ingest.ports.store import Store
+    from ingest.ports.store import StoreWriter
     from ingest.usecases.process.containers import Containers, OpenContainer
     from ingest.usecases.spool import Spool
 
@@ -51,12 +51,12 @@ _DERIVED = {"plain": (keys.DERIVED_PLAIN, "text/plain"), "safe_html": (keys.DERI
 
 @dataclass
 class PartAssembler:
-    """Writes the parts of one message, and the files inside of its containers, to keys below `folder`.
+    """Writes the parts of one message, and the files inside of its containers, to keys below `folder` of `store`.
 
     Uploads run in `uploads` while parsing continues; `finish` waits for them. Parts keep the message's order.
     """
 
-    store: Store
+    store: StoreWriter
     folder: str
     uploads: Executor
     containers: Containers

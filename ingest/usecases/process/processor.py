@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from ingest import __version__
 from ingest.containers.limits import ContainerLimits
 from ingest.containers.passwords import Passwords
-from ingest.domain import keys
 from ingest.domain.manifest import Manifest, Parse
 from ingest.domain.message import manifest_of
-from ingest.domain.tombstone import Tombstone
 from ingest.errors import StoreCorruptError
 from ingest.mime import MimeLimits, parse
 from ingest.mime.automatic import ReportParts
@@ -36,12 +34,10 @@ from ingest.usecases.process.duplicates import content_sha256
 from ingest.usecases.process.rules import with_rules
 from ingest.usecases.process.scanning import Scanning
 from ingest.usecases.spool import CHUNK_BYTES, HEAD_BYTES
-from ingest.usecases.tombstones import is_tombstone, read_raw_erased
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
-    from datetime import datetime
 
     from ingest.domain.mail import Headers
     from ingest.domain.manifest import ObjectRef
@@ -50,7 +46,7 @@ if TYPE_CHECKING:
     from ingest.mime.events import MessageEnded, MimeEvent
     from ingest.mime.fields import Fields
     from ingest.ports.claims import Renewal
-    from ingest.ports.store import Store
+    from ingest.ports.store import ReadWriteStore, StoreWriter
     from ingest.usecases.process.duplicates import Duplicates
     from ingest.usecases.process.rules import Rule
 
@@ -76,7 +72,7 @@ class Processor:
         handover: has the raw mail that was fetched in this process just now.
     """
 
-    store: Store
+    store: ReadWriteStore
     metrics: Metrics
     uploads: Executor
     authenticator: Authenticator = field(default_factory=Authenticator)
@@ -136,46 +132,6 @@ class Processor:
         manifest = self._oversize(message) if message.kind == "oversize" else self._whole(message)
         return manifest.model_copy(update={"parse": manifest.parse.model_copy(update={"parser": PARSER})})
 
-    def retract(self, message: OpenMessage, now: datetime, *, written: bool) -> bool:
-        """Remove what was written of a message that was purged while this process held a lost claim on it.
-
-        A purge leaves a tombstone in place of the manifest, and an empty object in place of the raw mail. If the
-        manifest was written over the tombstone, the tombstone is written again. An empty object alone does not prove
-        a purge: the store may have lost the content, or retention may have erased the raw mail alone.
-
-        Args:
-            message: what was processed.
-            now: the wall clock.
-            written: whether this process has verified the raw mail and then written the manifest.
-
-        Returns:
-            Whether the message was purged.
-
-        Raises:
-            StoreError: the store is unavailable.
-            LedgerUnavailableError: the ledger is unavailable.
-        """
-        manifest = f"{message.folder}/{keys.MANIFEST}"
-        if not is_tombstone(self.store, manifest):
-            raw = self.store.stat(message.source.key) if written else None
-            if raw is None or raw.size or not message.source.size:
-                return False
-            if read_raw_erased(self.store, message.folder) is not None:
-                return False
-            tombstone = Tombstone(
-                message_key=message.key,
-                mailbox=message.mailbox,
-                purged_at=now,
-                objects=0,
-                size=0,
-                updates=message.update or 0,
-            )
-            self.put_json(manifest, tombstone.to_json())
-        self.store.erase(message.folder, [manifest, message.source.key])
-        if self.duplicates is not None:
-            self.duplicates.forget(message.key)
-        return True
-
     def _whole(self, message: OpenMessage) -> Manifest:
         scans, check = self.scanning.begin(), self.authenticator.begin(message)
         passwords = _MessagePasswords(message.mailbox, self.passwords)
@@ -186,17 +142,18 @@ class Processor:
             invoice_fields=self.invoice_fields,
             passwords=Passwords(passwords.read),
         )
-        parts = PartAssembler(self.store, message.folder, self.uploads, containers, scans, self.texts)
         timer = _ParseTimer()
-        try:
-            with self._raw(message.source) as raw:
-                chunks = passwords.watch(check.pass_through(raw))
-                for event in timer.time(parse(timer.exclude(chunks), self.limits)):
-                    parts.feed(event)
-            bodies, attachments = parts.finish()
-        except BaseException:
-            parts.abandon()
-            raise
+        with self.store.batch() as writer:
+            parts = PartAssembler(writer, message.folder, self.uploads, containers, scans, self.texts)
+            try:
+                with self._raw(message.source) as raw:
+                    chunks = passwords.watch(check.pass_through(raw))
+                    for event in timer.time(parse(timer.exclude(chunks), self.limits)):
+                        parts.feed(event)
+                bodies, attachments = parts.finish()
+            except BaseException:
+                parts.abandon()
+                raise
         self.metrics.observe("parse_duration_seconds", timer.seconds)
         ended = parts.ended
         assert ended is not None
@@ -248,21 +205,17 @@ class Processor:
 
     def _write(self, manifest: Manifest) -> None:
         assert manifest.manifest is not None
-        self.put_json(manifest.manifest, manifest.to_json())
+        put_json(self.store, manifest.manifest, manifest.to_json())
 
-    def put_json(self, key: str, body: bytes) -> ObjectRef:
-        """Write a manifest or a tombstone.
 
-        Raises:
-            StoreError: it is not stored.
-        """
-        return self.store.put(
-            key,
-            io.BytesIO(body),
-            size=len(body),
-            sha256=hashlib.sha256(body).hexdigest(),
-            content_type="application/json",
-        )
+def put_json(store: StoreWriter, key: str, body: bytes) -> ObjectRef:
+    """Write a manifest or a tombstone.
+
+    Raises:
+        StoreError: it is not stored.
+    """
+    sha256 = hashlib.sha256(body).hexdigest()
+    return store.put(key, io.BytesIO(body), size=len(body), sha256=sha256, content_type="application/json")
 
 
 def _parse_result(message: OpenMessage, ended: MessageEnded) -> Parse:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -22,8 +24,9 @@ from ingest.domain.manifest import Authentication, Manifest, ObjectRef, Update
 from ingest.domain.message import OpenMessage
 from ingest.errors import MessageError, ObjectMissingError, StaleClaimError
 from ingest.mime.defects import Defect
-from ingest.ports.store import Store
+from ingest.ports.store import ReadWriteStore
 from ingest.usecases.process.documents import repeated_picture
+from ingest.usecases.process.processor import put_json
 from ingest.usecases.process.rules import with_rules
 from ingest.usecases.tombstones import read_raw_erased
 
@@ -32,9 +35,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from typing_extensions import Unpack
+
     from ingest.domain.manifest import Document, Scan
     from ingest.domain.marks import Change
-    from ingest.ports.store import Stored
+    from ingest.ports.store import NewObject, Stored, StoreReader, StoreWriter
     from ingest.usecases.process.processor import Processor
 
 # Changes that a manifest keeps.
@@ -125,8 +130,8 @@ class Reprocessor:
         changes = differences(before, after)
         if not changes:
             return None
-        previous = self.processor.put_json(
-            f"{message.folder}/{keys.update_name(message.update, keys.PREVIOUS)}", content
+        previous = put_json(
+            self.processor.store, f"{message.folder}/{keys.update_name(message.update, keys.PREVIOUS)}", content
         )
         named = {ref.key for ref in objects_of(after)}
         update = Update(
@@ -140,7 +145,7 @@ class Reprocessor:
         confirm()
         if _read_bytes(self.processor.store, key) != content:
             raise StaleClaimError("the manifest was replaced while the message was read again")
-        self.processor.put_json(key, after.to_json())
+        put_json(self.processor.store, key, after.to_json())
         return after
 
     def is_updated(self, message: OpenMessage) -> bool:
@@ -207,10 +212,12 @@ class Reprocessor:
         return ObjectRef(bucket=self.processor.store.bucket, key=key, size=len(content), sha256=digest)
 
 
-class UpdateStore(Store):
+class UpdateStore(ReadWriteStore):
     """The store while a message is read again: what is stored already is not written, and nothing is replaced."""
 
-    def __init__(self, store: Store, folder: str, number: int, known: Iterable[ObjectRef], *, write: bool) -> None:
+    def __init__(
+        self, store: ReadWriteStore, folder: str, number: int, known: Iterable[ObjectRef], *, write: bool
+    ) -> None:
         """Begin an update.
 
         Args:
@@ -222,42 +229,30 @@ class UpdateStore(Store):
         """
         self.bucket = store.bucket
         self._store, self._folder, self._number, self._write = store, folder, number, write
+        self._writer: StoreWriter = store  # or that of a batch
         self._known: Mapping[str, list[ObjectRef]] = defaultdict(list)
         for ref in known:
             self._known[self._name(ref.key)].append(ref)
 
     @override
-    def put(
-        self,
-        key: str,
-        body: BinaryIO,
-        *,
-        size: int,
-        sha256: str,
-        content_type: str,
-        filename: str | None = None,
-        only_if_absent: bool = False,
-        compare: bool = True,
-    ) -> ObjectRef:
+    def put(self, key: str, body: BinaryIO, **about: Unpack[NewObject]) -> ObjectRef:
         name = self._name(key)
         others = self._known.get(name, [])
         for ref in others:
-            if (ref.size, ref.sha256) == (size, sha256):
+            if (ref.size, ref.sha256) == (about["size"], about["sha256"]):
                 return ref
         if others:
             key = f"{self._folder}/{keys.update_name(self._number, name)}"
         if not self._write:
-            return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
-        return self._store.put(
-            key,
-            body,
-            size=size,
-            sha256=sha256,
-            content_type=content_type,
-            filename=filename,
-            only_if_absent=only_if_absent,
-            compare=compare,
-        )
+            return ObjectRef(bucket=self.bucket, key=key, size=about["size"], sha256=about["sha256"])
+        return self._writer.put(key, body, **about)
+
+    @override
+    @contextmanager
+    def batch(self) -> Iterator[StoreWriter]:
+        update = copy(self)
+        with self._writer.batch() as update._writer:  # noqa: SLF001 - its own copy
+            yield update
 
     @override
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
@@ -270,18 +265,6 @@ class UpdateStore(Store):
     @override
     def stat(self, key: str) -> ObjectRef | None:
         return self._store.stat(key)
-
-    @override
-    def delete(self, key: str) -> None:
-        raise NotImplementedError("an update deletes nothing")
-
-    @override
-    def erase(self, folder: str, keep: Collection[str] = ()) -> int:
-        raise NotImplementedError("an update deletes nothing")
-
-    @override
-    def erase_versions(self, key: str) -> int:
-        raise NotImplementedError("an update deletes nothing")
 
     @override
     def stored(self, prefix: str) -> Iterator[Stored]:
@@ -327,6 +310,6 @@ def _with_earlier(document: Document, after: Manifest, earlier: Document | None)
     return repeated_picture(document, after.attachments, first)
 
 
-def _read_bytes(store: Store, key: str) -> bytes:
+def _read_bytes(store: StoreReader, key: str) -> bytes:
     with store.open(key) as body:
         return body.read()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ingest.usecases.backpressure import MemoryPressure
     from ingest.usecases.claims import LeaseKeeper
     from ingest.usecases.process.processor import Processor
+    from ingest.usecases.process.retraction import Retraction
 
 log = get_logger()
 
@@ -82,6 +83,7 @@ class ProcessStage:
     """
 
     processor: Processor
+    retraction: Retraction
     ledger: Ledger
     store_id: Callable[[], bytes]
     wakeups: Wakeups
@@ -218,7 +220,7 @@ class ProcessStage:
     def _retracted(self, message: OpenMessage, *, written: bool) -> bool:
         """Remove what was written of a message after it was purged; returns whether it was purged."""
         try:
-            purged = self.processor.retract(message, self.now(), written=written)
+            purged = self.retraction.retract(message, self.now(), written=written)
         except StoreError as error:
             log.warning("message.not_retracted", mailbox=message.mailbox, message=message.key, error=error.code)
             return False

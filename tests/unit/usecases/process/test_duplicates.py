@@ -284,7 +284,7 @@ def test_message_that_was_purged_while_it_was_processed_is_forgotten(b: Bench) -
     assert message is not None
     b.runtime.processor.process(message)
     b.store.alter(f"{message.folder}/raw.eml", b"")
-    assert b.runtime.processor.retract(message, b.clock.now(), written=True)
+    assert b.process_stage.retraction.retract(message, b.clock.now(), written=True)
     assert handle(b, "b", TRANSPORTED + RAW).duplicate_of is None
 
 
