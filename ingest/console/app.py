@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from ingest.console.content import OutOfRangeError
 from ingest.console.desk import Desk
 from ingest.console.errors import FilterError, NotFoundError
 from ingest.console.jobs import JobBusyError
+from ingest.console.live import Live
 from ingest.errors import LedgerError, MailhaulError, ObjectMissingError, StoreError
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ def make_app(runtime: Runtime, catalog: Catalog, section: ConsoleSection) -> Fas
     """
     app = routed_app()
     app.state.desk = Desk(runtime, catalog)
+    app.state.live = Live(partial(catalog.state, "position"))
     app.state.access = Access(section, runtime.mailboxes)
     return app
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,9 +22,8 @@ from ingest.console.content import MAIL_POLICY, SHOWN_PICTURES, may_be_shown, re
 from ingest.console.errors import FilterError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from ingest.console.desk import Desk
+    from ingest.console.live import Live
     from ingest.domain.manifest import Manifest
 
 _HERE = FilePath(__file__).parent
@@ -47,8 +45,6 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters |= words.FILTERS
 # A picture or a PDF is shown by the browser itself.
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
-# A stream of events ends then, and the browser opens another one.
-_LIVE_SECONDS = 600
 # Bytes of a form, and of a text that is shown.
 _LARGEST_FORM = 16 * 1024
 _STATUSES = ("complete", "partial", "oversize", "failed")
@@ -216,22 +212,12 @@ def activity(request: Request, desk: AskedDesk, who: Who, cursor: Position = "")
 
 
 @router.get("/live")
-async def live(request: Request, desk: AskedDesk, who: Who) -> Response:  # noqa: ARG001 - somebody has to be logged in
-    """Send an event whenever the catalog has read something new (server-sent events)."""
-
-    async def changes() -> AsyncIterator[bytes]:
-        known = await run_in_threadpool(desk.catalog.state, "position")
-        yield b": follows the catalog\n\n"
-        for _ in range(_LIVE_SECONDS):
-            await asyncio.sleep(1.0)
-            if await request.is_disconnected():
-                return
-            position = await run_in_threadpool(desk.catalog.state, "position")
-            if position != known:
-                known = position
-                yield b"data: changed\n\n"
-
-    return StreamingResponse(changes(), media_type="text/event-stream")
+async def live(request: Request, who: Who) -> Response:
+    """Send an event whenever the catalog has read something new; 204 where a browser has enough streams."""
+    streams: Live = request.app.state.live
+    # Whoever is logged in by a proxy or a token in the header has no session.
+    stream = streams.open(who.session or who.name, request.is_disconnected)
+    return Response(status_code=204) if stream is None else StreamingResponse(stream, media_type="text/event-stream")
 
 
 @router.post("/actions/{action}/{first}")

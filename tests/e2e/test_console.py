@@ -73,6 +73,7 @@ def test_hostile_mail_runs_nothing_and_asks_no_other_host_and_new_mail_shows_up(
         assert page.title() == "A hostile mail · Mailhaul"
         assert set(hosts) == {address.removeprefix("http://")}
         shows_mail_that_arrives(page, address, drop)
+        eight_tabs_share_one_connection(page, address, drop)
         finds_the_invoice(page, address)
         assert set(hosts) == {address.removeprefix("http://")}
 
@@ -85,6 +86,25 @@ def shows_mail_that_arrives(page: Page, address: str, drop: Path) -> None:
         page.reload()
     (drop / "1.eml").write_bytes(invoice.raw)
     page.locator(f'a[href="/messages/{message_key("in", invoice.raw)}"]').wait_for()
+
+
+def eight_tabs_share_one_connection(page: Page, address: str, drop: Path) -> None:
+    """A browser opens six to a host: with one for each tab, the seventh would show nothing."""
+    page.goto("about:blank")  # which gives back its connection
+    asked: list[str] = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    tabs = [page.context.new_page() for _ in range(8)]
+    with page.context.expect_event("request", lambda request: request.url.endswith("/live")):
+        for tab in tabs:
+            tab.goto(address)
+    another = sample(2, "in", Kind.XML_INVOICE)
+    (drop / "2.eml").write_bytes(another.raw)
+    for tab in tabs:
+        tab.locator(f'a[href="/messages/{message_key("in", another.raw)}"]').wait_for()
+    assert sum(url.endswith("/live") for url in asked) == 1
+    for tab in tabs:
+        tab.close()
+    page.goto(address)
 
 
 def finds_the_invoice(page: Page, address: str) -> None:

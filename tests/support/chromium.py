@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from playwright.sync_api import sync_playwright
@@ -31,7 +31,9 @@ def chromium(*, width: int = 1280, dark: bool = False) -> Iterator[tuple[Page, l
         missing("chromium", "Chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(program), args=list(_OPTIONS))
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+        scheme: Literal["dark", "light"] = "dark" if dark else "light"
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
         hosts: list[str] = []
         page.context.on("request", lambda request: hosts.append(urlsplit(request.url).netloc))

@@ -12,8 +12,51 @@ const refresh = async (mark) => {
     if (other !== null && !part.contains(document.activeElement)) part.replaceWith(other);
   }
 };
-if (marked("data-live").length > 0) new EventSource("/live").onmessage = () => refresh("data-live");
-const poll = () => {
-  if (marked("data-poll").length > 0) setTimeout(() => refresh("data-poll").catch(() => {}).then(poll), 2000);
+const pause = (seconds) => new Promise((go) => setTimeout(go, 1000 * seconds));
+
+const poll = async () => {
+  while (marked("data-poll").length > 0) {
+    await pause(2);
+    await refresh("data-poll").catch(() => {});
+  }
 };
+
+// Browsers open few connections to a host, so all tabs share one: the tab that holds the lock listens, and passes on
+// what it hears; when it is closed, another one gets the lock. Without locks (plain HTTP) hidden tabs do not listen.
+const channel = new BroadcastChannel("mailhaul-live");
+const shown = () => new Promise((go) => {
+  if (!document.hidden) go();
+  else document.addEventListener("visibilitychange", go, { once: true });
+});
+let stale = false;
+const changed = async () => {
+  if (stale) return;
+  stale = true;
+  await shown();
+  stale = false;
+  await refresh("data-live").catch(() => {});
+};
+const listen = () => new Promise((end) => {
+  const source = new EventSource("/live");
+  const stop = () => {
+    source.close();
+    end();
+  };
+  source.onmessage = () => {
+    channel.postMessage("changed");
+    changed();
+  };
+  // The server answers 204 where a session has enough connections.
+  source.onerror = () => source.readyState === EventSource.CLOSED && stop();
+  if (!navigator.locks) document.addEventListener("visibilitychange", stop, { once: true });
+});
+const follow = async () => {
+  channel.onmessage = changed;
+  for (;;) {
+    if (navigator.locks) await navigator.locks.request("mailhaul-live", listen).then(() => pause(30));
+    else await shown().then(listen).then(() => document.hidden || pause(30));
+  }
+};
+
 poll();
+if (marked("data-live").length > 0) follow();
