@@ -46,7 +46,7 @@ def test_session_has_a_few_streams_and_a_stream_that_ends_makes_room() -> None:
     asyncio.run(check())
 
 
-def test_stream_tells_of_each_change_and_ends_when_the_browser_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_reports_each_change_and_ends_when_the_browser_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_LOOK", 0.0)
     monkeypatch.setattr(live, "_READ", 0.0)
 
@@ -78,7 +78,7 @@ def test_catalog_is_read_once_for_all_streams() -> None:
     assert asyncio.run(check()) < 5
 
 
-def test_browser_with_enough_streams_is_told_to_stop(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_browser_with_enough_streams_is_answered_204(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_SECONDS", 0.0)
     client = console.client()
     answer = client.get("/live")
