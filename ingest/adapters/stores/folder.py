@@ -8,7 +8,8 @@ the root. Folders known to be durable are remembered, so the usual put syncs one
 another process is synced once more on first use, because that process may not have synced it yet. A batch syncs each
 folder once, at its end.
 
-Content type and file name are not kept; the manifest has them.
+Content type and file name are not kept; the manifest has them. Paths are strings here: making objects of them would
+cost as much as the calls of the operating system.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from io import FileIO
     from pathlib import Path
+    from types import TracebackType
 
     from typing_extensions import Unpack
 
@@ -76,8 +78,8 @@ class FolderStore(Store):
 
     def __init__(self, root: Path) -> None:
         self.bucket = root.as_uri()
-        self._root = root
-        self._durable: set[Path] = set()
+        self._root = str(root)
+        self._durable: set[str] = set()
 
     @override
     def put(
@@ -93,18 +95,19 @@ class FolderStore(Store):
         compare: bool = True,
     ) -> ObjectRef:
         path = self._path(key)
+        folder = _parent(path)
         with _translated():
             try:
-                if only_if_absent and path.exists():
+                if only_if_absent and os.path.exists(path):
                     raise FileExistsError  # noqa: TRY301 - as the link would
                 self._place(path, body, size, sha256, replace=not only_if_absent)
             except FileExistsError:
                 # Its writer may not have synced yet, and the caller relies on it.
-                self._make_durable([path.parent])
+                self._make_durable([folder])
                 if not compare:
                     raise ObjectExistsError("there is an object under this key already") from None
                 raise_exists(self.stat(key), size=size, sha256=sha256)
-            self._make_durable([path.parent])
+            self._make_durable([folder])
         return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
 
     @override
@@ -115,29 +118,30 @@ class FolderStore(Store):
         with _translated():
             self._make_durable(batch.folders)
 
-    def put_in_batch(self, key: str, body: BinaryIO, size: int, sha256: str) -> Path:
+    def put_in_batch(self, key: str, body: BinaryIO, size: int, sha256: str) -> str:
         """Write an object whose name need not be durable yet; return its folder."""
         path = self._path(key)
         with _translated():
             self._place(path, body, size, sha256, replace=True)
-        return path.parent
+        return _parent(path)
 
-    def _place(self, path: Path, body: BinaryIO, size: int, sha256: str, *, replace: bool) -> None:
+    def _place(self, path: str, body: BinaryIO, size: int, sha256: str, *, replace: bool) -> None:
         """Write a file whose bytes are durable, and whose name is not yet.
 
         Raises:
             FileExistsError: there is one, and it is not to be replaced.
         """
-        descriptor, temporary = self._create(path.parent)
+        descriptor, temporary = self._create(_parent(path))
         try:
             _fill(descriptor, body, size, sha256)
             if replace:
-                temporary.rename(path)
+                os.rename(temporary, path)
             else:
-                path.hardlink_to(temporary)
-                temporary.unlink()
+                os.link(temporary, path)
+                os.unlink(temporary)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
 
     @override
@@ -168,7 +172,7 @@ class FolderStore(Store):
         path = self._path(key)
         with _translated():
             try:
-                path.unlink()
+                os.unlink(path)
             except _NO_PLACE:
                 self._require_root()
 
@@ -177,7 +181,7 @@ class FolderStore(Store):
         """Temporary files left by a crash and emptied folders are removed too."""
         path, kept = self._path(folder), {self._path(key) for key in keep}
         with _translated():
-            if not path.is_dir():
+            if not os.path.isdir(path):
                 self._require_root()
             return _erase(path, kept)
 
@@ -198,18 +202,18 @@ class FolderStore(Store):
         with _translated():
             yield from self._walk(path, f"{folder}/" if folder else "", start)
 
-    def _path(self, key: str) -> Path:
+    def _path(self, key: str) -> str:
         parts = segments(key)
         for part in parts:
             if len(part.encode()) > NAME_BYTES:
                 raise StoreRefusedError(f"in a folder a segment of an object's key may have {NAME_BYTES} bytes")
             if part.startswith(TEMPORARY):
                 raise StoreRefusedError(f"in a folder no segment of an object's key may begin with {TEMPORARY}")
-        return self._root.joinpath(*parts)
+        return f"{self._root}/{key}"
 
-    def _create(self, folder: Path) -> tuple[int, Path]:
+    def _create(self, folder: str) -> tuple[int, str]:
         """Create a file under a temporary name; return its descriptor and path."""
-        temporary = folder / f"{TEMPORARY}{secrets.token_hex(12)}"
+        temporary = f"{folder}/{TEMPORARY}{secrets.token_hex(12)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             return os.open(temporary, flags, _FILE_MODE), temporary
@@ -217,36 +221,36 @@ class FolderStore(Store):
             self._make(folder)
             return os.open(temporary, flags, _FILE_MODE), temporary
 
-    def _make(self, folder: Path) -> None:
+    def _make(self, folder: str) -> None:
         """Create a folder, and those above it, where they are missing."""
         if folder == self._root:
             self._require_root()
-        elif not folder.parent.is_dir():
-            self._make(folder.parent)
+        elif not os.path.isdir(_parent(folder)):
+            self._make(_parent(folder))
         with suppress(FileExistsError):
-            folder.mkdir(_FOLDER_MODE)
+            os.mkdir(folder, _FOLDER_MODE)
             self._durable.discard(folder)  # if it was, another process has removed it since
             if folder == self._root:
-                _synchronise(folder.parent)
+                _synchronise(_parent(folder))
 
-    def _make_durable(self, folders: Iterable[Path]) -> None:
+    def _make_durable(self, folders: Iterable[str]) -> None:
         """Make all names in these folders durable, and those of the folders themselves."""
         new = dict.fromkeys(folder for each in folders for folder in self._not_durable(each))
-        for folder in dict.fromkeys([*(each.parent for each in reversed(new)), *folders]):
+        for folder in dict.fromkeys([*map(_parent, reversed(new)), *folders]):
             _synchronise(folder)
         if len(self._durable) + len(new) > _KNOWN_FOLDERS:
             self._durable = set()
         self._durable.update(new)
 
-    def _not_durable(self, folder: Path) -> Iterator[Path]:
+    def _not_durable(self, folder: str) -> Iterator[str]:
         """Yield a folder and those above it, below the root, whose names may not be durable."""
         while folder != self._root and folder not in self._durable:
             yield folder
-            folder = folder.parent
+            folder = _parent(folder)
 
     def _require_root(self) -> None:
         """Distinguish an empty store from one that is not mounted."""
-        if not self._root.parent.is_dir():
+        if not os.path.isdir(_parent(self._root)):
             raise StoreRefusedError("the store's folder and its parent do not exist: make them, or mount the volume")
 
     @contextmanager
@@ -261,12 +265,12 @@ class FolderStore(Store):
         path = self._path(key)
         with _translated():
             try:
-                return path.open("rb", buffering=0)
+                return open(path, "rb", buffering=0)
             except _NO_PLACE:
                 self._require_root()
                 return None
 
-    def _walk(self, path: Path, base: str, start: str) -> Iterator[Stored]:
+    def _walk(self, path: str, base: str, start: str) -> Iterator[Stored]:
         """Yield the objects below a folder whose next segment begins with `start`."""
         try:
             with os.scandir(path) as entries:
@@ -281,7 +285,7 @@ class FolderStore(Store):
             return
         for name in sorted(found):
             if name.endswith("/"):
-                yield from self._walk(path / name[:-1], base + name, "")
+                yield from self._walk(f"{path}/{name[:-1]}", base + name, "")
                 continue
             with suppress(FileNotFoundError):  # deleted since
                 status = found[name].stat()
@@ -297,7 +301,7 @@ class FolderBatch(StoreWriter):
 
     def __init__(self, store: FolderStore) -> None:
         self.bucket = store.bucket
-        self.folders: set[Path] = set()
+        self.folders: set[str] = set()
         self._store = store
 
     @override
@@ -309,12 +313,12 @@ class FolderBatch(StoreWriter):
         return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
 
 
-def _erase(folder: Path, kept: Collection[Path]) -> int:
+def _erase(folder: str, kept: Collection[str]) -> int:
     """Remove the files below a folder and its empty folders, durably; return the number of objects."""
     removed = 0
     try:
         with os.scandir(folder) as entries:
-            found = [(folder / entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            found = [(f"{folder}/{entry.name}", entry.is_dir(follow_symlinks=False)) for entry in entries]
     except _NO_PLACE:
         return 0
     for path, is_folder in found:
@@ -322,16 +326,17 @@ def _erase(folder: Path, kept: Collection[Path]) -> int:
             removed += _erase(path, kept)
             _remove_if_empty(path)
         elif path not in kept:
-            path.unlink(missing_ok=True)
-            removed += not path.name.startswith(TEMPORARY)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            removed += not path.rpartition("/")[2].startswith(TEMPORARY)
     # Even if nothing was found: the process that removed it may have died before syncing.
     _synchronise(folder)
     return removed
 
 
-def _remove_if_empty(folder: Path) -> None:
+def _remove_if_empty(folder: str) -> None:
     try:
-        folder.rmdir()
+        os.rmdir(folder)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
@@ -352,7 +357,11 @@ def _fill(descriptor: int, body: BinaryIO, size: int, sha256: str) -> None:
         os.close(descriptor)
 
 
-def _synchronise(folder: Path) -> None:
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
+
+
+def _synchronise(folder: str) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -361,12 +370,19 @@ def _synchronise(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0)
-        if remedy:
-            raise StoreRefusedError(f"the store's folder cannot be used: {remedy}") from error
-        raise StoreUnavailableError(f"the store's folder failed: {error.strerror}") from error
+class _translated:  # noqa: N801 - used like a function, and quicker than a generator
+    """Translate errors of the file system."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            remedy = _REMEDIES.get(error.errno or 0)
+            if remedy:
+                raise StoreRefusedError(f"the store's folder cannot be used: {remedy}") from error
+            raise StoreUnavailableError(f"the store's folder failed: {error.strerror}") from error
