@@ -74,6 +74,7 @@ servers:  ## install the servers that the tests need, where it may
 	@tests/install-servers dovecot prometheus clamav rabbitmq redis faketime chromium postgresql || true  # their tests skip and say so, or fail with CI=true
 	@tests/install-courier || true
 	@tests/install-checkov || true
+	@tests/install-crds || true
 	@tests/install-azurite || true
 	@tests/install-gcs || true
 	@tests/install-kafka || true

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from helm_python import Config
 
 from tests.support.chart import NAME, NAMESPACE, chart, merged, pod_specs, render, values
 from tests.support.chart_values import COMBINATIONS, EVERYTHING
+from tests.support.crds import KINDS, definition
 from tests.support.kubernetes import Kubernetes, assets
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "kubernetes"
+SAMPLES = ("argocd-application", "flux-helmrelease", "external-secrets")
 TRIAL: dict[str, Any] = {"config": {"ledger": ""}, "valkey": {"enabled": True}, "networkPolicy": {"enabled": True}}
 
 
@@ -74,3 +80,43 @@ def test_a_pod_that_is_not_restricted_is_refused(cluster: Kubernetes) -> None:
     """Else the test above would see nothing."""
     pod = {"metadata": {"name": "free"}, "spec": {"containers": [{"name": "one", "image": "one"}]}}
     assert cluster.create(f"/api/v1/namespaces/{NAMESPACE}/pods", pod, dry_run=True).status_code == 403
+
+
+@pytest.fixture(scope="module")
+def operators(cluster: Kubernetes) -> Kubernetes:
+    """The server, which knows the kinds of all operators."""
+    for kind, version in KINDS.items():
+        body = definition(kind)
+        cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body).raise_for_status()
+    paths = [f"/apis/{version}/{definition(kind)['spec']['names']['plural']}" for kind, version in KINDS.items()]
+    eventually(lambda: all(cluster.find(path) is not None for path in paths))
+    return cluster
+
+
+def _refusals(server: Kubernetes, items: list[dict[str, Any]]) -> list[str]:
+    for namespace in {item["metadata"].get("namespace", "default") for item in items}:
+        server.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    answers = [(item, server.create(server.path_of(item), item, dry_run=True)) for item in items]
+    return [f"{item['kind']}: {answer.text}" for item, answer in answers if answer.status_code != 201]
+
+
+@pytest.mark.parametrize("name", COMBINATIONS)
+def test_every_object_is_accepted_by_the_server(operators: Kubernetes, name: str) -> None:
+    """It knows rules that no schema has: of names, schedules, selectors, and what definitions say in CEL."""
+    objects = render(values(**COMBINATIONS[name])).objects
+    # Pods are judged above.
+    assert _refusals(operators, [item for item in objects if item["kind"] != "Pod"]) == []
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_for_operators_are_accepted_by_the_server(operators: Kubernetes, name: str) -> None:
+    documents = list(yaml.safe_load_all((EXAMPLES / f"{name}.yaml").read_text()))
+    assert _refusals(operators, documents) == []
+
+
+def test_server_refuses_what_a_definition_does_not_allow(operators: Kubernetes) -> None:
+    """Else the tests above would see nothing."""
+    (application,) = yaml.safe_load_all((EXAMPLES / "argocd-application.yaml").read_text())
+    wrong = merged(application, {"spec": {"destinations": []}})
+    (refusal,) = _refusals(operators, [wrong])
+    assert "unknown field" in refusal

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from kubernetes_validate import utils as kubernetes  # type: ignore[import-untyped]  # it has no types
 from referencing import Registry, Resource
 
-from tests.support.crds import SCHEMAS
+from tests.support.crds import schema_of
 from tools.documents.chart_schema import CHART
 
 if TYPE_CHECKING:
@@ -126,11 +126,16 @@ def validate(item: Object, version: str) -> None:
         ValidationError: the object does not match.
         FileNotFoundError: there is no schema of its kind.
     """
-    own = SCHEMAS.get((item["apiVersion"], item["kind"]))
-    validator = (
-        _of_kubernetes(item["apiVersion"], item["kind"], version) if own is None else Draft202012Validator(own)
+    validator = _of_operator(item["apiVersion"], item["kind"]) or _of_kubernetes(
+        item["apiVersion"], item["kind"], version
     )
     validator.validate(item)
+
+
+@cache
+def _of_operator(api_version: str, kind: str) -> Draft202012Validator | None:
+    own = schema_of(api_version, kind)
+    return None if own is None else Draft202012Validator(own)
 
 
 @cache

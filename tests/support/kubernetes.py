@@ -1,6 +1,7 @@
 """A real Kubernetes API server with its etcd and nothing else: it validates and stores objects, but runs no pod.
 
-The two programs lie in the folder that `KUBEBUILDER_ASSETS` names (`setup-envtest use -p env` fetches them).
+The two programs lie in the folder that `KUBEBUILDER_ASSETS` names (`setup-envtest use -p env` fetches them), or in
+`.tools/kubernetes`, where the tests of a whole cluster build them.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ from tests.support.waiting import PATIENCE, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+BUILT = Path(__file__).parents[2] / ".tools" / "kubernetes"
 PROGRAMS = ("etcd", "kube-apiserver")
 TOKEN = "an-administrator"
 
 
 def assets() -> Path:
     """Return the folder of the programs; skip the test if there is none."""
-    folder = os.environ.get("KUBEBUILDER_ASSETS", "")
-    if not folder or not all((Path(folder) / name).exists() for name in PROGRAMS):
+    folder = Path(os.environ.get("KUBEBUILDER_ASSETS") or BUILT)
+    if not all((folder / name).exists() for name in PROGRAMS):
         pytest.skip("no Kubernetes API server: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver")
-    return Path(folder)
+    return folder
 
 
 class Kubernetes:
@@ -53,6 +55,7 @@ class Kubernetes:
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {TOKEN}"
         self._session.trust_env = False  # neither a proxy nor certificates of the machine's
+        self._resources: dict[str, dict[str, dict[str, Any]]] = {}
         self._authority = trustme.CA()
         self._session.verify = str(folder / "authority.pem")
         self._authority.cert_pem.write_to_path(self._session.verify)
@@ -86,8 +89,24 @@ class Kubernetes:
         )
 
     def create(self, path: str, body: dict[str, Any], *, dry_run: bool = False) -> requests.Response:
-        """POST an object."""
-        return self._ask("POST", path, json=body, params={"dryRun": "All"} if dry_run else None)
+        """POST an object; fields that its kind does not have are errors."""
+        params = {"fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
+        return self._ask("POST", path, json=body, params=params)
+
+    def path_of(self, item: dict[str, Any]) -> str:
+        """Where objects of this kind and in this namespace are."""
+        version = item["apiVersion"]
+        if version not in self._resources:
+            found = self.get(f"/{'apis' if '/' in version else 'api'}/{version}")["resources"]
+            self._resources[version] = {one["kind"]: one for one in found if "/" not in one["name"]}
+        resource = self._resources[version][item["kind"]]
+        namespace = f"/namespaces/{item['metadata'].get('namespace', 'default')}" if resource["namespaced"] else ""
+        return f"/{'apis' if '/' in version else 'api'}/{version}{namespace}/{resource['name']}"
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """An object, or a list of them; None while the server does not know the path."""
+        answer = self._ask("GET", path)
+        return answer.json() if answer.ok else None
 
     def get(self, path: str) -> dict[str, Any]:
         """An object, or a list of them."""
@@ -150,5 +169,5 @@ class Kubernetes:
             "--service-account-issuer=https://localhost",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",
-            "--service-cluster-ip-range=10.0.0.0/24",
+            "--service-cluster-ip-range=10.0.0.0/24,fd00:10::/112",
         ]
