@@ -85,7 +85,7 @@ def test_a_pod_that_is_not_restricted_is_refused(cluster: Kubernetes) -> None:
 @pytest.fixture(scope="module")
 def operators(cluster: Kubernetes) -> Kubernetes:
     """The server, which knows the kinds of all operators."""
-    for kind, version in KINDS.items():
+    for kind in KINDS:
         body = definition(kind)
         cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body).raise_for_status()
     paths = [f"/apis/{version}/{definition(kind)['spec']['names']['plural']}" for kind, version in KINDS.items()]
