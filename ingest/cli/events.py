@@ -66,7 +66,8 @@ def tail(
     """Print the events that the stream still holds, the oldest first, one line of JSON each.
 
     Nothing is acknowledged, and the stream keeps nothing for this reader: it holds the last 1,000 events (100 while
-    its memory is short), and all that a sink has not confirmed. WHEN is a day, a time (UTC unless it has an
+    its memory is short), and all that a sink has not confirmed. With --follow, a ledger that goes away is waited for,
+    and no event is printed twice. WHEN is a day, a time (UTC unless it has an
     offset) or an age such as 2h or 30d.
     """
     from ingest.admin.tail import Tail
@@ -81,10 +82,17 @@ def tail(
     def lost() -> None:
         print_error("events may have been removed unread; what follows begins with the oldest that is kept")
 
+    def unavailable() -> None:
+        print_error("the ledger is unavailable; waiting for it")
+
     with open_runtime(config) as runtime, Stopping() as stopping:
+
+        def stop() -> bool:
+            return stopping.asked or _nobody_reads()
+
         reader = Tail(runtime.events, begin, frozenset(mailbox or ()), types)
         try:
-            reader.run(sink.deliver, lambda: stopping.asked or _nobody_reads(), follow=follow, lost=lost)
+            reader.run(sink.deliver, stop, follow=follow, lost=lost, unavailable=unavailable)
         except BrokenPipeError:
             _drop_output()
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 from tests.support.bench import mail, message_key
 from tests.support.service import mailhaul, write_config
+from tests.support.valkey import PERSISTENT, Valkey
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.support.valkey import Valkey
 
 SECRETS = {"POP_SECRET": "secret"}
 PDF = mail("with a file", attachment=b"%PDF-1.4 made up")
@@ -37,6 +36,12 @@ def bring(config: Path, raw: bytes) -> None:
     run("import", "--mailbox", "a", str(file), config=config)
 
 
+def configured(folder: Path, server: Valkey) -> Path:
+    auth = {"type": "password", "username": "a", "password": "env:POP_SECRET"}
+    box = {"id": "a", "host": "127.0.0.1", "port": 1, "tls": "none", "auth": auth, "prefix": "in/a"}
+    return write_config(folder, [box], ledger=server.url)
+
+
 @contextmanager
 def following(config: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "ingest.cli", "events", "tail", "--follow", "--config", str(config)]
@@ -50,9 +55,7 @@ def following(config: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_message_is_found_read_and_traced_and_its_event_followed(tmp_path: Path, valkey: Valkey) -> None:
     valkey.flush()
-    auth = {"type": "password", "username": "a", "password": "env:POP_SECRET"}
-    box = {"id": "a", "host": "127.0.0.1", "port": 1, "tls": "none", "auth": auth, "prefix": "in/a"}
-    config = write_config(tmp_path, [box], ledger=valkey.url)
+    config = configured(tmp_path, valkey)
     bring(config, PDF)
 
     (row,) = json.loads(run("messages", "list", "--mailbox", "a", "--json", config=config))
@@ -78,3 +81,22 @@ def test_message_is_found_read_and_traced_and_its_event_followed(tmp_path: Path,
         assert process.stdout.readline()
         process.stdout.close()  # nobody reads any more, and no event comes
         assert (process.wait(PATIENCE), process.stderr and process.stderr.read()) == (0, "")
+
+
+def test_following_goes_on_when_the_ledger_was_restarted(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    folder.mkdir()
+    with Valkey(folder, PERSISTENT) as server:
+        config = configured(tmp_path, server)
+        bring(config, PDF)
+        with following(config) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert json.loads(process.stdout.readline())["subject"] == KEY
+            server.stop()
+            assert process.stderr.readline() == "error: the ledger is unavailable; waiting for it\n"
+            server.start()
+            bring(config, mail("another"))
+            assert json.loads(process.stdout.readline())["data"]["headers"]["subject"] == "another"
+            process.send_signal(signal.SIGINT)
+            assert (process.wait(PATIENCE), process.stderr.read()) == (0, "")
