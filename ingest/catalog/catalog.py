@@ -143,6 +143,12 @@ class Catalog:
                 return gone
             behind = found[-1].id
 
+    def analyze(self) -> None:
+        """Let PostgreSQL know how often each word is used, which decides how it searches. SQLite need not know."""
+        if self.engine.dialect.name != "sqlite":
+            with translated(), self.engine.begin() as connection:
+                connection.exec_driver_sql("ANALYZE messages, messages_words, amounts")
+
     def record_confirmed(self, positions: Mapping[str, str], now: float) -> None:
         """Record before which positions the sinks have confirmed everything, if that changed.
 

@@ -59,21 +59,30 @@ class Wanted:
     impossible: bool = False
 
 
-def wanted_by(search: Search, scope: Scope) -> Wanted:
-    """Return what a search, by somebody who may see a scope, asks of the index of words."""
+def wanted_by(search: Search, scope: Scope, *, mailboxes: bool) -> Wanted:
+    """Return what a search, by somebody who may see a scope, asks of the index of words.
+
+    Args:
+        search: what is looked for.
+        scope: of who asks.
+        mailboxes: whether mailboxes are looked up there too. PostgreSQL has another index for them, and statistics:
+            asked for both it would expect far too few messages.
+    """
     found = Wanted()
     asked = (("", search.words), ("subject", search.subject), ("sender", search.sender))
     for name, words in (*asked, ("filenames", search.filename), ("invoices", search.invoice)):
         chosen = [parts for word in words.split()[:_MOST_WORDS] if (parts := words_of(word))]
         found.impossible = found.impossible or (bool(words.strip()) and not chosen)
         found.texts += [(name, parts) for parts in chosen]
-    equal = {"mailbox": search.mailbox, "status": search.status, "label": search.label, "kind": search.kind}
+    equal = {"status": search.status, "label": search.label, "kind": search.kind}
+    if mailboxes:
+        equal["mailbox"] = search.mailbox
     found.filters += [[token(name, writable(value))] for name, value in equal.items() if value]
     if search.amount is not None:
         found.filters.append([token("amount", amount_text(search.amount))])
     elif search.at_least is not None or search.at_most is not None:
         found.filters.append([HAS_AMOUNT])
-    if scope.mailboxes is not None and not search.mailbox and len(scope.mailboxes) <= _MOST_MAILBOXES:
+    if mailboxes and scope.mailboxes is not None and not search.mailbox and len(scope.mailboxes) <= _MOST_MAILBOXES:
         found.filters.append([token("mailbox", writable(one)) for one in sorted(scope.mailboxes)])
     return found
 

@@ -121,7 +121,7 @@ class Queries:
         """
         limit = max(1, min(limit, LARGEST_PAGE))
         before = _read_cursor(after) if after else None
-        wanted = wanted_by(search, scope)
+        wanted = wanted_by(search, scope, mailboxes=self.engine.dialect.name == "sqlite")
         if wanted.impossible or scope.mailboxes == frozenset():
             return Page([])
         with translated(), self.engine.connect() as connection:
@@ -214,8 +214,7 @@ def _range(search: Search, before: int | None) -> tuple[int, int]:
 
 def _conditions(search: Search) -> list[ColumnElement[bool]]:
     columns = MESSAGES.c
-    equal = ((columns.mailbox, search.mailbox), (columns.status, search.status))
-    found = [known == writable(value) for known, value in equal if value]
+    found = [columns.mailbox == writable(search.mailbox)] if search.mailbox else []
     if search.since is not None:
         found.append(columns.date >= search.since)
     if search.until is not None:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ _LARGEST_INTEGER = 2**63 - 1
 _WORD = re.compile(r"[^\W_]+")
 # A lone surrogate cannot be written to a database, nor NUL to PostgreSQL.
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+# Characters before this one are not combined with others.
+_COMBINING = "\u0300"
 # The order in which `details` has the fields of each document and invoice.
 DOCUMENT_FIELDS = ("part", "kind", "filename", "media_type", "size")
 INVOICE_FIELDS = ("part", "format", "number", "issue_date", "seller", "buyer", "currency", "gross")
@@ -75,7 +79,7 @@ def entry_of(
         "quarantined": manifest.quarantine is not None,
         "size": _integer(manifest.raw.size if manifest.raw else manifest.listed_size or 0),
         "attachments": _integer(manifest.attachments_total or len(attachments)),
-        "details": json.dumps((labels, documents, invoices), ensure_ascii=False, separators=(",", ":")),
+        "details": _JSON.encode((labels, documents, invoices)),
         "version": _version(manifest),
     }
     words = _words(manifest, invoices)
@@ -107,6 +111,7 @@ def _filters(
     return made + [token("amount", amount_text(one)) for one in found] + ([HAS_AMOUNT] if found else [])
 
 
+@lru_cache(4_096)
 def token(name: str, value: str) -> str:
     """Return the word in `filters` that stands for a value of a filter.
 
@@ -184,7 +189,7 @@ def words_of(text: str) -> list[str]:
     if text.isascii():
         return _WORD.findall(text.lower())
     plain = unicodedata.normalize("NFKD", text.casefold())
-    return _WORD.findall("".join(char for char in plain if not unicodedata.combining(char)))
+    return _WORD.findall("".join(char for char in plain if char < _COMBINING or not unicodedata.combining(char)))
 
 
 def writable(text: str | None) -> str:

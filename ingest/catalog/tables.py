@@ -42,6 +42,7 @@ MESSAGES = Table(
     Column("version", BigInteger, nullable=False),  # updates of its manifest; -1 for a message that failed
     Column("digest", BigInteger, nullable=False),  # of what was read: the same manifest need not be written again
     Column("run", Integer, nullable=False, default=0),  # the last rebuild that found it
+    Index("messages_by_mailbox", "mailbox", "id").ddl_if(dialect="postgresql"),  # SQLite asks the index of words
 )
 # Totals of invoices, for comparisons; the manifest has the exact amounts.
 AMOUNTS = Table(
