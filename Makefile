@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST_ARGS ?= -n 6 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 
-.PHONY: help run unit test coverage lint format hooks lock docs site bench servers clean
+.PHONY: help run unit test coverage lint format hooks lock docs site bench servers cluster clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -80,6 +80,11 @@ servers:  ## install the servers that the tests need, where it may
 	@tests/install-kafka || true
 	@tests/install-redis62 || true
 	@tests/install-s3
+
+cluster: $(VENV)/dev.stamp  ## the chart in a real Kubernetes node, built here; half an hour and more, as root
+	@tests/install-kubernetes
+	@MAILHAUL_TEST_S3=versitygw tests/install-s3
+	@$(BIN)/python -m tests.cluster $(CLUSTER_ARGS)
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Mailhaul needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'

@@ -78,9 +78,14 @@ class Receiver:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
+    def port(self) -> int:
+        """Where it listens on 127.0.0.1."""
+        return self._server.server_port
+
+    @property
     def address(self) -> str:
         """Its URL without a path."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:

@@ -157,18 +157,23 @@ def built_image() -> Iterator[Image]:
     """Build the image from this tree, and remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="mailhaul-image-"))
     try:
-        _make_base_files()
-        _buildah(folder, "from", "--name", "base", "scratch")
-        _buildah(folder, "add", "base", str(_BASE_FILES), "/")
-        _buildah(folder, "config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "base")
-        _buildah(folder, "commit", "--rm", "base", BASE)
-        _build(folder)
-        _buildah(folder, "from", "--name", "run", NAME)
-        root = Path(_buildah(folder, "mount", "run").strip())
-        config = json.loads(_buildah(folder, "inspect", "--type", "image", NAME))["Docker"]["config"]
+        build(folder)
+        buildah(folder, "from", "--name", "run", NAME)
+        root = Path(buildah(folder, "mount", "run").strip())
+        config = json.loads(buildah(folder, "inspect", "--type", "image", NAME))["Docker"]["config"]
         yield Image(config, root)
     finally:
         shutil.rmtree(folder)
+
+
+def build(folder: Path) -> None:
+    """Build the image `NAME` from this tree, with all that buildah keeps below an empty folder."""
+    _make_base_files()
+    buildah(folder, "from", "--name", "base", "scratch")
+    buildah(folder, "add", "base", str(_BASE_FILES), "/")
+    buildah(folder, "config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "base")
+    buildah(folder, "commit", "--rm", "base", BASE)
+    _build(folder)
 
 
 def _build(folder: Path) -> None:
@@ -182,7 +187,7 @@ def _build(folder: Path) -> None:
     given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     given += ["--secret", f"id=pip.conf,src={secret}", "--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
     where = ["--file", str(ROOT / "deploy" / "Dockerfile"), "--tag", NAME, str(ROOT)]
-    _buildah(folder, "build", "--format", "docker", "--isolation", "chroot", *given, *where)
+    buildah(folder, "build", "--format", "docker", "--isolation", "chroot", *given, *where)
 
 
 def _make_base_files() -> None:
@@ -200,8 +205,8 @@ def _make_base_files() -> None:
         shutil.move(archive, _BASE_FILES)
 
 
-def _buildah(folder: Path, *words: str) -> str:
-    """Run it, with all it keeps below a folder."""
+def buildah(folder: Path, *words: str) -> str:
+    """Run buildah, with all it keeps below a folder; return its standard output."""
     storage = ["--root", str(folder / "root"), "--runroot", str(folder / "run"), "--storage-driver", "vfs"]
     return _run(["buildah", *storage, *words])
 

@@ -24,7 +24,7 @@ _BACKLOG = 1024
 
 
 class DelayProxy:
-    """Passes connections to 127.0.0.1:`port` on to 127.0.0.1:`target_port`.
+    """Passes connections to `host`:`port` on to 127.0.0.1:`target_port`.
 
     While it is stopped, connections are refused; started again, it listens on the same port.
 
@@ -35,6 +35,7 @@ class DelayProxy:
         cut_after: each connection ends after so many bytes from the server; None for never.
         cut_at: a connection ends when a client sends this (without TLS, in one piece), before the server receives it.
         mute_at: the server receives this, but its answer is lost: the connection ends when it comes.
+        host: the address of this machine to listen on.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class DelayProxy:
         *,
         cut_at: bytes | None = None,
         mute_at: bytes | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
-        self.port = free_port()
+        self.host, self.port = host, free_port()
         self._line = _Line(target_port, delay, bytes_per_second, cut_after=cut_after, cut_at=cut_at, mute_at=mute_at)
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
@@ -112,7 +114,7 @@ class DelayProxy:
         self._over = asyncio.Event()
         self._line.stalled = False
         server = await self._loop.create_server(
-            lambda: _ClientEnd(self._line), "127.0.0.1", self.port, backlog=_BACKLOG
+            lambda: _ClientEnd(self._line), self.host, self.port, backlog=_BACKLOG
         )
         self._ready.set()
         await self._over.wait()

@@ -191,6 +191,7 @@ def check_message(event: Mapping[str, Any], sent: Mapping[bytes, SampleMail], re
         assert len(content) == attachment["size"] == attachment["object"]["size"]
         found[attachment["filename"]] = content
     for expected in sent[raw].attachments:
+        assert expected.filename in found, f"{expected.filename!r} is not among {sorted(found)}"
         assert found[expected.filename] == expected.content
     for body in data["bodies"]:
         assert hashlib.sha256(read(body["object"]["key"])).hexdigest() == body["object"]["sha256"]

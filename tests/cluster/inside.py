@@ -1,0 +1,106 @@
+"""The run itself, within namespaces of its own; `make cluster` starts it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cluster.machine import set_up
+from tests.cluster.mail import Post, balance
+from tests.cluster.node import Node
+from tests.cluster.peers import Peers
+from tests.cluster.release import Release
+from tests.cluster.steps import FIRST_USERS, STEPS, World, uninstall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def main() -> int:
+    """Run it; return 0 if nothing was lost."""
+    given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    os.environ["TMPDIR"] = str(given.folder)  # whatever is made there goes with it
+    set_up()
+    started = time.monotonic()
+    with ExitStack() as stack:
+        peers = stack.enter_context(Peers(given.folder / "peers"))
+        node = stack.enter_context(Node(given.folder, sorted(given.folder.glob("image-*.tar"))))
+        _print_row("cluster", time.monotonic() - started, 0, "control plane and node ready")
+        key = peers.make_key("mailhaul-one")
+        post = Post(peers, given.every)
+        for user in FIRST_USERS:
+            post.add(user)
+        release = Release(node, peers, given.folder)
+        release.prepare(FIRST_USERS, key)
+        dice = random.Random(given.seed)  # noqa: S311 - to be repeatable
+        world = World(release, peers, post, key, dice, 60 * given.minutes)
+        stack.callback(post.stop)
+        try:
+            return _run(world, given.only)
+        except (AssertionError, RuntimeError):
+            _explain(world)
+            raise
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=10, help="how long pods are killed at random")
+    parser.add_argument("--every", type=float, default=0.25, help="seconds between two mails")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--only", nargs="+", help="words in the names of the steps to run, beside the first")
+    return parser.parse_args()
+
+
+def _run(world: World, only: list[str] | None) -> int:
+    """Take all steps, then count; return the exit code."""
+    for name, step in STEPS.items():
+        if only is None or name == "install" or any(word in name for word in only):
+            _take(name, step, world)
+    world.post.stop()
+    world.catch_up()
+    account = balance(world.peers, world.post)
+    _take("uninstall", uninstall, world)
+    lost = account.mails - account.events
+    print(
+        f"\n{account.mails} mails: {account.manifests} manifests, {account.events} events; {lost} lost, "
+        f"{account.repeated} delivered again under the same id",
+        *account.wrong,
+        sep="\n",
+        flush=True,
+    )
+    return 1 if account.wrong or account.manifests != account.mails else 0
+
+
+def _take(name: str, step: Callable[[World], str], world: World) -> None:
+    """Take a step, and print its row: what was done, for how long, mails that came meanwhile, and what was seen."""
+    started, before, repeated = time.monotonic(), world.post.total(), world.peers.repeated()
+    seen = step(world)
+    mails, again = world.post.total() - before, world.peers.repeated() - repeated
+    _print_row(name, time.monotonic() - started, mails, f"{seen}; {again} events repeated" if again else seen)
+
+
+def _print_row(name: str, seconds: float, mails: int, seen: str) -> None:
+    print(f"| {name} | {seconds:.0f} s | {mails} | {seen} |", flush=True)
+
+
+def _explain(world: World) -> None:
+    """Print what there is to see when a step failed."""
+    with suppress(RuntimeError):
+        print(world.release.state(), world.release.kubectl("get", "events", "--sort-by=.lastTimestamp")[-6000:])
+    for pod in world.release.pods():
+        with suppress(RuntimeError):
+            name = pod["metadata"]["name"]
+            print(f"--- {name}\n{world.release.kubectl('logs', name, '--tail=15')}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
