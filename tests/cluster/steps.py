@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 FIRST_USERS = [f"box-{number}" for number in range(4)]
 MORE_USERS = [f"box-{number}" for number in range(4, 6)]
-# Seconds: the longest between two kills, and how long something is away.
+# Seconds: the longest between two kills, and how long a server is unavailable.
 _KILL_WITHIN = 10.0
-_AWAY = 45.0
+_OUTAGE = 45.0
 _DEAD_STORE = {"config": {"store": {"endpoint": "http://store.peers:81"}}}
 
 
@@ -235,22 +235,22 @@ def without_store(world: World) -> str:
     """The store does not answer for a while."""
     with world.same_pods():
         world.peers.store.proxy.stop()
-        time.sleep(_AWAY)
+        time.sleep(_OUTAGE)
         assert world.release.is_settled(), world.release.state()
         world.peers.store.proxy.start()
         world.catch_up()
-    return f"away for {_AWAY:.0f} s; no pod restarted"
+    return f"for {_OUTAGE:.0f} s; no pod restarted"
 
 
 def without_ledger(world: World) -> str:
     """The ledger is down for a while."""
     with world.same_pods():
         world.peers.valkey.stop()
-        time.sleep(_AWAY)
+        time.sleep(_OUTAGE)
         assert world.release.is_settled(), world.release.state()
         world.peers.valkey.start()
         world.catch_up()
-    return f"away for {_AWAY:.0f} s; no pod restarted"
+    return f"for {_OUTAGE:.0f} s; no pod restarted"
 
 
 def lose_ledger(world: World) -> str:
@@ -314,8 +314,8 @@ STEPS = {
     "autoscale": autoscale,
     "drain": drain,
     "kill at random": kill,
-    "store away": without_store,
-    "ledger away": without_ledger,
+    "store unavailable": without_store,
+    "ledger unavailable": without_ledger,
     "ledger empty": lose_ledger,
     "`mailhaul check`": check,
 }
