@@ -41,6 +41,8 @@ _OCTET_STRINGS = (ber.OCTET_STRING, ber.OCTET_STRING | ber.CONSTRUCTED)
 # Base64 of a sequence, of PEM, and of base64 of these.
 _BASE64 = re.compile(rb"(?:M[A-P]|LS0tLS1CRUdJTi|T[UV]|TFMw)[A-Za-z0-9+/=\s]*")
 _PEM = b"-----BEGIN "
+# What all of these begin with, and a sequence that is not encoded as text.
+_FIRST = (b"0", b"M", b"L", b"T", b"-")
 _BEGINNING = 32  # bytes that show the text encoding
 # Base64 in PEM in base64, and one spare.
 _LAYERS = 3
@@ -48,6 +50,8 @@ _LAYERS = 3
 
 def kind_of(head: bytes) -> Kind | None:
     """Return the kind of a CMS file by its first `HEAD_BYTES`; None for anything else."""
+    if not head.lstrip().startswith(_FIRST):
+        return None
     try:
         return _KINDS.get(_begin(ber.BerReader(_plain([head]))))
     except BrokenError:

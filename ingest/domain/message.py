@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic resolves it at run time
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -47,8 +47,8 @@ class FailedMessage(Record):
     failed_at: datetime
 
 
-def manifest_of(message: OpenMessage, headers: Headers, parse: Parse) -> Manifest:
-    """Return the manifest of a message, without what parsing has found besides its headers."""
+def manifest_of(message: OpenMessage, headers: Headers, parse: Parse, **found: Any) -> Manifest:
+    """Return the manifest of a message; `found` are fields with what else parsing has found."""
     return Manifest(
         message_key=message.key,
         mailbox=MailboxRef(id=message.mailbox, labels=message.labels, unique_id=message.unique_id),
@@ -58,4 +58,5 @@ def manifest_of(message: OpenMessage, headers: Headers, parse: Parse) -> Manifes
         headers=headers,
         parse=parse,
         manifest=f"{message.folder}/{keys.MANIFEST}",
+        **found,
     )

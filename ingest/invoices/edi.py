@@ -42,7 +42,6 @@ _BEGIN = re.compile(
     rb"(?:\A|[\r\n])[ \t]*(UNA[^\r\n]{6}|UNB[^A-Za-z0-9\s]|UNH[^A-Za-z0-9\s]|ISA[^A-Za-z0-9\s]|STX=)"
     rb"|(UNB\+UN[A-Z]{2}:[0-9])"  # even within a line
 )
-_MARKS = (b"UNB", b"UNA", b"UNH", b"ISA", b"STX=")
 _ISA_BYTES = 200  # 106 by the standard
 _CODE = re.compile(r"[A-Z0-9]{1,6}")
 _VERSION = re.compile(r"[A-Z0-9]{3,12}")
@@ -110,7 +109,8 @@ _TABLES = {name: _by_tag(rules) for name, rules in (("edifact", EDIFACT), ("x12"
 def begins(head: bytes) -> int | None:
     """Return the offset at which an interchange begins; None if none begins near the start of the file."""
     head = head[:_HEAD_BYTES]
-    if not any(mark in head for mark in _MARKS):  # much faster than the pattern
+    # Much faster than the pattern, and half as fast in a loop.
+    if not (b"UNB" in head or b"UNA" in head or b"UNH" in head or b"ISA" in head or b"STX=" in head):
         return None
     at = 3 if head.startswith(codecs.BOM_UTF8) else 0
     found = _BEGIN.search(head[at:])

@@ -107,7 +107,10 @@ def fields_of(
     def first(slot: str, read: Callable[[str], str | None] = text_of) -> str | None:
         if slot not in found:
             return None
-        values = sorted((value for value in found[slot] if value.text.strip()), key=lambda value: value.rank)
+        values = found[slot]
+        if len(values) == 1:
+            return read(values[0].text) if values[0].text.strip() else None
+        values = sorted((value for value in values if value.text.strip()), key=lambda value: value.rank)
         if slot in single and len([value for value in values if value.rank == values[0].rank]) > 1:
             return None
         return next((text for value in values if (text := read(value.text)) is not None), None)

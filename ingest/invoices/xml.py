@@ -89,6 +89,7 @@ class XmlReader:
         self._started = False
         self._scopes: list[dict[str, str]] = [{}]
         self._candidates: list[Found] = []
+        self._only: Collector | None = None  # of the only candidate
         self._embedding: frozenset[str] = frozenset()
         self._embedding_base64: frozenset[str] = frozenset()
         self._inner: XmlReader | Base64Reader | None = None
@@ -166,6 +167,7 @@ class XmlReader:
             self.defect = self.defect or defect
         if defect is Defect.DOCTYPE:
             self._candidates.clear()
+            self._only = None
         self._take_candidates()
 
     def _entity(self, *_: object) -> None:
@@ -180,7 +182,10 @@ class XmlReader:
             self._skipped += 1
             return
         local = name.rpartition(":")[2]
-        if self._candidates:
+        if self._only is not None:
+            self._skipped = 0 if self._only.start(local, attributes) else 1
+            self._listen(self._only.listens)
+        elif self._candidates:
             skips = True
             for candidate in self._candidates:
                 skips &= not candidate.collector.start(local, attributes)
@@ -213,6 +218,7 @@ class XmlReader:
                     break
         if self._candidates:
             self._started = True
+            self._only = self._candidates[0].collector if len(self._candidates) == 1 else None
             self._set_listening()
         elif local in self._embedding or local in self._embedding_base64:
             inner = XmlReader(nested=True)
@@ -235,7 +241,8 @@ class XmlReader:
         self._depth -= 1
         if self._skipped > 1:
             self._skipped -= 1
-        elif self._candidates:
+            return
+        if self._candidates:
             self._skipped = 0
             ended = False
             for candidate in self._candidates:
@@ -243,7 +250,10 @@ class XmlReader:
             if ended:
                 self._take_candidates()
                 self._scopes.pop()
-            self._set_listening()
+            if self._only is not None:
+                self._listen(self._only.listens)
+            else:
+                self._set_listening()
         elif self._inner is not None:
             if self._depth < self._inner_depth:
                 self._adopt(self._inner)
@@ -253,9 +263,9 @@ class XmlReader:
             self.complete = self.found is not None and self.defect is None
 
     def _set_listening(self) -> None:
-        listens = False
-        for candidate in self._candidates:
-            listens |= candidate.collector.listens
+        self._listen(any(candidate.collector.listens for candidate in self._candidates))
+
+    def _listen(self, listens: bool) -> None:  # noqa: FBT001 - called for every tag
         if listens != self._listens:
             self._listens = listens
             self._parser.CharacterDataHandler = self._text if listens else None
@@ -284,6 +294,7 @@ class XmlReader:
         """Decide which of the possible formats the document is of."""
         taken = next((candidate for candidate in self._candidates if _is_proven(candidate)), None)
         self._candidates.clear()
+        self._only = None
         if taken is None:
             return
         if self.found is None:

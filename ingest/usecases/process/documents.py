@@ -53,6 +53,8 @@ def group_documents(attachments: Sequence[Attachment]) -> list[Document]:
         attachments: of its manifest, in the order of their paths.
     """
     groups = _Groups(attachments)
+    if len(attachments) < 2:  # noqa: PLR2004 - nothing to join
+        return [_document(members, groups) for members in groups.all()]
     for attachment in attachments:
         parent = groups.get(attachment.parent)
         if parent is not None and (code := _carried(parent, attachment)) is not None:

@@ -129,8 +129,7 @@ class Processor:
         Raises:
             As `process` does.
         """
-        manifest = self._oversize(message) if message.kind == "oversize" else self._whole(message)
-        return manifest.model_copy(update={"parse": manifest.parse.model_copy(update={"parser": PARSER})})
+        return self._oversize(message) if message.kind == "oversize" else self._whole(message)
 
     def _whole(self, message: OpenMessage) -> Manifest:
         scans, check = self.scanning.begin(), self.authenticator.begin(message)
@@ -158,20 +157,20 @@ class Processor:
         ended = parts.ended
         assert ended is not None
         headers = self._with_extra(ended.headers, ended.fields)
-        return manifest_of(message, headers, _parse_result(message, ended)).model_copy(
-            update={
-                "envelope": read_envelope(ended.fields, self.authenticator.trust(message.mailbox)),
-                "authentication": check.result(),
-                "automatic": parts.reports.classify(ended.fields, headers),
-                "bodies": bodies,
-                "attachments": attachments,
-                "attachments_total": len(attachments),
-                "documents": group_documents(attachments),
-                "content_sha256": None
-                if ended.status == "partial" or message.may_be_cut
-                else content_sha256(ended.fields, bodies, attachments),
-                "scan": scans.summary(attachments),
-            }
+        cut = ended.status == "partial" or message.may_be_cut
+        return manifest_of(
+            message,
+            headers,
+            _parse_result(message, ended),
+            envelope=read_envelope(ended.fields, self.authenticator.trust(message.mailbox)),
+            authentication=check.result(),
+            automatic=parts.reports.classify(ended.fields, headers),
+            bodies=bodies,
+            attachments=attachments,
+            attachments_total=len(attachments),
+            documents=group_documents(attachments),
+            content_sha256=None if cut else content_sha256(ended.fields, bodies, attachments),
+            scan=scans.summary(attachments),
         )
 
     @contextmanager
@@ -190,12 +189,13 @@ class Processor:
         header = read_header(head)
         fields = header.fields(set())
         headers = self._with_extra(header.decode(set()), fields)
-        return manifest_of(message, headers, Parse(status="oversize")).model_copy(
-            update={
-                "envelope": read_envelope(fields, self.authenticator.trust(message.mailbox)),
-                "authentication": self.authenticator.begin(message).result_of_header(head),
-                "automatic": ReportParts().classify(fields, headers),
-            }
+        return manifest_of(
+            message,
+            headers,
+            Parse(status="oversize", parser=PARSER),
+            envelope=read_envelope(fields, self.authenticator.trust(message.mailbox)),
+            authentication=self.authenticator.begin(message).result_of_header(head),
+            automatic=ReportParts().classify(fields, headers),
         )
 
     def _with_extra(self, headers: Headers, fields: Fields) -> Headers:
@@ -222,8 +222,9 @@ def _parse_result(message: OpenMessage, ended: MessageEnded) -> Parse:
     """Return how reading the message went; one that the server may have cut is never complete."""
     skipped = dict(ended.skipped)
     if not message.may_be_cut:
-        return Parse(status=ended.status, defects=list(ended.defects), skipped=skipped)
-    return Parse(status="partial", defects=sorted({*ended.defects, Defect.MAY_BE_CUT.value}), skipped=skipped)
+        return Parse(status=ended.status, defects=list(ended.defects), skipped=skipped, parser=PARSER)
+    defects = sorted({*ended.defects, Defect.MAY_BE_CUT.value})
+    return Parse(status="partial", defects=defects, skipped=skipped, parser=PARSER)
 
 
 @dataclass
