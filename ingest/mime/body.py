@@ -205,8 +205,8 @@ class _Sample:
 
 
 _HIGH = bytes(range(0x80, 0x100))
-_VALID = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]+")
-_INVALID = re.compile("[\ud800-\udfff]+")
+_VALID = re.compile(r"[\x80-\ud7ff\ue000-\U0010ffff]+")
+_INVALID = re.compile(r"[\ud800-\udfff]+")
 
 
 def _with_utf8_declared(pieces: Iterable[bytes]) -> Iterator[bytes]:
