@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST_ARGS ?= -n 6 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 
-.PHONY: help run unit test coverage lint format hooks lock docs site bench servers cluster clean
+.PHONY: help run unit test compiled coverage lint format hooks lock docs site bench servers cluster clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +25,10 @@ unit: $(VENV)/dev.stamp  ## the quick tests: no servers, less than a minute on t
 
 test: $(VENV)/dev.stamp servers  ## every test; installs the servers the tests need where it may
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+compiled: $(VENV)/dev.stamp  ## the MIME parser as machine code in build/compiled, and its tests; needs a C compiler
+	$(BIN)/python -m tools.compiled
+	MAILHAUL_TEST_PARSER=compiled $(BIN)/pytest -q -o "pythonpath=. build/compiled" tests/unit/mime
 
 coverage: $(VENV)/dev.stamp servers  ## lines and branches that the unit and contract tests do not reach
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term tests/unit tests/contract
@@ -101,4 +105,4 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	@touch $@
 
 clean:  ## remove everything that was made here
-	rm -rf $(VENV) .tools site mailhaul-demo
+	rm -rf $(VENV) .tools build site mailhaul-demo

@@ -247,10 +247,15 @@ def schema() -> None:
     typer.echo(json.dumps(config_schema(), indent=2))
 
 
-@app.command(rich_help_panel=_INSPECT, epilog="Example: mailhaul version")
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
+@app.command(rich_help_panel=_INSPECT, epilog="Example: mailhaul version --json")
+def version(*, as_json: JsonOption = False) -> None:
+    """Print the version; with --json also whether the MIME parser is compiled or interpreted."""
+    if as_json:
+        from ingest.mime import FORM
+
+        print_json({"version": __version__, "parser": FORM})
+    else:
+        typer.echo(__version__)
 
 
 @app.command(rich_help_panel=_PROCESSES, epilog="Example: mailhaul worker poll --config /etc/mailhaul")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from ingest.mime import scanner
 from ingest.mime.dates import received_at
 from ingest.mime.events import MessageEnded
 from ingest.mime.headers import MessageHeader, parse_headers
 from ingest.mime.limits import MimeLimits
-from ingest.mime.scanner import Scanner
 from ingest.mime.tally import Tally
 
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 # freed and requests it again for the next ones; that took more than half of the time of a large attachment.
 _PIECE = 65_536
 _DEFAULT_LIMITS = MimeLimits()
+# The wheel may hold the parser as machine code (tools/compiled.py); the results are the same.
+FORM: Literal["compiled", "interpreted"] = "interpreted" if scanner.__file__.endswith(".py") else "compiled"
 
-__all__ = ["MimeLimits", "parse", "parse_headers", "received_at"]
+__all__ = ["FORM", "MimeLimits", "parse", "parse_headers", "received_at"]
 
 
 def parse(
@@ -46,22 +48,22 @@ def parse(
     limits = limits or _DEFAULT_LIMITS
     tally = Tally(limits.parts, bodies)
     depth = parent.count(".") + 1 if parent else 0
-    scanner = Scanner(limits, parent, tally, nesting=int(nested), depth=depth)
-    for events in _scanned(scanner, chunks):
+    reader = scanner.Scanner(limits, parent, tally, nesting=int(nested), depth=depth)
+    for events in _scanned(reader, chunks):
         yield from events
     if nested:
         yield MessageEnded(MessageHeader(b"", limits), tally.status, tally.defects)
 
 
-def _scanned(scanner: Scanner, chunks: Iterable[bytes]) -> Iterator[list[MimeEvent]]:
+def _scanned(reader: scanner.Scanner, chunks: Iterable[bytes]) -> Iterator[list[MimeEvent]]:
     """Yield the events of each piece; the last one ends the message, since what is at hand as a whole costs less."""
     last = b""
     for chunk in chunks:
         for piece in (chunk,) if len(chunk) <= _PIECE else _pieces(chunk):
             if last:
-                yield scanner.feed(last)
+                yield reader.feed(last)
             last = piece
-    yield scanner.close(last)
+    yield reader.close(last)
 
 
 def _pieces(chunk: bytes) -> Iterator[bytes]:

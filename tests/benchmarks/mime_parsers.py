@@ -4,7 +4,8 @@ Each opens a file, reads it, and hashes the content of every leaf with SHA-256, 
 mail is its own affair. compat32 splits every header into fields, and decodes those that say how a part is encoded.
 Ours decodes all that it reports of a part, counts each byte, and hashes nested messages as well as what is in them.
 mail-parser and fast-mail-parser decode the header; ours and the standard library do when they are asked, as
-`with headers` asks ours and `compat32, headers` the standard library for the same fields.
+`with headers` asks ours and `compat32, headers` the standard library for the same fields. `compiled` and `compiled,
+headers` are ours as machine code, if `make compiled` was run.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ def fast_mail_parser(file: Path) -> None:
 PARSERS: dict[str, tuple[str | None, Callable[[Path], None]]] = {
     "Mailhaul": (None, ours),
     "with headers": (None, with_headers),
+    "compiled": (None, ours),
+    "compiled, headers": (None, with_headers),
     "stdlib compat32": (None, standard(policy.compat32)),
     "compat32, headers": (None, standard_with_headers),
     "stdlib default": (None, standard(policy.default)),

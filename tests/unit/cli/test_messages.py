@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,7 @@ from ingest.errors import (
     StartError,
     StoreRefusedError,
 )
+from ingest.mime import FORM
 from ingest.usecases.poll.report import PollReport
 
 if TYPE_CHECKING:
@@ -244,3 +246,8 @@ def test_shells_can_complete_commands() -> None:
 @pytest.mark.parametrize("arguments", [["--version"], ["version"]])
 def test_version_is_an_option_and_a_command(arguments: list[str]) -> None:
     assert run(*arguments) == (0, f"{__version__}\n", "")
+
+
+def test_version_names_the_form_of_the_parser_on_request() -> None:
+    code, out, _ = run("version", "--json")
+    assert (code, json.loads(out)) == (0, {"version": __version__, "parser": FORM})
