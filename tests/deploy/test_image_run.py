@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -56,7 +57,7 @@ def test_it_is_small_and_holds_nothing_but_what_runs(image: Image) -> None:
     assert {"mailhaul", "cel_expr_python", "cryptography", "pypdf", "opentelemetry_sdk"} <= packages
     assert not {"pip", "hatchling", "pytest", "moto", "ruff"} & packages
     assert not [path for path in files if path.stat().st_mode & 0o6022], "nobody may change what runs"
-    for left in ("src", "tools", "wheels", "root/.cache"):
+    for left in ("src", "tools", "wheels", "root/.cache", "usr/bin/gcc"):
         assert not (image.root / left).exists()
 
 
@@ -70,6 +71,11 @@ def test_bytecode_is_there_and_never_compared_with_its_source(image: Image) -> N
 @pytest.mark.parametrize("user", ["10001:0", RANDOM, "54321:54321"])
 def test_it_runs_as_anybody(image: Image, user: str) -> None:
     assert image.run(["mailhaul", "version"], user=user) == (0, f"{__version__}\n")
+
+
+def test_parser_is_compiled(image: Image) -> None:
+    code, output = image.run(["mailhaul", "version", "--json"])
+    assert (code, json.loads(output)["parser"]) == (0, "compiled")
 
 
 def test_nothing_but_scratch_can_be_written(image: Image) -> None:

@@ -33,7 +33,7 @@ _BASE_FILES = ROOT / ".tools" / "image-base.tar"
 _SUITE = "bookworm"  # the oldest Debian whose Python is recent enough
 _KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-_BUILD_SECONDS = 600
+_BUILD_SECONDS = 900  # with a C compiler to install, on a busy machine
 
 # Runs as root in namespaces of its own, and ends as the process it starts. What an engine mounts is mounted: /proc, a
 # small /dev with its /dev/shm, /tmp, and the volumes; everything else is read-only.
