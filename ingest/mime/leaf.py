@@ -97,7 +97,7 @@ def read_leaf(
     elif kind == "text" and may_hold_block(data):
         events += _embedded(place, tally).close(data)
     if shown:
-        events.append(PartEnded(path, codes(defects)))
+        events.append(PartEnded(path, codes(defects) if defects else ()))
     for defect, size in skipped.items():
         tally.skip(defect, size, content=size >= _CONTENT_BYTES)
 

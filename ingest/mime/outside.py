@@ -144,7 +144,8 @@ class Outside:
         """Whether a delimiter ends a multipart without any part, so that its preamble has to be read otherwise."""
         if self.text is None or self.in_epilogue or not self._multiparts.is_empty:
             return False
-        return found.level < self._multiparts.count - 1 or found.closing
+        level, closing, _ = found
+        return level < self._multiparts.count - 1 or closing
 
     def guess(self) -> Preamble | None:
         """Return the preamble to read again with a guessed boundary, if one can be guessed."""
