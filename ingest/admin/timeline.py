@@ -30,6 +30,8 @@ class Step:
         state: `done`, `waiting`, `retrying`, `dead_lettered`, `failed` or `unknown`.
         sink: the consumer, for steps of delivery.
         note: what else is known.
+        answer: the code of a consumer's last answer, such as `http_204`; empty if it is not known.
+        tries: how many times the event was sent to it until then; None if that is not known.
     """
 
     what: str
@@ -37,6 +39,8 @@ class Step:
     state: str = "done"
     sink: str | None = None
     note: str = ""
+    answer: str = ""
+    tries: int | None = None
 
 
 def stored_steps(store: Store, folder: str, listed: Iterable[Stored]) -> Iterator[Step]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import TextClause, delete, insert, select, text, tuple_, update
 
+from ingest.catalog.answers import put_answers
 from ingest.catalog.database import open_database, translated
 from ingest.catalog.tables import AMOUNTS, DELIVERIES, GONE, MESSAGES, STATE, TEXTS, WORDS, place_of
 from ingest.ports.eventlog import order_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
+    from ingest.catalog.answers import AnswerRow
     from ingest.catalog.rows import Entry
 
 # Positions of one sink that are kept: each is one look at which it had confirmed more than before. The oldest are
@@ -64,6 +66,7 @@ class Batch:
         kept: keys of messages that have no manifest, which the rebuild `run` leaves as they are.
         run: the number of that rebuild.
         state: how far the catalog has read, by name.
+        answers: what consumers answered.
     """
 
     entries: Iterable[Entry] = ()
@@ -72,6 +75,7 @@ class Batch:
     kept: Sequence[str] = ()
     run: int = 0
     state: Mapping[str, str | int] | None = None
+    answers: Sequence[AnswerRow] = ()
 
 
 class Catalog:
@@ -103,6 +107,7 @@ class Catalog:
         with translated(), self.engine.begin() as connection:
             self._begin_writing(connection)
             _put(connection, batch)
+            put_answers(connection, batch.answers)
             _mark_gone(connection, set(batch.gone))
             if batch.kept:
                 stamped = update(MESSAGES).where(MESSAGES.c.key.in_(batch.kept))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from ingest.admin.manifests import read_manifest
+from ingest.catalog.answers import listings_of, rows_of
 from ingest.catalog.catalog import Batch, Catalog
 from ingest.catalog.indexed import CarriedEvent, FailedEvent, IndexedManifest
 from ingest.catalog.rows import Entry, entry_of
@@ -28,6 +29,8 @@ _T = TypeVar("_T")
 _Read = TypeVar("_Read")
 # Events and purged messages of one step.
 BATCH = 100
+# Steps of consumers whose answers are read at once, each with up to 100.
+_ANSWERS_STEP = 20
 # Manifests that are read at once: the store may be far away.
 PARALLEL = 8
 
@@ -66,7 +69,7 @@ class Feeder:
         Raises:
             CatalogError, LedgerUnavailableError, StoreError: the step is done again.
         """
-        count = self._follow() + self._purged()
+        count = self._follow() + self._purged() + self._answered()
         confirmed = self.events.confirmed(self.sinks)
         if confirmed != self._confirmed:
             self.catalog.record_confirmed(confirmed, self.now())
@@ -98,6 +101,7 @@ class Feeder:
                 removals=removals,
                 gone=[one for one in found if isinstance(one, str)],
                 state={"position": followed.position},
+                answers=listings_of(followed.entries),
             )
         )
         return len(found)
@@ -122,6 +126,13 @@ class Feeder:
         if found:
             state = {"purged": found[-1][0], **({"rebuild": "wanted"} if self._misses_purges(behind) else {})}
             self.catalog.write(Batch(gone=[key for _, key in found], state=state))
+        return len(found)
+
+    def _answered(self) -> int:
+        found = self.events.answers(self.catalog.state("answers"), _ANSWERS_STEP)
+        if found:
+            rows = [row for one in found for row in rows_of(one)]
+            self.catalog.write(Batch(state={"answers": found[-1].position}, answers=rows))
         return len(found)
 
     def _misses_purges(self, behind: str) -> bool:

@@ -60,6 +60,20 @@ TOTALS = Table(
     Column("mailbox", Text, primary_key=True),
     Column("messages", BigInteger, nullable=False),
 )
+# The last answer of each sink to each event; without a sink, when the message was listed on its server.
+ANSWERS = Table(
+    "answers",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("sink", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("failure", Text, nullable=False),
+    Index("answers_by_event", "event", "sink", unique=True),
+)
 # When the catalog first saw that a sink had confirmed everything before a position of the stream.
 DELIVERIES = Table(
     "deliveries",

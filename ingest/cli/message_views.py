@@ -93,7 +93,8 @@ def _reasons(document: Document) -> Iterator[Text]:
 def step_data(step: Step) -> dict[str, Any]:
     """Return a step, like the API of the console does."""
     at = None if step.at is None else _time(step.at).isoformat()
-    return {"what": step.what, "at": at, "state": step.state, "sink": step.sink, "note": step.note}
+    known = {"what": step.what, "at": at, "state": step.state, "sink": step.sink, "note": step.note}
+    return {**known, "answer": step.answer, "tries": step.tries}
 
 
 def steps_table(key: str, steps: Sequence[Step]) -> RenderableType:

@@ -137,11 +137,15 @@ class DeadLetterAnswer(Answer):
 class StepAnswer(Answer):
     """A step of a message's way."""
 
-    what: str = Field(description="stored, raw_erased, processed, failed, published or delivered")
-    at: datetime | None = Field(description="When; of a delivery, when it was first seen")
+    what: str = Field(description="listed, stored, raw_erased, processed, updated, failed, published or delivered")
+    at: datetime | None = Field(
+        description="When; of a delivery, when it was answered, or when the catalog first saw it if `tries` is null"
+    )
     state: str = Field(description="done, waiting, retrying, dead_lettered, failed or unknown")
     sink: str | None
     note: str
+    answer: str = Field(description="Code of the consumer's last answer, such as http_204; empty if not known")
+    tries: int | None = Field(description="How many times it was sent until then; null if not known")
 
 
 class ActionAnswer(Answer):

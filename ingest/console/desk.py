@@ -12,13 +12,12 @@ from ingest.admin.mailboxes import NotPolledError
 from ingest.admin.manifests import read_manifest
 from ingest.admin.sinks import SinkAdmin
 from ingest.admin.status import read_status
-from ingest.admin.timeline import Step, delivery_step, stored_steps
 from ingest.catalog.queries import Queries
 from ingest.console.access import ForbiddenError
 from ingest.console.audit import Audit
 from ingest.console.errors import NotFoundError
 from ingest.console.job_desk import JobDesk
-from ingest.domain.events import event_ids
+from ingest.console.timeline import Timeline
 from ingest.ports.actions import Action
 from ingest.usecases.tombstones import read_raw_erased
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from ingest.admin.status import MailboxRow, Status
+    from ingest.admin.timeline import Step
     from ingest.catalog.catalog import Catalog
     from ingest.catalog.queries import Found
     from ingest.console.access import Identity
@@ -209,25 +209,7 @@ class Desk:
 
     def timeline(self, key: str, who: Identity) -> list[Step]:
         """Return the steps of a message's way, as far as store, ledger and catalog know them."""
-        row = self.found(key, who).row
-        steps: list[Step] = []
-        if row["manifest"] is not None:
-            folder = row["manifest"].rpartition("/")[0]
-            listed = list(self.runtime.store.stored(f"{folder}/"))
-            steps += stored_steps(self.runtime.store, folder, listed)
-            manifest = next((one for one in listed if one.key == row["manifest"]), None)
-            steps.append(Step("processed", manifest.modified if manifest else None))
-        else:
-            steps.append(Step("failed", row["seen_at"], "failed"))
-        position = row["position"]
-        if position is None:
-            return [*steps, Step("published", None, "unknown", note="before the catalog followed the stream")]
-        steps.append(Step("published", int(position.partition("-")[0]) / 1000))
-        confirmed = self.queries.confirmed_at(position)
-        for sink in self.runtime.sinks:
-            at = confirmed.get(sink)
-            steps.append(delivery_step(self.runtime.events, sink, event_ids([key]), confirmed=at is not None, at=at))
-        return steps
+        return Timeline(self.runtime, self.queries).steps(self.found(key, who).row)
 
     def poll(self, mailbox: str, who: Identity) -> None:
         """Let a mailbox be polled at once.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Seconds for which the stream is kept for a sink that left the configuration.
 RETIRED_AFTER = 86_400.0
+# Steps whose answers are kept: up to 100 answers of some 36 bytes each, so seven megabytes at the most.
+ANSWERS_KEPT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,33 @@ class Entry:
     event: Event
     appended: float
     first_seen: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a sink made of an event, for people.
+
+    Attributes:
+        event: the id of the event.
+        verdict: `delivered`, `skipped`, `rejected`, or `dead_lettered`.
+        reason: the code of the sink's answer, such as `http_204`; empty if there is none.
+        tries: which try it was.
+    """
+
+    event: str
+    verdict: str
+    reason: str = ""
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers of a sink that were recorded in one step, with when that was (seconds since 1970)."""
+
+    position: str
+    at: float
+    sink: str
+    answers: list[Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +173,20 @@ class EventStream(Protocol):
         """
         ...
 
-    def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
-        """Record that the sink has confirmed the entries at these positions."""
+    def acknowledge(self, sink: str, positions: Sequence[str], answers: Sequence[Answer] = ()) -> None:
+        """Record that the sink has confirmed the entries at these positions, and in the same step its answers.
+
+        Answers are for people alone: only those of the last `ANSWERS_KEPT` steps are kept.
+        """
+        ...
+
+    def answers(self, behind: str, limit: int) -> list[Answers]:
+        """Return recorded answers, the oldest first.
+
+        Args:
+            behind: a position; empty: from the first on.
+            limit: steps.
+        """
         ...
 
     def erase(self, ids: Collection[str] = (), *, mailbox: str | None = None) -> int:

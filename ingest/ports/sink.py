@@ -33,12 +33,14 @@ class Outcome:
             did not say.
         attempted: whether the event was sent. It is not, if an earlier one showed that the sink is unavailable. Says
             nothing about a SKIPPED one.
+        answer: the code of the answer that confirmed it, such as `http_204`; empty if there is none.
     """
 
     verdict: Verdict
     reason: str = ""
     retry_after: float | None = None
     attempted: bool = field(default=True, compare=False)
+    answer: str = field(default="", compare=False)
 
 
 class Sink(Protocol):

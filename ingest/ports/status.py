@@ -63,6 +63,14 @@ _ANSWERS = {
 }
 
 
+def answer_in_words(code: str) -> str:
+    """Return what a sink did, by the code of its answer, such as `http_503`."""
+    kind, _, status = code.partition("_")
+    if kind == "http" and status:
+        return f"answered {status}"
+    return _ANSWERS.get(code, f"failed with the error {code}")
+
+
 @dataclass(frozen=True, slots=True)
 class SinkStatus:
     """The last answers of a sink.
@@ -86,12 +94,7 @@ class SinkStatus:
     @property
     def words(self) -> str:
         """What the sink does instead of taking events, for people; empty while it works."""
-        if self.failing_since is None:
-            return ""
-        kind, _, status = self.answer.partition("_")
-        if kind == "http" and status:
-            return f"answered {status}"
-        return _ANSWERS.get(self.answer, f"failed with the error {self.answer}")
+        return "" if self.failing_since is None else answer_in_words(self.answer)
 
 
 class SinkRecords(Protocol):

@@ -10,7 +10,17 @@ from typing_extensions import override
 
 from ingest.adapters.ledger.eventlog import KEPT, KEPT_NEARLY_FULL
 from ingest.domain.keys import EVENT_ID_DIGITS
-from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, Followed, GroupLag, order_of
+from ingest.ports.eventlog import (
+    ANSWERS_KEPT,
+    RETIRED_AFTER,
+    Answer,
+    Answers,
+    Entry,
+    EventLog,
+    Followed,
+    GroupLag,
+    order_of,
+)
 from ingest.ports.rejected import RejectedEvent
 from ingest.ports.status import SinkStatus
 from ingest.testing.workset import MemoryWorkSet
@@ -63,6 +73,8 @@ class MemoryEventLog(EventLog):
         self._rejected: dict[str, _DeadLetters] = {}
         self._purged: list[tuple[str, str]] = []
         self._purges = 0
+        self._answers: list[Answers] = []
+        self._answered = 0
         self.purged_kept = 100_000
         self._statuses: dict[str, SinkStatus] = {}
         self.on_republish: Callable[[float], None] = lambda _: None
@@ -148,10 +160,21 @@ class MemoryEventLog(EventLog):
         return bool(behind and self.ids(behind)[0])
 
     @override
-    def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
+    def acknowledge(self, sink: str, positions: Sequence[str], answers: Sequence[Answer] = ()) -> None:
         with self._lock:
+            if answers:
+                now = self._clock()
+                self._answered += 1
+                position = f"{int(now * 1000)}-{self._answered}"
+                self._answers = [*self._answers, Answers(position, now, sink, list(answers))][-ANSWERS_KEPT:]
             if sink in self._groups:
                 self._groups[sink].pending.difference_update(positions)
+
+    @override
+    def answers(self, behind: str, limit: int) -> list[Answers]:
+        with self._lock:
+            last = order_of(behind) if behind else (0, -1)
+            return [one for one in self._answers if order_of(one.position) > last][:limit]
 
     @override
     def retrying(self, sink: str) -> MemoryWorkSet:
@@ -330,6 +353,7 @@ class MemoryEventLog(EventLog):
             self._rejected.clear()
             self._statuses.clear()
             self._purged.clear()
+            self._answers.clear()
             self._trimmed = 0
             self._end = "0-0"
 

@@ -93,6 +93,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         open_audit_keys=partial(_audit_keys, config, secrets),
         statement_grace=config.audit.grace,
         writes_statements=config.audit.enabled,
+        keeps_answers=config.console is not None,
     )
 
 

@@ -101,6 +101,7 @@ class Runtime:
         open_audit_keys: returns the public keys that statements may be signed with, by their ids.
         statement_grace: seconds after the end of a day before its statements are written.
         writes_statements: whether the scheduler writes statements.
+        keeps_answers: whether what sinks answer to each event is recorded, for a console to show.
         handover: hands raw mail from the poller to the processor, where `drain` runs both.
     """
 
@@ -136,6 +137,7 @@ class Runtime:
     upload_threads: int = UPLOAD_THREADS
     poll_threads: int | None = None
     poll_share: float = POLL_SHARE
+    keeps_answers: bool = False
     handover: HandOver = field(default_factory=HandOver)
     listed: Callable[[str, int], None] = lambda _mailbox, _messages: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -316,6 +318,7 @@ class Runtime:
             random=self.random,
             tracer=self.tracer,
             fingerprint=self.sink_fingerprint,
+            keeps_answers=self.keeps_answers,
         )
 
     @cached_property

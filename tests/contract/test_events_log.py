@@ -10,7 +10,7 @@ import pytest
 from ingest.domain.events import Event
 from ingest.domain.manifest import ObjectRef
 from ingest.domain.message import OpenMessage
-from ingest.ports.eventlog import Followed, GroupLag, order_of
+from ingest.ports.eventlog import ANSWERS_KEPT, Answer, Followed, GroupLag, order_of
 from ingest.ports.seen import Registration
 from ingest.ports.status import SinkStatus
 
@@ -542,3 +542,31 @@ def test_purged_messages_are_listed_in_order_for_readers_with_copies(bench: Ledg
     (position, first), *_ = bench.events.purged("", 1)
     assert first == "aa"
     assert [key for _, key in bench.events.purged(position, 10)] == ["bb", "cc"]
+
+
+def test_answers_are_recorded_with_what_is_acknowledged_and_read_by_position(bench: LedgerBench) -> None:
+    append(bench, range(1, 4))
+    entries = bench.events.read("a", 10)
+    known = [Answer("1", "delivered", "http_204"), Answer("2", "skipped"), Answer("3", "delivered", "http_204", 2)]
+    bench.events.acknowledge("a", [entry.position for entry in entries[:2]], known)
+    assert bench.events.lag("a").entries == 1
+    bench.events.acknowledge("b", [], [Answer("1", "dead_lettered", "http_400", 12)])
+    first, second = bench.events.answers("", 10)
+    assert (first.sink, second.sink) == ("a", "b")
+    assert sorted(first.answers, key=lambda one: one.event) == known
+    assert second.answers == [Answer("1", "dead_lettered", "http_400", 12)]
+    assert abs(first.at - bench.now()) < 60
+    assert bench.events.answers("", 1) == [first]
+    assert bench.events.answers(first.position, 10) == [second]
+    assert bench.events.answers(second.position, 10) == []
+
+
+def test_only_the_last_answers_are_kept(bench: LedgerBench) -> None:
+    for number in range(ANSWERS_KEPT + 300):
+        bench.events.acknowledge("a", [], [Answer(str(number), "delivered")])
+    kept, behind = 0, ""
+    while found := bench.events.answers(behind, 500):
+        kept, behind = kept + len(found), found[-1].position
+    assert ANSWERS_KEPT <= kept <= ANSWERS_KEPT + 200, "a server removes the oldest by blocks"
+    assert found == []
+    assert bench.events.answers("", 1)[0].answers[0].event != "0"

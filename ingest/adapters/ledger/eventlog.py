@@ -11,7 +11,17 @@ from typing_extensions import override
 from ingest.adapters.ledger import names
 from ingest.adapters.ledger.workset import RedisWorkSet, milliseconds
 from ingest.domain.events import Event
-from ingest.ports.eventlog import RETIRED_AFTER, Entry, EventLog, Followed, GroupLag, order_of
+from ingest.ports.eventlog import (
+    ANSWERS_KEPT,
+    RETIRED_AFTER,
+    Answer,
+    Answers,
+    Entry,
+    EventLog,
+    Followed,
+    GroupLag,
+    order_of,
+)
 from ingest.ports.rejected import RejectedEvent
 from ingest.ports.status import SinkStatus
 
@@ -104,9 +114,18 @@ class RedisEventLog(EventLog):
         return bool(self._connection.call("XREAD", "COUNT", 1, "BLOCK", block, *where))
 
     @override
-    def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
-        if positions:
+    def acknowledge(self, sink: str, positions: Sequence[str], answers: Sequence[Answer] = ()) -> None:
+        if answers:
+            about = (names.group(sink), ANSWERS_KEPT, sink, _pack_answers(answers))
+            self._connection.run("acknowledge", [self._names.events, self._names.answers], (*about, *positions))
+        elif positions:
             self._connection.call("XACK", self._names.events, names.group(sink), *positions)
+
+    @override
+    def answers(self, behind: str, limit: int) -> list[Answers]:
+        start = f"({behind}" if behind else "-"
+        rows = self._connection.call("XRANGE", self._names.answers, start, "+", "COUNT", limit)
+        return [_unpack_answers(position.decode(), fields) for position, fields in rows]
 
     @override
     def retrying(self, sink: str) -> RedisWorkSet:
@@ -239,6 +258,23 @@ def _entry(position: bytes, flat: list[bytes]) -> Entry:
     appended = int(position.partition(b"-")[0]) / 1000
     first_seen = fields.get(b"first_seen")
     return Entry(position.decode(), event, appended, int(first_seen) / 1000 if first_seen else None)
+
+
+def _pack_answers(answers: Sequence[Answer]) -> bytes:
+    """Lists of a verdict, a reason and a number of tries with the ids of the events: most of a step have the same."""
+    found: dict[tuple[str, str, int], list[str]] = {}
+    for one in answers:
+        found.setdefault((one.verdict, one.reason, one.tries), []).append(one.event)
+    return json.dumps([[*same, *ids] for same, ids in found.items()], separators=(",", ":")).encode()
+
+
+def _unpack_answers(position: str, fields: dict[bytes, bytes]) -> Answers:
+    found = [
+        Answer(event, verdict, reason, tries)
+        for verdict, reason, tries, *ids in json.loads(fields[b"answers"])
+        for event in ids
+    ]
+    return Answers(position, int(position.partition("-")[0]) / 1000, fields[b"sink"].decode(), found)
 
 
 def _pack(entry: Entry) -> bytes:

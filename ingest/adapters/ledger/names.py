@@ -35,6 +35,7 @@ class Names:
     begins: str = _key("events:begins")
     left: str = _key("events:left")
     purged: str = _key("events:purged")
+    answers: str = _key("events:answers")
     status: str = _key("status")
     changes: str = _key("changes")
     checkpointed: str = _key("checkpointed")

@@ -192,7 +192,7 @@ class _Batch:
 def _outcome(answer: Answer, now: float) -> Outcome:
     status = answer.status
     if 200 <= status < 300:  # noqa: PLR2004 - HTTP's success class
-        return Outcome(Verdict.DELIVERED)
+        return Outcome(Verdict.DELIVERED, answer=f"http_{status}")
     if status == _GONE:
         return Outcome(Verdict.GONE, f"http_{status}")
     if status in _REFUSALS:

@@ -20,6 +20,7 @@ from structlog import get_logger
 from ingest.domain.events import traceparent_of
 from ingest.domain.retry import REDELIVERY_ATTEMPTS, REDELIVERY_BACKOFF
 from ingest.errors import SinkUnavailableError
+from ingest.ports.eventlog import Answer
 from ingest.ports.sink import Outcome, Sink, Verdict
 from ingest.ports.status import SinkStatus
 from ingest.ports.tracing import NO_SPAN, NO_TRACING, Attributes, Span, Step, Tracer
@@ -62,7 +63,8 @@ class Delivery:
 
     `trouble` is the reason code once the sink was unavailable, or, if `disabled`, answered 410 Gone; `retry_after`
     are the seconds that it wants to be left alone. `newest` is the last position of the stream that was read.
-    `config` returns the mark of the sink's configuration for `SinkStatus`.
+    `config` returns the mark of the sink's configuration for `SinkStatus`. `keeps_answers` says whether what the sink
+    made of each event is recorded, with what is acknowledged next.
     """
 
     events: EventLog
@@ -84,6 +86,8 @@ class Delivery:
     delivered_at: float | None = None
     failing_since: float | None = None
     refusals: dict[str, int] = field(default_factory=dict)
+    keeps_answers: bool = False
+    answers: list[Answer] = field(default_factory=list)
 
     def run(self) -> None:
         """Deliver until no event is left, the sink is unavailable, or `stop` is true; record what it answered."""
@@ -96,6 +100,7 @@ class Delivery:
             retried = self._goes_on() and self._retry_rejected()
             if not followed and not retried:
                 break
+        self._record_answers([])
         status = self._status(before)
         if _differs(status, before):
             self.events.put_sink_status(self.sink.name, status)
@@ -129,6 +134,7 @@ class Delivery:
         confirmed = []
         for entry, outcome in zip(entries, outcomes, strict=True):
             event_id = entry.event.id
+            self._note(event_id, outcome, self.refusals.get(event_id, 0) + 1)
             if outcome.verdict is Verdict.UNAVAILABLE:
                 if outcome.attempted:
                     self.refusals[event_id] = self.refusals.get(event_id, 0) + 1
@@ -139,7 +145,20 @@ class Delivery:
             elif outcome.verdict is Verdict.REJECTED:
                 self.events.reject(self.sink.name, entry, REDELIVERY_BACKOFF.pause(1, self.random()))
                 self._warn("event.retrying", entry, outcome)
-        self.events.acknowledge(self.sink.name, confirmed)
+        if confirmed:
+            self._record_answers(confirmed)
+
+    def _note(self, event_id: str, outcome: Outcome, tries: int, verdict: str = "") -> None:
+        """Remember what the sink made of an event, unless it is unavailable: its status has that."""
+        if self.keeps_answers and outcome.verdict not in _UNAVAILABLE:
+            answer = outcome.reason or outcome.answer
+            self.answers.append(Answer(event_id, verdict or outcome.verdict.value, answer, tries))
+
+    def _record_answers(self, confirmed: Sequence[str]) -> None:
+        """Acknowledge entries, and record what is remembered."""
+        if confirmed or self.answers:
+            answers, self.answers = self.answers, []
+            self.events.acknowledge(self.sink.name, confirmed, answers)
 
     def _isolate(self, outcomes: Sequence[Outcome]) -> bool:
         """Find the events that the sink does not take while it takes others, and move them to the dead-letter queue.
@@ -205,6 +224,7 @@ class Delivery:
         """Remove, release or dead-letter a retrying event; return whether the outcome is about this event."""
         retrying = self.events.retrying(self.sink.name)
         if outcome.verdict in _DONE:
+            self._note(claim.id, outcome, claim.tries + 1)  # it was tried once before it was rejected
             self.events.mark_delivered(self.sink.name, claim)
             return True
         if outcome.verdict is Verdict.GONE or not outcome.attempted:
@@ -213,10 +233,13 @@ class Delivery:
         if outcome.verdict is Verdict.UNAVAILABLE and not self._worked_since(claim):
             retrying.release(claim, REDELIVERY_BACKOFF.pause(claim.tries, self.random()), claim.tries - 1)
             return False
+        judged = replace(outcome, verdict=Verdict.REJECTED)
         if claim.tries >= REDELIVERY_ATTEMPTS:
+            self._note(claim.id, judged, claim.tries + 1, "dead_lettered")
             self.events.dead_letter(self.sink.name, claim)
             self._warn("event.dead_lettered", entry, outcome)
         else:
+            self._note(claim.id, judged, claim.tries + 1)
             retrying.release(claim, REDELIVERY_BACKOFF.pause(claim.tries + 1, self.random()), claim.tries)
         return True
 

@@ -57,6 +57,7 @@ class RelayStage:
     random: Callable[[], float]
     tracer: Tracer = NO_TRACING
     fingerprint: Callable[[str], bytes] = lambda _: b""
+    keeps_answers: bool = False
     sleep: Callable[[float], object] = time.sleep
     _listening: threading.Lock = field(default_factory=threading.Lock)
     _resumed: dict[str, bytes] = field(default_factory=dict)
@@ -151,6 +152,7 @@ class RelayStage:
                 self.random,
                 self.tracer,
                 config=lambda: mark(self.fingerprint(sink.name), secrets.token_hex(8)),
+                keeps_answers=self.keeps_answers,
             )
             delivery.run()
         if delivery.trouble is None:

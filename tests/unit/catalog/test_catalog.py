@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
+from ingest.catalog import answers
+from ingest.catalog.answers import AnswerRow, read_answers
 from ingest.catalog.catalog import Batch, Catalog
 from ingest.catalog.database import CatalogError
 from ingest.catalog.feed import Feeder
@@ -432,3 +434,20 @@ def test_catalog_is_readable_by_its_owner_only(tmp_path: Path) -> None:
         modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("mailhaul-catalog.sqlite*")}
     assert set(modes.values()) == {0o600}
     assert "mailhaul-catalog.sqlite-wal" in modes
+
+
+def test_last_answer_to_an_event_is_kept_with_its_last_failure(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejected = AnswerRow("e", "erp", "rejected", "http_400", 1, NOW, "http_400")
+    taken = AnswerRow("e", "erp", "delivered", "http_204", 2, NOW + 1)
+    catalog.write(Batch(answers=[rejected, AnswerRow("e", "", "listed", "", 1, NOW - 9)]))
+    catalog.write(Batch(answers=[taken]))
+    catalog.write(Batch(answers=[rejected]))  # read again
+    assert read_answers(catalog.engine, ["e", "other"]) == [
+        AnswerRow("e", "", "listed", "", 1, NOW - 9),
+        AnswerRow("e", "erp", "delivered", "http_204", 2, NOW + 1, "http_400"),
+    ]
+    monkeypatch.setattr(answers, "_KEPT", 3)
+    catalog.write(Batch(answers=[AnswerRow(str(number), "erp", "delivered", "", 1, NOW) for number in range(9)]))
+    assert [row.event for row in read_answers(catalog.engine, ["e", *map(str, range(9))])] == ["6", "7", "8"]

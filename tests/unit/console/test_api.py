@@ -166,7 +166,7 @@ def test_html_of_a_mail_is_made_safe_and_may_do_nothing(filled: Console) -> None
 def test_timeline_leads_from_the_store_to_each_consumer(filled: Console) -> None:
     steps = filled.client().get(f"/api/v1/messages/{KEY}/timeline").json()
     found = [(step["what"], step["state"], step["sink"]) for step in steps]
-    assert [one[0] for one in found] == ["stored", "processed", "published", "delivered"]
+    assert [one[0] for one in found] == ["listed", "stored", "processed", "published", "delivered"]
     assert found[-1] == ("delivered", "done", "main")
     assert filled.client().get(f"/api/v1/messages/{KEY}/event").json()["subject"] == KEY
 

@@ -25,9 +25,10 @@ from ingest.usecases.deliver.delivery import (
 from tests.support.bench import Bench, bench, mail, mailbox, never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ingest.domain.events import Event
+    from ingest.ports.eventlog import Answer
 
 
 def filled(b: Bench, count: int) -> None:
@@ -492,3 +493,62 @@ def test_sink_that_is_done_within_a_millisecond_leaves_the_others_their_turn() -
         b.poll_all()
         b.process_stage.run(never)
         assert b.relay_stage.run(never) == {"also": 1, "behind": 1, "main": 1}
+
+
+def answers(b: Bench) -> list[Answer]:
+    return [answer for one in b.events.answers("", 10_000) for answer in one.answers]
+
+
+def test_answers_are_recorded_in_the_step_that_acknowledges(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bench() as b:
+        b.relay_stage = replace(b.relay_stage, keeps_answers=True)
+        steps: list[tuple[int, int]] = []
+        acknowledge = b.events.acknowledge
+
+        def counted(sink: str, positions: Sequence[str], answers: Sequence[Answer] = ()) -> None:
+            steps.append((len(positions), len(answers)))
+            acknowledge(sink, positions, answers)
+
+        monkeypatch.setattr(b.events, "acknowledge", counted)
+        verdicts = iter([Outcome(Verdict.REJECTED, "http_400"), *[Outcome(Verdict.DELIVERED, answer="http_204")] * 9])
+        b.sinks["main"].verdict = lambda _: next(verdicts)
+        filled(b, FIRST_BATCH)
+        b.relay_stage.run(never)
+        assert [step for step in steps if step[1]] == [(FIRST_BATCH - 1, FIRST_BATCH)]
+        assert sorted({(one.verdict, one.reason, one.tries) for one in answers(b)}) == [
+            ("delivered", "http_204", 1),
+            ("rejected", "http_400", 1),
+        ]
+
+
+def test_answer_says_at_which_try_an_event_was_taken() -> None:
+    with bench() as b:
+        b.relay_stage = replace(b.relay_stage, keeps_answers=True)
+        filled(b, 1)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.UNAVAILABLE, "http_503")
+        b.relay_stage.run(never)
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED)
+        b.clock.time += 60
+        b.relay_stage.run(never)
+        assert [(one.verdict, one.tries) for one in answers(b)] == [("delivered", 2)]
+
+
+def test_last_answer_of_a_dead_letter_is_recorded() -> None:
+    with bench() as b:
+        b.relay_stage = replace(b.relay_stage, keeps_answers=True)
+        b.refuse_everything()
+        filled(b, 1)
+        for _ in range(REDELIVERY_ATTEMPTS + 1):
+            b.relay_stage.run(never)
+            b.clock.time += 100_000
+        assert [(one.verdict, one.reason, one.tries) for one in answers(b)] == [
+            *[("rejected", "http_400", tries) for tries in range(1, REDELIVERY_ATTEMPTS + 1)],
+            ("dead_lettered", "http_400", REDELIVERY_ATTEMPTS + 1),
+        ]
+
+
+def test_answers_are_kept_only_for_a_console() -> None:
+    with bench() as b:
+        filled(b, 1)
+        b.relay_stage.run(never)
+        assert answers(b) == []

@@ -21,7 +21,7 @@ from workers.wakeups import QUIET_RELAY
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ingest.ports.eventlog import Entry
+    from ingest.ports.eventlog import Answer, Entry
     from ingest.usecases.deliver.stage import RelayStage
 
 
@@ -51,9 +51,9 @@ class ListeningLog(MemoryEventLog):
         return super().read(sink, limit)
 
     @override
-    def acknowledge(self, sink: str, positions: Sequence[str]) -> None:
+    def acknowledge(self, sink: str, positions: Sequence[str], answers: Sequence[Answer] = ()) -> None:
         self.asked.append("acknowledge")
-        super().acknowledge(sink, positions)
+        super().acknowledge(sink, positions, answers)
 
 
 def listening(b: Bench, *coming: Callable[[], object]) -> tuple[RelayStage, ListeningLog]:
