@@ -80,6 +80,7 @@ servers:  ## install the servers that the tests need, where it may
 	@tests/install-checkov || true
 	@tests/install-crds || true
 	@tests/install-azurite || true
+	@tests/install-axe || true
 	@tests/install-gcs || true
 	@tests/install-kafka || true
 	@tests/install-redis62 || true

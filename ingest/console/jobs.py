@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from structlog import get_logger
 
 from ingest.admin.mailbox_claim import StopRequestedError
@@ -41,8 +41,14 @@ def _in_utc(at: datetime) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-# UTC unless it says otherwise.
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
+def _as_text(at: object) -> object:
+    if isinstance(at, str | datetime):
+        return at
+    raise ValueError("write a time as 2026-11-27T16:00:00Z")
+
+
+# UTC unless it says otherwise. A number is no time: it may count seconds or milliseconds.
+Moment = Annotated[datetime, BeforeValidator(_as_text), AfterValidator(_in_utc)]
 MessageKey = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 MailboxId = Annotated[str, Field(max_length=200)]
 

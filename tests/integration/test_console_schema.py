@@ -28,6 +28,10 @@ bearer = "{token}"
 [parameters]
 cursor = ""  # others than those that were handed out are refused, which no schema can say
 
+[[operations]]  # a period that ends before it begins
+include-path-regex = "/(replays|reprocesses)$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
+
 [[operations]]
 include-path-regex = "/failures/"
 parameters = {{ key = "{failed}" }}

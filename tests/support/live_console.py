@@ -6,7 +6,7 @@ import threading
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from socket import create_server
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ingest.config.console import ConsoleSection
 
-FAILED = mail("A message that fails")
+FAILED, REJECTED = mail("A message that fails"), "An order that nobody wants"
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def _reject(console: Console) -> None:
     """Let the consumer reject an event."""
     sink = console.b.sinks["main"]
     accepts, sink.verdict = sink.verdict, lambda _: Outcome(Verdict.REJECTED, "http_400")
-    console.haul("office", mail("An order that nobody wants", "Please send us <b>12</b> chairs."))
+    console.haul("office", mail(REJECTED, "Please send us <b>12</b> chairs."))
     sink.verdict = accepts
 
 
@@ -97,3 +97,30 @@ def _trouble(console: Console) -> None:
     b.poll_all()
     b.ledger.pause("archive")
     console.feed()
+
+
+def pages(console: Console, job: str) -> dict[str, list[str]]:
+    """Paths of pages by their route: with everything that they may show, and where they have nothing.
+
+    Args:
+        console: filled.
+        job: id of a replay.
+    """
+    api = console.client("operator")
+    listed = api.get("/api/v1/messages", params={"limit": 100}).json()["messages"]
+    keys = {kind: next(one["key"] for one in listed if _has(one, kind)) for kind in ("invoice", "logo", "rejected")}
+    return {
+        "/": ["/", "/?q=nothing&status=failed", "/?kind=invoice"],
+        "/messages/{key}": [f"/messages/{key}" for key in (*keys.values(), failed_key(), "0" * 32)],
+        "/messages/{key}/source/{what}": [f"/messages/{keys['logo']}/source/{what}" for what in ("raw", "manifest")],
+        **{f"/{name}": [f"/{name}"] for name in ("mailboxes", "failures", "consumers", "activity")},
+        **{f"/{name}": [f"/{name}"] for name in ("replays", "reprocesses")},
+        "/replays/{job}": [f"/replays/{job}"],
+        "/reprocesses/{job}": [],  # the page of a replay
+    }
+
+
+def _has(message: dict[str, Any], kind: str) -> bool:
+    if kind == "rejected":
+        return bool(message["subject"] == REJECTED)
+    return any(one["kind"] == kind for one in message["documents"])
