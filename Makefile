@@ -79,6 +79,7 @@ servers:  ## install the servers that the tests need, where it may
 	@tests/install-courier || true
 	@tests/install-checkov || true
 	@tests/install-crds || true
+	@tests/install-kyverno || true
 	@tests/install-azurite || true
 	@tests/install-axe || true
 	@tests/install-gcs || true
