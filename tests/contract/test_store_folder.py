@@ -11,6 +11,8 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ from ingest.adapters.stores.metered import MeteredStore
 from ingest.errors import ObjectExistsError, StoreRefusedError, StoreUnavailableError
 from ingest.metrics import Metrics
 from tests.support.stores import stored_keys
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,6 +93,33 @@ def test_put_is_durable_with_all_the_folders_above_it(
     assert made[0] == tmp_path
     assert (content[0].parent, content[1]) == (root / "box/day", []), "the bytes come before the name"
     assert folders == [(path, ["box/day/key"]) for path in (root, root / "box", root / "box/day")]
+
+
+def test_threads_share_the_sync_of_the_folder_of_a_day(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that were made after a sync had begun need another one, which serves all of them."""
+    put(store, "box/day/0/raw.eml", b"bytes")
+    day, synchronise, goes_on = tmp_path / "store/box/day", os.fsync, threading.Event()
+    synced: list[set[str]] = []
+
+    def wait(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == day:
+            synced.append({path.name for path in day.iterdir()})
+            assert goes_on.wait(PATIENCE)
+        synchronise(descriptor)
+
+    monkeypatch.setattr(os, "fsync", wait)
+    with ThreadPoolExecutor(3) as threads:
+        writes = [threads.submit(put, store, "box/day/1/raw.eml", b"bytes")]
+        eventually(lambda: len(synced) == 1)
+        writes += [threads.submit(put, store, f"box/day/{name}/raw.eml", b"bytes") for name in (2, 3)]
+        eventually(lambda: store._shared._folders[str(day)].asked == 3)
+        goes_on.set()
+        for write in writes:
+            write.result(PATIENCE)
+    assert synced == [{"0", "1"}, {"0", "1", "2", "3"}]
+    assert store._shared._folders == {}
 
 
 def test_batch_makes_each_folder_durable_once_at_its_end(

@@ -17,7 +17,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import threading
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from typing_extensions import override
@@ -80,6 +82,7 @@ class FolderStore(Store):
         self.bucket = root.as_uri()
         self._root = str(root)
         self._durable: set[str] = set()
+        self._shared = _SharedSyncs()
 
     @override
     def put(
@@ -236,8 +239,12 @@ class FolderStore(Store):
     def _make_durable(self, folders: Iterable[str]) -> None:
         """Make all names in these folders durable, and those of the folders themselves."""
         new = dict.fromkeys(folder for each in folders for folder in self._not_durable(each))
-        for folder in dict.fromkeys([*map(_parent, reversed(new)), *folders]):
-            _synchronise(folder)
+        above = dict.fromkeys(map(_parent, reversed(new)))
+        for folder in above:
+            self._shared.synchronise(folder)
+        for folder in folders:
+            if folder not in above:
+                _synchronise(folder)
         if len(self._durable) + len(new) > _KNOWN_FOLDERS:
             self._durable = set()
         self._durable.update(new)
@@ -355,6 +362,40 @@ def _fill(descriptor: int, body: BinaryIO, size: int, sha256: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A folder that threads want to be synced: how often that was asked for, and how many of these are served."""
+
+    running: threading.Lock = field(default_factory=threading.Lock)
+    asked: int = 0
+    served: int = 0
+
+
+class _SharedSyncs:
+    """Syncs folders in which several threads make names at the same time, as the folder of a day, for all of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._folders: dict[str, _Asked] = {}
+
+    def synchronise(self, folder: str) -> None:
+        """Make the names durable that are in a folder now; a sync that begins after this call serves it too."""
+        with self._lock:
+            one = self._folders.setdefault(folder, _Asked())
+            one.asked += 1
+            number = one.asked
+        with one.running:
+            if one.served >= number:
+                return
+            with self._lock:
+                asked = one.asked
+            _synchronise(folder)
+            with self._lock:
+                one.served = asked
+                if one.asked == asked:
+                    self._folders.pop(folder, None)
 
 
 def _parent(path: str) -> str:
