@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ingest.domain.manifest import Manifest
 from ingest.errors import ObjectMissingError
@@ -16,26 +16,14 @@ if TYPE_CHECKING:
 LARGEST = 64 * 2**20
 
 
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-@overload
-def read_manifest(store: Store, key: str) -> Manifest | None: ...
-@overload
-def read_manifest(store: Store, key: str, model: type[_Model]) -> _Model | None: ...
-def read_manifest(store: Store, key: str, model: type[BaseModel] = Manifest) -> BaseModel | None:
+def read_manifest(store: Store, key: str) -> Manifest | None:
     """Return a manifest; None if the message was purged, or nothing that can be read is there.
-
-    Args:
-        store: the store.
-        key: of the manifest.
-        model: which fields are read; all without it.
 
     Raises:
         StoreError: the store is unavailable.
     """
     try:
         with store.open(key) as body:
-            return model.model_validate_json(body.read(LARGEST))
+            return Manifest.model_validate_json(body.read(LARGEST))
     except (ObjectMissingError, ValidationError):
         return None

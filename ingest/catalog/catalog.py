@@ -63,7 +63,7 @@ class Batch:
         entries: messages that are there.
         removals: `Catalog.removals` before they were read. What was removed since is not brought back.
         gone: keys of messages that are not.
-        kept: keys of messages that have no manifest, which the rebuild `run` leaves as they are.
+        kept: keys of messages without a manifest that can be read, which the rebuild `run` leaves as they are.
         run: the number of that rebuild.
         state: how far the catalog has read, by name.
         answers: what consumers answered.

@@ -72,7 +72,7 @@ def _arguments(*, sqlite: bool) -> dict[str, Any]:
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
     # A catalog may be lost: a file that is flushed at checkpoints only is enough.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16000"):
         connection.execute(f"PRAGMA {pragma}")
 
 

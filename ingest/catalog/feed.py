@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ingest.admin.manifests import read_manifest
 from ingest.catalog.answers import listings_of, rows_of
 from ingest.catalog.catalog import Batch, Catalog
-from ingest.catalog.indexed import CarriedEvent, FailedEvent, IndexedManifest
+from ingest.catalog.indexed import CarriedEvent, FailedEvent
+from ingest.catalog.reading import PARALLEL, Unreadable, read_all, read_indexed
 from ingest.catalog.rows import Entry, entry_of
 from ingest.ports.eventlog import order_of
 
@@ -25,23 +25,10 @@ if TYPE_CHECKING:
     from ingest.ports import eventlog
     from ingest.ports.store import Store
 
-_T = TypeVar("_T")
-_Read = TypeVar("_Read")
 # Events and purged messages of one step.
 BATCH = 100
 # Steps of consumers whose answers are read at once, each with up to 100.
 _ANSWERS_STEP = 20
-# Manifests that are read at once: the store may be far away.
-PARALLEL = 8
-
-
-def read_all(readers: ThreadPoolExecutor, read: Callable[[_T], _Read], items: Sequence[_T]) -> list[_Read]:
-    """Return what `read` returns for each item, in no order, from `PARALLEL` threads.
-
-    Each thread gets its share at once: handing items over one by one costs more than reading one from a near store.
-    """
-    shares = [items[number::PARALLEL] for number in range(min(PARALLEL, len(items)))]
-    return [one for share in readers.map(lambda share: [read(item) for item in share], shares) for one in share]
 
 
 @dataclass
@@ -64,7 +51,8 @@ class Feeder:
     def step(self) -> int:
         """Read a batch of events, of purged messages, and what the sinks have confirmed; return how many there were.
 
-        If events may have been removed before they were read, a rebuild is asked for (`Rebuild.wanted`).
+        If events may have been removed before they were read, or a manifest cannot be read now, a rebuild is asked
+        for (`Rebuild.wanted`).
 
         Raises:
             CatalogError, LedgerUnavailableError, StoreError: the step is done again.
@@ -95,29 +83,34 @@ class Feeder:
             return 0
         run, removals = int(self.catalog.state("run") or 0), self.catalog.removals
         found = read_all(self._readers, lambda entry: self._read(entry, run), followed.entries)
+        state = {"position": followed.position}
+        if any(isinstance(one, Unreadable) for one in found):
+            state["rebuild"] = "wanted"
         self.catalog.write(
             Batch(
                 entries=[one for one in found if isinstance(one, Entry)],
                 removals=removals,
                 gone=[one for one in found if isinstance(one, str)],
-                state={"position": followed.position},
+                state=state,
                 answers=listings_of(followed.entries),
             )
         )
         return len(found)
 
-    def _read(self, entry: eventlog.Entry, run: int) -> Entry | str | None:
+    def _read(self, entry: eventlog.Entry, run: int) -> Entry | Unreadable | str | None:
         """Return the rows of an event's message, its key if it was purged, None for an event that is not ours."""
+        body = entry.event.body
         try:
-            carried = CarriedEvent.model_validate_json(entry.event.body).data
-            if carried.manifest is None:
-                manifest: IndexedManifest | None = FailedEvent.model_validate_json(entry.event.body).data
-            else:
-                manifest = read_manifest(self.store, carried.manifest, IndexedManifest)
+            carried = CarriedEvent.model_validate_json(body).data
+            failed = FailedEvent.model_validate_json(body).data if carried.manifest is None else None
         except ValidationError:
             return None
+        key, where = carried.message_key, carried.manifest
+        manifest = failed if where is None else read_indexed(self.store, where, key)
         if manifest is None:
-            return carried.message_key
+            return key
+        if isinstance(manifest, Unreadable):
+            return manifest
         return entry_of(manifest, self.now(), entry.position, run, entry.appended)
 
     def _purged(self) -> int:

@@ -6,24 +6,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingest.admin.manifests import read_manifest
 from ingest.admin.stored_messages import stored_messages
 from ingest.catalog.catalog import Batch, Catalog
-from ingest.catalog.feed import PARALLEL, read_all
-from ingest.catalog.indexed import IndexedManifest
-from ingest.catalog.rows import entry_of
+from ingest.catalog.reading import PARALLEL, Unreadable, read_all, read_indexed
+from ingest.catalog.rows import Entry, entry_of
+from ingest.errors import StoreCorruptError
 from ingest.usecases.batches import batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ingest.admin.stored_messages import StoredMessage
-    from ingest.catalog.rows import Entry
     from ingest.domain.keys import Layout
     from ingest.ports.store import Store
 
 # Messages of one transaction.
 _BATCH = 500
+# So many manifests, none of which can be read, are not the fault of the manifests.
+_SUSPICIOUS = 10
 
 
 @dataclass
@@ -74,11 +74,14 @@ class Rebuild:
                     return done
                 removals = self.catalog.removals
                 found = read_all(readers, lambda stored: self._read(stored, run), batch)
+                unreadable = [one.key for one in found if isinstance(one, Unreadable)]
+                if len(unreadable) == len(found) >= _SUSPICIOUS:
+                    raise StoreCorruptError("no manifest can be read")
                 self.catalog.write(
                     Batch(
-                        entries=[one for one in found if one is not None],
+                        entries=[one for one in found if isinstance(one, Entry)],
                         removals=removals,
-                        kept=[stored.key for stored in batch if stored.manifest is None],
+                        kept=[stored.key for stored in batch if stored.manifest is None] + unreadable,
                         run=run,
                         state={"cursor": f"{run} {batch[-1].folder}"},
                     )
@@ -113,10 +116,10 @@ class Rebuild:
             if not cursor or f"{stored.folder}/" > f"{cursor}/":
                 yield stored
 
-    def _read(self, stored: StoredMessage, run: int) -> Entry | None:
+    def _read(self, stored: StoredMessage, run: int) -> Entry | Unreadable | None:
         if stored.manifest is None:
             return None
-        manifest = read_manifest(self.store, stored.manifest.key, IndexedManifest)
-        if manifest is None:
-            return None
+        manifest = read_indexed(self.store, stored.manifest.key, stored.key)
+        if manifest is None or isinstance(manifest, Unreadable):
+            return manifest
         return entry_of(manifest, self.now(), run=run, processed=stored.manifest.modified)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from ingest.catalog import answers
 from ingest.catalog.answers import AnswerRow, read_answers
@@ -18,8 +20,9 @@ from ingest.catalog.database import CatalogError
 from ingest.catalog.feed import Feeder
 from ingest.catalog.indexed import IndexedManifest
 from ingest.catalog.queries import CursorError, Queries, Scope, Search
-from ingest.catalog.rebuild import Rebuild
+from ingest.catalog.rebuild import Rebuild, Rebuilt
 from ingest.catalog.rows import Entry, entry_of
+from ingest.domain.events import Event
 from ingest.domain.keys import Layout
 from ingest.domain.mail import Address, Headers
 from ingest.domain.manifest import (
@@ -34,6 +37,7 @@ from ingest.domain.manifest import (
     Parse,
     Update,
 )
+from ingest.errors import StoreCorruptError
 from ingest.wiring.catalog import open_catalog
 from tests.support.bench import Bench, bench, mail, message_key, never
 from tests.support.postgresql import postgresql
@@ -210,6 +214,14 @@ def updated(one: Manifest, number: int) -> Manifest:
     return one.model_copy(update={"update": Update(number=number, at=datetime.fromtimestamp(NOW, UTC))})
 
 
+def snapshot(catalog: Catalog) -> tuple[tuple[Any, ...], ...]:
+    """Return how far the catalog has read, how many rows of words it has, and its totals."""
+    with catalog.engine.connect() as connection:
+        words = connection.scalar(text("SELECT count(*) FROM messages_words"))
+        totals = connection.execute(text("SELECT mailbox, messages FROM totals ORDER BY mailbox")).all()
+    return (catalog.state("position"), catalog.state("purged")), (words,), *map(tuple, totals)
+
+
 class Fed:
     """A bench whose messages go into a catalog."""
 
@@ -327,10 +339,147 @@ def test_row_that_the_feed_read_before_a_rebuild_survives_it(fed: Fed) -> None:
     assert fed.catalog.remove_older(7) == 0
 
 
+def test_manifest_that_cannot_be_read_is_skipped_and_read_again_by_a_rebuild(
+    fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a proxy before the store answers every request with a page of its own."""
+    fed.haul(1)
+    fed.feed()
+    fed.haul(2)
+    fed.b.store.page = b"<html>log in first</html>"
+    assert fed.feeder.step() == 1
+    assert fed.subjects() == {"subject-1"}
+    fed.b.store.page = None
+    fed.feed()
+    assert fed.subjects() == {"subject-1", "subject-2"}
+
+    monkeypatch.setattr("ingest.catalog.rebuild._SUSPICIOUS", 2)
+    manifests = [key for key in fed.b.store.objects if key.endswith("message.json")]
+    kept = {key: fed.b.store.objects[key] for key in manifests}
+    fed.b.store.objects |= {key: replace(one, content=b"damaged") for key, one in kept.items()}
+    with pytest.raises(StoreCorruptError):
+        fed.rebuild.run(never)
+    fed.b.store.objects[manifests[0]] = kept[manifests[0]]
+    assert (fed.rebuild.run(never).removed, fed.rebuild.wanted) == (0, False)
+    assert fed.subjects() == {"subject-1", "subject-2"}, "a rebuild removes nothing on account of it"
+
+
+def test_event_that_is_none_is_passed_over(fed: Fed) -> None:
+    fed.feed()
+    for body in (b"", b"[]", b'{"data": {"message_key": "../x", "manifest": "m"}}', b'{"data": 1}', b"[" * 100_000):
+        fed.b.events.append(Event("1", "received", "a", body))
+    fed.haul(1)
+    fed.feed()
+    assert (fed.subjects(), fed.rebuild.wanted) == ({"subject-1"}, False)
+
+
+def test_step_that_fails_anywhere_leaves_no_trace_and_succeeds_later(fed: Fed) -> None:
+    """Whether the process ends, the disk is full or the connection is lost: a transaction is written whole."""
+    fed.haul(1, 2)
+    fed.feed()
+    fed.haul(3)
+    fed.purge(1)
+    before, left, statements = snapshot(fed.catalog), 0, 0
+
+    def count_down(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+        if statements == left:
+            raise CatalogError("the disk is full")
+
+    event.listen(fed.catalog.engine, "before_cursor_execute", count_down)
+    seen = set()
+    while True:
+        left, statements = left + 1, 0
+        try:
+            fed.feeder.step()
+            break
+        except CatalogError:
+            seen.add(snapshot(fed.catalog))
+    event.remove(fed.catalog.engine, "before_cursor_execute", count_down)
+    fed.feed()
+    assert left > 15, "statements failed one after another"
+    assert before in seen
+    assert len(seen) <= 3, "nothing, the event, the purge"
+    assert fed.subjects() == {"subject-2", "subject-3"}
+    assert snapshot(fed.catalog)[1:] == ((2,), ("a", 2))
+
+
+def test_two_that_follow_the_stream_into_one_catalog_agree(fed: Fed) -> None:
+    """As two consoles with one PostgreSQL, or a console that was started twice."""
+    fed.feed()
+    other = Feeder(fed.catalog, fed.b.store, fed.b.events, list(fed.b.sinks), fed.feeder.now)
+    fed.haul(*range(1, 30))
+    fed.purge(7)
+    with closing(other), ThreadPoolExecutor(2) as both:
+        steps = [both.submit(feeder.step) for feeder in (fed.feeder, other) for _ in range(3)]
+        assert sum(step.result() for step in steps) >= 29
+    assert len(fed.subjects()) == 28
+    assert snapshot(fed.catalog)[1:] == ((28,), ("a", 28))
+
+
+def test_rebuild_that_another_one_overtook_ends_and_leaves_the_other_alone(fed: Fed) -> None:
+    fed.haul(*range(1, 4))
+    fed.feed()
+    overtaken: list[Rebuilt] = []
+
+    def overtake() -> bool:
+        if not overtaken:
+            fed.catalog.write(Batch(state={"rebuild": "wanted"}))
+            overtaken.append(fed.rebuild.run(lambda: True))
+            fed.catalog.write(Batch(state={"cursor": "1 mail/z"}))  # as far as the first one was
+        return False
+
+    assert not fed.rebuild.run(overtake).complete
+    assert fed.rebuild.wanted
+    last = fed.rebuild.run(never)
+    assert (last.messages, last.removed, last.complete) == (3, 0, True)
+
+
+def test_catalog_on_a_full_disk_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    with closing(Catalog.open(f"sqlite:///{tmp_path}/catalog.sqlite")) as opened:
+
+        def allow(pages: int) -> None:
+            with opened.engine.connect() as connection:
+                connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+        put(opened, manifest(1))
+        allow(1)
+        with pytest.raises(CatalogError, match="cannot be used"):
+            put(opened, *(manifest(number, subject=f"{'word ' * 80}{number}") for number in range(2, 200)))
+        assert found(opened, Search()) == [1]
+        allow(1_000_000)
+        put(opened, *map(manifest, range(2, 5)))
+        assert found(opened, Search()) == [4, 3, 2, 1]
+
+
+def test_catalog_that_is_damaged_while_it_is_used_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    with closing(Catalog.open(f"sqlite:///{path}")) as opened:
+        put(opened, *map(manifest, range(200)))
+        with opened.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(path.read_bytes())
+    content[8_192:] = b"\xa5" * (len(content) - 8_192)
+    path.write_bytes(content)
+    with (
+        pytest.raises(CatalogError, match=r"damaged.*delete it"),
+        closing(Catalog.open(f"sqlite:///{path}")) as opened,
+    ):
+        found(opened, Search(words="invoice"))
+
+
 def test_huge_fields_fit_into_each_database(catalog: Catalog) -> None:
     long = " ".join(f"word{number}" for number in range(200_000))
-    huge = manifest(1, subject=long, gross="1e400").model_copy(update={"raw": None, "listed_size": 10**30})
-    put(catalog, huge)
+    changes = {"raw": None, "listed_size": 10**30, "attachments_total": 10**30, "labels": ["\0"] * 1_000}
+    odd = {
+        "received_at": datetime(9999, 12, 31, 23, 59, tzinfo=UTC),
+        "update": Update(number=10**30, at=datetime.now(UTC)),
+    }
+    huge = manifest(1, subject=long, gross="1e400").model_copy(update=changes | odd)
+    early = manifest(2, gross="-1e300").model_copy(update={"received_at": datetime(1, 1, 1, tzinfo=UTC)})
+    put(catalog, huge, early)
+    assert found(catalog, Search()) == [1, 2]
     (one,) = Queries(catalog.engine).search(Search(words="word17"), EVERYTHING).messages
     assert (one.invoices[0]["gross"], one.row["size"]) == (None, 2**63 - 1)
 
