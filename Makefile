@@ -84,6 +84,7 @@ servers:  ## install the servers that the tests need, where it may
 	@tests/install-axe || true
 	@tests/install-gcs || true
 	@tests/install-kafka || true
+	@tests/install-oidc || true
 	@tests/install-redis62 || true
 	@tests/install-s3
 

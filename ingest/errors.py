@@ -157,6 +157,20 @@ class LoginRefusedError(MaildropAuthError):
     code = "login_refused"
 
 
+class ProviderUnavailableError(MailhaulError):
+    """The identity provider does not answer, or with something that cannot be used. The text is for the operator."""
+
+    transient = True
+    code = "provider_unavailable"
+
+
+class SignOnRefusedError(MailhaulError):
+    """The identity provider's answer to a login is invalid, or it refused the login."""
+
+    fault = Fault.OPERATOR
+    code = "sign_on_refused"
+
+
 class TokenUnavailableError(MaildropError):
     """No OAuth2 token could be fetched: the token endpoint cannot be reached, or failed."""
 

@@ -46,7 +46,7 @@ PARTS_OF_ROLES: Mapping[str, frozenset[str]] = {
     "relay": frozenset({"store", "sink"}),
     "scheduler": frozenset({"audit"}),
     "exporter": frozenset(),
-    "console": frozenset({"store"}),
+    "console": frozenset({"store", "login"}),
 }
 
 
@@ -91,11 +91,13 @@ class Check:
     broker: Callable[[], str] | None = None
     """Asks a broker that is not the ledger; its answer tells what was found."""
     passwords: Sequence[Callable[[], object]] = ()
-    signer: Callable[[], Signer | None] | None = None
     """Each reads a password of encrypted attachments."""
+    signer: Callable[[], Signer | None] | None = None
+    login: Callable[[], str] | None = None
+    """Asks the console's identity provider; its answer tells what was found."""
 
     def run(self, mailboxes: Iterable[Mailbox], seen: Collection[str] | None = None) -> CheckReport:
-        """Try the ledger, broker, store, sinks, virus scanner, passwords, statements and mailboxes, side by side.
+        """Try ledger, broker, store, sinks, scanner, passwords, statements, identity provider and mailboxes at once.
 
         Of the mailboxes 8 at a time. Findings have the order of this list, whatever takes longest.
 
@@ -116,6 +118,8 @@ class Check:
             parts.append(partial(attempt, "password", "", self._passwords))
         if self.signer is not None:
             parts.append(partial(attempt, "audit", "", partial(_signing, self.signer)))
+        if self.login is not None:
+            parts.append(partial(attempt, "login", "", self.login))
         with ThreadPoolExecutor(PARALLEL_PARTS) as pool, ThreadPoolExecutor(PARALLEL_MAILBOXES) as mailbox_pool:
             of_parts = pool.map(lambda part: part(), parts)  # all begin here
             of_mailboxes = mailbox_pool.map(partial(self._mailbox, seen), mailboxes)

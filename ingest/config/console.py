@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ingest.config.fields import FilePath, HeaderName, Host, Labels, Line, Name, Port, Section
+from ingest.config.fields import FilePath, HeaderName, Host, HttpUrl, Labels, Line, Name, Port, Section
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
 
 _LOOPBACK_NAMES = frozenset({"localhost"})
@@ -19,6 +20,9 @@ def _network(value: str) -> str:
         return str(ipaddress.ip_network(value))
     except ValueError:
         raise ValueError("write an address or a network, as in 10.0.0.5 or 10.0.0.0/24") from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
 
 
 class _Rights(Section):
@@ -54,10 +58,69 @@ class ProxyLoginSection(Section):
     header: HeaderName
     """The header field in which the proxy names the user, such as `X-Forwarded-User`. The proxy must remove it from
     what browsers send."""
-    addresses: Annotated[list[Annotated[str, AfterValidator(_network)]], Field(min_length=1, max_length=100)]
+    addresses: Annotated[list[Network], Field(min_length=1, max_length=100)]
     """Addresses or networks of the proxy. The field counts only in requests from there."""
     users: Annotated[list[UserSection], Field(min_length=1, max_length=10_000)]
     """Who may come in, and what they may see and do."""
+
+
+def _over_tls(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.query or parts.fragment:
+        raise ValueError("must have neither `?` nor `#`")
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("write an address that begins with https://; only on this machine http:// will do")
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in _LOOPBACK_NAMES
+
+
+class GroupSection(_Rights):
+    """What the members of a group may see and do."""
+
+    group: Line
+    """As the identity provider writes it in `groups_claim`; `*` for everybody who logs in."""
+
+
+class OidcSection(Section):
+    """Log people in through an identity provider, by OpenID Connect."""
+
+    url: Annotated[HttpUrl, AfterValidator(_over_tls)]
+    """Address under which browsers reach the console, such as `https://mail.example.org`. The provider sends them
+    back to `/login/oidc/callback` there: register that as the redirect URI, and this address with a slash at its end
+    as the one after logging out."""
+    issuer: Annotated[HttpUrl, AfterValidator(_over_tls)]
+    """The provider, exactly as it writes `issuer` in its `/.well-known/openid-configuration`."""
+    client_id: Line
+    """Under which the console is registered there."""
+    client_secret: SecretRef | None = None
+    """Where its secret is: `env:NAME` or `file:/path`. Without one it is a public client, which PKCE alone
+    protects."""
+    scopes: Annotated[list[Line], Field(min_length=1, max_length=20)] = Field(
+        default_factory=lambda: ["openid", "profile"]
+    )
+    """What is asked for. Some providers send groups only if a scope asks for them."""
+    groups_claim: Line = "groups"
+    """Claim that holds the groups of a user, in the ID token or in the user info. Dots lead into claims, as in
+    `realm_access.roles`. `email` counts only where the provider has verified the address."""
+    user_claim: Line = "preferred_username"
+    """Claim that names a user in the list of actions; without it, `sub`. Choose one that users cannot change."""
+    roles: Annotated[list[GroupSection], Field(min_length=1, max_length=1000)]
+    """What groups may see and do. The first entry with a group of the user counts; without any, the user may not come
+    in."""
+    ca: FilePath | None = None
+    """PEM file of the CA certificates to trust at the provider, instead of the system's: for a private CA."""
+
+    @model_validator(mode="after")
+    def _asks_for_a_token(self) -> OidcSection:
+        if "openid" not in self.scopes:
+            raise ValueError("`scopes` needs `openid`")
+        return self
 
 
 class ConsoleSection(Section):
@@ -65,7 +128,7 @@ class ConsoleSection(Section):
 
     address: Host = "127.0.0.1"
     """Address to listen on. Other machines reach another address than that of this machine only, so it needs
-    `tokens` or `proxy`."""
+    `tokens`, `proxy` or `oidc`."""
     port: Port = 8480
     """Port to listen on."""
     hosts: Annotated[list[Host], Field(max_length=100)] = Field(default_factory=list)
@@ -81,13 +144,19 @@ class ConsoleSection(Section):
     """API tokens, which also log browsers in."""
     proxy: ProxyLoginSection | None = None
     """A proxy that logs people in."""
+    oidc: OidcSection | None = None
+    """An identity provider that logs people in."""
+    trusted_proxies: Annotated[list[Network], Field(max_length=100)] = Field(default_factory=list)
+    """Addresses or networks of proxies in front of the console. Failed logins are counted for each client; in
+    requests from there, the client is the last address in `X-Forwarded-For` that is none of these. Those of `proxy`
+    count too."""
 
     @model_validator(mode="after")
     def _is_safe(self) -> ConsoleSection:
-        if not self.loopback and not self.tokens and self.proxy is None:
+        if not self.loopback and not self.tokens and self.proxy is None and self.oidc is None:
             raise ValueError(
                 f"listens on {self.address}, where other machines can reach it, and lets everybody in: write "
-                "`tokens` or `proxy`, or leave out `address`"
+                "`tokens`, `proxy` or `oidc`, or leave out `address`"
             )
         if not self.loopback and self.proxy is not None and not self.hosts:
             raise ValueError("`proxy` needs `hosts`: the names in `Host` of the requests that it passes on")
@@ -98,7 +167,4 @@ class ConsoleSection(Section):
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.address).is_loopback
-        except ValueError:
-            return self.address in _LOOPBACK_NAMES
+        return _is_loopback(self.address)

@@ -6,28 +6,32 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ingest.catalog.queries import Scope
+from ingest.console.limits import LoginLimits, client_of, is_in
 from ingest.errors import Fault, MailhaulError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from starlette.requests import HTTPConnection
 
-    from ingest.config.console import ConsoleSection, TokenSection, UserSection
+    from ingest.config.console import ConsoleSection, GroupSection, TokenSection, UserSection
     from ingest.domain.mailbox import Mailbox
+    from ingest.ports.sessions import Sessions
 
-COOKIE = "mailhaul_session"
+    Rights = TokenSection | UserSection | GroupSection
+
 SESSION_SECONDS = 12 * 3600.0
-# Failed logins from one address, and the seconds for which they count.
-_FAILURES, _FAILURE_SECONDS = 10, 300.0
-# Sessions, and addresses whose failures are counted.
-_MOST = 10_000
+# Characters of a session's secret; a longer one is not looked for.
+_LONGEST_SECRET = 100
+_EVERYBODY = "*"
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -45,13 +49,6 @@ class ForbiddenError(MailhaulError):
     code = "forbidden"
 
 
-class TooManyLoginsError(MailhaulError):
-    """Too many logins from an address failed."""
-
-    fault = Fault.OPERATOR
-    code = "too_many_logins"
-
-
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Whoever sends a request.
@@ -60,15 +57,20 @@ class Identity:
         name: of the token, or of the user; `local` where everybody on this machine may come in.
         operator: whether actions are allowed.
         scope: the mailboxes that may be seen.
-        session: what a form's token is made from.
-        logged_in: whether there is a session that can be ended.
+        session: the secret of the session; empty without one.
+        by_provider: whether the identity provider logged somebody in.
     """
 
     name: str
     operator: bool
     scope: Scope
     session: str = ""
-    logged_in: bool = False
+    by_provider: bool = False
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether there is a session that can be ended."""
+        return self.session != ""
 
     def require_operator(self) -> None:
         """Check that actions are allowed.
@@ -80,40 +82,71 @@ class Identity:
             raise ForbiddenError("only an operator may do this")
 
 
-@dataclass(slots=True)
-class _Session:
-    token: str
-    ends: float
+class Session(BaseModel):
+    """Who logged in, as the ledger keeps it. What it allows is looked up in the configuration at every request.
+
+    Attributes:
+        name: of the token, or of the user as the provider writes it.
+        proof: the hash of the token, or the provider and the client: with another one the session is over.
+        groups: of the user, as far as the configuration names them; None for a token.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    proof: str
+    groups: list[str] | None = None
 
 
 @dataclass
 class Access:
-    """Recognises who sends a request. Sessions are kept in memory: a restart logs everybody out.
+    """Recognises who sends a request. Sessions are in the ledger, so that several consoles share them.
 
     Attributes:
         section: the configuration.
         mailboxes: returns the configured mailboxes by id, whose labels decide what somebody may see.
+        sessions: where sessions are kept.
         clock: monotonic, in seconds.
     """
 
     section: ConsoleSection
     mailboxes: Callable[[], Mapping[str, Mailbox]]
+    sessions: Sessions
     clock: Callable[[], float] = time.monotonic
-    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-    _sessions: dict[str, _Session] = field(default_factory=dict)
-    _failures: dict[str, list[float]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    limits: LoginLimits = field(init=False)
+    _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+
+    def __post_init__(self) -> None:
+        self.limits = LoginLimits(self.clock)
 
     @property
     def open(self) -> bool:
         """Whether everybody on this machine may come in, because nothing else is configured."""
-        return not self.section.tokens and self.section.proxy is None and self.section.loopback
+        section = self.section
+        return not section.tokens and section.proxy is None and section.oidc is None and section.loopback
+
+    def is_secure(self, request: HTTPConnection) -> bool:
+        """Whether the browser speaks TLS, so that its cookies are sent over TLS only."""
+        if self.section.oidc is not None:
+            return self.section.oidc.url.startswith("https:")
+        return request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
+
+    def cookie(self, request: HTTPConnection, name: str = "session") -> str:
+        """Return the name of a cookie. Over TLS no neighbour of this host can set it, which the prefix demands."""
+        return f"{'__Host-' if self.is_secure(request) else ''}mailhaul_{name}"
+
+    def client(self, request: HTTPConnection) -> str:
+        """Return the address for which failed logins count."""
+        proxy = self.section.proxy
+        return client_of(request, [*self.section.trusted_proxies, *(proxy.addresses if proxy else [])])
 
     def knows_host(self, host: str) -> bool:
         """Whether a request's Host is a name of ours; another one may belong to a page that reads us through it."""
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         name = name.strip("[]").lower()
         known = {one.lower() for one in self.section.hosts}
+        if self.section.oidc is not None:
+            known.add(urlsplit(self.section.oidc.url).hostname or "")
         if name in known or (self.section.loopback and name in _LOCAL_HOSTS | {self.section.address}):
             return True
         # A token is kept by the browser for the name that it was given under; a proxy's header field is not.
@@ -126,50 +159,68 @@ class Access:
             NotLoggedInError: nobody that is known.
         """
         if self.open:
-            return Identity("local", operator=True, scope=Scope(), session="local")
+            return Identity("local", operator=True, scope=Scope())
         kind, _, secret = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and (token := self._token(secret.strip())) is not None:
             return self._identity(token)
-        found = self._of_session(request.cookies.get(COOKIE, "")) or self._of_proxy(request)
+        found = self._of_session(request.cookies.get(self.cookie(request), "")) or self._of_proxy(request)
         if found is None:
             raise NotLoggedInError("log in first")
         return found
 
-    def log_in(self, secret: str, address: str) -> str:
-        """Return the id of a new session for whoever has a token.
+    def log_in(self, secret: str, client: str) -> str:
+        """Return the secret of a new session for whoever has a token.
 
         Args:
             secret: the token.
-            address: where the request comes from, for which failures are counted.
+            client: for which failures are counted.
 
         Raises:
             NotLoggedInError: there is no such token.
             TooManyLoginsError: too many logins from there failed lately.
         """
-        now = self.clock()
-        with self._lock:
-            failures = [at for at in self._failures.get(address, []) if now - at < _FAILURE_SECONDS]
-            if len(failures) >= _FAILURES:
-                raise TooManyLoginsError("too many logins failed; try again in five minutes")
-            token = self._token(secret)
-            if token is None:
-                self._failures.pop(address, None)
-                self._failures[address] = [*failures, now]
-                _bound(self._failures)
-                raise NotLoggedInError("there is no such token")
-            session = secrets.token_urlsafe(32)
-            self._sessions[session] = _Session(token.name, now + SESSION_SECONDS)
-            _bound(self._sessions)
-            return session
+        self.limits.require(client)
+        token = self._token(secret)
+        if token is None:
+            self.limits.failed(client)
+            raise NotLoggedInError("there is no such token")
+        return self.begin(Session(name=token.name, proof=token.sha256))
+
+    def log_in_by_provider(self, name: str, groups: Collection[str]) -> str:
+        """Return the secret of a new session for whoever the identity provider names.
+
+        Args:
+            name: of the user.
+            groups: of the user.
+
+        Raises:
+            ForbiddenError: none of them may come in.
+        """
+        assert self.section.oidc is not None
+        known = [role.group for role in self.section.oidc.roles if role.group in groups or role.group == _EVERYBODY]
+        if not known:
+            raise ForbiddenError("your account may not use this console; ask its operator for a role")
+        return self.begin(Session(name=name, proof=self._provider, groups=known))
+
+    def begin(self, session: Session) -> str:
+        """Keep a new session, and return its secret."""
+        secret = secrets.token_urlsafe(32)
+        self.sessions.put_session(_digest(secret), session.model_dump_json(exclude_none=True), SESSION_SECONDS)
+        return secret
 
     def log_out(self, session: str) -> None:
         """End a session."""
-        with self._lock:
-            self._sessions.pop(session, None)
+        if session:
+            self.sessions.drop_session(_digest(session))
+
+    def shared_key(self) -> str:
+        """Return the key that all consoles of this ledger have in common."""
+        return self.sessions.shared_key(self._key)
 
     def form_token(self, identity: Identity) -> str:
         """Return what a form of this session carries, so that no page elsewhere can send it."""
-        return hmac.new(self._key, f"{identity.name}\0{identity.session}".encode(), "sha256").hexdigest()
+        key = identity.session or (self._key if self.section.proxy is None else self.shared_key())
+        return hmac.new(key.encode(), f"form\0{identity.name}".encode(), "sha256").hexdigest()
 
     def is_form_token(self, identity: Identity, token: str) -> bool:
         """Whether a form was made for this session."""
@@ -179,31 +230,55 @@ class Access:
         digest = hashlib.sha256(secret.encode()).hexdigest()
         return next((one for one in self.section.tokens if hmac.compare_digest(one.sha256, digest)), None)
 
-    def _of_session(self, session: str) -> Identity | None:
-        with self._lock:
-            known = self._sessions.get(session)
-        if known is None or self.clock() >= known.ends:
+    def _of_session(self, secret: str) -> Identity | None:
+        if not secret or len(secret) > _LONGEST_SECRET:
             return None
-        token = next((one for one in self.section.tokens if one.name == known.token), None)
-        return None if token is None else self._identity(token, session)
+        text = self.sessions.session(_digest(secret))
+        try:
+            session = Session.model_validate_json(text) if text else None
+        except ValidationError:
+            session = None  # of another version
+        if session is None:
+            return None
+        if session.groups is not None:
+            return self._of_provider(session, session.groups, secret)
+        token = next((one for one in self.section.tokens if one.name == session.name), None)
+        if token is None or token.sha256 != session.proof:
+            return None
+        return self._identity(token, secret)
+
+    def _of_provider(self, session: Session, groups: list[str], secret: str) -> Identity | None:
+        if self.section.oidc is None or session.proof != self._provider:
+            return None
+        role = next((one for one in self.section.oidc.roles if one.group in groups or one.group == _EVERYBODY), None)
+        if role is None:
+            return None
+        # Not to be mistaken for a token of this name.
+        return Identity(f"oidc:{session.name}", role.role == "operator", self._scope(role), secret, by_provider=True)
+
+    @property
+    def _provider(self) -> str:
+        oidc = self.section.oidc
+        return "" if oidc is None else f"{oidc.issuer} {oidc.client_id}"
 
     def _of_proxy(self, request: HTTPConnection) -> Identity | None:
         proxy = self.section.proxy
         names = request.headers.getlist(proxy.header) if proxy else []
-        if proxy is None or request.client is None or not _is_in(request.client.host, proxy.addresses):
+        if proxy is None or request.client is None or not _is_from(request.client.host, proxy.addresses):
             return None
         if len(names) != 1 or not names[0]:
             return None  # one of two may be what a browser sent
         (name,) = names
         users = {user.name: user for user in proxy.users}
         user = users.get(name) or users.get("*")
-        return None if user is None else self._identity(user, f"proxy {name}", name)
+        if user is None:
+            return None
+        return Identity(f"proxy {name}", user.role == "operator", self._scope(user))
 
-    def _identity(self, rights: TokenSection | UserSection, session: str = "", name: str | None = None) -> Identity:
-        scope = self._scope(rights)
-        return Identity(name or rights.name, rights.role == "operator", scope, session, session in self._sessions)
+    def _identity(self, token: TokenSection, session: str = "") -> Identity:
+        return Identity(token.name, token.role == "operator", self._scope(token), session)
 
-    def _scope(self, rights: TokenSection | UserSection) -> Scope:
+    def _scope(self, rights: Rights) -> Scope:
         if not rights.mailboxes and not rights.labels:
             return Scope()
         wanted = rights.labels.items()
@@ -216,15 +291,12 @@ class Access:
         )
 
 
-def _is_in(address: str, networks: list[str]) -> bool:
+def _is_from(address: str, networks: list[str]) -> bool:
     try:
-        found = ipaddress.ip_address(address)
+        return is_in(ipaddress.ip_address(address), networks)
     except ValueError:
         return False
-    return any(found in ipaddress.ip_network(network) for network in networks)
 
 
-def _bound(kept: dict[str, Any]) -> None:
-    """Forget the oldest entry of a dictionary that grew too large."""
-    if len(kept) > _MOST:
-        kept.pop(next(iter(kept)))
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

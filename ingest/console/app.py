@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,19 +19,28 @@ from ingest import __version__
 from ingest.admin.mailboxes import NotPolledError
 from ingest.catalog.database import CatalogError
 from ingest.catalog.queries import CursorError
-from ingest.console import api, job_pages, pages
-from ingest.console.access import Access, ForbiddenError, NotLoggedInError, TooManyLoginsError
+from ingest.console import api, job_pages, login, pages
+from ingest.console.access import Access, ForbiddenError, NotLoggedInError
 from ingest.console.answers import Problem
 from ingest.console.content import OutOfRangeError
 from ingest.console.desk import Desk
 from ingest.console.errors import FilterError, NotFoundError
 from ingest.console.jobs import JobBusyError
+from ingest.console.limits import TooManyLoginsError
 from ingest.console.live import Live
-from ingest.errors import LedgerError, MailhaulError, ObjectMissingError, StoreError
+from ingest.errors import (
+    LedgerError,
+    MailhaulError,
+    ObjectMissingError,
+    ProviderUnavailableError,
+    SignOnRefusedError,
+    StoreError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from ingest.adapters.oidc import Provider
     from ingest.catalog.catalog import Catalog
     from ingest.config.console import ConsoleSection
     from ingest.wiring.runtime import Runtime
@@ -51,6 +61,7 @@ _HEADERS = {
     "Cache-Control": "private, no-store",
 }
 _STATUS: tuple[tuple[type[MailhaulError], int], ...] = (
+    (SignOnRefusedError, 400),
     (NotLoggedInError, 401),
     (ForbiddenError, 403),
     (NotFoundError, 404),
@@ -63,6 +74,7 @@ _STATUS: tuple[tuple[type[MailhaulError], int], ...] = (
     (TooManyLoginsError, 429),
     (CatalogError, 503),
     (LedgerError, 503),
+    (ProviderUnavailableError, 503),
     (StoreError, 503),
 )
 # Errors whose text may quote a server's answer or a key of the store.
@@ -94,18 +106,22 @@ def _operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from path.values()
 
 
-def make_app(runtime: Runtime, catalog: Catalog, section: ConsoleSection) -> FastAPI:
+def make_app(
+    runtime: Runtime, catalog: Catalog, section: ConsoleSection, provider: Provider | None = None
+) -> FastAPI:
     """Return the application.
 
     Args:
         runtime: of this process.
         catalog: to search in.
         section: the configuration.
+        provider: logs people in, if one is configured.
     """
     app = routed_app()
     app.state.desk = Desk(runtime, catalog)
     app.state.live = Live(partial(catalog.state, "position"))
-    app.state.access = Access(section, runtime.mailboxes)
+    app.state.access = Access(section, runtime.mailboxes, runtime.ledger)
+    app.state.provider = provider
     return app
 
 
@@ -123,6 +139,7 @@ def routed_app() -> FastAPI:
     app.include_router(api.router)
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(job_pages.router, include_in_schema=False)
+    app.include_router(login.router, include_in_schema=False)
     app.add_api_route("/livez", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
     app.middleware("http")(_guarded)
@@ -195,6 +212,11 @@ def _failed(request: Request, error: Exception) -> Response:
     detail = str(error)
     if isinstance(error, ObjectMissingError):
         detail = "the store no longer has this"
+    elif isinstance(error, ProviderUnavailableError):
+        detail = (
+            "the identity provider cannot be reached, so that nobody can log in through it now; whoever is logged in "
+            "stays so. Try again in a minute; `mailhaul check` shows the cause"
+        )
     elif isinstance(error, _NOT_QUOTED):
         detail = "a part of the service is unavailable"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -224,10 +246,8 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """Return the methods that a path has (RFC 9110, section 15.5.6). The router names those of one route only."""
-    routes = [
-        one for one in (*api.router.routes, *pages.router.routes, *request.app.routes) if isinstance(one, Route)
-    ]
-    matching = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
+    routes = chain(*(one.routes for one in (api.router, pages.router, job_pages.router, login.router, request.app)))
+    matching = [one for one in routes if isinstance(one, Route) and one.matches(request.scope)[0] is not Match.NONE]
     found = {name for one in matching for name in one.methods or ()}
     return found | {"HEAD"} if "GET" in found else found
 

@@ -14,12 +14,13 @@ from starlette.responses import StreamingResponse
 
 from ingest.catalog.queries import PAGE
 from ingest.console import words
-from ingest.console.access import COOKIE, SESSION_SECONDS, ForbiddenError, Identity, NotLoggedInError
+from ingest.console.access import ForbiddenError, Identity, NotLoggedInError
 from ingest.console.answers import action_list
 from ingest.console.api import Key, Name, Part, Position
 from ingest.console.asking import Asked, AskedDesk, Who, access_of
 from ingest.console.content import MAIL_POLICY, SHOWN_PICTURES, may_be_shown, read_text, safe_html, send_object
 from ingest.console.errors import FilterError, NotFoundError
+from ingest.errors import LedgerError
 
 if TYPE_CHECKING:
     from ingest.console.desk import Desk
@@ -70,13 +71,30 @@ def page(request: Request, name: str, who: Identity | None, status: int = 200, *
     return Response(text, status, media_type="text/html; charset=utf-8")
 
 
+def login(request: Request, status: int, detail: str = "") -> Response:
+    """Return the page to log in."""
+    section = access_of(request).section
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    here = asked if request.method == "GET" and not request.url.path.startswith("/log") else "/"
+    return page(
+        request,
+        "login",
+        None,
+        status,
+        detail=detail,
+        here=here,
+        by_token=bool(section.tokens),
+        by_provider=section.oidc is not None,
+    )
+
+
 def problem(request: Request, status: int, detail: str) -> Response:
     """Return a page that says what is wrong; the form to log in if nobody is logged in."""
     if status == HTTPStatus.UNAUTHORIZED:
-        return page(request, "login", None, status, detail="", can_log_in=bool(access_of(request).section.tokens))
+        return login(request, status)
     try:
         who: Identity | None = access_of(request).identify(request)
-    except NotLoggedInError:
+    except (NotLoggedInError, LedgerError):
         who = None
     return page(request, "problem", who, status, detail=detail, title=HTTPStatus(status).phrase)
 
@@ -254,38 +272,6 @@ async def _act(request: Request, desk: Desk, who: Identity, action: str, *about:
     return see_other(back if back in {"/mailboxes", "/failures", "/consumers"} else "/")
 
 
-@router.post("/login")
-async def log_in(request: Request) -> Response:
-    """Log in with a token."""
-    form = await form_of(request)
-    address = request.client.host if request.client else ""
-    try:
-        session = access_of(request).log_in(form.get("secret", "").strip(), address)
-    except NotLoggedInError as error:
-        return page(request, "login", None, 401, detail=str(error), can_log_in=True)
-    answer = see_other("/")
-    answer.set_cookie(
-        COOKIE,
-        session,
-        max_age=int(SESSION_SECONDS),
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https",
-    )
-    return answer
-
-
-@router.post("/logout")
-async def log_out(request: Request, who: Who) -> Response:
-    """Log out."""
-    form = await form_of(request)
-    if access_of(request).is_form_token(who, form.get("token", "")):
-        access_of(request).log_out(request.cookies.get(COOKIE, ""))
-    answer = see_other("/")
-    answer.delete_cookie(COOKIE)
-    return answer
-
-
 async def own_form(request: Request, who: Identity) -> dict[str, str]:
     """Return the fields of a form that was made for this session.
 
@@ -294,7 +280,7 @@ async def own_form(request: Request, who: Identity) -> dict[str, str]:
         ForbiddenError: it was made for another session, or by a page elsewhere.
     """
     form = await form_of(request)
-    if not access_of(request).is_form_token(who, form.get("token", "")):
+    if not await run_in_threadpool(access_of(request).is_form_token, who, form.get("token", "")):
         raise ForbiddenError("the form is too old; reload the page and try again")
     return form
 

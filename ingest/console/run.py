@@ -25,6 +25,7 @@ from ingest.metrics import Metrics
 from ingest.ports.wakeups import NoWakeups
 from ingest.wiring.build import build, ledger_url
 from ingest.wiring.catalog import catalog_url, require_console
+from ingest.wiring.login import identity_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,8 @@ def run_console(source: ConfigSource) -> None:
         runtime = build(source, stack.enter_context(ledger_url(config)), Metrics(), NoWakeups())
         stack.callback(runtime.close)
         require_usable(runtime.ledger)
-        url = catalog_url(config, Secrets(source.folder, source.environ))
+        secrets = Secrets(source.folder, source.environ)
+        url = catalog_url(config, secrets)
         catalog = stack.enter_context(closing(Catalog.open(url)))
         stopped = threading.Event()
 
@@ -82,7 +84,7 @@ def run_console(source: ConfigSource) -> None:
         stack.callback(_join, threads, stopped)
         for thread in threads:
             thread.start()
-        app = make_app(runtime, catalog, section)
+        app = make_app(runtime, catalog, section, identity_provider(config, secrets))
         stack.callback(app.state.desk.jobs.runner.close)
         server = uvicorn.Server(
             uvicorn.Config(

@@ -16,6 +16,7 @@ from ingest.ports.jobs import Jobs
 from ingest.ports.messages import Messages
 from ingest.ports.schedule import Schedule, Throttle
 from ingest.ports.seen import SeenMessages
+from ingest.ports.sessions import Sessions
 from ingest.ports.slots import ConnectionSlots, Refusals
 from ingest.ports.status import StatusRecords, TaskRecords
 from ingest.ports.troubled import TroubledMessages
@@ -88,6 +89,7 @@ class Ledger(
     ContentRecords,
     ActionRecords,
     Jobs,
+    Sessions,
     Protocol,
 ):
     """Everything about mailboxes and messages that several workers must agree on."""

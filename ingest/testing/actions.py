@@ -20,6 +20,7 @@ class MemoryActions(ActionRecords):
     _clock: Callable[[], float]
 
     def _forget_actions(self) -> None:
+        """Lose everything."""
         self._actions: list[RecordedAction] = []
 
     @override

@@ -16,6 +16,7 @@ from ingest.testing.actions import MemoryActions
 from ingest.testing.content import MemoryContent
 from ingest.testing.jobs import MemoryJobs
 from ingest.testing.schedule import MemorySchedule
+from ingest.testing.sessions import MemorySessions
 from ingest.testing.slots import MemorySlots
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ _WORK_SETS = ("mailboxes", "messages", "sinks")
 EVICTABLE = (*_WORK_SETS, "changes", "checkpointed", "events", "failed", "open", "rebuilt", "seen", "unprocessed")
 
 
-class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, MemoryJobs, Ledger):
+class MemoryLedger(
+    MemorySchedule, MemoryContent, MemorySlots, MemoryActions, MemoryJobs, MemorySessions, Ledger
+):
     """A `Ledger` for one process.
 
     Args:
@@ -66,6 +69,7 @@ class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, Me
         self._forget_slots()
         self._forget_actions()
         self._forget_jobs()
+        self._forget_sessions()
         self._seen: dict[str, dict[bytes, SeenRecord]] = {}
         self._deleted: dict[str, dict[bytes, SeenRecord]] = {}
         self._rebuilt: dict[str, int] = {}

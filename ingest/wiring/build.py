@@ -22,6 +22,7 @@ from ingest.ports.content import ContentLimits
 from ingest.ports.tracing import NO_TRACING
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.accounts import Accounts
+from ingest.wiring.login import check_login
 from ingest.wiring.runtime import Runtime
 from ingest.wiring.sinks import open_sink, sink_fingerprint
 
@@ -90,6 +91,7 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         check_broker=broker_check(config.broker, ledger_at),
         passwords=[partial(secrets.read, section.password) for section in config.parse.passwords],
         open_signer=partial(_open_signer, config.audit.key, secrets) if config.audit.key else None,
+        check_login=partial(check_login, config, secrets) if config.console and config.console.oidc else None,
         open_audit_keys=partial(_audit_keys, config, secrets),
         statement_grace=config.audit.grace,
         writes_statements=config.audit.enabled,

@@ -98,6 +98,7 @@ class Runtime:
         check_broker: asks a broker that is not the ledger, for `check`; None if there is none.
         passwords: each reads a password of encrypted attachments, for `check`.
         open_signer: returns the key that statements are signed with; None if they are not.
+        check_login: asks the console's identity provider, for `check`; None without one.
         open_audit_keys: returns the public keys that statements may be signed with, by their ids.
         statement_grace: seconds after the end of a day before its statements are written.
         writes_statements: whether the scheduler writes statements.
@@ -131,6 +132,7 @@ class Runtime:
     check_broker: Callable[[], str] | None = None
     passwords: Sequence[Callable[[], object]] = ()
     open_signer: Callable[[], Signer | None] | None = None
+    check_login: Callable[[], str] | None = None
     open_audit_keys: Callable[[], Mapping[str, PublicKey]] = dict
     statement_grace: float = 3_600.0
     writes_statements: bool = False
@@ -389,6 +391,7 @@ class Runtime:
             broker=self.check_broker,
             passwords=self.passwords,
             signer=self.open_signer,
+            login=self.check_login,
         )
 
     def close(self) -> None:

@@ -66,6 +66,7 @@ _UNWRITTEN: dict[str, str] = {
     "Config.broker": "the ledger",
     "Config.console": "none: `up` does not run it",
     "ConsoleSection.database": "none: the file",
+    "ConsoleSection.oidc": _NONE,
     "ConsoleSection.proxy": _NONE,
     "Config.scan": _NONE,
     "Config.tracing": _NONE,
@@ -109,6 +110,8 @@ _UNWRITTEN: dict[str, str] = {
     "OAuth2Auth.scope": "the provider's",
     "OAuth2Auth.mechanism": "the provider's, else `xoauth2`",
     "OAuth2Auth.ca": _SYSTEM_CA,
+    "OidcSection.ca": _SYSTEM_CA,
+    "OidcSection.client_secret": "none: a public client",
     "WebhookSinkSection.ca": _SYSTEM_CA,
     "SqsSinkSection.region": "the one in the URL",
     "SnsSinkSection.endpoint": "Amazon's",
@@ -131,6 +134,8 @@ _CONSOLE_PARTS: dict[str, type[BaseModel]] = {
     "tokens[]": console.TokenSection,
     "proxy": console.ProxyLoginSection,
     "proxy.users[]": console.UserSection,
+    "oidc": console.OidcSection,
+    "oidc.roles[]": console.GroupSection,
 }
 # What the models leave to others.
 _OTHERWISE = {

@@ -60,6 +60,9 @@ class Names:
     content_restored: str = _key("content:restored")
     quarantined: str = _key("quarantined")
     actions: str = _key("actions")
+    sessions: str = _key("console:sessions")
+    session_ends: str = _key("console:sessions:ends")
+    console_key: str = _key("console:key")
 
     def __post_init__(self) -> None:
         for key in fields(self)[1:]:

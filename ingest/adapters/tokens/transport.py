@@ -35,7 +35,7 @@ _TOO_MANY = 429  # RFC 6585 section 4
 _OUT_OF_ORDER = 500
 
 
-class _UselessAnswerError(Exception):
+class UselessAnswerError(Exception):
     """The answer says nothing about the grant; the message names the remedy."""
 
 
@@ -54,13 +54,21 @@ def reaching(session: Session, grant: Grant, seconds: float) -> Iterator[None]:
     deadline = RequestDeadline(seconds)
     with session, deadline.running():
         try:
-            _prepare(session, _Adapter(_context(grant.ca_file), deadline))
+            prepare(session, _context(grant.ca_file), deadline)
             yield
-        except (_UselessAnswerError, RequestException, HTTPError, OSError, ValueError) as error:
+        except (UselessAnswerError, RequestException, HTTPError, OSError, ValueError) as error:
             raise TokenUnavailableError(_words(error, grant, deadline)) from error
 
 
-def _prepare(session: Session, adapter: _Adapter) -> None:
+def prepare(session: Session, context: ssl.SSLContext, deadline: RequestDeadline) -> None:
+    """Set up a session for one request within a deadline: no redirects, no ~/.netrc, an answer of bounded size.
+
+    Args:
+        session: a requests session.
+        context: decides whom to trust.
+        deadline: that runs.
+    """
+    adapter = _Adapter(context, deadline)
     session.max_redirects = 0
     # With an `auth`, even one that does nothing, requests does not read ~/.netrc.
     session.auth = _as_it_is
@@ -76,7 +84,7 @@ def _context(ca_file: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
-        raise _UselessAnswerError(
+        raise UselessAnswerError(
             f"cannot be verified: the certificates in {ca_file} cannot be read as PEM; correct `auth.ca`"
         ) from error
 
@@ -114,10 +122,10 @@ class _Adapter(HTTPAdapter):
         if self._deadline.over:
             raise TimeoutError
         if len(content) > ANSWER_BYTES:
-            raise _UselessAnswerError("answered with more than a token")
+            raise UselessAnswerError("answered with more than a token")
         # The body of such an answer does not matter.
         if response.status_code == _TOO_MANY:
-            raise _UselessAnswerError("asks for fewer requests")
+            raise UselessAnswerError("asks for fewer requests")
         response._content = content  # noqa: SLF001 - as if requests had read it
         return response
 
@@ -129,7 +137,7 @@ def _words(error: Exception, grant: Grant, deadline: RequestDeadline) -> str:
 def _reason(error: Exception, deadline: RequestDeadline) -> str:
     if deadline.over:
         return f"did not answer with a token within {deadline.seconds:g} s"
-    causes = list(_causes(error))
+    causes = list(causes_of(error))
     found = ((cause, words) for kind, words in _REASONS for cause in causes if isinstance(cause, kind))
     cause, words = next(found, (error, _no_token))
     return words(cause)
@@ -147,7 +155,7 @@ def _status_words(error: StatusError) -> str:
     return f"answered {status}, unlike a token server: check `auth.token_url`"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and its causes, through requests and urllib3 down to the socket's."""
     found: BaseException | None = error
     while found is not None:
@@ -157,7 +165,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 # The first class found among an error's causes gives the message.
 _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[Any], str]], ...] = (
-    (_UselessAnswerError, str),
+    (UselessAnswerError, str),
     (TooManyRedirects, lambda _: "redirects elsewhere, where no secret is sent: correct `auth.token_url`"),
     (StatusError, _status_words),
     (

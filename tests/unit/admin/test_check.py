@@ -13,7 +13,13 @@ from ingest.adapters.signing import load_signer
 from ingest.admin.check import PARTS_OF_ROLES, Check, Finding, require_usable, require_usable_broker
 from ingest.config import Secrets
 from ingest.domain.mailbox import Deletion, Mailbox, Server
-from ingest.errors import LedgerUnavailableError, MaildropAuthError, StartError, StoreRefusedError
+from ingest.errors import (
+    LedgerUnavailableError,
+    MaildropAuthError,
+    ProviderUnavailableError,
+    StartError,
+    StoreRefusedError,
+)
 from ingest.ports.ledger import LedgerProblem, Severity
 from ingest.ports.maildrop import Terms
 from ingest.ports.sink import Outcome, Verdict
@@ -41,6 +47,7 @@ def check(
     *,
     passwords: Sequence[Callable[[], object]] = (),
     signer: Callable[[], Signer | None] | None = None,
+    login: Callable[[], str] | None = None,
 ) -> dict[str, Finding]:
     """Return the findings by part, those of mailboxes by id."""
     tried = Check(
@@ -55,6 +62,7 @@ def check(
         broker=broker,
         passwords=passwords,
         signer=signer,
+        login=login,
     )
     report = tried.run(b.mailboxes.values(), seen)
     assert report.ok == all(finding.ok for finding in report.findings)
@@ -126,7 +134,7 @@ def test_ledger_that_does_not_answer_is_reported_and_the_sinks_are_tried(monkeyp
         ("relay", {"ledger", "store", "sink"}),
         ("scheduler", {"ledger", "audit"}),
         ("exporter", {"ledger"}),
-        ("console", {"ledger", "store"}),
+        ("console", {"ledger", "store", "login"}),
     ],
 )
 def test_role_tries_what_it_has_access_to_and_nothing_else(role: str, tried: set[str]) -> None:
@@ -134,13 +142,27 @@ def test_role_tries_what_it_has_access_to_and_nothing_else(role: str, tried: set
         b.sinks["main"].unavailable = True
         b.maildrops["a"].error = MaildropAuthError("The secret is not mounted here.")
         signer = partial(load_signer, private(SECRET), "key")
-        findings = check(b, MemoryScanner(), PARTS_OF_ROLES[role], passwords=[lambda: "secret"], signer=signer)
+        parts = PARTS_OF_ROLES[role]
+        findings = check(
+            b, MemoryScanner(), parts, passwords=[lambda: "secret"], signer=signer, login=lambda: "answers"
+        )
         assert {name for name, finding in findings.items() if finding.visible} == tried
         hidden = [finding for finding in findings.values() if not finding.visible]
         assert all(finding.ok for finding in hidden)
         if role == "scheduler":
             assert findings["sink"].detail == "not visible from here; check it in a relay"
             assert findings["store"].detail.endswith("in a poller or processor or relay or console")
+
+
+def test_identity_provider_that_cannot_be_used_is_reported() -> None:
+    def fail() -> str:
+        raise ProviderUnavailableError("https://login.example.org has an unknown host name: check `issuer`")
+
+    with bench() as b:
+        assert check(b, login=fail)["login"] == Finding(
+            "login", "", ok=False, detail="https://login.example.org has an unknown host name: check `issuer`"
+        )
+        assert "login" not in check(b), "none is configured"
 
 
 def test_passwords_that_cannot_be_read_are_named_without_their_text(tmp_path: Path) -> None:

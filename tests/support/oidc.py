@@ -1,0 +1,197 @@
+"""An identity provider on loopback that issues what a test wants, right or wrong."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache, partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from tests.support.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLIENT, SECRET = "mailhaul", "s3cret of the client"
+SUBJECT = "248289761001"
+GROUPS = ["staff", "mail-admins"]
+
+
+@cache
+def usual_key() -> RSAKey:
+    """Return the same key for all tests of a process, since it takes a while to make one."""
+    return new_key("k1")
+
+
+def new_key(kid: str) -> RSAKey:
+    return RSAKey.generate_key(2048, {"kid": kid, "use": "sig"}, private=True)
+
+
+@dataclass
+class FakeProvider:
+    """Issues tokens for the codes of `authorize`.
+
+    Attributes:
+        metadata: what replaces or adds to its description; None leaves a field out.
+        claims: the same for the claims of its tokens.
+        userinfo: its user info.
+        sign: makes a token of claims, instead of the right way.
+        answers: status and body instead of what a path would answer.
+        silent: paths that are never answered.
+        asked: how often each path was asked.
+        forms: that were posted to its token endpoint.
+    """
+
+    metadata: dict[str, Any] = field(default_factory=dict)
+    claims: dict[str, Any] = field(default_factory=dict)
+    userinfo: dict[str, Any] = field(default_factory=lambda: {"sub": SUBJECT})
+    sign: Callable[[dict[str, Any]], str] | None = None
+    answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    asked: Counter[str] = field(default_factory=Counter)
+    forms: list[dict[str, str]] = field(default_factory=list)
+    key: RSAKey = field(default_factory=usual_key)
+    published: list[dict[str, Any]] | None = None
+
+    def __enter__(self) -> Self:
+        self.stopped = threading.Event()
+        self.codes: dict[str, tuple[str, str]] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
+        self._server.daemon_threads = False
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def issuer(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/realm"
+
+    def authorize(self, url: str) -> dict[str, str]:
+        """Log a user in at an authorization URL; return what the browser brings back."""
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        assert asked["response_type"] == "code"
+        assert asked["code_challenge_method"] == "S256"
+        assert asked["client_id"] == CLIENT
+        code = secrets.token_urlsafe(16)
+        self.codes[code] = asked["code_challenge"], asked["nonce"]
+        return {"code": code, "state": asked["state"], "iss": self.issuer}
+
+    def described(self) -> dict[str, Any]:
+        found = {
+            "issuer": self.issuer,
+            "authorization_endpoint": f"{self.issuer}/authorize",
+            "token_endpoint": f"{self.issuer}/token",
+            "jwks_uri": f"{self.issuer}/keys",
+            "userinfo_endpoint": f"{self.issuer}/userinfo",
+            "end_session_endpoint": f"{self.issuer}/logout",
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+        }
+        return without_none({**found, **self.metadata})
+
+    def redeem(self, form: dict[str, str], authorization: str) -> tuple[int, dict[str, Any]]:
+        self.forms.append(form)
+        kind, _, encoded = authorization.partition(" ")
+        known = kind == "Basic" and unquote(base64.b64decode(encoded).decode()) == f"{CLIENT}:{SECRET}"
+        if not known:
+            return 401, {"error": "invalid_client"}
+        challenge, nonce = self.codes.pop(form["code"], ("", ""))
+        proof = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).decode().rstrip("=")
+        if proof != challenge:
+            return 400, {"error": "invalid_grant", "error_description": "<script>private</script>"}
+        return 200, {"access_token": "the access token", "token_type": "Bearer", "id_token": self.token(nonce)}
+
+    def token(self, nonce: str) -> str:
+        now = int(time.time())
+        right = {"iss": self.issuer, "sub": SUBJECT, "aud": CLIENT, "exp": now + 300, "iat": now, "nonce": nonce}
+        claims = without_none({**right, "preferred_username": "anna", "groups": GROUPS, **self.claims})
+        return (self.sign or self.signed)(claims)
+
+    def signed(self, claims: dict[str, Any], **header: Any) -> str:
+        return jwt.encode({"alg": "RS256", "kid": self.key.kid, **header}, claims, self.key)
+
+    def keys(self) -> list[dict[str, Any]]:
+        return [self.key.as_dict(private=False)] if self.published is None else self.published
+
+
+def signed_with_public_key(provider: FakeProvider, claims: dict[str, Any]) -> str:
+    """Return a token of a forger, who takes the public key for the secret of an HMAC."""
+    text = f"{_encoded({'alg': 'HS256', 'kid': provider.key.kid})}.{_encoded(claims)}"
+    digest = hmac.new(provider.key.as_pem(private=False), text.encode(), "sha256").digest()
+    return f"{text}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def unsigned(claims: dict[str, Any]) -> str:
+    return f"{_encoded({'alg': 'none'})}.{_encoded(claims)}."
+
+
+def _encoded(part: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+
+
+def without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def __init__(self, provider: FakeProvider, *args: Any) -> None:
+        self.provider = provider
+        super().__init__(*args)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        provider, path = self.provider, self._path()
+        match path:
+            case "/.well-known/openid-configuration":
+                found: tuple[int, Any] = 200, provider.described()
+            case "/keys":
+                found = 200, {"keys": provider.keys()}
+            case "/userinfo" if self.headers["authorization"] == "Bearer the access token":
+                found = 200, provider.userinfo
+            case _:
+                found = 404, {}
+        self._answer(path, *found)
+
+    def do_POST(self) -> None:
+        path = self._path()
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        form = {name: values[0] for name, values in parse_qs(body).items()}
+        self._answer(path, *self.provider.redeem(form, self.headers.get("authorization", "")))
+
+    def _path(self) -> str:
+        path = self.path.removeprefix("/realm")
+        self.provider.asked[path] += 1
+        return path
+
+    def _answer(self, path: str, status: int, found: Any) -> None:
+        if path in self.provider.silent:
+            self.provider.stopped.wait(PATIENCE)
+            return
+        status, body = self.provider.answers.get(path, (status, json.dumps(found).encode()))
+        self.send_response(status)
+        if 300 <= status < 400:
+            self.send_header("Location", body.decode())
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
