@@ -145,7 +145,7 @@ class Provider:
     def logout_url(self, back: str) -> str | None:
         """Return where a browser is sent to log out, and comes back from; None if the provider offers it not.
 
-        Without the token of the login as a hint, which would stand in a URL: the provider asks the user.
+        Without the token of the login, which would stand in a URL: the provider asks the user instead.
 
         Raises:
             ProviderUnavailableError: the provider cannot be asked.

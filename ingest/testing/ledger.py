@@ -39,9 +39,7 @@ _WORK_SETS = ("mailboxes", "messages", "sinks")
 EVICTABLE = (*_WORK_SETS, "changes", "checkpointed", "events", "failed", "open", "rebuilt", "seen", "unprocessed")
 
 
-class MemoryLedger(
-    MemorySchedule, MemoryContent, MemorySlots, MemoryActions, MemoryJobs, MemorySessions, Ledger
-):
+class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, MemoryJobs, MemorySessions, Ledger):
     """A `Ledger` for one process.
 
     Args:
