@@ -26,12 +26,13 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="mailhaul-cluster-"))
     folder.chmod(0o755)
     try:
+        print("building the images", flush=True)
         build_images(folder)
         return subprocess.run(
             [*_UNSHARE, sys.executable, "-m", "tests.cluster.inside", folder, *sys.argv[1:]], check=False
         ).returncode
     finally:
-        machine.clean_up()
+        machine.clean_up(folder.name)
         shutil.rmtree(folder)
 
 

@@ -18,7 +18,6 @@ NODE = "10.89.0.1"
 PODS = "10.88.0.0/16"
 SERVICES = "10.96.0.0/16"
 _GROUPS = Path("/sys/fs/cgroup")
-GROUP = "mailhaul-cluster"
 # What a kubelet sets for the whole machine. It gets files to write to instead, with the values that it wants.
 _SETTINGS = {
     "vm/overcommit_memory": "1",
@@ -30,8 +29,11 @@ _SETTINGS = {
 }
 
 
-def set_up() -> None:
+def set_up(group: str) -> None:
     """Prepare the namespaces that this process is in.
+
+    Args:
+        group: name of the control group in which pods will run.
 
     Raises:
         RuntimeError: they are those of the machine, or may not be changed.
@@ -46,7 +48,7 @@ def set_up() -> None:
         replacement.write_text(f"{value}\n")
         run("mount", "--bind", str(replacement), f"/proc/sys/{name}")
     _make_network()
-    _make_groups()
+    _make_groups(group)
 
 
 def _make_network() -> None:
@@ -68,19 +70,19 @@ def _hierarchies() -> list[Path]:
     return sorted(path for path in _GROUPS.iterdir() if path.is_dir() and not path.is_symlink())
 
 
-def _make_groups() -> None:
+def _make_groups(name: str) -> None:
     for hierarchy in _hierarchies():
-        group = hierarchy / GROUP
-        group.mkdir(exist_ok=True)
-        for name in ("cpuset.cpus", "cpuset.mems"):
-            if (hierarchy / name).exists():  # version 1: a new group has none
-                (group / name).write_text((hierarchy / name).read_text())
+        group = hierarchy / name
+        group.mkdir()
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            if (hierarchy / setting).exists():  # version 1: a new group has none
+                (group / setting).write_text((hierarchy / setting).read_text())
 
 
-def clean_up() -> None:
+def clean_up(group: str) -> None:
     """Remove the control groups; all their processes have ended, or do so now."""
     for hierarchy in _hierarchies():
-        for folder, _, _ in os.walk(hierarchy / GROUP, topdown=False):
+        for folder, _, _ in os.walk(hierarchy / group, topdown=False):
             _remove_group(Path(folder))
 
 

@@ -45,7 +45,8 @@ class Post(threading.Thread):
     def stop(self) -> None:
         """Deliver no more."""
         self._stop_asked.set()
-        self.join()
+        if self.is_alive():
+            self.join()
 
     def add(self, user: str) -> None:
         """Make a mailbox that gets mail from now on."""

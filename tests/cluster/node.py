@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
-from tests.cluster.machine import GROUP, NODE, PODS, SERVICES
+from tests.cluster.machine import NODE, PODS, SERVICES
 from tests.cluster.processes import run, running
 from tests.support.kubernetes import BUILT, Kubernetes
 from tests.support.waiting import eventually
@@ -34,7 +34,7 @@ class Node:
     """Runs in a `with` block, within the namespaces that `machine.set_up` has prepared.
 
     Args:
-        folder: exists; for everything that it writes.
+        folder: exists; for everything that it writes. Its name is that of the control group too.
         images: archives of the images that pods may use.
 
     Attributes:
@@ -175,7 +175,7 @@ class Node:
                 "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
                 "authorization": {"mode": "AlwaysAllow"},
                 "cgroupDriver": "cgroupfs",
-                "cgroupRoot": f"/{GROUP}",
+                "cgroupRoot": f"/{self._folder.name}",
                 "failCgroupV1": False,
                 "failSwapOn": False,
                 "clusterDNS": [NODE],

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from tests.cluster.peers import Peers
     from tests.cluster.release import Release
+    from tests.support.proxy import DelayProxy
     from tests.support.s3 import Account
+    from tests.support.valkey import Valkey
 
 FIRST_USERS = [f"box-{number}" for number in range(4)]
 MORE_USERS = [f"box-{number}" for number in range(4, 6)]
@@ -234,10 +236,9 @@ def kill(world: World) -> str:
 def without_store(world: World) -> str:
     """The store does not answer for a while."""
     with world.same_pods():
-        world.peers.store.proxy.stop()
-        time.sleep(_OUTAGE)
-        assert world.release.is_settled(), world.release.state()
-        world.peers.store.proxy.start()
+        with _stopped(world.peers.store.proxy):
+            time.sleep(_OUTAGE)
+            assert world.release.is_settled(), world.release.state()
         world.catch_up()
     return f"for {_OUTAGE:.0f} s; no pod restarted"
 
@@ -245,10 +246,9 @@ def without_store(world: World) -> str:
 def without_ledger(world: World) -> str:
     """The ledger is down for a while."""
     with world.same_pods():
-        world.peers.valkey.stop()
-        time.sleep(_OUTAGE)
-        assert world.release.is_settled(), world.release.state()
-        world.peers.valkey.start()
+        with _stopped(world.peers.valkey):
+            time.sleep(_OUTAGE)
+            assert world.release.is_settled(), world.release.state()
         world.catch_up()
     return f"for {_OUTAGE:.0f} s; no pod restarted"
 
@@ -268,12 +268,28 @@ def check(world: World) -> str:
     return "no failure"
 
 
+def last_mail(world: World) -> str:
+    """No more mail comes; all that came arrives."""
+    world.catch_up()
+    return "all arrived"
+
+
 def uninstall(world: World) -> str:
     """Uninstall; no pod is left."""
     world.release.helm("uninstall", "mailhaul", "--wait", "--timeout=10m")
     server = world.release.node.server
     eventually(lambda: not server.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"], world.release.state)
     return "nothing left"
+
+
+@contextmanager
+def _stopped(server: DelayProxy | Valkey) -> Iterator[None]:
+    """A server does not run in this block."""
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
 
 
 def _tags(world: World) -> set[str]:
@@ -302,7 +318,6 @@ def _kill(world: World, pod: dict[str, Any]) -> str:
 
 
 STEPS = {
-    "install": install,
     "`helm test`": helm_test,
     "more mailboxes": add_mailboxes,
     "other passwords": rotate_passwords,
