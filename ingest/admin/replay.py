@@ -132,6 +132,7 @@ class Replay:
         workers: read several manifests at once.
         clock: monotonic, in seconds.
         released: called with the keys of messages that were delivered to a sink; None if nobody wants to know.
+        direct: whether a replay to one sink delivers from here, instead of by the stream and the relay.
         allows: whether events of a mailbox may be published, by its id; what it forbids counts as skipped.
     """
 
@@ -145,6 +146,7 @@ class Replay:
     workers: Executor
     clock: Callable[[], float] = time.monotonic
     released: Callable[[Collection[str]], None] | None = None
+    direct: bool = True
     allows: Callable[[str], bool] = lambda _: True
 
     def find(self, mailboxes: Collection[str], since: float, until: float) -> list[Stored]:
@@ -162,7 +164,7 @@ class Replay:
 
         Args:
             manifests: from `find`.
-            sink: the name of the only sink to deliver to; None publishes to the stream, and so to all sinks.
+            sink: the name of the only sink to deliver to; None for all sinks, by the stream.
             stop: asked between batches, and while waiting.
             listen: called with the number of messages handled.
         """
@@ -171,7 +173,10 @@ class Replay:
             return done
         finished = 0
         try:
-            publish = self._to_stream(done, stop) if sink is None else self._to_sink(self.sinks[sink], done, stop)
+            if sink is not None and self.direct:
+                publish = self._to_sink(self.sinks[sink], done, stop)
+            else:
+                publish = self._to_stream(done, stop, sink)
             for batch in batches(manifests, BATCH):
                 raise_if_stopped(stop)
                 found = list(self.workers.map(self._events, batch))
@@ -192,14 +197,14 @@ class Replay:
         except ObjectMissingError:
             return []
 
-    def _to_stream(self, done: Replayed, stop: StopSignal) -> _Publish:
+    def _to_stream(self, done: Replayed, stop: StopSignal, sink: str | None) -> _Publish:
         """Return a function that appends events, so that the delivery watermark waits for those it has not passed."""
         confirmed = self.watermark()
 
         def publish(events: Sequence[Event], manifests: Sequence[Stored]) -> None:
             self._wait_for_room(stop)
             unconfirmed = [stored.modified for stored in manifests if stored.modified >= confirmed]
-            self.events.republish(events, min(unconfirmed, default=None))
+            self.events.republish(events, min(unconfirmed, default=None), sink or "")
             done.published += len(events)
 
         return publish

@@ -73,6 +73,7 @@ class Work:
             sinks=runtime.sinks,
             watermark=runtime.watermark.read,
             workers=runtime.uploads,
+            direct=False,
             allows=self.scope.allows,
         )
         return _replayed(progress, work.run(manifests, wanted.sink or None, progress, progress.show))

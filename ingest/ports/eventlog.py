@@ -29,12 +29,14 @@ class Entry:
         event: as it was appended.
         appended: seconds since 1970.
         first_seen: when its message was first seen (seconds since 1970); None if the event was republished.
+        only: the only sink that it was republished for; empty for all. Others do not get it.
     """
 
     position: str
     event: Event
     appended: float
     first_seen: float | None = None
+    only: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class EventStream(Protocol):
     Every method raises `LedgerUnavailableError` when the ledger does not answer.
     """
 
-    def republish(self, events: Sequence[Event], since: float | None = None) -> None:
+    def republish(self, events: Sequence[Event], since: float | None = None, only: str = "") -> None:
         """Append events that were published before, with the ids they had.
 
         Args:
@@ -108,6 +110,7 @@ class EventStream(Protocol):
             since: when the oldest manifest was written whose event may not be delivered yet (seconds since 1970); the
                 ledger's `clock_step` is extended to it in the same step, so that the delivery watermark waits for it.
                 None: every sink has confirmed all of them before.
+            only: the only sink that is to get them; empty for all.
         """
         ...
 

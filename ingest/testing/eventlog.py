@@ -79,21 +79,21 @@ class MemoryEventLog(EventLog):
         self._statuses: dict[str, SinkStatus] = {}
         self.on_republish: Callable[[float], None] = lambda _: None
 
-    def append(self, event: Event, first_seen: float | None = None) -> None:
+    def append(self, event: Event, first_seen: float | None = None, only: str = "") -> None:
         """Append an event, as `MemoryLedger` does for a completed message. `first_seen` is seconds since 1970."""
         with self._lock:
             # As in a stream, positions only grow, also after the clock was set back.
             self._last = now = max(self._last, int(self._clock() * 1000))
             position = f"{now}-{self._trimmed + len(self._entries)}"
-            self._entries.append(Entry(position, event, now / 1000, first_seen))
+            self._entries.append(Entry(position, event, now / 1000, first_seen, only))
             self._end = position
 
     @override
-    def republish(self, events: Sequence[Event], since: float | None = None) -> None:
+    def republish(self, events: Sequence[Event], since: float | None = None, only: str = "") -> None:
         if events and since is not None:
             self.on_republish(since)
         for event in events:
-            self.append(event)
+            self.append(event, only=only)
 
     @override
     def ids(self, behind: str = "") -> tuple[list[str], str]:

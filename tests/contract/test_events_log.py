@@ -570,3 +570,12 @@ def test_only_the_last_answers_are_kept(bench: LedgerBench) -> None:
     assert ANSWERS_KEPT <= kept <= ANSWERS_KEPT + 200, "a server removes the oldest by blocks"
     assert found == []
     assert bench.events.answers("", 1)[0].answers[0].event != "0"
+
+
+def test_event_that_is_republished_for_one_sink_names_it(bench: LedgerBench) -> None:
+    append(bench, range(1))
+    bench.events.republish([event(1), event(2)], None, "erp")
+    bench.events.republish([event(3)])
+    assert [entry.only for entry in bench.events.read("erp", 10)] == ["", "erp", "erp", ""]
+    assert [entry.only for entry in bench.events.follow("", 10).entries] == ["", "erp", "erp", ""]
+    assert bench.ledger.counts()["events"] == 4

@@ -55,11 +55,11 @@ class RedisEventLog(EventLog):
         self._names = connection.names
 
     @override
-    def republish(self, events: Sequence[Event], since: float | None = None) -> None:
+    def republish(self, events: Sequence[Event], since: float | None = None, only: str = "") -> None:
         if events:
             parts = [part for event in events for part in (event.id, event.type, event.mailbox, event.body)]
             keys = [self._names.events, self._names.counts, self._names.clock_step]
-            self._connection.run("replay", keys, ["" if since is None else milliseconds(since), *parts])
+            self._connection.run("replay", keys, ["" if since is None else milliseconds(since), only, *parts])
 
     @override
     def ids(self, behind: str = "") -> tuple[list[str], str]:
@@ -257,7 +257,8 @@ def _entry(position: bytes, flat: list[bytes]) -> Entry:
     event = Event(fields[b"id"].decode(), fields[b"type"].decode(), fields[b"mailbox"].decode(), fields[b"body"])
     appended = int(position.partition(b"-")[0]) / 1000
     first_seen = fields.get(b"first_seen")
-    return Entry(position.decode(), event, appended, int(first_seen) / 1000 if first_seen else None)
+    seen_at = int(first_seen) / 1000 if first_seen else None
+    return Entry(position.decode(), event, appended, seen_at, fields.get(b"only", b"").decode())
 
 
 def _pack_answers(answers: Sequence[Answer]) -> bytes:

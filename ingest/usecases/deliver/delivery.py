@@ -123,15 +123,26 @@ class Delivery:
             self.refusals.clear()
             return False
         self.newest = entries[-1].position
-        outcomes = self._deliver(entries)
-        self._finish(entries, outcomes)
+        mine = [entry for entry in entries if self._is_mine(entry)]
+        outcomes = self._deliver(mine)
+        self._finish(mine, outcomes, [entry.position for entry in entries if not self._is_mine(entry)])
         if any(outcome.verdict in _UNAVAILABLE for outcome in outcomes) and not self._isolate(outcomes):
             self._give_way(outcomes)
         return len(entries) == limit or any(outcome.verdict in _UNAVAILABLE for outcome in outcomes)
 
-    def _finish(self, entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
-        """Acknowledge what the sink took, move what it rejected, count how often it did not take the rest."""
-        confirmed = []
+    def _is_mine(self, entry: Entry) -> bool:
+        """Whether an entry is for this sink: one that was republished may be for another one alone."""
+        return entry.only in {"", self.sink.name}
+
+    def _finish(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], unwanted: Sequence[str] = ()) -> None:
+        """Acknowledge what the sink took, move what it rejected, count how often it did not take the rest.
+
+        Args:
+            entries: that were handed over.
+            outcomes: one for each.
+            unwanted: positions of entries for other sinks, to acknowledge too.
+        """
+        confirmed = list(unwanted)
         for entry, outcome in zip(entries, outcomes, strict=True):
             event_id = entry.event.id
             self._note(event_id, outcome, self.refusals.get(event_id, 0) + 1)
@@ -173,7 +184,7 @@ class Delivery:
         enough = PAUSED_REFUSALS if paused else REFUSALS
         if max(self.refusals.values(), default=0) < enough or (paused and not works and self._took_one_lately()):
             return False
-        waiting = self.events.read(self.sink.name, BATCH)
+        waiting = [entry for entry in self.events.read(self.sink.name, BATCH) if self._is_mine(entry)]
         suspects = [entry for entry in waiting if self.refusals.get(entry.event.id, 0) >= enough][:SUSPECTS]
         if not suspects or not (works or self._takes_another(waiting, suspects)):
             return False

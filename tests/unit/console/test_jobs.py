@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.admin import replay
 from ingest.console import job_work, jobs
 from ingest.console.jobs import LEASE
 from ingest.mime.flowed import unfold
-from ingest.ports.sink import Outcome, Verdict
+from ingest.testing.sink import MemorySink
 from ingest.usecases.process import derived
 from tests.support.bench import mail, message_key, never
 from tests.support.waiting import eventually
@@ -124,33 +124,27 @@ def test_viewer_starts_and_stops_nothing(filled: Console) -> None:
     assert '<form class="panel' not in client.get("/replays").text
 
 
-def held(console: Console) -> tuple[threading.Event, threading.Event]:
-    """Let a delivery to the sink begin and wait: set the second event to let it go on."""
-    began, goes_on = threading.Event(), threading.Event()
-
-    def verdict(_: object) -> Outcome:
-        began.set()
-        goes_on.wait(60)
-        return Outcome(Verdict.UNAVAILABLE, "timeout")
-
-    console.b.sinks["main"].verdict = verdict
-    return began, goes_on
+@pytest.fixture
+def full_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a replay wait for room in the event stream, which never comes."""
+    monkeypatch.setattr(replay, "MOST_IN_STREAM", 0)
 
 
+def runs(client: TestClient, job: str) -> None:
+    eventually(lambda: client.get(f"/api/v1/replays/{job}").json()["state"] == "running", "it does not run")
+
+
+@pytest.mark.usefixtures("full_stream")
 def test_active_replay_is_shown_after_a_reload_and_stops_when_asked(filled: Console) -> None:
     client, other = filled.client(), filled.client()
-    began, goes_on = held(filled)
-    job = begin(client, sink="main")
-    assert began.wait(60)
-    eventually(lambda: client.get(f"/api/v1/replays/{job}").json()["state"] == "running", "it does not run")
+    job = begin(client)
+    runs(client, job)
     for each in (client, other):  # the other one is another console
         page = each.get(f"/replays/{job}").text
         assert "0 of 3 messages" in page
         assert 'http-equiv="refresh"' in page
         assert each.post("/api/v1/replays", json={}).json()["code"] == "job_busy"
     press_stop(other, job)
-    assert client.get(f"/api/v1/replays/{job}").json()["state"] == "stopping"
-    goes_on.set()
     found = ended(client, job)
     assert found["state"] == "stopped"
     assert found["resume_at"] is not None
@@ -166,16 +160,12 @@ def press_stop(client: TestClient, job: str) -> None:
     assert client.post(f"/replays/{job}/stop", data={"token": token[1]}).status_code == 303
 
 
+@pytest.mark.usefixtures("full_stream")
 def test_replay_of_a_console_that_ended_is_interrupted_and_may_start_again(filled: Console) -> None:
     client = filled.client()
-    began, goes_on = held(filled)
-    job = begin(client, sink="main")
-    assert began.wait(60)
-    runner = client.app.state.desk.jobs.runner  # type: ignore[attr-defined]  # of Starlette
-    closing = threading.Thread(target=runner.close)
-    closing.start()
-    goes_on.set()
-    closing.join()
+    job = begin(client)
+    runs(client, job)
+    client.app.state.desk.jobs.runner.close()  # type: ignore[attr-defined]  # of Starlette
     assert ended(client, job)["state"] == "interrupted"
     assert "Nothing is half done" in client.get(f"/replays/{job}").text
 
@@ -195,18 +185,32 @@ def test_replay_of_a_console_that_died_is_interrupted_when_its_lease_is_over(fil
     assert ended(client, begin(client))["state"] == "done"
 
 
-def test_consumer_that_takes_nothing_fails_the_replay_and_says_so(
-    filled: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    filled.b.sinks["main"].verdict = lambda _: Outcome(Verdict.GONE, "http_410")
+def test_replay_that_cannot_go_on_fails_and_says_why(filled: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     client = filled.client()
-    job = ended(client, begin(client, sink="main"))
-    assert job["state"] == "failed"
-    assert "http_410" in job["error"]
     monkeypatch.setattr(job_work, "MOST_MESSAGES", 2)
     job = ended(client, begin(client))
     assert (job["state"], delivered(filled)) == ("failed", [])
     assert "more than 2 messages" in job["error"]
+    monkeypatch.setattr(replay, "MOST_IN_STREAM", 0)
+    monkeypatch.setattr(replay, "PATIENCE", -1.0)
+    job = ended(client, begin(client, mailboxes=["a"]))
+    assert job["state"] == "failed"
+    assert "does not shrink" in job["error"]
+
+
+def test_replay_to_one_consumer_is_delivered_by_the_relay_to_it_alone(filled: Console) -> None:
+    b = filled.b
+    b.sinks["other"] = MemorySink("other")
+    b.ledger.sinks.add(["other"])
+    b.everything_without_tick()
+    b.sinks["other"].delivered.clear()
+    client = filled.client()
+    assert ended(client, begin(client, mailboxes=["a"], sink="other"))["counts"]["published"] == 2
+    b.clock.time += 1
+    b.everything_without_tick()
+    assert [len(b.sinks[name].delivered) for name in ("main", "other")] == [0, 2]
+    assert [b.events.lag(name).entries for name in ("main", "other")] == [0, 0]
+    assert client.post("/api/v1/replays", json={"sink": "third"}).status_code == 404
 
 
 def test_reprocess_compares_first_and_leaves_updates_to_the_service(
