@@ -75,8 +75,8 @@ def _probes(rendered: Rendered) -> Iterator[str]:
 def _resources(rendered: Rendered) -> Iterator[str]:
     for where, container in _containers(rendered):
         resources = container["resources"]
-        disk = set() if where.startswith("StatefulSet") else {"ephemeral-storage"}
-        if not resources["requests"].keys() >= {"cpu", "memory", *disk} or "memory" not in resources["limits"]:
+        wanted = {"cpu", "memory", "ephemeral-storage"}
+        if not resources["requests"].keys() >= wanted or "memory" not in resources["limits"]:
             yield where
 
 

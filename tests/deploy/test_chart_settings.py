@@ -158,6 +158,18 @@ def test_pods_request_the_disk_that_they_may_use(process: str, request_: str) ->
     assert render(values()).container(process)["resources"]["requests"]["ephemeral-storage"] == request_
 
 
+@pytest.mark.parametrize(("persistent", "request_"), [(True, "128Mi"), (False, "3200Mi")])
+def test_trial_valkey_requests_the_disk_that_its_data_may_take(persistent: bool, request_: str) -> None:  # noqa: FBT001
+    over = {
+        "config": {"ledger": ""},
+        "valkey": {"enabled": True, "persistence": {"enabled": persistent, "size": "3Gi"}},
+    }
+    pod = render(values(**over)).one("StatefulSet", "-valkey")["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["requests"]["ephemeral-storage"] == request_
+    limits = [volume["emptyDir"] for volume in pod.get("volumes", [])]
+    assert limits == ([] if persistent else [{"sizeLimit": "3Gi"}])
+
+
 def test_request_for_the_disk_follows_the_scratch_size_unless_it_is_set() -> None:
     over = {"poller": {"scratchSize": "10Gi"}, "relay": {"resources": {"requests": {"ephemeral-storage": "1Gi"}}}}
     rendered = render(values(**over))
