@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import date
-from pathlib import Path  # noqa: TC003 - typer resolves it at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,6 +38,24 @@ app = typer.Typer(
 MailboxesOption = Annotated[
     list[str] | None,
     typer.Option("--mailbox", metavar="ID", help="Only this mailbox; may be repeated.", show_default=False),
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(metavar="DAY", help="Read the objects of messages stated on this day or later.", show_default=False),
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DAY", help="Read the objects of messages stated on this day or before.", show_default=False
+    ),
+]
+KeysOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Public key (PEM) to accept instead of the configured one; may be repeated.",
+        show_default=False,
+    ),
 ]
 _CHANGES = ("stored", "changed", "carried")
 _STATES = ("processed", "quarantined", "oversize", "unprocessed", "failed", "erased", "missing", "unreadable")
@@ -87,26 +105,9 @@ def write(
 @app.command(epilog="Example: mailhaul audit verify --key audit-public.pem")
 def verify(
     mailbox: MailboxesOption = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DAY", help="Read the objects of messages stated on this day or later.", show_default=False
-        ),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DAY", help="Read the objects of messages stated on this day or before.", show_default=False
-        ),
-    ] = None,
-    key: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Public key (PEM) to accept instead of the configured one; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    key: KeysOption = None,
     config: ConfigOption = None,
     *,
     quick: Annotated[

@@ -64,14 +64,13 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
     store, prefix = configured_store(config, secrets)
     ledger, events = connect(ledger_at, config.deployment)
     sections = {section.name: section for section in config.sinks}
-    sinks = [open_sink(section, secrets) for section in config.sinks]
-    keys = published_keys() if config.parse.dkim else None
+    sinks = {sink.name: sink for sink in (open_sink(section, secrets) for section in config.sinks)}
     return Runtime(
         ledger=ledger,
         events=events,
         store=MeteredStore(store, metrics),
         layout=Layout(prefix),
-        sinks={sink.name: sink for sink in sinks},
+        sinks=sinks,
         wakeups=wakeups,
         metrics=metrics,
         connect=_maildrops(),
@@ -79,8 +78,8 @@ def build(source: ConfigSource, ledger_at: str, metrics: Metrics, wakeups: Wakeu
         credentials=accounts.credentials,
         fingerprint=accounts.fingerprint,
         sink_fingerprint=lambda name: sink_fingerprint(sections[name], secrets),
-        schedule=_schedule(source, [sink.name for sink in sinks]),
-        open_processor=partial(_open_processor, config, accounts, keys),
+        schedule=_schedule(source, list(sinks)),
+        open_processor=partial(_open_processor, config, accounts, published_keys() if config.parse.dkim else None),
         scanner=_open_scanner(config),
         rules=_rules(config),
         retention=[section.rule() for section in config.retention],
