@@ -40,7 +40,10 @@ def test_no_console_by_default() -> None:
     ("over", "words"),
     [
         (ON, "console.enabled needs to know who may come in: write config.console.tokens"),
-        (merged(ON, {"config": {"console": {"hosts": ["mail.example.org"]}}}), "or config.console.proxy"),
+        (
+            merged(ON, {"config": {"console": {"hosts": ["mail.example.org"]}}}),
+            "config.console.oidc or config.console.proxy",
+        ),
         (merged(CONSOLE, {"console": {"ingress": {"enabled": True}}}), "write them in config.console.hosts"),
         (
             merged(CONSOLE, {"console": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}}}),
@@ -125,6 +128,35 @@ def test_route_leads_from_a_gateway_to_the_consoles_service() -> None:
     assert backend["name"] == service["metadata"]["name"]
     assert backend["port"] in [port["port"] for port in service["spec"]["ports"]]
     assert "https://mail.example.org/" in rendered.notes
+
+
+def test_console_with_an_identity_provider_gets_its_secrets_and_reaches_it_alone() -> None:
+    oidc = {
+        "url": "https://mail.example.org",
+        "issuer": "https://login.example.org:8443/realms/main",
+        "client_id": "mailhaul",
+        "client_secret": "secret:console/client",
+        "ca": "secret:private-ca/ca.crt",
+        "roles": [{"group": "mail-admins", "role": "operator"}],
+    }
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "login"}}}]
+    policy = {"enabled": True, "identityProvider": peers, "targetPorts": {"identityProvider": [8080]}}
+    rendered = render(values(**merged(ON, {"config": {"console": {"oidc": oidc}}, "networkPolicy": policy})))
+    found = _section(rendered)["oidc"]
+    assert found["client_secret"] == "file:/run/secrets/mailhaul/console/client"
+    assert found["ca"] == "/run/secrets/mailhaul/private-ca/ca.crt"
+    ports = [{"protocol": "TCP", "port": port} for port in (8443, 8080)]
+    rule = {"ports": ports, "to": peers}
+    processes = (*PROCESSES, "console")
+    reaching = [one for one in processes if rule in rendered.one("NetworkPolicy", f"-{one}")["spec"]["egress"]]
+    readers = [
+        (process, volume["secret"]["secretName"])
+        for process in processes
+        for volume in rendered.pod(process)["volumes"]
+        if volume.get("secret", {}).get("secretName") in {"console", "private-ca"}
+    ]
+    assert reaching == ["console"]
+    assert sorted(readers) == [("console", "console"), ("console", "private-ca")]
 
 
 def test_secret_of_the_catalog_is_mounted_into_the_console_alone() -> None:

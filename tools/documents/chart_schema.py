@@ -50,6 +50,7 @@ _STRATEGY: Schema = {
     "additionalProperties": False,
 }
 _PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65_535}
+_CONNECTIONS = ("ledger", "store", "mail", "sinks", "scan", "tracing", "identityProvider")
 _TARGET_PORTS: Schema = {
     "type": "array",
     "items": {"anyOf": [_PORT, {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$"}]},
@@ -116,7 +117,10 @@ _SPECIAL: dict[str, Schema] = {
     "mailPorts": {"type": "array", "items": _PORT},
     "ledgerPorts": {"type": "array", "items": _PORT},
     "databasePorts": {"type": "array", "items": _PORT},
-    **{f"targetPorts.{kind}": _TARGET_PORTS for kind in ("ledger", "store", "mail", "sinks", "scan", "tracing")},
+    **{
+        f"targetPorts.{kind}": _TARGET_PORTS
+        for kind in ("ledger", "store", "mail", "sinks", "scan", "tracing", "identityProvider")
+    },
     "metrics.port": _PORT,
     "service.port": _PORT,
     "tlsSecret": _NAME,

@@ -10,8 +10,8 @@
 {{- $problems := list -}}
 {{- $config := default dict .Values.config.console -}}
 {{- if .Values.console.enabled -}}
-{{- if not (or $config.tokens $config.proxy) -}}
-{{- $problems = append $problems "console.enabled needs to know who may come in: write config.console.tokens (`mailhaul token NAME` makes one) or config.console.proxy" -}}
+{{- if not (or $config.tokens $config.proxy $config.oidc) -}}
+{{- $problems = append $problems "console.enabled needs to know who may come in: write config.console.tokens (`mailhaul token NAME` makes one), config.console.oidc or config.console.proxy" -}}
 {{- end -}}
 {{- range $kind := list "ingress" "httpRoute" -}}
 {{- if and (index $.Values.console $kind).enabled (not $config.hosts) -}}

@@ -88,6 +88,12 @@
 {{- include "mailhaul.ports" (list $url list) -}}
 {{- end -}}
 
+{{/* Of the identity provider that logs people in to the console. */}}
+{{- define "mailhaul.identityProviderPorts" -}}
+{{- $oidc := default dict (default dict .Values.config.console).oidc -}}
+{{- include "mailhaul.ports" (list (default "" $oidc.issuer) list) -}}
+{{- end -}}
+
 {{/* Of the collector of traces; by default that of OTLP/HTTP. */}}
 {{- define "mailhaul.tracingPorts" -}}
 {{- $tracing := .Values.config.tracing -}}
