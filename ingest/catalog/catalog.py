@@ -15,7 +15,7 @@ from ingest.ports.eventlog import order_of
 from ingest.usecases.batches import batches
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import URL, Connection, Engine
 
@@ -33,6 +33,9 @@ _WRITER_LOCK = 7_283_946
 # is on its way from the store to its rows.
 _KEPT_REMOVALS = 10_000
 _REMOVALS = "removals"
+# Pages of SQLite's index of words that are merged in one transaction, and the changes that a merge reports which had
+# something to do (https://sqlite.org/fts5.html#the_merge_command).
+_MERGED_PAGES, _NOTHING_MERGED = 1_000, 2
 
 
 def _insert_words(columns: Sequence[str], values: Sequence[str]) -> TextClause:
@@ -148,11 +151,28 @@ class Catalog:
                 return gone
             behind = found[-1].id
 
-    def analyze(self) -> None:
-        """Let PostgreSQL know how often each word is used, which decides how it searches. SQLite need not know."""
+    def tune(self, stop: Callable[[], bool]) -> None:
+        """Bring the index of words into the form in which it is searched fastest, after many messages were written.
+
+        SQLite merges its parts, step by step, so that others may write meanwhile; nothing is lost if `stop` ends it.
+        PostgreSQL counts how often each word is used, which decides how it searches.
+        """
         if self.engine.dialect.name != "sqlite":
             with translated(), self.engine.begin() as connection:
                 connection.exec_driver_sql("ANALYZE messages, messages_words, amounts")
+            return
+        pages, changed = -_MERGED_PAGES, _NOTHING_MERGED
+        while changed >= _NOTHING_MERGED and not stop():
+            with translated(), self.engine.begin() as connection:
+                self._begin_writing(connection)
+                raw = connection.connection.driver_connection
+                assert raw is not None
+                before = raw.total_changes
+                connection.exec_driver_sql(
+                    f"INSERT INTO messages_words (messages_words, rank) VALUES ('merge', {pages})"  # noqa: S608 - a number
+                )
+                changed = raw.total_changes - before
+            pages = _MERGED_PAGES
 
     def record_confirmed(self, positions: Mapping[str, str], now: float) -> None:
         """Record before which positions the sinks have confirmed everything, if that changed.

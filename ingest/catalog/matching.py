@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, cast, column, func, literal, text
 from sqlalchemy import table as table_of
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from ingest.catalog.rows import HAS_AMOUNT, amount_text, token, words_of, writable
+from ingest.catalog.rows import amount_text, token, words_of, writable
 from ingest.catalog.tables import TEXTS
 
 if TYPE_CHECKING:
@@ -80,8 +80,6 @@ def wanted_by(search: Search, scope: Scope, *, mailboxes: bool) -> Wanted:
     found.filters += [[token(name, writable(value))] for name, value in equal.items() if value]
     if search.amount is not None:
         found.filters.append([token("amount", amount_text(search.amount))])
-    elif search.at_least is not None or search.at_most is not None:
-        found.filters.append([HAS_AMOUNT])
     if mailboxes and scope.mailboxes is not None and not search.mailbox and len(scope.mailboxes) <= _MOST_MAILBOXES:
         found.filters.append([token("mailbox", writable(one)) for one in sorted(scope.mailboxes)])
     return found

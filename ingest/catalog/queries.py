@@ -11,7 +11,7 @@ from sqlalchemy import Select, func, select, tuple_
 
 from ingest.catalog.database import translated
 from ingest.catalog.matching import WORDS_TABLE, matches, wanted_by
-from ingest.catalog.rows import DOCUMENT_FIELDS, INVOICE_FIELDS, writable
+from ingest.catalog.rows import DOCUMENT_FIELDS, HAS_AMOUNT, INVOICE_FIELDS, writable
 from ingest.catalog.tables import AMOUNTS, DELIVERIES, MESSAGES, TOTALS, first_id
 from ingest.errors import Fault, MailhaulError
 from ingest.ports.eventlog import order_of
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # Messages of one page.
 PAGE, LARGEST_PAGE = 50, 200
-# Messages with an amount that are looked up at once.
-_FEW = 1_000
+# Messages with an amount that are looked up at once, and those in which words are looked for one by one.
+_FEW, _FEW_ASKED = 2_000, 300
 # Ids of messages are smaller, in both databases.
 _ID_LIMIT = 2**63
 # Seconds by which the id of a message may be later than its date, because places were taken.
@@ -125,10 +125,9 @@ class Queries:
         if wanted.impossible or scope.mailboxes == frozenset():
             return Page([])
         with translated(), self.engine.connect() as connection:
-            query = _listed(connection, wanted, *_range(search, before))
+            amounts = _amount_conditions(connection, search, wanted)
+            query = _listed(connection, wanted, *_range(search, before)).where(*amounts)
             query = _in_scope(query, scope).where(*_conditions(search))
-            if (amounts := _amounts(search)) and search.amount is None:
-                query = query.where(_has_amount(connection, amounts))
             rows = [dict(row) for row in connection.execute(query.limit(limit + 1)).mappings()]
         more = len(rows) > limit
         return Page([_found(row) for row in rows[:limit]], _cursor(rows[limit - 1]) if more else None)
@@ -222,17 +221,29 @@ def _conditions(search: Search) -> list[ColumnElement[bool]]:
     return found
 
 
-def _has_amount(connection: Connection, amounts: list[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """Return the condition that a message has an amount within limits.
+def _amount_conditions(connection: Connection, search: Search, wanted: Wanted) -> list[ColumnElement[bool]]:
+    """Return the conditions that a message has an amount within the limits of a search.
 
-    Where few messages have, they are looked up. Where many have, messages are read in the order of the list, and a
-    page is soon full.
+    Where few messages have, they are looked up, and other words are looked for in each of them (`wanted` is emptied).
+    Where many have, messages are read in the order of the list, and a page is soon full.
     """
-    some = select(AMOUNTS.c.message).where(*amounts).limit(_FEW + 1)
-    few = connection.scalars(some).all()
-    if len(few) <= _FEW:
-        return MESSAGES.c.id.in_(few)
-    return select(AMOUNTS.c.message).where(AMOUNTS.c.message == MESSAGES.c.id, *amounts).correlate(MESSAGES).exists()
+    limits = _amounts(search)
+    if not limits or search.amount is not None:
+        return []
+    some = select(AMOUNTS.c.message).where(*limits)
+    asked = bool(wanted.texts or wanted.filters)
+    most = _FEW_ASKED if asked else _FEW
+    many = connection.scalar(select(func.count()).select_from(some.limit(most + 1).subquery())) or 0
+    if many > most:
+        wanted.filters.append([HAS_AMOUNT])
+        return [some.where(AMOUNTS.c.message == MESSAGES.c.id).correlate(MESSAGES).exists()]
+    found: list[ColumnElement[bool]] = [MESSAGES.c.id.in_(some)]
+    if asked:
+        words = select(WORDS_TABLE.c.rowid).where(WORDS_TABLE.c.rowid == MESSAGES.c.id, matches(connection, wanted))
+        found.append(words.correlate(MESSAGES).exists())
+        wanted.texts.clear()
+        wanted.filters.clear()
+    return found
 
 
 def _amounts(search: Search) -> list[ColumnElement[bool]]:

@@ -89,7 +89,7 @@ class Rebuild:
                 done.messages += len(batch)
                 listen(done)
         done.removed = self.catalog.remove_older(run)
-        self.catalog.analyze()
+        self.catalog.tune(stop)
         done.complete = True
         self.catalog.change_state({"rebuild": "running", "run": str(run)}, {"rebuild": "", "cursor": ""})
         return done

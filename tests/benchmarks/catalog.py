@@ -36,6 +36,7 @@ from ingest.catalog.feed import Feeder
 from ingest.catalog.queries import Queries, Scope, Search
 from ingest.catalog.rebuild import Rebuild
 from ingest.catalog.tables import DELIVERIES
+from ingest.console.app import routed_app
 from ingest.demo.mails import sample
 from ingest.demo.scene import DEMO_MAILBOXES
 from ingest.domain import keys
@@ -188,7 +189,8 @@ def _medians(questions: Sequence[Callable[[], object]], clock: Callable[[], floa
 
 
 def memory(url: str, count: int) -> float:
-    """Return the resident memory of this process after it has asked everything, in MiB."""
+    """Return the resident memory of a process with the console's application that has asked everything, in MiB."""
+    routed_app()
     with closing(Catalog.open(url)) as catalog:
         for _, asked in _questions(Queries(catalog.engine), count):
             asked()

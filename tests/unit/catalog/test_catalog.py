@@ -131,6 +131,8 @@ SEARCHES: tuple[tuple[Search, list[int]], ...] = (
     (Search(invoice="müll"), [3, 2, 1]),
     (Search(amount=119.0), [2, 1]),
     (Search(at_least=119.01, at_most=2000), [3]),
+    (Search(at_least=119.0, words="rechnung_1"), [1]),
+    (Search(at_most=120.0, label="urgent", mailbox="invoices"), [1]),
     (Search(mailbox="orders"), [3]),
     (Search(label="urgent"), [3, 1]),
     (Search(label="tenant=orders"), [3]),
@@ -145,6 +147,7 @@ SEARCHES: tuple[tuple[Search, list[int]], ...] = (
 def test_messages_are_found_by_each_field(catalog: Catalog, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both among few, which are looked up, and among many, which are found in the order of the list."""
     monkeypatch.setattr("ingest.catalog.queries._FEW", few)
+    monkeypatch.setattr("ingest.catalog.queries._FEW_ASKED", few)
     monkeypatch.setattr("ingest.catalog.matching._MOST_EXPANDED", few)
     monkeypatch.setattr("ingest.catalog.matching._MOST_MAILBOXES", few)
     put(catalog, manifest(1), manifest(2), manifest(3, "orders", subject="Credit note", gross="1190.50"))
@@ -200,6 +203,21 @@ def test_totals_follow_messages_that_come_change_and_go(catalog: Catalog) -> Non
     catalog.write(Batch(gone=[manifest(3, "orders").message_key, "f" * 32]))
     totals = Queries(catalog.engine).totals(EVERYTHING, NOW + 2)
     assert totals == {"invoices": {"messages": 2, "recent": 1}}
+
+
+def test_tuned_catalog_finds_the_same_and_has_no_word_of_a_purged_message(catalog: Catalog) -> None:
+    for number in range(1, 4):
+        put(catalog, manifest(number, subject=f"{('zebra', 'heron', 'otter')[number - 1]} for everybody"))
+    catalog.write(Batch(gone=[manifest(1).message_key]))
+    catalog.tune(never)
+    assert found(catalog, Search(words="everybody")) == [3, 2]
+    assert found(catalog, Search(words="otter")) == [3]
+    if catalog.engine.dialect.name == "sqlite":
+        blocks = text("SELECT count(*) FROM messages_words_data WHERE instr(block, CAST(:word AS BLOB))")
+        with catalog.engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(DISTINCT segid) FROM messages_words_idx")) == 1
+            assert connection.scalar(blocks, {"word": "otter"}) == 1
+            assert connection.scalar(blocks, {"word": "zebra"}) == 0
 
 
 def test_scope_hides_a_message_and_its_totals(catalog: Catalog) -> None:
