@@ -32,6 +32,8 @@ def main() -> int:
             [*_UNSHARE, sys.executable, "-m", "tests.cluster.inside", folder, *sys.argv[1:]], check=False
         ).returncode
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # asked twice: this ends anyway
         machine.clean_up(folder.name)
         shutil.rmtree(folder)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class Release:
     Attributes:
         node: where it runs.
         peers: what it talks to.
-        folder: for files with values.
+        folder: for values and a copy of the chart.
         values: what Helm was given last.
     """
 
@@ -47,6 +48,10 @@ class Release:
     peers: Peers
     folder: Path
     values: Object = field(default_factory=dict)
+
+    @property
+    def _chart(self) -> Path:
+        return self.folder / "chart"
 
     def prepare(self, users: Iterable[str], key: Account) -> None:
         """Make the namespaces, in which pods have to be restricted, the peers' Services, and the Secrets."""
@@ -62,6 +67,8 @@ class Release:
         self.set_store_key(key)
         self.set_passwords(dict.fromkeys(users, PASSWORD))
         self.values = self._first_values(users)
+        # A change of the tree while this runs is not part of the run.
+        shutil.copytree(CHART, self._chart)
 
     def set_store_key(self, key: Account) -> None:
         """Write the Secret of the store."""
@@ -94,7 +101,7 @@ class Release:
 
     def install(self) -> None:
         """`helm install --wait`."""
-        self.helm("install", NAME, str(CHART), "--values", self._write_values(), "--wait", "--timeout=10m")
+        self.helm("install", NAME, str(self._chart), "--values", self._write_values(), "--wait", "--timeout=10m")
 
     def upgrade(self, change: Mapping[str, Any] | None = None, *, timeout: str = "10m") -> None:
         """`helm upgrade --wait` with values changed, which stay changed if it succeeds.
@@ -104,7 +111,9 @@ class Release:
         """
         before, self.values = self.values, merged(self.values, change or {})
         try:
-            self.helm("upgrade", NAME, str(CHART), "--values", self._write_values(), "--wait", f"--timeout={timeout}")
+            self.helm(
+                "upgrade", NAME, str(self._chart), "--values", self._write_values(), "--wait", f"--timeout={timeout}"
+            )
         except RuntimeError:
             self.values = before
             raise

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pytest
 
 from ingest import __version__
+from ingest.demo.mails import sample
 from ingest.demo.scene import DEMO_MAILBOXES
 from tests.support.compose import CONFIG, PROCESSES, Stack
 from tests.support.image import VERSION, Container, built_image, need_tools
@@ -76,6 +78,16 @@ def test_it_runs_as_anybody(image: Image, user: str) -> None:
 def test_parser_is_compiled(image: Image) -> None:
     code, output = image.run(["mailhaul", "version", "--json"])
     assert (code, json.loads(output)["parser"]) == (0, "compiled")
+
+
+def test_names_are_decoded_by_the_python_of_the_base(image: Image, tmp_path: Path) -> None:
+    """Regular expressions of Debian 12's Python differ from those of later ones."""
+    tmp_path.chmod(0o755)
+    mail = next(mail for mail in map(partial(sample, mailbox="a"), range(20)) if b'filename="=?' in mail.raw)
+    (tmp_path / "mail.eml").write_bytes(mail.raw)
+    code, output = image.run(["mailhaul", "parse", "/tmp/mail/mail.eml"], volumes={tmp_path: "/tmp/mail"})  # noqa: S108
+    assert code == 0, output
+    assert all(attachment.filename in output for attachment in mail.attachments), output
 
 
 def test_nothing_but_scratch_can_be_written(image: Image) -> None:
