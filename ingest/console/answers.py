@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - pydantic resolves it at run time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,10 +12,10 @@ from ingest.console.desk import at
 if TYPE_CHECKING:
     from ingest.admin.timeline import Step
     from ingest.catalog.queries import Found
-    from ingest.console.desk import MailboxView, SinkView
+    from ingest.console.desk import LetterView, MailboxView, SinkView
+    from ingest.console.events import EventPage
     from ingest.domain.message import FailedMessage
     from ingest.ports.actions import RecordedAction
-    from ingest.ports.rejected import RejectedEvent
 
 
 class Answer(BaseModel):
@@ -132,6 +132,25 @@ class DeadLetterAnswer(Answer):
     mailbox: str
     appended: datetime
     retrying: bool = Field(description="false: a person has to retry or drop it")
+    message: str = Field(description="The message key")
+    answer: str = Field(description="Code of the last answer, such as http_400; empty if not known")
+    tries: int | None = Field(description="How many times it was sent; null if not known")
+
+
+class ListedEvent(Answer):
+    """An event of the stream."""
+
+    position: str
+    published: datetime
+    event: dict[str, Any] = Field(description="CloudEvents 1.0")
+
+
+class EventList(Answer):
+    """Events of the stream, the oldest first."""
+
+    events: list[ListedEvent]
+    next: str = Field(description="The `cursor` to go on from, also where there are no events yet")
+    lost: bool = Field(description="Whether events may have been removed before they were read")
 
 
 class StepAnswer(Answer):
@@ -214,13 +233,29 @@ def failure_answer(one: FailedMessage) -> FailureAnswer:
     )
 
 
-def dead_letter_answer(one: RejectedEvent) -> DeadLetterAnswer:
+def dead_letter_answer(view: LetterView) -> DeadLetterAnswer:
     """Return a rejected event."""
-    event, appended = one.entry.event, at(one.entry.appended)
+    event, appended = view.rejected.entry.event, at(view.rejected.entry.appended)
     assert appended is not None
     return DeadLetterAnswer(
-        id=event.id, type=event.type, mailbox=event.mailbox, appended=appended, retrying=one.retrying
+        id=event.id,
+        type=event.type,
+        mailbox=event.mailbox,
+        appended=appended,
+        retrying=view.rejected.retrying,
+        message=view.message,
+        answer=view.last.failure if view.last else "",
+        tries=view.last.tries if view.last else None,
     )
+
+
+def event_list(page: EventPage) -> EventList:
+    """Return events of the stream."""
+    events = [
+        ListedEvent(position=entry.position, published=datetime.fromtimestamp(entry.appended, UTC), event=event)
+        for entry, event in page.entries
+    ]
+    return EventList(events=events, next=page.next, lost=page.lost)
 
 
 def step_answer(step: Step) -> StepAnswer:

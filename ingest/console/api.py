@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response, Security
@@ -14,6 +13,7 @@ from ingest.catalog.queries import LARGEST_PAGE, PAGE
 from ingest.console.answers import (
     ActionList,
     DeadLetterAnswer,
+    EventList,
     FailureAnswer,
     MailboxAnswer,
     MessageList,
@@ -23,6 +23,7 @@ from ingest.console.answers import (
     StepAnswer,
     action_list,
     dead_letter_answer,
+    event_list,
     failure_answer,
     listed,
     mailbox_answer,
@@ -33,8 +34,9 @@ from ingest.console.asking import Asked, AskedDesk, Who, known_parameters
 from ingest.console.content import MAIL_POLICY, is_known, safe_html, send_object
 from ingest.console.desk import at
 from ingest.console.errors import NotFoundError
+from ingest.console.events import StreamReader, shown
 from ingest.console.jobs import Job, JobKind, ReplaySelection, Selection
-from ingest.domain.manifest import Attachment, Manifest
+from ingest.domain.manifest import Attachment, Document, Manifest
 from ingest.usecases.recover.republish import events_from_manifest
 
 _PROBLEM: dict[str, Any] = {"model": Problem}
@@ -53,6 +55,7 @@ _BEARER = HTTPBearer(auto_error=False, bearerFormat="token", description="A toke
 router = APIRouter(prefix="/api/v1", responses=_PROBLEMS, dependencies=[Security(_BEARER), Depends(known_parameters)])
 _CONFLICT: dict[int | str, dict[str, Any]] = {409: {**_PROBLEM, "description": "It is not in a state for that"}}
 Key = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The message key")]
+EventId = Annotated[str, Path(pattern="^[0-9a-f]{32}(-[0-9]{1,9})?$", description="The event's id")]
 Part = Annotated[str, Path(pattern=r"^[0-9.]{1,200}$", description="Path of the part, as in 2.1")]
 Name = Annotated[str, Path(max_length=64)]
 Position = Annotated[str, Query(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$", description="`next` of the page before")]
@@ -105,11 +108,7 @@ def event(desk: AskedDesk, who: Who, key: Key) -> dict[str, Any]:
     for stored in desk.runtime.store.stored(where):
         # Its own is before that of its last update.
         for found in events_from_manifest(desk.runtime.store, stored)[:1]:
-            body: dict[str, Any] = json.loads(found.body)
-            seen = desk.queries.without_others(Manifest.model_validate(body["data"]), who.scope)
-            shown = json.loads(seen.to_json())
-            body["data"] |= {name: shown[name] for name in ("duplicate_of", "documents") if name in body["data"]}
-            return body
+            return shown(found, desk.queries, who.scope)
     raise NotFoundError("the message has no event")
 
 
@@ -117,6 +116,12 @@ def event(desk: AskedDesk, who: Who, key: Key) -> dict[str, Any]:
 def timeline(desk: AskedDesk, who: Who, key: Key) -> list[StepAnswer]:
     """Return the steps of a message's way, from the store to each consumer."""
     return [step_answer(step) for step in desk.timeline(key, who)]
+
+
+@router.get("/messages/{key}/documents", tags=["messages"])
+def documents(desk: AskedDesk, who: Who, key: Key) -> list[Document]:
+    """Return the documents of a message, with the reasons for what they are."""
+    return desk.manifest(key, who).documents
 
 
 @router.get("/messages/{key}/raw", tags=["messages"], responses=_file("message/rfc822"), response_class=Response)
@@ -151,10 +156,32 @@ def attachment(desk: AskedDesk, who: Who, key: Key, part: Part, request: Request
     )
 
 
+@router.get("/events", tags=["events"])
+def events(
+    desk: AskedDesk,
+    who: Who,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
+    cursor: Position = "",
+    mailbox: Annotated[str, Query(max_length=200, description="Only of this one")] = "",
+    type: Annotated[str, Query(max_length=200, description="Only of this type")] = "",  # noqa: A002 - as in events
+) -> EventList:
+    """Return events of the stream, the oldest first: at least the last thousand are kept there."""
+    return event_list(StreamReader(desk.runtime.events, desk.queries).page(who.scope, cursor, limit, mailbox, type))
+
+
 @router.get("/mailboxes", tags=["mailboxes"])
 def mailboxes(desk: AskedDesk, who: Who) -> list[MailboxAnswer]:
     """Return the mailboxes, those that need somebody first."""
     return [mailbox_answer(view) for view in desk.mailboxes(who)]
+
+
+@router.get("/mailboxes/{mailbox}", tags=["mailboxes"])
+def mailbox(desk: AskedDesk, who: Who, mailbox: Name) -> MailboxAnswer:
+    """Return one mailbox."""
+    for view in desk.mailboxes(who):
+        if view.id == mailbox:
+            return mailbox_answer(view)
+    raise NotFoundError("there is no such mailbox")
 
 
 @router.post("/mailboxes/{mailbox}/poll", tags=["mailboxes"], status_code=202, responses=_CONFLICT)
@@ -208,17 +235,17 @@ def resume_sink(desk: AskedDesk, who: Who, sink: Name) -> None:
 @router.get("/sinks/{sink}/dead-letters", tags=["sinks"])
 def dead_letters(desk: AskedDesk, who: Who, sink: Name) -> list[DeadLetterAnswer]:
     """Return the events that a consumer rejected, both retrying and dead-lettered."""
-    return [dead_letter_answer(one) for one in desk.dead_letters(sink, who)]
+    return [dead_letter_answer(one) for one in desk.letters(sink, who)]
 
 
 @router.post("/sinks/{sink}/dead-letters/{event_id}/retry", tags=["sinks"], status_code=202)
-def retry_event(desk: AskedDesk, who: Who, sink: Name, event_id: Key) -> None:
+def retry_event(desk: AskedDesk, who: Who, sink: Name, event_id: EventId) -> None:
     """Deliver a rejected event again, now."""
     desk.redeliver(sink, event_id, who, drop=False)
 
 
 @router.post("/sinks/{sink}/dead-letters/{event_id}/drop", tags=["sinks"], status_code=202)
-def drop_event(desk: AskedDesk, who: Who, sink: Name, event_id: Key) -> None:
+def drop_event(desk: AskedDesk, who: Who, sink: Name, event_id: EventId) -> None:
     """Remove a rejected event, which the consumer will never receive."""
     desk.redeliver(sink, event_id, who, drop=True)
 

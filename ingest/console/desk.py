@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,6 +13,7 @@ from ingest.admin.mailboxes import NotPolledError
 from ingest.admin.manifests import read_manifest
 from ingest.admin.sinks import SinkAdmin
 from ingest.admin.status import read_status
+from ingest.catalog.answers import AnswerRow, read_answers
 from ingest.catalog.queries import Queries
 from ingest.console.access import ForbiddenError
 from ingest.console.audit import Audit
@@ -19,6 +21,7 @@ from ingest.console.errors import NotFoundError
 from ingest.console.job_desk import JobDesk
 from ingest.console.timeline import Timeline
 from ingest.ports.actions import Action
+from ingest.ports.status import answer_in_words
 from ingest.usecases.tombstones import read_raw_erased
 
 if TYPE_CHECKING:
@@ -73,6 +76,27 @@ class SinkView:
     oldest_age: float
     delivered_at: float | None
     dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class LetterView:
+    """An event that a consumer rejected, and its last answer if that is known."""
+
+    rejected: RejectedEvent
+    last: AnswerRow | None
+
+    @property
+    def message(self) -> str:
+        """The key of the message."""
+        return str(json.loads(self.rejected.entry.event.body)["subject"])
+
+    @property
+    def words(self) -> str:
+        """What the consumer answered, for people; empty if it is not known."""
+        if self.last is None or not self.last.failure:
+            return ""
+        tries = f", {self.last.tries} tries" if self.last.tries > 1 else ""
+        return f"{answer_in_words(self.last.failure)}{tries}"
 
 
 @dataclass
@@ -206,6 +230,13 @@ class Desk:
         if sink not in self.runtime.sinks:
             raise NotFoundError("there is no such consumer")
         return [one for one in self._sinks.rejected(sink) if who.scope.allows(one.entry.event.mailbox)]
+
+    def letters(self, sink: str, who: Identity) -> list[LetterView]:
+        """Return the rejected events of a consumer that may be seen, with what it answered; raises as above."""
+        found = self.dead_letters(sink, who)
+        rows = read_answers(self.catalog.engine, [one.entry.event.id for one in found])
+        answers = {row.event: row for row in rows if row.sink == sink}
+        return [LetterView(one, answers.get(one.entry.event.id)) for one in found]
 
     def timeline(self, key: str, who: Identity) -> list[Step]:
         """Return the steps of a message's way, as far as store, ledger and catalog know them."""

@@ -212,7 +212,7 @@ def mailboxes(request: Request, desk: AskedDesk, who: Who) -> Response:
 @router.get("/failures")
 def failures(request: Request, desk: AskedDesk, who: Who) -> Response:
     """Show failed messages, and the events that consumers rejected."""
-    letters = {sink: desk.dead_letters(sink, who) for sink in desk.runtime.sinks}
+    letters = {sink: desk.letters(sink, who) for sink in desk.runtime.sinks}
     return page(request, "failures", who, failures=desk.failures(who), letters=letters)
 
 

@@ -257,3 +257,31 @@ def test_every_page_is_answered(filled: Console) -> None:
         answer = client.get(path)
         assert answer.status_code == 200, path
         assert "</html>" in answer.text
+
+
+def test_events_are_read_page_by_page_and_only_those_that_may_be_seen(console: Console) -> None:
+    console.haul("a", mail("first"), mail("second"))
+    console.haul("b", mail("third"), mail("second"))
+    client, tenant = console.client("operator"), console.client("tenant")
+    first = client.get("/api/v1/events", params={"limit": 3}).json()
+    second = client.get("/api/v1/events", params={"limit": 3, "cursor": first["next"]}).json()
+    end = client.get("/api/v1/events", params={"cursor": second["next"]}).json()
+    found = [one["event"]["data"]["headers"]["subject"] for page in (first, second) for one in page["events"]]
+    assert sorted(found) == ["first", "second", "second", "third"]
+    assert end == {"events": [], "next": second["next"], "lost": False}
+    seen = tenant.get("/api/v1/events", params={"limit": 1}).json()
+    rest = tenant.get("/api/v1/events", params={"cursor": seen["next"]}).json()["events"]
+    assert [one["event"]["source"] for one in [*seen["events"], *rest]] == ["/mailboxes/b"] * 2
+    assert message_key("a", mail("second")) not in tenant.get("/api/v1/events").text
+    assert tenant.get("/api/v1/events", params={"mailbox": "a"}).json()["events"] == []
+    assert len(client.get("/api/v1/events", params={"mailbox": "a", "limit": 200}).json()["events"]) == 2
+    assert client.get("/api/v1/events", params={"cursor": "1-1"}).json()["lost"]
+
+
+def test_parts_of_what_is_known_have_paths_of_their_own(filled: Console) -> None:
+    client = filled.client()
+    manifest = client.get(f"/api/v1/messages/{KEY}").json()
+    assert client.get(f"/api/v1/messages/{KEY}/documents").json() == manifest["documents"] != []
+    (mailbox, _) = client.get("/api/v1/mailboxes").json()
+    assert client.get(f"/api/v1/mailboxes/{mailbox['id']}").json() == mailbox
+    assert client.get("/api/v1/mailboxes/none").status_code == 404

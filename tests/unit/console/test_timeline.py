@@ -109,7 +109,12 @@ def test_rejected_event_of_an_update_is_shown(answering: Console, monkeypatch: p
     found = steps(answering)
     assert ("updated", "update 1") in {(step["what"], step["note"]) for step in found}
     assert last(answering)["state"] == "retrying"
-    assert len(answering.client().get("/api/v1/sinks/main/dead-letters").json()) == 1
+    client = answering.client()
+    (letter,) = client.get("/api/v1/sinks/main/dead-letters").json()
+    assert (letter["message"], letter["answer"], letter["tries"]) == (KEY, "http_400", 1)
+    assert "answered 400" in client.get("/failures").text
+    assert client.post(f"/api/v1/sinks/main/dead-letters/{letter['id']}/drop").status_code == 202
+    assert client.get("/api/v1/sinks/main/dead-letters").json() == []
 
 
 def test_dead_letter_of_a_message_that_was_read_from_the_store_is_shown(console: Console) -> None:
