@@ -180,9 +180,12 @@ def test_session_outlives_the_provider_and_a_new_console(browser: Browser) -> No
     assert login.status_code == 303, "what it said of itself is still known"
 
 
-def test_session_ends_when_its_group_loses_its_role(browser: Browser) -> None:
+@pytest.mark.parametrize("options", [{"roles": [{"group": "others"}]}, {"client_id": "another"}])
+def test_session_ends_when_its_group_or_its_client_is_no_longer_configured(
+    browser: Browser, options: dict[str, Any]
+) -> None:
     browser.log_in()
-    browser.options["roles"] = [{"group": "others"}]
+    browser.options |= options
     other = browser.at_another_console()
     other.cookies.set(SESSION, browser.client.cookies[SESSION], domain="mail.example.org")
     assert other.get("/mailboxes").status_code == 401
@@ -227,9 +230,13 @@ def test_login_cookie_that_was_altered_is_refused(browser: Browser) -> None:
 
 def test_login_that_took_too_long_is_refused(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     brought = browser.begin()
+    cookie = browser.client.cookies[LOGIN].strip('"')
+    browser.client.cookies.clear()
+    browser.client.cookies.set(LOGIN, cookie, domain="mail.example.org")  # by a browser that does not let it expire
     late = time.time() + 601
     monkeypatch.setattr("ingest.console.login.time.time", lambda: late)
     assert refused(browser, browser.client.get("/login/oidc/callback", params=brought))
+    assert browser.fake.asked["/token"] == 0
 
 
 def test_code_is_redeemed_once(browser: Browser) -> None:
@@ -284,6 +291,7 @@ def test_no_secret_is_in_a_url_or_in_the_log(browser: Browser) -> None:
         {"aud": "another-client"},
         {"aud": None},
         {"aud": [CLIENT, "another-client"]},
+        {"aud": "another-client", "azp": CLIENT},
         {"azp": "another-client"},
         {"exp": 1_600_000_000},
         {"exp": None},
@@ -327,6 +335,9 @@ def test_key_that_is_a_shared_secret_is_not_used(browser: Browser) -> None:
     browser.fake.published = [*browser.fake.keys(), shared.as_dict(private=True)]
     browser.fake.sign = lambda claims: jwt.encode({"alg": "HS256", "kid": "k2"}, claims, shared)
     assert refused(browser, browser.log_in())
+    browser.fake.published = [shared.as_dict(private=True)]
+    with pytest.raises(ProviderUnavailableError, match="names no key"):
+        Provider(browser.registered(), lambda: 0.0, time.time).check()
 
 
 def test_new_keys_of_the_provider_are_fetched_but_not_for_every_unknown_key(browser: Browser) -> None:
