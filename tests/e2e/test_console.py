@@ -75,6 +75,7 @@ def test_hostile_mail_runs_nothing_and_asks_no_other_host_and_new_mail_shows_up(
         shows_mail_that_arrives(page, address, drop)
         eight_tabs_share_one_connection(page, address, drop)
         finds_the_invoice(page, address)
+        counts_and_replays(page, address)
         assert set(hosts) == {address.removeprefix("http://")}
 
 
@@ -117,3 +118,13 @@ def finds_the_invoice(page: Page, address: str) -> None:
     page.keyboard.press("Enter")
     page.locator("td.subject a").first.click()
     assert page.locator("dl.invoice").get_by_text(str(number), exact=True).is_visible()
+
+
+def counts_and_replays(page: Page, address: str) -> None:
+    """The page follows the progress by itself."""
+    page.goto(f"{address}/replays")
+    page.get_by_role("button", name="Count").click()
+    page.get_by_role("button", name="Republish 3 events").click()
+    page.locator("#job .badge", has_text="done").wait_for()
+    assert page.locator("dt", has_text="Published").locator("+ dd").text_content() == "3"
+    assert page.get_by_role("button", name="Stop").count() == 0
