@@ -58,8 +58,9 @@ CHANNELS = (
             "type": _TYPE,
             "mailbox": _MAILBOX,
             "first_seen": "Milliseconds since 1970; missing in a republished event",
+            "only": "The sink that the event was republished for; missing if it is for all",
         },
-        frozenset({"first_seen"}),
+        frozenset({"first_seen", "only"}),
     ),
     Channel(
         "jsonl",
