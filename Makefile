@@ -15,7 +15,7 @@ PYTEST_ARGS ?= -n 6 --dist loadfile --no-loadscope-reorder
 .PHONY: help run unit test compiled coverage lint format hooks lock docs site bench servers cluster clean
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/run.stamp  ## the demonstration, or with CONFIG=my.yaml the real thing
 	@exec $(BIN)/mailhaul up $(if $(CONFIG),--config $(CONFIG))
@@ -70,6 +70,9 @@ lock: $(VENV)/dev.stamp  ## resolve the dependencies anew
 
 docs: $(VENV)/dev.stamp  ## the pages that are made from the code
 	$(BIN)/python -m tools.documents
+
+screenshots: $(VENV)/dev.stamp  ## the pictures of the console in the documents; needs Chromium
+	$(BIN)/python -m tests.support.console_pictures
 
 site: $(VENV)/dev.stamp  ## the documents as a site in site/; fails on dead links
 	$(BIN)/mkdocs build --strict

@@ -81,6 +81,7 @@ _STATUS: tuple[tuple[type[MailhaulError], int], ...] = (
 _NOT_QUOTED = (LedgerError, StoreError)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNCHECKED = frozenset({"/livez", "/readyz"})
+_NO_PAGE = "there is no such page"
 PROBLEM_TYPE = "application/problem+json"
 DESCRIPTION = (
     "Messages, documents, failures and consumers of a Mailhaul. Log in with `Authorization: Bearer TOKEN`. Answers "
@@ -229,16 +230,19 @@ def _failed(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if not request.url.path.startswith("/api/") and error.errors()[0]["loc"][0] == "path":
+        return _answer(request, 404, "not_found", _NO_PAGE)
     # The input is not quoted: it may be a token in the wrong place.
-    fields = ", ".join(str(one["loc"][-1]) for one in error.errors())
-    return _answer(request, 422, "parameter", f"cannot be used: {fields}")
+    reasons = [f"{one['loc'][-1]}: {str(one['msg']).removeprefix('Value error, ')}" for one in error.errors()]
+    return _answer(request, 422, "parameter", "; ".join(reasons))
 
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.BAD_REQUEST:  # the library's word for a body that is not UTF-8
         return _answer(request, 422, "parameter", "the body is no JSON")
-    answer = _answer(request, error.status_code, "http", str(error.detail))
+    is_page = error.status_code == HTTPStatus.NOT_FOUND and not request.url.path.startswith("/api/")
+    answer = _answer(request, error.status_code, "http", _NO_PAGE if is_page else str(error.detail))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return answer

@@ -118,6 +118,11 @@ def search_of(
 Asked = Annotated[Search, Depends(search_of)]
 
 
+def is_amount(text: str) -> bool:
+    """Whether words that somebody searched for may be an amount."""
+    return bool(text.strip()) and re.match(_AMOUNT, text) is not None
+
+
 def _amount(text: str) -> float | None:
     if not text.strip():
         return None

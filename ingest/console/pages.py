@@ -17,7 +17,7 @@ from ingest.console import words
 from ingest.console.access import ForbiddenError, Identity, NotLoggedInError
 from ingest.console.answers import action_list
 from ingest.console.api import Key, Name, Part, Position
-from ingest.console.asking import Asked, AskedDesk, Who, access_of
+from ingest.console.asking import Asked, AskedDesk, Who, access_of, is_amount
 from ingest.console.content import MAIL_POLICY, SHOWN_PICTURES, may_be_shown, read_text, safe_html, send_object
 from ingest.console.errors import FilterError, NotFoundError
 from ingest.errors import LedgerError
@@ -50,6 +50,16 @@ _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'
 _LARGEST_FORM = 16 * 1024
 _STATUSES = ("complete", "partial", "oversize", "failed")
 _KINDS = ("invoice", "document", "image", "calendar", "contact", "message", "archive", "encrypted", "signature")
+
+# What went wrong and what to do, for people who do not know the words of HTTP.
+_TITLES = {
+    403: ("Not allowed", ""),
+    404: ("Not found", ""),
+    409: ("Not possible now", ""),
+    422: ("That cannot be used", "Go back, and change what you wrote."),
+    429: ("Too many tries", ""),
+    503: ("Unavailable for the moment", "Reload the page in a minute."),
+}
 
 router = APIRouter()
 
@@ -96,7 +106,9 @@ def problem(request: Request, status: int, detail: str) -> Response:
         who: Identity | None = access_of(request).identify(request)
     except (NotLoggedInError, LedgerError):
         who = None
-    return page(request, "problem", who, status, detail=detail, title=HTTPStatus(status).phrase)
+    title, advice = _TITLES.get(status, (HTTPStatus(status).phrase, ""))
+    detail = detail[:1].upper() + detail[1:]
+    return page(request, "problem", who, status, detail=detail, title=title, advice=advice)
 
 
 @router.get("/console.css")
@@ -122,6 +134,7 @@ def messages(
         found=found.messages,
         asked=asked,
         narrowed=bool(asked.keys() - {"q"}),
+        is_amount=is_amount(search.words),
         older=urlencode({**asked, "cursor": found.next}) if found.next else "",
         mailboxes=[box for box in desk.runtime.mailboxes() if who.scope.allows(box)],
         labels=desk.labels(who, found.messages),

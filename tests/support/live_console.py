@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from socket import create_server
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,13 @@ from tests.unit.console.conftest import Console, with_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from ingest.config.console import ConsoleSection
 
-FAILED, REJECTED = mail("A message that fails"), "An order that nobody wants"
+# In the past of the clock of a bench.
+FAILED, REJECTED = mail("A message that fails").replace(b"2026", b"2025"), "An order that nobody wants"
 
 
 @contextmanager
@@ -35,14 +38,21 @@ def filled_console(folder: Path) -> Iterator[Console]:
     names = ("invoices-de", "invoices-fr", "orders", "office", "archive")
     boxes = [replace(mailbox(name), labels={"tenant": name.rpartition("-")[2], "team": "accounts"}) for name in names]
     with bench(*boxes) as b, closing(Catalog.open(f"sqlite:///{folder}/catalog.sqlite")) as catalog:
+        b.relay_stage = replace(b.relay_stage, keeps_answers=True)
         console = Console(b, catalog)
         with closing(console.feeder):
             _fail(console)
-            for box in names[:3]:
-                console.haul(box, *(sample(number, box, kind).raw for number, kind in enumerate(KINDS)))
+            for hours, box in enumerate(names[:3]):
+                console.haul(box, *_mails(box, b.clock.now() - timedelta(hours=hours)))
             _reject(console)
             _trouble(console)
             yield console
+
+
+def _mails(box: str, last: datetime) -> Iterator[bytes]:
+    """Mails of every kind, the last one of which came at a time."""
+    for number, kind in enumerate(KINDS):
+        yield sample(number, box, kind, last - timedelta(hours=3 * (len(KINDS) - number), minutes=7 * number)).raw
 
 
 def failed_key() -> str:
@@ -86,7 +96,7 @@ def _reject(console: Console) -> None:
     """Let the consumer reject an event."""
     sink = console.b.sinks["main"]
     accepts, sink.verdict = sink.verdict, lambda _: Outcome(Verdict.REJECTED, "http_400")
-    console.haul("office", mail(REJECTED, "Please send us <b>12</b> chairs."))
+    console.haul("office", mail(REJECTED, "Please send us <b>12</b> chairs.").replace(b"2026", b"2025"))
     sink.verdict = accepts
 
 

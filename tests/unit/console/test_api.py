@@ -251,6 +251,23 @@ def test_raw_mail_that_a_rule_erased_is_gone_and_the_rest_is_shown(filled: Conso
     assert client.get(f"/api/v1/messages/{KEY}").status_code == 200
 
 
+def test_pages_help_whoever_finds_nothing_or_mistypes(filled: Console) -> None:
+    client = filled.client()
+    assert 'href="/?amount=1.234%2C56"' in client.get("/", params={"q": "1.234,56"}).text
+    assert "Search for the amount" not in client.get("/", params={"q": "nothing"}).text
+    for path in ("/nowhere", "/messages/mistyped"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert "There is no such page" in answer.text
+    reason = client.post("/api/v1/replays", json={"since": "mh_secret"}).json()["detail"]
+    assert reason.startswith("since: ")
+    assert "mh_secret" not in reason
+    answer = client.get("/", params={"amount": "about 100"})
+    assert answer.status_code == 422
+    assert "Write an amount as 119.00" in answer.text
+    assert "Go back" in answer.text
+
+
 def test_every_page_is_answered(filled: Console) -> None:
     client = filled.client()
     for path in ("/", "/?q=none", "/mailboxes", "/failures", "/consumers", f"/messages/{KEY}/source/manifest"):
