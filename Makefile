@@ -28,7 +28,7 @@ test: $(VENV)/dev.stamp servers  ## every test; installs the servers the tests n
 
 compiled: $(VENV)/dev.stamp  ## the MIME parser as machine code in build/compiled, and its tests; needs a C compiler
 	$(BIN)/python -m tools.compiled
-	MAILHAUL_TEST_PARSER=compiled $(BIN)/pytest -q -o "pythonpath=. build/compiled" tests/unit/mime
+	MAILHAUL_TEST_PARSER=compiled $(BIN)/pytest -q -o "pythonpath=build/compiled ." tests/unit/mime
 
 coverage: $(VENV)/dev.stamp servers  ## lines and branches that the unit and contract tests do not reach
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term tests/unit tests/contract
