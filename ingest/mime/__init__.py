@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from ingest.mime import scanner
@@ -49,10 +50,13 @@ def parse(
     tally = Tally(limits.parts, bodies)
     depth = parent.count(".") + 1 if parent else 0
     reader = scanner.Scanner(limits, parent, tally, nesting=int(nested), depth=depth)
-    for events in _scanned(reader, chunks):
-        yield from events
-    if nested:
-        yield MessageEnded(MessageHeader(b"", limits), tally.status, tally.defects)
+    scanned = _scanned(reader, chunks)
+    return chain.from_iterable(chain(scanned, _ended(limits, tally)) if nested else scanned)
+
+
+def _ended(limits: MimeLimits, tally: Tally) -> Iterator[list[MimeEvent]]:
+    """Yield the end of a nested message, whose scanner leaves it to the message around it."""
+    yield [MessageEnded(MessageHeader(b"", limits), tally.status, tally.defects)]
 
 
 def _scanned(reader: scanner.Scanner, chunks: Iterable[bytes]) -> Iterator[list[MimeEvent]]:

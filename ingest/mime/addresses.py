@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ingest.domain.mail import Address
 from ingest.mime.text import clean, decode_header
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ingest.mime.defects import Defect
 
 # Possessive, so that matching never backtracks.
-_TOKEN = re.compile(
+_TOKEN: Final = re.compile(
     rb"""
       (?P<quoted>"(?:[^"\\]++|\\.)*+"?)
     | (?P<comment>\((?:[^()\\]++|\\.)*+\)?)
@@ -25,7 +25,7 @@ _TOKEN = re.compile(
 )
 
 # One address with or without a name, as most fields hold it; nothing in it is escaped or commented.
-_USUAL = re.compile(
+_USUAL: Final = re.compile(
     rb"""
       (?: "([^"\\=\x00-\x1f\x7f-\xff]*)"[ ]* | ([\w .&+-]*) | (=\?[^?\s]+\?[BbQq]\?[^?\s]*\?=)[ ]* )
       <([!\#-'*+./-9?A-Z^-~-]+@[\w.-]+)>
@@ -33,8 +33,8 @@ _USUAL = re.compile(
     """,
     re.ASCII | re.VERBOSE,
 )
-_USUAL_BYTES = 320
-_COMMAS = 3  # in a name without quotes: `Doe, Jane, M.A.`
+_USUAL_BYTES: Final = 320
+_COMMAS: Final = 3  # in a name without quotes: `Doe, Jane, M.A.`
 
 
 def parse_addresses(value: bytes, most: int, defects: set[Defect]) -> list[Address]:

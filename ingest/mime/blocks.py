@@ -5,28 +5,28 @@ from __future__ import annotations
 import re
 from binascii import Error, a2b_uu
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 from zlib import crc32
 
 from ingest.mime.defects import Defect
 from ingest.mime.text import decode_bytes
 
 # A name may be as long as a line (RFC 5322 section 2.1.1); a mode has three digits, or four with a zero before them.
-_FIRST_LINE = re.compile(
+_FIRST_LINE: Final = re.compile(
     rb"[\r\n](?:begin [0-7]{3,4} ([^\r\n]{1,998})|=ybegin ([^\r\n]{1,998}))(?:\r?\n|\r(?=.))", re.DOTALL
 )
-_BLANKS = b"\0\t\n\v\f\r "
-_MARKS = (b"begin ", b"=ybegin ")
-_FIRST_BYTES = (b"b", b"=")
-_LONGEST_FIRST_LINE = 1024
+_BLANKS: Final = b"\0\t\n\v\f\r "
+_MARKS: Final = (b"begin ", b"=ybegin ")
+_FIRST_BYTES: Final = (b"b", b"=")
+_LONGEST_FIRST_LINE: Final = 1024
 # A uuencoded line has 62 bytes at most, a yEnc line 128 or 256; longer lines are decoded in pieces.
-_LINE = re.compile(rb"([^\r\n]{0,4096}+)(\r?\n|\r(?=.))?", re.DOTALL)
-_LONGEST_PIECE = 4096
-_FULL_LINE = 61  # 45 bytes, as most lines have
-_YENC_ESCAPE = re.compile(rb"=(.)", re.DOTALL)
-_YENC_BYTES = bytes((byte - 42) % 256 for byte in range(256))
-_HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,16}")
-_YENC_PARAMETER = re.compile(rb"([a-z0-9]+)=([^\s=]+)")
+_LINE: Final = re.compile(rb"([^\r\n]{0,4096}+)(\r?\n|\r(?=.))?", re.DOTALL)
+_LONGEST_PIECE: Final = 4096
+_FULL_LINE: Final = 61  # 45 bytes, as most lines have
+_YENC_ESCAPE: Final = re.compile(rb"=(.)", re.DOTALL)
+_YENC_BYTES: Final = bytes((byte - 42) % 256 for byte in range(256))
+_HEXADECIMAL: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")
+_YENC_PARAMETER: Final = re.compile(rb"([a-z0-9]+)=([^\s=]+)")
 
 
 @dataclass(frozen=True, slots=True)

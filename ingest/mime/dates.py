@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 from ingest.mime.fields import split_fields
 from ingest.mime.header_lines import header_begin
 from ingest.mime.limits import MimeLimits
 from ingest.mime.text import decode_header
 
-_YEARS = range(1971, 2101)
-_MONTHS = {name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_YEARS: Final = range(1971, 2101)
+_MONTHS: Final = {
+    name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)
+}
 # RFC 5322 section 3.3 as nearly all software writes it; the standard library accepts more, and is slower.
-_USUAL = re.compile(
+_USUAL: Final = re.compile(
     rb"""
       (?:[A-Za-z]{3},?[ ]*)? (\d\d?)[ ]([A-Za-z]{3})[ ](\d{4}) [ ](\d\d?):(\d\d)(?::(\d\d))?
       [ ](?: ([+-])(\d\d)([0-5]\d) | GMT | UTC?) (?:[ ]*\([^()]*\))?
@@ -22,7 +25,7 @@ _USUAL = re.compile(
     re.VERBOSE,
 )
 # What people's software writes besides: any words for day and month, offsets behind a zone's name.
-_LENIENT = re.compile(
+_LENIENT: Final = re.compile(
     r"""
       \W* (?:[^\W\d]+\W+)? (\d\d?)[.\s-]+ ([^\W\d]{3,10}|\d\d?)[.\s-]+ (\d{4}) [,\s]+ (?:[^\W\d]{1,3}\s+)?
       (\d\d?)[:.](\d\d)(?:[:.](\d\d))?(?:[.,]\d{1,9})?
@@ -31,7 +34,7 @@ _LENIENT = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # The first three letters of months in the languages of mail software that translates them.
-_MONTH_NAMES = {
+_MONTH_NAMES: Final = {
     1: "jan gen ene sty led",
     2: "feb fév fev lut úno",
     3: "mar mär mrz mrt maa bře",
@@ -45,9 +48,9 @@ _MONTH_NAMES = {
     11: "nov lis",
     12: "dec dez déc dic gru pro",
 }
-_FOREIGN_MONTHS = {name: number for number, names in _MONTH_NAMES.items() for name in names.split()}
-_JULY = ("juil", "jul")  # French juin and juillet begin alike
-_ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7} | {
+_FOREIGN_MONTHS: Final = {name: number for number, names in _MONTH_NAMES.items() for name in names.split()}
+_JULY: Final = ("juil", "jul")  # French juin and juillet begin alike
+_ZONES: Final = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7} | {
     **dict.fromkeys(("CET", "MEZ", "BST", "WEST"), 1),
     **dict.fromkeys(("CEST", "MESZ", "EET", "SAST"), 2),
     **dict.fromkeys(("EEST", "MSK"), 3),
@@ -56,13 +59,13 @@ _ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST
     "HKT": 8,
 }
 # Offsets that the standard library does not read: `GMT+01:00`, `+01:00`.
-_ODD_OFFSET = re.compile(rb"[A-Za-z]\s*[+-]\d|[+-]\d\d?:|\b(?:" + "|".join(_ZONES).encode() + rb")\b")
-_HALF_DAY = re.compile(rb"\b(\d\d?)((?:[:.]\d\d){1,2})\s*([AaPp])[Mm]\b")
-_NOON = 12
-_MOST_HOURS = 14  # of an offset
-_LAST_SECOND = 59  # a leap second is read as the one before it
-_BYTES = 256
-_HEADER_ENDS = (b"\n\r\n", b"\n\n", b"\r\r")
+_ODD_OFFSET: Final = re.compile(rb"[A-Za-z]\s*[+-]\d|[+-]\d\d?:|\b(?:" + "|".join(_ZONES).encode() + rb")\b")
+_HALF_DAY: Final = re.compile(rb"\b(\d\d?)((?:[:.]\d\d){1,2})\s*([AaPp])[Mm]\b")
+_NOON: Final = 12
+_MOST_HOURS: Final = 14  # of an offset
+_LAST_SECOND: Final = 59  # a leap second is read as the one before it
+_BYTES: Final = 256
+_HEADER_ENDS: Final = (b"\n\r\n", b"\n\n", b"\r\r")
 
 
 def parse_date(value: bytes) -> datetime | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_qp
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ingest.mime.blocks import BlockEnded, Blocks
 from ingest.mime.defects import Defect
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from ingest.mime.blocks import Found
 
 # Up to 250 blanks between an equals sign and the line end are tolerated. The line end may be a bare CR.
-_ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}(?:\r\n?|\n))")
-_OPEN_ESCAPE = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
-_INVALID_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")
-_LONGEST_ESCAPE = 256
-_FEW_ESCAPES = 16  # one in so many bytes at most
-_BEFORE_FILE = 65_536  # bytes before a uuencoded file; a longer text holds none
-_BEGINNING = 1024  # bytes that show whether a text is base64
-_FIELD = re.compile(rb"\s*[!-9;-~]{1,76}[ \t]*:")
-_BASE64_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n\t \0"
-_BASE64_BLANKS = b"\r\n\t \0"
-_FEW_LETTERS = 64
-_LINES = 8  # of a text, whose words show what it is
-_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PLAIN_TYPES = ("text/", "message/")
-_PLAIN_SUFFIXES = ("/xml", "+xml", "/json", "+json", "/edifact")
-_SHARE = 20  # one byte in this many outside the alphabet is more than damage
-_HEX = {b"%02X" % byte: bytes([byte]) for byte in range(256)}
+_ESCAPE: Final = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,250}(?:\r\n?|\n))")
+_OPEN_ESCAPE: Final = re.compile(rb"=[0-9A-Fa-f]?\Z|=[ \t]{0,250}\r?\Z")
+_INVALID_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")
+_LONGEST_ESCAPE: Final = 256
+_FEW_ESCAPES: Final = 16  # one in so many bytes at most
+_BEFORE_FILE: Final = 65_536  # bytes before a uuencoded file; a longer text holds none
+_BEGINNING: Final = 1024  # bytes that show whether a text is base64
+_FIELD: Final = re.compile(rb"\s*[!-9;-~]{1,76}[ \t]*:")
+_BASE64_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n\t \0"
+_BASE64_BLANKS: Final = b"\r\n\t \0"
+_FEW_LETTERS: Final = 64
+_LINES: Final = 8  # of a text, whose words show what it is
+_LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PLAIN_TYPES: Final = ("text/", "message/")
+_PLAIN_SUFFIXES: Final = ("/xml", "+xml", "/json", "+json", "/edifact")
+_SHARE: Final = 20  # one byte in this many outside the alphabet is more than damage
+_HEX: Final = {b"%02X" % byte: bytes([byte]) for byte in range(256)}
 
 
 class Decoder(Protocol):
@@ -61,7 +61,7 @@ class Decoder(Protocol):
         ...
 
 
-NOTHING_SKIPPED: Mapping[Defect, int] = MappingProxyType({})
+NOTHING_SKIPPED: Final[Mapping[Defect, int]] = MappingProxyType({})
 
 
 class Identity:
@@ -272,9 +272,9 @@ def decode(data: bytes, encoding: str, media_type: str, defects: set[Defect]) ->
 
 
 # Transfer encodings that change nothing, as most software writes them.
-UNENCODED = frozenset({"", "7bit", "8bit", "binary", "7BIT", "8BIT"})
-_AROUND = re.compile(r"\(.*|[;\"'\s]", re.DOTALL)
-_DECODERS: dict[str, Callable[[], Decoder]] = {
+UNENCODED: Final = frozenset({"", "7bit", "8bit", "binary", "7BIT", "8BIT"})
+_AROUND: Final = re.compile(r"\(.*|[;\"'\s]", re.DOTALL)
+_DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
     "base64": Base64,
     "quoted-printable": QuotedPrintable,
     **dict.fromkeys(("", "7bit", "8bit", "binary"), Identity),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ingest.mime.decoders import decoder_for
 from ingest.mime.defects import Defect
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
     from ingest.domain.manifest import BodyKind, Role
     from ingest.mime.events import Flow
 
-_NESTED = frozenset({"message/rfc822", "message/global"})
-_BODY_KINDS: dict[str, BodyKind] = {"text/plain": "text", "text/html": "html"}
-_ROLES: dict[str, Role] = {
+_NESTED: Final = frozenset({"message/rfc822", "message/global"})
+_BODY_KINDS: Final[dict[str, BodyKind]] = {"text/plain": "text", "text/html": "html"}
+_ROLES: Final[dict[str, Role]] = {
     **dict.fromkeys(_NESTED, "message"),
     "application/pkcs7-signature": "signature",
     "application/x-pkcs7-signature": "signature",
     "application/pgp-signature": "signature",
     "application/pgp-encrypted": "encrypted",
 }
-_PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
-_ENVELOPED = frozenset({"enveloped-data", "authenveloped-data"})
+_PKCS7: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_ENVELOPED: Final = frozenset({"enveloped-data", "authenveloped-data"})
 # RFC 2045 section 5.1; blanks around the slash come from RFC 822 and still occur.
-_MEDIA_TYPE = re.compile(r"([\w!#$&^.+-]{1,127})\s*/\s*([\w!#$&^.+-]{1,127})", re.ASCII)
-_DISPOSITION = re.compile(r"[\w!#$&^.+-]{1,127}", re.ASCII)
+_MEDIA_TYPE: Final = re.compile(r"([\w!#$&^.+-]{1,127})\s*/\s*([\w!#$&^.+-]{1,127})", re.ASCII)
+_DISPOSITION: Final = re.compile(r"[\w!#$&^.+-]{1,127}", re.ASCII)
 # Most parts have one of these, which need no further parsing.
-_USUAL_TYPES = frozenset(
+_USUAL_TYPES: Final = frozenset(
     {
         *("text/plain", "text/html", "text/xml", "image/png", "image/jpeg", "image/gif", "message/rfc822"),
         *("application/pdf", "application/octet-stream", "application/xml", "application/zip"),
         *("multipart/mixed", "multipart/alternative", "multipart/related", "multipart/signed", "multipart/report"),
     }
 )
-_BASE64_LINE = re.compile(rb"[0-9A-Za-z+/]*={0,2}")
-_LINES = 2048  # bytes
-_USUAL_DISPOSITIONS = frozenset({"attachment", "inline"})
-_TEXT = 998  # characters of a charset or an id: the longest line that RFC 5322 allows
+_BASE64_LINE: Final = re.compile(rb"[0-9A-Za-z+/]*={0,2}")
+_LINES: Final = 2048  # bytes
+_USUAL_DISPOSITIONS: Final = frozenset({"attachment", "inline"})
+_TEXT: Final = 998  # characters of a charset or an id: the longest line that RFC 5322 allows
 # RFC 2046 section 5.1.1 allows 70; longer ones occur, and a whole delimiter line has to fit into what is held back.
-_BOUNDARY = 900
-_QUOTES = b"\"' \t\r\n"
-_USUAL_DISPOSITION_FIELDS = frozenset({b"attachment", b"inline"})
-_USUAL_BYTES = 200
+_BOUNDARY: Final = 900
+_QUOTES: Final = b"\"' \t\r\n"
+_USUAL_DISPOSITION_FIELDS: Final = frozenset({b"attachment", b"inline"})
+_USUAL_BYTES: Final = 200
 # A multipart with one boundary that is neither encoded nor damaged, as nearly all software writes it.
-_USUAL_MULTIPART = re.compile(
+_USUAL_MULTIPART: Final = re.compile(
     rb"""
       (?i: multipart/([a-z]{1,20})) (?:;[ \t]* (?i:type|report-type|protocol|micalg)=(?:"[\w/.+-]+"|[\w/.+-]+) )*
       ;[ \t]* (?i:boundary)= (?:"([\w()+,\-./:=]+)"|([\w+\-./:=]+))
@@ -56,7 +56,7 @@ _USUAL_MULTIPART = re.compile(
     """,
     re.ASCII | re.VERBOSE,
 )
-_TYPES = 8  # type declarations of one part, or boundaries in one of them, that are considered
+_TYPES: Final = 8  # type declarations of one part, or boundaries in one of them, that are considered
 
 
 class Entity(NamedTuple):
@@ -121,7 +121,7 @@ class Entity(NamedTuple):
         return bool(self.content_id and self.container == "related") or self.body_kind is not None
 
 
-PLAIN_TEXT = Entity("text/plain", (), None, "", "", None, None, None, "", "text")
+PLAIN_TEXT: Final = Entity("text/plain", (), None, "", "", None, None, None, "", "text")
 
 
 def read_entities(fields: MimeFields, container: str, defects: set[Defect]) -> list[Entity]:

@@ -11,7 +11,7 @@ small parts creates many.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ingest.mime.defects import codes
 
@@ -71,7 +71,7 @@ class PartEnded(NamedTuple):
     defects: tuple[str, ...] = ()
 
 
-NO_BYTES: Mapping[str, int] = MappingProxyType({})
+NO_BYTES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class MessageEnded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ingest.mime.defects import Defect
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
     from ingest.mime.limits import MimeLimits
 
-_FIELD = re.compile(rb"^([!-9;-~]{1,76}+)[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.MULTILINE)
+_FIELD: Final = re.compile(rb"^([!-9;-~]{1,76}+)[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.MULTILINE)
 # RFC 2231: `name*0*`. Some gateways write each asterisk as an underscore.
-_SEGMENT = re.compile(r"(.*?)(?:\*(\d{1,5}))?(\*)?", re.DOTALL)
-_UNDERSCORED = re.compile(r"((?:file)?name)_(\d{1,5})(_?)")
-_COMMENT = re.compile(r"\([^()]*\)")
+_SEGMENT: Final = re.compile(r"(.*?)(?:\*(\d{1,5}))?(\*)?", re.DOTALL)
+_UNDERSCORED: Final = re.compile(r"((?:file)?name)_(\d{1,5})(_?)")
+_COMMENT: Final = re.compile(r"\([^()]*\)")
 # A value as nearly all software writes it: nothing in it is encoded, escaped or commented. Possessive, so that a
 # mismatch is found in one pass.
-_PLAIN = re.compile(
+_PLAIN: Final = re.compile(
     r'[\w./+-]++[ \t]*+(?:;[ \t]*+[\w-]++=(?:"(?:[^"\\=]++|=(?!\?))*+"|(?:[^\s"\\=;()]++|=(?!\?))++)[ \t]*+)*+;?',
     re.ASCII,
 )
-_PLAIN_PARAMETER = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))', re.ASCII)
-_PLAIN_BYTES = 1000  # a longer one may have more parameters than are read
-_PARAMETERS = 100
-_NAMES = frozenset({"filename", "name"})
-_BLANKS = b" \t\r"
+_PLAIN_PARAMETER: Final = re.compile(r';[ \t]*([\w-]+)=(?:"([^"]*)"|([^\s";]+))', re.ASCII)
+_PLAIN_BYTES: Final = 1000  # a longer one may have more parameters than are read
+_PARAMETERS: Final = 100
+_NAMES: Final = frozenset({"filename", "name"})
+_BLANKS: Final = b" \t\r"
 
 
 class Field(NamedTuple):
@@ -136,14 +136,15 @@ def _unfolded(value: bytes) -> bytes:
 # Content-Type fields, then the first Content-Transfer-Encoding, Content-Disposition, Content-ID, Content-Location and
 # Content-Description. A named tuple would take as long to create as two of the fields to find.
 MimeFields = tuple[bool, list[bytes], bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]
-_MIME_NAMES = (
+_MIME_NAMES: Final = (
     *(b"content-transfer-encoding", b"content-disposition", b"content-id"),
     *(b"content-location", b"content-description"),
 )
-_MIME_FIELD = re.compile(
+_MIME_FIELD: Final = re.compile(
     rb"content-(type|transfer-encoding|disposition|id|location|description)[ \t]*+:(.*+(?:\n[ \t].*+)*+)"
 )
-_CONTENT, _CONTENT_LINE = b"content-", b"\ncontent-"
+_CONTENT: Final = b"content-"
+_CONTENT_LINE: Final = b"\ncontent-"
 
 
 def mime_fields(fields: Fields) -> MimeFields:
@@ -192,9 +193,9 @@ class Structured(NamedTuple):
     boundaries: list[bytes]
 
 
-NOTHING = Structured("", {}, [])
+NOTHING: Final = Structured("", {}, [])
 # Frequent values, looked up as they are.
-_USUAL = {
+_USUAL: Final = {
     value.encode(): Structured(value, {}, [])
     for value in ("attachment", "inline", "text/plain", "text/html", "message/rfc822", "application/octet-stream")
 }

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ingest.mime.lines import BLANKS
 
-_FIELD = re.compile(rb"^[!-9;-~]{1,76}+[ \t]*+:.*+(?:\n[ \t].*+)*+\n?", re.MULTILINE)
+_FIELD: Final = re.compile(rb"^[!-9;-~]{1,76}+[ \t]*+:.*+(?:\n[ \t].*+)*+\n?", re.MULTILINE)
 # A well-formed header, up to its blank line: nothing but fields, no line of blanks, and no delimiter.
 # Its outer group is not possessive: up to Python 3.11.4, one with a lookahead matches too little (CPython 106052).
-CLEAN_HEADER = re.compile(
+CLEAN_HEADER: Final = re.compile(
     rb"(?:(?!--)[!-9;-~]{1,76}+[ \t]*+:.*+\n(?:[ \t]++[^\s\0\xa0\xc2].*+\n)*+)*(\r?+\n)",
 )
 # After a line of blanks, the header goes on if a field or a continuation follows. A URL is not a field.
-GOES_ON = re.compile(rb"[!-9;-~]{1,76}+[ \t]{0,50}:(?!//)|[ \t]+[^\s\0\xa0]")
-LOOK_AHEAD = 160  # bytes that decide it
-_LEADING_BLANKS = re.compile(rb"(?:\r{0,8}\n|\r(?!\n)){1,64}")
-_MIME_FIELD = re.compile(rb"content-(?:type|transfer-encoding|disposition|id|description)[ \t]{0,8}:", re.IGNORECASE)
-_MAIL_FIELD = re.compile(
+GOES_ON: Final = re.compile(rb"[!-9;-~]{1,76}+[ \t]{0,50}:(?!//)|[ \t]+[^\s\0\xa0]")
+LOOK_AHEAD: Final = 160  # bytes that decide it
+_LEADING_BLANKS: Final = re.compile(rb"(?:\r{0,8}\n|\r(?!\n)){1,64}")
+_MIME_FIELD: Final = re.compile(
+    rb"content-(?:type|transfer-encoding|disposition|id|description)[ \t]{0,8}:", re.IGNORECASE
+)
+_MAIL_FIELD: Final = re.compile(
     rb"(?:content-[a-z\-]{2,20}|mime-version|received|return-path|delivered-to|from|to|cc|date|subject|message-id"
     rb"|reply-to|sender|in-reply-to|references|list-[a-z]{2,16}|dkim-signature|authentication-results"
     rb"|x-[a-z\-]{1,24})[ \t]{0,8}:",
     re.IGNORECASE,
 )
-_BARE_CR = re.compile(rb"\r(?!\n)")
-_MBOX_LINE = re.compile(rb">?From ")
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_LONGEST_NAME = 40
+_BARE_CR: Final = re.compile(rb"\r(?!\n)")
+_MBOX_LINE: Final = re.compile(rb">?From ")
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_LONGEST_NAME: Final = 40
 
 
 class Gaps(NamedTuple):

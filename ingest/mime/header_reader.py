@@ -8,7 +8,7 @@ reads those with one expression. The others are gathered here line by line.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ingest.mime.defects import Defect
 from ingest.mime.entity import read_entities
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ingest.mime.multiparts import Delimiter, Multiparts
     from ingest.mime.tally import Tally
 
-_LF = b"\n"[0]
-_LINE_ENDS = b"\r\n"
+_LF: Final = 0x0A
+_LINE_ENDS: Final = b"\r\n"
 # A blank line, the beginning of what may be a delimiter, or a line of blanks, after a line end or at the beginning.
-_LINE = rb"(\r{0,1023}+\n|(?=--)|[ \t\x0b\x0c\x00\xa0\xc2]{1,500}+\r{0,500}+\n)"
-_NOTABLE = re.compile(rb"\n" + _LINE)
-_NOTABLE_AT_ONCE = re.compile(_LINE)
-_DASHED_LINES = 16  # of one header, that may be the delimiter it declares
-ODD_BEGINNINGS = b"\r\n" + BYTE_ORDER_MARK[:1]
+_LINE: Final = rb"(\r{0,1023}+\n|(?=--)|[ \t\x0b\x0c\x00\xa0\xc2]{1,500}+\r{0,500}+\n)"
+_NOTABLE: Final = re.compile(rb"\n" + _LINE)
+_NOTABLE_AT_ONCE: Final = re.compile(_LINE)
+_DASHED_LINES: Final = 16  # of one header, that may be the delimiter it declares
+ODD_BEGINNINGS: Final = b"\r\n" + BYTE_ORDER_MARK[:1]
 
 
 class HeaderEnd(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ingest.domain.mail import Headers, Resent
 from ingest.mime.addresses import parse_addresses
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     from ingest.domain.mail import Importance
 
-_ID = re.compile(rb"<[^<>\s]{1,998}>")
-_NAMES = (
+_ID: Final = re.compile(rb"<[^<>\s]{1,998}>")
+_NAMES: Final = (
     *(b"date", b"message-id", b"subject", b"from", b"to", b"cc", b"reply-to"),
     *(b"in-reply-to", b"references", b"auto-submitted", b"list-id", b"content-type"),
 )
-_FEW_NAMES = (  # that most messages lack
+_FEW_NAMES: Final = (  # that most messages lack
     *(b"sender", b"bcc", b"precedence", b"list-unsubscribe", b"thread-index"),
     *(b"importance", b"priority", b"x-priority", b"x-msmail-priority"),
 )
-_FEW = frozenset(_FEW_NAMES)
-_RESENT = frozenset({b"resent-from", b"resent-to", b"resent-date", b"resent-message-id", b"resent-sender"})
-_URL = re.compile(rb"<\s*((?:https?|mailto):[^<>\s]{1,990})\s*>", re.IGNORECASE)
-_MOST_URLS = 4
+_FEW: Final = frozenset(_FEW_NAMES)
+_RESENT: Final = frozenset({b"resent-from", b"resent-to", b"resent-date", b"resent-message-id", b"resent-sender"})
+_URL: Final = re.compile(rb"<\s*((?:https?|mailto):[^<>\s]{1,990})\s*>", re.IGNORECASE)
+_MOST_URLS: Final = 4
 # RFC 2156's Importance and Priority, and X-Priority of Outlook and Eudora, which counts from 1, the highest.
-_IMPORTANCE: dict[bytes, Importance] = {
+_IMPORTANCE: Final[dict[bytes, Importance]] = {
     b"high": "high",
     b"urgent": "high",
     b"1": "high",
@@ -48,7 +48,7 @@ _IMPORTANCE: dict[bytes, Importance] = {
     b"5": "low",
 }
 _EXTRA_FIELDS, _EXTRA_VALUES = 32, 8
-_RESPONDERS = frozenset({b"x-autoreply", b"x-autorespond", b"x-autoresponse"})
+_RESPONDERS: Final = frozenset({b"x-autoreply", b"x-autorespond", b"x-autoresponse"})
 
 
 def read_header(head: bytes) -> MessageHeader:

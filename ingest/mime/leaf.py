@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ingest.mime.blocks import BlockBegun, Blocks, may_hold_block
 from ingest.mime.decoders import NOTHING_SKIPPED, UNENCODED, decode, decoder_for
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ingest.mime.events import MimeEvent
     from ingest.mime.tally import Tally
 
-_CONTENT_BYTES = 32  # that a decoder skipped: more than stray characters
+_CONTENT_BYTES: Final = 32  # that a decoder skipped: more than stray characters
 
 
 class Inner(Protocol):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 # A longer line is neither blank nor a delimiter, so no more than this is held back: RFC 2046 allows 70 characters in
 # a boundary; longer ones occur, and blanks may follow.
-LONGEST_LINE = 1024
-_ANY_LINE_END = re.compile(rb"\r\n?|\n")
+LONGEST_LINE: Final = 1024
+_ANY_LINE_END: Final = re.compile(rb"\r\n?|\n")
 # Also bytes that programs write where they mean a blank.
-BLANKS = b"\0\t\n\v\f\r \xa0"
-_LF, _CR = b"\n\r"
-_PIECE = 1024  # bytes to read again at a time
-_TAILS = (b"\r\n-", b"\r\n", b"\n-", b"\n", b"\r-", b"\r")
-_BARE_CR = re.compile(rb"\r(?!\n)")
-_RUN = re.compile(rb"(\r++)(.)?", re.DOTALL)
+BLANKS: Final = b"\0\t\n\v\f\r \xa0"
+_LF: Final = 0x0A
+_CR: Final = 0x0D
+_PIECE: Final = 1024  # bytes to read again at a time
+_TAILS: Final = (b"\r\n-", b"\r\n", b"\n-", b"\n", b"\r-", b"\r")
+_BARE_CR: Final = re.compile(rb"\r(?!\n)")
+_RUN: Final = re.compile(rb"(\r++)(.)?", re.DOTALL)
 
 
 class LineEnds:

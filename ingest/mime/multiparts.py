@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from ingest.mime.defects import Defect
 from ingest.mime.lines import LONGEST_LINE, before_line_end, first_line_end, line_end
 
 # RFC 2046 section 5.1.1: what a boundary is made of, without the blanks that may stand inside it.
-_TOKEN = re.compile(rb"--[0-9A-Za-z'()+_,\-./:=?]+")
+_TOKEN: Final = re.compile(rb"--[0-9A-Za-z'()+_,\-./:=?]+")
 
 
 # A delimiter line: the level of its multipart, whether it closes it, and what follows the boundary. A named tuple

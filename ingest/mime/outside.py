@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ingest.mime.defects import Defect
 from ingest.mime.lines import BLANKS
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from ingest.mime.multiparts import Delimiter, Multiparts
     from ingest.mime.tally import Tally
 
-_FIELD = re.compile(rb"[\r\n]content-(?:type|disposition|transfer-encoding)[ \t]{0,8}:")
-_LONGEST_FIELD = 40
-HELD = 65_536  # bytes: more than any real preamble
+_FIELD: Final = re.compile(rb"[\r\n]content-(?:type|disposition|transfer-encoding)[ \t]{0,8}:")
+_LONGEST_FIELD: Final = 40
+HELD: Final = 65_536  # bytes: more than any real preamble
 # A line that may be a delimiter, with a part behind it: a blank line or a MIME field follows.
-_DELIMITER = re.compile(
+_DELIMITER: Final = re.compile(
     rb"(?:\A|(?<=[\r\n]))--([^\s\-][^\r\n]{0,898}|-[^\r\n]{0,898})(?:\r\n?+|\n)(?=\r|\n|content-|mime-version:)",
     re.IGNORECASE,
 )
-_DASHED_LINES = re.compile(rb"^--[^\r\n]*", re.MULTILINE)
-_WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]{3}")
+_DASHED_LINES: Final = re.compile(rb"^--[^\r\n]*", re.MULTILINE)
+_WORD: Final = re.compile(rb"[0-9A-Za-z\x80-\xff]{3}")
 # What mail programs write for readers that do not know MIME.
-_NOTICE = re.compile(rb"\bMIME\b|multi-?part", re.IGNORECASE)
-_LONGEST_NOTICE = 1024
+_NOTICE: Final = re.compile(rb"\bMIME\b|multi-?part", re.IGNORECASE)
+_LONGEST_NOTICE: Final = 1024
 
 
 class OutsideText:

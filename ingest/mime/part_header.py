@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ingest.mime.defects import Defect
 from ingest.mime.entity import read_entities
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ingest.mime.tally import Tally
 
 # In a mail whose lines end otherwise: a blank line of bare CR, and what may be a delimiter after a bare CR.
-_NOTABLE_CR = re.compile(rb"\r(?:(?P<blank>\r)(?![\r\n])|(?=--))")
-_CR_IN_FIELD = re.compile(rb"\r(?![\r\n]|\Z)")
+_NOTABLE_CR: Final = re.compile(rb"\r(?:(?P<blank>\r)(?![\r\n])|(?=--))")
+_CR_IN_FIELD: Final = re.compile(rb"\r(?![\r\n]|\Z)")
 
 
 class PartHeader(NamedTuple):

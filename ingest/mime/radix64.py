@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from binascii import Error, a2b_base64
+from typing import Final
 
 import pybase64
 
 from ingest.mime.defects import Defect
 
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_BLANKS = b"\r\n\t "
-_NOISE = bytes(set(range(256)) - set(_ALPHABET) - {ord("=")})
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BLANKS: Final = b"\r\n\t "
+_NOISE: Final = bytes(set(range(256)) - set(_ALPHABET) - {ord("=")})
 # Behind a segment of this many bytes more than whole groups of four; one byte alone is cut off before.
-_PADDING = (b"", b"", b"==", b"=")
+_PADDING: Final = (b"", b"", b"==", b"=")
 # From this size on, checking for lines of equal length pays off.
-_MANY_LINES = 4096
+_MANY_LINES: Final = 4096
 
 
 class Base64:

@@ -32,7 +32,7 @@ of a header only, for a part that was written with bare CR. Bytes are emitted as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ingest.mime.account import Account
 from ingest.mime.defects import Defect
@@ -62,11 +62,15 @@ if TYPE_CHECKING:
     from ingest.mime.multiparts import Delimiter
     from ingest.mime.outside import Preamble
 
-_LF = b"\n"[0]
-_AGAIN = -1  # in place of where to go on: bytes were put back
-_BEGINNING = 1024  # bytes of a part that decide between two declared types
+_LF: Final = 0x0A
+_AGAIN: Final = -1  # in place of where to go on: bytes were put back
+_BEGINNING: Final = 1024  # bytes of a part that decide between two declared types
 # The states; members of an Enum take four times as long to look up, many times for each part.
-_HEADER, _UNDECIDED, _LEAF, _SKIP, _FULL = "header", "undecided", "leaf", "skip", "full"
+_HEADER: Final = "header"
+_UNDECIDED: Final = "undecided"
+_LEAF: Final = "leaf"
+_SKIP: Final = "skip"
+_FULL: Final = "full"
 
 
 class Scanner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ingest.mime.defects import Defect
 from ingest.mime.lines import BLANKS
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ingest.mime.account import Account
 
 # Two words, or one that is longer than any: content rather than noise.
-_WORDS = re.compile(rb"\w{2,}[ \t,.:;]+\w{2,}|\w{20}")
+_WORDS: Final = re.compile(rb"\w{2,}[ \t,.:;]+\w{2,}|\w{20}")
 
 
 class Tally:

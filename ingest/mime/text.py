@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_qp
+from typing import Final
 
 from ingest.mime.charsets import FALLBACK, detect_charset, is_utf8, known_charset, utf16_by_content
 from ingest.mime.defects import Defect
@@ -12,10 +13,10 @@ from ingest.mime.radix64 import Base64
 # The text of a word may hold a question mark, and equals signs, but not the beginning of another word.
 # Not possessive: up to Python 3.11.4, which Debian 12 has, a possessive group with a lookahead matches too little
 # (CPython's issue 106052).
-_WORD = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?((?:[^?=]++|=(?!\?[^?\s=])|\?(?!=))*)\?=")
-_BLANKED = dict.fromkeys((0x09, 0x0A, 0x0D), " ")
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))) | _BLANKED
-_LONGEST_DETECTED = 998  # bytes of a header: the longest line that RFC 5322 allows
+_WORD: Final = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?((?:[^?=]++|=(?!\?[^?\s=])|\?(?!=))*)\?=")
+_BLANKED: Final = dict.fromkeys((0x09, 0x0A, 0x0D), " ")
+_CONTROLS: Final = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))) | _BLANKED
+_LONGEST_DETECTED: Final = 998  # bytes of a header: the longest line that RFC 5322 allows
 
 
 def decode_bytes(data: bytes, charset: str | None, defects: set[Defect]) -> str:
