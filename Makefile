@@ -61,6 +61,7 @@ bench: $(VENV)/dev.stamp servers  ## the benchmarks; they print tables
 	$(BIN)/python -m tests.benchmarks.floor --messages 2000 --runs 5
 	$(BIN)/python -m tests.benchmarks.peers --messages 2000
 	$(BIN)/python -m tests.benchmarks.processors
+	$(BIN)/python -m tests.benchmarks.catalog --messages 100000
 
 hooks: $(VENV)/dev.stamp  ## run the quick checks before each commit, and the types before each push
 	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push

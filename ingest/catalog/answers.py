@@ -5,7 +5,7 @@ It is kept for as many steps as `_KEPT` says, and lost with the catalog.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, text
@@ -89,7 +89,8 @@ def listings_of(entries: Iterable[Entry]) -> list[AnswerRow]:
 def put_answers(connection: Connection, rows: Sequence[AnswerRow]) -> None:
     """Write rows, and remove the oldest of those that are too many."""
     if rows:
-        connection.execute(_PUT, [asdict(row) for row in rows])
+        names = AnswerRow.__dataclass_fields__
+        connection.execute(_PUT, [{name: getattr(row, name) for name in names} for row in rows])
         newest = connection.scalar(select(func.max(ANSWERS.c.id))) or 0
         connection.execute(delete(ANSWERS).where(ANSWERS.c.id <= newest - _KEPT))
 

@@ -32,7 +32,7 @@ _WRITER_LOCK = 7_283_946
 # For so many writes that removed something it is known what they removed: more than happen while a batch of manifests
 # is on its way from the store to its rows.
 _KEPT_REMOVALS = 10_000
-_REMOVALS = "removals"
+REMOVALS = "removals"
 # Pages of SQLite's index of words that are merged in one transaction, and the changes that a merge reports which had
 # something to do (https://sqlite.org/fts5.html#the_merge_command).
 _MERGED_PAGES, _NOTHING_MERGED = 1_000, 2
@@ -100,7 +100,7 @@ class Catalog:
     @property
     def removals(self) -> int:
         """The number of writes so far that removed messages. Only a purge counts, not a message that was replaced."""
-        return int(self.state(_REMOVALS) or 0)
+        return int(self.state(REMOVALS) or 0)
 
     def write(self, batch: Batch) -> None:
         """Write a batch. Writing it again changes nothing, and what was read earlier replaces nothing newer.
@@ -122,6 +122,11 @@ class Catalog:
         """Return what was recorded under a name, an empty string if there is nothing."""
         with translated(), self.engine.connect() as connection:
             return _state(connection, name)
+
+    def states(self) -> dict[str, str]:
+        """Return everything that was recorded, by name."""
+        with translated(), self.engine.connect() as connection:
+            return {row.name: row.value for row in connection.execute(select(STATE.c.name, STATE.c.value))}
 
     def change_state(self, expected: Mapping[str, str], changed: Mapping[str, str]) -> bool:
         """Record `changed` if everything in `expected` is what is recorded now; return whether it was."""
@@ -294,8 +299,8 @@ def _mark_gone(connection: Connection, keys: Collection[str]) -> None:
         connection,
         connection.execute(select(MESSAGES.c.id, MESSAGES.c.mailbox).where(MESSAGES.c.key.in_(keys))).all(),
     )
-    number = int(_state(connection, _REMOVALS) or 0) + 1
-    _set_state(connection, _REMOVALS, str(number))
+    number = int(_state(connection, REMOVALS) or 0) + 1
+    _set_state(connection, REMOVALS, str(number))
     connection.execute(delete(GONE).where(GONE.c.key.in_(keys)))
     connection.execute(delete(GONE).where(GONE.c.number <= number - _KEPT_REMOVALS))
     connection.execute(insert(GONE), [{"key": key, "number": number} for key in keys])

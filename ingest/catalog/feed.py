@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ingest.catalog.answers import listings_of, rows_of
-from ingest.catalog.catalog import Batch, Catalog
+from ingest.catalog.catalog import REMOVALS, Batch, Catalog
 from ingest.catalog.indexed import CarriedEvent, FailedEvent
 from ingest.catalog.reading import PARALLEL, Unreadable, read_all, read_indexed
 from ingest.catalog.rows import Entry, entry_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ingest.ports.store import Store
 
 # Events and purged messages of one step.
-BATCH = 100
+BATCH = 250
 # Steps of consumers whose answers are read at once, each with up to 100.
 _ANSWERS_STEP = 20
 
@@ -73,7 +73,8 @@ class Feeder:
         self._readers.shutdown()
 
     def _follow(self) -> int:
-        followed = self.events.follow(self.catalog.state("position"), BATCH)
+        known = self.catalog.states()  # before anything is read: what is removed later is not brought back
+        followed = self.events.follow(known.get("position", ""), BATCH)
         if followed.lost:
             # Also while one is running: it may have passed the messages of the lost events already.
             self.catalog.write(Batch(state={"rebuild": "wanted"}))
@@ -81,7 +82,7 @@ class Feeder:
             if followed.lost:
                 self.catalog.write(Batch(state={"position": followed.position}))
             return 0
-        run, removals = int(self.catalog.state("run") or 0), self.catalog.removals
+        run, removals = int(known.get("run", 0)), int(known.get(REMOVALS, 0))
         found = read_all(self._readers, lambda entry: self._read(entry, run), followed.entries)
         state = {"position": followed.position}
         if any(isinstance(one, Unreadable) for one in found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -25,6 +26,8 @@ _T = TypeVar("_T")
 _Read = TypeVar("_Read")
 # Manifests that are read at once: the store may be far away.
 PARALLEL = 8
+# Seconds in which a near store has delivered a batch.
+_NEAR = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,17 @@ def read_indexed(store: Store, manifest: str, key: str) -> IndexedManifest | Unr
 
 
 def read_all(readers: ThreadPoolExecutor, read: Callable[[_T], _Read], items: Sequence[_T]) -> list[_Read]:
-    """Return what `read` returns for each item, in no order, from `PARALLEL` threads.
+    """Return what `read` returns for each item, in no order.
 
-    Each thread gets its share at once: handing items over one by one costs more than reading one from a near store.
+    From a near store one thread reads them all: handing them to others costs more than reading. What it has not read
+    after `_NEAR` seconds is read by `PARALLEL` threads, each of which gets its share at once.
     """
-    shares = [items[number::PARALLEL] for number in range(min(PARALLEL, len(items)))]
-    return [one for share in readers.map(lambda share: [read(item) for item in share], shares) for one in share]
+    found: list[_Read] = []
+    until = time.monotonic() + _NEAR
+    while len(found) < len(items) and time.monotonic() < until:
+        found.append(read(items[len(found)]))
+    left = items[len(found) :]
+    shares = [left[number::PARALLEL] for number in range(min(PARALLEL, len(left)))]
+    for share in readers.map(lambda share: [read(item) for item in share], shares):
+        found += share
+    return found
