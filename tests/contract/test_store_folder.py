@@ -122,6 +122,33 @@ def test_threads_share_the_sync_of_the_folder_of_a_day(
     assert store._shared._folders == {}
 
 
+def test_sync_that_fails_does_so_for_every_thread_that_waits_for_it(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system reports an error of the disk once: a second sync would succeed, whatever was lost."""
+    put(store, "box/day/0/raw.eml", b"bytes")
+    day, synchronise, goes_on = tmp_path / "store/box/day", os.fsync, threading.Event()
+    begun: list[int] = []
+
+    def fail_once(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == day and not begun:
+            begun.append(descriptor)
+            assert goes_on.wait(PATIENCE)
+            raise OSError(errno.EIO, "Input/output error")
+        synchronise(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_once)
+    with ThreadPoolExecutor(3) as threads:
+        writes = [threads.submit(put, store, "box/day/1/raw.eml", b"bytes")]
+        eventually(lambda: len(begun) == 1)
+        writes += [threads.submit(put, store, f"box/day/{name}/raw.eml", b"bytes") for name in (2, 3)]
+        eventually(lambda: store._shared._folders[str(day)].asked == 3)
+        goes_on.set()
+        assert [type(write.exception(PATIENCE)) for write in writes] == [StoreUnavailableError] * 3
+    assert store._shared._folders == {}
+    put(store, "box/day/1/raw.eml", b"bytes")
+
+
 def test_batch_makes_each_folder_durable_once_at_its_end(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -366,11 +366,16 @@ def _fill(descriptor: int, body: BinaryIO, size: int, sha256: str) -> None:
 
 @dataclass(slots=True)
 class _Asked:
-    """A folder that threads want to be synced: how often that was asked for, and how many of these are served."""
+    """A folder that threads want to be synced: how often that was asked for, and how many of these are served.
+
+    `failed` are those that an unsuccessful sync was to serve, and `error` is what it raised.
+    """
 
     running: threading.Lock = field(default_factory=threading.Lock)
     asked: int = 0
     served: int = 0
+    failed: int = 0
+    error: OSError | None = None
 
 
 class _SharedSyncs:
@@ -381,17 +386,29 @@ class _SharedSyncs:
         self._folders: dict[str, _Asked] = {}
 
     def synchronise(self, folder: str) -> None:
-        """Make the names durable that are in a folder now; a sync that begins after this call serves it too."""
+        """Make the names durable that are in a folder now; a sync that begins after this call serves it too.
+
+        A sync that fails does so for everyone who has asked by then: the system reports an error of the disk once,
+        and the next sync succeeds, whatever was lost.
+        """
         with self._lock:
             one = self._folders.setdefault(folder, _Asked())
             one.asked += 1
             number = one.asked
         with one.running:
+            if one.error is not None and one.failed >= number:
+                raise OSError(one.error.errno, one.error.strerror)
             if one.served >= number:
                 return
             with self._lock:
                 asked = one.asked
-            _synchronise(folder)
+            try:
+                _synchronise(folder)
+            except OSError as error:
+                with self._lock:
+                    one.failed, one.error = one.asked, error
+                    self._folders.pop(folder, None)
+                raise
             with self._lock:
                 one.served = asked
                 if one.asked == asked:
