@@ -98,6 +98,8 @@ class Delivery:
         while self._goes_on() and self._seconds() < ends:
             followed = self._follow_stream()
             retried = self._goes_on() and self._retry_rejected()
+            while len(self.answers) >= BATCH:
+                self._record_answers([])
             if not followed and not retried:
                 break
         self._record_answers([])
@@ -166,9 +168,9 @@ class Delivery:
             self.answers.append(Answer(event_id, verdict or outcome.verdict.value, answer, tries))
 
     def _record_answers(self, confirmed: Sequence[str]) -> None:
-        """Acknowledge entries, and record what is remembered."""
+        """Acknowledge entries, and record what is remembered, a batch at the most: so many steps are kept."""
         if confirmed or self.answers:
-            answers, self.answers = self.answers, []
+            answers, self.answers = self.answers[:BATCH], self.answers[BATCH:]
             self.events.acknowledge(self.sink.name, confirmed, answers)
 
     def _isolate(self, outcomes: Sequence[Outcome]) -> bool:

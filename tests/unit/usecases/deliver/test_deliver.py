@@ -547,6 +547,18 @@ def test_last_answer_of_a_dead_letter_is_recorded() -> None:
         ]
 
 
+def test_answers_of_a_sink_that_takes_nothing_are_recorded_in_bounded_steps() -> None:
+    """Nothing is acknowledged meanwhile, and the ledger keeps a number of steps, not of answers."""
+    with bench() as b:
+        b.relay_stage = replace(b.relay_stage, keeps_answers=True)
+        b.refuse_everything()
+        filled(b, 3 * BATCH)
+        b.relay_stage.run(never)
+        steps = [len(one.answers) for one in b.events.answers("", 10_000)]
+        assert sum(steps) == 3 * BATCH
+        assert max(steps) <= BATCH
+
+
 def test_answers_are_kept_only_for_a_console() -> None:
     with bench() as b:
         filled(b, 1)
