@@ -40,6 +40,8 @@ from ingest.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
     from ingest.adapters.oidc import Provider
     from ingest.catalog.catalog import Catalog
     from ingest.config.console import ConsoleSection
@@ -82,11 +84,35 @@ _NOT_QUOTED = (LedgerError, StoreError)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNCHECKED = frozenset({"/livez", "/readyz"})
 _NO_PAGE = "there is no such page"
+# Bytes of a body. The library reads all of it before it is known who sends it; a job with every mailbox and message
+# that it may name has half of this.
+_LARGEST_BODY = 512 * 1024
 PROBLEM_TYPE = "application/problem+json"
 DESCRIPTION = (
     "Messages, documents, failures and consumers of a Mailhaul. Log in with `Authorization: Bearer TOKEN`. Answers "
     "show only mailboxes that the token may see. Problems are `application/problem+json` (RFC 9457)."
 )
+
+
+class _LimitedBody:
+    """Stops reading a body that is too large, so that nobody fills the memory of the process, logged in or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        size = 0
+
+        async def limited() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > _LARGEST_BODY:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large")
+            return message
+
+        await self._app(scope, limited, send)
 
 
 class _Application(FastAPI):
@@ -143,6 +169,7 @@ def routed_app() -> FastAPI:
     app.include_router(login.router, include_in_schema=False)
     app.add_api_route("/livez", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
+    app.add_middleware(_LimitedBody)
     app.middleware("http")(_guarded)
     app.add_exception_handler(MailhaulError, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)

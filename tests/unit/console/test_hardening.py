@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
@@ -186,6 +187,31 @@ def test_tenant_is_not_offered_the_labels_of_rules_for_others(filled: Console) -
     page = filled.client("tenant").get("/").text
     assert "merger" not in page
     assert "<option>tenant=b</option>" in page
+
+
+def test_body_of_a_stranger_is_not_read_into_memory(filled: Console) -> None:
+    client, read = filled.client("operator"), 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal read
+        read += 1
+        return {"type": "http.request", "body": b" " * 2**16, "more_body": read < 100}
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/replays", "query_string": b"", "headers": headers}
+    asyncio.run(client.app({**scope, "client": ("192.0.2.1", 1), "server": None}, receive, send))  # type: ignore[arg-type]
+    assert (sent[0]["status"], read) == (413, 9)
+    assert dict(sent[0]["headers"])[b"x-content-type-options"] == b"nosniff"
+
+
+def test_largest_selection_of_a_job_is_read(filled: Console) -> None:
+    chosen = {"mailboxes": ["x" * 200] * 1000, "messages": ["0" * 32] * 1000}
+    assert filled.client("operator").post("/api/v1/replays", json=chosen).status_code == 404
 
 
 def test_port_that_is_in_use_is_named() -> None:
