@@ -115,3 +115,13 @@ def test_rejected_event_is_retried_and_dead_lettered(bench: ValkeyBench) -> None
     bench.events.mark_delivered("slow", first)
     bench.events.dead_letter("slow", second)
     assert [one.entry.event.id for one in bench.events.rejected("slow", 10)] == [second.id]
+
+
+def test_sessions_go_on_and_are_ended(bench: ValkeyBench) -> None:
+    bench.ledger.put_session("a", "anna", LONG)
+    bench.ledger.shared_key("x")
+    fill(bench)
+    assert bench.ledger.session("a") == "anna"
+    assert bench.ledger.shared_key("y") == "x"
+    bench.ledger.drop_session("a")
+    assert bench.ledger.session("a") is None

@@ -33,11 +33,15 @@ class RedisSessions(Sessions):
     @override
     def drop_session(self, digest: str) -> None:
         kept, ends = self._session_keys
-        self._connection.atomically(("HDEL", kept, digest), ("ZREM", ends, digest))
+        # No transaction, which a server that is out of memory rejects. A session ends with the first of the two.
+        self._connection.call("HDEL", kept, digest)
+        self._connection.call("ZREM", ends, digest)
 
     @override
     def shared_key(self, proposed: str) -> str:
         key = self._names.console_key
+        if (known := self._connection.call("GET", key)) is not None:
+            return str(known, "utf-8")  # a server that is out of memory takes no proposal, and has the key
         _, found = self._connection.atomically(("SETNX", key, proposed), ("GET", key))
         return str(found, "utf-8")
 
