@@ -87,9 +87,6 @@ class Work:
         runtime, dry_run = self.runtime, progress.job.selection.dry_run
         require_usable(runtime.ledger)
         manifests = self._find(progress)
-        schedule = runtime.schedule()
-        if not dry_run:
-            runtime.ticker.tick(schedule)
         work = Reprocess(
             reprocessor=Reprocessor(runtime.processor, runtime.now),
             ledger=runtime.ledger,
@@ -103,7 +100,7 @@ class Work:
             allows=self.scope.allows,
             hands_over=True,
         )
-        done = work.run(manifests, schedule.sinks, progress, progress.show, dry_run=dry_run, keep=DETAILS)
+        done = work.run(manifests, runtime.schedule().sinks, progress, progress.show, dry_run=dry_run, keep=DETAILS)
         return _reprocessed(progress, done)
 
     def _count(self, progress: Progress) -> int:

@@ -13,6 +13,7 @@ from ingest.console.jobs import LEASE
 from ingest.mime.flowed import unfold
 from ingest.testing.sink import MemorySink
 from ingest.usecases.process import derived
+from ingest.usecases.schedule import Schedule, Ticker
 from tests.support.bench import mail, message_key, never
 from tests.support.waiting import eventually
 
@@ -259,3 +260,14 @@ def test_message_leads_to_its_replay(filled: Console) -> None:
     key = message_key("a", A[0])
     assert f'href="/replays?message={key}"' in client.get(f"/messages/{key}").text
     assert f'value="{key}"' in client.get(f"/replays?message={key}").text
+
+
+def test_reprocess_leaves_the_schedule_to_the_scheduler(filled: Console) -> None:
+    """Its configuration may be newer than that of this console, which an upgrade has not replaced yet."""
+    filled.b.runtime.__dict__.pop("ticker", None)  # a process of its own, which has announced nothing yet
+    newer = Ticker(filled.b.ledger, filled.b.events, filled.b.runtime.wakeups)
+    newer.tick(Schedule(["a", "b", "new"], ["main"], "newer"))
+    client = filled.client()
+    assert ended(client, begin(client, "reprocesses"), "reprocesses")["state"] == "done"
+    assert filled.b.ledger.mailboxes.members() == {"a", "b", "new"}
+    assert filled.b.ledger.announce("newer", newer.precedence.epoch).newest
