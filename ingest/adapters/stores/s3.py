@@ -8,42 +8,31 @@ each request covers a SHA-256 of its bytes in any case.
 from __future__ import annotations
 
 import io
-import os
-import threading
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import boto3
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.httpsession import get_cert_path
 from typing_extensions import override
 
-from ingest.adapters.aws_deadline import TimedBody, limit_requests
-from ingest.adapters.deadline import RequestDeadline, limited, suspended
-from ingest.adapters.stores.s3_connections import Network
-from ingest.adapters.stores.s3_direct import DirectClient
+from ingest.adapters.aws_deadline import TimedBody
+from ingest.adapters.deadline import RequestDeadline, limited
+from ingest.adapters.stores.s3_client import Clients
 from ingest.adapters.stores.s3_erase import erase, erase_versions
 from ingest.adapters.stores.s3_errors import (
-    demands_md5,
     is_conflict,
     is_missing,
     is_out_of_range,
     is_present,
-    names_checksum,
     not_a_store,
-    not_understood,
     translated,
     translated_erasing,
     translated_locks,
 )
 from ingest.adapters.stores.s3_lock import BucketLocks
-from ingest.adapters.stores.s3_upload import PartedUpload, Target, WholeUpload, spare_round_trip
-from ingest.adapters.stores.sigv4 import Credentials
+from ingest.adapters.stores.s3_upload import Dialect, PartedUpload, Target, WholeUpload
 from ingest.adapters.stores.transfer import (
     Slice,
     byte_range,
@@ -56,7 +45,7 @@ from ingest.adapters.stores.transfer import (
     to_skip,
 )
 from ingest.domain.manifest import ObjectRef
-from ingest.errors import ConfigError, ObjectExistsError, StoreRefusedError
+from ingest.errors import ObjectExistsError
 from ingest.ports.store import Protected, Store, Stored
 
 if TYPE_CHECKING:
@@ -72,33 +61,6 @@ if TYPE_CHECKING:
 SINGLE_BYTES = 64 * 2**20
 PART_BYTES = 16 * 2**20
 _CONFLICT_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class _Dialect:
-    """Optional features that the server supports.
-
-    Attributes:
-        checksums: `x-amz-checksum-sha256`; Backblaze B2 refuses it.
-        md5: send Content-MD5; instead of a checksum that the server refuses, or because it demands one, as for
-            buckets with Object Lock.
-        conditional: `If-None-Match: *` in a put; None until tried. Some servers refuse it (501) and some, which is
-            worse, ignore it.
-    """
-
-    checksums: bool = True
-    md5: bool = False
-    conditional: bool | None = None
-
-    def reduced(self, error: ClientError, *, conditional: bool) -> _Dialect | None:
-        """Return the features to try next after a refusal, None if it was not about one of our headers."""
-        if demands_md5(error):
-            return None if self.md5 else replace(self, md5=True)
-        if not not_understood(error):
-            return None
-        if conditional and not names_checksum(error):
-            return replace(self, conditional=False)
-        return replace(self, checksums=False, md5=True) if self.checksums else None
 
 
 class _OutOfRangeError(Exception):
@@ -158,30 +120,26 @@ class S3Store(Store):
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.bucket = bucket
-        self._endpoint = endpoint
-        self._region = region
+        self._clients = Clients(
+            bucket,
+            endpoint,
+            region,
+            path_style,
+            keys,
+            max_connections,
+            connect_timeout,
+            read_timeout,
+            piece_timeout,
+            attempts,
+        )
         self._kms_key = kms_key
-        self._keys = keys
         self._locks = BucketLocks(bucket, lock, tags, now)
         self._attempts = attempts
         self._sleep = sleep
         self._piece_timeout = piece_timeout
         self._single_bytes = single_bytes
         self._part_bytes = part_bytes
-        self._max_connections = max_connections
-        self._timeouts = connect_timeout, read_timeout
-        self._config = Config(
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            max_pool_connections=max_connections,
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path" if path_style else "auto"},
-        )
-        self._dialect = _Dialect()
-        self._making = threading.Lock()
-        self._made: tuple[tuple[int, tuple[str, str] | None], DirectClient] | None = None
+        self._dialect = Dialect()
 
     @override
     def put(
@@ -200,7 +158,7 @@ class S3Store(Store):
         try:
             with translated(), limited(self._piece_timeout):
                 attributes = self._attributes(content_type, filename, sha256) | self._locks.marks(key, size)
-                target = Target(self._direct(), self.bucket, key, attributes)
+                target = Target(self._clients.direct(), self.bucket, key, attributes)
                 upload: Upload
                 if size > self._single_bytes:
                     if only_if_absent:  # checked first, so that no parts are sent in vain
@@ -245,7 +203,7 @@ class S3Store(Store):
         with deadline.started():
             with translated(), deadline.used():
                 try:
-                    answer = self._direct().get_object(key, part)
+                    answer = self._clients.direct().get_object(key, part)
                 except ClientError as error:
                     if part is not None and is_out_of_range(error):
                         raise _OutOfRangeError from None
@@ -266,7 +224,7 @@ class S3Store(Store):
         segments(key)
         with translated(), limited(self._piece_timeout):
             try:
-                head = self._direct().head_object(key)
+                head = self._clients.direct().head_object(key)
             except ClientError as error:
                 explained = self._explain_head_error(key, error)
                 if is_missing(explained):
@@ -334,43 +292,7 @@ class S3Store(Store):
                 yield Stored(entry["Key"], entry["LastModified"].timestamp(), entry["Size"])
 
     def _client(self) -> S3Client:
-        return self._direct().boto
-
-    def _direct(self) -> DirectClient:
-        """Return this process's client. Making one takes 0.2 s, and a fork must not use its parent's connections."""
-        try:
-            keys = self._keys()
-        except ConfigError as error:
-            raise StoreRefusedError(f"the store's access keys cannot be read: {error}") from error
-        wanted = os.getpid(), keys
-        with self._making:
-            if self._made is None or self._made[0] != wanted:
-                # The old client is not closed: other threads may be in the middle of a request.
-                with suspended():
-                    self._made = wanted, self._make_client(keys)
-            return self._made[1]
-
-    def _make_client(self, keys: tuple[str, str] | None) -> DirectClient:
-        core = botocore.session.get_session()
-        session = boto3.session.Session(botocore_session=core)
-        region = self._region or session.region_name or "us-east-1"
-        try:
-            client = session.client(
-                "s3",
-                endpoint_url=self._endpoint,
-                region_name=region,
-                aws_access_key_id=keys[0] if keys else None,
-                aws_secret_access_key=keys[1] if keys else None,
-                config=self._config,
-            )
-        except ValueError as error:  # botocore's error for an endpoint that is no URL, or an invalid region
-            raise StoreRefusedError("the store's endpoint or region is not valid: write https://host:port") from error
-        client.meta.events.register_last("before-call.s3", spare_round_trip)
-        limit_requests(client, self._piece_timeout)
-        # The same certificates as botocore's.
-        bundle = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True)
-        network = Network(*self._timeouts, self._max_connections, str(bundle))
-        return DirectClient(client, self.bucket, lambda: _credentials(session, keys), network)
+        return self._clients.direct().boto
 
     def _attributes(self, content_type: str, filename: str | None, sha256: str) -> dict[str, Any]:
         attributes: dict[str, Any] = {"ContentType": header_type(content_type), "Metadata": {"sha256": sha256}}
@@ -401,7 +323,7 @@ class S3Store(Store):
             self._dialect = replace(self._dialect, conditional=self._heeds_condition(upload))
         return sent
 
-    def _send_through_conflicts(self, upload: Upload, dialect: _Dialect, *, conditional: bool) -> Sent:
+    def _send_through_conflicts(self, upload: Upload, dialect: Dialect, *, conditional: bool) -> Sent:
         """Send, again if another request for the same key was in progress (409), as Amazon advises."""
         attempt = 1
         while True:
@@ -443,14 +365,3 @@ class S3Store(Store):
     def _read_sha256(self, key: str) -> str:
         with self.open(key) as body:
             return measure(body)[1]
-
-
-def _credentials(session: boto3.session.Session, keys: tuple[str, str] | None) -> Credentials | None:
-    """Return the credentials for the next request; those of a role are renewed by botocore when they expire."""
-    if keys is not None:
-        return Credentials(*keys)
-    found = session.get_credentials()
-    if found is None:
-        return None
-    frozen = found.get_frozen_credentials()
-    return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)

@@ -6,13 +6,13 @@ import base64
 import contextlib
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from typing_extensions import override
 
-from ingest.adapters.stores.s3_errors import not_a_store
+from ingest.adapters.stores.s3_errors import demands_md5, names_checksum, not_a_store, not_understood
 from ingest.adapters.stores.transfer import CHUNK_BYTES, mismatch, transfer
 from ingest.errors import StoreCorruptError
 
@@ -48,6 +48,33 @@ class Upload(Protocol):
             conditional: only if there is no object under the key (`If-None-Match: *`).
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Optional features that the server supports.
+
+    Attributes:
+        checksums: `x-amz-checksum-sha256`; Backblaze B2 refuses it.
+        md5: send Content-MD5; instead of a checksum that the server refuses, or because it demands one, as for
+            buckets with Object Lock.
+        conditional: `If-None-Match: *` in a put; None until tried. Some servers refuse it (501) and some, which is
+            worse, ignore it.
+    """
+
+    checksums: bool = True
+    md5: bool = False
+    conditional: bool | None = None
+
+    def reduced(self, error: ClientError, *, conditional: bool) -> Dialect | None:
+        """Return the features to try next after a refusal, None if it was not about one of our headers."""
+        if demands_md5(error):
+            return None if self.md5 else replace(self, md5=True)
+        if not not_understood(error):
+            return None
+        if conditional and not names_checksum(error):
+            return replace(self, conditional=False)
+        return replace(self, checksums=False, md5=True) if self.checksums else None
 
 
 @dataclass(frozen=True, slots=True)
