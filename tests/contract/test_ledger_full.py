@@ -105,6 +105,17 @@ def test_what_a_person_drops_is_dropped(bench: ValkeyBench) -> None:
     assert bench.events.remove("slow")
 
 
+def test_purges_and_runs_of_tasks_are_recorded(bench: ValkeyBench) -> None:
+    """Retention records that it runs before it erases anything, and each purge which messages are gone."""
+    fill(bench)
+    bench.ledger.record_task_start("retention")
+    bench.events.record_purged(["0" * 32])
+    assert [key for _, key in bench.events.purged("", 10)] == ["0" * 32]
+    assert bench.ledger.tasks()["retention"].unfinished_since is not None
+    bench.ledger.record_task_success("retention")
+    assert bench.ledger.tasks()["retention"].unfinished_since is None
+
+
 def test_rejected_event_is_retried_and_dead_lettered(bench: ValkeyBench) -> None:
     bench.events.ensure_group("slow")
     publish(bench, range(2))

@@ -106,21 +106,17 @@ class RedisSchedule(Schedule, Throttle, TaskRecords):
 
     @override
     def record_task_start(self, task: str) -> None:
-        self._connection.call("HSETNX", self._names.tasks, f"{task}:unfinished", self._time())
+        self._record_task(task, succeeded=False)
 
     @override
     def record_task_success(self, task: str) -> None:
-        self._connection.atomically(
-            ("HDEL", self._names.tasks, f"{task}:unfinished"),
-            ("HSET", self._names.tasks, f"{task}:succeeded", self._time()),
-        )
+        self._record_task(task, succeeded=True)
+
+    def _record_task(self, task: str, *, succeeded: bool) -> None:
+        self._connection.run("record_task", [self._names.tasks], (task, int(succeeded)))
 
     @override
     def tasks(self) -> dict[str, TaskStatus]:
         found = {name.decode(): float(at) for name, at in self._connection.call("HGETALL", self._names.tasks).items()}
         names = {name.rpartition(":")[0] for name in found}
         return {name: TaskStatus(found.get(f"{name}:succeeded"), found.get(f"{name}:unfinished")) for name in names}
-
-    def _time(self) -> str:
-        seconds, microseconds = self._connection.call("TIME")
-        return f"{int(seconds)}.{int(microseconds):06}"
