@@ -51,6 +51,8 @@ _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 _MOST_KEYS = 100
 # A code that was never issued; the answer to it tells whether the client is known.
 _NO_CODE = "mailhaul-check"
+# What the libraries raise for tokens and keys of unusual shapes.
+_UNREADABLE = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -250,10 +252,10 @@ class Provider:
         keys = []
         for one in listed[:_MOST_KEYS] if isinstance(listed, list) else []:
             # A key that is not understood may be for another purpose.
-            if isinstance(one, dict) and one.get("kty") in _KEY_TYPES and one.get("use", "sig") == "sig":
+            if isinstance(one, dict) and str(one.get("kty")) in _KEY_TYPES and one.get("use", "sig") == "sig":
                 try:
                     keys += KeySet.import_key_set({"keys": [one]}).keys
-                except (JoseError, ValueError, TypeError, KeyError):
+                except _UNREADABLE:
                     continue
         if not keys:
             raise ProviderUnavailableError(f"{self.client.issuer} names no key with which it signs")
@@ -281,7 +283,7 @@ class Provider:
                 {"nonce": nonce, "client_id": self.client.client_id, "access_token": access_token},
             )
             claims.validate(now=int(self._now()), leeway=SKEW)
-        except (JoseError, ValueError, TypeError, KeyError) as error:
+        except _UNREADABLE as error:
             what = error.error if isinstance(error, JoseError) else "unreadable"
             raise SignOnRefusedError(f"the provider's ID token is invalid ({what})") from None
         found = dict(claims)
@@ -306,9 +308,11 @@ class Provider:
                     metadata.token_endpoint, grant_type="authorization_code", code=code, code_verifier=verifier
                 )
             except AuthlibBaseError as error:
-                if error.error in {"invalid_client", "unauthorized_client"}:
+                if error.error in ("invalid_client", "unauthorized_client"):
                     raise _ClientRefusedError("the provider rejects the client") from None
                 raise SignOnRefusedError("the provider refused the code") from None
+            except TypeError:  # of a field in another type
+                raise SignOnRefusedError("the provider's answer is no token") from None
         if not isinstance(answer, dict):
             raise SignOnRefusedError("the provider's answer is no token")
         return answer
@@ -375,6 +379,8 @@ class _ClientRefusedError(SignOnRefusedError):
 
 def _is_safe(url: str, issuer: str) -> bool:
     """Whether an address may be used: over TLS, unless the provider runs on this machine."""
+    if not (url.isascii() and url.isprintable()):
+        return False  # it may go into a header field
     try:
         parts, of_issuer = urlsplit(url), urlsplit(issuer)
     except ValueError:

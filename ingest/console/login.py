@@ -37,7 +37,8 @@ _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 _LONGEST_PATH = 1_000
 _LONGEST_NAME = 200
 _LONGEST_COOKIE = 4_000
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Control characters, and halves of characters, which cannot be written.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 Given = Annotated[str, Query(max_length=8_000)]
 Issuer = Annotated[str | None, Query(max_length=2_000)]
 
@@ -193,20 +194,29 @@ def safe_path(text: str) -> str:
 
 
 def groups_of(claims: dict[str, Any], name: str) -> set[str]:
-    """Return the groups that a claim names: a list, the keys of an object, or one."""
+    """Return the groups that a claim names: a list, the keys of an object whose values say more than no, or one."""
     if name == "email" and claims.get("email_verified") is not True:
         return set()  # at some providers users write what they like
     found = claim_of(claims, name)
     if isinstance(found, str):
         return {found}
-    return {one for one in found if isinstance(one, str)} if isinstance(found, list | dict) else set()
+    if isinstance(found, dict):
+        return {one for one, value in found.items() if value}  # {"admins": false} makes nobody an admin
+    return {one for one in found if isinstance(one, str)} if isinstance(found, list) else set()
 
 
 def name_of(claims: dict[str, Any], name: str) -> str:
-    """Return the name of a user, as it is shown and kept."""
+    """Return the name of a user, as it is shown and kept.
+
+    Raises:
+        SignOnRefusedError: nothing of it can be shown.
+    """
     found = claim_of(claims, name)
-    text = found if isinstance(found, str) and found.strip() else str(claims["sub"])
-    return _CONTROL.sub("", text)[:_LONGEST_NAME]
+    texts = (_CONTROL.sub("", one) for one in (found, claims["sub"]) if isinstance(one, str))
+    shown = next((one for one in texts if one.strip()), "")
+    if not shown:
+        raise SignOnRefusedError("the provider's ID token names nobody")
+    return shown[:_LONGEST_NAME]
 
 
 def _provider(request: Request) -> tuple[OidcSection, Provider]:

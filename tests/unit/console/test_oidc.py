@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import OctKey
 from pydantic import ValidationError
 from starlette.testclient import TestClient
@@ -19,7 +21,7 @@ from ingest.adapters.oidc import Client, Provider
 from ingest.console.app import make_app
 from ingest.errors import ProviderUnavailableError, SignOnRefusedError
 from tests.support.bench import mail, message_key
-from tests.support.oidc import CLIENT, SECRET, FakeProvider, new_key, signed_with_public_key, unsigned
+from tests.support.oidc import CLIENT, SECRET, SUBJECT, FakeProvider, new_key, signed_with_public_key, unsigned
 from tests.unit.console.conftest import section
 
 if TYPE_CHECKING:
@@ -312,6 +314,50 @@ def test_token_with_claims_that_do_not_fit_is_refused(browser: Browser, claims: 
     browser.fake.claims = claims
     answer = browser.log_in()
     assert refused(browser, answer, 503 if "padding" in claims else 400)
+
+
+def test_group_that_a_provider_denies_opens_nothing(browser: Browser) -> None:
+    browser.fake.claims = {"groups": {"mail-admins": False, "staff": None}}
+    assert refused(browser, browser.log_in(), 403)
+
+
+@pytest.mark.parametrize("name", ["\x00", "\ud800"])
+def test_name_that_cannot_be_shown_is_replaced_by_the_subject(browser: Browser, name: str) -> None:
+    browser.fake.sign = partial(signed_as_it_is, browser.fake, json.dumps({"preferred_username": name}))
+    assert browser.log_in().status_code == 303
+    assert f"oidc:{SUBJECT}" in browser.client.get("/mailboxes").text
+    browser.fake.sign = partial(signed_as_it_is, browser.fake, json.dumps({"preferred_username": name, "sub": name}))
+    browser.client.cookies.clear()
+    assert refused(browser, browser.log_in())
+
+
+def signed_as_it_is(fake: FakeProvider, other: str, claims: dict[str, Any]) -> str:
+    payload = json.dumps({**claims, **json.loads(other)}).encode()
+    return jws.serialize_compact({"alg": "RS256", "kid": fake.key.kid}, payload, fake.key)
+
+
+@pytest.mark.parametrize("answer", [{"error": ["x"]}, {"expires_at": {}}])
+def test_answer_of_an_unusual_shape_is_refused(browser: Browser, answer: dict[str, Any]) -> None:
+    browser.fake.answers["/token"] = 200, json.dumps(answer).encode()
+    assert refused(browser, browser.log_in())
+
+
+def test_token_of_an_unusual_shape_is_refused(browser: Browser) -> None:
+    key = browser.fake.key
+    browser.fake.sign = lambda _: jws.serialize_compact({"alg": "RS256", "kid": key.kid}, b"[" * 20_000, key)
+    assert refused(browser, browser.log_in())
+
+
+def test_key_of_an_unusual_shape_does_not_matter(browser: Browser) -> None:
+    browser.fake.published = [{"kty": []}, {"kty": "RSA", "n": 5}, browser.fake.key.as_dict(private=False)]
+    assert browser.log_in().status_code == 303
+
+
+@pytest.mark.parametrize("url", ["https://\ud800/", "https://x/\r\nSet-Cookie: x=y"])
+def test_address_that_does_not_fit_into_a_header_field_is_refused(browser: Browser, url: str) -> None:
+    described = {**browser.fake.described(), "authorization_endpoint": url}
+    browser.fake.answers["/.well-known/openid-configuration"] = 200, json.dumps(described).encode()
+    assert browser.client.get("/login/oidc").status_code == 503
 
 
 @pytest.mark.parametrize("difference", [-50, 50])
