@@ -1,7 +1,8 @@
 -- KEYS: tasks
--- ARGV: task, 1 if a run of it has succeeded, 0 if one begins
+-- ARGV: task, 1 if a run has succeeded or 0 if one begins
 -- The time of a begin is that of the first run that no successful one has followed.
--- A script, because retention and statements must run while the server is out of memory.
+-- Atomic, because a success without its time would look like a task that was never run. Transactions are rejected by a
+-- server that is out of memory, and retention has to run then too.
 -- Include: spare, clock
 local now = string.format('%.6f', microseconds() / 1000000)
 if ARGV[2] == '1' then
