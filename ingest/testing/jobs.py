@@ -33,7 +33,7 @@ class MemoryJobs(Jobs):
             self._active_jobs[kind] = (job, self._clock() + lease)
             kept = self._jobs.setdefault(kind, {})
             kept[job] = body
-            for id_ in sorted(kept)[:-JOBS_KEPT]:
+            for id_ in sorted(kept.keys() - {job})[: max(0, len(kept) - JOBS_KEPT)]:
                 del kept[id_]
             return True
 

@@ -11,6 +11,7 @@ from redis.exceptions import OutOfMemoryError
 
 from ingest.adapters.ledger.embedded import find_server
 from ingest.errors import LedgerUnavailableError
+from ingest.ports.jobs import JobOrder
 from ingest.ports.seen import Registration
 from tests.contract.test_ledger_messages import BOX, claim_box, claim_message, event, message, registration
 from tests.support.redis import redis_62_server, redis_server
@@ -136,3 +137,16 @@ def test_sessions_go_on_and_are_ended(bench: ValkeyBench) -> None:
     assert bench.ledger.shared_key("y") == "x"
     bench.ledger.drop_session("a")
     assert bench.ledger.session("a") is None
+
+
+def test_jobs_go_on_are_stopped_and_forgotten(bench: ValkeyBench) -> None:
+    assert bench.ledger.begin_job("replay", "01", b"body", LONG)
+    fill(bench)
+    assert bench.ledger.report_job("replay", "01", b"body", LONG) is JobOrder.CONTINUE
+    assert bench.ledger.stop_job("replay", "01")
+    assert bench.ledger.report_job("replay", "01", b"body", LONG) is JobOrder.STOP
+    with closing(bench._server.client()) as client:
+        (key,) = client.keys("*jobs*")
+        assert client.pttl(key) > 0
+    bench.ledger.end_job("replay", "01", b"done")
+    assert [(one.body, one.active) for one in bench.ledger.jobs("replay")] == [(b"done", False)]

@@ -63,3 +63,13 @@ def test_only_the_last_jobs_are_kept(bench: LedgerBench) -> None:
     assert kept == [f"{number:02}" for number in reversed(range(3, JOBS_KEPT + 3))]
     assert ledger.report_job("replay", "00", b"", LONG) is JobOrder.LOST
     assert len(ledger.jobs("replay")) == JOBS_KEPT
+
+
+def test_job_of_a_console_whose_clock_is_behind_is_kept(bench: LedgerBench) -> None:
+    ledger = bench.ledger
+    for number in range(JOBS_KEPT):
+        ledger.begin_job("replay", f"{number + 10:02}", b"", LONG)
+        ledger.end_job("replay", f"{number + 10:02}", b"")
+    assert ledger.begin_job("replay", "00", b"", LONG)
+    assert ledger.report_job("replay", "00", b"", LONG) is JobOrder.CONTINUE
+    assert len(ledger.jobs("replay")) == JOBS_KEPT

@@ -36,7 +36,8 @@ class RedisJobs(Jobs):
 
     @override
     def report_job(self, kind: str, job: str, body: bytes, lease: float) -> JobOrder:
-        reported = self._connection.run("report_job", [self._names.jobs(kind)], [job, body, milliseconds(lease)])
+        arguments = (job, body, milliseconds(lease), milliseconds(JOBS_SECONDS))
+        reported = self._connection.run("report_job", [self._names.jobs(kind)], arguments)
         return _ORDERS[int(reported)]
 
     @override
@@ -45,11 +46,8 @@ class RedisJobs(Jobs):
 
     @override
     def stop_job(self, kind: str, job: str) -> bool:
-        if not any(one.id == job and one.active for one in self.jobs(kind)):
-            return False
-        # If the job ends meanwhile, this stops nothing: ids are not given twice.
-        self._connection.call("HSET", self._names.jobs(kind), "stop", job)
-        return True
+        arguments = (job, milliseconds(JOBS_SECONDS))
+        return bool(self._connection.run("stop_job", [self._names.jobs(kind)], arguments))
 
     @override
     def jobs(self, kind: str) -> list[JobRecord]:

@@ -11,12 +11,13 @@ redis.call('HDEL', KEYS[1], 'stop')
 redis.call('HSET', KEYS[1], 'active', ARGV[1], 'until', whole(now + tonumber(ARGV[3])), ARGV[1], ARGV[2])
 local ids = {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if field ~= 'active' and field ~= 'until' then
+  -- Not this one, which sorts first if the clock of another console was ahead.
+  if field ~= 'active' and field ~= 'until' and field ~= ARGV[1] then
     ids[#ids + 1] = field
   end
 end
 table.sort(ids)
-for i = 1, #ids - tonumber(ARGV[4]) do
+for i = 1, #ids + 1 - tonumber(ARGV[4]) do
   redis.call('HDEL', KEYS[1], ids[i])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
