@@ -88,7 +88,7 @@ def _take(name: str, step: Callable[[World], str], world: World) -> bool:
         seen, good = step(world), True
     except (AssertionError, RuntimeError) as error:
         _explain(world)
-        seen, good = f"FAILED: {str(error).splitlines()[0][:200]}", False
+        seen, good = f"FAILED: {str(error).strip().splitlines()[-1][:300]}", False
     mails, again = world.post.total() - before, world.peers.repeated() - repeated
     _print_row(name, time.monotonic() - started, mails, f"{seen}; {again} events repeated" if again else seen)
     return good
