@@ -27,7 +27,8 @@ def main() -> int:
     """Run it; return 0 if nothing was lost."""
     given = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    os.environ["TMPDIR"] = str(given.folder)  # whatever is made there goes with it
+    # Whatever is made there goes with the folder.
+    os.environ.update(dict.fromkeys(("TMPDIR", "HOME"), str(given.folder)))
     set_up(given.folder.name)
     started = time.monotonic()
     with ExitStack() as stack:
@@ -106,6 +107,7 @@ def _explain(world: World) -> None:
         with suppress(RuntimeError):
             name = pod["metadata"]["name"]
             print(f"--- {name}\n{world.release.kubectl('logs', name, '--tail=15')}", flush=True)
+            print(f"--- {name} before\n{world.release.kubectl('logs', name, '--previous', '--tail=30')}", flush=True)
 
 
 if __name__ == "__main__":

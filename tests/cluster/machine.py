@@ -40,8 +40,8 @@ def set_up(group: str) -> None:
     """
     if len(run("ip", "-o", "link").splitlines()) > 1:
         raise RuntimeError("this is the network of the machine itself; start the cluster with `make cluster`")
-    for folder in ("/run", "/var/log", "/var/lib/cni"):
-        Path(folder).mkdir(exist_ok=True)
+    # Programs of a node write there whatever their options are.
+    for folder in ("/run", "/var/log", "/var/lib"):
         run("mount", "-t", "tmpfs", "tmpfs", folder)
     for number, (name, value) in enumerate(_SETTINGS.items()):
         replacement = Path(f"/run/setting-{number}")

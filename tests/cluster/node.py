@@ -117,6 +117,7 @@ class Node:
             f"--root-ca-file={self.server.authority}",
             f"--service-account-private-key-file={self.server.account_key}",
             "--use-service-account-credentials=false",
+            f"--flex-volume-plugin-dir={self._folder / 'plugins'}",
             f"--cluster-cidr={PODS}",
             *_CONTROLLER_OPTIONS,
         ]
