@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ingest.catalog.queries import Scope
 from ingest.console.limits import LoginLimits, client_of, is_in
-from ingest.errors import Fault, MailhaulError
+from ingest.errors import Fault, LedgerUnavailableError, MailhaulError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -115,6 +115,7 @@ class Access:
     clock: Callable[[], float] = time.monotonic
     limits: LoginLimits = field(init=False)
     _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    _shared: str = ""
 
     def __post_init__(self) -> None:
         self.limits = LoginLimits(self.clock)
@@ -214,8 +215,17 @@ class Access:
             self.sessions.drop_session(_digest(session))
 
     def shared_key(self) -> str:
-        """Return the key that all consoles of this ledger have in common."""
-        return self.sessions.shared_key(self._key)
+        """Return the key that all consoles of this ledger have in common, also while it is unavailable.
+
+        Raises:
+            LedgerUnavailableError: the ledger is unavailable, and the key is not known yet.
+        """
+        try:
+            self._shared = self.sessions.shared_key(self._key)
+        except LedgerUnavailableError:
+            if not self._shared:
+                raise
+        return self._shared
 
     def form_token(self, identity: Identity) -> str:
         """Return what a form of this session carries, so that no page elsewhere can send it."""

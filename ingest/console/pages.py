@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -102,13 +103,12 @@ def problem(request: Request, status: int, detail: str) -> Response:
     """Return a page that says what is wrong; the form to log in if nobody is logged in."""
     if status == HTTPStatus.UNAUTHORIZED:
         return login(request, status)
-    try:
-        who: Identity | None = access_of(request).identify(request)
-    except (NotLoggedInError, LedgerError):
-        who = None
     title, advice = _TITLES.get(status, (HTTPStatus(status).phrase, ""))
-    detail = detail[:1].upper() + detail[1:]
-    return page(request, "problem", who, status, detail=detail, title=title, advice=advice)
+    shown = {"detail": detail[:1].upper() + detail[1:], "title": title, "advice": advice}
+    # Without the ledger some are not known, and forms of others cannot be made.
+    with suppress(NotLoggedInError, LedgerError):
+        return page(request, "problem", access_of(request).identify(request), status, **shown)
+    return page(request, "problem", None, status, **shown)
 
 
 @router.get("/console.css")

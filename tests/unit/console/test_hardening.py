@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from ingest.console.app import make_app
 from ingest.console.run import listen
-from ingest.errors import StartError
+from ingest.errors import LedgerUnavailableError, StartError
 from ingest.expressions import Expression
 from ingest.ports.sink import Outcome, Verdict
 from ingest.usecases.process.rules import Rule
@@ -154,6 +154,19 @@ def test_user_that_is_named_twice_is_nobody(filled: Console) -> None:
     """A proxy that adds its field to that of the browser would let the browser choose."""
     twice = [("x-user", "anna"), ("x-user", "somebody")]
     assert proxied(filled).get("/api/v1/messages", headers=twice).status_code == 401
+
+
+def test_pages_behind_a_proxy_outlive_the_ledger(filled: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(_: str) -> str:
+        raise LedgerUnavailableError("it is not there")
+
+    known, client = proxied(filled), proxied(filled)
+    assert known.get("/", headers={"x-user": "anna"}).status_code == 200
+    monkeypatch.setattr(filled.b.ledger, "shared_key", unavailable)
+    assert known.get("/", headers={"x-user": "anna"}).status_code == 200
+    answer = client.get("/", headers={"x-user": "anna"})
+    assert (answer.status_code, "is unavailable" in answer.text) == (503, True)
+    assert client.get("/nowhere", headers={"x-user": "anna"}).status_code == 404
 
 
 def test_operator_of_some_mailboxes_does_not_resume_a_consumer_of_all(filled: Console) -> None:
