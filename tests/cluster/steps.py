@@ -244,21 +244,22 @@ def without_store(world: World) -> str:
 
 
 def without_ledger(world: World) -> str:
-    """The ledger is down for a while."""
-    with world.same_pods():
-        with _stopped(world.peers.valkey):
-            time.sleep(_OUTAGE)
-            # Nobody is sent to a console that cannot answer.
-            assert world.release.is_settled(without="console"), world.release.state()
-        world.catch_up()
-    return f"for {_OUTAGE:.0f} s; no pod restarted"
+    """The ledger is down for a while. A worker whose wake-ups do not resume restarts itself (workers/watchdog.py)."""
+    before = world.restarts()
+    with _stopped(world.peers.valkey):
+        time.sleep(_OUTAGE)
+        # Nobody is sent to a console that cannot answer.
+        assert world.release.is_settled(without="console"), world.release.state()
+    world.catch_up()
+    after = world.restarts()
+    assert after.keys() == before.keys(), world.release.state()
+    return f"for {_OUTAGE:.0f} s; {(after - before).total()} workers restarted themselves"
 
 
 def lose_ledger(world: World) -> str:
     """The ledger comes back empty."""
-    with world.same_pods():
-        world.peers.valkey.flush()
-        world.catch_up()
+    world.peers.valkey.flush()
+    world.catch_up()
     return "rebuilt from the store"
 
 
