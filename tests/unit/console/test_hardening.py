@@ -222,6 +222,24 @@ def test_body_of_a_stranger_is_not_read_into_memory(filled: Console) -> None:
     assert dict(sent[0]["headers"])[b"x-content-type-options"] == b"nosniff"
 
 
+@pytest.mark.parametrize("name", ["any", "mailhaul_session", "mailhaul_login"])
+def test_cookies_of_a_stranger_cost_nothing(filled: Console, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python needs time that grows with the square of the backslashes in a cookie (CVE-2024-7592)."""
+    read: list[str] = []
+
+    def unquoted(value: str) -> str:
+        read.append(value)
+        return value
+
+    monkeypatch.setattr("http.cookies._unquote", unquoted)
+    cookie = f'{name}="{chr(92)}a{chr(92)}a"; mailhaul_other=kept'
+    client = filled.client("operator")
+    del client.headers["authorization"]
+    for path in ("/api/v1/messages", "/"):
+        assert client.get(path, headers={"cookie": cookie}).status_code == 401
+    assert set(read) == {"kept"}
+
+
 def test_largest_selection_of_a_job_is_read(filled: Console) -> None:
     chosen = {"mailboxes": ["x" * 200] * 1000, "messages": ["0" * 32] * 1000}
     assert filled.client("operator").post("/api/v1/replays", json=chosen).status_code == 404
