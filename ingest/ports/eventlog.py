@@ -117,6 +117,8 @@ class EventStream(Protocol):
     def ids(self, behind: str = "") -> tuple[list[str], str]:
         """The ids of the events in the stream, and the position to pass as `behind` in the next call.
 
+        Events for one sink only are left out: other sinks may not have got them.
+
         Args:
             behind: a position; only entries appended after it are returned. Empty: all entries.
         """

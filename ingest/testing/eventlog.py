@@ -100,7 +100,7 @@ class MemoryEventLog(EventLog):
         with self._lock:
             last = order_of(behind) if behind else (0, -1)
             found = [entry for entry in self._entries if order_of(entry.position) > last]
-            return [entry.event.id for entry in found], found[-1].position if found else behind
+            return [entry.event.id for entry in found if not entry.only], found[-1].position if found else behind
 
     @override
     def follow(self, behind: str, limit: int) -> Followed:
@@ -157,7 +157,7 @@ class MemoryEventLog(EventLog):
     @override
     def wait(self, behind: str, seconds: float) -> bool:
         """Does not wait: in one thread nothing would be appended meanwhile."""
-        return bool(behind and self.ids(behind)[0])
+        return bool(behind and self.ids(behind)[1] != behind)
 
     @override
     def acknowledge(self, sink: str, positions: Sequence[str], answers: Sequence[Answer] = ()) -> None:

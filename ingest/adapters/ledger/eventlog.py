@@ -66,10 +66,10 @@ class RedisEventLog(EventLog):
         ids: list[str] = []
         while True:
             found, last = self._connection.run("ids", [self._names.events], [behind, _SCAN_BATCH])
-            behind = last.decode()
-            if not found:
-                return ids, behind
             ids += [one.decode() for one in found]
+            if last.decode() == behind:
+                return ids, behind
+            behind = last.decode()
 
     @override
     def follow(self, behind: str, limit: int) -> Followed:

@@ -50,6 +50,20 @@ def test_event_is_republished_although_the_server_is_empty() -> None:
         assert delivered(b) == ["1"]
 
 
+def test_replay_to_one_sink_after_a_loss_takes_no_event_from_the_others() -> None:
+    with bench() as b:
+        b.sinks["main"].unavailable = True
+        fill(b, 1)
+        b.everything()
+        b.poll_all()
+        event = b.events.entries()[0].event
+        b.ledger.lose()
+        b.events.republish([event], only="other")
+        b.sinks["main"].unavailable = False
+        b.everything()
+        assert delivered(b) == ["1"]
+
+
 def test_only_possibly_undelivered_events_are_republished_with_the_same_id() -> None:
     with bench() as b:
         fill(b, 1, 2)
