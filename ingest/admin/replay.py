@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ingest.admin.mailbox_claim import StopRequestedError, raise_if_stopped
 from ingest.admin.stored_messages import mailbox_folders, stored_messages
-from ingest.errors import MailhaulError, ObjectMissingError, SinkUnavailableError, StoreError
+from ingest.errors import LedgerError, MailhaulError, ObjectMissingError, SinkUnavailableError, StoreError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.usecases.batches import batches
 from ingest.usecases.recover.republish import events_from_manifest
@@ -184,7 +184,7 @@ class Replay:
                 done.skipped += found.count([])
                 finished += len(batch)
                 listen(finished)
-        except (StopRequestedError, NotPublishedError, StoreError) as error:
+        except (StopRequestedError, NotPublishedError, StoreError, LedgerError) as error:
             done.resume_at = manifests[finished].modified
             done.error = None if isinstance(error, StopRequestedError) else error
         return done

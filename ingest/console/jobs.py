@@ -7,6 +7,7 @@ message that was opened for an update is updated by the service.
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -37,12 +38,15 @@ LEASE, BEAT, PATIENCE = 30.0, 1.0, 10.0
 DETAILS = 20
 
 
+_NUMBER = re.compile(r"[-+]?[0-9.]*")
+
+
 def _in_utc(at: datetime) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _as_text(at: object) -> object:
-    if isinstance(at, str | datetime):
+    if isinstance(at, datetime) or (isinstance(at, str) and _NUMBER.fullmatch(at.strip()) is None):
         return at
     raise ValueError("write a time as 2026-11-27T16:00:00Z")
 

@@ -10,6 +10,7 @@ import pytest
 from ingest.admin import replay
 from ingest.console import job_work, jobs
 from ingest.console.jobs import LEASE
+from ingest.errors import LedgerUnavailableError
 from ingest.mime.flowed import unfold
 from ingest.testing.sink import MemorySink
 from ingest.usecases.process import derived
@@ -197,6 +198,27 @@ def test_replay_that_cannot_go_on_fails_and_says_why(filled: Console, monkeypatc
     job = ended(client, begin(client, mailboxes=["a"]))
     assert job["state"] == "failed"
     assert "does not shrink" in job["error"]
+
+
+def test_replay_that_loses_the_ledger_goes_on_from_there(filled: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: object) -> None:
+        raise LedgerUnavailableError("it quotes the server")
+
+    monkeypatch.setattr(filled.b.events, "republish", unavailable)
+    client = filled.client()
+    job = ended(client, begin(client))
+    assert (job["state"], job["finished"], job["error"]) == (
+        "failed",
+        0,
+        "a part of the service is unavailable (ledger_unavailable)",
+    )
+    assert job["resume_at"] is not None
+
+
+@pytest.mark.parametrize("at", [1764259200, "1764259200", "1764259200000", "-1.5"])
+def test_number_is_no_time(filled: Console, at: object) -> None:
+    """It could count seconds or milliseconds, and a wrong guess would choose other messages."""
+    assert filled.client().post("/api/v1/replays", json={"until": at, "dry_run": True}).status_code == 422
 
 
 def test_replay_to_one_consumer_is_delivered_by_the_relay_to_it_alone(filled: Console) -> None:
