@@ -209,6 +209,21 @@ def test_folder_known_to_be_durable_is_not_synchronised_again(
     assert [path for path, _ in syncs.seen][1:] == [tmp_path / "store/box/day"]
 
 
+def test_root_whose_name_could_not_be_made_durable_is_made_durable_by_the_next_put(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(StoreUnavailableError):
+            put(store, "box/1", b"bytes")
+    syncs = Syncs(store, monkeypatch)
+    put(store, "box/1", b"bytes")
+    assert syncs.seen[0][0] == tmp_path
+
+
 def test_folder_of_another_process_is_not_taken_for_durable(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

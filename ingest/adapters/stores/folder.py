@@ -234,7 +234,15 @@ class FolderStore(Store):
             os.mkdir(folder, _FOLDER_MODE)
             self._durable.discard(folder)  # if it was, another process has removed it since
             if folder == self._root:
-                _synchronise(_parent(folder))
+                self._make_root_durable()
+
+    def _make_root_durable(self) -> None:
+        try:
+            _synchronise(_parent(self._root))
+        except OSError:
+            with suppress(OSError):
+                os.rmdir(self._root)  # who makes it again tries again; a root that is there is not asked about
+            raise
 
     def _make_durable(self, folders: Iterable[str]) -> None:
         """Make all names in these folders durable, and those of the folders themselves."""
