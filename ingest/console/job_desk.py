@@ -48,6 +48,9 @@ class JobDesk:
         who.require_operator()
         wanted = ReplaySelection.model_validate(selection.model_dump())
         self._require(wanted, who)
+        if who.scope.mailboxes is not None and not wanted.mailboxes and not wanted.messages:
+            # By name, because whoever confirms a count, or goes on, may see more than whoever began.
+            wanted = wanted.model_copy(update={"mailboxes": sorted(who.scope.mailboxes)})
         manifests = [self._manifest(key, who) for key in wanted.messages] or None
         work = Work(self.runtime, who.scope, manifests)
         does = work.replay if kind is JobKind.REPLAY else work.reprocess

@@ -47,8 +47,8 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters |= words.FILTERS
 # A picture or a PDF is shown by the browser itself.
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
-# Bytes of a form, and of a text that is shown.
-_LARGEST_FORM = 16 * 1024
+# Bytes of a form: of the largest, which names the mailboxes and messages of a job.
+_LARGEST_FORM = 256 * 1024
 _STATUSES = ("complete", "partial", "oversize", "failed")
 _KINDS = ("invoice", "document", "image", "calendar", "contact", "message", "archive", "encrypted", "signature")
 

@@ -277,6 +277,21 @@ def test_operator_counts_confirms_and_sees_the_result_without_javascript(filled:
     assert delivered(filled) == ["a", "a"]
 
 
+@pytest.mark.parametrize("kind", ["replays", "reprocesses"])
+def test_count_that_somebody_else_confirms_runs_over_what_was_counted(
+    filled: Console, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """An operator of all mailboxes sees the count of a tenant, whose "all" means fewer."""
+    filled.haul("b", mail("flowed, of b").replace(b"charset=utf-8", FLOWED))
+    monkeypatch.setattr(derived, "unfold", lambda lines, *, delsp: iter([*unfold(lines, delsp=delsp), b"!"]))
+    tenant, operator = filled.client("tenant"), filled.client("operator")
+    where = f"/{kind}/{begin(tenant, kind, dry_run=True)}"
+    counted = ended(tenant, where.rpartition("/")[2], kind)["total"]
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', operator.get(where).text)
+    where = operator.post(f"/{kind}", data=dict(hidden)).headers["location"]
+    assert (counted, ended(operator, where.rpartition("/")[2], kind)["total"]) == (2, 2)
+
+
 def test_message_leads_to_its_replay(filled: Console) -> None:
     client = filled.client()
     key = message_key("a", A[0])
