@@ -43,13 +43,18 @@ class Live:
             session: of whoever asks.
             is_gone: whether the browser has closed the connection.
         """
-        if self._open[session] >= MOST_OF_SESSION or self._open.total() >= MOST:
+        if self._is_full(session):
             return None
         # It counts from when it is read: a browser that has gone before that would never end it.
         return self._changes(session, is_gone)
 
+    def _is_full(self, session: str) -> bool:
+        return self._open[session] >= MOST_OF_SESSION or self._open.total() >= MOST
+
     async def _changes(self, session: str, is_gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
         ends = time.monotonic() + _SECONDS
+        if self._is_full(session):
+            return  # many were opened at once; the browser asks again, and is answered that there are enough
         self._open[session] += 1
         try:
             known = await self._read()

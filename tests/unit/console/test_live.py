@@ -46,6 +46,15 @@ def test_session_has_a_few_streams_and_a_stream_that_ends_makes_room() -> None:
     asyncio.run(check())
 
 
+def test_streams_that_are_opened_at_once_are_not_more() -> None:
+    async def check() -> list[bytes | None]:
+        streams = Live(lambda: "1-1")
+        opened = [streams.open("one", here) for _ in range(MOST_OF_SESSION + 1)]
+        return [await anext(stream, None) for stream in opened if stream is not None]
+
+    assert asyncio.run(check()) == [b": follows the catalog\n\n"] * MOST_OF_SESSION + [None]
+
+
 def test_stream_reports_each_change_and_ends_when_the_browser_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_LOOK", 0.0)
     monkeypatch.setattr(live, "_READ", 0.0)
