@@ -114,12 +114,12 @@ def test_threads_share_the_sync_of_the_folder_of_a_day(
         writes = [threads.submit(put, store, "box/day/1/raw.eml", b"bytes")]
         eventually(lambda: len(synced) == 1)
         writes += [threads.submit(put, store, f"box/day/{name}/raw.eml", b"bytes") for name in (2, 3)]
-        eventually(lambda: store._shared._folders[str(day)].asked == 3)
+        eventually(lambda: store._names._shared._folders[str(day)].asked == 3)
         goes_on.set()
         for write in writes:
             write.result(PATIENCE)
     assert synced == [{"0", "1"}, {"0", "1", "2", "3"}]
-    assert store._shared._folders == {}
+    assert store._names._shared._folders == {}
 
 
 def test_sync_that_fails_does_so_for_every_thread_that_waits_for_it(
@@ -142,10 +142,10 @@ def test_sync_that_fails_does_so_for_every_thread_that_waits_for_it(
         writes = [threads.submit(put, store, "box/day/1/raw.eml", b"bytes")]
         eventually(lambda: len(begun) == 1)
         writes += [threads.submit(put, store, f"box/day/{name}/raw.eml", b"bytes") for name in (2, 3)]
-        eventually(lambda: store._shared._folders[str(day)].asked == 3)
+        eventually(lambda: store._names._shared._folders[str(day)].asked == 3)
         goes_on.set()
         assert [type(write.exception(PATIENCE)) for write in writes] == [StoreUnavailableError] * 3
-    assert store._shared._folders == {}
+    assert store._names._shared._folders == {}
     put(store, "box/day/1/raw.eml", b"bytes")
 
 

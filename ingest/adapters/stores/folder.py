@@ -3,10 +3,7 @@
 An object is written under a temporary name in the same folder, synced, then renamed. A crash at any moment leaves at
 most a file whose name begins with `.tmp-`, which is never listed and may be deleted at any time.
 
-A new name is durable only once the folder that holds it has been synced, and that folder's own name likewise, up to
-the root. Folders known to be durable are remembered, so the usual put syncs one file and one folder. A folder made by
-another process is synced once more on first use, because that process may not have synced it yet. A batch syncs each
-folder once, at its end.
+A put ends when the file is synced and its name is durable. A batch syncs each folder once, at its end.
 
 Content type and file name are not kept; the manifest has them. Paths are strings here: making objects of them would
 cost as much as the calls of the operating system.
@@ -17,13 +14,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from typing_extensions import override
 
+from ingest.adapters.stores.folder_sync import DurableNames, parent, synchronise
 from ingest.adapters.stores.transfer import Slice, guarded, measure, raise_exists, segments, transfer
 from ingest.domain.manifest import ObjectRef
 from ingest.errors import (
@@ -35,7 +31,7 @@ from ingest.errors import (
 from ingest.ports.store import Store, Stored, StoreWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator
     from io import FileIO
     from pathlib import Path
     from types import TracebackType
@@ -47,8 +43,6 @@ if TYPE_CHECKING:
 TEMPORARY = ".tmp-"
 # The limit of nearly every file system; checking it here gives a clearer error than the operating system's.
 NAME_BYTES = 255
-# Folders remembered as durable, about 1 MiB; beyond that all are forgotten and synced again.
-_KNOWN_FOLDERS = 4096
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _NO_PLACE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
@@ -81,8 +75,7 @@ class FolderStore(Store):
     def __init__(self, root: Path) -> None:
         self.bucket = root.as_uri()
         self._root = str(root)
-        self._durable: set[str] = set()
-        self._shared = _SharedSyncs()
+        self._names = DurableNames(self._root)
 
     @override
     def put(
@@ -98,7 +91,7 @@ class FolderStore(Store):
         compare: bool = True,
     ) -> ObjectRef:
         path = self._path(key)
-        folder = _parent(path)
+        folder = parent(path)
         with _translated():
             try:
                 if only_if_absent and os.path.exists(path):
@@ -106,11 +99,11 @@ class FolderStore(Store):
                 self._place(path, body, size, sha256, replace=not only_if_absent)
             except FileExistsError:
                 # Its writer may not have synced yet, and the caller relies on it.
-                self._make_durable([folder])
+                self._names.make_durable([folder])
                 if not compare:
                     raise ObjectExistsError("there is an object under this key already") from None
                 raise_exists(self.stat(key), size=size, sha256=sha256)
-            self._make_durable([folder])
+            self._names.make_durable([folder])
         return ObjectRef(bucket=self.bucket, key=key, size=size, sha256=sha256)
 
     @override
@@ -119,14 +112,14 @@ class FolderStore(Store):
         batch = FolderBatch(self)
         yield batch
         with _translated():
-            self._make_durable(batch.folders)
+            self._names.make_durable(batch.folders)
 
     def put_in_batch(self, key: str, body: BinaryIO, size: int, sha256: str) -> str:
         """Write an object whose name need not be durable yet; return its folder."""
         path = self._path(key)
         with _translated():
             self._place(path, body, size, sha256, replace=True)
-        return _parent(path)
+        return parent(path)
 
     def _place(self, path: str, body: BinaryIO, size: int, sha256: str, *, replace: bool) -> None:
         """Write a file whose bytes are durable, and whose name is not yet.
@@ -134,7 +127,7 @@ class FolderStore(Store):
         Raises:
             FileExistsError: there is one, and it is not to be replaced.
         """
-        descriptor, temporary = self._create(_parent(path))
+        descriptor, temporary = self._create(parent(path))
         try:
             _fill(descriptor, body, size, sha256)
             if replace:
@@ -228,44 +221,25 @@ class FolderStore(Store):
         """Create a folder, and those above it, where they are missing."""
         if folder == self._root:
             self._require_root()
-        elif not os.path.isdir(_parent(folder)):
-            self._make(_parent(folder))
+        elif not os.path.isdir(parent(folder)):
+            self._make(parent(folder))
         with suppress(FileExistsError):
             os.mkdir(folder, _FOLDER_MODE)
-            self._durable.discard(folder)  # if it was, another process has removed it since
+            self._names.forget(folder)  # if it was, another process has removed it since
             if folder == self._root:
                 self._make_root_durable()
 
     def _make_root_durable(self) -> None:
         try:
-            _synchronise(_parent(self._root))
+            synchronise(parent(self._root))
         except OSError:
             with suppress(OSError):
                 os.rmdir(self._root)  # who makes it again tries again; a root that is there is not asked about
             raise
 
-    def _make_durable(self, folders: Iterable[str]) -> None:
-        """Make all names in these folders durable, and those of the folders themselves."""
-        new = dict.fromkeys(folder for each in folders for folder in self._not_durable(each))
-        above = dict.fromkeys(map(_parent, reversed(new)))
-        for folder in above:
-            self._shared.synchronise(folder)
-        for folder in folders:
-            if folder not in above:
-                _synchronise(folder)
-        if len(self._durable) + len(new) > _KNOWN_FOLDERS:
-            self._durable = set()
-        self._durable.update(new)
-
-    def _not_durable(self, folder: str) -> Iterator[str]:
-        """Yield a folder and those above it, below the root, whose names may not be durable."""
-        while folder != self._root and folder not in self._durable:
-            yield folder
-            folder = _parent(folder)
-
     def _require_root(self) -> None:
         """Distinguish an empty store from one that is not mounted."""
-        if not os.path.isdir(_parent(self._root)):
+        if not os.path.isdir(parent(self._root)):
             raise StoreRefusedError("the store's folder and its parent do not exist: make them, or mount the volume")
 
     @contextmanager
@@ -345,7 +319,7 @@ def _erase(folder: str, kept: Collection[str]) -> int:
                 os.unlink(path)
             removed += not path.rpartition("/")[2].startswith(TEMPORARY)
     # Even if nothing was found: the process that removed it may have died before syncing.
-    _synchronise(folder)
+    synchronise(folder)
     return removed
 
 
@@ -367,70 +341,6 @@ def _fill(descriptor: int, body: BinaryIO, size: int, sha256: str) -> None:
 
     try:
         transfer(body, write, size=size, sha256=sha256)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A folder that threads want to be synced: how often that was asked for, and how many of these are served.
-
-    `failed` are those that an unsuccessful sync was to serve, and `error` is what it raised.
-    """
-
-    running: threading.Lock = field(default_factory=threading.Lock)
-    asked: int = 0
-    served: int = 0
-    failed: int = 0
-    error: OSError | None = None
-
-
-class _SharedSyncs:
-    """Syncs folders in which several threads make names at the same time, as the folder of a day, for all of them."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._folders: dict[str, _Asked] = {}
-
-    def synchronise(self, folder: str) -> None:
-        """Make the names durable that are in a folder now; a sync that begins after this call serves it too.
-
-        A sync that fails does so for everyone who has asked by then: the system reports an error of the disk once,
-        and the next sync succeeds, whatever was lost.
-        """
-        with self._lock:
-            one = self._folders.setdefault(folder, _Asked())
-            one.asked += 1
-            number = one.asked
-        with one.running:
-            if one.error is not None and one.failed >= number:
-                raise OSError(one.error.errno, one.error.strerror)
-            if one.served >= number:
-                return
-            with self._lock:
-                asked = one.asked
-            try:
-                _synchronise(folder)
-            except OSError as error:
-                with self._lock:
-                    one.failed, one.error = one.asked, error
-                    self._folders.pop(folder, None)
-                raise
-            with self._lock:
-                one.served = asked
-                if one.asked == asked:
-                    self._folders.pop(folder, None)
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
-
-
-def _synchronise(folder: str) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
