@@ -73,6 +73,8 @@ def check_names(prometheus: Prometheus) -> None:
         "mailhaul_parse_defects_total",
         "mailhaul_ledger_memory_limit_bytes",
         "mailhaul_sink_unavailable",
+        "mailhaul_task_success_timestamp_seconds",
+        "mailhaul_task_unfinished_timestamp_seconds",
     }
 
 
