@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST_ARGS ?= -n 6 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 
-.PHONY: help run unit test compiled coverage lint format hooks lock docs site bench servers cluster clean
+.PHONY: help run unit test compiled coverage lint format hooks lock docs screenshots site bench servers cluster clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
