@@ -16,6 +16,8 @@ from tests.support.valkey import LedgerBench, MemoryBench, Valkey, ValkeyBench
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from structlog.typing import Processor
+
 pytest_plugins = [
     "tests.support.aws",
     "tests.support.clamav",
@@ -35,13 +37,12 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 # By default structlog renders an exception with rich: a frame's source and variables, seconds for each.
-structlog.configure(
-    processors=[
-        structlog.processors.add_log_level,
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(default=repr),
-    ]
-)
+_LOGGED_BY: list[Processor] = [
+    structlog.processors.add_log_level,
+    structlog.processors.format_exc_info,
+    structlog.processors.JSONRenderer(default=repr),
+]
+structlog.configure(processors=_LOGGED_BY[:])
 
 _SERVERS = frozenset(
     {
@@ -97,6 +98,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("server")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (_rank(item), item.path not in slow))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Fail the test that leaves a log other than it found, rather than a later one that reads its own."""
+    yield
+    left = structlog.get_config()["processors"]
+    if left != _LOGGED_BY:
+        structlog.configure(processors=_LOGGED_BY[:])
+        pytest.fail(f"{item.nodeid} leaves the log to {left}")
 
 
 def _rank(item: pytest.Item) -> int:

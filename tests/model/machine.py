@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -36,8 +36,8 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        self._capture = capture_logs()
-        self._logs = self._capture.__enter__()
+        self._open = ExitStack()
+        self._logs = self._open.enter_context(capture_logs())
         self.world.run("tick", OLD)
         self.world.wait(2)
         self.world.run("tick", NEW)
@@ -313,9 +313,13 @@ class Machine(RuleBasedStateMachine):
                 self.quiesce()
                 self.no_promise_is_broken()
         finally:
-            for host in self.world.stopped():
-                self.world.kill(host)
-            self._capture.__exit__(None, None, None)
+            self.close()
+
+    def close(self) -> None:
+        """End the processes that are stopped, and give the log back."""
+        for host in self.world.stopped():
+            self.world.kill(host)
+        self._open.close()
 
     def quiesce(self) -> None:
         """End all faults, let every process work for a bounded number of polls, and compare."""

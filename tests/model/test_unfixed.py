@@ -6,6 +6,7 @@ Each case takes out one defence and lets only those things happen that matter fo
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -101,6 +102,14 @@ def unmarked_record(registration: Registration, second: int, record: Any = Regis
 NEVER = property(lambda _: False, lambda *_: None)
 
 
+@contextmanager
+def played() -> Iterator[Machine]:
+    """A machine whose rules are called in an order that is written down; nothing of it stays open if one raises."""
+    with closing(Machine()) as state:
+        yield state
+        state.teardown()
+
+
 class Unfixed(NamedTuple):
     """A defence that is taken out.
 
@@ -119,9 +128,8 @@ class Unfixed(NamedTuple):
         if isinstance(self.rules, str):
             run_state_machine_as_test(machine_with(self.rules), settings=SETTINGS)
             return
-        state = Machine()
-        self.rules(state)
-        state.teardown()
+        with played() as state:
+            self.rules(state)
 
 
 def receive_another_message_twice(state: Machine) -> None:
@@ -315,15 +323,14 @@ def test_same_order_breaks_nothing_with_the_fix(name: str) -> None:
 
 def purge_while_processing_is_stopped(requests: int) -> None:
     """Purge a message whose processing was stopped after so many requests, then let it continue."""
-    state = Machine()
-    state.first_mail(box="keep")
-    state.process_is_stopped(work="process", configuration="new", after=requests)
-    state.time_passes(seconds=1_900)  # the claim expires
-    state.process_works(work="process", configuration="new")
-    state.somebody_purges(pick=0)
-    if state.world.stopped():
-        state.stopped_process_continues(pick=0, after=None)
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="keep")
+        state.process_is_stopped(work="process", configuration="new", after=requests)
+        state.time_passes(seconds=1_900)  # the claim expires
+        state.process_works(work="process", configuration="new")
+        state.somebody_purges(pick=0)
+        if state.world.stopped():
+            state.stopped_process_continues(pick=0, after=None)
 
 
 # More requests than processing one message takes.
@@ -343,14 +350,13 @@ def test_purged_message_returns_if_a_lost_claim_is_not_noticed(monkeypatch: pyte
 
 def open_a_purged_message_again() -> None:
     """Purge a message that a stopped process, which had the store before, then stores and opens again."""
-    state = Machine()
-    state.first_mail(box="del")
-    state.process_is_stopped(work="poll", configuration="new", after=0)
-    state.store_is_swapped()
-    state.service_works(seconds=1)
-    state.ledger_loses_everything()
-    state.somebody_purges(pick=0)
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="del")
+        state.process_is_stopped(work="poll", configuration="new", after=0)
+        state.store_is_swapped()
+        state.service_works(seconds=1)
+        state.ledger_loses_everything()
+        state.somebody_purges(pick=0)
 
 
 def test_purged_message_that_was_opened_again_is_closed() -> None:
@@ -364,27 +370,25 @@ def test_purged_message_stays_open_if_its_tombstone_does_not_close_it(monkeypatc
 
 
 def test_message_in_place_of_which_another_came_is_not_deleted_although_sizes_are_wrong() -> None:
-    state = Machine()
-    state.first_mail(box="del")
-    state.deliver_with_a_wrong_size(box="del", larger=False)
-    state.server_sends_another_message(box="del", pick=0)
-    state.service_delivers_nothing(seconds=1)
-    state.service_delivers_nothing(seconds=61)
-    state.no_promise_is_broken()
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="del")
+        state.deliver_with_a_wrong_size(box="del", larger=False)
+        state.server_sends_another_message(box="del", pick=0)
+        state.service_delivers_nothing(seconds=1)
+        state.service_delivers_nothing(seconds=61)
+        state.no_promise_is_broken()
 
 
 def reuse_a_unique_id_of_a_message_that_was_deleted_without_one() -> None:
-    state = Machine()
-    state.first_mail(box="del")
-    state.service_works(seconds=1)
-    state.server_changes_a_habit(box="del", habit="unique_ids")
-    for _ in range(2):
-        state.service_works(seconds=61)
-    state.server_changes_a_habit(box="del", habit="unique_ids")
-    state.deliver_in_place_of_a_deleted_message(box="del")
-    state.no_promise_is_broken()
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="del")
+        state.service_works(seconds=1)
+        state.server_changes_a_habit(box="del", habit="unique_ids")
+        for _ in range(2):
+            state.service_works(seconds=61)
+        state.server_changes_a_habit(box="del", habit="unique_ids")
+        state.deliver_in_place_of_a_deleted_message(box="del")
+        state.no_promise_is_broken()
 
 
 def test_other_identities_of_a_deleted_message_are_forgotten() -> None:
@@ -398,18 +402,17 @@ def test_message_is_deleted_unread_if_other_identities_are_kept(monkeypatch: pyt
 
 
 def lose_the_ledger_while_clocks_are_ahead_of_the_store() -> None:
-    state = Machine()
-    state.first_mail(box="keep")
-    state.clocks_step_but_not_that_of_the_store(seconds=86_400)
-    for name in ("main", "added"):
-        state.sink_changes(name=name, state="down")
-    state.service_delivers_nothing(seconds=1)
-    state.only_the_relay_works()
-    state.ledger_loses_everything()
-    for name in ("main", "added"):
-        state.sink_changes(name=name, state="up")
-    state.service_works(seconds=61)
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="keep")
+        state.clocks_step_but_not_that_of_the_store(seconds=86_400)
+        for name in ("main", "added"):
+            state.sink_changes(name=name, state="down")
+        state.service_delivers_nothing(seconds=1)
+        state.only_the_relay_works()
+        state.ledger_loses_everything()
+        for name in ("main", "added"):
+            state.sink_changes(name=name, state="up")
+        state.service_works(seconds=61)
 
 
 def test_clocks_that_are_ahead_of_the_store_lose_no_event() -> None:
@@ -423,18 +426,17 @@ def test_event_is_missed_if_the_watermark_counts_by_clocks_that_are_ahead(monkey
 
 
 def replay_and_lose_the_ledger_twice() -> None:
-    state = Machine()
-    state.first_mail(box="keep")
-    for name in ("main", "added"):
-        state.sink_changes(name=name, state="down")
-    state.service_delivers_nothing(seconds=1)
-    state.ledger_loses_everything()
-    state.time_passes(seconds=1_900)
-    state.somebody_replays()
-    state.service_delivers_nothing(seconds=61)
-    state.only_the_relay_works()
-    state.ledger_loses_everything()
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="keep")
+        for name in ("main", "added"):
+            state.sink_changes(name=name, state="down")
+        state.service_delivers_nothing(seconds=1)
+        state.ledger_loses_everything()
+        state.time_passes(seconds=1_900)
+        state.somebody_replays()
+        state.service_delivers_nothing(seconds=61)
+        state.only_the_relay_works()
+        state.ledger_loses_everything()
 
 
 def test_replayed_event_survives_two_losses_of_the_ledger() -> None:
@@ -448,35 +450,32 @@ def test_replayed_event_is_missed_if_the_watermark_passes_its_manifest(monkeypat
 
 
 def test_neighbour_of_cut_mail_that_came_in_its_place_is_not_cut() -> None:
-    state = Machine()
-    state.first_mail(box="del")
-    state.deliver_without_dot_stuffing(box="keep")
-    state.deliver(box="keep", count=1)
-    state.store_loses_answers(lost=True)
-    state.server_sends_another_message(box="keep", pick=0)
-    state.service_delivers_nothing(seconds=1)
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="del")
+        state.deliver_without_dot_stuffing(box="keep")
+        state.deliver(box="keep", count=1)
+        state.store_loses_answers(lost=True)
+        state.server_sends_another_message(box="keep", pick=0)
+        state.service_delivers_nothing(seconds=1)
 
 
 def test_cut_mail_of_a_server_that_is_gone_needs_no_processing() -> None:
     """The store took it, its answer was lost, and then the server was exchanged: only a rebuild would find it."""
-    state = Machine()
-    state.first_mail(box="del")
-    state.deliver_without_dot_stuffing(box="keep")
-    state.store_loses_answers(lost=True)
-    state.process_works(work="poll", configuration="new")
-    state.mailbox_moves_to_another_server(box="keep")
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="del")
+        state.deliver_without_dot_stuffing(box="keep")
+        state.store_loses_answers(lost=True)
+        state.process_works(work="poll", configuration="new")
+        state.mailbox_moves_to_another_server(box="keep")
 
 
 def swap_the_store_under_a_stopped_process(requests: int) -> None:
     """Let a process that had the store before finish a message that is open for the new one."""
-    state = Machine()
-    state.first_mail(box="keep")
-    state.process_is_stopped(work="process", configuration="new", after=requests)
-    state.store_is_swapped()
-    state.service_delivers_nothing(seconds=1)
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="keep")
+        state.process_is_stopped(work="process", configuration="new", after=requests)
+        state.store_is_swapped()
+        state.service_delivers_nothing(seconds=1)
 
 
 # More requests than processing one message takes.
@@ -487,13 +486,12 @@ def test_message_is_processed_in_the_new_store_wherever_its_processing_was_stopp
 
 def open_a_message_for_a_new_store_before_an_old_process_claims_it(requests: int) -> None:
     """It was processed in the store before, so that the process finds it there."""
-    state = Machine()
-    state.first_mail(box="keep")
-    state.service_works(seconds=1)
-    state.process_is_stopped(work="process", configuration="new", after=requests)
-    state.store_is_swapped()
-    state.process_works(work="poll", configuration="new")
-    state.teardown()
+    with played() as state:
+        state.first_mail(box="keep")
+        state.service_works(seconds=1)
+        state.process_is_stopped(work="process", configuration="new", after=requests)
+        state.store_is_swapped()
+        state.process_works(work="poll", configuration="new")
 
 
 @pytest.mark.parametrize("requests", range(3))
