@@ -25,9 +25,8 @@ from ingest.errors import require_configured
 from ingest.mailfiles.mbox import Dialect
 
 if TYPE_CHECKING:
-    from ingest.admin.imports import Import, Imported
+    from ingest.admin.imports import Imported
     from ingest.mailfiles.files import FoundMail
-    from ingest.wiring.runtime import Runtime
 
 # Failures that are printed; --json has all.
 _FAILURES = 20
@@ -99,6 +98,7 @@ def _run(mailbox: str, found: FoundMail, config: Path | None, how: dict[str, Any
     from ingest.admin.imports import ImportOrder
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
+    from ingest.wiring import admin
 
     with Stopping() as stopping, open_runtime(config) as runtime:
         mailboxes = runtime.mailboxes()
@@ -108,23 +108,7 @@ def _run(mailbox: str, found: FoundMail, config: Path | None, how: dict[str, Any
         runtime.ticker.tick(schedule)
         with progress_bar(found.size) as show:
             order = ImportOrder(mailboxes[mailbox], found, **how)
-            return _importer(runtime).run(order, schedule.sinks, stopping, show)
-
-
-def _importer(runtime: Runtime) -> Import:
-    from ingest.admin.imports import Import
-
-    return Import(
-        archive=runtime.fetcher.archive,
-        ledger=runtime.ledger,
-        events=runtime.events,
-        rebuilder=runtime.rebuilder,
-        keeper=runtime.keeper,
-        pipeline=runtime.pipeline,
-        uploads=runtime.uploads,
-        pressure=runtime.poll_pressure,
-        now=runtime.now,
-    )
+            return admin.importer(runtime).run(order, schedule.sinks, stopping, show)
 
 
 def _print_found(found: FoundMail, *, as_json: bool) -> None:

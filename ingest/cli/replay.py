@@ -115,8 +115,8 @@ def _republish(work: Replay, manifests: Sequence[Stored], sink: str | None, *, y
 @contextmanager
 def _open(config: Path | None, *, quarantined: bool = False) -> Iterator[Replay]:
     from ingest.adapters.sinks.filtered import FilteredSink
-    from ingest.admin.replay import Replay
     from ingest.cli.runtime import open_runtime
+    from ingest.wiring import admin
 
     with open_runtime(config) as runtime:
         sinks = dict(runtime.sinks)
@@ -125,17 +125,7 @@ def _open(config: Path | None, *, quarantined: bool = False) -> Iterator[Replay]
                 name: with_changes(sink, quarantined="only") if isinstance(sink, FilteredSink) else sink
                 for name, sink in sinks.items()
             }
-        yield Replay(
-            store=runtime.store,
-            layout=runtime.layout,
-            ledger=runtime.ledger,
-            events=runtime.events,
-            configured=runtime.mailboxes(),
-            sinks=sinks,
-            watermark=runtime.watermark.read,
-            workers=runtime.uploads,
-            released=runtime.ledger.release_quarantined if quarantined else None,
-        )
+        yield admin.replay(runtime, sinks=sinks, released=runtime.ledger.release_quarantined if quarantined else None)
 
 
 def period(since: str | None, until: str | None) -> tuple[float, float]:

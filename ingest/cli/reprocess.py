@@ -25,9 +25,8 @@ from ingest.cli.replay import AllOption, MailboxesOption, SinceOption, UntilOpti
 from ingest.errors import require_configured
 
 if TYPE_CHECKING:
-    from ingest.admin.reprocess import Changed, Reprocess, Reprocessed
+    from ingest.admin.reprocess import Changed, Reprocessed
     from ingest.domain.marks import Change
-    from ingest.wiring.runtime import Runtime
 
 # More messages than this need confirmation.
 MANY = 1_000
@@ -64,6 +63,7 @@ def reprocess(
     from ingest.admin.replay import find_manifests
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
+    from ingest.wiring import admin
 
     with Stopping() as stopping, open_runtime(config) as runtime:
         mailboxes = runtime.mailboxes()
@@ -78,7 +78,7 @@ def reprocess(
         if not dry_run:
             runtime.ticker.tick(schedule)
         with progress_bar(len(found)) as show:
-            done = _work(runtime).run(
+            done = admin.reprocess(runtime).run(
                 found, schedule.sinks, stopping, show, dry_run=dry_run, keep=None if as_json else _MESSAGES
             )
     if as_json:
@@ -86,23 +86,6 @@ def reprocess(
     else:
         _report(done, dry_run=dry_run)
     sys.exit(0 if done.ok else INTERRUPTED if done.error is None and done.resume_at is not None else FAILED)
-
-
-def _work(runtime: Runtime) -> Reprocess:
-    from ingest.admin.reprocess import Reprocess
-    from ingest.usecases.process.reprocessing import Reprocessor
-
-    return Reprocess(
-        reprocessor=Reprocessor(runtime.processor, runtime.now),
-        ledger=runtime.ledger,
-        events=runtime.events,
-        rebuilder=runtime.rebuilder,
-        keeper=runtime.keeper,
-        pipeline=runtime.pipeline,
-        configured=runtime.mailboxes(),
-        store_id=runtime.store_identity.read,
-        pressure=runtime.poll_pressure,
-    )
 
 
 def _resume_at(done: Reprocessed) -> str | None:

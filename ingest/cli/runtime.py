@@ -17,6 +17,7 @@ from ingest.config import ConfigSource
 from ingest.errors import require_configured
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import NoWakeups
+from ingest.wiring import admin
 from ingest.wiring.build import build, ledger_url
 
 if TYPE_CHECKING:
@@ -89,4 +90,4 @@ def check(config: Path | None, only: Sequence[str]) -> CheckReport:
         seen = PARTS_OF_ROLES.get(os.environ.get(ROLE, ""))
         if seen is not None and only:
             seen |= {"mailbox"}
-        return runtime.check.run([mailboxes[name] for name in only or mailboxes], seen)
+        return admin.check(runtime).run([mailboxes[name] for name in only or mailboxes], seen)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from ingest.admin.check import require_usable
 from ingest.admin.mailbox_claim import raise_if_stopped
-from ingest.admin.replay import Replay, listed_manifests, oldest_first
-from ingest.admin.reprocess import Reprocess
+from ingest.admin.replay import listed_manifests, oldest_first
 from ingest.console.jobs import DETAILS, ChangedMessage, described
 from ingest.errors import Fault, MailhaulError
-from ingest.usecases.process.reprocessing import Reprocessor
+from ingest.wiring import admin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,18 +63,7 @@ class Work:
             return progress.now(state="done", total=total, finished=total, counts={"messages": total})
         runtime = self.runtime
         manifests = self._find(progress)
-        work = Replay(
-            store=runtime.store,
-            layout=runtime.layout,
-            ledger=runtime.ledger,
-            events=runtime.events,
-            configured=runtime.mailboxes(),
-            sinks=runtime.sinks,
-            watermark=runtime.watermark.read,
-            workers=runtime.uploads,
-            direct=False,
-            allows=self.scope.allows,
-        )
+        work = admin.replay(runtime, direct=False, allows=self.scope.allows)
         return _replayed(progress, work.run(manifests, wanted.sink or None, progress, progress.show))
 
     def reprocess(self, progress: Progress) -> Job:
@@ -87,19 +75,7 @@ class Work:
         runtime, dry_run = self.runtime, progress.job.selection.dry_run
         require_usable(runtime.ledger)
         manifests = self._find(progress)
-        work = Reprocess(
-            reprocessor=Reprocessor(runtime.processor, runtime.now),
-            ledger=runtime.ledger,
-            events=runtime.events,
-            rebuilder=runtime.rebuilder,
-            keeper=runtime.keeper,
-            pipeline=runtime.pipeline,
-            configured=runtime.mailboxes(),
-            store_id=runtime.store_identity.read,
-            pressure=runtime.poll_pressure,
-            allows=self.scope.allows,
-            hands_over=True,
-        )
+        work = admin.reprocess(runtime, allows=self.scope.allows, hands_over=True)
         done = work.run(manifests, runtime.schedule().sinks, progress, progress.show, dry_run=dry_run, keep=DETAILS)
         return _reprocessed(progress, done)
 

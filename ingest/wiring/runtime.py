@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ingest.admin.audit.write import StatementWriter
-    from ingest.admin.check import Check
     from ingest.admin.drain import Drain
     from ingest.admin.pipeline import Pipeline
     from ingest.domain.keys import Layout
@@ -372,26 +371,6 @@ class Runtime:
             now=self.now,
             grace=self.statement_grace,
             store_time=lambda: store_time(self.store, self.layout),
-        )
-
-    @cached_property
-    def check(self) -> Check:
-        """Tries each part."""
-        from ingest.admin.check import Check
-
-        return Check(
-            ledger=self.ledger,
-            store=self.store,
-            layout=self.layout,
-            sinks=list(self.sinks.values()),
-            scanner=self.scanner,
-            connect=self.connect,
-            credentials=self.credentials,
-            events=self.events,
-            broker=self.check_broker,
-            passwords=self.passwords,
-            signer=self.open_signer,
-            login=self.check_login,
         )
 
     def close(self) -> None:

@@ -20,7 +20,6 @@ from ingest.admin.erase import Eraser
 from ingest.admin.failed import Retry
 from ingest.admin.holds import LegalHolds
 from ingest.admin.purge import Purge
-from ingest.admin.replay import Replay
 from ingest.domain.keys import MANIFEST, RAW, Layout
 from ingest.domain.mailbox import Credentials, Deletion
 from ingest.errors import MaildropConnectError, MailhaulError
@@ -40,6 +39,7 @@ from ingest.testing import (
 )
 from ingest.usecases.claims import LeaseKeeper
 from ingest.usecases.schedule import Schedule
+from ingest.wiring import admin
 from ingest.wiring.runtime import Runtime
 from tests.model.process import Process, SameThread, gate, gated, running
 from tests.support.bench import mail, mailbox, message_key, never
@@ -288,19 +288,8 @@ class World:
         Raises:
             StoreError: the store is unavailable.
         """
-        runtime = self.host().runtime
         self.repeats_allowed = True
-        work = Replay(
-            store=runtime.store,
-            layout=LAYOUT,
-            ledger=runtime.ledger,
-            events=runtime.events,
-            configured=self.boxes,
-            sinks=runtime.sinks,
-            watermark=runtime.watermark.read,
-            workers=runtime.uploads,
-            clock=self.monotonic,
-        )
+        work = admin.replay(self.host().runtime)
         work.run(work.find([], 0.0, inf), None, NoStop())
 
     def wait(self, seconds: float) -> None:

@@ -19,14 +19,12 @@ from ingest.adapters.signing import load_public_key, load_signer
 from ingest.admin.audit.archive import StatementArchive
 from ingest.admin.audit.verify import Auditor, Scope
 from ingest.admin.replay import find_manifests
-from ingest.admin.reprocess import Reprocess
 from ingest.domain.merkle import MerkleTree
 from ingest.domain.retry import MESSAGE_TRIES
 from ingest.domain.statement import canonical
 from ingest.mime.names import Name, display_name
-from ingest.usecases.backpressure import MemoryPressure
 from ingest.usecases.process import assembly
-from ingest.usecases.process.reprocessing import Reprocessor
+from ingest.wiring import admin
 from tests.support.bench import Bench, bench, mail, message_key, never
 from tests.support.clock import START, Waits
 from tests.support.purging import purge_of
@@ -131,17 +129,7 @@ class Audited:
     def reprocess(self) -> None:
         """Read all messages again by a version that names files otherwise, so that every manifest changes."""
         b = self.b
-        work = Reprocess(
-            reprocessor=Reprocessor(b.runtime.processor, b.clock.now),
-            ledger=b.ledger,
-            events=b.events,
-            rebuilder=b.rebuilder,
-            keeper=b.keeper,
-            pipeline=b.runtime.pipeline,
-            configured=b.mailboxes,
-            store_id=b.runtime.store_identity.read,
-            pressure=MemoryPressure(b.ledger, 0.8, monotonic=b.clock),
-        )
+        work = admin.reprocess(b.runtime)
         found = find_manifests(b.store, b.layout, b.mailboxes, [], since=0, until=math.inf)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(assembly, "display_name", _renamed)

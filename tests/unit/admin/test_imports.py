@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.admin import imports
-from ingest.admin.imports import Import, Imported, ImportOrder
-from ingest.admin.replay import Replay
+from ingest.admin.imports import Imported, ImportOrder
 from ingest.domain import keys
 from ingest.domain.mailbox import Limits
 from ingest.domain.retry import Fail
@@ -17,6 +16,7 @@ from ingest.errors import LedgerUnavailableError, StoreError, StoreRefusedError,
 from ingest.mailfiles.files import find_mail
 from ingest.usecases.backpressure import MemoryPressure
 from ingest.usecases.process import stage
+from ingest.wiring import admin
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 from tests.support.clock import Waits
 
@@ -42,19 +42,8 @@ def write(folder: Path, *subjects: str, **mails: bytes) -> Path:
 
 
 def run(b: Bench, folder: Path, stop: Waits | None = None, **how: Any) -> Imported:
-    importer = Import(
-        archive=b.runtime.fetcher.archive,
-        ledger=b.ledger,
-        events=b.events,
-        rebuilder=b.rebuilder,
-        keeper=b.keeper,
-        pipeline=b.runtime.pipeline,
-        uploads=b.uploads,
-        pressure=MemoryPressure(b.ledger, 0.8, monotonic=b.clock),
-        now=b.clock.now,
-    )
     order = ImportOrder(b.mailboxes["a"], find_mail([folder]), **how)
-    return importer.run(order, list(b.sinks), stop or Waits())
+    return admin.importer(b.runtime).run(order, list(b.sinks), stop or Waits())
 
 
 def subjects(b: Bench) -> list[str]:
@@ -115,16 +104,7 @@ def test_import_without_events_stores_the_same_and_a_replay_publishes_it_later(b
         }
         run(b, tmp_path, events=False)
         assert not b.events.entries(), "what is known already is not republished either"
-        replay = Replay(
-            store=b.store,
-            layout=b.layout,
-            ledger=b.ledger,
-            events=b.events,
-            configured=b.mailboxes,
-            sinks=b.sinks,
-            watermark=b.watermark.read,
-            workers=b.uploads,
-        )
+        replay = admin.replay(b.runtime)
         replay.run(replay.find(["a"], 0, math.inf), None, Waits())
         b.relay_stage.run(never)
         assert {event["id"] for event in b.published()} == {event["id"] for event in loud.published()}

@@ -10,11 +10,11 @@ import pytest
 
 from ingest.admin import replay
 from ingest.admin.replay import Replay, Replayed
-from ingest.domain.keys import Layout
 from ingest.errors import StoreUnavailableError
 from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.sink import MemorySink
 from ingest.usecases.recover.watermark import SKEW
+from ingest.wiring import admin
 from tests.support.bench import Bench, bench, mail, mailbox, never
 from tests.support.clock import START, Waits
 
@@ -36,8 +36,7 @@ def b() -> Iterator[Bench]:
 
 
 def replay_of(b: Bench) -> Replay:
-    layout = Layout("mail")
-    return Replay(b.store, layout, b.ledger, b.events, b.mailboxes, b.sinks, b.watermark.read, b.uploads, b.clock)
+    return admin.replay(b.runtime)
 
 
 def run(b: Bench, sink: str | None = "late", stop: Waits | None = None) -> Replayed:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ingest.admin.replay import Replay, find_manifests
-from ingest.admin.reprocess import Reprocess, Reprocessed
+from ingest.admin.replay import find_manifests
 from ingest.admin.retention import Retention
 from ingest.domain import keys
 from ingest.domain.differences import objects_of
@@ -26,11 +25,11 @@ from ingest.mime.flowed import unfold
 from ingest.mime.names import Name, display_name
 from ingest.ports.dkim import DkimKeys
 from ingest.testing.scanner import MemoryScanner
-from ingest.usecases.backpressure import MemoryPressure
 from ingest.usecases.process import assembly, derived, stage
 from ingest.usecases.process.authentication import Authenticator
 from ingest.usecases.process.reprocessing import Reprocessor
 from ingest.usecases.process.scanning import Scanning
+from ingest.wiring import admin
 from tests.support.bench import Bench, bench, mail, message_key, never
 from tests.support.clock import Waits
 from tests.support.purging import purge_of
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ingest.admin.purge import Purge
+    from ingest.admin.reprocess import Reprocessed
     from ingest.domain.message import OpenMessage
 
 FLOWED = mail("flowed").replace(b"charset=utf-8", b"charset=utf-8; format=flowed") + b"One \r\ntwo.\r\n"
@@ -62,17 +62,7 @@ def fill(b: Bench, *mails: bytes) -> list[str]:
 
 
 def reprocess(b: Bench, stop: Waits | None = None, **how: Any) -> Reprocessed:
-    work = Reprocess(
-        reprocessor=Reprocessor(b.runtime.processor, b.clock.now),
-        ledger=b.ledger,
-        events=b.events,
-        rebuilder=b.rebuilder,
-        keeper=b.keeper,
-        pipeline=b.runtime.pipeline,
-        configured=b.mailboxes,
-        store_id=b.runtime.store_identity.read,
-        pressure=MemoryPressure(b.ledger, 0.8, monotonic=b.clock),
-    )
+    work = admin.reprocess(b.runtime)
     found = find_manifests(b.store, b.layout, b.mailboxes, [], since=0, until=math.inf)
     return work.run(found, list(b.sinks), stop or Waits(), **how)
 
@@ -473,7 +463,7 @@ def test_replay_publishes_the_last_update_too(b: Bench, monkeypatch: pytest.Monk
     louder(monkeypatch)
     reprocess(b)
     b.sinks["main"].delivered.clear()
-    replay = Replay(b.store, b.layout, b.ledger, b.events, b.mailboxes, b.sinks, b.watermark.read, b.uploads)
+    replay = admin.replay(b.runtime)
     replay.run(replay.find([], 0, math.inf), None, Waits())
     b.relay_stage.run(never)
     assert [event["id"] for event in b.published()] == [
