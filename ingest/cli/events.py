@@ -35,6 +35,20 @@ class Kind(StrEnum):
     FAILED = "failed"
 
 
+KindsOption = Annotated[
+    list[Kind] | None, typer.Option("--type", help="Only events of this type; may be repeated.", show_default=False)
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(metavar="CEL", help="Only events that a sink with this condition would get.", show_default=False),
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help="Only events published at this time or later.", show_default=False),
+]
+FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Go on with the events that come, until Ctrl-C.")]
+
+
 @app.callback()
 def _group() -> None:
     pass
@@ -43,32 +57,20 @@ def _group() -> None:
 @app.command(epilog="Example: mailhaul events tail --follow --mailbox invoices")
 def tail(
     mailbox: MailboxesOption = None,
-    kinds: Annotated[
-        list[Kind] | None,
-        typer.Option("--type", help="Only events of this type; may be repeated.", show_default=False),
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CEL", help="Only events that a sink with this condition would get.", show_default=False
-        ),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="WHEN", help="Only events published at this time or later.", show_default=False),
-    ] = None,
+    kinds: KindsOption = None,
+    where: WhereOption = None,
+    since: SinceOption = None,
     config: ConfigOption = None,
     *,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with the events that come, until Ctrl-C.")
-    ] = False,
+    follow: FollowOption = False,
 ) -> None:
     """Print the events that the stream still holds, the oldest first, one line of JSON each.
 
     Nothing is acknowledged, and the stream keeps nothing for this reader: it holds the last 1,000 events (100 while
-    its memory is short), and all that a sink has not confirmed. With --follow, a ledger that goes away is waited for,
-    and no event is printed twice. WHEN is a day, a time (UTC unless it has an
-    offset) or an age such as 2h or 30d.
+    its memory is short), and all that a sink has not confirmed. With --follow the command waits for a ledger that is
+    unavailable, and goes on where it was; only events that are published again, as after a loss of the ledger's data,
+    may be printed again, with the same id. WHEN is a day, a time (UTC unless it has an offset) or an age such as 2h
+    or 30d.
     """
     from ingest.admin.tail import Tail
     from ingest.cli.runtime import open_runtime
@@ -79,12 +81,6 @@ def tail(
     types = {EventType[kind.name] for kind in kinds or ()}
     sink = _sink(where)
 
-    def lost() -> None:
-        print_error("events may have been removed unread; what follows begins with the oldest that is kept")
-
-    def unavailable() -> None:
-        print_error("the ledger is unavailable; waiting for it")
-
     with open_runtime(config) as runtime, Stopping() as stopping:
 
         def stop() -> bool:
@@ -92,9 +88,17 @@ def tail(
 
         reader = Tail(runtime.events, begin, frozenset(mailbox or ()), types)
         try:
-            reader.run(sink.deliver, stop, follow=follow, lost=lost, unavailable=unavailable)
+            reader.run(sink.deliver, stop, follow=follow, lost=_lost, unavailable=_unavailable)
         except BrokenPipeError:
             _drop_output()
+
+
+def _lost() -> None:
+    print_error("events may have been removed unread; what follows begins with the oldest that is kept")
+
+
+def _unavailable() -> None:
+    print_error("the ledger is unavailable; waiting for it")
 
 
 @dataclass(slots=True)
