@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ingest.config.fields import FilePath, HeaderName, Host, HttpUrl, Labels, Line, Name, Port, Section
 from ingest.config.secrets import SecretRef  # noqa: TC001 - pydantic resolves it at run time
+from ingest.config.units import Duration  # noqa: TC001 - as above
 
 _LOOPBACK_NAMES = frozenset({"localhost"})
 
@@ -146,6 +147,9 @@ class ConsoleSection(Section):
     """A proxy that logs people in."""
     oidc: OidcSection | None = None
     """An identity provider that logs people in."""
+    session_idle: Annotated[Duration, Field(ge=60, le=43_200)] = 7_200.0
+    """A browser that is not used for so long has to log in again; in any case after twelve hours. A page that brings
+    itself up to date does not count as use."""
     trusted_proxies: Annotated[list[Network], Field(max_length=100)] = Field(default_factory=list)
     """Addresses or networks of proxies in front of the console. Failed logins are counted for each client; in
     requests from there, the client is the last address in `X-Forwarded-For` that is none of these. Those of `proxy`

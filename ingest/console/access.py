@@ -153,8 +153,12 @@ class Access:
         # A token is kept by the browser for the name that it was given under; a proxy's header field is not.
         return bool(self.section.tokens) and self.section.proxy is None and not known
 
-    def identify(self, request: HTTPConnection) -> Identity:
+    def identify(self, request: HTTPConnection, *, used: bool = True) -> Identity:
         """Return who sends a request.
+
+        Args:
+            request: to answer.
+            used: whether a session counts as used; a page that brings itself up to date does not use it.
 
         Raises:
             NotLoggedInError: nobody that is known.
@@ -164,7 +168,8 @@ class Access:
         kind, _, secret = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and (token := self._token(secret.strip())) is not None:
             return self._identity(token)
-        found = self._of_session(request.cookies.get(self.cookie(request), "")) or self._of_proxy(request)
+        idle = self.section.session_idle if used else None
+        found = self._of_session(request.cookies.get(self.cookie(request), ""), idle) or self._of_proxy(request)
         if found is None:
             raise NotLoggedInError("log in first")
         return found
@@ -185,14 +190,16 @@ class Access:
         if token is None:
             self.limits.failed(client)
             raise NotLoggedInError("there is no such token")
-        return self.begin(Session(name=token.name, proof=token.sha256))
+        return self._begin(Session(name=token.name, proof=token.sha256), [_digest(f"token\0{token.name}")])
 
-    def log_in_by_provider(self, name: str, groups: Collection[str]) -> str:
+    def log_in_by_provider(self, name: str, groups: Collection[str], subject: str, sid: str | None) -> str:
         """Return the secret of a new session for whoever the identity provider names.
 
         Args:
             name: of the user.
             groups: of the user.
+            subject: of the user, which no other user of the provider has.
+            sid: of the session at the provider, if that says.
 
         Raises:
             ForbiddenError: none of them may come in.
@@ -201,13 +208,19 @@ class Access:
         known = [role.group for role in self.section.oidc.roles if role.group in groups or role.group == _EVERYBODY]
         if not known:
             raise ForbiddenError("your account may not use this console; ask its operator for a role")
-        return self.begin(Session(name=name, proof=self._provider, groups=known))
+        names = [self._name("sub", subject), *([self._name("sid", sid)] if sid else [])]
+        return self._begin(Session(name=name, proof=self._provider, groups=known), names)
 
-    def begin(self, session: Session) -> str:
+    def _begin(self, session: Session, names: list[str]) -> str:
         """Keep a new session, and return its secret."""
         secret = secrets.token_urlsafe(32)
-        self.sessions.put_session(_digest(secret), session.model_dump_json(exclude_none=True), SESSION_SECONDS)
+        text, idle = session.model_dump_json(exclude_none=True), self.section.session_idle
+        self.sessions.put_session(_digest(secret), text, SESSION_SECONDS, idle, names)
         return secret
+
+    def _name(self, claim: str, value: str) -> str:
+        """Return a name for sessions that the provider can end by the value of a claim."""
+        return _digest(f"{self._provider}\0{claim}\0{value}")
 
     def log_out(self, session: str) -> None:
         """End a session."""
@@ -240,10 +253,10 @@ class Access:
         digest = hashlib.sha256(secret.encode()).hexdigest()
         return next((one for one in self.section.tokens if hmac.compare_digest(one.sha256, digest)), None)
 
-    def _of_session(self, secret: str) -> Identity | None:
+    def _of_session(self, secret: str, idle: float | None) -> Identity | None:
         if not secret or len(secret) > _LONGEST_SECRET:
             return None
-        text = self.sessions.session(_digest(secret))
+        text = self.sessions.session(_digest(secret), idle)
         try:
             session = Session.model_validate_json(text) if text else None
         except ValidationError:

@@ -14,6 +14,9 @@ from ingest.console.access import Access, Identity
 from ingest.console.desk import Desk
 from ingest.console.errors import FilterError
 
+# A header field with which the script of a page asks for its newer state, without anybody doing anything.
+_REFRESH = "x-mailhaul-refresh"
+
 
 def desk_of(request: Request) -> Desk:
     """Return the desk of this process."""
@@ -29,7 +32,12 @@ def access_of(request: Request) -> Access:
 
 def who_asks(request: Request) -> Identity:
     """Return who sends a request; raises as `Access.identify` does."""
-    return access_of(request).identify(request)
+    return access_of(request).identify(request, used=_REFRESH not in request.headers)
+
+
+def who_listens(request: Request) -> Identity:
+    """Return who opens a stream of changes, which is no use of a session; raises as `Access.identify` does."""
+    return access_of(request).identify(request, used=False)
 
 
 def known_parameters(request: Request) -> None:
@@ -49,6 +57,7 @@ def known_parameters(request: Request) -> None:
 
 
 AskedDesk = Annotated[Desk, Depends(desk_of)]
+Listener = Annotated[Identity, Depends(who_listens)]
 Who = Annotated[Identity, Depends(who_asks)]
 Text = Annotated[str, Query(max_length=200)]
 # As people write amounts: with either separator of decimals and thousands, and with a currency.

@@ -65,6 +65,7 @@ async def log_in(request: Request) -> Response:
         session = await run_in_threadpool(access.log_in, secret, access.client(request))
     except NotLoggedInError as error:
         return pages.login(request, 401, str(error))
+    await run_in_threadpool(access.log_out, request.cookies.get(access.cookie(request), ""))
     answer = pages.see_other(safe_path(form.get("next", "/")))
     _set_cookie(answer, request, _SESSION_COOKIE, session, SESSION_SECONDS, strict=True)
     return answer
@@ -133,7 +134,10 @@ def _redeemed(request: Request, started: Started, code: str, issuer: str | None)
             provider.require_issuer(issuer)
             claims = provider.claims(code, started.verifier, started.nonce, section.groups_claim)
         name = name_of(claims, section.user_claim)
-        session = access.log_in_by_provider(name, groups_of(claims, section.groups_claim))
+        sid = claims.get("sid")
+        session = access.log_in_by_provider(
+            name, groups_of(claims, section.groups_claim), claims["sub"], sid if isinstance(sid, str) else None
+        )
     except (SignOnRefusedError, ForbiddenError):
         access.limits.failed(client)
         raise
@@ -144,13 +148,10 @@ def _redeemed(request: Request, started: Started, code: str, issuer: str | None)
 @router.post("/logout")
 async def log_out(request: Request, who: Who) -> Response:
     """Log out here, and then at the identity provider if that logged somebody in."""
-    form = await pages.form_of(request)
-    access = access_of(request)
-    elsewhere = None
-    if await run_in_threadpool(access.is_form_token, who, form.get("token", "")):
-        await run_in_threadpool(access.log_out, who.session)
-        if who.by_provider:
-            elsewhere = await run_in_threadpool(_logout_url, request)
+    # A cookie that is deleted while its session goes on would only look like logging out.
+    await pages.own_form(request, who)
+    await run_in_threadpool(access_of(request).log_out, who.session)
+    elsewhere = await run_in_threadpool(_logout_url, request) if who.by_provider else None
     # Not a redirect: the answer to a form may only lead to pages of ours.
     answer = pages.page(request, "logged_out", None, url=elsewhere) if elsewhere else pages.see_other("/")
     _delete_cookie(answer, request, _SESSION_COOKIE)

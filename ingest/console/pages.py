@@ -18,7 +18,7 @@ from ingest.console import words
 from ingest.console.access import ForbiddenError, Identity, NotLoggedInError
 from ingest.console.answers import action_list
 from ingest.console.api import Key, Name, Part, Position
-from ingest.console.asking import Asked, AskedDesk, Who, access_of, is_amount
+from ingest.console.asking import Asked, AskedDesk, Listener, Who, access_of, is_amount
 from ingest.console.content import MAIL_POLICY, SHOWN_PICTURES, may_be_shown, read_text, safe_html, send_object
 from ingest.console.errors import FilterError, NotFoundError
 from ingest.errors import LedgerError
@@ -243,7 +243,7 @@ def activity(request: Request, desk: AskedDesk, who: Who, cursor: Position = "")
 
 
 @router.get("/live")
-async def live(request: Request, who: Who) -> Response:
+async def live(request: Request, who: Listener) -> Response:
     """Send an event whenever the catalog has read something new; 204 where a browser has enough streams."""
     streams: Live = request.app.state.live
     # Whoever is logged in by a proxy or a token in the header has no session.

@@ -62,6 +62,7 @@ class Names:
     actions: str = _key("actions")
     sessions: str = _key("console:sessions")
     session_ends: str = _key("console:sessions:ends")
+    session_names: str = _key("console:sessions:names")
     console_key: str = _key("console:key")
 
     def __post_init__(self) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from ingest.adapters.ledger.workset import milliseconds
-from ingest.ports.sessions import SESSIONS_KEPT, Sessions
+from ingest.ports.sessions import SESSIONS_KEPT, SESSIONS_OF_ONE, Sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from ingest.adapters.ledger.connection import RedisConnection
     from ingest.adapters.ledger.names import Names
 
@@ -21,21 +23,27 @@ class RedisSessions(Sessions):
     _names: Names
 
     @override
-    def put_session(self, digest: str, session: str, seconds: float) -> None:
-        arguments = (digest, session, milliseconds(seconds), SESSIONS_KEPT)
-        self._connection.run("put_session", self._session_keys, arguments)
+    def put_session(self, digest: str, session: str, seconds: float, idle: float, names: Sequence[str]) -> None:
+        limits = milliseconds(seconds), milliseconds(idle), SESSIONS_KEPT, SESSIONS_OF_ONE
+        self._connection.run("put_session", self._session_keys, [digest, session, *limits, *names])
 
     @override
-    def session(self, digest: str) -> str | None:
-        found = self._connection.run("session", self._session_keys, [digest])
+    def session(self, digest: str, idle: float | None = None) -> str | None:
+        found = self._connection.run("session", self._session_keys, (digest, milliseconds(idle or 0)))
         return None if found is None else str(found, "utf-8")
 
     @override
+    def ended_sessions(self, digests: Collection[str]) -> set[str]:
+        ended = self._connection.run("ended_sessions", self._session_keys, list(digests)) if digests else []
+        return {str(one, "ascii") for one in ended}
+
+    @override
     def drop_session(self, digest: str) -> None:
-        kept, ends = self._session_keys
-        # No transaction, which a server that is out of memory rejects. A session ends with the first of the two.
-        self._connection.call("HDEL", kept, digest)
-        self._connection.call("ZREM", ends, digest)
+        self._connection.run("drop_session", self._session_keys, [digest])
+
+    @override
+    def drop_sessions(self, name: str) -> int:
+        return int(self._connection.run("drop_sessions", self._session_keys, [name]))
 
     @override
     def shared_key(self, proposed: str) -> str:
@@ -47,4 +55,4 @@ class RedisSessions(Sessions):
 
     @property
     def _session_keys(self) -> list[str]:
-        return [self._names.sessions, self._names.session_ends]
+        return [self._names.sessions, self._names.session_ends, self._names.session_names]

@@ -3,7 +3,7 @@
 "use strict";
 const marked = (mark) => document.querySelectorAll(`[${mark}]`);
 const refresh = async (mark) => {
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  const answer = await fetch(location.href, { headers: { accept: "text/html", "x-mailhaul-refresh": "1" } });
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of marked(mark)) {

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from ingest.console.app import make_app
+from ingest.ports.sessions import SESSIONS_OF_ONE
 from tests.support.bench import mail, message_key
 from tests.unit.console.conftest import SECRETS, section, with_tokens
 
@@ -126,6 +127,70 @@ def test_session_begins_with_a_token_and_ends_with_logging_out(filled: Console) 
     client.post("/logout", data={"token": found[1]})
     client.cookies.update(kept)
     assert client.get("/mailboxes").status_code == 401
+
+
+def form_token(page: str) -> str:
+    found = re.search(r'name="token" value="([0-9a-f]+)"', page)
+    assert found is not None
+    return found[1]
+
+
+def test_login_ends_the_session_that_the_browser_had(filled: Console) -> None:
+    client = filled.client("nobody", with_tokens())
+    kept = []
+    for who in ("operator", "viewer"):
+        client.post("/login", data={"secret": SECRETS[who]})
+        kept.append(dict(client.cookies))
+    assert client.get("/mailboxes").status_code == 200
+    client.cookies.clear()
+    client.cookies.update(kept[0])
+    assert client.get("/mailboxes").status_code == 401
+
+
+def test_token_that_logs_in_again_and_again_ends_sessions_of_its_own_alone(filled: Console) -> None:
+    def logged_in(who: str) -> TestClient:
+        client = filled.client("nobody", with_tokens())
+        client.post("/login", data={"secret": SECRETS[who]})
+        return client
+
+    other, first = logged_in("operator"), logged_in("viewer")
+    filled.b.clock.time += 1
+    last = [logged_in("viewer") for _ in range(SESSIONS_OF_ONE)][-1]
+    assert [one.get("/mailboxes").status_code for one in (other, first, last)] == [200, 401, 200]
+
+
+def test_session_that_is_not_used_ends_and_refreshing_is_no_use(filled: Console) -> None:
+    options = with_tokens().model_copy(update={"session_idle": 600.0})
+    client = filled.client("nobody", options)
+    client.post("/login", data={"secret": SECRETS["viewer"]})
+    for _ in range(3):
+        filled.b.clock.time += 400
+        assert client.get("/mailboxes").status_code == 200
+    for status in (200, 401):
+        filled.b.clock.time += 400
+        assert client.get("/mailboxes", headers={"x-mailhaul-refresh": "1"}).status_code == status
+
+
+def test_session_ends_after_twelve_hours_of_use(filled: Console) -> None:
+    client = filled.client("nobody", with_tokens())
+    client.post("/login", data={"secret": SECRETS["viewer"]})
+    for hour in range(1, 13):
+        filled.b.clock.time += 3600
+        assert client.get("/mailboxes").status_code == (200 if hour < 12 else 401)
+
+
+def test_form_of_a_session_that_has_ended_does_nothing(filled: Console) -> None:
+    """Of another tab, or of the same browser before somebody else logged in."""
+    client = filled.client("nobody", with_tokens())
+    client.post("/login", data={"secret": SECRETS["operator"]})
+    before = form_token(client.get("/mailboxes").text)
+    client.post("/login", data={"secret": SECRETS["operator"]})
+    assert client.post("/actions/pause/a", data={"token": before}).status_code == 403
+    assert client.post("/logout", data={"token": before}).status_code == 403
+    assert client.get("/mailboxes").status_code == 200
+    client.post("/logout", data={"token": form_token(client.get("/mailboxes").text)})
+    assert client.post("/actions/pause/a", data={"token": before}).status_code == 401
+    assert filled.b.ledger.paused() == {}
 
 
 def test_logins_from_one_address_are_limited(filled: Console) -> None:
