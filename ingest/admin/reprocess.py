@@ -8,7 +8,6 @@ the message.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,9 +19,7 @@ from structlog import get_logger
 
 from ingest.admin.mailbox_claim import StopRequestedError, claim_mailbox, raise_if_stopped
 from ingest.admin.pipeline import PARALLEL_MESSAGES
-from ingest.domain.keys import DIGEST_BYTES
 from ingest.errors import MailhaulError, MessageError, ObjectMissingError, StoreCorruptError
-from ingest.ports.seen import Registration
 from ingest.usecases.batches import batches
 from ingest.usecases.process.reprocessing import RawErasedError
 from ingest.usecases.recover.republish import StreamIds
@@ -240,35 +237,21 @@ class Reprocess:
     ) -> list[tuple[OpenMessage, Claim]]:
         """Open messages for an update, with the mailbox claimed, so that nobody purges them meanwhile.
 
-        They are claimed before, so that no processor takes them that runs an older version or has other options.
+        They are claimed in the same step, so that no processor takes them that runs an older version or has other
+        options.
         """
         with claim_mailbox(self.ledger, self.keeper, mailbox, lambda: stop.asked, CLAIM_PATIENCE) as lease:
             if self.ledger.unknown([mailbox]):
                 self.rebuilder.rebuild(self.configured[mailbox], lease, in_stream=StreamIds(self.events).read)
-            free = self._free(messages)
-            done.skipped["still being processed, or failed"] += len(messages) - len(free)
-            for _, claim in free:
-                held.enter_context(self.keeper.hold(self.ledger.messages, claim))
-            registrations = [Registration(_digest(message), message, stored=False) for message, _ in free]
+            store_id = self.store_id().hex()
+            messages = [message.model_copy(update={"store_id": store_id}) for message in messages]
             lease.check()
-            if registrations:
-                self.ledger.register(lease.claim, registrations)
-                # They say nothing about what need not be fetched from the server.
-                self.ledger.forget(lease.claim, {each.digest for each in registrations})
-        return free
-
-    def _free(self, messages: list[OpenMessage]) -> list[tuple[OpenMessage, Claim]]:
-        """Return the messages that are neither open nor failed, with claims on them."""
-        store_id = self.store_id().hex()
-        failed = {each.message.key for each in self.ledger.failed_messages()}
-        is_open = self.ledger.open_messages([message.key for message in messages])
-        free = []
-        for message, other in zip(messages, is_open, strict=True):
-            if other is None and message.key not in failed:
-                claim = self.ledger.messages.claim_one(message.key, self.keeper.seconds)
-                if claim is not None:
-                    free.append((message.model_copy(update={"store_id": store_id}), claim))
-        return free
+            claims = self.ledger.open_updates(lease.claim, messages, self.keeper.seconds)
+            opened = [(one, claim) for one, claim in zip(messages, claims, strict=True) if claim is not None]
+            for _, claim in opened:
+                held.enter_context(self.keeper.hold(self.ledger.messages, claim))
+        done.skipped["still being processed, or failed"] += len(messages) - len(opened)
+        return opened
 
     def _count(self, opened: Sequence[OpenMessage], done: Reprocessed) -> None:
         still_open = self.ledger.open_messages([message.key for message in opened])
@@ -279,8 +262,3 @@ class Reprocess:
                 done.updated += 1
             else:
                 done.failed.append((message.key, "could not be updated; the log says why"))
-
-
-def _digest(message: OpenMessage) -> bytes:
-    """Return a digest under which no listing shows a message."""
-    return hashlib.sha256(f"update\0{message.key}".encode()).digest()[:DIGEST_BYTES]

@@ -88,7 +88,27 @@ class FailedMessages(Protocol):
         ...
 
 
-class Messages(OpenMessages, FailedMessages, Protocol):
+class Updates(Protocol):
+    """Messages that were processed before and are to be updated."""
+
+    def open_updates(self, claim: Claim, messages: Sequence[OpenMessage], lease: float) -> list[Claim | None]:
+        """In one step: open messages of a mailbox and claim each; return the claims, None where nothing was changed.
+
+        Nothing changes for a message that is open, failed or claimed already.
+
+        Args:
+            claim: on their mailbox.
+            messages: to open; the seen set does not change.
+            lease: seconds each claim holds without being renewed.
+
+        Raises:
+            StaleClaimError: the claim is stale; nothing was changed.
+            LedgerUnavailableError: the ledger is unavailable.
+        """
+        ...
+
+
+class Messages(OpenMessages, FailedMessages, Updates, Protocol):
     """Open and failed messages."""
 
     def drop_purged(self, claim: Claim, keys: Sequence[str]) -> int:

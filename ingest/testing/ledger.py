@@ -298,6 +298,18 @@ class MemoryLedger(MemorySchedule, MemoryContent, MemorySlots, MemoryActions, Me
             return dropped
 
     @override
+    def open_updates(self, claim: Claim, messages: Sequence[OpenMessage], lease: float) -> list[Claim | None]:
+        with self._lock:
+            self._check(self._mailboxes, claim)
+            taken = self._open.keys() | self._failed.keys() | self._messages.members()
+            free = [message for message in messages if message.key not in taken]
+            for message in free:
+                self._unprocessed.setdefault(claim.id, {}).setdefault(message.key, set())
+                self._open[message.key] = message
+            claims = {message.key: self._messages.claim_one(message.key, lease) for message in free}
+            return [claims.get(message.key) for message in messages]
+
+    @override
     def put_status(self, mailbox: str, status: MailboxStatus, login: LastLogin | None = None) -> None:
         with self._lock:
             if login is not None:

@@ -776,3 +776,32 @@ def test_purged_message_is_dropped_whether_it_is_open_or_failed(bench: LedgerBen
     assert bench.ledger.unprocessed(claim.id) == {registration(3).digest}
     assert bench.ledger.messages.members() == {message(3).key}
     assert bench.ledger.drop_purged(claim, [message(1).key]) == 0
+
+
+def test_messages_are_opened_and_claimed_for_an_update_in_one_step(bench: LedgerBench) -> None:
+    claim = claim_box(bench)
+    incarnation = bench.ledger.incarnation()
+    bench.ledger.restore_seen(claim, {}, incarnation)
+    bench.ledger.register(claim, [registration(1), registration(2)])
+    bench.ledger.fail(claim_message(bench), failed(1), None)
+    taken, free, more = bench.ledger.open_updates(claim, [message(1), message(3), message(4)], LONG)
+    assert (taken, free is None, more is None) == (None, False, False), "a failed message waits for a person"
+    assert bench.ledger.open_updates(claim, [message(2), message(3)], LONG) == [None, None]
+    assert bench.ledger.messages.backlog().due == 1, "nobody else may take what is to be updated"
+    assert bench.ledger.counts()["open"] == 3
+    assert bench.ledger.unprocessed(BOX) == {digest(1), digest(2)}
+    assert bench.ledger.incarnation() == incarnation, "what was opened must not look as if a key had been lost"
+    assert bench.ledger.seen(BOX).known
+    assert free is not None
+    assert bench.ledger.messages.renew(free, LONG)
+    bench.ledger.complete(free, message(3), event(3))
+    assert bench.ledger.counts()["open"] == 2
+    assert bench.ledger.seen(BOX).known
+    assert bench.ledger.open_updates(claim, [message(3)], LONG) != [None]
+
+
+def test_stale_claim_opens_nothing_for_an_update(bench: LedgerBench, stale: Claim) -> None:
+    with pytest.raises(StaleClaimError):
+        bench.ledger.open_updates(stale, [message(1)], LONG)
+    assert bench.ledger.counts()["open"] == 0
+    assert bench.ledger.messages.members() == set()

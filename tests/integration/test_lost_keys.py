@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ingest.adapters.ledger import connect
+from ingest.adapters.ledger.connection import RedisConnection
+from ingest.adapters.ledger.incarnation import Incarnation
 from ingest.adapters.ledger.names import Names
 from ingest.adapters.stores.memory import MemoryStore
+from ingest.admin.replay import find_manifests
+from ingest.admin.reprocess import Reprocess
 from ingest.domain.events import failed_event
 from ingest.domain.keys import Layout
 from ingest.domain.mailbox import Credentials, Deletion
@@ -19,10 +24,12 @@ from ingest.ports.sink import Outcome, Verdict
 from ingest.testing.maildrop import MemoryConnector, MemoryMaildrop
 from ingest.testing.sink import MemorySink
 from ingest.testing.wakeups import MemoryWakeups
+from ingest.usecases.process import derived
+from ingest.usecases.process.reprocessing import Reprocessor
 from ingest.usecases.schedule import Schedule
 from ingest.wiring.runtime import Runtime
 from tests.support.bench import mail, mailbox, message_key, never
-from tests.support.clock import Clock
+from tests.support.clock import Clock, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,4 +224,46 @@ def test_a_loss_is_reported_once(world: World, capsys: pytest.CaptureFixture[str
     assert "ledger.incomplete" in (out := capsys.readouterr()).out + out.err
     with world.process() as runtime:
         assert runtime.ledger.unknown(["a"]) == 1
+    assert "ledger.incomplete" not in (out := capsys.readouterr()).out + out.err
+
+
+def test_no_step_of_an_update_looks_like_a_loss(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every worker looks for losses every few seconds, also between two steps of a reprocess."""
+    world = World(valkey)
+    flowed = mail("flowed").replace(b"charset=utf-8", b"charset=utf-8; format=flowed") + b"One \r\ntwo.\r\n"
+    world.maildrop.messages = {b"flowed": flowed}
+    world.go_on()
+    run = RedisConnection.run
+
+    with world.process() as runtime, closing(RedisConnection(valkey.url)) as other:
+        look = Incarnation(other)
+        before, lost = look.ask()
+        assert not lost
+
+        def watched(connection: RedisConnection, *command: Any) -> Any:
+            answer = run(connection, *command)
+            if connection is not other:
+                look.ask()
+            return answer
+
+        monkeypatch.setattr(RedisConnection, "run", watched)
+        monkeypatch.setattr(derived, "unfold", lambda lines, **_: iter([*lines, b"!"]))
+        work = Reprocess(
+            reprocessor=Reprocessor(runtime.processor, world.clock.now),
+            ledger=runtime.ledger,
+            events=runtime.events,
+            rebuilder=runtime.rebuilder,
+            keeper=runtime.keeper,
+            pipeline=runtime.pipeline,
+            configured={"a": BOX},
+            store_id=runtime.store_identity.read,
+            pressure=runtime.poll_pressure,
+        )
+        found = find_manifests(world.store, runtime.layout, {"a": BOX}, [], since=0, until=math.inf)
+        done = work.run(found, ["main"], Waits())
+        assert (done.updated, done.ok) == (1, True)
+        assert look.ask() == (before, [])
+    world.client.close()
     assert "ledger.incomplete" not in (out := capsys.readouterr()).out + out.err

@@ -15,6 +15,7 @@ from ingest.adapters.ledger.incarnation import Incarnation
 from ingest.adapters.ledger.jobs import RedisJobs
 from ingest.adapters.ledger.schedule import RedisSchedule
 from ingest.adapters.ledger.sessions import RedisSessions
+from ingest.adapters.ledger.updates import RedisUpdates
 from ingest.adapters.ledger.workset import milliseconds
 from ingest.domain.keys import DIGEST_BYTES
 from ingest.domain.message import FailedMessage, OpenMessage
@@ -44,7 +45,7 @@ _LAST_LOGIN = TypeAdapter(LastLogin)
 _TROUBLED = TypeAdapter(list[TroubledMessage])
 
 
-class RedisLedger(RedisSchedule, RedisContent, RedisActions, RedisJobs, RedisSessions, Ledger):
+class RedisLedger(RedisSchedule, RedisContent, RedisUpdates, RedisActions, RedisJobs, RedisSessions, Ledger):
     """A `Ledger` in Redis or Valkey. Every step that must be atomic is one Lua script; `Names` lists the keys."""
 
     def __init__(self, connection: RedisConnection) -> None:

@@ -178,14 +178,14 @@ def test_running_processor_does_not_take_what_this_command_updates(b: Bench, mon
     """It may be of an older version, or have other options, and would find nothing to update."""
     fill(b, FLOWED)
     louder(monkeypatch)
-    register = b.ledger.register
+    open_updates = b.ledger.open_updates
 
-    def let_others_look(*args: Any) -> int:
-        opened = register(*args)
+    def let_others_look(*args: Any) -> Any:
+        claims = open_updates(*args)
         assert b.process_stage.run(never) == 0
-        return opened
+        return claims
 
-    monkeypatch.setattr(b.ledger, "register", let_others_look)
+    monkeypatch.setattr(b.ledger, "open_updates", let_others_look)
     assert reprocess(b).updated == 1
 
 
@@ -230,7 +230,7 @@ def steps(b: Bench, patch: pytest.MonkeyPatch) -> tuple[list[str], Callable[[int
         return call
 
     patch.setattr(b.store, "put", recorded("put", b.store.put, lost=True))
-    patch.setattr(b.ledger, "register", recorded("register", b.ledger.register, lost=False))
+    patch.setattr(b.ledger, "open_updates", recorded("open", b.ledger.open_updates, lost=False))
     patch.setattr(b.ledger, "complete", recorded("complete", b.ledger.complete, lost=False))
 
     def crash_at(step: int) -> None:
@@ -281,7 +281,7 @@ def test_steps_of_an_update_end_with_manifest_and_event(b: Bench, monkeypatch: p
     louder(monkeypatch)
     done, _ = steps(b, monkeypatch)
     reprocess(b)
-    assert done == ["register", "put body.txt", "put previous.json", "put message.json", "complete"]
+    assert done == ["open", "put body.txt", "put previous.json", "put message.json", "complete"]
 
 
 @contextmanager
