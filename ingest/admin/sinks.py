@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingest.config.names import require_configured
 from ingest.domain.retry import DISABLED_PAUSE
-from ingest.errors import ConfigError, require_configured
+from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

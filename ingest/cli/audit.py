@@ -21,7 +21,7 @@ from ingest.cli.common import (
     print_json,
     printable,
 )
-from ingest.errors import ConfigError, ObjectMissingError, require_configured
+from ingest.errors import ConfigError, ObjectMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,6 +81,7 @@ def write(
     """
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
+    from ingest.config.names import require_configured
 
     until = _day("--day", day)
     done: list[Written] = []
@@ -122,6 +123,7 @@ def verify(
     """
     from ingest.admin.audit.verify import Auditor, Scope
     from ingest.cli.runtime import open_runtime
+    from ingest.config.names import require_configured
 
     scope = Scope(_day("--since", since), _day("--until", until), quick)
     reports: list[AuditReport] = []
@@ -167,6 +169,7 @@ def show(
     """Show statements: a line for each day with its totals, or one day in full. Verifies nothing."""
     from ingest.admin.audit.archive import StatementArchive
     from ingest.cli.runtime import open_runtime
+    from ingest.config.names import require_configured
 
     wanted = _day("--day", day)
     with open_runtime(config) as runtime:

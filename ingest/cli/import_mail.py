@@ -21,7 +21,6 @@ from ingest.cli.common import (
     printable,
     progress_bar,
 )
-from ingest.errors import require_configured
 from ingest.mailfiles.mbox import Dialect
 
 if TYPE_CHECKING:
@@ -98,6 +97,7 @@ def _run(mailbox: str, found: FoundMail, config: Path | None, how: dict[str, Any
     from ingest.admin.imports import ImportOrder
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
+    from ingest.config.names import require_configured
     from ingest.wiring import admin
 
     with Stopping() as stopping, open_runtime(config) as runtime:

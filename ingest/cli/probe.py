@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from ingest.cli.runtime import open_runtime
+from ingest.config.names import require_configured
 from ingest.demo.mails import Kind, sample
 from ingest.demo.server import DemoServer
 from ingest.domain.keys import MANIFEST, message_hasher, message_key
 from ingest.domain.mailbox import Tls
-from ingest.errors import ConfigError, StartError, StoreUnavailableError, require_configured
+from ingest.errors import ConfigError, StartError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,6 @@ from ingest.cli.common import (
     print_error,
     print_json,
 )
-from ingest.errors import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +85,8 @@ def _reconciled(runtime: Runtime, chosen: Sequence[Mailbox], stopping: Stopping)
 
 
 def _chosen(mailboxes: Mapping[str, Mailbox], ids: Sequence[str], first: str | None) -> list[Mailbox]:
+    from ingest.config.names import require_configured
+
     require_configured("mailbox", [*ids, *([first] if first else [])], mailboxes)
     begins = list(mailboxes).index(first) if first else 0
     return [box for id_, box in list(mailboxes.items())[begins:] if not ids or id_ in ids]

@@ -24,7 +24,7 @@ from ingest.cli.common import (
     print_json,
     progress_bar,
 )
-from ingest.errors import ConfigError, require_configured
+from ingest.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,6 +87,8 @@ def replay(
     if quarantined and not sink:
         print_error("choose the sink that is to have messages in quarantine: --sink")
         raise typer.Exit(UNUSABLE)
+    from ingest.config.names import require_configured
+
     with _open(config, quarantined=quarantined) as work:
         require_configured("sink", [sink] if sink else [], work.sinks)
         manifests = work.find(mailbox or [], begin, end)

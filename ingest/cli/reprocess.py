@@ -22,7 +22,6 @@ from ingest.cli.common import (
     progress_bar,
 )
 from ingest.cli.replay import AllOption, MailboxesOption, SinceOption, UntilOption, period
-from ingest.errors import require_configured
 
 if TYPE_CHECKING:
     from ingest.admin.reprocess import Changed, Reprocessed
@@ -63,6 +62,7 @@ def reprocess(
     from ingest.admin.replay import find_manifests
     from ingest.cli.runtime import open_runtime
     from ingest.cli.stopping import Stopping
+    from ingest.config.names import require_configured
     from ingest.wiring import admin
 
     with Stopping() as stopping, open_runtime(config) as runtime:

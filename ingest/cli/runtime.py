@@ -14,7 +14,7 @@ from ingest.admin.progress import DrainProgress
 from ingest.cli.progress import shown
 from ingest.cli.stopping import Stopping
 from ingest.config import ConfigSource
-from ingest.errors import require_configured
+from ingest.config.names import require_configured
 from ingest.metrics import Metrics
 from ingest.ports.wakeups import NoWakeups
 from ingest.wiring import admin

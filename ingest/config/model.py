@@ -15,6 +15,7 @@ from ingest.config.console import ConsoleSection  # noqa: TC001 - pydantic resol
 from ingest.config.descriptions import describe
 from ingest.config.fields import BROKER_SCHEMES, DEFAULT_DEPLOYMENT, Name, Section, with_scheme
 from ingest.config.mailbox import DefaultsSection, MailboxSection
+from ingest.config.names import require_configured
 from ingest.config.sections import (
     AuditSection,
     DuplicatesSection,
@@ -33,7 +34,6 @@ from ingest.config.sections import (
     store_section,
 )
 from ingest.config.sinks import SECTIONS, SinkSection, named
-from ingest.errors import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.errors import ConfigError, require_configured
+from ingest.config.names import require_configured
+from ingest.errors import ConfigError
 
 MAILBOXES = {"invoices": 1, "orders": 2}
 
