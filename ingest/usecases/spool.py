@@ -8,12 +8,14 @@ import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from typing_extensions import override
+
 from ingest.domain.keys import message_key
 from ingest.errors import SpoolError
+from ingest.ports.translation import Translation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from typing_extensions import Buffer
 
@@ -141,19 +143,16 @@ class _ReportingReader:
         return getattr(self._file, name)
 
 
-class _translated:  # noqa: N801 - used like a function, and quicker than a generator
+class _translated(Translation):  # noqa: N801 - used like a function
     """Translate errors of the file. Each operation may write: buffered bytes, or all when a spool leaves memory."""
 
     __slots__ = ()
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, OSError):
-            raise SpoolError(
-                f"A temporary file cannot be written ({error.strerror}): make room in {tempfile.gettempdir()}, or "
-                "set TMPDIR to a folder that has some."
-            ) from error
+    @override
+    def translate(self, error: BaseException) -> SpoolError | None:
+        if not isinstance(error, OSError):
+            return None
+        return SpoolError(
+            f"A temporary file cannot be written ({error.strerror}): make room in {tempfile.gettempdir()}, or "
+            "set TMPDIR to a folder that has some."
+        )

@@ -29,15 +29,16 @@ from ingest.errors import (
     StoreUnavailableError,
 )
 from ingest.ports.store import Store, Stored, StoreWriter
+from ingest.ports.translation import Translation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from io import FileIO
     from pathlib import Path
-    from types import TracebackType
 
     from typing_extensions import Unpack
 
+    from ingest.errors import StoreError
     from ingest.ports.store import NewObject
 
 TEMPORARY = ".tmp-"
@@ -346,19 +347,15 @@ def _fill(descriptor: int, body: BinaryIO, size: int, sha256: str) -> None:
         os.close(descriptor)
 
 
-class _translated:  # noqa: N801 - used like a function, and quicker than a generator
+class _translated(Translation):  # noqa: N801 - used like a function
     """Translate errors of the file system."""
 
     __slots__ = ()
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, OSError):
-            remedy = _REMEDIES.get(error.errno or 0)
-            if remedy:
-                raise StoreRefusedError(f"the store's folder cannot be used: {remedy}") from error
-            raise StoreUnavailableError(f"the store's folder failed: {error.strerror}") from error
+    @override
+    def translate(self, error: BaseException) -> StoreError | None:
+        if not isinstance(error, OSError):
+            return None
+        if remedy := _REMEDIES.get(error.errno or 0):
+            return StoreRefusedError(f"the store's folder cannot be used: {remedy}")
+        return StoreUnavailableError(f"the store's folder failed: {error.strerror}")

@@ -22,12 +22,13 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.parsers import ResponseParserError
+from typing_extensions import override
 
 from ingest.errors import ObjectExistsError, ObjectMissingError, StoreError, StoreRefusedError, StoreUnavailableError
+from ingest.ports.translation import Translation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 _REMEDIES = {
     "NoSuchBucket": "there is no such bucket: create it, or correct `store`",
@@ -93,26 +94,18 @@ _FAILURES: tuple[tuple[tuple[type[BotoCoreError], ...], type[StoreError], str], 
 )
 
 
-class translated:  # noqa: N801 - used like a function
-    """Translate everything that boto3 raises inside the block into one of the errors of `ingest.ports.store`.
-
-    A class, since a generator takes several times as long, and this is done for each request and each read.
-    """
+class translated(Translation):  # noqa: N801 - used like a function
+    """Translate everything that boto3 raises inside the block into one of the errors of `ingest.ports.store`."""
 
     __slots__ = ()
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    @override
+    def translate(self, error: BaseException) -> StoreError | None:
         if isinstance(error, ClientError):
-            raise _answered(error) from error
+            return _answered(error)
         if isinstance(error, BotoCoreError):
-            raise _failed(error) from error
-        if isinstance(error, ResponseParserError):
-            raise not_a_store() from error
+            return _failed(error)
+        return not_a_store() if isinstance(error, ResponseParserError) else None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from typing_extensions import override
 from urllib3 import PoolManager, ProxyManager, Timeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ProxyError, ReadTimeoutError
 
@@ -21,6 +22,7 @@ from ingest.adapters.deadline import GuardedPool, GuardedTlsPool, RequestDeadlin
 from ingest.adapters.stores.rest.messages import TRANSIENT_STATUS, Reply, not_a_store
 from ingest.adapters.stores.transfer import CHUNK_BYTES
 from ingest.errors import StoreError, StoreRefusedError, StoreUnavailableError
+from ingest.ports.translation import Translation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -251,7 +253,7 @@ def _closing(response: BaseHTTPResponse) -> Iterator[None]:
             response.close()
 
 
-class translated:  # noqa: N801 - used like a function
+class translated(Translation):  # noqa: N801 - used like a function
     """Translate what urllib3 raises inside the block into the errors of `ingest.ports.store`."""
 
     __slots__ = ("_deadline",)
@@ -259,12 +261,11 @@ class translated:  # noqa: N801 - used like a function
     def __init__(self, deadline: RequestDeadline | None = None) -> None:
         self._deadline = deadline
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, HTTPError | OSError | ValueError):
-            raise _failed(error, late=self._deadline is not None and self._deadline.over) from error
+    @override
+    def translate(self, error: BaseException) -> StoreError | None:
+        if not isinstance(error, HTTPError | OSError | ValueError):
+            return None
+        return _failed(error, late=self._deadline is not None and self._deadline.over)
 
 
 def _failed(error: Exception, *, late: bool) -> StoreError:
