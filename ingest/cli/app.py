@@ -24,9 +24,9 @@ from ingest.cli.common import (
     Commands,
     ConfigOption,
     JsonOption,
-    open_console,
     print_json,
     print_lines,
+    print_table,
 )
 from ingest.cli.console import console, token
 from ingest.cli.import_mail import import_mail
@@ -117,7 +117,10 @@ def _root(
 
 @app.command(rich_help_panel=_RUN, epilog="Example: mailhaul up --config my.yaml")
 def up(
-    config: ConfigOption = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="A YAML file, or a folder of them.", show_default=False),
+    ] = None,
     folder: Annotated[
         Path, typer.Option(metavar="DIR", help="Where the demonstration keeps its data; only without --config.")
     ] = Path("mailhaul-demo"),
@@ -199,7 +202,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(listings.status_data(found))
     else:
-        open_console(highlight=True).print(listings.status_view(found))
+        print_table(listings.status_view(found), highlight=True)
 
 
 @app.command(rich_help_panel=_INSPECT, epilog="Example: mailhaul parse message.eml --extract attachments")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from ingest.errors import ConfigError, MailhaulError, StartError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 SUCCESS = 0
 FAILED = 1
@@ -39,6 +40,17 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 # Columns that tables need at the least.
 _LEAST_COLUMNS = 80
+# Columns of a table in a file or a pipe, at the most.
+_MOST_COLUMNS = 1_000
+
+DEFAULT_CONFIG = Path("mailhaul.yaml")
+
+
+def _default_config(given: Path | None) -> Path | None:
+    """Return the configuration to use: `mailhaul.yaml` here if none was given and no variable says where to store."""
+    variables = any(name.upper().startswith("MAILHAUL_STORE") and value for name, value in os.environ.items())
+    return DEFAULT_CONFIG if given is None and not variables and DEFAULT_CONFIG.is_file() else given
+
 
 ConfigOption = Annotated[
     Path | None,
@@ -46,8 +58,10 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="A YAML file, or a folder of them. Without it, MAILHAUL_* variables are the whole configuration.",
+        help="A YAML file, or a folder of them. Without it: mailhaul.yaml in the current folder if it exists and "
+        "MAILHAUL_STORE is not set, else MAILHAUL_* variables alone.",
         show_default=False,
+        callback=_default_config,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -56,6 +70,10 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmat
 
 class Commands(TyperGroup):
     """A group of commands that prints a `MailhaulError` as lines; with `MAILHAUL_DEBUG=1` it raises it instead."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _let_help_flow(self)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -67,6 +85,15 @@ class Commands(TyperGroup):
             for line in error.problems if isinstance(error, ConfigError) else [str(error)]:
                 print_error(line)
             raise typer.Exit(exit_code(error)) from None
+
+
+def _let_help_flow(command: Any) -> None:
+    """Make each paragraph of the help one line: typer keeps line breaks of the source in all but the first."""
+    if command.help:
+        paragraphs = inspect.cleandoc(command.help).split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for inner in getattr(command, "commands", {}).values():
+        _let_help_flow(inner)
 
 
 def exit_code(error: MailhaulError) -> int:
@@ -103,6 +130,14 @@ def open_console(*, stderr: bool = False, highlight: bool = False) -> Console:
     ignored = {"LINES"} if usable else {"LINES", "COLUMNS"}
     environment = {name: value for name, value in os.environ.items() if name not in ignored}
     return Console(stderr=stderr, highlight=highlight, _environ=environment)
+
+
+def print_table(table: RenderableType, *, highlight: bool = False) -> None:
+    """Print a table on standard output; where that is no terminal, in its full width, so that nothing is cut off."""
+    console = open_console(highlight=highlight)
+    if not console.is_terminal:
+        console.width = max(console.width, _MOST_COLUMNS)
+    console.print(table)
 
 
 @contextmanager

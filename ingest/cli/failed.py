@@ -15,7 +15,9 @@ from ingest.cli.common import (
     open_console,
     print_error,
     print_json,
+    print_table,
 )
+from ingest.errors import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,13 +50,14 @@ def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: J
     with open_runtime(config) as runtime:
         failed = FailedMessages(runtime.ledger).all(mailbox)
         troubled = runtime.ledger.all_troubled()
+        chosen = {id_: messages for id_, messages in troubled.items() if mailbox in (None, id_)}
+        if mailbox and not failed and not chosen:
+            require_configured("mailbox", [mailbox], runtime.mailboxes())
     if as_json:
         print_json([listings.failed_data(one) for one in failed])
         return
-    console = open_console(highlight=True)
-    chosen = {id_: messages for id_, messages in troubled.items() if mailbox in (None, id_)}
     for part in (listings.failed_table(failed), *listings.troubled_table(chosen)):
-        console.print(part)
+        print_table(part, highlight=True)
 
 
 @app.command(epilog="Example: mailhaul failed show 3f2a")

@@ -205,8 +205,10 @@ def failed_table(failed: Sequence[FailedMessage]) -> RenderableType:
     if not failed:
         return Text("no failed messages")
     table = Table(box=None, header_style="bright_black", pad_edge=False)
-    for name in ("message key", "mailbox", "reason"):
-        table.add_column(name, no_wrap=True)
+    # Keys have to stay whole, as other commands take them: the others give way first.
+    table.add_column("message key", no_wrap=True)
+    for name in ("mailbox", "reason"):
+        table.add_column(name, overflow="fold")
     table.add_column("bytes", justify="right")
     table.add_column("failed", no_wrap=True)
     for one in failed:
@@ -245,8 +247,10 @@ def rejected_table(rejected: Sequence[RejectedEvent]) -> RenderableType:
     if not rejected:
         return Text("the dead-letter queue of this sink is empty")
     table = Table(box=None, header_style="bright_black", pad_edge=False)
-    for name in ("event", "mailbox", "type"):
-        table.add_column(name, no_wrap=True)
+    # Ids have to stay whole, as other commands take them: the others give way first.
+    table.add_column("event", no_wrap=True)
+    for name in ("mailbox", "type"):
+        table.add_column(name, overflow="fold")
     table.add_column("bytes", justify="right")
     for name in ("since", "state"):
         table.add_column(name, no_wrap=True)

@@ -13,10 +13,10 @@ from ingest.cli.common import (
     UNUSABLE,
     ConfigOption,
     JsonOption,
-    open_console,
     print_error,
     print_json,
     print_lines,
+    print_table,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def list_(ids: IdsArgument = None, config: ConfigOption = None, as_json: JsonOpt
     if as_json:
         print_json([listings.mailbox_data(one) for one in states])
     else:
-        open_console(highlight=True).print(listings.mailboxes_table(states))
+        print_table(listings.mailboxes_table(states), highlight=True)
 
 
 @app.command(epilog="Example: mailhaul mailboxes pause invoices")

@@ -46,17 +46,25 @@ def row_data(row: MessageRow) -> dict[str, Any]:
 
 
 def rows_table(rows: Sequence[MessageRow]) -> RenderableType:
-    """Return a table with a row for each."""
-    table = _table("message key", "mailbox", "done (UTC)", "state")
-    for name in ("from", "subject"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    """Return a table with a row for each; what is narrow is always whole, senders and subjects share the rest.
+
+    The state has a column if it is not the same, `complete`, for all.
+    """
+    with_state = any(row.state != "complete" for row in rows)
+    table = _table("message key", "mailbox", "done (UTC)", *(["state"] if with_state else []))
+    # Columns that may wrap are the only ones that rich narrows; their texts do not wrap but end in an ellipsis.
+    table.add_column("from", min_width=8)
+    table.add_column("subject", min_width=12)
     for row in rows:
         data = row_data(row)
-        state = Text(row.state, _COLOURS.get(row.state, ""))
-        sender, subject = (Text(printable(text)) for text in (", ".join(data["from"]), data["subject"] or ""))
-        done = f"{_time(row.written):%Y-%m-%d %H:%M:%S}"
-        table.add_row(row.stored.key[:12], data["mailbox"], done, state, sender, subject)
+        texts = [_cut(text) for text in (", ".join(data["from"]), data["subject"] or "")]
+        cells = [row.stored.key[:12], data["mailbox"], f"{_time(row.written):%Y-%m-%d %H:%M}"]
+        table.add_row(*cells, *([Text(row.state, _COLOURS.get(row.state, ""))] if with_state else []), *texts)
     return table
+
+
+def _cut(text: str) -> Text:
+    return Text(printable(text), no_wrap=True, overflow="ellipsis")
 
 
 def message_view(manifest: Manifest) -> RenderableType:

@@ -18,9 +18,11 @@ from ingest.cli.common import (
     open_console,
     print_error,
     print_json,
+    print_table,
     printable,
 )
 from ingest.cli.replay import MailboxesOption, period
+from ingest.errors import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,14 +75,17 @@ def list_(
     from ingest.cli import message_views
 
     begin, end = period(since, until)
-    with _open(config) as (_, messages):
+    with _open(config) as (runtime, messages):
         rows = messages.latest(mailbox or [], limit, since=begin, until=end)
+        if not rows:
+            require_configured("mailbox", mailbox or [], runtime.mailboxes())
     if as_json:
         print_json([message_views.row_data(row) for row in rows])
     elif rows:
-        open_console().print(message_views.rows_table(rows))
+        print_table(message_views.rows_table(rows))
     else:
-        print_error("no such message is stored: see --mailbox, --since, --until")
+        narrowed = mailbox or since or until
+        typer.echo("no such message is stored" if narrowed else "no message is stored yet", err=True)
 
 
 @app.command(epilog="Example: mailhaul messages show 3f2a")
@@ -149,7 +154,7 @@ def trace(
     if as_json:
         print_json([message_views.step_data(step) for step in steps])
     else:
-        open_console().print(message_views.steps_table(stored.key, steps))
+        print_table(message_views.steps_table(stored.key, steps))
 
 
 def _write(target: Path, content: BinaryIO, *, force: bool) -> None:

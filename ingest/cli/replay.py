@@ -92,6 +92,8 @@ def replay(
     with _open(config, quarantined=quarantined) as work:
         require_configured("sink", [sink] if sink else [], work.sinks)
         manifests = work.find(mailbox or [], begin, end)
+        if not manifests:
+            require_configured("mailbox", mailbox or [], work.configured)
         done = None if dry_run else _republish(work, manifests, sink, yes=yes)
     if done is None:
         print_json({"messages": len(manifests)}) if as_json else typer.echo(counted(len(manifests), "message"))

@@ -13,9 +13,9 @@ from ingest.cli.common import (
     JsonOption,
     YesOption,
     counted,
-    open_console,
     print_error,
     print_json,
+    print_table,
 )
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def list_(name: SinkArgument, config: ConfigOption = None, as_json: JsonOption =
     if as_json:
         print_json([listings.rejected_data(one) for one in rejected])
     else:
-        open_console(highlight=True).print(listings.rejected_table(rejected))
+        print_table(listings.rejected_table(rejected), highlight=True)
 
 
 @dead_letters.command("retry", epilog="Example: mailhaul sinks dead-letters retry erp --all")

@@ -49,15 +49,22 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     return _Loading(path, environ, files).config()
 
 
+_NOTHING = (
+    "there is no configuration: name its file with --config, or set MAILHAUL_* variables; "
+    "`mailhaul init` writes a first one to mailhaul.yaml, which is used where it is"
+)
+
+
 class _Loading:
     def __init__(self, path: Path | None, environ: Mapping[str, str], files: Document) -> None:
         self._path, self._environ, self._files = path, environ, files
         self._folder = folder_of(path)
 
     def config(self) -> Config:
-        data = self._with_addresses(
-            environment.merged(self._files.values, environment.overrides(self._environ, Config.model_fields))
-        )
+        variables = environment.overrides(self._environ, Config.model_fields)
+        if self._path is None and not variables:
+            raise ConfigError([_NOTHING])
+        data = self._with_addresses(environment.merged(self._files.values, variables))
         try:
             config = Config.model_validate(data, context={"folder": self._folder})
         except ValidationError as error:

@@ -84,6 +84,10 @@ class Secrets:
             cached = self._files.get(path)
             if cached is None or cached.version != version:
                 cached = self._files[path] = _Cached(version, path.read_bytes().decode())
+        except FileNotFoundError:
+            raise ConfigError([f"{ref}: there is no file {path}; write the secret into it"]) from None
+        except IsADirectoryError:
+            raise ConfigError([f"{ref}: is a folder; name the file in it that holds the secret"]) from None
         except OSError as error:
             raise ConfigError(
                 [f"{ref}: cannot be read ({error.strerror}); make it readable for the service's user"]

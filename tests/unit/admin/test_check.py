@@ -175,12 +175,12 @@ def test_passwords_that_cannot_be_read_are_named_without_their_text(tmp_path: Pa
             return check(b, passwords=[partial(secrets.read, ref) for ref in refs])["password"]
 
         assert of("file:good", "file:good") == Finding("password", "", ok=True, detail="2 can be read")
-        unreadable = "cannot be read (No such file or directory); make it readable for the service's user"
+        missing = f"there is no file {tmp_path / 'missing'}; write the secret into it"
         found = of("file:good", "file:empty", "file:missing", "env:NONE")
         assert not found.ok
         assert found.detail.splitlines() == [
             "parse.passwords[1].password: file:empty: there is no secret; write the secret into this file",
-            f"parse.passwords[2].password: file:missing: {unreadable}",
+            f"parse.passwords[2].password: file:missing: {missing}",
             "parse.passwords[3].password: env:NONE: there is no secret; set the environment variable NONE",
         ]
         assert "password" not in check(b), "none is configured"

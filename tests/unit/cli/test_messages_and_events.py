@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
+from ingest.admin.messages import StoredMessages
 from ingest.cli.common import FAILED, UNUSABLE, json_line
+from ingest.cli.message_views import rows_table
 from ingest.domain.retry import MESSAGE_TRIES
 from tests.support.bench import Bench, mail, message_key, never
 
@@ -54,7 +59,20 @@ def test_newest_messages_are_listed_first(b: Bench, run: Run) -> None:
     shown = run("messages", "list").stdout
     assert "billing@example.org" in shown
     assert "\u202e" not in shown
-    assert "no such message" in run("messages", "list", "--mailbox", "c").stderr
+    assert "no such message" in run("messages", "list", "--until", "2020-01-01").stderr
+    assert "there is no mailbox c" in run("messages", "list", "--mailbox", "c", code=UNUSABLE).stderr
+
+
+def test_listed_keys_and_times_are_whole_in_a_narrow_terminal(b: Bench) -> None:
+    fill(b)
+    parts = b.runtime.store, b.runtime.layout, b.runtime.ledger, b.runtime.mailboxes(), b.runtime.uploads
+    rows = StoredMessages(*parts).latest([], 2)
+    console = Console(width=62, file=io.StringIO(), highlight=False)
+    console.print(rows_table([replace(row, state="partial") for row in rows]))
+    header, *lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # a StringIO
+    assert header.startswith("message key   mailbox  done (UTC)        state    from")
+    assert [line.split()[:5:4] for line in lines] == [[key[:12], "partial"] for key in (SECOND, FIRST)]
+    assert max(map(len, (header, *lines))) <= 62
 
 
 def test_message_is_shown_with_its_parts_and_the_reasons_of_its_documents(b: Bench, run: Run) -> None:

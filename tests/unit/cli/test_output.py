@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
+from rich.table import Table
+from rich.text import Text
+from typer.testing import CliRunner
 
+from ingest.cli.app import app
 from ingest.cli.children import LogFiles, PlainLines
-from ingest.cli.common import open_console
+from ingest.cli.common import UNUSABLE, open_console, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -80,3 +86,44 @@ def test_console_is_as_wide_as_its_terminal_whatever_a_shell_has_exported(
 def test_columns_count_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "240")
     assert open_console().width == 240
+
+
+def test_tables_in_a_pipe_are_not_cut_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = Table("name", box=None)
+    table.add_row(Text("x" * 300, no_wrap=True, overflow="ellipsis"))
+    print_table(table)
+    assert "x" * 300 in capsys.readouterr().out
+
+
+def test_paragraphs_of_help_have_no_line_breaks_of_the_source() -> None:
+    def helps(command: Any) -> Iterator[str]:
+        yield command.help or ""
+        for inner in getattr(command, "commands", {}).values():
+            yield from helps(inner)
+
+    texts = list(helps(typer.main.get_command(app)))
+    assert len(texts) > 30
+    assert not [text for text in texts for paragraph in text.split("\n\n") if "\n" in paragraph]
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "mailhaul.yaml:1: stroe: is not an option"),
+        ({"MAILHAUL_LEDGER": "embedded"}, "mailhaul.yaml:1: stroe: is not an option"),
+        ({"MAILHAUL_STORE": "file:///s"}, "environment variable MAILHAUL_LEDGER: is missing"),
+    ],
+)
+def test_mailhaul_yaml_here_is_the_configuration_unless_a_variable_names_the_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mailhaul.yaml").write_text("stroe: x\n")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["status"])
+    assert done.exit_code == UNUSABLE
+    assert words in done.stderr

@@ -590,10 +590,15 @@ def test_mistake_in_a_variable_names_it_without_its_value(write: Write, name: st
 
 
 def test_a_missing_value_is_reported_as_the_variable_to_set() -> None:
-    assert problems(None) == [
+    assert problems(None, {"MAILHAUL_LOG__LEVEL": "debug"}) == [
         "environment variable MAILHAUL_STORE: is missing; add it",
         "environment variable MAILHAUL_LEDGER: is missing; add it",
     ]
+
+
+def test_nothing_at_all_is_reported_with_the_three_ways_to_configure() -> None:
+    (found,) = problems(None, {"PATH": "/bin", "MAILHAUL_DEBUG": "1"})
+    assert all(way in found for way in ("--config", "MAILHAUL_*", "mailhaul init"))
 
 
 # --- secrets in the file -----------------------------------------------------------------------------------------

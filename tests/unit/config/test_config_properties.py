@@ -114,7 +114,8 @@ def with_mistakes(draw: st.DrawFn) -> Any:
 
 def judged(path: Path | None, environ: Mapping[str, str]) -> list[str]:
     """Load a configuration and return its problems; fail unless each is readable, names its place and no secret."""
-    places = r"environment variable MAILHAUL_|and [0-9,]+ more problems|" + (re.escape(str(path)) if path else r"\Z")
+    named = re.escape(str(path)) if path else "there is no configuration: "
+    places = rf"environment variable MAILHAUL_|and [0-9,]+ more problems|{named}"
     try:
         load(path, environ)
     except ConfigError as error:

@@ -71,9 +71,9 @@ def test_a_file_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
     [
         ("env:NONE", "environment variable NONE"),
         ("env:EMPTY", "environment variable EMPTY"),
-        ("file:none", "No such file"),
+        ("file:none", "there is no file /"),
         ("file:empty", "write the secret into this file"),
-        ("file:folder", "Is a directory"),
+        ("file:folder", "is a folder; name the file"),
         ("file:binary", "UTF-8"),
     ],
 )
