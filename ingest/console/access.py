@@ -227,6 +227,11 @@ class Access:
         if session:
             self.sessions.drop_session(_digest(session))
 
+    def ended(self, sessions: Collection[str]) -> set[str]:
+        """Return those of some sessions that have ended, in one request of the ledger."""
+        digests = {_digest(one): one for one in sessions}
+        return {digests[one] for one in self.sessions.ended_sessions(digests.keys())}
+
     def shared_key(self) -> str:
         """Return the key that all consoles of this ledger have in common, also while it is unavailable.
 

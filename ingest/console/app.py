@@ -162,8 +162,8 @@ def make_app(
     """
     app = routed_app()
     app.state.desk = Desk(runtime, catalog)
-    app.state.live = Live(partial(catalog.state, "position"))
-    app.state.access = Access(section, runtime.mailboxes, runtime.ledger)
+    app.state.access = access = Access(section, runtime.mailboxes, runtime.ledger)
+    app.state.live = Live(partial(catalog.state, "position"), access.ended)
     app.state.provider = provider
     return app
 

@@ -57,7 +57,7 @@ def known_parameters(request: Request) -> None:
 
 
 AskedDesk = Annotated[Desk, Depends(desk_of)]
-Listener = Annotated[Identity, Depends(who_listens)]
+Listening = Annotated[Identity, Depends(who_listens)]
 Who = Annotated[Identity, Depends(who_asks)]
 Text = Annotated[str, Query(max_length=200)]
 # As people write amounts: with either separator of decimals and thousands, and with a currency.

@@ -18,9 +18,10 @@ from ingest.console import words
 from ingest.console.access import ForbiddenError, Identity, NotLoggedInError
 from ingest.console.answers import action_list
 from ingest.console.api import Key, Name, Part, Position
-from ingest.console.asking import Asked, AskedDesk, Listener, Who, access_of, is_amount
+from ingest.console.asking import Asked, AskedDesk, Listening, Who, access_of, is_amount
 from ingest.console.content import MAIL_POLICY, SHOWN_PICTURES, may_be_shown, read_text, safe_html, send_object
 from ingest.console.errors import FilterError, NotFoundError
+from ingest.console.live import Listener
 from ingest.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ _TITLES = {
     429: ("Too many tries", ""),
     503: ("Unavailable for the moment", "Reload the page in a minute."),
 }
+# The browser has forgotten a session that ended by logging out, and one of twelve hours ago.
+_ENDED = (
+    "Your session has ended: it was not used for a while, was ended by a login elsewhere, or was lost. Log in again. "
+    "If you were about to do something, it was not done."
+)
 
 router = APIRouter()
 
@@ -102,7 +108,8 @@ def login(request: Request, status: int, detail: str = "") -> Response:
 def problem(request: Request, status: int, detail: str) -> Response:
     """Return a page that says what is wrong; the form to log in if nobody is logged in."""
     if status == HTTPStatus.UNAUTHORIZED:
-        return login(request, status)
+        access = access_of(request)
+        return login(request, status, _ENDED if access.cookie(request) in request.cookies else "")
     title, advice = _TITLES.get(status, (HTTPStatus(status).phrase, ""))
     shown = {"detail": detail[:1].upper() + detail[1:], "title": title, "advice": advice}
     # Without the ledger some are not known, and forms of others cannot be made.
@@ -243,11 +250,10 @@ def activity(request: Request, desk: AskedDesk, who: Who, cursor: Position = "")
 
 
 @router.get("/live")
-async def live(request: Request, who: Listener) -> Response:
+async def live(request: Request, who: Listening) -> Response:
     """Send an event whenever the catalog has read something new; 204 where a browser has enough streams."""
     streams: Live = request.app.state.live
-    # Whoever is logged in by a proxy or a token in the header has no session.
-    stream = streams.open(who.session or who.name, request.is_disconnected)
+    stream = streams.open(Listener(who.name, who.session), request.is_disconnected)
     return Response(status_code=204) if stream is None else StreamingResponse(stream, media_type="text/event-stream")
 
 

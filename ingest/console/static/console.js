@@ -4,6 +4,7 @@
 const marked = (mark) => document.querySelectorAll(`[${mark}]`);
 const refresh = async (mark) => {
   const answer = await fetch(location.href, { headers: { accept: "text/html", "x-mailhaul-refresh": "1" } });
+  if (answer.status === 401) location.reload(); // to the page to log in
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of marked(mark)) {
@@ -46,12 +47,21 @@ const listen = () => new Promise((end) => {
     channel.postMessage("changed");
     changed();
   };
-  // The server answers 204 where a session has enough connections.
-  source.onerror = () => source.readyState === EventSource.CLOSED && stop();
+  // The session has ended: no tab goes on showing mail, and each shows the page to log in.
+  source.addEventListener("logged_out", () => {
+    channel.postMessage("logged_out");
+    location.reload();
+  });
+  // The server answers 204 where a session has enough connections, and 401 where it has ended, which refreshing shows.
+  source.onerror = () => {
+    if (source.readyState !== EventSource.CLOSED) return;
+    stop();
+    refresh("data-live").catch(() => {});
+  };
   if (!navigator.locks) document.addEventListener("visibilitychange", stop, { once: true });
 });
 const follow = async () => {
-  channel.onmessage = changed;
+  channel.onmessage = (message) => (message.data === "logged_out" ? location.reload() : changed());
   for (;;) {
     if (navigator.locks) await navigator.locks.request("mailhaul-live", listen).then(() => pause(30));
     else await shown().then(listen).then(() => document.hidden || pause(30));
