@@ -45,6 +45,15 @@ def cpu_of(pid: int) -> float:
     return _usage(pid).cpu
 
 
+def waited_for_cores(root: int) -> float:
+    """Return the seconds in which threads of process `root` and its descendants could run and had no core."""
+    parents = {pid: _parent(pid) for pid in _pids()}
+    family = [pid for pid in parents if root in _ancestry(pid, parents)]
+    threads = [f"{pid}/task/{task.name}" for pid in family for task in _tasks(pid)]
+    # The second of three figures, in nanoseconds (the kernel's Documentation/scheduler/sched-stats.rst).
+    return sum(int(fields[1]) for thread in threads if (fields := _read(thread, "schedstat").split())) / 1e9
+
+
 def peak_mib_of(pid: int) -> float:
     """Return the peak of a process's resident memory in MiB."""
     return _usage(pid).peak_mib
@@ -86,7 +95,14 @@ def _usage(pid: int) -> Usage:
     return Usage(ticks / _TICK, int(peak) / 1024)
 
 
-def _read(pid: int, name: str) -> str:
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return list((Path("/proc") / str(pid) / "task").iterdir())
+    except OSError:  # as in `_read`
+        return []
+
+
+def _read(pid: int | str, name: str) -> str:
     try:
         return (Path("/proc") / str(pid) / name).read_text(errors="replace")
     except OSError:  # it ended between two looks
