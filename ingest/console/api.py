@@ -258,28 +258,32 @@ def actions(
     return action_list(desk.audit.seen(who, cursor, limit + 1), limit)
 
 
+def _jobs(kind: JobKind) -> APIRouter:
+    """Return what shows and stops the jobs of a kind."""
+    jobs = APIRouter(prefix=f"/{kind.plural}", tags=[kind.plural])
+
+    @jobs.get("", name=kind.plural, description=f"Return the last {kind.plural}, the newest first.")
+    def last(desk: AskedDesk, who: Who) -> list[Job]:
+        return desk.jobs.all(kind, who)
+
+    @jobs.get("/{job}", name=kind, description=f"Return how far a {kind} is, or how it ended.")
+    def one(desk: AskedDesk, who: Who, job: JobId) -> Job:
+        return desk.jobs.job(kind, job, who)
+
+    @jobs.delete("/{job}", name=f"stop_{kind}", status_code=202, description=f"Stop a {kind}, if it is active.")
+    def stop(desk: AskedDesk, who: Who, job: JobId) -> Job:
+        return desk.jobs.stop(kind, job, who)
+
+    return jobs
+
+
 @router.post("/replays", tags=["replays"], status_code=202, responses=_BUSY)
 def start_replay(desk: AskedDesk, who: Who, selection: Annotated[ReplaySelection, Body()] = _ALL_EVENTS) -> Job:
     """Publish the events of messages again, or count them; only one replay is active at a time."""
     return desk.jobs.start(JobKind.REPLAY, selection, who)
 
 
-@router.get("/replays", tags=["replays"])
-def replays(desk: AskedDesk, who: Who) -> list[Job]:
-    """Return the last replays, the newest first."""
-    return desk.jobs.all(JobKind.REPLAY, who)
-
-
-@router.get("/replays/{job}", tags=["replays"])
-def replay(desk: AskedDesk, who: Who, job: JobId) -> Job:
-    """Return how far a replay is, or how it ended."""
-    return desk.jobs.job(JobKind.REPLAY, job, who)
-
-
-@router.delete("/replays/{job}", tags=["replays"], status_code=202)
-def stop_replay(desk: AskedDesk, who: Who, job: JobId) -> Job:
-    """Stop a replay, if it is active."""
-    return desk.jobs.stop(JobKind.REPLAY, job, who)
+router.include_router(_jobs(JobKind.REPLAY))
 
 
 @router.post("/reprocesses", tags=["reprocesses"], status_code=202, responses=_BUSY)
@@ -288,22 +292,7 @@ def start_reprocess(desk: AskedDesk, who: Who, selection: Annotated[Selection, B
     return desk.jobs.start(JobKind.REPROCESS, selection, who)
 
 
-@router.get("/reprocesses", tags=["reprocesses"])
-def reprocesses(desk: AskedDesk, who: Who) -> list[Job]:
-    """Return the last reprocesses, the newest first."""
-    return desk.jobs.all(JobKind.REPROCESS, who)
-
-
-@router.get("/reprocesses/{job}", tags=["reprocesses"])
-def reprocess(desk: AskedDesk, who: Who, job: JobId) -> Job:
-    """Return how far a reprocess is, or how it ended."""
-    return desk.jobs.job(JobKind.REPROCESS, job, who)
-
-
-@router.delete("/reprocesses/{job}", tags=["reprocesses"], status_code=202)
-def stop_reprocess(desk: AskedDesk, who: Who, job: JobId) -> Job:
-    """Stop a reprocess, if it is active."""
-    return desk.jobs.stop(JobKind.REPROCESS, job, who)
+router.include_router(_jobs(JobKind.REPROCESS))
 
 
 @router.get("/status", tags=["status"])

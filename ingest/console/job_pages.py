@@ -19,95 +19,58 @@ from ingest.console.pages import own_form, page, see_other
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ingest.console.access import Identity
-    from ingest.console.desk import Desk
 
 router = APIRouter()
 Prefilled = Annotated[str, Query(max_length=32, description="A message key to begin with")]
-_PATHS = {JobKind.REPLAY: "/replays", JobKind.REPROCESS: "/reprocesses"}
 
 
-@router.get("/replays")
-def replays(request: Request, desk: AskedDesk, who: Who, message: Prefilled = "") -> Response:
-    """Show the form of a replay, and the last ones."""
-    return _list(request, desk, who, JobKind.REPLAY, message)
+def _pages(kind: JobKind) -> APIRouter:
+    """Return the pages of a kind of jobs."""
+    pages = APIRouter(prefix=f"/{kind.plural}")
+
+    @pages.get("")
+    def last(request: Request, desk: AskedDesk, who: Who, message: Prefilled = "") -> Response:
+        """Show the form of a job, and the last ones."""
+        return page(
+            request,
+            "jobs",
+            who,
+            kind=kind,
+            message=message,
+            jobs=desk.jobs.all(kind, who),
+            mailboxes=[box for box in desk.runtime.mailboxes() if who.scope.allows(box)],
+            sinks=list(desk.runtime.sinks),
+        )
+
+    @pages.get("/{job}")
+    def one(request: Request, desk: AskedDesk, who: Who, job: JobId) -> Response:
+        """Show a job."""
+        found = desk.jobs.job(kind, job, who)
+        # What a form sends to do the same, from where it stopped if it did.
+        wanted = found.selection.model_dump(mode="json", exclude={"dry_run"}, exclude_defaults=True)
+        if found.resume_at is not None:
+            wanted["since"] = found.resume_at.isoformat()
+        return page(request, "job", who, job=found, kind=kind, wanted=wanted, most=MOST_MESSAGES)
+
+    @pages.post("")
+    async def start(request: Request, desk: AskedDesk, who: Who) -> Response:
+        """Count or compare, or start a job, then show it."""
+        selection = _selection(await own_form(request, who))
+        job = await run_in_threadpool(desk.jobs.start, kind, selection, who)
+        return see_other(f"/{kind.plural}/{job.id}")
+
+    @pages.post("/{job}/stop")
+    async def stop(request: Request, desk: AskedDesk, who: Who, job: JobId) -> Response:
+        """Stop a job, then show it."""
+        await own_form(request, who)
+        await run_in_threadpool(desk.jobs.stop, kind, job, who)
+        return see_other(f"/{kind.plural}/{job}")
+
+    return pages
 
 
-@router.get("/reprocesses")
-def reprocesses(request: Request, desk: AskedDesk, who: Who, message: Prefilled = "") -> Response:
-    """Show the form of a reprocess, and the last ones."""
-    return _list(request, desk, who, JobKind.REPROCESS, message)
-
-
-@router.get("/replays/{job}")
-def replay(request: Request, desk: AskedDesk, who: Who, job: JobId) -> Response:
-    """Show one replay."""
-    return _one(request, desk, who, JobKind.REPLAY, job)
-
-
-@router.get("/reprocesses/{job}")
-def reprocess(request: Request, desk: AskedDesk, who: Who, job: JobId) -> Response:
-    """Show one reprocess."""
-    return _one(request, desk, who, JobKind.REPROCESS, job)
-
-
-@router.post("/replays")
-async def start_replay(request: Request, desk: AskedDesk, who: Who) -> Response:
-    """Count, or start a replay, then show it."""
-    return await _start(request, desk, who, JobKind.REPLAY)
-
-
-@router.post("/reprocesses")
-async def start_reprocess(request: Request, desk: AskedDesk, who: Who) -> Response:
-    """Compare, or start a reprocess, then show it."""
-    return await _start(request, desk, who, JobKind.REPROCESS)
-
-
-@router.post("/replays/{job}/stop")
-async def stop_replay(request: Request, desk: AskedDesk, who: Who, job: JobId) -> Response:
-    """Stop a replay, then show it."""
-    return await _stop(request, desk, who, JobKind.REPLAY, job)
-
-
-@router.post("/reprocesses/{job}/stop")
-async def stop_reprocess(request: Request, desk: AskedDesk, who: Who, job: JobId) -> Response:
-    """Stop a reprocess, then show it."""
-    return await _stop(request, desk, who, JobKind.REPROCESS, job)
-
-
-def _list(request: Request, desk: Desk, who: Identity, kind: JobKind, message: str) -> Response:
-    return page(
-        request,
-        "jobs",
-        who,
-        kind=kind,
-        paths=_PATHS,
-        message=message,
-        jobs=desk.jobs.all(kind, who),
-        mailboxes=[box for box in desk.runtime.mailboxes() if who.scope.allows(box)],
-        sinks=list(desk.runtime.sinks),
-    )
-
-
-def _one(request: Request, desk: Desk, who: Identity, kind: JobKind, job: str) -> Response:
-    found = desk.jobs.job(kind, job, who)
-    # What a form sends to do the same, from where it stopped if it did.
-    wanted = found.selection.model_dump(mode="json", exclude={"dry_run"}, exclude_defaults=True)
-    if found.resume_at is not None:
-        wanted["since"] = found.resume_at.isoformat()
-    return page(request, "job", who, job=found, kind=kind, paths=_PATHS, wanted=wanted, most=MOST_MESSAGES)
-
-
-async def _start(request: Request, desk: Desk, who: Identity, kind: JobKind) -> Response:
-    selection = _selection(await own_form(request, who))
-    job = await run_in_threadpool(desk.jobs.start, kind, selection, who)
-    return see_other(f"{_PATHS[kind]}/{job.id}")
-
-
-async def _stop(request: Request, desk: Desk, who: Identity, kind: JobKind, job: str) -> Response:
-    await own_form(request, who)
-    await run_in_threadpool(desk.jobs.stop, kind, job, who)
-    return see_other(f"{_PATHS[kind]}/{job}")
+for _kind in JobKind:
+    router.include_router(_pages(_kind))
 
 
 def _selection(form: Mapping[str, str]) -> ReplaySelection:

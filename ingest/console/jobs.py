@@ -70,6 +70,11 @@ class JobKind(StrEnum):
     REPLAY = "replay"
     REPROCESS = "reprocess"
 
+    @property
+    def plural(self) -> str:
+        """Their name in paths."""
+        return "replays" if self is JobKind.REPLAY else "reprocesses"
+
 
 class Selection(BaseModel):
     """The messages of a job: those that meet every condition that is given."""
