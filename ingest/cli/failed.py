@@ -17,7 +17,7 @@ from ingest.cli.common import (
     print_json,
     print_table,
 )
-from ingest.errors import require_configured
+from ingest.config.names import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

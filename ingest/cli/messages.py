@@ -22,7 +22,7 @@ from ingest.cli.common import (
     printable,
 )
 from ingest.cli.replay import MailboxesOption, period
-from ingest.errors import require_configured
+from ingest.config.names import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
