@@ -17,7 +17,6 @@ from ingest.cli.common import (
     print_json,
     print_table,
 )
-from ingest.config.names import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +45,7 @@ def list_(config: ConfigOption = None, mailbox: MailboxOption = None, as_json: J
     from ingest.admin.failed import FailedMessages
     from ingest.cli import listings
     from ingest.cli.runtime import open_runtime
+    from ingest.config.names import require_configured
 
     with open_runtime(config) as runtime:
         failed = FailedMessages(runtime.ledger).all(mailbox)

@@ -22,7 +22,6 @@ from ingest.cli.common import (
     printable,
 )
 from ingest.cli.replay import MailboxesOption, period
-from ingest.config.names import require_configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +72,7 @@ def list_(
     it is large.
     """
     from ingest.cli import message_views
+    from ingest.config.names import require_configured
 
     begin, end = period(since, until)
     with _open(config) as (runtime, messages):
