@@ -119,19 +119,30 @@ _NFSE_PARTY = (
 _DECLARED = "DeclaracaoPrestacaoServico/InfDeclaracaoPrestacaoServico"
 _ABRASF_NOTE = "Nfse/InfNfse"
 
+_ABRASF_ROOTS = {
+    "CompNfse": "",
+    "ListaNfse": "CompNfse|ComplNfse",
+    "Nfse": "",
+    **dict.fromkeys(
+        (
+            "ConsultarNfseResposta",
+            "ConsultarLoteRpsResposta",
+            "ConsultarNfseFaixaResposta",
+            "ConsultarNfsePorFaixaResposta",
+            "ConsultarNfseServicoPrestadoResposta",
+            "ConsultarNfseServicoTomadoResposta",
+            "GerarNfseResposta",
+            "EnviarLoteRpsSincronoResposta",
+        ),
+        "ListaNfse/CompNfse",
+    ),
+    **dict.fromkeys(("ConsultarNfseRpsResposta", "ConsultarNfsePorRpsResposta"), "CompNfse"),
+}
+
 NFSE_ABRASF = XmlFormat(
     "nfse",
     "NFS-e ABRASF 2.04 and 1.00, http://www.abrasf.org.br/nfse.xsd, of municipal systems",
-    {
-        "CompNfse": "",
-        "ListaNfse": "CompNfse|ComplNfse",
-        "Nfse": "",
-        "ConsultarNfseResposta": "ListaNfse/CompNfse",
-        "ConsultarNfseRpsResposta": "CompNfse",
-        "ConsultarLoteRpsResposta": "ListaNfse/CompNfse",
-        "GerarNfseResposta": "ListaNfse/CompNfse",
-        "EnviarLoteRpsSincronoResposta": "ListaNfse/CompNfse",
-    },
+    _ABRASF_ROOTS,
     r"http://(?:www\.)?(?:abrasf\.org|ginfes\.com)\.br/.*",
     {
         "profile": (f"{_ABRASF_NOTE}/@versao", "Nfse/@versao", "@versao"),
@@ -162,25 +173,40 @@ NFSE_ABRASF = XmlFormat(
             }.items()
         },
     },
-    kind={
-        "CompNfse": "invoice",
-        "ListaNfse": "invoice",
-        "Nfse": "invoice",
-        "ConsultarNfseResposta": "invoice",
-        "ConsultarNfseRpsResposta": "invoice",
-        "ConsultarLoteRpsResposta": "invoice",
-        "GerarNfseResposta": "invoice",
-        "EnviarLoteRpsSincronoResposta": "invoice",
-    },
+    kind=dict.fromkeys(_ABRASF_ROOTS, "invoice"),
     profile="abrasf",
 )
-# Many towns leave the namespace out.
-NFSE_ABRASF_PLAIN = replace(
+# Many towns leave the namespace out, or have one of their own.
+NFSE_ABRASF_NEAR = replace(
     NFSE_ABRASF,
-    namespace="",
+    namespace=".*",
     likely=True,
     proof=True,
-    paths={**NFSE_ABRASF.paths, "proof": ("Nfse/InfNfse->there", "InfNfse->there")},
+    paths={
+        **NFSE_ABRASF.paths,
+        "proof": ("Nfse/InfNfse->there", "InfNfse->there"),
+    },
+)
+
+NFSE_SAO_PAULO = XmlFormat(
+    "nfse",
+    "NFS-e of São Paulo, Manual de utilização do web service 2.7, https://nfe.prefeitura.sp.gov.br",
+    {"RetornoConsulta": "NFe", "NFe": ""},
+    r"(?:http://www\.prefeitura\.sp\.gov\.br/nfe)?",
+    {
+        "proof": "ChaveNFe/NumeroNFe",
+        "number": "ChaveNFe/NumeroNFe",
+        "issue_date": "DataEmissaoNFe",
+        "gross": "ValorServicos",
+        "tax": "ValorISS",
+        "seller.name": "RazaoSocialPrestador",
+        "seller.vat_id": ("CPFCNPJPrestador/CNPJ", "CPFCNPJPrestador/CPF"),
+        "buyer.name": "RazaoSocialTomador",
+        "buyer.vat_id": ("CPFCNPJTomador/CNPJ", "CPFCNPJTomador/CPF"),
+    },
+    kind={"RetornoConsulta": "invoice", "NFe": "invoice"},
+    profile="sao_paulo",
+    proof=True,
 )
 
 

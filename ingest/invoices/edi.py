@@ -37,15 +37,24 @@ _SEGMENTS = 1_000_000  # fifteen for each of 60,000 lines, and some seconds
 _TEXT_CHARACTERS = 2000
 _LEADING = 1000  # segments before the first invoice
 _BLANKS = b" \t\r\n"
+_BREAKS = b"\r\n"
 # An interchange begins the file, or a line behind lines of a transport (AS2, FTP, mailbox systems).
 _BEGIN = re.compile(
     rb"(?:\A|[\r\n])[ \t]*(UNA[^\r\n]{6}|UNB[^A-Za-z0-9\s]|UNH[^A-Za-z0-9\s]|ISA[^A-Za-z0-9\s]|STX=)"
     rb"|(UNB\+UN[A-Z]{2}:[0-9])"  # even within a line
 )
+_RECORD = 32  # characters of the shortest record into which an interchange is divided
 _ISA_BYTES = 200  # 106 by the standard
 _CODE = re.compile(r"[A-Z0-9]{1,6}")
 _VERSION = re.compile(r"[A-Z0-9]{3,12}")
 _X12_INVOICES = ("810", "880")
+# EDIFACT's formats of dates (code list 2379) that do not begin with the year: where year, month and day are.
+_DAY_FIRST = {
+    "2": (slice(4, 6), slice(2, 4), slice(0, 2)),
+    "3": (slice(4, 6), slice(0, 2), slice(2, 4)),
+    "4": (slice(4, 8), slice(2, 4), slice(0, 2)),
+    "5": (slice(4, 8), slice(2, 4), slice(0, 2)),
+}
 
 
 class Syntax(NamedTuple):
@@ -136,6 +145,8 @@ def read(chunks: Iterable[bytes], *, fields: bool) -> tuple[Invoice | None, Defe
     syntax = _syntax(first)
     if syntax is None:
         return None, None
+    if _is_wrapped(first) and syntax.end not in _BREAKS:
+        first, reader = first.translate(None, _BREAKS), (chunk.translate(None, _BREAKS) for chunk in reader)
     known: _Interchange | None = None
     defect: Defect | None = None
     leading: list[Segment] = []
@@ -183,6 +194,12 @@ def _syntax(first: bytes) -> Syntax | None:
     if len(marks) < 6 or len(set(different)) < len(different):  # noqa: PLR2004 - six marks
         return None
     return Syntax("edifact", marks[1:2], marks[1:2], marks[0:1], marks[5:6], marks[3:4].strip())
+
+
+def _is_wrapped(first: bytes) -> bool:
+    """Return whether lines have one length, as networks with records of 80 bytes divide an interchange."""
+    lines = [_text(line.rstrip(b"\r")) for line in first.split(b"\n")[:-1]]
+    return bool(lines) and len(lines[0]) >= _RECORD and len({len(line) for line in lines}) == 1
 
 
 def _segments(syntax: Syntax, first: bytes, rest: Iterator[bytes]) -> Iterator[Segment | None]:
@@ -280,7 +297,16 @@ def _edifact(known: _Interchange, segment: Segment) -> None:
     else:
         if segment.tag == "NAD":
             known.party = segment.at(1)
-        known.take(segment)
+        known.take(_with_date(segment) if segment.tag == "DTM" else segment)
+
+
+def _with_date(segment: Segment) -> Segment:
+    """Return a DTM segment with its date as year, month and day, whichever format (code list 2379) it is in."""
+    order = _DAY_FIRST.get(segment.at(1, 2))
+    date = segment.at(1, 1)
+    if order is None or not date.isdigit():
+        return segment
+    return Segment(segment.tag, [[segment.at(1), "".join(date[part] for part in order)]])
 
 
 def _begin_x12(segment: Segment, leading: list[Segment]) -> _Interchange | None:

@@ -134,6 +134,15 @@ TRADACOMS: tuple[Rule, ...] = (
     Rule("gross", "TLR", 12, decimals=2, rank=1),
     Rule("payable", "TLR", 12, decimals=2),
     Rule("net", "TLR", 9, decimals=2, rank=1),
+    # Of a credit note, which has no surcharges.
+    Rule("number", "CRF", 1),
+    Rule("issue_date", "CRF", 2),
+    Rule("net", "CTR", 5, decimals=2),
+    Rule("net", "CTR", 7, decimals=2, rank=1),
+    Rule("tax", "CTR", 8, decimals=2),
+    Rule("gross", "CTR", 9, decimals=2),
+    Rule("gross", "CTR", 10, decimals=2, rank=1),
+    Rule("payable", "CTR", 10, decimals=2),
 )
 TRADACOMS_HEADERS = {"INVFIL": "invoice", "CREFIL": "credit_note", "CREHDR": "credit_note", "UTLHDR": "invoice"}
 TRADACOMS_INVOICES = {"INVOIC": "invoice", "CREDIT": "credit_note", "UTLBIL": "invoice", "UCRBIL": "credit_note"}

@@ -33,7 +33,8 @@ FORMATS: tuple[XmlFormat, ...] = (
     americas.NFE,
     americas.NFSE,
     americas.NFSE_ABRASF,
-    americas.NFSE_ABRASF_PLAIN,
+    americas.NFSE_ABRASF_NEAR,
+    americas.NFSE_SAO_PAULO,
     americas.DTE,
     americas.DTE_PLAIN,
     americas.SRI,
@@ -82,12 +83,15 @@ WRAPPERS = frozenset(
 EMBEDDING = {
     "AttachedDocument": frozenset({"Description"}),
     "autorizacion": frozenset({"comprobante"}),
+    "autorizaciones": frozenset({"comprobante"}),
     "Autorizacion": frozenset({"comprobante", "Comprobante"}),
     "RespuestaAutorizacion": frozenset({"comprobante"}),
     "RespuestaAutorizacionComprobante": frozenset({"comprobante"}),
 }
-# The same in base64: what is sent to Hungary's tax office, and what it answers.
+# The same in base64: what is sent to Hungary's tax office, and what it answers; the object of an XML signature.
 EMBEDDING_BASE64 = {
     "ManageInvoiceRequest": frozenset({"invoiceData"}),
     "QueryInvoiceDataResponse": frozenset({"invoiceData"}),
+    "AttachedDocument": frozenset({"EmbeddedDocumentBinaryObject"}),
+    "Signature": frozenset({"Object"}),
 }

@@ -25,7 +25,7 @@ MAX_BYTES = 4 * 2**20  # JSON has to be held as a whole; a signed invoice has so
 TOKEN = b"eyJ"  # how every JSON Web Token begins: base64 of {"
 _NESTED = 4  # a token in a response in a list
 _SIGNED = ("SignedInvoice", "signedInvoice", "signed_invoice")
-_WRAPPERS = ("Data", "data", "result", "Result", "govt_response", "response")
+_WRAPPERS = ("Data", "data", "result", "Result", "govt_response", "response", "transaction")
 # A file without any of these is no invoice, and is not parsed; their quotes may be escaped.
 _MARKS = (b"DocDtls", b"SignedQRCode", *(name.encode() for name in _SIGNED))
 
@@ -55,7 +55,7 @@ def read(chunks: Iterable[bytes], *, fields: bool) -> Invoice | None:
         data += chunk
         if len(data) > MAX_BYTES:
             return None
-    plain = data.removeprefix(b"\xef\xbb\xbf").strip()
+    plain = data.removeprefix(b"\xef\xbb\xbf").strip().strip(b'"')
     if plain.startswith(TOKEN):
         payload = _payload(plain.decode("latin-1"))
         documents = [(payload, True)] if "DocDtls" in payload else []

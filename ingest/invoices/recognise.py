@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.domain.manifest import Invoice
 from ingest.invoices import edi, gst, idoc
-from ingest.invoices.text import BLANK_BYTES, decoded, encoding_of
+from ingest.invoices.text import BLANK_BYTES, decoded, encoding_of, is_markup
 from ingest.invoices.xml import XmlReader, invoice_of
 from ingest.mime.defects import Defect
 
@@ -51,21 +51,29 @@ def recognise(
     source = _Limited(chunks, max_bytes)
     head = _head(source)
     encoding = encoding_of(head)
-    if encoding is not None:
+    if encoding is not None and is_markup(head, encoding):
         invoice, defect = _xml(chain([head], source), encoding, source, fields=fields)
         return Finding(invoice or _named(filename), defect, source.size)
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[", gst.TOKEN)):
-        return Finding(gst.read(chain([head], source), fields=fields), None, source.size)
+    rest: Iterator[bytes] = source
+    if encoding is not None:  # EDI or JSON, as some programs on Windows save it
+        rest = (text.encode("utf-8", "replace") for text in decoded(chain([head], source), encoding))
+        head = _head(rest)
+    invoice, defect = _plain(head, rest, fields=fields)
+    return Finding(invoice, Defect.INVOICE_LIMIT if invoice and source.is_cut else defect, source.size)
+
+
+def _plain(head: bytes, rest: Iterator[bytes], *, fields: bool) -> tuple[Invoice | None, Defect | None]:
+    """Recognise an invoice that is no XML."""
     if head.startswith(idoc.CONTROL):
-        found = idoc.read(chain([head], source), fields=fields)
-        return Finding(found, Defect.INVOICE_LIMIT if found and source.is_cut else None, source.size)
+        return idoc.read(chain([head], rest), fields=fields), None
     if (at := edi.begins(head)) is not None:
-        invoice, defect = edi.read(chain([head[at:]], source), fields=fields)
-        return Finding(invoice, Defect.INVOICE_LIMIT if invoice and source.is_cut else defect, source.size)
-    return Finding(size=source.size)
+        return edi.read(chain([head[at:]], rest), fields=fields)
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[", b'"', gst.TOKEN)):
+        return gst.read(chain([head], rest), fields=fields), None
+    return None, None
 
 
-def _head(source: _Limited) -> bytes:
+def _head(source: Iterator[bytes]) -> bytes:
     """Return the first bytes that are not blank, at least as many as are needed to recognise the format."""
     head = b""
     for chunk in source:

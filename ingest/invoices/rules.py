@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # The slots beside those of `InvoiceFields`: the id that names the profile, a version or variant, and an element that
 # must be there, for formats whose root alone proves nothing.
 GUIDELINE, PROFILE, PROOF = "guideline", "profile", "proof"
+LINES = "lines"  # the sum of the lines
 
 
 def party_paths(role: str, slots: Mapping[str, str | tuple[str, ...]]) -> dict[str, str | tuple[str, ...]]:
@@ -59,6 +60,7 @@ class XmlFormat:
         proof: whether the element at the slot `proof` must be there.
         likely: whether documents found by this are only likely of the format.
         needs_profile: whether only a known guideline makes it one.
+        nets_by_lines: profiles that may have the tax where others have the net total.
         versions: what the written profile of a document matches if it is certainly of the format.
     """
 
@@ -76,6 +78,7 @@ class XmlFormat:
     likely: bool = False
     needs_profile: bool = False
     versions: str = ""
+    nets_by_lines: frozenset[str] = frozenset()
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:

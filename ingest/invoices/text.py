@@ -49,6 +49,11 @@ def encoding_of(head: bytes) -> str | None:
     return "utf-16-be" if (len(head) - len(start)) % 2 else "utf-16-le"
 
 
+def is_markup(head: bytes, encoding: str) -> bool:
+    """Return whether a file in an encoding begins with a tag, behind blanks."""
+    return head.decode(encoding, "replace").lstrip(_BLANKS).startswith("<")
+
+
 def _declared(start: bytes) -> str:
     """Return the declared encoding if it is one in which markup is ASCII; nobody declares UTF-16 in ASCII."""
     found = _DECLARED.match(start)

@@ -55,6 +55,7 @@ _PATHS: dict[str, str | tuple[str, ...]] = {
             "payable": "PayableAmount",
         }.items()
     },
+    "lines": "LegalMonetaryTotal/LineExtensionAmount",
     # The total in the currency of the tax office has no subtotals (EN 16931, BT-111).
     "tax": ("TaxTotal[TaxSubtotal]/TaxAmount!", "TaxTotal/TaxAmount!"),
     **_party("seller", "AccountingSupplierParty/Party"),
@@ -117,6 +118,8 @@ UBL = XmlFormat(
     },
     profiles=GUIDELINES,
     profile="2",
+    # OIOUBL 2 defines TaxExclusiveAmount as the sum of the taxes.
+    nets_by_lines=frozenset({"oioubl"}),
 )
 _ANY_ROOT = {"Invoice": "", "CreditNote": ""}
 UBL_NEAR = replace(UBL, roots=_ANY_ROOT, namespace=_UBL + ".*", likely=True, profile=None)

@@ -15,7 +15,7 @@ from ingest.invoices import embedded
 from ingest.invoices.embedded import Base64Reader
 from ingest.invoices.formats import BY_ROOT, EMBEDDING, EMBEDDING_BASE64, WRAPPERS
 from ingest.invoices.paths import Collector
-from ingest.invoices.rules import GUIDELINE, PROFILE, PROOF
+from ingest.invoices.rules import GUIDELINE, LINES, PROFILE, PROOF
 from ingest.invoices.text import Prolog
 from ingest.invoices.values import fields_of, text_of
 from ingest.mime.defects import Defect
@@ -220,7 +220,7 @@ class XmlReader:
             self._started = True
             self._only = self._candidates[0].collector if len(self._candidates) == 1 else None
             self._set_listening()
-        elif local in self._embedding or local in self._embedding_base64:
+        elif local in self._embedding or (local in self._embedding_base64 and _is_base64(local, attributes)):
             inner = XmlReader(nested=True)
             self._inner = inner if local in self._embedding else Base64Reader(inner, self._embedded_bytes)
             self._inner_depth = self._depth
@@ -303,6 +303,11 @@ class XmlReader:
             self.count += taken.collector.count
 
 
+def _is_base64(local: str, attributes: Sequence[str]) -> bool:
+    """Return whether the content of an element is base64: that of a signature's object only if it says so."""
+    return local != "Object" or any(value.endswith("#base64") for value in attributes[1::2])
+
+
 def _is_proven(found: Found) -> bool:
     store = found.collector.found
     if found.format.proof and PROOF not in store:
@@ -326,11 +331,14 @@ def invoice_of(reader: XmlReader, *, fields: bool) -> Invoice | None:
     is_version = not known.versions or (written is not None and re.fullmatch(known.versions, written) is not None)
     if not is_version:
         written = guideline = None
+    profile = known.profile_of(guideline, written, namespace)
+    if profile in known.nets_by_lines:
+        _use_lines(collector.found)
     if GUIDELINE not in known.paths and _ID.fullmatch(namespace):
         guideline = namespace
     return Invoice(
         format=known.name,
-        profile=known.profile_of(guideline, written, namespace),
+        profile=profile,
         guideline=guideline,
         confidence="certain" if is_version and not known.likely else "likely",
         count=reader.count if reader.complete else None,
@@ -338,6 +346,13 @@ def invoice_of(reader: XmlReader, *, fields: bool) -> Invoice | None:
         if fields
         else None,
     )
+
+
+def _use_lines(store: Store) -> None:
+    """Use the sum of the lines as the net total if what is written there is the tax."""
+    net, tax = ({value.text.strip() for value in store.get(slot, [])} for slot in ("net", "tax"))
+    if net and net <= tax:
+        store["net"] = store.get(LINES, [])
 
 
 def _version(written: str) -> str | None:
