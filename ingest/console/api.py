@@ -258,23 +258,29 @@ def actions(
     return action_list(desk.audit.seen(who, cursor, limit + 1), limit)
 
 
-def _jobs(kind: JobKind) -> APIRouter:
-    """Return what shows and stops the jobs of a kind."""
-    jobs = APIRouter(prefix=f"/{kind.plural}", tags=[kind.plural])
+def _add_routes(kind: JobKind) -> None:
+    """Add what shows and stops the jobs of a kind."""
+    name = kind.plural
 
-    @jobs.get("", name=kind.plural, description=f"Return the last {kind.plural}, the newest first.")
+    @router.get(f"/{name}", tags=[name], name=name, description=f"Return the last {name}, the newest first.")
     def last(desk: AskedDesk, who: Who) -> list[Job]:
         return desk.jobs.all(kind, who)
 
-    @jobs.get("/{job}", name=kind, description=f"Return how far a {kind} is, or how it ended.")
+    @router.get(
+        f"/{name}/{{job}}", tags=[name], name=kind, description=f"Return how far a {kind} is, or how it ended."
+    )
     def one(desk: AskedDesk, who: Who, job: JobId) -> Job:
         return desk.jobs.job(kind, job, who)
 
-    @jobs.delete("/{job}", name=f"stop_{kind}", status_code=202, description=f"Stop a {kind}, if it is active.")
+    @router.delete(
+        f"/{name}/{{job}}",
+        tags=[name],
+        name=f"stop_{kind}",
+        status_code=202,
+        description=f"Stop a {kind}, if it is active.",
+    )
     def stop(desk: AskedDesk, who: Who, job: JobId) -> Job:
         return desk.jobs.stop(kind, job, who)
-
-    return jobs
 
 
 @router.post("/replays", tags=["replays"], status_code=202, responses=_BUSY)
@@ -283,7 +289,7 @@ def start_replay(desk: AskedDesk, who: Who, selection: Annotated[ReplaySelection
     return desk.jobs.start(JobKind.REPLAY, selection, who)
 
 
-router.include_router(_jobs(JobKind.REPLAY))
+_add_routes(JobKind.REPLAY)
 
 
 @router.post("/reprocesses", tags=["reprocesses"], status_code=202, responses=_BUSY)
@@ -292,7 +298,7 @@ def start_reprocess(desk: AskedDesk, who: Who, selection: Annotated[Selection, B
     return desk.jobs.start(JobKind.REPROCESS, selection, who)
 
 
-router.include_router(_jobs(JobKind.REPROCESS))
+_add_routes(JobKind.REPROCESS)
 
 
 @router.get("/status", tags=["status"])

@@ -24,11 +24,11 @@ router = APIRouter()
 Prefilled = Annotated[str, Query(max_length=32, description="A message key to begin with")]
 
 
-def _pages(kind: JobKind) -> APIRouter:
-    """Return the pages of a kind of jobs."""
-    pages = APIRouter(prefix=f"/{kind.plural}")
+def _add_pages(kind: JobKind) -> None:
+    """Add the pages of a kind of jobs."""
+    path = f"/{kind.plural}"
 
-    @pages.get("")
+    @router.get(path)
     def last(request: Request, desk: AskedDesk, who: Who, message: Prefilled = "") -> Response:
         """Show the form of a job, and the last ones."""
         return page(
@@ -42,7 +42,7 @@ def _pages(kind: JobKind) -> APIRouter:
             sinks=list(desk.runtime.sinks),
         )
 
-    @pages.get("/{job}")
+    @router.get(f"{path}/{{job}}")
     def one(request: Request, desk: AskedDesk, who: Who, job: JobId) -> Response:
         """Show a job."""
         found = desk.jobs.job(kind, job, who)
@@ -52,25 +52,23 @@ def _pages(kind: JobKind) -> APIRouter:
             wanted["since"] = found.resume_at.isoformat()
         return page(request, "job", who, job=found, kind=kind, wanted=wanted, most=MOST_MESSAGES)
 
-    @pages.post("")
+    @router.post(path)
     async def start(request: Request, desk: AskedDesk, who: Who) -> Response:
         """Count or compare, or start a job, then show it."""
         selection = _selection(await own_form(request, who))
         job = await run_in_threadpool(desk.jobs.start, kind, selection, who)
-        return see_other(f"/{kind.plural}/{job.id}")
+        return see_other(f"{path}/{job.id}")
 
-    @pages.post("/{job}/stop")
+    @router.post(f"{path}/{{job}}/stop")
     async def stop(request: Request, desk: AskedDesk, who: Who, job: JobId) -> Response:
         """Stop a job, then show it."""
         await own_form(request, who)
         await run_in_threadpool(desk.jobs.stop, kind, job, who)
-        return see_other(f"/{kind.plural}/{job}")
-
-    return pages
+        return see_other(f"{path}/{job}")
 
 
 for _kind in JobKind:
-    router.include_router(_pages(_kind))
+    _add_pages(_kind)
 
 
 def _selection(form: Mapping[str, str]) -> ReplaySelection:
