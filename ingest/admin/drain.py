@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ingest.admin.pipeline import in_threads, wait_for_others
@@ -14,7 +14,7 @@ from ingest.metrics import Metrics
 from ingest.usecases.poll.report import PollReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from ingest.admin.pipeline import Pipeline
@@ -48,7 +48,11 @@ class DrainedMailbox:
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """What `drain` did. `events` counts delivered events by sink; `pending` messages wait for another try."""
+    """What `drain` did.
+
+    `events` counts delivered events by sink; `pending` messages wait for another try; `sink_errors` says what the
+    sinks that take no events answered.
+    """
 
     mailboxes: Sequence[DrainedMailbox]
     processed: int
@@ -56,6 +60,7 @@ class DrainReport:
     events: dict[str, int]
     waiting_events: int
     seconds: float
+    sink_errors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def totals(self) -> PollReport:
@@ -103,6 +108,7 @@ class Drain:
         progress.begin(DrainStage.DELIVER, sum(self.events.lag(sink).entries for sink in schedule.sinks))
         events = self.pipeline.deliver_all(schedule.sinks, stop)
         self.watermark.write_if_due(schedule.configured, schedule.sinks, self.now().timestamp())
+        answers = {sink: self.events.sink_status(sink) for sink in schedule.sinks}
         failed = Counter(failure.message.mailbox for failure in self.ledger.failed_messages())
         return DrainReport(
             mailboxes=[_row(outcome, failed[outcome.mailbox]) for outcome in outcomes],
@@ -112,6 +118,7 @@ class Drain:
             waiting_events=sum(self.events.lag(sink).entries for sink in schedule.sinks)
             + self.ledger.counts()["dead_letters"],
             seconds=time.monotonic() - started,
+            sink_errors={name: status.words for name, status in answers.items() if status.failing_since is not None},
         )
 
     def _poll_all(self, schedule: Schedule, stop: Callable[[], bool], progress: DrainProgress) -> list[PollOutcome]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import ConfigDict, Field, ValidationError
 
 from ingest.admin.erase import NotPurgedError
+from ingest.config.names import require_configured
 from ingest.domain.mail import Record
 from ingest.domain.manifest import Manifest
 from ingest.errors import MailhaulError, ObjectMissingError
@@ -195,10 +196,13 @@ class HoldOrders:
         """Hold a mailbox, by its id or, if it is not configured any more, the name of its folder.
 
         Raises:
+            ConfigError: it is not configured, and nothing of it is stored; the text may suggest a similar id.
             NotPurgedError: it is the folder of another mailbox, or some of it may be being erased.
             StoreError: the store is unavailable.
         """
         folders = self.purge.folders(mailbox)
+        if next(self.purge.stored(mailbox), None) is None:
+            require_configured("mailbox", [mailbox], self.purge.configured)
         for name in sorted({mailbox, *folders}):
             self._holds.add(Hold(kind="mailbox", name=name, since=self.now(), reason=reason))
         marked = self._mark(self.purge.stored(mailbox), on=True)

@@ -50,7 +50,7 @@ TROUBLES = {
 
 
 def drain_data(report: DrainReport) -> dict[str, Any]:
-    """Return `ok`, a row per mailbox, totals, and events delivered by sink."""
+    """Return `ok`, a row per mailbox, totals, events delivered by sink, and what sinks in trouble answered."""
     return {
         "ok": report.ok,
         "mailboxes": [
@@ -68,6 +68,7 @@ def drain_data(report: DrainReport) -> dict[str, Any]:
         "pending": report.pending,
         "events": report.events,
         "waiting_events": report.waiting_events,
+        "sink_errors": dict(report.sink_errors),
         "seconds": round(report.seconds, 3),
     }
 
@@ -87,6 +88,8 @@ def drain_lines(report: DrainReport) -> Iterator[str]:
     )
     if report.waiting_events:
         waiting.append(counted(report.waiting_events, "event waits for its sink", "events wait for their sink"))
+    for sink, words in report.sink_errors.items():
+        yield typer.style(f"{sink}: ", fg="red") + f"it {printable(words)}; see mailhaul status for what to do"
     if waiting:
         yield typer.style(f"{' and '.join(waiting)}; run `mailhaul drain` again", fg="yellow")
 

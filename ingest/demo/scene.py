@@ -7,6 +7,8 @@ mail, so that a number used twice is no unique-id used twice.
 from __future__ import annotations
 
 import hashlib
+import json
+import shlex
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,7 +35,7 @@ _PASSWORD = "only-for-the-demonstration"  # noqa: S105 - guards made-up mail on 
 _CONFIG = """\
 # Written by the demonstration at each start. Copy it, then change the copy:
 #
-#     cp {folder}/mailhaul.yaml my.yaml
+#     cp {copied} my.yaml
 #     mailhaul check --config my.yaml      # tries every part and prints what is wrong
 #     mailhaul up --config my.yaml         # runs the service
 #
@@ -41,9 +43,9 @@ _CONFIG = """\
 
 # Or s3://bucket/prefix
 store: {store}
-ledger: {{embedded: ledger}}              # or redis://host:6379/0
+ledger: {{embedded: {ledger}}}   # or redis://host:6379/0
 sinks:
-  - {{type: jsonl, path: events.jsonl}}   # or {{type: webhook, url: https://..., secret: env:HOOK_SECRET}}
+  - {{type: jsonl, path: {events}}}   # or {{type: webhook, url: https://..., secret: env:HOOK_SECRET}}
 {console}defaults:
   interval: 2s                          # 60s is usual
   policy: keep                          # or delete, or {{delete_after: 30d}}
@@ -58,7 +60,7 @@ _MAILBOX = """\
   - id: {user}
     host: 127.0.0.1
     port: {port}
-    auth: {{type: password, username: {user}, password: "file:password"}}
+    auth: {{type: password, username: {user}, password: {password}}}
 """
 
 
@@ -162,7 +164,19 @@ def demonstration(folder: Path, *, console: bool = False) -> Iterator[Demonstrat
     passwords = {mailbox.user: _PASSWORD for mailbox in DEMO_MAILBOXES}
     with DemoServer(folder / "maildrops", passwords) as server:
         config = folder / "mailhaul.yaml"
-        mailboxes = "".join(_MAILBOX.format(user=mailbox.user, port=server.port) for mailbox in DEMO_MAILBOXES)
-        store, shown = (folder / "store").as_uri(), _CONSOLE if console else ""
-        config.write_text(_CONFIG.format(folder=folder, store=store, mailboxes=mailboxes, console=shown))
+        config.write_text(_CONFIG.format(**_values(folder, server.port), console=_CONSOLE if console else ""))
         yield Demonstration(folder, config)
+
+
+def _values(folder: Path, port: int) -> dict[str, str]:
+    """Return what stands in the configuration. Paths are absolute, so that a copy works in any folder."""
+    password = json.dumps(f"file:{folder / 'password'}")
+    return {
+        "copied": shlex.quote(str(folder / "mailhaul.yaml")),
+        "store": (folder / "store").as_uri(),
+        "ledger": json.dumps(str(folder / "ledger")),
+        "events": json.dumps(str(folder / "events.jsonl")),
+        "mailboxes": "".join(
+            _MAILBOX.format(user=mailbox.user, port=port, password=password) for mailbox in DEMO_MAILBOXES
+        ),
+    }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import re
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from ingest.adapters.sinks.signature import signature_headers, signing_key
 from ingest.config.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -73,3 +78,17 @@ def test_the_configuration_in_the_quick_start_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "mailhaul.yaml"
     path.write_text(found[1])
     assert load(path, {}).mailboxes
+
+
+@pytest.mark.parametrize(("changed", "refused"), [({}, False), ({"body": b"other"}, True), ({"at": 301}, True)])
+def test_the_check_of_a_webhooks_signature_takes_what_is_signed_and_nothing_else(
+    changed: dict[str, Any],
+    refused: bool,  # noqa: FBT001 - parametrized
+) -> None:
+    (code,) = re.findall(r"```python\n(key = .*?)```", (HOWTO / "consume-events.md").read_text(), re.DOTALL)
+    secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+    headers = signature_headers(signing_key(secret), "0f" * 16, int(time.time()) - changed.get("at", 0), b"{}")
+    answers: list[int] = []
+    scope = {"secret": secret, "headers": headers, "body": changed.get("body", b"{}"), "answers": answers}
+    exec(code.replace("...", "answers.append(401)"), {"base64": base64, "hmac": hmac, "time": time, **scope})  # noqa: S102 - our own page
+    assert answers == ([401] if refused else [])

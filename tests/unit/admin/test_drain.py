@@ -154,8 +154,13 @@ def test_sink_that_answered_410_is_left_alone() -> None:
 
         b.sinks["main"].verdict = gone
         assert not drain(b).ok
-        assert drain(b).waiting_events == 1
+        report = drain(b)
+        assert (report.waiting_events, report.sink_errors) == (1, {"main": "answered 410"})
         assert len(tried) == 1
+        b.sinks["main"].verdict = lambda _: Outcome(Verdict.DELIVERED, "")
+        b.clock.advance(10)
+        b.ledger.sinks.run_now("main")
+        assert drain(b).sink_errors == {}
 
 
 def test_error_of_any_thread_ends_the_drain(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from ingest.domain.mailbox import Deletion
 from ingest.domain.message import FailedMessage, OpenMessage
 from ingest.domain.retention import Period, RetentionRule
 from ingest.domain.tombstone import MOST_BYTES, RawErased
-from ingest.errors import StoreUnavailableError
+from ingest.errors import ConfigError, StoreUnavailableError
 from ingest.usecases.tombstones import read_raw_erased
 from tests.support.bench import Bench, bench, mail, mailbox, message_key, never
 from tests.support.clock import Clock
@@ -491,6 +491,14 @@ def test_every_record_of_erased_raw_mail_can_be_read_again() -> None:
 
 def orders(b: Bench) -> HoldOrders:
     return HoldOrders(purge_of(b), b.clock.now)
+
+
+def test_hold_on_a_mailbox_that_is_neither_configured_nor_stored_is_refused() -> None:
+    with bench(mailbox("invoices-de")) as b:
+        with pytest.raises(ConfigError, match=r"no mailbox invoice-de .*did you mean invoices-de"):
+            orders(b).hold_mailbox("invoice-de", None)
+        assert orders(b).all() == []
+        assert orders(b).hold_mailbox("invoices-de", None), "although nothing of it is stored yet"
 
 
 @pytest.mark.parametrize("kind", ["message", "mailbox"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,6 +183,7 @@ def test_counts_of_a_drain_stand_in_columns(monkeypatch: pytest.MonkeyPatch) -> 
         DrainedMailbox("a", "auth_error", PollReport(listed=2), error="wrong password"),
     ]
     report = DrainReport(rows, processed=7, pending=1, events={"erp": 7}, waiting_events=2, seconds=0.1)
+    report = replace(report, sink_errors={"erp": "answered 503"})
     monkeypatch.setattr(runtime, "drain", lambda _config: (report, False))
     lines = run("drain")[1].splitlines()
     assert lines == [
@@ -191,6 +193,7 @@ def test_counts_of_a_drain_stand_in_columns(monkeypatch: pytest.MonkeyPatch) -> 
         "all       12,347    7       7          0         0       0        0",
         "a: wrong password",
         "7 messages processed; events delivered: 7 to erp; 0.1 s",
+        "erp: it answered 503; see mailhaul status for what to do",
         "1 message waits to be retried and 2 events wait for their sink; run `mailhaul drain` again",
     ]
 

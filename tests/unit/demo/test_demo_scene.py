@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ingest.demo.scene import DEMO_MAILBOXES, deliver_one, write_demo
+from ingest.config.load import load
+from ingest.config.mailbox import PasswordAuth
+from ingest.config.secrets import Secrets
+from ingest.demo.scene import DEMO_MAILBOXES, deliver_one, demonstration, write_demo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,3 +76,15 @@ def test_number_used_again_gives_another_name(tmp_path: Path) -> None:
     second = deliver_one(tmp_path, 0, _NOW + timedelta(seconds=1))
     assert second.name[:6] == first.name[:6]
     assert second.name != first.name
+
+
+def test_copy_of_the_configuration_means_the_same_in_any_folder(tmp_path: Path) -> None:
+    with demonstration(tmp_path / "a, b: #c", console=True) as demo:
+        copy = tmp_path / "my.yaml"
+        copy.write_bytes(demo.config.read_bytes())
+        copied, original = load(copy, {}), load(demo.config, {})
+        catalog = {"console": {"catalog"}}  # beside the configuration, and built from the store
+        assert copied.model_dump(exclude=catalog) == original.model_dump(exclude=catalog)
+        assert copied.ledger_folder == demo.folder / "ledger"
+        (reference,) = {box.auth.password for box in copied.mailboxes if isinstance(box.auth, PasswordAuth)}
+        assert Secrets(tmp_path, {}).read(reference)
