@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,8 @@ DEFAULT_CONFIG = Path("mailhaul.yaml")
 
 def _default_config(given: Path | None) -> Path | None:
     """Return the configuration to use: `mailhaul.yaml` here if none was given and no variable says where to store."""
-    variables = any(name.upper().startswith("MAILHAUL_STORE") and value for name, value in os.environ.items())
+    # With a single underscore it is one that Kubernetes defines for a service.
+    variables = any(re.match(r"(?i)MAILHAUL_STORE(__|\Z)", name) and value for name, value in os.environ.items())
     return DEFAULT_CONFIG if given is None and not variables and DEFAULT_CONFIG.is_file() else given
 
 

@@ -118,6 +118,20 @@ def test_ingress_serves_the_names_that_the_console_answers_to_with_tls() -> None
     assert "https://mail.example.org/" in rendered.notes
 
 
+def test_notes_name_the_ways_to_log_in_that_are_configured() -> None:
+    oidc = {
+        "url": "https://mail.example.org",
+        "issuer": "https://login.example.org",
+        "client_id": "mailhaul",
+        "client_secret": "secret:console/client",
+        "roles": [{"group": "*"}],
+    }
+    both = _console(config={"console": {"oidc": oidc}}).notes
+    assert "log in with a token of config.console.tokens or at the identity provider:" in both
+    alone = render(values(**merged(ON, {"config": {"console": {"oidc": oidc}}}))).notes
+    assert "log in at the identity provider:" in alone
+
+
 def test_route_leads_from_a_gateway_to_the_consoles_service() -> None:
     rendered = render(values(**COMBINATIONS["console behind a gateway"]))
     spec = rendered.one("HTTPRoute", "-console")["spec"]

@@ -113,6 +113,8 @@ def test_paragraphs_of_help_have_no_line_breaks_of_the_source() -> None:
     ("variables", "words"),
     [
         ({}, "mailhaul.yaml:1: stroe: is not an option"),
+        ({"MAILHAUL_STORE_SERVICE_HOST": "10.0.0.1"}, "mailhaul.yaml:1: stroe: is not an option"),
+        ({"MAILHAUL_STORE__URL": "file:///s"}, "environment variable MAILHAUL_LEDGER: is missing"),
         ({"MAILHAUL_LEDGER": "embedded"}, "mailhaul.yaml:1: stroe: is not an option"),
         ({"MAILHAUL_STORE": "file:///s"}, "environment variable MAILHAUL_LEDGER: is missing"),
     ],

@@ -105,7 +105,7 @@ def test_streams_of_a_session_that_has_ended_end_and_those_of_others_go_on(monke
     def ended(sessions: Collection[str]) -> set[str]:
         asked.append(set(sessions))
         if "broken" in over:
-            raise LedgerUnavailableError("it is away")
+            raise LedgerUnavailableError("the ledger is unavailable")
         return over & set(sessions)
 
     async def check() -> None:
